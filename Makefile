@@ -1,0 +1,54 @@
+# What a developer does, each as one command; all of it makes what it needs first, in .venv and .venvs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+UNITTEST := -X dev -W error -m unittest discover -s tests -t .
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint types bench dist clean
+
+help:
+	@echo "make demo      start a name server and an object, call it, stop everything"
+	@echo "make test      run all tests"
+	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
+	@echo "make lint      check the style of the sources"
+	@echo "make types     check the types of the sources"
+	@echo "make bench     measure calls against bare sockets"
+	@echo "make dist      build the source and wheel distributions, into dist/"
+	@echo "make clean     remove everything that these commands made"
+
+$(VENV)/ready: setup.py
+	$(PYTHON) -m venv --clear $(VENV)
+	$(PIP) --editable ".[msgpack]"
+	@touch $@
+
+$(VENV)/tools: $(VENV)/ready .ci/tools.txt
+	$(PIP) --requirement .ci/tools.txt
+	@touch $@
+
+demo: $(VENV)/ready
+	$(BIN)/python examples/greeting/demo.py
+
+test: $(VENV)/ready
+	$(BIN)/python $(UNITTEST)
+
+test-all: $(VENV)/ready
+	$(BIN)/python .ci/test_all.py -- $(UNITTEST)
+
+lint: $(VENV)/tools
+	$(BIN)/ruff check --config .ci/ruff.toml Pyro5 tests examples .ci setup.py
+
+types: $(VENV)/tools
+	$(BIN)/mypy --config-file .ci/mypy.ini
+
+bench: $(VENV)/ready
+	$(BIN)/python -m tests.bench
+
+dist: $(VENV)/tools
+	rm -rf build dist
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

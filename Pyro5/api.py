@@ -1,0 +1,22 @@
+"""The names that most programs need, in one place."""
+from __future__ import annotations
+
+from . import config
+from .callcontext import current_context
+from .client import BatchProxy, Proxy, SerializedBlob
+from .core import URI, locate_ns, resolve, type_meta
+from .exposure import behavior, callback, expose, oneway
+from .nameserver import start_ns, start_ns_loop
+from .serializers import SerializerBase
+from .server import Daemon, DaemonObject, serve
+
+__all__ = ["config", "URI", "locate_ns", "resolve", "type_meta", "current_context",
+           "BatchProxy", "Proxy", "SerializedBlob", "SerializerBase",
+           "Daemon", "DaemonObject", "callback", "expose", "behavior", "oneway", "serve",
+           "start_ns", "start_ns_loop",
+           "register_dict_to_class", "register_class_to_dict", "unregister_dict_to_class", "unregister_class_to_dict"]
+
+register_dict_to_class = SerializerBase.register_dict_to_class
+register_class_to_dict = SerializerBase.register_class_to_dict
+unregister_dict_to_class = SerializerBase.unregister_dict_to_class
+unregister_class_to_dict = SerializerBase.unregister_class_to_dict

@@ -1,0 +1,85 @@
+"""Batched calls: many calls of one object, sent as one request."""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from . import calls, protocol
+
+__all__ = ["BatchProxy"]
+
+BatchedCall = Tuple[str, Tuple[Any, ...], Dict[str, Any]]
+
+
+class BatchProxy:
+    """
+    Collects method calls for a proxy, and makes them all at once when it is called itself.
+
+    Calling a method here returns None and sends nothing. Calling the batch sends what was collected, and gives a
+    generator of the results, in order. The server stops at the first call that fails: its exception is raised in the
+    place of its result. Afterwards the batch is empty and can be filled again.
+
+    Args:
+        proxy: the proxy that makes the calls; its rules about threads hold.
+    """
+
+    def __init__(self, proxy: Any) -> None:
+        self._proxy = proxy
+        self._calls: List[BatchedCall] = []
+
+    def __getattr__(self, name: str) -> _BatchedMethod:
+        if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
+            raise AttributeError("private name %r cannot be called remotely" % name)
+        return _BatchedMethod(self._calls, name)
+
+    def __enter__(self) -> BatchProxy:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._calls = []
+
+    def __copy__(self) -> BatchProxy:
+        copied = type(self)(self._proxy)
+        copied._calls = list(self._calls)
+        return copied
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
+        """
+        Make the collected calls.
+
+        Args:
+            oneway: do not wait, and never learn of results or errors; returns None.
+
+        Raises:
+            AttributeError: the object has no such method; then none of the calls was made.
+            CommunicationError: the request or its reply was lost; nobody knows which of the calls were made.
+        """
+        batched, self._calls = self._calls, []
+        flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
+        results = self._proxy._pyroInvoke(calls.BATCH_METHOD, batched, None, flags)
+        return None if oneway else _results(results)
+
+
+class _BatchedMethod:
+    """A method of the batch's object; a call of it is put down for later."""
+
+    __slots__ = ("_calls", "_name")
+
+    def __init__(self, collected: List[BatchedCall], name: str) -> None:
+        self._calls = collected
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        self._calls.append((self._name, args, kwargs))
+
+
+def _results(results: List[Any]) -> Iterator[Any]:
+    for result in results:
+        if isinstance(result, calls.ExceptionWrapper):
+            result.raise_it()
+        yield result

@@ -1,0 +1,336 @@
+"""What a message says: both directions of every request and reply, side by side.
+
+The client builds requests and parses replies, the server parses requests and builds replies; each pair stands
+together, so that a format is changed in one place.  Nothing here knows a socket or a thread.
+
+Payloads of the handshake, both ways, are dicts: ``{"handshake": value, "object": object id}`` and
+``{"handshake": value, "meta": metadata}``; a refusal is a text.  A call is what the serializer's dumpsCall() makes of
+(object id, method, args, kwargs); attribute access and batches are calls of reserved method names without kwargs.
+"""
+from __future__ import annotations
+
+import marshal
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
+
+from . import callcontext, errors, protocol, serializers
+from .protocol import Buffer, ReceivingMessage, SendingMessage
+from .serializers import SerializerBase, classes
+
+GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
+SETATTR_METHOD = "__setattr__"  # ... write one ...
+BATCH_METHOD = "<batch>"  # ... run a list of calls
+STREAM_ANNOTATION = "STRM"  # stream id, in the reply that opens an item stream
+BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request that carries a serialized blob
+EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
+
+
+class WireOptions(NamedTuple):
+    """How messages are encoded: settings as plain values, read once by the Proxy or Daemon that owns them."""
+
+    max_size: int = 0  # bytes, 0: no limit
+    compress: bool = False
+
+
+class Call(NamedTuple):
+    """A request, decoded: call `method` of the object registered as `object_id`."""
+
+    object_id: str
+    method: str
+    args: Sequence[Any]
+    kwargs: Mapping[str, Any]
+
+
+class StreamOpened:
+    """A reply that says: the result is an iterator, fetch its items by this id (None: the server does not stream)."""
+
+    __slots__ = ("stream_id",)
+
+    def __init__(self, stream_id: Optional[str]) -> None:
+        self.stream_id = stream_id
+
+
+class ExceptionWrapper:
+    """Stands in the results of a batch at the place of the call that failed."""
+
+    def __init__(self, exception: BaseException) -> None:
+        self.exception = exception
+
+    def raise_it(self) -> NoReturn:
+        """Raise the exception; its ``_pyroTraceback`` tells where it happened on the server."""
+        raise self.exception
+
+
+def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
+    return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": SerializerBase.class_to_dict(wrapper.exception)}
+
+
+def _dict_to_wrapper(data: Mapping[str, Any]) -> ExceptionWrapper:
+    exception = data["exception"]
+    if isinstance(exception, Mapping):
+        exception = classes.dict_to_exception(exception)
+    return ExceptionWrapper(exception)
+
+
+class SerializedBlob:
+    """Wraps call arguments so that they pass through servers unread, as the bytes that the first sender made.
+
+    Hand it to a remote method as the only argument.  A dispatcher receives it still serialized and can pass it on as it
+    is; the final receiver calls :meth:`deserialized`.
+
+    Args:
+        info: something small that describes the blob (an id, a name, a topic); must be marshallable.
+        data: the payload: what you would have given as arguments.
+        is_blob: True if `data` is a received message and still to be deserialized (set by the server).
+    """
+
+    def __init__(self, info: Any, data: Any, is_blob: bool = False) -> None:
+        if is_blob and not isinstance(data, (SendingMessage, ReceivingMessage)):
+            raise TypeError("data should be a message object if is_blob is set, not %s" % type(data).__name__)
+        self.info = info
+        self._data = data
+        self._contains_blob = is_blob
+
+    def deserialized(self) -> Any:
+        """Give the data; if it came over the network it is deserialized now (a sequence of the call's arguments).
+
+        Raises:
+            SerializeError: the data cannot be deserialized here.
+        """
+        if not self._contains_blob:
+            return self._data
+        message = self._data
+        serializer = serializers.get_serializer_by_id(message.serializer_id)
+        _object_id, _method, args, _kwargs = serializer.loadsCall(message.data)
+        return args
+
+
+# ---------------------------------------------------------------- handshake
+
+def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
+                    wire: WireOptions) -> SendingMessage:
+    """Build the first message of a connection: who is wanted, and the client's handshake value."""
+    payload = serializer.dumps({"handshake": handshake, "object": object_id})
+    return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
+                          callcontext.outgoing_annotations(), correlation_id=callcontext.correlation_bytes(),
+                          compress=wire.compress, max_size=wire.max_size)
+
+
+def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
+    """Give (object id, handshake value).
+
+    Raises:
+        ProtocolError: the payload is not what a handshake consists of.
+        Exception: whatever the serializer raises on malformed data.
+    """
+    data = serializer.loads(message.data)
+    if not isinstance(data, dict) or "object" not in data or "handshake" not in data:
+        raise errors.ProtocolError("invalid handshake: expected a dict with the keys 'handshake' and 'object'")
+    return data["object"], data["handshake"]
+
+
+def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, handshake: Any, metadata: Any,
+                     correlation_id: bytes, annotations: Mapping[str, Buffer], wire: WireOptions) -> SendingMessage:
+    """Build the reply that lets a client in."""
+    payload = serializer.dumps({"handshake": handshake, "meta": metadata})
+    return SendingMessage(protocol.MSG_CONNECTOK, 0, request.seq, serializer.serializer_id, payload, annotations,
+                          correlation_id=correlation_id, compress=wire.compress, max_size=wire.max_size)
+
+
+def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[SerializerBase], reason: str,
+                    correlation_id: bytes, wire: WireOptions) -> SendingMessage:
+    """Build the reply that sends a client away; in marshal if the request never told its serializer."""
+    if serializer is None:
+        serializer = serializers.get_serializer("marshal")
+    return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
+                          serializer.dumps(reason), correlation_id=correlation_id, compress=wire.compress)
+
+
+def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:
+    """Give (handshake response, metadata of the object); the metadata is None if the server left it out.
+
+    Raises:
+        CommunicationError: the server refused, with its reason.
+        ProtocolError: the reply is neither yes nor no.
+    """
+    if message.type not in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
+        raise errors.ProtocolError("the handshake was answered by a message of type %d" % message.type)
+    serializer = serializers.get_serializer_by_id(message.serializer_id)
+    data = serializer.loads(message.data) if len(message.data) else None
+    if message.type == protocol.MSG_CONNECTFAIL:
+        raise errors.CommunicationError("connection rejected by the server: %s"
+                                        % ("no reason given" if data is None else data))
+    if not isinstance(data, dict) or "handshake" not in data or "meta" not in data:
+        raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
+    return data["handshake"], data["meta"]
+
+
+# ---------------------------------------------------------------- calls
+
+def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
+                   kwargs: Optional[Mapping[str, Any]], wire: WireOptions) -> SendingMessage:
+    """Build a call.  kwargs is None for attribute access and batches.
+
+    Raises:
+        SerializeError: a SerializedBlob came together with other arguments.
+        Exception: whatever the serializer raises for arguments that it cannot serialize.
+        MessageTooLargeError: the request exceeds the limit.
+    """
+    annotations: Dict[str, Buffer] = callcontext.outgoing_annotations()
+    serializer_id = serializer.serializer_id
+    payload: Buffer
+    if _has_blob(args, kwargs):
+        blob = args[0]
+        info = marshal.dumps((blob.info, object_id, method), 2)
+        annotations = {**annotations, BLOB_ANNOTATION: info}
+        flags |= protocol.FLAGS_KEEPSERIALIZED
+        if blob._contains_blob:
+            payload, serializer_id = blob._data.data, blob._data.serializer_id
+        else:
+            payload = serializer.dumpsCall(object_id, method, (blob._data,), {})
+    else:
+        payload = serializer.dumpsCall(object_id, method, args, kwargs)
+    return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer_id, payload, annotations,
+                          correlation_id=callcontext.correlation_bytes(), compress=wire.compress,
+                          max_size=wire.max_size)
+
+
+def _has_blob(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
+    if SerializedBlob not in map(type, args) and not (kwargs and SerializedBlob in map(type, kwargs.values())):
+        return False
+    if len(args) != 1 or kwargs:
+        raise errors.SerializeError("a SerializedBlob must be the only argument of the call")
+    return True
+
+
+def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) -> Call:
+    """Decode a call; the arguments of one that carries a blob stay as they are.
+
+    Raises:
+        ProtocolError: the payload is no call.
+        Exception: whatever the serializer raises on malformed data.
+    """
+    if message.flags & protocol.FLAGS_KEEPSERIALIZED:
+        info, object_id, method = marshal.loads(message.annotations[BLOB_ANNOTATION])
+        return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
+    object_id, method, args, kwargs = serializer.loadsCall(message.data)
+    if not (isinstance(object_id, str) and isinstance(method, str) and isinstance(args, (list, tuple))):
+        raise errors.ProtocolError("a call consists of an object id, a method name, arguments and keyword arguments")
+    if kwargs is None:
+        kwargs = {}
+    elif not isinstance(kwargs, dict):
+        raise errors.ProtocolError("the keyword arguments of a call must be a dict, not %s" % type(kwargs).__name__)
+    return Call(object_id, method, args, kwargs)
+
+
+def parse_batch(call: Call) -> List[Call]:
+    """Give the single calls of a batch.
+
+    Raises:
+        ProtocolError: an element is not (method, args, kwargs).
+    """
+    single_calls = []
+    for element in call.args:
+        try:
+            method, args, kwargs = element
+        except (TypeError, ValueError) as x:
+            raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)") from x
+        if not (isinstance(method, str) and isinstance(args, (list, tuple)) and isinstance(kwargs, dict)):
+            raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)")
+        single_calls.append(Call(call.object_id, method, args, kwargs))
+    return single_calls
+
+
+class ReplyTo(NamedTuple):
+    """What a reply repeats of its request, and how it is to be encoded."""
+
+    seq: int
+    serializer: SerializerBase
+    correlation_id: bytes
+    annotations: Mapping[str, Buffer]
+    wire: WireOptions
+
+
+def _reply(to: ReplyTo, flags: int, payload: Buffer, annotations: Mapping[str, Buffer]) -> SendingMessage:
+    return SendingMessage(protocol.MSG_RESULT, flags, to.seq, to.serializer.serializer_id, payload, annotations,
+                          correlation_id=to.correlation_id, compress=to.wire.compress, max_size=to.wire.max_size)
+
+
+def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
+    """Build the reply that carries a result (of a batch: the list of results, and FLAGS_BATCH).
+
+    Raises:
+        Exception: whatever the serializer raises for a value that it cannot serialize.
+        MessageTooLargeError: the reply exceeds the limit.
+    """
+    return _reply(to, flags, to.serializer.dumps(value), to.annotations)
+
+
+def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
+    """Build the reply that opens an item stream, or says (stream_id None) that this server does not stream.
+
+    The payload is an error, for peers that know nothing of item streams.
+    """
+    hint = errors.ProtocolError("result of call is an iterator")
+    hint.__dict__["_pyroTraceback"] = None
+    annotations = dict(to.annotations)
+    if stream_id is not None:
+        annotations[STREAM_ANNOTATION] = stream_id.encode("ascii")
+    flags = protocol.FLAGS_EXCEPTION | protocol.FLAGS_ITEMSTREAMRESULT
+    return _reply(to, flags, to.serializer.dumps(hint), annotations)
+
+
+def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List[str]) -> SendingMessage:
+    """Build the reply that carries an exception and its remote traceback.
+
+    An exception that cannot be serialized, or is larger than the limit, goes as a PyroError that names it.
+    """
+    set_remote_traceback(exception, traceback_lines)
+    try:
+        return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
+    except Exception as x:  # a request border: any serializer or user-made __getstate__ may fail in its own way
+        reason = "Error serializing exception: %s. Original exception: %s: %s" % (x, type(exception), exception)
+    substitute = errors.PyroError(reason[:2000])
+    set_remote_traceback(substitute, traceback_lines)
+    try:
+        return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), to.annotations)
+    except errors.MessageTooLargeError:
+        substitute = errors.PyroError(reason[:200])
+        return _reply(to._replace(wire=WireOptions()), protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), {})
+
+
+def set_remote_traceback(exception: BaseException, lines: List[str]) -> None:
+    """Attach the traceback text that travels with an exception (not all exception objects take attributes)."""
+    try:
+        exception._pyroTraceback = lines  # type: ignore[attr-defined]
+    except AttributeError:
+        return
+
+
+def pong(message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
+    """Build the answer to a ping."""
+    return SendingMessage(protocol.MSG_PING, 0, message.seq, message.serializer_id, b"pong",
+                          correlation_id=correlation_id)
+
+
+def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
+    """Give the result of a call: its value, or a StreamOpened.
+
+    Raises:
+        BaseException: the remote exception.
+        ProtocolError: the reply says that it is an exception but holds none.
+        Exception: whatever the serializer raises on malformed data.
+    """
+    if not message.flags & (protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT):
+        return serializer.loads(message.data)
+    if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:
+        stream_id = message.annotations.get(STREAM_ANNOTATION)
+        return StreamOpened(None if stream_id is None else bytes(stream_id).decode("ascii", "replace"))
+    data = serializer.loads(message.data, foreign_exceptions=True)
+    if not message.flags & protocol.FLAGS_EXCEPTION:
+        return data
+    if not isinstance(data, BaseException):
+        raise errors.ProtocolError("the server replied with an error that is no exception: %r" % (data,))
+    raise data
+
+
+classes.register_own_dict(ExceptionWrapper, EXCEPTION_WRAPPER_TAG, _wrapper_to_dict, _dict_to_wrapper)

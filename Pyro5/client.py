@@ -1,0 +1,577 @@
+"""The client: proxies, through which the methods of remote objects are called as if they were local."""
+from __future__ import annotations
+
+import contextvars
+import logging
+import os
+import socket
+import threading
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+
+from . import callcontext, calls, config, discovery, errors, protocol, serializers
+from .batch import BatchProxy
+from .calls import SerializedBlob, WireOptions
+from .connection import Connection, open_connection
+from .constants import DAEMON_NAME
+from .discovery import Host
+from .itemstream import ItemStream
+from .serializers import SerializerBase, classes
+from .uri import URI
+
+__all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
+
+log = logging.getLogger("Pyro5.client")
+
+WIRE_TAG = "Pyro5.client.Proxy"
+CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
+RECONNECT_FIRST_PAUSE_SECONDS = 0.1  # doubles with every failure
+RECONNECT_MAX_PAUSE_SECONDS = 2.0
+
+# Names that copy, pickle and introspection try on any object: asking a server for them would only cost time.
+LOCAL_ONLY_NAMES = frozenset("""
+    __deepcopy__ __getinitargs__ __getnewargs__ __getnewargs_ex__ __wrapped__ __signature__ __text_signature__
+    __annotations__ __set_name__ __get__ __set__ __delete__ __index__ __array__ __array_interface__ __array_struct__
+    __length_hint__ __fspath__ __await__ __aiter__ __anext__ __aenter__ __aexit__ __class_getitem__ __html__
+    """.split())
+
+ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
+
+# How often this process is the child of a fork: a connection made before that belongs to the parent.
+_fork_count = 0
+
+
+def _note_fork() -> None:
+    global _fork_count
+    _fork_count += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+class _Link:
+    """
+    What a proxy knows and needs in order to talk with its object. Plain attributes, as every call uses them.
+
+    Settings are read here once, when the proxy is made.
+    """
+
+    __slots__ = ("uri", "object_id", "connection", "connected_socket", "seq", "owner", "forks", "timeout", "max_retries",
+                 "wire", "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "raw_response")
+
+    def __init__(self, uri: URI) -> None:
+        self.uri = uri
+        self.object_id = ""
+        self.connection: Optional[Connection] = None
+        self.connected_socket: Optional[socket.socket] = None
+        self.seq = 0
+        self.owner = threading.get_ident()
+        self.forks = _fork_count
+        self.timeout: Optional[float] = config.COMMTIMEOUT or None
+        self.max_retries: int = config.MAX_RETRIES
+        self.wire = WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION)
+        self.serializer_name: Optional[str] = None
+        self.serializer: SerializerBase = serializers.get_serializer(config.SERIALIZER)
+        self.handshake: Any = "hello"
+        self.methods: Set[str] = set()
+        self.oneway: Set[str] = set()
+        self.attrs: Set[str] = set()
+        self.raw_response = False
+
+    def release(self) -> None:
+        connection, self.connection = self.connection, None
+        if connection is None:
+            return
+        if self.forks == _fork_count:
+            connection.close()
+        else:
+            connection.abandon()
+
+    def drop(self) -> None:
+        """Release a connection that is out of step; a socket that was given to the proxy is of no use any more."""
+        self.release()
+        self.connected_socket = None
+
+    def next_seq(self) -> int:
+        self.seq = (self.seq + 1) & 0xFFFF
+        return self.seq
+
+    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
+        try:
+            methods, oneway, attrs = (set(metadata[key]) for key in ("methods", "oneway", "attrs"))
+        except (KeyError, TypeError) as x:
+            raise errors.ProtocolError("the server sent unusable metadata of '%s': %r" % (self.uri, metadata)) from x
+        if not methods and not attrs:
+            raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget "
+                                   "setting @expose on them?" % self.uri)
+        self.methods, self.oneway, self.attrs = methods, oneway, attrs
+
+
+def _link_field(field: str, doc: str) -> property:
+    """Make the property of a proxy that shows one field of its link."""
+    def get(proxy: Proxy) -> Any:
+        return getattr(proxy._pyro, field)
+
+    def put(proxy: Proxy, value: Any) -> None:
+        setattr(proxy._pyro, field, value)
+
+    return property(get, put, doc=doc)
+
+
+class Proxy:
+    """
+    Stands in for a remote object: calls of its methods, and access to its attributes, happen there.
+
+    A proxy belongs to one thread at a time: the one that made it, or that called `_pyroClaimOwnership` last. It connects
+    when it is first used; after a communication error, or `_pyroRelease`, it connects again when it is next used. Use it
+    as a context manager to have the connection released in the end.
+
+    Names that begin with ``_pyro``, and those that a subclass defines, belong to the proxy; all others to the object.
+
+    Args:
+        uri: of the object: text or a URI. With connected_socket only the object's name.
+        connected_socket: talk over this socket, whose other end is a daemon's; it is never closed here.
+
+    Raises:
+        PyroError: the uri is not valid.
+        ValueError: the setting SERIALIZER is unknown.
+    """
+
+    _pyro: _Link
+
+    def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None) -> None:
+        if connected_socket is not None:
+            uri = _connected_socket_uri(uri)
+        self._pyro = _Link(URI(uri))
+        self._pyro.connected_socket = connected_socket
+
+    _pyroUri = _link_field("uri", "The URI of the object; after `_pyroBind` always a PYRO one.")
+    _pyroConnection = _link_field("connection", "The connection, None while there is none.")
+    _pyroSeq = _link_field("seq", "Sequence number of the last request.")
+    _pyroMaxRetries = _link_field("max_retries", "How often a call is tried again after a lost connection or a timeout; "
+                                                 "mind what happens if the object gets it twice.")
+    _pyroHandshake = _link_field("handshake", "The value to introduce oneself with when connecting.")
+    _pyroMethods = _link_field("methods", "Names of the methods that the object exposes.")
+    _pyroOneway = _link_field("oneway", "Names of the methods whose calls do not wait for an answer.")
+    _pyroAttrs = _link_field("attrs", "Names of the attributes that the object exposes.")
+    _pyroRawWireResponse = _link_field("raw_response", "If true, calls return the reply message as it came.")
+
+    @property
+    def _pyroTimeout(self) -> Optional[float]:
+        """Seconds that a call may take before it raises TimeoutError; None is no limit."""
+        return self._pyro.timeout
+
+    @_pyroTimeout.setter
+    def _pyroTimeout(self, seconds: Optional[float]) -> None:
+        self._pyro.timeout = seconds or None
+        if self._pyro.connection is not None:
+            self._pyro.connection.timeout = self._pyro.timeout
+
+    @property
+    def _pyroSerializer(self) -> Optional[str]:
+        """Name of the serializer of this proxy; None for the one that is configured."""
+        return self._pyro.serializer_name
+
+    @_pyroSerializer.setter
+    def _pyroSerializer(self, name: Optional[str]) -> None:
+        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
+        self._pyro.serializer_name = name
+
+    @property
+    def _pyroLocalSocket(self) -> Any:
+        """The address of this side of the connection, ``(ip, port)`` for IPv4; None while not connected."""
+        connection = self._pyro.connection
+        return None if connection is None else connection.sock.getsockname()
+
+    # ------------------------------------------------------------ calls
+
+    def __getattr__(self, name: str) -> Any:
+        # only names that are not the proxy's own get here
+        if name.startswith("_") and not _may_be_remote(name):
+            raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
+        link = self._pyro
+        if name in link.methods:
+            return _RemoteMethod(self, name)
+        if name in link.attrs:
+            return self._pyroInvoke(calls.GETATTR_METHOD, (name,), None)
+        if self._pyroLearn():
+            return getattr(self, name)
+        raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "_pyro" or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+            return
+        self._pyroLearn()
+        if name not in self._pyro.attrs:
+            raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
+        self._pyroInvoke(calls.SETATTR_METHOD, (name, value), None)
+
+    def _pyroLearn(self) -> bool:
+        """Connect if nothing is known yet about what the object exposes, and tell whether that was so."""
+        if self._pyro.methods or self._pyro.attrs:
+            return False
+        self._pyroBindOwned()
+        return True
+
+    def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
+                    objectId: Optional[str] = None) -> Any:
+        """
+        Call a method of the object, whether or not it is known to be exposed; tries again as `_pyroMaxRetries` says.
+
+        Args:
+            kwargs: None for the reserved methods, which take no keyword arguments.
+            flags: FLAGS constants of the protocol module.
+            objectId: call this object of the same daemon instead.
+        """
+        for retries_left in range(self._pyro.max_retries, 0, -1):
+            try:
+                return self._pyroInvokeOnce(methodname, vargs, kwargs, flags, objectId)
+            except (errors.ConnectionClosedError, errors.TimeoutError) as x:
+                if hasattr(x, "_pyroTraceback"):
+                    raise  # the method itself raised this, on the server
+                log.info("calling %s again (retries left: %d), as it failed: %s", methodname, retries_left, x)
+        return self._pyroInvokeOnce(methodname, vargs, kwargs, flags, objectId)
+
+    def _pyroInvokeOnce(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
+                        flags: int = 0, objectId: Optional[str] = None) -> Any:
+        """Do what `_pyroInvoke` does, without trying again."""
+        link = self._pyro
+        if link.owner != threading.get_ident():
+            self._pyroRefuseThread()
+        connection = link.connection
+        if connection is None or connection.in_doubt or link.forks != _fork_count:
+            connection = self._pyroConnect()
+        if methodname in link.oneway:
+            flags |= protocol.FLAGS_ONEWAY
+        request = self._pyroRequest(link.next_seq(), flags, objectId or link.object_id, methodname, vargs, kwargs)
+        try:
+            if flags & protocol.FLAGS_ONEWAY:
+                connection.send_only(request, methodname)
+                return None
+            reply = connection.round_trip(request, methodname)
+            callcontext.set_received_response(reply.annotations)
+            return reply if link.raw_response else self._pyroResult(reply)
+        except BaseException as x:
+            if connection.in_doubt or isinstance(x, errors.CommunicationError):
+                link.drop()
+            raise
+
+    def _pyroRequest(self, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
+                     kwargs: Optional[Mapping[str, Any]]) -> protocol.SendingMessage:
+        link = self._pyro
+        if type(self)._pyroAnnotations is Proxy._pyroAnnotations:
+            return calls.invoke_request(link.serializer, seq, flags, object_id, method, args, kwargs, link.wire)
+        return _with_annotations(self._pyroAnnotations(), calls.invoke_request, link.serializer, seq, flags, object_id,
+                                 method, args, kwargs, link.wire)
+
+    def _pyroResult(self, reply: protocol.ReceivingMessage) -> Any:
+        serializer = self._pyro.serializer
+        if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps the serializer it came with
+            serializer = serializers.get_serializer_by_id(reply.serializer_id)
+        result = calls.parse_reply(reply, serializer)
+        if type(result) is not calls.StreamOpened:
+            return result
+        if result.stream_id is None:
+            raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item "
+                                       "streaming (its setting ITER_STREAMING)")
+        return ItemStream(result.stream_id, self)
+
+    def _pyroAnnotations(self) -> Dict[str, bytes]:
+        """Give annotations to send with every request, besides those in current_context. To be overridden."""
+        return {}
+
+    # ------------------------------------------------------------ connecting
+
+    def _pyroBind(self) -> bool:
+        """
+        Connect now, and replace a PYRONAME or PYROMETA uri by the PYRO uri that it leads to.
+
+        Returns:
+            False if the proxy was connected before.
+        """
+        connected = self._pyro.connection is not None
+        if not connected or self._pyro.uri.protocol != "PYRO":
+            self._pyroBindOwned(replace_uri=True)
+        return not connected
+
+    def _pyroBindOwned(self, replace_uri: bool = False) -> None:
+        if self._pyro.owner != threading.get_ident():
+            self._pyroRefuseThread()
+        self._pyroConnect(replace_uri)
+
+    def _pyroRelease(self) -> None:
+        """Close the connection; the next use of the proxy makes a new one. Any thread may do this."""
+        self._pyro.release()
+
+    def _pyroReconnect(self, tries: int = 100000000) -> None:
+        """
+        Close the connection and make a new one, waiting a little longer after every failure.
+
+        Raises:
+            ConnectionClosedError: it failed for the last time.
+        """
+        if tries < 1:
+            raise ValueError("tries must be at least 1, not %r" % tries)
+        self._pyroRelease()
+        wait = threading.Event().wait
+        pause = RECONNECT_FIRST_PAUSE_SECONDS
+        for tries_left in range(tries - 1, -1, -1):
+            try:
+                return self._pyroBindOwned()
+            except (errors.CommunicationError, errors.NamingError) as x:
+                if not tries_left:
+                    raise errors.ConnectionClosedError("cannot reconnect, after %d tries: %s" % (tries, x)) from x
+                log.info("cannot reconnect yet (tries left: %d): %s", tries_left, x)
+            wait(pause)
+            pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
+
+    def _pyroConnect(self, replace_uri: bool = False) -> Connection:
+        link = self._pyro
+        if link.connection is not None and link.connection.in_doubt:
+            link.drop()
+        link.release()
+        connection = link.connection = self._pyroOpen(replace_uri)
+        link.forks = _fork_count
+        try:
+            self._pyroIntroduce(connection)
+        except BaseException:
+            link.drop()
+            raise
+        log.debug("connected to %s", link.uri)
+        return connection
+
+    def _pyroOpen(self, replace_uri: bool) -> Connection:
+        link = self._pyro
+        if link.uri.location == CONNECTED_SOCKET_LOCATION:
+            return self._pyroTakeSocket()
+        uri = discovery.resolve(link.uri)
+        link.object_id = str(uri.object)
+        connection = open_connection(uri, link.timeout, link.wire.max_size)
+        if replace_uri:
+            link.uri = uri
+        return connection
+
+    def _pyroTakeSocket(self) -> Connection:
+        link = self._pyro
+        sock = link.connected_socket
+        if sock is None:
+            raise errors.ConnectionClosedError("the socket that this proxy was given is lost or out of step; make a new "
+                                               "proxy with another one")
+        if link.timeout is not None or sock.gettimeout() == 0:
+            sock.settimeout(link.timeout)
+        link.object_id = str(link.uri.object)
+        return Connection(sock, str(link.uri), link.wire.max_size, keep_open=True)
+
+    def _pyroIntroduce(self, connection: Connection) -> None:
+        """Shake hands (not over a socket that somebody else connected) and learn what the object exposes."""
+        link = self._pyro
+        metadata = response = None
+        if not connection.keep_open:
+            response, metadata = connection.handshake(link.serializer, link.seq, link.object_id, link.handshake,
+                                                      link.wire)
+        if metadata is None:
+            metadata = connection.call(link.serializer, link.next_seq(), DAEMON_NAME, "get_metadata", [link.object_id],
+                                       link.wire)
+        link.set_metadata(metadata)
+        if not connection.keep_open:
+            self._pyroValidateHandshake(response)
+
+    def _pyroValidateHandshake(self, response: Any) -> None:
+        """Look at what the server answered in the handshake; raise an exception to refuse it. To be overridden."""
+        return
+
+    def _pyroClaimOwnership(self) -> None:
+        """Make the calling thread the owner of this proxy; its connection stays."""
+        self._pyro.owner = threading.get_ident()
+
+    def _pyroRefuseThread(self) -> None:
+        raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; take it over with "
+                               "_pyroClaimOwnership(), or give every thread a copy of its own" % self._pyro.uri)
+
+    @property
+    def _pyroOwned(self) -> bool:
+        """Whether the calling thread is the owner."""
+        return self._pyro.owner == threading.get_ident()
+
+    @property
+    def _pyroCanReconnect(self) -> bool:
+        """Whether a copy of this proxy could connect on its own."""
+        return self._pyro.uri.location != CONNECTED_SOCKET_LOCATION
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._pyroRelease()
+
+    def __del__(self) -> None:
+        link = self.__dict__.get("_pyro")  # not there if the constructor failed
+        if link is not None:
+            link.release()
+
+    # ------------------------------------------------------------ operators
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Proxy) and self._pyro.uri == other._pyro.uri)
+
+    def __hash__(self) -> int:
+        return hash(self._pyro.uri)
+
+    def __repr__(self) -> str:
+        connection = self._pyro.connection
+        state = "not connected" if connection is None else "connected %s" % connection.family()
+        return "<%s at 0x%x; %s; for %s>" % (WIRE_TAG, id(self), state, self._pyro.uri)
+
+    def __dir__(self) -> List[str]:
+        return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
+
+    def __len__(self) -> int:
+        return int(self._pyroOperator("__len__")())
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._pyroOperator("__getitem__")(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._pyroOperator("__setitem__")(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._pyroOperator("__delitem__")(key)
+
+    def __contains__(self, item: Any) -> bool:
+        if self._pyroExposes("__contains__"):
+            return bool(self._pyroOperator("__contains__")(item))
+        return any(item is each or item == each for each in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._pyroExposes("__iter__"):
+            return iter(self._pyroOperator("__iter__")())
+        return self._pyroItems(self._pyroOperator("__getitem__"))
+
+    @staticmethod
+    def _pyroItems(get_item: Callable[[int], Any]) -> Iterator[Any]:
+        index = 0
+        while True:
+            try:
+                item = get_item(index)
+            except IndexError:
+                return
+            yield item
+            index += 1
+
+    def _pyroExposes(self, name: str) -> bool:
+        self._pyroLearn()
+        return name in self._pyro.methods
+
+    def _pyroOperator(self, name: str) -> _RemoteMethod:
+        if not self._pyroExposes(name):
+            # TypeError is what Python expects of objects without such an operator: list() asks for __len__, and goes on
+            raise TypeError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
+        return _RemoteMethod(self, name)
+
+    # ------------------------------------------------------------ copies
+
+    def __getstate__(self) -> ProxyState:
+        link = self._pyro
+        return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
+                link.handshake, link.serializer_name)
+
+    def __setstate__(self, state: Sequence[Any]) -> None:
+        uri, oneway, methods, attrs, handshake, serializer_name = state
+        link = _Link(URI(uri))
+        link.oneway, link.methods, link.attrs = set(oneway), set(methods), set(attrs)
+        link.handshake = handshake
+        self._pyro = link
+        if serializer_name is not None:
+            self._pyroSerializer = serializer_name
+
+    def __copy__(self) -> Proxy:
+        copied = type(self).__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        copied.__setstate__(self.__getstate__())
+        copied._pyro.timeout = self._pyro.timeout
+        copied._pyro.max_retries = self._pyro.max_retries
+        copied._pyro.raw_response = self._pyro.raw_response
+        copied._pyro.wire = self._pyro.wire
+        return copied
+
+    def __deepcopy__(self, memo: Any) -> Proxy:
+        return self.__copy__()
+
+
+class _RemoteMethod:
+    """A method of a remote object; calling it calls that."""
+
+    __slots__ = ("_proxy", "_name")
+
+    def __init__(self, proxy: Proxy, name: str) -> None:
+        self._proxy = proxy
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._proxy._pyroInvoke(self._name, args, kwargs)
+
+    def __repr__(self) -> str:
+        return "<remote method %s of %r>" % (self._name, self._proxy)
+
+
+def _may_be_remote(name: str) -> bool:
+    return len(name) > 4 and name.startswith("__") and name.endswith("__") and name not in LOCAL_ONLY_NAMES
+
+
+def _connected_socket_uri(object_name: Union[str, URI]) -> URI:
+    if isinstance(object_name, str) and not object_name.upper().startswith("PYRO:"):
+        return URI("PYRO:%s@%s" % (object_name, CONNECTED_SOCKET_LOCATION))
+    return URI("PYRO:%s@%s" % (URI(object_name).object, CONNECTED_SOCKET_LOCATION))
+
+
+def _with_annotations(annotations: Mapping[str, bytes], build: Callable[..., Any], *args: Any) -> Any:
+    """Build a request that carries more annotations than those in the current context, which stays as it is."""
+    def build_in_copy() -> Any:
+        callcontext.current_context.annotations = {**callcontext.outgoing_annotations(), **annotations}
+        return build(*args)
+
+    return contextvars.copy_context().run(build_in_copy)
+
+
+def _proxy_from_wire(state: Any) -> Proxy:
+    uri, oneway, methods, attrs, _handshake, serializer_name = state
+    names = [*oneway, *methods, *attrs]
+    if not (isinstance(uri, str) and all(isinstance(name, str) for name in names)
+            and isinstance(serializer_name, (str, type(None)))):
+        raise ValueError("invalid Proxy state: %r" % (state,))
+    proxy = Proxy.__new__(Proxy)
+    proxy.__setstate__(state)
+    return proxy
+
+
+classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire)
+
+
+def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> Proxy:
+    """
+    Give a proxy for a name server somewhere in the network.
+
+    It is connected, unless the name server was found by a broadcast.
+
+    Args:
+        host: where the name server is; without it, look at this machine, ask by broadcast, then try NS_HOST.
+        port: of the name server if the host is given, else of the broadcast responder; the configured one if None.
+        broadcast: whether to use broadcasts at all.
+
+    Raises:
+        NamingError: there is none; the text lists every place that was looked at.
+    """
+    return discovery.locate(_bound_proxy, Proxy, host, port, broadcast)
+
+
+def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
+    proxy = Proxy(uri)
+    usual_timeout = proxy._pyroTimeout
+    proxy._pyroTimeout = discovery.shorter(limit_seconds, usual_timeout)
+    proxy._pyroBind()
+    proxy._pyroTimeout = usual_timeout
+    return proxy

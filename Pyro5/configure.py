@@ -1,0 +1,255 @@
+"""
+The settings, ``Pyro5.config``: one table says each one's name, default, kind and meaning.
+
+Their values come from the table and from environment variables with the prefix ``PYRO_``, read once when the package is
+loaded. A program changes them by assigning attributes: ``Pyro5.config.COMMTIMEOUT = 2.5``.
+
+Threads: reading and assigning single settings is safe anywhere, but nothing is promised about when a change is seen.
+Proxies and daemons read what they need when they are made. So set up the configuration first, then make them.
+"""
+from __future__ import annotations
+
+import difflib
+import operator
+import os
+import platform
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional
+
+from . import __version__
+from .constants import PROTOCOL_VERSION
+
+__all__ = ["Configuration", "global_config"]
+
+ENVIRONMENT_PREFIX = "PYRO_"
+_BOOL_TEXTS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
+
+
+class Kind(NamedTuple):
+    """What a setting takes."""
+
+    takes: str                         # words for error messages
+    parse: Callable[[str], Any]        # text of an environment variable -> value, or ValueError
+    accept: Callable[[Any], Any]       # value a program assigns -> value to keep, or TypeError
+
+
+class Setting(NamedTuple):
+    """One row of the table."""
+
+    name: str
+    default: Any
+    kind: Kind
+    doc: str
+
+
+def _parse_bool(text: str) -> bool:
+    if text.lower() not in _BOOL_TEXTS:
+        raise ValueError(text)
+    return _BOOL_TEXTS[text.lower()]
+
+
+def _parse_list(text: str) -> List[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _accept_bool(value: Any) -> bool:
+    if isinstance(value, (bool, int)) and value in (0, 1):
+        return bool(value)
+    raise TypeError(value)
+
+
+def _accept_int(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError(value)
+    return operator.index(value)
+
+
+def _accept_float(value: Any) -> float:
+    if isinstance(value, (bool, str, bytes, bytearray)):
+        raise TypeError(value)
+    return float(value)
+
+
+def _accept_text(value: Any) -> str:
+    text = os.fspath(value)
+    if not isinstance(text, str):
+        raise TypeError(value)
+    return text
+
+
+def _accept_optional_text(value: Any) -> Optional[str]:
+    return None if value is None else _accept_text(value)
+
+
+def _accept_list(value: Any) -> List[str]:
+    if isinstance(value, str):
+        return _parse_list(value)
+    items = list(value)
+    if isinstance(value, (bytes, bytearray)) or not all(isinstance(item, str) for item in items):
+        raise TypeError(value)
+    return items
+
+
+BOOL = Kind("True or False (in the environment: 1, yes, on, true, 0, no, off, false)", _parse_bool, _accept_bool)
+INT = Kind("a whole number", int, _accept_int)
+FLOAT = Kind("a number", float, _accept_float)
+TEXT = Kind("a string", str, _accept_text)
+OPTIONAL_TEXT = Kind("a string or None", str, _accept_optional_text)
+LIST = Kind("a list of strings, or one string with commas between them", _parse_list, _accept_list)
+
+SETTINGS = tuple(Setting(*row) for row in (
+    ("BROADCAST_ADDRS", ("<broadcast>", "0.0.0.0"), LIST, "addresses to broadcast to when searching a name server"),
+    ("COMMTIMEOUT", 0.0, FLOAT, "seconds that network operations may take; 0 = any time"),
+    ("COMPRESSION", False, BOOL, "compress what is sent"),
+    ("DETAILED_TRACEBACK", False, BOOL, "show values of local variables in the tracebacks sent to clients"),
+    ("HOST", "localhost", TEXT, "host name or address that daemons bind on"),
+    ("ITER_STREAMING", True, BOOL, "let clients iterate over results item by item, instead of refusing iterators"),
+    ("ITER_STREAM_LIFETIME", 0.0, FLOAT, "seconds that an item stream may exist; 0 = until it is exhausted"),
+    ("ITER_STREAM_LINGER", 30.0, FLOAT, "seconds that an item stream outlives its connection; 0 = not at all"),
+    ("LOGFILE", "pyro5.log", TEXT, "where the log goes, or {stderr}; only counts as environment variable, at import"),
+    ("LOGLEVEL", None, OPTIONAL_TEXT, "level to log at; only counts as environment variable, at import; None = no log"),
+    ("LOGWIRE", False, BOOL, "log messages as they are on the wire, at level DEBUG"),
+    ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed"),
+    ("MAX_RETRIES", 0, INT, "times that a proxy repeats a call after a timeout or a lost connection"),
+    ("NATHOST", None, OPTIONAL_TEXT, "host name that clients beyond address translation reach this server by"),
+    ("NATPORT", 0, INT, "port to go with NATHOST; 0 = the one that is bound"),
+    ("NS_AUTOCLEAN", 0.0, FLOAT, "seconds between removals of dead registrations, 3 or more; 0 = never"),
+    ("NS_BCHOST", None, OPTIONAL_TEXT, "host that the name server's broadcast responder binds on"),
+    ("NS_BCPORT", 9091, INT, "UDP port of the name server's broadcast responder"),
+    ("NS_HOST", "localhost", TEXT, "host where clients look for the name server"),
+    ("NS_LOOKUP_DELAY", 0.0, FLOAT, "seconds that a lookup waits for a name to appear"),
+    ("NS_PORT", 9090, INT, "TCP port of the name server"),
+    ("ONEWAY_THREADED", True, BOOL, "run oneway calls in threads of their own"),
+    ("POLLTIMEOUT", 2.0, FLOAT, "seconds between housekeeping rounds of an idle server"),
+    ("PREFER_IP_VERSION", 0, INT, "4 or 6: the IP version to use if a host has both; 0 = as the system likes"),
+    ("SERIALIZER", "serpent", TEXT, "serializer that proxies write with: serpent, json, marshal, msgpack"),
+    ("SERIALIZERS_ACCEPTED", ("serpent", "json", "marshal", "msgpack"), LIST, "serializers that servers read"),
+    ("SERPENT_BYTES_REPR", False, BOOL, "write bytes as Python literals (serpent only), not as base 64"),
+    ("SERVERTYPE", "thread", TEXT, "how daemons run calls: thread (in a pool) or multiplex (one after the other)"),
+    ("SOCK_NODELAY", False, BOOL, "set TCP_NODELAY on sockets"),
+    ("SOCK_REUSE", True, BOOL, "set SO_REUSEADDR on listening sockets"),
+    ("SSL", False, BOOL, "encrypt connections with TLS"),
+    ("SSL_CACERTS", "", TEXT, "file or directory of certificates of trusted authorities"),
+    ("SSL_CLIENTCERT", "", TEXT, "certificate file that clients show"),
+    ("SSL_CLIENTKEY", "", TEXT, "private key file of clients"),
+    ("SSL_CLIENTKEYPASSWD", "", TEXT, "password of the private key of clients"),
+    ("SSL_REQUIRECLIENTCERT", False, BOOL, "refuse clients that show no trusted certificate"),
+    ("SSL_SERVERCERT", "", TEXT, "certificate file of servers"),
+    ("SSL_SERVERKEY", "", TEXT, "private key file of servers"),
+    ("SSL_SERVERKEYPASSWD", "", TEXT, "password of the private key of servers"),
+    ("THREADPOOL_SIZE", 80, INT, "calls that a thread server runs at once, at most"),
+    ("THREADPOOL_SIZE_MIN", 4, INT, "threads that a thread server keeps ready"),
+))
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class Configuration:
+    """All settings as attributes. Each assignment is checked; there are no other attributes.
+
+    Settings, with their defaults:
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self, use_environment: bool = True) -> None:
+        """
+        Give every setting its default value, then what the environment says about it.
+
+        Raises:
+            ValueError: the environment has a PYRO_ variable with an unknown name or an unfit value. Nothing is changed.
+        """
+        values = {setting.name: _own(setting.default) for setting in SETTINGS}
+        if use_environment:
+            values.update(_from_environment(os.environ))
+        self.__dict__.update(values)
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Give a dict of all settings and their values, in alphabetical order."""
+        return {setting.name: _own(self.__dict__[setting.name]) for setting in SETTINGS}
+
+    def copy(self) -> Configuration:
+        """Give an independent configuration with the same values."""
+        duplicate = object.__new__(type(self))
+        duplicate.__dict__.update(self.as_dict())
+        return duplicate
+
+    __copy__ = copy
+
+    def dump(self) -> str:
+        """Give a readable text of what version this is, where it runs and what all settings are."""
+        lines = [
+            "Pyro version: %s" % __version__,
+            "Loaded from: %s" % os.path.dirname(os.path.abspath(__file__)),
+            "Python version: %s %s (%s, %s)" % (
+                platform.python_implementation(), platform.python_version(), platform.system(), os.name),
+            "Protocol version: %d" % PROTOCOL_VERSION,
+            "Currently active global configuration settings:",
+        ]
+        lines.extend("%s = %s" % item for item in self.as_dict().items())
+        return "\n".join(lines)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(_unknown(name, ""))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in _BY_NAME:
+            raise AttributeError(_unknown(name, ""))
+        kind = _BY_NAME[name].kind
+        try:
+            self.__dict__[name] = kind.accept(value)
+        except (TypeError, ValueError, OverflowError) as x:
+            raise TypeError("config.%s takes %s, not %s: %.100r" % (
+                name, kind.takes, type(value).__name__, value)) from x
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError("config.%s cannot be deleted; reset() restores the defaults" % name)
+
+
+def _own(value: Any) -> Any:
+    """Give a value of the table or of another configuration in a form that nobody else changes."""
+    return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _unknown(name: str, prefix: str) -> str:
+    close = difflib.get_close_matches(name.upper(), _BY_NAME, n=1)
+    hint = "; did you mean %s%s?" % (prefix, close[0]) if close else ""
+    if prefix:
+        return "invalid Pyro environment config variable: %s%s%s" % (prefix, name, hint)
+    return "no such setting: config.%s%s" % (name, hint)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Dict[str, Any]:
+    values = {}
+    for variable, text in environ.items():
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            name = variable[len(ENVIRONMENT_PREFIX):]
+            if name not in _BY_NAME:
+                raise ValueError(_unknown(name, ENVIRONMENT_PREFIX))
+            values[name] = _parse(variable, text, _BY_NAME[name].kind)
+    return values
+
+
+def _parse(variable: str, text: str, kind: Kind) -> Any:
+    try:
+        return kind.parse(text)
+    except ValueError as x:
+        what = "boolean value" if kind is BOOL else "Pyro environment config value"
+        raise ValueError("invalid %s: %s=%s (it takes %s)" % (what, variable, text, kind.takes)) from x
+
+
+def _describe(settings: Iterable[Setting]) -> str:
+    rows = ["    %s = %r\n        %s" % (row.name, _own(row.default), row.doc) for row in settings]
+    return "\n".join(rows)
+
+
+Configuration.__doc__ = "%s\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _describe(SETTINGS))
+global_config = Configuration()
+
+
+def main() -> None:
+    """Print the active configuration: what ``python -m Pyro5.configure`` and ``pyro5-check-config`` do."""
+    print(global_config.dump())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""
+One connection of a client: connect, shake hands, send requests and wait for their replies.
+
+This module knows neither proxies nor their rules. It translates what sockets report into this library's own errors,
+once: a timeout into TimeoutError, an ended or broken connection into ConnectionClosedError, an address where nobody
+answers into CommunicationError.
+"""
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
+
+from . import callcontext, calls, config, errors, protocol, socketutil
+from .calls import WireOptions
+from .protocol import Buffer, MessageReader, ReceivingMessage, SendingMessage
+from .serializers import SerializerBase
+from .uri import URI
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Connection", "open_connection"]
+
+log = logging.getLogger("Pyro5.connection")
+
+SCRATCH_BYTES = 64 * 1024  # small messages arrive in one receive of this size
+SEND_STEP_BYTES = 1024 * 1024  # a timeout counts for every step of a large message, not for all of it
+MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
+
+
+class _Scratch(threading.local):
+    """The memory that all connections of a thread receive small messages into."""
+
+    def __init__(self) -> None:
+        self.view = memoryview(bytearray(SCRATCH_BYTES))
+
+
+_scratch = _Scratch()
+
+
+class Connection(socketutil.SocketConnection):
+    """
+    A connection to one remote object; used by one thread at a time.
+
+    Args:
+        target: text that names the object and where it is, for messages.
+        max_size: the largest message to accept, in bytes (0: any).
+        keep_open: the socket belongs to somebody else; leave it open.
+
+    Attributes:
+        in_doubt: an exchange was not completed, so what arrives next may be the reply to an earlier request. Such a
+            connection must not be used again.
+    """
+
+    def __init__(self, sock: socket.socket, target: str, max_size: int = 0, keep_open: bool = False) -> None:
+        super().__init__(sock, keep_open=keep_open)
+        self.target = target
+        self.in_doubt = False
+        self._reader = MessageReader(max_size)
+        self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
+        self._log_wire = bool(config.LOGWIRE)
+
+    def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
+                  wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:
+        """
+        Introduce the client to the server.
+
+        Returns:
+            the server's handshake value, and the metadata of the object (None if the server left it out).
+
+        Raises:
+            CommunicationError: the server refused, or what it answered is not understood.
+        """
+        request = calls.connect_request(serializer, seq, object_id, value, wire)
+        reply = self._exchange(request, None)
+        callcontext.set_received_response(reply.annotations)
+        try:
+            result = calls.parse_connect_reply(reply)
+        except errors.CommunicationError as x:
+            x.args = ("%s: %s" % (self._activity(None), x),)
+            raise
+        self.in_doubt = False
+        return result
+
+    def round_trip(self, request: SendingMessage, method: str) -> ReceivingMessage:
+        """
+        Send a request and wait for its reply.
+
+        Args:
+            method: what the request calls; only used for messages.
+
+        Raises:
+            TimeoutError: no answer in time.
+            ConnectionClosedError: the connection ended before the reply was complete.
+            ProtocolError: what arrived is not the reply to this request.
+        """
+        reply = self._exchange(request, method)
+        if (reply.type != protocol.MSG_RESULT or reply.seq != request.seq
+                or reply.serializer_id != request.serializer_id):
+            raise self._mismatch(request, reply, method)
+        self.in_doubt = False
+        return reply
+
+    def send_only(self, request: SendingMessage, method: str) -> None:
+        """Send a request that gets no reply; raises as `round_trip`."""
+        self.in_doubt = True
+        try:
+            self._send(request)
+        except OSError as x:
+            raise socketutil.communication_error(self._activity(method), x) from x
+        self.in_doubt = False
+
+    def call(self, serializer: SerializerBase, seq: int, object_id: str, method: str, args: Sequence[Any],
+             wire: WireOptions) -> Any:
+        """Call a method of an object and give its result; raises as `round_trip`, and what the method raised."""
+        request = calls.invoke_request(serializer, seq, 0, object_id, method, args, {}, wire)
+        return calls.parse_reply(self.round_trip(request, method), serializer)
+
+    def abandon(self) -> None:
+        """Let go of a connection that this process inherited by a fork: its use by the parent goes on undisturbed."""
+        if not self.keep_open:
+            self.sock.close()
+
+    def _exchange(self, request: SendingMessage, method: Optional[str]) -> ReceivingMessage:
+        self.in_doubt = True
+        try:
+            self._send(request)
+            reply = self._receive()
+        except OSError as x:
+            raise socketutil.communication_error(self._activity(method), x) from x
+        except EOFError as x:
+            raise socketutil.communication_error(self._activity(method), None) from x
+        except errors.ProtocolError as x:
+            x.args = ("%s: %s" % (self._activity(method), x),)
+            raise
+        if self._log_wire:
+            log.debug("received from %s: %r annotations=%s data=%s", self.target, reply, reply.annotations,
+                      bytes(reply.data))
+        return reply
+
+    def _activity(self, method: Optional[str]) -> str:
+        return "calling %s of %s" % (method, self.target) if method else "connecting to %s" % self.target
+
+    def _mismatch(self, request: SendingMessage, reply: ReceivingMessage, method: str) -> errors.ProtocolError:
+        activity = self._activity(method)
+        if reply.type != protocol.MSG_RESULT:
+            return errors.ProtocolError("%s: the reply is a message of type %d, expected %d"
+                                        % (activity, reply.type, protocol.MSG_RESULT))
+        if reply.seq != request.seq:
+            return errors.ProtocolError("%s: reply out of sync, its sequence number is %d, expected %d"
+                                        % (activity, reply.seq, request.seq))
+        return errors.SerializeError("%s: the reply uses serializer %d, the request used %d"
+                                     % (activity, reply.serializer_id, request.serializer_id))
+
+    def _send(self, request: SendingMessage) -> None:
+        if self._log_wire:
+            log.debug("sending to %s: %r data=%s", self.target, request, request.data)
+        buffers = request.buffers
+        if len(buffers) == 1:
+            self.sock.sendall(buffers[0])
+        else:
+            self._send_large(buffers)
+
+    def _send_large(self, buffers: List[Buffer]) -> None:
+        sent = 0
+        if self._scatters and len(buffers) <= MAX_SCATTERED_BUFFERS:
+            sent = self.sock.sendmsg(buffers)
+        for buffer in buffers:
+            view = memoryview(buffer)
+            for start in range(min(sent, len(view)), len(view), SEND_STEP_BYTES):
+                self.sock.sendall(view[start:start + SEND_STEP_BYTES])
+            sent = max(sent - len(view), 0)
+
+    def _receive(self) -> ReceivingMessage:
+        reader = self._reader
+        count = self.sock.recv_into(reader.get_buffer(_scratch.view))
+        if not count:
+            raise EOFError
+        reader.received(count)
+        return reader.next_message() or self._receive_rest()
+
+    def _receive_rest(self) -> ReceivingMessage:
+        """Receive a message that did not come in one piece."""
+        timeout = self.sock.gettimeout()
+        try:
+            message = None
+            while message is None:
+                message = self._receive_step(timeout)
+            return message
+        finally:
+            if timeout is not None:
+                self.sock.settimeout(timeout)
+
+    def _receive_step(self, timeout: Optional[float]) -> Optional[ReceivingMessage]:
+        """Receive as much as fits one buffer, in the time allowed: a sender that dribbles is as bad as a silent one."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        received_bytes = 0
+        message = None
+        while message is None and received_bytes < SCRATCH_BYTES:
+            if deadline is not None:
+                self.sock.settimeout(_seconds_left(deadline))
+            count = self.sock.recv_into(self._reader.get_buffer(_scratch.view))
+            if not count:
+                raise EOFError
+            received_bytes += count
+            self._reader.received(count)
+            message = self._reader.next_message()
+        return message
+
+
+def _seconds_left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise socket.timeout("timed out")
+    return left
+
+
+def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Connection:
+    """
+    Connect to the location of a PYRO uri, with TLS if the configuration says so. There is no handshake yet.
+
+    Args:
+        timeout: in seconds, for connecting and for every operation later on; None is no limit.
+        max_size: the largest message to accept, in bytes (0: any).
+
+    Raises:
+        TimeoutError: nobody answered in time.
+        CommunicationError: nobody is there, or the TLS handshake failed.
+    """
+    address = uri.sockname or (uri.host, uri.port)
+    tls_context = _tls_context()
+    try:
+        sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)
+    except OSError as x:
+        text = "cannot reach %s: %s (%s)" % (uri, x.strerror or x, _hint(x))
+        if socketutil.is_timeout(x):
+            raise errors.TimeoutError(text) from x
+        raise errors.CommunicationError(text) from x
+    return Connection(sock, str(uri), max_size)
+
+
+def _tls_context() -> Optional[ssl.SSLContext]:
+    if not config.SSL:
+        return None
+    return socketutil.get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
+                                      keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
+
+
+def _hint(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "is the host name right?"
+    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
+        return "is the server running, and is this where it listens?"
+    if config.SSL:
+        return "does the server use TLS, and do the certificates fit?"
+    return "is the server running, and can this machine reach it?"

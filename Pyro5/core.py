@@ -1,0 +1,20 @@
+"""What clients and servers both use: uris and how to resolve them, the name server, type metadata."""
+from __future__ import annotations
+
+import inspect
+from typing import Any, Set
+
+from .callcontext import current_context
+from .client import locate_ns
+from .constants import DAEMON_NAME, NAMESERVER_NAME
+from .discovery import lookup, resolve, yplookup
+from .uri import URI
+
+__all__ = ["URI", "locate_ns", "resolve", "lookup", "yplookup", "type_meta", "current_context", "DAEMON_NAME",
+           "NAMESERVER_NAME"]
+
+
+def type_meta(class_or_object: Any, prefix: str = "class:") -> Set[str]:
+    """Give name server tags for the class, or the class of the object: one for it and one for each of its bases."""
+    clazz = class_or_object if inspect.isclass(class_or_object) else type(class_or_object)
+    return {"%s%s.%s" % (prefix, base.__module__, base.__name__) for base in clazz.__mro__ if base is not object}

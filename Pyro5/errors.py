@@ -1,0 +1,246 @@
+"""
+The exceptions of this library, and the tracebacks that travel with remote ones.
+
+::
+
+    Exception
+     +-- PyroError                      base of everything below
+          +-- NamingError               a name, or the name server
+          +-- DaemonError               the daemon and the objects in it
+          +-- SecurityError             refused because it would not be safe
+          +-- CommunicationError        something between client and server
+               +-- ConnectionClosedError     the connection is gone
+               +-- TimeoutError              no answer within the time allowed
+               +-- ProtocolError             the peer sent, or was to be sent, what the protocol does not allow
+                    +-- MessageTooLargeError      over the configured size limit
+                    +-- SerializeError            a value that cannot be turned into bytes, or back
+
+Misuse of the local API is a ``TypeError`` or ``ValueError``. An exception that a remote method raised arrives as itself
+(or as a PyroError where its class is not known here) and carries the traceback of the server in ``_pyroTraceback``, a
+list of strings.
+"""
+from __future__ import annotations
+
+import linecache
+import reprlib
+import sys
+import traceback
+from types import FrameType, TracebackType
+from typing import Any, Iterator, List, Optional, Tuple, Type, Union
+
+__all__ = ["PyroError", "NamingError", "DaemonError", "SecurityError", "CommunicationError", "ConnectionClosedError",
+           "TimeoutError", "ProtocolError", "MessageTooLargeError", "SerializeError",
+           "get_pyro_traceback", "format_traceback", "excepthook"]
+
+
+class PyroError(Exception):
+    """
+    Base of all exceptions that are this library's own.
+
+    Attributes:
+        remote_class: full name of the class of a remote exception that has no class here; None otherwise.
+        remote_args: the ``args`` of that remote exception.
+    """
+
+    remote_class: Optional[str] = None
+    remote_args: Tuple[Any, ...] = ()
+
+
+class NamingError(PyroError):
+    """A name is unknown, taken or not resolvable, or the name server cannot be found."""
+
+
+class DaemonError(PyroError):
+    """A daemon, or the object that it was asked for, is not in a state that allows this."""
+
+
+class SecurityError(PyroError):
+    """Refused, because doing it would not be safe."""
+
+
+class CommunicationError(PyroError):
+    """Client and server could not talk with each other."""
+
+
+class ConnectionClosedError(CommunicationError):
+    """The connection was closed while something was expected from it."""
+
+
+class TimeoutError(CommunicationError):
+    """The time allowed for a call or another network operation ran out."""
+
+
+class ProtocolError(CommunicationError):
+    """A message does not follow the protocol."""
+
+
+class MessageTooLargeError(ProtocolError):
+    """A message is larger than MAX_MESSAGE_SIZE allows."""
+
+
+class SerializeError(ProtocolError):
+    """A value cannot be serialized, or serialized data cannot be turned into a value."""
+
+
+_ExcClass = Union[Type[BaseException], BaseException, None]
+_RULE = "-" * 52 + "\n"
+_CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
+_CONTEXT = "\nDuring handling of the above exception, another exception occurred:\n\n"
+_REMOTE_BEGIN = " +--- This exception occured remotely (Pyro) - Remote traceback:\n"
+_REMOTE_LINE = " | %s\n"
+_REMOTE_END = " +--- End of remote traceback\n"
+_THIS_PACKAGE = __name__.rpartition(".")[0]
+
+_bounded = reprlib.Repr()
+_bounded.maxlevel = 4
+_bounded.maxdict = _bounded.maxlist = _bounded.maxtuple = _bounded.maxset = _bounded.maxfrozenset = 20
+_bounded.maxdeque = _bounded.maxarray = 20
+_bounded.maxstring = _bounded.maxlong = _bounded.maxother = 300
+
+
+def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
+                       ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
+    """
+    Give the whole story of an exception: where it surfaced here, and where it occurred remotely, if it did. The same
+    for every exception that it was caused by.
+
+    Args:
+        ex_type: the class of the exception, or simply the exception.
+        ex_value: the exception; the one being handled if there is none at all.
+        ex_tb: its traceback, if that is not the one in the exception.
+        detailed: show the values of local variables too.
+
+    Returns:
+        strings that each end in a newline; join them for printing.
+    """
+    ex_class, value, tb = _exc_info(ex_type, ex_value, ex_tb)
+    result: List[str] = []
+    for error, error_tb, joint in _chain(value, tb):
+        result.extend(_local_traceback(type(error), error, error_tb, detailed))
+        result.extend(_remote_traceback(error))
+        if joint:
+            result.append(joint)
+    return result or _local_traceback(ex_class, None, tb, detailed)
+
+
+def format_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
+                     ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
+    """
+    Format the local traceback of an exception (of the one being handled, without arguments) and of its causes.
+
+    Args:
+        detailed: show for every stack frame its source line and the values of its local variables, shortened. Frames
+            of this library show no values.
+
+    Returns:
+        strings that each end in a newline: a header, one for every stack frame (several, when detailed), the error.
+    """
+    ex_class, value, tb = _exc_info(ex_type, ex_value, ex_tb)
+    result: List[str] = []
+    for error, error_tb, joint in _chain(value, tb):
+        result.extend(_local_traceback(type(error), error, error_tb, detailed))
+        if joint:
+            result.append(joint)
+    return result or _local_traceback(ex_class, None, tb, detailed)
+
+
+def excepthook(ex_type: Type[BaseException], ex_value: Optional[BaseException],
+               ex_tb: Optional[TracebackType]) -> None:
+    """Print an uncaught exception with its remote traceback on standard error: to be assigned to sys.excepthook."""
+    if sys.stderr is not None:
+        sys.stderr.write("".join(get_pyro_traceback(ex_type, ex_value, ex_tb)))
+
+
+def _exc_info(ex_type: _ExcClass, ex_value: Optional[BaseException], ex_tb: Optional[TracebackType],
+              ) -> Tuple[Optional[Type[BaseException]], Optional[BaseException], Optional[TracebackType]]:
+    if isinstance(ex_type, BaseException):
+        ex_type, ex_value = None, ex_type
+    elif ex_type is None and ex_value is None:
+        _, ex_value, current_tb = sys.exc_info()
+        ex_tb = ex_tb or current_tb
+    if ex_value is not None:
+        return type(ex_value), ex_value, ex_tb or ex_value.__traceback__
+    return ex_type, None, ex_tb
+
+
+def _chain(error: Optional[BaseException], tb: Optional[TracebackType],
+           ) -> List[Tuple[BaseException, Optional[TracebackType], str]]:
+    """List (exception, traceback, text that leads on to the next one), the first cause first."""
+    links: List[Tuple[BaseException, Optional[TracebackType], str]] = []
+    seen = set()
+    joint = ""
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        links.append((error, tb, joint))
+        if error.__cause__ is not None:
+            error, joint = error.__cause__, _CAUSE
+        else:
+            error, joint = None if error.__suppress_context__ else error.__context__, _CONTEXT
+        tb = None if error is None else error.__traceback__
+    links.reverse()
+    return links
+
+
+def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[BaseException],
+                     tb: Optional[TracebackType], detailed: bool) -> List[str]:
+    if detailed and error is not None:
+        return list(_detailed_lines(error, tb))
+    return traceback.format_exception(ex_type, error, tb, chain=False)
+
+
+def _remote_traceback(error: BaseException) -> List[str]:
+    remote = getattr(error, "_pyroTraceback", None)
+    if not remote:
+        return []
+    if not isinstance(remote, str):
+        # it came over the wire: any peer can put any value there
+        remote = "".join(map(str, remote)) if isinstance(remote, (list, tuple)) else str(remote)
+    lines = [_REMOTE_LINE % line for line in remote.splitlines()]
+    return [_REMOTE_BEGIN] + lines + [_REMOTE_END]
+
+
+def _detailed_lines(error: BaseException, tb: Optional[TracebackType]) -> Iterator[str]:
+    headline = " EXCEPTION %s: %s\n" % (type(error), _text_or_placeholder(str, error))
+    yield _RULE
+    yield headline
+    yield " Extended stacktrace follows (most recent call last)\n"
+    yield _RULE
+    for frame, line_number in traceback.walk_tb(tb):
+        yield from _frame_lines(frame, line_number)
+        yield _RULE
+    yield headline
+    yield _RULE
+
+
+def _frame_lines(frame: FrameType, line_number: int) -> Iterator[str]:
+    filename = frame.f_code.co_filename
+    yield 'File "%s", line %d, in %s\n' % (filename, line_number, _function_name(frame))
+    source = linecache.getline(filename, line_number, frame.f_globals).strip()
+    if source:
+        yield "Source code:\n"
+        yield "    %s\n" % source
+    # this library's own frames hold connections, buffers and key locations: nothing of the user's to look at
+    module = frame.f_globals.get("__name__") or ""
+    if module.startswith(_THIS_PACKAGE + "."):
+        return
+    values = sorted(frame.f_locals.items())
+    if values:
+        yield "Local values:\n"
+        for name, value in values:
+            yield "    %s = %s\n" % (name, _text_or_placeholder(_bounded.repr, value))
+
+
+def _function_name(frame: FrameType) -> str:
+    code = frame.f_code
+    qualified: Optional[str] = getattr(code, "co_qualname", None)     # new in Python 3.11
+    if qualified is None and code.co_varnames[:1] == ("self",) and "self" in frame.f_locals:
+        qualified = "%s.%s" % (type(frame.f_locals["self"]).__name__, code.co_name)
+    return qualified or code.co_name
+
+
+def _text_or_placeholder(to_text: Any, value: Any) -> str:
+    try:
+        text: str = to_text(value)
+        return text.replace("\n", "\n    ")
+    except Exception as x:  # user code runs here, and a traceback must come out whatever it does
+        return "<%s object, not printable: %s>" % (type(value).__name__, type(x).__name__)

@@ -1,0 +1,188 @@
+"""
+The name server: a Pyro object that maps names to uris, its daemon, and the command line tool that runs it
+(``python -m Pyro5.nameserver``).
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+from typing import Any, Iterable, Optional, Sequence, Tuple
+
+from . import config, console, constants
+from .autoclean import AutoCleaner, checked_period
+from .broadcast import BroadcastServer
+from .registry import NameServer
+from .server import Daemon
+from .storage import Storage
+from .storage.memory import MemoryStorage
+from .storage.specs import STORAGE_TYPES, open_storage
+from .uri import URI
+
+__all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon", "Storage",
+           "main", "open_storage", "start_ns", "start_ns_loop"]
+
+log = logging.getLogger("Pyro5.nameserver")
+
+
+class NameServerDaemon(Daemon):
+    """
+    A daemon with a name server registered in it, under its reserved name; it also runs the periodic cleaning
+    (setting NS_AUTOCLEAN). `close` ends that, and closes the storage unless the user brought it.
+
+    Attributes:
+        nameserver: the `NameServer`.
+    """
+
+    def __init__(self, host: Optional[str] = None, port: Optional[int] = None, unixsocket: Optional[str] = None,
+                 nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None) -> None:
+        """
+        Args:
+            host, port, nathost, natport: None is what the settings HOST, NS_PORT, NATHOST and NATPORT say.
+            storage: as for `open_storage`.
+
+        Raises:
+            OSError: cannot listen there, the text names the address.
+            ValueError: no such storage type, or NS_AUTOCLEAN is too short.
+        """
+        period_seconds = checked_period(config.NS_AUTOCLEAN)
+        self._cleaner: Optional[AutoCleaner] = None
+        self.nameserver = NameServer(storage)
+        self._owns_storage = storage is None or isinstance(storage, str)
+        try:
+            super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
+        except BaseException:
+            self._close_own_storage()
+            raise
+        self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
+        if period_seconds:
+            self._cleaner = AutoCleaner(self.nameserver.list, self.nameserver.remove_unchanged, period_seconds)
+            self._cleaner.start()
+
+    def close(self) -> None:
+        """Stop cleaning, close all connections, then the storage. May be called again."""
+        if self._cleaner is not None:
+            self._cleaner.stop()
+        super().close()
+        self._close_own_storage()
+
+    def _close_own_storage(self) -> None:
+        if self._owns_storage:
+            self.nameserver.close()
+
+
+def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroadcast: bool = True,
+             bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
+             nathost: Optional[str] = None, natport: Optional[int] = None,
+             storage: Any = None) -> Tuple[URI, NameServerDaemon, Optional[BroadcastServer]]:
+    """
+    Make a name server, ready for connections, for an event loop of your own (or ``daemon.requestLoop``).
+
+    Args:
+        host, port, unixsocket, nathost, natport, storage: as for `NameServerDaemon`.
+        enableBroadcast: make a broadcast responder too, unless the name server is on a loopback address, a Unix
+            socket, or IPv6.
+        bchost, bcport: as for `BroadcastServer`.
+
+    Returns:
+        the uri for clients, the daemon, and the responder (or None). The caller closes daemon and responder.
+    """
+    daemon = NameServerDaemon(host, port, unixsocket, nathost, natport, storage)
+    responder = None
+    if enableBroadcast and not unixsocket and not _why_no_broadcast(daemon):
+        try:
+            # A broadcast stays on this side of an address translation: it is answered with the internal address.
+            responder = BroadcastServer(daemon.uriFor(daemon.nameserver, nat=False), bchost, bcport)
+        except BaseException:
+            daemon.close()
+            raise
+    uri = daemon.uriFor(daemon.nameserver)
+    log.info("name server ready: %s", uri)
+    return uri, daemon, responder
+
+
+def _ip_of(daemon: NameServerDaemon) -> str:
+    ip: str = daemon.sock.getsockname()[0]
+    return ip
+
+
+def _why_no_broadcast(daemon: NameServerDaemon) -> Optional[str]:
+    """Say why a name server on a TCP address has no broadcast responder, None if it can have one."""
+    ip = _ip_of(daemon)
+    if ip.startswith("127.") or ip == "::1":
+        return "Not starting broadcast server for localhost."
+    if ":" in ip:
+        return "Not starting broadcast server: there is no broadcast on IPv6."
+    return None
+
+
+def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enableBroadcast: bool = True,
+                  bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
+                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None) -> None:
+    """
+    Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
+    ``daemon.shutdown``. Prints where it runs. The arguments are those of `start_ns`.
+    """
+    _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(console.say, "NS shut down.")
+        at_end.callback(daemon.close)
+        if responder is not None:
+            at_end.callback(responder.close)
+            daemon.combine(responder)
+        lines = list(_announcement(daemon, responder, bool(unixsocket)))
+        with console.stopping_on_signals(daemon.shutdown) as asked_to_stop:
+            for line in lines:
+                console.say(line)
+            daemon.requestLoop(lambda: not asked_to_stop.is_set())
+
+
+def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer], is_unix: bool) -> Iterable[str]:
+    """Give the lines that are printed when the name server is ready."""
+    found = daemon.nameserver.count() - 1
+    if found:
+        yield "Storage has %d existing registration%s." % (found, "" if found == 1 else "s")
+    if is_unix:
+        yield "NS running on %s (Unix domain socket)" % daemon.locationStr
+    else:
+        reason = _why_no_broadcast(daemon)
+        if responder is not None:
+            yield "Broadcast server running on %s" % responder.locationStr
+        elif reason is not None:
+            yield reason
+        yield "NS running on %s (%s)" % (daemon.locationStr, _ip_of(daemon))
+    uri, internal_uri = daemon.uriFor(daemon.nameserver), daemon.uriFor(daemon.nameserver, nat=False)
+    if uri == internal_uri:
+        yield "URI = %s" % uri
+    else:
+        yield "internal URI = %s" % internal_uri
+        yield "external URI = %s" % uri
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pyro5-ns", description="Run a name server.")
+    option = parser.add_argument
+    option("-n", "--host", help="host name or address to listen on (default: the setting HOST)")
+    option("-p", "--port", type=int, help="port to listen on, 0 is a free one (default: the setting NS_PORT)")
+    option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
+    option("-s", "--storage", default="memory",
+           help="where to keep the registrations: %s (default: memory)" % ", ".join(sorted(STORAGE_TYPES)))
+    option("--bchost", help="host name or address for the broadcast responder (default: the setting NS_BCHOST)")
+    option("--bcport", type=int, help="its port, 0 is a free one (default: the setting NS_BCPORT)")
+    option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")
+    option("--natport", type=int, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
+    option("-x", "--nobc", action="store_true", help="start no broadcast responder")
+    return parser
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; give its exit code."""
+    options = _parser().parse_args(args)
+    return console.exit_code_of(lambda: start_ns_loop(
+        options.host, options.port, not options.nobc, options.bchost, options.bcport, options.unixsocket,
+        options.nathost, options.natport, options.storage))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

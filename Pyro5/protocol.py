@@ -1,0 +1,424 @@
+"""The wire protocol, version 502: bytes to messages and messages to bytes.
+
+This module touches no socket, clock, thread or global: what it must know (limits, compression, correlation id) comes
+as arguments.  A message on the wire is a header of 40 bytes, the annotation chunks, the payload:
+
+    ======  ======  ====  ===========================================================
+    offset  format  size  field
+    ======  ======  ====  ===========================================================
+    0x00    4s      4     ``PYRO``
+    0x04    H       2     protocol version, 502
+    0x06    B       1     message type (``MSG_*``)
+    0x07    B       1     serializer id
+    0x08    H       2     flags (``FLAGS_*``, or-ed)
+    0x0a    H       2     sequence number; a reply repeats that of its request
+    0x0c    I       4     payload length in bytes, as sent (after compression)
+    0x10    I       4     annotations length in bytes: all chunks with their heads
+    0x14    16s     16    correlation id, the bytes of a UUID (zero if there is none)
+    0x24    H       2     reserved, 0
+    0x26    H       2     magic number 0x4dc5
+    ======  ======  ====  ===========================================================
+
+All numbers are big endian.  An annotation chunk is its id (4 ASCII characters), the length of its value (4 bytes), the value.
+"""
+from __future__ import annotations
+
+import logging
+import struct
+import uuid
+import zlib
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from . import errors
+
+PROTOCOL_VERSION = 502
+MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL, MSG_INVOKE, MSG_RESULT, MSG_PING = range(1, 7)
+
+FLAGS_EXCEPTION = 1 << 0
+FLAGS_COMPRESSED = 1 << 1
+FLAGS_ONEWAY = 1 << 2
+FLAGS_BATCH = 1 << 3
+FLAGS_ITEMSTREAMRESULT = 1 << 4
+FLAGS_KEEPSERIALIZED = 1 << 5
+FLAGS_CORR_ID = 1 << 6
+
+SERIALIZER_PING = 42  # a ping carries no serialized value; recorded peers send this id
+
+_TAG = b"PYRO"
+_MAGIC = 0x4DC5
+_NO_CORRELATION = bytes(16)
+_HEADER = struct.Struct("!4sHBBHHII16sHH")
+_PREFIX = struct.Struct("!4sH")
+_CHUNK = struct.Struct("!4sI")
+HEADER_SIZE = _HEADER.size
+PREFIX_SIZE = _PREFIX.size  # as soon as these bytes are in, something that is not this protocol is found out
+
+COMPRESS_ABOVE_BYTES = 100  # shorter payloads never pay for it; part of the recorded behaviour of every peer
+COMPRESS_LEVEL = 4
+JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
+FIRST_BODY_BYTES = 64 * 1024  # what an announced body gets before any of it has arrived
+MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # a body's buffer at most grows by this at once
+
+Buffer = Union[bytes, bytearray, memoryview]
+
+
+def _check_prefix(tag: bytes, version: int) -> None:
+    if tag != _TAG:
+        raise errors.ProtocolError("invalid data: this is not the Pyro protocol (it starts with %r)" % (bytes(tag),))
+    if version != PROTOCOL_VERSION:
+        raise errors.ProtocolError("invalid protocol version: %d (this side speaks %d)" % (version, PROTOCOL_VERSION))
+
+
+def _check_size(size: int, max_size: int) -> None:
+    if max_size and size > max_size:
+        raise errors.MessageTooLargeError(
+            "message too large (%d bytes, MAX_MESSAGE_SIZE is %d)" % (size, max_size))
+
+
+def _encode_annotations(annotations: Mapping[str, Buffer]) -> List[Buffer]:
+    """Give the chunks' heads and values in turn, ready for a scatter write."""
+    parts: List[Buffer] = []
+    for key, value in annotations.items():
+        if not isinstance(key, str) or len(key) != 4 or not key.isascii():
+            raise errors.ProtocolError("annotation id must be a str of 4 ASCII characters, not %r" % (key,))
+        if not isinstance(value, (bytes, bytearray, memoryview)):
+            raise errors.ProtocolError(
+                "annotation %s must be bytes, bytearray or memoryview, not %s" % (key, type(value).__name__))
+        if isinstance(value, memoryview):
+            value = value.cast("B") if value.contiguous else value.tobytes()
+        parts.append(_CHUNK.pack(key.encode("ascii"), len(value)))
+        parts.append(value)
+    return parts
+
+
+def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
+    """Split the chunks; the values stay views on the received bytes."""
+    annotations: Dict[str, memoryview] = {}
+    position, end = 0, len(view)
+    while position < end:
+        start = position + _CHUNK.size
+        if start > end:
+            raise errors.ProtocolError("annotations are cut off: %d bytes left over" % (end - position))
+        key, length = _CHUNK.unpack_from(view, position)
+        position = start + length
+        if position > end:
+            raise errors.ProtocolError("annotation %r announces %d bytes but %d are there" % (key, length, end - start))
+        try:
+            annotations[key.decode("ascii")] = view[start:position]
+        except UnicodeDecodeError as x:
+            raise errors.ProtocolError("annotation id %r is not ASCII" % key) from x
+    return annotations
+
+
+def _inflate(data: Buffer, max_size: int) -> bytes:
+    """Decompress one zlib stream, never into more than max_size bytes (0: no limit)."""
+    inflater = zlib.decompressobj()
+    try:
+        inflated = inflater.decompress(data, max_size + 1 if max_size else 0)
+    except zlib.error as x:
+        raise errors.ProtocolError("invalid compressed payload: %s" % x) from x
+    if max_size and len(inflated) > max_size:
+        raise errors.MessageTooLargeError("message too large: its payload inflates to more than %d bytes "
+                                          "(MAX_MESSAGE_SIZE)" % max_size)
+    if not inflater.eof or inflater.unused_data:
+        raise errors.ProtocolError("invalid compressed payload: it is not exactly one zlib stream")
+    return inflated
+
+
+class SendingMessage:
+    """One message, encoded and ready to be sent.
+
+    Args:
+        payload: the serialized value; compressed here if `compress` is set and it is longer than 100 bytes.
+        annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
+        correlation_id: 16 bytes, or None.
+        max_size: limit in bytes for annotations and payload together as sent, 0 for none.
+
+    Raises:
+        MessageTooLargeError: the message exceeds max_size.
+        ProtocolError: an annotation has a bad id or value.
+
+    ``buffers`` is what to send: one bytes object for a small message, several buffers for a large one, so that large
+    values are not copied.
+    """
+
+    __slots__ = ("type", "flags", "seq", "serializer_id", "buffers", "size")
+
+    def __init__(self, msgtype: int, flags: int, seq: int, serializer_id: int, payload: Buffer,
+                 annotations: Optional[Mapping[str, Buffer]] = None, *,
+                 correlation_id: Optional[bytes] = None, compress: bool = False, max_size: int = 0) -> None:
+        if compress and len(payload) > COMPRESS_ABOVE_BYTES:
+            payload = zlib.compress(payload, COMPRESS_LEVEL)
+            flags |= FLAGS_COMPRESSED
+        if correlation_id is None:
+            correlation_id = _NO_CORRELATION
+        else:
+            flags |= FLAGS_CORR_ID
+        chunks: Sequence[Buffer] = _encode_annotations(annotations) if annotations else ()
+        chunks_size = sum(map(len, chunks))
+        payload_size = len(payload)
+        size = chunks_size + payload_size
+        if size > max_size:
+            _check_size(size, max_size)
+        header = _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, flags, seq, payload_size, chunks_size,
+                              correlation_id, 0, _MAGIC)
+        self.type = msgtype
+        self.flags = flags
+        self.seq = seq
+        self.serializer_id = serializer_id
+        self.size = HEADER_SIZE + size
+        if size > JOIN_UP_TO_BYTES:
+            self.buffers: List[Buffer] = [header, *chunks, payload]
+        elif chunks:
+            self.buffers = [b"".join((header, *chunks, payload))]
+        else:
+            self.buffers = [header + payload]
+
+    @property
+    def data(self) -> bytes:
+        """The whole message as one bytes object (a copy if it is large)."""
+        return b"".join(self.buffers)
+
+    def __repr__(self) -> str:
+        return "<SendingMessage type=%d seq=%d serializer=%d flags=%#x size=%d>" % (
+            self.type, self.seq, self.serializer_id, self.flags, self.size)
+
+    @staticmethod
+    def ping(pyroConnection: Any) -> None:
+        """Send a ping over a connection (``send(bytes)`` and ``recv(size)``) and wait for the answer.
+
+        Raises:
+            ProtocolError: something else than the answer to a ping came back.
+            CommunicationError: the connection was lost or timed out.
+        """
+        pyroConnection.send(SendingMessage(MSG_PING, 0, 0, SERIALIZER_PING, b"ping").data)
+        recv_stub(pyroConnection, [MSG_PING])
+
+
+class ReceivingMessage:
+    """One received message.
+
+    ``annotations`` holds memoryviews on the received bytes; ``data`` is the payload, already decompressed.
+
+    Args:
+        header: the 40 header bytes.
+        payload: annotations and payload, if they are at hand; else hand them to :meth:`add_payload` later.
+
+    Raises:
+        ProtocolError: the header is not one of this protocol, the annotations or the compressed payload are malformed.
+    """
+
+    __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_bytes",
+                 "annotations", "data")
+
+    def __init__(self, header: Buffer, payload: Optional[Buffer] = None) -> None:
+        (tag, version, self.type, self.serializer_id, self.flags, self.seq, self.data_size, self.annotations_size,
+         corr_bytes, _reserved, magic) = _HEADER.unpack(header)
+        if tag != _TAG or version != PROTOCOL_VERSION:
+            _check_prefix(tag, version)
+        if magic != _MAGIC:
+            raise errors.ProtocolError("invalid message: magic number is %#06x instead of %#06x" % (magic, _MAGIC))
+        self.corr_bytes: Optional[bytes] = corr_bytes if self.flags & FLAGS_CORR_ID else None
+        self.annotations: Dict[str, memoryview] = {}
+        self.data: Buffer = b""
+        if payload is not None:
+            self.add_payload(payload)
+
+    @property
+    def body_size(self) -> int:
+        """Bytes that follow the header."""
+        return self.annotations_size + self.data_size  # type: ignore[no-any-return]
+
+    @property
+    def corr_id(self) -> Optional[uuid.UUID]:
+        """The correlation id, None if the message carries none."""
+        return None if self.corr_bytes is None else uuid.UUID(bytes=self.corr_bytes)
+
+    def add_payload(self, payload: Buffer, max_size: int = 0) -> None:
+        """Take in what follows the header: split the annotations off and decompress the payload.
+
+        Args:
+            max_size: limit in bytes for the decompressed payload, 0 for none.
+        """
+        if len(payload) != self.annotations_size + self.data_size:
+            raise errors.ProtocolError("message body has %d bytes, its header announces %d"
+                                       % (len(payload), self.body_size))
+        if self.annotations_size:
+            view = memoryview(payload)
+            self.annotations = _decode_annotations(view[:self.annotations_size])
+            payload = view[self.annotations_size:]
+        if self.flags & FLAGS_COMPRESSED:
+            payload = _inflate(payload, max_size)
+            self.flags &= ~FLAGS_COMPRESSED
+            self.data_size = len(payload)
+        self.data = payload
+
+    @staticmethod
+    def validate(data: Buffer) -> None:
+        """Check that the data (at least 6 bytes) starts like a message of this protocol and version.
+
+        Raises:
+            ProtocolError: it does not.
+            ValueError: fewer than 6 bytes were given.
+        """
+        if len(data) < PREFIX_SIZE:
+            raise ValueError("need at least %d bytes to tell, got %d" % (PREFIX_SIZE, len(data)))
+        _check_prefix(*_PREFIX.unpack_from(data, 0))
+
+    def __repr__(self) -> str:
+        return "<ReceivingMessage type=%d seq=%d serializer=%d flags=%#x size=%d>" % (
+            self.type, self.seq, self.serializer_id, self.flags, HEADER_SIZE + self.body_size)
+
+
+class MessageReader:
+    """Cuts a stream of received bytes into messages, whatever slices the bytes arrive in.
+
+    Use: receive into ``get_buffer(scratch)``, report the count with :meth:`received`, then call :meth:`next_message`
+    until it gives None.  `scratch` is the caller's buffer for small messages (64 KiB serves well) and may be shared by
+    all readers of one thread: once :meth:`received` returned, the reader does not refer to it any more (and the memory
+    that get_buffer() gave may not be used any more).  A body larger than what came with its header is received in
+    place, into a buffer that grows with what arrives, never by what was announced.  Not thread-safe: one thread at a
+    time.
+
+    Args:
+        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.
+
+    ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
+    type, sequence number and serializer id may be used to answer), else None.
+    """
+
+    __slots__ = ("_max_size", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
+
+    def __init__(self, max_size: int = 0) -> None:
+        self._max_size = max_size
+        self._rest: bytes = b""  # received and not yet consumed, from _position on
+        self._position = 0
+        self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
+        self._body = bytearray()
+        self._filled = 0
+        self._target: Optional[memoryview] = None  # where bytes are being received right now
+        self.refused: Optional[ReceivingMessage] = None
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether part of a message is in and the rest is still to come."""
+        return self._message is not None or len(self._rest) > self._position
+
+    def get_buffer(self, scratch: memoryview) -> memoryview:
+        """Give the memory to receive into next: the free part of a body in progress, else `scratch`."""
+        message = self._message
+        if message is None:
+            self._target = scratch
+            return scratch
+        if self._target is not None:
+            self._target.release()  # the last receive failed: a buffer that is still looked at could not grow
+        if self._filled == len(self._body):
+            self._grow_body(message.body_size)
+        self._target = memoryview(self._body)[self._filled:]
+        return self._target
+
+    def received(self, count: int) -> None:
+        """Take note of `count` bytes received into the memory that get_buffer() gave."""
+        target, self._target = self._target, None
+        if target is None:
+            raise ValueError("received() without get_buffer()")
+        if self._message is not None:
+            self._filled += count
+            target.release()  # a buffer that somebody still looks at could not grow
+            return
+        fresh = bytes(target[:count])
+        rest = self._rest
+        self._rest = rest[self._position:] + fresh if len(rest) > self._position else fresh
+        self._position = 0
+
+    def next_message(self) -> Optional[ReceivingMessage]:
+        """Take the next whole message out, None if there is none yet.
+
+        Raises:
+            ProtocolError, MessageTooLargeError: the stream cannot be read any further.
+        """
+        if self._message is not None:
+            return self._finish_body(self._message)
+        rest, position = self._rest, self._position
+        available = len(rest) - position
+        if available < HEADER_SIZE:
+            if available >= PREFIX_SIZE:
+                _check_prefix(*_PREFIX.unpack_from(rest, position))
+            return None
+        body_start = position + HEADER_SIZE
+        message = ReceivingMessage(rest[position:body_start])
+        body_size = message.annotations_size + message.data_size
+        if body_size > self._max_size:
+            self._check_announced(message)
+        if available < HEADER_SIZE + body_size:
+            self._begin_body(message, body_start)
+            return None
+        self._position = body_start + body_size
+        self._add_payload(message, rest[body_start:self._position])
+        if self._position == len(rest):
+            self._rest, self._position = b"", 0
+        return message
+
+    def _check_announced(self, message: ReceivingMessage) -> None:
+        try:
+            _check_size(message.body_size, self._max_size)
+        except errors.MessageTooLargeError:
+            self.refused = message
+            raise
+
+    def _add_payload(self, message: ReceivingMessage, body: Buffer) -> None:
+        try:
+            message.add_payload(body, self._max_size)
+        except errors.ProtocolError:
+            self.refused = message
+            raise
+
+    def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
+        self._message = message
+        arrived = memoryview(self._rest)[body_start:]
+        self._filled = len(arrived)
+        self._body = bytearray(min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
+        self._body[:self._filled] = arrived
+        self._rest, self._position = b"", 0
+
+    def _grow_body(self, body_size: int) -> None:
+        """Double the body's buffer, in bounded steps and never beyond what was announced."""
+        step = min(len(self._body), MAX_BODY_STEP_BYTES, body_size - len(self._body))
+        self._body.extend(bytes(step))
+
+    def _finish_body(self, message: ReceivingMessage) -> Optional[ReceivingMessage]:
+        if self._filled < message.body_size:
+            return None
+        body, self._body, self._message, self._filled = self._body, bytearray(), None, 0
+        self._add_payload(message, body)
+        return message
+
+
+def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None, max_size: int = 0) -> ReceivingMessage:
+    """Receive one message from a connection (``recv(size)`` gives exactly that many bytes), blocking.
+
+    Args:
+        accepted_msgtypes: the message types to accept, None for any.
+        max_size: limit in bytes for annotations and payload, 0 for none.
+
+    Raises:
+        ProtocolError: what came is no message, or none of an accepted type.
+    """
+    prefix = connection.recv(PREFIX_SIZE)
+    ReceivingMessage.validate(prefix)
+    message = ReceivingMessage(prefix + connection.recv(HEADER_SIZE - PREFIX_SIZE))
+    _check_size(message.body_size, max_size)
+    if accepted_msgtypes is not None and message.type not in accepted_msgtypes:
+        raise errors.ProtocolError("invalid message type %d received (expected: %s)"
+                                   % (message.type, ", ".join(map(str, accepted_msgtypes))))
+    message.add_payload(connection.recv(message.body_size), max_size)
+    return message
+
+
+def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, ReceivingMessage]) -> None:
+    """Log what a message consists of, at level DEBUG."""
+    if isinstance(msg, SendingMessage):
+        logger.debug("%s: %r data=%r", text, msg, msg.data)
+        return
+    annotations: Tuple[str, ...] = tuple(msg.annotations)
+    logger.debug("%s: %r corr_id=%s annotations=%s data=%r", text, msg, msg.corr_id, annotations, bytes(msg.data))

@@ -1,0 +1,309 @@
+"""
+Instances of classes, as plain data: a dict whose key ``__class__`` tells what it was; and back.
+
+Nothing is ever imported, looked up or evaluated because of a name that came over the wire. What a tag can become is
+decided by the tables here alone: converters that the program registered, this package's own classes (each registered
+where it is defined), and the exceptions of module exceptions. Every other tag is refused.
+
+Threads: the registries may be used and changed from any thread.
+"""
+from __future__ import annotations
+
+import enum
+import threading
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type
+
+from .. import errors
+from . import exceptions
+
+__all__ = ["class_to_dict", "dict_to_class", "dict_to_exception", "registered_form", "NOT_REGISTERED", "Recreator",
+           "register_class_to_dict", "unregister_class_to_dict", "register_dict_to_class", "unregister_dict_to_class",
+           "register_own_class", "register_own_dict", "set_autoproxy", "accepted_tags"]
+
+TAG = "__class__"
+
+ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)
+FromDict = Callable[[str, Dict[str, Any]], Any]  # tag, dict -> instance
+FromTaggedDict = Callable[[Dict[str, Any]], Any]  # dict -> instance
+
+NOT_REGISTERED = object()    # registered_form has nothing to say about an object
+
+
+class _Converter(NamedTuple):
+    convert: ToDict
+    serpent_too: bool
+
+
+# Guards changes of the four tables below: a writer replaces a table whole, so readers need no lock.
+_registry_lock = threading.Lock()
+_class_to_dict: Dict[type, _Converter] = {}          # what the program registered
+_dict_to_class: Dict[str, FromDict] = {}
+_own_class_to_dict: Dict[type, ToDict] = {}          # this package's own classes
+_own_dict_to_class: Dict[str, FromTaggedDict] = {}
+
+_autoproxy: Optional[Callable[[Any], Any]] = None
+
+
+# ---------------------------------------------------------------- registries
+
+def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: bool = True) -> None:
+    """
+    Have instances of a class, and of its subclasses, serialized as what a converter makes of them.
+
+    Where converters are registered for several of an object's base classes, the nearest in the method resolution order
+    counts.
+
+    Args:
+        converter: called with the instance; returns a dict, usually with the key ``__class__``, or other plain data.
+        serpent_too: False: the serpent serializer goes on treating these instances in its own way.
+    """
+    global _class_to_dict
+    if not isinstance(clazz, type):
+        raise TypeError("converters are registered for a class, not for %r" % (clazz,))
+    _check_callable(converter)
+    with _registry_lock:
+        _class_to_dict = {**_class_to_dict, clazz: _Converter(converter, bool(serpent_too))}
+
+
+def unregister_class_to_dict(clazz: Type[Any]) -> None:
+    """Forget the converter for a class, if there is one."""
+    global _class_to_dict
+    with _registry_lock:
+        _class_to_dict = {key: value for key, value in _class_to_dict.items() if key is not clazz}
+
+
+def register_dict_to_class(classname: str, converter: FromDict) -> None:
+    """
+    Have dicts whose ``__class__`` is the given text turned into what a converter makes of them.
+
+    Mind who may send you such dicts: a converter runs on whatever data a peer puts there.
+
+    Args:
+        converter: called with the class name and the dict; returns the object.
+    """
+    global _dict_to_class
+    if not isinstance(classname, str):
+        raise TypeError("converters are registered for the name of a class, not for %r" % (classname,))
+    _check_callable(converter)
+    with _registry_lock:
+        _dict_to_class = {**_dict_to_class, classname: converter}
+
+
+def unregister_dict_to_class(classname: str) -> None:
+    """Forget the converter for a class name, if there is one."""
+    global _dict_to_class
+    with _registry_lock:
+        _dict_to_class = {key: value for key, value in _dict_to_class.items() if key != classname}
+
+
+def register_own_class(clazz: Type[Any], tag: str, to_state: ToDict, from_state: Callable[[Any], Any]) -> None:
+    """
+    Have instances of one of this package's classes travel as ``{"__class__": tag, "state": to_state(instance)}``.
+
+    An instance of a subclass travels under the subclass's own module and name: a receiver does not take it for more
+    than it knows, unless a converter for that name is registered there.
+    """
+    def to_dict(instance: Any) -> Dict[str, Any]:
+        exact = type(instance) is clazz
+        return {TAG: tag if exact else _full_name(type(instance)), "state": to_state(instance)}
+
+    register_own_dict(clazz, tag, to_dict, lambda data: from_state(data["state"]))
+
+
+def register_own_dict(clazz: Type[Any], tag: str, to_dict: ToDict, from_dict: FromTaggedDict) -> None:
+    """As register_own_class, for a dict of another layout; tagged dicts in it are objects when from_dict sees it."""
+    global _own_class_to_dict, _own_dict_to_class
+    with _registry_lock:
+        _own_class_to_dict = {**_own_class_to_dict, clazz: to_dict}
+        _own_dict_to_class = {**_own_dict_to_class, tag: from_dict}
+
+
+def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
+    """
+    Install the hook that lets objects of a daemon travel as proxies.
+
+    Args:
+        replace: called with every class instance that is about to be serialized; returns what to serialize in its
+            place, or None to leave it as it is.
+    """
+    global _autoproxy
+    _autoproxy = replace
+
+
+def accepted_tags() -> List[str]:
+    """List the tags that become objects without any converter of the program's, sorted (and sqlite3's exceptions)."""
+    return sorted(set(_own_dict_to_class) | set(exceptions.ACCEPTED))
+
+
+def _check_callable(converter: Any) -> None:
+    if not callable(converter):
+        raise TypeError("a converter must be callable, not %r" % (converter,))
+
+
+# ---------------------------------------------------------------- object -> dict
+
+def registered_form(obj: Any, for_serpent: bool = False) -> Any:
+    """
+    Give what an object is to be replaced by for the journey, if anything was laid down for its class.
+
+    Returns:
+        plain data, possibly with more objects in it; or NOT_REGISTERED.
+    """
+    if _autoproxy is not None:
+        replacement = _autoproxy(obj)
+        if replacement is not None:
+            obj = replacement
+    if _class_to_dict:
+        converter = _find_converter(type(obj), obj)
+        if converter is not None and (converter.serpent_too or not for_serpent):
+            return converter.convert(obj)
+    for base in type(obj).__mro__:
+        if base in _own_class_to_dict:
+            return _own_class_to_dict[base](obj)
+    if isinstance(obj, BaseException):
+        return exceptions.exception_to_dict(obj)
+    return NOT_REGISTERED
+
+
+def _find_converter(clazz: type, obj: Any) -> Optional[_Converter]:
+    registry = _class_to_dict
+    for base in clazz.__mro__:
+        if base in registry:
+            return registry[base]
+    for base, converter in registry.items():    # abstract base classes may claim objects in their own way
+        if isinstance(obj, base):
+            return converter
+    return None
+
+
+def class_to_dict(obj: Any, serializer_name: Optional[str] = None) -> Any:
+    """
+    Turn an instance of any class into a dict, for serializers that cannot do so themselves.
+
+    That is what was registered for its class; else what its __getstate__ returns, if that is a dict; else its
+    attributes (or slots) and, under the key ``__class__``, the name of its class.
+
+    Raises:
+        SerializeError: there is nothing in the object to make a dict of.
+    """
+    form = registered_form(obj)
+    if form is not NOT_REGISTERED:
+        return form
+    if isinstance(obj, (type, enum.Enum)):
+        _refuse_object(obj, serializer_name)
+    getstate = getattr(type(obj), "__getstate__", None)
+    if getstate is not None and getstate is not getattr(object, "__getstate__", None):
+        state = obj.__getstate__()
+        if isinstance(state, dict):
+            return state
+    return {**_attributes(obj, serializer_name), TAG: _full_name(type(obj))}
+
+
+def _attributes(obj: Any, serializer_name: Optional[str]) -> Dict[str, Any]:
+    if hasattr(obj, "__dict__"):
+        return dict(vars(obj))
+    slots = getattr(obj, "__slots__", None)
+    if slots is None:
+        _refuse_object(obj, serializer_name)
+    names = (slots,) if isinstance(slots, str) else slots
+    return {name: getattr(obj, name) for name in names if hasattr(obj, name)}
+
+
+def _refuse_object(obj: Any, serializer_name: Optional[str]) -> None:
+    what = "the class %s itself" % _full_name(obj) if isinstance(obj, type) else "a %s" % _full_name(type(obj))
+    raise errors.SerializeError(
+        "don't know how to serialize %s%s: convert it to plain data first, give it vars() or a __getstate__ that returns "
+        "a dict, or register a converter with register_class_to_dict"
+        % (what, " using the %s serializer" % serializer_name if serializer_name else ""))
+
+
+def _full_name(clazz: type) -> str:
+    return "%s.%s" % (clazz.__module__, clazz.__name__)
+
+
+# ---------------------------------------------------------------- dict -> object
+
+def dict_to_class(data: Dict[str, Any]) -> Any:
+    """
+    Turn a dict with the key ``__class__`` into the object that it describes.
+
+    Raises:
+        SerializeError: the tag is none that is accepted.
+        SecurityError: the tag is none that is accepted, and holds a double underscore.
+    """
+    return Recreator().from_dict(data)
+
+
+def dict_to_exception(data: Mapping[str, Any]) -> Any:
+    """Turn the description of an exception into the exception; raises what dict_to_class raises."""
+    return Recreator().from_dict(dict(data))
+
+
+class Recreator:
+    """
+    Turns the tagged dicts in deserialized data into objects.
+
+    Args:
+        extra: more tags, that only one serializer uses.
+        inner_first: convert tagged dicts that are inside of others first. Otherwise what is inside a tagged dict is
+            left to whoever converts that one.
+        foreign_exceptions: let exceptions of unknown classes become PyroErrors instead of refusing them; those at the
+            top, and in the own dicts there, only.
+    """
+
+    def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
+                 foreign_exceptions: bool = False) -> None:
+        self._extra = extra or {}
+        self._inner_first = inner_first
+        self._foreign_exceptions = foreign_exceptions
+
+    def recreate(self, value: Any) -> Any:
+        """Convert every tagged dict in some plain data; the containers are changed in place where they can be."""
+        kind = type(value)
+        if kind is dict:
+            if TAG not in value:
+                return self._recreate_values(value)
+            return self.from_dict(self._recreate_values(value) if self._inner_first else value)
+        if kind is list:
+            for index, element in enumerate(value):
+                if type(element) in _CONTAINERS:
+                    value[index] = self.recreate(element)
+        elif kind is tuple:
+            return tuple([self.recreate(element) if type(element) in _CONTAINERS else element for element in value])
+        return value
+
+    def _recreate_values(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
+        for key, element in data.items():
+            if type(element) in _CONTAINERS:
+                data[key] = self.recreate(element)
+        return data
+
+    def from_dict(self, data: Dict[str, Any]) -> Any:
+        """Convert one tagged dict; see dict_to_class."""
+        tag = data[TAG]
+        if not isinstance(tag, str):
+            raise TypeError("the class tag of serialized data must be a str, not %s" % type(tag).__name__)
+        converter = _dict_to_class.get(tag)
+        if converter is not None:
+            return converter(tag, data)
+        own_converter = _own_dict_to_class.get(tag) or self._extra.get(tag)
+        if own_converter is not None:
+            return own_converter(self._recreate_values(data))
+        return self._exception_from_dict(tag, data)
+
+    def _exception_from_dict(self, tag: str, data: Dict[str, Any]) -> Any:
+        described = data.get("__exception__") is True
+        if "__" not in tag:
+            clazz = exceptions.find_exception_class(tag)
+            if clazz is not None and (described or tag.startswith(exceptions.OWN_TAG_PREFIX) or tag == "struct.error"):
+                return exceptions.dict_to_exception(clazz, data)
+        if described and self._foreign_exceptions:
+            return exceptions.foreign_exception(data)
+        if "__" in tag:
+            raise errors.SecurityError("refused to deserialize types with double underscores in their name: %s" % tag)
+        if tag.startswith(exceptions.OWN_TAG_PREFIX):
+            raise AttributeError("there is no exception class %s here" % tag)
+        raise errors.SerializeError("unsupported serialized class: %s" % tag)
+
+
+_CONTAINERS = frozenset((dict, list, tuple))    # sets hold nothing that could be, or contain, a dict

@@ -1,0 +1,260 @@
+"""
+A fast path for serpent text: Python literals, read and written at the speed of C.
+
+Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster, and
+the literals that messages carry differ from JSON only in their quotes, in the names of three constants, and in tuples. So
+what lies inside of strings is told from what lies outside; the outside is rewritten; the scanner reads the whole. In the
+same way repr() writes what the serpent library writes, but for blanks outside of strings.
+
+Every function here gives up where it cannot guarantee the very value, or the very text, that the serpent library would
+come to; the caller then takes the slow way. All that is malformed is left to the slow way, and to its errors.
+"""
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate
+from math import isfinite
+from typing import Any, Dict, List, Match, Optional, Tuple
+
+from .. import errors
+
+__all__ = ["HEADER", "NOT_FAST", "fast_loads", "fast_dumps", "check_complexity"]
+
+HEADER = "# serpent utf-8 python3.2\n"
+NOT_FAST = object()     # what fast_loads returns instead of guessing
+
+_MAX_FAST_DEPTH = 50    # no Python version has trouble with this, and hardly a value has more
+_MARK = "\0"            # stands for a string in the text outside of strings
+
+# A string, as repr writes it. Linear time: no two parts of the pattern can match the same character.
+_STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")""", re.DOTALL)
+_BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_NO_BRACKETS = re.compile(r"[^][(){}]+")
+
+
+# ---------------------------------------------------------------- text -> value
+
+# In JSON a tuple is written as an object with a key that no string of the text can be, since that has no NUL in it;
+# a second key tells that there was a comma before the closing parenthesis.
+_TUPLE_KEY, _TUPLE_COMMA_KEY = "\0", "\0,"
+_TUPLE_BEGIN, _TUPLE_END, _TUPLE_COMMA_END = r'{"\u0000":[', "]}", r'],"\u0000,":0}'
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError("not a Python literal: " + name)
+
+
+def _dict_or_tuple(data: Dict[str, Any]) -> Any:
+    if _TUPLE_KEY not in data:
+        return data
+    elements = data[_TUPLE_KEY]
+    if len(elements) < 2 and (len(elements) == 1) is not (_TUPLE_COMMA_KEY in data):
+        raise ValueError("not a tuple")
+    return tuple(elements)
+
+
+_scan = json.JSONDecoder(strict=False, parse_constant=_refuse_constant).raw_decode
+_scan_with_tuples = json.JSONDecoder(strict=False, parse_constant=_refuse_constant,
+                                     object_hook=_dict_or_tuple).raw_decode
+
+
+def fast_loads(text: str) -> Any:
+    """Read a serpent document; gives NOT_FAST where that takes the slow way."""
+    body = _cut_comment(text)
+    if body is None or "\0" in body or "\n" in body or "\r" in body:
+        return NOT_FAST
+    split = _split_escaped(body) if "\\" in body or '"' in body else _split_plain(body)
+    if split is None:
+        return NOT_FAST
+    try:
+        return _read(*split)
+    except (ValueError, RecursionError):
+        return NOT_FAST
+
+
+def _cut_comment(text: str) -> Optional[str]:
+    if text.startswith(HEADER):
+        return text[len(HEADER):]
+    if not text.startswith("#"):
+        return text
+    comment, _, body = text.partition("\n")
+    return None if "\r" in comment or "\0" in comment else body
+
+
+def _split_plain(body: str) -> Optional[Tuple[str, List[str]]]:
+    """Give the text outside of strings, with a mark for each, and their contents in JSON's form; or None."""
+    parts = body.split("'")
+    return (_MARK.join(parts[::2]), parts[1::2]) if len(parts) & 1 else None
+
+
+def _split_escaped(body: str) -> Optional[Tuple[str, List[str]]]:
+    """As _split_plain, where there are backslashes or double quotes."""
+    parts = _STRING.split(body)
+    outside = _MARK.join(parts[::2])
+    if "'" in outside or '"' in outside or "\\" in outside:
+        return None
+    # one substitution over all the strings: what costs is the number of escapes
+    contents = _MARK.join([string[1:-1] for string in parts[1::2]])
+    try:
+        return outside, _ESCAPE.sub(_json_escape, contents).split(_MARK) if len(parts) > 1 else []
+    except KeyError:
+        return None
+
+
+# Where Python and JSON mean the same by an escape, and write it the same, or need not escape at all. The \u of a
+# surrogate is not here: JSON joins pairs of them. Nor is NUL: see _TUPLE_KEY.
+_ESCAPE = re.compile(r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)')
+_ESCAPES = {'"': '\\"', '\\"': '\\"', "\\'": "'", "\\\\": "\\\\", "\\n": "\\n", "\\r": "\\r", "\\t": "\\t"}
+_ESCAPES.update(("\\x%02x" % code, "\\u%04x" % code) for code in range(1, 256))
+
+
+def _json_escape(match: Match[str]) -> str:
+    escape = match.group()
+    if len(escape) < 6:
+        return _ESCAPES[escape]
+    code = int(escape[2:], 16)
+    if code < 0x80 or 0xD800 <= code < 0xE000 or code > 0x10FFFF:
+        raise KeyError(escape)
+    return chr(code)
+
+
+def _read(outside: str, strings: List[str]) -> Any:
+    if "null" in outside or "true" in outside or "false" in outside:
+        return NOT_FAST     # JSON's words are not Python's
+    if _openings(outside) > _MAX_FAST_DEPTH and _depth(outside) > _MAX_FAST_DEPTH:
+        return NOT_FAST
+    outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
+    scan = _scan
+    if "(" in outside:
+        scan = _scan_with_tuples
+        outside = (outside.replace("(", _TUPLE_BEGIN).replace(",)", _TUPLE_COMMA_END).replace(")", _TUPLE_END))
+    json_text = _put_back(outside, strings, '"')
+    value, end = scan(json_text)
+    return value if end == len(json_text) else NOT_FAST
+
+
+def _put_back(outside: str, strings: List[str], quote: str) -> str:
+    parts = [""] * (2 * len(strings) + 1)
+    parts[::2] = outside.split(_MARK)
+    parts[1::2] = strings
+    return quote.join(parts)
+
+
+def _openings(outside: str) -> int:
+    return outside.count("[") + outside.count("{") + outside.count("(")
+
+
+def _depth(outside: str) -> int:
+    brackets = _NO_BRACKETS.sub("", outside)
+    return max(accumulate(map(_BRACKETS.__getitem__, brackets)), default=0)
+
+
+# ---------------------------------------------------------------- value -> text
+
+_SCALARS = frozenset((type(None), bool, int, float, str))
+_KEYS = frozenset((bool, int, str))
+_CONTAINERS = frozenset((list, tuple, dict))
+_PLAIN = _SCALARS | _CONTAINERS
+
+
+class _NotPlain(Exception):
+    """There is something in a value that repr writes in another way than serpent."""
+
+
+def fast_dumps(value: Any) -> Optional[str]:
+    """Write a value as serpent does, without the first line; None where that takes the slow way."""
+    kind = type(value)
+    if kind not in _CONTAINERS:
+        return repr(value) if kind in _SCALARS and (kind is not float or isfinite(value)) else None
+    if not value:
+        return repr(value)
+    try:
+        separators = _count_separators(value, _MAX_FAST_DEPTH)
+    except _NotPlain:
+        return None
+    text = repr(value)
+    if "inf" in text or "nan" in text or text.count(", ") + text.count(": ") != separators:
+        return _without_blanks(text)
+    return text.replace(", ", ",").replace(": ", ":")
+
+
+def _count_separators(container: Any, depth_left: int) -> int:
+    """
+    Count the commas and colons that stand between elements; look at the types of these on the way.
+
+    Raises:
+        _NotPlain: an element, or an element's element, is no exact builtin, or there is too much nesting (or a cycle).
+    """
+    count = len(container) - 1 if container else 0
+    elements = container
+    if type(container) is dict:
+        count += len(container)
+        if not _KEYS.issuperset(map(type, container)):
+            raise _NotPlain
+        elements = container.values()
+    if _SCALARS.issuperset(map(type, elements)):
+        return count
+    if not depth_left or not _PLAIN.issuperset(map(type, elements)):
+        raise _NotPlain
+    for element in elements:
+        if type(element) in _CONTAINERS:
+            count += _count_separators(element, depth_left - 1)
+    return count
+
+
+def _without_blanks(text: str) -> Optional[str]:
+    """Drop the blanks outside of strings from what repr wrote; None if there are words that are no literals."""
+    if '"' in text or "\\" in text:
+        parts, quote = _STRING.split(text), ""
+    else:
+        parts, quote = text.split("'"), "'"
+    outside = _MARK.join(parts[::2])
+    if "inf" in outside or "nan" in outside:
+        return None
+    return _put_back(outside.replace(" ", ""), parts[1::2], quote)
+
+
+# ---------------------------------------------------------------- guard of the slow way
+
+_MAX_DEPTH = 200        # what CPython's tokenizer allows
+_MAX_LINKS = 100
+_LINK_CHARACTERS = "+-*/%@&|^<>=!~.(["
+
+_CODE = re.compile(r"""
+    \#[^\n\r]*
+  | ([A-Za-z]{0,3}) (?: '''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'''
+                      | \"\"\"[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*\"\"\"
+                      | '[^'\\\n\r]*(?:\\.[^'\\\n\r]*)*'
+                      | "[^"\\\n\r]*(?:\\.[^"\\\n\r]*)*" )""", re.VERBOSE | re.DOTALL)
+_BLANK = re.compile(r"[\s\\]+")
+_NUMBER = re.compile(r"(?<!\w)(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?")
+_COMPLEX = re.compile(r"(?<![\w)\]}])0[-+]0[jJ]")
+_LINK = re.compile(r"[\w)\]}](?=[-+*/%@&|^<>=!~.(\[{])")
+
+
+def check_complexity(text: str) -> None:
+    """
+    Refuse Python source that can exhaust, or even crash, the interpreter that compiles it.
+
+    Long chains of operators, attributes, calls or subscripts become syntax trees as deep as the chain is long, and some
+    Python versions walk these without any limit. Literals have no chains.
+
+    Raises:
+        SerializeError: there is too much nesting, or a chain.
+    """
+    if sum(map(text.count, _LINK_CHARACTERS)) <= _MAX_LINKS:
+        return
+    code = _BLANK.sub("", _CODE.sub(_without_strings, text))
+    code = _COMPLEX.sub("0", _NUMBER.sub("0", code))
+    if _depth(code) > _MAX_DEPTH or len(_LINK.findall(code)) > _MAX_LINKS:
+        raise errors.SerializeError("the data is nested too deeply, or is no literal")
+
+
+def _without_strings(match: Match[str]) -> str:
+    prefix = match.group(1)
+    if prefix is None:
+        return ""       # a comment
+    if "f" in prefix.lower() or "t" in prefix.lower():
+        raise errors.SerializeError("the data holds a formatted string, which is no literal")
+    return "0"

@@ -1,0 +1,186 @@
+"""One client's connection, as the server sees it: incremental reading, buffered writing, and what belongs to the client.
+
+A connection has one owner at a time, the loop or one worker thread; only the owner calls its methods.
+"""
+from __future__ import annotations
+
+import selectors
+import socket
+from collections import deque
+from typing import Any, Deque, List, Optional
+
+from .. import errors, protocol
+from ..protocol import Buffer, MessageReader, ReceivingMessage, SendingMessage
+from ..socketutil import SocketConnection, events_wanted, is_timeout
+
+SCRATCH_BYTES = 64 * 1024  # one buffer of this size per thread takes in all small messages
+
+
+class ServerConnection(SocketConnection):
+    """A client's connection.
+
+    Attributes:
+        server: the socket server that it belongs to.
+        greeted: the client's handshake was accepted (or none is needed).
+        closing: no further request is taken; the connection ends when what is to be sent has left.
+        lost: the client is gone, nothing can be sent any more.
+        gone: the connection has ended.
+        watched: the events that the loop waits for, 0 while a worker owns the connection.
+        tls_handshake: the TLS handshake is still going on.
+        peer_address: where the client is, as the socket module gives it.
+    """
+
+    def __init__(self, sock: socket.socket, server: Any, max_size: int, *, greeted: bool = False,
+                 keep_open: bool = False, tls: bool = False) -> None:
+        super().__init__(sock, keep_open=keep_open)
+        self.server = server
+        self.greeted = greeted
+        self.closing = False
+        self.lost = False
+        self.gone = False
+        self.watched = 0
+        self.tls_handshake = tls
+        self._max_size = max_size
+        self._reader = MessageReader(max_size)
+        self._unreadable: Optional[errors.ProtocolError] = None
+        self._pending: Optional[ReceivingMessage] = None
+        self._outgoing: Deque[memoryview] = deque()
+        try:
+            self.peer_address: Any = sock.getpeername()
+        except OSError:  # it is gone already; reading from it will tell
+            self.peer_address = None
+
+    def on_ready(self, events: int) -> None:
+        """Called by the loop when the socket is ready for some of the watched events."""
+        self.server.connection_ready(self, events)
+
+    # ------------------------------------------------------------ reading
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether part of a message is in and the rest is still to come."""
+        return self._reader.mid_message
+
+    @property
+    def refused_message(self) -> Optional[ReceivingMessage]:
+        """The message whose header was sound but that could not be taken in, see MessageReader.refused."""
+        return self._reader.refused
+
+    def receive(self, scratch: memoryview) -> bool:
+        """Receive once, at most as much as fits; False if the client has closed its side.
+
+        Raises:
+            OSError: nothing is there now (see events_wanted and is_timeout), or the connection is lost.
+        """
+        count = self.sock.recv_into(self._reader.get_buffer(scratch))
+        self._reader.received(count)
+        return count > 0
+
+    def has_hidden_bytes(self) -> bool:
+        """Whether bytes wait inside the TLS layer, where a selector does not see them."""
+        pending = getattr(self.sock, "pending", None)
+        return pending is not None and pending() > 0
+
+    def fetch_message(self) -> bool:
+        """Take the next whole message out of what was received, for take_message(); False if there is none.
+
+        Raises:
+            ProtocolError: the stream cannot be read any further; every further call raises the same again.
+        """
+        if self._unreadable is not None:
+            raise self._unreadable
+        try:
+            self._pending = self._reader.next_message()
+        except errors.ProtocolError as x:
+            self._unreadable = x
+            raise
+        return self._pending is not None
+
+    def take_message(self) -> ReceivingMessage:
+        """Give the message that is to be handled now; if none is at hand, wait until one arrives.
+
+        Raises:
+            CommunicationError: the connection was lost, or what came is no message.
+        """
+        message, self._pending = self._pending, None
+        if message is None:
+            message = protocol.recv_stub(self, None, self._max_size)
+        return message
+
+    # ------------------------------------------------------------ writing
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether something is still to be sent."""
+        return bool(self._outgoing)
+
+    def send_message(self, message: SendingMessage) -> None:
+        """Send what the network takes at once and keep the rest for flush().  Never waits for a slow reader longer than
+        the socket's own (short) timeout.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        buffers = message.buffers
+        if not self._outgoing:
+            if len(buffers) == 1:
+                sent = self._write(buffers[0])
+                if sent == len(buffers[0]):
+                    return
+            else:
+                sent = self._write_all_at_once(buffers)
+            buffers = _remainder(buffers, sent)
+        self._outgoing.extend(map(memoryview, buffers))
+
+    def abandon(self) -> None:
+        """The client is gone, or must go without an answer: nothing more is sent."""
+        self.closing = self.lost = True
+        self._outgoing.clear()
+
+    def flush(self) -> bool:
+        """Send more of what is kept; True if nothing is left.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        outgoing = self._outgoing
+        while outgoing:
+            first = outgoing[0]
+            sent = self._write(first)
+            if sent < len(first):
+                outgoing[0] = first[sent:]
+                if sent == 0:
+                    return False
+            else:
+                outgoing.popleft()
+        return True
+
+    def _write(self, data: Buffer) -> int:
+        try:
+            return self.sock.send(data)
+        except OSError as x:
+            if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
+                return 0
+            raise
+
+    def _write_all_at_once(self, buffers: List[Buffer]) -> int:
+        if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS, Windows: no scatter write
+            return 0
+        try:
+            return self.sock.sendmsg(buffers)
+        except OSError as x:
+            if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
+                return 0
+            raise
+
+
+def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:
+    """Give what is left to send when the first `sent` bytes have left."""
+    rest: List[Buffer] = []
+    for data in buffers:
+        if sent >= len(data):
+            sent -= len(data)
+        else:
+            rest.append(memoryview(data)[sent:])
+            sent = 0
+    return rest

@@ -1,0 +1,52 @@
+"""Which connections have run out of time: one deadline per connection, all of the same length."""
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import List, Optional
+
+from .connection import ServerConnection
+
+
+class Deadlines:
+    """Connections in the order in which their time runs out.
+
+    Since all get the same number of seconds, a connection whose time starts anew simply goes to the end: nothing is
+    ever sorted or scanned.  Belongs to the loop's thread; the clock's reading is an argument.
+
+    Args:
+        seconds: how long a connection has; 0: for ever.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._due: OrderedDict[ServerConnection, float] = OrderedDict()
+
+    def __contains__(self, connection: ServerConnection) -> bool:
+        return connection in self._due
+
+    def start(self, connection: ServerConnection, now: float) -> None:
+        """Let the connection's time start (anew)."""
+        if self.seconds > 0:
+            self._due[connection] = now + self.seconds
+            self._due.move_to_end(connection)
+
+    def stop(self, connection: ServerConnection) -> None:
+        """Forget the connection's deadline, if it has one."""
+        self._due.pop(connection, None)
+
+    def next_due(self) -> Optional[float]:
+        """When the first deadline is due, None if there is none."""
+        for due in self._due.values():
+            return due
+        return None
+
+    def take_expired(self, now: float) -> List[ServerConnection]:
+        """Take out and give the connections whose time has run out."""
+        expired = []
+        for connection, due in self._due.items():
+            if due > now:
+                break
+            expired.append(connection)
+        for connection in expired:
+            del self._due[connection]
+        return expired

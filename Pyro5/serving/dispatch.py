@@ -1,0 +1,279 @@
+"""Message in, reply message out: the handshake, the calls, and what is answered when something is wrong.
+
+Pure but for the user's method: no socket, no thread, no clock.  Whatever an object raises becomes a reply; what the
+network does is the caller's business.
+"""
+from __future__ import annotations
+
+import contextvars
+import logging
+import uuid
+from collections.abc import Iterator
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+
+from .. import callcontext, calls, errors, exposure, protocol, serializers
+from ..calls import Call, ReplyTo, WireOptions
+from ..protocol import ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
+from .objects import ObjectTable, Published
+from .streams import StreamTable
+
+log = logging.getLogger("Pyro5.serving.dispatch")
+
+# a result of one of these types is certainly no iterator; asking the abstract class costs more
+_NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
+
+
+class DispatchOptions(NamedTuple):
+    """Settings, read once when the daemon is made."""
+
+    wire: WireOptions
+    accepted_serializers: List[str]
+    streaming: bool
+    detailed_traceback: bool
+    log_wire: bool
+
+
+class Dispatcher:
+    """Answers the messages of all clients of a daemon.  Thread-safe: several threads may answer at once.
+
+    Args:
+        daemon: its documented hooks are called (validateHandshake, annotations, methodcall_error_handler).
+        run_aside: runs a callable in another thread, for oneway calls; None: they run in the caller's thread.
+    """
+
+    def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
+                 run_aside: Optional[Callable[[Callable[[], Any]], None]]) -> None:
+        self._daemon = daemon
+        self._objects = objects
+        self._streams = streams
+        self._options = options
+        self._wire = options.wire
+        self._run_aside = run_aside
+        self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
+
+    # ------------------------------------------------------------ entrance
+
+    def answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
+        """Do what a message asks for, and give the reply, None if there is none to send.
+
+        Sets ``connection.greeted`` when the handshake succeeds, ``connection.closing`` when the connection must end.
+
+        Raises:
+            BaseException: a method raised SystemExit, KeyboardInterrupt or GeneratorExit.
+        """
+        if self._options.log_wire:
+            protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
+        correlation_id = message.corr_bytes or uuid.uuid4().bytes
+        try:
+            if not connection.greeted:
+                reply: Optional[SendingMessage] = self._greet(connection, message, correlation_id)
+            elif message.type == protocol.MSG_INVOKE:
+                reply = self._invoke(connection, message, correlation_id)
+            elif message.type == protocol.MSG_PING:
+                reply = calls.pong(message, correlation_id)
+            else:
+                reply = self._unexpected(connection, message, correlation_id)
+        finally:
+            callcontext.end_request()
+        if self._options.log_wire and reply is not None:
+            protocol.log_wiredata(log, "sending to %s" % (connection.peer_address,), reply)
+        return reply
+
+    def refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
+        """Give what a client is told whose bytes cannot be read any further, None if it cannot be told."""
+        correlation_id = uuid.uuid4().bytes
+        if not connection.greeted:
+            return calls.connect_refused(None, None, str(error), correlation_id, self._wire)
+        refused = connection.refused_message
+        if refused is None:
+            return None
+        return self._exception_reply(refused, correlation_id, error)
+
+    def _serializer_for(self, message: ReceivingMessage) -> SerializerBase:
+        """Give the serializer of a message, before a byte of it is decoded.
+
+        Raises:
+            SerializeError: it is unknown, not installed, or not accepted here.
+        """
+        try:
+            return self._serializers[message.serializer_id]
+        except KeyError:
+            serializer = serializers.get_serializer_by_id(message.serializer_id)
+        if serializer.name not in self._options.accepted_serializers:
+            raise errors.SerializeError(
+                "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
+                % (serializer.name, ", ".join(self._options.accepted_serializers)))
+        self._serializers[message.serializer_id] = serializer
+        return serializer
+
+    def _begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> None:
+        callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
+                                  message.serializer_id, message.annotations, correlation_id)
+
+    # ------------------------------------------------------------ handshake
+
+    def _greet(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+        serializer = None
+        try:
+            if message.type != protocol.MSG_CONNECT:
+                raise errors.ProtocolError("invalid message type %d: a connection begins with CONNECT (%d)"
+                                           % (message.type, protocol.MSG_CONNECT))
+            serializer = self._serializer_for(message)
+            self._begin(connection, message, correlation_id)
+            object_id, data = calls.parse_connect_request(message, serializer)
+            connection.objectId = object_id
+            response = self._daemon.validateHandshake(connection, data)
+            metadata = self._objects.get(object_id).members.metadata()
+            reply = calls.connect_accepted(message, serializer, response, metadata, correlation_id,
+                                           self._annotations(), self._wire)
+            connection.greeted = True
+            return reply
+        except errors.ConnectionClosedError as x:
+            log.info("handshake with %s ended without an answer: %s", connection.peer_address, x)
+            connection.closing = True
+            return None
+        except Exception as x:  # border of a request: the user's validator, and whatever malformed data makes it raise
+            log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__, x)
+            log.debug("the refused handshake", exc_info=True)
+            connection.closing = True
+            return calls.connect_refused(message if serializer else None, serializer, str(x), correlation_id, self._wire)
+
+    def _annotations(self) -> Dict[str, Any]:
+        """What goes out with a reply: what the method set, then what the daemon adds."""
+        own = self._daemon.annotations()
+        return {**callcontext.response_to_send(), **own} if own else callcontext.response_to_send()
+
+    # ------------------------------------------------------------ calls
+
+    def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+        flags = message.flags
+        call = None
+        try:
+            serializer = self._serializer_for(message)
+            self._begin(connection, message, correlation_id)
+            call = calls.parse_invoke_request(message, serializer)
+            published = self._objects.get(call.object_id)
+            if flags & protocol.FLAGS_BATCH:
+                value: Any = self._run_batch(connection, published, call)
+            else:
+                run = self._prepare(connection, published, call)
+                if flags & protocol.FLAGS_ONEWAY and self._run_aside is not None:
+                    self._start_oneway(connection, call, run)
+                    return None
+                value = run()
+            if flags & protocol.FLAGS_ONEWAY:
+                return None
+            to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
+            return self._value_reply(connection, to, value, flags)
+        except Exception as x:  # border of a request: user code, and whatever malformed data makes a serializer raise
+            self._log_exception(connection, call, x)
+            if isinstance(x, (errors.SecurityError, errors.SerializeError)):
+                connection.closing = not flags & protocol.FLAGS_ONEWAY
+            return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
+
+    def _value_reply(self, connection: Any, to: ReplyTo, value: Any, flags: int) -> SendingMessage:
+        if type(value) not in _NO_ITERATORS and isinstance(value, Iterator):
+            stream_id = self._streams.open(value, connection) if self._options.streaming else None
+            return calls.stream_reply(to, stream_id)
+        return calls.value_reply(to, value, flags & protocol.FLAGS_BATCH)
+
+    def _prepare(self, connection: Any, published: Published, call: Call) -> Callable[[], Any]:
+        """Find what a call means and check that it is allowed; the result runs it."""
+        instance = published.instance_for(connection)
+        name, args, kwargs = call.method, call.args, call.kwargs
+        if name == calls.GETATTR_METHOD:
+            (attribute,) = args
+            return lambda: exposure.get_exposed_attribute(instance, attribute, published.members)
+        if name == calls.SETATTR_METHOD:
+            attribute, value = args
+            return lambda: exposure.set_exposed_attribute(instance, attribute, value, published.members)
+        method = exposure.exposed_method(instance, name, published.members)
+        return lambda: self._run_method(connection, method, args, kwargs)
+
+    def _run_method(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as x:
+            self._tell_error_handler(connection, method, args, kwargs, x)
+            raise
+
+    def _tell_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any,
+                            error: Exception) -> None:
+        try:
+            self._daemon.methodcall_error_handler(self._daemon, connection, method, args, kwargs, error)
+        except Exception:  # the user's handler failed: the client still gets the first error
+            log.exception("methodcall_error_handler failed")
+
+    def _run_batch(self, connection: Any, published: Published, call: Call) -> List[Any]:
+        """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
+        runs = [self._prepare(connection, published, single) for single in calls.parse_batch(call)]
+        results: List[Any] = []
+        for run in runs:
+            try:
+                results.append(run())
+            except Exception as x:  # user code: the client gets it in place of the result
+                self._log_exception(connection, call, x)
+                calls.set_remote_traceback(x, self._traceback(x))
+                results.append(calls.ExceptionWrapper(x))
+                break
+        return results
+
+    def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any]) -> None:
+        context = contextvars.copy_context()
+
+        def run_quietly() -> None:
+            try:
+                context.run(run)
+            except Exception as x:  # border of a task: nobody waits for this call
+                self._log_exception(connection, call, x)
+        if self._run_aside is not None:
+            self._run_aside(run_quietly)
+
+    # ------------------------------------------------------------ when something is wrong
+
+    def _unexpected(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
+        """Answer a message of a type that has no place here; the stream is still in step."""
+        error = errors.ProtocolError("invalid message type %d received on an open connection" % message.type)
+        log.warning("from %s: %s", connection.peer_address, error)
+        if message.type == protocol.MSG_CONNECT:
+            connection.closing = True
+            return calls.connect_refused(message, None, "this connection has had its handshake already",
+                                         correlation_id, self._wire)
+        return self._exception_reply(message, correlation_id, error)
+
+    def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
+        try:
+            serializer = self._serializer_for(message)
+        except errors.SerializeError:
+            serializer = self._serializer_to_refuse_in(message)
+        to = ReplyTo(message.seq, serializer, correlation_id, self._daemon.annotations(), self._wire)
+        return calls.exception_reply(to, error, self._traceback(error))
+
+    @staticmethod
+    def _serializer_to_refuse_in(message: ReceivingMessage) -> SerializerBase:
+        """Encoding is safe in a serializer that is not accepted; marshal serves where even that is not at hand."""
+        try:
+            return serializers.get_serializer_by_id(message.serializer_id)
+        except errors.SerializeError:
+            return serializers.get_serializer("marshal")
+
+    def _traceback(self, error: BaseException) -> List[str]:
+        return errors.format_traceback(type(error), error, error.__traceback__, self._options.detailed_traceback)
+
+    def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:
+        if isinstance(error, StopIteration) and call is not None and call.method == "get_next_stream_item":
+            return  # the ordinary end of an item stream
+        what = "a request" if call is None else "%s.%s" % (call.object_id, call.method)
+        log.warning("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__, error)
+        exc_info = (type(error), error, error.__traceback__)
+        if call is not None and self._is_callback(call):
+            log.warning("the exception of the callback method %s:", what, exc_info=exc_info)
+        else:
+            log.debug("the exception of %s:", what, exc_info=exc_info)
+
+    def _is_callback(self, call: Call) -> bool:
+        try:
+            return call.method in self._objects.get(call.object_id).members.callbacks
+        except errors.DaemonError:
+            return False

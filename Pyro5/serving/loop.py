@@ -1,0 +1,478 @@
+"""The one loop of every server type: it accepts, reads, writes and waits for all clients at once, and never for one.
+
+Every idle connection is registered in one selector.  When a whole request is in, the subclass decides which thread
+runs it: it runs it at once (multiplex) or hands the connection to a worker (thread).  The loop is woken through a
+socket pair; stopping it is safe from any thread, from a signal handler and from inside a call.
+"""
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional
+
+from .. import config, errors
+from ..protocol import SendingMessage
+from ..socketutil import Wakeup, events_wanted, is_timeout, tls_handshake_step
+from .connection import SCRATCH_BYTES, ServerConnection
+from .deadlines import Deadlines
+from .listener import Listener
+
+log = logging.getLogger("Pyro5.serving.loop")
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+ACCEPT_AT_ONCE = 100  # clients accepted in one go, before the others are looked at again
+ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors left
+TICK_SECONDS = 2.0  # housekeeping happens about this often
+FINISH_SECONDS = 3.0  # at the end: how long running calls and unread replies are waited for
+REFUSAL_SECONDS = 1.0  # how long a refused client may take to read why
+
+
+class Hooks(NamedTuple):
+    """What the loop calls of the daemon."""
+
+    handle_request: Callable[[ServerConnection], None]  # a message is at hand: answer it
+    refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
+    connection_ended: Callable[[ServerConnection], None]  # runs user code
+    tick: Callable[[], None]  # housekeeping
+
+
+class _Woken:
+    """Registers the wakeup in the selector."""
+
+    def __init__(self, server: SocketServer) -> None:
+        self._server = server
+
+    def on_ready(self, events: int) -> None:
+        self._server.take_back_parked()
+
+
+class _Foreign:
+    """Registers a socket of something else (that has ``events(sockets)``) in the selector."""
+
+    def __init__(self, owner: Any, sock: Any) -> None:
+        self._owner = owner
+        self._sock = sock
+
+    def on_ready(self, events: int) -> None:
+        self._owner.events([self._sock])
+
+
+class SocketServer:
+    """Base of the server types; subclasses say which thread runs a request.
+
+    Everything belongs to the thread that runs the loop, except what says otherwise.
+
+    Attributes:
+        sock: the listening socket.
+        locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
+        selector: what the loop waits with; combined servers share one.
+    """
+
+    closes_idle = False  # whether COMMTIMEOUT also ends connections that wait between two requests
+
+    sock: Any
+    locationStr: str
+
+    def __init__(self, hooks: Hooks) -> None:
+        self.hooks = hooks
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self.stopping = False
+        self._connections: Dict[int, ServerConnection] = {}  # by file descriptor
+        self._listener: Optional[Listener] = None
+        self._accept_again_at: Optional[float] = None
+        self._wakeup = Wakeup()
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._silence = Deadlines(config.COMMTIMEOUT)
+        self._refusals = Deadlines(REFUSAL_SECONDS)
+        self._parked: Deque[ServerConnection] = deque()  # given back by workers; appended by any thread
+        self._next_tick = 0.0
+        self._combined: List[SocketServer] = []
+        self._poll_seconds = config.POLLTIMEOUT
+        self._max_message_size = config.MAX_MESSAGE_SIZE
+        self._loop_thread: Optional[int] = None
+        self._released = False
+        # set while no loop runs
+        self._finished = threading.Event()
+        self._finished.set()
+
+    # ------------------------------------------------------------ what the subclasses say
+
+    def serve(self, connection: ServerConnection) -> bool:
+        """A request is at hand: run it now and give True, or hand the connection to another thread and give False."""
+        raise NotImplementedError
+
+    def end(self, connection: ServerConnection) -> None:
+        """A connection has ended: run what belongs to its end (user code among it)."""
+        raise NotImplementedError
+
+    def calls_running(self) -> int:
+        """How many requests other threads are running now."""
+        return 0
+
+    def stop_workers(self) -> None:
+        """End and join the threads, if there are any."""
+
+    # ------------------------------------------------------------ the documented contract
+
+    def init(self, daemon: Any, host: str, port: int, unixsocket: Optional[str] = None) -> None:
+        """Bind, and make ready to serve.
+
+        Raises:
+            OSError: the address cannot be used; the text names it.
+        """
+        self._listener = Listener(host, port, unixsocket)
+        self._listener.attach(self)
+        self.sock = self._listener.sock
+        self.locationStr = self._listener.location
+        self.selector.register(self.sock, READ, self._listener)
+        self._register_wakeup()
+
+    def _register_wakeup(self) -> None:
+        self.selector.register(self._wakeup, READ, _Woken(self))
+
+    def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
+        """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
+        seconds)."""
+        self._loop_thread = threading.get_ident()
+        self._finished.clear()
+        try:
+            while not self.stopping and loopCondition():
+                self.run_once(self._poll_seconds)
+        finally:
+            if self.stopping:
+                self._release()
+            self._loop_thread = None
+            self._finished.set()
+
+    def events(self, eventsockets: Iterable[Any]) -> None:
+        """Handle what happened on some of :attr:`sockets`, for a program that runs its own event loop."""
+        for sock in eventsockets:
+            if sock is self.sock:
+                self.accept_ready()
+                continue
+            connection = self._connections.get(sock.fileno())
+            if connection is not None:
+                self.connection_ready(connection, READ)
+        self._do_what_is_due(time.monotonic())
+
+    @property
+    def sockets(self) -> List[Any]:
+        """The listening socket and those of all clients."""
+        return [self.sock] + [c.sock for c in list(self._connections.values())]
+
+    def shutdown(self) -> None:
+        """Make the loop end and free everything; at once if no loop runs.  Safe from any thread, from a signal handler
+        and from inside a call (whose reply is still sent)."""
+        self.stopping = True
+        if self._loop_thread is None:
+            self._release()
+        else:
+            self._wakeup.wake()
+
+    def wakeup(self) -> None:
+        """Make the loop look at its condition now.  Safe from any thread and from a signal handler."""
+        self._wakeup.wake()
+
+    def close(self) -> None:
+        """Stop, and return when everything is freed; from inside a call only stop.  Safe from any thread."""
+        self.shutdown()
+        if self._loop_thread != threading.get_ident() and not self._in_worker():
+            self._finished.wait(2 * FINISH_SECONDS)
+
+    def discard(self) -> None:
+        """Free a server whose init() failed."""
+        self._wakeup.close()
+        self.selector.close()
+
+    def _in_worker(self) -> bool:
+        return False
+
+    # ------------------------------------------------------------ combining
+
+    def combine(self, other: SocketServer) -> None:
+        """Let this loop serve another server's clients too."""
+        for key in list(other.selector.get_map().values()):
+            self.selector.register(key.fileobj, key.events, key.data)
+        other.selector.close()
+        other._share_selector(self.selector)
+        self._combined.append(other)
+
+    def _share_selector(self, selector: selectors.BaseSelector) -> None:
+        self.selector = selector
+        for child in self._combined:
+            child._share_selector(selector)
+
+    def combine_foreign(self, other: Any) -> None:
+        """Let this loop wait for the sockets of anything that has ``sockets`` and ``events(sockets)``."""
+        for sock in other.sockets:
+            self.selector.register(sock, READ, _Foreign(other, sock))
+
+    # ------------------------------------------------------------ one turn of the loop
+
+    def run_once(self, timeout: float) -> None:
+        """Wait at most `timeout` seconds for something to happen, and handle it."""
+        for key, events in self.selector.select(self._until_due(timeout)):
+            on_ready = getattr(key.data, "on_ready", None)  # a user may have registered something of their own
+            if on_ready is not None:
+                on_ready(events)
+        self._do_what_is_due(time.monotonic())
+
+    def _until_due(self, timeout: float) -> float:
+        due_times = (self._silence.next_due(), self._refusals.next_due(), self._accept_again_at)
+        due = min((t for t in due_times if t is not None), default=None)
+        if due is not None:
+            timeout = max(0.0, min(timeout, due - time.monotonic()))
+        for child in self._combined:
+            timeout = child._until_due(timeout)
+        return timeout
+
+    def _do_what_is_due(self, now: float) -> None:
+        for connection in self._silence.take_expired(now):
+            self._silent_for_too_long(connection)
+        for connection in self._refusals.take_expired(now):
+            self.drop(connection)
+        if self._accept_again_at is not None and now >= self._accept_again_at:
+            self._accept_again_at = None
+            self.selector.register(self.sock, READ, self._listener)
+        if now >= self._next_tick:
+            self._next_tick = now + min(TICK_SECONDS, self._poll_seconds)
+            self.hooks.tick()
+        for child in list(self._combined):
+            child._do_what_is_due(now)
+            if child.stopping:
+                self._combined.remove(child)
+                child._release()
+
+    # ------------------------------------------------------------ accepting
+
+    def accept_ready(self) -> None:
+        """Let in the clients that wait."""
+        if self._listener is None:
+            return
+        for _ in range(ACCEPT_AT_ONCE):
+            try:
+                sock = self._listener.accept()
+            except OSError as x:
+                log.warning("cannot accept clients now, trying again in %g s: %s", ACCEPT_PAUSE_SECONDS, x)
+                self.selector.unregister(self.sock)
+                self._accept_again_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
+                return
+            if sock is None:
+                return
+            self.adopt(ServerConnection(sock, self, self._max_message_size, tls=self._listener.tls))
+
+    def adopt(self, connection: ServerConnection) -> None:
+        """Take a new connection in."""
+        self._connections[connection.fileno()] = connection
+        log.debug("client connected from %s", connection.peer_address)
+        self._watch(connection, READ)
+        self._silence.start(connection, time.monotonic())
+
+    # ------------------------------------------------------------ connections
+
+    def _watch(self, connection: ServerConnection, events: int) -> None:
+        """Wait for these events of a connection; 0: for none."""
+        if connection.watched == events:
+            return
+        if not connection.watched:
+            self.selector.register(connection.sock, events, connection)
+        elif events:
+            self.selector.modify(connection.sock, events, connection)
+        else:
+            self.selector.unregister(connection.sock)
+        connection.watched = events
+
+    def connection_ready(self, connection: ServerConnection, events: int) -> None:
+        """Go on with a connection whose socket is ready; whatever goes wrong ends this connection only."""
+        if connection.gone or not connection.watched:
+            return
+        try:
+            self._go_on(connection)
+        except errors.ProtocolError as x:
+            self._refuse(connection, x)
+        except OSError as x:
+            self._lost(connection, x)
+        except Exception:  # border of a request: a fault in here must not end the loop of all the others
+            log.exception("connection with %s failed, closing it", connection.peer_address)
+            self.drop(connection)
+        except BaseException:
+            self.drop(connection)  # a method raised SystemExit or the like: its client is answered by the close
+            raise
+
+    def _go_on(self, connection: ServerConnection) -> None:
+        if connection.tls_handshake and not self._tls_handshake_done(connection):
+            return
+        if connection.has_outgoing:
+            if connection.flush():
+                self._serve_what_is_in(connection)
+            return
+        while True:
+            if not self._receive(connection):
+                return
+            self._serve_what_is_in(connection)
+            if connection.gone or connection.watched != READ or not connection.has_hidden_bytes():
+                return
+
+    def _tls_handshake_done(self, connection: ServerConnection) -> bool:
+        wanted = tls_handshake_step(connection.sock)
+        if wanted:
+            self._watch(connection, wanted)
+            return False
+        connection.tls_handshake = False
+        self._watch(connection, READ)
+        return True
+
+    def _receive(self, connection: ServerConnection) -> bool:
+        """Receive once; False if nothing came, or the connection ended."""
+        if connection in self._refusals:
+            return self._discard(connection)
+        try:
+            if connection.receive(self._scratch):
+                return True
+        except OSError as x:
+            wanted = READ if is_timeout(x) else events_wanted(x, READ)
+            if not wanted:
+                raise
+            self._watch(connection, wanted)
+            return False
+        self.drop(connection)
+        return False
+
+    def _discard(self, connection: ServerConnection) -> bool:
+        """Throw away what a refused client still sends: closing with unread data would destroy the reply under way."""
+        if not connection.sock.recv_into(self._scratch):
+            self.drop(connection)
+        return False
+
+    def _serve_what_is_in(self, connection: ServerConnection) -> None:
+        """Serve the whole messages that have arrived, in order, as long as the client takes the replies."""
+        while not (self.stopping or connection.closing or connection.has_outgoing) and connection.fetch_message():
+            if not self.serve(connection):
+                return
+        self._settle(connection)
+
+    def _settle(self, connection: ServerConnection) -> None:
+        """Wait for what comes next on a connection: its replies taken, more requests, or its end."""
+        if connection.has_outgoing:
+            self._watch(connection, WRITE)
+        elif connection.closing:
+            self._end_after_refusal(connection)
+            return
+        else:
+            self._watch(connection, READ)
+        self._silence.start(connection, time.monotonic())
+
+    def hand_over(self, connection: ServerConnection) -> None:
+        """Leave a connection to a worker, who gives it back with park()."""
+        self._watch(connection, 0)
+        self._silence.stop(connection)
+
+    def park(self, connection: ServerConnection) -> None:
+        """Give a connection back to the loop.  For workers."""
+        self._parked.append(connection)
+        self._wakeup.wake()
+
+    def take_back_parked(self) -> None:
+        """Go on with the connections that workers gave back."""
+        self._wakeup.drain()
+        while self._parked:
+            connection = self._parked.popleft()
+            if connection.gone:
+                continue
+            try:
+                self._serve_what_is_in(connection)
+            except errors.ProtocolError as x:
+                self._refuse(connection, x)
+            except OSError as x:
+                self._lost(connection, x)
+
+    # ------------------------------------------------------------ ends
+
+    def _refuse(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
+        """What a client sent cannot be read: tell it why if that is possible, and part."""
+        log.warning("closing the connection with %s: %s", connection.peer_address, error)
+        connection.closing = True
+        reply = self.hooks.refusal(connection, error)
+        if reply is None:
+            self.drop(connection)
+            return
+        try:
+            connection.send_message(reply)
+            self._settle(connection)
+        except OSError as x:
+            self._lost(connection, x)
+
+    def _end_after_refusal(self, connection: ServerConnection) -> None:
+        """Everything is sent: let the client read it before the connection is closed."""
+        if connection.lost or connection.keep_open:
+            self.drop(connection)
+            return
+        try:
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.drop(connection)
+            return
+        self._refusals.start(connection, time.monotonic())
+        self._silence.stop(connection)
+        self._watch(connection, READ)
+
+    def _silent_for_too_long(self, connection: ServerConnection) -> None:
+        """COMMTIMEOUT has passed since a connection was last heard of."""
+        if not connection.greeted:
+            if connection.tls_handshake:
+                self.drop(connection)
+            else:
+                self._refuse(connection, errors.ProtocolError("no handshake within COMMTIMEOUT (%g seconds)"
+                                                              % self._silence.seconds))
+        elif self.closes_idle or connection.mid_message or connection.has_outgoing:
+            log.info("closing the connection with %s: silent for %g seconds (COMMTIMEOUT)",
+                     connection.peer_address, self._silence.seconds)
+            self.drop(connection)
+
+    def _lost(self, connection: ServerConnection, error: OSError) -> None:
+        log.debug("connection with %s lost: %s", connection.peer_address, error)
+        self.drop(connection)
+
+    def drop(self, connection: ServerConnection) -> None:
+        """End a connection that the loop owns."""
+        if connection.gone:
+            return
+        connection.gone = True
+        self._watch(connection, 0)
+        self._silence.stop(connection)
+        self._refusals.stop(connection)
+        self._connections.pop(connection.fileno(), None)
+        self.end(connection)
+
+    def _release(self) -> None:
+        """Free everything: let running calls and replies finish for a moment, then close."""
+        if self._released:
+            return
+        self._released = True
+        if self._listener is not None:
+            if self._accept_again_at is None:
+                self.selector.unregister(self.sock)
+            self._accept_again_at = None
+            self._listener.close()
+        self._finish_running()
+        for connection in list(self._connections.values()):
+            self.drop(connection)
+        self.stop_workers()
+        for child in self._combined:
+            child.stopping = True
+            child._release()
+        self.selector.unregister(self._wakeup)
+        self._wakeup.close()
+        if self.selector.get_map() is not None and not self.selector.get_map():
+            self.selector.close()
+
+    def _finish_running(self) -> None:
+        deadline = time.monotonic() + FINISH_SECONDS
+        while time.monotonic() < deadline:
+            if not self.calls_running() and not any(c.has_outgoing for c in self._connections.values()):
+                return
+            self.run_once(0.05)

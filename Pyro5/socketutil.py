@@ -1,0 +1,451 @@
+"""
+Sockets: creating, binding and connecting them, their options, whole reads and writes, connections.
+
+Nothing here knows of messages or proxies. Timeouts are in seconds everywhere; ``-1`` stands for the setting
+COMMTIMEOUT, ``None`` and ``0`` for "no limit".
+"""
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import selectors
+import socket
+import sys
+import time
+import weakref
+from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
+
+from . import config, errors
+from .addresses import (Address, IPAddress, address_text, explained, get_interface, get_ip_address, resolve_host,
+                        wanted_family)
+from .tls import events_wanted, get_ssl_context, tls_handshake_step, tls_server_socket
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["create_socket", "create_bc_socket", "bind_unused_port", "find_probably_unused_port", "get_ip_address",
+           "get_interface", "get_ssl_context", "interrupt_socket", "receive_data", "send_data", "set_keepalive",
+           "set_nodelay", "set_noinherit", "set_reuseaddr", "SocketConnection", "Wakeup", "address_text", "is_timeout",
+           "communication_error", "effective_timeout", "events_wanted", "tls_handshake_step", "tls_server_socket"]
+
+log = logging.getLogger("Pyro5.socketutil")
+
+# As many waiting clients as the operating system allows; it lowers the number to its own limit.
+LISTEN_BACKLOG = 4096
+# One receive never asks for more than this, so that a size claimed by a peer reserves no memory.
+RECEIVE_CHUNK_BYTES = 1 << 18
+
+
+def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = None, reuseaddr: bool = False,
+                  keepalive: bool = True, timeout: Optional[float] = -1, noinherit: bool = False,
+                  ipv6: Optional[bool] = False, nodelay: bool = True,
+                  sslContext: Optional[ssl.SSLContext] = None) -> socket.socket:
+    """
+    Create a stream socket that listens (``bind``), is connected (``connect``), or is neither.
+
+    Args:
+        bind, connect: a ``(host, port)`` pair, or the file name of a Unix domain socket (a leading NUL character
+            makes it an abstract name). At most one of the two.
+        timeout: for connecting (all addresses of the host together, TLS handshake included) and for every later
+            operation on the socket.
+        noinherit: never pass the socket on to child processes.
+        ipv6: False for IPv4, True for IPv6, None for what the setting PREFER_IP_VERSION says. A literal IPv6 address
+            is used as one whatever is said here.
+        sslContext: talk TLS. Connections accepted by a listening TLS socket have not done their handshake yet: it is
+            done by their first read or write, or step by step with `tls_handshake_step`.
+
+    Raises:
+        ValueError: both bind and connect are given, or TLS with neither.
+        OSError: of the kind that the system reported, with a text that names the address; this includes
+            ConnectionRefusedError, socket.gaierror (host not found) and socket.timeout.
+    """
+    if bind is not None and connect is not None:
+        raise ValueError("bind and connect cannot both be specified at the same time")
+    if sslContext is not None and bind is None and connect is None:
+        raise ValueError("TLS needs to know which side it is: specify bind or connect")
+    options = _Options(reuseaddr, keepalive, noinherit, nodelay)
+    timeout = effective_timeout(timeout)
+    if connect is not None:
+        return _connect_stream(connect, wanted_family(ipv6), options, timeout, sslContext)
+    if bind is None:
+        sock = _new_stream(wanted_family(ipv6) or socket.AF_INET, options)
+    else:
+        sock = _bind_stream(bind, wanted_family(ipv6), options)
+    if sslContext is not None:
+        sock = tls_server_socket(sock, sslContext)
+    sock.settimeout(timeout)
+    return sock
+
+
+def effective_timeout(timeout: Optional[float]) -> Optional[float]:
+    """Give the seconds a socket takes for a timeout argument: -1 is COMMTIMEOUT, 0 and None are no limit (None)."""
+    if timeout is not None and timeout < 0:
+        timeout = config.COMMTIMEOUT
+    return timeout or None
+
+
+class _Options(NamedTuple):
+    reuseaddr: bool
+    keepalive: bool
+    noinherit: bool
+    nodelay: bool
+
+
+def _new_stream(family: int, options: _Options) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if options.noinherit:
+        set_noinherit(sock)
+    if family in (socket.AF_INET, socket.AF_INET6):
+        if options.reuseaddr:
+            set_reuseaddr(sock)
+        if options.nodelay:
+            set_nodelay(sock)
+        if options.keepalive:
+            set_keepalive(sock)
+    return sock
+
+
+def _bind_stream(address: Address, family: int, options: _Options) -> socket.socket:
+    """Make a listening socket on the first of the host's addresses that this machine has."""
+    failures = []
+    for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM, passive=True):
+        try:
+            return _listening_on(chosen_family, chosen, options)
+        except OSError as x:
+            failures.append(x)
+            if x.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                break
+    text = "cannot listen on %s (%s)" % (address_text(address), _bind_hint(address))
+    raise explained(failures[-1], text) from failures[-1]
+
+
+def _listening_on(family: int, address: Any, options: _Options) -> socket.socket:
+    sock = _new_stream(family, options)
+    try:
+        sock.bind(address)
+        sock.listen(LISTEN_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_hint(address: Address) -> str:
+    if isinstance(address, str):
+        return "is another server using it? If not, remove a file left there, and see that its directory exists"
+    return "is another server using this port? Choose another one, or port 0, and an address of this machine"
+
+
+def _connect_stream(address: Address, family: int, options: _Options,
+                    timeout: Optional[float], context: Optional[ssl.SSLContext]) -> socket.socket:
+    """Make a socket that is connected to the first of the host's addresses that answers."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    # On a Unix socket the server is on this machine: its certificate has to say so.
+    tls_name = "localhost" if isinstance(address, str) else str(address[0])
+    failures = []
+    for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM):
+        sock = _new_stream(chosen_family, options)
+        try:
+            sock.settimeout(_seconds_until(deadline))
+            sock.connect(chosen)
+            if context is not None:
+                sock.settimeout(_seconds_until(deadline))
+                sock = context.wrap_socket(sock, server_hostname=tls_name)
+            sock.settimeout(timeout)
+            return sock
+        except OSError as x:
+            failures.append(x)
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+    raise explained(failures[-1], "cannot connect to %s" % address_text(address)) from failures[-1]
+
+
+def _seconds_until(deadline: Optional[float]) -> Optional[float]:
+    """Give the seconds left; at least a sliver, since 0 would make a socket non-blocking."""
+    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
+
+
+def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, timeout: Optional[float] = -1,
+                     ipv6: Optional[bool] = False) -> socket.socket:
+    """
+    Create a UDP socket that may send broadcasts.
+
+    Args:
+        bind: optional ``(host, port)`` to receive on.
+        ipv6: as for `create_socket`.
+
+    Raises:
+        OSError: cannot bind; the text names the address.
+    """
+    family: int = wanted_family(ipv6) or socket.AF_INET
+    address: Any = None
+    if bind is not None:
+        family, address = resolve_host(bind, wanted_family(ipv6), socket.SOCK_DGRAM, passive=True)[0]
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        if reuseaddr:
+            set_reuseaddr(sock)
+        if bind is not None:
+            sock.bind(address)
+        sock.settimeout(effective_timeout(timeout))
+    except OSError as x:
+        sock.close()
+        raise explained(x, "cannot receive datagrams on %s" % address_text(bind or "?")) from x
+    return sock
+
+
+def set_reuseaddr(sock: socket.socket) -> None:
+    """Switch SO_REUSEADDR on where it means "bind again soon after a stop" (on Windows it means something else)."""
+    if os.name != "nt" and sys.platform != "cygwin":
+        with contextlib.suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def set_nodelay(sock: socket.socket) -> None:
+    """Switch TCP_NODELAY on, if the socket has such an option: small messages leave at once."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def set_keepalive(sock: socket.socket) -> None:
+    """Switch SO_KEEPALIVE on, if the socket has such an option: a peer that vanished is noticed in the end."""
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+def set_noinherit(sock: socket.socket) -> None:
+    """Keep the socket out of child processes."""
+    sock.set_inheritable(False)
+
+
+def bind_unused_port(sock: socket.socket, host: Union[str, IPAddress] = "localhost") -> int:
+    """Bind the socket to a free port of the host, and give the port."""
+    name = str(host)
+    if sock.family == socket.AF_INET6 and name == "localhost":
+        name = "::1"
+    sock.bind((name, 0))
+    port: int = sock.getsockname()[1]
+    return port
+
+
+def find_probably_unused_port(family: int = socket.AF_INET, socktype: int = socket.SOCK_STREAM) -> int:
+    """Give a port that was free a moment ago; another program may take it first (binding to port 0 has no such gap)."""
+    with socket.socket(family, socktype) as sock:
+        return bind_unused_port(sock)
+
+
+def interrupt_socket(address: Tuple[str, int]) -> None:
+    """Make a short connection to a listening socket, to wake a server that blocks on it. Failure is not an error."""
+    with contextlib.suppress(OSError):
+        create_socket(connect=address, timeout=1, keepalive=False, ipv6=None).close()
+
+
+def receive_data(sock: socket.socket, size: int) -> bytes:
+    """
+    Receive exactly ``size`` bytes.
+
+    Raises:
+        ConnectionClosedError: the connection ended first; what had arrived is in its attribute ``partialData``.
+        TimeoutError: nothing came within the socket's timeout; ``partialData`` as well.
+    """
+    received = bytearray()
+    cause: Optional[OSError] = None
+    try:
+        while len(received) < size:
+            chunk = _receive_some(sock, min(size - len(received), RECEIVE_CHUNK_BYTES))
+            if not chunk:
+                break
+            received += chunk
+    except OSError as x:
+        cause = x
+    if len(received) == size:
+        return bytes(received)
+    failure = communication_error("receiving", cause)
+    failure.__dict__["partialData"] = bytes(received)
+    raise failure from cause
+
+
+def communication_error(doing: str, cause: Optional[OSError]) -> errors.CommunicationError:
+    """Translate an error of a connected socket (None: the other side closed) to this library's own."""
+    if cause is None:
+        return errors.ConnectionClosedError("%s: connection closed by the other side" % doing)
+    if is_timeout(cause):
+        return errors.TimeoutError("%s: timeout" % doing)
+    return errors.ConnectionClosedError("%s: connection lost: %s" % (doing, cause))
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Tell whether the socket's own timeout ran out (and not that of the network, which means a lost connection)."""
+    return isinstance(error, socket.timeout) and error.errno != errno.ETIMEDOUT
+
+
+def _receive_some(sock: socket.socket, size: int) -> bytes:
+    while True:
+        try:
+            return sock.recv(size)
+        except OSError as x:
+            _wait_or_raise(sock, x, selectors.EVENT_READ)
+
+
+def send_data(sock: socket.socket, data: Union[bytes, bytearray, memoryview]) -> None:
+    """
+    Send all of the data, on a non-blocking socket too.
+
+    Raises:
+        ConnectionClosedError: the connection is gone.
+        TimeoutError: the socket's timeout passed before everything was sent.
+    """
+    try:
+        if sock.gettimeout() == 0:
+            _send_in_pieces(sock, memoryview(data))
+        else:
+            sock.sendall(data)
+    except OSError as x:
+        raise communication_error("sending", x) from x
+
+
+def _send_in_pieces(sock: socket.socket, rest: memoryview) -> None:
+    while rest:
+        try:
+            rest = rest[sock.send(rest):]
+        except OSError as x:
+            _wait_or_raise(sock, x, selectors.EVENT_WRITE)
+
+
+def _wait_or_raise(sock: socket.socket, error: OSError, default: int) -> None:
+    """Wait until the operation that would have blocked can go on; raise errors of any other kind again."""
+    wanted = events_wanted(error, default)
+    if not wanted:
+        raise error
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, wanted)
+        selector.select()
+
+
+class SocketConnection:
+    """
+    A connected socket and what belongs to the connection.
+
+    One thread uses it at a time, except for `close`, which any thread may call.
+
+    Attributes:
+        sock: the socket.
+        objectId: id of the object that the other side connected to.
+        pyroInstances: instances that live as long as this connection, by class.
+        tracked_resources: weak set of objects whose ``close()`` is called when the connection ends.
+        keep_open: leave the socket open in `close` (somebody else owns it).
+    """
+
+    def __init__(self, sock: socket.socket, objectId: Optional[str] = None, keep_open: bool = False) -> None:
+        self.sock = sock
+        self.objectId = objectId
+        self.pyroInstances: Dict[type, Any] = {}
+        self.keep_open = keep_open
+        self._tracked_resources: Optional[weakref.WeakSet[Any]] = None
+
+    def __del__(self) -> None:
+        # No shutdown here: in a forked child the parent still uses the connection.
+        if not self.keep_open:
+            self.sock.close()
+
+    def __repr__(self) -> str:
+        return "<%s fd=%d object=%s>" % (type(self).__name__, self.fileno(), self.objectId)
+
+    @property
+    def tracked_resources(self) -> weakref.WeakSet[Any]:
+        if self._tracked_resources is None:
+            self._tracked_resources = weakref.WeakSet()
+        return self._tracked_resources
+
+    def send(self, data: Union[bytes, bytearray, memoryview]) -> None:
+        """Send all of the data; raises as `send_data`."""
+        send_data(self.sock, data)
+
+    def recv(self, size: int) -> bytes:
+        """Receive exactly ``size`` bytes; raises as `receive_data`."""
+        return receive_data(self.sock, size)
+
+    def close(self) -> None:
+        """Free the tracked resources and close the socket (not when ``keep_open``). May be called again."""
+        self.free_tracked_resources()
+        self.pyroInstances.clear()
+        if self.keep_open:
+            return
+        # Another thread may be receiving: shutdown wakes it, a bare close would not.
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+    def free_tracked_resources(self) -> None:
+        """Call ``close()`` of every tracked resource that still exists, and forget them."""
+        tracked, self._tracked_resources = self._tracked_resources, None
+        for resource in list(tracked or ()):
+            try:
+                resource.close()
+            except Exception:
+                # The user's own close: its failure must not keep the others, or the socket, open.
+                log.warning("closing of tracked resource %r failed", resource, exc_info=True)
+
+    def fileno(self) -> int:
+        """Give the socket's file descriptor, -1 once it is closed."""
+        return self.sock.fileno()
+
+    def family(self) -> str:
+        """Give the kind of connection: "IPv4", "IPv6", "Unix", or "???"."""
+        known = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6", getattr(socket, "AF_UNIX", None): "Unix"}
+        return known.get(self.sock.family, "???")
+
+    def setTimeout(self, timeout: Optional[float]) -> None:
+        """Set the socket's timeout in seconds; None is no limit."""
+        self.sock.settimeout(timeout)
+
+    def getTimeout(self) -> Optional[float]:
+        """Give the socket's timeout in seconds; None is no limit."""
+        return self.sock.gettimeout()
+
+    timeout = property(getTimeout, setTimeout)
+
+    def getpeercert(self) -> Any:
+        """Give the certificate of the other side as `ssl.SSLSocket.getpeercert` does; None without TLS."""
+        ask = getattr(self.sock, "getpeercert", None)
+        return None if ask is None else ask()
+
+
+class Wakeup:
+    """
+    A pair of sockets that wakes a selector loop: register it for reading, and call `wake` from anywhere.
+
+    `wake` never blocks; any thread and any signal handler may call it, after `close` too.
+    `drain` and `close` belong to the thread of the loop.
+    """
+
+    def __init__(self) -> None:
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+
+    def fileno(self) -> int:
+        """Give the file descriptor to wait for; it is readable from `wake` to `drain`."""
+        return self._receiver.fileno()
+
+    def wake(self) -> None:
+        """Make the waiting loop look around."""
+        # A full buffer has woken the loop already; a closed one has nobody left to wake.
+        with contextlib.suppress(OSError):
+            self._sender.send(b"\0")
+
+    def drain(self) -> None:
+        """Take back every wake-up so far."""
+        with contextlib.suppress(BlockingIOError):
+            while self._receiver.recv(4096):
+                continue
+
+    def close(self) -> None:
+        """Close both sockets. May be called again."""
+        self._sender.close()
+        self._receiver.close()

@@ -1,0 +1,45 @@
+"""Serving one ready-made connection, such as one end of a socketpair()."""
+from __future__ import annotations
+
+import socket
+from typing import Any, List, Optional
+
+from .serving.connection import ServerConnection
+from .serving.loop import READ, Hooks
+from .svr_multiplex import SocketServer_Multiplex
+
+
+class SocketServer_ExistingConnection(SocketServer_Multiplex):
+    """Serves the other end of a connected socket, without a handshake; the loop ends when that end is closed.
+
+    The socket stays its owner's: it is given back with the timeout that it came with, and never closed here.
+    """
+
+    def __init__(self, hooks: Hooks) -> None:
+        super().__init__(hooks)
+        self._timeout_before: Optional[float] = None
+
+    def init_existing(self, daemon: Any, connected_socket: socket.socket) -> None:
+        """Make ready to serve this socket.
+
+        Raises:
+            OSError: the socket is not connected.
+        """
+        connected_socket.getpeername()
+        self._timeout_before = connected_socket.gettimeout()
+        connected_socket.setblocking(False)
+        self.sock = connected_socket
+        self.locationStr = "./u:<<not-bound>>"
+        self._register_wakeup()
+        self.adopt(ServerConnection(connected_socket, self, self._max_message_size, greeted=True, keep_open=True))
+
+    @property
+    def sockets(self) -> List[Any]:
+        """The one socket, as long as it is served."""
+        return [connection.sock for connection in self._connections.values()]
+
+    def end(self, connection: ServerConnection) -> None:
+        super().end(connection)
+        if self.sock.fileno() != -1:
+            self.sock.settimeout(self._timeout_before)
+        self.shutdown()

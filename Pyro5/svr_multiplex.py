@@ -1,0 +1,19 @@
+"""Server type ``multiplex``: the loop itself runs the calls, one at a time."""
+from __future__ import annotations
+
+from .serving.connection import ServerConnection
+from .serving.loop import SocketServer
+
+
+class SocketServer_Multiplex(SocketServer):
+    """Serves all clients in the thread that runs the loop: no two calls ever run at the same time."""
+
+    def __repr__(self) -> str:
+        return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
+
+    def serve(self, connection: ServerConnection) -> bool:
+        self.hooks.handle_request(connection)
+        return True
+
+    def end(self, connection: ServerConnection) -> None:
+        self.hooks.connection_ended(connection)

@@ -1,0 +1,107 @@
+"""Server type ``thread``: the loop watches idle connections, a pool of worker threads runs the calls.
+
+A worker keeps a busy connection for a short while, so that a client that calls again at once pays no hand-over, and
+gives it back to the loop when it falls silent.  So THREADPOOL_SIZE bounds the calls that run at the same time, not the
+clients that may be connected; whoever finds all workers busy waits for the next free one.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Callable, Optional
+
+from . import config, errors
+from .serving.connection import SCRATCH_BYTES, ServerConnection
+from .serving.loop import FINISH_SECONDS, Hooks, SocketServer
+from .serving.workers import WorkerPool
+from .socketutil import is_timeout
+
+log = logging.getLogger("Pyro5.svr_threads")
+
+KEEP_SECONDS = 0.01  # how long a worker waits for the next request of the client it has just served
+
+class SocketServer_Threadpool(SocketServer):
+    """Serves each request in a thread of a pool."""
+
+    closes_idle = True
+
+    def __init__(self, hooks: Hooks) -> None:
+        super().__init__(hooks)
+        minimum, maximum = config.THREADPOOL_SIZE_MIN, config.THREADPOOL_SIZE
+        if not 1 <= minimum <= maximum:
+            raise ValueError("THREADPOOL_SIZE_MIN must be at least 1 and THREADPOOL_SIZE not smaller, not %d and %d"
+                             % (minimum, maximum))
+        self._pool = WorkerPool(minimum, maximum, "Pyro-worker")
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
+
+    def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
+        self._pool.start()
+        super().loop(loopCondition)
+
+    def serve(self, connection: ServerConnection) -> bool:
+        self.hand_over(connection)
+        self._pool.submit(lambda: self._work(connection))
+        return False
+
+    def end(self, connection: ServerConnection) -> None:
+        self._pool.submit(lambda: self.hooks.connection_ended(connection))
+
+    def calls_running(self) -> int:
+        return self._pool.busy()
+
+    def stop_workers(self) -> None:
+        self._pool.stop(FINISH_SECONDS)
+
+    def _in_worker(self) -> bool:
+        return self._pool.is_worker()
+
+    # ------------------------------------------------------------ in a worker thread
+
+    def _work(self, connection: ServerConnection) -> None:
+        """Serve a connection as long as requests keep coming, then give it back to the loop."""
+        try:
+            connection.setTimeout(KEEP_SECONDS)
+            while True:
+                self.hooks.handle_request(connection)
+                if not connection.flush() or connection.closing or self.stopping:
+                    break
+                if not self._next_request(connection):
+                    break
+            connection.setTimeout(0)
+        except errors.ProtocolError:
+            connection.setTimeout(0)  # the loop meets the same error, and refuses the client
+        except OSError as x:
+            log.debug("connection with %s lost: %s", connection.peer_address, x)
+            connection.abandon()
+        except BaseException as x:  # border of a thread: a method raised SystemExit or the like
+            log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
+            connection.abandon()
+        finally:
+            self.park(connection)
+
+    def _next_request(self, connection: ServerConnection) -> bool:
+        """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""
+        while not connection.fetch_message():
+            if self._pool.jobs_waiting or not self._receive_soon(connection):
+                return False
+        return True
+
+    def _receive_soon(self, connection: ServerConnection) -> bool:
+        try:
+            if connection.receive(self._scratch_of_thread()):
+                return True
+        except OSError as x:
+            if is_timeout(x):
+                return False
+            raise
+        connection.abandon()
+        return False
+
+    def _scratch_of_thread(self) -> memoryview:
+        scratch: Optional[memoryview] = getattr(self._local, "scratch", None)
+        if scratch is None:
+            scratch = self._local.scratch = memoryview(bytearray(SCRATCH_BYTES))
+        return scratch

@@ -1,0 +1,54 @@
+"""Packaging: ``pip install .`` or ``make dist``."""
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).resolve().parent
+
+
+def read_version():
+    """Give the version that the package states, without importing it (its dependencies may be missing here)."""
+    text = (HERE / "Pyro5" / "__init__.py").read_text(encoding="utf-8")
+    return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
+
+
+setup(
+    name="Pyro5",
+    version=read_version(),
+    description="Python remote objects: call methods of objects in other processes and on other machines",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    author="Pyro5 contributors",
+    license="MIT",
+    python_requires=">=3.8",
+    install_requires=["serpent>=1.41"],
+    extras_require={"msgpack": ["msgpack"]},
+    packages=find_packages(include=["Pyro5", "Pyro5.*"]),
+    package_data={"Pyro5": ["py.typed"], "Pyro5.utils": ["*.html"]},
+    zip_safe=False,
+    entry_points={
+        "console_scripts": [
+            "pyro5-ns = Pyro5.nameserver:main",
+            "pyro5-nsc = Pyro5.nsc:main",
+            "pyro5-echoserver = Pyro5.utils.echoserver:main",
+            "pyro5-check-config = Pyro5.configure:main",
+            "pyro5-httpgateway = Pyro5.utils.httpgateway:main",
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Developers",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3",
+        "Programming Language :: Python :: 3.8",
+        "Programming Language :: Python :: 3.9",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Programming Language :: Python :: 3.14",
+        "Topic :: Software Development :: Object Brokering",
+        "Topic :: System :: Distributed Computing",
+        "Topic :: System :: Networking",
+    ],
+)

@@ -1,0 +1,128 @@
+"""What several tests need: command line tools as real processes, and daemons that run in a thread."""
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+
+PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Generous: it only passes when something is broken.
+PATIENCE_SECONDS = 30.0
+
+
+class ToolResult(NamedTuple):
+    """How a tool ended."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+def _environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
+    """Give this process' environment without settings of the library, so that only the test decides about them."""
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PYRO_")}
+    environment.update({"PYTHONPATH": PROJECT, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"})
+    environment.update(changes or {})
+    return environment
+
+
+def _command(module: str, args: Any) -> List[str]:
+    # development mode: a socket or file that a tool leaves open shows on its standard error
+    return [sys.executable, "-X", "dev", "-W", "error", "-m", module] + [str(arg) for arg in args]
+
+
+def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None,
+             cwd: Optional[str] = None) -> ToolResult:
+    """Run ``python -m module args...`` to its end."""
+    done = subprocess.run(_command(module, args), input=stdin, env=_environment(env), cwd=cwd, timeout=PATIENCE_SECONDS,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
+    return ToolResult(done.returncode, done.stdout, done.stderr)
+
+
+class ToolProcess:
+    """
+    ``python -m module args...`` while it runs. As a context manager it leaves no process behind.
+
+    Use `read_until` to wait for the line that says it is ready, and `stop` to end it with a signal.
+    """
+
+    def __init__(self, module: str, *args: Any, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None) -> None:
+        self.process = subprocess.Popen(_command(module, args), env=_environment(env), cwd=cwd, encoding="utf-8",
+                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._lines: queue.Queue[Optional[str]] = queue.Queue()
+        self._errors: List[str] = []
+        self._readers = [threading.Thread(target=self._read_out), threading.Thread(target=self._read_err)]
+        for reader in self._readers:
+            reader.start()
+
+    def _read_out(self) -> None:
+        for line in self.process.stdout or ():
+            self._lines.put(line)
+        self._lines.put(None)
+
+    def _read_err(self) -> None:
+        self._errors.extend(self.process.stderr or ())
+
+    def __enter__(self) -> ToolProcess:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for reader in self._readers:
+            reader.join()
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def readline(self) -> str:
+        """Give the next line of standard output, with its line end; an empty text when there will be no more."""
+        line = self._lines.get(timeout=PATIENCE_SECONDS)
+        if line is None:
+            self._lines.put(None)
+            return ""
+        return line
+
+    def read_until(self, beginning: str) -> List[str]:
+        """Give the lines of standard output (without line ends) up to the first one that begins so, included."""
+        lines: List[str] = []
+        while not lines or not lines[-1].startswith(beginning):
+            line = self.readline()
+            if not line:
+                raise AssertionError("the tool ended, no line began with %r; it printed %r, and on standard error: %s"
+                                     % (beginning, lines, self.wait().err))
+            lines.append(line.rstrip("\n"))
+        return lines
+
+    def wait(self) -> ToolResult:
+        """Wait for the end; ``out`` is what has not been read yet."""
+        exit_code = self.process.wait(PATIENCE_SECONDS)
+        for reader in self._readers:
+            reader.join(PATIENCE_SECONDS)
+        return ToolResult(exit_code, "".join(iter(self.readline, "")), "".join(self._errors))
+
+    def stop(self, signum: int = signal.SIGTERM) -> ToolResult:
+        """Send the signal, then `wait`."""
+        self.process.send_signal(signum)
+        return self.wait()
+
+
+@contextlib.contextmanager
+def daemon_thread(daemon: Any) -> Iterator[Any]:
+    """Run a daemon's request loop in a thread for the block; then shut it down, join the thread and close the daemon."""
+    thread = threading.Thread(target=daemon.requestLoop, name="daemon of the test")
+    thread.start()
+    try:
+        yield daemon
+    finally:
+        daemon.shutdown()
+        thread.join(PATIENCE_SECONDS)
+        daemon.close()
+        if thread.is_alive():
+            raise AssertionError("the request loop did not end after shutdown")

@@ -1,0 +1,235 @@
+"""Tests for Pyro5.callcontext: what is kept for a call, and who gets to see it."""
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import unittest
+import uuid
+import weakref
+from typing import Any, Callable, List
+
+from Pyro5 import callcontext, errors
+from Pyro5.callcontext import current_context
+
+CORRELATION = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
+
+
+class Resource:
+    """Anything that can be referenced weakly."""
+
+
+class Connection:
+    def __init__(self) -> None:
+        self.tracked_resources: weakref.WeakSet[Resource] = weakref.WeakSet()
+
+
+def begin(**changes: Any) -> None:
+    fields: Any = dict(client=Connection(), client_sock_addr=("10.0.0.1", 5000), seq=7, msg_flags=64, serializer_id=3,
+                  annotations={}, correlation_bytes=None)
+    fields.update(changes)
+    callcontext.begin_request(**fields)
+
+
+class InFreshContext(unittest.TestCase):
+    """Every test runs in a context of its own, so that none leaves anything behind."""
+
+    def run(self, result: Any = None) -> Any:
+        return contextvars.Context().run(super().run, result)
+
+
+class RequestFields(InFreshContext):
+    def test_nothing_is_known_outside_of_a_request(self) -> None:
+        self.assertIsNone(current_context.client)
+        self.assertIsNone(current_context.client_sock_addr)
+        self.assertIsNone(current_context.correlation_id)
+        self.assertEqual((0, 0, 0), (current_context.seq, current_context.msg_flags, current_context.serializer_id))
+        self.assertEqual({}, current_context.annotations)
+        self.assertEqual({}, current_context.response_annotations)
+
+    def test_begin_request_sets_every_field(self) -> None:
+        connection = Connection()
+        begin(client=connection, annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        self.assertIs(connection, current_context.client)
+        self.assertEqual(("10.0.0.1", 5000), current_context.client_sock_addr)
+        self.assertEqual((7, 64, 3), (current_context.seq, current_context.msg_flags, current_context.serializer_id))
+        self.assertEqual({"ABCD": b"x"}, current_context.annotations)
+        self.assertEqual(CORRELATION, current_context.correlation_id)
+
+    def test_begin_request_copies_the_annotations(self) -> None:
+        received = {"ABCD": b"x"}
+        begin(annotations=received)
+        current_context.annotations["MORE"] = b"y"
+        self.assertEqual({"ABCD": b"x"}, received)
+
+    def test_begin_request_forgets_the_request_before(self) -> None:
+        begin(annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        current_context.annotations = {"OUTG": b"1"}
+        current_context.response_annotations = {"RESP": b"2"}
+        callcontext.set_received_response({"NEST": b"3"})
+        begin()
+        self.assertEqual({}, current_context.annotations)
+        self.assertEqual({}, callcontext.outgoing_annotations())
+        self.assertEqual({}, callcontext.response_to_send())
+        self.assertEqual({}, current_context.response_annotations)
+        self.assertIsNone(current_context.correlation_id)
+
+    def test_end_request_keeps_nothing_alive(self) -> None:
+        connection = Connection()
+        reference = weakref.ref(connection)
+        begin(client=connection, annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        del connection
+        self.assertIsNotNone(reference())
+        callcontext.end_request()
+        self.assertIsNone(reference())
+        self.test_nothing_is_known_outside_of_a_request()
+
+    def test_repr_names_client_and_correlation_id(self) -> None:
+        begin(correlation_bytes=CORRELATION.bytes)
+        self.assertIn("10.0.0.1", repr(current_context))
+        self.assertIn(str(CORRELATION), repr(current_context))
+
+    def test_unknown_field_is_an_error(self) -> None:
+        with self.assertRaises(AttributeError):
+            current_context.correlationid = CORRELATION     # type: ignore[attr-defined]
+
+
+class Correlation(InFreshContext):
+    def test_bytes_and_uuid_are_two_views_of_one_value(self) -> None:
+        self.assertIsNone(callcontext.correlation_bytes())
+        current_context.correlation_id = CORRELATION
+        self.assertEqual(CORRELATION.bytes, callcontext.correlation_bytes())
+        begin(correlation_bytes=CORRELATION.bytes)
+        self.assertEqual(CORRELATION.bytes, callcontext.correlation_bytes())
+        self.assertEqual(CORRELATION, current_context.correlation_id)
+        self.assertEqual(CORRELATION.bytes, callcontext.correlation_bytes())
+
+    def test_can_be_cleared(self) -> None:
+        current_context.correlation_id = CORRELATION
+        current_context.correlation_id = None
+        self.assertIsNone(current_context.correlation_id)
+        self.assertIsNone(callcontext.correlation_bytes())
+
+    def test_only_takes_a_uuid(self) -> None:
+        for wrong in (str(CORRELATION), CORRELATION.bytes, 5):
+            with self.assertRaisesRegex(TypeError, "uuid.UUID.*" + type(wrong).__name__):
+                current_context.correlation_id = wrong      # type: ignore[assignment]
+
+
+class RequestAnnotations(InFreshContext):
+    def test_client_sends_what_was_assigned(self) -> None:
+        current_context.annotations = {"ABCD": b"x"}
+        self.assertEqual({"ABCD": b"x"}, callcontext.outgoing_annotations())
+        self.assertEqual({"ABCD": b"x"}, current_context.annotations)
+
+    def test_client_can_add_items(self) -> None:
+        current_context.annotations["ABCD"] = b"x"
+        self.assertEqual({"ABCD": b"x"}, callcontext.outgoing_annotations())
+
+    def test_received_annotations_are_never_sent_on(self) -> None:
+        begin(annotations={"ABCD": b"x"})
+        self.assertEqual({}, callcontext.outgoing_annotations())
+        current_context.annotations["MORE"] = b"y"
+        self.assertEqual({}, callcontext.outgoing_annotations())
+
+    def test_served_method_can_assign_its_own(self) -> None:
+        begin(annotations={"ABCD": b"x"})
+        current_context.annotations = {"MINE": b"y"}
+        self.assertEqual({"MINE": b"y"}, callcontext.outgoing_annotations())
+        self.assertEqual({"MINE": b"y"}, current_context.annotations)
+
+
+class ResponseAnnotations(InFreshContext):
+    def test_client_sees_what_the_reply_carried(self) -> None:
+        callcontext.set_received_response({"RESP": b"x"})
+        self.assertEqual({"RESP": b"x"}, current_context.response_annotations)
+        callcontext.set_received_response({})
+        self.assertEqual({}, current_context.response_annotations)
+
+    def test_assigning_clears_what_was_received(self) -> None:
+        callcontext.set_received_response({"RESP": b"x"})
+        current_context.response_annotations = {}
+        self.assertEqual({}, current_context.response_annotations)
+
+    def test_server_sends_what_the_method_assigned(self) -> None:
+        begin()
+        current_context.response_annotations = {"RESP": b"x"}
+        self.assertEqual({"RESP": b"x"}, callcontext.response_to_send())
+        self.assertEqual({"RESP": b"x"}, current_context.response_annotations)
+
+    def test_server_sends_items_that_the_method_added(self) -> None:
+        begin()
+        current_context.response_annotations["RESP"] = b"x"
+        self.assertEqual({"RESP": b"x"}, callcontext.response_to_send())
+
+    def test_reply_of_a_nested_call_is_seen_but_not_sent(self) -> None:
+        begin()
+        current_context.response_annotations = {"MINE": b"1"}
+        callcontext.set_received_response({"NEST": b"2"})
+        self.assertEqual({"NEST": b"2"}, current_context.response_annotations)
+        self.assertEqual({"MINE": b"1"}, callcontext.response_to_send())
+
+
+class TrackedResources(InFreshContext):
+    def test_track_and_untrack(self) -> None:
+        connection, resource = Connection(), Resource()
+        begin(client=connection)
+        current_context.track_resource(resource)
+        self.assertIn(resource, connection.tracked_resources)
+        current_context.untrack_resource(resource)
+        current_context.untrack_resource(resource)
+        self.assertEqual(0, len(connection.tracked_resources))
+
+    def test_needs_a_client(self) -> None:
+        for action in (current_context.track_resource, current_context.untrack_resource):
+            with self.assertRaisesRegex(errors.PyroError, "no client"):
+                action(Resource())
+
+
+class Isolation(InFreshContext):
+    def run_in_thread(self, function: Callable[[], None]) -> None:
+        thread = threading.Thread(target=contextvars.Context().run, args=(function,))
+        thread.start()
+        thread.join()
+
+    def test_threads(self) -> None:
+        seen: List[Any] = []
+        begin()
+        current_context.annotations = {"MAIN": b"x"}
+
+        def other() -> None:
+            seen.append(callcontext.outgoing_annotations())
+            begin(seq=99)
+            current_context.annotations = {"OTHR": b"y"}
+
+        self.run_in_thread(other)
+        self.assertEqual([{}], seen)
+        self.assertEqual(7, current_context.seq)
+        self.assertEqual({"MAIN": b"x"}, callcontext.outgoing_annotations())
+
+    def test_tasks(self) -> None:
+        async def call(number: int) -> Any:
+            current_context.annotations = {"TASK": b"%d" % number}
+            current_context.correlation_id = uuid.UUID(int=number)
+            await asyncio.sleep(0)
+            return current_context.annotations, current_context.correlation_id
+
+        async def calls() -> Any:
+            return await asyncio.gather(*[call(number) for number in range(5)])
+
+        loop = asyncio.new_event_loop()
+        self.addCleanup(loop.close)
+        results = loop.run_until_complete(calls())
+        self.assertEqual([({"TASK": b"%d" % n}, uuid.UUID(int=n)) for n in range(5)], results)
+
+    def test_copied_context_keeps_its_values_when_the_request_ends(self) -> None:
+        begin(correlation_bytes=CORRELATION.bytes)
+        copied = contextvars.copy_context()
+        callcontext.end_request()
+        self.assertEqual(7, copied.run(lambda: current_context.seq))
+        self.assertEqual(CORRELATION, copied.run(lambda: current_context.correlation_id))
+        self.assertEqual(0, current_context.seq)
+
+
+if __name__ == "__main__":
+    unittest.main()

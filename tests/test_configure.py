@@ -1,0 +1,231 @@
+"""Tests for Pyro5.configure: the table of settings, where values come from, what is refused."""
+from __future__ import annotations
+
+import copy
+import os
+import pathlib
+import pickle
+import unittest
+from typing import Any, Dict, Tuple
+from unittest import mock
+
+from Pyro5 import configure, protocol
+from Pyro5.configure import Configuration
+
+from .support import run_tool
+
+DEFAULTS: Dict[str, Any] = {
+    "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "COMMTIMEOUT": 0.0, "COMPRESSION": False,
+    "DETAILED_TRACEBACK": False, "HOST": "localhost", "ITER_STREAMING": True, "ITER_STREAM_LIFETIME": 0.0,
+    "ITER_STREAM_LINGER": 30.0, "LOGFILE": "pyro5.log", "LOGLEVEL": None, "LOGWIRE": False,
+    "MAX_MESSAGE_SIZE": 1073741824, "MAX_RETRIES": 0, "NATHOST": None, "NATPORT": 0, "NS_AUTOCLEAN": 0.0,
+    "NS_BCHOST": None, "NS_BCPORT": 9091, "NS_HOST": "localhost", "NS_LOOKUP_DELAY": 0.0, "NS_PORT": 9090,
+    "ONEWAY_THREADED": True, "POLLTIMEOUT": 2.0, "PREFER_IP_VERSION": 0, "SERIALIZER": "serpent",
+    "SERIALIZERS_ACCEPTED": ["serpent", "json", "marshal", "msgpack"], "SERPENT_BYTES_REPR": False,
+    "SERVERTYPE": "thread", "SOCK_NODELAY": False, "SOCK_REUSE": True, "SSL": False, "SSL_CACERTS": "",
+    "SSL_CLIENTCERT": "", "SSL_CLIENTKEY": "", "SSL_CLIENTKEYPASSWD": "", "SSL_REQUIRECLIENTCERT": False,
+    "SSL_SERVERCERT": "", "SSL_SERVERKEY": "", "SSL_SERVERKEYPASSWD": "", "THREADPOOL_SIZE": 80,
+    "THREADPOOL_SIZE_MIN": 4,
+}
+
+
+def clean_environment(**variables: str) -> Dict[str, str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("PYRO_")}
+    environ.update(variables)
+    return environ
+
+
+def configuration(**variables: str) -> Configuration:
+    """Make a configuration as it comes from the given environment variables."""
+    with mock.patch.dict(os.environ, clean_environment(**variables), clear=True):
+        return Configuration()
+
+
+class Defaults(unittest.TestCase):
+    def test_names_values_and_types(self) -> None:
+        values = configuration().as_dict()
+        self.assertEqual(DEFAULTS, values)
+        for name, default in DEFAULTS.items():
+            self.assertIs(type(default), type(values[name]), name)
+        self.assertEqual(sorted(values), list(values))
+
+    def test_every_setting_is_explained(self) -> None:
+        for setting in configure.SETTINGS:
+            self.assertTrue(setting.doc)
+            self.assertIn("    %s = " % setting.name, Configuration.__doc__ or "")
+            self.assertIn(setting.doc, Configuration.__doc__ or "")
+
+    def test_every_default_is_what_its_kind_takes(self) -> None:
+        config = configuration()
+        for name, default in DEFAULTS.items():
+            setattr(config, name, default)
+        self.assertEqual(DEFAULTS, config.as_dict())
+
+
+class Environment(unittest.TestCase):
+    def test_values_of_every_kind(self) -> None:
+        config = configuration(PYRO_SERIALIZER="json", PYRO_BROADCAST_ADDRS="1.2.3.4, 5.6.7.8", PYRO_COMPRESSION="YES",
+                               PYRO_NS_BCHOST="0.0.0.0", PYRO_COMMTIMEOUT="3", PYRO_MAX_RETRIES="2")
+        self.assertEqual("json", config.SERIALIZER)
+        self.assertEqual(["1.2.3.4", "5.6.7.8"], config.BROADCAST_ADDRS)
+        self.assertIs(True, config.COMPRESSION)
+        self.assertEqual("0.0.0.0", config.NS_BCHOST)
+        self.assertEqual(3.0, config.COMMTIMEOUT)
+        self.assertIs(float, type(config.COMMTIMEOUT))
+        self.assertEqual(2, config.MAX_RETRIES)
+
+    def test_booleans(self) -> None:
+        for text in ("1", "yes", "on", "true", "On", "TRUE"):
+            self.assertIs(True, configuration(PYRO_SSL=text).SSL, text)
+        for text in ("0", "no", "off", "false", "Off", "FALSE"):
+            self.assertIs(False, configuration(PYRO_SOCK_REUSE=text).SOCK_REUSE, text)
+
+    def test_choices_are_not_checked_here(self) -> None:
+        self.assertEqual("pickle", configuration(PYRO_SERIALIZER="pickle").SERIALIZER)
+
+    def test_other_variables_are_ignored(self) -> None:
+        self.assertEqual(DEFAULTS, configuration(PYROS="1", XPYRO_SSL="1", NS_PORT="1").as_dict())
+
+    def test_unknown_name(self) -> None:
+        with self.assertRaisesRegex(ValueError, "^invalid Pyro environment config variable: PYRO_NOSUCH"):
+            configuration(PYRO_NOSUCH="1")
+        with self.assertRaisesRegex(ValueError, "^invalid Pyro environment config variable: PYRO_compression; "
+                                                "did you mean PYRO_COMPRESSION\\?$"):
+            configuration(PYRO_compression="1")
+
+    def test_unfit_values(self) -> None:
+        for name, text, kind in (("NS_PORT", "abc", "a whole number"), ("NS_PORT", "1.5", "a whole number"),
+                                 ("NS_PORT", "", "a whole number"), ("COMMTIMEOUT", "x", "a number")):
+            with self.assertRaisesRegex(ValueError, "^invalid Pyro environment config value: PYRO_%s=%s .*%s"
+                                                    % (name, text, kind)):
+                configuration(**{"PYRO_" + name: text})
+        for text in ("maybe", "", "2"):
+            with self.assertRaisesRegex(ValueError, "^invalid boolean value: PYRO_COMPRESSION=%s .*True or False" % text):
+                configuration(PYRO_COMPRESSION=text)
+
+
+class Assignment(unittest.TestCase):
+    def setUp(self) -> None:
+        self.config = configuration()
+
+    def test_typing_error_names_the_closest_setting(self) -> None:
+        with self.assertRaisesRegex(AttributeError, r"config\.COMPRESION; did you mean COMPRESSION\?"):
+            self.config.COMPRESION = True
+        with self.assertRaisesRegex(AttributeError, r"config\.COMPRESION; did you mean COMPRESSION\?"):
+            _ = self.config.COMPRESION
+        with self.assertRaisesRegex(AttributeError, r"config\.ns_port; did you mean NS_PORT\?"):
+            self.config.ns_port = 1
+        with self.assertRaisesRegex(AttributeError, r"no such setting: config\.QQQ$"):
+            self.config.QQQ = 1
+        self.assertEqual(DEFAULTS, self.config.as_dict())
+
+    def test_wrong_types_name_the_setting_and_what_it_takes(self) -> None:
+        wrong = (("NS_PORT", "abc", "a whole number"), ("NS_PORT", 1.5, "a whole number"),
+                 ("NS_PORT", True, "a whole number"), ("NS_PORT", None, "a whole number"),
+                 ("COMMTIMEOUT", "1.5", "a number"), ("COMMTIMEOUT", None, "a number"),
+                 ("COMMTIMEOUT", False, "a number"), ("COMMTIMEOUT", 10 ** 400, "a number"),
+                 ("COMPRESSION", "yes", "True or False"), ("COMPRESSION", 2, "True or False"),
+                 ("COMPRESSION", None, "True or False"), ("HOST", None, "a string"), ("HOST", b"localhost", "a string"),
+                 ("NATHOST", 5, "a string or None"), ("BROADCAST_ADDRS", 5, "a list of strings"),
+                 ("BROADCAST_ADDRS", ["a", 5], "a list of strings"), ("BROADCAST_ADDRS", b"ab", "a list of strings"))
+        for name, value, takes in wrong:
+            with self.subTest(name=name, value=value):
+                with self.assertRaisesRegex(TypeError, r"^config\.%s takes %s.*, not %s: " % (
+                        name, takes, type(value).__name__)):
+                    setattr(self.config, name, value)
+        self.assertEqual(DEFAULTS, self.config.as_dict())
+
+    def test_harmless_conversions(self) -> None:
+        conversions: Tuple[Any, ...] = (("COMMTIMEOUT", 3, 3.0), ("COMPRESSION", 1, True), ("COMPRESSION", 0, False),
+                       ("BROADCAST_ADDRS", "a, b", ["a", "b"]), ("BROADCAST_ADDRS", ("a", "b"), ["a", "b"]),
+                       ("SERIALIZERS_ACCEPTED", "json", ["json"]), ("SERIALIZERS_ACCEPTED", "", []),
+                       ("SSL_CACERTS", pathlib.PurePosixPath("/etc/ca.pem"), "/etc/ca.pem"), ("NATHOST", None, None))
+        for name, value, expected in conversions:
+            with self.subTest(name=name, value=value):
+                setattr(self.config, name, value)
+                self.assertEqual(expected, getattr(self.config, name))
+                self.assertIs(type(expected), type(getattr(self.config, name)))
+
+    def test_lists_are_taken_by_value(self) -> None:
+        addresses = ["a"]
+        self.config.BROADCAST_ADDRS = addresses
+        addresses.append("b")
+        self.assertEqual(["a"], self.config.BROADCAST_ADDRS)
+
+    def test_settings_cannot_be_deleted(self) -> None:
+        with self.assertRaisesRegex(AttributeError, "config.NS_PORT cannot be deleted"):
+            del self.config.NS_PORT
+
+
+class ResetAndCopy(unittest.TestCase):
+    def setUp(self) -> None:
+        self.config = configuration()
+
+    def test_reset_with_and_without_the_environment(self) -> None:
+        with mock.patch.dict(os.environ, {"PYRO_NS_PORT": "1234"}):
+            self.config.COMPRESSION = True
+            self.config.reset()
+            self.assertEqual((1234, False), (self.config.NS_PORT, self.config.COMPRESSION))
+            self.config.reset(use_environment=False)
+            self.assertEqual(DEFAULTS, self.config.as_dict())
+            self.config.reset(True)
+            self.assertEqual(1234, self.config.NS_PORT)
+
+    def test_reset_from_a_bad_environment_changes_nothing(self) -> None:
+        self.config.COMPRESSION = True
+        with mock.patch.dict(os.environ, {"PYRO_NS_PORT": "x"}):
+            with self.assertRaises(ValueError):
+                self.config.reset()
+            self.assertIs(True, self.config.COMPRESSION)
+            self.config.reset(use_environment=False)
+        self.assertIs(False, self.config.COMPRESSION)
+
+    def test_default_lists_are_never_shared(self) -> None:
+        self.config.BROADCAST_ADDRS.append("x")
+        self.config.as_dict()["SERIALIZERS_ACCEPTED"].append("x")
+        self.assertEqual(DEFAULTS["SERIALIZERS_ACCEPTED"], self.config.SERIALIZERS_ACCEPTED)
+        self.assertEqual(DEFAULTS, configuration().as_dict())
+        self.config.reset(False)
+        self.assertEqual(DEFAULTS, self.config.as_dict())
+
+    def test_copies_are_independent(self) -> None:
+        self.config.NS_PORT = 1234
+        for make in (Configuration.copy, copy.copy, copy.deepcopy, lambda config: pickle.loads(pickle.dumps(config))):
+            duplicate = make(self.config)
+            self.assertIsInstance(duplicate, Configuration)
+            self.assertEqual(self.config.as_dict(), duplicate.as_dict())
+            duplicate.NS_PORT = 4321
+            duplicate.BROADCAST_ADDRS.append("x")
+            self.assertEqual(1234, self.config.NS_PORT)
+            self.assertEqual(DEFAULTS["BROADCAST_ADDRS"], self.config.BROADCAST_ADDRS)
+
+
+class Dump(unittest.TestCase):
+    def test_dump_lists_version_place_and_settings(self) -> None:
+        config = configuration()
+        config.NS_PORT = 1234
+        lines = config.dump().splitlines()
+        self.assertRegex(lines[0], r"^Pyro version: \d+\.\d+")
+        self.assertEqual("Loaded from: " + os.path.dirname(os.path.abspath(configure.__file__)), lines[1])
+        self.assertRegex(lines[2], r"^Python version: \w+ \d+\.\d+\.\d+.* \(\w+, \w+\)$")
+        self.assertEqual("Protocol version: %d" % protocol.PROTOCOL_VERSION, lines[3])
+        self.assertEqual("Currently active global configuration settings:", lines[4])
+        self.assertEqual(["%s = %s" % item for item in config.as_dict().items()], lines[5:])
+        self.assertIn("BROADCAST_ADDRS = ['<broadcast>', '0.0.0.0']", lines)
+        self.assertIn("NS_PORT = 1234", lines)
+
+    def test_module_prints_the_dump(self) -> None:
+        result = run_tool("Pyro5.configure", env={"PYRO_COMPRESSION": "on", "PYRO_MAX_RETRIES": "7"})
+        self.assertEqual((0, ""), (result.exit_code, result.err))
+        expected = configuration(PYRO_COMPRESSION="on", PYRO_MAX_RETRIES="7").dump()
+        self.assertEqual(expected + "\n", result.out)
+
+    def test_module_refuses_a_bad_environment(self) -> None:
+        result = run_tool("Pyro5.configure", env={"PYRO_NOSUCH": "1"})
+        self.assertEqual((1, ""), (result.exit_code, result.out))
+        self.assertTrue(result.err.splitlines()[-1].startswith(
+            "ValueError: invalid Pyro environment config variable: PYRO_NOSUCH"))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,108 @@
+"""What command line tools share: exit codes, one-line errors, signals."""
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import threading
+import unittest
+from typing import Any, List, Tuple
+
+from Pyro5 import console, errors
+
+
+def run(tool: Any) -> Tuple[int, str]:
+    """Give the exit code and what was printed on standard error."""
+    with contextlib.redirect_stderr(io.StringIO()) as err:
+        return console.exit_code_of(tool), err.getvalue()
+
+
+class ExitCodeTests(unittest.TestCase):
+    def failing(self, error: BaseException) -> Any:
+        def tool() -> None:
+            raise error
+        return tool
+
+    def test_success(self) -> None:
+        self.assertEqual(run(lambda: "anything"), (0, ""))
+
+    def test_expected_errors_are_one_line(self) -> None:
+        for error in (errors.NamingError("no\n  name"), OSError("no\n  name"), ValueError("no\nname"), EOFError("no name")):
+            self.assertEqual(run(self.failing(error)), (1, "Error: no name\n"))
+
+    def test_an_error_without_text(self) -> None:
+        self.assertEqual(run(self.failing(ValueError())), (1, "Error: ValueError\n"))
+
+    def test_ctrl_c(self) -> None:
+        self.assertEqual(run(self.failing(KeyboardInterrupt())), (130, ""))
+
+    def test_defects_are_not_hidden(self) -> None:
+        with self.assertRaises(ZeroDivisionError):
+            run(self.failing(ZeroDivisionError()))
+
+    def test_own_report(self) -> None:
+        reported: List[BaseException] = []
+        error = ValueError("x")
+        self.assertEqual(console.exit_code_of(self.failing(error), reported.append), 1)
+        self.assertEqual(reported, [error])
+
+
+class SignalTests(unittest.TestCase):
+    def setUp(self) -> None:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self.addCleanup(signal.signal, signum, signal.getsignal(signum))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self.stops = 0
+
+    def stop(self) -> None:
+        self.stops += 1
+
+    def send(self, signum: int) -> None:
+        os.kill(os.getpid(), signum)
+
+    def test_both_signals_stop(self) -> None:
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            self.stops = 0
+            with console.stopping_on_signals(self.stop) as asked:
+                self.assertFalse(asked.is_set())
+                self.send(signum)
+                self.assertTrue(asked.is_set())
+                self.assertEqual(self.stops, 1)
+
+    def test_a_second_ctrl_c_interrupts(self) -> None:
+        with console.stopping_on_signals(self.stop):
+            self.send(signal.SIGINT)
+            with self.assertRaises(KeyboardInterrupt):
+                self.send(signal.SIGINT)
+        self.assertEqual(self.stops, 1)
+
+    def test_default_actions_return(self) -> None:
+        with console.stopping_on_signals(self.stop):
+            self.assertIsNot(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+        self.assertIs(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
+        self.assertIs(signal.getsignal(signal.SIGINT), signal.default_int_handler)
+
+    def test_the_programs_own_handlers_stay(self) -> None:
+        received: List[int] = []
+        signal.signal(signal.SIGTERM, lambda signum, frame: received.append(signum))
+        with console.stopping_on_signals(self.stop):
+            self.send(signal.SIGTERM)
+        self.assertEqual((self.stops, received), (0, [signal.SIGTERM]))
+
+    def test_other_threads_change_nothing(self) -> None:
+        seen: List[Any] = []
+
+        def work() -> None:
+            with console.stopping_on_signals(self.stop):
+                seen.append(signal.getsignal(signal.SIGTERM))
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        self.assertEqual(seen, [signal.SIG_DFL])
+
+
+if __name__ == "__main__":
+    unittest.main()

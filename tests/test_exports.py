@@ -1,0 +1,85 @@
+"""Tests for what the package shows from outside: its public names, what importing it costs, a copy under another name."""
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import unittest
+
+import serpent
+
+from .support import PROJECT
+from .test_init import run_python
+
+PUBLIC_NAMES = [
+    "BatchProxy", "Daemon", "DaemonObject", "Proxy", "SerializedBlob", "SerializerBase", "URI", "behavior", "callback",
+    "config", "current_context", "expose", "locate_ns", "oneway", "register_class_to_dict", "register_dict_to_class",
+    "resolve", "serve", "start_ns", "start_ns_loop", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class",
+]
+COSTLY_MODULES = ["asyncio", "http", "msgpack", "sqlite3", "ssl"]
+
+VENDORED_CALL = """
+import sys, threading
+from app._vendor.Pyro5 import api
+
+class Adder:
+    @api.expose
+    def add(self, a, b):
+        return a + b
+
+daemon = api.Daemon(host="127.0.0.1", port=0)
+uri = daemon.register(Adder())
+thread = threading.Thread(target=daemon.requestLoop, daemon=True)
+thread.start()
+with api.Proxy(uri) as proxy:
+    print(proxy.add(3, 4), proxy.add("a", "b"))
+    try:
+        proxy.add("a", 4)
+    except TypeError as x:
+        print("TypeError", bool(x._pyroTraceback))
+daemon.shutdown()
+thread.join()
+daemon.close()
+print(sorted(name for name in sys.modules if name.partition(".")[0] in ("Pyro5", "serpent")))
+"""
+
+
+def output_of(code: str, directory: str, *options: str) -> str:
+    """Give what code prints in a new process; errors printed are a failure."""
+    done = run_python(code, directory, *options)
+    if done.returncode != 0 or done.stderr:
+        raise AssertionError("exit code %d:\n%s" % (done.returncode, done.stderr))
+    return str(done.stdout)
+
+
+class PublicNames(unittest.TestCase):
+    def test_api_exports_exactly_these(self) -> None:
+        from Pyro5 import api
+        self.assertEqual(PUBLIC_NAMES, sorted(api.__all__))
+        self.assertEqual([], [name for name in PUBLIC_NAMES if getattr(api, name, None) is None])
+
+    def test_star_import_gives_them_all(self) -> None:
+        output = output_of("from Pyro5.api import *\nprint(*sorted(n for n in dir() if n[:2] != '__'))", PROJECT)
+        self.assertEqual(PUBLIC_NAMES, output.split())
+
+
+class ImportCosts(unittest.TestCase):
+    def test_api_loads_nothing_that_most_programs_do_not_need(self) -> None:
+        output = output_of("import Pyro5.api, sys; print(*sys.modules)", PROJECT)
+        self.assertEqual([], sorted(set(COSTLY_MODULES) & set(output.split())))
+
+
+class VendoredCopy(unittest.TestCase):
+    def test_works_under_another_name_with_serpent_beside_it(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            vendor = os.path.join(directory, "app", "_vendor")
+            shutil.copytree(os.path.join(PROJECT, "Pyro5"), os.path.join(vendor, "Pyro5"),
+                            ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copy(serpent.__file__, vendor)
+            # without site-packages: an installed serpent, or an installed Pyro5, is out of reach
+            output = output_of(VENDORED_CALL, directory, "-S")
+        self.assertEqual(["7 ab", "TypeError True", "[]"], output.splitlines())
+
+
+if __name__ == "__main__":
+    unittest.main()

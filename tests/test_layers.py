@@ -1,0 +1,240 @@
+"""Holds the architecture: which module may import which, where imports stand, how long files and functions are."""
+from __future__ import annotations
+
+import ast
+import unittest
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Set, Tuple, Union
+
+PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
+
+# All modules, ground first: a module imports only what stands on an earlier line. A package's name means its __init__.
+MODULES = """
+    __init__
+    constants errors configure callcontext
+    protocol
+    serializers.exceptions serializers.classes serializers.literals serializers.base
+    serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
+    uri
+    calls
+    tls addresses socketutil
+    connection discovery batch itemstream client
+    exposure
+    serving serving.objects serving.streams serving.dispatch
+    serving.connection serving.deadlines serving.listener serving.loop serving.workers
+    svr_threads svr_multiplex svr_existingconn
+    server
+    core
+    storage storage.memory storage.specs
+    console broadcast registry autoclean nameserver nsc
+    utils utils.echoserver
+    api
+""".split()
+RANK = {name: rank for rank, name in enumerate(MODULES)}
+
+# Objects that the package itself hands out: importing one of them is importing the module that it stands in.
+HOMES = {"config": "configure", "current_context": "callcontext", "__version__": "__init__"}
+
+# Imports that are not at the top of their file, and why.
+LATE_IMPORTS = {
+    ("tls", "_ssl"): "ssl is large, and most programs do not encrypt",
+    ("serializers.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
+    ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
+    ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
+    ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
+    ("__init__", "_submodule"): "submodules are loaded when asked for",
+}
+
+# These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
+PURE = ("protocol", "calls", "serving.dispatch")
+IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
+
+MAX_FILE_LINES = 450
+MAX_BODY_LINES = 40
+MAX_NESTING = 3
+
+Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
+NESTING = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try)
+
+
+class Module(NamedTuple):
+    name: str
+    is_package: bool
+    lines: int
+    tree: ast.Module
+
+
+def module_name(path: Path) -> str:
+    parts = list(path.relative_to(PACKAGE).with_suffix("").parts)
+    if parts[-1] == "__init__" and len(parts) > 1:
+        parts.pop()
+    return ".".join(parts)
+
+
+def read_modules() -> List[Module]:
+    modules = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        modules.append(Module(module_name(path), path.name == "__init__.py", source.count("\n"), ast.parse(source)))
+    return modules
+
+
+def imported_modules(module: Module, node: ast.ImportFrom) -> Iterator[str]:
+    """Give the names of the package's modules that a relative import means."""
+    parts = [] if module.name == "__init__" else module.name.split(".")
+    up = node.level - (1 if module.is_package and parts else 0)
+    base = parts[:len(parts) - up] + (node.module.split(".") if node.module else [])
+    for alias in node.names:
+        full = ".".join(base + [alias.name])
+        if full in RANK:
+            yield full
+        elif not base:
+            yield HOMES.get(alias.name, full)
+        else:
+            yield ".".join(base)
+
+
+def functions(tree: ast.AST) -> Iterator[Function]:
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield node
+
+
+def body_lines(function: Function) -> int:
+    """Count the lines of a function without its head and docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def nesting(node: ast.AST) -> int:
+    """Count how many blocks stand inside of each other; an elif is no deeper than its if, a nested function starts anew."""
+    deepest = 0
+    for field, value in ast.iter_fields(node):
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) or not isinstance(child, ast.AST):
+                continue
+            is_elif = isinstance(node, ast.If) and field == "orelse" and isinstance(child, ast.If) and len(node.orelse) == 1
+            deepest = max(deepest, nesting(child) + (isinstance(child, NESTING) and not is_elif))
+    return deepest
+
+
+def late_imports(tree: ast.AST) -> Iterator[Tuple[str, int]]:
+    """Give (function, line) of everything that imports inside of a function."""
+    for function in functions(tree):
+        for node in ast.walk(function):
+            is_call = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+                "import_module", "__import__")
+            if is_call or isinstance(node, (ast.Import, ast.ImportFrom)):
+                yield function.name, node.lineno  # type: ignore[attr-defined]
+
+
+def is_for_type_checkers_only(node: ast.AST) -> bool:
+    return isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+
+
+def top_imported(tree: ast.AST) -> Set[str]:
+    """Give the first parts of the names of all modules that are imported absolutely."""
+    found: Set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").split(".")[0])
+    return found
+
+
+class Layers(unittest.TestCase):
+    modules: List[Module]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.modules = read_modules()
+
+    def check_none(self, problems: List[str]) -> None:
+        self.assertFalse(problems, "\n" + "\n".join(problems))
+
+    def test_every_file_has_a_rank(self) -> None:
+        self.assertEqual(len(MODULES), len(RANK), "a name stands twice in the table")
+        self.check_none(["%s is not in the table of modules" % m.name for m in self.modules if m.name not in RANK])
+
+    def test_every_name_in_the_table_is_a_file(self) -> None:
+        self.assertEqual([], sorted(set(MODULES) - {m.name for m in self.modules}))
+
+    def test_imports_point_down(self) -> None:
+        problems = []
+        for module in self.modules:
+            skipped = {id(n) for top in module.tree.body if module.name == "__init__" and is_for_type_checkers_only(top)
+                       for n in ast.walk(top)}
+            for node in ast.walk(module.tree):
+                if not isinstance(node, ast.ImportFrom) or not node.level or id(node) in skipped:
+                    continue
+                problems += ["%s:%d imports %s" % (module.name, node.lineno, target)
+                             for target in sorted(set(imported_modules(module, node)))
+                             if RANK.get(target, len(RANK)) >= RANK.get(module.name, -1)]
+        self.check_none(problems)
+
+    def test_imports_within_the_package_are_relative(self) -> None:
+        self.check_none(["%s imports Pyro5 by its name" % m.name for m in self.modules if "Pyro5" in top_imported(m.tree)])
+
+    def test_imports_stand_at_the_top(self) -> None:
+        found: Dict[Tuple[str, str], int] = {}
+        for module in self.modules:
+            found.update({(module.name, function): line for function, line in late_imports(module.tree)})
+        self.check_none(["%s:%d imports inside of %s" % (key[0], found[key], key[1])
+                         for key in sorted(set(found) - set(LATE_IMPORTS))])
+        self.assertEqual([], sorted(set(LATE_IMPORTS) - set(found)), "allowed, but not done any more")
+
+    def test_pure_modules_touch_no_socket_clock_or_thread(self) -> None:
+        pure = {m.name: top_imported(m.tree) & IMPURE_IMPORTS for m in self.modules if m.name in PURE}
+        self.assertEqual({name: set() for name in PURE}, pure)
+
+    def test_files_are_short(self) -> None:
+        self.check_none(["%s has %d lines" % (m.name, m.lines) for m in self.modules if m.lines > MAX_FILE_LINES])
+
+    def test_functions_are_short(self) -> None:
+        self.check_none(["%s:%d the body of %s has %d lines" % (m.name, f.lineno, f.name, body_lines(f))
+                         for m in self.modules for f in functions(m.tree) if body_lines(f) > MAX_BODY_LINES])
+
+    def test_functions_are_flat(self) -> None:
+        self.check_none(["%s:%d %s nests %d deep" % (m.name, f.lineno, f.name, nesting(f))
+                         for m in self.modules for f in functions(m.tree) if nesting(f) > MAX_NESTING])
+
+
+class Checks(unittest.TestCase):
+    """The checks above see what they are there to see."""
+
+    def parse(self, source: str, name: str = "server", is_package: bool = False) -> Module:
+        return Module(name, is_package, source.count("\n"), ast.parse(source))
+
+    def targets(self, source: str, name: str, is_package: bool = False) -> List[str]:
+        module = self.parse(source, name, is_package)
+        return [target for node in module.tree.body if isinstance(node, ast.ImportFrom)
+                for target in imported_modules(module, node)]
+
+    def test_relative_imports_are_resolved(self) -> None:
+        self.assertEqual(["errors", "configure", "callcontext"],
+                         self.targets("from . import errors, config, current_context", "client"))
+        self.assertEqual(["uri"], self.targets("from .uri import URI", "client"))
+        self.assertEqual(["errors"], self.targets("from .. import errors", "serializers.classes"))
+        self.assertEqual(["errors"], self.targets("from .. import errors", "serializers", is_package=True))
+        self.assertEqual(["serializers.classes"], self.targets("from . import classes", "serializers", is_package=True))
+        self.assertEqual(["serializers.classes"], self.targets("from .serializers import classes", "uri"))
+        self.assertEqual(["serving.loop"], self.targets("from .serving.loop import Loop", "server"))
+        self.assertEqual(["configure"], self.targets("from .configure import global_config", "__init__", is_package=True))
+
+    def test_nesting_is_counted(self) -> None:
+        source = ("def f():\n for a in b:\n  if a:\n   pass\n  elif b:\n   with c:\n    pass\n  else:\n   try:\n"
+                  "    pass\n   except E:\n    if x:\n     pass\n")
+        self.assertEqual(4, nesting(next(functions(ast.parse(source)))))
+        self.assertEqual(0, nesting(next(functions(ast.parse("def f():\n def g():\n  if a: pass\n return g\n")))))
+
+    def test_bodies_are_counted_without_docstring(self) -> None:
+        self.assertEqual(2, body_lines(next(functions(ast.parse('def f():\n """Doc\n\n text."""\n a()\n b()\n')))))
+
+    def test_late_imports_are_found(self) -> None:
+        for statement in ("import ssl", "from . import errors", "importlib.import_module('x')", "__import__('x')"):
+            self.assertEqual([("f", 2)], list(late_imports(ast.parse("def f():\n %s\n" % statement))), statement)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,281 @@
+"""The name server object itself, called directly."""
+from __future__ import annotations
+
+import threading
+import unittest
+from typing import Any, Dict, List
+from unittest import mock
+
+from Pyro5 import errors, exposure, registry
+from Pyro5.registry import NameServer
+from Pyro5.uri import URI
+
+ONE, TWO = "PYRO:one@host:1", "PYRO:two@host:2"
+OWN_URI = URI("PYRO:Pyro.NameServer@host:9090")
+PATIENCE_SECONDS = 10.0
+
+
+class RegistryTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        self.ns = NameServer()
+        self.addCleanup(self.ns.close)
+        self.ns.register_self(OWN_URI)
+
+    def fill(self) -> None:
+        self.ns.register("test.one", ONE)
+        self.ns.register("test.two", TWO, metadata=["m1", "m2"])
+        self.ns.register("Meta.three", ONE, metadata={"m1"})
+        self.ns.register("a_b", ONE)
+        self.ns.register("aXb", ONE)
+
+
+class RegisterTests(RegistryTestCase):
+    def test_text_and_uri_object(self) -> None:
+        self.ns.register("text", ONE)
+        self.ns.register("object", URI(TWO))
+        self.assertEqual(self.ns.lookup("text"), URI(ONE))
+        self.assertEqual(self.ns.lookup("object"), URI(TWO))
+
+    def test_overwrites_the_metadata_too(self) -> None:
+        self.ns.register("name", ONE, metadata=["old"])
+        self.ns.register("name", TWO)
+        self.assertEqual(self.ns.lookup("name", True), (URI(TWO), set()))
+
+    def test_safe(self) -> None:
+        self.ns.register("name", ONE, safe=True)
+        with self.assertRaisesRegex(errors.NamingError, "^name already registered: name$"):
+            self.ns.register("name", TWO, safe=True)
+        self.assertEqual(self.ns.lookup("name"), URI(ONE))
+
+    def test_wrong_arguments(self) -> None:
+        arguments: List[Any] = [
+            ((5, ONE), {}, TypeError, "^name must be a str$"),
+            (("name", 5), {}, TypeError, "^only URIs or strings can be registered$"),
+            (("name", "not a uri"), {}, errors.PyroError, "^invalid uri"),
+            (("name", ONE), {"metadata": "m1"}, TypeError,
+             r"^metadata should not be a str, but another iterable \(set, list, etc\)$"),
+            (("name", ONE), {"metadata": [1]}, TypeError, "^each tag of metadata must be a str$"),
+            (("name", ONE), {"metadata": 5}, TypeError, ""),
+        ]
+        for args, kwargs, kind, text in arguments:
+            with self.assertRaisesRegex(kind, text):
+                self.ns.register(*args, **kwargs)
+        self.assertEqual(self.ns.count(), 1)
+
+    def test_own_registration_cannot_be_replaced(self) -> None:
+        with self.assertRaisesRegex(errors.NamingError, "own registration cannot be replaced"):
+            self.ns.register("Pyro.NameServer", ONE)
+        self.assertEqual(self.ns.lookup("Pyro.NameServer"), OWN_URI)
+
+    def test_own_metadata(self) -> None:
+        self.assertEqual(self.ns.lookup("Pyro.NameServer", True), (OWN_URI, {"class:Pyro5.nameserver.NameServer"}))
+
+
+class LookupTests(RegistryTestCase):
+    def test_with_and_without_metadata(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.lookup("test.two"), URI(TWO))
+        self.assertEqual(self.ns.lookup("test.two", return_metadata=True), (URI(TWO), {"m1", "m2"}))
+        self.assertEqual(self.ns.lookup("test.one", True), (URI(ONE), set()))
+
+    def test_a_float_is_a_delay_from_an_older_client(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.lookup("test.two", 0.0), URI(TWO))  # type: ignore[arg-type]
+        self.assertEqual(self.ns.lookup("test.two", 2.5), URI(TWO))  # type: ignore[arg-type]
+
+    def test_unknown_name(self) -> None:
+        for name in ("nosuch", ""):
+            with self.assertRaisesRegex(errors.NamingError, "^unknown name: %s$" % name):
+                self.ns.lookup(name)
+
+    def test_name_of_another_type(self) -> None:
+        with self.assertRaisesRegex(TypeError, "^name must be a str$"):
+            self.ns.lookup(5)  # type: ignore[arg-type]
+
+
+class SetMetadataTests(RegistryTestCase):
+    def test_replaces_and_clears(self) -> None:
+        self.fill()
+        self.ns.set_metadata("test.one", ["x", "y"])
+        self.assertEqual(self.ns.lookup("test.one", True), (URI(ONE), {"x", "y"}))
+        self.ns.set_metadata("test.one", {"z"})
+        self.assertEqual(self.ns.lookup("test.one", True), (URI(ONE), {"z"}))
+        self.ns.set_metadata("test.one", None)
+        self.assertEqual(self.ns.lookup("test.one", True), (URI(ONE), set()))
+
+    def test_unknown_name(self) -> None:
+        with self.assertRaisesRegex(errors.NamingError, "^unknown name: nosuch$"):
+            self.ns.set_metadata("nosuch", ["a"])
+
+    def test_a_str_is_refused(self) -> None:
+        self.fill()
+        with self.assertRaisesRegex(TypeError, "^metadata should not be a str"):
+            self.ns.set_metadata("test.one", "abc")
+
+
+class ListTests(RegistryTestCase):
+    def test_all(self) -> None:
+        self.ns.register("name", ONE)
+        everything = {"Pyro.NameServer": str(OWN_URI), "name": ONE}
+        self.assertEqual(self.ns.list(), everything)
+        self.assertEqual(self.ns.list(prefix=""), everything)
+        self.assertEqual(self.ns.count(), 2)
+
+    def test_prefix(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.list(prefix="test."), {"test.one": ONE, "test.two": TWO})
+        self.assertEqual(self.ns.list("a_"), {"a_b": ONE})
+        self.assertEqual(self.ns.list("meta"), {})
+
+    def test_regex_matches_at_the_beginning(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.list(regex=".*two"), {"test.two": TWO})
+        self.assertEqual(self.ns.list(regex="two"), {})
+
+    def test_metadata_are_sets_of_their_own(self) -> None:
+        self.fill()
+        found = self.ns.list("test.", return_metadata=True)
+        self.assertEqual(found, {"test.one": (ONE, set()), "test.two": (TWO, {"m1", "m2"})})
+        # a frozenset could not be sent by every serializer
+        self.assertEqual({type(metadata) for _, metadata in found.values()}, {set})
+        found["test.two"][1].clear()
+        self.assertEqual(self.ns.lookup("test.two", True), (URI(TWO), {"m1", "m2"}))
+
+    def test_wrong_arguments(self) -> None:
+        with self.assertRaisesRegex(ValueError, "^you can only filter on one thing at a time$"):
+            self.ns.list(prefix="a", regex="b")
+        with self.assertRaisesRegex(errors.NamingError, "^invalid regex: missing "):
+            self.ns.list(regex="(")
+        with self.assertRaisesRegex(TypeError, "^regex must be a str$"):
+            self.ns.list(regex=5)  # type: ignore[arg-type]
+        with self.assertRaisesRegex(TypeError, "^prefix must be a str$"):
+            self.ns.list(prefix=b"a")  # type: ignore[arg-type]
+
+
+class YellowPagesTests(RegistryTestCase):
+    def test_all_and_any(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.yplookup(meta_all=["m1", "m2"]), {"test.two": (TWO, {"m1", "m2"})})
+        self.assertEqual(self.ns.yplookup({"m1"}, None, False), {"test.two": TWO, "Meta.three": ONE})
+        self.assertEqual(self.ns.yplookup(meta_any=("m2", "zz"), return_metadata=False), {"test.two": TWO})
+        self.assertEqual(self.ns.yplookup(meta_all=["nope"]), {})
+
+    def test_no_criterion(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.yplookup(), {})
+        self.assertEqual(self.ns.yplookup(meta_all=[], meta_any=[]), {})
+
+    def test_wrong_arguments(self) -> None:
+        with self.assertRaisesRegex(ValueError, "^you can't use meta_all or meta_any at the same time$"):
+            self.ns.yplookup(["a"], ["b"])
+        with self.assertRaisesRegex(TypeError, "^metadata_all should not be a str"):
+            self.ns.yplookup("m1")
+        with self.assertRaisesRegex(TypeError, "^metadata_any should not be a str"):
+            self.ns.yplookup(meta_any="m1")
+
+
+class RemoveTests(RegistryTestCase):
+    def test_by_name(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.remove("test.one"), 1)
+        self.assertEqual(self.ns.remove("test.one"), 0)
+        self.assertEqual(self.ns.remove(), 0)
+        self.assertEqual(self.ns.count(), 5)
+
+    def test_by_prefix_and_regex(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.remove(prefix="test."), 2)
+        self.assertEqual(self.ns.remove(regex="a.b"), 2)
+        self.assertEqual(sorted(self.ns.list()), ["Meta.three", "Pyro.NameServer"])
+
+    def test_own_registration_stays(self) -> None:
+        self.fill()
+        self.assertEqual(self.ns.remove("Pyro.NameServer"), 0)
+        self.assertEqual(self.ns.remove(prefix="Pyro."), 0)
+        self.assertEqual(self.ns.remove(regex=".*"), 5)
+        self.assertEqual(list(self.ns.list()), ["Pyro.NameServer"])
+
+    def test_wrong_arguments(self) -> None:
+        self.fill()
+        with self.assertRaises(ValueError):
+            self.ns.remove("a_b", prefix="test.")
+        with self.assertRaisesRegex(errors.NamingError, "^invalid regex: "):
+            self.ns.remove(regex="(")
+        with self.assertRaisesRegex(TypeError, "^name must be a str$"):
+            self.ns.remove(5)  # type: ignore[arg-type]
+        self.assertEqual(self.ns.count(), 6)
+
+    def test_only_if_unchanged(self) -> None:
+        self.fill()
+        self.assertFalse(self.ns.remove_unchanged("test.one", TWO))
+        self.assertFalse(self.ns.remove_unchanged("nosuch", TWO))
+        self.assertTrue(self.ns.remove_unchanged("test.one", ONE))
+        self.assertNotIn("test.one", self.ns.list())
+
+
+class StorageTests(unittest.TestCase):
+    def test_own_mapping(self) -> None:
+        mapping: Dict[str, Any] = {}
+        ns = NameServer(mapping)
+        ns.register("name", ONE, metadata=["m"])
+        self.assertEqual(mapping, {"name": (ONE, {"m"})})
+
+    def test_unknown_storage(self) -> None:
+        with self.assertRaisesRegex(ValueError, "invalid storage type 'bogus'"):
+            NameServer("bogus")
+
+
+class ThreadTests(RegistryTestCase):
+    def test_a_slow_regex_holds_up_nobody(self) -> None:
+        matching, go_on = threading.Event(), threading.Event()
+
+        def slow_matching(names: Any, regex: str) -> List[str]:
+            matching.set()
+            go_on.wait(PATIENCE_SECONDS)
+            return list(names)
+
+        results: List[Any] = []
+        with mock.patch.object(registry, "matching_names", slow_matching):
+            thread = threading.Thread(target=lambda: results.append(self.ns.list(regex="x")))
+            thread.start()
+            try:
+                self.assertTrue(matching.wait(PATIENCE_SECONDS))
+                self.ns.register("name", ONE)
+                self.assertEqual(self.ns.remove("name"), 1)
+                self.ns.register("later", ONE)
+            finally:
+                go_on.set()
+                thread.join(PATIENCE_SECONDS)
+        self.assertEqual(results, [{"Pyro.NameServer": str(OWN_URI)}])
+
+    def test_safe_registration_succeeds_once(self) -> None:
+        winners: List[int] = []
+        start = threading.Barrier(8)
+
+        def compete(number: int) -> None:
+            start.wait(PATIENCE_SECONDS)
+            try:
+                self.ns.register("prize", "PYRO:winner%d@host:1" % number, safe=True)
+                winners.append(number)
+            except errors.NamingError:
+                return
+
+        threads = [threading.Thread(target=compete, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        self.assertEqual(len(winners), 1)
+        self.assertEqual(self.ns.lookup("prize"), URI("PYRO:winner%d@host:1" % winners[0]))
+
+
+class ExposureTests(unittest.TestCase):
+    def test_exactly_the_documented_methods(self) -> None:
+        members = exposure.exposed_members(NameServer)
+        self.assertEqual(set(members.methods),
+                         {"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup"})
+        self.assertEqual((set(members.oneway), set(members.attrs)), (set(), set()))
+
+
+if __name__ == "__main__":
+    unittest.main()
