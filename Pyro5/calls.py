@@ -288,14 +288,22 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
     try:
         return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
     except Exception as x:  # a request border: any serializer or user-made __getstate__ may fail in its own way
-        reason = "Error serializing exception: %s. Original exception: %s: %s" % (x, type(exception), exception)
+        reason = "Error serializing exception: %s. Original exception: %s: %s" % (
+            _text_of(x), type(exception), _text_of(exception))
     substitute = errors.PyroError(reason[:2000])
     set_remote_traceback(substitute, traceback_lines)
     try:
         return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), to.annotations)
-    except errors.MessageTooLargeError:
+    except errors.ProtocolError:  # still too large, or the annotations themselves cannot be sent
         substitute = errors.PyroError(reason[:200])
         return _reply(to._replace(wire=WireOptions()), protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), {})
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as x:  # the user's own __str__
+        return "<no text, %s>" % type(x).__name__
 
 
 def set_remote_traceback(exception: BaseException, lines: List[str]) -> None:

@@ -1,21 +1,19 @@
 """The client: proxies, through which the methods of remote objects are called as if they were local."""
 from __future__ import annotations
 
-import contextvars
 import logging
-import os
 import socket
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import callcontext, calls, config, discovery, errors, protocol, serializers
+from . import calls, config, discovery, errors, protocol, serializers
 from .batch import BatchProxy
-from .calls import SerializedBlob, WireOptions
-from .connection import Connection, open_connection
-from .constants import DAEMON_NAME
+from .calls import SerializedBlob
+from .connection import Connection
 from .discovery import Host
 from .itemstream import ItemStream
-from .serializers import SerializerBase, classes
+from .link import Link, connected_socket_uri
+from .serializers import classes
 from .uri import URI
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
@@ -23,7 +21,6 @@ __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 log = logging.getLogger("Pyro5.client")
 
 WIRE_TAG = "Pyro5.client.Proxy"
-CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
 RECONNECT_FIRST_PAUSE_SECONDS = 0.1  # doubles with every failure
 RECONNECT_MAX_PAUSE_SECONDS = 2.0
 
@@ -35,76 +32,6 @@ LOCAL_ONLY_NAMES = frozenset("""
     """.split())
 
 ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
-
-# How often this process is the child of a fork: a connection made before that belongs to the parent.
-_fork_count = 0
-
-
-def _note_fork() -> None:
-    global _fork_count
-    _fork_count += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_note_fork)
-
-
-class _Link:
-    """
-    What a proxy knows and needs in order to talk with its object. Plain attributes, as every call uses them.
-
-    Settings are read here once, when the proxy is made.
-    """
-
-    __slots__ = ("uri", "object_id", "connection", "connected_socket", "seq", "owner", "forks", "timeout", "max_retries",
-                 "wire", "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "raw_response")
-
-    def __init__(self, uri: URI) -> None:
-        self.uri = uri
-        self.object_id = ""
-        self.connection: Optional[Connection] = None
-        self.connected_socket: Optional[socket.socket] = None
-        self.seq = 0
-        self.owner = threading.get_ident()
-        self.forks = _fork_count
-        self.timeout: Optional[float] = config.COMMTIMEOUT or None
-        self.max_retries: int = config.MAX_RETRIES
-        self.wire = WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION)
-        self.serializer_name: Optional[str] = None
-        self.serializer: SerializerBase = serializers.get_serializer(config.SERIALIZER)
-        self.handshake: Any = "hello"
-        self.methods: Set[str] = set()
-        self.oneway: Set[str] = set()
-        self.attrs: Set[str] = set()
-        self.raw_response = False
-
-    def release(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is None:
-            return
-        if self.forks == _fork_count:
-            connection.close()
-        else:
-            connection.abandon()
-
-    def drop(self) -> None:
-        """Release a connection that is out of step; a socket that was given to the proxy is of no use any more."""
-        self.release()
-        self.connected_socket = None
-
-    def next_seq(self) -> int:
-        self.seq = (self.seq + 1) & 0xFFFF
-        return self.seq
-
-    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
-        try:
-            methods, oneway, attrs = (set(metadata[key]) for key in ("methods", "oneway", "attrs"))
-        except (KeyError, TypeError) as x:
-            raise errors.ProtocolError("the server sent unusable metadata of '%s': %r" % (self.uri, metadata)) from x
-        if not methods and not attrs:
-            raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget "
-                                   "setting @expose on them?" % self.uri)
-        self.methods, self.oneway, self.attrs = methods, oneway, attrs
 
 
 def _link_field(field: str, doc: str) -> property:
@@ -137,13 +64,12 @@ class Proxy:
         ValueError: the setting SERIALIZER is unknown.
     """
 
-    _pyro: _Link
+    _pyro: Link
 
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None) -> None:
         if connected_socket is not None:
-            uri = _connected_socket_uri(uri)
-        self._pyro = _Link(URI(uri))
-        self._pyro.connected_socket = connected_socket
+            uri = connected_socket_uri(uri)
+        self._pyro = Link(URI(uri), connected_socket)
 
     _pyroUri = _link_field("uri", "The URI of the object; after `_pyroBind` always a PYRO one.")
     _pyroConnection = _link_field("connection", "The connection, None while there is none.")
@@ -186,12 +112,12 @@ class Proxy:
     # ------------------------------------------------------------ calls
 
     def __getattr__(self, name: str) -> Any:
-        # only names that are not the proxy's own get here
-        if name.startswith("_") and not _may_be_remote(name):
-            raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
-        link = self._pyro
-        if name in link.methods:
+        # only names that are not the proxy's own get here; a method's first, as every call does
+        link = self.__dict__.get("_pyro")
+        if link is not None and name in link.methods:
             return _RemoteMethod(self, name)
+        if link is None or (name.startswith("_") and not _may_be_remote(name)):
+            raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
         if name in link.attrs:
             return self._pyroInvoke(calls.GETATTR_METHOD, (name,), None)
         if self._pyroLearn():
@@ -211,7 +137,7 @@ class Proxy:
         """Connect if nothing is known yet about what the object exposes, and tell whether that was so."""
         if self._pyro.methods or self._pyro.attrs:
             return False
-        self._pyroBindOwned()
+        self._pyroConnect()
         return True
 
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
@@ -237,49 +163,17 @@ class Proxy:
                         flags: int = 0, objectId: Optional[str] = None) -> Any:
         """Do what `_pyroInvoke` does, without trying again."""
         link = self._pyro
-        if link.owner != threading.get_ident():
-            self._pyroRefuseThread()
-        connection = link.connection
-        if connection is None or connection.in_doubt or link.forks != _fork_count:
-            connection = self._pyroConnect()
+        connection = link.maybe_ready() or self._pyroConnect()
         if methodname in link.oneway:
             flags |= protocol.FLAGS_ONEWAY
-        request = self._pyroRequest(link.next_seq(), flags, objectId or link.object_id, methodname, vargs, kwargs)
-        try:
-            if flags & protocol.FLAGS_ONEWAY:
-                connection.send_only(request, methodname)
-                return None
-            reply = connection.round_trip(request, methodname)
-            callcontext.set_received_response(reply.annotations)
-            return reply if link.raw_response else self._pyroResult(reply)
-        except BaseException as x:
-            if connection.in_doubt or isinstance(x, errors.CommunicationError):
-                link.drop()
-            raise
+        result = link.call(connection, methodname, vargs, kwargs, flags, objectId, self._pyroAnnotations())
+        if type(result) is calls.StreamOpened:
+            return ItemStream(str(result.stream_id), self)
+        return result
 
-    def _pyroRequest(self, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
-                     kwargs: Optional[Mapping[str, Any]]) -> protocol.SendingMessage:
-        link = self._pyro
-        if type(self)._pyroAnnotations is Proxy._pyroAnnotations:
-            return calls.invoke_request(link.serializer, seq, flags, object_id, method, args, kwargs, link.wire)
-        return _with_annotations(self._pyroAnnotations(), calls.invoke_request, link.serializer, seq, flags, object_id,
-                                 method, args, kwargs, link.wire)
-
-    def _pyroResult(self, reply: protocol.ReceivingMessage) -> Any:
-        serializer = self._pyro.serializer
-        if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps the serializer it came with
-            serializer = serializers.get_serializer_by_id(reply.serializer_id)
-        result = calls.parse_reply(reply, serializer)
-        if type(result) is not calls.StreamOpened:
-            return result
-        if result.stream_id is None:
-            raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item "
-                                       "streaming (its setting ITER_STREAMING)")
-        return ItemStream(result.stream_id, self)
-
-    def _pyroAnnotations(self) -> Dict[str, bytes]:
+    def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
         """Give annotations to send with every request, besides those in current_context. To be overridden."""
-        return {}
+        return None
 
     # ------------------------------------------------------------ connecting
 
@@ -290,15 +184,13 @@ class Proxy:
         Returns:
             False if the proxy was connected before.
         """
-        connected = self._pyro.connection is not None
+        connected = self._pyro.maybe_ready() is not None
         if not connected or self._pyro.uri.protocol != "PYRO":
-            self._pyroBindOwned(replace_uri=True)
+            self._pyroConnect(replace_uri=True)
         return not connected
 
-    def _pyroBindOwned(self, replace_uri: bool = False) -> None:
-        if self._pyro.owner != threading.get_ident():
-            self._pyroRefuseThread()
-        self._pyroConnect(replace_uri)
+    def _pyroConnect(self, replace_uri: bool = False) -> Connection:
+        return self._pyro.connect(self._pyroValidateHandshake, replace_uri)
 
     def _pyroRelease(self) -> None:
         """Close the connection; the next use of the proxy makes a new one. Any thread may do this."""
@@ -318,64 +210,14 @@ class Proxy:
         pause = RECONNECT_FIRST_PAUSE_SECONDS
         for tries_left in range(tries - 1, -1, -1):
             try:
-                return self._pyroBindOwned()
+                self._pyroConnect()
+                return
             except (errors.CommunicationError, errors.NamingError) as x:
                 if not tries_left:
                     raise errors.ConnectionClosedError("cannot reconnect, after %d tries: %s" % (tries, x)) from x
                 log.info("cannot reconnect yet (tries left: %d): %s", tries_left, x)
             wait(pause)
             pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
-
-    def _pyroConnect(self, replace_uri: bool = False) -> Connection:
-        link = self._pyro
-        if link.connection is not None and link.connection.in_doubt:
-            link.drop()
-        link.release()
-        connection = link.connection = self._pyroOpen(replace_uri)
-        link.forks = _fork_count
-        try:
-            self._pyroIntroduce(connection)
-        except BaseException:
-            link.drop()
-            raise
-        log.debug("connected to %s", link.uri)
-        return connection
-
-    def _pyroOpen(self, replace_uri: bool) -> Connection:
-        link = self._pyro
-        if link.uri.location == CONNECTED_SOCKET_LOCATION:
-            return self._pyroTakeSocket()
-        uri = discovery.resolve(link.uri)
-        link.object_id = str(uri.object)
-        connection = open_connection(uri, link.timeout, link.wire.max_size)
-        if replace_uri:
-            link.uri = uri
-        return connection
-
-    def _pyroTakeSocket(self) -> Connection:
-        link = self._pyro
-        sock = link.connected_socket
-        if sock is None:
-            raise errors.ConnectionClosedError("the socket that this proxy was given is lost or out of step; make a new "
-                                               "proxy with another one")
-        if link.timeout is not None or sock.gettimeout() == 0:
-            sock.settimeout(link.timeout)
-        link.object_id = str(link.uri.object)
-        return Connection(sock, str(link.uri), link.wire.max_size, keep_open=True)
-
-    def _pyroIntroduce(self, connection: Connection) -> None:
-        """Shake hands (not over a socket that somebody else connected) and learn what the object exposes."""
-        link = self._pyro
-        metadata = response = None
-        if not connection.keep_open:
-            response, metadata = connection.handshake(link.serializer, link.seq, link.object_id, link.handshake,
-                                                      link.wire)
-        if metadata is None:
-            metadata = connection.call(link.serializer, link.next_seq(), DAEMON_NAME, "get_metadata", [link.object_id],
-                                       link.wire)
-        link.set_metadata(metadata)
-        if not connection.keep_open:
-            self._pyroValidateHandshake(response)
 
     def _pyroValidateHandshake(self, response: Any) -> None:
         """Look at what the server answered in the handshake; raise an exception to refuse it. To be overridden."""
@@ -384,20 +226,6 @@ class Proxy:
     def _pyroClaimOwnership(self) -> None:
         """Make the calling thread the owner of this proxy; its connection stays."""
         self._pyro.owner = threading.get_ident()
-
-    def _pyroRefuseThread(self) -> None:
-        raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; take it over with "
-                               "_pyroClaimOwnership(), or give every thread a copy of its own" % self._pyro.uri)
-
-    @property
-    def _pyroOwned(self) -> bool:
-        """Whether the calling thread is the owner."""
-        return self._pyro.owner == threading.get_ident()
-
-    @property
-    def _pyroCanReconnect(self) -> bool:
-        """Whether a copy of this proxy could connect on its own."""
-        return self._pyro.uri.location != CONNECTED_SOCKET_LOCATION
 
     def __enter__(self) -> Proxy:
         return self
@@ -481,7 +309,7 @@ class Proxy:
 
     def __setstate__(self, state: Sequence[Any]) -> None:
         uri, oneway, methods, attrs, handshake, serializer_name = state
-        link = _Link(URI(uri))
+        link = Link(URI(uri))
         link.oneway, link.methods, link.attrs = set(oneway), set(methods), set(attrs)
         link.handshake = handshake
         self._pyro = link
@@ -520,21 +348,6 @@ class _RemoteMethod:
 
 def _may_be_remote(name: str) -> bool:
     return len(name) > 4 and name.startswith("__") and name.endswith("__") and name not in LOCAL_ONLY_NAMES
-
-
-def _connected_socket_uri(object_name: Union[str, URI]) -> URI:
-    if isinstance(object_name, str) and not object_name.upper().startswith("PYRO:"):
-        return URI("PYRO:%s@%s" % (object_name, CONNECTED_SOCKET_LOCATION))
-    return URI("PYRO:%s@%s" % (URI(object_name).object, CONNECTED_SOCKET_LOCATION))
-
-
-def _with_annotations(annotations: Mapping[str, bytes], build: Callable[..., Any], *args: Any) -> Any:
-    """Build a request that carries more annotations than those in the current context, which stays as it is."""
-    def build_in_copy() -> Any:
-        callcontext.current_context.annotations = {**callcontext.outgoing_annotations(), **annotations}
-        return build(*args)
-
-    return contextvars.copy_context().run(build_in_copy)
 
 
 def _proxy_from_wire(state: Any) -> Proxy:

@@ -235,7 +235,7 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
     try:
         sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)
     except OSError as x:
-        text = "cannot reach %s: %s (%s)" % (uri, x.strerror or x, _hint(x))
+        text = "cannot connect to %s: %s (%s)" % (uri, _reason(x), _hint(x))
         if socketutil.is_timeout(x):
             raise errors.TimeoutError(text) from x
         raise errors.CommunicationError(text) from x
@@ -247,6 +247,14 @@ def _tls_context() -> Optional[ssl.SSLContext]:
         return None
     return socketutil.get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
                                       keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
+
+
+def _reason(error: OSError) -> str:
+    """Give the system's own words; the address, which create_socket adds to them, is in the uri already."""
+    cause = error.__cause__
+    if isinstance(error, socket.gaierror) or not isinstance(cause, OSError):
+        cause = error
+    return cause.strerror or str(cause)
 
 
 def _hint(error: OSError) -> str:

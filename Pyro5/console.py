@@ -5,9 +5,10 @@ import contextlib
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterable
 
 from . import errors
 
@@ -59,38 +60,57 @@ def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None
         return EXIT_INTERRUPTED
 
 
-@contextlib.contextmanager
-def stopping_on_signals(stop: Callable[[], None]) -> Iterator[threading.Event]:
+class StopSignals:
     """
-    Have Ctrl-C and SIGTERM call ``stop`` while the block runs; a second signal acts as it did before.
+    While it is entered as a context manager, Ctrl-C and SIGTERM only set `asked`; a second signal acts as before.
 
-    Only signals that still have their default action are taken over, and only in the main thread: elsewhere, Python
-    can have no handlers and this changes nothing.
+    Only signals that still have their default action are taken over, and only in the main thread: elsewhere Python
+    can have no handlers, and nothing changes.
 
-    Args:
-        stop: must be safe to call in a signal handler.
+    Combine it with the daemon whose loop it shall end: ``daemon.combine(signals)``, then
+    ``daemon.requestLoop(lambda: not signals.asked)``. The interpreter itself writes to its socket when a signal comes,
+    so a loop wakes up even if the signal arrives in the instant before it goes to sleep.
 
-    Yields:
-        An event that is set before ``stop`` is called, for a loop that has yet to begin when the signal comes.
+    Attributes:
+        asked: whether such a signal has come.
+        sockets: what to wait for.
     """
-    asked = threading.Event()
-    previous: Dict[int, Any] = {}
 
-    def restore() -> None:
-        while previous:
-            signal.signal(*previous.popitem())
+    def __init__(self) -> None:
+        self.asked = False
+        self._receiver, self._sender = socket.socketpair()
+        self._receiver.setblocking(False)
+        self._sender.setblocking(False)
+        self.sockets = [self._receiver]
+        self._previous: Dict[int, Any] = {}
+        self._previous_fd = -1
 
-    def on_signal(signum: int, _frame: object) -> None:
-        log.info("stopping on signal %d", signum)
-        restore()
-        asked.set()
-        stop()
+    def __enter__(self) -> StopSignals:
+        if threading.current_thread() is threading.main_thread():
+            self._previous_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
+            for signum, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+                if signal.getsignal(signum) is default:
+                    self._previous[signum] = signal.signal(signum, self._on_signal)
+        return self
 
-    if threading.current_thread() is threading.main_thread():
-        for signum, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
-            if signal.getsignal(signum) is default:
-                previous[signum] = signal.signal(signum, on_signal)
-    try:
-        yield asked
-    finally:
-        restore()
+    def __exit__(self, *exc_info: object) -> None:
+        self._restore_handlers()
+        if threading.current_thread() is threading.main_thread():
+            signal.set_wakeup_fd(self._previous_fd)
+        self._receiver.close()
+        self._sender.close()
+
+    def events(self, eventsockets: Iterable[Any]) -> None:
+        """Take back the wake-up."""
+        with contextlib.suppress(BlockingIOError):
+            while self._receiver.recv(4096):
+                continue
+
+    def _on_signal(self, signum: int, frame: object) -> None:
+        # This may interrupt anything in the main thread: it takes no lock and does no more than this.
+        self.asked = True
+        self._restore_handlers()
+
+    def _restore_handlers(self) -> None:
+        while self._previous:
+            signal.signal(*self._previous.popitem())

@@ -92,7 +92,7 @@ class _Search(Generic[T]):
 
     def try_host(self, host: str, port: Optional[int], limit_seconds: Optional[float]) -> Optional[T]:
         uri = _nameserver_uri(host, port)
-        return self._attempt(str(uri.location), lambda: self._connect(uri, limit_seconds))
+        return self._attempt("", lambda: self._connect(uri, limit_seconds))
 
     def try_broadcast(self, port: Optional[int]) -> Optional[T]:
         port = port or config.NS_BCPORT
@@ -100,14 +100,14 @@ class _Search(Generic[T]):
         if uri is None:
             self.failures.append("broadcast to port %d of %s: no answer" % (port, ", ".join(config.BROADCAST_ADDRS)))
             return None
-        return self._attempt("broadcast answered with %s" % uri, lambda: self._accept(uri))
+        return self._attempt("the answer to a broadcast: ", lambda: self._accept(uri))
 
-    def _attempt(self, place: str, step: Callable[[], T]) -> Optional[T]:
+    def _attempt(self, how: str, step: Callable[[], T]) -> Optional[T]:
         try:
             return step()
         except errors.PyroError as x:
-            log.debug("no name server: %s: %s", place, x)
-            self.failures.append("%s: %s" % (place, x))
+            log.debug("no name server: %s%s", how, x)
+            self.failures.append("%s%s" % (how, x))  # the error names the address
             return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import logging
 import sys
+import threading
 from typing import Any, Iterator, Optional
 
 from . import errors, protocol
@@ -61,10 +62,11 @@ class ItemStream(Iterator[Any]):
         proxy, self._proxy = self._proxy, None
         if proxy is None or proxy._pyroConnection is None:
             return
-        if proxy._pyroSeq == self._last_seq and proxy._pyroOwned:
+        if proxy._pyroSeq == self._last_seq and proxy._pyro.owner == threading.get_ident():
             self._send_close(proxy)
-        elif proxy._pyroCanReconnect:
+        elif proxy._pyro.can_reconnect:
             with copy.copy(proxy) as messenger:
+                messenger._pyroUri = proxy._pyro.bound_uri  # the stream is there, wherever the name may lead by now
                 messenger._pyroTimeout = CLOSE_SECONDS
                 self._send_close(messenger)
 

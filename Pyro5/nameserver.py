@@ -127,15 +127,15 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
     _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
     with contextlib.ExitStack() as at_end:
         at_end.callback(console.say, "NS shut down.")
-        at_end.callback(daemon.close)
+        signals = at_end.enter_context(console.StopSignals())
+        daemon.combine(signals)
         if responder is not None:
             at_end.callback(responder.close)
             daemon.combine(responder)
-        lines = list(_announcement(daemon, responder, bool(unixsocket)))
-        with console.stopping_on_signals(daemon.shutdown) as asked_to_stop:
-            for line in lines:
-                console.say(line)
-            daemon.requestLoop(lambda: not asked_to_stop.is_set())
+        at_end.callback(daemon.close)
+        for line in _announcement(daemon, responder, bool(unixsocket)):
+            console.say(line)
+        daemon.requestLoop(lambda: not signals.asked)
 
 
 def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer], is_unix: bool) -> Iterable[str]:

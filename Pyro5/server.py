@@ -402,7 +402,7 @@ def _replace_by_proxy(obj: Any) -> Any:
     daemon = getattr(obj, "_pyroDaemon", None)
     if not isinstance(daemon, Daemon) or inspect.isclass(obj):
         return None
-    object_id = getattr(obj, "_pyroId", None)
+    object_id: str = getattr(obj, "_pyroId", "")
     return daemon.proxyFor(object_id) if object_id in daemon._objects else None
 
 

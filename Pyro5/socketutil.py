@@ -420,8 +420,7 @@ class Wakeup:
     """
     A pair of sockets that wakes a selector loop: register it for reading, and call `wake` from anywhere.
 
-    `wake` never blocks; any thread and any signal handler may call it, after `close` too.
-    `drain` and `close` belong to the thread of the loop.
+    `wake` never blocks; any thread and any signal handler may call it, after `close` too. The rest is for the loop's thread.
     """
 
     def __init__(self) -> None:

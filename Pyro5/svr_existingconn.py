@@ -5,7 +5,7 @@ import socket
 from typing import Any, List, Optional
 
 from .serving.connection import ServerConnection
-from .serving.loop import READ, Hooks
+from .serving.loop import Hooks
 from .svr_multiplex import SocketServer_Multiplex
 
 
@@ -30,7 +30,7 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         connected_socket.setblocking(False)
         self.sock = connected_socket
         self.locationStr = "./u:<<not-bound>>"
-        self._register_wakeup()
+        self.watch_wakeup()
         self.adopt(ServerConnection(connected_socket, self, self._max_message_size, greeted=True, keep_open=True))
 
     @property

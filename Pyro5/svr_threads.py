@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Callable, Optional
+from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
 from .serving.connection import SCRATCH_BYTES, ServerConnection
-from .serving.loop import FINISH_SECONDS, Hooks, SocketServer
+from .serving.eventloop import FINISH_SECONDS
+from .serving.loop import Hooks, SocketServer
 from .serving.workers import WorkerPool
 from .socketutil import is_timeout
 
@@ -33,13 +34,46 @@ class SocketServer_Threadpool(SocketServer):
                              % (minimum, maximum))
         self._pool = WorkerPool(minimum, maximum, "Pyro-worker")
         self._local = threading.local()
+        self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
 
     def __repr__(self) -> str:
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
+        self._end_background()
         self._pool.start()
         super().loop(loopCondition)
+
+    def events(self, eventsockets: Iterable[Any]) -> None:
+        """Let in the clients that wait; a thread in the background looks after those that are connected."""
+        if self._background is None and not self.stopping:
+            self.listen(False)
+            self._background = threading.Thread(target=self._loop_in_background, name="Pyro-loop", daemon=True)
+            self._background.start()
+        self.accept_ready()
+
+    @property
+    def sockets(self) -> List[Any]:
+        """The listening socket: the only one that a foreign event loop has to watch."""
+        return [self.sock]
+
+    def adopt(self, connection: ServerConnection) -> None:
+        if self._background is None or threading.current_thread() is self._background:
+            super().adopt(connection)
+        else:
+            self.park(connection)
+
+    def _loop_in_background(self) -> None:
+        self._pool.start()
+        super().loop(lambda: self._background is not None)
+
+    def _end_background(self) -> None:
+        """requestLoop() takes over from events()."""
+        thread, self._background = self._background, None
+        if thread is not None:
+            self.wakeup()
+            thread.join()
+            self.listen(True)
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
@@ -55,7 +89,7 @@ class SocketServer_Threadpool(SocketServer):
     def stop_workers(self) -> None:
         self._pool.stop(FINISH_SECONDS)
 
-    def _in_worker(self) -> bool:
+    def in_worker(self) -> bool:
         return self._pool.is_worker()
 
     # ------------------------------------------------------------ in a worker thread

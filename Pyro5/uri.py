@@ -45,6 +45,8 @@ class URI:
         PyroError: the text is not a URI; the message starts with "invalid" and says what is wrong.
     """
 
+    __module__ = __name__.rpartition(".")[0] + ".core"  # where it is documented, and imported from
+
     protocol: str
     object: Union[str, Set[str]]
     sockname: Optional[str]

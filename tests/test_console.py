@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import select
 import signal
 import threading
 import unittest
@@ -54,48 +55,52 @@ class SignalTests(unittest.TestCase):
             self.addCleanup(signal.signal, signum, signal.getsignal(signum))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        self.stops = 0
-
-    def stop(self) -> None:
-        self.stops += 1
 
     def send(self, signum: int) -> None:
         os.kill(os.getpid(), signum)
 
-    def test_both_signals_stop(self) -> None:
+    def test_both_signals(self) -> None:
         for signum in (signal.SIGINT, signal.SIGTERM):
-            self.stops = 0
-            with console.stopping_on_signals(self.stop) as asked:
-                self.assertFalse(asked.is_set())
+            with console.StopSignals() as signals:
+                self.assertFalse(signals.asked)
                 self.send(signum)
-                self.assertTrue(asked.is_set())
-                self.assertEqual(self.stops, 1)
+                self.assertTrue(signals.asked)
+
+    def test_wakes_a_loop_once(self) -> None:
+        with console.StopSignals() as signals:
+            self.assertEqual(select.select(signals.sockets, [], [], 0)[0], [])
+            self.send(signal.SIGTERM)
+            self.assertEqual(select.select(signals.sockets, [], [], 10)[0], signals.sockets)
+            signals.events(signals.sockets)
+            signals.events(signals.sockets)
+            self.assertEqual(select.select(signals.sockets, [], [], 0)[0], [])
 
     def test_a_second_ctrl_c_interrupts(self) -> None:
-        with console.stopping_on_signals(self.stop):
+        with console.StopSignals():
             self.send(signal.SIGINT)
             with self.assertRaises(KeyboardInterrupt):
                 self.send(signal.SIGINT)
-        self.assertEqual(self.stops, 1)
 
-    def test_default_actions_return(self) -> None:
-        with console.stopping_on_signals(self.stop):
+    def test_everything_is_as_before_afterwards(self) -> None:
+        with console.StopSignals() as signals:
             self.assertIsNot(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
         self.assertIs(signal.getsignal(signal.SIGTERM), signal.SIG_DFL)
         self.assertIs(signal.getsignal(signal.SIGINT), signal.default_int_handler)
+        self.assertEqual(signal.set_wakeup_fd(-1), -1)
+        self.assertEqual([sock.fileno() for sock in signals.sockets], [-1])
 
     def test_the_programs_own_handlers_stay(self) -> None:
         received: List[int] = []
         signal.signal(signal.SIGTERM, lambda signum, frame: received.append(signum))
-        with console.stopping_on_signals(self.stop):
+        with console.StopSignals() as signals:
             self.send(signal.SIGTERM)
-        self.assertEqual((self.stops, received), (0, [signal.SIGTERM]))
+        self.assertEqual((signals.asked, received), (False, [signal.SIGTERM]))
 
     def test_other_threads_change_nothing(self) -> None:
         seen: List[Any] = []
 
         def work() -> None:
-            with console.stopping_on_signals(self.stop):
+            with console.StopSignals():
                 seen.append(signal.getsignal(signal.SIGTERM))
 
         thread = threading.Thread(target=work)

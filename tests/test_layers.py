@@ -13,15 +13,15 @@ MODULES = """
     __init__
     constants errors configure callcontext
     protocol
-    serializers.exceptions serializers.classes serializers.literals serializers.base
+    serializers.exceptions serializers.classes serializers.literals serializers.base serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri
     calls
     tls addresses socketutil
-    connection discovery batch itemstream client
+    connection discovery link batch itemstream client
     exposure
     serving serving.objects serving.streams serving.dispatch
-    serving.connection serving.deadlines serving.listener serving.loop serving.workers
+    serving.connection serving.deadlines serving.listener serving.eventloop serving.loop serving.workers
     svr_threads svr_multiplex svr_existingconn
     server
     core

@@ -70,7 +70,7 @@ class StartTests(NameServerTestCase):
 
     def test_port_in_use_leaves_nothing_open(self) -> None:
         closed: List[Any] = []
-        with socket.socket() as taken, mock.patch.object(MemoryStorage, "close", closed.append):
+        with socket.socket() as taken, mock.patch.object(MemoryStorage, "close", lambda storage: closed.append(storage)):
             taken.bind(("127.0.0.1", 0))
             taken.listen(1)
             port = taken.getsockname()[1]
@@ -99,7 +99,7 @@ class StorageTests(NameServerTestCase):
 
     def test_only_a_storage_of_its_own_is_closed(self) -> None:
         closed: List[Any] = []
-        with mock.patch.object(MemoryStorage, "close", closed.append):
+        with mock.patch.object(MemoryStorage, "close", lambda storage: closed.append(storage)):
             self.start(storage=MemoryStorage())[1].close()
             self.assertEqual(closed, [])
             self.start(storage="memory")[1].close()

@@ -96,6 +96,14 @@ class _Serializers(Mapping[Any, SerializerBase]):
 serializers: Mapping[str, SerializerBase] = _Serializers({name: name for name in _CLASSES})
 serializers_by_id: Mapping[int, SerializerBase] = _Serializers(_NAMES_BY_ID)
 
-for _tag, _clazz in (("SerpentSerializer", SerpentSerializer), ("MarshalSerializer", MarshalSerializer),
-                     ("JsonSerializer", JsonSerializer), ("MsgpackSerializer", MsgpackSerializer)):
-    classes.register_own_dict(_clazz, "Pyro5.util." + _tag, lambda obj: {}, lambda data: None)
+
+
+def _register_own_class(clazz: Type[SerializerBase]) -> None:
+    """Let references to a serializer travel; the tag names a module that has long been gone."""
+    tag = "Pyro5.util.%sSerializer" % clazz.name.capitalize()
+    classes.register_own_dict(clazz, tag, lambda serializer: {classes.TAG: tag},
+                              lambda data: get_serializer(clazz.name))
+
+
+for _class in _CLASSES.values():
+    _register_own_class(_class)

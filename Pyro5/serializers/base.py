@@ -6,11 +6,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type
 from .. import errors
 from . import classes
 
-__all__ = ["SerializerBase", "Data", "CallPayload", "Recreators", "call_parts"]
+__all__ = ["SerializerBase", "Data", "CallPayload", "too_deep"]
 
 Data = Union[bytes, bytearray, memoryview]
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
-Recreators = Dict[bool, classes.Recreator]   # by: foreign exceptions allowed?
 
 
 class SerializerBase:
@@ -24,6 +23,23 @@ class SerializerBase:
     serializer_id = 0     # the number that messages carry
     name = ""
 
+    def __init__(self, extra_tags: Optional[Mapping[str, Callable[[Dict[str, Any]], Any]]] = None,
+                 inner_first: bool = False) -> None:
+        """Set up what subclasses deserialize class instances with; for the arguments see classes.Recreator."""
+        self._recreate = classes.Recreator(extra_tags, inner_first).recreate
+        self._recreate_foreign = classes.Recreator(extra_tags, inner_first, foreign_exceptions=True).recreate
+
+    # ------------------------------------------------------------ for subclasses
+
+    def _encode(self, data: Any) -> bytes:
+        raise NotImplementedError
+
+    def _decode(self, data: Data) -> Tuple[Any, bool]:
+        """Give the plain data that some bytes stand for, and whether there may be tagged dicts in it."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ values
+
     def dumps(self, data: Any) -> bytes:
         """
         Serialize a value.
@@ -31,7 +47,10 @@ class SerializerBase:
         Raises:
             SerializeError, TypeError, ValueError: the value, or something in it, cannot be serialized.
         """
-        raise NotImplementedError
+        try:
+            return self._encode(data)
+        except RecursionError as x:
+            raise too_deep("serialized") from x
 
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
         """
@@ -45,20 +64,47 @@ class SerializerBase:
             SecurityError: it contains a class name that looks like an attack.
             ValueError, SyntaxError, TypeError, EOFError, KeyError, AttributeError: the data is malformed.
         """
-        raise NotImplementedError
+        try:
+            value, tagged = self._decode(data)
+            if not tagged:
+                return value
+            return self._recreate_foreign(value) if foreign_exceptions else self._recreate(value)
+        except (RecursionError, MemoryError) as x:
+            raise too_deep("deserialized") from x
+
+    # ------------------------------------------------------------ method calls
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        """Serialize a method call; raises what dumps raises."""
-        raise NotImplementedError
+        """
+        Serialize a method call; raises what dumps raises.
+
+        Args:
+            obj: id of the object.
+            kwargs: None for the requests that are no method calls: attribute access and batches.
+        """
+        return self.dumps((obj, method, vargs, kwargs))
 
     def loadsCall(self, data: Data) -> CallPayload:
         """Deserialize a method call: (object id, method, args, kwargs); raises what loads raises."""
-        raise NotImplementedError
+        try:
+            value, tagged = self._decode(data)
+            obj, method, vargs, kwargs = self._call_parts(value)
+            if tagged:
+                return obj, method, self._recreate(vargs), self._recreate(kwargs)
+            return obj, method, vargs, kwargs
+        except (RecursionError, MemoryError) as x:
+            raise too_deep("deserialized") from x
+
+    def _call_parts(self, value: Any) -> CallPayload:
+        obj, method, vargs, kwargs = value
+        return obj, method, vargs, kwargs
+
+    # ------------------------------------------------------------ converters
 
     @classmethod
     def class_to_dict(cls, obj: Any) -> Any:
         """Turn an instance of any class into a dict; see classes.class_to_dict."""
-        return classes.class_to_dict(obj, cls.name or None)
+        return classes.class_to_dict(obj, cls.name)
 
     @classmethod
     def dict_to_class(cls, data: Dict[str, Any]) -> Any:
@@ -86,24 +132,7 @@ class SerializerBase:
         """Forget the function that makes objects of dicts with that class name."""
         classes.unregister_dict_to_class(classname)
 
-    def __copy__(self) -> SerializerBase:
-        return self
-
-    def __deepcopy__(self, memo: Any) -> SerializerBase:
-        return self
-
-
-def call_parts(payload: Any) -> CallPayload:
-    """Check the shape of a deserialized call; its values are not looked at."""
-    if not isinstance(payload, (tuple, list)):
-        raise TypeError("a call must be a sequence of object id, method, args and kwargs, not %s"
-                        % type(payload).__name__)
-    if len(payload) != 4:
-        raise ValueError("a call must have 4 values: object id, method, args and kwargs; got %d" % len(payload))
-    obj, method, vargs, kwargs = payload
-    return obj, method, vargs, kwargs
-
 
 def too_deep(action: str) -> errors.SerializeError:
-    """Make the error for data that is nested deeper than can be handled."""
+    """Make the error for data that is nested deeper than can be handled; action is "serialized" or "deserialized"."""
     return errors.SerializeError("the data is nested too deeply to be %s" % action)

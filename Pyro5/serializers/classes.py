@@ -9,6 +9,7 @@ Threads: the registries may be used and changed from any thread.
 """
 from __future__ import annotations
 
+import array
 import enum
 import threading
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type
@@ -215,6 +216,16 @@ def _refuse_object(obj: Any, serializer_name: Optional[str]) -> None:
         "don't know how to serialize %s%s: convert it to plain data first, give it vars() or a __getstate__ that returns "
         "a dict, or register a converter with register_class_to_dict"
         % (what, " using the %s serializer" % serializer_name if serializer_name else ""))
+
+
+def is_array(obj: Any) -> bool:
+    """Tell whether an object is an array.array."""
+    return isinstance(obj, array.array)
+
+
+def array_to_plain(values: Any) -> Any:
+    """Turn an array.array into a str, if it is one of characters, or a list."""
+    return values.tounicode() if values.typecode in "uw" else values.tolist()
 
 
 def _full_name(clazz: type) -> str:

@@ -1,56 +1,47 @@
-"""The json serializer: only strings, numbers, lists and dicts; readable by everything."""
+"""The json serializer: strings, numbers, lists and dicts only, in text that every language reads."""
 from __future__ import annotations
 
-import array
 import datetime
 import decimal
 import json
 import uuid
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from . import classes
-from .base import CallPayload, Data, SerializerBase, too_deep
+from .base import CallPayload, Data, SerializerBase
 
 __all__ = ["JsonSerializer"]
 
 
 class JsonSerializer(SerializerBase):
-    """JSON text, see the json module of the standard library."""
+    """
+    JSON in UTF-8, see the json module of the standard library.
+
+    Tuples and sets become lists; keys of dicts become strings; binary data cannot be serialized.
+    """
 
     serializer_id = 3
     name = "json"
 
     def __init__(self) -> None:
-        self._recreators = {flag: classes.Recreator(foreign_exceptions=flag) for flag in (False, True)}
-        self._encode = json.JSONEncoder(ensure_ascii=False, default=self._to_plain).encode
+        super().__init__()
+        self._to_text = json.JSONEncoder(ensure_ascii=False, default=self._to_plain).encode
 
-    def dumps(self, data: Any) -> bytes:
-        try:
-            return self._encode(data).encode("utf-8")
-        except RecursionError as x:
-            raise too_deep("serialized") from x
+    def _encode(self, data: Any) -> bytes:
+        return self._to_text(data).encode("utf-8")
 
-    def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
-        try:
-            return self._recreators[foreign_exceptions].recreate(json.loads(str(data, "utf-8")))
-        except RecursionError as x:
-            raise too_deep("deserialized") from x
+    def _decode(self, data: Data) -> Tuple[Any, bool]:
+        text = str(data, "utf-8")
+        # letters and underscores can also be written as escapes
+        return json.loads(text), classes.TAG in text or "\\u" in text
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         return self.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
 
-    def loadsCall(self, data: Data) -> CallPayload:
-        try:
-            call = json.loads(str(data, "utf-8"))
-            recreate = self._recreators[False].recreate
-            if not isinstance(call, dict):
-                raise TypeError("a call must be an object with the keys object, method, params and kwargs")
-            return call["object"], call["method"], recreate(call["params"]), recreate(call["kwargs"])
-        except RecursionError as x:
-            raise too_deep("deserialized") from x
+    def _call_parts(self, value: Any) -> CallPayload:
+        return value["object"], value["method"], value["params"], value["kwargs"]
 
-    @classmethod
-    def _to_plain(cls, obj: Any) -> Any:
+    def _to_plain(self, obj: Any) -> Any:
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
             return form
@@ -60,6 +51,6 @@ class JsonSerializer(SerializerBase):
             return str(obj)
         if isinstance(obj, (datetime.datetime, datetime.date)):
             return obj.isoformat()
-        if isinstance(obj, array.array):
-            return obj.tounicode() if obj.typecode == "u" else obj.tolist()
-        return cls.class_to_dict(obj)
+        if classes.is_array(obj):
+            return classes.array_to_plain(obj)
+        return self.class_to_dict(obj)

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from itertools import accumulate
+from itertools import accumulate, repeat
 from math import isfinite
-from typing import Any, Dict, List, Match, Optional, Tuple
+from typing import Any, Dict, List, Match, Optional, Sequence, Tuple
 
 from .. import errors
 
@@ -30,7 +30,7 @@ _MARK = "\0"            # stands for a string in the text outside of strings
 # A string, as repr writes it. Linear time: no two parts of the pattern can match the same character.
 _STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")""", re.DOTALL)
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
-_NO_BRACKETS = re.compile(r"[^][(){}]+")
+_ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
 
 
 # ---------------------------------------------------------------- text -> value
@@ -90,16 +90,48 @@ def _split_plain(body: str) -> Optional[Tuple[str, List[str]]]:
 
 def _split_escaped(body: str) -> Optional[Tuple[str, List[str]]]:
     """As _split_plain, where there are backslashes or double quotes."""
-    parts = _STRING.split(body)
-    outside = _MARK.join(parts[::2])
-    if "'" in outside or '"' in outside or "\\" in outside:
+    parts = _split_single_quoted(body) or _split_any(body)
+    if parts is None:
         return None
-    # one substitution over all the strings: what costs is the number of escapes
-    contents = _MARK.join([string[1:-1] for string in parts[1::2]])
     try:
-        return outside, _ESCAPE.sub(_json_escape, contents).split(_MARK) if len(parts) > 1 else []
+        # all strings at once: what costs is the number of escapes, not that of strings
+        contents = _json_contents(_MARK.join(parts[1::2]))
     except KeyError:
         return None
+    return _MARK.join(parts[::2]), contents.split(_MARK) if len(parts) > 1 else []
+
+
+# Stand for an escaped backslash and an escaped single quote, so that all other quotes are where strings begin and end.
+_BACKSLASH, _QUOTE = "\1", "\2"
+
+
+def _split_single_quoted(body: str) -> Optional[List[str]]:
+    """Split into strings and what is outside of them; None if not all of the strings are in single quotes."""
+    if _BACKSLASH in body or _QUOTE in body:
+        return None
+    parts = body.replace("\\\\", _BACKSLASH).replace("\\'", _QUOTE).split("'")
+    return parts if len(parts) & 1 and not _has_any("".join(parts[::2]), ('"', "\\", _BACKSLASH, _QUOTE)) else None
+
+
+def _split_any(body: str) -> Optional[List[str]]:
+    """As _split_single_quoted, with both kinds of quotes; None if there is a quote left over."""
+    parts = _STRING.split(body)
+    if _has_any("".join(parts[::2]), ("'", '"', "\\")) or _has_any(body, (_BACKSLASH, _QUOTE)):
+        return None
+    parts[1::2] = [string[1:-1] for string in parts[1::2]]
+    return parts
+
+
+def _has_any(text: str, characters: Sequence[str]) -> bool:
+    return any([character in text for character in characters])
+
+
+def _json_contents(contents: str) -> str:
+    """Rewrite the escapes in strings; KeyError if that cannot be done."""
+    if contents.count("\\") != contents.count("\\n") + contents.count("\\t") + contents.count("\\r"):
+        contents = contents.replace(_BACKSLASH, "\\\\").replace(_QUOTE, "\\'")
+        return _ESCAPE.sub(_json_escape, contents)
+    return contents.replace('"', '\\"').replace(_BACKSLASH, "\\\\").replace(_QUOTE, "'")
 
 
 # Where Python and JSON mean the same by an escape, and write it the same, or need not escape at all. The \u of a
@@ -146,8 +178,7 @@ def _openings(outside: str) -> int:
 
 
 def _depth(outside: str) -> int:
-    brackets = _NO_BRACKETS.sub("", outside)
-    return max(accumulate(map(_BRACKETS.__getitem__, brackets)), default=0)
+    return max(accumulate(map(_BRACKETS.get, outside.translate(_ASCII_BUT_BRACKETS), repeat(0))), default=0)
 
 
 # ---------------------------------------------------------------- value -> text

@@ -1,70 +1,80 @@
 """The marshal serializer: Python's own binary format for its builtin types. Fast, and limited to those."""
 from __future__ import annotations
 
-import array
+import enum
 import marshal
 import uuid
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Mapping, Optional, Sequence, Tuple
 
-from . import classes
-from .base import CallPayload, Data, SerializerBase, call_parts, too_deep
+from .. import errors
+from . import classes, marshalcheck
+from .base import Data, SerializerBase
 
 __all__ = ["MarshalSerializer"]
 
+_TAG_BYTES = classes.TAG.encode("ascii")
+
+# What marshal takes as it is, and types whose instances (subclasses, mostly) are left to marshal, which refuses them.
+_NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset))
+_LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, type, enum.Enum)
+
 
 class MarshalSerializer(SerializerBase):
-    """See the marshal module of the standard library."""
+    """
+    See the marshal module of the standard library.
+
+    Class instances travel as dicts, as with the other serializers, but no subclass of a builtin type can.
+    """
 
     serializer_id = 2
     name = "marshal"
 
-    def __init__(self) -> None:
-        self._recreators = {flag: classes.Recreator(foreign_exceptions=flag) for flag in (False, True)}
-
-    def dumps(self, data: Any) -> bytes:
-        return marshal.dumps(self._to_plain(data))
-
-    def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
+    def _encode(self, data: Any) -> bytes:
+        plain = data if type(data) in _NATIVE else self._to_plain(data)
         try:
-            return self._recreators[foreign_exceptions].recreate(marshal.loads(data))
-        except (RecursionError, MemoryError) as x:
-            raise too_deep("deserialized") from x
+            return marshal.dumps(plain)
+        except ValueError:
+            # something that marshal does not know is somewhere inside; it can only be converted in copies
+            return marshal.dumps(self._to_plain_inside(plain))
+
+    def _decode(self, data: Data) -> Tuple[Any, bool]:
+        data = bytes(data)
+        marshalcheck.check(data)
+        return marshal.loads(data), _TAG_BYTES in data
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        args = [self._to_plain(value) for value in vargs]
-        named = {key: self._to_plain(value) for key, value in kwargs.items()} if kwargs else {}
-        return marshal.dumps((obj, method, args, named))
+        args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
+        # None, for attribute access and batches, is no mapping in the eyes of older releases
+        named = {key: value if type(value) in _NATIVE else self._to_plain(value)
+                 for key, value in (kwargs or {}).items()}
+        return self.dumps((obj, method, args, named))
 
-    def loadsCall(self, data: Data) -> CallPayload:
-        try:
-            obj, method, vargs, kwargs = call_parts(marshal.loads(data))
-            recreate = self._recreators[False].recreate
-            return obj, method, recreate(vargs), recreate(kwargs)
-        except (RecursionError, MemoryError) as x:
-            raise too_deep("deserialized") from x
-
-    @classmethod
-    def _to_plain(cls, obj: Any) -> Any:
-        kind = type(obj)
-        if kind in _NATIVE:
-            return obj
-        if kind is dict:
-            return {key: cls._to_plain(value) for key, value in obj.items()}
-        if kind is list:
-            return [cls._to_plain(element) for element in obj]
-        if kind is tuple:
-            return tuple([cls._to_plain(element) for element in obj])
+    def _to_plain(self, obj: Any) -> Any:
+        """Convert an instance of whatever class; what is inside of it stays."""
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
-            return cls._to_plain(form)
-        if isinstance(obj, _NATIVE_BASES):
-            return obj    # marshal knows no subclasses: let it say so
+            return form if type(form) in _NATIVE else self._to_plain(form)
+        if isinstance(obj, _LEFT_TO_MARSHAL):
+            return obj
         if isinstance(obj, uuid.UUID):
             return str(obj)
-        if isinstance(obj, array.array):
-            return obj.tounicode() if obj.typecode == "u" else obj.tolist()
-        return cls._to_plain(cls.class_to_dict(obj))
+        if classes.is_array(obj):
+            return classes.array_to_plain(obj)
+        return self.class_to_dict(obj)
 
-
-_NATIVE_BASES = (str, int, float, complex, bytes, bytearray, tuple, list, dict, set, frozenset)
-_NATIVE = frozenset((type(None), bool, str, int, float, complex, bytes, bytearray, set, frozenset))
+    def _to_plain_inside(self, value: Any) -> Any:
+        """Copy a value with the class instances in it converted, where that is possible."""
+        kind = type(value)
+        if kind is dict:
+            return {key: self._to_plain_inside(element) for key, element in value.items()}
+        if kind is list:
+            return [self._to_plain_inside(element) for element in value]
+        if kind is tuple:
+            return tuple([self._to_plain_inside(element) for element in value])
+        if kind in _NATIVE or classes.is_array(value):
+            return value
+        try:
+            plain = self._to_plain(value)
+        except errors.SerializeError:
+            return value    # marshal says what it says of everything it does not know
+        return value if plain is value else self._to_plain_inside(plain)

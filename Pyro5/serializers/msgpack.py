@@ -1,7 +1,6 @@
-"""The msgpack serializer: a compact binary format; needs the msgpack package."""
+"""The msgpack serializer: a compact binary format. It needs the msgpack package."""
 from __future__ import annotations
 
-import array
 import datetime
 import decimal
 import fractions
@@ -9,31 +8,37 @@ import importlib
 import numbers
 import struct
 import uuid
-from typing import Any, Mapping, Optional, Sequence
+from typing import Any, Optional, Tuple
 
 from .. import errors
 from . import classes
-from .base import CallPayload, Data, SerializerBase, call_parts, too_deep
+from .base import Data, SerializerBase
 
 __all__ = ["MsgpackSerializer"]
 
+# Extension types; numbers in them are in the byte order of the sender's machine.
 _EXT_COMPLEX = 0x30      # two doubles
 _EXT_NUMBER = 0x31       # decimal text of a number that msgpack has no form for
-_EXT_DATETIME = 0x32     # seconds since the epoch, a double
-_EXT_DATE = 0x33         # proleptic ordinal, a C long
+_EXT_DATETIME = 0x32     # local time, as the seconds since the epoch in a double
+_EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
+
+_TAG_BYTES = classes.TAG.encode("ascii")
 
 
 def _load_msgpack_library() -> Any:
+    # optional, so it is not loaded before it is needed
     try:
         return importlib.import_module("msgpack")
     except ImportError as x:
-        raise errors.SerializeError("the msgpack serializer needs the msgpack package, which is not installed: "
+        raise errors.SerializeError("the msgpack serializer needs the msgpack package, which is not installed here: "
                                     "pip install msgpack") from x
 
 
 class MsgpackSerializer(SerializerBase):
     """
     MessagePack, see the msgpack package.
+
+    Tuples and sets become lists. The keys of dicts must be strings or bytes: others can be sent, but are not accepted.
 
     Raises:
         SerializeError: the package is not installed.
@@ -43,36 +48,16 @@ class MsgpackSerializer(SerializerBase):
     name = "msgpack"
 
     def __init__(self) -> None:
-        self._library = _load_msgpack_library()
-        self._recreators = {flag: classes.Recreator(inner_first=True, foreign_exceptions=flag)
-                            for flag in (False, True)}
+        super().__init__(inner_first=True)
+        library = _load_msgpack_library()
+        self._pack, self._unpack, self._ext_type = library.packb, library.unpackb, library.ExtType
 
-    def dumps(self, data: Any) -> bytes:
-        try:
-            packed: bytes = self._library.packb(data, use_bin_type=True, default=self._to_plain)
-            return packed
-        except RecursionError as x:
-            raise too_deep("serialized") from x
+    def _encode(self, data: Any) -> bytes:
+        packed: bytes = self._pack(data, use_bin_type=True, default=self._to_plain)
+        return packed
 
-    def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
-        try:
-            return self._recreators[foreign_exceptions].recreate(self._unpack(data))
-        except RecursionError as x:
-            raise too_deep("deserialized") from x
-
-    def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        return self.dumps((obj, method, vargs, kwargs))
-
-    def loadsCall(self, data: Data) -> CallPayload:
-        try:
-            obj, method, vargs, kwargs = call_parts(self._unpack(data))
-            recreate = self._recreators[False].recreate
-            return obj, method, recreate(vargs), recreate(kwargs)
-        except RecursionError as x:
-            raise too_deep("deserialized") from x
-
-    def _unpack(self, data: Data) -> Any:
-        return self._library.unpackb(data, raw=False, ext_hook=_from_ext)
+    def _decode(self, data: Data) -> Tuple[Any, bool]:
+        return self._unpack(data, raw=False, ext_hook=_from_ext), _TAG_BYTES in bytes(data)
 
     def _to_plain(self, obj: Any) -> Any:
         form = classes.registered_form(obj)
@@ -82,36 +67,43 @@ class MsgpackSerializer(SerializerBase):
             return tuple(obj)
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)
-        if isinstance(obj, array.array):
-            return obj.tounicode() if obj.typecode == "u" else obj.tolist()
+        if classes.is_array(obj):
+            return classes.array_to_plain(obj)
         ext = _to_ext(obj)
-        if ext is not None:
-            return self._library.ExtType(*ext)
-        return self.class_to_dict(obj)
+        return self.class_to_dict(obj) if ext is None else self._ext_type(*ext)
 
 
-def _to_ext(obj: Any) -> Optional[Sequence[Any]]:
+def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
     if isinstance(obj, complex):
-        return _EXT_COMPLEX, struct.pack("dd", obj.real, obj.imag)
+        return _EXT_COMPLEX, struct.pack("=dd", obj.real, obj.imag)
     if isinstance(obj, numbers.Integral):
-        return _EXT_NUMBER, str(int(obj)).encode("ascii")
+        return _EXT_NUMBER, b"%d" % int(obj)
+    if isinstance(obj, fractions.Fraction):
+        return _EXT_NUMBER, str(obj).encode("ascii")
     if isinstance(obj, datetime.datetime):
         if obj.tzinfo is not None:
-            raise errors.SerializeError("msgpack cannot serialize a datetime with timezone info")
-        return _EXT_DATETIME, struct.pack("d", obj.timestamp())
+            raise errors.SerializeError("msgpack cannot serialize a datetime with timezone info: %s" % obj.isoformat())
+        return _EXT_DATETIME, struct.pack("=d", obj.timestamp())
     if isinstance(obj, datetime.date):
         return _EXT_DATE, struct.pack("l", obj.toordinal())
     return None
 
 
 def _from_ext(code: int, data: bytes) -> Any:
-    if code == _EXT_COMPLEX:
-        return complex(*struct.unpack("dd", data))
-    if code == _EXT_NUMBER:
-        return fractions.Fraction(data.decode("ascii")) if b"/" in data else int(data)
-    if code == _EXT_DATETIME:
-        return datetime.datetime.fromtimestamp(struct.unpack("d", data)[0])
-    if code == _EXT_DATE:
-        # a long has 4 or 8 bytes, as the sender's platform likes it
-        return datetime.date.fromordinal(struct.unpack("=i" if len(data) == 4 else "=q", data)[0])
-    raise errors.SerializeError("msgpack data with the unknown extension type %d" % code)
+    try:
+        if code == _EXT_COMPLEX:
+            return complex(*struct.unpack("=dd", data))
+        if code == _EXT_NUMBER:
+            return _number_from_text(data)
+        if code == _EXT_DATETIME:
+            return datetime.datetime.fromtimestamp(struct.unpack("=d", data)[0])
+        if code == _EXT_DATE:
+            return datetime.date.fromordinal(struct.unpack("=i" if len(data) == 4 else "=q", data)[0])
+    except (struct.error, ArithmeticError, OSError) as x:
+        raise ValueError("invalid data for msgpack extension type 0x%x: %s" % (code, x)) from x
+    raise errors.SerializeError("unknown msgpack extension type 0x%x" % (code & 0xFF))
+
+
+def _number_from_text(text: bytes) -> Any:
+    numerator, slash, denominator = text.partition(b"/")
+    return fractions.Fraction(int(numerator), int(denominator)) if slash else int(text)

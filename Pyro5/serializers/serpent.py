@@ -1,99 +1,119 @@
-"""The serpent serializer: values as the text of Python literals. The default, and the one that knows most types."""
+"""The serpent serializer: values as the text of Python literals. The default, and the one that takes most types."""
 from __future__ import annotations
 
+import ast
 import collections
+import gc
 import importlib
 import importlib.util
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from . import classes
-from .base import CallPayload, Data, SerializerBase, call_parts, too_deep
+from . import classes, literals
+from .base import Data, SerializerBase
 
 __all__ = ["SerpentSerializer"]
 
 
 def _load_serpent_library() -> Any:
-    """Import the library; a copy that lies beside this package, in the package that contains it, goes first."""
-    parent = __package__.rpartition(".")[0].rpartition(".")[0]
+    """Import the library; when this package is a part of another one, a copy that lies beside it there goes first."""
+    parent = (__package__ or "").rpartition(".")[0].rpartition(".")[0]
     if parent and importlib.util.find_spec(parent + ".serpent"):
         return importlib.import_module(parent + ".serpent")
     return importlib.import_module("serpent")
 
 
-serpent = _load_serpent_library()
+_library = _load_serpent_library()
+
+# What no converter can be registered for: builtins are what everything else is turned into.
+_BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, tuple, list, dict, set,
+                       frozenset))
 
 
-class _Writer(serpent.Serializer):  # type: ignore[misc, name-defined]
-    """The library's serializer with our treatment of class instances in front of its own."""
+class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
+    """
+    The library's serializer, with what was registered here for classes taking precedence.
+
+    Hooks that a program registered with the library itself go on working for all other classes.
+    """
 
     def __init__(self, bytes_repr: bool) -> None:
         super().__init__(module_in_classname=True, bytes_repr=bytes_repr)
 
-    def serialize(self, obj: Any) -> bytes:
-        # the library asks its registry about everything that is no plain builtin: an entry for object sees it all
-        data: bytes = super().serialize(obj)
+    def write(self, obj: Any) -> bytes:
+        # the library always leaves the garbage collector switched on
+        collecting = gc.isenabled()
+        try:
+            data: bytes = self.serialize(obj)
+        finally:
+            if not collecting:
+                gc.disable()
         return data
 
     def _serialize(self, obj: Any, out: List[str], level: int) -> None:
-        if type(obj) not in _PLAIN:
+        if type(obj) not in _BUILTINS:
             form = classes.registered_form(obj, for_serpent=True)
             if form is not classes.NOT_REGISTERED:
-                obj, level = form, level + 1
+                # one level more: a converter that returns an instance of its own class comes to an end
+                self._serialize(form, out, level + 1)
+                return
         super()._serialize(obj, out, level)
 
 
-_PLAIN = frozenset((str, int, bool, type(None), float, complex, tuple, list, dict, set, frozenset,
-                    bytes, bytearray, memoryview))
-
-
-def _float_from_dict(data: Dict[str, Any]) -> float:
+def _to_float(data: Dict[str, Any]) -> float:
     return float(data["value"])
 
 
-def _complex_from_dict(data: Dict[str, Any]) -> complex:
+def _to_complex(data: Dict[str, Any]) -> complex:
     return complex(float(data["real"]), float(data["imag"]))
 
 
-def _ordered_dict_from_dict(data: Dict[str, Any]) -> Any:
+def _to_ordered_dict(data: Dict[str, Any]) -> Any:
     return collections.OrderedDict(data["items"])
 
 
-_EXTRA: Mapping[str, Callable[[Dict[str, Any]], Any]] = {
-    "float": _float_from_dict,
-    "complex": _complex_from_dict,
-    "collections.OrderedDict": _ordered_dict_from_dict,
+# What has no literal: the library writes these as tagged dicts.
+_TAGS: Mapping[str, Callable[[Dict[str, Any]], Any]] = {
+    "float": _to_float,
+    "complex": _to_complex,
+    "collections.OrderedDict": _to_ordered_dict,
 }
 
 
 class SerpentSerializer(SerializerBase):
-    """Python literals, see the serpent library."""
+    """Python literals in UTF-8, see the serpent library."""
 
     serializer_id = 1
     name = "serpent"
 
     def __init__(self) -> None:
-        self._recreators = {flag: classes.Recreator(_EXTRA, foreign_exceptions=flag) for flag in (False, True)}
+        super().__init__(extra_tags=_TAGS)
 
-    def dumps(self, data: Any) -> bytes:
-        try:
-            return _Writer(bool(config.SERPENT_BYTES_REPR)).serialize(data)
-        except RecursionError as x:
-            raise too_deep("serialized") from x
-
-    def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
-        try:
-            return self._recreators[foreign_exceptions].recreate(serpent.loads(data))
-        except (RecursionError, MemoryError) as x:
-            raise too_deep("deserialized") from x
+    def _encode(self, data: Any) -> bytes:
+        text = literals.fast_dumps(data)
+        if text is None:
+            return _Writer(bool(config.SERPENT_BYTES_REPR)).write(data)
+        return (literals.HEADER + text).encode("utf-8")
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
+        if type(obj) is str and type(method) is str:
+            args_text, kwargs_text = literals.fast_dumps(vargs), literals.fast_dumps(kwargs)
+            if args_text is not None and kwargs_text is not None:
+                return ("%s(%r,%r,%s,%s)" % (literals.HEADER, obj, method, args_text, kwargs_text)).encode("utf-8")
         return self.dumps((obj, method, vargs, kwargs))
 
-    def loadsCall(self, data: Data) -> CallPayload:
-        try:
-            obj, method, vargs, kwargs = call_parts(serpent.loads(data))
-            recreate = self._recreators[False].recreate
-            return obj, method, recreate(vargs), recreate(kwargs)
-        except (RecursionError, MemoryError) as x:
-            raise too_deep("deserialized") from x
+    def _decode(self, data: Data) -> Tuple[Any, bool]:
+        text = str(data, "utf-8")
+        value = literals.fast_loads(text)
+        if value is literals.NOT_FAST:
+            return _slow_loads(text), True
+        # letters and underscores can also be written as hexadecimal escapes
+        return value, classes.TAG in text or "\\x" in text or "\\u" in text or "\\U" in text
+
+
+def _slow_loads(text: str) -> Any:
+    """As serpent.loads, which would switch the garbage collector off and on again, even if it was off before."""
+    if "\0" in text:
+        raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
+    literals.check_complexity(text)
+    return ast.literal_eval(text)

@@ -183,10 +183,10 @@ class Dispatcher:
         instance = published.instance_for(connection)
         name, args, kwargs = call.method, call.args, call.kwargs
         if name == calls.GETATTR_METHOD:
-            (attribute,) = args
+            attribute = args[0]
             return lambda: exposure.get_exposed_attribute(instance, attribute, published.members)
         if name == calls.SETATTR_METHOD:
-            attribute, value = args
+            attribute, value = args[0], args[1]
             return lambda: exposure.set_exposed_attribute(instance, attribute, value, published.members)
         method = exposure.exposed_method(instance, name, published.members)
         return lambda: self._run_method(connection, method, args, kwargs)

@@ -1,13 +1,11 @@
-"""The one loop of every server type: it accepts, reads, writes and waits for all clients at once, and never for one.
+"""Base of the server types: one loop that accepts, reads, writes and waits for all clients at once, and never for one.
 
-Every idle connection is registered in one selector.  When a whole request is in, the subclass decides which thread
-runs it: it runs it at once (multiplex) or hands the connection to a worker (thread).  The loop is woken through a
-socket pair; stopping it is safe from any thread, from a signal handler and from inside a call.
+Every idle connection is registered in the selector.  When a whole request is in, the subclass decides which thread runs
+it: it runs it at once (multiplex) or hands the connection to a worker (thread), who gives it back with park().
 """
 from __future__ import annotations
 
 import logging
-import selectors
 import socket
 import threading
 import time
@@ -16,18 +14,16 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optio
 
 from .. import config, errors
 from ..protocol import SendingMessage
-from ..socketutil import Wakeup, events_wanted, is_timeout, tls_handshake_step
+from ..socketutil import events_wanted, is_timeout, tls_handshake_step
 from .connection import SCRATCH_BYTES, ServerConnection
 from .deadlines import Deadlines
+from .eventloop import FINISH_SECONDS, READ, WRITE, EventLoop
 from .listener import Listener
 
 log = logging.getLogger("Pyro5.serving.loop")
 
-READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 ACCEPT_AT_ONCE = 100  # clients accepted in one go, before the others are looked at again
 ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors left
-TICK_SECONDS = 2.0  # housekeeping happens about this often
-FINISH_SECONDS = 3.0  # at the end: how long running calls and unread replies are waited for
 REFUSAL_SECONDS = 1.0  # how long a refused client may take to read why
 
 
@@ -40,28 +36,7 @@ class Hooks(NamedTuple):
     tick: Callable[[], None]  # housekeeping
 
 
-class _Woken:
-    """Registers the wakeup in the selector."""
-
-    def __init__(self, server: SocketServer) -> None:
-        self._server = server
-
-    def on_ready(self, events: int) -> None:
-        self._server.take_back_parked()
-
-
-class _Foreign:
-    """Registers a socket of something else (that has ``events(sockets)``) in the selector."""
-
-    def __init__(self, owner: Any, sock: Any) -> None:
-        self._owner = owner
-        self._sock = sock
-
-    def on_ready(self, events: int) -> None:
-        self._owner.events([self._sock])
-
-
-class SocketServer:
+class SocketServer(EventLoop):
     """Base of the server types; subclasses say which thread runs a request.
 
     Everything belongs to the thread that runs the loop, except what says otherwise.
@@ -78,26 +53,17 @@ class SocketServer:
     locationStr: str
 
     def __init__(self, hooks: Hooks) -> None:
+        super().__init__()
         self.hooks = hooks
-        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
-        self.stopping = False
         self._connections: Dict[int, ServerConnection] = {}  # by file descriptor
         self._listener: Optional[Listener] = None
+        self._listening = False  # registered in the selector
         self._accept_again_at: Optional[float] = None
-        self._wakeup = Wakeup()
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._silence = Deadlines(config.COMMTIMEOUT)
         self._refusals = Deadlines(REFUSAL_SECONDS)
-        self._parked: Deque[ServerConnection] = deque()  # given back by workers; appended by any thread
-        self._next_tick = 0.0
-        self._combined: List[SocketServer] = []
-        self._poll_seconds = config.POLLTIMEOUT
+        self._parked: Deque[ServerConnection] = deque()  # given (back) to the loop; appended by any thread
         self._max_message_size = config.MAX_MESSAGE_SIZE
-        self._loop_thread: Optional[int] = None
-        self._released = False
-        # set while no loop runs
-        self._finished = threading.Event()
-        self._finished.set()
 
     # ------------------------------------------------------------ what the subclasses say
 
@@ -128,28 +94,12 @@ class SocketServer:
         self._listener.attach(self)
         self.sock = self._listener.sock
         self.locationStr = self._listener.location
-        self.selector.register(self.sock, READ, self._listener)
-        self._register_wakeup()
-
-    def _register_wakeup(self) -> None:
-        self.selector.register(self._wakeup, READ, _Woken(self))
-
-    def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
-        """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
-        seconds)."""
-        self._loop_thread = threading.get_ident()
-        self._finished.clear()
-        try:
-            while not self.stopping and loopCondition():
-                self.run_once(self._poll_seconds)
-        finally:
-            if self.stopping:
-                self._release()
-            self._loop_thread = None
-            self._finished.set()
+        self.watch_wakeup()
+        self.listen(True)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Handle what happened on some of :attr:`sockets`, for a program that runs its own event loop."""
+        self.take_back_parked()
         for sock in eventsockets:
             if sock is self.sock:
                 self.accept_ready()
@@ -157,97 +107,83 @@ class SocketServer:
             connection = self._connections.get(sock.fileno())
             if connection is not None:
                 self.connection_ready(connection, READ)
-        self._do_what_is_due(time.monotonic())
+                self._flush_aside(connection)
+        self.keep_time(time.monotonic())
 
     @property
     def sockets(self) -> List[Any]:
-        """The listening socket and those of all clients."""
-        return [self.sock] + [c.sock for c in list(self._connections.values())]
+        """The listening socket and those of all clients (and, while one of them is being written to in the background,
+        what tells that it is done)."""
+        connections = list(self._connections.values())
+        busy = [] if all(c.watched for c in connections) else [self._wakeup]
+        return [self.sock] + [c.sock for c in connections if c.watched] + busy
 
-    def shutdown(self) -> None:
-        """Make the loop end and free everything; at once if no loop runs.  Safe from any thread, from a signal handler
-        and from inside a call (whose reply is still sent)."""
-        self.stopping = True
-        if self._loop_thread is None:
-            self._release()
-        else:
-            self._wakeup.wake()
+    def _flush_aside(self, connection: ServerConnection) -> None:
+        """A foreign event loop does not wait for writing: let a thread send what the client did not take at once."""
+        if connection.has_outgoing and not connection.gone:
+            self.hand_over(connection)
+            threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
 
-    def wakeup(self) -> None:
-        """Make the loop look at its condition now.  Safe from any thread and from a signal handler."""
-        self._wakeup.wake()
+    def _flush_and_park(self, connection: ServerConnection) -> None:
+        try:
+            connection.setTimeout(self._poll_seconds)
+            while not (connection.flush() or self.stopping):
+                log.debug("still sending to %s", connection.peer_address)
+            connection.setTimeout(0)
+        except OSError as x:
+            log.debug("connection with %s lost: %s", connection.peer_address, x)
+            connection.abandon()
+        finally:
+            self.park(connection)
 
-    def close(self) -> None:
-        """Stop, and return when everything is freed; from inside a call only stop.  Safe from any thread."""
-        self.shutdown()
-        if self._loop_thread != threading.get_ident() and not self._in_worker():
-            self._finished.wait(2 * FINISH_SECONDS)
+    # ------------------------------------------------------------ for the loop
 
-    def discard(self) -> None:
-        """Free a server whose init() failed."""
-        self._wakeup.close()
-        self.selector.close()
+    def tick(self) -> None:
+        self.hooks.tick()
 
-    def _in_worker(self) -> bool:
-        return False
-
-    # ------------------------------------------------------------ combining
-
-    def combine(self, other: SocketServer) -> None:
-        """Let this loop serve another server's clients too."""
-        for key in list(other.selector.get_map().values()):
-            self.selector.register(key.fileobj, key.events, key.data)
-        other.selector.close()
-        other._share_selector(self.selector)
-        self._combined.append(other)
-
-    def _share_selector(self, selector: selectors.BaseSelector) -> None:
-        self.selector = selector
-        for child in self._combined:
-            child._share_selector(selector)
-
-    def combine_foreign(self, other: Any) -> None:
-        """Let this loop wait for the sockets of anything that has ``sockets`` and ``events(sockets)``."""
-        for sock in other.sockets:
-            self.selector.register(sock, READ, _Foreign(other, sock))
-
-    # ------------------------------------------------------------ one turn of the loop
-
-    def run_once(self, timeout: float) -> None:
-        """Wait at most `timeout` seconds for something to happen, and handle it."""
-        for key, events in self.selector.select(self._until_due(timeout)):
-            on_ready = getattr(key.data, "on_ready", None)  # a user may have registered something of their own
-            if on_ready is not None:
-                on_ready(events)
-        self._do_what_is_due(time.monotonic())
-
-    def _until_due(self, timeout: float) -> float:
+    def next_due(self) -> Optional[float]:
         due_times = (self._silence.next_due(), self._refusals.next_due(), self._accept_again_at)
-        due = min((t for t in due_times if t is not None), default=None)
-        if due is not None:
-            timeout = max(0.0, min(timeout, due - time.monotonic()))
-        for child in self._combined:
-            timeout = child._until_due(timeout)
-        return timeout
+        return min((t for t in due_times if t is not None), default=None)
 
-    def _do_what_is_due(self, now: float) -> None:
+    def do_what_is_due(self, now: float) -> None:
         for connection in self._silence.take_expired(now):
             self._silent_for_too_long(connection)
         for connection in self._refusals.take_expired(now):
             self.drop(connection)
         if self._accept_again_at is not None and now >= self._accept_again_at:
-            self._accept_again_at = None
-            self.selector.register(self.sock, READ, self._listener)
-        if now >= self._next_tick:
-            self._next_tick = now + min(TICK_SECONDS, self._poll_seconds)
-            self.hooks.tick()
-        for child in list(self._combined):
-            child._do_what_is_due(now)
-            if child.stopping:
-                self._combined.remove(child)
-                child._release()
+            self.listen(True)
+
+    def woken(self) -> None:
+        super().woken()
+        self.take_back_parked()
+
+    def free(self) -> None:
+        """Let running calls and replies finish for a moment, then close everything."""
+        self.listen(False)
+        if self._listener is not None:
+            self._listener.close()
+        deadline = time.monotonic() + FINISH_SECONDS
+        while time.monotonic() < deadline and self._something_under_way():
+            self.run_once(0.05)
+        for connection in list(self._connections.values()):
+            self.drop(connection)
+        self.stop_workers()
+
+    def _something_under_way(self) -> bool:
+        return self.calls_running() > 0 or any(c.has_outgoing for c in self._connections.values())
 
     # ------------------------------------------------------------ accepting
+
+    def listen(self, wanted: bool) -> None:
+        """Wait for new clients, or stop that."""
+        self._accept_again_at = None
+        if self._listener is None or wanted == self._listening:
+            return
+        self._listening = wanted
+        if wanted:
+            self.selector.register(self.sock, READ, self._listener)
+        else:
+            self.selector.unregister(self.sock)
 
     def accept_ready(self) -> None:
         """Let in the clients that wait."""
@@ -258,7 +194,7 @@ class SocketServer:
                 sock = self._listener.accept()
             except OSError as x:
                 log.warning("cannot accept clients now, trying again in %g s: %s", ACCEPT_PAUSE_SECONDS, x)
-                self.selector.unregister(self.sock)
+                self.listen(False)
                 self._accept_again_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
                 return
             if sock is None:
@@ -378,10 +314,12 @@ class SocketServer:
 
     def take_back_parked(self) -> None:
         """Go on with the connections that workers gave back."""
-        self._wakeup.drain()
         while self._parked:
             connection = self._parked.popleft()
             if connection.gone:
+                continue
+            if connection.fileno() not in self._connections:
+                self.adopt(connection)
                 continue
             try:
                 self._serve_what_is_in(connection)
@@ -447,32 +385,3 @@ class SocketServer:
         self._refusals.stop(connection)
         self._connections.pop(connection.fileno(), None)
         self.end(connection)
-
-    def _release(self) -> None:
-        """Free everything: let running calls and replies finish for a moment, then close."""
-        if self._released:
-            return
-        self._released = True
-        if self._listener is not None:
-            if self._accept_again_at is None:
-                self.selector.unregister(self.sock)
-            self._accept_again_at = None
-            self._listener.close()
-        self._finish_running()
-        for connection in list(self._connections.values()):
-            self.drop(connection)
-        self.stop_workers()
-        for child in self._combined:
-            child.stopping = True
-            child._release()
-        self.selector.unregister(self._wakeup)
-        self._wakeup.close()
-        if self.selector.get_map() is not None and not self.selector.get_map():
-            self.selector.close()
-
-    def _finish_running(self) -> None:
-        deadline = time.monotonic() + FINISH_SECONDS
-        while time.monotonic() < deadline:
-            if not self.calls_running() and not any(c.has_outgoing for c in self._connections.values()):
-                return
-            self.run_once(0.05)

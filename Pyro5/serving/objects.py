@@ -184,9 +184,10 @@ def id_of(obj_or_class: Any) -> Optional[str]:
     The mark of a class counts for the class alone, not for its instances and subclasses.
     """
     try:
-        return vars(obj_or_class).get("_pyroId")
+        known_as: Optional[str] = vars(obj_or_class).get("_pyroId")
     except TypeError:  # it has no __dict__: with slots the mark is an attribute like any other
-        return getattr(obj_or_class, "_pyroId", None)
+        known_as = getattr(obj_or_class, "_pyroId", None)
+    return known_as
 
 
 def _mark(obj_or_class: Any, object_id: str, owner: Any) -> None:

@@ -177,16 +177,16 @@ def _use_name_server(daemon: EchoDaemon, say: Callable[[str], None]) -> None:
         nameserver.register(OBJECT_NAME, daemon.uriFor(OBJECT_NAME))
 
 
-def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer, URI]:
+def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
     """Make the daemon with the echo object in it, and do about a name server what the options say."""
-    say = console.say if not options.quiet else _be_quiet
     say_more = console.say if options.verbose else _be_quiet
-    say("Starting Pyro's built-in test echo server.")
+    if not options.quiet:
+        console.say("Starting Pyro's built-in test echo server.")
     daemon = EchoDaemon(options.host, options.port, options.unixsocket)
     try:
         echo = EchoServer()
-        echo._verbose = options.verbose
-        uri = daemon.register(echo, OBJECT_NAME)
+        echo.verbose = options.verbose
+        daemon.register(echo, OBJECT_NAME)
         if options.nameserver:
             _start_name_server(daemon, options.host, say_more)
         elif options.naming:
@@ -196,20 +196,24 @@ def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer, URI]:
     except BaseException:
         daemon.close()
         raise
-    say("object name: %s" % OBJECT_NAME)
-    say("echo uri: %s" % uri)
-    say("echoserver running.")
-    return daemon, echo, uri
+    return daemon, echo
 
 
 def _be_quiet(_text: str) -> None:
     return None
 
 
+def _announce(uri: URI, options: argparse.Namespace) -> None:
+    if not options.quiet:
+        console.say("object name: %s\necho uri: %s\nechoserver running." % (OBJECT_NAME, uri))
+
+
 def _run(options: argparse.Namespace) -> None:
-    daemon, _, _ = _start(options)
-    with contextlib.closing(daemon), console.stopping_on_signals(daemon.shutdown) as asked_to_stop:
-        daemon.requestLoop(lambda: not asked_to_stop.is_set())
+    daemon, _ = _start(options)
+    with console.StopSignals() as signals, contextlib.closing(daemon):
+        daemon.combine(signals)
+        _announce(daemon.uriFor(OBJECT_NAME), options)
+        daemon.requestLoop(lambda: not signals.asked)
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
@@ -239,7 +243,10 @@ def main(args: Optional[Sequence[str]] = None, returnWithoutLooping: bool = Fals
     """
     options = _parse(args)
     if returnWithoutLooping:
-        return _start(options)
+        daemon, echo = _start(options)
+        uri = daemon.uriFor(OBJECT_NAME)
+        _announce(uri, options)
+        return daemon, echo, uri
     return console.exit_code_of(lambda: _run(options))
 
 

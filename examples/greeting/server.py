@@ -16,4 +16,8 @@ with Pyro5.api.Daemon() as daemon, Pyro5.api.locate_ns() as name_server:
     uri = daemon.register(Greeter())
     name_server.register("example.greeting", uri)
     print("Ready:", uri, flush=True)
-    daemon.requestLoop()
+    try:
+        daemon.requestLoop()
+    except KeyboardInterrupt:       # Ctrl-C
+        name_server.remove("example.greeting")
+        print("Stopped.")

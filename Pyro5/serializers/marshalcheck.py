@@ -1,0 +1,166 @@
+"""
+A look at marshal data before the marshal module gets it.
+
+That module is made for data that Python itself wrote. A dozen bytes from somebody else can crash the interpreter (a tuple
+that contains itself cannot be hashed), have it allocate gigabytes (lists and tuples are made as long as the data says), or
+make it build code objects. Such data is refused here; everything else that is malformed is left to that module.
+"""
+from __future__ import annotations
+
+import re
+import struct
+from typing import List, Set, Tuple
+
+__all__ = ["check"]
+
+_LONG_DATA = 4096          # bytes
+_FEW_OBJECTS = 50
+
+# What could do harm, and most data has not got: a tuple that later data may refer to; a list or tuple of 4096 elements and
+# more; the beginning of a code object (its type, 3 small numbers, 2 or 3 others, then bytes or a reference). Numbers are
+# taken to be less than 2**24. All of it may be found in the middle of strings, too.
+_SUSPECT = re.compile(rb"[\xa8\xa9(\[\xdbc\xe3](?:(?<=[\xa8\xa9])|(?<=[(\[\xdb])(?=.[^\0-\x0f]|..[^\0]|...[^\0])"
+                      rb"|(?<=[c\xe3])(?=...\0...\0...\0.{8}(?:.{4})?[sr\xf3\xf2]...\0))", re.DOTALL)
+_NUMBERS_CAN_BE_LARGER = 1 << 24
+_REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
+_REFERENCE_TO_ANY = re.compile(rb"[r\xf2]...\0", re.DOTALL)
+
+
+def check(data: bytes) -> None:
+    """
+    Refuse data that the marshal module must not see.
+
+    Raises:
+        ValueError, EOFError: the data would do harm.
+    """
+    # looking at objects one by one is exact, but slow if there are many; so is searching if there are many bytes
+    if len(data) > _LONG_DATA and _walk(data, _FEW_OBJECTS):
+        return
+    if _is_suspect(data):
+        _walk(data, len(data) + 1)
+
+
+def _is_suspect(data: bytes) -> bool:
+    """Search for bytes that would do harm if they were what they look like."""
+    if len(data) >= _NUMBERS_CAN_BE_LARGER:
+        return True
+    elements = 0
+    for match in _SUSPECT.finditer(data):
+        position = match.start()
+        code = data[position]
+        if code in b"c\xe3":
+            return True
+        if code in b"\xa8\xa9" and (_REFERENCE_TO_ANY if position else _REFERENCE_TO_FIRST).search(data):
+            return True
+        if code != 0xA9:
+            elements += int.from_bytes(data[position + 1:position + 5], "little")
+            if elements > len(data):
+                return True
+    return False
+
+
+_FLAG = 0x80                # in a type code: later data may refer to the object, by its number among those with the flag
+_REFERENCE = frozenset(b"r\xf2")
+_SHORT_TEXT = frozenset(b"zZ\xfa\xda")
+
+
+def _sizes_of_simple_objects() -> List[int]:
+    sizes = [0] * 256
+    for kinds, size in ((b"NTFS.", 1), (b"i", 5), (b"g", 9), (b"y", 17)):
+        for kind in kinds:
+            sizes[kind] = sizes[kind | _FLAG] = size
+    return sizes
+
+
+_SIZES = _sizes_of_simple_objects()     # by type code, which is included; 0: not a simple object
+_NUMBERED = [int(code & _FLAG and code & ~_FLAG not in b"NTFS.") for code in range(256)]
+
+
+def _walk(data: bytes, budget: int) -> bool:
+    """
+    Go from object to object as the marshal module would, as far as that would get.
+
+    Args:
+        budget: the number of objects after which to give up.
+
+    Returns:
+        False if it gave up.
+    """
+    walk = _Walk(data)
+    left, position = 1, 0       # objects to come in the innermost container (negative: until a NULL)
+    try:
+        for _ in range(budget):
+            while not left:
+                if not walk.outer:
+                    return True
+                left = walk.leave()
+            left -= 1
+            code = data[position]
+            walk.numbers += _NUMBERED[code]
+            if _SIZES[code]:
+                position += _SIZES[code]
+            elif code in _SHORT_TEXT:
+                position += 2 + data[position + 1]
+            elif code in _REFERENCE:
+                if data[position + 1:position + 5] in walk.unfinished_tuples:
+                    raise ValueError("bad marshal data (a tuple that contains itself)")
+                position += 5
+            else:
+                position, left = walk.special_object(position, left)
+    except (IndexError, struct.error):
+        return True
+    return False
+
+
+# The type codes of the other objects, without the flag.
+_LONG_TEXT, _LONG_INT = b"sAatu", ord("l")
+_TUPLES, _SEQUENCES, _DICT, _NULL = b"()", b"()[<>", ord("{"), ord("0")
+_read_int = struct.Struct("<i").unpack_from
+
+
+class _Walk:
+    """What a walk has to keep in mind."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._elements_allowed = len(data)              # an object has one byte at least
+        self.numbers = 0                                # of the objects with the flag
+        self.outer: List[Tuple[int, bytes]] = []        # containers: objects to come, and number of the one in there
+        self.unfinished_tuples: Set[bytes] = set()      # by number
+
+    def leave(self) -> int:
+        """Finish the innermost container; gives the number of objects to come in the one around it."""
+        left, number = self.outer.pop()
+        self.unfinished_tuples.discard(number)
+        return left
+
+    def special_object(self, position: int, left: int) -> Tuple[int, int]:
+        """Deal with an object that is not simple; gives the position behind it, and the objects to come there."""
+        kind = self._data[position] & ~_FLAG
+        if kind in _LONG_TEXT:
+            size = _read_int(self._data, position + 1)[0]
+            return position + 5 + max(size, 0), left
+        if kind == _LONG_INT:
+            return position + 5 + 2 * abs(_read_int(self._data, position + 1)[0]), left
+        if kind == _NULL:
+            return position + 1, max(left, 0)       # the end of a dict; elsewhere the marshal module complains
+        if kind == _DICT:
+            self.outer.append((left, b""))
+            return position + 1, -1
+        if kind in _SEQUENCES:
+            return self._enter_sequence(position, left)
+        raise ValueError("bad marshal data (unknown type code)")
+
+    def _enter_sequence(self, position: int, left: int) -> Tuple[int, int]:
+        code = self._data[position]
+        short = code & ~_FLAG == ord(")")
+        count = self._data[position + 1] if short else _read_int(self._data, position + 1)[0]
+        self._elements_allowed -= count
+        if count < 0 or self._elements_allowed < 0:
+            raise EOFError("marshal data too short")
+        number = b""
+        if code & _FLAG and code & ~_FLAG in _TUPLES:
+            number = (self.numbers - 1).to_bytes(4, "little")
+            self.unfinished_tuples.add(number)
+        self.outer.append((left, number))
+        return position + (2 if short else 5), count

@@ -1,0 +1,194 @@
+"""The bare event loop: a selector, a way to wake it, periodic work, other loops joined to it, and its end.
+
+What is registered in the selector is an object with ``on_ready(events)``.  Stopping is safe from any thread, from a
+signal handler and from inside something that the loop has called.
+"""
+from __future__ import annotations
+
+import selectors
+import threading
+import time
+from typing import Any, Callable, List, Optional
+
+from .. import config
+from ..socketutil import Wakeup
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+TICK_SECONDS = 2.0  # housekeeping happens about this often
+FINISH_SECONDS = 3.0  # at the end: how long what is under way is waited for
+
+
+class _Woken:
+    """Registers the wakeup in the selector."""
+
+    def __init__(self, loop: EventLoop) -> None:
+        self._loop = loop
+
+    def on_ready(self, events: int) -> None:
+        self._loop.woken()
+
+
+class _Foreign:
+    """Registers a socket of something else (that has ``events(sockets)``) in the selector."""
+
+    def __init__(self, owner: Any, sock: Any) -> None:
+        self._owner = owner
+        self._sock = sock
+
+    def on_ready(self, events: int) -> None:
+        self._owner.events([self._sock])
+
+
+class EventLoop:
+    """Waits for sockets and calls what is registered for them.
+
+    Everything belongs to the thread that runs the loop, except what says otherwise.
+
+    Attributes:
+        selector: what the loop waits with; combined loops share one.
+        stopping: shutdown() was called.
+    """
+
+    def __init__(self) -> None:
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self._owns_selector = True
+        self.stopping = False
+        self._wakeup = Wakeup()
+        self._next_tick = 0.0
+        self._poll_seconds = config.POLLTIMEOUT
+        self._combined: List[EventLoop] = []
+        self._loop_thread: Optional[int] = None
+        # acquired once and for ever, by whoever frees everything
+        self._release_gate = threading.Lock()
+        # set while no loop runs
+        self._finished = threading.Event()
+        self._finished.set()
+
+    # ------------------------------------------------------------ what the subclasses say
+
+    def tick(self) -> None:
+        """Do what is to be done every few seconds."""
+
+    def next_due(self) -> Optional[float]:
+        """When (monotonic seconds) something has to be done, None if nothing waits for its time."""
+        return None
+
+    def do_what_is_due(self, now: float) -> None:
+        """Do what next_due() announced."""
+
+    def woken(self) -> None:
+        """Somebody called wakeup()."""
+        self._wakeup.drain()
+
+    def free(self) -> None:
+        """The loop has ended for good: free everything that belongs to the subclass."""
+
+    def in_worker(self) -> bool:
+        """Whether the calling thread works for this loop, so that the loop's end may have to wait for it."""
+        return False
+
+    # ------------------------------------------------------------ running
+
+    def watch_wakeup(self) -> None:
+        """Let wakeup() work from now on."""
+        self.selector.register(self._wakeup, READ, _Woken(self))
+
+    def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
+        """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
+        seconds)."""
+        self._loop_thread = threading.get_ident()
+        self._finished.clear()
+        try:
+            while not self.stopping and loopCondition():
+                self.run_once(self._poll_seconds)
+        finally:
+            if self.stopping:
+                self._release()
+            self._loop_thread = None
+            self._finished.set()
+
+    def run_once(self, timeout_seconds: float) -> None:
+        """Wait at most this long for something to happen, and handle it."""
+        for key, events in self.selector.select(self._until_due(timeout_seconds)):
+            on_ready = getattr(key.data, "on_ready", None)  # a user may have registered something of their own
+            if on_ready is not None:
+                on_ready(events)
+        self.keep_time(time.monotonic())
+
+    def _until_due(self, timeout_seconds: float) -> float:
+        due = self.next_due()
+        if due is not None:
+            timeout_seconds = max(0.0, min(timeout_seconds, due - time.monotonic()))
+        for other in self._combined:
+            timeout_seconds = other._until_due(timeout_seconds)
+        return timeout_seconds
+
+    def keep_time(self, now: float) -> None:
+        """Do what has become due, here and in the combined loops."""
+        self.do_what_is_due(now)
+        if now >= self._next_tick:
+            self._next_tick = now + min(TICK_SECONDS, self._poll_seconds)
+            self.tick()
+        for other in list(self._combined):
+            other.keep_time(now)
+            if other.stopping:
+                self._combined.remove(other)
+                other._release()
+
+    # ------------------------------------------------------------ stopping
+
+    def shutdown(self) -> None:
+        """Make the loop end and free everything; at once if no loop runs.  Safe from any thread, from a signal handler
+        and from inside a call (whose reply is still sent)."""
+        self.stopping = True
+        self._wakeup.wake()
+        if self._finished.is_set():
+            self._release()
+
+    def wakeup(self) -> None:
+        """Make the loop look at its condition now.  Safe from any thread and from a signal handler."""
+        self._wakeup.wake()
+
+    def close(self) -> None:
+        """Stop, and return when everything is freed; from inside a call only stop.  Safe from any thread."""
+        self.shutdown()
+        if self._loop_thread != threading.get_ident() and not self.in_worker():
+            self._finished.wait(2 * FINISH_SECONDS)
+
+    def discard(self) -> None:
+        """Free a loop that never got ready to run."""
+        self._wakeup.close()
+        self.selector.close()
+
+    def _release(self) -> None:
+        if not self._release_gate.acquire(blocking=False):
+            return  # somebody else does it, or has done it
+        self.free()
+        for other in self._combined:
+            other.stopping = True
+            other._release()
+        self.selector.unregister(self._wakeup)
+        self._wakeup.close()
+        if self._owns_selector:
+            self.selector.close()
+
+    # ------------------------------------------------------------ combining
+
+    def combine(self, other: EventLoop) -> None:
+        """Let this loop do another one's work too."""
+        for key in list(other.selector.get_map().values()):
+            self.selector.register(key.fileobj, key.events, key.data)
+        other.selector.close()
+        other._share_selector(self.selector)
+        self._combined.append(other)
+
+    def _share_selector(self, selector: selectors.BaseSelector) -> None:
+        self.selector = selector
+        self._owns_selector = False
+        for child in self._combined:
+            child._share_selector(selector)
+
+    def combine_foreign(self, other: Any) -> None:
+        """Let this loop wait for the sockets of anything that has ``sockets`` and ``events(sockets)``."""
+        for sock in other.sockets:
+            self.selector.register(sock, READ, _Foreign(other, sock))

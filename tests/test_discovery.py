@@ -1,0 +1,305 @@
+"""Finding the name server, and names and tags in it."""
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+import unittest
+from typing import Any, Iterator, List, Optional, Tuple
+from unittest import mock
+
+from Pyro5 import discovery, errors
+from Pyro5.uri import URI
+
+from .peers import PATIENCE_SECONDS, Peer, ScriptedServer, free_port, name_server, settings
+
+NS_URI = "PYRO:Pyro.NameServer@192.0.2.7:9090"
+
+
+class Responder:
+    """Answers every datagram with some datagrams of its own; puts down what it was asked."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = answers
+        self.asked: List[bytes] = []
+        self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.sock.bind(("127.0.0.1", 0))
+        self.port = self.sock.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, name="responder")
+
+    def _run(self) -> None:
+        while True:
+            data, asker = self.sock.recvfrom(1000)
+            if data == b"stop":
+                return
+            self.asked.append(data)
+            for answer in self.answers:
+                self.sock.sendto(answer, asker)
+
+    def __enter__(self) -> Responder:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"stop", ("127.0.0.1", self.port))
+        self._thread.join(PATIENCE_SECONDS)
+        self.sock.close()
+
+
+class BroadcastTests(unittest.TestCase):
+    def ask(self, *answers: bytes) -> Optional[URI]:
+        with Responder(*answers) as responder:
+            found = discovery.ask_by_broadcast(["127.0.0.1"], responder.port)
+        self.assertEqual({b"GET_NSURI"}, set(responder.asked))
+        return found
+
+    def test_the_answer_is_the_uri(self) -> None:
+        self.assertEqual(URI(NS_URI), self.ask(NS_URI.encode()))
+
+    def test_bad_answers_are_passed_over(self) -> None:
+        bad = [b"", b"\xff\x00garbage", b"PYRONAME:other@192.0.2.7:9090", b"PYRO:Pyro.NameServer@./u:/tmp/sock",
+               b"PYRO:Pyro.NameServer@192.0.2.7:9090" + b" " * 600]
+        with self.assertLogs("Pyro5.discovery", "WARNING") as logs:
+            self.assertEqual(URI(NS_URI), self.ask(*bad, NS_URI.encode()))
+        self.assertGreaterEqual(len(logs.records), len(bad))
+
+    def test_several_questions_and_no_answer(self) -> None:
+        with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", 0.01), Responder() as responder:
+            self.assertIsNone(discovery.ask_by_broadcast(["127.0.0.1"], responder.port))
+        self.assertEqual([b"GET_NSURI"] * discovery.BROADCASTS, responder.asked)
+
+    def test_an_address_that_cannot_be_reached_keeps_no_other_from_being_asked(self) -> None:
+        with Responder(NS_URI.encode()) as responder:
+            found = discovery.ask_by_broadcast(["not an address", "127.0.0.1"], responder.port)
+        self.assertEqual(URI(NS_URI), found)
+
+    def test_no_broadcasts_at_all(self) -> None:
+        with mock.patch("Pyro5.socketutil.create_bc_socket", side_effect=OSError("no network")):
+            self.assertIsNone(discovery.ask_by_broadcast(["127.0.0.1"], 9091))
+
+    def test_a_reported_failure_of_an_earlier_datagram_is_no_answer(self) -> None:
+        sock = mock.Mock()
+        sock.recvfrom.side_effect = [ConnectionResetError(), (NS_URI.encode(), ("192.0.2.7", 1))]
+        self.assertEqual(URI(NS_URI), discovery._await_answer(sock, time.monotonic() + PATIENCE_SECONDS))
+
+
+class LocateTests(unittest.TestCase):
+    """The order of the places."""
+
+    def setUp(self) -> None:
+        self.tried: List[Any] = []
+        self.listening: List[str] = []
+        self.answer: Optional[URI] = None
+        patch = mock.patch.object(discovery, "ask_by_broadcast", self.ask)
+        patch.start()
+        self.addCleanup(patch.stop)
+        usual = settings(NS_HOST="localhost", NS_PORT=9090, NS_BCPORT=9091)
+        usual.__enter__()
+        self.addCleanup(usual.__exit__, None, None, None)
+
+    def ask(self, addresses: List[str], port: int) -> Optional[URI]:
+        self.tried.append(("broadcast", port))
+        return self.answer
+
+    def connect(self, uri: URI, limit_seconds: Optional[float]) -> str:
+        self.tried.append((uri.location, limit_seconds))
+        if uri.location not in self.listening:
+            raise errors.CommunicationError("nobody at %s" % uri.location)
+        return "connected to %s" % uri
+
+    def accept(self, uri: URI) -> str:
+        return "told of %s" % uri
+
+    def locate(self, **arguments: Any) -> str:
+        return discovery.locate(self.connect, self.accept, **arguments)
+
+    def test_this_machine_first(self) -> None:
+        self.listening = ["localhost:9090"]
+        self.assertEqual("connected to PYRO:Pyro.NameServer@localhost:9090", self.locate())
+        self.assertEqual([("localhost:9090", discovery.LOOPBACK_SECONDS)], self.tried)
+
+    def test_then_the_address_of_the_own_host_name(self) -> None:
+        self.listening = ["127.0.1.1:9090"]
+        self.assertEqual("connected to PYRO:Pyro.NameServer@127.0.1.1:9090", self.locate())
+
+    def test_then_whoever_answers(self) -> None:
+        self.answer = URI(NS_URI)
+        self.assertEqual("told of " + NS_URI, self.locate())
+
+    def test_a_host_elsewhere_is_the_last_resort(self) -> None:
+        self.listening = ["ns.example:9099"]
+        with settings(NS_HOST="ns.example", NS_PORT=9099):
+            self.assertEqual("connected to PYRO:Pyro.NameServer@ns.example:9099", self.locate())
+        self.assertEqual([("broadcast", 9091), ("ns.example:9099", None)], self.tried)
+
+    def test_a_given_host_is_the_only_place(self) -> None:
+        self.listening = ["ns.example:9090"]
+        self.assertTrue(self.locate(host="ns.example"))
+        self.tried.clear()
+        for host, port, location in (("ns.example", 5, "ns.example:5"), ("::1", None, "[::1]:9090"),
+                                     ("./u:/tmp/ns sock", None, "./u:/tmp/ns sock")):
+            with self.assertRaisesRegex(errors.NamingError, "nobody at "):
+                self.locate(host=host, port=port)
+            self.assertEqual((location, None), self.tried.pop())
+        self.assertEqual([], self.tried)
+
+    def test_a_port_without_host_is_that_of_the_responder(self) -> None:
+        with self.assertRaises(errors.NamingError):
+            self.locate(port=1234)
+        self.assertIn(("broadcast", 1234), self.tried)
+
+    def test_without_broadcast(self) -> None:
+        with self.assertRaises(errors.NamingError):
+            self.locate(broadcast=False)
+        self.assertEqual(["localhost:9090", "127.0.1.1:9090"], [place for place, _ in self.tried])
+
+    def test_the_failure_lists_every_place(self) -> None:
+        with settings(BROADCAST_ADDRS=["192.0.2.255"]), self.assertRaises(errors.NamingError) as caught:
+            self.locate()
+        for place in ("localhost:9090", "127.0.1.1:9090", "port 9091 of 192.0.2.255", "python -m Pyro5.nameserver"):
+            self.assertIn(place, str(caught.exception))
+
+
+class SpeedTests(unittest.TestCase):
+    def test_a_machine_without_name_server_is_found_out_soon(self) -> None:
+        port = free_port()
+        begin = time.monotonic()
+        with settings(NS_PORT=port, NS_BCPORT=port, BROADCAST_ADDRS=["127.0.0.1"]):
+            with self.assertRaises(errors.NamingError):
+                discovery.resolve("PYRONAME:name")
+        self.assertLess(time.monotonic() - begin, 1.7)
+
+
+class NameTests(unittest.TestCase):
+    names = {"there": "PYRO:obj@host:1", "indirect": "PYRONAME:there"}
+
+    @contextlib.contextmanager
+    def server(self, tags: Any = None, connections: int = 1) -> Iterator[Tuple[ScriptedServer, List[Any]]]:
+        asked: List[Any] = []
+        with ScriptedServer(*[name_server(self.names, tags, asked)] * connections) as server:
+            with settings(NS_PORT=server.port, NS_HOST="127.0.0.1"):
+                yield server, asked
+
+    def test_a_direct_uri_is_returned_as_it_is(self) -> None:
+        self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRO:obj@host:1"))
+
+    def test_a_name_is_looked_up(self) -> None:
+        with self.server() as (_, asked):
+            self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there"))
+        self.assertEqual([("lookup", "there")], asked)
+
+    def test_the_uri_may_say_where_the_name_server_is(self) -> None:
+        with self.server() as (server, _), settings(NS_PORT=1, NS_HOST="192.0.2.1"):
+            self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there@127.0.0.1:%d" % server.port))
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "needs Unix domain sockets")
+    def test_a_name_server_on_a_unix_socket(self) -> None:
+        with ScriptedServer(name_server(self.names), family=socket.AF_UNIX) as server:
+            self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there@" + server.location))
+
+    def test_a_name_server_that_answered_a_broadcast(self) -> None:
+        with self.server() as (server, _):
+            found = URI("PYRO:Pyro.NameServer@127.0.0.1:%d" % server.port)
+            with settings(NS_HOST="192.0.2.1"), mock.patch.object(discovery, "ask_by_broadcast", return_value=found):
+                self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there"))
+
+    def test_an_unknown_name(self) -> None:
+        with self.server(), self.assertRaisesRegex(errors.NamingError, "missing"):
+            discovery.resolve("PYRONAME:missing")
+
+    def test_a_name_that_leads_to_another_name(self) -> None:
+        with self.server(), self.assertRaisesRegex(errors.NamingError, "'indirect', but PYRONAME:there"):
+            discovery.resolve("PYRONAME:indirect")
+
+    def test_tags(self) -> None:
+        tags = {"a,b": {"one": "PYRO:one@host:1", "two": "PYRO:two@host:2"}}
+        with self.server(tags) as (_, asked):
+            self.assertIn(discovery.resolve("PYROMETA:b,a"), (URI("PYRO:one@host:1"), URI("PYRO:two@host:2")))
+        self.assertEqual([("yplookup", {"a", "b"}, None, False)], asked)
+
+    def test_unknown_tags(self) -> None:
+        with self.server({}), self.assertRaisesRegex(errors.NamingError, "all of the tags a, b"):
+            discovery.resolve("PYROMETA:a,b")
+
+    def test_lookup_and_yplookup(self) -> None:
+        with self.server({"a": {"one": "PYRO:one@host:1"}}, connections=3) as (_, asked):
+            self.assertEqual(URI("PYRO:obj@host:1"), discovery.lookup("there"))
+            self.assertEqual({"one": "PYRO:one@host:1"}, discovery.yplookup(meta_any=["a"]))
+            with self.assertRaisesRegex(errors.NamingError, "any of the tags z"):
+                discovery.yplookup(meta_any={"z"})
+        self.assertEqual(("yplookup", None, {"a"}, False), asked[1])
+        with self.assertRaises(ValueError):
+            discovery.yplookup()
+
+    def test_something_else_listens_there(self) -> None:
+        def talk_http(peer: Peer) -> None:
+            peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            peer.read()
+            peer.wait_for_close()
+
+        with ScriptedServer(talk_http) as server:
+            with self.assertRaisesRegex(errors.NamingError, "127.0.0.1:%d.*not the Pyro protocol" % server.port):
+                discovery.resolve("PYRONAME:there@127.0.0.1:%d" % server.port)
+
+
+class RetryTests(unittest.TestCase):
+    """With a clock that only moves when somebody waits."""
+
+    def setUp(self) -> None:
+        self.now = 0.0
+        self.waits: List[float] = []
+        self.asked = 0
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+    def retry(self, there_at: float, delay: float) -> Any:
+        def ask() -> str:
+            self.asked += 1
+            if self.now < there_at:
+                raise errors.NamingError("not yet")
+            return "found"
+
+        return discovery.retry_until_found(ask, delay, clock=lambda: self.now, wait=self.wait)
+
+    def test_no_delay_is_one_attempt(self) -> None:
+        with self.assertRaises(errors.NamingError):
+            self.retry(there_at=0.1, delay=0)
+        self.assertEqual((1, []), (self.asked, self.waits))
+
+    def test_a_name_that_appears_in_time(self) -> None:
+        self.assertEqual("found", self.retry(there_at=5, delay=10))
+        self.assertLess(self.asked, 12)
+        self.assertEqual(discovery.MAX_PAUSE_SECONDS, max(self.waits))
+
+    def test_time_runs_out(self) -> None:
+        with self.assertRaises(errors.NamingError):
+            self.retry(there_at=99, delay=10)
+        self.assertAlmostEqual(10, self.now)
+
+    def test_the_setting_is_the_default(self) -> None:
+        with settings(NS_LOOKUP_DELAY=3.0), self.assertRaises(errors.NamingError):
+            self.retry(there_at=99, delay=0)
+        self.assertAlmostEqual(3, self.now)
+
+    def test_other_errors_end_it(self) -> None:
+        def ask() -> None:
+            raise errors.ConnectionClosedError("gone")
+
+        with self.assertRaises(errors.ConnectionClosedError):
+            discovery.retry_until_found(ask, 10, clock=lambda: self.now, wait=self.wait)
+
+
+class ShorterTests(unittest.TestCase):
+    def test_none_is_no_limit(self) -> None:
+        self.assertEqual(1, discovery.shorter(1, 2))
+        self.assertEqual(2, discovery.shorter(None, 2))
+        self.assertEqual(1, discovery.shorter(1, None))
+        self.assertIsNone(discovery.shorter(None, None))
+
+
+if __name__ == "__main__":
+    unittest.main()

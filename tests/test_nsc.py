@@ -1,0 +1,216 @@
+"""The name server control tool: every command in this process, and the command line as a real process."""
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import socket
+import tempfile
+import unittest
+from typing import Any, Tuple
+from unittest import mock
+
+from Pyro5 import config, nsc
+from Pyro5.nameserver import start_ns
+from tests.support import ToolResult, daemon_thread, run_tool
+
+TOOL = "Pyro5.nsc"
+ONE, TWO = "PYRO:one@127.0.0.1:5000", "PYRO:two@127.0.0.1:5001"
+
+
+def port_that_nobody_listens_on() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class NscTestCase(unittest.TestCase):
+    """A test has a running name server with two registrations."""
+
+    def setUp(self) -> None:
+        self.addCleanup(config.__dict__.update, config.as_dict())
+        uri, self.daemon, _ = start_ns("127.0.0.1", 0)
+        self.uri = str(uri)
+        self.ns = self.daemon.nameserver
+        self.ns.register("test.one", ONE)
+        self.ns.register("test.two", TWO, metadata=["m1"])
+        running = daemon_thread(self.daemon)
+        running.__enter__()
+        self.addCleanup(running.__exit__, None, None, None)
+        self.location = ("-n", "127.0.0.1", "-p", self.uri.rpartition(":")[2])
+
+    def nsc(self, *args: str, stdin: str = "") -> ToolResult:
+        """Run the tool in this process."""
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err, \
+                mock.patch("sys.stdin", io.StringIO(stdin)):
+            try:
+                exit_code = nsc.main([*self.location, *args])
+            except SystemExit as x:
+                exit_code = int(x.code or 0)
+        return ToolResult(exit_code, out.getvalue(), err.getvalue())
+
+    def check(self, args: Tuple[str, ...], out: str, stdin: str = "") -> None:
+        self.assertEqual(self.nsc(*args, stdin=stdin), ToolResult(0, out, ""))
+
+    def check_fails(self, args: Tuple[str, ...], err: str, exit_code: int = 1) -> None:
+        """Expect one line on standard error that begins with the text."""
+        result = self.nsc(*args)
+        self.assertEqual((result.exit_code, result.out), (exit_code, ""), result.err)
+        self.assertRegex(result.err, r"\A%s.*\n\Z" % re.escape(err))
+
+
+class CommandTests(NscTestCase):
+    def own_lines(self) -> str:
+        return "Pyro.NameServer --> %s\n    metadata: {'class:Pyro5.nameserver.NameServer'}\n" % self.uri
+
+    def test_ping(self) -> None:
+        self.check(("ping",), "Name server ping ok.\n")
+        self.check(("ping", "ignored"), "Name server ping ok.\n")
+
+    def test_list(self) -> None:
+        listed = "test.one --> %s\ntest.two --> %s\n    metadata: {'m1'}\n" % (ONE, TWO)
+        self.check(("list",), "--------START LIST \n%s%s--------END LIST \n" % (self.own_lines(), listed))
+        with_prefix = "--------START LIST - prefix 'test.'\n%s--------END LIST - prefix 'test.'\n" % listed
+        self.check(("list", "test."), with_prefix)
+        self.check(("list", "test.", "ignored"), with_prefix)
+        self.check(("list", "none"), "--------START LIST - prefix 'none'\n--------END LIST - prefix 'none'\n")
+
+    def test_listmatching(self) -> None:
+        self.check(("listmatching", ".*two"), "--------START LIST - regex '.*two'\ntest.two --> %s\n"
+                                              "    metadata: {'m1'}\n--------END LIST - regex '.*two'\n" % TWO)
+        self.check_fails(("listmatching", "("), "Error: NamingError - invalid regex: missing ), unterminated subpattern")
+
+    def test_lookup(self) -> None:
+        self.check(("lookup", "test.one"), ONE + "\n")
+        self.check(("lookup", "test.two"), TWO + "\nmetadata: {'m1'}\n")
+        self.check_fails(("lookup", "nosuch"), "Error: NamingError - unknown name: nosuch")
+
+    def test_register(self) -> None:
+        self.check(("register", "new", ONE), "Registered new\n")
+        self.assertEqual(str(self.ns.lookup("new")), ONE)
+        self.check_fails(("register", "new", TWO), "Error: NamingError - name already registered: new")
+        self.check_fails(("register", "bad", "nonsense"), "Error: PyroError - invalid uri")
+
+    def test_setmeta(self) -> None:
+        self.check(("setmeta", "test.one", "b", "a"), "Metadata updated\n")
+        self.check(("lookup", "test.one"), ONE + "\nmetadata: {'a', 'b'}\n")
+        self.check(("setmeta", "test.one"), "Metadata cleared\n")
+        self.check(("lookup", "test.one"), ONE + "\n")
+        self.check_fails(("setmeta", "nosuch", "m"), "Error: NamingError - unknown name: nosuch")
+
+    def test_yplookup(self) -> None:
+        frame = "--------START LIST  - searched by metadata\n%s--------END LIST  - searched by metadata\n"
+        two = "test.two --> %s\n    metadata: {'m1'}\n" % TWO
+        self.check(("yplookup_all", "m1"), frame % two)
+        self.check(("yplookup_all", "m1", "zz"), frame % "")
+        self.check(("yplookup_any", "m1", "zz"), frame % two)
+        self.check(("yplookup_all", "nope"), frame % "")
+
+    def test_remove(self) -> None:
+        self.check(("remove", "test.one"), "Removed test.one\n")
+        self.check(("remove", "test.one"), "Nothing removed\n")
+        self.check(("remove", "Pyro.NameServer"), "Nothing removed\n")
+
+    def test_removematching(self) -> None:
+        question = "Potentially removing lots of items from the Name server. Are you sure (y/n)?"
+        self.check(("removematching", ".*"), question, stdin="n\n")
+        self.check(("removematching", ".*"), question, stdin="\n")
+        self.assertEqual(self.ns.count(), 3)
+        self.check(("removematching", "test.*"), question + "2 items removed.\n", stdin="y\n")
+        self.assertEqual(self.nsc("removematching", ".*"),
+                         ToolResult(1, question, "Error: EOFError - no answer to the question; nothing was removed\n"))
+        self.assertEqual(self.ns.count(), 1)
+
+    def test_wrong_number_of_arguments(self) -> None:
+        for args, complaint in (
+                (("register", "x"), "requires two arguments: name uri"),
+                (("register", "x", ONE, "y"), "requires two arguments: name uri"),
+                (("setmeta",), "requires arguments: uri and zero or more meta tags"),
+                (("lookup",), "requires one argument: name"),
+                (("lookup", "a", "b"), "requires one argument: name"),
+                (("remove",), "requires one argument: name"),
+                (("listmatching",), "requires one argument: pattern"),
+                (("removematching",), "requires one argument: pattern"),
+                (("yplookup_all",), "requires at least one metadata tag argument"),
+                (("yplookup_any",), "requires at least one metadata tag argument")):
+            self.assertEqual(self.nsc(*args), ToolResult(1, "", complaint + "\n"))
+
+
+class OptionTests(NscTestCase):
+    def test_unknown_options_are_arguments_of_the_command(self) -> None:
+        self.check(("--frob", "ping"), "Name server ping ok.\n")
+        self.ns.register("-strange", ONE)
+        self.check(("lookup", "-strange"), ONE + "\n")
+
+    def test_options_behind_the_command(self) -> None:
+        location, self.location = self.location, ()  # type: ignore[assignment]
+        self.check(("ping", *location), "Name server ping ok.\n")
+        self.check(("lookup", *location, "test.one"), ONE + "\n")
+
+    def test_verbose(self) -> None:
+        self.check(("-v", "ping"), "Locating name server...\nName server found: %s\nName server ping ok.\nDone.\n" % self.uri)
+
+    def test_verbose_shows_the_traceback(self) -> None:
+        result = self.nsc("-v", "lookup", "nosuch")
+        self.assertEqual(result.exit_code, 1)
+        self.assertIn("Traceback (most recent call last):", result.err)
+        self.assertIn("emote traceback", result.err)
+        self.assertTrue(result.err.endswith("\nError: NamingError - unknown name: nosuch\n"))
+
+    def test_parser_errors(self) -> None:
+        for args, text in ((("frobnicate",), "argument command: invalid choice: 'frobnicate'"),
+                           ((), "the following arguments are required: command")):
+            result = self.nsc(*args)
+            self.assertEqual((result.exit_code, result.out), (2, ""))
+            self.assertIn("pyro5-nsc: error: " + text, result.err)
+
+    def test_no_name_server(self) -> None:
+        port = str(port_that_nobody_listens_on())
+        self.location = ("-n", "127.0.0.1", "-p", port)
+        self.check_fails(("list",), "Error: NamingError - ")
+        self.assertIn("127.0.0.1:" + port, self.nsc("list").err)
+        result = self.nsc("-v", "list")
+        self.assertEqual((result.exit_code, result.out), (1, "Locating name server...\n"))
+
+    def test_found_by_the_settings(self) -> None:
+        self.location = ()  # type: ignore[assignment]
+        config.NS_HOST = "127.0.0.1"
+        config.NS_PORT = self.daemon.sock.getsockname()[1]
+        self.check(("ping",), "Name server ping ok.\n")
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
+    def test_unix_socket(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "ns")
+            _, daemon, _ = start_ns(unixsocket=path)
+            with daemon_thread(daemon):
+                self.location = ("-u", path)  # type: ignore[assignment]
+                self.check(("ping",), "Name server ping ok.\n")
+
+    def test_json_serializer(self) -> None:
+        config.SERIALIZER = "json"
+        self.check(("lookup", "test.two"), TWO + "\nmetadata: {'m1'}\n")
+        self.check(("lookup", "test.one"), ONE + "\n")
+
+
+class ProcessTests(NscTestCase):
+    def run_process(self, *args: str, **kwargs: Any) -> ToolResult:
+        return run_tool(TOOL, *self.location, *args, **kwargs)
+
+    def test_works(self) -> None:
+        self.assertEqual(self.run_process("lookup", "test.two"), ToolResult(0, TWO + "\nmetadata: {'m1'}\n", ""))
+
+    def test_fails(self) -> None:
+        self.assertEqual(self.run_process("lookup", "nosuch"),
+                         ToolResult(1, "", "Error: NamingError - unknown name: nosuch\n"))
+
+    def test_question_and_answer(self) -> None:
+        result = self.run_process("removematching", "test", stdin="y\n")
+        self.assertEqual((result.exit_code, result.err), (0, ""))
+        self.assertTrue(result.out.endswith("(y/n)?2 items removed.\n"))
+
+
+if __name__ == "__main__":
+    unittest.main()
