@@ -28,8 +28,10 @@ def candidates() -> Iterator[str]:
             path = shutil.which(name, path=directory)
             if path:
                 yield path
-    pyenv_root = os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv")
-    yield from sorted(glob.glob(os.path.join(pyenv_root, "versions", "*", "bin", "python3")))
+    # pyenv's own stand-ins on the PATH work only for the versions that it is told to use; its folder holds them all
+    shims = [directory for directory in os.get_exec_path() if os.path.basename(directory.rstrip("/")) == "shims"]
+    for root in [os.path.expanduser("~/.pyenv")] + [os.path.dirname(directory.rstrip("/")) for directory in shims]:
+        yield from sorted(glob.glob(os.path.join(root, "versions", "*", "bin", "python3")))
 
 
 def version_of(path: str) -> str:

@@ -54,7 +54,7 @@ class BroadcastServer:
         self.sock.setblocking(False)
         self.locationStr = _location_text(self.sock.getsockname())
         self._answer = str(self.nsUri).encode("iso-8859-1", "replace")
-        # Guards _thread and _wakeup, which exist while runInThread's thread does.
+        # Guards the start and the end of runInThread's thread; _thread and _wakeup exist while it runs.
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
         self._wakeup: Optional[socketutil.Wakeup] = None
@@ -106,11 +106,11 @@ class BroadcastServer:
         Start a thread that answers until `close`, and give it.
 
         Raises:
-            RuntimeError: it has been started already.
+            RuntimeError: it has been started already, or closed.
         """
         with self._lock:
-            if self._thread is not None:
-                raise RuntimeError("the broadcast responder at %s runs in a thread already" % self.locationStr)
+            if self._thread is not None or not self.sockets:
+                raise RuntimeError("the broadcast responder at %s runs in a thread already, or is closed" % self.locationStr)
             self._wakeup = socketutil.Wakeup()
             self._thread = threading.Thread(target=self._run, args=(self._wakeup,), daemon=True,
                                             name="Pyro5 broadcast responder")
@@ -128,15 +128,15 @@ class BroadcastServer:
                 self.events(ready)
 
     def close(self) -> None:
-        """Stop and join the thread, if there is one, and close the socket. May be called again, in any thread."""
+        """Stop and join the thread, if there is one, and close the socket. May be called again, in any other thread."""
+        # The lock is held to the end: whoever closes at the same time must not take the socket from the thread.
         with self._lock:
-            thread, wakeup = self._thread, self._wakeup
-            self._thread = self._wakeup = None
-        if thread is not None and wakeup is not None:
-            wakeup.wake()
-            thread.join()
-            wakeup.close()
-        self.sock.close()
+            if self._thread is not None and self._wakeup is not None:
+                self._wakeup.wake()
+                self._thread.join()
+                self._wakeup.close()
+                self._thread = self._wakeup = None
+            self.sock.close()
 
 
 def _location_text(address: Tuple[Any, ...]) -> str:

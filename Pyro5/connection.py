@@ -137,8 +137,7 @@ class Connection(socketutil.SocketConnection):
             x.args = ("%s: %s" % (self._activity(method), x),)
             raise
         if self._log_wire:
-            log.debug("received from %s: %r annotations=%s data=%s", self.target, reply, reply.annotations,
-                      bytes(reply.data))
+            protocol.log_wiredata(log, "received from %s" % self.target, reply)
         return reply
 
     def _activity(self, method: Optional[str]) -> str:
@@ -157,7 +156,7 @@ class Connection(socketutil.SocketConnection):
 
     def _send(self, request: SendingMessage) -> None:
         if self._log_wire:
-            log.debug("sending to %s: %r data=%s", self.target, request, request.data)
+            protocol.log_wiredata(log, "sending to %s" % self.target, request)
         buffers = request.buffers
         if len(buffers) == 1:
             self.sock.sendall(buffers[0])

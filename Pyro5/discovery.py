@@ -6,7 +6,7 @@ Where a name server is looked for, in this order, until one is found:
  1. the given host, and nowhere else, if there is one;
  2. NS_HOST (and 127.0.1.1, which some systems give to the machine's own name), if that is this machine;
  3. whoever answers a broadcast, sent to every one of BROADCAST_ADDRS;
- 4. NS_HOST.
+ 4. NS_HOST, if that is another machine.
 
 Resolving asks the name server over a bare connection; there is no proxy in this module.
 """
@@ -37,7 +37,7 @@ QUESTION = b"GET_NSURI"
 ANSWER_BYTES = 512  # a longer datagram holds no uri
 BROADCASTS = 3  # datagrams may get lost
 BROADCAST_INTERVAL_SECONDS = 0.3
-LOOPBACK_SECONDS = 0.7  # what a guess at a port of this machine may take, should something silent listen there
+LOOPBACK_SECONDS = 0.7  # what guesses at a port of this machine may take, should something silent listen there
 FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is still to be registered; doubles every time
 MAX_PAUSE_SECONDS = 1.0
 
@@ -78,17 +78,22 @@ class _Search(Generic[T]):
         self.failures: List[str] = []
 
     def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
-        found = None
         local = _is_loopback(config.NS_HOST)
-        if local:
-            found = self.try_host(config.NS_HOST, None, LOOPBACK_SECONDS)
-            if found is None and config.NS_HOST == "localhost":
-                found = self.try_host("127.0.1.1", None, LOOPBACK_SECONDS)
+        found = self.try_this_machine() if local else None
         if found is None and broadcast:
             found = self.try_broadcast(broadcast_port)
         if found is None and not local:
             found = self.try_host(config.NS_HOST, None, None)
         return found
+
+    def try_this_machine(self) -> Optional[T]:
+        deadline = time.monotonic() + LOOPBACK_SECONDS
+        for host in [config.NS_HOST, "127.0.1.1"] if config.NS_HOST == "localhost" else [config.NS_HOST]:
+            seconds_left = deadline - time.monotonic()
+            found = self.try_host(host, None, seconds_left) if seconds_left > 0 else None
+            if found is not None:
+                return found
+        return None
 
     def try_host(self, host: str, port: Optional[int], limit_seconds: Optional[float]) -> Optional[T]:
         uri = _nameserver_uri(host, port)

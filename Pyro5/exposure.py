@@ -43,7 +43,7 @@ def _functions_of(member: Any) -> Tuple[Any, ...]:
         return tuple(f for f in (member.fget, member.fset, member.fdel) if f is not None)
     if isinstance(member, (classmethod, staticmethod)):
         return (member.__func__,)
-    if inspect.isroutine(member):
+    if inspect.isroutine(member) and callable(member):  # not what computes a value on access, such as cached_property
         return (member,)
     return ()
 

@@ -147,7 +147,7 @@ class Link:
             callcontext.set_received_response(reply.annotations)
             return reply if self.raw_response else self._parse_reply(reply)
         except BaseException as x:
-            if connection.in_doubt or isinstance(x, errors.CommunicationError):
+            if connection.in_doubt or _server_parts_after(x, connection):
                 self.drop()
             raise
 
@@ -246,3 +246,10 @@ class Link:
             raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget setting "
                                    "@expose on them?" % self.uri)
         self.methods, self.oneway, self.attrs = methods, oneway, attrs
+
+
+def _server_parts_after(error: BaseException, connection: Connection) -> bool:
+    """Tell whether the server closes the connection after it has reported this error, or may do so."""
+    if connection.keep_open:  # it has no other one, and gives it up only when it cannot read on
+        return isinstance(error, errors.MessageTooLargeError)
+    return isinstance(error, errors.CommunicationError)

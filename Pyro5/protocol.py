@@ -30,8 +30,8 @@ import zlib
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from . import errors
+from .constants import PROTOCOL_VERSION
 
-PROTOCOL_VERSION = 502
 MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL, MSG_INVOKE, MSG_RESULT, MSG_PING = range(1, 7)
 
 FLAGS_EXCEPTION = 1 << 0

@@ -39,9 +39,11 @@ class SocketServer_Threadpool(SocketServer):
     def __repr__(self) -> str:
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 
+    def begin(self) -> None:
+        self._pool.start()
+
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         self._end_background()
-        self._pool.start()
         super().loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
@@ -64,7 +66,6 @@ class SocketServer_Threadpool(SocketServer):
             self.park(connection)
 
     def _loop_in_background(self) -> None:
-        self._pool.start()
         super().loop(lambda: self._background is not None)
 
     def _end_background(self) -> None:

@@ -119,6 +119,12 @@ class RunningTests(BroadcastTestCase):
         with self.assertRaises(RuntimeError):
             server.runInThread()
 
+    def test_no_thread_after_close(self) -> None:
+        server = self.make()
+        server.close()
+        with self.assertRaises(RuntimeError):
+            server.runInThread()
+
     def test_close_frees_the_port_and_may_be_repeated(self) -> None:
         config.SOCK_REUSE = False
         with self.make() as server:

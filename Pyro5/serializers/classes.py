@@ -12,7 +12,7 @@ from __future__ import annotations
 import array
 import enum
 import threading
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Type
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Type
 
 from .. import errors
 from . import exceptions
@@ -210,7 +210,7 @@ def _attributes(obj: Any, serializer_name: Optional[str]) -> Dict[str, Any]:
     return {name: getattr(obj, name) for name in names if hasattr(obj, name)}
 
 
-def _refuse_object(obj: Any, serializer_name: Optional[str]) -> None:
+def _refuse_object(obj: Any, serializer_name: Optional[str]) -> NoReturn:
     what = "the class %s itself" % _full_name(obj) if isinstance(obj, type) else "a %s" % _full_name(type(obj))
     raise errors.SerializeError(
         "don't know how to serialize %s%s: convert it to plain data first, give it vars() or a __getstate__ that returns "

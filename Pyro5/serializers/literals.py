@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from itertools import accumulate, repeat
 from math import isfinite
 from typing import Any, Dict, List, Match, Optional, Sequence, Tuple
@@ -27,18 +28,20 @@ NOT_FAST = object()     # what fast_loads returns instead of guessing
 _MAX_FAST_DEPTH = 50    # no Python version has trouble with this, and hardly a value has more
 _MARK = "\0"            # stands for a string in the text outside of strings
 
-# A string, as repr writes it. Linear time: no two parts of the pattern can match the same character.
-_STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")""", re.DOTALL)
+# A string, as repr writes it; or, not in a group, one without an end. Linear time: every character is looked at by one
+# part of the pattern only, and nothing is left behind a string without an end.
+_STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*""", re.DOTALL)
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
 
 
 # ---------------------------------------------------------------- text -> value
 
-# In JSON a tuple is written as an object with a key that no string of the text can be, since that has no NUL in it;
-# a second key tells that there was a comma before the closing parenthesis.
-_TUPLE_KEY, _TUPLE_COMMA_KEY = "\0", "\0,"
-_TUPLE_BEGIN, _TUPLE_END, _TUPLE_COMMA_END = r'{"\u0000":[', "]}", r'],"\u0000,":0}'
+# In JSON a tuple is written as an object with two keys, one for each parenthesis; the second one tells whether there is a
+# comma before it. No string of the text can be one of these keys: it has no NUL. An object that has but one of them, or
+# anything else, comes of brackets that do not match.
+_BEGIN, _END, _COMMA_END = "\0<", "\0>", "\0,>"
+_BEGIN_JSON, _END_JSON, _COMMA_END_JSON = r'{"\u0000<":[', r'],"\u0000>":0}', r'],"\u0000,>":0}'
 
 
 def _refuse_constant(name: str) -> Any:
@@ -46,10 +49,10 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _dict_or_tuple(data: Dict[str, Any]) -> Any:
-    if _TUPLE_KEY not in data:
+    if _END not in data and _COMMA_END not in data and _BEGIN not in data:
         return data
-    elements = data[_TUPLE_KEY]
-    if len(elements) < 2 and (len(elements) == 1) is not (_TUPLE_COMMA_KEY in data):
+    elements = data.get(_BEGIN)
+    if elements is None or len(data) != 2 or (len(elements) < 2 and (len(elements) == 1) is not (_COMMA_END in data)):
         raise ValueError("not a tuple")
     return tuple(elements)
 
@@ -114,9 +117,9 @@ def _split_single_quoted(body: str) -> Optional[List[str]]:
 
 
 def _split_any(body: str) -> Optional[List[str]]:
-    """As _split_single_quoted, with both kinds of quotes; None if there is a quote left over."""
+    """As _split_single_quoted, with both kinds of quotes; None if a string has no end."""
     parts = _STRING.split(body)
-    if _has_any("".join(parts[::2]), ("'", '"', "\\")) or _has_any(body, (_BACKSLASH, _QUOTE)):
+    if None in parts or "\\" in "".join(parts[::2]) or _has_any(body, (_BACKSLASH, _QUOTE)):
         return None
     parts[1::2] = [string[1:-1] for string in parts[1::2]]
     return parts
@@ -135,7 +138,7 @@ def _json_contents(contents: str) -> str:
 
 
 # Where Python and JSON mean the same by an escape, and write it the same, or need not escape at all. The \u of a
-# surrogate is not here: JSON joins pairs of them. Nor is NUL: see _TUPLE_KEY.
+# surrogate is not here: JSON joins pairs of them. Nor is NUL, see above.
 _ESCAPE = re.compile(r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)')
 _ESCAPES = {'"': '\\"', '\\"': '\\"', "\\'": "'", "\\\\": "\\\\", "\\n": "\\n", "\\r": "\\r", "\\t": "\\t"}
 _ESCAPES.update(("\\x%02x" % code, "\\u%04x" % code) for code in range(1, 256))
@@ -160,7 +163,7 @@ def _read(outside: str, strings: List[str]) -> Any:
     scan = _scan
     if "(" in outside:
         scan = _scan_with_tuples
-        outside = (outside.replace("(", _TUPLE_BEGIN).replace(",)", _TUPLE_COMMA_END).replace(")", _TUPLE_END))
+        outside = outside.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
     json_text = _put_back(outside, strings, '"')
     value, end = scan(json_text)
     return value if end == len(json_text) else NOT_FAST
@@ -248,20 +251,24 @@ def _without_blanks(text: str) -> Optional[str]:
 
 # ---------------------------------------------------------------- guard of the slow way
 
-_MAX_DEPTH = 200        # what CPython's tokenizer allows
-_MAX_LINKS = 100
-_LINK_CHARACTERS = "+-*/%@&|^<>=!~.(["
+_MAX_DEPTH = 200 if sys.version_info >= (3, 9) else 90       # what the parser can take
+_MAX_CHAIN = 100
+_CHAIN_CHARACTERS = "+-*/%@&|^<>=!~.(["
+_LITERAL = "\1"         # stands for a string, or a comment
 
-_CODE = re.compile(r"""
-    \#[^\n\r]*
-  | ([A-Za-z]{0,3}) (?: '''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'''
-                      | \"\"\"[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*\"\"\"
-                      | '[^'\\\n\r]*(?:\\.[^'\\\n\r]*)*'
-                      | "[^"\\\n\r]*(?:\\.[^"\\\n\r]*)*" )""", re.VERBOSE | re.DOTALL)
+_STRING_OR_COMMENT = re.compile(r"""
+    \'\'\'[^'\\]*(?:(?:\\.|'(?!\'\'))[^'\\]*)*\'\'\'
+  | \"\"\"[^"\\]*(?:(?:\\.|"(?!\"\"))[^"\\]*)*\"\"\"
+  | '[^'\\\n\r]*(?:\\.[^'\\\n\r]*)*'
+  | "[^"\\\n\r]*(?:\\.[^"\\\n\r]*)*"
+  | ['"].*
+  | \#[^\n\r]*""", re.VERBOSE | re.DOTALL)
+_FORMATTED_STRING = re.compile("[fFtT][rR]?" + _LITERAL)
 _BLANK = re.compile(r"[\s\\]+")
-_NUMBER = re.compile(r"(?<!\w)(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?")
+_NUMBER = re.compile(r"(?:\b\d[\d_]*\.?[\d_]*|(?<!\w)\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?")
 _COMPLEX = re.compile(r"(?<![\w)\]}])0[-+]0[jJ]")
-_LINK = re.compile(r"[\w)\]}](?=[-+*/%@&|^<>=!~.(\[{])")
+_SIGNS = re.compile(r"[-+~]{%d}" % _MAX_CHAIN)
+_LINK = re.compile(r"[\w)\]}%s](?=[-+*/%%@&|^<>=!~(\[{]|\.(?!\d))" % _LITERAL)
 
 
 def check_complexity(text: str) -> None:
@@ -272,20 +279,23 @@ def check_complexity(text: str) -> None:
     Python versions walk these without any limit. Literals have no chains.
 
     Raises:
-        SerializeError: there is too much nesting, or a chain.
+        SerializeError: there is a chain, or too much nesting.
     """
-    if sum(map(text.count, _LINK_CHARACTERS)) <= _MAX_LINKS:
+    if _chain_characters(text) <= _MAX_CHAIN and _openings(text) <= _MAX_DEPTH:
         return
-    code = _BLANK.sub("", _CODE.sub(_without_strings, text))
-    code = _COMPLEX.sub("0", _NUMBER.sub("0", code))
-    if _depth(code) > _MAX_DEPTH or len(_LINK.findall(code)) > _MAX_LINKS:
-        raise errors.SerializeError("the data is nested too deeply, or is no literal")
+    code = _BLANK.sub("", _STRING_OR_COMMENT.sub(_LITERAL, text))
+    if _depth(code) > _MAX_DEPTH or _SIGNS.search(code):
+        raise errors.SerializeError("the data is nested too deeply")
+    if _FORMATTED_STRING.search(code):
+        raise errors.SerializeError("the data is no literal: it holds a formatted string")
+    if _links(code) > _MAX_CHAIN and _links(_COMPLEX.sub("0", _NUMBER.sub("0", code))) > _MAX_CHAIN:
+        raise errors.SerializeError("the data is no literal: it holds a long expression")
 
 
-def _without_strings(match: Match[str]) -> str:
-    prefix = match.group(1)
-    if prefix is None:
-        return ""       # a comment
-    if "f" in prefix.lower() or "t" in prefix.lower():
-        raise errors.SerializeError("the data holds a formatted string, which is no literal")
-    return "0"
+def _chain_characters(text: str) -> int:
+    return sum(map(text.count, _CHAIN_CHARACTERS))
+
+
+def _links(code: str) -> int:
+    """Count where an operator, or another thing that can go on and on, follows an operand."""
+    return len(_LINK.findall(code))

@@ -168,7 +168,7 @@ class Dispatcher:
             return self._value_reply(connection, to, value, flags)
         except Exception as x:  # border of a request: user code, and whatever malformed data makes a serializer raise
             self._log_exception(connection, call, x)
-            if isinstance(x, (errors.SecurityError, errors.SerializeError)):
+            if isinstance(x, (errors.SecurityError, errors.SerializeError)) and not connection.keep_open:
                 connection.closing = not flags & protocol.FLAGS_ONEWAY
             return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
 
@@ -259,6 +259,8 @@ class Dispatcher:
             return serializers.get_serializer("marshal")
 
     def _traceback(self, error: BaseException) -> List[str]:
+        if hasattr(error, "_pyroTraceback"):  # it came from yet another server: keep what happened there
+            return errors.get_pyro_traceback(type(error), error, error.__traceback__, self._options.detailed_traceback)
         return errors.format_traceback(type(error), error, error.__traceback__, self._options.detailed_traceback)
 
     def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:

@@ -5,6 +5,7 @@ signal handler and from inside something that the loop has called.
 """
 from __future__ import annotations
 
+import logging
 import selectors
 import threading
 import time
@@ -12,6 +13,8 @@ from typing import Any, Callable, List, Optional
 
 from .. import config
 from ..socketutil import Wakeup
+
+log = logging.getLogger("Pyro5.serving.eventloop")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 TICK_SECONDS = 2.0  # housekeeping happens about this often
@@ -31,12 +34,17 @@ class _Woken:
 class _Foreign:
     """Registers a socket of something else (that has ``events(sockets)``) in the selector."""
 
-    def __init__(self, owner: Any, sock: Any) -> None:
+    def __init__(self, loop: EventLoop, owner: Any, sock: Any) -> None:
+        self._loop = loop
         self._owner = owner
         self._sock = sock
 
     def on_ready(self, events: int) -> None:
-        self._owner.events([self._sock])
+        try:
+            self._owner.events([self._sock])
+        except Exception:  # border to foreign code: it must not end the loop, nor keep it spinning
+            log.exception("%r failed, its socket is not watched any more", self._owner)
+            self._loop.selector.unregister(self._sock)
 
 
 class EventLoop:
@@ -80,6 +88,9 @@ class EventLoop:
         """Somebody called wakeup()."""
         self._wakeup.drain()
 
+    def begin(self) -> None:
+        """The loop is about to run: start what it needs."""
+
     def free(self) -> None:
         """The loop has ended for good: free everything that belongs to the subclass."""
 
@@ -91,7 +102,15 @@ class EventLoop:
 
     def watch_wakeup(self) -> None:
         """Let wakeup() work from now on."""
-        self.selector.register(self._wakeup, READ, _Woken(self))
+        self.register(self._wakeup, READ, _Woken(self))
+
+    def register(self, sock: Any, events: int, data: Any) -> None:
+        """Wait for a socket; the entry of one that somebody closed without a word, and whose number this one got, goes."""
+        try:
+            self.selector.register(sock, events, data)
+        except KeyError:
+            self.selector.unregister(sock)
+            self.selector.register(sock, events, data)
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
@@ -99,6 +118,7 @@ class EventLoop:
         self._loop_thread = threading.get_ident()
         self._finished.clear()
         try:
+            self.begin()
             while not self.stopping and loopCondition():
                 self.run_once(self._poll_seconds)
         finally:
@@ -177,7 +197,7 @@ class EventLoop:
     def combine(self, other: EventLoop) -> None:
         """Let this loop do another one's work too."""
         for key in list(other.selector.get_map().values()):
-            self.selector.register(key.fileobj, key.events, key.data)
+            self.register(key.fileobj, key.events, key.data)
         other.selector.close()
         other._share_selector(self.selector)
         self._combined.append(other)
@@ -191,4 +211,4 @@ class EventLoop:
     def combine_foreign(self, other: Any) -> None:
         """Let this loop wait for the sockets of anything that has ``sockets`` and ``events(sockets)``."""
         for sock in other.sockets:
-            self.selector.register(sock, READ, _Foreign(other, sock))
+            self.register(sock, READ, _Foreign(self, other, sock))

@@ -181,7 +181,7 @@ class SocketServer(EventLoop):
             return
         self._listening = wanted
         if wanted:
-            self.selector.register(self.sock, READ, self._listener)
+            self.register(self.sock, READ, self._listener)
         else:
             self.selector.unregister(self.sock)
 
@@ -215,7 +215,7 @@ class SocketServer(EventLoop):
         if connection.watched == events:
             return
         if not connection.watched:
-            self.selector.register(connection.sock, events, connection)
+            self.register(connection.sock, events, connection)
         elif events:
             self.selector.modify(connection.sock, events, connection)
         else:

@@ -107,10 +107,10 @@ class ObjectTable:
                 self._check_free(obj_or_class, object_id)
             published = Published(obj_or_class, object_id, weak)
             replaced = self._published.get(object_id)
-            if replaced is not None and replaced.target is not obj_or_class:
-                _unmark(replaced.target)
             _mark(obj_or_class, object_id, self._owner)
             self._published[object_id] = published
+            if replaced is not None and replaced.target is not obj_or_class:
+                self._unmark_locked(replaced)
         if weak:
             weakref.finalize(obj_or_class, self._forget, published).atexit = False
         return object_id
@@ -141,9 +141,17 @@ class ObjectTable:
             raise ValueError("object_or_id must be an object, a class or an id, not None")
         object_id = object_or_id if isinstance(object_or_id, str) else id_of(object_or_id)
         with self._lock:
-            published = self._published.pop(object_id, None) if object_id is not None else None
-            if published is not None:
-                _unmark(published.target)
+            published = self._published.get(object_id) if object_id is not None else None
+            if published is None or object_or_id is not object_id and object_or_id is not published.target:
+                return  # what is published under this id is something else: the object's mark is from another daemon
+            del self._published[published.object_id]
+            self._unmark_locked(published)
+
+    def _unmark_locked(self, published: Published) -> None:
+        """Take the marks off, unless they are those of another registration: under another id, or in another daemon."""
+        target = published.target
+        if id_of(target) == published.object_id and target._pyroDaemon is self._owner:
+            del target._pyroId, target._pyroDaemon
 
     def get(self, object_id: str) -> Published:
         """Give what is published under an id.
@@ -183,10 +191,9 @@ def id_of(obj_or_class: Any) -> Optional[str]:
 
     The mark of a class counts for the class alone, not for its instances and subclasses.
     """
-    try:
-        known_as: Optional[str] = vars(obj_or_class).get("_pyroId")
-    except TypeError:  # it has no __dict__: with slots the mark is an attribute like any other
-        known_as = getattr(obj_or_class, "_pyroId", None)
+    known_as: Optional[str] = getattr(obj_or_class, "__dict__", {}).get("_pyroId")
+    if known_as is None and inspect.isdatadescriptor(getattr(type(obj_or_class), "_pyroId", None)):
+        known_as = getattr(obj_or_class, "_pyroId", None)  # it is kept in a slot
     return known_as
 
 
@@ -197,11 +204,3 @@ def _mark(obj_or_class: Any, object_id: str, owner: Any) -> None:
     except (AttributeError, TypeError) as x:
         raise TypeError("cannot register %r: its type does not take the attributes _pyroId and _pyroDaemon (with "
                         "__slots__, add them there)" % (obj_or_class,)) from x
-
-
-def _unmark(obj_or_class: Any) -> None:
-    for mark in ("_pyroId", "_pyroDaemon"):
-        try:
-            delattr(obj_or_class, mark)
-        except AttributeError:
-            continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, Optional
 
 from .. import errors
 
@@ -111,16 +111,14 @@ class StreamTable:
     def client_gone(self, client: Any) -> None:
         """A client disconnected: let its streams linger, or free them."""
         until = self._clock() + self._linger
-        ended: List[str] = []
         with self._lock:
-            for stream_id, stream in self._streams.items():
-                if stream.owner is client:
-                    stream.owner = None
-                    stream.lingers_until = until
-                    if self._linger <= 0:
-                        ended.append(stream_id)
-        for stream_id in ended:
-            self.close(stream_id)
+            orphans = [(stream_id, stream) for stream_id, stream in self._streams.items() if stream.owner is client]
+            for _stream_id, stream in orphans:
+                stream.owner = None
+                stream.lingers_until = until
+        if self._linger <= 0:
+            for stream_id, _stream in orphans:
+                self.close(stream_id)
 
     def expire(self) -> None:
         """Free the streams whose time is over."""

@@ -101,7 +101,8 @@ class WorkerPool:
         with self._changed:
             while not self._jobs:
                 timed_out = not self._stopping and not self._changed.wait(IDLE_SECONDS)
-                if self._stopping or timed_out and not self._jobs and len(self._threads) > self._minimum:
+                superfluous = self._stopping or timed_out and len(self._threads) > self._minimum
+                if superfluous and not self._jobs:
                     self._idle -= 1
                     self._threads.discard(threading.current_thread())
                     return None

@@ -18,6 +18,10 @@ class StrangeError(Exception):
         self.code = code
 
 
+class Bare:
+    """A class without anything special; servers know no such class."""
+
+
 class Thing:
     """Does what the tests ask for; the events let a test (in the same process) wait and be waited for."""
 

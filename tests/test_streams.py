@@ -1,0 +1,278 @@
+"""Item streams: who may read on, when they end, and that their iterators are freed; by an injected clock."""
+from __future__ import annotations
+
+import threading
+import unittest
+from typing import Any, Callable, Iterator, List
+
+from Pyro5 import errors
+from Pyro5.serving.streams import StreamTable
+
+PATIENCE_SECONDS = 20.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Closed:
+    """Notes whether a generator was closed."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def numbers(self, end: int = 10) -> Iterator[int]:
+        try:
+            yield from range(end)
+        finally:
+            self.count += 1
+
+
+class StreamTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.closed = Closed()
+        self.me, self.other = object(), object()
+
+    def table(self, lifetime: float = 0, linger: float = 0) -> StreamTable:
+        return StreamTable(lifetime, linger, self.clock)
+
+    def opened(self, table: StreamTable) -> str:
+        """Open a stream of numbers and read the first."""
+        stream_id = table.open(self.closed.numbers(), self.me)
+        self.assertEqual(0, table.next_item(stream_id, self.me))
+        return stream_id
+
+    def check_gone(self, table: StreamTable, stream_id: str, closed: int = 1) -> None:
+        self.assertEqual(closed, self.closed.count)
+        for _ in range(2):
+            with self.assertRaisesRegex(errors.PyroError, "terminated"):
+                table.next_item(stream_id, self.me)
+        self.assertEqual(0, len(table))
+
+
+class Reading(StreamTests):
+    def test_all_items(self) -> None:
+        table = self.table()
+        stream_id = table.open(iter(["a", None, StopIteration]), self.me)
+        self.assertEqual(1, len(table))
+        self.assertEqual(["a", None, StopIteration], [table.next_item(stream_id, self.me) for _ in range(3)])
+        with self.assertRaises(StopIteration):
+            table.next_item(stream_id, self.me)
+        self.check_gone(table, stream_id, closed=0)
+
+    def test_streams_are_apart(self) -> None:
+        table = self.table()
+        ids = [table.open(iter("abc"), self.me) for _ in range(3)]
+        self.assertEqual(3, len(set(ids)))
+        items = [table.next_item(stream_id, self.me) for _ in range(3) for stream_id in ids]
+        self.assertEqual("aaabbbccc", "".join(items))
+
+    def test_an_exception_ends_the_stream(self) -> None:
+        def failing() -> Iterator[int]:
+            yield 1
+            raise ZeroDivisionError("in the generator")
+        table = self.table()
+        stream_id = table.open(failing(), self.me)
+        table.next_item(stream_id, self.me)
+        with self.assertRaises(ZeroDivisionError):
+            table.next_item(stream_id, self.me)
+        self.check_gone(table, stream_id, closed=0)
+
+    def test_unknown_streams(self) -> None:
+        table = self.table()
+        table.close("unknown")
+        unknown: List[Any] = ["unknown", "", None, 5]
+        for stream_id in unknown:
+            with self.assertRaises(errors.PyroError):
+                table.next_item(stream_id, self.me)
+
+    def test_one_item_at_a_time(self) -> None:
+        inside = threading.Lock()
+        items: List[int] = []
+
+        def careful() -> Iterator[int]:
+            for number in range(200):
+                self.assertTrue(inside.acquire(blocking=False), "two threads are in the generator")
+                inside.release()
+                yield number
+        table = self.table()
+        stream_id = table.open(careful(), self.me)
+
+        def read() -> None:
+            for _ in range(50):
+                items.append(table.next_item(stream_id, self.me))
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        self.assertEqual(list(range(200)), sorted(items))
+
+
+class Ending(StreamTests):
+    def test_closing(self) -> None:
+        table = self.table()
+        stream_id = self.opened(table)
+        table.close(stream_id)
+        table.close(stream_id)
+        self.check_gone(table, stream_id)
+
+    def test_clearing(self) -> None:
+        table = self.table()
+        for _ in range(3):
+            stream_id = self.opened(table)
+        table.clear()
+        self.check_gone(table, stream_id, closed=3)
+
+    def test_lifetime(self) -> None:
+        table = self.table(lifetime=10)
+        stream_id = self.opened(table)
+        self.clock.now += 9.9
+        table.expire()
+        self.assertEqual(1, table.next_item(stream_id, self.me))  # reading does not make it live longer
+        self.clock.now += 0.1
+        table.expire()
+        self.check_gone(table, stream_id)
+
+    def test_lifetime_between_two_checks(self) -> None:
+        table = self.table(lifetime=10)
+        stream_id = self.opened(table)
+        self.clock.now += 10
+        self.check_gone_when_read(table, stream_id)
+
+    def check_gone_when_read(self, table: StreamTable, stream_id: str) -> None:
+        with self.assertRaises(errors.PyroError):
+            table.next_item(stream_id, self.me)
+        self.check_gone(table, stream_id)
+
+    def test_no_lifetime(self) -> None:
+        table = self.table()
+        stream_id = self.opened(table)
+        self.clock.now += 1e9
+        table.expire()
+        self.assertEqual(1, table.next_item(stream_id, self.me))
+
+    def test_without_linger_a_stream_goes_with_its_client(self) -> None:
+        table = self.table()
+        stream_id = self.opened(table)
+        table.client_gone(self.other)
+        self.assertEqual(1, table.next_item(stream_id, self.me))
+        table.client_gone(self.me)
+        self.check_gone(table, stream_id)
+
+    def test_linger(self) -> None:
+        table = self.table(linger=30)
+        stream_id = self.opened(table)
+        table.client_gone(self.me)
+        self.clock.now += 29.9
+        table.expire()
+        self.assertEqual(1, table.next_item(stream_id, self.other))  # whoever knows the id may go on
+        self.clock.now += 1000
+        table.expire()
+        self.assertEqual(2, table.next_item(stream_id, self.other))
+        table.client_gone(self.me)  # it is not his any more
+        table.client_gone(self.other)
+        self.clock.now += 30
+        table.expire()
+        self.check_gone(table, stream_id)
+
+    def test_linger_between_two_checks(self) -> None:
+        table = self.table(linger=30)
+        stream_id = self.opened(table)
+        table.client_gone(self.me)
+        self.clock.now += 30
+        self.check_gone_when_read(table, stream_id)
+
+    def test_lifetime_counts_while_lingering(self) -> None:
+        table = self.table(lifetime=10, linger=30)
+        stream_id = self.opened(table)
+        table.client_gone(self.me)
+        self.clock.now += 10
+        table.expire()
+        self.check_gone(table, stream_id)
+
+    def test_only_what_is_over_goes(self) -> None:
+        table = self.table(lifetime=10)
+        old = self.opened(table)
+        self.clock.now += 5
+        young = self.opened(table)
+        self.clock.now += 5
+        table.expire()
+        self.assertEqual(1, table.next_item(young, self.me))
+        with self.assertRaises(errors.PyroError):
+            table.next_item(old, self.me)
+
+    def test_iterators_without_close(self) -> None:
+        table = self.table()
+        table.close(table.open(iter([1]), self.me))
+        self.assertEqual(0, len(table))
+
+    def test_a_generator_that_fails_when_closed_is_logged(self) -> None:
+        def stubborn() -> Iterator[int]:
+            try:
+                yield 1
+            finally:
+                raise ZeroDivisionError("in its cleanup")
+        table = self.table()
+        stream_id = table.open(stubborn(), self.me)
+        table.next_item(stream_id, self.me)
+        with self.assertLogs("Pyro5.serving.streams", "WARNING") as logged:
+            table.clear()
+        self.assertIn("in its cleanup", logged.output[0])
+
+
+class WhileAnItemIsMade(StreamTests):
+    """Another thread ends the stream while the generator runs: nobody waits, and it is closed when it pauses."""
+
+    def check(self, end: Callable[[StreamTable, str], None]) -> None:
+        running, go_on = threading.Event(), threading.Event()
+
+        def slow() -> Iterator[int]:
+            try:
+                running.set()
+                self.assertTrue(go_on.wait(PATIENCE_SECONDS))
+                yield 1
+            finally:
+                self.closed.count += 1
+        table = self.table(linger=0)
+        stream_id = table.open(slow(), self.me)
+        items: List[int] = []
+        reader = threading.Thread(target=lambda: items.append(table.next_item(stream_id, self.me)))
+        reader.start()
+        self.assertTrue(running.wait(PATIENCE_SECONDS))
+        end(table, stream_id)
+        self.assertEqual((0, 0), (len(table), self.closed.count))
+        go_on.set()
+        reader.join(PATIENCE_SECONDS)
+        self.assertEqual([1], items)
+        self.check_gone(table, stream_id)
+
+    def test_closed(self) -> None:
+        self.check(lambda table, stream_id: table.close(stream_id))
+
+    def test_cleared(self) -> None:
+        self.check(lambda table, stream_id: table.clear())
+
+    def test_client_gone(self) -> None:
+        self.check(lambda table, stream_id: table.client_gone(self.me))
+
+    def test_closed_by_its_own_generator(self) -> None:
+        def suicidal() -> Iterator[int]:
+            try:
+                table.close(stream_id)
+                yield 1
+            finally:
+                self.closed.count += 1
+        table = self.table()
+        stream_id = table.open(suicidal(), self.me)
+        self.assertEqual(1, table.next_item(stream_id, self.me))
+        self.check_gone(table, stream_id)
+
+
+if __name__ == "__main__":
+    unittest.main()
