@@ -43,12 +43,15 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
 
     Raises:
         socket.gaierror: the host name is not known (the text names it).
+        ValueError: there is no such port.
     """
     if isinstance(address, str):
         if not hasattr(socket, "AF_UNIX"):
             raise OSError("this system has no Unix domain sockets, cannot use %s" % address_text(address))
         return [(socket.AF_UNIX, address)]
     host = str(address[0])
+    if isinstance(address[1], int) and not 0 <= address[1] <= 65535:
+        raise ValueError("a port is a number from 0 to 65535, not %d" % address[1])  # getaddrinfo would cut it off
     if ":" in host:
         family = socket.AF_INET6       # a literal: there is no choice to make
     try:
@@ -66,6 +69,8 @@ def explained(error: OSError, text: str) -> OSError:
     """Make an error of the same kind as the given one (class and errno) that says more."""
     if isinstance(error, socket.timeout) and error.errno is None:
         return socket.timeout("%s: timeout" % text)
+    if type(error) is OSError and error.errno is None:  # such as "AF_UNIX path too long"
+        return OSError("%s: %s" % (text, error))
     if isinstance(error, socket.gaierror) or error.errno is None or is_ssl_error(error):
         return error
     return OSError(error.errno, "%s: %s" % (text, error.strerror or error))

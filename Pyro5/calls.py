@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Seq
 
 from . import callcontext, errors, protocol, serializers
 from .protocol import Buffer, ReceivingMessage, SendingMessage
-from .serializers import SerializerBase, classes
+from .serializers import SerializerBase, classes, marshalcheck
 
 GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
 SETATTR_METHOD = "__setattr__"  # ... write one ...
@@ -210,7 +210,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         Exception: whatever the serializer raises on malformed data.
     """
     if message.flags & protocol.FLAGS_KEEPSERIALIZED:
-        info, object_id, method = marshal.loads(message.annotations[BLOB_ANNOTATION])
+        info, object_id, method = _parse_blob_annotation(bytes(message.annotations.get(BLOB_ANNOTATION, b"")))
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
     object_id, method, args, kwargs = serializer.loadsCall(message.data)
     if not (isinstance(object_id, str) and isinstance(method, str) and isinstance(args, (list, tuple))):
@@ -220,6 +220,17 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
     elif not isinstance(kwargs, dict):
         raise errors.ProtocolError("the keyword arguments of a call must be a dict, not %s" % type(kwargs).__name__)
     return Call(object_id, method, args, kwargs)
+
+
+def _parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
+    try:
+        marshalcheck.check(data)
+        info, object_id, method = marshal.loads(data)
+    except (EOFError, TypeError, ValueError) as x:
+        raise errors.ProtocolError("a call with a serialized blob needs a proper annotation %s" % BLOB_ANNOTATION) from x
+    if not (isinstance(object_id, str) and isinstance(method, str)):
+        raise errors.ProtocolError("the annotation %s must name an object and a method" % BLOB_ANNOTATION)
+    return info, object_id, method
 
 
 def parse_batch(call: Call) -> List[Call]:
@@ -284,12 +295,15 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
 
     An exception that cannot be serialized, or is larger than the limit, goes as a PyroError that names it.
     """
+    carried = getattr(exception, "_pyroTraceback", None)
     set_remote_traceback(exception, traceback_lines)
     try:
         return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
     except Exception as x:  # a request border: any serializer or user-made __getstate__ may fail in its own way
         reason = "Error serializing exception: %s. Original exception: %s: %s" % (
-            _text_of(x), type(exception), _text_of(exception))
+            text_of(x), type(exception), text_of(exception))
+    finally:
+        set_remote_traceback(exception, carried)  # it may be raised again: then this is not a remote one's
     substitute = errors.PyroError(reason[:2000])
     set_remote_traceback(substitute, traceback_lines)
     try:
@@ -299,17 +313,21 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
         return _reply(to._replace(wire=WireOptions()), protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), {})
 
 
-def _text_of(error: BaseException) -> str:
+def text_of(error: BaseException) -> str:
+    """Give the text of an exception, whatever its class does when it is asked for."""
     try:
         return str(error)
     except Exception as x:  # the user's own __str__
         return "<no text, %s>" % type(x).__name__
 
 
-def set_remote_traceback(exception: BaseException, lines: List[str]) -> None:
-    """Attach the traceback text that travels with an exception (not all exception objects take attributes)."""
+def set_remote_traceback(exception: BaseException, lines: Optional[List[str]]) -> None:
+    """Attach the traceback text that travels with an exception (not all take attributes); None takes it off again."""
     try:
-        exception._pyroTraceback = lines  # type: ignore[attr-defined]
+        if lines is None:
+            del exception._pyroTraceback  # type: ignore[attr-defined]
+        else:
+            exception._pyroTraceback = lines  # type: ignore[attr-defined]
     except AttributeError:
         return
 

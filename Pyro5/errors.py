@@ -98,6 +98,12 @@ _bounded.maxdeque = _bounded.maxarray = 20
 _bounded.maxstring = _bounded.maxlong = _bounded.maxother = 300
 
 
+def add_context(error: BaseException, context: str) -> None:
+    """Put what was being done before the text of an exception; one that holds more than a text is left as it is."""
+    if type(error).__str__ is BaseException.__str__ and len(error.args) == 1 and isinstance(error.args[0], str):
+        error.args = ("%s: %s" % (context, error.args[0]),)
+
+
 def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
                        ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
     """

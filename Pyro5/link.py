@@ -138,7 +138,11 @@ class Link:
         """
         seq = self.seq = (self.seq + 1) & 0xFFFF
         build = calls.invoke_request if annotations is None else _with_annotations(annotations, calls.invoke_request)
-        request = build(self.serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire)
+        try:
+            request = build(self.serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire)
+        except Exception as x:  # whatever a serializer, or the user's part in it, says of an argument
+            errors.add_context(x, "calling %s of %s" % (method, self.bound_uri))
+            raise
         try:
             if flags & FLAGS_ONEWAY:
                 connection.send_only(request, method)
@@ -252,4 +256,4 @@ def _server_parts_after(error: BaseException, connection: Connection) -> bool:
     """Tell whether the server closes the connection after it has reported this error, or may do so."""
     if connection.keep_open:  # it has no other one, and gives it up only when it cannot read on
         return isinstance(error, errors.MessageTooLargeError)
-    return isinstance(error, errors.CommunicationError)
+    return isinstance(error, (errors.CommunicationError, errors.SecurityError))

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import socket
-from typing import Any, List, Optional
+from typing import Any, Optional
 
 from .serving.connection import ServerConnection
 from .serving.loop import Hooks
@@ -32,11 +32,6 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self.locationStr = "./u:<<not-bound>>"
         self.watch_wakeup()
         self.adopt(ServerConnection(connected_socket, self, self._max_message_size, greeted=True, keep_open=True))
-
-    @property
-    def sockets(self) -> List[Any]:
-        """The one socket, as long as it is served."""
-        return [connection.sock for connection in self._connections.values()]
 
     def end(self, connection: ServerConnection) -> None:
         super().end(connection)

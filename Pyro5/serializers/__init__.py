@@ -97,7 +97,6 @@ serializers: Mapping[str, SerializerBase] = _Serializers({name: name for name in
 serializers_by_id: Mapping[int, SerializerBase] = _Serializers(_NAMES_BY_ID)
 
 
-
 def _register_own_class(clazz: Type[SerializerBase]) -> None:
     """Let references to a serializer travel; the tag names a module that has long been gone."""
     tag = "Pyro5.util.%sSerializer" % clazz.name.capitalize()

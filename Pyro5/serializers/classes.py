@@ -150,8 +150,9 @@ def registered_form(obj: Any, for_serpent: bool = False) -> Any:
     Returns:
         plain data, possibly with more objects in it; or NOT_REGISTERED.
     """
-    if _autoproxy is not None:
-        replacement = _autoproxy(obj)
+    autoproxy = _autoproxy
+    if autoproxy is not None:
+        replacement = autoproxy(obj)
         if replacement is not None:
             obj = replacement
     if _class_to_dict:
@@ -258,8 +259,7 @@ class Recreator:
         extra: more tags, that only one serializer uses.
         inner_first: convert tagged dicts that are inside of others first. Otherwise what is inside a tagged dict is
             left to whoever converts that one.
-        foreign_exceptions: let exceptions of unknown classes become PyroErrors instead of refusing them; those at the
-            top, and in the own dicts there, only.
+        foreign_exceptions: let exceptions of unknown classes become PyroErrors instead of refusing them.
     """
 
     def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
@@ -307,6 +307,8 @@ class Recreator:
         if "__" not in tag:
             clazz = exceptions.find_exception_class(tag)
             if clazz is not None and (described or tag.startswith(exceptions.OWN_TAG_PREFIX) or tag == "struct.error"):
+                # the exceptions in a group have to be exceptions when the group is made
+                data = self._recreate_values(data) if exceptions.is_group(clazz) else data
                 return exceptions.dict_to_exception(clazz, data)
         if described and self._foreign_exceptions:
             return exceptions.foreign_exception(data)

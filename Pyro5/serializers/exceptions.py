@@ -16,7 +16,8 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from .. import errors
 
-__all__ = ["ACCEPTED", "exception_to_dict", "dict_to_exception", "find_exception_class", "foreign_exception"]
+__all__ = ["ACCEPTED", "exception_to_dict", "dict_to_exception", "find_exception_class", "foreign_exception",
+           "is_group"]
 
 log = logging.getLogger("Pyro5.serializers")
 
@@ -34,6 +35,8 @@ def _exception_classes(namespace: Mapping[str, Any], base: ExceptionClass) -> Di
 _BUILTIN = _exception_classes(vars(builtins), BaseException)
 _OWN = _exception_classes(vars(errors), errors.PyroError)
 _OWN_TAGS = {clazz: OWN_TAG_PREFIX + name for name, clazz in _OWN.items()}
+
+_GROUP = _BUILTIN.get("BaseExceptionGroup")     # new in Python 3.11
 
 # Every tag that can become an exception, but for sqlite3's; where a bare name is in both, builtins win.
 ACCEPTED: Dict[str, ExceptionClass] = {
@@ -73,6 +76,11 @@ def _sqlite_exception_class(name: str) -> Optional[ExceptionClass]:
     except ImportError:
         return None
     return _exception_classes(vars(sqlite3), sqlite3.Error).get(name)
+
+
+def is_group(clazz: ExceptionClass) -> bool:
+    """Tell whether the args of an exception class are a text and a list of exceptions."""
+    return _GROUP is not None and issubclass(clazz, _GROUP)
 
 
 def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseException:
@@ -137,8 +145,10 @@ def _set_attributes(error: BaseException, attributes: Any) -> None:
     if not isinstance(attributes, Mapping):
         return
     for name, value in attributes.items():
-        # the inner workings of an exception object are not the peer's to set; notes are plain text
+        # the inner workings of an exception object, and its methods, are not the peer's to set; notes are plain text
         if not isinstance(name, str) or (name.startswith("__") and name != "__notes__"):
+            continue
+        if callable(getattr(type(error), name, None)):
             continue
         try:
             setattr(error, name, value)

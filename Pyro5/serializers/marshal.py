@@ -39,8 +39,7 @@ class MarshalSerializer(SerializerBase):
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         data = bytes(data)
-        marshalcheck.check(data)
-        return marshal.loads(data), _TAG_BYTES in data
+        return marshalcheck.loads(data), _TAG_BYTES in data
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]

@@ -1,5 +1,5 @@
 """
-A look at marshal data before the marshal module gets it.
+Marshal data from somebody else: a look at it before the marshal module gets it.
 
 That module is made for data that Python itself wrote. A dozen bytes from somebody else can crash the interpreter (a tuple
 that contains itself cannot be hashed), have it allocate gigabytes (lists and tuples are made as long as the data says), or
@@ -7,11 +7,19 @@ make it build code objects. Such data is refused here; everything else that is m
 """
 from __future__ import annotations
 
+import functools
+import marshal
 import re
 import struct
-from typing import List, Set, Tuple
+import sys
+from typing import Any, List, Set, Tuple, Union
 
-__all__ = ["check"]
+__all__ = ["loads", "check"]
+
+if sys.version_info >= (3, 13):
+    _loads = functools.partial(marshal.loads, allow_code=False)
+else:
+    _loads = marshal.loads
 
 _LONG_DATA = 4096          # bytes
 _FEW_OBJECTS = 50
@@ -23,7 +31,19 @@ _SUSPECT = re.compile(rb"[\xa8\xa9(\[\xdbc\xe3](?:(?<=[\xa8\xa9])|(?<=[(\[\xdb])
                       rb"|(?<=[c\xe3])(?=...\0...\0...\0.{8}(?:.{4})?[sr\xf3\xf2]...\0))", re.DOTALL)
 _NUMBERS_CAN_BE_LARGER = 1 << 24
 _REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
-_REFERENCE_TO_ANY = re.compile(rb"[r\xf2]...\0", re.DOTALL)
+_REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
+
+
+def loads(data: Union[bytes, bytearray, memoryview]) -> Any:
+    """
+    Deserialize marshal data that may be hostile.
+
+    Raises:
+        ValueError, EOFError, TypeError: it is malformed, or would do harm.
+    """
+    data = bytes(data)
+    check(data)
+    return _loads(data)
 
 
 def check(data: bytes) -> None:
@@ -44,13 +64,15 @@ def _is_suspect(data: bytes) -> bool:
     """Search for bytes that would do harm if they were what they look like."""
     if len(data) >= _NUMBERS_CAN_BE_LARGER:
         return True
+    # often the whole is a tuple that could be referred to
+    if data[:1] in (b"\xa8", b"\xa9") and _REFERENCE_TO_FIRST.search(data):
+        return True
+    has_references = _REFERENCE.search(data) is not None
     elements = 0
     for match in _SUSPECT.finditer(data):
         position = match.start()
         code = data[position]
-        if code in b"c\xe3":
-            return True
-        if code in b"\xa8\xa9" and (_REFERENCE_TO_ANY if position else _REFERENCE_TO_FIRST).search(data):
+        if code in b"c\xe3" or (code in b"\xa8\xa9" and has_references and position > 0):
             return True
         if code != 0xA9:
             elements += int.from_bytes(data[position + 1:position + 5], "little")
@@ -60,7 +82,7 @@ def _is_suspect(data: bytes) -> bool:
 
 
 _FLAG = 0x80                # in a type code: later data may refer to the object, by its number among those with the flag
-_REFERENCE = frozenset(b"r\xf2")
+_REFERENCES = frozenset(b"r\xf2")
 _SHORT_TEXT = frozenset(b"zZ\xfa\xda")
 
 
@@ -73,7 +95,7 @@ def _sizes_of_simple_objects() -> List[int]:
 
 
 _SIZES = _sizes_of_simple_objects()     # by type code, which is included; 0: not a simple object
-_NUMBERED = [int(code & _FLAG and code & ~_FLAG not in b"NTFS.") for code in range(256)]
+_NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range(256)]      # these have the flag in vain
 
 
 def _walk(data: bytes, budget: int) -> bool:
@@ -86,29 +108,32 @@ def _walk(data: bytes, budget: int) -> bool:
     Returns:
         False if it gave up.
     """
-    walk = _Walk(data)
-    left, position = 1, 0       # objects to come in the innermost container (negative: until a NULL)
     try:
-        for _ in range(budget):
-            while not left:
-                if not walk.outer:
-                    return True
-                left = walk.leave()
-            left -= 1
-            code = data[position]
-            walk.numbers += _NUMBERED[code]
-            if _SIZES[code]:
-                position += _SIZES[code]
-            elif code in _SHORT_TEXT:
-                position += 2 + data[position + 1]
-            elif code in _REFERENCE:
-                if data[position + 1:position + 5] in walk.unfinished_tuples:
-                    raise ValueError("bad marshal data (a tuple that contains itself)")
-                position += 5
-            else:
-                position, left = walk.special_object(position, left)
+        return _walk_on(_Walk(data), data, budget)
     except (IndexError, struct.error):
         return True
+
+
+def _walk_on(walk: _Walk, data: bytes, budget: int) -> bool:
+    left, position = 1, 0       # objects to come in the innermost container (negative: until a NULL)
+    for _ in range(budget):
+        while not left:
+            if not walk.outer:
+                return True
+            left = walk.leave()
+        left -= 1
+        code = data[position]
+        walk.numbers += _NUMBERED[code]
+        if _SIZES[code]:
+            position += _SIZES[code]
+        elif code in _SHORT_TEXT:
+            position += 2 + data[position + 1]
+        elif code in _REFERENCES:
+            if data[position + 1:position + 5] in walk.unfinished_tuples:
+                raise ValueError("bad marshal data (a tuple that contains itself)")
+            position += 5
+        else:
+            position, left = walk.special_object(position, left)
     return False
 
 

@@ -51,13 +51,17 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
         return data
 
     def _serialize(self, obj: Any, out: List[str], level: int) -> None:
-        if type(obj) not in _BUILTINS:
-            form = classes.registered_form(obj, for_serpent=True)
-            if form is not classes.NOT_REGISTERED:
-                # one level more: a converter that returns an instance of its own class comes to an end
-                self._serialize(form, out, level + 1)
-                return
+        if type(obj) in _BUILTINS:
+            super()._serialize(obj, out, level)
+            return
+        form = classes.registered_form(obj, for_serpent=True)
+        if form is not classes.NOT_REGISTERED:
+            # one level more: a converter that returns an instance of its own class comes to an end
+            self._serialize(form, out, level + 1)
+            return
         super()._serialize(obj, out, level)
+        # the library does not do so for OrderedDicts, and takes a second occurrence for a cycle
+        self.serialized_obj_ids.discard(id(obj))
 
 
 def _to_float(data: Dict[str, Any]) -> float:

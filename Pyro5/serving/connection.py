@@ -4,6 +4,7 @@ A connection has one owner at a time, the loop or one worker thread; only the ow
 """
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 from collections import deque
@@ -14,6 +15,7 @@ from ..protocol import Buffer, MessageReader, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
 SCRATCH_BYTES = 64 * 1024  # one buffer of this size per thread takes in all small messages
+MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
 
 
 class ServerConnection(SocketConnection):
@@ -53,6 +55,14 @@ class ServerConnection(SocketConnection):
     def on_ready(self, events: int) -> None:
         """Called by the loop when the socket is ready for some of the watched events."""
         self.server.connection_ready(self, events)
+
+    def close(self) -> None:
+        """End the connection.  As long as the loop has to do with it this only cuts it off: the loop does the rest."""
+        if self.gone or self.keep_open:
+            super().close()
+            return
+        with contextlib.suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
 
     # ------------------------------------------------------------ reading
 
@@ -122,6 +132,8 @@ class ServerConnection(SocketConnection):
             OSError: the connection is lost.
         """
         buffers = message.buffers
+        if len(buffers) > MAX_SCATTERED_BUFFERS:
+            buffers = [b"".join(buffers[:-1]), buffers[-1]]
         if not self._outgoing:
             if len(buffers) == 1:
                 sent = self._write(buffers[0])

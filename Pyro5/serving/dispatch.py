@@ -134,10 +134,12 @@ class Dispatcher:
             connection.closing = True
             return None
         except Exception as x:  # border of a request: the user's validator, and whatever malformed data makes it raise
-            log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__, x)
+            log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__,
+                        calls.text_of(x))
             log.debug("the refused handshake", exc_info=True)
             connection.closing = True
-            return calls.connect_refused(message if serializer else None, serializer, str(x), correlation_id, self._wire)
+            return calls.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
+                                         self._wire)
 
     def _annotations(self) -> Dict[str, Any]:
         """What goes out with a reply: what the method set, then what the daemon adds."""
@@ -165,18 +167,22 @@ class Dispatcher:
             if flags & protocol.FLAGS_ONEWAY:
                 return None
             to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
-            return self._value_reply(connection, to, value, flags)
+            return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # border of a request: user code, and whatever malformed data makes a serializer raise
             self._log_exception(connection, call, x)
             if isinstance(x, (errors.SecurityError, errors.SerializeError)) and not connection.keep_open:
                 connection.closing = not flags & protocol.FLAGS_ONEWAY
             return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
 
-    def _value_reply(self, connection: Any, to: ReplyTo, value: Any, flags: int) -> SendingMessage:
+    def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
         if type(value) not in _NO_ITERATORS and isinstance(value, Iterator):
             stream_id = self._streams.open(value, connection) if self._options.streaming else None
             return calls.stream_reply(to, stream_id)
-        return calls.value_reply(to, value, flags & protocol.FLAGS_BATCH)
+        try:
+            return calls.value_reply(to, value, flags & protocol.FLAGS_BATCH)
+        except errors.ProtocolError as x:
+            errors.add_context(x, "cannot send the result of %s.%s" % (call.object_id, call.method))
+            raise
 
     def _prepare(self, connection: Any, published: Published, call: Call) -> Callable[[], Any]:
         """Find what a call means and check that it is allowed; the result runs it."""
@@ -267,11 +273,11 @@ class Dispatcher:
         if isinstance(error, StopIteration) and call is not None and call.method == "get_next_stream_item":
             return  # the ordinary end of an item stream
         what = "a request" if call is None else "%s.%s" % (call.object_id, call.method)
-        log.warning("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__, error)
         exc_info = (type(error), error, error.__traceback__)
-        if call is not None and self._is_callback(call):
-            log.warning("the exception of the callback method %s:", what, exc_info=exc_info)
-        else:
+        is_callback = call is not None and self._is_callback(call)
+        log.warning("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__, calls.text_of(error),
+                    exc_info=exc_info if is_callback else None)
+        if not is_callback:
             log.debug("the exception of %s:", what, exc_info=exc_info)
 
     def _is_callback(self, call: Call) -> bool:

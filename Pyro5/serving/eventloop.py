@@ -5,11 +5,12 @@ signal handler and from inside something that the loop has called.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import threading
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterator, List, Optional
 
 from .. import config
 from ..socketutil import Wakeup
@@ -65,12 +66,12 @@ class EventLoop:
         self._next_tick = 0.0
         self._poll_seconds = config.POLLTIMEOUT
         self._combined: List[EventLoop] = []
-        self._loop_thread: Optional[int] = None
+        self._master: Optional[EventLoop] = None  # whose loop does this one's work
+        self._loop_thread: Optional[int] = None  # None while no loop runs
         # acquired once and for ever, by whoever frees everything
         self._release_gate = threading.Lock()
-        # set while no loop runs
-        self._finished = threading.Event()
-        self._finished.set()
+        # set when everything is freed
+        self._released = threading.Event()
 
     # ------------------------------------------------------------ what the subclasses say
 
@@ -115,25 +116,37 @@ class EventLoop:
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
         seconds)."""
-        self._loop_thread = threading.get_ident()
-        self._finished.clear()
-        try:
+        with self.running():
             self.begin()
             while not self.stopping and loopCondition():
                 self.run_once(self._poll_seconds)
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """While the block runs, shutdown() only asks for the end: everything is freed when the block is left."""
+        self._loop_thread = threading.get_ident()
+        try:
+            yield
         finally:
+            self._loop_thread = None
             if self.stopping:
                 self._release()
-            self._loop_thread = None
-            self._finished.set()
+
+    def _running_thread(self) -> Optional[int]:
+        """Give the thread that is running this loop, or the one that it is combined with; None if there is none."""
+        if self._loop_thread is None and self._master is not None:
+            return self._master._running_thread()
+        return self._loop_thread
 
     def run_once(self, timeout_seconds: float) -> None:
         """Wait at most this long for something to happen, and handle it."""
-        for key, events in self.selector.select(self._until_due(timeout_seconds)):
+        ready = self.selector.select(self._until_due(timeout_seconds))
+        now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
+        for key, events in ready:
             on_ready = getattr(key.data, "on_ready", None)  # a user may have registered something of their own
             if on_ready is not None:
                 on_ready(events)
-        self.keep_time(time.monotonic())
+        self.keep_time(now)
 
     def _until_due(self, timeout_seconds: float) -> float:
         due = self.next_due()
@@ -162,7 +175,7 @@ class EventLoop:
         and from inside a call (whose reply is still sent)."""
         self.stopping = True
         self._wakeup.wake()
-        if self._finished.is_set():
+        if self._running_thread() is None:
             self._release()
 
     def wakeup(self) -> None:
@@ -172,8 +185,8 @@ class EventLoop:
     def close(self) -> None:
         """Stop, and return when everything is freed; from inside a call only stop.  Safe from any thread."""
         self.shutdown()
-        if self._loop_thread != threading.get_ident() and not self.in_worker():
-            self._finished.wait(2 * FINISH_SECONDS)
+        if self._running_thread() != threading.get_ident() and not self.in_worker():
+            self._released.wait(2 * FINISH_SECONDS)
 
     def discard(self) -> None:
         """Free a loop that never got ready to run."""
@@ -183,14 +196,19 @@ class EventLoop:
     def _release(self) -> None:
         if not self._release_gate.acquire(blocking=False):
             return  # somebody else does it, or has done it
-        self.free()
-        for other in self._combined:
-            other.stopping = True
-            other._release()
-        self.selector.unregister(self._wakeup)
-        self._wakeup.close()
-        if self._owns_selector:
-            self.selector.close()
+        self._loop_thread = threading.get_ident()
+        try:
+            self.free()
+            for other in self._combined:
+                other.stopping = True
+                other._release()
+            self.selector.unregister(self._wakeup)
+            self._wakeup.close()
+            if self._owns_selector:
+                self.selector.close()
+        finally:
+            self._loop_thread = None
+            self._released.set()
 
     # ------------------------------------------------------------ combining
 
@@ -200,6 +218,7 @@ class EventLoop:
             self.register(key.fileobj, key.events, key.data)
         other.selector.close()
         other._share_selector(self.selector)
+        other._master = self
         self._combined.append(other)
 
     def _share_selector(self, selector: selectors.BaseSelector) -> None:

@@ -5,6 +5,7 @@ it: it runs it at once (multiplex) or hands the connection to a worker (thread),
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -55,7 +56,7 @@ class SocketServer(EventLoop):
     def __init__(self, hooks: Hooks) -> None:
         super().__init__()
         self.hooks = hooks
-        self._connections: Dict[int, ServerConnection] = {}  # by file descriptor
+        self._connections: Dict[Any, ServerConnection] = {}  # by socket
         self._listener: Optional[Listener] = None
         self._listening = False  # registered in the selector
         self._accept_again_at: Optional[float] = None
@@ -98,17 +99,11 @@ class SocketServer(EventLoop):
         self.listen(True)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Handle what happened on some of :attr:`sockets`, for a program that runs its own event loop."""
-        self.take_back_parked()
-        for sock in eventsockets:
-            if sock is self.sock:
-                self.accept_ready()
-                continue
-            connection = self._connections.get(sock.fileno())
-            if connection is not None:
-                self.connection_ready(connection, READ)
+        """Handle what happened on :attr:`sockets`, for a program that runs its own event loop."""
+        with self.running():
+            self.run_once(0)
+            for connection in [c for c in self._connections.values() if c.watched and c.has_outgoing]:
                 self._flush_aside(connection)
-        self.keep_time(time.monotonic())
 
     @property
     def sockets(self) -> List[Any]:
@@ -116,13 +111,13 @@ class SocketServer(EventLoop):
         what tells that it is done)."""
         connections = list(self._connections.values())
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
-        return [self.sock] + [c.sock for c in connections if c.watched] + busy
+        listening = [] if self._listener is None else [self.sock]
+        return listening + [c.sock for c in connections if c.watched] + busy
 
     def _flush_aside(self, connection: ServerConnection) -> None:
         """A foreign event loop does not wait for writing: let a thread send what the client did not take at once."""
-        if connection.has_outgoing and not connection.gone:
-            self.hand_over(connection)
-            threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
+        self.hand_over(connection)
+        threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
 
     def _flush_and_park(self, connection: ServerConnection) -> None:
         try:
@@ -187,7 +182,7 @@ class SocketServer(EventLoop):
 
     def accept_ready(self) -> None:
         """Let in the clients that wait."""
-        if self._listener is None:
+        if self._listener is None or self._accept_again_at is not None:
             return
         for _ in range(ACCEPT_AT_ONCE):
             try:
@@ -203,7 +198,7 @@ class SocketServer(EventLoop):
 
     def adopt(self, connection: ServerConnection) -> None:
         """Take a new connection in."""
-        self._connections[connection.fileno()] = connection
+        self._connections[connection.sock] = connection
         log.debug("client connected from %s", connection.peer_address)
         self._watch(connection, READ)
         self._silence.start(connection, time.monotonic())
@@ -219,15 +214,19 @@ class SocketServer(EventLoop):
         elif events:
             self.selector.modify(connection.sock, events, connection)
         else:
-            self.selector.unregister(connection.sock)
+            with contextlib.suppress(KeyError, ValueError):  # somebody has closed the socket behind our back
+                self.selector.unregister(connection.sock)
         connection.watched = events
 
     def connection_ready(self, connection: ServerConnection, events: int) -> None:
-        """Go on with a connection whose socket is ready; whatever goes wrong ends this connection only."""
-        if connection.gone or not connection.watched:
-            return
+        """Go on with a connection whose socket is ready."""
+        if connection.watched and not connection.gone:
+            self._attempt(self._go_on, connection)
+
+    def _attempt(self, step: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
+        """Do something for a connection; whatever goes wrong ends this connection only."""
         try:
-            self._go_on(connection)
+            step(connection)
         except errors.ProtocolError as x:
             self._refuse(connection, x)
         except OSError as x:
@@ -244,14 +243,17 @@ class SocketServer(EventLoop):
             return
         if connection.has_outgoing:
             if connection.flush():
-                self._serve_what_is_in(connection)
-            return
-        while True:
-            if not self._receive(connection):
-                return
+                self._serve_all(connection)
+            else:
+                self._silence.start(connection, time.monotonic())
+        elif self._receive(connection):
+            self._serve_all(connection)
+
+    def _serve_all(self, connection: ServerConnection) -> None:
+        """Serve what has arrived, and what the selector does not see because it is in the TLS layer already."""
+        self._serve_what_is_in(connection)
+        while connection.watched == READ and connection.has_hidden_bytes() and self._receive(connection):
             self._serve_what_is_in(connection)
-            if connection.gone or connection.watched != READ or not connection.has_hidden_bytes():
-                return
 
     def _tls_handshake_done(self, connection: ServerConnection) -> bool:
         wanted = tls_handshake_step(connection.sock)
@@ -300,7 +302,8 @@ class SocketServer(EventLoop):
             return
         else:
             self._watch(connection, READ)
-        self._silence.start(connection, time.monotonic())
+        if connection.greeted or connection not in self._silence:  # a handshake gets no more time because it dribbles
+            self._silence.start(connection, time.monotonic())
 
     def hand_over(self, connection: ServerConnection) -> None:
         """Leave a connection to a worker, who gives it back with park()."""
@@ -318,31 +321,29 @@ class SocketServer(EventLoop):
             connection = self._parked.popleft()
             if connection.gone:
                 continue
-            if connection.fileno() not in self._connections:
+            if connection.sock not in self._connections:
                 self.adopt(connection)
-                continue
-            try:
-                self._serve_what_is_in(connection)
-            except errors.ProtocolError as x:
-                self._refuse(connection, x)
-            except OSError as x:
-                self._lost(connection, x)
+            else:
+                self._attempt(self._serve_all, connection)
 
     # ------------------------------------------------------------ ends
 
     def _refuse(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
         """What a client sent cannot be read: tell it why if that is possible, and part."""
         log.warning("closing the connection with %s: %s", connection.peer_address, error)
+        if connection.closing:
+            self.drop(connection)  # refused already, and that went wrong too
+            return
         connection.closing = True
+        self._attempt(lambda refused: self._send_refusal(refused, error), connection)
+
+    def _send_refusal(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
         reply = self.hooks.refusal(connection, error)
         if reply is None:
             self.drop(connection)
             return
-        try:
-            connection.send_message(reply)
-            self._settle(connection)
-        except OSError as x:
-            self._lost(connection, x)
+        connection.send_message(reply)
+        self._settle(connection)
 
     def _end_after_refusal(self, connection: ServerConnection) -> None:
         """Everything is sent: let the client read it before the connection is closed."""
@@ -361,7 +362,7 @@ class SocketServer(EventLoop):
     def _silent_for_too_long(self, connection: ServerConnection) -> None:
         """COMMTIMEOUT has passed since a connection was last heard of."""
         if not connection.greeted:
-            if connection.tls_handshake:
+            if connection.tls_handshake or connection.closing:
                 self.drop(connection)
             else:
                 self._refuse(connection, errors.ProtocolError("no handshake within COMMTIMEOUT (%g seconds)"
@@ -383,5 +384,5 @@ class SocketServer(EventLoop):
         self._watch(connection, 0)
         self._silence.stop(connection)
         self._refusals.stop(connection)
-        self._connections.pop(connection.fileno(), None)
+        self._connections.pop(connection.sock, None)
         self.end(connection)

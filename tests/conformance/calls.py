@@ -9,8 +9,8 @@ from Pyro5.constants import DAEMON_NAME
 from tests.conformance.places import PlaceTestCase
 
 LARGE = 2 * 1000 * 1000
-VALUES = [None, True, 0, -1, 2 ** 31, 2.5, "", "text", "quotes ' \" and \\ and \n", "d\u00e9j\u00e0 \u20ac \U0001f600", [], [1, [2, [3]]],
-          {}, {"key": "value", "list": [1, None]}]
+VALUES = [None, True, 0, -1, 2 ** 31, 2.5, "", "text", "quotes ' \" and \\ and \n", "d\u00e9j\u00e0 \u20ac \U0001f600",
+          [], [1, [2, [3]]], {}, {"key": "value", "list": [1, None]}]
 
 
 class Calls(PlaceTestCase):
