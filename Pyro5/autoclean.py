@@ -1,24 +1,24 @@
 """
-Removing the registrations of servers that are gone.
+Removing the registrations of objects that are gone.
 
-A registration is removed once its server could not be connected to for some time (`UNREACHABLE_SECONDS`): one that
-restarts, or a network that is away for a moment, loses nothing.
+A registration is removed once its server could not be connected to for some time (`MISSING_SECONDS`), or said for as long
+that it does not have the object: one that restarts, or a network that is away for a moment, loses nothing.
 """
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import Callable, Dict, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from . import config, constants, errors, socketutil
+from . import constants, errors
+from .probing import Answer, Prober, Question
 from .uri import URI
 
 log = logging.getLogger("Pyro5.autoclean")
 
 MINIMUM_PERIOD_SECONDS = 3.0
-UNREACHABLE_SECONDS = 20.0
-CONNECT_TIMEOUT_SECONDS = 5.0
+MISSING_SECONDS = 20.0
 
 KEPT_NAMES = frozenset([constants.NAMESERVER_NAME, constants.DAEMON_NAME])
 
@@ -35,16 +35,12 @@ def checked_period(seconds: float) -> float:
     return seconds
 
 
-def try_connect(uri: URI) -> None:
-    """
-    Connect to the server of a PYRO uri, over TCP or a Unix socket, and hang up.
+class _Registration(NamedTuple):
+    """A registration that can be checked, as it is in this round."""
 
-    Raises:
-        OSError: nothing accepts connections there, or not within COMMTIMEOUT (5 seconds if that is off).
-    """
-    timeout = config.COMMTIMEOUT or CONNECT_TIMEOUT_SECONDS
-    address = uri.sockname or (uri.host, uri.port)
-    socketutil.create_socket(connect=address, timeout=timeout, keepalive=False, ipv6=None).close()
+    name: str
+    uri_text: str
+    object_id: str
 
 
 class AutoCleaner:
@@ -55,21 +51,20 @@ class AutoCleaner:
     """
 
     def __init__(self, registrations: Callable[[], Mapping[str, str]], remove: Callable[[str, str], bool],
-                 period_seconds: float, connect: Callable[[URI], None] = try_connect,
-                 clock: Callable[[], float] = time.monotonic) -> None:
+                 period_seconds: float, prober: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
         """
         Args:
             registrations: gives a snapshot, name -> uri text.
             remove: removes a name if it still has the uri, and tells whether it did.
-            connect: raises OSError for a uri whose server is not there.
+            prober: asks the servers; a `Prober`, or what has its methods.
             clock: gives seconds that never go back.
         """
         self._registrations = registrations
         self._remove = remove
         self._period_seconds = period_seconds
-        self._connect = connect
+        self._prober = prober or Prober()
         self._clock = clock
-        # name and uri -> when the server was first found missing; used by the cleaning thread only
+        # name and uri -> when the object was first found missing; used by the cleaning thread only
         self._missing_since: Dict[Tuple[str, str], float] = {}
         self._stopping = threading.Event()
         self._thread: Optional[threading.Thread] = None
@@ -80,11 +75,13 @@ class AutoCleaner:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and wait for it: at most as long as one attempt to connect takes. May be called again."""
+        """End the thread, in the middle of a round if need be, and wait for it. May be called again."""
         self._stopping.set()
+        self._prober.stop()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._prober.close()
 
     def _run(self) -> None:
         while not self._stopping.wait(self._period_seconds):
@@ -95,41 +92,56 @@ class AutoCleaner:
                 log.exception("autoclean: this round failed")
 
     def clean(self) -> None:
-        """Check every registration once, each server once for all its names, and remove those missing too long."""
+        """Check every registration, each server once for all of its objects, and remove those missing too long."""
+        began = self._clock()
         registrations = self._registrations()
         self._missing_since = {key: since for key, since in self._missing_since.items()
                                if registrations.get(key[0]) == key[1]}
-        failures: Dict[str, Optional[str]] = {}
-        for name, uri_text in registrations.items():
-            if self._stopping.is_set():
-                return
-            uri = _uri_to_check(name, uri_text)
-            if uri is None:
-                continue
-            location = str(uri.location)
-            if location not in failures:
-                failures[location] = self._failure(uri)
-            self._judge(name, uri_text, failures[location])
+        servers, questions = _by_server(registrations)
+        removed = 0
+        for question, answer in self._prober.ask(questions):
+            for registration in servers[str(question.uri.location)]:
+                removed += self._judge(registration, answer)
+        log.debug("autoclean: checked %d registrations at %d servers in %.1f seconds, removed %d",
+                  len(registrations), len(servers), self._clock() - began, removed)
 
-    def _failure(self, uri: URI) -> Optional[str]:
-        """Tell why the server cannot be connected to; None if it can."""
-        try:
-            self._connect(uri)
-            return None
-        except OSError as x:
-            return str(x)
-
-    def _judge(self, name: str, uri_text: str, failure: Optional[str]) -> None:
+    def _judge(self, registration: _Registration, answer: Answer) -> bool:
+        """Remove a registration if it has been dead for long enough; tell whether it did."""
+        name, uri_text, object_id = registration
         key = name, uri_text
-        if failure is None:
+        if answer.failure is not None:
+            problem = "not reachable (%s)" % answer.failure
+        elif object_id in answer.unknown:
+            problem = "its server has no such object"
+        else:
             self._missing_since.pop(key, None)
-            return
-        missing_seconds = self._clock() - self._missing_since.setdefault(key, self._clock())
-        if missing_seconds >= UNREACHABLE_SECONDS:
-            del self._missing_since[key]
-            if self._remove(name, uri_text):
-                log.warning("autoclean: removed %s (%s): not reachable for %d seconds: %s",
-                            name, uri_text, missing_seconds, failure)
+            return False
+        if key not in self._missing_since:
+            self._missing_since[key] = self._clock()
+            log.info("autoclean: %s (%s) is missing: %s", name, uri_text, problem)
+        missing_seconds = self._clock() - self._missing_since[key]
+        if missing_seconds < MISSING_SECONDS:
+            return False
+        del self._missing_since[key]
+        if not self._remove(name, uri_text):
+            return False
+        log.warning("autoclean: removed %s (%s), missing for %d seconds: %s", name, uri_text, missing_seconds, problem)
+        return True
+
+
+def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Registration]], List[Question]]:
+    """Give the registrations that can be checked, by the location of their server, and a question for each server."""
+    servers: Dict[str, List[_Registration]] = {}
+    uris: Dict[str, URI] = {}
+    for name, uri_text in registrations.items():
+        uri = _uri_to_check(name, uri_text)
+        if uri is not None:
+            location = str(uri.location)
+            uris[location] = uri
+            servers.setdefault(location, []).append(_Registration(name, uri_text, str(uri.object)))
+    questions = [Question(uris[location], frozenset(registration.object_id for registration in found))
+                 for location, found in servers.items()]
+    return servers, questions
 
 
 def _uri_to_check(name: str, uri_text: str) -> Optional[URI]:

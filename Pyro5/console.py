@@ -1,4 +1,7 @@
-"""What the command line tools have in common: flushed lines, one-line errors, a clean end on Ctrl-C and SIGTERM."""
+"""
+What the command line tools have in common: flushed lines, one-line errors, a clean end on Ctrl-C and SIGTERM, and a word to
+the service manager.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -58,6 +61,26 @@ def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None
         return 1
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def tell_service_manager(*states: str) -> None:
+    """
+    Tell systemd, or what else understands its notifications, such as ``READY=1``, if that has started this process.
+
+    It says where it listens in the environment variable NOTIFY_SOCKET: the path of a datagram socket, or, after an ``@``,
+    an abstract name. That nobody is there to hear it is no error.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address or not hasattr(socket, "AF_UNIX"):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.setblocking(False)
+            sock.sendto("\n".join(states).encode(), address)
+        except OSError as x:
+            log.warning("the service manager could not be told %s: %s", states, x)
 
 
 class StopSignals:

@@ -12,13 +12,15 @@ Resolving asks the name server over a bare connection; there is no proxy in this
 """
 from __future__ import annotations
 
+import functools
 import ipaddress
+import itertools
 import logging
 import random
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Generic, Iterable, List, Optional, Set, TypeVar, Union
+from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
 from . import config, errors, serializers, socketutil
 from .calls import WireOptions
@@ -35,6 +37,10 @@ Host = Union[str, ipaddress.IPv4Address, ipaddress.IPv6Address]
 
 QUESTION = b"GET_NSURI"
 ANSWER_BYTES = 512  # a longer datagram holds no uri
+ANSWER_SECONDS = 3.0  # what whoever answered may take to prove that it is a name server
+READ_ANSWERS = 100  # that are looked at after each broadcast
+TRIED_ANSWERS = 5  # that are followed, of those that look good
+UNSPECIFIED_HOSTS = ("0.0.0.0", "::")
 BROADCASTS = 3  # datagrams may get lost
 BROADCAST_INTERVAL_SECONDS = 0.3
 LOOPBACK_SECONDS = 0.7  # what guesses at a port of this machine may take, should something silent listen there
@@ -101,11 +107,14 @@ class _Search(Generic[T]):
 
     def try_broadcast(self, port: Optional[int]) -> Optional[T]:
         port = port or config.NS_BCPORT
-        uri = ask_by_broadcast(config.BROADCAST_ADDRS, port)
-        if uri is None:
+        failures_before = len(self.failures)
+        for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port), TRIED_ANSWERS):
+            found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
+            if found is not None:
+                return found
+        if len(self.failures) == failures_before:
             self.failures.append("broadcast to port %d of %s: no answer" % (port, ", ".join(config.BROADCAST_ADDRS)))
-            return None
-        return self._attempt("the answer to a broadcast: ", lambda: self._accept(uri))
+        return None
 
     def _attempt(self, how: str, step: Callable[[], T]) -> Optional[T]:
         try:
@@ -135,54 +144,55 @@ def _is_loopback(host: str) -> bool:
 
 # ---------------------------------------------------------------- broadcast
 
-def ask_by_broadcast(addresses: Iterable[str], port: int) -> Optional[URI]:
+def ask_by_broadcast(addresses: Iterable[str], port: int) -> Iterator[URI]:
     """
-    Ask who is the name server here, and give the first good answer.
+    Ask who is the name server here, and give the good answers as they come, each once.
 
-    All addresses are asked at once, three times in all, as datagrams may get lost. Answers that are not the uri of an
-    object on some host are passed over: anybody can send them.
-
-    Returns:
-        the uri; None if nobody answered within a second.
+    All addresses are asked at once, and again twice, as datagrams may get lost; it ends after a second. Nobody can tell an
+    honest answer from a forged one, but this passes over all that comes from another port than was asked, and all that is
+    not the uri of a name server on some host. Whoever finds that an answer leads nowhere can take the next one.
     """
     try:
         sock = socketutil.create_bc_socket()
     except OSError as x:
         log.debug("broadcasts are not possible: %s", x)
-        return None
+        return
+    given: Set[URI] = set()
     with sock:
         for _ in range(BROADCASTS):
-            for address in addresses:
-                _send_question(sock, address, port)
-            uri = _await_answer(sock, time.monotonic() + BROADCAST_INTERVAL_SECONDS)
-            if uri is not None:
-                return uri
-    return None
+            sent = [_send_question(sock, address, port) for address in addresses]
+            if not any(sent):
+                return
+            for uri in _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS):
+                if uri not in given:
+                    given.add(uri)
+                    yield uri
 
 
-def _send_question(sock: socket.socket, address: str, port: int) -> None:
+def _send_question(sock: socket.socket, address: str, port: int) -> bool:
     try:
         sock.sendto(QUESTION, (address, port))
+        return True
     except OSError as x:
         log.debug("cannot broadcast to %s: %s", address, x)
+        return False
 
 
-def _await_answer(sock: socket.socket, deadline: float) -> Optional[URI]:
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            return None
-        sock.settimeout(left)
+def _await_answers(sock: socket.socket, port: int, deadline: float) -> Iterator[URI]:
+    """Give the good ones among the answers that come until then, or have come if that is past."""
+    for _ in range(READ_ANSWERS):
+        sock.settimeout(max(deadline - time.monotonic(), 0))
         try:
             data, sender = sock.recvfrom(ANSWER_BYTES)
         except OSError as x:
             if not isinstance(x, ConnectionError):  # some systems report an earlier datagram's failure here
-                return None
+                return
             continue
-        uri = _read_answer(data)
-        if uri is not None:
-            return uri
-        log.warning("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
+        uri = _read_answer(data) if sender[1] == port else None
+        if uri is None:
+            log.warning("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
+        else:
+            yield uri
 
 
 def _read_answer(data: bytes) -> Optional[URI]:
@@ -190,7 +200,8 @@ def _read_answer(data: bytes) -> Optional[URI]:
         uri = URI(data.decode("iso-8859-1"))
     except errors.PyroError:
         return None
-    return uri if uri.protocol == "PYRO" and uri.host and uri.port else None
+    is_name_server = uri.protocol == "PYRO" and uri.object == NAMESERVER_NAME
+    return uri if is_name_server and uri.port and uri.host and uri.host not in UNSPECIFIED_HOSTS else None
 
 
 # ---------------------------------------------------------------- names
@@ -294,7 +305,7 @@ def _nameserver_of(uri: URI) -> _NameServer:
 
 
 def _locate_nameserver(host: str = "", port: Optional[int] = None) -> _NameServer:
-    return locate(_NameServer, _NameServer, host, port)
+    return locate(_NameServer, lambda uri: _NameServer(uri, ANSWER_SECONDS), host, port)
 
 
 def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ipaddress
 import logging
 import sys
 from typing import Any, Iterable, Optional, Sequence, Tuple
@@ -13,11 +14,12 @@ from typing import Any, Iterable, Optional, Sequence, Tuple
 from . import config, console, constants
 from .autoclean import AutoCleaner, checked_period
 from .broadcast import BroadcastServer
+from .matching import ONE_AT_A_TIME, Limits, Matcher
 from .registry import NameServer
 from .server import Daemon
 from .storage import Storage
 from .storage.memory import MemoryStorage
-from .storage.specs import STORAGE_TYPES, open_storage
+from .storage.specs import STORAGE_CHOICES, open_storage
 from .uri import URI
 
 __all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon", "Storage",
@@ -45,31 +47,39 @@ class NameServerDaemon(Daemon):
         Raises:
             OSError: cannot listen there, the text names the address.
             ValueError: no such storage type, or NS_AUTOCLEAN is too short.
+            NamingError: the storage cannot be used.
         """
         period_seconds = checked_period(config.NS_AUTOCLEAN)
         self._cleaner: Optional[AutoCleaner] = None
-        self.nameserver = NameServer(storage)
-        self._owns_storage = storage is None or isinstance(storage, str)
+        self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()))
         try:
             super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
         except BaseException:
-            self._close_own_storage()
+            self.nameserver.close()
             raise
-        self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
+        try:
+            self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
+        except BaseException:
+            self.close()
+            raise
         if period_seconds:
-            self._cleaner = AutoCleaner(self.nameserver.list, self.nameserver.remove_unchanged, period_seconds)
+            self._cleaner = AutoCleaner(self.nameserver.all_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
     def close(self) -> None:
         """Stop cleaning, close all connections, then the storage. May be called again."""
         if self._cleaner is not None:
             self._cleaner.stop()
+        self.nameserver.end_searches()
         super().close()
-        self._close_own_storage()
+        self.nameserver.close()
 
-    def _close_own_storage(self) -> None:
-        if self._owns_storage:
-            self.nameserver.close()
+
+def _search_limits() -> Limits:
+    """Give what searches with a regular expression may take, so that there are always threads left for the others."""
+    if config.SERVERTYPE == "multiplex" or config.THREADPOOL_SIZE < 2:
+        return ONE_AT_A_TIME
+    return Limits(at_once=config.THREADPOOL_SIZE // 2)
 
 
 def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroadcast: bool = True,
@@ -87,6 +97,9 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
 
     Returns:
         the uri for clients, the daemon, and the responder (or None). The caller closes daemon and responder.
+
+    Raises:
+        OSError, ValueError, NamingError: as `NameServerDaemon`; an OSError also if the responder cannot listen.
     """
     daemon = NameServerDaemon(host, port, unixsocket, nathost, natport, storage)
     responder = None
@@ -122,7 +135,9 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
                   nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None) -> None:
     """
     Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
-    ``daemon.shutdown``. Prints where it runs. The arguments are those of `start_ns`.
+    ``daemon.shutdown``. Prints where it runs, and tells the service manager (systemd) if that started it.
+
+    The arguments are those of `start_ns`.
     """
     _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
     with contextlib.ExitStack() as at_end:
@@ -135,6 +150,11 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
         at_end.callback(daemon.close)
         for line in _announcement(daemon, responder, bool(unixsocket)):
             console.say(line)
+        hint = None if unixsocket else _loopback_hint(daemon, str(config.HOST if host is None else host))
+        if hint is not None:
+            console.say(hint)
+        console.tell_service_manager("READY=1", "STATUS=Serving %s" % daemon.uriFor(daemon.nameserver))
+        at_end.callback(console.tell_service_manager, "STOPPING=1")
         daemon.requestLoop(lambda: not signals.asked)
 
 
@@ -160,6 +180,25 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
         yield "external URI = %s" % uri
 
 
+def _loopback_hint(daemon: NameServerDaemon, host: str) -> Optional[str]:
+    """
+    Say that no other machine can reach the name server, if it was given a host name that leads to a loopback address.
+
+    Many systems give such an address to the machine's own name. Who asks for 127.0.0.1 itself knows what they get.
+    """
+    ip = ipaddress.ip_address(_ip_of(daemon).partition("%")[0])
+    if not ip.is_loopback or _is_ip_address(host) or daemon.natLocationStr:
+        return None
+    return ("NS is reachable from this machine only, because '%s' is %s here. For other machines, use the option -n with an "
+            "address of this machine, or -n 0.0.0.0 for all of them." % (host, ip))
+
+
+def _is_ip_address(text: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(text))
+    return False
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pyro5-ns", description="Run a name server.")
     option = parser.add_argument
@@ -167,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     option("-p", "--port", type=int, help="port to listen on, 0 is a free one (default: the setting NS_PORT)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
     option("-s", "--storage", default="memory",
-           help="where to keep the registrations: %s (default: memory)" % ", ".join(sorted(STORAGE_TYPES)))
+           help="where to keep the registrations: %s (default: memory)" % STORAGE_CHOICES)
     option("--bchost", help="host name or address for the broadcast responder (default: the setting NS_BCHOST)")
     option("--bcport", type=int, help="its port, 0 is a free one (default: the setting NS_BCPORT)")
     option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")

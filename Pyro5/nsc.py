@@ -1,14 +1,18 @@
 """
 The name server control tool: ``python -m Pyro5.nsc [options] command [arguments]`` talks to a running name server.
 
+Commands that list something print it as JSON with the option ``--json``: an object of name -> {"uri": text, "metadata": list}
+(``lookup``: one such value), in which new keys may appear in later releases.
+
 The exit code is 0 when the command worked, 1 when it did not (with one line on standard error that says why), 2 when the
 command line could not be understood.
 """
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 from . import console, errors
 from .client import locate_ns
@@ -19,7 +23,15 @@ def _metadata_text(metadata: Iterable[str]) -> str:
     return "{%s}" % ", ".join(repr(tag) for tag in sorted(metadata))
 
 
-def _print_list(found: Dict[str, Any], title: str) -> None:
+def _as_json(registration: Any) -> Dict[str, Any]:
+    uri, metadata = registration
+    return {"uri": str(uri), "metadata": sorted(metadata)}
+
+
+def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) -> None:
+    if options.json:
+        console.say(json.dumps({name: _as_json(found[name]) for name in sorted(found)}, indent=2))
+        return
     lines = ["--------START LIST %s" % title]
     for name, (uri, metadata) in sorted(found.items()):
         lines.append("%s --> %s" % (name, uri))
@@ -29,56 +41,64 @@ def _print_list(found: Dict[str, Any], title: str) -> None:
     console.say("\n".join(lines))
 
 
-def _list(nameserver: Any, args: List[str]) -> None:
-    if args:
-        _print_list(nameserver.list(prefix=args[0], return_metadata=True), "- prefix '%s'" % args[0])
+def _list(nameserver: Any, options: argparse.Namespace) -> None:
+    if options.args:
+        prefix = options.args[0]
+        _print_list(nameserver.list(prefix=prefix, return_metadata=True), "- prefix '%s'" % prefix, options)
     else:
-        _print_list(nameserver.list(return_metadata=True), "")
+        _print_list(nameserver.list(return_metadata=True), "", options)
 
 
-def _list_matching(nameserver: Any, args: List[str]) -> None:
-    _print_list(nameserver.list(regex=args[0], return_metadata=True), "- regex '%s'" % args[0])
+def _list_matching(nameserver: Any, options: argparse.Namespace) -> None:
+    pattern = options.args[0]
+    _print_list(nameserver.list(regex=pattern, return_metadata=True), "- regex '%s'" % pattern, options)
 
 
-def _lookup(nameserver: Any, args: List[str]) -> None:
-    uri, metadata = nameserver.lookup(args[0], return_metadata=True)
+def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
+    uri, metadata = nameserver.lookup(options.args[0], return_metadata=True)
+    if options.json:
+        console.say(json.dumps(_as_json((uri, metadata)), indent=2))
+        return
     console.say(str(uri))
     if metadata:
         console.say("metadata: %s" % _metadata_text(metadata))
 
 
-def _register(nameserver: Any, args: List[str]) -> None:
-    nameserver.register(args[0], args[1], safe=True)
-    console.say("Registered %s" % args[0])
+def _register(nameserver: Any, options: argparse.Namespace) -> None:
+    name, uri = options.args
+    nameserver.register(name, uri, safe=True)
+    console.say("Registered %s" % name)
 
 
-def _remove(nameserver: Any, args: List[str]) -> None:
-    console.say("Removed %s" % args[0] if nameserver.remove(args[0]) else "Nothing removed")
+def _remove(nameserver: Any, options: argparse.Namespace) -> None:
+    name = options.args[0]
+    console.say("Removed %s" % name if nameserver.remove(name) else "Nothing removed")
 
 
-def _remove_matching(nameserver: Any, args: List[str]) -> None:
+def _remove_matching(nameserver: Any, options: argparse.Namespace) -> None:
     print("Potentially removing lots of items from the Name server. Are you sure (y/n)?", end="", flush=True)
     answer = sys.stdin.readline()
     if not answer:
         raise EOFError("no answer to the question; nothing was removed")
     if answer.strip().lower() in ("y", "yes"):
-        console.say("%d items removed." % nameserver.remove(regex=args[0]))
+        console.say("%d items removed." % nameserver.remove(regex=options.args[0]))
 
 
-def _set_metadata(nameserver: Any, args: List[str]) -> None:
-    nameserver.set_metadata(args[0], args[1:])
-    console.say("Metadata updated" if args[1:] else "Metadata cleared")
+def _set_metadata(nameserver: Any, options: argparse.Namespace) -> None:
+    name, tags = options.args[0], options.args[1:]
+    nameserver.set_metadata(name, tags)
+    console.say("Metadata updated" if tags else "Metadata cleared")
 
 
-def _search_all(nameserver: Any, args: List[str]) -> None:
-    _print_list(nameserver.yplookup(meta_all=args), " - searched by metadata")
+def _search_all(nameserver: Any, options: argparse.Namespace) -> None:
+    _print_list(nameserver.yplookup(meta_all=options.args), " - searched by metadata", options)
 
 
-def _search_any(nameserver: Any, args: List[str]) -> None:
-    _print_list(nameserver.yplookup(meta_any=args), " - searched by metadata")
+def _search_any(nameserver: Any, options: argparse.Namespace) -> None:
+    _print_list(nameserver.yplookup(meta_any=options.args), " - searched by metadata", options)
 
 
-def _ping(nameserver: Any, args: List[str]) -> None:
+def _ping(nameserver: Any, options: argparse.Namespace) -> None:
     nameserver.ping()
     console.say("Name server ping ok.")
 
@@ -86,21 +106,22 @@ def _ping(nameserver: Any, args: List[str]) -> None:
 class Command(NamedTuple):
     """What one command does, and how many arguments it takes."""
 
-    run: Callable[[Any, List[str]], None]
+    run: Callable[[Any, argparse.Namespace], None]
     least: int                  # number of arguments that it needs
     most: Optional[int]         # number of arguments that it takes; None is any number: what it has no use for is ignored
     complaint: str = ""         # printed when the number is wrong
+    lists: bool = False         # knows --json
 
 
 COMMANDS = {
-    "list": Command(_list, 0, None),
-    "lookup": Command(_lookup, 1, 1, "requires one argument: name"),
+    "list": Command(_list, 0, None, lists=True),
+    "lookup": Command(_lookup, 1, 1, "requires one argument: name", lists=True),
     "register": Command(_register, 2, 2, "requires two arguments: name uri"),
     "remove": Command(_remove, 1, 1, "requires one argument: name"),
     "removematching": Command(_remove_matching, 1, 1, "requires one argument: pattern"),
-    "listmatching": Command(_list_matching, 1, 1, "requires one argument: pattern"),
-    "yplookup_all": Command(_search_all, 1, None, "requires at least one metadata tag argument"),
-    "yplookup_any": Command(_search_any, 1, None, "requires at least one metadata tag argument"),
+    "listmatching": Command(_list_matching, 1, 1, "requires one argument: pattern", lists=True),
+    "yplookup_all": Command(_search_all, 1, None, "requires at least one metadata tag argument", lists=True),
+    "yplookup_any": Command(_search_any, 1, None, "requires at least one metadata tag argument", lists=True),
     "setmeta": Command(_set_metadata, 1, None, "requires arguments: uri and zero or more meta tags"),
     "ping": Command(_ping, 0, None),
 }
@@ -118,7 +139,7 @@ def run(options: argparse.Namespace) -> None:
     say_more("Locating name server...")
     with _locate(options) as nameserver:
         say_more("Name server found: %s" % nameserver._pyroUri)
-        COMMANDS[options.command].run(nameserver, options.args)
+        COMMANDS[options.command].run(nameserver, options)
     say_more("Done.")
 
 
@@ -133,6 +154,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-p", "--port", type=int, help="its port (or, when searching for it, the port for broadcasts)")
     option("-u", "--unixsocket", help="name of its Unix domain socket, instead of host and port")
     option("-v", "--verbose", action="store_true", help="print more, and tracebacks of errors")
+    option("--json", action="store_true", help="print what a command lists, or looks up, as JSON")
     option("command", choices=list(COMMANDS), help="what to do")
     option("args", nargs="*", metavar="argument", help="what to do it with")
     # Names and tags may look like options: what is not one of ours belongs to the command.
@@ -141,8 +163,14 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     return options
 
 
-def _takes(command: Command, args: Sequence[str]) -> bool:
-    return command.least <= len(args) and (command.most is None or len(args) <= command.most)
+def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
+    """Say what is wrong with the arguments, None if they are fine."""
+    if len(options.args) < command.least or command.most is not None and len(options.args) > command.most:
+        return command.complaint
+    if options.json and not command.lists:
+        return "--json is for the commands that list something: %s" % ", ".join(
+            name for name, command in COMMANDS.items() if command.lists)
+    return None
 
 
 def _report(error: BaseException, verbose: bool) -> None:
@@ -154,9 +182,9 @@ def _report(error: BaseException, verbose: bool) -> None:
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
     options = _parse(args)
-    command = COMMANDS[options.command]
-    if not _takes(command, options.args):
-        console.complain(command.complaint)
+    complaint = _complaint(COMMANDS[options.command], options)
+    if complaint is not None:
+        console.complain(complaint)
         return 1
     return console.exit_code_of(lambda: run(options), lambda error: _report(error, options.verbose))
 

@@ -4,16 +4,31 @@ The object that a name server is: it maps names to uris, with metadata tags, on 
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
 from . import constants, errors
 from .exposure import behavior, expose
-from .storage import Registration, matching_names
+from .matching import Matcher
+from .storage import Registration
 from .storage.specs import open_storage
 from .uri import URI
 
 log = logging.getLogger("Pyro5.registry")
+
+# What a registration may have: far more than anybody needs, and little enough that nobody can fill the memory with a few.
+NAME_CHARS = 1000
+URI_CHARS = 2000
+TAG_CHARS = 1000
+TAGS = 500
+NAMES_AT_ONCE = 1000        # read from the storage while nobody else can
+
+# Control characters, line and paragraph separators, and halves of surrogate pairs: they would break lines in listings and
+# logs, and not every storage could keep them.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# the beginning of an abstract socket name of Linux
+_ABSTRACT_SOCKET = "@./u:\0"
 
 # Part of the wire format: clients search for it.
 OWN_METADATA = frozenset(["class:Pyro5.nameserver.NameServer"])
@@ -25,18 +40,21 @@ class NameServer:
     Maps names to uris, with metadata tags for each.
 
     Every method may be called in any thread; only those marked as exposed can be called remotely. The name
-    ``Pyro.NameServer`` is its own: no client can remove or replace that registration.
+    ``Pyro.NameServer`` is its own: no client can remove or change that registration.
 
     Attributes:
         storage: the `Storage` that holds the registrations.
     """
 
-    def __init__(self, storageProvider: Any = None) -> None:
+    def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None) -> None:
         """
         Args:
-            storageProvider: as for `open_storage`.
+            storageProvider: as for `open_storage`. `close` closes it if it is opened here.
+            matcher: what runs the regular expressions of clients; None is one with the usual limits.
         """
         self.storage = open_storage(storageProvider)
+        self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
+        self._matcher = matcher or Matcher()
         # Guards storage. Not held while a regular expression of a client runs.
         self._lock = threading.RLock()
 
@@ -83,12 +101,12 @@ class NameServer:
             NamingError: the name is taken (safe), or is the name server's own.
             PyroError: the text is no uri.
             TypeError: an argument is of the wrong type.
+            ValueError: a text is empty or too long, or has control characters in it.
         """
-        _checked_text(name, "name")
+        _checked_text(name, "name", NAME_CHARS)
         uri_text = _uri_text(uri)
-        tags = _tags(metadata, "metadata")
-        if name == constants.NAMESERVER_NAME:
-            raise errors.NamingError("the name server's own registration cannot be replaced: %s" % name)
+        tags = _checked_tags(metadata)
+        _require_not_own(name, "replaced")
         with self._lock:
             if safe and name in self.storage:
                 raise errors.NamingError("name already registered: %s" % name)
@@ -101,10 +119,12 @@ class NameServer:
         Replace the metadata tags of a registration; None takes them away.
 
         Raises:
-            NamingError: the name is not registered.
+            NamingError: the name is not registered, or is the name server's own.
             TypeError: an argument is of the wrong type.
+            ValueError: there are too many tags, or one is empty or too long, or has control characters in it.
         """
-        tags = _tags(metadata, "metadata")
+        tags = _checked_tags(metadata)
+        _require_not_own(name, "changed")
         with self._lock:
             uri_text, _ = self._registration(name)
             self.storage[name] = uri_text, tags
@@ -118,16 +138,17 @@ class NameServer:
             how many were removed; a name that is not registered, or no argument at all, is 0.
 
         Raises:
-            NamingError: invalid regex.
+            NamingError: the regex is invalid, or takes too long.
             ValueError: more than one argument is given.
+            TypeError: an argument is no str.
         """
         _require_one_at_most(name, prefix, regex)
         names = self._names_matching(regex) if regex else []
         with self._lock:
             if name:
-                names = [_checked_text(name, "name")]
+                names = [_checked_type(name, "name")]
             elif prefix:
-                names = list(self.storage.find_prefix(_checked_text(prefix, "prefix")))
+                names = list(self.storage.find_prefix(_checked_type(prefix, "prefix")))
             return self.storage.remove_names(found for found in names if found != constants.NAMESERVER_NAME)
 
     @expose
@@ -140,17 +161,16 @@ class NameServer:
             name -> uri text, or name -> tuple of uri text and set of metadata tags.
 
         Raises:
-            NamingError: invalid regex.
+            NamingError: the regex is invalid, or takes too long.
             ValueError: both a prefix and a regex are given.
+            TypeError: an argument is no str.
         """
         _require_one_at_most(prefix, regex)
         if regex:
-            names = self._names_matching(regex)
-            with self._lock:
-                found = self.storage.find_names(names)
+            found = self._find(self._names_matching(regex))
         else:
             with self._lock:
-                found = self.storage.find_prefix(_checked_text(prefix or "", "prefix"))
+                found = self.storage.find_prefix(_checked_type(prefix or "", "prefix"))
         return _result(found, return_metadata)
 
     @expose
@@ -185,6 +205,10 @@ class NameServer:
         with self._lock:
             self.storage[constants.NAMESERVER_NAME] = str(uri), OWN_METADATA
 
+    def all_uris(self) -> Dict[str, str]:
+        """Give the uri text of every name, without holding up anybody for long."""
+        return _result(self._find(self._names()), return_metadata=False)
+
     def remove_unchanged(self, name: str, uri_text: str) -> bool:
         """Remove a registration if it still has this uri; tell whether it had."""
         with self._lock:
@@ -193,13 +217,22 @@ class NameServer:
             return self.storage.remove_names([name]) > 0
 
     def close(self) -> None:
-        """Close the storage, when no other thread uses it."""
-        with self._lock:
-            self.storage.close()
+        """
+        End what runs for searches, and close the storage (unless it was brought in by the user). Nobody else may be using
+        the name server any more. May be called again.
+        """
+        self.end_searches()
+        if self._owns_storage:
+            with self._lock:
+                self.storage.close()
+
+    def end_searches(self) -> None:
+        """Make searches that are going on fail, and all later ones that need a process of their own."""
+        self._matcher.close()
 
     def _registration(self, name: str) -> Registration:
         """Read one registration; the caller holds the lock."""
-        _checked_text(name, "name")
+        _checked_type(name, "name")
         try:
             return self.storage[name]
         except KeyError:
@@ -207,33 +240,71 @@ class NameServer:
 
     def _names_matching(self, regex: str) -> List[str]:
         """Run a client's regular expression on a snapshot of the names; the caller does not hold the lock."""
-        _checked_text(regex, "regex")
+        return self._matcher.matching(_checked_type(regex, "regex"), self._names)
+
+    def _names(self) -> List[str]:
         with self._lock:
-            names = self.storage.names()
-        return matching_names(names, regex)
+            return self.storage.names()
+
+    def _find(self, names: List[str]) -> Dict[str, Registration]:
+        """Read those of the names that (still) exist, a portion at a time: others get the lock in between."""
+        found: Dict[str, Registration] = {}
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            with self._lock:
+                found.update(self.storage.find_names(names[start:start + NAMES_AT_ONCE]))
+        return found
 
 
-def _checked_text(text: str, what: str) -> str:
+def _checked_type(text: str, what: str) -> str:
     if not isinstance(text, str):
         raise TypeError("%s must be a str" % what)
+    return text
+
+
+def _checked_text(text: str, what: str, most_chars: int) -> str:
+    """Check a text that is to be kept, and give it."""
+    if not _checked_type(text, what):
+        raise ValueError("%s must not be empty" % what)
+    if len(text) > most_chars:
+        raise ValueError("%s has %d characters, at most %d are allowed" % (what, len(text), most_chars))
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable:
+        raise ValueError("%s must have no control characters, but has %a at position %d"
+                         % (what, unprintable.group(), unprintable.start()))
     return text
 
 
 def _uri_text(uri: Union[URI, str]) -> str:
     """Give the text of a uri, which is checked."""
     if isinstance(uri, URI):
-        return str(uri)
+        uri = str(uri)
     if not isinstance(uri, str):
         raise TypeError("only URIs or strings can be registered")
     URI(uri)
+    _checked_text(uri.replace(_ABSTRACT_SOCKET, "@", 1), "uri", URI_CHARS)
     return uri
 
 
 def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
-    """Give the set of metadata tags, each of which is checked; None is no tags."""
+    """Give the set of metadata tags, the types of which are checked; None is no tags."""
     if isinstance(tags, str):
         raise TypeError("%s should not be a str, but another iterable (set, list, etc)" % what)
-    return frozenset(_checked_text(tag, "each tag of " + what) for tag in tags or ())
+    return frozenset(_checked_type(tag, "each tag of " + what) for tag in tags or ())
+
+
+def _checked_tags(metadata: Optional[Iterable[str]]) -> FrozenSet[str]:
+    """Give the set of metadata tags that are to be kept, which are checked; None is no tags."""
+    tags = _tags(metadata, "metadata")
+    if len(tags) > TAGS:
+        raise ValueError("metadata has %d tags, at most %d are allowed" % (len(tags), TAGS))
+    for tag in tags:
+        _checked_text(tag, "each tag of metadata", TAG_CHARS)
+    return tags
+
+
+def _require_not_own(name: str, done: str) -> None:
+    if name == constants.NAMESERVER_NAME:
+        raise errors.NamingError("the name server's own registration cannot be %s: %s" % (done, name))
 
 
 def _require_one_at_most(*criteria: Any) -> None:

@@ -322,7 +322,11 @@ class Daemon:
 
 def _serve_connected(hooks: Hooks, daemon: Daemon, connected_socket: Any) -> SocketServer:
     server = SocketServer_ExistingConnection(hooks)
-    server.init_existing(daemon, connected_socket)
+    try:
+        server.init_existing(daemon, connected_socket)
+    except BaseException:
+        server.discard()
+        raise
     return server
 
 

@@ -21,17 +21,18 @@ log = logging.getLogger("Pyro5.svr_threads")
 
 KEEP_SECONDS = 0.01  # how long a worker waits for the next request of the client it has just served
 
+
 class SocketServer_Threadpool(SocketServer):
     """Serves each request in a thread of a pool."""
 
     closes_idle = True
 
     def __init__(self, hooks: Hooks) -> None:
-        super().__init__(hooks)
         minimum, maximum = config.THREADPOOL_SIZE_MIN, config.THREADPOOL_SIZE
         if not 1 <= minimum <= maximum:
             raise ValueError("THREADPOOL_SIZE_MIN must be at least 1 and THREADPOOL_SIZE not smaller, not %d and %d"
                              % (minimum, maximum))
+        super().__init__(hooks)
         self._pool = WorkerPool(minimum, maximum, "Pyro-worker")
         self._local = threading.local()
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
@@ -57,7 +58,7 @@ class SocketServer_Threadpool(SocketServer):
     @property
     def sockets(self) -> List[Any]:
         """The listening socket: the only one that a foreign event loop has to watch."""
-        return [self.sock]
+        return [] if self._listener is None else [self.sock]
 
     def adopt(self, connection: ServerConnection) -> None:
         if self._background is None or threading.current_thread() is self._background:

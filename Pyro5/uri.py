@@ -101,17 +101,15 @@ class URI:
 
     def __setstate__(self, state: State) -> None:
         self.protocol, name, self.sockname, self.host, self.port = state
-        # not every serializer knows sets
         self.object = name if isinstance(name, str) else set(name)
 
 
 def _from_wire(state: Any) -> URI:
     protocol, name, sockname, host, port = state
-    valid_name = isinstance(name, str) or (protocol == "PYROMETA" and isinstance(name, (list, tuple, set)))
-    if protocol not in PROTOCOLS or not valid_name:
-        raise ValueError("invalid URI state: %r" % (state,))
-    if not (isinstance(sockname, (str, type(None))) and isinstance(host, (str, type(None)))
-            and isinstance(port, (int, type(None)))):
+    # not every serializer knows sets
+    tags = protocol == "PYROMETA" and isinstance(name, (list, tuple, set)) and all(isinstance(tag, str) for tag in name)
+    if not (protocol in PROTOCOLS and (tags or isinstance(name, str)) and isinstance(sockname, (str, type(None)))
+            and isinstance(host, (str, type(None))) and isinstance(port, (int, type(None)))):
         raise ValueError("invalid URI state: %r" % (state,))
     uri = URI.__new__(URI)
     uri.__setstate__((protocol, name, sockname, host, port))

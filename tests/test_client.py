@@ -504,7 +504,7 @@ class LocateTests(unittest.TestCase):
 
     def test_an_answer_to_a_broadcast_is_not_connected_to(self) -> None:
         found = URI("PYRO:Pyro.NameServer@192.0.2.7:9090")
-        with settings(NS_HOST="192.0.2.1"), mock.patch("Pyro5.discovery.ask_by_broadcast", return_value=found):
+        with settings(NS_HOST="192.0.2.1"), mock.patch("Pyro5.discovery.ask_by_broadcast", return_value=[found]):
             nameserver = locate_ns()
         self.assertEqual(found, nameserver._pyroUri)
         self.assertIsNone(nameserver._pyroConnection)

@@ -49,40 +49,74 @@ class Responder:
 
 
 class BroadcastTests(unittest.TestCase):
-    def ask(self, *answers: bytes) -> Optional[URI]:
-        with Responder(*answers) as responder:
-            found = discovery.ask_by_broadcast(["127.0.0.1"], responder.port)
-        self.assertEqual({b"GET_NSURI"}, set(responder.asked))
+    def ask(self, *answers: bytes) -> List[URI]:
+        with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", 0.05), Responder(*answers) as responder:
+            found = list(discovery.ask_by_broadcast(["127.0.0.1"], responder.port))
+        self.assertEqual([b"GET_NSURI"] * discovery.BROADCASTS, responder.asked)
         return found
 
+    def first(self, addresses: List[str], responder: Responder) -> Optional[URI]:
+        return next(discovery.ask_by_broadcast(addresses, responder.port), None)
+
     def test_the_answer_is_the_uri(self) -> None:
-        self.assertEqual(URI(NS_URI), self.ask(NS_URI.encode()))
+        self.assertEqual([URI(NS_URI)], self.ask(NS_URI.encode()))
+
+    def test_the_first_answer_is_given_at_once(self) -> None:
+        with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", PATIENCE_SECONDS):
+            with Responder(NS_URI.encode()) as responder:
+                self.assertEqual(URI(NS_URI), self.first(["127.0.0.1"], responder))
 
     def test_bad_answers_are_passed_over(self) -> None:
         bad = [b"", b"\xff\x00garbage", b"PYRONAME:other@192.0.2.7:9090", b"PYRO:Pyro.NameServer@./u:/tmp/sock",
-               b"PYRO:Pyro.NameServer@192.0.2.7:9090" + b" " * 600]
+               b"PYRO:Pyro.NameServer@192.0.2.7:9090" + b" " * 600, b"PYRO:Pyro.NameServer@192.0.2.7:0",
+               b"PYRO:other.object@192.0.2.7:9090", b"PYRO:Pyro.NameServer@0.0.0.0:9090", b"PYRO:Pyro.NameServer@[::]:9090"]
         with self.assertLogs("Pyro5.discovery", "WARNING") as logs:
-            self.assertEqual(URI(NS_URI), self.ask(*bad, NS_URI.encode()))
+            self.assertEqual([URI(NS_URI)], self.ask(*bad, NS_URI.encode()))
         self.assertGreaterEqual(len(logs.records), len(bad))
 
+    def test_an_answer_from_another_port_is_a_forged_one(self) -> None:
+        forged = b"PYRO:Pyro.NameServer@192.0.2.66:9090"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker, Responder(NS_URI.encode()) as responder:
+            asker.bind(("127.0.0.1", 0))
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forger:
+                forger.sendto(forged, asker.getsockname())
+            asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.port))
+            with self.assertLogs("Pyro5.discovery", "WARNING") as logs:
+                deadline = time.monotonic() + PATIENCE_SECONDS
+                self.assertEqual(URI(NS_URI), next(discovery._await_answers(asker, responder.port, deadline)))
+        self.assertIn("192.0.2.66", logs.output[0])
+
+    def test_a_flood_of_answers_ends(self) -> None:
+        sock = mock.Mock()
+        sock.recvfrom.return_value = (b"flood", ("192.0.2.7", 9091))
+        with self.assertLogs("Pyro5.discovery", "WARNING"):
+            self.assertEqual([], list(discovery._await_answers(sock, 9091, 0)))
+
     def test_several_questions_and_no_answer(self) -> None:
-        with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", 0.01), Responder() as responder:
-            self.assertIsNone(discovery.ask_by_broadcast(["127.0.0.1"], responder.port))
-        self.assertEqual([b"GET_NSURI"] * discovery.BROADCASTS, responder.asked)
+        self.assertEqual([], self.ask())
+
+    def test_several_addresses(self) -> None:
+        with Responder(NS_URI.encode()) as responder:
+            self.assertEqual(URI(NS_URI), self.first(["127.0.0.2", "127.0.0.1", "127.0.0.3"], responder))
+        self.assertEqual([b"GET_NSURI"], responder.asked)
 
     def test_an_address_that_cannot_be_reached_keeps_no_other_from_being_asked(self) -> None:
         with Responder(NS_URI.encode()) as responder:
-            found = discovery.ask_by_broadcast(["not an address", "127.0.0.1"], responder.port)
-        self.assertEqual(URI(NS_URI), found)
+            self.assertEqual(URI(NS_URI), self.first(["not an address", "127.0.0.1"], responder))
 
     def test_no_broadcasts_at_all(self) -> None:
         with mock.patch("Pyro5.socketutil.create_bc_socket", side_effect=OSError("no network")):
-            self.assertIsNone(discovery.ask_by_broadcast(["127.0.0.1"], 9091))
+            self.assertEqual([], list(discovery.ask_by_broadcast(["127.0.0.1"], 9091)))
+
+    def test_nobody_is_waited_for_if_nothing_could_be_sent(self) -> None:
+        with mock.patch.object(discovery, "_await_answers", side_effect=AssertionError("it waits")):
+            self.assertEqual([], list(discovery.ask_by_broadcast(["not an address", "nor is this"], 9091)))
+            self.assertEqual([], list(discovery.ask_by_broadcast([], 9091)))
 
     def test_a_reported_failure_of_an_earlier_datagram_is_no_answer(self) -> None:
         sock = mock.Mock()
-        sock.recvfrom.side_effect = [ConnectionResetError(), (NS_URI.encode(), ("192.0.2.7", 1))]
-        self.assertEqual(URI(NS_URI), discovery._await_answer(sock, time.monotonic() + PATIENCE_SECONDS))
+        sock.recvfrom.side_effect = [ConnectionResetError(), (NS_URI.encode(), ("192.0.2.7", 9091)), socket.timeout()]
+        self.assertEqual([URI(NS_URI)], list(discovery._await_answers(sock, 9091, time.monotonic() + PATIENCE_SECONDS)))
 
 
 class LocateTests(unittest.TestCase):
@@ -91,7 +125,7 @@ class LocateTests(unittest.TestCase):
     def setUp(self) -> None:
         self.tried: List[Any] = []
         self.listening: List[str] = []
-        self.answer: Optional[URI] = None
+        self.answers: List[URI] = []
         patch = mock.patch.object(discovery, "ask_by_broadcast", self.ask)
         patch.start()
         self.addCleanup(patch.stop)
@@ -99,9 +133,9 @@ class LocateTests(unittest.TestCase):
         usual.__enter__()
         self.addCleanup(usual.__exit__, None, None, None)
 
-    def ask(self, addresses: List[str], port: int) -> Optional[URI]:
+    def ask(self, addresses: List[str], port: int) -> List[URI]:
         self.tried.append(("broadcast", port))
-        return self.answer
+        return self.answers
 
     def connect(self, uri: URI, limit_seconds: Optional[float]) -> str:
         self.tried.append((uri.location, limit_seconds))
@@ -110,6 +144,8 @@ class LocateTests(unittest.TestCase):
         return "connected to %s" % uri
 
     def accept(self, uri: URI) -> str:
+        if uri.host == "192.0.2.66":
+            raise errors.CommunicationError("nobody at %s" % uri.location)
         return "told of %s" % uri
 
     def locate(self, **arguments: Any) -> str:
@@ -134,8 +170,17 @@ class LocateTests(unittest.TestCase):
         self.assertEqual([("broadcast", 9091)], self.tried)
 
     def test_then_whoever_answers(self) -> None:
-        self.answer = URI(NS_URI)
+        self.answers = [URI(NS_URI)]
         self.assertEqual("told of " + NS_URI, self.locate())
+
+    def test_an_answer_that_leads_nowhere_hides_no_other(self) -> None:
+        forged = [URI("PYRO:Pyro.NameServer@192.0.2.66:%d" % port) for port in range(1, 9)]
+        self.answers = forged[:2] + [URI(NS_URI)]
+        self.assertEqual("told of " + NS_URI, self.locate())
+        self.answers = forged + [URI(NS_URI)]
+        with self.assertRaises(errors.NamingError) as caught:
+            self.locate()
+        self.assertEqual(discovery.TRIED_ANSWERS, str(caught.exception).count("the answer to a broadcast: nobody at"))
 
     def test_a_host_elsewhere_is_the_last_resort(self) -> None:
         self.listening = ["ns.example:9099"]
@@ -211,7 +256,7 @@ class NameTests(unittest.TestCase):
     def test_a_name_server_that_answered_a_broadcast(self) -> None:
         with self.server() as (server, _):
             found = URI("PYRO:Pyro.NameServer@127.0.0.1:%d" % server.port)
-            with settings(NS_HOST="192.0.2.1"), mock.patch.object(discovery, "ask_by_broadcast", return_value=found):
+            with settings(NS_HOST="192.0.2.1"), mock.patch.object(discovery, "ask_by_broadcast", return_value=[found]):
                 self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there"))
 
     def test_an_unknown_name(self) -> None:

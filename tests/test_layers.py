@@ -25,8 +25,8 @@ MODULES = """
     svr_threads svr_multiplex svr_existingconn
     server
     core
-    storage storage.memory storage.specs
-    console broadcast registry autoclean nameserver nsc
+    storage storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
+    console broadcast matching registry probing autoclean nameserver nsc
     utils utils.echoserver
     api
 """.split()
@@ -41,6 +41,9 @@ LATE_IMPORTS = {
     ("serializers.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
+    ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
+    ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
+    ("storage.dbmfile", "_open"): "what is in a dbm file decides which module reads it",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
 }

@@ -18,10 +18,8 @@ from Pyro5.constants import DAEMON_NAME
 from Pyro5.exposure import expose
 from Pyro5.server import Daemon
 from Pyro5.uri import URI
-from tests.conformance.places import TRANSPORTS
+from tests.conformance.places import ABSTRACT, IPV6, UNIX
 from tests.support import PATIENCE_SECONDS, daemon_thread
-
-IPV4, IPV6, UNIX, ABSTRACT = TRANSPORTS
 
 
 @expose

@@ -1,4 +1,4 @@
-"""The storage contract: the same tests for every storage, the package's own and users'."""
+"""The storage contract with the storages that keep no file, and with users' own; choosing a storage."""
 from __future__ import annotations
 
 import collections
@@ -10,9 +10,7 @@ from Pyro5.storage import MappingStorage, Registration, Storage, adapt, matching
 from Pyro5.storage.memory import MemoryStorage
 from Pyro5.storage.specs import open_storage
 
-ONE = ("PYRO:one@host:1", frozenset(["red", "big"]))
-TWO = ("PYRO:two@host:2", frozenset(["red"]))
-THREE = ("PYRO:three@host:3", frozenset())
+from .storage.contract import ONE, TWO, StorageContract
 
 
 class MinimalStorage(Storage):
@@ -37,108 +35,6 @@ class MinimalStorage(Storage):
 
     def __len__(self) -> int:
         return len(self._rows)
-
-
-class StorageContract:
-    """The tests; a test case has a method ``make`` that gives an empty storage."""
-
-    def filled(self: Any) -> Storage:
-        storage: Storage = self.make()
-        self.addCleanup(storage.close)
-        storage["test.one"] = ONE
-        storage["test.two"] = TWO
-        storage["Test.three"] = THREE
-        return storage
-
-    def test_starts_empty(self: Any) -> None:
-        storage = self.make()
-        self.addCleanup(storage.close)
-        self.assertEqual(len(storage), 0)
-        self.assertEqual(storage.names(), [])
-        self.assertEqual(storage.find_prefix(""), {})
-
-    def test_reads_what_was_written(self: Any) -> None:
-        storage = self.filled()
-        self.assertEqual(storage["test.one"], ONE)
-        self.assertEqual(storage["Test.three"], THREE)
-        self.assertIn("test.two", storage)
-        self.assertNotIn("TEST.two", storage)
-        self.assertEqual(len(storage), 3)
-        self.assertEqual(sorted(storage), ["Test.three", "test.one", "test.two"])
-        self.assertEqual(sorted(storage.names()), sorted(storage))
-
-    def test_overwrites(self: Any) -> None:
-        storage = self.filled()
-        storage["test.one"] = THREE
-        self.assertEqual(storage["test.one"], THREE)
-        self.assertEqual(len(storage), 3)
-        self.assertEqual(storage.find_tags(frozenset(["big"]), True), {})
-
-    def test_unknown_name_is_a_key_error(self: Any) -> None:
-        storage = self.filled()
-        with self.assertRaises(KeyError):
-            storage["nosuch"]
-        with self.assertRaises(KeyError):
-            del storage["nosuch"]
-
-    def test_deletes(self: Any) -> None:
-        storage = self.filled()
-        del storage["test.one"]
-        self.assertEqual(sorted(storage), ["Test.three", "test.two"])
-
-    def test_keeps_a_copy_of_the_metadata(self: Any) -> None:
-        storage = self.filled()
-        tags = {"a"}
-        storage["copied"] = ("PYRO:x@host:1", tags)
-        tags.add("b")
-        self.assertEqual(set(storage["copied"][1]), {"a"})
-
-    def test_prefix_is_literal(self: Any) -> None:
-        storage = self.filled()
-        for name in ("a_b", "aXb", "a%b", "A_b", "a", "a*b", "", "\N{LATIN SMALL LETTER E WITH ACUTE}t\N{BULLET}"):
-            storage[name] = THREE
-        self.assertEqual(sorted(storage.find_prefix("a_")), ["a_b"])
-        self.assertEqual(sorted(storage.find_prefix("a%")), ["a%b"])
-        self.assertEqual(sorted(storage.find_prefix("a*")), ["a*b"])
-        self.assertEqual(sorted(storage.find_prefix("a")), ["a", "a%b", "a*b", "aXb", "a_b"])
-        self.assertEqual(len(storage.find_prefix("\N{LATIN SMALL LETTER E WITH ACUTE}")), 1)
-        self.assertEqual(len(storage.find_prefix("")), len(storage))
-        self.assertEqual(storage.find_prefix("nosuch"), {})
-
-    def test_prefix_finds_registrations(self: Any) -> None:
-        self.assertEqual(self.filled().find_prefix("test."), {"test.one": ONE, "test.two": TWO})
-
-    def test_tags(self: Any) -> None:
-        storage = self.filled()
-        self.assertEqual(storage.find_tags(frozenset(["red", "big"]), True), {"test.one": ONE})
-        self.assertEqual(storage.find_tags(frozenset(["red"]), True), {"test.one": ONE, "test.two": TWO})
-        self.assertEqual(storage.find_tags(frozenset(["big", "zz"]), True), {})
-        self.assertEqual(storage.find_tags(frozenset(["big", "zz"]), False), {"test.one": ONE})
-        self.assertEqual(storage.find_tags(frozenset(["Red"]), False), {})
-
-    def test_no_tags_find_nothing(self: Any) -> None:
-        storage = self.filled()
-        self.assertEqual(storage.find_tags(frozenset(), True), {})
-        self.assertEqual(storage.find_tags(frozenset(), False), {})
-
-    def test_find_names_leaves_out_unknown_ones(self: Any) -> None:
-        self.assertEqual(self.filled().find_names(["test.two", "nosuch"]), {"test.two": TWO})
-
-    def test_remove_names_counts_what_existed(self: Any) -> None:
-        storage = self.filled()
-        self.assertEqual(storage.remove_names(iter(["test.two", "nosuch", "Test.three"])), 2)
-        self.assertEqual(list(storage), ["test.one"])
-        self.assertEqual(storage.remove_names([]), 0)
-
-    def test_remove_names_found_by_a_search(self: Any) -> None:
-        storage = self.filled()
-        self.assertEqual(storage.remove_names(storage.find_prefix("test.")), 2)
-        self.assertEqual(list(storage), ["Test.three"])
-
-    def test_close_twice(self: Any) -> None:
-        storage = self.filled()
-        storage.close()
-        storage.close()
 
 
 class MemoryStorageTests(StorageContract, unittest.TestCase):

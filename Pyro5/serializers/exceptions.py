@@ -29,7 +29,8 @@ _SQLITE_PREFIX = "sqlite3."
 
 
 def _exception_classes(namespace: Mapping[str, Any], base: ExceptionClass) -> Dict[str, ExceptionClass]:
-    return {name: value for name, value in namespace.items() if isinstance(value, type) and issubclass(value, base)}
+    return {name: value for name, value in namespace.items()
+            if isinstance(value, type) and issubclass(value, base) and not name.startswith("_")}
 
 
 _BUILTIN = _exception_classes(vars(builtins), BaseException)
@@ -104,8 +105,13 @@ def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseExc
 
 
 def _natural_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
-    """Undo what text formats make of bytes, where a class insists on bytes."""
-    if issubclass(clazz, UnicodeDecodeError) and len(args) == 5 and isinstance(args[1], dict):
+    """Undo what text formats make of bytes; refuse what makes Python crash when the exception is printed."""
+    if not issubclass(clazz, UnicodeError) or len(args) < 4:
+        return args
+    start, end = args[-3:-1]
+    if start < 0 or end < 0:
+        raise ValueError("negative position")
+    if issubclass(clazz, UnicodeDecodeError) and isinstance(args[1], dict):
         return (args[0], _base64_to_bytes(args[1])) + args[2:]
     return args
 
@@ -146,11 +152,10 @@ def _set_attributes(error: BaseException, attributes: Any) -> None:
         return
     for name, value in attributes.items():
         # the inner workings of an exception object, and its methods, are not the peer's to set; notes are plain text
-        if not isinstance(name, str) or (name.startswith("__") and name != "__notes__"):
-            continue
-        if callable(getattr(type(error), name, None)):
-            continue
-        try:
-            setattr(error, name, value)
-        except (AttributeError, TypeError, ValueError) as x:
-            log.debug("attribute %s of a remote %s cannot be set: %s", name, type(error).__name__, x)
+        if isinstance(name, str) and (name == "__notes__" or not (name.startswith("__") or _has_meaning(error, name))):
+            vars(error)[name] = value
+
+
+def _has_meaning(error: BaseException, name: str) -> bool:
+    attribute = getattr(type(error), name, None)
+    return name == "add_note" or callable(attribute) or hasattr(attribute, "__set__")

@@ -33,7 +33,7 @@ class JsonSerializer(SerializerBase):
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
         # letters and underscores can also be written as escapes
-        return json.loads(text), classes.TAG in text or "\\u" in text
+        return json.loads(text), classes.TAG in text or ("\\" in text and "\\u" in text)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         return self.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})

@@ -190,6 +190,7 @@ _SCALARS = frozenset((type(None), bool, int, float, str))
 _KEYS = frozenset((bool, int, str))
 _CONTAINERS = frozenset((list, tuple, dict))
 _PLAIN = _SCALARS | _CONTAINERS
+_LONG_ELEMENTS = 50     # characters
 
 
 class _NotPlain(Exception):
@@ -208,6 +209,9 @@ def fast_dumps(value: Any) -> Optional[str]:
     except _NotPlain:
         return None
     text = repr(value)
+    # looking for words and blanks in all of the text is faster than taking it to pieces, if it has many and small ones
+    if len(text) > _LONG_ELEMENTS * (separators + 10):
+        return _without_blanks(text)
     if "inf" in text or "nan" in text or text.count(", ") + text.count(": ") != separators:
         return _without_blanks(text)
     return text.replace(", ", ",").replace(": ", ":")

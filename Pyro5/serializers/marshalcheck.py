@@ -162,11 +162,9 @@ class _Walk:
     def special_object(self, position: int, left: int) -> Tuple[int, int]:
         """Deal with an object that is not simple; gives the position behind it, and the objects to come there."""
         kind = self._data[position] & ~_FLAG
-        if kind in _LONG_TEXT:
+        if kind in _LONG_TEXT or kind == _LONG_INT:
             size = _read_int(self._data, position + 1)[0]
-            return position + 5 + max(size, 0), left
-        if kind == _LONG_INT:
-            return position + 5 + 2 * abs(_read_int(self._data, position + 1)[0]), left
+            return position + 5 + (2 * abs(size) if kind == _LONG_INT else max(size, 0)), left
         if kind == _NULL:
             return position + 1, max(left, 0)       # the end of a dict; elsewhere the marshal module complains
         if kind == _DICT:

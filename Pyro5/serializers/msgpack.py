@@ -22,6 +22,7 @@ _EXT_NUMBER = 0x31       # decimal text of a number that msgpack has no form for
 _EXT_DATETIME = 0x32     # local time, as the seconds since the epoch in a double
 _EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
 
+_NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tuple, dict)
 _TAG_BYTES = classes.TAG.encode("ascii")
 
 
@@ -62,7 +63,8 @@ class MsgpackSerializer(SerializerBase):
     def _to_plain(self, obj: Any) -> Any:
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
-            return form
+            # msgpack asks only once
+            return form if isinstance(form, _NATIVE) else self._to_plain(form)
         if isinstance(obj, set):
             return tuple(obj)
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):

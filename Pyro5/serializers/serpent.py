@@ -111,8 +111,12 @@ class SerpentSerializer(SerializerBase):
         value = literals.fast_loads(text)
         if value is literals.NOT_FAST:
             return _slow_loads(text), True
-        # letters and underscores can also be written as hexadecimal escapes
-        return value, classes.TAG in text or "\\x" in text or "\\u" in text or "\\U" in text
+        return value, classes.TAG in text or ("\\" in text and _has_hexadecimal_escapes(text))
+
+
+def _has_hexadecimal_escapes(text: str) -> bool:
+    """Tell whether letters and underscores may be written as escapes."""
+    return "\\x" in text or "\\u" in text or "\\U" in text
 
 
 def _slow_loads(text: str) -> Any:

@@ -100,6 +100,8 @@ class SocketServer(EventLoop):
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Handle what happened on :attr:`sockets`, for a program that runs its own event loop."""
+        if self.stopping:
+            return
         with self.running():
             self.run_once(0)
             for connection in [c for c in self._connections.values() if c.watched and c.has_outgoing]:
@@ -157,6 +159,7 @@ class SocketServer(EventLoop):
         self.listen(False)
         if self._listener is not None:
             self._listener.close()
+            self._listener = None
         deadline = time.monotonic() + FINISH_SECONDS
         while time.monotonic() < deadline and self._something_under_way():
             self.run_once(0.05)

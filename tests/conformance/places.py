@@ -76,12 +76,11 @@ def _connect_pair(family: int, address: Any) -> Any:
         return client_end, listener.accept()[0]
 
 
-TRANSPORTS = (
-    Tcp("TcpV4", socket.AF_INET, "127.0.0.1"),
-    Tcp("TcpV6", socket.AF_INET6, "::1", None if _ipv6_works() else "this machine has no IPv6"),
-    Unix("UnixSocket", False, None if hasattr(socket, "AF_UNIX") else "this system has no Unix sockets"),
-    Unix("AbstractName", True, None if sys.platform == "linux" else "only Linux has abstract socket names"),
-)
+IPV4 = Tcp("TcpV4", socket.AF_INET, "127.0.0.1")
+IPV6 = Tcp("TcpV6", socket.AF_INET6, "::1", None if _ipv6_works() else "this machine has no IPv6")
+UNIX = Unix("UnixSocket", False, None if hasattr(socket, "AF_UNIX") else "this system has no Unix sockets")
+ABSTRACT = Unix("AbstractName", True, None if sys.platform == "linux" else "only Linux has abstract socket names")
+TRANSPORTS = (IPV4, IPV6, UNIX, ABSTRACT)
 
 
 class PlaceTestCase(unittest.TestCase):

@@ -1,0 +1,309 @@
+"""
+Asking many servers at once, in one thread, whether they are there, and whether they still have certain objects.
+
+A server is asked over a connection of its own, in steps: connect, TLS if it is switched on, handshake with its
+``Pyro.Daemon``, the list of its objects. Each step is a generator that gives a socket and the events to wait for; when they
+have come (or the time is up) `Prober` lets it go on.
+"""
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import selectors
+import socket
+import time
+from typing import Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
+
+from . import addresses, calls, config, errors, serializers, socketutil
+from .calls import WireOptions
+from .constants import DAEMON_NAME
+from .protocol import MessageReader, ReceivingMessage, SendingMessage
+from .uri import URI
+
+log = logging.getLogger("Pyro5.probing")
+
+T = TypeVar("T")
+Steps = Generator[Tuple[Any, int], None, T]  # gives (socket, events to wait for), and in the end returns a T
+
+SERVERS_AT_ONCE = 100
+USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is off
+REPLY_BYTES = 4 * 1024 * 1024
+SCRATCH_BYTES = 4096
+
+_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+# a Unix socket says EWOULDBLOCK if too many clients wait already: then somebody listens, and sending fails
+_IN_PROGRESS = frozenset(number for number in (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0))
+                         if number)
+
+
+class Question(NamedTuple):
+    """What to ask a server."""
+
+    uri: URI                        # of any of its objects: where it is
+    object_ids: FrozenSet[str]      # what it should have
+
+
+class Answer(NamedTuple):
+    """What became of a question."""
+
+    failure: Optional[str]          # why there is no connection; None: something accepts connections
+    unknown: FrozenSet[str]         # the objects that the server says it does not have
+
+
+class Prober:
+    """
+    Asks questions. One thread at a time may `ask`; `stop` may be called in any thread.
+
+    Args:
+        clock: gives seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wakeup = socketutil.Wakeup()
+        self._stopped = False
+
+    def ask(self, questions: Iterable[Question]) -> Iterator[Tuple[Question, Answer]]:
+        """Ask all questions, many at a time, and give each of them with its answer as soon as that is there."""
+        remaining = iter(questions)
+        hosts = _Hosts()
+        seconds = config.COMMTIMEOUT or USUAL_SECONDS
+        with _Tasks() as tasks:
+            tasks.selector.register(self._wakeup, selectors.EVENT_READ)
+            while not self._stopped:
+                for question in itertools.islice(remaining, SERVERS_AT_ONCE - len(tasks.deadlines)):
+                    tasks.start(question, _ask(question, hosts), self._clock() + seconds)
+                tasks.go_on(self._clock)
+                yield from tasks.take_finished()
+                if not tasks.deadlines:
+                    return
+
+    def stop(self) -> None:
+        """Make `ask` end now; what has no answer yet gets none."""
+        self._stopped = True
+        self._wakeup.wake()
+
+    def close(self) -> None:
+        """Free what it holds. Nobody may be asking any more."""
+        self._wakeup.close()
+
+
+class _Task:
+    """A question that is being asked."""
+
+    def __init__(self, question: Question, steps: Steps[Answer]) -> None:
+        self.question = question
+        self.steps = steps
+        self.waits_for: Any = None
+
+
+class _Tasks:
+    """
+    All that goes on at the same time.
+
+    Attributes:
+        deadlines: when each task must have ended; the first one is due first.
+    """
+
+    def __init__(self) -> None:
+        self.selector = selectors.DefaultSelector()
+        self.deadlines: Dict[_Task, float] = {}
+        self._finished: List[Tuple[Question, Answer]] = []
+
+    def __enter__(self) -> _Tasks:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.selector.close()
+        for task in self.deadlines:
+            task.steps.close()
+
+    def start(self, question: Question, steps: Steps[Answer], deadline: float) -> None:
+        task = _Task(question, steps)
+        self.deadlines[task] = deadline
+        self._advance(task)
+
+    def go_on(self, clock: Callable[[], float]) -> None:
+        """Wait until something happens, or is overdue, and let the tasks that it concerns go on."""
+        if not self.deadlines or self._finished:
+            return
+        first_deadline = next(iter(self.deadlines.values()))
+        for key, _ in self.selector.select(max(first_deadline - clock(), 0)):
+            if key.data is not None:
+                self._advance(key.data)
+        now = clock()
+        for task in list(itertools.takewhile(lambda task: self.deadlines[task] <= now, self.deadlines)):
+            self._advance(task, socket.timeout("timed out"))
+
+    def take_finished(self) -> List[Tuple[Question, Answer]]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _advance(self, task: _Task, error: Optional[Exception] = None) -> None:
+        if task.waits_for is not None:
+            self.selector.unregister(task.waits_for)
+            task.waits_for = None
+        try:
+            sock, events = next(task.steps) if error is None else task.steps.throw(error)
+        except StopIteration as x:
+            del self.deadlines[task]
+            self._finished.append((task.question, x.value))
+            return
+        self.selector.register(sock, events, task)
+        task.waits_for = sock
+
+
+class _Hosts:
+    """Resolves each host name once: a name service that does not answer takes long enough."""
+
+    def __init__(self) -> None:
+        self._known: Dict[str, Any] = {}
+
+    def candidates(self, uri: URI) -> List[addresses.Candidate]:
+        """Give the socket addresses of a uri that are worth trying. Raises OSError if there is none."""
+        if uri.sockname:
+            return addresses.resolve_host(uri.sockname, 0, socket.SOCK_STREAM)
+        host = str(uri.host)
+        if host not in self._known:
+            try:
+                self._known[host] = addresses.resolve_host((host, 0), addresses.wanted_family(None), socket.SOCK_STREAM)
+            except OSError as x:
+                self._known[host] = x
+        found = self._known[host]
+        if isinstance(found, OSError):
+            raise found
+        return [(family, (address[0], uri.port, *address[2:])) for family, address in found]
+
+
+# ---------------------------------------------------------------- steps
+
+def _ask(question: Question, hosts: _Hosts) -> Steps[Answer]:
+    """Ask a server. It counts as there if it accepts connections, whatever it says then."""
+    try:
+        sock = yield from _connect(hosts.candidates(question.uri))
+    except (OSError, ValueError) as x:
+        return Answer(_failure(x), frozenset())
+    unknown: FrozenSet[str] = frozenset()
+    try:
+        if config.SSL:
+            sock = yield from _encrypt(sock, question.uri.host or "localhost")
+        unknown = yield from _unknown_objects(sock, question.object_ids)
+    except Exception as x:  # border of a task: what listens there may be anything, and answer anything
+        log.debug("%s cannot be asked about its objects: %s: %s", question.uri.location, type(x).__name__, x)
+    finally:
+        sock.close()
+    return Answer(None, unknown)
+
+
+def _failure(error: Exception) -> Optional[str]:
+    """Say why a server cannot be connected to; None if that is the fault of this machine, so that nothing is known."""
+    if isinstance(error, socket.gaierror):
+        own_fault = error.errno == socket.EAI_AGAIN
+    else:
+        own_fault = isinstance(error, ValueError) or getattr(error, "errno", None) in _OUT_OF_RESOURCES
+    if own_fault:
+        log.warning("cannot check whether a server is there: %s", error)
+        return None
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:
+    """Connect to the first of the addresses that answers. Raises OSError if none does."""
+    failure = OSError("there is no address to connect to")
+    for family, address in candidates:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            number = sock.connect_ex(address)
+            if number in _IN_PROGRESS:
+                yield sock, selectors.EVENT_WRITE
+                number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not number:
+                return sock
+        except BaseException:
+            sock.close()
+            raise
+        sock.close()
+        failure = OSError(number, os.strerror(number))
+    raise failure
+
+
+def _encrypt(sock: socket.socket, host: str) -> Steps[socket.socket]:
+    context = socketutil.get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
+                                         keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
+    encrypted = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        wanted = socketutil.tls_handshake_step(encrypted)
+        while wanted:
+            yield encrypted, wanted
+            wanted = socketutil.tls_handshake_step(encrypted)
+        return encrypted
+    except BaseException:
+        encrypted.close()
+        raise
+
+
+def _unknown_objects(sock: socket.socket, object_ids: FrozenSet[str]) -> Steps[FrozenSet[str]]:
+    """
+    Give those of the objects that the server does not have.
+
+    It is asked for the ids of all its objects first, and then for each that is not among them: a server may make objects when
+    they are asked for.
+    """
+    serializer = serializers.get_serializer(config.SERIALIZER)
+    wire = WireOptions(REPLY_BYTES, False)
+    reader = MessageReader(REPLY_BYTES)
+    scratch = memoryview(bytearray(SCRATCH_BYTES))
+    numbers = itertools.count(1)
+
+    def call(method: str, *args: Any) -> Steps[Any]:
+        request = calls.invoke_request(serializer, next(numbers), 0, DAEMON_NAME, method, args, {}, wire)
+        reply = yield from _exchange(sock, reader, scratch, request)
+        try:
+            return calls.parse_reply(reply, serializer)
+        except (SystemExit, KeyboardInterrupt, GeneratorExit) as x:
+            raise errors.ProtocolError("the server raised %s" % type(x).__name__) from x
+
+    greeting = calls.connect_request(serializer, 0, DAEMON_NAME, "hello", wire)
+    calls.parse_connect_reply((yield from _exchange(sock, reader, scratch, greeting)))
+    listed = yield from call("registered")
+    unknown = set()
+    for object_id in object_ids.difference(listed):
+        try:
+            yield from call("get_metadata", object_id)
+        except errors.DaemonError:
+            unknown.add(object_id)
+    return frozenset(unknown)
+
+
+def _exchange(sock: socket.socket, reader: MessageReader, scratch: memoryview,
+              request: SendingMessage) -> Steps[ReceivingMessage]:
+    """Send a request, and give the reply. Raises OSError, EOFError or ProtocolError if there is none."""
+    rest = memoryview(request.data)
+    while rest:
+        try:
+            rest = rest[sock.send(rest):]
+        except OSError as x:
+            yield sock, _events_or_raise(x, selectors.EVENT_WRITE)
+    message = reader.next_message()
+    while message is None:
+        try:
+            count = sock.recv_into(reader.get_buffer(scratch))
+        except OSError as x:
+            yield sock, _events_or_raise(x, selectors.EVENT_READ)
+            continue
+        if not count:
+            raise EOFError("connection closed by the other side")
+        reader.received(count)
+        message = reader.next_message()
+    return message
+
+
+def _events_or_raise(error: OSError, default: int) -> int:
+    """Give the events to wait for after a "not now" of a socket; raise all other errors again."""
+    wanted = socketutil.events_wanted(error, default)
+    if not wanted:
+        raise error
+    return wanted

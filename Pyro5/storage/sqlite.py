@@ -1,0 +1,284 @@
+"""
+The storage ``sql:FILE``: an SQLite database. It is shared with releases 5.x, in both directions.
+
+What is in the file: ``pyro_names`` has a row for each name, ``pyro_metadata`` one for each of its tags. Files without the
+indexes that the searches need get them when they are opened.
+
+What is acknowledged stays: each change is one transaction that is on the disk, not only on its way there, when the method
+returns (``synchronous=FULL``). The write-ahead log needs a single write to the disk for that, where a rollback journal
+needs several, and lets others read the file (for a backup, say) without holding up a registration. It is kept in two
+files beside the database while that is open.
+
+One connection serves all threads, one at a time: a lookup takes some microseconds, a second connection could not make a
+write to the disk faster, and there is exactly one thing to close.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+from . import Registration, Storage
+from .files import checked_path, unusable
+
+# How long to wait for another process that is writing to the file. Meanwhile, the name server answers nobody.
+BUSY_SECONDS = 1.0
+# What a statement takes at most; every build of SQLite allows 999 variables.
+NAMES_PER_QUERY = 500
+TAGS_PER_QUERY = 50
+
+_FILE_HEADER = b"SQLite format 3\0"
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS pyro_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uri TEXT NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS pyro_metadata (object INTEGER NOT NULL REFERENCES pyro_names(id) ON DELETE CASCADE,"
+    " metadata TEXT NOT NULL)")
+# Table, and the columns that an index of it must begin with.
+_INDEXES = (("pyro_names", ["name"]), ("pyro_metadata", ["object"]), ("pyro_metadata", ["metadata", "object"]))
+_COLUMNS = ("SELECT id, name, uri FROM pyro_names LIMIT 0", "SELECT object, metadata FROM pyro_metadata LIMIT 0")
+
+# The plus before id makes SQLite use the index of the column object even in an older file that declares no type for it.
+_SELECT = ("SELECT n.name, n.uri, m.metadata FROM pyro_names AS n"
+           " LEFT JOIN pyro_metadata AS m ON m.object = +n.id ")
+_WITH_TAG = "n.id IN (SELECT t.object FROM pyro_metadata AS t WHERE "
+_AND_TAG = " AND EXISTS (SELECT 1 FROM pyro_metadata AS o WHERE o.metadata = ? AND o.object = t.object)"
+
+# What SQLite says, and what that means for somebody who runs a name server.
+_PLAIN_WORDS = (
+    ("database is locked", "another process has locked it"),
+    ("readonly database", "it is read-only"),
+    ("unable to open database file", "cannot open the file, or create one beside it; check the permissions"),
+    ("file is not a database", "the file is not an SQLite database"),
+    ("no such column", "the tables in this database are not those of a name server"))
+
+
+class SqlStorage(Storage):
+    """Keeps the registrations in an SQLite database. Any number of threads may use it at once."""
+
+    def __init__(self, filename: str) -> None:
+        """
+        Open the file; it is made if there is none.
+
+        Raises:
+            NamingError: the file cannot be used. It is left as it is.
+        """
+        self._spec = "sql:" + filename
+        path = checked_path(self._spec, filename)
+        _check_header(self._spec, path)
+        # Guards the connection: statements of one thread must not get into the transaction of another.
+        self._lock = threading.Lock()
+        try:
+            self._connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as x:
+            raise unusable(self._spec, _plain_words(x)) from x
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Make sure that this is a name server's database, that it can be written to, and that it has all it needs."""
+        with self._transaction("BEGIN IMMEDIATE") as database:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            if tables and "pyro_names" not in tables:
+                raise unusable(self._spec, "the file is the database of another program")
+            for statement in _TABLES + _COLUMNS:
+                database.execute(statement)
+            for table, columns in _INDEXES:
+                _make_index(database, table, columns)
+        with self._exclusively() as database:
+            # This may fail (network file systems, other users of the file): then it keeps the kind of journal that it has.
+            with contextlib.suppress(sqlite3.OperationalError):
+                database.execute("PRAGMA journal_mode = WAL").fetchall()
+            database.execute("PRAGMA synchronous = FULL")
+
+    def __getitem__(self, name: str) -> Registration:
+        with self._exclusively() as database:
+            rows = database.execute(_SELECT + "WHERE n.name = ?", (name,)).fetchall()
+        return _registrations(rows)[name]
+
+    def __setitem__(self, name: str, registration: Registration) -> None:
+        uri, metadata = registration
+        with self._transaction("BEGIN IMMEDIATE") as database:
+            row = database.execute("SELECT id FROM pyro_names WHERE name = ?", (name,)).fetchone()
+            if row is None:
+                key = database.execute("INSERT INTO pyro_names (name, uri) VALUES (?, ?)", (name, uri)).lastrowid
+            else:
+                key = row[0]
+                database.execute("UPDATE pyro_names SET uri = ? WHERE id = ?", (uri, key))
+            # Also for a new name: a file may hold tags that somebody left behind, and SQLite uses ids again.
+            database.execute("DELETE FROM pyro_metadata WHERE object = ?", (key,))
+            database.executemany("INSERT INTO pyro_metadata (object, metadata) VALUES (?, ?)",
+                                 [(key, tag) for tag in frozenset(metadata)])
+
+    def __delitem__(self, name: str) -> None:
+        if not self.remove_names([name]):
+            raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        with self._exclusively() as database:
+            count: int = database.execute("SELECT count(*) FROM pyro_names").fetchone()[0]
+        return count
+
+    def items(self) -> ItemsView[str, Registration]:
+        """Give a view of what is registered now, read in one go."""
+        return self.find_prefix("").items()
+
+    def names(self) -> List[str]:
+        with self._exclusively() as database:
+            return [name for (name,) in database.execute("SELECT name FROM pyro_names")]
+
+    def find_names(self, names: Iterable[str]) -> Dict[str, Registration]:
+        rows: List[Tuple[str, str, Optional[str]]] = []
+        with self._transaction("BEGIN") as database:
+            for some in _portions(list(names)):
+                rows += database.execute(_SELECT + "WHERE n.name IN (%s)" % _marks(some), some)
+        return _registrations(rows)
+
+    def find_prefix(self, prefix: str) -> Dict[str, Registration]:
+        # SQLite compares the UTF-8 bytes, which is the order of the code points: a range of the index.
+        condition, limits = "WHERE n.name >= ?", [prefix]
+        end = _end_of_prefix(prefix)
+        if end is not None:
+            condition, limits = "WHERE n.name >= ? AND n.name < ?", [prefix, end]
+        with self._exclusively() as database:
+            return _registrations(database.execute(_SELECT + condition, limits))
+
+    def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
+        if not tags:
+            return {}
+        with self._transaction("BEGIN") as database:
+            return _with_all_tags(database, tags) if match_all else _with_any_tag(database, list(tags))
+
+    def remove_names(self, names: Iterable[str]) -> int:
+        rows = [(name,) for name in names]
+        with self._transaction("BEGIN IMMEDIATE") as database:
+            database.executemany(
+                "DELETE FROM pyro_metadata WHERE object IN (SELECT +id FROM pyro_names WHERE name = ?)", rows)
+            # Without rows nothing is executed, and the count is -1.
+            return max(database.executemany("DELETE FROM pyro_names WHERE name = ?", rows).rowcount, 0)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    @contextlib.contextmanager
+    def _exclusively(self) -> Iterator[sqlite3.Connection]:
+        """Have the connection for this thread alone; what goes wrong is a NamingError."""
+        with self._lock:
+            try:
+                yield self._connection
+            except (sqlite3.Error, UnicodeEncodeError) as x:
+                raise unusable(self._spec, _plain_words(x)) from x
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        """Have the connection for one transaction, which an exception undoes."""
+        with self._exclusively() as database:
+            database.execute(begin)
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                # Some errors of SQLite have undone it already.
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+
+def _check_header(spec: str, path: str) -> None:
+    """Refuse a file that is not a database. SQLite takes some of those for new, and would write to them."""
+    if not os.path.exists(path):
+        return
+    try:
+        with open(path, "rb") as file:
+            header = file.read(len(_FILE_HEADER))
+    except OSError as x:
+        raise unusable(spec, "cannot read the file: %s" % x.strerror) from x
+    if header not in (b"", _FILE_HEADER):
+        raise unusable(spec, "the file is not an SQLite database")
+
+
+def _plain_words(error: Exception) -> str:
+    text = str(error)
+    for theirs, ours in _PLAIN_WORDS:
+        if theirs in text:
+            return ours
+    return text
+
+
+def _make_index(database: sqlite3.Connection, table: str, columns: List[str]) -> None:
+    """Make an index unless the table has one that begins with these columns."""
+    for _, name, _, _, is_partial in database.execute("PRAGMA index_list(%s)" % table).fetchall():
+        indexed = [row[2] for row in database.execute('PRAGMA index_info("%s")' % name)]
+        if indexed[:len(columns)] == columns and not is_partial:
+            return
+    database.execute("CREATE INDEX %s_by_%s ON %s (%s)" % (table, "_".join(columns), table, ", ".join(columns)))
+
+
+def _registrations(rows: Iterable[Tuple[str, str, Optional[str]]]) -> Dict[str, Registration]:
+    """Put together the rows of a query, one for each tag, or one without a tag."""
+    uris: Dict[str, str] = {}
+    tags: Dict[str, Tuple[str, ...]] = {}
+    for name, uri, tag in rows:
+        uris[name] = uri
+        if tag is not None:
+            tags[name] = tags.get(name, ()) + (tag,)
+    # Many names have the same tags: they share one set.
+    sets = {some: frozenset(some) for some in {(), *tags.values()}}
+    return {name: (uri, sets[tags.get(name, ())]) for name, uri in uris.items()}
+
+
+def _portions(values: List[str]) -> Iterator[List[str]]:
+    """Give the values in portions that a single query takes."""
+    for start in range(0, len(values), NAMES_PER_QUERY):
+        yield values[start:start + NAMES_PER_QUERY]
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join("?" * len(values))
+
+
+def _end_of_prefix(prefix: str) -> Optional[str]:
+    """Give the smallest text that is greater than all that begin with the prefix; None if there is no such text."""
+    for index in reversed(range(len(prefix))):
+        code = ord(prefix[index])
+        if code < 0x10ffff:
+            # what would come next are the surrogates, which are no characters
+            return prefix[:index] + chr(0xe000 if code == 0xd7ff else code + 1)
+    return None
+
+
+def _with_any_tag(database: sqlite3.Connection, tags: List[str]) -> Dict[str, Registration]:
+    found: Dict[str, Registration] = {}
+    for some in _portions(tags):
+        found.update(_registrations(database.execute(
+            "%s WHERE %s t.metadata IN (%s))" % (_SELECT, _WITH_TAG, _marks(some)), some)))
+    return found
+
+
+def _with_all_tags(database: sqlite3.Connection, tags: FrozenSet[str]) -> Dict[str, Registration]:
+    """Go through those that have the rarest of the tags: it does not matter how many have the other ones."""
+    rarest = _rarest(database, tags)
+    others = list(tags - {rarest})[:TAGS_PER_QUERY]
+    found = _registrations(database.execute(
+        "%s WHERE %s t.metadata = ?%s)" % (_SELECT, _WITH_TAG, _AND_TAG * len(others)), [rarest] + others))
+    # There may have been too many tags for the query.
+    return {name: registration for name, registration in found.items() if tags.issubset(registration[1])}
+
+
+def _rarest(database: sqlite3.Connection, tags: FrozenSet[str]) -> str:
+    """Find the tag that the fewest have, at a cost that depends on how many those are, not on the other tags."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM pyro_metadata WHERE metadata = ? LIMIT ?)"
+    limit = 16
+    while True:
+        counts = {tag: database.execute(query, (tag, limit)).fetchone()[0] for tag in sorted(tags)}
+        rarest = min(counts, key=counts.__getitem__)
+        if counts[rarest] < limit:
+            return rarest
+        limit *= 8

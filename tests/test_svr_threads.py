@@ -1,0 +1,230 @@
+"""The thread server: which thread runs what, how many at once, and what one stuck or dying call costs the others."""
+from __future__ import annotations
+
+import select
+import threading
+import unittest
+from typing import Any, List
+from unittest import mock
+
+from Pyro5 import config, svr_threads
+from Pyro5.protocol import FLAGS_ONEWAY
+from Pyro5.serving import loop
+from Pyro5.server import Daemon
+
+from .rawclient import PATIENCE_SECONDS, ServerTestCase, WatchedDaemon, call_request, connect_request, wait_until
+
+LARGE = 10 * 1024 * 1024
+
+
+class Workers(ServerTestCase):
+    def test_calls_run_in_workers_and_oneway_calls_beside_them(self) -> None:
+        client = self.client(self.serving())
+        self.assertTrue(client.call("thread").startswith("Pyro-worker"))
+        threads: List[str] = []
+        with mock.patch.object(self.served, "note", lambda value: threads.append(threading.current_thread().name)):
+            client.send(call_request("note_oneway", 1, flags=FLAGS_ONEWAY))
+            wait_until(lambda: threads)
+        self.assertTrue(threads[0].startswith("Pyro-oneway"))
+
+    def test_calls_of_several_clients_run_at_once(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=3, THREADPOOL_SIZE_MIN=1)
+        clients = [self.client(daemon) for _ in range(6)]
+        for client in clients:
+            client.send(call_request("wait"))
+        self.served._wait_for_notes(3)
+        self.assertEqual(3, len(daemon.transportServer._pool))
+        self.served._open_gate()
+        for client in clients:
+            client.reply()
+        self.assertEqual(3, self.served._most)
+
+    def test_calls_of_one_client_do_not(self) -> None:
+        client = self.client(self.serving())
+        client.send(call_request("wait", 1) + call_request("wait", 2) + call_request("note", 3))
+        self.assertEqual([1], self.served._wait_for_notes(1))
+        self.served._open_gate()
+        self.assertEqual([1, 2, None], [client.reply() for _ in range(3)])
+        self.assertEqual(([1, 2, 3], 1), (self.served._notes, self.served._most))
+
+    def test_a_busy_client_keeps_its_worker(self) -> None:
+        with mock.patch.object(svr_threads, "KEEP_SECONDS", PATIENCE_SECONDS):
+            daemon = self.serving()
+            client = self.client(daemon)
+            with mock.patch.object(daemon.transportServer, "serve", side_effect=AssertionError("handed over again")):
+                for number in range(20):
+                    self.assertEqual(number, client.call("echo", number))
+            client.close()
+            daemon.wait_for_gone(1)
+
+    def test_a_kept_worker_is_let_go_when_others_wait(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
+        hot, other = self.client(daemon), self.client(daemon)
+        hot.send(call_request("wait"))
+        self.served._wait_for_notes(1)
+        other.send(call_request("echo", "other"))
+        wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
+        self.served._open_gate()
+        hot.reply()
+        for number in range(100):
+            hot.call("echo", number)
+        self.assertEqual("other", other.reply())
+
+    def test_sizes_that_make_no_sense(self) -> None:
+        for minimum, maximum in ((0, 5), (-1, 5), (6, 5), (1, 0)):
+            self.configure(THREADPOOL_SIZE_MIN=minimum, THREADPOOL_SIZE=maximum)
+            with self.assertRaisesRegex(ValueError, "THREADPOOL_SIZE"):
+                self.daemon()
+
+    def test_repr_tells_the_address(self) -> None:
+        daemon = self.daemon()
+        self.assertIn(daemon.locationStr, repr(daemon.transportServer))
+
+
+class Endings(ServerTestCase):
+    def test_a_method_that_exits_costs_its_client_the_connection(self) -> None:
+        daemon = self.serving()
+        client, other = self.client(daemon), self.client(daemon)
+        with self.assertLogs("Pyro5.svr_threads", "WARNING") as logged:
+            client.send(call_request("exit"))
+            self.assertIsNone(client.read())
+        self.assertIn("SystemExit", logged.output[0])
+        daemon.wait_for_gone(1)
+        self.assertEqual("other", other.call("echo", "other"))
+
+    def test_a_slow_client_disconnect_holds_up_nobody(self) -> None:
+        started, go_on = threading.Event(), threading.Event()
+        self.at_end.callback(go_on.set)
+
+        class SlowDaemon(WatchedDaemon):
+            def clientDisconnect(self, conn: Any) -> None:
+                started.set()
+                go_on.wait(PATIENCE_SECONDS)
+                super().clientDisconnect(conn)
+        daemon = self.daemon(SlowDaemon)
+        self.run_loop(daemon)
+        self.client(daemon).close()
+        self.assertTrue(started.wait(PATIENCE_SECONDS))
+        self.assertEqual("other", self.client(daemon).call("echo", "other"))
+        self.assertEqual([], daemon.gone)
+        go_on.set()
+        daemon.wait_for_gone(1)
+
+    def test_shutdown_and_close_from_inside_a_call(self) -> None:
+        for method, answer in (("shutdown", "shutting down"), ("close_daemon", "closing")):
+            daemon = self.daemon()
+            thread = self.run_loop(daemon)
+            idle, client = self.client(daemon), self.client(daemon)
+            self.assertEqual(answer, client.call(method))
+            self.join(thread)
+            self.assertIsNone(idle.read())
+            daemon.close()
+            daemon.wait_for_gone(2)
+
+    def test_a_stuck_call_does_not_keep_the_server_for_ever(self) -> None:
+        with mock.patch.object(svr_threads, "FINISH_SECONDS", 0.05), mock.patch.object(loop, "FINISH_SECONDS", 0.05):
+            daemon = self.daemon()
+            thread = self.run_loop(daemon)
+            client = self.client(daemon)
+            client.send(call_request("wait", "stuck"))
+            self.served._wait_for_notes(1)
+            daemon.shutdown()
+            self.join(thread)
+            self.assertIsNone(client.read())
+        self.served._open_gate()
+
+    def test_requests_that_wait_for_a_worker_at_the_end(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
+        clients = [self.client(daemon) for _ in range(5)]
+        for number, client in enumerate(clients):
+            client.send(call_request("wait", number))
+        self.served._wait_for_notes(1)
+        wait_until(lambda: daemon.transportServer._pool.busy() == 5)
+        daemon.shutdown()
+        self.served._open_gate()
+        self.assertEqual(list(range(5)), [client.reply() for client in clients])
+
+
+class ForeignLoop(ServerTestCase):
+    """A program's own event loop watches the listening socket; a background thread does the rest."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.stop = threading.Event()
+        self.turns = 0
+
+    def run_foreign(self, daemon: Daemon) -> threading.Thread:
+        def run() -> None:
+            while not self.stop.is_set():
+                ready, _, _ = select.select(daemon.sockets, [], [], 0.01)
+                if ready:
+                    self.turns += 1
+                    daemon.events(ready)
+        thread = threading.Thread(target=run, name="foreign loop")
+        thread.start()
+        self.at_end.callback(thread.join, PATIENCE_SECONDS)
+        self.at_end.callback(self.stop.set)
+        return thread
+
+    def test_serving(self) -> None:
+        daemon = self.daemon()
+        self.run_foreign(daemon)
+        client = self.connect(daemon)
+        wait_until(lambda: self.turns)
+        for number in range(5):
+            with self.client(daemon) as other:
+                self.assertEqual(number, other.call("echo", number))
+        self.assertEqual(LARGE, len(client.greet().call("large", LARGE)))
+        self.assertEqual("after a while", client.call("echo", "after a while"))
+        daemon.wait_for_gone(5)
+        self.assertLessEqual(self.turns, 6)
+
+    def test_nobody_waits_for_a_stuck_call(self) -> None:
+        daemon = self.daemon()
+        self.run_foreign(daemon)
+        stuck, other = self.client(daemon), self.client(daemon)
+        stuck.send(call_request("wait"))
+        self.served._wait_for_notes(1)
+        self.assertEqual("other", other.call("echo", "other"))
+        self.served._open_gate()
+        self.assertIsNone(stuck.reply())
+
+    def test_request_loop_afterwards(self) -> None:
+        daemon = self.daemon()
+        thread = self.run_foreign(daemon)
+        client = self.client(daemon)
+        self.stop.set()
+        self.join(thread)
+        self.run_loop(daemon)
+        self.assertEqual("old", client.call("echo", "old"))
+        self.assertEqual("new", self.client(daemon).call("echo", "new"))
+
+    def test_ends(self) -> None:
+        for end in ("shutdown", "close"):
+            daemon = self.daemon()
+            self.stop.clear()
+            thread = self.run_foreign(daemon)
+            client = self.client(daemon)
+            self.stop.set()
+            self.join(thread)
+            getattr(daemon, end)()
+            self.assertIsNone(client.read())
+            daemon.close()
+            daemon.wait_for_gone(1)
+            self.assertEqual(-1, daemon.sock.fileno())
+
+
+class Settings(ServerTestCase):
+    def test_minimum(self) -> None:
+        config.THREADPOOL_SIZE_MIN = 7
+        daemon = self.daemon()
+        self.assertEqual(0, len(daemon.transportServer._pool))
+        self.run_loop(daemon)
+        client = self.connect(daemon)
+        client.send(connect_request())
+        client.reply()
+        self.assertEqual(7, len(daemon.transportServer._pool))
+
+
+if __name__ == "__main__":
+    unittest.main()
