@@ -224,8 +224,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
 
 def _parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
     try:
-        marshalcheck.check(data)
-        info, object_id, method = marshal.loads(data)
+        info, object_id, method = marshalcheck.loads(data)
     except (EOFError, TypeError, ValueError) as x:
         raise errors.ProtocolError("a call with a serialized blob needs a proper annotation %s" % BLOB_ANNOTATION) from x
     if not (isinstance(object_id, str) and isinstance(method, str)):
@@ -296,21 +295,30 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
     An exception that cannot be serialized, or is larger than the limit, goes as a PyroError that names it.
     """
     carried = getattr(exception, "_pyroTraceback", None)
-    set_remote_traceback(exception, traceback_lines)
     try:
-        return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
+        return _first_that_fits(to, exception, traceback_lines, ["the remote traceback is too large to be sent\n"])
     except Exception as x:  # a request border: any serializer or user-made __getstate__ may fail in its own way
         reason = "Error serializing exception: %s. Original exception: %s: %s" % (
             text_of(x), type(exception), text_of(exception))
     finally:
         set_remote_traceback(exception, carried)  # it may be raised again: then this is not a remote one's
-    substitute = errors.PyroError(reason[:2000])
-    set_remote_traceback(substitute, traceback_lines)
     try:
-        return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), to.annotations)
+        return _first_that_fits(to, errors.PyroError(reason[:2000]), traceback_lines, [])
     except errors.ProtocolError:  # still too large, or the annotations themselves cannot be sent
-        substitute = errors.PyroError(reason[:200])
-        return _reply(to._replace(wire=WireOptions()), protocol.FLAGS_EXCEPTION, to.serializer.dumps(substitute), {})
+        bare = to._replace(wire=WireOptions(), annotations={})
+        return _first_that_fits(bare, errors.PyroError(reason[:200]), [])
+
+
+def _first_that_fits(to: ReplyTo, exception: BaseException, *tracebacks: List[str]) -> SendingMessage:
+    """Build an exception reply with the first of these tracebacks that keeps it within the limit."""
+    for traceback_lines in tracebacks[:-1]:
+        set_remote_traceback(exception, traceback_lines)
+        try:
+            return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
+        except errors.MessageTooLargeError:
+            continue
+    set_remote_traceback(exception, tracebacks[-1])
+    return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
 
 
 def text_of(error: BaseException) -> str:

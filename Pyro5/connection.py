@@ -75,7 +75,11 @@ class Connection(socketutil.SocketConnection):
             CommunicationError: the server refused, or what it answered is not understood.
         """
         request = calls.connect_request(serializer, seq, object_id, value, wire)
-        reply = self._exchange(request, None)
+        try:
+            reply = self._exchange(request, None)
+        except errors.ConnectionClosedError as x:
+            x.args = ("%s (%s)" % (x, self._handshake_hint()),)
+            raise
         callcontext.set_received_response(reply.annotations)
         try:
             result = calls.parse_connect_reply(reply)
@@ -139,6 +143,11 @@ class Connection(socketutil.SocketConnection):
         if self._log_wire:
             protocol.log_wiredata(log, "received from %s" % self.target, reply)
         return reply
+
+    def _handshake_hint(self) -> str:
+        if hasattr(self.sock, "getpeercert"):
+            return "does the server ask for a certificate of the client (SSL_CLIENTCERT), and trust the one it gets?"
+        return "if the server uses TLS, switch the setting SSL on here too"
 
     def _activity(self, method: Optional[str]) -> str:
         return "calling %s of %s" % (method, self.target) if method else "connecting to %s" % self.target
@@ -262,5 +271,5 @@ def _hint(error: OSError) -> str:
     if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
         return "is the server running, and is this where it listens?"
     if config.SSL:
-        return "does the server use TLS, and do the certificates fit?"
+        return "does the server use TLS, and do the certificates fit? See the setting SSL_CACERTS"
     return "is the server running, and can this machine reach it?"

@@ -159,14 +159,18 @@ def ask_by_broadcast(addresses: Iterable[str], port: int) -> Iterator[URI]:
         return
     given: Set[URI] = set()
     with sock:
-        for _ in range(BROADCASTS):
-            sent = [_send_question(sock, address, port) for address in addresses]
-            if not any(sent):
-                return
-            for uri in _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS):
-                if uri not in given:
-                    given.add(uri)
-                    yield uri
+        for uri in _ask_repeatedly(sock, list(addresses), port):
+            if uri not in given:
+                given.add(uri)
+                yield uri
+
+
+def _ask_repeatedly(sock: socket.socket, addresses: List[str], port: int) -> Iterator[URI]:
+    for _ in range(BROADCASTS):
+        sent = [_send_question(sock, address, port) for address in addresses]
+        if not any(sent):
+            return
+        yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS)
 
 
 def _send_question(sock: socket.socket, address: str, port: int) -> bool:

@@ -58,14 +58,15 @@ def answer_to(question):
         return str(x)
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-alarm = getattr(signal, "alarm", int)
+end_after = getattr(signal, "setitimer", lambda timer, seconds: None)
+timer = getattr(signal, "ITIMER_REAL", None)
+print("null", flush=True)
 if hasattr(os, "nice"):
     os.nice(10)
-print("null", flush=True)
 for line in sys.stdin:
-    alarm(%d)
+    end_after(timer, %g)
     print(json.dumps(answer_to(json.loads(line))), flush=True)
-    alarm(0)
+    end_after(timer, 0)
 """ % (SEARCH_SECONDS + 1)
 
 
@@ -77,14 +78,15 @@ class Limits(NamedTuple):
     """
 
     steps_here: int = 20000000      # for all names together, in this process: about 0.1 s in the worst case
-    match_seconds: float = 1.0      # for the match alone, in a process of its own
+    wait_seconds: float = 1.8       # until a process is free, or has been started
+    match_seconds: float = 1.0      # for the match alone, in that process
     rest_seconds: float = 0.0       # after a match that took too long: how long no other one runs there
     at_once: int = 40               # searches at the same time, those that wait for their turn included
 
 
 USUAL = Limits()
 # For a server that does nothing else while it serves a client.
-ONE_AT_A_TIME = Limits(steps_here=10000000, match_seconds=0.05, rest_seconds=1.0, at_once=1)
+ONE_AT_A_TIME = Limits(steps_here=10000000, wait_seconds=0.05, match_seconds=0.05, rest_seconds=1.0, at_once=1)
 
 
 def steps_at_most(regex: str, name_chars: int) -> Optional[int]:
@@ -100,7 +102,7 @@ def steps_at_most(regex: str, name_chars: int) -> Optional[int]:
     while item:
         least, choices = _repeats(item, name_chars)
         combinations *= choices
-        steps_each += 1 + min(least, name_chars)
+        steps_each += max(min(least, name_chars), 1)
         if combinations > STEPS_PER_NAME:
             return None
         position = item.end()
@@ -143,6 +145,8 @@ class Matcher:
         self._processes: Set[_Process] = set()
         self._idle: List[_Process] = []
         self._starting = 0
+        self._failed_starts = 0
+        self._last_failure = ""
         self._resting_until = clock()
         self._closed = False
 
@@ -218,7 +222,7 @@ class Matcher:
     @contextlib.contextmanager
     def _process(self, deadline: float) -> Iterator[_Process]:
         """Lend a process for the block; one that did not do its work in there is ended."""
-        process = self._borrow(deadline) or self._start(deadline)
+        process = self._borrow(min(deadline, self._clock() + self._limits.wait_seconds))
         try:
             yield process
         finally:
@@ -227,46 +231,53 @@ class Matcher:
             else:
                 self._end(process)
 
-    def _borrow(self, deadline: float) -> Optional[_Process]:
-        """Wait until a process is idle, or one may be started (None). The caller starts it: `_starting` counts it."""
+    def _borrow(self, deadline: float) -> _Process:
+        """Wait until a process is idle; start one if there may be one more."""
         with self._changed:
-            while not self._idle and len(self._processes) + self._starting >= PROCESSES and not self._closed:
-                if not self._changed.wait(deadline - self._clock()):
-                    raise _busy()
-            if self._closed:
-                raise errors.NamingError("the name server is being closed")
             if self._clock() < self._resting_until:
                 raise _busy()
-            if self._idle:
-                return self._idle.pop()
-            self._starting += 1
-            return None
+            if not self._idle and len(self._processes) + self._starting < PROCESSES and not self._closed:
+                self._starting += 1
+                # in a thread of its own: it goes on even if this search cannot wait for its end
+                threading.Thread(target=self._start, name="Pyro5 regex process start", daemon=True).start()
+            failed_starts = self._failed_starts
+            while not self._idle:
+                if self._closed:
+                    raise errors.NamingError("the name server is being closed")
+                if self._failed_starts > failed_starts:
+                    raise errors.NamingError("this regex cannot be run here now (%s): use a simpler one, or search for a "
+                                             "prefix or metadata" % self._last_failure)
+                if not self._changed.wait(max(deadline - self._clock(), 0)):
+                    raise _busy()
+            return self._idle.pop()
+
+    def _start(self) -> None:
+        process, failure = None, ""
+        try:
+            process = _Process(START_SECONDS)
+        except (OSError, EOFError) as x:
+            failure = str(x) or type(x).__name__
+            log.warning("cannot start a process for regular expressions: %s", failure)
+        with self._changed:
+            self._starting -= 1
+            if process is None:
+                self._failed_starts += 1
+                self._last_failure = failure
+            else:
+                self._processes.add(process)
+            self._changed.notify_all()
+        if process is not None:
+            self._give_back(process)
 
     def _rest(self) -> None:
         with self._changed:
             self._resting_until = self._clock() + self._limits.rest_seconds
 
-    def _start(self, deadline: float) -> _Process:
-        process = None
-        try:
-            process = _Process(min(START_SECONDS, deadline - self._clock()))
-        except (OSError, EOFError) as x:
-            log.warning("cannot start a process for regular expressions: %s", x)
-            raise errors.NamingError("this regex cannot be run here now (%s): use a simpler one, or search for a prefix "
-                                     "or metadata" % (x or type(x).__name__)) from None
-        finally:
-            with self._changed:
-                self._starting -= 1
-                if process is not None:
-                    self._processes.add(process)
-                self._changed.notify()
-        return process
-
     def _give_back(self, process: _Process) -> None:
         with self._changed:
             if not self._closed:
                 self._idle.append(process)
-                self._changed.notify()
+                self._changed.notify_all()
                 return
         self._end(process)
 
@@ -274,7 +285,7 @@ class Matcher:
         process.close()
         with self._changed:
             self._processes.discard(process)
-            self._changed.notify()
+            self._changed.notify_all()
 
 
 class _Process:

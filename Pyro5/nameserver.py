@@ -28,6 +28,17 @@ __all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon",
 log = logging.getLogger("Pyro5.nameserver")
 
 
+def __getattr__(name: str) -> Any:
+    """Give the storages that are loaded when somebody asks for them."""
+    if name == "SqlStorage":
+        from .storage.sqlite import SqlStorage
+        return SqlStorage
+    if name == "DbmStorage":
+        from .storage.dbmfile import DbmStorage
+        return DbmStorage
+    raise AttributeError("module '%s' has no attribute '%s'" % (__name__, name))
+
+
 class NameServerDaemon(Daemon):
     """
     A daemon with a name server registered in it, under its reserved name; it also runs the periodic cleaning
@@ -148,11 +159,11 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
             at_end.callback(responder.close)
             daemon.combine(responder)
         at_end.callback(daemon.close)
-        for line in _announcement(daemon, responder, bool(unixsocket)):
+        lines = list(_announcement(daemon, responder, bool(unixsocket)))
+        if not unixsocket:
+            lines += _loopback_hint(daemon, str(config.HOST if host is None else host))
+        for line in lines:
             console.say(line)
-        hint = None if unixsocket else _loopback_hint(daemon, str(config.HOST if host is None else host))
-        if hint is not None:
-            console.say(hint)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % daemon.uriFor(daemon.nameserver))
         at_end.callback(console.tell_service_manager, "STOPPING=1")
         daemon.requestLoop(lambda: not signals.asked)
@@ -180,7 +191,7 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
         yield "external URI = %s" % uri
 
 
-def _loopback_hint(daemon: NameServerDaemon, host: str) -> Optional[str]:
+def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
     """
     Say that no other machine can reach the name server, if it was given a host name that leads to a loopback address.
 
@@ -188,9 +199,9 @@ def _loopback_hint(daemon: NameServerDaemon, host: str) -> Optional[str]:
     """
     ip = ipaddress.ip_address(_ip_of(daemon).partition("%")[0])
     if not ip.is_loopback or _is_ip_address(host) or daemon.natLocationStr:
-        return None
-    return ("NS is reachable from this machine only, because '%s' is %s here. For other machines, use the option -n with an "
-            "address of this machine, or -n 0.0.0.0 for all of them." % (host, ip))
+        return
+    yield ("NS is reachable from this machine only, because '%s' is %s here. For other machines, use the option -n with an "
+           "address of this machine, or -n 0.0.0.0 for all of them." % (host, ip))
 
 
 def _is_ip_address(text: str) -> bool:

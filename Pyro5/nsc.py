@@ -17,6 +17,9 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 from . import console, errors
 from .client import locate_ns
 
+# What the error says if metadata are asked of a storage that keeps none.
+NO_METADATA = "has no metadata"
+
 
 def _metadata_text(metadata: Iterable[str]) -> str:
     """Write the tags as a Python set, in alphabetical order."""
@@ -41,21 +44,36 @@ def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) 
     console.say("\n".join(lines))
 
 
+def _found(search: Callable[..., Dict[str, Any]], **criterion: str) -> Dict[str, Any]:
+    """Give name -> (uri, metadata); the metadata are empty if the name server's storage has none at all."""
+    try:
+        return search(return_metadata=True, **criterion)
+    except errors.NamingError as x:
+        if NO_METADATA not in str(x):
+            raise
+        return {name: (uri, ()) for name, uri in search(return_metadata=False, **criterion).items()}
+
+
 def _list(nameserver: Any, options: argparse.Namespace) -> None:
     if options.args:
         prefix = options.args[0]
-        _print_list(nameserver.list(prefix=prefix, return_metadata=True), "- prefix '%s'" % prefix, options)
+        _print_list(_found(nameserver.list, prefix=prefix), "- prefix '%s'" % prefix, options)
     else:
-        _print_list(nameserver.list(return_metadata=True), "", options)
+        _print_list(_found(nameserver.list), "", options)
 
 
 def _list_matching(nameserver: Any, options: argparse.Namespace) -> None:
     pattern = options.args[0]
-    _print_list(nameserver.list(regex=pattern, return_metadata=True), "- regex '%s'" % pattern, options)
+    _print_list(_found(nameserver.list, regex=pattern), "- regex '%s'" % pattern, options)
 
 
 def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
-    uri, metadata = nameserver.lookup(options.args[0], return_metadata=True)
+    name = options.args[0]
+
+    def search(return_metadata: bool) -> Dict[str, Any]:
+        return {name: nameserver.lookup(name, return_metadata=return_metadata)}
+
+    uri, metadata = _found(search)[name]
     if options.json:
         console.say(json.dumps(_as_json((uri, metadata)), indent=2))
         return

@@ -45,6 +45,7 @@ FLAGS_CORR_ID = 1 << 6
 SERIALIZER_PING = 42  # a ping carries no serialized value; recorded peers send this id
 
 _TAG = b"PYRO"
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake of TLS begin
 _MAGIC = 0x4DC5
 _NO_CORRELATION = bytes(16)
 _HEADER = struct.Struct("!4sHBBHHII16sHH")
@@ -64,7 +65,8 @@ Buffer = Union[bytes, bytearray, memoryview]
 
 def _check_prefix(tag: bytes, version: int) -> None:
     if tag != _TAG:
-        raise errors.ProtocolError("invalid data: this is not the Pyro protocol (it starts with %r)" % (bytes(tag),))
+        hint = "; TLS? The setting SSL has to be the same on both sides" if bytes(tag[:2]) in _TLS_RECORDS else ""
+        raise errors.ProtocolError("invalid data: this is not the Pyro protocol (it starts with %r%s)" % (bytes(tag), hint))
     if version != PROTOCOL_VERSION:
         raise errors.ProtocolError("invalid protocol version: %d (this side speaks %d)" % (version, PROTOCOL_VERSION))
 

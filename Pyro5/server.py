@@ -128,6 +128,8 @@ class Daemon:
             self.transportServer = _listen(hooks, self, host, port, unixsocket)
             if nat is not None:
                 self.natLocationStr = "%s:%d" % (nat[0], nat[1] or self.sock.getsockname()[1])
+        if self.transportServer.out_of_reach and not self.natLocationStr:
+            log.warning("listening on %s: %s", self.locationStr, self.transportServer.out_of_reach)
         self._objects.add(interface(self), DAEMON_NAME)
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)

@@ -102,7 +102,7 @@ class SocketServer_Threadpool(SocketServer):
             connection.setTimeout(KEEP_SECONDS)
             while True:
                 self.hooks.handle_request(connection)
-                if not connection.flush() or connection.closing or self.stopping:
+                if connection.has_outgoing or connection.closing or self.stopping:
                     break
                 if not self._next_request(connection):
                     break

@@ -108,6 +108,11 @@ def tls_handshake_step(sock: socket.socket) -> int:
     return 0
 
 
+def handshake_refused(error: OSError) -> bool:
+    """Tell whether a failed handshake was refused, by either side, and not just left by a client that has gone."""
+    return is_ssl_error(error) and not isinstance(error, _ssl().SSLEOFError)
+
+
 def events_wanted(error: OSError, default: int) -> int:
     """
     Tell whether an error of a non-blocking socket only means "not now", and what to wait for.

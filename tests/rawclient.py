@@ -228,7 +228,9 @@ class ServerTestCase(unittest.TestCase):
 
     def daemon(self, daemon_class: Any = WatchedDaemon, host: str = "127.0.0.1", **arguments: Any) -> Any:
         """Make a daemon that serves the object; nothing runs its loop yet."""
-        daemon = daemon_class(**arguments) if "connected_socket" in arguments else daemon_class(host, **arguments)
+        if "connected_socket" not in arguments and "unixsocket" not in arguments:
+            arguments["host"] = host
+        daemon = daemon_class(**arguments)
         self.at_end.callback(daemon.close)
         daemon.register(self.served, "obj", force=True)
         return daemon

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Generous: it only passes when something is broken.
@@ -31,9 +31,9 @@ def _environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
     return environment
 
 
-def _command(module: str, args: Any) -> List[str]:
+def _command(module: str, args: Any, prefix: Sequence[str] = ()) -> List[str]:
     # development mode: a socket or file that a tool leaves open shows on its standard error
-    return [sys.executable, "-X", "dev", "-W", "error", "-m", module] + [str(arg) for arg in args]
+    return [*prefix, sys.executable, "-X", "dev", "-W", "error", "-m", module] + [str(arg) for arg in args]
 
 
 def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None,
@@ -46,13 +46,15 @@ def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, s
 
 class ToolProcess:
     """
-    ``python -m module args...`` while it runs. As a context manager it leaves no process behind.
+    ``python -m module args...`` while it runs, after a prefix: a command that runs the rest, such as ``nice``. As a context
+    manager it leaves no process behind.
 
     Use `read_until` to wait for the line that says it is ready, and `stop` to end it with a signal.
     """
 
-    def __init__(self, module: str, *args: Any, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None) -> None:
-        self.process = subprocess.Popen(_command(module, args), env=_environment(env), cwd=cwd, encoding="utf-8",
+    def __init__(self, module: str, *args: Any, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None,
+                 prefix: Sequence[str] = ()) -> None:
+        self.process = subprocess.Popen(_command(module, args, prefix), env=_environment(env), cwd=cwd, encoding="utf-8",
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self._lines: queue.Queue[Optional[str]] = queue.Queue()
         self._errors: List[str] = []

@@ -1,4 +1,4 @@
-"""Removal of dead registrations: rounds with an injected clock and connect, and real sockets for the connect."""
+"""Removal of dead registrations: rounds with an injected clock and injected answers of the servers, and one with real ones."""
 from __future__ import annotations
 
 import os
@@ -6,12 +6,17 @@ import socket
 import tempfile
 import threading
 import unittest
-from typing import Dict, List, Set
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
-from Pyro5.autoclean import AutoCleaner, checked_period, try_connect
-from Pyro5.uri import URI
+from Pyro5 import exposure
+from Pyro5.autoclean import AutoCleaner, checked_period
+from Pyro5.nameserver import start_ns
+from Pyro5.probing import Answer, Question
+from Pyro5.server import Daemon
+from tests.support import daemon_thread
 
 PATIENCE_SECONDS = 10.0
+NOTHING: Any = frozenset()
 
 
 class Network:
@@ -19,15 +24,20 @@ class Network:
 
     def __init__(self, **registrations: str) -> None:
         self.registrations: Dict[str, str] = registrations
-        self.dead: Set[str] = set()
-        self.tried: List[str] = []
+        self.dead: Set[str] = set()         # locations
+        self.unknown: Set[str] = set()      # object ids
+        self.asked: List[str] = []
         self.now = 1000.0
-        self.cleaner = AutoCleaner(self.registrations.copy, self.remove, 3.0, self.connect, lambda: self.now)
+        self.cleaner = AutoCleaner(self.registrations.copy, self.remove, 3.0, self, lambda: self.now)
 
-    def connect(self, uri: URI) -> None:
-        self.tried.append(str(uri.location))
-        if uri.location in self.dead:
-            raise ConnectionRefusedError(111, "nobody there")
+    def ask(self, questions: Any) -> Iterator[Tuple[Question, Answer]]:
+        for question in questions:
+            location = str(question.uri.location)
+            self.asked.append(location)
+            if location in self.dead:
+                yield question, Answer("nobody there", NOTHING)
+            else:
+                yield question, Answer(None, question.object_ids & self.unknown)
 
     def remove(self, name: str, uri_text: str) -> bool:
         if self.registrations.get(name) != uri_text:
@@ -41,18 +51,41 @@ class Network:
 
 
 class RoundTests(unittest.TestCase):
-    def test_dead_ones_go_after_twenty_seconds(self) -> None:
-        network = Network(dead="PYRO:x@host:1", alive="PYRO:y@host:2")
-        network.dead = {"host:1"}
-        network.clean_after(0)
-        network.clean_after(19.9)
-        self.assertIn("dead", network.registrations)
+    def check_removed(self, network: Network, name: str, uri: str, why: str) -> None:
+        """Expect that a name is there for 20 seconds after it was first found missing, and then goes."""
+        with self.assertLogs("Pyro5.autoclean", "INFO") as logged:
+            network.clean_after(0)
+            network.clean_after(19.9)
+        self.assertIn(name, network.registrations)
+        self.assertEqual(len(logged.output), 1)
         with self.assertLogs("Pyro5.autoclean", "WARNING") as logged:
             network.clean_after(0.1)
-        self.assertEqual(network.registrations, {"alive": "PYRO:y@host:2"})
+        self.assertNotIn(name, network.registrations)
         self.assertEqual(len(logged.output), 1)
-        for text in ("dead", "PYRO:x@host:1", "20 seconds", "nobody there"):
+        for text in (name, uri, "20 seconds", why):
             self.assertIn(text, logged.output[0])
+
+    def test_unreachable_ones_go_after_twenty_seconds(self) -> None:
+        network = Network(dead="PYRO:x@host:1", alive="PYRO:y@host:2")
+        network.dead = {"host:1"}
+        self.check_removed(network, "dead", "PYRO:x@host:1", "not reachable (nobody there)")
+        self.assertEqual(network.registrations, {"alive": "PYRO:y@host:2"})
+
+    def test_objects_that_are_gone_go_after_twenty_seconds(self) -> None:
+        network = Network(dead="PYRO:x@host:1", alive="PYRO:y@host:1")
+        network.unknown = {"x"}
+        self.check_removed(network, "dead", "PYRO:x@host:1", "no such object")
+        self.assertEqual(network.registrations, {"alive": "PYRO:y@host:1"})
+
+    def test_gone_for_one_reason_then_for_the_other(self) -> None:
+        network = Network(name="PYRO:x@host:1")
+        network.unknown = {"x"}
+        network.clean_after(0)
+        network.dead = {"host:1"}
+        network.clean_after(10)
+        with self.assertLogs("Pyro5.autoclean", "WARNING"):
+            network.clean_after(10)
+        self.assertEqual(network.registrations, {})
 
     def test_one_that_comes_back_starts_afresh(self) -> None:
         network = Network(name="PYRO:x@host:1")
@@ -77,33 +110,40 @@ class RoundTests(unittest.TestCase):
             network.clean_after(1)
         self.assertEqual(network.registrations, {})
 
-    def test_each_server_is_tried_once_for_all_its_names(self) -> None:
-        network = Network(a="PYRO:a@host:1", b="PYRO:b@host:1", c="PYRO:c@./u:/tmp/c")
+    def test_each_server_is_asked_once_for_all_its_names(self) -> None:
+        network = Network(a="PYRO:a@host:1", b="PYRO:b@host:1", again="PYRO:a@host:1", c="PYRO:c@./u:/tmp/c")
+        network.unknown = {"a"}
         network.clean_after(0)
-        self.assertEqual(sorted(network.tried), ["./u:/tmp/c", "host:1"])
+        self.assertEqual(network.asked, ["host:1", "./u:/tmp/c"])
+        with self.assertLogs("Pyro5.autoclean", "WARNING") as logged:
+            network.clean_after(20)
+        self.assertEqual(len(logged.output), 2)
+        self.assertEqual(sorted(network.registrations), ["b", "c"])
 
     def test_what_is_not_checked(self) -> None:
         network = Network(alias="PYRONAME:other", tagged="PYROMETA:tag", broken="no uri at all")
         network.registrations["Pyro.NameServer"] = "PYRO:Pyro.NameServer@host:1"
         network.registrations["Pyro.Daemon"] = "PYRO:Pyro.Daemon@host:1"
         network.clean_after(0)
-        self.assertEqual(network.tried, [])
+        self.assertEqual(network.asked, [])
 
     def test_registered_anew_during_the_round(self) -> None:
         network = Network(name="PYRO:x@host:1")
         network.dead = {"host:1"}
         network.clean_after(0)
-        network.now += 30
-
-        def connect_late(uri: URI) -> None:
-            network.registrations["name"] = "PYRO:x@host:2"
-            raise OSError("too late")
-
-        network.cleaner = AutoCleaner(network.registrations.copy, network.remove, 3.0, connect_late, lambda: network.now)
-        network.clean_after(0)
-        network.now += 30
-        network.cleaner.clean()
+        network.cleaner._registrations = lambda: {"name": "PYRO:x@host:1"}  # the snapshot is older
+        network.registrations["name"] = "PYRO:x@host:2"
+        network.clean_after(30)
         self.assertEqual(network.registrations, {"name": "PYRO:x@host:2"})
+
+    def test_thousands_of_names(self) -> None:
+        network = Network(**{"name%d" % number: "PYRO:obj%d@host:%d" % (number, number % 100 + 1) for number in range(5000)})
+        network.dead = {"host:%d" % port for port in range(1, 51)}
+        network.clean_after(0)
+        self.assertEqual(len(network.asked), 100)
+        with self.assertLogs("Pyro5.autoclean", "WARNING") as logged:
+            network.clean_after(20)
+        self.assertEqual((len(logged.output), len(network.registrations)), (2500, 2500))
 
 
 class ThreadTests(unittest.TestCase):
@@ -139,6 +179,75 @@ class ThreadTests(unittest.TestCase):
         cleaner.start()
         cleaner.stop()
 
+    def test_stops_in_the_middle_of_a_round(self) -> None:
+        """A server that says nothing is not waited for."""
+        with socket.socket() as silent:
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(1)
+            silent.settimeout(PATIENCE_SECONDS)
+            uris = {"name": "PYRO:x@127.0.0.1:%d" % silent.getsockname()[1]}
+            cleaner = AutoCleaner(uris.copy, lambda name, uri: True, 0.001)
+            cleaner.start()
+            connection, _ = silent.accept()
+            with connection:
+                cleaner.stop()
+        self.assertNotIn("Pyro5 name server autoclean", [thread.name for thread in threading.enumerate()])
+
+
+@exposure.expose
+class Thing:
+    """Something to be registered."""
+
+
+class RealTests(unittest.TestCase):
+    """A name server and servers on real sockets; only the clock is not real."""
+
+    def make_cleaner(self, nameserver: Any) -> Any:
+        self.now = 0.0
+        cleaner = AutoCleaner(nameserver.all_uris, nameserver.remove_unchanged, 3.0, clock=lambda: self.now)
+        self.addCleanup(cleaner.stop)
+        return cleaner
+
+    def test_dead_and_alive(self) -> None:
+        _, ns_daemon, _ = start_ns("127.0.0.1", 0)
+        self.addCleanup(ns_daemon.close)
+        ns = ns_daemon.nameserver
+        cleaner = self.make_cleaner(ns)
+        server = self.enter(daemon_thread(Daemon("127.0.0.1")))
+        ns.register("alive", server.register(Thing(), "alive"))
+        ns.register("unregistered", server.register(Thing(), "unregistered"))
+        server.unregister("unregistered")
+        with Daemon("127.0.0.1") as gone:
+            ns.register("gone", gone.register(Thing(), "gone"))
+        cleaner.clean()
+        self.assertEqual(ns.count(), 4)
+        self.now = 20.0
+        with self.assertLogs("Pyro5.autoclean", "WARNING") as logged:
+            cleaner.clean()
+        self.assertEqual(set(ns.list()), {"Pyro.NameServer", "alive"})
+        self.assertIn("no such object", next(line for line in logged.output if "unregistered" in line))
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
+    def test_unix_sockets(self) -> None:
+        directory = self.enter(tempfile.TemporaryDirectory())
+        _, ns_daemon, _ = start_ns(unixsocket=os.path.join(directory, "ns"))
+        self.addCleanup(ns_daemon.close)
+        ns = ns_daemon.nameserver
+        cleaner = self.make_cleaner(ns)
+        server = self.enter(daemon_thread(Daemon(unixsocket=os.path.join(directory, "server"))))
+        ns.register("alive", server.register(Thing(), "alive"))
+        ns.register("gone", "PYRO:gone@./u:%s" % os.path.join(directory, "gone"))
+        cleaner.clean()
+        self.now = 20.0
+        with self.assertLogs("Pyro5.autoclean", "WARNING"):
+            cleaner.clean()
+        self.assertEqual(set(ns.list()), {"Pyro.NameServer", "alive"})
+
+    def enter(self, context: Any) -> Any:
+        entered = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        return entered
+
 
 class PeriodTests(unittest.TestCase):
     def test_minimum(self) -> None:
@@ -146,33 +255,6 @@ class PeriodTests(unittest.TestCase):
         for seconds in (1.0, 2.9, -5.0):
             with self.assertRaisesRegex(ValueError, "^NS_AUTOCLEAN cannot be smaller than 3$"):
                 checked_period(seconds)
-
-
-class ConnectTests(unittest.TestCase):
-    def test_tcp(self) -> None:
-        with socket.socket() as listener:
-            listener.bind(("127.0.0.1", 0))
-            listener.listen(1)
-            uri = URI("PYRO:x@127.0.0.1:%d" % listener.getsockname()[1])
-            try_connect(uri)
-        with self.assertRaises(OSError):
-            try_connect(uri)
-
-    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
-    def test_unix(self) -> None:
-        with tempfile.TemporaryDirectory() as directory:
-            path = os.path.join(directory, "s")
-            with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(path)
-                listener.listen(1)
-                try_connect(URI("PYRO:x@./u:" + path))
-            with self.assertRaises(OSError):
-                try_connect(URI("PYRO:x@./u:" + path))
-
-    def test_host_that_does_not_exist(self) -> None:
-        # not even valid as a host name, so no name service is asked
-        with self.assertRaises(OSError):
-            try_connect(URI("PYRO:x@no..such..host:1"))
 
 
 if __name__ == "__main__":

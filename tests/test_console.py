@@ -6,9 +6,13 @@ import io
 import os
 import select
 import signal
+import socket
+import sys
+import tempfile
 import threading
 import unittest
 from typing import Any, List, Tuple
+from unittest import mock
 
 from Pyro5 import console, errors
 
@@ -47,6 +51,43 @@ class ExitCodeTests(unittest.TestCase):
         error = ValueError("x")
         self.assertEqual(console.exit_code_of(self.failing(error), reported.append), 1)
         self.assertEqual(reported, [error])
+
+
+@unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
+class ServiceManagerTests(unittest.TestCase):
+    def listen(self, address: str) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(sock.close)
+        sock.bind(address)
+        sock.setblocking(False)
+        return sock
+
+    def tell(self, address: str) -> None:
+        with mock.patch.dict(os.environ, NOTIFY_SOCKET=address):
+            console.tell_service_manager("READY=1", "STATUS=Serving PYRO:x@h\xf6st:1")
+
+    def test_socket_file(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            manager = self.listen(os.path.join(directory, "notify"))
+            self.tell(os.path.join(directory, "notify"))
+        self.assertEqual(manager.recv(1000), b"READY=1\nSTATUS=Serving PYRO:x@h\xc3\xb6st:1")
+
+    @unittest.skipUnless(sys.platform == "linux", "only Linux has abstract socket names")
+    def test_abstract_name(self) -> None:
+        name = "pyro5-test-%d" % os.getpid()
+        manager = self.listen("\0" + name)
+        self.tell("@" + name)
+        self.assertTrue(manager.recv(1000).startswith(b"READY=1\n"))
+
+    def test_nobody_to_tell(self) -> None:
+        self.tell("")
+        with mock.patch.dict(os.environ):
+            os.environ.pop("NOTIFY_SOCKET", None)
+            console.tell_service_manager("READY=1")
+
+    def test_a_manager_that_does_not_listen(self) -> None:
+        with self.assertLogs("Pyro5.console", "WARNING"):
+            self.tell("/no/such/socket")
 
 
 class SignalTests(unittest.TestCase):

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import threading
 import time
 import unittest
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 from unittest import mock
 
 from Pyro5 import discovery, errors
@@ -218,12 +219,12 @@ class LocateTests(unittest.TestCase):
 
 class SpeedTests(unittest.TestCase):
     def test_a_machine_without_name_server_is_found_out_soon(self) -> None:
+        """All the waiting that there is has an end."""
+        self.assertLess(discovery.LOOPBACK_SECONDS + discovery.BROADCASTS * discovery.BROADCAST_INTERVAL_SECONDS, 1.7)
         port = free_port()
-        begin = time.monotonic()
-        with settings(NS_PORT=port, NS_BCPORT=port, BROADCAST_ADDRS=["127.0.0.1"]):
-            with self.assertRaises(errors.NamingError):
-                discovery.resolve("PYRONAME:name")
-        self.assertLess(time.monotonic() - begin, 1.7)
+        with settings(NS_PORT=port, NS_BCPORT=port, BROADCAST_ADDRS=["127.0.0.1"]), \
+                mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", 0.01), self.assertRaises(errors.NamingError):
+            discovery.resolve("PYRONAME:name")
 
 
 class NameTests(unittest.TestCase):
@@ -286,6 +287,52 @@ class NameTests(unittest.TestCase):
         self.assertEqual(("yplookup", None, {"a"}, False), asked[1])
         with self.assertRaises(ValueError):
             discovery.yplookup()
+
+    def test_one_of_those_with_the_tags_is_picked_at_random(self) -> None:
+        uris = ["PYRO:object%d@host:1" % number for number in range(9)]
+        with self.server({"a": {uri: uri for uri in uris}}, connections=2):
+            for position in (3, 8):
+                with mock.patch("random.choice", lambda found, position=position: sorted(found)[position]):
+                    self.assertEqual(URI(uris[position]), discovery.resolve("PYROMETA:a"))
+
+    def test_each_way_waits_for_a_name_that_is_not_there_yet(self) -> None:
+        for ask, expected in ((lambda delay: discovery.resolve("PYRONAME:late", delay), URI("PYRO:late@host:1")),
+                              (lambda delay: discovery.lookup("late", delay), URI("PYRO:late@host:1")),
+                              (lambda delay: discovery.resolve("PYROMETA:late", delay), URI("PYRO:late@host:1")),
+                              (lambda delay: discovery.yplookup(["late"], delay_time=delay), {"late": "PYRO:late@host:1"})):
+            for delay, setting in ((PATIENCE_SECONDS, 0.0), (0.0, PATIENCE_SECONDS)):
+                self.check_late(functools.partial(ask, delay), expected, setting)
+
+    def check_late(self, ask: Any, expected: Any, setting: float) -> None:
+        names: Dict[str, str] = {}
+        tags: Dict[str, Any] = {}
+
+        def appear(seconds: float) -> None:
+            names["late"] = "PYRO:late@host:1"
+            tags["late"] = dict(names)
+
+        with ScriptedServer(name_server(names, tags)) as server, mock.patch.object(discovery, "threading") as patched:
+            patched.Event.return_value.wait = appear  # it appears while it is waited for
+            with settings(NS_PORT=server.port, NS_HOST="127.0.0.1", NS_LOOKUP_DELAY=setting):
+                self.assertEqual(expected, ask())
+
+    def test_each_way_frees_its_connection_at_once(self) -> None:
+        opened: List[Any] = []
+
+        def open_connection(*args: Any) -> Any:
+            opened.append(real(*args))
+            return opened[-1]
+
+        real = discovery.open_connection
+        with self.server({"a": {"one": "PYRO:one@host:1"}}, connections=8), \
+                mock.patch.object(discovery, "open_connection", open_connection):
+            for ask in (lambda: discovery.resolve("PYRONAME:there"), lambda: discovery.resolve("PYROMETA:a"),
+                        lambda: discovery.lookup("there"), lambda: discovery.yplookup(["a"])):
+                ask()
+            for ask in (lambda: discovery.resolve("PYRONAME:missing"), lambda: discovery.resolve("PYROMETA:missing"),
+                        lambda: discovery.lookup("missing"), lambda: discovery.yplookup(["missing"])):
+                self.assertRaises(errors.NamingError, ask)
+            self.assertEqual([-1] * 8, [connection.fileno() for connection in opened])
 
     def test_something_else_listens_there(self) -> None:
         def talk_http(peer: Peer) -> None:

@@ -97,7 +97,7 @@ class Refusals(ErrorTestCase):
             self.parse(reply)
 
     def test_blobs_that_lie(self) -> None:
-        crashing = b"\xa9\x01r\x00\x00\x00\x00"  # a tuple that contains itself
+        crashing = b"<\x01\x00\x00\x00\xa9\x01r\x00\x00\x00\x00"  # a set with a tuple that contains itself
         for annotation in (None, b"", b"?", marshal.dumps(5), marshal.dumps((1, 2)), marshal.dumps((1, 2, 3)),
                            marshal.dumps(("info", ["obj"], "echo")), marshal.dumps(("info", "obj", None)), crashing):
             chunks = {} if annotation is None else {"BLBI": annotation}

@@ -368,6 +368,12 @@ class Access(unittest.TestCase):
     def test_private_names_are_refused(self) -> None:
         self.refused(iter(["_private", "__private", "__init__", "__class__", "__dict__", "__reduce__", "__getattribute__"]))
 
+    def test_private_names_of_exposed_methods_are_refused(self) -> None:
+        class Aliasing(Partly):
+            _alias = Partly.method
+        self.thing, self.members = Aliasing(), exposed_members(Aliasing)
+        self.refused(iter(["_alias"]))
+
     def test_a_method_is_no_attribute_and_an_attribute_no_method(self) -> None:
         with self.assertRaises(AttributeError):
             exposure.get_exposed_attribute(self.thing, "method", self.members)

@@ -29,6 +29,7 @@ MODULES = """
     console broadcast matching registry probing autoclean nameserver nsc
     utils utils.echoserver
     api
+    compatibility compatibility.Pyro4
 """.split()
 RANK = {name: rank for rank, name in enumerate(MODULES)}
 
@@ -44,6 +45,7 @@ LATE_IMPORTS = {
     ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("storage.dbmfile", "_open"): "what is in a dbm file decides which module reads it",
+    ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
 }

@@ -5,9 +5,11 @@ import errno
 import os
 import socket
 import stat
+import struct
 import tempfile
 import unittest
 import uuid
+import warnings
 from typing import Any, List, Optional
 from unittest import mock
 
@@ -201,6 +203,13 @@ class Tls(ListenerTestCase):
         config.SSL_SERVERKEY = os.path.join(certificates, "server.key")
         listener = self.listener()
         self.assertTrue(listener.tls)
+        with warnings.catch_warnings(record=True) as warned, self.connect(listener) as hasty:
+            warnings.simplefilter("always")
+            hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            hasty.sendall(b"x")
+            hasty.close()
+            self.assertIsNone(listener.accept())
+            self.assertEqual([], warned)
         self.connect(listener)
         sock = self.accept(listener)  # without a word from the client
         self.assertEqual(0.0, sock.gettimeout())

@@ -239,6 +239,13 @@ class Writing(unittest.TestCase):
         ):
             self.assert_fast(value)
 
+    def test_each(self) -> None:
+        for values in ((), [], (1,), [1], (1, "x"), ["a, b", (1,)], tuple(range(20)), [[1]] * 20):
+            text = literals.fast_dumps_each(values)
+            self.assertEqual(serpent.dumps(values).decode("utf-8"), HEADER + str(text))
+        for values in ((b"x",), [1, {2}], ({1},) * 20, {1: 2}, {1}):
+            self.assertIsNone(literals.fast_dumps_each(values))
+
     def test_shared_containers(self) -> None:
         shared = [1, {"k": 2}]
         self.assert_fast([shared, shared, (shared,)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 import socket
 import threading
 from typing import Any, List
+from unittest import mock
 
 from Pyro5 import errors, protocol
 from Pyro5.protocol import HEADER_SIZE, SendingMessage
@@ -219,6 +220,15 @@ class Refusals(OtherClients):
 
     def test_unknown_object(self) -> None:
         self.refused(self.connect(self.serving()), connect_request("nobody"), "nobody")
+
+    def test_denied_without_a_word(self) -> None:
+        daemon = self.serving()
+        with mock.patch.object(daemon, "validateHandshake", side_effect=errors.ConnectionClosedError("go away")):
+            client = self.connect(daemon)
+            client.send(connect_request() + call_request("note", "too early"))
+            self.assertIsNone(client.read())
+        self.check_others_are_served(daemon)
+        self.assertEqual([], self.served._notes)
 
     def test_messages_over_the_limit(self) -> None:
         daemon = self.serving(MAX_MESSAGE_SIZE=5000)

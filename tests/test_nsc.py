@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import re
 import socket
@@ -92,6 +93,8 @@ class CommandTests(NscTestCase):
         self.assertEqual(str(self.ns.lookup("new")), ONE)
         self.check_fails(("register", "new", TWO), "Error: NamingError - name already registered: new")
         self.check_fails(("register", "bad", "nonsense"), "Error: PyroError - invalid uri")
+        self.check_fails(("register", "a\nb", ONE), "Error: ValueError - name must have no control characters")
+        self.check_fails(("register", "Pyro.NameServer", ONE), "Error: NamingError - the name server's own registration")
 
     def test_setmeta(self) -> None:
         self.check(("setmeta", "test.one", "b", "a"), "Metadata updated\n")
@@ -136,6 +139,44 @@ class CommandTests(NscTestCase):
                 (("yplookup_all",), "requires at least one metadata tag argument"),
                 (("yplookup_any",), "requires at least one metadata tag argument")):
             self.assertEqual(self.nsc(*args), ToolResult(1, "", complaint + "\n"))
+
+
+class JsonTests(NscTestCase):
+    ONE_JSON, TWO_JSON = {"uri": ONE, "metadata": []}, {"uri": TWO, "metadata": ["m1"]}
+
+    def check_json(self, args: Tuple[str, ...], expected: Any) -> None:
+        result = self.nsc("--json", *args)
+        self.assertEqual((result.exit_code, result.err), (0, ""))
+        self.assertEqual(json.loads(result.out), expected)
+        self.assertTrue(result.out.endswith("}\n"))
+
+    def test_every_command_that_lists(self) -> None:
+        own = {"uri": self.uri, "metadata": ["class:Pyro5.nameserver.NameServer"]}
+        self.check_json(("list",), {"Pyro.NameServer": own, "test.one": self.ONE_JSON, "test.two": self.TWO_JSON})
+        self.check_json(("list", "test."), {"test.one": self.ONE_JSON, "test.two": self.TWO_JSON})
+        self.check_json(("list", "none"), {})
+        self.check_json(("listmatching", "(test).o"), {"test.one": self.ONE_JSON})
+        self.check_json(("yplookup_all", "m1"), {"test.two": self.TWO_JSON})
+        self.check_json(("yplookup_any", "m1", "zz"), {"test.two": self.TWO_JSON})
+        self.check_json(("lookup", "test.two"), self.TWO_JSON)
+        self.check_json(("lookup", "test.one"), self.ONE_JSON)
+
+    def test_names_are_sorted_and_ascii(self) -> None:
+        self.ns.register("b", ONE)
+        self.ns.register("a\xe9", ONE, metadata=["y", "x"])
+        self.assertEqual(self.nsc("list", "--json").out.split('"')[1::2],
+                         ["Pyro.NameServer", "uri", self.uri, "metadata", "class:Pyro5.nameserver.NameServer",
+                          "a\\u00e9", "uri", ONE, "metadata", "x", "y", "b", "uri", ONE, "metadata",
+                          "test.one", "uri", ONE, "metadata", "test.two", "uri", TWO, "metadata", "m1"])
+
+    def test_errors_are_as_without(self) -> None:
+        self.check_fails(("--json", "lookup", "nosuch"), "Error: NamingError - unknown name: nosuch")
+
+    def test_other_commands_have_no_json(self) -> None:
+        for args in (("ping",), ("register", "x", ONE), ("remove", "test.one"), ("setmeta", "test.one"),
+                     ("removematching", "test")):
+            self.check_fails(("--json", *args), "--json is for the commands that list something: list, lookup, ")
+        self.assertEqual(self.ns.count(), 3)
 
 
 class OptionTests(NscTestCase):
@@ -188,6 +229,21 @@ class OptionTests(NscTestCase):
             with daemon_thread(daemon):
                 self.location = ("-u", path)  # type: ignore[assignment]
                 self.check(("ping",), "Name server ping ok.\n")
+
+    def test_a_storage_without_metadata(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            uri, daemon, _ = start_ns("127.0.0.1", 0, storage="dbm:" + os.path.join(directory, "names"))
+            with daemon_thread(daemon):
+                self.location = ("-n", "127.0.0.1", "-p", str(uri.port))  # type: ignore[assignment]
+                self.check(("register", "name", ONE), "Registered name\n")
+                listed = "--------START LIST - %s\nname --> " + ONE + "\n--------END LIST - %s\n"
+                self.check(("list", "na"), listed % (("prefix 'na'",) * 2))
+                self.check(("listmatching", "n.m"), listed % (("regex 'n.m'",) * 2))
+                self.check(("lookup", "name"), ONE + "\n")
+                self.check_fails(("lookup", "nosuch"), "Error: NamingError - unknown name: nosuch")
+                self.assertEqual(json.loads(self.nsc("--json", "list", "na").out), {"name": {"uri": ONE, "metadata": []}})
+                for args in (("yplookup_all", "m"), ("setmeta", "name", "m")):
+                    self.check_fails(args, "Error: NamingError - the name server's storage dbm: has no metadata; use sql:")
 
     def test_json_serializer(self) -> None:
         config.SERIALIZER = "json"

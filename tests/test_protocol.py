@@ -187,6 +187,11 @@ class Receiving(unittest.TestCase):
                     parse(raw(payload, flags=FLAGS_COMPRESSED), max_size)
                 self.assertNotIsInstance(caught.exception, errors.MessageTooLargeError)
 
+    def test_tls_is_recognized(self) -> None:
+        for data in (b"\x16\x03\x01\x02\x00\x01", b"\x15\x03\x03\x00\x02\x02"):
+            with self.assertRaisesRegex(errors.ProtocolError, "TLS.*SSL"):
+                ReceivingMessage.validate(data)
+
     def test_validate(self) -> None:
         ReceivingMessage.validate(b"PYRO\x01\xf6")
         ReceivingMessage.validate(memoryview(message()))

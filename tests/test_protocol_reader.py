@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 import unittest
 from typing import Any, Iterable, Iterator, List
 
@@ -175,6 +176,19 @@ class LargeBodies(unittest.TestCase):
             position += feeder.receive(data[position:])
         self.assertEqual(len(data), position)
 
+    def test_memory_that_is_still_held_does_not_hinder(self) -> None:
+        reader, scratch = MessageReader(), memoryview(bytearray(1000))
+        data = message(b"x" * 300000)
+        held, found = [], None
+        while found is None:
+            held.append(reader.get_buffer(scratch))
+            count = min(len(held[-1]), len(data), 50000)
+            held[-1][:count] = data[:count]
+            data = data[count:]
+            reader.received(count)
+            found = reader.next_message()
+        self.assertEqual(300000, len(found.data))
+
     def test_a_failed_receive_whose_memory_is_still_held(self) -> None:
         feeder = Feeder(scratch_bytes=40)
         data = message(b"x" * 200000)
@@ -214,6 +228,14 @@ class Limits(unittest.TestCase):
                 feeder.feed(data)
             self.assertIsNotNone(feeder.reader.refused)
         self.assertEqual(1001, len(Feeder().feed(bomb)[0].data))
+
+    def test_a_bomb_is_not_inflated(self) -> None:
+        bomb, feeder = message(bytes(20000000), compress=True), Feeder(max_size=1000000)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        with self.assertRaises(errors.MessageTooLargeError):
+            feeder.feed(bomb)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 5000000)
 
     def test_garbage_is_found_out_after_six_bytes(self) -> None:
         for data in (b"GET / HTTP", raw(b"", tag=b"PYRX"), raw(b"", version=503)):

@@ -1,12 +1,13 @@
 """The name server object itself, called directly."""
 from __future__ import annotations
 
+import re
 import threading
 import unittest
 from typing import Any, Dict, List
-from unittest import mock
 
 from Pyro5 import errors, exposure, registry
+from Pyro5.matching import Matcher
 from Pyro5.registry import NameServer
 from Pyro5.uri import URI
 
@@ -62,10 +63,46 @@ class RegisterTests(RegistryTestCase):
                 self.ns.register(*args, **kwargs)
         self.assertEqual(self.ns.count(), 1)
 
-    def test_own_registration_cannot_be_replaced(self) -> None:
+    def test_contents(self) -> None:
+        """What would break a listing, a log or a storage is refused, with a text that says what and where."""
+        own: List[Any] = [
+            (("", ONE), {}, "^name must not be empty$"),
+            (("n" * (registry.NAME_CHARS + 1), ONE), {}, "^name has 1001 characters, at most 1000 are allowed$"),
+            (("name", "PYRO:%s@host:1" % ("o" * registry.URI_CHARS)), {}, "^uri has 2012 characters, at most 2000"),
+            (("name", ONE), {"metadata": [""]}, "^each tag of metadata must not be empty$"),
+            (("name", ONE), {"metadata": ["t" * 1001]}, "^each tag of metadata has 1001 characters, at most 1000"),
+            (("name", ONE), {"metadata": range(501)}, "^each tag of metadata must be a str$"),
+            (("name", ONE), {"metadata": map(str, range(501))}, "^metadata has 501 tags, at most 500 are allowed$"),
+            (("name", "PYRO:o\x7fo@host:1"), {}, "^uri must have no control characters, but has '.x7f' at position 6$"),
+            (("name", "PYRO:obj@./u:a\0b"), {}, "^uri must have no control characters"),
+        ]
+        for character in "\0\n\r\t\x1b\x7f\x85\u2028\u2029\ud800":
+            problem = "must have no control characters, but has %s at position 1$" % re.escape("%a" % character)
+            own.append((("a%sb" % character, ONE), {}, "^name " + problem))
+            own.append((("name", ONE), {"metadata": ["a%sb" % character]}, "^each tag of metadata " + problem))
+        for args, kwargs, text in own:
+            with self.assertRaisesRegex((ValueError, TypeError), text):
+                self.ns.register(*args, **kwargs)
+            if "metadata" in kwargs and not isinstance(kwargs["metadata"], map):
+                with self.assertRaisesRegex((ValueError, TypeError), text):
+                    self.ns.set_metadata("Pyro.NameServer", **kwargs)
+        self.assertEqual(self.ns.count(), 1)
+
+    def test_contents_that_are_fine(self) -> None:
+        names = ["n" * registry.NAME_CHARS, " ", "h\xe9 llo", "\u65e5\u672c", "\U0001f600", "a/b:c@d,e;'\"\\%_*"]
+        for name in names:
+            self.ns.register(name, ONE, metadata=[name])
+        self.assertEqual(set(self.ns.list()), {"Pyro.NameServer", *names})
+        self.ns.register("abstract", "PYRO:obj@./u:\0name")
+        self.assertEqual(self.ns.lookup("abstract").sockname, "\0name")  # type: ignore[union-attr]
+        self.ns.register("many", ONE, metadata=map(str, range(500)))
+
+    def test_own_registration_cannot_be_replaced_or_changed(self) -> None:
         with self.assertRaisesRegex(errors.NamingError, "own registration cannot be replaced"):
             self.ns.register("Pyro.NameServer", ONE)
-        self.assertEqual(self.ns.lookup("Pyro.NameServer"), OWN_URI)
+        with self.assertRaisesRegex(errors.NamingError, "own registration cannot be changed"):
+            self.ns.set_metadata("Pyro.NameServer", None)
+        self.assertEqual(self.ns.lookup("Pyro.NameServer", True), (OWN_URI, {"class:Pyro5.nameserver.NameServer"}))
 
     def test_own_metadata(self) -> None:
         self.assertEqual(self.ns.lookup("Pyro.NameServer", True), (OWN_URI, {"class:Pyro5.nameserver.NameServer"}))
@@ -217,6 +254,7 @@ class StorageTests(unittest.TestCase):
     def test_own_mapping(self) -> None:
         mapping: Dict[str, Any] = {}
         ns = NameServer(mapping)
+        self.addCleanup(ns.close)
         ns.register("name", ONE, metadata=["m"])
         self.assertEqual(mapping, {"name": (ONE, {"m"})})
 
@@ -224,29 +262,65 @@ class StorageTests(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "invalid storage type 'bogus'"):
             NameServer("bogus")
 
+    def test_only_a_storage_of_its_own_is_closed(self) -> None:
+        closed: List[Any] = []
+
+        class Closing(Dict[str, Any]):
+            def close(self) -> None:
+                closed.append(self)
+
+        NameServer(Closing()).close()
+        self.assertEqual(closed, [])
+
+    def test_many_names_are_read_in_portions(self) -> None:
+        ns = NameServer()
+        self.addCleanup(ns.close)
+        names = {"name%04d" % number: ONE for number in range(2 * registry.NAMES_AT_ONCE + 1)}
+        for name in names:
+            ns.register(name, ONE)
+        self.assertEqual(ns.all_uris(), names)
+        self.assertEqual(ns.list(regex="name"), names)
+
+
+class StoppableMatcher(Matcher):
+    """Stops in every search, until it is told to go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matching_now, self.go_on = threading.Semaphore(0), threading.Event()
+
+    def matching(self, regex: str, snapshot: Any) -> List[str]:
+        names = snapshot()
+        self.matching_now.release()
+        self.go_on.wait(PATIENCE_SECONDS)
+        return names  # type: ignore[no-any-return]
+
 
 class ThreadTests(RegistryTestCase):
     def test_a_slow_regex_holds_up_nobody(self) -> None:
-        matching, go_on = threading.Event(), threading.Event()
-
-        def slow_matching(names: Any, regex: str) -> List[str]:
-            matching.set()
-            go_on.wait(PATIENCE_SECONDS)
-            return list(names)
-
+        matcher = StoppableMatcher()
+        ns = NameServer(matcher=matcher)
+        self.addCleanup(ns.close)
+        ns.register_self(OWN_URI)
+        ns.register("gone.meanwhile", ONE)
         results: List[Any] = []
-        with mock.patch.object(registry, "matching_names", slow_matching):
-            thread = threading.Thread(target=lambda: results.append(self.ns.list(regex="x")))
+        threads = [threading.Thread(target=lambda: results.append(ns.list(regex="x"))),
+                   threading.Thread(target=lambda: results.append(ns.remove(regex="x")))]
+        for thread in threads:
             thread.start()
-            try:
-                self.assertTrue(matching.wait(PATIENCE_SECONDS))
-                self.ns.register("name", ONE)
-                self.assertEqual(self.ns.remove("name"), 1)
-                self.ns.register("later", ONE)
-            finally:
-                go_on.set()
+        try:
+            for _ in threads:
+                self.assertTrue(matcher.matching_now.acquire(timeout=PATIENCE_SECONDS))
+            ns.register("name", ONE)
+            self.assertEqual(ns.lookup("name"), URI(ONE))
+            self.assertEqual(ns.remove("name"), 1)
+            self.assertEqual(ns.remove("gone.meanwhile"), 1)
+            ns.register("later", ONE)
+        finally:
+            matcher.go_on.set()
+            for thread in threads:
                 thread.join(PATIENCE_SECONDS)
-        self.assertEqual(results, [{"Pyro.NameServer": str(OWN_URI)}])
+        self.assertCountEqual(results, [{"Pyro.NameServer": str(OWN_URI)}, 0])
 
     def test_safe_registration_succeeds_once(self) -> None:
         winners: List[int] = []

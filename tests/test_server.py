@@ -199,6 +199,11 @@ class AddressTests(DaemonTestCase):
         self.assertEqual(server.locationStr, "127.0.0.1:%d" % server.sock.getsockname()[1])
         self.assertRegex(self.daemon(host=ipaddress.ip_address("127.0.0.1")).locationStr, r"^127\.0\.0\.1:\d+$")
 
+    def test_all_interfaces(self) -> None:
+        for host in ("", "0.0.0.0"):
+            server = self.serving(host=host)
+            self.assertEqual(self.proxy(str(server.register(Thing()))).who(), "thing")
+
     @unittest.skipIf(IPV6.why_not, IPV6.why_not)
     def test_ipv6(self) -> None:
         server = self.serving(host=ipaddress.ip_address("::1"))

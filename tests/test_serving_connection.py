@@ -125,7 +125,8 @@ class Writing(ConnectionTestCase):
 
     def test_what_does_not_fit_is_kept_in_order(self) -> None:
         numbers = bytes(range(256)) * 3000
-        sent = [message(numbers), message(b"small"), message(numbers, {"ANNO": numbers}), message(b"", {"ANNO": b""})]
+        sent = [message(numbers), message(b"small"), message(numbers, {"ANNO": numbers, "NONE": b""}),
+                message(b"", {"ANNO": numbers}), message(b"", {"ANNO": b""})]
         for each in sent:
             self.connection.send_message(each)
         self.assertTrue(self.connection.has_outgoing)
@@ -156,6 +157,16 @@ class Writing(ConnectionTestCase):
         for sent in (message(), message(bytes(100000))):
             with self.assertRaises(OSError):
                 self.connection.send_message(sent)
+
+    def test_a_reader_who_takes_everything_does_not_keep_the_others_waiting(self) -> None:
+        with mock.patch.object(self.connection, "sock") as sock:
+            sock.send.side_effect = len
+            self.connection._outgoing.append(memoryview(bytes(100000000)))
+            flushes = 1
+            while not self.connection.flush():
+                flushes += 1
+        self.assertGreater(flushes, 10)
+        self.assertLess(flushes, 1000)
 
     def test_abandoned(self) -> None:
         self.connection.send_message(message(bytes(500000)))

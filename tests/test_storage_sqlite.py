@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import tempfile
 import threading
 import unittest
 from typing import Any, Callable, Dict, Iterator, List, Sized, Tuple
@@ -17,6 +16,7 @@ from Pyro5.storage.specs import open_storage
 from Pyro5.storage.sqlite import SqlStorage
 
 from .storage.contract import ONE, THREE, TWO, StorageContract
+from .storage.folder import FolderTestCase
 
 # The columns are those of files of releases 5.x; the rest may be one way or the other.
 OLDER_TABLES: Dict[str, Tuple[str, ...]] = {
@@ -44,22 +44,7 @@ def execute(path: str, *statements: Any) -> List[Any]:
     return found
 
 
-def contents(folder: str) -> Dict[str, bytes]:
-    found = {}
-    for name in sorted(os.listdir(folder)):
-        if os.path.isfile(os.path.join(folder, name)):
-            with open(os.path.join(folder, name), "rb") as file:
-                found[name] = file.read()
-    return found
-
-
-class FileTestCase(unittest.TestCase):
-    def setUp(self) -> None:
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.folder = directory.name
-        self.path = os.path.join(self.folder, "names.db")
-
+class FileTestCase(FolderTestCase):
     def make(self) -> SqlStorage:
         return SqlStorage(self.path)
 
@@ -78,7 +63,7 @@ class FileTests(FileTestCase):
         with contextlib.closing(self.make()) as storage:
             storage["one"], storage["two"], storage["three"] = ONE, TWO, THREE
             del storage["two"]
-        self.assertEqual(["names.db"], os.listdir(self.folder))
+        self.assertEqual(["names"], os.listdir(self.folder))
         self.assertEqual({"one": ONE, "three": THREE}, self.opened().find_prefix(""))
 
     def test_has_the_tables_of_earlier_releases(self) -> None:
@@ -117,8 +102,9 @@ class FileTests(FileTestCase):
 
     def test_indexes_are_added_where_they_are_missing(self) -> None:
         columns = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL ORDER BY name"
-        for title, expected in (("bare", ["pyro_metadata_by_metadata_object", "pyro_metadata_by_object", "pyro_names_by_name"]),
-                                ("with keys and constraints", ["pyro_metadata_by_metadata_object"])):
+        for title, expected in (
+                ("bare", ["pyro_metadata_by_metadata_object", "pyro_metadata_by_object", "pyro_names_by_name"]),
+                ("with keys and constraints", ["pyro_metadata_by_metadata_object"])):
             self.path = os.path.join(self.folder, title)
             execute(self.path, *OLDER_TABLES[title])
             for _ in range(2):
@@ -129,7 +115,7 @@ class FileTests(FileTestCase):
         before = os.getcwd()
         os.chdir(self.folder)
         try:
-            storage = SqlStorage("names.db")
+            storage = SqlStorage("names")
         finally:
             os.chdir(before)
         self.addCleanup(storage.close)
@@ -147,10 +133,11 @@ class TransactionTests(FileTestCase):
     def test_a_change_that_fails_changes_nothing(self) -> None:
         storage = self.opened()
         storage["one"] = ONE
-        for change in (lambda: storage.__setitem__("one", ("PYRO:x@host:1", frozenset(["tag", object()]))),  # type: ignore[arg-type]
-                       lambda: storage.__setitem__("new", ("PYRO:x@host:1", frozenset(["tag", object()]))),  # type: ignore[arg-type]
+        no_tag: Any = object()
+        for change in (lambda: storage.__setitem__("one", ("PYRO:x@host:1", frozenset(["tag", no_tag]))),
+                       lambda: storage.__setitem__("new", ("PYRO:x@host:1", frozenset(["tag", no_tag]))),
                        lambda: storage.__setitem__("new", ("PYRO:x@host:1", frozenset(["\ud800"]))),
-                       lambda: storage.remove_names(["one", object()])):  # type: ignore[list-item]
+                       lambda: storage.remove_names(["one", no_tag])):
             with self.assertRaisesRegex(errors.NamingError, "^storage sql:"):
                 change()
             self.assertEqual({"one": ONE}, storage.find_prefix(""))
@@ -186,7 +173,7 @@ class TransactionTests(FileTestCase):
         storage["one"] = ONE
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as writer:
             writer.execute("BEGIN IMMEDIATE")
-            with self.assertRaisesRegex(errors.NamingError, "names.db: another process has locked it$"):
+            with self.assertRaisesRegex(errors.NamingError, "names: another process has locked it$"):
                 storage["one"] = TWO
             self.assertEqual(ONE, storage["one"])
         storage["one"] = TWO
@@ -282,27 +269,25 @@ class CostTests(FileTestCase):
             return [storage.remove_names(["new"])]
 
         for title, storage in self.each_kind():
-            self.fill(100, 10100)
+            self.fill(100, 5100)
             self.assertLess(self.steps(storage, change, 1), 1000, title)
 
 
 class RefusalTests(FileTestCase):
     def assert_refused(self, reason: str) -> None:
-        before = contents(self.folder)
+        before = self.files()
         with mock.patch.object(sqlite, "BUSY_SECONDS", 0.01), self.assertRaisesRegex(
                 errors.NamingError, "^storage sql:.*: %s$" % reason):
             self.make()
-        self.assertEqual(before, contents(self.folder))
+        self.assertEqual(before, self.files())
 
     def test_files_that_are_no_database(self) -> None:
-        for body in (b"x", b"hello", b"SQLite format 3", b"hello world\n" * 1000, b"SQLite format 3\0", b"SQLite format 3\0" * 99):
-            with open(self.path, "wb") as file:
-                file.write(body)
+        for body in (b"x", b"hello", b"SQLite format 3\0", b"hello world\n" * 1000, b"SQLite format 3\0" * 99):
+            self.write("names", body)
             self.assert_refused("the file is not an SQLite database")
 
     def test_empty_file_is_a_new_database(self) -> None:
-        with open(self.path, "wb"):
-            pass
+        self.write("names", b"")
         self.assertEqual(0, len(self.opened()))
 
     def test_databases_of_other_programs(self) -> None:
@@ -319,7 +304,7 @@ class RefusalTests(FileTestCase):
         self.assert_refused(".*malformed")
 
     def test_places(self) -> None:
-        self.path = os.path.join(self.folder, "nosuch", "names.db")
+        self.path = os.path.join(self.folder, "nosuch", "names")
         self.assert_refused("there is no folder .*nosuch")
         self.path = self.folder
         self.assert_refused(".* is not a file")
@@ -346,7 +331,8 @@ class NameServerTests(FileTestCase):
         self.assertEqual(["a_b"], list(nameserver.list("a_")))
         self.assertEqual(["Meta.two", "meta.one"], sorted(nameserver.list(regex="(?i)META")))
         self.assertEqual({"meta.one": (ONE[0], {"red", "big"})}, nameserver.yplookup(meta_all=["red", "big"]))
-        self.assertEqual({"meta.one": ONE[0], "Meta.two": TWO[0]}, nameserver.yplookup(meta_any=["red"], return_metadata=False))
+        self.assertEqual({"meta.one": ONE[0], "Meta.two": TWO[0]},
+                         nameserver.yplookup(meta_any=["red"], return_metadata=False))
         self.assertEqual(2, nameserver.remove(regex="a.b"))
         self.assertEqual(2, nameserver.count())
 

@@ -92,26 +92,28 @@ class Reading(StreamTests):
                 table.next_item(stream_id, self.me)
 
     def test_one_item_at_a_time(self) -> None:
-        inside = threading.Lock()
+        inside, both_inside, go_on = threading.Event(), threading.Event(), threading.Event()
         items: List[int] = []
 
-        def careful() -> Iterator[int]:
-            for number in range(200):
-                self.assertTrue(inside.acquire(blocking=False), "two threads are in the generator")
-                inside.release()
-                yield number
-        table = self.table()
-        stream_id = table.open(careful(), self.me)
+        class Slow:
+            def __iter__(self) -> Any:
+                return self
 
-        def read() -> None:
-            for _ in range(50):
-                items.append(table.next_item(stream_id, self.me))
-        threads = [threading.Thread(target=read) for _ in range(4)]
-        for thread in threads:
-            thread.start()
+            def __next__(self) -> int:
+                (both_inside if inside.is_set() else inside).set()
+                go_on.wait(PATIENCE_SECONDS)
+                return 1
+        table = self.table()
+        stream_id = table.open(iter(Slow()), self.me)
+        threads = [threading.Thread(target=lambda: items.append(table.next_item(stream_id, self.me))) for _ in range(2)]
+        threads[0].start()
+        self.assertTrue(inside.wait(PATIENCE_SECONDS))
+        threads[1].start()
+        self.assertFalse(both_inside.wait(0.05))
+        go_on.set()
         for thread in threads:
             thread.join(PATIENCE_SECONDS)
-        self.assertEqual(list(range(200)), sorted(items))
+        self.assertEqual([1, 1], items)
 
 
 class Ending(StreamTests):
@@ -240,7 +242,8 @@ class WhileAnItemIsMade(StreamTests):
             finally:
                 self.closed.count += 1
         table = self.table(linger=0)
-        stream_id = table.open(slow(), self.me)
+        generator = slow()  # somebody still refers to it: it does not go away by itself
+        stream_id = table.open(generator, self.me)
         items: List[int] = []
         reader = threading.Thread(target=lambda: items.append(table.next_item(stream_id, self.me)))
         reader.start()

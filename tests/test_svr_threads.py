@@ -1,7 +1,9 @@
 """The thread server: which thread runs what, how many at once, and what one stuck or dying call costs the others."""
 from __future__ import annotations
 
+import os
 import select
+import tempfile
 import threading
 import unittest
 from typing import Any, List
@@ -60,15 +62,37 @@ class Workers(ServerTestCase):
     def test_a_kept_worker_is_let_go_when_others_wait(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
         hot, other = self.client(daemon), self.client(daemon)
-        hot.send(call_request("wait"))
-        self.served._wait_for_notes(1)
-        other.send(call_request("echo", "other"))
-        wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
-        self.served._open_gate()
-        hot.reply()
-        for number in range(100):
-            hot.call("echo", number)
-        self.assertEqual("other", other.reply())
+        with mock.patch.object(svr_threads, "KEEP_SECONDS", 10 * PATIENCE_SECONDS):
+            hot.send(call_request("wait"))
+            self.served._wait_for_notes(1)
+            other.send(call_request("echo", "other"))
+            wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
+            self.served._open_gate()
+            hot.reply()
+            self.assertEqual("other", other.reply())
+            other.close()
+            daemon.wait_for_gone(1)
+
+    def test_a_slow_but_steady_reader_holds_no_worker(self) -> None:
+        directory = self.at_end.enter_context(tempfile.TemporaryDirectory())
+        self.configure(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
+        daemon = self.daemon(unixsocket=os.path.join(directory, "socket"))
+        self.run_loop(daemon)
+        steady, other = self.client(daemon), self.client(daemon)
+        received: List[int] = []
+        pause = threading.Event()
+
+        def read() -> None:
+            while sum(received) < 4 * LARGE:
+                received.append(len(steady.sock.recv(65536)))
+                pause.wait(0.0005)
+        steady.send(call_request("large", 4 * LARGE))
+        reader = threading.Thread(target=read)
+        reader.start()
+        wait_until(lambda: received)
+        self.assertEqual("other", other.call("echo", "other"))
+        self.assertLess(sum(received), 2 * LARGE)
+        self.join(reader)
 
     def test_sizes_that_make_no_sense(self) -> None:
         for minimum, maximum in ((0, 5), (-1, 5), (6, 5), (1, 0)):

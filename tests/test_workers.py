@@ -162,6 +162,20 @@ class PoolTests(PoolTestCase):
             wait_until(lambda: len(pool) == 0)
         self.assertEqual(0, pool.busy())
 
+    def test_a_job_that_comes_just_when_a_worker_gives_up_waiting(self) -> None:
+        pool = self.pool(0, 1)
+        jobs = [self.gate.job, self.gate.job]
+
+        def wait(timeout: float) -> bool:
+            pool._jobs.extend(jobs)
+            jobs.clear()
+            return False
+        self.gate.open.set()
+        with mock.patch.object(pool._changed, "wait", wait):
+            pool.submit(self.gate.job)
+            self.gate.wait_for(3)
+            wait_until(lambda: len(pool) == 0)
+
     def test_is_worker(self) -> None:
         pool, other = self.pool(1, 1), self.pool(1, 1)
         seen: List[Any] = []

@@ -20,7 +20,7 @@ from typing import Any, Dict, List, Match, Optional, Sequence, Tuple
 
 from .. import errors
 
-__all__ = ["HEADER", "NOT_FAST", "fast_loads", "fast_dumps", "check_complexity"]
+__all__ = ["HEADER", "NOT_FAST", "fast_loads", "fast_dumps", "fast_dumps_each", "check_complexity"]
 
 HEADER = "# serpent utf-8 python3.2\n"
 NOT_FAST = object()     # what fast_loads returns instead of guessing
@@ -191,6 +191,7 @@ _KEYS = frozenset((bool, int, str))
 _CONTAINERS = frozenset((list, tuple, dict))
 _PLAIN = _SCALARS | _CONTAINERS
 _LONG_ELEMENTS = 50     # characters
+_FEW_ELEMENTS = 8
 
 
 class _NotPlain(Exception):
@@ -215,6 +216,21 @@ def fast_dumps(value: Any) -> Optional[str]:
     if "inf" in text or "nan" in text or text.count(", ") + text.count(": ") != separators:
         return _without_blanks(text)
     return text.replace(", ", ",").replace(": ", ":")
+
+
+def fast_dumps_each(values: Sequence[Any]) -> Optional[str]:
+    """As fast_dumps for a tuple or list, but long strings that are its elements are written without being copied."""
+    if len(values) > _FEW_ELEMENTS:
+        return fast_dumps(values)
+    texts = [fast_dumps(value) for value in values]
+    if None in texts:
+        return None
+    joined = ",".join(texts)  # type: ignore[arg-type]
+    if type(values) is list:
+        return "[%s]" % joined
+    if type(values) is not tuple:
+        return None
+    return "(%s,)" % joined if len(texts) == 1 else "(%s)" % joined
 
 
 def _count_separators(container: Any, depth_left: int) -> int:

@@ -16,6 +16,8 @@ from ..socketutil import SocketConnection, events_wanted, is_timeout
 
 SCRATCH_BYTES = 64 * 1024  # one buffer of this size per thread takes in all small messages
 MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
+FLUSH_STEP_BYTES = 256 * 1024
+FLUSH_STEPS = 8
 
 
 class ServerConnection(SocketConnection):
@@ -150,22 +152,27 @@ class ServerConnection(SocketConnection):
         self._outgoing.clear()
 
     def flush(self) -> bool:
-        """Send more of what is kept; True if nothing is left.
+        """Send more of what is kept, but only so much that a reader who takes it all keeps nobody waiting for long.
+
+        Returns:
+            whether nothing is left.
 
         Raises:
             OSError: the connection is lost.
         """
         outgoing = self._outgoing
-        while outgoing:
+        for _ in range(FLUSH_STEPS):
+            if not outgoing:
+                break
             first = outgoing[0]
-            sent = self._write(first)
-            if sent < len(first):
-                outgoing[0] = first[sent:]
-                if sent == 0:
-                    return False
-            else:
+            sent = self._write(first[:FLUSH_STEP_BYTES])  # TLS wants the same bytes again if it could not send them
+            if sent == len(first):
                 outgoing.popleft()
-        return True
+            elif sent:
+                outgoing[0] = first[sent:]
+            else:
+                break
+        return not outgoing
 
     def _write(self, data: Buffer) -> int:
         try:

@@ -170,9 +170,14 @@ class Dispatcher:
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # border of a request: user code, and whatever malformed data makes a serializer raise
             self._log_exception(connection, call, x)
-            if isinstance(x, (errors.SecurityError, errors.SerializeError)) and not connection.keep_open:
+            if self._ends_connection(connection, message, x):
                 connection.closing = not flags & protocol.FLAGS_ONEWAY
             return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
+
+    def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
+        """Clients of every release expect the connection to end after these two errors, and connect anew."""
+        return (isinstance(error, (errors.SecurityError, errors.SerializeError)) and not connection.keep_open
+                and message.serializer_id in self._serializers)  # else it was only refused, before it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
         if type(value) not in _NO_ITERATORS and isinstance(value, Iterator):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -30,21 +31,24 @@ class Listener:
     def __init__(self, host: str, port: int, unixsocket: Optional[str] = None) -> None:
         self._server: Any = None
         self._path: Optional[str] = None
-        ssl_context = _server_ssl_context()
-        self.tls = ssl_context is not None
+        self.out_of_reach = ""  # why other machines cannot use the location, if they cannot though they should
+        self._ssl_context = _server_ssl_context()
+        self.tls = self._ssl_context is not None
         if unixsocket:
-            self.sock = self._bind_unixsocket(unixsocket, ssl_context)
+            self.sock = self._bind_unixsocket(unixsocket)
             self.location = "./u:" + unixsocket
         else:
             self.sock = socketutil.create_socket(
                 bind=(host, port), reuseaddr=config.SOCK_REUSE, timeout=None, noinherit=True, ipv6=None,
-                nodelay=True, sslContext=ssl_context)
-            self.location = "%s:%d" % ("[%s]" % host if ":" in host else host, self.sock.getsockname()[1])
+                nodelay=True)
+            address = self.sock.getsockname()
+            self.location = socketutil.address_text((host or address[0], address[1]))
+            self.out_of_reach = _out_of_reach(host, address[0])
         self.sock.setblocking(False)
 
-    def _bind_unixsocket(self, path: str, ssl_context: Any) -> socket.socket:
+    def _bind_unixsocket(self, path: str) -> socket.socket:
         _remove_stale_socket(path)
-        sock = socketutil.create_socket(bind=path, timeout=None, noinherit=True, sslContext=ssl_context)
+        sock = socketutil.create_socket(bind=path, timeout=None, noinherit=True)
         if not path.startswith("\0"):
             self._path = os.path.abspath(path)
         return sock
@@ -73,7 +77,16 @@ class Listener:
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             socketutil.set_keepalive(sock)
             socketutil.set_nodelay(sock)
-        return sock
+        return sock if self._ssl_context is None else self._maybe_with_tls(sock)
+
+    def _maybe_with_tls(self, sock: socket.socket) -> Optional[socket.socket]:
+        """Put TLS on an accepted socket, without a handshake yet; None if its client is gone already."""
+        try:
+            sock.getpeername()  # some versions of the ssl module leave a socket open that turns out to be disconnected
+            return socketutil.tls_server_socket(sock, self._ssl_context)
+        except OSError:
+            sock.close()
+            return None
 
     def close(self) -> None:
         """Stop listening, and remove the Unix domain socket from the file system.  May be called again."""
@@ -82,6 +95,18 @@ class Listener:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
             self._path = None
+
+
+def _out_of_reach(host: str, address: str) -> str:
+    """Tell why other machines cannot use the URIs of a server that is meant for them; empty if they can."""
+    ip = ipaddress.ip_address(address.partition("%")[0])
+    if ip.is_unspecified:
+        return ("all of this machine's addresses, but URIs with %s lead clients nowhere; give the address that they "
+                "shall use as host, or as nathost" % ip)
+    if ip.is_loopback and not host.startswith(("localhost", "127.", "::1")):
+        return ("that name leads to %s, which only this machine can reach; give an address of its network interface "
+                "as host" % ip)
+    return ""
 
 
 def _server_ssl_context() -> Any:

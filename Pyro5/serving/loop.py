@@ -16,6 +16,7 @@ from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optio
 from .. import config, errors
 from ..protocol import SendingMessage
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
+from ..tls import handshake_refused
 from .connection import SCRATCH_BYTES, ServerConnection
 from .deadlines import Deadlines
 from .eventloop import FINISH_SECONDS, READ, WRITE, EventLoop
@@ -45,6 +46,7 @@ class SocketServer(EventLoop):
     Attributes:
         sock: the listening socket.
         locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
+        out_of_reach: why other machines cannot use that location, if they cannot though they should.
         selector: what the loop waits with; combined servers share one.
     """
 
@@ -52,6 +54,7 @@ class SocketServer(EventLoop):
 
     sock: Any
     locationStr: str
+    out_of_reach = ""
 
     def __init__(self, hooks: Hooks) -> None:
         super().__init__()
@@ -95,6 +98,7 @@ class SocketServer(EventLoop):
         self._listener.attach(self)
         self.sock = self._listener.sock
         self.locationStr = self._listener.location
+        self.out_of_reach = self._listener.out_of_reach
         self.watch_wakeup()
         self.listen(True)
 
@@ -259,13 +263,27 @@ class SocketServer(EventLoop):
             self._serve_what_is_in(connection)
 
     def _tls_handshake_done(self, connection: ServerConnection) -> bool:
-        wanted = tls_handshake_step(connection.sock)
+        try:
+            wanted = tls_handshake_step(connection.sock)
+        except OSError as x:
+            if not handshake_refused(x):
+                raise
+            self._tls_refused(connection, x)
+            return False
         if wanted:
             self._watch(connection, wanted)
             return False
         connection.tls_handshake = False
         self._watch(connection, READ)
         return True
+
+    def _tls_refused(self, connection: ServerConnection, error: OSError) -> None:
+        """One side does not like the other's certificate, or the client talks no TLS: it was told in terms of TLS."""
+        log.warning("closing the connection with %s: the TLS handshake failed: %s (does the client use TLS, and do the "
+                    "certificates fit?)", connection.peer_address, error)
+        connection.tls_handshake = False
+        connection.closing = True
+        self._end_after_refusal(connection)
 
     def _receive(self, connection: ServerConnection) -> bool:
         """Receive once; False if nothing came, or the connection ended."""

@@ -16,15 +16,17 @@ regex     a regular expression of the ``re`` module that matches at the beginnin
 tags      all of the given metadata tags, or at least one of them; no tags find nothing
 ========  ============================================================================================
 
+A storage needs no search for regular expressions: the name server asks for all `names` and looks for itself, because an
+expression may take long, and nobody else shall wait for it.
+
 Threads: the name server holds its lock around every call, so a storage that nobody else uses needs no lock itself.
 Its methods may be called in any thread.
+
+This module has the contract only. The storages that keep their names in files are loaded when one is asked for.
 """
 from __future__ import annotations
 
-import re
 from typing import AbstractSet, Any, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, MutableMapping, Tuple
-
-from .. import errors
 
 # The uri text, and the metadata tags.
 Registration = Tuple[str, AbstractSet[str]]
@@ -123,19 +125,3 @@ def adapt(provider: Any) -> Storage:
     if isinstance(provider, type) or not all(hasattr(provider, method) for method in _MAPPING_METHODS):
         raise TypeError("a name server storage must be a mapping of name -> (uri, metadata set), not %r" % (provider,))
     return MappingStorage(provider)
-
-
-def matching_names(names: Iterable[str], regex: str) -> List[str]:
-    """
-    Give those of the names at whose beginning the regular expression matches.
-
-    This may take long, whatever the number of names: call it on a list of names, and hold no lock.
-
-    Raises:
-        NamingError: it is no valid regular expression.
-    """
-    try:
-        match = re.compile(regex).match
-    except (re.error, OverflowError, RecursionError) as x:
-        raise errors.NamingError("invalid regex: %s" % x) from x
-    return [name for name in names if match(name)]

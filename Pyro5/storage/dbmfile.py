@@ -74,7 +74,7 @@ class DbmStorage(Storage):
             NamingError: the file cannot be used, or another process uses it. It is left as it is.
         """
         self._spec = "dbm:" + filename
-        self._path = checked_path(self._spec, filename)
+        self._path = checked_path(self._spec, filename, _FILE_SUFFIXES)
         self._update_at_bytes = LOG_LIMIT_BYTES
         self._log = self._open_log()
         try:
@@ -98,7 +98,6 @@ class DbmStorage(Storage):
     def _load(self) -> Dict[str, str]:
         """Give what is registered; the file is brought up to date if that was not done at the end."""
         with self._faults_reported():
-            _require_writable(self._path)
             uris = {} if self._log.is_complete else _read(self._path)
         if self._log.size_bytes:
             _apply(self._log.changes, uris)
@@ -197,12 +196,6 @@ def _apply(changes: Changes, uris: Dict[str, str]) -> None:
             uris.pop(name, None)
         else:
             uris[name] = uri
-
-
-def _require_writable(path: str) -> None:
-    for suffix in _FILE_SUFFIXES:
-        if os.path.exists(path + suffix) and not os.access(path + suffix, os.R_OK | os.W_OK):
-            raise ValueError("the file %s is read-only, or cannot be read" % (path + suffix))
 
 
 def _kind(path: str) -> str:

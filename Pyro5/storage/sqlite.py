@@ -29,7 +29,8 @@ BUSY_SECONDS = 1.0
 NAMES_PER_QUERY = 500
 TAGS_PER_QUERY = 50
 
-_FILE_HEADER = b"SQLite format 3\0"
+# The size of a database's only page, if it has but one, and that is as small as can be.
+_SMALLEST_FILE_BYTES = 512
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS pyro_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uri TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS pyro_metadata (object INTEGER NOT NULL REFERENCES pyro_names(id) ON DELETE CASCADE,"
@@ -48,7 +49,6 @@ _AND_TAG = " AND EXISTS (SELECT 1 FROM pyro_metadata AS o WHERE o.metadata = ? A
 _PLAIN_WORDS = (
     ("database is locked", "another process has locked it"),
     ("readonly database", "it is read-only"),
-    ("unable to open database file", "cannot open the file, or create one beside it; check the permissions"),
     ("file is not a database", "the file is not an SQLite database"),
     ("no such column", "the tables in this database are not those of a name server"))
 
@@ -65,7 +65,7 @@ class SqlStorage(Storage):
         """
         self._spec = "sql:" + filename
         path = checked_path(self._spec, filename)
-        _check_header(self._spec, path)
+        _check_size(self._spec, path)
         # Guards the connection: statements of one thread must not get into the transaction of another.
         self._lock = threading.Lock()
         try:
@@ -191,16 +191,13 @@ class SqlStorage(Storage):
                 raise
 
 
-def _check_header(spec: str, path: str) -> None:
-    """Refuse a file that is not a database. SQLite takes some of those for new, and would write to them."""
-    if not os.path.exists(path):
-        return
-    try:
-        with open(path, "rb") as file:
-            header = file.read(len(_FILE_HEADER))
-    except OSError as x:
-        raise unusable(spec, "cannot read the file: %s" % x.strerror) from x
-    if header not in (b"", _FILE_HEADER):
+def _check_size(spec: str, path: str) -> None:
+    """
+    Refuse a file that is too short for a database but not empty: SQLite takes some of those for new, and would write to them.
+
+    The file must not be opened for this. Closing it would end the locks that other connections of this process have on it.
+    """
+    if os.path.exists(path) and 0 < os.path.getsize(path) < _SMALLEST_FILE_BYTES:
         raise unusable(spec, "the file is not an SQLite database")
 
 

@@ -1,6 +1,7 @@
-"""Prints how long calls take, and how many times as long as sending the same bytes to and fro over a bare socket.
+"""Prints how long calls take, and how many times as long as sending the same bytes to and fro over a bare socket; then how
+long it takes to use a name server.
 
-Both are measured by turns within one run, so that a slow or busy machine changes the times but hardly the ratios.
+What is compared is measured by turns within one run, so that a slow or busy machine changes the times but hardly the ratios.
 """
 from __future__ import annotations
 
@@ -9,14 +10,14 @@ import contextlib
 import functools
 import importlib.util
 import socket
-import statistics
 import subprocess
 import sys
-import time
 from typing import Any, Callable, Iterator, List, Tuple
 
 from Pyro5 import api
 
+from . import names
+from .measuring import compare
 from .servers import receive_frame, send_frame
 
 RECORD = {
@@ -42,22 +43,6 @@ def server(*arguments: str) -> Iterator[str]:
             process.kill()
 
 
-def seconds_for(action: Callable[[], Any], times: int) -> float:
-    """Measure how long one action takes when it is done so many times in a row."""
-    started = time.perf_counter()
-    for _ in range(times):
-        action()
-    return (time.perf_counter() - started) / times
-
-
-def compare(action: Callable[[], Any], base: Callable[[], Any], rounds: int, times: int) -> Tuple[float, float, float]:
-    """Give the medians of the seconds of action, of those of base, and of the ratios of both in each round."""
-    seconds_for(action, 3)
-    pairs = [(seconds_for(action, times), seconds_for(base, times)) for _ in range(rounds)]
-    return (statistics.median(a for a, _ in pairs), statistics.median(b for _, b in pairs),
-            statistics.median(a / b for a, b in pairs))
-
-
 def action_for(proxy: Any, value: Any) -> Callable[[], Any]:
     return proxy.nothing if value is None else lambda: proxy.echo(value)
 
@@ -77,23 +62,33 @@ def measure(uri: str, bare: socket.socket, rounds: int, times: int) -> Iterator[
             for title, value in CASES:
                 data = repr(value).encode()
                 result = compare(action_for(proxy, value), functools.partial(exchange, bare, data), rounds, times)
-                yield [serializer, title, "%.0f" % (result[0] * 1e6), "%.0f" % (result[1] * 1e6), "%.2f" % result[2]]
+                yield [serializer, title, "%.0f" % (result.seconds * 1e6),
+                       "%.0f" % (result.base_seconds * 1e6), "%.2f" % result.ratio]
+
+
+def measure_calls(servertype: str, rounds: int, times: int) -> None:
+    layout = "%-10s %-20s %12s %12s %8s"
+    print("server type %s" % servertype)
+    print(layout % ("serializer", "call", "call, us", "bare, us", "ratio"))
+    with server("bare") as port, server("pyro", servertype) as uri:
+        with socket.create_connection(("127.0.0.1", int(port))) as bare:
+            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            for row in measure(uri, bare, rounds, times):
+                print(layout % tuple(row), flush=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure calls against bare sockets.")
-    parser.add_argument("--servertype", default="thread", help="thread (default) or multiplex")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure calls, and name servers.")
+    parser.add_argument("what", nargs="*", default=["calls", "names"], help="calls, names, or both (default)")
+    parser.add_argument("--servertype", default="thread", help="for calls: thread (default) or multiplex")
     parser.add_argument("--rounds", type=int, default=15, help="how often to measure each, by turns (15)")
     parser.add_argument("--calls", type=int, default=200, help="calls in each measurement (200)")
+    parser.add_argument("--names", type=int, default=100000, help="names in the name server (100000)")
     options = parser.parse_args()
-    layout = "%-10s %-20s %12s %12s %8s"
-    print("server type %s" % options.servertype)
-    print(layout % ("serializer", "call", "call, us", "bare, us", "ratio"))
-    with server("bare") as port, server("pyro", options.servertype) as uri:
-        with socket.create_connection(("127.0.0.1", int(port))) as bare:
-            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for row in measure(uri, bare, options.rounds, options.calls):
-                print(layout % tuple(row), flush=True)
+    if "calls" in options.what:
+        measure_calls(options.servertype, options.rounds, options.calls)
+    if "names" in options.what:
+        names.main(options.names, options.rounds, options.calls)
 
 
 if __name__ == "__main__":

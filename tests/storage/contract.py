@@ -4,7 +4,8 @@ from __future__ import annotations
 import threading
 from typing import Any, Dict, List
 
-from Pyro5.storage import Storage, matching_names
+from Pyro5.registry import NameServer
+from Pyro5.storage import Storage
 
 ONE = ("PYRO:one@host:1", frozenset(["red", "big"]))
 TWO = ("PYRO:two@host:2", frozenset(["red"]))
@@ -13,8 +14,8 @@ E_ACUTE, FACE = "\N{LATIN SMALL LETTER E WITH ACUTE}", "\N{GRINNING FACE}"
 LAST_CHARACTER = chr(0x10ffff)
 # Names in which something looks special to SQL, to globbing, to a file format, or to the order of characters.
 ODD_NAMES = ("", "a", "a_b", "aXb", "a%b", "A_b", "a*b", "a[b]", "a\\b", "a'b", 'a"b', "a;b--", "a?b", "a b", "a\nb", "a\0b",
-             E_ACUTE + "t", FACE + "x", "a" + LAST_CHARACTER, "a" + LAST_CHARACTER + "b", LAST_CHARACTER, "a" + chr(0xd7ff) + "b",
-             "a" + chr(0xe000), "b", "1", "None")
+             E_ACUTE + "t", FACE + "x", "a" + LAST_CHARACTER, "a" + LAST_CHARACTER + "b", LAST_CHARACTER,
+             "a" + chr(0xd7ff) + "b", "a" + chr(0xe000), "b", "1", "None")
 
 
 def names_and_uris(found: Dict[str, Any]) -> Dict[str, str]:
@@ -89,8 +90,10 @@ class NamesContract:
                          {"test.one": "PYRO:test.one@host:1", "test.two": "PYRO:test.two@host:1"})
 
     def test_regex(self: Any) -> None:
-        storage = self.with_names()
-        self.assertEqual(sorted(matching_names(storage.names(), "(?i)test.t")), ["Test.three", "test.two"])
+        nameserver = NameServer(self.with_names())
+        self.addCleanup(nameserver.close)
+        self.assertEqual(nameserver.list(regex="(?i)test.t"),
+                         {"Test.three": "PYRO:Test.three@host:1", "test.two": "PYRO:test.two@host:1"})
 
     def test_find_names_leaves_out_unknown_ones(self: Any) -> None:
         found = self.with_names().find_names(iter(["test.two", "nosuch"]))

@@ -4,6 +4,6 @@ replays them.
 
 * recordings: reads the files
 * compare: tells whether a message is the recorded one, apart from what differs between any two runs
-* app: the objects, values and exceptions that the recorded server served
+* values, app: what the recorded server served
 * differences: where this library deliberately does something else
 """

@@ -33,6 +33,10 @@ HEADER = struct.Struct("!4sHBBHHII16sHH")
 TYPES = {"CONNECT": 1, "CONNECTOK": 2, "CONNECTFAIL": 3, "INVOKE": 4, "RESULT": 5, "PING": 6}
 SERIALIZERS = {"serpent": 1, "marshal": 2, "json": 3, "msgpack": 4}
 FLAGS = {"EXCEPTION": 1, "COMPRESSED": 2, "ONEWAY": 4, "BATCH": 8, "ITEMSTREAMRESULT": 16, "KEEPSERIALIZED": 32, "CORR_ID": 64}
+
+# Scenarios that need a newer Python.
+NEEDS_PYTHON = {"exception_group": (3, 11), "exception_syntaxerror": (3, 10)}
+
 NO_CORRELATION = bytes(16)
 MADE_UP_CORRELATION = b"made up anew   !"
 

@@ -1,0 +1,1 @@
+"""Stand-ins for older generations of this library."""
