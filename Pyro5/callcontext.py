@@ -191,20 +191,6 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
     _received.set(None)
 
 
-def end_request() -> None:
-    """Forget the request, so that an idle thread keeps no connection and no annotation data alive."""
-    _client.set(None)
-    _client_sock_addr.set(None)
-    _seq.set(0)
-    _msg_flags.set(0)
-    _serializer_id.set(0)
-    _correlation.set(None)
-    _assigned.set(None)
-    _request.set(None)
-    _response.set(None)
-    _received.set(None)
-
-
 def outgoing_annotations() -> Annotations:
     """Give what a client's request must carry: the annotations assigned here, never those of a request being served."""
     return _assigned.get() or {}

@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Seq
 
 from . import callcontext, errors, protocol, serializers
 from .protocol import Buffer, ReceivingMessage, SendingMessage
-from .serializers import SerializerBase, classes, marshalcheck
+from .serializers import SerializerBase, classes, exceptions, marshalcheck
 
 GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
 SETATTR_METHOD = "__setattr__"  # ... write one ...
@@ -57,7 +57,7 @@ class ExceptionWrapper:
 
     def raise_it(self) -> NoReturn:
         """Raise the exception; its ``_pyroTraceback`` tells where it happened on the server."""
-        raise self.exception
+        raise _harmless(self.exception)
 
 
 def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
@@ -232,6 +232,28 @@ def _parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
     return info, object_id, method
 
 
+def parse_getattr(call: Call) -> str:
+    """Give the name of the attribute that a call of GETATTR_METHOD asks for.
+
+    Raises:
+        ProtocolError: it names none.
+    """
+    if not call.args or not isinstance(call.args[0], str):
+        raise errors.ProtocolError("reading an attribute takes its name")
+    return call.args[0]
+
+
+def parse_setattr(call: Call) -> Tuple[str, Any]:
+    """Give name and new value of the attribute that a call of SETATTR_METHOD writes.
+
+    Raises:
+        ProtocolError: it lacks one of them.
+    """
+    if len(call.args) < 2 or not isinstance(call.args[0], str):
+        raise errors.ProtocolError("writing an attribute takes its name and the value")
+    return call.args[0], call.args[1]
+
+
 def parse_batch(call: Call) -> List[Call]:
     """Give the single calls of a batch.
 
@@ -294,7 +316,7 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
 
     An exception that cannot be serialized, or is larger than the limit, goes as a PyroError that names it.
     """
-    carried = getattr(exception, "_pyroTraceback", None)
+    carried = remote_traceback(exception)
     try:
         return _first_that_fits(to, exception, traceback_lines, ["the remote traceback is too large to be sent\n"])
     except Exception as x:  # a request border: any serializer or user-made __getstate__ may fail in its own way
@@ -321,6 +343,25 @@ def _first_that_fits(to: ReplyTo, exception: BaseException, *tracebacks: List[st
     return _reply(to, protocol.FLAGS_EXCEPTION, to.serializer.dumps(exception), to.annotations)
 
 
+def sendable(exception: Exception, serializer: SerializerBase) -> Exception:
+    """Give the exception, or a PyroError that names it if it cannot be serialized."""
+    try:
+        serializer.dumps(exception)
+        return exception
+    except Exception as x:  # as in exception_reply
+        substitute = errors.PyroError("Error serializing exception: %s. Original exception: %s: %s" % (
+            text_of(x), type(exception), text_of(exception)))
+        set_remote_traceback(substitute, remote_traceback(exception))
+        return substitute
+
+
+def remote_traceback(exception: BaseException) -> Optional[List[str]]:
+    """Give the traceback text that came with an exception, None if it came from nowhere; runs none of its class's code."""
+    attributes = BaseException.__getattribute__(exception, "__dict__")
+    lines: Optional[List[str]] = attributes.get("_pyroTraceback")
+    return lines
+
+
 def text_of(error: BaseException) -> str:
     """Give the text of an exception, whatever its class does when it is asked for."""
     try:
@@ -330,14 +371,12 @@ def text_of(error: BaseException) -> str:
 
 
 def set_remote_traceback(exception: BaseException, lines: Optional[List[str]]) -> None:
-    """Attach the traceback text that travels with an exception (not all take attributes); None takes it off again."""
-    try:
-        if lines is None:
-            del exception._pyroTraceback  # type: ignore[attr-defined]
-        else:
-            exception._pyroTraceback = lines  # type: ignore[attr-defined]
-    except AttributeError:
-        return
+    """Attach the traceback text that travels with an exception (running none of its class's code); None takes it off again."""
+    attributes = BaseException.__getattribute__(exception, "__dict__")
+    if lines is None:
+        attributes.pop("_pyroTraceback", None)
+    else:
+        attributes["_pyroTraceback"] = lines
 
 
 def pong(message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
@@ -364,7 +403,14 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
         return data
     if not isinstance(data, BaseException):
         raise errors.ProtocolError("the server replied with an error that is no exception: %r" % (data,))
-    raise data
+    raise _harmless(data)
+
+
+def _harmless(exception: BaseException) -> Exception:
+    """Nothing that comes over the network may act as a SystemExit, KeyboardInterrupt or GeneratorExit in this process."""
+    if isinstance(exception, Exception):
+        return exception
+    return exceptions.foreign_exception(exceptions.exception_to_dict(exception))
 
 
 classes.register_own_dict(ExceptionWrapper, EXCEPTION_WRAPPER_TAG, _wrapper_to_dict, _dict_to_wrapper)

@@ -128,6 +128,11 @@ class Proxy:
         if name == "_pyro" or hasattr(type(self), name):
             object.__setattr__(self, name, value)
             return
+        if name.startswith("_pyro"):
+            if type(self) is Proxy:
+                raise AttributeError("a proxy has no attribute '%s'" % name)
+            object.__setattr__(self, name, value)  # a subclass's own
+            return
         self._pyroLearn()
         if name not in self._pyro.attrs:
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))

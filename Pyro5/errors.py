@@ -169,6 +169,9 @@ def _exc_info(ex_type: _ExcClass, ex_value: Optional[BaseException], ex_tb: Opti
     return ex_type, None, ex_tb
 
 
+_SHOWN_LINKS = 50  # of a chain of causes: the first and the last ones; formatting each costs time for the whole rest
+
+
 def _chain(error: Optional[BaseException], tb: Optional[TracebackType],
            ) -> List[Tuple[BaseException, Optional[TracebackType], str]]:
     """List (exception, traceback, text that leads on to the next one), the first cause first."""
@@ -184,7 +187,7 @@ def _chain(error: Optional[BaseException], tb: Optional[TracebackType],
             error, joint = None if error.__suppress_context__ else error.__context__, _CONTEXT
         tb = None if error is None else error.__traceback__
     links.reverse()
-    return links
+    return links[:_SHOWN_LINKS // 2] + links[-_SHOWN_LINKS // 2:] if len(links) > _SHOWN_LINKS else links
 
 
 def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[BaseException],

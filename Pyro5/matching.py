@@ -208,6 +208,8 @@ class Matcher:
         with self._process(deadline) as process:
             names = snapshot()
             seconds = min(self._limits.match_seconds, deadline - self._clock())
+            if seconds <= 0:
+                raise _busy()
             try:
                 return process.matching(regex, names, seconds)
             except TimeoutError:
@@ -237,9 +239,9 @@ class Matcher:
             if self._clock() < self._resting_until:
                 raise _busy()
             if not self._idle and len(self._processes) + self._starting < PROCESSES and not self._closed:
-                self._starting += 1
                 # in a thread of its own: it goes on even if this search cannot wait for its end
                 threading.Thread(target=self._start, name="Pyro5 regex process start", daemon=True).start()
+                self._starting += 1
             failed_starts = self._failed_starts
             while not self._idle:
                 if self._closed:
@@ -255,7 +257,7 @@ class Matcher:
         process, failure = None, ""
         try:
             process = _Process(START_SECONDS)
-        except (OSError, EOFError) as x:
+        except Exception as x:  # border of a thread: whoever waits for the process must be told
             failure = str(x) or type(x).__name__
             log.warning("cannot start a process for regular expressions: %s", failure)
         with self._changed:

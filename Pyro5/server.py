@@ -148,15 +148,19 @@ class Daemon:
         Raises:
             DaemonError: the object, or the id, is registered already.
             TypeError: the object's type takes no attributes (_pyroId, _pyroDaemon), or a class was to be weak.
+            PyroError, UnicodeEncodeError: the id cannot be part of a URI.
         """
         if weak and inspect.isclass(obj_or_class):
             raise TypeError("only objects can be registered weakly, not classes")
+        if isinstance(objectId, str):
+            objectId.encode("utf-8")  # it has to be one that clients can send ...
+            self.uriFor(objectId)  # ... and that fits into a URI
         object_id = self._objects.add(obj_or_class, objectId, force, weak)
         return self.uriFor(object_id)
 
     def unregister(self, objectOrId: Any) -> None:
         """Take an object or class back, given itself or by its id.  Calls that are running go on."""
-        if objectOrId == DAEMON_NAME:
+        if isinstance(objectOrId, str) and objectOrId == DAEMON_NAME:
             return
         self._objects.remove(objectOrId)
 

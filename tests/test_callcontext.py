@@ -74,13 +74,12 @@ class RequestFields(InFreshContext):
         self.assertEqual({}, current_context.response_annotations)
         self.assertIsNone(current_context.correlation_id)
 
-    def test_end_request_keeps_nothing_alive(self) -> None:
+    def test_a_request_in_a_copied_context_leaves_nothing_behind(self) -> None:
         connection = Connection()
         reference = weakref.ref(connection)
-        begin(client=connection, annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        contextvars.copy_context().run(begin, client=connection, annotations={"ABCD": b"x"},
+                                       correlation_bytes=CORRELATION.bytes)
         del connection
-        self.assertIsNotNone(reference())
-        callcontext.end_request()
         self.assertIsNone(reference())
         self.test_nothing_is_known_outside_of_a_request()
 
@@ -223,9 +222,11 @@ class Isolation(InFreshContext):
         self.assertEqual([({"TASK": b"%d" % n}, uuid.UUID(int=n)) for n in range(5)], results)
 
     def test_copied_context_keeps_its_values_when_the_request_ends(self) -> None:
-        begin(correlation_bytes=CORRELATION.bytes)
-        copied = contextvars.copy_context()
-        callcontext.end_request()
+        def request() -> contextvars.Context:
+            begin(correlation_bytes=CORRELATION.bytes)
+            return contextvars.copy_context()
+
+        copied = contextvars.copy_context().run(request)
         self.assertEqual(7, copied.run(lambda: current_context.seq))
         self.assertEqual(CORRELATION, copied.run(lambda: current_context.correlation_id))
         self.assertEqual(0, current_context.seq)

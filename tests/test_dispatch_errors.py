@@ -80,13 +80,13 @@ class Refusals(ErrorTestCase):
 
     def test_serializers_that_are_not_accepted_are_not_decoded(self) -> None:
         self.configure(accepted=["serpent", "json"])
-        self.client.greeted = True
         message = incoming(SendingMessage(protocol.MSG_INVOKE, 0, 3, 2, marshal.dumps(("obj", "echo", [], {}))))
         with mock.patch("marshal.loads", side_effect=AssertionError), self.logs("WARNING", "DEBUG"):
             reply = self.reply(message)
         with self.assertRaisesRegex(errors.SerializeError, "'marshal' is not accepted.*serpent, json"):
             self.parse(reply)
-        self.assertTrue(self.client.closing)
+        self.assertFalse(self.client.closing)
+        self.call("echo", "still in step")
 
     def test_unknown_serializers(self) -> None:
         with self.logs("WARNING", "DEBUG"):

@@ -8,7 +8,7 @@ import unittest
 from typing import Any, Callable, List, Optional
 from unittest import mock
 
-from Pyro5 import config
+from Pyro5 import config, errors
 from Pyro5.serving import eventloop
 from Pyro5.serving.eventloop import READ, EventLoop
 
@@ -136,6 +136,13 @@ class Running(EventLoopTestCase):
         go_on.clear()
         loop.wakeup()
         self.join(thread)
+
+    def test_two_threads_cannot_run_it(self) -> None:
+        loop = self.loop()
+        thread = self.run_in_thread(loop)
+        with self.assertRaises(errors.DaemonError):
+            loop.loop()
+        self.assertTrue(thread.is_alive())
 
     def test_an_exception_ends_it_without_freeing(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
@@ -327,6 +334,14 @@ class Joined(EventLoopTestCase):
     @staticmethod
     def note(called: List[int], number: int, events: int) -> None:
         called.append(number)
+
+    def test_combinations_that_make_no_sense(self) -> None:
+        master, joined, other, ended = (self.loop() for _ in range(4))
+        master.combine(joined)
+        ended.close()
+        for one, another in ((master, master), (other, joined), (joined, master), (master, ended), (ended, master)):
+            with self.assertRaises(ValueError):
+                one.combine(another)
 
     def test_ending_the_master_ends_all(self) -> None:
         loops = self.joined()

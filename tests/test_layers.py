@@ -25,7 +25,7 @@ MODULES = """
     svr_threads svr_multiplex svr_existingconn
     server
     core
-    storage storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
+    storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
     console broadcast matching registry probing autoclean nameserver nsc
     utils utils.echoserver
     api

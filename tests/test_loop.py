@@ -11,7 +11,7 @@ from Pyro5.protocol import HEADER_SIZE, SendingMessage
 
 from .rawclient import RawClient, ServerTestCase, call_request, connect_request, for_both_types
 
-LARGE = 10 * 1024 * 1024  # bytes; more than all buffers on the way take, if the client's is small
+LARGE = 6 * 1024 * 1024  # bytes; more than all buffers on the way take, if the client's is small
 SMALL_BUFFER = 4096
 
 

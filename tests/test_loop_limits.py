@@ -100,7 +100,7 @@ class DescriptorTests(unittest.TestCase):
     def check_idle(self, process: Any, waiting: RawClient) -> None:
         """While somebody waits to be let in, the server tries now and then, and else does nothing."""
         before = self.state(process)
-        waiting.sock.settimeout(0.5)
+        waiting.sock.settimeout(0.3)
         with self.assertRaises(socket.timeout):
             waiting.sock.recv(1)
         waiting.sock.settimeout(PATIENCE_SECONDS)

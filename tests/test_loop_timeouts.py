@@ -13,7 +13,7 @@ from Pyro5.serving import eventloop, loop
 from .rawclient import (PATIENCE_SECONDS, Clock, RawClient, ServerTestCase, call_request, connect_request, for_both_types,
                         wait_until)
 
-LARGE = 10 * 1024 * 1024
+LARGE = 16 * 1024 * 1024
 SMALL_BUFFER = 4096
 
 

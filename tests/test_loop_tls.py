@@ -12,7 +12,7 @@ from Pyro5.protocol import FLAGS_ONEWAY
 from .rawclient import RawClient, ServerTestCase, call_request, connect_request, connected_to, for_both_types, wait_until
 
 CERTIFICATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "certs")
-LARGE = 10 * 1024 * 1024
+LARGE = 6 * 1024 * 1024
 SMALL_BUFFER = 4096
 HANDSHAKE_RECORD = b"\x16\x03\x01\x02\x00"  # announces 512 bytes of a ClientHello
 

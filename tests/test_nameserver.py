@@ -4,7 +4,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import select
 import signal
 import socket
 import tempfile
@@ -13,12 +12,10 @@ import unittest
 from typing import Any, Dict, List, Tuple
 from unittest import mock
 
-from Pyro5 import config, errors, matching, nameserver, socketutil
+from Pyro5 import config, errors, nameserver
 from Pyro5.client import Proxy, locate_ns
-from Pyro5.exposure import expose
 from Pyro5.nameserver import MemoryStorage, NameServerDaemon, Storage, start_ns
 from Pyro5.serializers import serializers
-from Pyro5.server import Daemon
 from Pyro5.uri import URI
 from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread
 
@@ -31,12 +28,6 @@ def has_ipv6() -> bool:
         sock.bind(("::1", 0))
         return True
     return False
-
-
-@expose
-class Thing:
-    def number(self) -> int:
-        return 42
 
 
 class NameServerTestCase(unittest.TestCase):
@@ -151,214 +142,6 @@ class AutocleanTests(NameServerTestCase):
         config.NS_AUTOCLEAN = 1.0
         with self.assertRaisesRegex(ValueError, "^NS_AUTOCLEAN cannot be smaller than 3$"):
             start_ns("127.0.0.1", 0)
-
-
-class SearchTests(NameServerTestCase):
-    """Regular expressions of clients. The hostile one would take years."""
-
-    HOSTILE = "(a|a)*b"
-
-    def serve(self, servertype: str) -> Tuple[Any, Any]:
-        """Run a name server; give its daemon and its uri."""
-        config.SERVERTYPE = servertype
-        uri, daemon, _ = self.start()
-        daemon.nameserver.register("a" * 100, ONE)
-        daemon.nameserver.register("test", ONE)
-        running = daemon_thread(daemon)
-        running.__enter__()
-        self.addCleanup(running.__exit__, None, None, None)
-        return daemon, uri
-
-    def attack(self, uri: URI, outcomes: List[Any], done: threading.Event) -> threading.Thread:
-        """Start a thread that tries to keep the name server busy."""
-        def run() -> None:
-            with Proxy(uri) as ns:
-                try:
-                    outcomes.append(ns.remove(regex=self.HOSTILE))
-                except errors.PyroError as x:
-                    outcomes.append(str(x))
-            done.set()
-
-        thread = threading.Thread(target=run)
-        thread.start()
-        return thread
-
-    @mock.patch.object(nameserver, "_search_limits", lambda: matching.Limits(match_seconds=0.6))
-    def test_lookups_are_answered_while_a_hostile_search_runs(self) -> None:
-        daemon, uri = self.serve("thread")
-        searching, done = threading.Event(), threading.Event()
-        outcomes: List[Any] = []
-        real = matching._Process.matching
-
-        def tell(*args: Any) -> Any:
-            searching.set()
-            return real(*args)
-
-        ns = self.proxy(uri)
-        with mock.patch.object(matching._Process, "matching", tell):
-            attacker = self.attack(uri, outcomes, done)
-            try:
-                self.assertTrue(searching.wait(PATIENCE_SECONDS))
-                for _ in range(10):
-                    self.assertEqual(ns.lookup("test"), URI(ONE))
-                ns.register("another", ONE)
-                self.assertEqual(ns.list(regex="t.*"), {"test": ONE})
-                self.assertEqual(outcomes, [])  # it has not been stopped yet
-                while not done.is_set():
-                    ns.lookup("test")
-            finally:
-                attacker.join(PATIENCE_SECONDS)
-        self.assertRegex(outcomes.pop(), "^the regex takes too long on the [34] names here")
-        self.assertEqual(ns.count(), 4)
-
-    def test_a_server_of_one_thread_is_held_up_shortly_only(self) -> None:
-        daemon, uri = self.serve("multiplex")
-        ns = self.proxy(uri)
-        self.assertEqual(ns.list(regex="(te)"), {"test": ONE})
-        with self.assertRaisesRegex(errors.NamingError, "takes too long"):
-            ns.list(regex=self.HOSTILE)
-        for regex in (self.HOSTILE, "(te)"):
-            with self.assertRaisesRegex(errors.NamingError, "^too many searches"):
-                ns.remove(regex=regex)
-        self.assertEqual(ns.list(regex="t.*"), {"test": ONE})
-
-    def test_limits(self) -> None:
-        for servertype, size, expected in (("thread", 80, 40), ("thread", 3, 1), ("thread", 1, 1), ("multiplex", 80, 1)):
-            config.SERVERTYPE, config.THREADPOOL_SIZE = servertype, size
-            self.assertEqual(nameserver._search_limits().at_once, expected)
-            self.assertEqual(nameserver._search_limits().rest_seconds > 0, servertype == "multiplex" or size == 1)
-
-    def test_nothing_is_left_of_a_search(self) -> None:
-        started: List[Any] = []
-        popen = matching.subprocess.Popen
-
-        def start(*args: Any, **kwargs: Any) -> Any:
-            started.append(popen(*args, **kwargs))
-            return started[-1]
-
-        with mock.patch.object(matching.subprocess, "Popen", start):
-            daemon, uri = self.serve("thread")
-            done = threading.Event()
-            attacker = self.attack(uri, [], done)
-            self.proxy(uri).list(regex="(te)")
-            daemon.close()
-            attacker.join(PATIENCE_SECONDS)
-        self.assertTrue(started)
-        for process in started:
-            self.assertIsNotNone(process.returncode)
-            self.assertTrue(process.stdin.closed and process.stdout.closed)
-
-
-class EmbeddingTests(NameServerTestCase):
-    """Name servers in a program's own event loop."""
-
-    def loop(self, *parts: Any) -> Any:
-        """Run an event loop of our own in a thread: it waits for the sockets of all parts, and tells them what is ready."""
-        stop = socketutil.Wakeup()
-
-        def run() -> None:
-            while True:
-                owners = {sock: part for part in parts for sock in part.sockets}
-                ready, _, _ = select.select([stop, *owners], [], [], PATIENCE_SECONDS)
-                if stop in ready or not ready:
-                    return
-                for part in parts:
-                    mine = [sock for sock in ready if owners[sock] is part]
-                    if mine:
-                        part.events(mine)
-
-        thread = threading.Thread(target=run)
-        thread.start()
-
-        def end() -> None:
-            stop.wake()
-            thread.join(PATIENCE_SECONDS)
-            stop.close()
-
-        self.addCleanup(end)
-        return end
-
-    def ask(self, responder: Any) -> str:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
-            asker.settimeout(PATIENCE_SECONDS)
-            asker.sendto(b"GET_NSURI", responder.sock.getsockname())
-            return asker.recv(200).decode()
-
-    def test_sockets_and_events(self) -> None:
-        for servertype in ("thread", "multiplex"):
-            config.SERVERTYPE = servertype
-            _, daemon, responder = self.start("0.0.0.0", bchost="127.0.0.1", bcport=0)
-            end = self.loop(daemon, responder)
-            with Proxy(self.ask(responder)) as ns, Proxy(ns._pyroUri) as other:
-                ns.register("name", ONE)
-                self.assertEqual(other.lookup("name"), URI(ONE))
-                self.assertEqual(other.list(regex="(na)"), {"name": ONE})
-            end()
-            daemon.close()
-            responder.close()
-            self.assertEqual(responder.sockets, [])
-
-    def test_several_in_one_loop_with_a_daemon_of_the_program(self) -> None:
-        for servertype in ("thread", "multiplex"):
-            config.SERVERTYPE = servertype
-            uri1, ns1, responder1 = self.start("0.0.0.0", bchost="127.0.0.1", bcport=0)
-            uri2, ns2, _ = self.start()
-            with Daemon("127.0.0.1") as own:
-                own_uri = own.register(Thing(), "thing")
-                for part in (ns1, responder1, ns2):
-                    own.combine(part)
-                with daemon_thread(own):
-                    answer = self.ask(responder1)
-                    with Proxy(answer) as first, Proxy(uri2) as second, Proxy(own_uri) as thing:
-                        first.register("thing", own_uri)
-                        self.assertEqual((first.count(), second.count(), thing.number()), (2, 1, 42))
-                        self.assertEqual(first.list(regex="(t)"), {"thing": str(own_uri)})
-
-    def test_a_storage_of_the_programs_own(self) -> None:
-        class Recording(Storage):
-            def __init__(self) -> None:
-                self.kept: Dict[str, Any] = {}
-                self.steps: List[str] = []
-
-            def __getitem__(self, name: str) -> Any:
-                return self.kept[name]
-
-            def __setitem__(self, name: str, registration: Any) -> None:
-                self.steps.append("set " + name)
-                self.kept[name] = registration
-
-            def __delitem__(self, name: str) -> None:
-                self.steps.append("del " + name)
-                del self.kept[name]
-
-            def __iter__(self) -> Any:
-                return iter(self.kept)
-
-            def __len__(self) -> int:
-                return len(self.kept)
-
-        storage = Recording()
-        uri, daemon, _ = self.start(storage=storage)
-        with daemon_thread(daemon), Proxy(uri) as ns:
-            ns.register("name", ONE, metadata=["tag"])
-            self.assertEqual(ns.yplookup(["tag"], return_metadata=False), {"name": ONE})
-            self.assertEqual(ns.remove(regex="(n)"), 1)
-        self.assertEqual(storage.steps, ["set Pyro.NameServer", "set name", "del name"])
-
-    @unittest.skipUnless(os.path.isdir("/proc/self/fd"), "needs /proc")
-    def test_close_leaves_nothing(self) -> None:
-        def one_life() -> None:
-            uri, daemon, responder = start_ns("0.0.0.0", 0, bchost="127.0.0.1", bcport=0)
-            responder.runInThread()
-            with daemon_thread(daemon), Proxy("PYRO:Pyro.NameServer@127.0.0.1:%d" % uri.port) as ns:
-                ns.list(regex="(x)")
-            responder.close()
-
-        config.NS_AUTOCLEAN = 3.0
-        one_life()  # what is made once for the whole process
-        before = len(os.listdir("/proc/self/fd")), threading.active_count()
-        one_life()
-        self.assertEqual((len(os.listdir("/proc/self/fd")), threading.active_count()), before)
 
 
 class BroadcastTests(NameServerTestCase):

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import collections
+import random
 import unittest
 from typing import Any, Dict, Iterator
 
 from Pyro5.storage import MappingStorage, Registration, Storage, adapt
 from Pyro5.storage.memory import MemoryStorage
+from Pyro5.storage.ordered import OrderedNames
 from Pyro5.storage.specs import open_storage
 
 from .storage.contract import ONE, TWO, StorageContract
@@ -40,6 +42,43 @@ class MinimalStorage(Storage):
 
 class MemoryStorageTests(StorageContract, unittest.TestCase):
     make = MemoryStorage
+
+
+class MemoryIndexTests(unittest.TestCase):
+    def test_searches_find_what_looking_at_all_finds(self) -> None:
+        chance = random.Random(3)
+        storage, plain = MemoryStorage(), adapt({})
+        for _ in range(400):
+            name = "".join(chance.choice("ab") for _ in range(chance.randrange(8)))
+            if chance.random() < 0.6:
+                storage[name] = plain[name] = ("PYRO:x@host:1", frozenset(chance.sample("uvwxyz", chance.randrange(4))))
+            else:
+                names = [name] if chance.random() < 0.9 else list(plain.find_prefix(name[:3]))
+                self.assertEqual(plain.remove_names(names), storage.remove_names(names))
+            tags = frozenset(chance.sample("uvwxyz", 2))
+            for search in (lambda s, n=name: s.find_prefix(n[:2]), lambda s, t=tags: s.find_tags(t, True),
+                           lambda s, t=tags: s.find_tags(t, False)):
+                self.assertEqual(search(plain), search(storage))
+
+    def test_indexes_forget_what_is_removed(self) -> None:
+        storage = MemoryStorage()
+        storage["one"], storage["two"] = ONE, TWO
+        storage["one"] = TWO
+        self.assertEqual({"red"}, set(storage._tagged))
+        self.assertEqual(2, storage.remove_names(["one", "two"]))
+        self.assertEqual(({}, []), (storage._tagged, storage._ordered.with_prefix("")))
+
+    def test_names_in_order(self) -> None:
+        names = OrderedNames(["b", "a", "b"])
+        for name in ("c", "a", "aa", ""):
+            names.add(name)
+        self.assertEqual(["", "a", "aa", "b", "c"], names.with_prefix(""))
+        self.assertEqual(["a", "aa"], names.with_prefix("a"))
+        self.assertEqual([], names.with_prefix("d"))
+        names.remove(["nosuch", "a", "zz"])
+        self.assertEqual(["", "aa", "b", "c"], names.with_prefix(""))
+        names.remove(["b", *map(str, range(20))])
+        self.assertEqual(["", "aa", "c"], names.with_prefix(""))
 
 
 class SubclassTests(StorageContract, unittest.TestCase):

@@ -11,7 +11,7 @@ from unittest import mock
 
 from .rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, wait_until
 
-LARGE = 10 * 1024 * 1024
+LARGE = 6 * 1024 * 1024
 
 
 class ExistingConnection(ServerTestCase):

@@ -15,7 +15,7 @@ from Pyro5.server import Daemon
 from .rawclient import (PATIENCE_SECONDS, RawClient, ServerTestCase, WatchedDaemon, call_request, connect_request,
                         connected_to, wait_until)
 
-LARGE = 10 * 1024 * 1024
+LARGE = 6 * 1024 * 1024
 SMALL_BUFFER = 4096
 
 

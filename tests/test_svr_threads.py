@@ -16,7 +16,7 @@ from Pyro5.server import Daemon
 
 from .rawclient import PATIENCE_SECONDS, ServerTestCase, WatchedDaemon, call_request, connect_request, wait_until
 
-LARGE = 10 * 1024 * 1024
+LARGE = 6 * 1024 * 1024
 
 
 class Workers(ServerTestCase):
@@ -83,15 +83,15 @@ class Workers(ServerTestCase):
         pause = threading.Event()
 
         def read() -> None:
-            while sum(received) < 4 * LARGE:
+            while sum(received) < 6 * LARGE:
                 received.append(len(steady.sock.recv(65536)))
                 pause.wait(0.0005)
-        steady.send(call_request("large", 4 * LARGE))
+        steady.send(call_request("large", 6 * LARGE))
         reader = threading.Thread(target=read)
         reader.start()
         wait_until(lambda: received)
         self.assertEqual("other", other.call("echo", "other"))
-        self.assertLess(sum(received), 2 * LARGE)
+        self.assertLess(sum(received), 3 * LARGE)
         self.join(reader)
 
     def test_sizes_that_make_no_sense(self) -> None:

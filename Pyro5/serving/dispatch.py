@@ -64,18 +64,19 @@ class Dispatcher:
         """
         if self._options.log_wire:
             protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
+        # in a context of its own: nothing of this request is left behind, nothing of the surroundings is lost
+        return contextvars.copy_context().run(self._answer, connection, message)
+
+    def _answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
         correlation_id = message.corr_bytes or uuid.uuid4().bytes
-        try:
-            if not connection.greeted:
-                reply: Optional[SendingMessage] = self._greet(connection, message, correlation_id)
-            elif message.type == protocol.MSG_INVOKE:
-                reply = self._invoke(connection, message, correlation_id)
-            elif message.type == protocol.MSG_PING:
-                reply = calls.pong(message, correlation_id)
-            else:
-                reply = self._unexpected(connection, message, correlation_id)
-        finally:
-            callcontext.end_request()
+        if not connection.greeted:
+            reply: Optional[SendingMessage] = self._greet(connection, message, correlation_id)
+        elif message.type == protocol.MSG_INVOKE:
+            reply = self._invoke(connection, message, correlation_id)
+        elif message.type == protocol.MSG_PING:
+            reply = calls.pong(message, correlation_id)
+        else:
+            reply = self._unexpected(connection, message, correlation_id)
         if self._options.log_wire and reply is not None:
             protocol.log_wiredata(log, "sending to %s" % (connection.peer_address,), reply)
         return reply
@@ -157,7 +158,7 @@ class Dispatcher:
             call = calls.parse_invoke_request(message, serializer)
             published = self._objects.get(call.object_id)
             if flags & protocol.FLAGS_BATCH:
-                value: Any = self._run_batch(connection, published, call)
+                value: Any = self._run_batch(connection, published, call, serializer)
             else:
                 run = self._prepare(connection, published, call)
                 if flags & protocol.FLAGS_ONEWAY and self._run_aside is not None:
@@ -194,10 +195,10 @@ class Dispatcher:
         instance = published.instance_for(connection)
         name, args, kwargs = call.method, call.args, call.kwargs
         if name == calls.GETATTR_METHOD:
-            attribute = args[0]
+            attribute = calls.parse_getattr(call)
             return lambda: exposure.get_exposed_attribute(instance, attribute, published.members)
         if name == calls.SETATTR_METHOD:
-            attribute, value = args[0], args[1]
+            attribute, value = calls.parse_setattr(call)
             return lambda: exposure.set_exposed_attribute(instance, attribute, value, published.members)
         method = exposure.exposed_method(instance, name, published.members)
         return lambda: self._run_method(connection, method, args, kwargs)
@@ -216,7 +217,7 @@ class Dispatcher:
         except Exception:  # the user's handler failed: the client still gets the first error
             log.exception("methodcall_error_handler failed")
 
-    def _run_batch(self, connection: Any, published: Published, call: Call) -> List[Any]:
+    def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase) -> List[Any]:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
         runs = [self._prepare(connection, published, single) for single in calls.parse_batch(call)]
         results: List[Any] = []
@@ -226,7 +227,7 @@ class Dispatcher:
             except Exception as x:  # user code: the client gets it in place of the result
                 self._log_exception(connection, call, x)
                 calls.set_remote_traceback(x, self._traceback(x))
-                results.append(calls.ExceptionWrapper(x))
+                results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
                 break
         return results
 
@@ -258,7 +259,12 @@ class Dispatcher:
             serializer = self._serializer_for(message)
         except errors.SerializeError:
             serializer = self._serializer_to_refuse_in(message)
-        to = ReplyTo(message.seq, serializer, correlation_id, self._daemon.annotations(), self._wire)
+        try:
+            annotations = self._daemon.annotations()
+        except Exception:  # the user's hook: the client is to hear of the first error all the same
+            log.exception("Daemon.annotations failed")
+            annotations = {}
+        to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
         return calls.exception_reply(to, error, self._traceback(error))
 
     @staticmethod
@@ -270,9 +276,13 @@ class Dispatcher:
             return serializers.get_serializer("marshal")
 
     def _traceback(self, error: BaseException) -> List[str]:
-        if hasattr(error, "_pyroTraceback"):  # it came from yet another server: keep what happened there
-            return errors.get_pyro_traceback(type(error), error, error.__traceback__, self._options.detailed_traceback)
-        return errors.format_traceback(type(error), error, error.__traceback__, self._options.detailed_traceback)
+        detailed = self._options.detailed_traceback
+        try:
+            if calls.remote_traceback(error):  # it came from yet another server: keep what happened there
+                return errors.get_pyro_traceback(type(error), error, error.__traceback__, detailed)
+            return errors.format_traceback(type(error), error, error.__traceback__, detailed)
+        except Exception as x:  # the attributes and texts of exceptions are user code
+            return ["%s; its traceback cannot be shown (%s)\n" % (type(error).__name__, type(x).__name__)]
 
     def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:
         if isinstance(error, StopIteration) and call is not None and call.method == "get_next_stream_item":

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import selectors
 import threading
 import time
 from typing import Any, Callable, Iterator, List, Optional
 
-from .. import config
+from .. import config, errors
 from ..socketutil import Wakeup
 
 log = logging.getLogger("Pyro5.serving.eventloop")
@@ -67,7 +68,10 @@ class EventLoop:
         self._poll_seconds = config.POLLTIMEOUT
         self._combined: List[EventLoop] = []
         self._master: Optional[EventLoop] = None  # whose loop does this one's work
+        self._pid = os.getpid()
         self._loop_thread: Optional[int] = None  # None while no loop runs
+        # held by the thread that runs the loop, or a turn of it, or frees everything
+        self._turn = threading.RLock()
         # acquired once and for ever, by whoever frees everything
         self._release_gate = threading.Lock()
         # set when everything is freed
@@ -115,7 +119,13 @@ class EventLoop:
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
-        seconds)."""
+        seconds).
+
+        Raises:
+            DaemonError: another thread runs this loop already.
+        """
+        if self._loop_thread not in (None, threading.get_ident()):
+            raise errors.DaemonError("the request loop runs in another thread already")
         with self.running():
             self.begin()
             while not self.stopping and loopCondition():
@@ -123,14 +133,15 @@ class EventLoop:
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """While the block runs, shutdown() only asks for the end: everything is freed when the block is left."""
-        self._loop_thread = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._loop_thread = None
-            if self.stopping:
-                self._release()
+        """While the block runs, shutdown() only asks for the end: everything is freed when the (outermost) block is left."""
+        with self._turn:
+            before, self._loop_thread = self._loop_thread, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._loop_thread = before
+                if self.stopping and before is None:
+                    self._release()
 
     def _running_thread(self) -> Optional[int]:
         """Give the thread that is running this loop, or the one that it is combined with; None if there is none."""
@@ -194,8 +205,25 @@ class EventLoop:
         self.selector.close()
 
     def _release(self) -> None:
+        if self.in_forked_child():
+            self.let_go()
+            return
         if not self._release_gate.acquire(blocking=False):
             return  # somebody else does it, or has done it
+        with self._turn:
+            self._release_now()
+
+    def in_forked_child(self) -> bool:
+        """Whether this process got the loop by a fork: then the selector and the connections are its parent's."""
+        return os.getpid() != self._pid
+
+    def let_go(self) -> None:
+        """In a forked child: close the descriptors that it got, and touch nothing that the parent still uses."""
+        self._wakeup.close()
+        self.selector.close()
+        self._released.set()
+
+    def _release_now(self) -> None:
         self._loop_thread = threading.get_ident()
         try:
             self.free()
@@ -213,7 +241,13 @@ class EventLoop:
     # ------------------------------------------------------------ combining
 
     def combine(self, other: EventLoop) -> None:
-        """Let this loop do another one's work too."""
+        """Let this loop do another one's work too.
+
+        Raises:
+            ValueError: that one is stopped, or combined already, or this very loop.
+        """
+        if other is self or other._master is not None or self._master is other or other.stopping or self.stopping:
+            raise ValueError("cannot combine these daemons: one is closed, or combined already, or they are the same")
         for key in list(other.selector.get_map().values()):
             self.register(key.fileobj, key.events, key.data)
         other.selector.close()

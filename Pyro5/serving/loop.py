@@ -104,9 +104,9 @@ class SocketServer(EventLoop):
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Handle what happened on :attr:`sockets`, for a program that runs its own event loop."""
-        if self.stopping:
-            return
         with self.running():
+            if self.stopping:
+                return
             self.run_once(0)
             for connection in [c for c in self._connections.values() if c.watched and c.has_outgoing]:
                 self._flush_aside(connection)
@@ -117,7 +117,7 @@ class SocketServer(EventLoop):
         what tells that it is done)."""
         connections = list(self._connections.values())
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
-        listening = [] if self._listener is None else [self.sock]
+        listening = [self.sock] if self._listening else []
         return listening + [c.sock for c in connections if c.watched] + busy
 
     def _flush_aside(self, connection: ServerConnection) -> None:
@@ -161,15 +161,23 @@ class SocketServer(EventLoop):
     def free(self) -> None:
         """Let running calls and replies finish for a moment, then close everything."""
         self.listen(False)
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
+        listener, self._listener = self._listener, None  # in this order: no thread finds a closed one in `sockets`
+        if listener is not None:
+            listener.close()
         deadline = time.monotonic() + FINISH_SECONDS
         while time.monotonic() < deadline and self._something_under_way():
             self.run_once(0.05)
         for connection in list(self._connections.values()):
             self.drop(connection)
         self.stop_workers()
+
+    def let_go(self) -> None:
+        for connection in self._connections.values():
+            if not connection.keep_open:
+                connection.sock.close()
+        if self._listener is not None:
+            self._listener.sock.close()
+        super().let_go()
 
     def _something_under_way(self) -> bool:
         return self.calls_running() > 0 or any(c.has_outgoing for c in self._connections.values())
@@ -201,7 +209,7 @@ class SocketServer(EventLoop):
                 return
             if sock is None:
                 return
-            self.adopt(ServerConnection(sock, self, self._max_message_size, tls=self._listener.tls))
+            self._attempt(self.adopt, ServerConnection(sock, self, self._max_message_size, tls=self._listener.tls))
 
     def adopt(self, connection: ServerConnection) -> None:
         """Take a new connection in."""
@@ -399,7 +407,7 @@ class SocketServer(EventLoop):
 
     def drop(self, connection: ServerConnection) -> None:
         """End a connection that the loop owns."""
-        if connection.gone:
+        if connection.gone or self.in_forked_child():
             return
         connection.gone = True
         self._watch(connection, 0)

@@ -21,11 +21,12 @@ class Published:
         members: what they may use of it.
     """
 
-    __slots__ = ("object_id", "members", "_target", "_weak", "_is_class", "_single", "_single_lock")
+    __slots__ = ("object_id", "members", "finalizer", "_target", "_weak", "_is_class", "_single", "_single_lock")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool) -> None:
         self.object_id = object_id
         self.members = exposure.exposed_members(obj_or_class)
+        self.finalizer: Any = None  # of a weakly registered object
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
         self._is_class = inspect.isclass(obj_or_class)
@@ -111,8 +112,9 @@ class ObjectTable:
             self._published[object_id] = published
             if replaced is not None and replaced.target is not obj_or_class:
                 self._unmark_locked(replaced)
-        if weak:
-            weakref.finalize(obj_or_class, self._forget, published).atexit = False
+            if weak:
+                published.finalizer = weakref.finalize(obj_or_class, self._forget, published)
+                published.finalizer.atexit = False
         return object_id
 
     def _check_free(self, obj_or_class: Any, object_id: str) -> None:
@@ -149,6 +151,8 @@ class ObjectTable:
 
     def _unmark_locked(self, published: Published) -> None:
         """Take the marks off, unless they are those of another registration: under another id, or in another daemon."""
+        if published.finalizer is not None:
+            published.finalizer.detach()
         target = published.target
         if id_of(target) == published.object_id and target._pyroDaemon is self._owner:
             del target._pyroId, target._pyroDaemon

@@ -60,7 +60,7 @@ class WorkerPool:
             if self._idle >= len(self._jobs):
                 self._changed.notify()
             elif len(self._threads) < self._maximum and not self._stopping:
-                self._start_thread_locked()
+                self._grow_locked()
 
     def is_worker(self) -> bool:
         """Whether the calling thread belongs to this pool."""
@@ -77,11 +77,26 @@ class WorkerPool:
             if thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
+    def _grow_locked(self) -> None:
+        """Start a thread for the job that was added last; if the system has none left, one of those there does it."""
+        try:
+            self._start_thread_locked()
+        except RuntimeError as x:
+            if not self._threads:
+                self._jobs.pop()
+                raise
+            log.warning("cannot start another thread, the job waits for one of %d: %s", len(self._threads), x)
+
     def _start_thread_locked(self) -> None:
         thread = threading.Thread(target=self._run, name=self._name, daemon=True)
         self._threads.add(thread)
         self._idle += 1
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:
+            self._threads.discard(thread)
+            self._idle -= 1
+            raise
 
     def _run(self) -> None:
         while True:

@@ -22,6 +22,7 @@ from .. import constants, errors
 from . import Registration, Storage
 from .changelog import ChangeLog, Changes
 from .files import checked_path, unusable
+from .ordered import OrderedNames
 
 log = logging.getLogger("Pyro5.storage.dbmfile")
 
@@ -85,6 +86,7 @@ class DbmStorage(Storage):
             else:
                 self._log.remove()
             raise
+        self._ordered = OrderedNames(self._uris)
 
     def _open_log(self) -> ChangeLog:
         path = self._path + _LOG_SUFFIX
@@ -129,7 +131,7 @@ class DbmStorage(Storage):
         return name in self._uris
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
-        return {name: (uri, NO_METADATA) for name, uri in self._uris.items() if name.startswith(prefix)}
+        return {name: (self._uris[name], NO_METADATA) for name in self._ordered.with_prefix(prefix)}
 
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
         if tags:
@@ -156,6 +158,9 @@ class DbmStorage(Storage):
                 (name + (uri or "")).encode("utf-8")
             self._log.append(changes)
         _apply(changes, self._uris)
+        self._ordered.remove([name for name, uri in changes.items() if uri is None])
+        for name in [name for name, uri in changes.items() if uri is not None]:
+            self._ordered.add(name)
         if self._log.size_bytes > self._update_at_bytes and not self._update_file_or_log():
             self._update_at_bytes = 2 * self._log.size_bytes
 

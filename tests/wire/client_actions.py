@@ -114,6 +114,7 @@ ACTIONS: Dict[str, Tuple[Optional[Action], ...]] = {
     "next_after_end": (None, lambda client: next(client.last_stream), lambda client: client.last_stream.close()),
     "resume_after_reconnect": (lambda client: next(client.last_stream),),
     "closed_early_after_other_call": (_close_after_other_call,),
+    "ns_list_prefix_empty": (lambda client: len(client.proxy.list(prefix="")),),
     "ns_locate": (_located,),
     "ns_resolve_pyroname_use": (_call_by_name,),
     "ns_resolve_pyroname_unknown": (_call_unknown_name,),

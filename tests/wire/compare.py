@@ -24,7 +24,7 @@ from .values import EXCEPTIONS
 # What the recorded objects said in their errors; all other texts of errors are Python's or the library's own.
 OWN_TEXTS = {"broken property", "in callback", "in oneway", "mid stream", "after annotations",
              "denied by policy", "not welcome"}
-for _name in sorted(set(EXCEPTIONS) - {"group"}):
+for _name in sorted(set(EXCEPTIONS) - {"group", "syntaxerror"}):  # old Pythons cannot make these
     OWN_TEXTS.update(arg for arg in EXCEPTIONS[_name]().args if isinstance(arg, str))
 
 NAME_LISTS = ("methods", "oneway", "attrs")  # keys of metadata
@@ -95,6 +95,8 @@ class Masked:
     def _mask_dict(self, value: Dict[Any, Any]) -> Any:
         if value.get("__exception__") and isinstance(value.get("args"), (list, tuple)):
             value = dict(value, args=type(value["args"])(map(self._mask_wording, value["args"])))
+            if value["__class__"] == "builtins.SyntaxError" and "<unknown>" in repr(value["args"]):
+                value["args"] = "<position>"  # Python's own, for text that it cannot read
         return "dict", [(self._mask(key), self._mask(value[key], key)) for key in value]
 
     def _mask_items(self, items: List[Any], key: Any) -> List[Any]:

@@ -20,8 +20,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import pathlib
 import re
 import struct
+import sys
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -35,7 +37,7 @@ SERIALIZERS = {"serpent": 1, "marshal": 2, "json": 3, "msgpack": 4}
 FLAGS = {"EXCEPTION": 1, "COMPRESSED": 2, "ONEWAY": 4, "BATCH": 8, "ITEMSTREAMRESULT": 16, "KEEPSERIALIZED": 32, "CORR_ID": 64}
 
 # Scenarios that need a newer Python.
-NEEDS_PYTHON = {"exception_group": (3, 11), "exception_syntaxerror": (3, 10)}
+_NEED_PYTHON = {"exception_group": (3, 11), "exception_syntaxerror": (3, 10)}
 
 NO_CORRELATION = bytes(16)
 MADE_UP_CORRELATION = b"made up anew   !"
@@ -196,6 +198,10 @@ def load(group: str) -> List[Scenario]:
         return _Reader(json.load(file)).scenarios()
 
 
-def installed(serializer: Optional[str]) -> bool:
-    """Tell whether this serializer can be used here: msgpack is optional."""
-    return serializer != "msgpack" or importlib.util.find_spec("msgpack") is not None
+def runs_here(scenario: Scenario) -> bool:
+    """Tell whether a scenario makes sense with this Python and what is installed."""
+    if scenario.serializer == "msgpack" and importlib.util.find_spec("msgpack") is None:
+        return False
+    if scenario.name.endswith("_path") and pathlib.PurePath.__module__ != "pathlib":
+        return False  # Python has moved the class, so it has another name on the wire
+    return sys.version_info >= _NEED_PYTHON.get(scenario.name, (3,))

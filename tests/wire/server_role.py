@@ -8,7 +8,7 @@ import os
 import socket
 import tempfile
 import threading
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from Pyro5 import config, nameserver, serializers
 
@@ -312,19 +312,14 @@ class Replay:
             self._server.wait_until_gone(address)
 
 
-def servers_for(scenarios: List[Scenario]) -> Iterator[List[Scenario]]:
+def servers_for(scenarios: List[Scenario]) -> Iterable[List[Scenario]]:
     """Divide scenarios into runs that share one server: the state of its objects carries over, as in the recording."""
-    run: List[Scenario] = []
+    runs: Dict[str, List[Scenario]] = {}
     for scenario in scenarios:
-        if run and not _same_server(run[-1], scenario):
-            yield run
-            run = []
-        run.append(scenario)
-    if run:
-        yield run
-
-
-def _same_server(first: Scenario, second: Scenario) -> bool:
-    ends = "systemexit", "keyboardinterrupt", "generatorexit"
-    return (first.server == second.server and "connected" not in (first.server or {}) and not first.name.endswith(ends)
-            and (first.group != "proxies" or first.serializer == second.serializer))
+        key = repr(scenario.server)
+        if scenario.group == "proxies":
+            key += str(scenario.serializer)
+        if "connected" in key or scenario.name.endswith(("systemexit", "keyboardinterrupt", "generatorexit")):
+            key += scenario.title  # nothing is left of the server afterwards, or may not be
+        runs.setdefault(key, []).append(scenario)
+    return runs.values()

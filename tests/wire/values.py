@@ -20,6 +20,7 @@ import struct
 import sys
 import threading
 import uuid
+import warnings
 from typing import Any, Callable, Dict, List
 
 from Pyro5 import errors
@@ -114,6 +115,12 @@ def _nested_lists(depth: int) -> List[Any]:
     return value
 
 
+def _unicode_array() -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # since Python 3.13
+        return array.array("u", "h\u00e9")
+
+
 _LEAP_DAY = datetime.datetime(2024, 2, 29, 12, 34, 56)
 _INDIA = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
 
@@ -202,7 +209,7 @@ VALUES: Dict[str, Callable[[], Any]] = {
     "counter": lambda: collections.Counter("aab"),
     "array_i": lambda: array.array("i", [1, -2, 3]),
     "array_d": lambda: array.array("d", [1.5, 2.0]),
-    "array_u": lambda: array.array("u", "h\u00e9"),
+    "array_u": _unicode_array,
     "array_b": lambda: array.array("b", [1, 2]),
     "array_in_list": lambda: [array.array("i", [1])],
     "bytes_in_dict": lambda: {"k": b"v"},

@@ -1,0 +1,42 @@
+"""Names in order, so that those with a prefix are found without looking at the others."""
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Collection, Iterable, List
+
+
+class OrderedNames:
+    """
+    A set of names that is kept in order. It is not for several threads at once.
+
+    Adding or removing one name moves those behind it in a list: some microseconds if there are 100 000.
+    """
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        self._names = sorted(set(names))
+
+    def add(self, name: str) -> None:
+        """Add a name, if it is not there yet."""
+        index = bisect_left(self._names, name)
+        if index == len(self._names) or self._names[index] != name:
+            self._names.insert(index, name)
+
+    def remove(self, names: Collection[str]) -> None:
+        """Remove those of the names that are there."""
+        if len(names) > 10:
+            unwanted = frozenset(names)
+            self._names = [name for name in self._names if name not in unwanted]
+            return
+        for name in names:
+            index = bisect_left(self._names, name)
+            if self._names[index:index + 1] == [name]:
+                del self._names[index]
+
+    def with_prefix(self, prefix: str) -> List[str]:
+        """Give the names that begin with the prefix, in order."""
+        if not prefix:
+            return list(self._names)
+        first = end = bisect_left(self._names, prefix)
+        while end < len(self._names) and self._names[end].startswith(prefix):
+            end += 1
+        return self._names[first:end]
