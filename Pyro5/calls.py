@@ -79,7 +79,7 @@ class SerializedBlob:
 
     Args:
         info: something small that describes the blob (an id, a name, a topic); must be marshallable.
-        data: the payload: what you would have given as arguments.
+        data: the payload: a list or tuple of what you would have given as arguments, or anything else.
         is_blob: True if `data` is a received message and still to be deserialized (set by the server).
     """
 
@@ -91,7 +91,7 @@ class SerializedBlob:
         self._contains_blob = is_blob
 
     def deserialized(self) -> Any:
-        """Give the data; if it came over the network it is deserialized now (a sequence of the call's arguments).
+        """Give the data; if it came over the network it is deserialized now.
 
         Raises:
             SerializeError: the data cannot be deserialized here.
@@ -186,7 +186,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         if blob._contains_blob:
             payload, serializer_id = blob._data.data, blob._data.serializer_id
         else:
-            payload = serializer.dumpsCall(object_id, method, (blob._data,), {})
+            payload = serializer.dumpsCall(object_id, method, blob._data, {})  # in the place of the arguments
     else:
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
     return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer_id, payload, annotations,

@@ -58,7 +58,7 @@ class SocketServer_Threadpool(SocketServer):
     @property
     def sockets(self) -> List[Any]:
         """The listening socket: the only one that a foreign event loop has to watch."""
-        return [] if self._listener is None or self._accept_again_at is not None else [self.sock]
+        return [] if self._listener is None else [self.sock]
 
     def adopt(self, connection: ServerConnection) -> None:
         if self._background is None or threading.current_thread() is self._background:

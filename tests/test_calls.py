@@ -193,7 +193,7 @@ class Blobs(InFreshContext):
 
     @with_each_serializer
     def test_one_hop(self, serializer: SerializerBase) -> None:
-        request = self.send(SerializedBlob("topic", {"some": ["data"]}), serializer)
+        request = self.send(SerializedBlob("topic", [{"some": ["data"]}]), serializer)
         self.assertTrue(request.flags & protocol.FLAGS_KEEPSERIALIZED)
         self.assertEqual(("topic", "obj", "publish"), marshal.loads(request.annotations["BLBI"]))
         blob = self.receive(request)
@@ -208,7 +208,7 @@ class Blobs(InFreshContext):
                     mock.patch.object(type(SERPENT), "loadsCall", side_effect=AssertionError):
                 second = self.send(self.receive(first), SERPENT, WireOptions(compress=not compress))
             self.assertEqual((serializer.serializer_id, bytes(first.data)), (second.serializer_id, bytes(second.data)))
-            self.assertEqual([["x" * 200]], list(self.receive(second).deserialized()))
+            self.assertEqual(["x" * 200], list(self.receive(second).deserialized()))
 
     def test_a_blob_that_did_not_travel_gives_its_data(self) -> None:
         self.assertEqual([1, 2], SerializedBlob("info", [1, 2]).deserialized())
@@ -223,7 +223,7 @@ class Blobs(InFreshContext):
 
     def test_own_annotations_go_along_and_stay_as_they_are(self) -> None:
         current_context.annotations = mine = {"MINE": b"value"}
-        request = self.send(SerializedBlob("info", 1))
+        request = self.send(SerializedBlob("info", [1]))
         self.assertEqual({"MINE", "BLBI"}, set(request.annotations))
         self.assertEqual({"MINE": b"value"}, mine)
         self.assertIs(mine, current_context.annotations)

@@ -42,7 +42,9 @@ class MarshalSerializer(SerializerBase):
         return marshalcheck.loads(data), _TAG_BYTES in data
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
+        args: Any = vargs  # the content of a SerializedBlob may be anything
+        if isinstance(vargs, (list, tuple)):
+            args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
         # None, for attribute access and batches, is no mapping in the eyes of older releases
         named = {key: value if type(value) in _NATIVE else self._to_plain(value)
                  for key, value in (kwargs or {}).items()}

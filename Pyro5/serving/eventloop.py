@@ -67,6 +67,7 @@ class EventLoop:
         self._next_tick = 0.0
         self._poll_seconds = config.POLLTIMEOUT
         self._combined: List[EventLoop] = []
+        self._foreign: List[Any] = []
         self._master: Optional[EventLoop] = None  # whose loop does this one's work
         self._pid = os.getpid()
         self._loop_thread: Optional[int] = None  # None while no loop runs
@@ -265,3 +266,8 @@ class EventLoop:
         """Let this loop wait for the sockets of anything that has ``sockets`` and ``events(sockets)``."""
         for sock in other.sockets:
             self.register(sock, READ, _Foreign(self, other, sock))
+        self._foreign.append(other)
+
+    def _sockets_of_combined(self) -> List[Any]:
+        """What a program with its own event loop has to watch for the sake of the combined ones."""
+        return [sock for other in (*self._combined, *self._foreign) for sock in other.sockets]

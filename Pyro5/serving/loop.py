@@ -107,6 +107,8 @@ class SocketServer(EventLoop):
         with self.running():
             if self.stopping:
                 return
+            if self._accept_again_at is not None:  # clients wait that cannot be accepted: do not let the program spin
+                self._released.wait(max(0.0, self._accept_again_at - time.monotonic()))
             self.run_once(0)
             for connection in [c for c in self._connections.values() if c.watched and c.has_outgoing]:
                 self._flush_aside(connection)
@@ -117,8 +119,8 @@ class SocketServer(EventLoop):
         what tells that it is done)."""
         connections = list(self._connections.values())
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
-        listening = [self.sock] if self._listening else []
-        return listening + [c.sock for c in connections if c.watched] + busy
+        listening = [] if self._listener is None else [self.sock]
+        return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
 
     def _flush_aside(self, connection: ServerConnection) -> None:
         """A foreign event loop does not wait for writing: let a thread send what the client did not take at once."""
@@ -248,6 +250,8 @@ class SocketServer(EventLoop):
             self._lost(connection, x)
         except Exception:  # border of a request: a fault in here must not end the loop of all the others
             log.exception("connection with %s failed, closing it", connection.peer_address)
+            self.drop(connection)
+        except GeneratorExit:  # raised by a method: it means nothing here
             self.drop(connection)
         except BaseException:
             self.drop(connection)  # a method raised SystemExit or the like: its client is answered by the close

@@ -1,7 +1,8 @@
 """The storage that is fast and forgets: registrations last as long as the name server runs."""
 from __future__ import annotations
 
-from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, Set, Tuple
+import itertools
+from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, Tuple
 
 from . import Registration, Storage
 from .ordered import OrderedNames
@@ -16,8 +17,9 @@ class MemoryStorage(Storage):
     def __init__(self) -> None:
         self._registrations: Dict[str, Registration] = {}
         self._ordered = OrderedNames()
-        # Tag -> the same text, for all registrations that have it, and their names.
-        self._tagged: Dict[str, Tuple[str, Set[str]]] = {}
+        # Tag -> the same text, for all registrations that have it, and their names (the values mean nothing: a dict keeps
+        # the order in which the names came).
+        self._tagged: Dict[str, Tuple[str, Dict[str, None]]] = {}
 
     def __getitem__(self, name: str) -> Registration:
         return self._registrations[name]
@@ -54,12 +56,15 @@ class MemoryStorage(Storage):
         return {name: self._registrations[name] for name in self._ordered.with_prefix(prefix)}
 
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
-        tagged = [self._tagged[tag][1] if tag in self._tagged else set() for tag in tags]
+        tagged = [self._tagged[tag][1] if tag in self._tagged else {} for tag in sorted(tags)]
         if not tagged:
             return {}
         # Beginning with the fewest: it does not matter how many have the other tags.
         tagged.sort(key=len)
-        names = tagged[0].intersection(*tagged[1:]) if match_all else tagged[0].union(*tagged[1:])
+        if match_all:
+            names = [name for name in tagged[0] if all(name in others for others in tagged[1:])]
+        else:
+            names = list(dict.fromkeys(itertools.chain.from_iterable(tagged)))
         return {name: self._registrations[name] for name in names}
 
     def remove_names(self, names: Iterable[str]) -> int:
@@ -72,13 +77,13 @@ class MemoryStorage(Storage):
 
     def _add_tag(self, name: str, tag: str) -> str:
         """Note that a name has this tag; give its text, which is one object for all names."""
-        text, names = self._tagged.setdefault(tag, (tag, set()))
-        names.add(name)
+        text, names = self._tagged.setdefault(tag, (tag, {}))
+        names[name] = None
         return text
 
     def _remove_tags(self, name: str) -> None:
         for tag in self._registrations[name][1]:
             names = self._tagged[tag][1]
-            names.discard(name)
+            names.pop(name, None)
             if not names:
                 del self._tagged[tag]

@@ -254,13 +254,13 @@ class Instances(PlaceTestCase):
 
 class Blobs(PlaceTestCase):
     def test_blob(self) -> None:
-        blob = SerializedBlob(["an", "info"], {"some": ["data", 1]})
+        blob = SerializedBlob(["an", "info"], [{"some": ["data", 1]}])
         self.assertEqual(self.proxy.open_blob(blob), [["an", "info"], [{"some": ["data", 1]}]])
         self.assertNotIn(calls.BLOB_ANNOTATION, current_context.annotations)
 
     def test_blob_passed_on_unread(self) -> None:
         mine = self.listening_thing()
-        self.assertEqual(self.proxy.keep_blob(SerializedBlob(["topic"], "data")), ["topic"])
+        self.assertEqual(self.proxy.keep_blob(SerializedBlob(["topic"], ["data"])), ["topic"])
         self.assertIsInstance(self.thing.blob, SerializedBlob)
         self.assertEqual(self.proxy.pass_blob_on(self.proxy_for(mine)), [["topic"], ["data"]])
 
