@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
-UNITTEST := -X dev -W error -m unittest discover -s tests -t .
+UNITTEST := -X dev -W error -m tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint types bench dist clean

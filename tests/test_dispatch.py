@@ -322,7 +322,7 @@ class Calls(DispatchTestCase):
 
     def test_blob(self) -> None:
         for serializer in serializers.serializers:
-            self.assertEqual([[1, 2]], self.call("blob", SerializedBlob("topic", [1, 2]), serializer=serializer))
+            self.assertEqual([1, 2], self.call("blob", SerializedBlob("topic", [1, 2]), serializer=serializer))
         self.assertEqual({"topic"}, set(self.thing.called))
 
     def test_wire_log(self) -> None:
