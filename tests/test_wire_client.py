@@ -5,6 +5,7 @@ import unittest
 
 from Pyro5 import api, serializers
 from tests.wire import app, client_role, compare, differences, recordings
+from tests.wire.groups import RecordedGroups
 from tests.wire.client_actions import actions_for
 from tests.wire.recordings import Message, Outcome, Scenario
 from tests.wire.values import KnownError
@@ -20,7 +21,7 @@ def _replayed(scenario: Scenario) -> bool:
             and bool(messages or actions_for(scenario)))
 
 
-class RecordedReplies(unittest.TestCase):
+class RecordedReplies(RecordedGroups, unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         app.register_converters()
@@ -35,56 +36,8 @@ class RecordedReplies(unittest.TestCase):
             with self.subTest(scenario.title):
                 client_role.replay(scenario, differences.find(differences.CLIENT, scenario))
 
-    def test_connect(self) -> None:
-        self.replay("connect")
-
-    def test_calls(self) -> None:
-        self.replay("calls")
-
-    def test_types(self) -> None:
-        self.replay("types")
-
-    def test_serpent_bytes_repr(self) -> None:
-        self.replay("serpent_bytes_repr")
-
-    def test_exceptions(self) -> None:
-        self.replay("exceptions")
-
-    def test_access(self) -> None:
-        self.replay("access")
-
-    def test_oneway(self) -> None:
-        self.replay("oneway")
-
-    def test_batch(self) -> None:
-        self.replay("batch")
-
-    def test_stream(self) -> None:
-        self.replay("stream")
-
-    def test_proxies(self) -> None:
-        self.replay("proxies")
-
-    def test_annotations(self) -> None:
-        self.replay("annotations")
-
-    def test_compression(self) -> None:
-        self.replay("compression")
-
-    def test_ping_and_limits(self) -> None:
-        self.replay("ping_and_limits")
-
-    def test_daemon_object(self) -> None:
-        self.replay("daemon_object")
-
-    def test_nameserver(self) -> None:
-        self.replay("nameserver")
-
     def test_client_faults(self) -> None:
         self.replay("client_faults")
-
-    def test_unixsocket_and_existing(self) -> None:
-        self.replay("unixsocket_and_existing")
 
 
 class RecordedArguments(unittest.TestCase):

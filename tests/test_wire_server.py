@@ -6,6 +6,7 @@ import os
 import unittest
 
 from tests.wire import app, differences, recordings
+from tests.wire.groups import RecordedGroups
 from tests.wire.recordings import Message, Scenario
 from tests.wire.server_role import Replay, Server, servers_for
 
@@ -32,7 +33,7 @@ def _replayed(scenario: Scenario, server_type: str) -> bool:
             and not any(fnmatch.fnmatchcase(title, pattern) for pattern in NOT_REPLAYED))
 
 
-class OnThreads(unittest.TestCase):
+class OnThreads(RecordedGroups, unittest.TestCase):
     """With server type thread."""
 
     server_type = "thread"
@@ -50,54 +51,6 @@ class OnThreads(unittest.TestCase):
                 for scenario in run:
                     with self.subTest(scenario.title):
                         Replay(scenario, server, differences.find(differences.SERVER, scenario)).run()
-
-    def test_connect(self) -> None:
-        self.replay("connect")
-
-    def test_calls(self) -> None:
-        self.replay("calls")
-
-    def test_types(self) -> None:
-        self.replay("types")
-
-    def test_serpent_bytes_repr(self) -> None:
-        self.replay("serpent_bytes_repr")
-
-    def test_exceptions(self) -> None:
-        self.replay("exceptions")
-
-    def test_access(self) -> None:
-        self.replay("access")
-
-    def test_oneway(self) -> None:
-        self.replay("oneway")
-
-    def test_batch(self) -> None:
-        self.replay("batch")
-
-    def test_stream(self) -> None:
-        self.replay("stream")
-
-    def test_proxies(self) -> None:
-        self.replay("proxies")
-
-    def test_annotations(self) -> None:
-        self.replay("annotations")
-
-    def test_compression(self) -> None:
-        self.replay("compression")
-
-    def test_ping_and_limits(self) -> None:
-        self.replay("ping_and_limits")
-
-    def test_daemon_object(self) -> None:
-        self.replay("daemon_object")
-
-    def test_nameserver(self) -> None:
-        self.replay("nameserver")
-
-    def test_unixsocket_and_existing(self) -> None:
-        self.replay("unixsocket_and_existing")
 
 
 class OnMultiplex(OnThreads):
