@@ -6,7 +6,8 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
+from contextlib import nullcontext
+from typing import Any, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
 from . import constants, errors
 from .exposure import behavior, expose
@@ -55,13 +56,14 @@ class NameServer:
         self.storage = open_storage(storageProvider)
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
         self._matcher = matcher or Matcher()
-        # Guards storage. Not held while a regular expression of a client runs.
+        # Guards the storage, and what is done with it in several steps. Not held while a regular expression of a client runs.
         self._lock = threading.RLock()
+        self._reading: ContextManager[Any] = nullcontext() if self.storage.reads_alongside else self._lock
 
     @expose
     def count(self) -> int:
         """Give the number of registrations, the name server's own included."""
-        with self._lock:
+        with self._reading:
             return len(self.storage)
 
     @expose
@@ -79,7 +81,7 @@ class NameServer:
         Raises:
             NamingError: the name is not registered.
         """
-        with self._lock:
+        with self._reading:
             uri_text, metadata = self._registration(name)
         uri = URI(uri_text)
         # Clients up to release 5.17 put the seconds that they are willing to wait in the place of return_metadata.
@@ -169,7 +171,7 @@ class NameServer:
         if regex:
             found = self._find(self._names_matching(regex))
         else:
-            with self._lock:
+            with self._reading:
                 found = self.storage.find_prefix(_checked_type(prefix or "", "prefix"))
         return _result(found, return_metadata)
 
@@ -196,7 +198,7 @@ class NameServer:
             tags, match_all = _tags(meta_all, "metadata_all"), True
         else:
             tags, match_all = _tags(meta_any, "metadata_any"), False
-        with self._lock:
+        with self._reading:
             found = self.storage.find_tags(tags, match_all)
         return _result(found, return_metadata)
 
@@ -231,7 +233,7 @@ class NameServer:
         self._matcher.close()
 
     def _registration(self, name: str) -> Registration:
-        """Read one registration; the caller holds the lock."""
+        """Read one registration; the caller may read."""
         _checked_type(name, "name")
         try:
             return self.storage[name]
@@ -243,14 +245,14 @@ class NameServer:
         return self._matcher.matching(_checked_type(regex, "regex"), self._names)
 
     def _names(self) -> List[str]:
-        with self._lock:
+        with self._reading:
             return self.storage.names()
 
     def _find(self, names: List[str]) -> Dict[str, Registration]:
         """Read those of the names that (still) exist, a portion at a time: others get the lock in between."""
         found: Dict[str, Registration] = {}
         for start in range(0, len(names), NAMES_AT_ONCE):
-            with self._lock:
+            with self._reading:
                 found.update(self.storage.find_names(names[start:start + NAMES_AT_ONCE]))
         return found
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 from Pyro5 import errors, exposure, registry
 from Pyro5.matching import Matcher
 from Pyro5.registry import NameServer
+from Pyro5.storage.memory import MemoryStorage
 from Pyro5.uri import URI
 
 ONE, TWO = "PYRO:one@host:1", "PYRO:two@host:2"
@@ -341,6 +342,32 @@ class ThreadTests(RegistryTestCase):
             thread.join(PATIENCE_SECONDS)
         self.assertEqual(len(winners), 1)
         self.assertEqual(self.ns.lookup("prize"), URI("PYRO:winner%d@host:1" % winners[0]))
+
+
+class ReadingAlongsideTests(unittest.TestCase):
+    def test_only_storages_that_say_so_are_read_while_something_changes(self) -> None:
+        class Dependable(MemoryStorage):
+            reads_alongside = True
+
+        for storage, expected in ((Dependable(), True), (MemoryStorage(), False)):
+            name_server = NameServer(storage)
+            self.addCleanup(name_server.close)
+            name_server.register("one", "PYRO:one@host:1", metadata=["tag"])
+            done = threading.Event()
+
+            def read(name_server: NameServer = name_server, done: threading.Event = done) -> None:
+                name_server.lookup("one")
+                name_server.list(prefix="o")
+                name_server.list(regex="one")
+                name_server.yplookup(["tag"])
+                name_server.count()
+                done.set()
+
+            reader = threading.Thread(target=read)
+            with name_server._lock:
+                reader.start()
+                self.assertEqual(expected, done.wait(PATIENCE_SECONDS if expected else 0.05))
+            reader.join()
 
 
 class ExposureTests(unittest.TestCase):

@@ -147,7 +147,7 @@ class TransactionTests(FileTestCase):
     def test_a_change_that_is_interrupted_changes_nothing(self) -> None:
         storage = self.opened()
         storage["one"] = ONE
-        with self.assertRaises(KeyboardInterrupt), storage._transaction("BEGIN IMMEDIATE") as database:
+        with self.assertRaises(KeyboardInterrupt), storage._change() as database:
             database.execute("DELETE FROM pyro_metadata")
             raise KeyboardInterrupt
         self.assertEqual(ONE, storage["one"])
@@ -167,6 +167,41 @@ class TransactionTests(FileTestCase):
             storage["two"] = TWO
             self.assertEqual([("one",)], reader.execute("SELECT name FROM pyro_names").fetchall())
 
+    def test_reading_goes_on_beside_a_change_and_sees_what_was_before(self) -> None:
+        storage = self.opened()
+        storage["one"] = ONE
+        with storage._change() as database:
+            database.execute("DELETE FROM pyro_names")
+            for found in (storage["one"], storage.find_prefix("")["one"], storage.find_tags(ONE[1], True)["one"]):
+                self.assertEqual(ONE, found)
+            self.assertEqual((1, ["one"]), (len(storage), storage.names()))
+        self.assertEqual(0, len(storage))
+
+    def test_any_number_of_threads_read_at_once(self) -> None:
+        storage = self.opened()
+        storage["one"] = ONE
+        with contextlib.ExitStack() as readers:
+            for _ in range(3 * sqlite.IDLE_READERS):
+                self.assertEqual([(1,)], readers.enter_context(storage._snapshot()).execute(
+                    "SELECT count(*) FROM pyro_names").fetchall())
+            storage["two"] = TWO
+            self.assertEqual(TWO, storage["two"])
+
+    def test_without_a_write_ahead_log_there_is_one_connection(self) -> None:
+        class OnNetworkFileSystem(SqlStorage):
+            def _prepare(self) -> str:
+                super()._prepare()
+                [(journal,)] = self._connection.execute("PRAGMA journal_mode = DELETE").fetchall()
+                return str(journal)
+
+        storage = OnNetworkFileSystem(self.path)
+        self.addCleanup(storage.close)
+        with storage._reading() as database:
+            self.assertIs(storage._connection, database)
+        storage["one"] = ONE
+        self.assertEqual(({"one": ONE}, 1), (storage.find_prefix(""), len(storage)))
+        self.assertEqual({"one": ONE}, storage.find_tags(ONE[1], True))
+
     def test_another_writer_is_an_error_for_writers_only(self) -> None:
         with mock.patch.object(sqlite, "BUSY_SECONDS", 0.01):
             storage = self.opened()
@@ -182,8 +217,9 @@ class TransactionTests(FileTestCase):
     def test_after_close_every_use_is_a_naming_error(self) -> None:
         storage = self.make()
         storage.close()
-        with self.assertRaisesRegex(errors.NamingError, "closed"):
-            storage["one"] = ONE
+        for use in (lambda: storage.__setitem__("one", ONE), storage.names, lambda: storage.find_prefix("")):
+            with self.assertRaisesRegex(errors.NamingError, "closed"):
+                use()
 
     def test_several_threads_at_once(self) -> None:
         storage = self.opened()
@@ -238,9 +274,13 @@ class CostTests(FileTestCase):
             count += 1
             return 0
 
-        storage._connection.set_progress_handler(progress, 1)
+        with storage._reading() as reader:  # the one that is used next, too
+            connections = (reader, storage._connection)
+        for connection in connections:
+            connection.set_progress_handler(progress, 1)
         self.assertEqual(expected, len(search(storage)))
-        storage._connection.set_progress_handler(None, 1)
+        for connection in connections:
+            connection.set_progress_handler(None, 1)
         return count
 
     def test_searches_do_not_grow_with_what_does_not_match(self) -> None:

@@ -20,7 +20,8 @@ A storage needs no search for regular expressions: the name server asks for all 
 expression may take long, and nobody else shall wait for it.
 
 Threads: the name server holds its lock around every call, so a storage that nobody else uses needs no lock itself.
-Its methods may be called in any thread.
+Its methods may be called in any thread. A storage that says that it ``reads_alongside`` is asked without that lock, and
+nobody waits for it while something is changed or much is read.
 
 This module has the contract only. The storages that keep their names in files are loaded when one is asked for.
 """
@@ -44,7 +45,12 @@ class Storage(MutableMapping[str, Registration]):
     Raises:
         KeyError: from reading or deleting one name that is not there.
         NamingError: the storage itself fails, or cannot do what is asked for.
+
+    Attributes:
+        reads_alongside: whether any number of threads may call what only reads, while another one makes a change.
     """
+
+    reads_alongside = False
 
     def names(self) -> List[str]:
         """Give all names, as a list of its own."""
