@@ -89,6 +89,18 @@ class Reading(unittest.TestCase):
         ):
             self.assert_fast(text)
 
+    def test_sets(self) -> None:
+        for text in (
+            "{1}",
+            "{'a','b'}",
+            "{1,True,-2.5,None,'x'}",
+            "[{1},{'a':{2},'b':{}}]",
+            "({'x'},{'y':({'z'},)})",
+            "{'{','}',':',',','(',')'}",
+            r"""{"it's",'\\', '\n'}""",
+        ):
+            self.assert_fast(text)
+
     def test_escapes(self) -> None:
         for text in (
             r"'it\'s'",
@@ -116,8 +128,10 @@ class Reading(unittest.TestCase):
 
     def test_given_up(self) -> None:
         for text in (
-            "{1}",
             "{1:2}",
+            "{(1,)}",
+            "{1,}",
+            "{ }",
             "{(1,):2}",
             "(1)",
             "(3.0-4.5j)",
@@ -172,7 +186,6 @@ class Reading(unittest.TestCase):
             "(1]}",
             "({'a':1]}",
             "(1],'k':[2)",
-            "{'a'}",
             "{'a':}",
             "[1]]",
             "01",
@@ -374,6 +387,9 @@ class Fuzz(unittest.TestCase):
         "\x0c",
         ",)",
         "'k':",
+        "{1}",
+        "{'s',2}",
+        "{ }",
         "]}",
         "{'k':[",
     )
@@ -390,7 +406,8 @@ class Fuzz(unittest.TestCase):
         if kind < 4:
             return self.text()
         if kind < 7:
-            return choose.choice((None, True, 0, -7, 10**30, -0.0, 1 / 3, 1e300, float("inf"), 3 - 4j, b"x", {1, 2}))
+            sets = ({1, 2}, {"a", -1.5})
+            return choose.choice((None, True, 0, -7, 10**30, -0.0, 1 / 3, 1e300, float("inf"), 3 - 4j, b"x", *sets))
         elements = [self.value(depth + 1) for _ in range(choose.randrange(4))]
         if kind < 9:
             return elements

@@ -16,7 +16,7 @@ import re
 import sys
 from itertools import accumulate, repeat
 from math import isfinite
-from typing import Any, Dict, List, Match, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Match, Optional, Sequence, Set, Tuple
 
 from .. import errors
 
@@ -39,27 +39,36 @@ _ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BR
 
 # In JSON a tuple is written as an object with two keys, one for each parenthesis; the second one tells whether there is a
 # comma before it. No string of the text can be one of these keys: it has no NUL. An object that has but one of them, or
-# anything else, comes of brackets that do not match.
+# anything else, comes of brackets that do not match. A set becomes an object with one key. Only sets without brackets in
+# them are told from dicts here.
 _BEGIN, _END, _COMMA_END = "\0<", "\0>", "\0,>"
 _BEGIN_JSON, _END_JSON, _COMMA_END_JSON = r'{"\u0000<":[', r'],"\u0000>":0}', r'],"\u0000,>":0}'
+_SET = "\0{"
+_SET_LITERAL, _SET_JSON = re.compile(r"\{([^][(){}:]+)\}"), r'{"\\u0000{":[\1]}'
 
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError("not a Python literal: " + name)
 
 
-def _dict_or_tuple(data: Dict[str, Any]) -> Any:
+def _dict_tuple_or_set(data: Dict[str, Any]) -> Any:
     if _END not in data and _COMMA_END not in data and _BEGIN not in data:
-        return data
+        return _nonempty_set(data[_SET]) if _SET in data else data
     elements = data.get(_BEGIN)
     if elements is None or len(data) != 2 or (len(elements) < 2 and (len(elements) == 1) is not (_COMMA_END in data)):
         raise ValueError("not a tuple")
     return tuple(elements)
 
 
+def _nonempty_set(elements: List[Any]) -> Set[Any]:
+    if not elements:
+        raise ValueError("not a set")  # but a dict, with a blank in it
+    return set(elements)
+
+
 _scan = json.JSONDecoder(strict=False, parse_constant=_refuse_constant).raw_decode
-_scan_with_tuples = json.JSONDecoder(strict=False, parse_constant=_refuse_constant,
-                                     object_hook=_dict_or_tuple).raw_decode
+_scan_with_hook = json.JSONDecoder(strict=False, parse_constant=_refuse_constant,
+                                   object_hook=_dict_tuple_or_set).raw_decode
 
 
 def fast_loads(text: str) -> Any:
@@ -161,8 +170,11 @@ def _read(outside: str, strings: List[str]) -> Any:
         return NOT_FAST
     outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
     scan = _scan
+    if _SET_LITERAL.search(outside):
+        scan = _scan_with_hook
+        outside = _SET_LITERAL.sub(_SET_JSON, outside)
     if "(" in outside:
-        scan = _scan_with_tuples
+        scan = _scan_with_hook
         outside = outside.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
     json_text = _put_back(outside, strings, '"')
     value, end = scan(json_text)
