@@ -4,7 +4,8 @@ Pyro5: Python remote objects. Call methods of objects in other processes, wherev
 What programs use is in ``Pyro5.api``. The submodules, ``Pyro5.config`` and ``Pyro5.current_context`` are loaded when
 they are first asked for, so that ``import Pyro5`` is enough to write ``Pyro5.server.expose`` or ``Pyro5.config.HOST``.
 
-Logging is left to the program, except when the environment variable PYRO_LOGLEVEL is set: see configure_logging.
+Logging is left to the program, except when the environment variable PYRO_LOGLEVEL is set: see configure_logging. In a
+program that sets up no logging, Python itself shows warnings and errors on standard error, and so those of this package.
 """
 from __future__ import annotations
 
@@ -75,5 +76,4 @@ def _submodule(name: str) -> Any:
         raise AttributeError("module %r has no attribute %r" % (__name__, name)) from None
 
 
-logging.getLogger("Pyro5").addHandler(logging.NullHandler())
 configure_logging(os.environ)

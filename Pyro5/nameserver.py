@@ -77,6 +77,9 @@ class NameServerDaemon(Daemon):
             self._cleaner = AutoCleaner(self.nameserver.all_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
+    def _warn_out_of_reach(self, reason: str) -> None:
+        """Not needed: clients find a name server by the address that they ask, not by its own URI."""
+
     def close(self) -> None:
         """Stop cleaning, close all connections, then the storage. May be called again."""
         if self._cleaner is not None:

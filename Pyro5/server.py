@@ -30,7 +30,6 @@ log = logging.getLogger("Pyro5.server")
 WIRE_TAG = "Pyro5.server.Daemon"
 SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
 ONEWAY_THREADS = 1000  # oneway calls that run at the same time; further ones wait for their turn, they are not lost
-FINISH_ONEWAY_SECONDS = 3.0
 
 Host = Union[str, ipaddress.IPv4Address, ipaddress.IPv6Address, None]
 LoopCondition = Callable[[], bool]
@@ -112,14 +111,15 @@ class Daemon:
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self._objects = ObjectTable(self)
-        self._streams = StreamTable(config.ITER_STREAM_LIFETIME, config.ITER_STREAM_LINGER, time.monotonic)
+        self._streams = StreamTable(config.ITER_STREAM_LIFETIME, config.ITER_STREAM_LINGER, time.monotonic,
+                                    config.MAX_STREAMS)
         self._oneway_workers = WorkerPool(0, ONEWAY_THREADS, "Pyro-oneway")
         options = DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION),
                                   list(config.SERIALIZERS_ACCEPTED), config.ITER_STREAMING, config.DETAILED_TRACEBACK,
                                   config.LOGWIRE)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, options,
                                       self._oneway_workers.submit if config.ONEWAY_THREADED else None)
-        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._tick)
+        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._tick, self._stopped)
         self.natLocationStr: Optional[str] = None
         if connected_socket is not None:
             self.transportServer: SocketServer = _serve_connected(hooks, self, connected_socket)
@@ -129,7 +129,7 @@ class Daemon:
             if nat is not None:
                 self.natLocationStr = "%s:%d" % (nat[0], nat[1] or self.sock.getsockname()[1])
         if self.transportServer.out_of_reach and not self.natLocationStr:
-            log.warning("listening on %s: %s", self.locationStr, self.transportServer.out_of_reach)
+            self._warn_out_of_reach(self.transportServer.out_of_reach)
         self._objects.add(interface(self), DAEMON_NAME)
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
@@ -214,15 +214,14 @@ class Daemon:
         self.transportServer.events(eventsockets)
 
     def shutdown(self) -> None:
-        """Make the request loop end and free everything.  May be called from any thread, from a signal handler, and from
-        inside a remote call; does not wait."""
+        """Make the request loop end and free everything.  Calls that are running may end, within the setting
+        SHUTDOWN_TIMEOUT, and are answered.  May be called from any thread, from a signal handler, and from inside a remote
+        call; does not wait."""
         self.transportServer.shutdown()
 
     def close(self) -> None:
         """End the request loop if it runs, free all sockets and threads, unregister all objects.  May be called again."""
         self.transportServer.close()
-        self._oneway_workers.stop(FINISH_ONEWAY_SECONDS)
-        self._streams.clear()
         self._objects.clear()
 
     def combine(self, daemon: Any) -> None:
@@ -316,6 +315,13 @@ class Daemon:
             self.housekeeping()
         except Exception:  # the user's hook: its failure must not end the loop
             log.exception("housekeeping failed")
+
+    def _warn_out_of_reach(self, reason: str) -> None:
+        log.warning("listening on %s: %s", self.locationStr, reason)
+
+    def _stopped(self, timeout_seconds: float) -> None:
+        self._oneway_workers.stop(timeout_seconds)
+        self._streams.clear()
 
     # ------------------------------------------------------------ old ways
 

@@ -12,7 +12,6 @@ from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
 from .serving.connection import SCRATCH_BYTES, ServerConnection
-from .serving.eventloop import FINISH_SECONDS
 from .serving.loop import Hooks, SocketServer
 from .serving.workers import WorkerPool
 from .socketutil import is_timeout
@@ -91,8 +90,8 @@ class SocketServer_Threadpool(SocketServer):
     def calls_running(self) -> int:
         return self._pool.busy()
 
-    def stop_workers(self) -> None:
-        self._pool.stop(FINISH_SECONDS)
+    def stop_workers(self, timeout_seconds: float) -> None:
+        self._pool.stop(timeout_seconds)
 
     def in_worker(self) -> bool:
         return self._pool.is_worker()

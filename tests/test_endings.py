@@ -16,6 +16,7 @@ from Pyro5.exposure import expose, oneway
 from Pyro5.server import Daemon
 from tests.conformance.places import UNIX
 from tests.conformance.served import Thing
+from tests.peers import settings
 from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread
 from tests.test_server import DaemonTestCase
 
@@ -88,6 +89,38 @@ class ShutdownTests(EndingTestCase):
             with self.thread(daemon.requestLoop), self.thread(end):
                 self.assertEqual(proxy.wait(), "waited")
             self.assert_over(daemon, proxy)
+
+    def test_calls_under_way_are_answered_and_new_ones_refused(self) -> None:
+        with settings(SHUTDOWN_TIMEOUT=PATIENCE_SECONDS):
+            daemon = self.daemon()
+        thing, proxy = self.mortal(daemon)
+        idle = Proxy(proxy._pyroUri)
+        with idle, self.thread(daemon.requestLoop):
+            idle._pyroBind()
+            answers: List[Any] = []
+            with self.thread(lambda: answers.append(Proxy(proxy._pyroUri).wait())):
+                self.wait_for(thing.begun)
+                daemon.shutdown()
+                with self.assertRaises(errors.CommunicationError):
+                    for _ in range(1000):  # the loop has to hear of it first
+                        idle.give(1)
+                with self.assertRaises(errors.CommunicationError):
+                    idle._pyroReconnect(tries=1)
+                self.assertEqual([], answers)
+                thing.go_on.set()
+            self.assertEqual(["waited"], answers)
+
+    def test_no_longer_than_the_setting_says(self) -> None:
+        with settings(SHUTDOWN_TIMEOUT=0.0):
+            daemon = self.daemon()
+        thing, proxy = self.mortal(daemon)
+        self.addCleanup(thing.go_on.set)
+        with self.thread(daemon.requestLoop):
+            def shut_down() -> None:
+                self.wait_for(thing.begun)
+                daemon.shutdown()
+            with self.thread(shut_down), self.assertRaises(errors.ConnectionClosedError):
+                proxy.wait()
 
     def test_from_inside_a_call(self) -> None:
         for config.SERVERTYPE in ("thread", "multiplex"):

@@ -12,6 +12,7 @@ from Pyro5 import config, errors
 from Pyro5.serving import eventloop
 from Pyro5.serving.eventloop import READ, EventLoop
 
+from .peers import settings
 from .rawclient import Clock
 
 PATIENCE_SECONDS = 20.0
@@ -272,7 +273,7 @@ class Stopping(EventLoopTestCase):
                 self.join(thread)
 
     def test_while_it_frees_everything(self) -> None:
-        with mock.patch.object(eventloop, "FINISH_SECONDS", 1000.0):  # waiting for oneself would be noticed
+        with settings(SHUTDOWN_TIMEOUT=1000.0):  # waiting for oneself would be noticed
             for running in (False, True):
                 loop = self.loop()
                 loop.when_freed = loop.close

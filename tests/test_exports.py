@@ -77,8 +77,9 @@ class VendoredCopy(unittest.TestCase):
                             ignore=shutil.ignore_patterns("__pycache__"))
             shutil.copy(serpent.__file__, vendor)
             # without site-packages: an installed serpent, or an installed Pyro5, is out of reach
-            output = output_of(VENDORED_CALL, directory, "-S")
-        self.assertEqual(["7 ab", "TypeError True", "[]"], output.splitlines())
+            done = run_python(VENDORED_CALL, directory, "-S")
+        self.assertEqual(["7 ab", "TypeError True", "[]"], done.stdout.splitlines())
+        self.assertRegex(done.stderr, r"^\S+\.add from \S+ \S+ raised TypeError: [^\n]*\n$")
 
 
 if __name__ == "__main__":

@@ -76,11 +76,11 @@ class Attributes(InDirectory):
 
 
 class Logging(InDirectory):
-    def test_silent_by_default(self) -> None:
+    def test_only_warnings_by_default(self) -> None:
         result = self.check_run(LOGS)
-        self.assertEqual(("", ""), (result.stdout, result.stderr))
+        self.assertEqual(("", "trouble\n"), (result.stdout, result.stderr))
         result = self.check_run(LOGS, PYRO_LOGFILE="some.log")
-        self.assertEqual(("", ""), (result.stdout, result.stderr))
+        self.assertEqual(("", "trouble\n"), (result.stdout, result.stderr))
         self.assertEqual([], os.listdir(self.directory))
 
     def test_level_alone_logs_to_the_default_file(self) -> None:

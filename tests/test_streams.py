@@ -38,8 +38,8 @@ class StreamTests(unittest.TestCase):
         self.closed = Closed()
         self.me, self.other = object(), object()
 
-    def table(self, lifetime: float = 0, linger: float = 0) -> StreamTable:
-        return StreamTable(lifetime, linger, self.clock)
+    def table(self, lifetime: float = 0, linger: float = 0, most: int = 0) -> StreamTable:
+        return StreamTable(lifetime, linger, self.clock, most)
 
     def opened(self, table: StreamTable) -> str:
         """Open a stream of numbers and read the first."""
@@ -226,6 +226,62 @@ class Ending(StreamTests):
         with self.assertLogs("Pyro5.serving.streams", "WARNING") as logged:
             table.clear()
         self.assertIn("in its cleanup", logged.output[0])
+
+
+class Limit(StreamTests):
+    def numbers(self) -> Iterator[int]:
+        return self.closed.numbers()
+
+    def test_of_one_client(self) -> None:
+        table = self.table(most=2)
+        mine = [table.open(self.numbers(), self.me) for _ in range(2)]
+        refused = self.numbers()
+        next(refused)
+        with self.assertRaisesRegex(errors.PyroError, "allows 2 per client.*MAX_STREAMS"):
+            table.open(refused, self.me)
+        self.assertEqual((2, 1), (len(table), self.closed.count))
+        table.open(self.numbers(), self.other)
+        table.close(mine[0])
+        table.open(self.numbers(), self.me)
+        for _ in range(10):
+            table.next_item(mine[1], self.me)
+        with self.assertRaises(StopIteration):
+            table.next_item(mine[1], self.me)
+        table.open(self.numbers(), self.me)
+
+    def test_cannot_be_got_round_by_reading_the_streams_of_others(self) -> None:
+        table = self.table(most=2)
+        theirs = [table.open(self.numbers(), self.other) for _ in range(2)]
+        self.opened(table)
+        self.assertEqual(0, table.next_item(theirs[0], self.me))
+        table.open(self.numbers(), self.other)
+        with self.assertRaisesRegex(errors.PyroError, "too many"):
+            table.next_item(theirs[1], self.me)
+        self.assertEqual(0, table.next_item(theirs[1], self.other))
+
+    def test_clients_that_come_and_go_leave_no_more_than_one_may_have(self) -> None:
+        table = self.table(linger=30, most=3)
+        streams = []
+        for _ in range(3):
+            client = object()
+            streams += [table.open(self.numbers(), client) for _ in range(2)]
+            table.client_gone(client)
+        self.assertEqual(3, len(table))
+        for stream_id in streams[:3]:
+            with self.assertRaisesRegex(errors.PyroError, "terminated"):
+                table.next_item(stream_id, self.me)
+        for stream_id in streams[3:]:
+            self.assertEqual(0, table.next_item(stream_id, self.me))
+        self.clock.now += 31
+        table.expire()
+        self.assertEqual(3, len(table))
+
+    def test_none(self) -> None:
+        table = self.table(linger=30)
+        for _ in range(50):
+            table.open(self.numbers(), self.me)
+        table.client_gone(self.me)
+        self.assertEqual(50, len(table))
 
 
 class WhileAnItemIsMade(StreamTests):

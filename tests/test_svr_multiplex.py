@@ -8,10 +8,10 @@ import socket
 import threading
 import unittest
 from typing import Any, Callable, List
-from unittest import mock
 
 from Pyro5.server import Daemon
 
+from .peers import settings
 from .rawclient import (PATIENCE_SECONDS, RawClient, ServerTestCase, WatchedDaemon, call_request, connect_request,
                         connected_to, wait_until)
 
@@ -69,7 +69,7 @@ class OneThread(MultiplexTestCase):
             def clientDisconnect(self, conn: Any) -> None:
                 super().clientDisconnect(conn)
                 self.close()
-        with mock.patch("Pyro5.serving.eventloop.FINISH_SECONDS", 1000.0):  # it must not wait for itself
+        with settings(SHUTDOWN_TIMEOUT=1000.0):  # it must not wait for itself
             daemon = self.daemon(ClosingDaemon)
             thread = self.run_loop(daemon)
             other = self.client(daemon)

@@ -14,6 +14,7 @@ from Pyro5.protocol import FLAGS_ONEWAY
 from Pyro5.serving import loop
 from Pyro5.server import Daemon
 
+from .peers import settings
 from .rawclient import PATIENCE_SECONDS, ServerTestCase, WatchedDaemon, call_request, connect_request, wait_until
 
 LARGE = 6 * 1024 * 1024
@@ -146,7 +147,7 @@ class Endings(ServerTestCase):
             daemon.wait_for_gone(2)
 
     def test_a_stuck_call_does_not_keep_the_server_for_ever(self) -> None:
-        with mock.patch.object(svr_threads, "FINISH_SECONDS", 0.05), mock.patch.object(loop, "FINISH_SECONDS", 0.05):
+        with settings(SHUTDOWN_TIMEOUT=0.0), mock.patch.object(loop, "END_SECONDS", 0.05):
             daemon = self.daemon()
             thread = self.run_loop(daemon)
             client = self.client(daemon)

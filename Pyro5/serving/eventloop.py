@@ -20,7 +20,7 @@ log = logging.getLogger("Pyro5.serving.eventloop")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 TICK_SECONDS = 2.0  # housekeeping happens about this often
-FINISH_SECONDS = 3.0  # at the end: how long what is under way is waited for
+END_SECONDS = 1.0  # how long the end itself may take, when what was under way is done or given up
 
 
 class _Woken:
@@ -66,6 +66,7 @@ class EventLoop:
         self._wakeup = Wakeup()
         self._next_tick = 0.0
         self._poll_seconds = config.POLLTIMEOUT
+        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT)  # at the end: for what is under way
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
         self._master: Optional[EventLoop] = None  # whose loop does this one's work
@@ -198,7 +199,7 @@ class EventLoop:
         """Stop, and return when everything is freed; from inside a call only stop.  Safe from any thread."""
         self.shutdown()
         if self._running_thread() != threading.get_ident() and not self.in_worker():
-            self._released.wait(2 * FINISH_SECONDS)
+            self._released.wait(self._finish_seconds + 2 * END_SECONDS)
 
     def discard(self) -> None:
         """Free a loop that never got ready to run."""

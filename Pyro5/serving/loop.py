@@ -19,7 +19,7 @@ from ..socketutil import events_wanted, is_timeout, tls_handshake_step
 from ..tls import handshake_refused
 from .connection import SCRATCH_BYTES, ServerConnection
 from .deadlines import Deadlines
-from .eventloop import FINISH_SECONDS, READ, WRITE, EventLoop
+from .eventloop import END_SECONDS, READ, WRITE, EventLoop
 from .listener import Listener
 
 log = logging.getLogger("Pyro5.serving.loop")
@@ -36,6 +36,7 @@ class Hooks(NamedTuple):
     refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
     connection_ended: Callable[[ServerConnection], None]  # runs user code
     tick: Callable[[], None]  # housekeeping
+    stopped: Callable[[float], None]  # the end: stop what else runs, within these seconds
 
 
 class SocketServer(EventLoop):
@@ -83,8 +84,8 @@ class SocketServer(EventLoop):
         """How many requests other threads are running now."""
         return 0
 
-    def stop_workers(self) -> None:
-        """End and join the threads, if there are any."""
+    def stop_workers(self, timeout_seconds: float) -> None:
+        """End and join the threads, if there are any, but wait no longer than this."""
 
     # ------------------------------------------------------------ the documented contract
 
@@ -161,17 +162,24 @@ class SocketServer(EventLoop):
         self.take_back_parked()
 
     def free(self) -> None:
-        """Let running calls and replies finish for a moment, then close everything."""
+        """Part with the idle clients, let running calls and replies finish for a moment, then close everything."""
         self.listen(False)
         listener, self._listener = self._listener, None  # in this order: no thread finds a closed one in `sockets`
         if listener is not None:
             listener.close()
-        deadline = time.monotonic() + FINISH_SECONDS
+        deadline = time.monotonic() + self._finish_seconds
+        self._drop_idle()
         while time.monotonic() < deadline and self._something_under_way():
             self.run_once(0.05)
+            self._drop_idle()
         for connection in list(self._connections.values()):
             self.drop(connection)
-        self.stop_workers()
+        self.stop_workers(max(END_SECONDS, deadline - time.monotonic()))
+        self.hooks.stopped(max(END_SECONDS, deadline - time.monotonic()))
+
+    def _drop_idle(self) -> None:
+        for connection in [c for c in self._connections.values() if c.watched == READ and not c.closing]:
+            self.drop(connection)
 
     def let_go(self) -> None:
         for connection in self._connections.values():

@@ -12,11 +12,12 @@ log = logging.getLogger("Pyro5.serving.streams")
 
 
 class _Stream:
-    __slots__ = ("iterator", "owner", "ends_at", "lingers_until", "lock", "dropped")
+    __slots__ = ("stream_id", "iterator", "owner", "ends_at", "lingers_until", "lock", "dropped")
 
-    def __init__(self, iterator: Iterator[Any], owner: Any, ends_at: Optional[float]) -> None:
+    def __init__(self, stream_id: str, iterator: Iterator[Any], ends_at: Optional[float]) -> None:
+        self.stream_id = stream_id
         self.iterator = iterator
-        self.owner = owner  # the connection that last fetched an item
+        self.owner: Any = None  # the connection that last fetched an item; while that is gone, the address of its host
         self.ends_at = ends_at
         self.lingers_until: Optional[float] = None  # set while the owner is disconnected
         self.dropped = False
@@ -54,71 +55,117 @@ class StreamTable:
         lifetime_seconds: how long a stream may exist, 0: for ever.
         linger_seconds: how long it stays when its client disconnects (and may come back), 0: it goes at once.
         clock: gives monotonic seconds.
+        most_per_client: how many streams a client may have open, 0: any number.  As many stay of all the clients of a
+            host that have disconnected.
     """
 
-    def __init__(self, lifetime_seconds: float, linger_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(self, lifetime_seconds: float, linger_seconds: float, clock: Callable[[], float],
+                 most_per_client: int = 0) -> None:
         self._lifetime = lifetime_seconds
         self._linger = linger_seconds
         self._clock = clock
+        self._most = most_per_client
         self._streams: Dict[str, _Stream] = {}
-        # guards _streams
+        self._owned: Dict[Any, Dict[str, _Stream]] = {}  # by owner, the oldest first
+        # guards both
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def open(self, iterator: Iterator[Any], owner: Any) -> str:
-        """Take in an iterator, and give the id of its stream."""
-        stream_id = str(uuid.uuid4())
+        """Take in an iterator, and give the id of its stream.
+
+        Raises:
+            PyroError: the client has too many of them.
+        """
         ends_at = self._clock() + self._lifetime if self._lifetime > 0 else None
+        stream = _Stream(str(uuid.uuid4()), iterator, ends_at)
+        try:
+            with self._lock:
+                self._give_to(owner, stream)
+                self._streams[stream.stream_id] = stream
+        except errors.PyroError:
+            stream.drop()
+            raise
+        return stream.stream_id
+
+    def _give_to(self, owner: Any, stream: _Stream) -> None:
+        """Change the owner; the caller holds the lock."""
+        streams = self._owned.setdefault(owner, {})
+        if 0 < self._most <= len(streams):
+            raise errors.PyroError("too many item streams are open: this server allows %d per client (its setting "
+                                   "MAX_STREAMS); read them to their end, or close them" % self._most)
+        self._take_from_owner(stream)
+        stream.owner = owner
+        streams[stream.stream_id] = stream
+
+    def _take_from_owner(self, stream: _Stream) -> None:
+        streams = self._owned.get(stream.owner)
+        if streams is not None:
+            streams.pop(stream.stream_id, None)
+            if not streams:
+                del self._owned[stream.owner]
+
+    def _remove(self, stream_id: str) -> Optional[_Stream]:
         with self._lock:
-            self._streams[stream_id] = _Stream(iterator, owner, ends_at)
-        return stream_id
+            stream = self._streams.pop(stream_id, None)
+            if stream is not None:
+                self._take_from_owner(stream)
+        return stream
 
     def next_item(self, stream_id: str, client: Any) -> Any:
         """Give the next item; whoever fetches it (again) is the stream's client from then on.
 
         Raises:
             StopIteration: there are no more items; the stream is gone.
-            PyroError: there is no such stream (any more).
+            PyroError: there is no such stream (any more), or it is another client's and this one has too many.
             Exception: what the iterator raised; the stream is gone.
         """
-        with self._lock:
-            stream = self._streams.get(stream_id)
+        stream = self._streams.get(stream_id)
         if stream is None or stream.dropped or stream.is_over(self._clock()):
             self.close(stream_id)
             raise errors.PyroError("item stream terminated: it is unknown, was closed, or has expired")
         with stream.lock:
-            stream.owner = client
-            stream.lingers_until = None
+            if stream.owner is not client:
+                self._hand_over(stream, client)
             try:
                 return next(stream.iterator)
             except BaseException:
-                with self._lock:
-                    self._streams.pop(stream_id, None)
+                self._remove(stream_id)
                 raise
             finally:
                 if stream.dropped:
                     stream.close_iterator()
 
+    def _hand_over(self, stream: _Stream, client: Any) -> None:
+        with self._lock:
+            if stream.stream_id in self._streams:
+                self._give_to(client, stream)
+                stream.lingers_until = None
+
     def close(self, stream_id: str) -> None:
         """Free a stream; an unknown one is left alone."""
-        with self._lock:
-            stream = self._streams.pop(stream_id, None)
+        stream = self._remove(stream_id)
         if stream is not None:
             stream.drop()
 
     def client_gone(self, client: Any) -> None:
         """A client disconnected: let its streams linger, or free them."""
         until = self._clock() + self._linger
+        host = _host_of(client)
         with self._lock:
-            orphans = [(stream_id, stream) for stream_id, stream in self._streams.items() if stream.owner is client]
-            for _stream_id, stream in orphans:
-                stream.owner = None
-                stream.lingers_until = until
-        if self._linger <= 0:
-            for stream_id, _stream in orphans:
-                self.close(stream_id)
+            orphans = self._owned.pop(client, {})
+            superfluous = list(orphans)
+            if orphans and self._linger > 0:
+                for stream in orphans.values():
+                    stream.owner = host
+                    stream.lingers_until = until
+                lingering = self._owned.setdefault(host, {})
+                lingering.update(orphans)
+                superfluous = list(lingering)[:-self._most] if self._most > 0 else []
+        for stream_id in superfluous:
+            self.close(stream_id)
 
     def expire(self) -> None:
         """Free the streams whose time is over."""
@@ -134,3 +181,9 @@ class StreamTable:
             all_ids = list(self._streams)
         for stream_id in all_ids:
             self.close(stream_id)
+
+
+def _host_of(client: Any) -> str:
+    """Give the host that a connection comes from; empty for what has no network address."""
+    address = getattr(client, "peer_address", None)
+    return str(address[0]) if isinstance(address, tuple) else ""
