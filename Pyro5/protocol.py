@@ -283,16 +283,17 @@ class MessageReader:
     time.
 
     Args:
-        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.
+        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.  The attribute
+            of this name may be changed between two messages.
 
     ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
     type, sequence number and serializer id may be used to answer), else None.
     """
 
-    __slots__ = ("_max_size", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
+    __slots__ = ("max_size", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
 
     def __init__(self, max_size: int = 0) -> None:
-        self._max_size = max_size
+        self.max_size = max_size
         self._rest: bytes = b""  # received and not yet consumed, from _position on
         self._position = 0
         self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
@@ -305,6 +306,11 @@ class MessageReader:
     def mid_message(self) -> bool:
         """Whether part of a message is in and the rest is still to come."""
         return self._message is not None or len(self._rest) > self._position
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How much memory is taken up by what is in of a message."""
+        return len(self._body) + len(self._rest) - self._position
 
     def get_buffer(self, scratch: memoryview) -> memoryview:
         """Give the memory to receive into next: the free part of a body in progress, else `scratch`."""
@@ -350,7 +356,7 @@ class MessageReader:
         body_start = position + HEADER_SIZE
         message = ReceivingMessage(rest[position:body_start])
         body_size = message.annotations_size + message.data_size
-        if body_size > self._max_size:
+        if body_size > self.max_size:
             self._check_announced(message)
         if available < HEADER_SIZE + body_size:
             self._begin_body(message, body_start)
@@ -363,14 +369,14 @@ class MessageReader:
 
     def _check_announced(self, message: ReceivingMessage) -> None:
         try:
-            _check_size(message.body_size, self._max_size)
+            _check_size(message.body_size, self.max_size)
         except errors.MessageTooLargeError:
             self.refused = message
             raise
 
     def _add_payload(self, message: ReceivingMessage, body: Buffer) -> None:
         try:
-            message.add_payload(body, self._max_size)
+            message.add_payload(body, self.max_size)
         except errors.ProtocolError:
             self.refused = message
             raise

@@ -14,10 +14,11 @@ from .exposure import behavior, callback, expose, oneway
 from .serializers import classes
 from .serving.connection import ServerConnection
 from .serving.dispatch import Dispatcher, DispatchOptions
-from .serving.loop import Hooks, SocketServer
+from .serving.hooks import Hooks
+from .serving.loop import SocketServer
 from .serving.objects import ObjectTable
+from .serving.oneway import OnewayCalls
 from .serving.streams import StreamTable
-from .serving.workers import WorkerPool
 from .svr_existingconn import SocketServer_ExistingConnection
 from .svr_multiplex import SocketServer_Multiplex
 from .svr_threads import SocketServer_Threadpool
@@ -29,7 +30,6 @@ log = logging.getLogger("Pyro5.server")
 
 WIRE_TAG = "Pyro5.server.Daemon"
 SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
-ONEWAY_THREADS = 1000  # oneway calls that run at the same time; further ones wait for their turn, they are not lost
 
 Host = Union[str, ipaddress.IPv4Address, ipaddress.IPv6Address, None]
 LoopCondition = Callable[[], bool]
@@ -113,13 +113,14 @@ class Daemon:
         self._objects = ObjectTable(self)
         self._streams = StreamTable(config.ITER_STREAM_LIFETIME, config.ITER_STREAM_LINGER, time.monotonic,
                                     config.MAX_STREAMS)
-        self._oneway_workers = WorkerPool(0, ONEWAY_THREADS, "Pyro-oneway")
+        self._oneway_calls = OnewayCalls(config.MAX_ONEWAY)
         options = DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION),
                                   list(config.SERIALIZERS_ACCEPTED), config.ITER_STREAMING, config.DETAILED_TRACEBACK,
                                   config.LOGWIRE)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, options,
-                                      self._oneway_workers.submit if config.ONEWAY_THREADED else None)
-        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._tick, self._stopped)
+                                      self._oneway_calls.start if config.ONEWAY_THREADED else None)
+        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._oneway_calls.pause,
+                      self._tick, self._stopped)
         self.natLocationStr: Optional[str] = None
         if connected_socket is not None:
             self.transportServer: SocketServer = _serve_connected(hooks, self, connected_socket)
@@ -320,7 +321,7 @@ class Daemon:
         log.warning("listening on %s: %s", self.locationStr, reason)
 
     def _stopped(self, timeout_seconds: float) -> None:
-        self._oneway_workers.stop(timeout_seconds)
+        self._oneway_calls.stop(timeout_seconds)
         self._streams.clear()
 
     # ------------------------------------------------------------ old ways

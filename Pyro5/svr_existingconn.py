@@ -5,7 +5,7 @@ import socket
 from typing import Any, Optional
 
 from .serving.connection import ServerConnection
-from .serving.loop import Hooks
+from .serving.hooks import Hooks
 from .svr_multiplex import SocketServer_Multiplex
 
 
@@ -31,7 +31,7 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self.sock = connected_socket
         self.locationStr = "./u:<<not-bound>>"
         self.watch_wakeup()
-        self.adopt(ServerConnection(connected_socket, self, self._max_message_size, greeted=True, keep_open=True))
+        self.adopt(ServerConnection(connected_socket, self, self.limits.message_bytes, greeted=True, keep_open=True))
 
     def end(self, connection: ServerConnection) -> None:
         super().end(connection)

@@ -12,7 +12,8 @@ from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
 from .serving.connection import SCRATCH_BYTES, ServerConnection
-from .serving.loop import Hooks, SocketServer
+from .serving.hooks import Hooks
+from .serving.loop import SocketServer
 from .serving.workers import WorkerPool
 from .socketutil import is_timeout
 
@@ -48,16 +49,19 @@ class SocketServer_Threadpool(SocketServer):
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Let in the clients that wait; a thread in the background looks after those that are connected."""
-        if self._background is None and not self.stopping:
-            self.listen(False)
+        entrance = self._entrance
+        if entrance is None or self.stopping:
+            return
+        if self._background is None:
+            entrance.watch(False)
             self._background = threading.Thread(target=self._loop_in_background, name="Pyro-loop", daemon=True)
             self._background.start()
-        self.accept_ready()
+        entrance.accept()
 
     @property
     def sockets(self) -> List[Any]:
         """The listening socket: the only one that a foreign event loop has to watch."""
-        return [] if self._listener is None else [self.sock]
+        return [] if self._entrance is None else [self.sock]
 
     def adopt(self, connection: ServerConnection) -> None:
         if self._background is None or threading.current_thread() is self._background:
@@ -74,7 +78,8 @@ class SocketServer_Threadpool(SocketServer):
         if thread is not None:
             self.wakeup()
             thread.join()
-            self.listen(True)
+            if self._entrance is not None:
+                self._entrance.watch(True)
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
@@ -104,7 +109,7 @@ class SocketServer_Threadpool(SocketServer):
             connection.setTimeout(KEEP_SECONDS)
             while True:
                 self.hooks.handle_request(connection)
-                if connection.has_outgoing or connection.closing or self.stopping:
+                if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
                 if not self._next_request(connection):
                     break

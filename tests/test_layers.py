@@ -21,7 +21,8 @@ MODULES = """
     connection discovery link batch itemstream client
     exposure
     serving serving.objects serving.streams serving.dispatch
-    serving.connection serving.deadlines serving.listener serving.eventloop serving.loop serving.workers
+    serving.connection serving.hooks serving.deadlines serving.limits serving.workers serving.oneway
+    serving.listener serving.eventloop serving.entrance serving.loop
     svr_threads svr_multiplex svr_existingconn
     server
     core

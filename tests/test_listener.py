@@ -182,12 +182,6 @@ class Accepting(ListenerTestCase):
         listener.close()
         self.assertIsNone(listener.accept())
 
-    def test_events_go_to_the_server(self) -> None:
-        listener, server = self.listener(), mock.Mock()
-        listener.attach(server)
-        listener.on_ready(1)
-        server.accept_ready.assert_called_once_with()
-
 
 class Tls(ListenerTestCase):
     def test_without_a_certificate(self) -> None:
@@ -202,7 +196,6 @@ class Tls(ListenerTestCase):
         config.SSL_SERVERCERT = os.path.join(certificates, "server.pem")
         config.SSL_SERVERKEY = os.path.join(certificates, "server.key")
         listener = self.listener()
-        self.assertTrue(listener.tls)
         with warnings.catch_warnings(record=True) as warned, self.connect(listener) as hasty:
             warnings.simplefilter("always")
             hasty.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

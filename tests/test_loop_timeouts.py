@@ -8,7 +8,7 @@ from unittest import mock
 
 from Pyro5 import errors
 from Pyro5.protocol import SendingMessage
-from Pyro5.serving import eventloop, loop
+from Pyro5.serving import entrance, eventloop, loop
 
 from .rawclient import (PATIENCE_SECONDS, Clock, RawClient, ServerTestCase, call_request, connect_request, for_both_types,
                         wait_until)
@@ -21,7 +21,7 @@ class TimeoutTestCase(ServerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock = Clock()
-        for module in (eventloop, loop):
+        for module in (entrance, eventloop, loop):
             self.at_end.enter_context(mock.patch.object(module, "time", self.clock))
 
     def start(self, **settings: Any) -> Any:
@@ -104,7 +104,7 @@ class BeforeTheHandshake(TimeoutTestCase):
         self.assertEqual(1, self.connections())
         with self.assertLogs("Pyro5.serving.loop", "WARNING"):
             self.pass_time(0.1)
-        self.check_refused(client, "COMMTIMEOUT.*10")
+        self.check_refused(client, "within 10 seconds")
 
     def test_dribbling_does_not_help(self) -> None:
         self.start(COMMTIMEOUT=10)
@@ -114,10 +114,23 @@ class BeforeTheHandshake(TimeoutTestCase):
                 client.send(connect_request()[position:position + 1])
                 self.turn()
                 self.pass_time(1)
-        self.check_refused(client, "COMMTIMEOUT")
+        self.check_refused(client, "within 10 seconds")
+
+    def test_own_timeout(self) -> None:
+        for settings in ({"HANDSHAKE_TIMEOUT": 5.0, "COMMTIMEOUT": 10.0}, {"HANDSHAKE_TIMEOUT": 5.0},
+                         {"HANDSHAKE_TIMEOUT": 10.0, "COMMTIMEOUT": 5.0}):
+            self.start(**{"COMMTIMEOUT": 0.0, **settings})
+            client, present = self.accepted(), self.greeted()
+            with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+                self.pass_time(5)
+            with self.assertRaisesRegex(errors.CommunicationError, "no handshake within 5 seconds"):
+                client.reply()
+            if "COMMTIMEOUT" not in settings:
+                self.pass_time(1e6)
+                self.check_alive(present)
 
     def test_for_ever_without_a_timeout(self) -> None:
-        self.start()
+        self.start(HANDSHAKE_TIMEOUT=0.0)
         client, half = self.accepted(), self.accepted()
         half.send(connect_request()[:20])
         self.pass_time(1e6)
@@ -234,27 +247,27 @@ class Refused(TimeoutTestCase):
 class NoDescriptorsLeft(TimeoutTestCase):
     def test_accepting_pauses_and_goes_on(self) -> None:
         self.start()
-        present, listener = self.greeted(), self.running.transportServer._listener
+        present, listener = self.greeted(), self.running.transportServer._entrance.listener
         with mock.patch.object(listener, "accept", side_effect=OSError(errno.EMFILE, "too many open files")) as accept:
             waiting = self.connect(self.running)
-            with self.assertLogs("Pyro5.serving.loop", "WARNING") as logged:
+            with self.assertLogs("Pyro5.serving.entrance", "WARNING") as logged:
                 for _ in range(5):
                     self.turn()
-                self.running.transportServer.accept_ready()
+                self.running.transportServer._entrance.accept()
             self.assertEqual((1, 1), (accept.call_count, len(logged.records)))
             self.check_alive(present)
-            with self.assertLogs("Pyro5.serving.loop", "WARNING"):
-                self.pass_time(loop.ACCEPT_PAUSE_SECONDS)
+            with self.assertLogs("Pyro5.serving.entrance", "WARNING"):
+                self.pass_time(entrance.ACCEPT_PAUSE_SECONDS)
                 self.turn()
-        self.pass_time(loop.ACCEPT_PAUSE_SECONDS)
+        self.pass_time(entrance.ACCEPT_PAUSE_SECONDS)
         waiting.send(connect_request())
         self.assertEqual("hello", self.answered(waiting)[0])
 
     def test_closing_during_the_pause(self) -> None:
         daemon = self.start()
-        with mock.patch.object(daemon.transportServer._listener, "accept", side_effect=OSError(errno.ENFILE, "full")):
+        with mock.patch.object(daemon.transportServer._entrance.listener, "accept", side_effect=OSError(errno.ENFILE, "full")):
             self.connect(daemon)
-            with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+            with self.assertLogs("Pyro5.serving.entrance", "WARNING"):
                 self.turn()
         daemon.close()
         self.assertEqual(-1, daemon.sock.fileno())

@@ -5,14 +5,17 @@ A connection has one owner at a time, the loop or one worker thread; only the ow
 from __future__ import annotations
 
 import contextlib
+import logging
 import selectors
 import socket
 from collections import deque
-from typing import Any, Deque, List, Optional
+from typing import Any, Callable, Deque, List, Optional
 
 from .. import errors, protocol
 from ..protocol import Buffer, MessageReader, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
+
+log = logging.getLogger("Pyro5.serving.connection")
 
 SCRATCH_BYTES = 64 * 1024  # one buffer of this size per thread takes in all small messages
 MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
@@ -30,12 +33,14 @@ class ServerConnection(SocketConnection):
         lost: the client is gone, nothing can be sent any more.
         gone: the connection has ended.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
+        oneway_calls: how many oneway calls of the client are under way; oneway_full: too many; paused: until some of them
+            are done, nothing is read.
         tls_handshake: the TLS handshake is still going on.
         peer_address: where the client is, as the socket module gives it.
     """
 
-    def __init__(self, sock: socket.socket, server: Any, max_size: int, *, greeted: bool = False,
-                 keep_open: bool = False, tls: bool = False) -> None:
+    def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
+                 greeted: bool = False, keep_open: bool = False, tls: bool = False) -> None:
         super().__init__(sock, keep_open=keep_open)
         self.server = server
         self.greeted = greeted
@@ -43,9 +48,11 @@ class ServerConnection(SocketConnection):
         self.lost = False
         self.gone = False
         self.watched = 0
+        self.oneway_calls = 0
+        self.oneway_full = self.paused = False
         self.tls_handshake = tls
         self._max_size = max_size
-        self._reader = MessageReader(max_size)
+        self._reader = MessageReader(max_size if greeted else handshake_size or max_size)
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self._outgoing: Deque[memoryview] = deque()
@@ -53,6 +60,15 @@ class ServerConnection(SocketConnection):
             self.peer_address: Any = sock.getpeername()
         except OSError:  # it is gone already; reading from it will tell
             self.peer_address = None
+
+    def welcome(self) -> None:
+        """The handshake was accepted: messages may have their full size from now on."""
+        self.greeted = True
+        self._reader.max_size = self._max_size
+
+    def resume(self) -> None:
+        """Go on with a paused connection.  May be called in any thread."""
+        self.server.park(self)
 
     def on_ready(self, events: int) -> None:
         """Called by the loop when the socket is ready for some of the watched events."""
@@ -72,6 +88,11 @@ class ServerConnection(SocketConnection):
     def mid_message(self) -> bool:
         """Whether part of a message is in and the rest is still to come."""
         return self._reader.mid_message
+
+    @property
+    def buffered_bytes(self) -> int:
+        """How many bytes are kept of what is received or sent in part."""
+        return self._reader.buffered_bytes + sum(map(len, self._outgoing))
 
     @property
     def refused_message(self) -> Optional[ReceivingMessage]:
@@ -173,6 +194,17 @@ class ServerConnection(SocketConnection):
             else:
                 break
         return not outgoing
+
+    def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:
+        """Wait until everything is sent, stopping() gives True (it is asked as often as that), or the client is gone."""
+        try:
+            self.setTimeout(step_seconds)
+            while not (self.flush() or stopping()):
+                log.debug("still sending to %s", self.peer_address)
+            self.setTimeout(0)
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)
+            self.abandon()
 
     def _write(self, data: Buffer) -> int:
         try:

@@ -14,15 +14,22 @@ class Deadlines:
     ever sorted or scanned.  Belongs to the loop's thread; the clock's reading is an argument.
 
     Args:
-        seconds: how long a connection has; 0: for ever.
+        seconds: how long a connection has; 0: for ever.  (If it is infinite, the connections are known all the same.)
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self._due: OrderedDict[ServerConnection, float] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._due)
+
     def __contains__(self, connection: ServerConnection) -> bool:
         return connection in self._due
+
+    def oldest(self) -> Optional[ServerConnection]:
+        """Give the connection whose time runs out first, None if there is none."""
+        return next(iter(self._due), None)
 
     def start(self, connection: ServerConnection, now: float) -> None:
         """Let the connection's time start (anew)."""

@@ -39,11 +39,12 @@ class Dispatcher:
 
     Args:
         daemon: its documented hooks are called (validateHandshake, annotations, methodcall_error_handler).
-        run_aside: runs a callable in another thread, for oneway calls; None: they run in the caller's thread.
+        run_aside: takes a connection and a callable, a oneway call, to run it in another thread; None: it runs in the
+            caller's thread.
     """
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
-                 run_aside: Optional[Callable[[Callable[[], Any]], None]]) -> None:
+                 run_aside: Optional[Callable[[Any, Callable[[], Any]], None]]) -> None:
         self._daemon = daemon
         self._objects = objects
         self._streams = streams
@@ -57,7 +58,7 @@ class Dispatcher:
     def answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
         """Do what a message asks for, and give the reply, None if there is none to send.
 
-        Sets ``connection.greeted`` when the handshake succeeds, ``connection.closing`` when the connection must end.
+        Calls ``connection.welcome()`` when the handshake succeeds, sets ``connection.closing`` when the connection must end.
 
         Raises:
             BaseException: a method raised SystemExit, KeyboardInterrupt or GeneratorExit.
@@ -128,7 +129,7 @@ class Dispatcher:
             metadata = self._objects.get(object_id).members.metadata()
             reply = calls.connect_accepted(message, serializer, response, metadata, correlation_id,
                                            self._annotations(), self._wire)
-            connection.greeted = True
+            connection.welcome()
             return reply
         except errors.ConnectionClosedError as x:
             log.info("handshake with %s ended without an answer: %s", connection.peer_address, x)
@@ -240,7 +241,7 @@ class Dispatcher:
             except Exception as x:  # border of a task: nobody waits for this call
                 self._log_exception(connection, call, x)
         if self._run_aside is not None:
-            self._run_aside(run_quietly)
+            self._run_aside(connection, run_quietly)
 
     # ------------------------------------------------------------ when something is wrong
 

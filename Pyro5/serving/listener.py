@@ -29,11 +29,9 @@ class Listener:
     """
 
     def __init__(self, host: str, port: int, unixsocket: Optional[str] = None) -> None:
-        self._server: Any = None
         self._path: Optional[str] = None
         self.out_of_reach = ""  # why other machines cannot use the location, if they cannot though they should
         self._ssl_context = _server_ssl_context()
-        self.tls = self._ssl_context is not None
         if unixsocket:
             self.sock = self._bind_unixsocket(unixsocket)
             self.location = "./u:" + unixsocket
@@ -52,14 +50,6 @@ class Listener:
         if not path.startswith("\0"):
             self._path = os.path.abspath(path)
         return sock
-
-    def attach(self, server: Any) -> None:
-        """Tell which server accepts the connections: its ``accept_ready()`` is called from the loop."""
-        self._server = server
-
-    def on_ready(self, events: int) -> None:
-        """Called by the loop when clients wait to be accepted."""
-        self._server.accept_ready()
 
     def accept(self) -> Optional[socket.socket]:
         """Accept one client; None if none waits (any more).

@@ -11,32 +11,24 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, NamedTuple, Optional
+from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
 
 from .. import config, errors
-from ..protocol import SendingMessage
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
 from ..tls import handshake_refused
+from . import limits
 from .connection import SCRATCH_BYTES, ServerConnection
 from .deadlines import Deadlines
+from .entrance import Entrance
 from .eventloop import END_SECONDS, READ, WRITE, EventLoop
+from .hooks import Hooks
+from .limits import Buffered
 from .listener import Listener
 
 log = logging.getLogger("Pyro5.serving.loop")
 
-ACCEPT_AT_ONCE = 100  # clients accepted in one go, before the others are looked at again
-ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors left
 REFUSAL_SECONDS = 1.0  # how long a refused client may take to read why
-
-
-class Hooks(NamedTuple):
-    """What the loop calls of the daemon."""
-
-    handle_request: Callable[[ServerConnection], None]  # a message is at hand: answer it
-    refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
-    connection_ended: Callable[[ServerConnection], None]  # runs user code
-    tick: Callable[[], None]  # housekeeping
-    stopped: Callable[[float], None]  # the end: stop what else runs, within these seconds
+REFUSALS_AT_ONCE = 100  # clients that find the server full, and are told so; when there are more, these are cut off
 
 
 class SocketServer(EventLoop):
@@ -46,6 +38,7 @@ class SocketServer(EventLoop):
 
     Attributes:
         sock: the listening socket.
+        limits: the settings that bound what clients may use.
         locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
         out_of_reach: why other machines cannot use that location, if they cannot though they should.
         selector: what the loop waits with; combined servers share one.
@@ -61,14 +54,14 @@ class SocketServer(EventLoop):
         super().__init__()
         self.hooks = hooks
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
-        self._listener: Optional[Listener] = None
-        self._listening = False  # registered in the selector
-        self._accept_again_at: Optional[float] = None
+        self._entrance: Optional[Entrance] = None
         self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self.limits = limits.configured()
+        self._handshakes = Deadlines(self.limits.handshake_seconds)
         self._silence = Deadlines(config.COMMTIMEOUT)
         self._refusals = Deadlines(REFUSAL_SECONDS)
+        self._buffered = Buffered(self.limits.buffered_bytes)
         self._parked: Deque[ServerConnection] = deque()  # given (back) to the loop; appended by any thread
-        self._max_message_size = config.MAX_MESSAGE_SIZE
 
     # ------------------------------------------------------------ what the subclasses say
 
@@ -95,21 +88,22 @@ class SocketServer(EventLoop):
         Raises:
             OSError: the address cannot be used; the text names it.
         """
-        self._listener = Listener(host, port, unixsocket)
-        self._listener.attach(self)
-        self.sock = self._listener.sock
-        self.locationStr = self._listener.location
-        self.out_of_reach = self._listener.out_of_reach
+        listener = Listener(host, port, unixsocket)
+        self.sock = listener.sock
+        self.locationStr = listener.location
+        self.out_of_reach = listener.out_of_reach
         self.watch_wakeup()
-        self.listen(True)
+        self._entrance = Entrance(listener, self, self._take_in)
+        self._entrance.watch(True)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Handle what happened on :attr:`sockets`, for a program that runs its own event loop."""
         with self.running():
             if self.stopping:
                 return
-            if self._accept_again_at is not None:  # clients wait that cannot be accepted: do not let the program spin
-                self._released.wait(max(0.0, self._accept_again_at - time.monotonic()))
+            again_at = self._accept_again_at()
+            if again_at is not None:  # clients wait that cannot be accepted: do not let the program spin
+                self._released.wait(max(0.0, again_at - time.monotonic()))
             self.run_once(0)
             for connection in [c for c in self._connections.values() if c.watched and c.has_outgoing]:
                 self._flush_aside(connection)
@@ -120,7 +114,7 @@ class SocketServer(EventLoop):
         what tells that it is done)."""
         connections = list(self._connections.values())
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
-        listening = [] if self._listener is None else [self.sock]
+        listening = [] if self._entrance is None else [self.sock]
         return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
 
     def _flush_aside(self, connection: ServerConnection) -> None:
@@ -129,16 +123,8 @@ class SocketServer(EventLoop):
         threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
 
     def _flush_and_park(self, connection: ServerConnection) -> None:
-        try:
-            connection.setTimeout(self._poll_seconds)
-            while not (connection.flush() or self.stopping):
-                log.debug("still sending to %s", connection.peer_address)
-            connection.setTimeout(0)
-        except OSError as x:
-            log.debug("connection with %s lost: %s", connection.peer_address, x)
-            connection.abandon()
-        finally:
-            self.park(connection)
+        connection.flush_until(self._poll_seconds, lambda: self.stopping)
+        self.park(connection)
 
     # ------------------------------------------------------------ for the loop
 
@@ -146,16 +132,23 @@ class SocketServer(EventLoop):
         self.hooks.tick()
 
     def next_due(self) -> Optional[float]:
-        due_times = (self._silence.next_due(), self._refusals.next_due(), self._accept_again_at)
+        due_times = (self._handshakes.next_due(), self._silence.next_due(), self._refusals.next_due(),
+                     self._accept_again_at())
         return min((t for t in due_times if t is not None), default=None)
 
     def do_what_is_due(self, now: float) -> None:
+        for connection in self._handshakes.take_expired(now):
+            self._not_introduced(connection)
         for connection in self._silence.take_expired(now):
             self._silent_for_too_long(connection)
         for connection in self._refusals.take_expired(now):
             self.drop(connection)
-        if self._accept_again_at is not None and now >= self._accept_again_at:
-            self.listen(True)
+        if self._entrance is not None and self._entrance.is_due(now):
+            self._make_room()
+            self._entrance.watch(True)
+
+    def _accept_again_at(self) -> Optional[float]:
+        return None if self._entrance is None else self._entrance.again_at
 
     def woken(self) -> None:
         super().woken()
@@ -163,10 +156,9 @@ class SocketServer(EventLoop):
 
     def free(self) -> None:
         """Part with the idle clients, let running calls and replies finish for a moment, then close everything."""
-        self.listen(False)
-        listener, self._listener = self._listener, None  # in this order: no thread finds a closed one in `sockets`
-        if listener is not None:
-            listener.close()
+        entrance, self._entrance = self._entrance, None  # in this order: no thread finds a closed one in `sockets`
+        if entrance is not None:
+            entrance.close()
         deadline = time.monotonic() + self._finish_seconds
         self._drop_idle()
         while time.monotonic() < deadline and self._something_under_way():
@@ -185,8 +177,8 @@ class SocketServer(EventLoop):
         for connection in self._connections.values():
             if not connection.keep_open:
                 connection.sock.close()
-        if self._listener is not None:
-            self._listener.sock.close()
+        if self._entrance is not None:
+            self.sock.close()
         super().let_go()
 
     def _something_under_way(self) -> bool:
@@ -194,39 +186,39 @@ class SocketServer(EventLoop):
 
     # ------------------------------------------------------------ accepting
 
-    def listen(self, wanted: bool) -> None:
-        """Wait for new clients, or stop that."""
-        self._accept_again_at = None
-        if self._listener is None or wanted == self._listening:
-            return
-        self._listening = wanted
-        if wanted:
-            self.register(self.sock, READ, self._listener)
-        else:
-            self.selector.unregister(self.sock)
-
-    def accept_ready(self) -> None:
-        """Let in the clients that wait."""
-        if self._listener is None or self._accept_again_at is not None:
-            return
-        for _ in range(ACCEPT_AT_ONCE):
-            try:
-                sock = self._listener.accept()
-            except OSError as x:
-                log.warning("cannot accept clients now, trying again in %g s: %s", ACCEPT_PAUSE_SECONDS, x)
-                self.listen(False)
-                self._accept_again_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
-                return
-            if sock is None:
-                return
-            self._attempt(self.adopt, ServerConnection(sock, self, self._max_message_size, tls=self._listener.tls))
+    def _take_in(self, sock: Any) -> None:
+        sizes = self.limits.message_bytes, self.limits.handshake_bytes
+        self._attempt(self.adopt, ServerConnection(sock, self, *sizes, tls=hasattr(sock, "pending")))
 
     def adopt(self, connection: ServerConnection) -> None:
-        """Take a new connection in."""
+        """Take a new connection in, if there is room."""
+        inside = len(self._connections) - len(self._refusals)
+        is_full = inside >= self.limits.connections and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", connection.peer_address)
         self._watch(connection, READ)
-        self._silence.start(connection, time.monotonic())
+        if is_full:
+            self._turn_away(connection)
+        elif connection.greeted:
+            self._silence.start(connection, time.monotonic())
+        else:
+            self._handshakes.start(connection, time.monotonic())
+
+    def _make_room(self) -> bool:
+        """Part with the client that has been waiting longest without introducing itself; tell whether there was one."""
+        stranger = self._handshakes.oldest()
+        if stranger is None:
+            return False
+        log.info("closing the connection with %s, which has not introduced itself: others want in", stranger.peer_address)
+        self.drop(stranger)
+        return True
+
+    def _turn_away(self, connection: ServerConnection) -> None:
+        if connection.tls_handshake or len(self._refusals) >= REFUSALS_AT_ONCE:
+            self.drop(connection)
+        else:
+            self._refuse(connection, errors.ProtocolError(
+                "the server is busy: %d clients are connected, more are not let in" % self.limits.connections))
 
     # ------------------------------------------------------------ connections
 
@@ -255,7 +247,8 @@ class SocketServer(EventLoop):
         except errors.ProtocolError as x:
             self._refuse(connection, x)
         except OSError as x:
-            self._lost(connection, x)
+            log.debug("connection with %s lost: %s", connection.peer_address, x)
+            self.drop(connection)
         except Exception:  # border of a request: a fault in here must not end the loop of all the others
             log.exception("connection with %s failed, closing it", connection.peer_address)
             self.drop(connection)
@@ -273,6 +266,7 @@ class SocketServer(EventLoop):
                 self._serve_all(connection)
             else:
                 self._silence.start(connection, time.monotonic())
+                self._buffered.note(connection)
         elif self._receive(connection):
             self._serve_all(connection)
 
@@ -329,7 +323,9 @@ class SocketServer(EventLoop):
 
     def _serve_what_is_in(self, connection: ServerConnection) -> None:
         """Serve the whole messages that have arrived, in order, as long as the client takes the replies."""
-        while not (self.stopping or connection.closing or connection.has_outgoing) and connection.fetch_message():
+        while not (self.stopping or connection.closing or connection.has_outgoing or connection.oneway_full):
+            if not connection.fetch_message():
+                break
             if not self.serve(connection):
                 return
         self._settle(connection)
@@ -341,15 +337,36 @@ class SocketServer(EventLoop):
         elif connection.closing:
             self._end_after_refusal(connection)
             return
+        elif connection.oneway_full and self.hooks.pause(connection):
+            self.hand_over(connection)
+            return
         else:
             self._watch(connection, READ)
-        if connection.greeted or connection not in self._silence:  # a handshake gets no more time because it dribbles
+        self._start_waiting(connection)
+        if connection.has_outgoing or connection.mid_message:
+            self._buffered.note(connection)
+            self._drop_excess()
+        else:
+            self._buffered.forget(connection)
+
+    def _start_waiting(self, connection: ServerConnection) -> None:
+        """Let the time run that the client has for its next step."""
+        if connection.greeted:
+            self._handshakes.stop(connection)
             self._silence.start(connection, time.monotonic())
+        elif connection not in self._handshakes:  # a handshake gets no more time because it dribbles
+            self._handshakes.start(connection, time.monotonic())
+
+    def _drop_excess(self) -> None:
+        for connection in self._buffered.take_excess():
+            log.warning("closing the connection with %s: it is stalled with %d bytes under way, and all clients together "
+                        "have more than MAX_BUFFERED_SIZE", connection.peer_address, connection.buffered_bytes)
+            self.drop(connection)
 
     def hand_over(self, connection: ServerConnection) -> None:
         """Leave a connection to a worker, who gives it back with park()."""
         self._watch(connection, 0)
-        self._silence.stop(connection)
+        self._forget_times(connection)
 
     def park(self, connection: ServerConnection) -> None:
         """Give a connection back to the loop.  For workers."""
@@ -397,25 +414,22 @@ class SocketServer(EventLoop):
             self.drop(connection)
             return
         self._refusals.start(connection, time.monotonic())
-        self._silence.stop(connection)
+        self._forget_times(connection)
         self._watch(connection, READ)
+
+    def _not_introduced(self, connection: ServerConnection) -> None:
+        """The time for the handshake has passed."""
+        if connection.tls_handshake or connection.closing:
+            self.drop(connection)
+        else:
+            self._refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
 
     def _silent_for_too_long(self, connection: ServerConnection) -> None:
         """COMMTIMEOUT has passed since a connection was last heard of."""
-        if not connection.greeted:
-            if connection.tls_handshake or connection.closing:
-                self.drop(connection)
-            else:
-                self._refuse(connection, errors.ProtocolError("no handshake within COMMTIMEOUT (%g seconds)"
-                                                              % self._silence.seconds))
-        elif self.closes_idle or connection.mid_message or connection.has_outgoing:
+        if self.closes_idle or connection.mid_message or connection.has_outgoing:
             log.info("closing the connection with %s: silent for %g seconds (COMMTIMEOUT)",
                      connection.peer_address, self._silence.seconds)
             self.drop(connection)
-
-    def _lost(self, connection: ServerConnection, error: OSError) -> None:
-        log.debug("connection with %s lost: %s", connection.peer_address, error)
-        self.drop(connection)
 
     def drop(self, connection: ServerConnection) -> None:
         """End a connection that the loop owns."""
@@ -423,7 +437,12 @@ class SocketServer(EventLoop):
             return
         connection.gone = True
         self._watch(connection, 0)
-        self._silence.stop(connection)
+        self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
         self.end(connection)
+
+    def _forget_times(self, connection: ServerConnection) -> None:
+        self._handshakes.stop(connection)
+        self._silence.stop(connection)
+        self._buffered.forget(connection)

@@ -1,0 +1,95 @@
+"""What keeps a server's memory and file descriptors within bounds, whatever its clients do."""
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import List, NamedTuple
+
+from .. import config
+from .connection import ServerConnection
+
+try:
+    import resource
+except ImportError:  # Windows: there is no such limit to look at
+    resource = None  # type: ignore[assignment]
+
+SMALL_BYTES = 64 * 1024  # what is not worth being counted
+SPARE_FILES = 64  # open files that the rest of the program is left with, and a tenth of all that it may have
+
+
+class Limits(NamedTuple):
+    """Settings, read once when the daemon is made.
+
+    Attributes:
+        connections: clients that may be connected at once.
+        handshake_seconds: how long a client may take to introduce itself; may be infinite.
+        handshake_bytes: the size of a message that introduces a client, 0: any.
+        message_bytes: the size of every other message, 0: any.
+        buffered_bytes: what all clients together may have under way, 0: any number.
+    """
+
+    connections: float
+    handshake_seconds: float
+    handshake_bytes: int
+    message_bytes: int
+    buffered_bytes: int
+
+
+def configured() -> Limits:
+    """Give the limits that the settings make."""
+    seconds = [s for s in (config.HANDSHAKE_TIMEOUT, config.COMMTIMEOUT) if s > 0]
+    sizes = [size for size in (config.MAX_HANDSHAKE_SIZE, config.MAX_MESSAGE_SIZE) if size > 0]
+    return Limits(config.MAX_CONNECTIONS if config.MAX_CONNECTIONS > 0 else _files_for_clients(),
+                  min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE,
+                  config.MAX_BUFFERED_SIZE)
+
+
+def _files_for_clients() -> float:
+    """How many of the files that this process may have open can be connections."""
+    if resource is None:
+        return math.inf
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if most == resource.RLIM_INFINITY else max(1, most - max(SPARE_FILES, most // 10))
+
+
+class Buffered:
+    """How many bytes of half-sent and half-received messages there are.  Belongs to the loop's thread.
+
+    Those connections are known in the order in which they last made progress, so it is the stalled ones that have to go
+    when it becomes too much.
+
+    Args:
+        most_bytes: so many are allowed for all together, 0: any number.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._total = 0
+        self._counts: OrderedDict[ServerConnection, int] = OrderedDict()
+
+    @property
+    def total_bytes(self) -> int:
+        """What all together have."""
+        return self._total
+
+    def note(self, connection: ServerConnection) -> None:
+        """A connection made progress: take note of what it has now."""
+        self.forget(connection)
+        count = connection.buffered_bytes
+        if count >= SMALL_BYTES:
+            self._counts[connection] = count
+            self._total += count
+
+    def forget(self, connection: ServerConnection) -> None:
+        """A connection has nothing under way any more."""
+        if self._counts:
+            self._total -= self._counts.pop(connection, 0)
+
+    def take_excess(self) -> List[ServerConnection]:
+        """Take out, and give, those that have to go."""
+        excess: List[ServerConnection] = []
+        while 0 < self._most < self._total:
+            connection, count = self._counts.popitem(last=False)
+            self._total -= count
+            excess.append(connection)
+        return excess
