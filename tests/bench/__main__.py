@@ -1,94 +1,120 @@
-"""Prints how long calls take, and how many times as long as sending the same bytes to and fro over a bare socket; then how
-long it takes to use a name server.
+"""
+Measures calls against what the same would cost over bare sockets.
 
-What is compared is measured by turns within one run, so that a slow or busy machine changes the times but hardly the ratios.
+    python -m tests.bench [options]             run the benchmark
+    python -m tests.bench report FILE.json      show its result again, or write it into the documentation
+    python -m tests.bench names [options]       measure name servers instead
+
+docs/performance.md tells how to read it.
 """
 from __future__ import annotations
 
 import argparse
-import contextlib
-import functools
-import importlib.util
-import socket
-import subprocess
+import json
 import sys
-from typing import Any, Callable, Iterator, List, Tuple
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
 
-from Pyro5 import api
+from . import chart, names, report, runner
+from .processes import PLACEMENTS, BenchmarkError
+from .progress import Progress
+from .works import SERIALIZERS, SERVERS
 
-from . import names
-from .measuring import compare
-from .servers import receive_frame, send_frame
-
-RECORD = {
-    "id": 123456, "name": "Ada Lovelace", "email": "ada@example.com", "active": True, "score": 97.25, "tags": ["a", "b"],
-    "address": {"street": "12 High Street", "city": "London", "zip": "N1 9GU"}, "parent": None, "visits": 42,
-    "notes": "first of them all", "limits": [1, 10, 100]}
-CASES: Tuple[Tuple[str, Any], ...] = (
-    ("no arguments", None), ("record of 11 fields", RECORD), ("100 KB of text", "x" * 100000))
-SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
+DOCUMENT = str(Path(__file__).resolve().parent.parent.parent / "docs" / "performance.md")
 
 
-@contextlib.contextmanager
-def server(*arguments: str) -> Iterator[str]:
-    """Run one of the servers in a process of its own; gives the line that it prints first."""
-    process = subprocess.Popen([sys.executable, "-m", __package__ + ".servers", *arguments],
-                               stdout=subprocess.PIPE, universal_newlines=True)
-    with process:
-        try:
-            if process.stdout is None:
-                raise RuntimeError("the server has no output")
-            yield process.stdout.readline().strip()
-        finally:
-            process.kill()
+def several(allowed: Sequence[str]) -> Any:
+    """Make a converter for names with commas between them."""
+    def convert(text: str) -> List[str]:
+        chosen = text.split(",")
+        unknown = set(chosen) - set(allowed)
+        if unknown:
+            raise argparse.ArgumentTypeError("no such: %s; there are %s" % (", ".join(sorted(unknown)), ", ".join(allowed)))
+        return chosen
+    return convert
 
 
-def action_for(proxy: Any, value: Any) -> Callable[[], Any]:
-    return proxy.nothing if value is None else lambda: proxy.echo(value)
+def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--against", metavar="PYTHON", help="compare with the Pyro5 that this Python has installed, or with "
+                                                            "the one in this folder, by turns in the same rounds")
+    parser.add_argument("--rounds", type=int, help="how often to measure everything (9)")
+    parser.add_argument("--seconds", type=float, help="how long to measure each, in each round (0.1)")
+    parser.add_argument("--only", metavar="PATTERN", help="only what has this in its title, and neither idle connections nor "
+                                                          "start-up unless it begins 'idle' or 'start'")
+    parser.add_argument("--serializers", type=several(SERIALIZERS), default=list(SERIALIZERS), metavar="A,B")
+    parser.add_argument("--servers", type=several(SERVERS), default=list(SERVERS), metavar="A,B")
+    parser.add_argument("--connections", type=int, help="how many idle connections (10000)")
+    parser.add_argument("--placement", choices=PLACEMENTS, default=PLACEMENTS[0], help="clients and servers on processors apart "
+                        "(usual), together on one, or wherever the system puts them")
+    parser.add_argument("--quick", action="store_true", help="a look in a few seconds: one short round, few idle connections")
+    parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
+    parser.add_argument("--svg", metavar="FILE", help="draw a chart")
+    options = parser.parse_args(arguments)
+    quick = {"rounds": 1, "seconds": 0.01, "connections": 100}
+    usual = {"rounds": 9, "seconds": 0.1, "connections": 10000}
+    for name, default in (quick if options.quick else usual).items():
+        if getattr(options, name) is None:
+            setattr(options, name, default)
+    if options.rounds < 1:
+        parser.error("there must be a round")
+    return options
 
 
-def exchange(connection: socket.socket, data: bytes) -> None:
-    send_frame(connection, data)
-    receive_frame(connection)
+def make_plan(options: argparse.Namespace) -> runner.Plan:
+    only: Optional[str] = options.only
+    return runner.Plan(
+        works=runner.matching(only or ""), serializers=options.serializers, servers=options.servers, rounds=options.rounds,
+        seconds=options.seconds, placement=options.placement, against=options.against,
+        connections=options.connections if not only or only.startswith("idle") else 0,
+        with_start_up=not only or only.startswith("start"))
 
 
-def measure(uri: str, bare: socket.socket, rounds: int, times: int) -> Iterator[List[str]]:
-    """Give a row of results for every serializer and every kind of call."""
-    for serializer in SERIALIZERS:
-        if serializer == "msgpack" and importlib.util.find_spec("msgpack") is None:
-            continue
-        with api.Proxy(uri) as proxy:
-            proxy._pyroSerializer = serializer
-            for title, value in CASES:
-                data = repr(value).encode()
-                result = compare(action_for(proxy, value), functools.partial(exchange, bare, data), rounds, times)
-                yield [serializer, title, "%.0f" % (result.seconds * 1e6),
-                       "%.0f" % (result.base_seconds * 1e6), "%.2f" % result.ratio]
+def write(path: str, text: str) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
 
 
-def measure_calls(servertype: str, rounds: int, times: int) -> None:
-    layout = "%-10s %-20s %12s %12s %8s"
-    print("server type %s" % servertype)
-    print(layout % ("serializer", "call", "call, us", "bare, us", "ratio"))
-    with server("bare") as port, server("pyro", servertype) as uri:
-        with socket.create_connection(("127.0.0.1", int(port))) as bare:
-            bare.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for row in measure(uri, bare, rounds, times):
-                print(layout % tuple(row), flush=True)
+def run(arguments: Sequence[str]) -> None:
+    options = parse_options(arguments)
+    result = runner.measure(make_plan(options), Progress())
+    if options.json:
+        write(options.json, json.dumps(result, indent=1) + "\n")
+    if options.svg:
+        write(options.svg, chart.draw(result))
+    print(report.table(result), end="")
+
+
+def show(arguments: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench report", description="Show the result of an earlier run.")
+    parser.add_argument("file", help="what --json has written")
+    parser.add_argument("--svg", metavar="FILE", help="draw a chart")
+    parser.add_argument("--document", nargs="?", const=DOCUMENT, metavar="FILE",
+                        help="replace the figures in this document (docs/performance.md)")
+    options = parser.parse_args(arguments)
+    result: Dict[str, Any] = json.loads(Path(options.file).read_text(encoding="utf-8"))
+    if options.svg:
+        write(options.svg, chart.draw(result))
+    if options.document:
+        document = Path(options.document)
+        write(options.document, report.rewrite(document.read_text(encoding="utf-8"), result))
+    print(report.table(result), end="")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure calls, and name servers.")
-    parser.add_argument("what", nargs="*", default=["calls", "names"], help="calls, names, or both (default)")
-    parser.add_argument("--servertype", default="thread", help="for calls: thread (default) or multiplex")
-    parser.add_argument("--rounds", type=int, default=15, help="how often to measure each, by turns (15)")
-    parser.add_argument("--calls", type=int, default=200, help="calls in each measurement (200)")
-    parser.add_argument("--names", type=int, default=100000, help="names in the name server (100000)")
-    options = parser.parse_args()
-    if "calls" in options.what:
-        measure_calls(options.servertype, options.rounds, options.calls)
-    if "names" in options.what:
-        names.main(options.names, options.rounds, options.calls)
+    arguments = sys.argv[1:]
+    commands = {"report": show, "names": names.run}
+    try:
+        if arguments and arguments[0] in commands:
+            commands[arguments[0]](arguments[1:])
+        else:
+            run(arguments)
+    except (BenchmarkError, OSError, ValueError) as x:
+        sys.exit("error: %s" % x)
+    except KeyboardInterrupt:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

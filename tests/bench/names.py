@@ -6,6 +6,7 @@ of the first take.
 """
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dbm.dumb
 import itertools
@@ -15,7 +16,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
 
 from Pyro5 import api, nameserver
 from Pyro5.storage.specs import open_storage
@@ -130,6 +131,16 @@ def measure(count: int, rounds: int, times: int) -> Iterator[List[str]]:
                 yield [kind, title, "%.0f" % (result.seconds * 1e6), "%.0f" % (1 / result.seconds),
                        "%.2f" % call.ratio, "%.2f" % result.ratio]
             yield [kind, "memory of the names, MB", "%.1f" % (memory_bytes / 1e6), "", "", ""]
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Measure, as the options say."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench names", description="Measure name servers.")
+    parser.add_argument("--rounds", type=int, default=15, help="how often to measure each, by turns (15)")
+    parser.add_argument("--calls", type=int, default=200, help="calls in each measurement (200)")
+    parser.add_argument("--names", type=int, default=100000, help="names in the name server (100000)")
+    options = parser.parse_args(arguments)
+    main(options.names, options.rounds, options.calls)
 
 
 def main(count: int, rounds: int, times: int) -> None:

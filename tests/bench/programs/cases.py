@@ -1,0 +1,209 @@
+"""
+What is measured: every case is a function that works for so many seconds, and tells how many things it did per second.
+
+The value that comes back is checked before the clock runs.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+
+import serpent
+
+from Pyro5 import api
+
+from . import workload
+
+BATCHED_CALLS = 200
+ENDLESS = 10 ** 12
+ONEWAY_BURST = 1000
+THREADS = 8
+TOLD_SECONDS = 0.25
+# The setting that makes streams fetch several items per round trip, where Pyro5 has one; the case exists as soon as it has
+# a name here.
+STREAM_SETTING = ""
+STREAM_ITEMS = 100
+
+
+class Peer(NamedTuple):
+    """An object, the serializer to call it with, and a proxy that is connected to it."""
+
+    uri: str
+    serializer: str
+    proxy: Any
+
+
+Case = Callable[[Peer, float], float]
+
+
+def connect(uri: str, serializer: str) -> Any:
+    """Give a connected proxy."""
+    proxy = api.Proxy(uri)
+    proxy._pyroSerializer = serializer
+    proxy._pyroBind()
+    return proxy
+
+
+def expect(wanted: Any, got: Any) -> None:
+    if wanted != got:
+        raise ValueError("the server answered something else: %.80r" % (got,))
+
+
+def rate(action: Callable[[], Any], seconds: float, units: int = 1) -> float:
+    """Do something again and again for so long, at least once; give the units per second, when each time does so many."""
+    started = time.perf_counter()
+    count, ended = repeat(action, started + seconds)
+    return count * units / (ended - started)
+
+
+def repeat(action: Callable[[], Any], deadline: float) -> Tuple[int, float]:
+    """Do something again and again until the deadline, at least once; tell how often, and when it ended."""
+    clock = time.perf_counter
+    action()
+    count, now = 1, clock()
+    while now < deadline:
+        action()
+        count += 1
+        now = clock()
+    return count, now
+
+
+def nothing(peer: Peer, seconds: float) -> float:
+    expect(None, peer.proxy.nothing())
+    return rate(peer.proxy.nothing, seconds)
+
+
+def add(peer: Peer, seconds: float) -> float:
+    expect(workload.SUM, peer.proxy.add(*workload.SUMMANDS))
+    return rate(lambda: peer.proxy.add(20, 22), seconds)
+
+
+def echo(value: Any) -> Case:
+    """Make a case that sends a value to and fro."""
+    def case(peer: Peer, seconds: float) -> float:
+        got = peer.proxy.echo(value)
+        # serpent sends bytes as a dict with base 64 text in it
+        expect(value, serpent.tobytes(got) if isinstance(got, dict) and isinstance(value, bytes) else got)
+        return rate(lambda: peer.proxy.echo(value), seconds)
+    return case
+
+
+def batch(peer: Peer, seconds: float) -> float:
+    def action() -> List[Any]:
+        calls = api.BatchProxy(peer.proxy)
+        for number in range(BATCHED_CALLS):
+            calls.add(number, 1)
+        return list(calls())
+    expect(list(range(1, BATCHED_CALLS + 1)), action())
+    return rate(action, seconds, BATCHED_CALLS)
+
+
+def tell_in_bursts(peer: Peer, seconds: float, clock_waits: bool) -> float:
+    """Make oneway calls in bursts, waiting after each until the server has run all; the clock may stop while it waits."""
+    clock = time.perf_counter
+    told = peer.proxy.told(0, 0)
+    count, elapsed = 0, 0.0
+    while elapsed < seconds:
+        started = clock()
+        for number in range(ONEWAY_BURST):
+            peer.proxy.tell(number)
+        sent = clock()
+        count += ONEWAY_BURST
+        while peer.proxy.told(told + count, TOLD_SECONDS) < told + count:
+            pass
+        elapsed += (clock() if clock_waits else sent) - started
+    return count / elapsed
+
+
+def oneway(peer: Peer, seconds: float) -> float:
+    return tell_in_bursts(peer, seconds, clock_waits=True)
+
+
+def oneway_sent(peer: Peer, seconds: float) -> float:
+    return tell_in_bursts(peer, seconds, clock_waits=False)
+
+
+def stream(peer: Peer, seconds: float) -> float:
+    items = peer.proxy.numbers(ENDLESS)
+    expect(0, next(items))
+    try:
+        return rate(lambda: next(items), seconds)
+    finally:
+        items.close()
+
+
+def stream_in_groups(peer: Peer, seconds: float) -> float:
+    setattr(api.config, STREAM_SETTING, STREAM_ITEMS)
+    try:
+        return stream(peer, seconds)
+    finally:
+        api.config.reset()
+
+
+def visit(peer: Peer, seconds: float) -> float:
+    """Connect, call, release."""
+    def action() -> None:
+        with api.Proxy(peer.uri) as proxy:
+            proxy._pyroSerializer = peer.serializer
+            proxy.nothing()
+    action()
+    return rate(action, seconds)
+
+
+def threads(number: int) -> Case:
+    """Make a case in which so many threads call at once, each with a proxy of its own; all their calls count together."""
+    def case(peer: Peer, seconds: float) -> float:
+        done: List[Tuple[int, float]] = []
+        started: List[float] = []
+        ready = threading.Barrier(number, lambda: started.append(time.perf_counter()))
+
+        def caller() -> None:
+            try:
+                with connect(peer.uri, peer.serializer) as proxy:
+                    expect(None, proxy.nothing())
+                    ready.wait()
+                    done.append(repeat(proxy.nothing, started[0] + seconds))
+            except BaseException:
+                ready.abort()
+                raise
+        callers = [threading.Thread(target=caller) for _ in range(number)]
+        for thread in callers:
+            thread.start()
+        for thread in callers:
+            thread.join()
+        expect(number, len(done))
+        return sum(count for count, _ in done) / (max(ended for _, ended in done) - started[0])
+    return case
+
+
+def annotations(peer: Peer, seconds: float) -> float:
+    """Send a large annotation each way."""
+    api.current_context.annotations = {workload.ANNOTATION_ID: workload.blob(workload.ANNOTATION_BYTES)}
+    try:
+        expect(workload.ANNOTATION_BYTES, peer.proxy.annotated())
+        expect(workload.ANNOTATION_BYTES, len(api.current_context.response_annotations[workload.ANNOTATION_ID]))
+        return rate(peer.proxy.annotated, seconds)
+    finally:
+        api.current_context.annotations = {}
+
+
+CASES: Dict[str, Case] = {
+    "nothing": nothing,
+    "add": add,
+    "record": echo(workload.RECORD),
+    "records": echo(workload.RECORDS),
+    "text": echo("x" * workload.TEXT_CHARACTERS),
+    "blob": echo(workload.blob(workload.BLOB_BYTES)),
+    "large": echo(workload.blob(workload.LARGE_BLOB_BYTES)),
+    "batch": batch,
+    "oneway": oneway,
+    "oneway_sent": oneway_sent,
+    "stream": stream,
+    "visit": visit,
+    "one_thread": threads(1),
+    "threads": threads(THREADS),
+    "annotations": annotations,
+}
+if STREAM_SETTING:
+    CASES["stream_in_groups"] = stream_in_groups

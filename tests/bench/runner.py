@@ -1,0 +1,171 @@
+"""Measures all works by turns, round after round, so that whatever slows the machine down for a while hits all alike."""
+from __future__ import annotations
+
+import contextlib
+import datetime
+import importlib.util
+import os
+import platform
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from .footprint import idle_connections, start_up
+from .processes import BenchmarkError, Placement, Program, Side
+from .progress import Progress
+from .works import ALL_WORKS, ECHO_BYTES, Work
+
+
+@dataclass
+class Plan:
+    """What to measure."""
+
+    works: Sequence[Work]
+    serializers: Sequence[str]
+    servers: Sequence[str]
+    rounds: int
+    seconds: float
+    placement: str = "apart"
+    against: Optional[str] = None
+    connections: int = 0
+    with_start_up: bool = False
+
+    def usable_serializers(self) -> List[str]:
+        return [name for name in self.serializers if name != "msgpack" or importlib.util.find_spec("msgpack")]
+
+    def kinds(self, work: Work) -> Iterator[Tuple[str, str]]:
+        """Give the server types and serializers with which a work is measured."""
+        for server in self.servers:
+            for serializer in self.usable_serializers():
+                if serializer in work.serializers:
+                    yield server, serializer
+
+
+class Key(NamedTuple):
+    """What is measured again in each round."""
+
+    work: str
+    server: str
+    serializer: str
+    side: str
+
+
+class Stand:
+    """The programs of one side while they run."""
+
+    def __init__(self, side: Side, servers: Sequence[str], at_end: contextlib.ExitStack) -> None:
+        self.side = side
+        self.client = at_end.enter_context(side.start_client())
+        self.about = self.client.ask("about")
+        if "error" in self.about or "cases" not in self.about:
+            raise BenchmarkError("%s: %s" % (side.python, self.about.get("error", "no answer")))
+        self.uris = {}
+        for server in servers:
+            program: Program = at_end.enter_context(side.start_server("programs.server", server))
+            self.uris[server] = program.read()["uri"]
+
+
+class Rounds:
+    """Measures, and keeps what was measured: a list for each key, as long as there were rounds."""
+
+    def __init__(self, plan: Plan, stands: Sequence[Stand], floors: Program, progress: Progress) -> None:
+        self._plan = plan
+        self._stands = stands
+        self._floor_port = floors.read()["port"]
+        self._progress = progress
+        self.rates: Dict[Key, List[float]] = {}
+        self.besides: Dict[Key, List[float]] = {}
+        self.floors: Dict[Key, List[float]] = {}
+        self.errors: Dict[Key, str] = {}
+        self.bare: List[float] = []
+        self.framed: List[float] = []
+
+    def run(self) -> None:
+        for number in range(self._plan.rounds):
+            self.bare.append(self._floor("echo", ECHO_BYTES))
+            for work in self._plan.works:
+                self._run_work(work, number)
+
+    def _run_work(self, work: Work, number: int) -> None:
+        """Measure a work with everything, right after its floors."""
+        framed = self._floor("framed", 0)
+        self.framed.append(framed)
+        bulk = self._floor("bulk", work.bulk_bytes) if work.bulk_bytes else None
+        # neither side is always the first one
+        stands = self._stands if number % 2 == 0 else self._stands[::-1]
+        for server, serializer in self._plan.kinds(work):
+            for stand in stands:
+                key = Key(work.name, server, serializer, stand.side.name)
+                self._progress.step("round %d of %d: %s, %s, %s" % (
+                    number + 1, self._plan.rounds, work.title, server, serializer))
+                self._measure(key, stand, work, framed, bulk)
+
+    def _measure(self, key: Key, stand: Stand, work: Work, framed: float, bulk: Optional[float]) -> None:
+        if key in self.errors:
+            return
+        beside = self._case(key, stand, work.companion) if work.companion else bulk
+        rate = self._case(key, stand, work.name)
+        if key in self.errors:
+            return
+        self.rates.setdefault(key, []).append(rate)
+        self.floors.setdefault(key, []).append(framed)
+        if beside is not None:
+            self.besides.setdefault(key, []).append(beside)
+
+    def _case(self, key: Key, stand: Stand, case: str) -> float:
+        """Measure a case; when it fails, it is not tried again."""
+        answer = stand.client.ask("measure", case=case, uri=stand.uris[key.server], serializer=key.serializer,
+                                  seconds=self._plan.seconds)
+        if "error" in answer:
+            self.errors[key] = answer["error"]
+        return float(answer.get("rate", 0))
+
+    def _floor(self, kind: str, size: int) -> float:
+        answer = self._stands[0].client.ask("floor", kind=kind, port=self._floor_port, size=size, seconds=self._plan.seconds)
+        if "error" in answer:
+            raise BenchmarkError("cannot measure the floor: %s" % answer["error"])
+        return float(answer["rate"])
+
+    def measurements(self) -> List[Dict[str, Any]]:
+        """Give everything that was measured, in the order of the plan."""
+        found = []
+        for work in self._plan.works:
+            for server, serializer in self._plan.kinds(work):
+                for stand in self._stands:
+                    key = Key(work.name, server, serializer, stand.side.name)
+                    found.append({**key._asdict(), "rates": self.rates.get(key, []), "floors": self.floors.get(key, []),
+                                  "besides": self.besides.get(key, []), "error": self.errors.get(key, "")})
+        return found
+
+
+def machine() -> Dict[str, Any]:
+    """Tell what kind of machine this is."""
+    return {"cores": os.cpu_count(), "system": platform.system(), "processor": platform.machine()}
+
+
+def measure(plan: Plan, progress: Progress) -> Dict[str, Any]:
+    """Run the benchmark; gives what goes into the JSON file, see `figures`."""
+    placement = Placement(plan.placement)
+    sides = [Side("this", placement)] + ([Side("other", placement, plan.against)] if plan.against else [])
+    result: Dict[str, Any] = {
+        "format": 1, "date": datetime.date.today().isoformat(), "machine": machine(), "rounds": plan.rounds,
+        "seconds": plan.seconds, "placement": placement.name}
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(progress.clear)
+        stands = [Stand(side, plan.servers, at_end) for side in sides]
+        known = set(stands[0].about["cases"])
+        plan.works = [work for work in plan.works if work.name in known]
+        progress.expect(sum(1 for work in plan.works for _ in plan.kinds(work)) * plan.rounds * len(sides))
+        result["sides"] = {stand.side.name: {"python": stand.about["python"], "pyro": stand.about["pyro"]}
+                           for stand in stands}
+        rounds = Rounds(plan, stands, at_end.enter_context(sides[0].start_server("programs.floors")), progress)
+        rounds.run()
+        result.update(bare=rounds.bare, framed=rounds.framed, measurements=rounds.measurements())
+    result["idle"] = idle_connections(sides, plan.servers, plan.usable_serializers()[0], plan.connections,
+                                      plan.rounds, plan.seconds, progress) if plan.connections else []
+    result["start_up"] = start_up(sides, plan.rounds, progress) if plan.with_start_up else []
+    return result
+
+
+def matching(pattern: str) -> List[Work]:
+    """Give the works whose name or title has the pattern in it."""
+    return [work for work in ALL_WORKS if pattern.lower() in work.name or pattern.lower() in work.title.lower()]
