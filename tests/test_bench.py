@@ -1,22 +1,231 @@
-"""The benchmark runs; how fast things are is not a matter of tests."""
+"""The benchmark runs, and reckons right; how fast things are is not a matter of tests."""
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+import os
+import tempfile
 import unittest
+from dataclasses import replace
+from typing import Any, Dict, List
+from xml.etree import ElementTree
 
+from .bench import __main__ as program
+from .bench import chart, figures, report
+from .bench.footprint import start_up
+from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
+from .bench.programs.cases import CASES
+from .bench.progress import Progress
+from .bench.runner import matching, measure
+from .bench.works import ALL_WORKS
 from .support import run_tool
 
 
-class Benchmark(unittest.TestCase):
-    def test_measures_every_kind_of_call(self) -> None:
-        for servertype in ("thread", "multiplex"):
-            result = run_tool("tests.bench", "calls", "--servertype", servertype, "--rounds", "1", "--calls", "2")
-            self.assertEqual((0, ""), (result.exit_code, result.err))
-            lines = result.out.splitlines()
-            self.assertEqual("server type " + servertype, lines[0])
-            self.assertGreaterEqual(len(lines), 2 + 3 * 3)
-            for line in lines[2:]:
-                self.assertRegex(line, r"^\w+ +\w.* +\d+ +\d+ +\d+\.\d+$")
+def measurement(work: str, side: str = "this", **changes: Any) -> Dict[str, Any]:
+    return {"work": work, "server": "thread", "serializer": "marshal", "side": side, "rates": [100.0, 300.0, 200.0],
+            "floors": [200.0, 400.0, 1000.0], "besides": [], "error": "", **changes}
 
+
+def made_up(*measurements: Dict[str, Any]) -> Dict[str, Any]:
+    side = {"python": "CPython 3.11.7", "pyro": "5.20.0"}
+    return {"format": 1, "date": "2026-11-21", "machine": {"cores": 2}, "rounds": 3, "seconds": 0.1, "placement": "apart",
+            "sides": {one["side"]: side for one in measurements}, "bare": [1000.0], "framed": [400.0],
+            "measurements": list(measurements), "idle": [
+                {"server": "thread", "side": "this", "error": "", "asked": 100, "held": 100, "why": "", "bytes_each": 2000.0,
+                 "beside": [90.0, 99.0], "alone": [100.0, 100.0]}],
+            "start_up": [{"side": "this", "ping": [0.100, 0.120], "bare": [0.070, 0.060], "import": [0.030], "heavy": []}]}
+
+
+class Quick(unittest.TestCase):
+    """A run of everything, as short as can be."""
+
+    result: Dict[str, Any]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {name: os.path.join(folder, "new", "result." + name) for name in ("json", "svg")}
+            cls.run_result = run_tool(
+                "tests.bench", "--quick", "--seconds", "0.0001", "--connections", "3", "--serializers", "json", "--servers",
+                "multiplex", "--json", paths["json"], "--svg", paths["svg"])
+            if cls.run_result.exit_code:
+                raise AssertionError(cls.run_result.err)
+            with open(paths["json"], encoding="utf-8") as file:
+                cls.result = json.load(file)
+            cls.picture = ElementTree.parse(paths["svg"])
+
+    def test_every_case_was_measured(self) -> None:
+        works = [work.name for work in ALL_WORKS if work.name in CASES and "json" in work.serializers]
+        self.assertEqual(works, [one["work"] for one in self.result["measurements"]])
+        for one in self.result["measurements"]:
+            self.assertEqual(("", 1, 1), (one["error"], len(one["rates"]), len(one["floors"])), one)
+            self.assertGreater(one["rates"][0], 0)
+
+    def test_idle_connections_are_made(self) -> None:
+        self.assertEqual([(3, 3, "")], [(one["asked"], one["held"], one["why"]) for one in self.result["idle"]])
+
+    def test_nothing_large_is_imported(self) -> None:
+        self.assertEqual([[]], [one["heavy"] for one in self.result["start_up"]])
+
+    def test_table_and_nothing_else_is_printed(self) -> None:
+        self.assertEqual("", self.run_result.err)
+        self.assertEqual(report.table(self.result), self.run_result.out)
+        self.assertNotIn("\r", self.run_result.out)
+
+    def test_chart_has_a_bar_for_everything(self) -> None:
+        bars = [bar for bar in self.picture.iter("{http://www.w3.org/2000/svg}rect") if bar.get("class") == "multiplex"]
+        self.assertEqual(len(list(figures.figures(self.result))) + 1, len(bars))  # one is in the legend
+
+
+class Options(unittest.TestCase):
+    def test_works_are_chosen_by_name_or_title(self) -> None:
+        self.assertEqual(["oneway_sent", "oneway"], [work.name for work in matching("ONEway")])
+        self.assertEqual(["large"], [work.name for work in matching("10 mb")])
+
+    def test_only_chooses_what_else_is_measured(self) -> None:
+        for only, expected in (([], (10000, True)), (["--only", "add"], (0, False)), (["--only", "idle"], (10000, False)),
+                               (["--only", "start-up"], (0, True))):
+            plan = program.make_plan(program.parse_options(only))
+            self.assertEqual(expected, (plan.connections, plan.with_start_up), only)
+
+    def test_unknown_names_are_refused(self) -> None:
+        for wrong in (["--serializers", "json,pickle"], ["--servers", "fork"], ["--rounds", "0"]):
+            with self.assertRaises(SystemExit), contextlib.redirect_stderr(io.StringIO()):
+                program.parse_options(wrong)
+
+    def test_a_python_that_is_not_there_is_an_error(self) -> None:
+        with self.assertRaisesRegex(SystemExit, "^error: cannot run .*no-python"):
+            program.main(["--quick", "--only", "add", "--against", os.path.join(PROJECT, "no-python")])
+
+    def test_two_sides_are_measured_by_turns(self) -> None:
+        plan = program.make_plan(program.parse_options(
+            ["--quick", "--only", "add(", "--serializers", "marshal,json", "--servers", "thread", "--against", PROJECT,
+             "--placement", "free"]))
+        result = measure(plan, Progress(io.StringIO()))
+        self.assertEqual([("marshal", "this"), ("marshal", "other"), ("json", "this"), ("json", "other")],
+                         [(one["serializer"], one["side"]) for one in result["measurements"]])
+        self.assertEqual([("", 1)] * 4, [(one["error"], len(one["rates"])) for one in result["measurements"]])
+
+    def test_what_fails_is_kept_and_does_not_end_the_run(self) -> None:
+        plan = program.make_plan(program.parse_options(
+            ["--quick", "--rounds", "2", "--only", "add(", "--serializers", "json", "--servers", "thread"]))
+        plan.works = [replace(plan.works[0], companion="nosuch")]
+        result = measure(plan, Progress(io.StringIO()))
+        self.assertEqual([("KeyError: 'nosuch'", [])], [(one["error"], one["rates"]) for one in result["measurements"]])
+
+    def test_every_work_that_has_a_case_is_known(self) -> None:
+        works = {work.name for work in ALL_WORKS} | {work.companion for work in ALL_WORKS if work.companion}
+        self.assertEqual(set(), set(CASES) - works)
+        self.assertLessEqual(works - set(CASES), {"stream_in_groups"})
+
+    def test_placements(self) -> None:
+        for name in PLACEMENTS:
+            placement = Placement(name)
+            self.assertIn(placement.name, (name, "free"))
+            if placement.name == "apart":
+                self.assertEqual(set(), placement.clients & placement.servers)
+
+    def test_a_program_that_fails_tells_why(self) -> None:
+        side = Side("this", Placement("free"))
+        with self.assertRaisesRegex(BenchmarkError, "NameError"):
+            side.run("-c", "nonsense")
+        with self.assertRaises(BenchmarkError):
+            start_up([Side("other", Placement("free"), os.path.join(PROJECT, "no-python"))], 1, Progress(io.StringIO()))
+
+
+class Reckoning(unittest.TestCase):
+    def test_ratios_are_those_of_the_rounds(self) -> None:
+        other = measurement("add", "other", rates=[50.0, 100.0, 1000.0])
+        one, = figures.figures(made_up(measurement("add"), other))
+        self.assertEqual((200.0, 0.5, 2.0, 100.0), (one.per_second, one.of_floor, one.times_other, one.other_per_second))
+        self.assertAlmostEqual(0.5 / 0.85, one.of_target or 0)
+
+    def test_the_furthest_target_counts(self) -> None:
+        one, = figures.figures(made_up(measurement("threads", besides=[100.0, 1000.0, 200.0])))
+        self.assertEqual((1.0, 1.0), (one.of_beside, one.beside_target))
+        self.assertEqual(one.of_floor / (one.target or 0), one.of_target)
+
+    def test_no_target_elsewhere(self) -> None:
+        one, = figures.figures(made_up(measurement("threads", server="multiplex", besides=[1.0])))
+        self.assertIsNone(one.of_target)
+
+    def test_idle_connections_and_start(self) -> None:
+        result = made_up(measurement("add"))
+        idle, = figures.idle_figures(result)
+        self.assertAlmostEqual(0.945, idle.share)
+        self.assertTrue(idle.reached)
+        self.assertFalse(idle._replace(bytes_each=6000.0).reached)
+        self.assertFalse(idle._replace(held=99).reached)
+        start, = figures.start_figures(result)
+        self.assertAlmostEqual(0.045, start.longer)
+        self.assertTrue(start.reached)
+        self.assertFalse(start._replace(heavy=["ssl"]).reached)
+
+    def test_numbers_are_written_with_three_digits_or_more(self) -> None:
+        self.assertEqual(["1 234 567", "123", "12.3"], [figures.spaced(number) for number in (1234567.2, 123.4, 12.34)])
+        self.assertEqual(["1.20", "0.12", "0.0034"], [figures.share_text(share) for share in (1.2, 0.123, 0.00341)])
+
+
+class Documents(unittest.TestCase):
+    result = made_up(measurement("add"), measurement("blob", error="refused: <&>", rates=[], floors=[]))
+
+    def test_figures_of_a_document_are_replaced(self) -> None:
+        text = "before\n%s\nold\n%s\nafter\n" % (report.BEGIN, report.END)
+        rewritten = report.rewrite(text, self.result)
+        self.assertIn("| add(20, 22), calls | 200 (0.50) |", rewritten)
+        self.assertNotIn("old", rewritten)
+        self.assertEqual(["before", "after"], [rewritten.splitlines()[0], rewritten.splitlines()[-1]])
+        self.assertEqual(rewritten, report.rewrite(rewritten, self.result))
+
+    def test_a_document_without_marks_is_refused(self) -> None:
+        with self.assertRaises(ValueError):
+            report.rewrite("text", self.result)
+
+    def test_the_documentation_has_the_marks(self) -> None:
+        with open(program.DOCUMENT, encoding="utf-8") as file:
+            report.rewrite(file.read(), self.result)
+
+    def test_a_result_is_shown_again(self) -> None:
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as out:
+            path, document = os.path.join(folder, "a.json"), os.path.join(folder, "a.md")
+            for name, text in ((path, json.dumps(self.result)), (document, report.BEGIN + report.END)):
+                program.write(name, text)
+            program.show([path, "--document", document])
+            with open(document, encoding="utf-8") as file:
+                self.assertIn("200 (0.50)", file.read())
+        self.assertEqual(report.table(self.result), out.getvalue())
+
+    def test_what_failed_is_told(self) -> None:
+        self.assertIn("refused: <&>", report.table(self.result))
+        self.assertIn("failed", report.markdown(self.result))
+        ElementTree.fromstring(chart.draw(self.result))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class ProgressLine(unittest.TestCase):
+    def shown(self, stream: io.StringIO) -> List[str]:
+        progress = Progress(stream)
+        progress.expect(2)
+        progress.step("first")
+        progress.step("second")
+        progress.clear()
+        return stream.getvalue().split("\r\033[K")
+
+    def test_on_a_terminal(self) -> None:
+        shown = self.shown(Terminal())
+        self.assertEqual(["", "first", ""], [shown[0], shown[1], shown[-1]])
+        self.assertRegex(shown[2], r"^second, \d+:\d\d left$")
+
+    def test_nowhere_else(self) -> None:
+        self.assertEqual([""], self.shown(io.StringIO()))
+
+
+class Names(unittest.TestCase):
     def test_measures_name_servers(self) -> None:
         result = run_tool("tests.bench", "names", "--names", "20", "--rounds", "1", "--calls", "1")
         self.assertEqual((0, ""), (result.exit_code, result.err))

@@ -36,7 +36,8 @@ def several(allowed: Sequence[str]) -> Any:
 
 def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m tests.bench", description=(__doc__ or "").strip(), formatter_class=argparse.RawDescriptionHelpFormatter)
+        prog="python -m tests.bench", description=(__doc__ or "").strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--against", metavar="PYTHON", help="compare with the Pyro5 that this Python has installed, or with "
                                                             "the one in this folder, by turns in the same rounds")
     parser.add_argument("--rounds", type=int, help="how often to measure everything (9)")
@@ -46,8 +47,8 @@ def parse_options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--serializers", type=several(SERIALIZERS), default=list(SERIALIZERS), metavar="A,B")
     parser.add_argument("--servers", type=several(SERVERS), default=list(SERVERS), metavar="A,B")
     parser.add_argument("--connections", type=int, help="how many idle connections (10000)")
-    parser.add_argument("--placement", choices=PLACEMENTS, default=PLACEMENTS[0], help="clients and servers on processors apart "
-                        "(usual), together on one, or wherever the system puts them")
+    parser.add_argument("--placement", choices=PLACEMENTS, default=PLACEMENTS[0],
+                        help="clients and servers on processors apart (usual), together on one, or free to move")
     parser.add_argument("--quick", action="store_true", help="a look in a few seconds: one short round, few idle connections")
     parser.add_argument("--json", metavar="FILE", help="write everything that was measured")
     parser.add_argument("--svg", metavar="FILE", help="draw a chart")
@@ -103,8 +104,7 @@ def show(arguments: Sequence[str]) -> None:
     print(report.table(result), end="")
 
 
-def main() -> None:
-    arguments = sys.argv[1:]
+def main(arguments: Sequence[str]) -> None:
     commands = {"report": show, "names": names.run}
     try:
         if arguments and arguments[0] in commands:
@@ -118,4 +118,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -14,6 +14,7 @@ TITLE_HEIGHT = 30
 NAME_WIDTH, VALUE_WIDTH = 64, 62
 BAR_WIDTH = PANEL_WIDTH - NAME_WIDTH - VALUE_WIDTH
 BAR_HEIGHT, BAR_STEP, GROUP_GAP = 9, 12, 8
+ARROW_GAP = 7
 # A target that is further away than so many times the longest bar is an arrow at the edge.
 FAR = 2.0
 
@@ -37,7 +38,7 @@ def text(x: float, y: float, words: str, style: str = "") -> str:
 
 
 def box(x: float, y: float, width: float, height: float, style: str) -> str:
-    return '<rect x="%g" y="%g" width="%.1f" height="%g" rx="2" class="%s"/>' % (x, y, max(width, 1), height, style)
+    return '<rect x="%g" y="%g" width="%.1f" height="%g" rx="1.5" class="%s"/>' % (x, y, max(width, 1), height, style)
 
 
 def line(x: float, top: float, bottom: float, style: str) -> str:
@@ -45,7 +46,7 @@ def line(x: float, top: float, bottom: float, style: str) -> str:
 
 
 def arrow(x: float, y: float) -> str:
-    return '<path d="M%g %g l6 4.5 l-6 4.5 z" class="arrow"/>' % (x - 6, y)
+    return '<path d="M%g %g l6 4.5 l-6 4.5 z" class="arrow"/>' % (x, y)
 
 
 def diamond(x: float, y: float) -> str:
@@ -99,7 +100,7 @@ class Panel:
         if one.target is not None and self._target(one) <= self._full:
             yield line(self._at(self._target(one)), y - 1.5, y + BAR_HEIGHT + 1.5, "target")
         elif one.target is not None:
-            yield arrow(self._left + BAR_WIDTH, y)
+            yield arrow(self._left + BAR_WIDTH + ARROW_GAP, y)
         if one.other_per_second is not None:
             yield diamond(self._at(one.other_per_second), y)
         yield "</g>"
@@ -107,17 +108,18 @@ class Panel:
 
 def legend(result: Dict[str, Any], servers: List[str], y: float) -> Iterator[str]:
     """Say what the colours and signs mean."""
-    signs = [(box(0, y - 9, 14, 10, server), "%s server" % server, 118) for server in servers]
-    signs.append((line(5, y - 11, y + 2, "target"), "to be reached", 104))
-    signs.append((line(5, y - 11, y + 2, "floor"), "framed floor: bare sockets, %s calls per second" % (
-        spaced(median(result["framed"]))), 316))
+    signs = [(box(0, y - 9, 14, 10, server), "%s server" % server, 112) for server in servers]
+    signs.append((line(5, y - 11, y + 2, "target"), "to be reached", 98))
+    signs.append((arrow(4, y - 9), "beyond the edge", 112))
+    signs.append((line(5, y - 11, y + 2, "floor"), "framed floor, bare sockets: %s per second" % (
+        spaced(median(result["framed"]))), 320))
     if OTHER in result["sides"]:
         other = result["sides"][OTHER]
         signs.append((diamond(6, y - 9), "Pyro5 %s, %s" % (other["pyro"], other["python"]), 200))
     x = float(MARGIN)
     for sign, words, width in signs:
         yield '<g transform="translate(%g 0)">%s%s</g>' % (x, sign, text(20, y, words))
-        x += width + 22
+        x += width + 18
 
 
 def panel_height(group: List[Figure]) -> float:
@@ -141,6 +143,7 @@ def draw(result: Dict[str, Any]) -> str:
     head = [text(MARGIN, 40, "Pyro5 %s: calls per second" % result["sides"][THIS]["pyro"], "big"),
             text(MARGIN, 62, about_run(result), "soft"), *legend(result, servers, 90)]
     return "\n".join([
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" width="%g" height="%g" role="img">' % (width, y, width, y),
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {0:g} {1:g}" width="{0:g}" height="{1:g}" role="img">'.format(
+            width, y),
         "<title>Calls per second</title>", "<style>%s\n</style>" % STYLE, box(0, 0, width, y, "paper"), *head, *parts,
         "</svg>", ""])

@@ -7,7 +7,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Sequence
 
-from .processes import BenchmarkError, Program, Side
+from .processes import BenchmarkError, Side
 from .progress import Progress
 
 # Connections that are made before memory is looked at, so that what the first ones take is not counted.
@@ -34,12 +34,8 @@ class IdleConnections:
         self._serializer = serializer
         self._caller = at_end.enter_context(side.start_client())
         self._holder = at_end.enter_context(side.start_client())
-        self._full = self._start(side, server, at_end)
-        self._empty = self._start(side, server, at_end)
-
-    def _start(self, side: Side, server: str, at_end: contextlib.ExitStack) -> Dict[str, Any]:
-        program: Program = at_end.enter_context(side.start_server("programs.server", server))
-        return program.read()
+        full, empty = (at_end.enter_context(side.start_server("programs.server", server)) for _ in range(2))
+        self._full, self._empty = full.read(), empty.read()
 
     def hold(self, count: int) -> Dict[str, Any]:
         """Make the connections; tell how many there are, and what memory each takes."""
@@ -101,8 +97,8 @@ def start_up(sides: Sequence[Side], rounds: int, progress: Progress) -> List[Dic
     found: List[Dict[str, Any]] = [{"side": side.name, "ping": [], "bare": [], "import": []} for side in sides]
     with contextlib.ExitStack() as at_end:
         at_end.callback(progress.clear)
-        ports = [at_end.enter_context(side.start_server("programs.server", "names")).read()["uri"].rpartition(":")[2]
-                 for side in sides]
+        servers = [at_end.enter_context(side.start_server("programs.server", "names")) for side in sides]
+        ports = [server.read()["uri"].rpartition(":")[2] for server in servers]
         for number in range(rounds + 1):
             progress.step("start-up, round %d" % number)
             for side, port, result in zip(sides, ports, found):

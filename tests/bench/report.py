@@ -59,9 +59,10 @@ def footprint_lines(result: Dict[str, Any]) -> Iterator[str]:
             idle.held, idle.asked, idle.why and " (%s)" % idle.why, spaced(idle.bytes_each), idle.share, MARKS[idle.reached])
     for start in start_figures(result):
         yield "start-up, %s" % start.side
-        yield "  nsc ping %.0f ms, bare python %.0f ms, difference %.0f ms; import of Pyro5.api %.0f ms, of the large %s  %s" % (
-            start.ping * 1e3, start.bare * 1e3, start.longer * 1e3, start.importing * 1e3,
-            "modules it loads " + ", ".join(start.heavy) if start.heavy else "modules it loads none", MARKS[start.reached])
+        yield "  nsc ping %.0f ms, bare python %.0f ms, difference %.0f ms  %s" % (
+            start.ping * 1e3, start.bare * 1e3, start.longer * 1e3, MARKS[start.reached])
+        yield "  import of Pyro5.api %.0f ms, large modules that it loads: %s" % (
+            start.importing * 1e3, ", ".join(start.heavy) or "none")
 
 
 def cell(one: Figure) -> str:

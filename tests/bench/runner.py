@@ -55,13 +55,10 @@ class Stand:
     def __init__(self, side: Side, servers: Sequence[str], at_end: contextlib.ExitStack) -> None:
         self.side = side
         self.client = at_end.enter_context(side.start_client())
+        programs: Dict[str, Program] = {
+            server: at_end.enter_context(side.start_server("programs.server", server)) for server in servers}
         self.about = self.client.ask("about")
-        if "error" in self.about or "cases" not in self.about:
-            raise BenchmarkError("%s: %s" % (side.python, self.about.get("error", "no answer")))
-        self.uris = {}
-        for server in servers:
-            program: Program = at_end.enter_context(side.start_server("programs.server", server))
-            self.uris[server] = program.read()["uri"]
+        self.uris = {server: program.read()["uri"] for server, program in programs.items()}
 
 
 class Rounds:
