@@ -98,21 +98,16 @@ class Options(unittest.TestCase):
         with self.assertRaisesRegex(SystemExit, "^error: cannot run .*no-python"):
             program.main(["--quick", "--only", "add", "--against", os.path.join(PROJECT, "no-python")])
 
-    def test_two_sides_are_measured_by_turns(self) -> None:
+    def test_two_sides_are_measured_by_turns_and_what_fails_is_left_out(self) -> None:
         plan = program.make_plan(program.parse_options(
-            ["--quick", "--only", "add(", "--serializers", "marshal,json", "--servers", "thread", "--against", PROJECT,
-             "--placement", "free"]))
-        result = measure(plan, Progress(io.StringIO()))
-        self.assertEqual([("marshal", "this"), ("marshal", "other"), ("json", "this"), ("json", "other")],
-                         [(one["serializer"], one["side"]) for one in result["measurements"]])
-        self.assertEqual([("", 1)] * 4, [(one["error"], len(one["rates"])) for one in result["measurements"]])
-
-    def test_what_fails_is_kept_and_does_not_end_the_run(self) -> None:
-        plan = program.make_plan(program.parse_options(
-            ["--quick", "--rounds", "2", "--only", "add(", "--serializers", "json", "--servers", "thread"]))
-        plan.works = [replace(plan.works[0], companion="nosuch")]
-        result = measure(plan, Progress(io.StringIO()))
-        self.assertEqual([("KeyError: 'nosuch'", [])], [(one["error"], one["rates"]) for one in result["measurements"]])
+            ["--quick", "--rounds", "2", "--only", "a", "--serializers", "marshal,json", "--servers", "thread",
+             "--against", PROJECT, "--placement", "free"]))
+        plan.works = [replace(plan.works[0], companion="nosuch"), *matching("add(")]
+        measurements = measure(plan, Progress(io.StringIO()))["measurements"]
+        self.assertEqual([("marshal", "this"), ("marshal", "other"), ("json", "this"), ("json", "other")] * 2,
+                         [(one["serializer"], one["side"]) for one in measurements])
+        self.assertEqual([("KeyError: 'nosuch'", 0)] * 4 + [("", 2)] * 4,
+                         [(one["error"], len(one["rates"])) for one in measurements])
 
     def test_every_work_that_has_a_case_is_known(self) -> None:
         works = {work.name for work in ALL_WORKS} | {work.companion for work in ALL_WORKS if work.companion}
@@ -170,13 +165,21 @@ class Reckoning(unittest.TestCase):
 class Documents(unittest.TestCase):
     result = made_up(measurement("add"), measurement("blob", error="refused: <&>", rates=[], floors=[]))
 
+    marks = "".join("old".join(mark.format(name) for mark in report.MARKS) for name in ("figures", "serializers"))
+
     def test_figures_of_a_document_are_replaced(self) -> None:
-        text = "before\n%s\nold\n%s\nafter\n" % (report.BEGIN, report.END)
+        text = "before\n%s\nafter\n" % self.marks
         rewritten = report.rewrite(text, self.result)
-        self.assertIn("| add(20, 22), calls | 200 (0.50) |", rewritten)
+        self.assertIn("| add(20, 22) | 200 (0.50) |", rewritten)
         self.assertNotIn("old", rewritten)
         self.assertEqual(["before", "after"], [rewritten.splitlines()[0], rewritten.splitlines()[-1]])
         self.assertEqual(rewritten, report.rewrite(rewritten, self.result))
+
+    def test_serializers_are_compared_with_the_first(self) -> None:
+        result = made_up(*(measurement("add", serializer=name, rates=[100.0 * number]) for number, name in enumerate(
+            ("serpent", "json", "marshal"), 1)))
+        self.assertEqual(["| times as fast as serpent | json | marshal |", "| --- | ---: | ---: |",
+                          "| add(20, 22) | 2.0 | 3.0 |"], list(report.serializer_table(result)))
 
     def test_a_document_without_marks_is_refused(self) -> None:
         with self.assertRaises(ValueError):
@@ -189,7 +192,7 @@ class Documents(unittest.TestCase):
     def test_a_result_is_shown_again(self) -> None:
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()) as out:
             path, document = os.path.join(folder, "a.json"), os.path.join(folder, "a.md")
-            for name, text in ((path, json.dumps(self.result)), (document, report.BEGIN + report.END)):
+            for name, text in ((path, json.dumps(self.result)), (document, self.marks)):
                 program.write(name, text)
             program.show([path, "--document", document])
             with open(document, encoding="utf-8") as file:

@@ -110,7 +110,7 @@ def legend(result: Dict[str, Any], servers: List[str], y: float) -> Iterator[str
     """Say what the colours and signs mean."""
     signs = [(box(0, y - 9, 14, 10, server), "%s server" % server, 112) for server in servers]
     signs.append((line(5, y - 11, y + 2, "target"), "to be reached", 98))
-    signs.append((arrow(4, y - 9), "beyond the edge", 112))
+    signs.append((arrow(4, y - 9), "beyond the edge", 122))
     signs.append((line(5, y - 11, y + 2, "floor"), "framed floor, bare sockets: %s per second" % (
         spaced(median(result["framed"]))), 320))
     if OTHER in result["sides"]:

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import itertools
-import re
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from .figures import THIS, Figure, about_run, about_sides, figures, idle_figures, median, share_text, spaced, start_figures
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-MARKS = {True: "reached", False: "not reached"}
+# The comments in the document between which the figures stand, and the comparison of serializers.
+MARKS = "<!-- {0}: begin -->", "<!-- {0}: end -->"
+COMPARED = ("add", "record", "records", "text", "blob", "large", "batch")
+WORDS = {True: "reached", False: "not reached"}
 COLUMNS = "  %-10s %-10s %11s %9s %9s"
 OTHER_COLUMNS = " %11s %9s"
 
@@ -20,8 +21,7 @@ def optional(layout: str, number: Optional[float]) -> str:
 def table(result: Dict[str, Any]) -> str:
     """Give the result as text for a terminal."""
     lines = [about_run(result), *about_sides(result),
-             "bare socket echo %s/s, framed floor %s/s" % (spaced(median(result["bare"])), spaced(median(result["framed"]))),
-             ""]
+             floors_line(result), ""]
     has_other = "other" in result["sides"]
     heads = COLUMNS % ("server", "serializer", "per second", "of floor", "of target") + (
         OTHER_COLUMNS % ("other", "of other") if has_other else "")
@@ -29,6 +29,11 @@ def table(result: Dict[str, Any]) -> str:
     for _, group in itertools.groupby(figures(result), lambda one: one.work.name):
         lines += [*work_lines(list(group)), ""]
     return "\n".join([*lines, *footprint_lines(result)]).rstrip() + "\n"
+
+
+def floors_line(result: Dict[str, Any]) -> str:
+    floors = [("bare socket echo", result["bare"]), ("framed floor", result["framed"])]
+    return ", ".join("%s %s per second" % (name, spaced(median(rates))) for name, rates in floors if rates)
 
 
 def work_lines(group: List[Figure]) -> Iterator[str]:
@@ -56,11 +61,11 @@ def footprint_lines(result: Dict[str, Any]) -> Iterator[str]:
             yield "  " + idle.error
             continue
         yield "  %d of %d connected%s; %s bytes each; calls beside them %.2f of an empty server  %s" % (
-            idle.held, idle.asked, idle.why and " (%s)" % idle.why, spaced(idle.bytes_each), idle.share, MARKS[idle.reached])
+            idle.held, idle.asked, idle.why and " (%s)" % idle.why, spaced(idle.bytes_each), idle.share, WORDS[idle.reached])
     for start in start_figures(result):
         yield "start-up, %s" % start.side
         yield "  nsc ping %.0f ms, bare python %.0f ms, difference %.0f ms  %s" % (
-            start.ping * 1e3, start.bare * 1e3, start.longer * 1e3, MARKS[start.reached])
+            start.ping * 1e3, start.bare * 1e3, start.longer * 1e3, WORDS[start.reached])
         yield "  import of Pyro5.api %.0f ms, large modules that it loads: %s" % (
             start.importing * 1e3, ", ".join(start.heavy) or "none")
 
@@ -73,9 +78,8 @@ def cell(one: Figure) -> str:
 
 def markdown(result: Dict[str, Any]) -> str:
     """Give the result as tables for the documentation."""
-    lines = ["Measured with %s: Pyro5 %s; %d rounds. Bare socket echo %s per second, framed floor %s per second." % (
-        about_run(result), result["sides"][THIS]["pyro"], result["rounds"], spaced(median(result["bare"])),
-        spaced(median(result["framed"])))]
+    lines = ["Pyro5 %s; %s. Medians of %d rounds; %s." % (
+        result["sides"][THIS]["pyro"], about_run(result), result["rounds"], floors_line(result))]
     found = list(figures(result))
     for server in dict.fromkeys(one.server for one in found):
         lines += ["", "Server type `%s`:" % server, "", *server_table([one for one in found if one.server == server])]
@@ -88,11 +92,28 @@ def server_table(found: List[Figure]) -> Iterator[str]:
     cells: Dict[Tuple[str, str], str] = {(one.work.name, one.serializer): cell(one) for one in found}
     yield "| per second | %s |" % " | ".join(serializers)
     yield "| --- |" + " ---: |" * len(serializers)
-    for work in dict.fromkeys((one.work.name, one.work.title, one.work.unit) for one in found):
-        name, title, unit = work
-        row = [cells.get((name, serializer), "") for serializer in serializers]
-        yield "| %s, %s | %s |" % (title, unit, " | ".join(row)) if unit not in title else "| %s | %s |" % (
-            title, " | ".join(row))
+    for work in dict.fromkeys(one.work.name for one in found):
+        yield "| %s | %s |" % (titles(found)[work], " | ".join(cells.get((work, name), "") for name in serializers))
+
+
+def titles(found: List[Figure]) -> Dict[str, str]:
+    return {one.work.name: one.work.title + ("" if one.work.unit == "calls" else ", " + one.work.unit) for one in found}
+
+
+def serializer_table(result: Dict[str, Any]) -> Iterator[str]:
+    """Compare the serializers, of one server type: how many times as fast as the first one each of them is."""
+    found = [one for one in figures(result) if not one.error]
+    found = [one for one in found if one.server == found[0].server and one.work.name in COMPARED]
+    serializers = list(dict.fromkeys(one.serializer for one in found))
+    if len(serializers) < 2:
+        return
+    shares = {(one.work.name, one.serializer): one.of_floor for one in found}
+    yield "| times as fast as %s | %s |" % (serializers[0], " | ".join(serializers[1:]))
+    yield "| --- |" + " ---: |" * (len(serializers) - 1)
+    for work, title in titles(found).items():
+        first = shares.get((work, serializers[0]))
+        cells = ["%.1f" % (shares[work, name] / first) if first and (work, name) in shares else "" for name in serializers[1:]]
+        yield "| %s | %s |" % (title, " | ".join(cells))
 
 
 def footprint_table(result: Dict[str, Any]) -> Iterator[str]:
@@ -113,12 +134,17 @@ def footprint_table(result: Dict[str, Any]) -> Iterator[str]:
 
 
 def rewrite(text: str, result: Dict[str, Any]) -> str:
-    """Give the text of a document with its figures replaced by those of the result.
+    """
+    Give the text of a document with its figures replaced by those of the result.
 
     Raises:
         ValueError: there are no marks in it that say where they stand.
     """
-    if BEGIN not in text or END not in text:
-        raise ValueError("there is no %s with a %s after it" % (BEGIN, END))
-    figures_now = "%s\n%s%s" % (BEGIN, markdown(result), END)
-    return re.sub(re.escape(BEGIN) + ".*?" + re.escape(END), lambda _: figures_now, text, flags=re.DOTALL)
+    for name, tables in (("figures", markdown(result)), ("serializers", "\n".join(serializer_table(result)) + "\n")):
+        begin, end = (mark.format(name) for mark in MARKS)
+        before, found_begin, rest = text.partition(begin)
+        _, found_end, after = rest.partition(end)
+        if not found_begin or not found_end:
+            raise ValueError("there is no %s with a %s after it" % (begin, end))
+        text = "%s%s\n%s%s%s" % (before, begin, tables, end, after)
+    return text

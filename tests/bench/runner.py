@@ -77,7 +77,7 @@ class Rounds:
         self.framed: List[float] = []
 
     def run(self) -> None:
-        for number in range(self._plan.rounds):
+        for number in range(self._plan.rounds if self._plan.works else 0):
             self.bare.append(self._floor("echo", ECHO_BYTES))
             for work in self._plan.works:
                 self._run_work(work, number)

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 import serpent
 
 from Pyro5 import api
+from Pyro5.callcontext import current_context
 
 from . import workload
 
@@ -94,7 +95,7 @@ def batch(peer: Peer, seconds: float) -> float:
         calls = api.BatchProxy(peer.proxy)
         for number in range(BATCHED_CALLS):
             calls.add(number, 1)
-        return list(calls())
+        return list(calls() or ())
     expect(list(range(1, BATCHED_CALLS + 1)), action())
     return rate(action, seconds, BATCHED_CALLS)
 
@@ -177,15 +178,15 @@ def threads(number: int) -> Case:
     return case
 
 
-def annotations(peer: Peer, seconds: float) -> float:
+def annotated(peer: Peer, seconds: float) -> float:
     """Send a large annotation each way."""
-    api.current_context.annotations = {workload.ANNOTATION_ID: workload.blob(workload.ANNOTATION_BYTES)}
+    current_context.annotations = {workload.ANNOTATION_ID: workload.blob(workload.ANNOTATION_BYTES)}
     try:
         expect(workload.ANNOTATION_BYTES, peer.proxy.annotated())
-        expect(workload.ANNOTATION_BYTES, len(api.current_context.response_annotations[workload.ANNOTATION_ID]))
+        expect(workload.ANNOTATION_BYTES, len(current_context.response_annotations[workload.ANNOTATION_ID]))
         return rate(peer.proxy.annotated, seconds)
     finally:
-        api.current_context.annotations = {}
+        current_context.annotations = {}
 
 
 CASES: Dict[str, Case] = {
@@ -203,7 +204,7 @@ CASES: Dict[str, Case] = {
     "visit": visit,
     "one_thread": threads(1),
     "threads": threads(THREADS),
-    "annotations": annotations,
+    "annotations": annotated,
 }
 if STREAM_SETTING:
     CASES["stream_in_groups"] = stream_in_groups

@@ -30,7 +30,7 @@ class Client:
     def about(self) -> Dict[str, Any]:
         """Tell what is being measured."""
         return {"python": "%s %s" % (platform.python_implementation(), platform.python_version()),
-                "pyro": Pyro5.__version__, "cases": list(CASES)}
+                "pyro": getattr(Pyro5, "__version__", "?"), "cases": list(CASES)}
 
     def measure(self, case: str, uri: str, serializer: str, seconds: float) -> Dict[str, Any]:
         """Measure a case."""

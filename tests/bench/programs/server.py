@@ -10,9 +10,10 @@ import json
 import os
 import sys
 import threading
-from typing import Any, Iterator
+from typing import Any, Iterator, Tuple
 
 from Pyro5 import api
+from Pyro5.callcontext import current_context
 
 from .limits import allow_many_files
 from .workload import ANNOTATION_BYTES, ANNOTATION_ID, add, blob
@@ -46,8 +47,8 @@ class Served:
     @api.expose
     def annotated(self) -> int:
         """Send a large annotation; give the size of the one that came."""
-        api.current_context.response_annotations = {ANNOTATION_ID: self._annotation}
-        return len(api.current_context.annotations[ANNOTATION_ID])
+        current_context.response_annotations = {ANNOTATION_ID: self._annotation}
+        return len(current_context.annotations[ANNOTATION_ID])
 
     @api.expose
     @api.oneway
@@ -65,11 +66,10 @@ class Served:
             return self._told
 
 
-def make_daemon(kind: str) -> Any:
+def make_daemon(kind: str) -> Tuple[Any, Any]:
     """Give a daemon and the uri to print."""
     if kind == "names":
-        uri, daemon, _ = api.start_ns(host="127.0.0.1", port=0, enableBroadcast=False)
-        return uri, daemon
+        return api.start_ns(host="127.0.0.1", port=0, enableBroadcast=False)[:2]
     api.config.SERVERTYPE = kind
     daemon = api.Daemon(host="127.0.0.1", port=0)
     return daemon.register(Served()), daemon
