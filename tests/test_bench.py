@@ -202,6 +202,8 @@ class Documents(unittest.TestCase):
     def test_what_failed_is_told(self) -> None:
         self.assertIn("refused: <&>", report.table(self.result))
         self.assertIn("failed", report.markdown(self.result))
+        other = made_up(measurement("add"), measurement("add", "other", error="does not answer", rates=[]))
+        self.assertIn("the other: does not answer", report.table(other))
         ElementTree.fromstring(chart.draw(self.result))
 
 

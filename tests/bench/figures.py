@@ -32,6 +32,7 @@ class Figure(NamedTuple):
     beside_target: Optional[float]
     other_per_second: Optional[float]
     times_other: Optional[float]
+    other_error: str = ""
 
     @property
     def of_target(self) -> Optional[float]:
@@ -101,7 +102,8 @@ def figure(work: Work, one: Dict[str, Any], other: Optional[Dict[str, Any]]) -> 
         work.share.get(one["serializer"]) if has_targets else None,
         work.beside_share.get(one["serializer"]) if has_targets else None,
         median(other["rates"]) if other and has_other else None,
-        median_ratio(one["rates"], other["rates"]) if other and has_other else None)
+        median_ratio(one["rates"], other["rates"]) if other and has_other else None,
+        other["error"] if other else "")
 
 
 def idle_figures(result: Dict[str, Any]) -> List[Idle]:

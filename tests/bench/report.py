@@ -50,6 +50,8 @@ def work_lines(group: List[Figure]) -> Iterator[str]:
         if one.of_beside is not None:
             line += "   %.2f of %s" % (one.of_beside, work.beside) + optional(
                 ", target %.2f", one.beside_target)
+        if one.other_error:
+            line += "   the other: " + one.other_error
         yield line.rstrip()
 
 
