@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import subprocess
 import time
@@ -71,20 +72,19 @@ def idle_connections(sides: Sequence[Side], servers: Sequence[str], serializer: 
                      seconds: float, progress: Progress) -> List[Dict[str, Any]]:
     """Measure so many idle connections; gives a result for each server type and side."""
     found = []
-    for server in servers:
-        for side in sides:
-            progress.step("%d idle connections, %s" % (count, server))
-            result: Dict[str, Any] = {"server": server, "side": side.name, "error": ""}
-            try:
-                with contextlib.ExitStack() as at_end:
-                    at_end.callback(progress.clear)
-                    idle = IdleConnections(side, server, serializer, at_end)
-                    result.update(idle.hold(count))
-                    result.update(idle.compare(rounds, seconds))
-            except BenchmarkError as x:
-                # what has been measured before is worth keeping
-                result["error"] = str(x)
-            found.append(result)
+    for server, side in itertools.product(servers, sides):
+        progress.step("%d idle connections, %s" % (count, server))
+        result: Dict[str, Any] = {"server": server, "side": side.name, "error": ""}
+        try:
+            with contextlib.ExitStack() as at_end:
+                at_end.callback(progress.clear)
+                idle = IdleConnections(side, server, serializer, at_end)
+                result.update(idle.hold(count))
+                result.update(idle.compare(rounds, seconds))
+        except BenchmarkError as x:
+            # what has been measured before is worth keeping
+            result["error"] = str(x)
+        found.append(result)
     return found
 
 
@@ -104,12 +104,15 @@ def start_up(sides: Sequence[Side], rounds: int, progress: Progress) -> List[Dic
         for number in range(rounds + 1):
             progress.step("start-up, round %d" % number)
             for side, port, result in zip(sides, ports, found):
-                one = measure_start(side, port)
-                result["heavy"] = one.pop("heavy")
-                for name, seconds in one.items():
-                    # the first time is for the files to be compiled, and read from the disk
-                    result[name] += [seconds] if number else []
+                # the first time is for the files to be compiled, and read from the disk
+                keep_start(result, measure_start(side, port), is_first=number == 0)
     return found
+
+
+def keep_start(result: Dict[str, Any], one: Dict[str, Any], is_first: bool) -> None:
+    result["heavy"] = one["heavy"]
+    for name in () if is_first else ("ping", "bare", "import"):
+        result[name].append(one[name])
 
 
 def measure_start(side: Side, port: str) -> Dict[str, Any]:
