@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import logging
 import socket
-import threading
 import time
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 
 from . import callcontext, calls, config, errors, protocol, socketutil
 from .calls import WireOptions
-from .protocol import Buffer, MessageReader, ReceivingMessage, SendingMessage
+from .messagereader import RECEIVE_BYTES, MessageReader
+from .protocol import Buffer, ReceivingMessage, SendingMessage
 from .serializers import SerializerBase
 from .uri import URI
 
@@ -26,19 +26,8 @@ __all__ = ["Connection", "open_connection"]
 
 log = logging.getLogger("Pyro5.connection")
 
-SCRATCH_BYTES = 64 * 1024  # small messages arrive in one receive of this size
 SEND_STEP_BYTES = 1024 * 1024  # a timeout counts for every step of a large message, not for all of it
 MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
-
-
-class _Scratch(threading.local):
-    """The memory that all connections of a thread receive small messages into."""
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(SCRATCH_BYTES))
-
-
-_scratch = _Scratch()
 
 
 class Connection(socketutil.SocketConnection):
@@ -183,12 +172,9 @@ class Connection(socketutil.SocketConnection):
             sent = max(sent - len(view), 0)
 
     def _receive(self) -> ReceivingMessage:
-        reader = self._reader
-        count = self.sock.recv_into(reader.get_buffer(_scratch.view))
-        if not count:
+        if not self._reader.receive_from(self.sock):
             raise EOFError
-        reader.received(count)
-        return reader.next_message() or self._receive_rest()
+        return self._reader.next_message() or self._receive_rest()
 
     def _receive_rest(self) -> ReceivingMessage:
         """Receive a message that did not come in one piece."""
@@ -207,14 +193,13 @@ class Connection(socketutil.SocketConnection):
         deadline = None if timeout is None else time.monotonic() + timeout
         received_bytes = 0
         message = None
-        while message is None and received_bytes < SCRATCH_BYTES:
+        while message is None and received_bytes < RECEIVE_BYTES:
             if deadline is not None:
                 self.sock.settimeout(_seconds_left(deadline))
-            count = self.sock.recv_into(self._reader.get_buffer(_scratch.view))
+            count = self._reader.receive_from(self.sock)
             if not count:
                 raise EOFError
             received_bytes += count
-            self._reader.received(count)
             message = self._reader.next_message()
         return message
 

@@ -19,7 +19,8 @@ from typing import Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator
 from . import addresses, calls, config, errors, serializers, socketutil
 from .calls import WireOptions
 from .constants import DAEMON_NAME
-from .protocol import MessageReader, ReceivingMessage, SendingMessage
+from .messagereader import MessageReader
+from .protocol import ReceivingMessage, SendingMessage
 from .uri import URI
 
 log = logging.getLogger("Pyro5.probing")
@@ -290,13 +291,12 @@ def _exchange(sock: socket.socket, reader: MessageReader, scratch: memoryview,
     message = reader.next_message()
     while message is None:
         try:
-            count = sock.recv_into(reader.get_buffer(scratch))
+            count = reader.receive_from(sock)
         except OSError as x:
             yield sock, _events_or_raise(x, selectors.EVENT_READ)
             continue
         if not count:
             raise EOFError("connection closed by the other side")
-        reader.received(count)
         message = reader.next_message()
     return message
 

@@ -49,21 +49,20 @@ _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake of TLS
 _MAGIC = 0x4DC5
 _NO_CORRELATION = bytes(16)
 _HEADER = struct.Struct("!4sHBBHHII16sHH")
-_PREFIX = struct.Struct("!4sH")
+PREFIX = struct.Struct("!4sH")
 _CHUNK = struct.Struct("!4sI")
 HEADER_SIZE = _HEADER.size
-PREFIX_SIZE = _PREFIX.size  # as soon as these bytes are in, something that is not this protocol is found out
+PREFIX_SIZE = PREFIX.size  # as soon as these bytes are in, something that is not this protocol is found out
 
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads never pay for it; part of the recorded behaviour of every peer
 COMPRESS_LEVEL = 4
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
-FIRST_BODY_BYTES = 64 * 1024  # what an announced body gets before any of it has arrived
-MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # a body's buffer at most grows by this at once
 
 Buffer = Union[bytes, bytearray, memoryview]
 
 
-def _check_prefix(tag: bytes, version: int) -> None:
+def check_prefix(tag: bytes, version: int) -> None:
+    """Raise ProtocolError unless a message may begin so."""
     if tag != _TAG:
         hint = "; TLS? The setting SSL has to be the same on both sides" if bytes(tag[:2]) in _TLS_RECORDS else ""
         raise errors.ProtocolError("invalid data: this is not the Pyro protocol (it starts with %r%s)" % (bytes(tag), hint))
@@ -71,7 +70,8 @@ def _check_prefix(tag: bytes, version: int) -> None:
         raise errors.ProtocolError("invalid protocol version: %d (this side speaks %d)" % (version, PROTOCOL_VERSION))
 
 
-def _check_size(size: int, max_size: int) -> None:
+def check_size(size: int, max_size: int) -> None:
+    """Raise MessageTooLargeError if a body is larger than allowed (0: any size is)."""
     if max_size and size > max_size:
         raise errors.MessageTooLargeError(
             "message too large (%d bytes, MAX_MESSAGE_SIZE is %d)" % (size, max_size))
@@ -161,7 +161,7 @@ class SendingMessage:
         payload_size = len(payload)
         size = chunks_size + payload_size
         if size > max_size:
-            _check_size(size, max_size)
+            check_size(size, max_size)
         header = _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, flags, seq, payload_size, chunks_size,
                               correlation_id, 0, _MAGIC)
         self.type = msgtype
@@ -203,7 +203,7 @@ class ReceivingMessage:
     ``annotations`` holds memoryviews on the received bytes; ``data`` is the payload, already decompressed.
 
     Args:
-        header: the 40 header bytes.
+        header: the 40 header bytes; or more, from position on.
         payload: annotations and payload, if they are at hand; else hand them to :meth:`add_payload` later.
 
     Raises:
@@ -213,14 +213,14 @@ class ReceivingMessage:
     __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_bytes",
                  "annotations", "data")
 
-    def __init__(self, header: Buffer, payload: Optional[Buffer] = None) -> None:
-        (tag, version, self.type, self.serializer_id, self.flags, self.seq, self.data_size, self.annotations_size,
-         corr_bytes, _reserved, magic) = _HEADER.unpack(header)
-        if tag != _TAG or version != PROTOCOL_VERSION:
-            _check_prefix(tag, version)
-        if magic != _MAGIC:
+    def __init__(self, header: Buffer, payload: Optional[Buffer] = None, position: int = 0) -> None:
+        (tag, version, self.type, self.serializer_id, flags, self.seq, self.data_size, self.annotations_size,
+         corr_bytes, _reserved, magic) = _HEADER.unpack_from(header, position)
+        if magic != _MAGIC or tag != _TAG or version != PROTOCOL_VERSION:
+            check_prefix(tag, version)
             raise errors.ProtocolError("invalid message: magic number is %#06x instead of %#06x" % (magic, _MAGIC))
-        self.corr_bytes: Optional[bytes] = corr_bytes if self.flags & FLAGS_CORR_ID else None
+        self.flags: int = flags
+        self.corr_bytes: Optional[bytes] = corr_bytes if flags & FLAGS_CORR_ID else None
         self.annotations: Dict[str, memoryview] = {}
         self.data: Buffer = b""
         if payload is not None:
@@ -265,141 +265,11 @@ class ReceivingMessage:
         """
         if len(data) < PREFIX_SIZE:
             raise ValueError("need at least %d bytes to tell, got %d" % (PREFIX_SIZE, len(data)))
-        _check_prefix(*_PREFIX.unpack_from(data, 0))
+        check_prefix(*PREFIX.unpack_from(data, 0))
 
     def __repr__(self) -> str:
         return "<ReceivingMessage type=%d seq=%d serializer=%d flags=%#x size=%d>" % (
             self.type, self.seq, self.serializer_id, self.flags, HEADER_SIZE + self.body_size)
-
-
-class MessageReader:
-    """Cuts a stream of received bytes into messages, whatever slices the bytes arrive in.
-
-    Use: receive into ``get_buffer(scratch)``, report the count with :meth:`received`, then call :meth:`next_message`
-    until it gives None.  `scratch` is the caller's buffer for small messages (64 KiB serves well) and may be shared by
-    all readers of one thread: once :meth:`received` returned, the reader does not refer to it any more (and the memory
-    that get_buffer() gave may not be used any more).  A body larger than what came with its header is received in
-    place, into a buffer that grows with what arrives, never by what was announced.  Not thread-safe: one thread at a
-    time.
-
-    Args:
-        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.  The attribute
-            of this name may be changed between two messages.
-
-    ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
-    type, sequence number and serializer id may be used to answer), else None.
-    """
-
-    __slots__ = ("max_size", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
-
-    def __init__(self, max_size: int = 0) -> None:
-        self.max_size = max_size
-        self._rest: bytes = b""  # received and not yet consumed, from _position on
-        self._position = 0
-        self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
-        self._body = bytearray()
-        self._filled = 0
-        self._target: Optional[memoryview] = None  # where bytes are being received right now
-        self.refused: Optional[ReceivingMessage] = None
-
-    @property
-    def mid_message(self) -> bool:
-        """Whether part of a message is in and the rest is still to come."""
-        return self._message is not None or len(self._rest) > self._position
-
-    @property
-    def buffered_bytes(self) -> int:
-        """How much memory is taken up by what is in of a message."""
-        return len(self._body) + len(self._rest) - self._position
-
-    def get_buffer(self, scratch: memoryview) -> memoryview:
-        """Give the memory to receive into next: the free part of a body in progress, else `scratch`."""
-        message = self._message
-        if message is None:
-            self._target = scratch
-            return scratch
-        if self._target is not None:
-            self._target.release()  # the last receive failed: a buffer that is still looked at could not grow
-        if self._filled == len(self._body):
-            self._grow_body(message.body_size)
-        self._target = memoryview(self._body)[self._filled:]
-        return self._target
-
-    def received(self, count: int) -> None:
-        """Take note of `count` bytes received into the memory that get_buffer() gave."""
-        target, self._target = self._target, None
-        if target is None:
-            raise ValueError("received() without get_buffer()")
-        if self._message is not None:
-            self._filled += count
-            target.release()  # a buffer that somebody still looks at could not grow
-            return
-        fresh = bytes(target[:count])
-        rest = self._rest
-        self._rest = rest[self._position:] + fresh if len(rest) > self._position else fresh
-        self._position = 0
-
-    def next_message(self) -> Optional[ReceivingMessage]:
-        """Take the next whole message out, None if there is none yet.
-
-        Raises:
-            ProtocolError, MessageTooLargeError: the stream cannot be read any further.
-        """
-        if self._message is not None:
-            return self._finish_body(self._message)
-        rest, position = self._rest, self._position
-        available = len(rest) - position
-        if available < HEADER_SIZE:
-            if available >= PREFIX_SIZE:
-                _check_prefix(*_PREFIX.unpack_from(rest, position))
-            return None
-        body_start = position + HEADER_SIZE
-        message = ReceivingMessage(rest[position:body_start])
-        body_size = message.annotations_size + message.data_size
-        if body_size > self.max_size:
-            self._check_announced(message)
-        if available < HEADER_SIZE + body_size:
-            self._begin_body(message, body_start)
-            return None
-        self._position = body_start + body_size
-        self._add_payload(message, rest[body_start:self._position])
-        if self._position == len(rest):
-            self._rest, self._position = b"", 0
-        return message
-
-    def _check_announced(self, message: ReceivingMessage) -> None:
-        try:
-            _check_size(message.body_size, self.max_size)
-        except errors.MessageTooLargeError:
-            self.refused = message
-            raise
-
-    def _add_payload(self, message: ReceivingMessage, body: Buffer) -> None:
-        try:
-            message.add_payload(body, self.max_size)
-        except errors.ProtocolError:
-            self.refused = message
-            raise
-
-    def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
-        self._message = message
-        arrived = memoryview(self._rest)[body_start:]
-        self._filled = len(arrived)
-        self._body = bytearray(min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
-        self._body[:self._filled] = arrived
-        self._rest, self._position = b"", 0
-
-    def _grow_body(self, body_size: int) -> None:
-        """Double the body's buffer, in bounded steps and never beyond what was announced."""
-        step = min(len(self._body), MAX_BODY_STEP_BYTES, body_size - len(self._body))
-        self._body.extend(bytes(step))
-
-    def _finish_body(self, message: ReceivingMessage) -> Optional[ReceivingMessage]:
-        if self._filled < message.body_size:
-            return None
-        body, self._body, self._message, self._filled = self._body, bytearray(), None, 0
-        self._add_payload(message, body)
-        return message
 
 
 def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None, max_size: int = 0) -> ReceivingMessage:
@@ -415,7 +285,7 @@ def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None
     prefix = connection.recv(PREFIX_SIZE)
     ReceivingMessage.validate(prefix)
     message = ReceivingMessage(prefix + connection.recv(HEADER_SIZE - PREFIX_SIZE))
-    _check_size(message.body_size, max_size)
+    check_size(message.body_size, max_size)
     if accepted_msgtypes is not None and message.type not in accepted_msgtypes:
         raise errors.ProtocolError("invalid message type %d received (expected: %s)"
                                    % (message.type, ", ".join(map(str, accepted_msgtypes))))

@@ -11,7 +11,7 @@ import threading
 from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
-from .serving.connection import SCRATCH_BYTES, ServerConnection
+from .serving.connection import ServerConnection
 from .serving.hooks import Hooks
 from .serving.loop import SocketServer
 from .serving.workers import WorkerPool
@@ -34,7 +34,6 @@ class SocketServer_Threadpool(SocketServer):
                              % (minimum, maximum))
         super().__init__(hooks)
         self._pool = WorkerPool(minimum, maximum, "Pyro-worker")
-        self._local = threading.local()
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
 
     def __repr__(self) -> str:
@@ -134,7 +133,7 @@ class SocketServer_Threadpool(SocketServer):
 
     def _receive_soon(self, connection: ServerConnection) -> bool:
         try:
-            if connection.receive(self._scratch_of_thread()):
+            if connection.receive():
                 return True
         except OSError as x:
             if is_timeout(x):
@@ -142,9 +141,3 @@ class SocketServer_Threadpool(SocketServer):
             raise
         connection.abandon()
         return False
-
-    def _scratch_of_thread(self) -> memoryview:
-        scratch: Optional[memoryview] = getattr(self._local, "scratch", None)
-        if scratch is None:
-            scratch = self._local.scratch = memoryview(bytearray(SCRATCH_BYTES))
-        return scratch

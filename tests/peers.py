@@ -9,7 +9,8 @@ import threading
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from Pyro5 import config, errors, protocol, serializers
-from Pyro5.protocol import MessageReader, ReceivingMessage, SendingMessage
+from Pyro5.messagereader import MessageReader
+from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.uri import URI
 
 # Generous: it only passes when something is broken.
@@ -35,15 +36,13 @@ class Peer:
         self.sock = sock
         self.sock.settimeout(PATIENCE_SECONDS)
         self._reader = MessageReader()
-        self._scratch = memoryview(bytearray(65536))
 
     def read(self) -> ReceivingMessage:
         message = self._reader.next_message()
         while message is None:
-            count = self.sock.recv_into(self._reader.get_buffer(self._scratch))
+            count = self._reader.receive_from(self.sock)
             if not count:
                 raise EOFError
-            self._reader.received(count)
             message = self._reader.next_message()
         return message
 

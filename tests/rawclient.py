@@ -12,7 +12,8 @@ from Pyro5 import calls, config, protocol, serializers
 from Pyro5.callcontext import current_context
 from Pyro5.calls import WireOptions
 from Pyro5.exposure import expose, oneway
-from Pyro5.protocol import MessageReader, ReceivingMessage, SendingMessage
+from Pyro5.messagereader import MessageReader
+from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.server import Daemon
 from Pyro5.socketutil import set_nodelay
 
@@ -37,7 +38,6 @@ class RawClient:
         self.sock = sock
         self.sock.settimeout(PATIENCE_SECONDS)
         self._reader = MessageReader()
-        self._scratch = memoryview(bytearray(65536))
 
     def __enter__(self) -> RawClient:
         return self
@@ -56,12 +56,11 @@ class RawClient:
         message = self._reader.next_message()
         while message is None:
             try:
-                count = self.sock.recv_into(self._reader.get_buffer(self._scratch))
+                count = self._reader.receive_from(self.sock)
             except ConnectionError:
                 return None
             if not count:
                 return None
-            self._reader.received(count)
             message = self._reader.next_message()
         return message
 

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 MODULES = """
     __init__
     constants errors configure callcontext
-    protocol
+    protocol messagereader
     serializers.exceptions serializers.classes serializers.literals serializers.base serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri
@@ -52,7 +52,7 @@ LATE_IMPORTS = {
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "calls", "serving.dispatch")
+PURE = ("protocol", "messagereader", "calls", "serving.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 
 MAX_FILE_LINES = 450

@@ -9,7 +9,7 @@ from unittest import mock
 
 from Pyro5 import errors
 from Pyro5.protocol import MSG_RESULT, SendingMessage
-from Pyro5.serving.connection import SCRATCH_BYTES, ServerConnection
+from Pyro5.serving.connection import ServerConnection
 
 PATIENCE_SECONDS = 20.0
 
@@ -29,40 +29,39 @@ class ConnectionTestCase(unittest.TestCase):
         self.peer.settimeout(PATIENCE_SECONDS)
         self.server = mock.Mock()
         self.connection = ServerConnection(here, self.server, 1000000)
-        self.scratch = memoryview(bytearray(SCRATCH_BYTES))
 
 
 class Reading(ConnectionTestCase):
     def test_messages_are_fetched_and_taken(self) -> None:
         self.peer.sendall(message(b"one").data + message(b"two").data + message(b"three").data[:20])
-        self.assertTrue(self.connection.receive(self.scratch))
+        self.assertTrue(self.connection.receive())
         for payload in (b"one", b"two"):
             self.assertTrue(self.connection.fetch_message())
             self.assertEqual(payload, self.connection.take_message().data)
         self.assertFalse(self.connection.fetch_message())
         self.assertTrue(self.connection.mid_message)
         self.peer.sendall(message(b"three").data[20:])
-        self.assertTrue(self.connection.receive(self.scratch))
+        self.assertTrue(self.connection.receive())
         self.assertTrue(self.connection.fetch_message())
         self.assertFalse(self.connection.mid_message)
 
     def test_nothing_there(self) -> None:
         with self.assertRaises(BlockingIOError):
-            self.connection.receive(self.scratch)
+            self.connection.receive()
         self.connection.setTimeout(0.001)
         with self.assertRaises(socket.timeout):
-            self.connection.receive(self.scratch)
+            self.connection.receive()
 
     def test_the_other_side_has_closed(self) -> None:
         self.peer.sendall(message().data)
         self.peer.close()
-        self.assertTrue(self.connection.receive(self.scratch))
-        self.assertFalse(self.connection.receive(self.scratch))
+        self.assertTrue(self.connection.receive())
+        self.assertFalse(self.connection.receive())
         self.assertTrue(self.connection.fetch_message())
 
     def test_a_stream_that_cannot_be_read_stays_so(self) -> None:
         self.peer.sendall(message().data + b"garbage" + message().data)
-        self.connection.receive(self.scratch)
+        self.connection.receive()
         self.assertTrue(self.connection.fetch_message())
         for _ in range(3):
             with self.assertRaises(errors.ProtocolError):
@@ -71,7 +70,7 @@ class Reading(ConnectionTestCase):
 
     def test_the_limit(self) -> None:
         self.peer.sendall(message(bytes(1000001)).data[:100])
-        self.connection.receive(self.scratch)
+        self.connection.receive()
         with self.assertRaises(errors.MessageTooLargeError):
             self.connection.fetch_message()
         refused = self.connection.refused_message
@@ -185,7 +184,7 @@ class Writing(ConnectionTestCase):
 class Ending(ConnectionTestCase):
     def test_closing_what_the_loop_still_watches_only_cuts_it_off(self) -> None:
         self.connection.close()
-        self.assertFalse(self.connection.receive(self.scratch))
+        self.assertFalse(self.connection.receive())
         self.assertNotEqual(-1, self.connection.fileno())
         self.assertEqual(b"", self.peer.recv(10))
 

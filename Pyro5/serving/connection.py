@@ -12,12 +12,12 @@ from collections import deque
 from typing import Any, Callable, Deque, List, Optional
 
 from .. import errors, protocol
-from ..protocol import Buffer, MessageReader, ReceivingMessage, SendingMessage
+from ..messagereader import MessageReader
+from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
 log = logging.getLogger("Pyro5.serving.connection")
 
-SCRATCH_BYTES = 64 * 1024  # one buffer of this size per thread takes in all small messages
 MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
@@ -99,15 +99,13 @@ class ServerConnection(SocketConnection):
         """The message whose header was sound but that could not be taken in, see MessageReader.refused."""
         return self._reader.refused
 
-    def receive(self, scratch: memoryview) -> bool:
-        """Receive once, at most as much as fits; False if the client has closed its side.
+    def receive(self) -> bool:
+        """Receive once; False if the client has closed its side.
 
         Raises:
             OSError: nothing is there now (see events_wanted and is_timeout), or the connection is lost.
         """
-        count = self.sock.recv_into(self._reader.get_buffer(scratch))
-        self._reader.received(count)
-        return count > 0
+        return self._reader.receive_from(self.sock) > 0
 
     def has_hidden_bytes(self) -> bool:
         """Whether bytes wait inside the TLS layer, where a selector does not see them."""

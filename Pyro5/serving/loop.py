@@ -14,10 +14,11 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
 
 from .. import config, errors
+from ..messagereader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
 from ..tls import handshake_refused
 from . import limits
-from .connection import SCRATCH_BYTES, ServerConnection
+from .connection import ServerConnection
 from .deadlines import Deadlines
 from .entrance import Entrance
 from .eventloop import END_SECONDS, READ, WRITE, EventLoop
@@ -55,7 +56,6 @@ class SocketServer(EventLoop):
         self.hooks = hooks
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
         self._entrance: Optional[Entrance] = None
-        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self.limits = limits.configured()
         self._handshakes = Deadlines(self.limits.handshake_seconds)
         self._silence = Deadlines(config.COMMTIMEOUT)
@@ -304,7 +304,7 @@ class SocketServer(EventLoop):
         if connection in self._refusals:
             return self._discard(connection)
         try:
-            if connection.receive(self._scratch):
+            if connection.receive():
                 return True
         except OSError as x:
             wanted = READ if is_timeout(x) else events_wanted(x, READ)
@@ -317,7 +317,7 @@ class SocketServer(EventLoop):
 
     def _discard(self, connection: ServerConnection) -> bool:
         """Throw away what a refused client still sends: closing with unread data would destroy the reply under way."""
-        if not connection.sock.recv_into(self._scratch):
+        if not connection.sock.recv(RECEIVE_BYTES):
             self.drop(connection)
         return False
 

@@ -6,22 +6,26 @@ import tracemalloc
 import unittest
 from typing import Any, Iterable, Iterator, List
 
-from Pyro5 import errors, protocol
-from Pyro5.protocol import HEADER_SIZE, MSG_INVOKE, MessageReader, ReceivingMessage
+from Pyro5 import errors, messagereader
+from Pyro5.messagereader import MessageReader
+from Pyro5.protocol import HEADER_SIZE, MSG_INVOKE, ReceivingMessage
 
 from .test_protocol import chunk, message, raw
 
 
 class Feeder:
-    """Feeds a reader the way a socket does: whatever fits into the buffer that it gives."""
+    """Feeds a reader the way a socket does: at most so many bytes, or what fits into the buffer that the reader gives."""
 
-    def __init__(self, max_size: int = 0, scratch_bytes: int = 65536) -> None:
+    def __init__(self, max_size: int = 0, receive_bytes: int = 65536) -> None:
         self.reader = MessageReader(max_size)
-        self.scratch = memoryview(bytearray(scratch_bytes))
+        self.receive_bytes = receive_bytes
 
     def receive(self, data: bytes) -> int:
         """Receive once; gives how much of the data was taken."""
-        target = self.reader.get_buffer(self.scratch)
+        if not self.reader.mid_body:
+            self.reader.feed(data[:self.receive_bytes])
+            return min(self.receive_bytes, len(data))
+        target = self.reader.get_buffer()
         count = min(len(target), len(data))
         target[:count] = data[:count]
         self.reader.received(count)
@@ -65,8 +69,8 @@ class Reading(unittest.TestCase):
             self.assertEqual(({}, {"ANNO": 5}, {"ANNO": 0, "MORE": 40000})[received.seq % 3], sizes)
 
     def test_whole(self) -> None:
-        for scratch_bytes in (1, 7, 40, 41, 1000, 65536, 1000000):
-            self.check(Feeder(scratch_bytes=scratch_bytes).feed(self.stream))
+        for receive_bytes in (1, 7, 40, 41, 1000, 65536, 1000000):
+            self.check(Feeder(receive_bytes=receive_bytes).feed(self.stream))
 
     def test_byte_by_byte(self) -> None:
         small = b"".join(message(b"x" * n, {"ANNO": b"y" * n}, seq=n) for n in range(60))
@@ -78,7 +82,7 @@ class Reading(unittest.TestCase):
             chance = random.Random(seed)
             sizes = chance.choices((1, 3, 39, 40, 41, 500, 5000, 65536, 200000), k=len(self.stream))
             with self.subTest(seed=seed):
-                self.check(Feeder(scratch_bytes=chance.choice((50, 4096, 65536))).feed(*cut(self.stream, sizes)))
+                self.check(Feeder(receive_bytes=chance.choice((50, 4096, 65536))).feed(*cut(self.stream, sizes)))
 
     def test_messages_taken_late(self) -> None:
         feeder = Feeder()
@@ -86,25 +90,6 @@ class Reading(unittest.TestCase):
         while rest:
             rest = rest[feeder.receive(rest[:33]):]  # nobody asks for messages in between
         self.assertEqual(list(range(50)), [m.seq for m in feeder.messages()])
-
-    def test_scratch_may_be_used_again(self) -> None:
-        for size in (10, 60000):
-            feeder = Feeder()
-            data = message(b"x" * size, {"ANNO": b"value"})
-            for part in cut(data, (30, 20, size + 100)):
-                feeder.receive(part)
-                feeder.scratch[:] = b"?" * len(feeder.scratch)
-                found = list(feeder.messages())
-            self.assertEqual((b"x" * size, {"ANNO": b"value"}), (bytes(found[0].data), found[0].annotations))
-
-    def test_one_scratch_serves_many_readers(self) -> None:
-        scratch = memoryview(bytearray(1000))
-        feeders = [Feeder() for _ in range(5)]
-        for feeder in feeders:
-            feeder.scratch = scratch
-        parts = [list(cut(message(b"%d" % n * 50), (17, 50, 100))) for n in range(5)]
-        found = [[feeder.feed(parts[n][step]) for n, feeder in enumerate(feeders)] for step in range(3)]
-        self.assertEqual([b"%d" % n * 50 for n in range(5)], [bytes(messages[0].data) for messages in found[2]])
 
     def test_mid_message(self) -> None:
         feeder = Feeder()
@@ -119,19 +104,23 @@ class Reading(unittest.TestCase):
         self.assertEqual(1, len(list(feeder.messages())))
         self.assertTrue(feeder.reader.mid_message)
 
-    def test_received_without_a_buffer(self) -> None:
+    def test_wrong_use(self) -> None:
+        feeder = Feeder()
+        for use in (lambda: feeder.reader.received(1), feeder.reader.get_buffer):
+            with self.assertRaises(ValueError):
+                use()
+        feeder.feed(message(b"x" * 1000)[:500])
         with self.assertRaises(ValueError):
-            MessageReader().received(1)
+            feeder.reader.feed(b"x" * 500)
 
 
 class LargeBodies(unittest.TestCase):
     def test_received_in_place(self) -> None:
-        feeder = Feeder(scratch_bytes=1000)
+        feeder = Feeder(receive_bytes=1000)
         data = message(b"x" * 500000)
         feeder.receive(data[:1000])
         self.assertIsNone(feeder.reader.next_message())
-        view = feeder.reader.get_buffer(feeder.scratch)
-        self.assertIsNot(feeder.scratch.obj, view.obj)
+        view = feeder.reader.get_buffer()
         home = view.obj
         feeder.reader.received(0)
         view = None  # type: ignore[assignment]
@@ -143,8 +132,8 @@ class LargeBodies(unittest.TestCase):
         feeder.feed(raw(b"", size=0xFFFFFFFF))  # 4 GiB announced, nothing sent
         arrived = 0
         for _ in range(60):
-            free = len(feeder.reader.get_buffer(feeder.scratch))
-            self.assertLessEqual(free, max(arrived, protocol.FIRST_BODY_BYTES))
+            free = len(feeder.reader.get_buffer())
+            self.assertLessEqual(free, max(arrived, messagereader.FIRST_BODY_BYTES))
             count = min(free, 50000)
             feeder.reader.received(count)
             arrived += count
@@ -154,11 +143,11 @@ class LargeBodies(unittest.TestCase):
         feeder = Feeder()
         feeder.feed(raw(b"", size=0xFFFFFFFF))
         sizes: List[int] = []
-        while sum(sizes) < 3 * protocol.MAX_BODY_STEP_BYTES:
-            sizes.append(len(feeder.reader.get_buffer(feeder.scratch)))
+        while sum(sizes) < 3 * messagereader.MAX_BODY_STEP_BYTES:
+            sizes.append(len(feeder.reader.get_buffer()))
             feeder.reader.received(sizes[-1])
             feeder.reader.next_message()
-        self.assertEqual(protocol.MAX_BODY_STEP_BYTES, max(sizes))
+        self.assertEqual(messagereader.MAX_BODY_STEP_BYTES, max(sizes))
 
     def test_nothing_beyond_the_message_is_received_into_its_body(self) -> None:
         data = message(b"x" * 100000)
@@ -166,22 +155,24 @@ class LargeBodies(unittest.TestCase):
         self.assertEqual([b"x" * 100000] * 2, [bytes(m.data) for m in found])
 
     def test_a_failed_receive_changes_nothing(self) -> None:
-        feeder = Feeder(scratch_bytes=100)
+        feeder = Feeder(receive_bytes=100)
         data = message(b"x" * 200000)
-        feeder.reader.get_buffer(feeder.scratch)  # ... and nothing was there
         position = feeder.receive(data)
         while feeder.reader.next_message() is None:
-            feeder.reader.get_buffer(feeder.scratch)  # the receive failed
-            feeder.reader.get_buffer(memoryview(bytearray(10)))  # twice, in different threads
+            feeder.reader.get_buffer()  # the receive failed
+            feeder.reader.get_buffer()  # twice, in different threads
             position += feeder.receive(data[position:])
         self.assertEqual(len(data), position)
 
     def test_memory_that_is_still_held_does_not_hinder(self) -> None:
-        reader, scratch = MessageReader(), memoryview(bytearray(1000))
+        reader = MessageReader()
         data = message(b"x" * 300000)
+        reader.feed(data[:1000])
+        self.assertIsNone(reader.next_message())
+        data = data[1000:]
         held, found = [], None
         while found is None:
-            held.append(reader.get_buffer(scratch))
+            held.append(reader.get_buffer())
             count = min(len(held[-1]), len(data), 50000)
             held[-1][:count] = data[:count]
             data = data[count:]
@@ -190,11 +181,11 @@ class LargeBodies(unittest.TestCase):
         self.assertEqual(300000, len(found.data))
 
     def test_a_failed_receive_whose_memory_is_still_held(self) -> None:
-        feeder = Feeder(scratch_bytes=40)
+        feeder = Feeder(receive_bytes=40)
         data = message(b"x" * 200000)
-        feeder.feed(data[:40 + protocol.FIRST_BODY_BYTES - 1])
-        held = feeder.reader.get_buffer(feeder.scratch)
-        found = feeder.feed(data[40 + protocol.FIRST_BODY_BYTES - 1:])  # the body grows several times
+        feeder.feed(data[:40 + messagereader.FIRST_BODY_BYTES - 1])
+        held = feeder.reader.get_buffer()
+        found = feeder.feed(data[40 + messagereader.FIRST_BODY_BYTES - 1:])  # the body grows several times
         self.assertEqual(200000, len(found[0].data))
         with self.assertRaises(ValueError):
             held[0]
