@@ -54,8 +54,12 @@ class ToolProcess:
 
     def __init__(self, module: str, *args: Any, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None,
                  prefix: Sequence[str] = ()) -> None:
-        self.process = subprocess.Popen(_command(module, args, prefix), env=_environment(env), cwd=cwd, encoding="utf-8",
-                                        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self._follow(subprocess.Popen(_command(module, args, prefix), env=_environment(env), cwd=cwd, encoding="utf-8",
+                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+
+    def _follow(self, process: Any) -> None:
+        """Read what a process prints; it is a Popen, or has the same methods."""
+        self.process = process
         self._lines: queue.Queue[Optional[str]] = queue.Queue()
         self._errors: List[str] = []
         self._readers = [threading.Thread(target=self._read_out), threading.Thread(target=self._read_err)]

@@ -1,0 +1,51 @@
+"""Passes letters on to whoever asked for those of a street, without opening them."""
+import argparse
+import threading
+
+from Pyro5.api import Daemon, expose
+from Pyro5.errors import CommunicationError
+
+
+class PostOffice:
+    def __init__(self):
+        self._addressees = {}           # street -> list of proxies
+        self._lock = threading.Lock()   # a proxy is for one thread at a time, and each client may have its own
+
+    @expose
+    def subscribe(self, street, addressee):
+        with self._lock:
+            self._addressees.setdefault(street, []).append(addressee)
+        print("somebody lives in", street, flush=True)
+
+    @expose
+    def post(self, blob):
+        street = blob.info              # what is on the envelope; the rest stays bytes
+        with self._lock:
+            for addressee in list(self._addressees.get(street, ())):
+                self._deliver(addressee, street, blob)
+        print("%s: letter for %s" % (type(blob).__name__, street), flush=True)
+
+    def _deliver(self, addressee, street, blob):
+        addressee._pyroClaimOwnership()
+        try:
+            addressee.receive(blob)
+        except CommunicationError:
+            self._addressees[street].remove(addressee)
+            addressee._pyroRelease()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(PostOffice(), "post"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The post office is closed.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,35 @@
+"""A pottery kiln that reports to whoever lit it, by calling back."""
+import argparse
+
+from Pyro5.api import Daemon, expose
+
+
+class Kiln:
+    @expose
+    def fire(self, peak, watcher):
+        """Heat up to the peak; the watcher is a proxy for an object in the client."""
+        for degrees in range(200, peak + 1, 200):
+            watcher.heating(degrees)
+        try:
+            watcher.finished(peak)
+        except ValueError as x:
+            print("The watcher is not content:", x, flush=True)
+            return "fired, but somebody complained"
+        return "fired"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Kiln(), "kiln"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The kiln cools down.")
+
+
+if __name__ == "__main__":
+    main()
