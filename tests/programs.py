@@ -122,10 +122,13 @@ class ExampleTestCase(unittest.TestCase):
 
     def start(self, program: str, *arguments: Any) -> Program:
         """Start a program that goes on until it is stopped, or that is looked at while it runs."""
-        running = Program(os.path.join(EXAMPLES, self.folder, program), *arguments, env=self.environ)
+        running = Program(self.path_of(program), *arguments, env=self.environ)
         self.addCleanup(running.__exit__)
         self.addCleanup(self._end, running)
         return running
+
+    def path_of(self, program: str) -> str:
+        return os.path.join(EXAMPLES, self.folder, program)
 
     def serve(self, program: str, *arguments: Any) -> str:
         """Start a server on a free port, wait until it is ready, and give the uri that it prints."""

@@ -33,12 +33,13 @@ def _environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
 
 def _command(module: str, args: Any, prefix: Sequence[str] = ()) -> List[str]:
     # development mode: a socket or file that a tool leaves open shows on its standard error
-    return [*prefix, sys.executable, "-X", "dev", "-W", "error", "-m", module] + [str(arg) for arg in args]
+    program = [module] if module.endswith(".py") else ["-m", module]
+    return [*prefix, sys.executable, "-X", "dev", "-W", "error", *program] + [str(arg) for arg in args]
 
 
 def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None,
              cwd: Optional[str] = None) -> ToolResult:
-    """Run ``python -m module args...`` to its end."""
+    """Run ``python -m module args...`` to its end; or ``python path args...``, if it is a path that ends in .py."""
     done = subprocess.run(_command(module, args), input=stdin, env=_environment(env), cwd=cwd, timeout=PATIENCE_SECONDS,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     return ToolResult(done.returncode, done.stdout, done.stderr)

@@ -1,9 +1,11 @@
 """The examples of examples/ that show one feature each, run as they are."""
 from __future__ import annotations
 
+import socket
 import unittest
 
-from .programs import ExampleTestCase
+from .programs import ExampleTestCase, NameServerTestCase
+from .support import PATIENCE_SECONDS, run_tool
 
 
 class Values(ExampleTestCase):
@@ -44,6 +46,21 @@ class Values(ExampleTestCase):
         self.assertPrinted("somebody lives in Pier\nSerializedBlob: letter for Pier\nSerializedBlob: letter for Moor\n"
                            "SerializedBlob: letter for Pier\nThe post office is closed.", self.stop(office))
 
+    def test_custom_serialization(self) -> None:
+        self.folder = "custom_serialization"
+        printed = self.output_of("client.py", self.serve("server.py"), "--serializers", "serpent", "json", "marshal")
+        sample = "Sample(label='B-17', rock=<Rock.BASALT: 'basalt'>, grams=49.0)"
+        self.assertPrinted("".join("%-8s %s\nfound in ['Iceland', 'Deccan']\nContaminated: moss\n" % (name, sample)
+                                   for name in ("serpent", "json", "marshal")) + "Without converters: SerializeError", printed)
+
+    def test_message_size(self) -> None:
+        self.folder = "message_size"
+        printed = self.output_of("client.py", self.serve("server.py", "--limit", "9000"), "--lines", "400", "--step", "100")
+        lines = printed.splitlines()
+        self.assertRegex(lines[0], r"^serpent +\d+ bytes, compressed +\d+$")
+        self.assertEqual(["all at once: MessageTooLargeError", "in steps: 400 lines are there",
+                          "everything back: MessageTooLargeError", "back in 4 parts, complete: True"], lines[-4:])
+
 
 class Calls(ExampleTestCase):
     def test_batched_calls(self) -> None:
@@ -78,6 +95,75 @@ class Calls(ExampleTestCase):
         self.assertPrinted("find 'Atlas of Clouds' for %s, language unknown\n" % case * 2 + "The archive is closed.",
                            self.stop(archive))
 
+    def test_instance_modes(self) -> None:
+        self.folder = "instance_modes"
+        server = self.start("server.py", "--port", "0")
+        self.assertPrinted("""
+            PerVisitor
+            visitor 1: machine 1, white ticket 1
+            visitor 1: machine 1, white ticket 2
+            visitor 2: machine 2, white ticket 1
+            visitor 2: machine 2, white ticket 2
+            ForAll
+            visitor 1: machine 3, white ticket 1
+            visitor 1: machine 3, white ticket 2
+            visitor 2: machine 3, white ticket 3
+            visitor 2: machine 3, white ticket 4
+            PerTicket
+            visitor 1: machine 4, yellow ticket 1
+            visitor 1: machine 5, yellow ticket 1
+            visitor 2: machine 6, yellow ticket 1
+            visitor 2: machine 7, yellow ticket 1""", self.output_of("client.py", self.uri_of(server)))
+        self.assertPrinted("7 machines were built.", self.stop(server))
+
+
+class Loops(ExampleTestCase):
+    folder = "event_loop"
+
+    def test_own_loops(self) -> None:
+        for program in ("select_loop.py", "selectors_loop.py"):
+            with self.subTest(program):
+                server = self.start(program, "--port", "0")
+                _, uri, *_, port = server.read_until("Ready: ")[-1].split()
+                self.assertPrinted("Entry number 1\nEntry number 2\nSent a datagram.",
+                                   self.output_of("client.py", uri, "--sensor-port", port, "--texts", "gulls", "rain"))
+                self.assertPrinted("entry 1: gulls\nentry 2: rain\nentry 3: sensor says 4 degrees\nThe logbook is full.",
+                                   self.finish(server))
+
+    def test_own_name_server(self) -> None:
+        server = self.start("own_name_server.py", "--port", "0", "--names-port", "0", "--broadcast-port", "0")
+        _, _, _, names, _, broadcasts = server.read_until("Ready: ")[-1].split()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.settimeout(PATIENCE_SECONDS)
+            asker.sendto(b"GET_NSURI", ("127.0.0.1", int(broadcasts.rpartition(":")[2])))
+            self.assertEqual(names, asker.recv(200).decode())
+        self.assertPrinted("Entry number 1\nEntry number 2\nEntry number 3",
+                           self.output_of("client.py", "PYRONAME:example.logbook@" + names.partition("@")[2],
+                                          "--texts", "one", "two", "three"))
+        self.assertPrinted("entry 1: one\nentry 2: two\nentry 3: three\nThe logbook is full.", self.finish(server))
+
+
+class Clients(ExampleTestCase):
+    def test_disconnects(self) -> None:
+        self.folder = "disconnects"
+        server = self.start("server.py", "--port", "0")
+        uri = self.uri_of(server)
+        leaving = self.start("client.py", uri, "--number", "1", "--seconds", "0")
+        self.assertPrinted("Guide 1 is out; the desk knows of [1].\nGuide 1 is back.", self.finish(leaving))
+        broken = self.start("client.py", uri, "--number", "2", "--seconds", "0", "--break")
+        self.assertPrinted("Guide 2 is out; the desk knows of [2].", self.finish(broken))
+        server.read_until("guide 2 is gone")
+        self.assertPrinted("The museum is closed.", self.stop(server))
+
+    def test_handshake(self) -> None:
+        self.folder = "handshake"
+        uri = self.serve("server.py")
+        self.assertPrinted("The vault says: Welcome, tomas. The vault closes at five.\ntomas opens drawer 7",
+                           self.output_of("client.py", uri, "--person", "tomas", "--badge", "basalt-12"))
+        for person, badge in (("tomas", "granite-44"), ("nobody", "")):
+            self.assertRegex(self.output_of("client.py", uri, "--person", person, "--badge", badge),
+                             "^Not let in: .*this badge is not valid\n$")
+
 
 class Trouble(ExampleTestCase):
     def test_autoreconnect(self) -> None:
@@ -99,6 +185,34 @@ class Trouble(ExampleTestCase):
             The link is fine for two calls: 7.5 7.5
             With retries: 7.5
             The buoy was called 7 times.""", self.output_of("client.py", self.serve("server.py"), "--timeout", "0.1"))
+
+    def test_exceptions(self) -> None:
+        self.folder = "exceptions"
+        server = self.start("server.py", "--port", "0", "--detailed")
+        printed = self.output_of("client.py", self.uri_of(server))
+        self.assertIn("10 N: 0.2 m\n-1 N: a spring is pulled, not pushed\n1000 N: __main__.SpringBroken with arguments "
+                      "('the spring broke at 1000 N', 1000)\n700 N:\nTraceback", printed)
+        self.assertRegex(printed, r"(?s)client.py.+Remote traceback.+server.py.+wear = 0\n")
+        self.assertPrinted("stretch(-1,) failed: ValueError\nstretch(1000,) failed: SpringBroken\n"
+                           "stretch(700,) failed: ZeroDivisionError\nThe rig is off.", self.stop(server))
+
+    def test_uncaught_exception(self) -> None:
+        self.folder = "exceptions"
+        # a Python of its own, since what happens at its end is what this is about
+        result = run_tool(self.path_of("client.py"), self.serve("server.py"), "--crash")
+        self.assertEqual(1, result.exit_code)
+        self.assertRegex(result.err, r"(?s)client.py.+Remote traceback.+server.py.+ZeroDivisionError")
+
+
+class Rings(NameServerTestCase):
+    def test_circular(self) -> None:
+        self.folder = "circular"
+        stations = [self.start("station.py", *names) for names in (("elm", "yew"), ("yew", "elm"))]
+        for station in stations:
+            station.read_until("Ready: ")
+        self.assertPrinted("The way it went: yew -> elm -> yew", self.output_of("sender.py", "yew", "--message", "ice"))
+        self.assertPrinted("elm passes on 'ice'\nThe arms are down.", self.stop(stations[0]))
+        self.assertEqual({}, self.names.list(prefix="example.station.elm"))
 
 
 if __name__ == "__main__":

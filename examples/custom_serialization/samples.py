@@ -1,0 +1,43 @@
+"""The classes that server and client share, and how they travel: a dict in between, made and read by functions here."""
+import dataclasses
+import enum
+
+from Pyro5.api import register_class_to_dict, register_dict_to_class
+
+
+class Rock(enum.Enum):
+    BASALT = "basalt"
+    GRANITE = "granite"
+
+
+@dataclasses.dataclass
+class Sample:
+    label: str
+    rock: Rock
+    grams: float
+
+
+class Contaminated(Exception):
+    """A sample is not clean. The substance gets across as well as the text."""
+
+    def __init__(self, label, substance):
+        super().__init__("%s is contaminated with %s" % (label, substance))
+        self.label = label
+        self.substance = substance
+
+
+def sample_from_dict(classname, data):
+    # what arrives can come from anybody: check it, and build nothing else than what is expected
+    return Sample(str(data["label"]), Rock(data["rock"]), float(data["grams"]))
+
+
+# A dict of plain values: what is inside of an object is best made plain here, and built again by the function above.
+register_class_to_dict(Sample, lambda sample: {"__class__": "geo.Sample", "label": sample.label,
+                                               "rock": sample.rock.value, "grams": sample.grams})
+register_dict_to_class("geo.Sample", sample_from_dict)
+
+register_class_to_dict(Rock, lambda rock: {"__class__": "geo.Rock", "value": rock.value})
+register_dict_to_class("geo.Rock", lambda classname, data: Rock(data["value"]))
+
+register_class_to_dict(Contaminated, lambda x: {"__class__": "geo.Contaminated", "label": x.label, "by": x.substance})
+register_dict_to_class("geo.Contaminated", lambda classname, data: Contaminated(str(data["label"]), str(data["by"])))

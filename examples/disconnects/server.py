@@ -1,0 +1,46 @@
+"""Audio guides of a museum: the desk knows at any time which ones are out there, and forgets those whose connection ends."""
+import argparse
+
+from Pyro5.api import Daemon, current_context, expose
+
+
+class Desk:
+    @expose
+    def sign_out(self, number):
+        current_context.client.guide_number = number       # the connection object is a place to keep things
+        self._pyroDaemon.guides.add(number)
+        print("guide %d is out, altogether: %s" % (number, sorted(self._pyroDaemon.guides)), flush=True)
+
+    @expose
+    def guides(self):
+        return sorted(self._pyroDaemon.guides)
+
+
+class MuseumDaemon(Daemon):
+    def __init__(self, *args):
+        self.guides = set()
+        super().__init__(*args)
+
+    def clientDisconnect(self, conn):
+        """Called for every connection that ends, for whatever reason."""
+        number = getattr(conn, "guide_number", None)
+        if number is not None:
+            self.guides.discard(number)
+            print("guide %d is gone, altogether: %s" % (number, sorted(self.guides)), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    options = parser.parse_args()
+    with MuseumDaemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Desk(), "desk"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The museum is closed.")
+
+
+if __name__ == "__main__":
+    main()

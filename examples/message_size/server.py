@@ -1,0 +1,40 @@
+"""A tide gauge archive whose server takes no large messages."""
+import argparse
+import itertools
+
+from Pyro5.api import Daemon, config, expose
+
+
+@expose
+class Archive:
+    def __init__(self):
+        self._lines = []
+
+    def add(self, lines):
+        self._lines.extend(lines)
+        return len(self._lines)
+
+    def everything(self):
+        return self._lines
+
+    def part(self, start, count):
+        return list(itertools.islice(self._lines, start, start + count))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    parser.add_argument("--limit", type=int, default=20000, help="bytes that a message may have")
+    options = parser.parse_args()
+    config.MAX_MESSAGE_SIZE = options.limit         # for what comes in, and for what goes out
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Archive(), "archive"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The archive is closed.")
+
+
+if __name__ == "__main__":
+    main()
