@@ -7,13 +7,14 @@ import os
 import runpy
 import signal
 import sys
+import tempfile
 import unittest
 from multiprocessing.reduction import DupFd
 from typing import Any, Dict, List, Optional
 
 import Pyro5.api
 
-from .support import PATIENCE_SECONDS, PROJECT, ToolProcess, daemon_thread
+from .support import PATIENCE_SECONDS, PROJECT, ToolProcess, clean_environment, daemon_thread
 
 EXAMPLES = os.path.join(PROJECT, "examples")
 
@@ -28,6 +29,8 @@ def _become(path: str, arguments: List[str], environ: Dict[str, str], out: Any, 
         fd = pipe.detach()
         os.dup2(fd, number)
         os.close(fd)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(environ)
@@ -102,9 +105,7 @@ class Program(ToolProcess):
     """A program of an example while it runs."""
 
     def __init__(self, path: str, *arguments: Any, env: Optional[Dict[str, str]] = None) -> None:
-        environ = {name: text for name, text in os.environ.items() if not name.startswith("PYRO_")}
-        environ.update(env or {})
-        self._follow(_Forked(path, [str(argument) for argument in arguments], environ))
+        self._follow(_Forked(path, [str(argument) for argument in arguments], clean_environment(env)))
         self.checked = False  # whether a test has looked at how it ended
         self.name = os.path.relpath(path, EXAMPLES)
 
@@ -126,6 +127,11 @@ class ExampleTestCase(unittest.TestCase):
         self.addCleanup(running.__exit__)
         self.addCleanup(self._end, running)
         return running
+
+    def temporary_folder(self) -> str:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return os.path.realpath(folder.name)
 
     def path_of(self, program: str) -> str:
         return os.path.join(EXAMPLES, self.folder, program)

@@ -23,7 +23,7 @@ class ToolResult(NamedTuple):
     err: str
 
 
-def _environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
+def clean_environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
     """Give this process' environment without settings of the library, so that only the test decides about them."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYRO_")}
     environment.update({"PYTHONPATH": PROJECT, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"})
@@ -40,7 +40,7 @@ def _command(module: str, args: Any, prefix: Sequence[str] = ()) -> List[str]:
 def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None,
              cwd: Optional[str] = None) -> ToolResult:
     """Run ``python -m module args...`` to its end; or ``python path args...``, if it is a path that ends in .py."""
-    done = subprocess.run(_command(module, args), input=stdin, env=_environment(env), cwd=cwd, timeout=PATIENCE_SECONDS,
+    done = subprocess.run(_command(module, args), input=stdin, env=clean_environment(env), cwd=cwd, timeout=PATIENCE_SECONDS,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     return ToolResult(done.returncode, done.stdout, done.stderr)
 
@@ -55,7 +55,7 @@ class ToolProcess:
 
     def __init__(self, module: str, *args: Any, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None,
                  prefix: Sequence[str] = ()) -> None:
-        self._follow(subprocess.Popen(_command(module, args, prefix), env=_environment(env), cwd=cwd, encoding="utf-8",
+        self._follow(subprocess.Popen(_command(module, args, prefix), env=clean_environment(env), cwd=cwd, encoding="utf-8",
                                       stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
 
     def _follow(self, process: Any) -> None:

@@ -1,7 +1,9 @@
 """The examples of examples/ that show one feature each, run as they are."""
 from __future__ import annotations
 
+import os
 import socket
+import sys
 import unittest
 
 from .programs import ExampleTestCase, NameServerTestCase
@@ -61,6 +63,37 @@ class Values(ExampleTestCase):
         self.assertEqual(["all at once: MessageTooLargeError", "in steps: 400 lines are there",
                           "everything back: MessageTooLargeError", "back in 4 parts, complete: True"], lines[-4:])
 
+    def test_streaming(self) -> None:
+        self.folder = "streaming"
+        server = self.start("server.py", "--port", "0")
+        lines = self.output_of("client.py", self.uri_of(server), "--seed", "1", "--count", "600").splitlines()
+        self.assertEqual(["the first three of endlessly many: [1.29, 1.45, 0.07]",
+                          "and the next one, over another connection: -0.76", "strong ones among 600: 3",
+                          "600 values in 3 blocks", "the same numbers as before: True"], lines)
+        self.assertPrinted("nobody wants more\nThe earth is quiet.", self.stop(server))
+
+    def test_third_party_library(self) -> None:
+        self.folder = "third_party_library"
+        self.assertPrinted("""
+            The class as a whole:
+            height at 5: 52
+            highest: SerializeError
+            erase_everything: SystemError
+            The adapter:
+            height at 5: 52
+            highest: {'hour': 12, 'cm': 267}
+            erase_everything: AttributeError""", self.output_of("client.py", self.serve("server.py"), "--hour", "5"))
+
+    def test_time_zones(self) -> None:
+        self.folder = "time_zones"
+        printed = self.output_of("client.py", self.serve("server.py", "--offset", "-3"), "--offset", "1",
+                                 "--serializers", "serpent", "marshal")
+        lines = printed.splitlines()
+        self.assertEqual(["%s: sunset at 17:43 there, 21:43 here, in -1 day, 23:43:00" % name for name in ("serpent", "marshal")],
+                         lines[0:4:2])
+        self.assertEqual(["%s: 22:00 here is 18:00 there (datetime)" % name for name in ("serpent", "marshal")], lines[1:4:2])
+        self.assertRegex(lines[4], "^Refused: .*a moment without a time zone .*: 2031-06-21 22:00:00$")
+
 
 class Calls(ExampleTestCase):
     def test_batched_calls(self) -> None:
@@ -116,6 +149,31 @@ class Calls(ExampleTestCase):
             visitor 2: machine 7, yellow ticket 1""", self.output_of("client.py", self.uri_of(server)))
         self.assertPrinted("7 machines were built.", self.stop(server))
 
+    def test_oneway(self) -> None:
+        self.folder = "oneway"
+        lines = self.output_of("client.py", self.serve("server.py", "--seconds", "0.1"), "--turns", "2").splitlines()
+        self.assertRegex(lines[0], r"^a normal call: 'turned' after 0\.[1-9]\d s$")
+        for line in lines[1:3]:
+            self.assertRegex(line, r"^a oneway call: None after 0\.0\d s$")
+        self.assertRegex(lines[3], r"^until all turns are done: 3 after 0\.\d\d s$")
+
+    def test_server_types(self) -> None:
+        self.folder = "server_types"
+        for expected, options in ((2, ["thread", "--cooks", "2"]), (1, ["multiplex"])):
+            uri = self.serve("server.py", "--seconds", "0.02", "--servertype", *options)
+            self.assertRegex(self.output_of("client.py", uri, "--guests", "4"),
+                             r"^4 soups in 0\.\d\d s, at most %d at once\n$" % expected)
+
+    def test_threads(self) -> None:
+        self.folder = "threads"
+        self.assertPrinted("""
+            the owner, birds so far: 1
+            not the owner: PyroError
+            taken over, birds so far: 2
+            with a copy, birds so far: 3
+            all threads, birds: 53 over 4 connections""",
+                           self.output_of("client.py", self.serve("server.py"), "--threads", "2"))
+
 
 class Loops(ExampleTestCase):
     folder = "event_loop"
@@ -164,6 +222,75 @@ class Clients(ExampleTestCase):
             self.assertRegex(self.output_of("client.py", uri, "--person", person, "--badge", badge),
                              "^Not let in: .*this badge is not valid\n$")
 
+    def test_resource_tracking(self) -> None:
+        self.folder = "resource_tracking"
+        server = self.start("server.py", "--port", "0")
+        uri = self.uri_of(server)
+        self.assertPrinted("reserved: refractor mirror\ngiven back: refractor", self.output_of("client.py", uri))
+        self.assertEqual(["refractor is free again", "mirror is free again"], server.read_until("mirror"))
+        self.assertPrinted("all telescopes are in use\nreserved: mirror refractor\ngiven back: mirror",
+                           self.output_of("client.py", uri, "--reserve", "3", "--release", "1", "--crash"))
+        server.read_until("refractor is free again")
+        self.assertPrinted("The dome is closed.", self.stop(server))
+
+    def test_tls(self) -> None:
+        self.folder = "tls"
+        folder = self.temporary_folder()
+        self.assertPrinted("made in %s: authority.pem client.pem server.pem" % folder,
+                           self.output_of("make_certificates.py", "--folder", folder, "--keeper", "Ib"))
+        uri = self.serve("server.py", "--folder", folder)
+        self.assertPrinted("Ib has switched the light on\nThe lighthouse is Lighthouse",
+                           self.output_of("client.py", uri, "--folder", folder))
+        self.assertRegex(self.output_of("client.py", uri, "--folder", folder, "--stranger"), r"^Not let in: \w+Error\n$")
+
+    def test_user_sessions(self) -> None:
+        self.folder = "user_sessions"
+        server = self.start("server.py", "--port", "0", "--database", os.path.join(self.temporary_folder(), "notes.db"))
+        uri = self.uri_of(server)
+        login = {"mira": ("--user", "mira", "--password", "heron"), "joost": ("--user", "joost", "--password", "curlew")}
+        self.output_of("client.py", uri, *login["mira"], "--notes", "two herons", "one frog")
+        self.output_of("client.py", uri, *login["joost"], "--notes", "nothing")
+        self.assertPrinted("mira has written: two herons; one frog; rain",
+                           self.output_of("client.py", uri, *login["mira"], "--notes", "rain"))
+        self.assertRegex(self.output_of("client.py", uri, "--password", "x"), "^Not logged in: .*wrong user or password\n$")
+        for name in ("mira", "joost", "mira"):
+            server.read_until(name + " has left")
+
+
+class Places(ExampleTestCase):
+    def test_no_name_server(self) -> None:
+        self.folder = "no_name_server"
+        path = os.path.join(self.temporary_folder(), "uri")
+        server = self.start("server.py", "--port", "0", "--file", path)
+        port = self.uri_of(server).rpartition(":")[2]
+        self.assertPrinted("""
+            by an address that everybody knows: 1013 hPa
+            by the file that the server wrote: 1013 hPa
+            by asking the daemon: 1013 hPa""", self.output_of("client.py", "--port", port, "--file", path))
+        self.stop(server)
+        self.assertFalse(os.path.exists(path))
+
+    def test_socketpair(self) -> None:
+        self.folder = "socketpair"
+        self.assertPrinted("bong bong (in the tower)\nbong bong bong (in the tower)",
+                           self.output_of("in_a_thread.py", "--hours", "2", "15"))
+        self.assertPrinted("red sun moon -> ru\u011da ? luno, in another process: True\nThe second process ends.",
+                           self.output_of("in_a_process.py", "--text", "red sun moon"))
+
+    def test_unix_sockets(self) -> None:
+        self.folder = "unix_sockets"
+        path = os.path.join(self.temporary_folder(), "box")
+        servers = [("--path", path)]
+        if sys.platform == "linux":
+            servers.append(("--abstract", "letterbox of test %d" % os.getpid()))
+        for address in servers:
+            server = self.start("server.py", *address)
+            server.read_until("Ready: ")
+            self.assertPrinted("dropped number 1\ndropped number 2",
+                               self.output_of("client.py", *address, "--texts", "hello", "goodbye"))
+            self.assertPrinted("letter 1: hello\nletter 2: goodbye\nNo more letters.\nThe socket's file is gone: True",
+                               self.stop(server))
+
 
 class Trouble(ExampleTestCase):
     def test_autoreconnect(self) -> None:
@@ -203,6 +330,12 @@ class Trouble(ExampleTestCase):
         self.assertEqual(1, result.exit_code)
         self.assertRegex(result.err, r"(?s)client.py.+Remote traceback.+server.py.+ZeroDivisionError")
 
+    def test_timeouts(self) -> None:
+        self.folder = "timeouts"
+        printed = self.output_of("client.py", self.serve("server.py"), "--patience", "0.3", "--floors", "1", "99")
+        self.assertRegex(printed, r"^at floor 1, after 0\.1 s\nno patience for floor 99, after 0\.3 s\n"
+                                  r"at floor 1, after 0\.0 s\nan elevator that does not exist: \w+Error\n$")
+
 
 class Rings(NameServerTestCase):
     def test_circular(self) -> None:
@@ -213,6 +346,23 @@ class Rings(NameServerTestCase):
         self.assertPrinted("The way it went: yew -> elm -> yew", self.output_of("sender.py", "yew", "--message", "ice"))
         self.assertPrinted("elm passes on 'ice'\nThe arms are down.", self.stop(stations[0]))
         self.assertEqual({}, self.names.list(prefix="example.station.elm"))
+
+    def test_yellow_pages(self) -> None:
+        self.folder = "yellow_pages"
+        things = [self.start("equipment.py", *arguments) for arguments in (
+            ("inky", "--tags", "building:west"), ("dotty", "--tags", "building:east"),
+            ("beam", "--kind", "laser", "--tags", "building:west", "loud"))]
+        for thing in things:
+            thing.read_until("Ready: ")
+        self.assertPrinted("""
+            in building west: beam, inky
+            printers in building west: inky
+            printers or lasers: beam, dotty, inky
+            ovens: nothing
+            beam has done 1 jobs and has the tags building:west equipment:laser loud
+            dotty has done 1 jobs and has the tags building:east equipment:printer
+            inky has done 1 jobs and has the tags building:west equipment:printer
+            beam cuts cork""", self.output_of("visitor.py", "--building", "west", "--material", "cork"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,28 @@
+"""Has the lamp turned: first it waits for that, then it does not."""
+import argparse
+import time
+
+from Pyro5.api import Proxy
+
+
+def timed(what, call):
+    began = time.perf_counter()
+    result = call()
+    print("%s: %r after %.2f s" % (what, result, time.perf_counter() - began))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("uri", nargs="?", default="PYRO:lighthouse@localhost:9200", help="what the server printed")
+    parser.add_argument("--turns", type=int, default=3)
+    options = parser.parse_args()
+    with Proxy(options.uri) as lighthouse:
+        timed("a normal call", lighthouse.turn)
+        for _ in range(options.turns):
+            timed("a oneway call", lighthouse.turn_some_time)
+        # an ordinary call tells how far the others have come
+        timed("until all turns are done", lambda: lighthouse.wait_for_turns(options.turns + 1))
+
+
+if __name__ == "__main__":
+    main()

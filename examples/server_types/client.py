@@ -1,0 +1,31 @@
+"""Several guests want soup at the same time; shows how long that takes altogether."""
+import argparse
+import threading
+import time
+
+from Pyro5.api import Proxy
+
+
+def eat(uri):
+    with Proxy(uri) as kitchen:     # each thread needs a proxy of its own
+        kitchen.soup()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("uri", nargs="?", default="PYRO:kitchen@localhost:9200", help="what the server printed")
+    parser.add_argument("--guests", type=int, default=10)
+    options = parser.parse_args()
+    guests = [threading.Thread(target=eat, args=(options.uri,)) for _ in range(options.guests)]
+    began = time.perf_counter()
+    for guest in guests:
+        guest.start()
+    for guest in guests:
+        guest.join()
+    with Proxy(options.uri) as kitchen:
+        print("%d soups in %.2f s, at most %d at once"
+              % (options.guests, time.perf_counter() - began, kitchen.most_soups_at_once()))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Publishes a class of a library without changing it: as a whole, and by an adapter."""
+import argparse
+
+import tides
+
+from Pyro5.api import Daemon, expose
+
+
+class TideService:
+    """The adapter: decides what is offered, and in which types."""
+
+    def __init__(self, harbour):
+        self._table = tides.TideTable(harbour)
+
+    @expose
+    def height(self, hour):
+        return self._table.height(hour)
+
+    @expose
+    def highest(self, hours):
+        moment = self._table.highest(hours)         # an object that could not travel ...
+        return {"hour": moment.hour, "cm": moment.centimetres}     # ... becomes a dict
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        # expose() is an ordinary function too. It marks the library's class itself, with all of its methods.
+        daemon.register(expose(tides.TideTable), "whole")
+        print("Ready:", daemon.register(TideService("Vrist"), "adapter"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("Low tide.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""A counter of birds, for clients with several threads."""
+import argparse
+import threading
+
+from Pyro5.api import Daemon, current_context, expose
+
+
+@expose
+class Census:
+    def __init__(self):
+        self._lock = threading.Lock()       # the methods run in several threads here as well
+        self._birds = 0
+        self._connections = set()
+
+    def add(self, birds):
+        with self._lock:
+            self._birds += birds
+            self._connections.add(current_context.client_sock_addr)
+            return self._birds
+
+    def connections(self):
+        with self._lock:
+            return len(self._connections)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Census(), "census"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("All birds are counted.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""How moments travel: as text with the offset from UTC, and back to an aware datetime."""
+import datetime
+
+from Pyro5.api import register_class_to_dict, register_dict_to_class
+
+
+def moment_to_dict(moment):
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone means something else in every place: %s" % moment)
+    return {"__class__": "clock.Moment", "at": moment.isoformat()}
+
+
+def dict_to_moment(classname, data):
+    return datetime.datetime.fromisoformat(data["at"])
+
+
+def register():
+    register_class_to_dict(datetime.datetime, moment_to_dict)
+    register_dict_to_class("clock.Moment", dict_to_moment)
