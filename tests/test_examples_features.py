@@ -89,9 +89,9 @@ class Values(ExampleTestCase):
         printed = self.output_of("client.py", self.serve("server.py", "--offset", "-3"), "--offset", "1",
                                  "--serializers", "serpent", "marshal")
         lines = printed.splitlines()
-        self.assertEqual(["%s: sunset at 17:43 there, 21:43 here, in -1 day, 23:43:00" % name for name in ("serpent", "marshal")],
-                         lines[0:4:2])
-        self.assertEqual(["%s: 22:00 here is 18:00 there (datetime)" % name for name in ("serpent", "marshal")], lines[1:4:2])
+        for name, at in (("serpent", 0), ("marshal", 2)):
+            self.assertEqual([name + ": sunset at 17:43 there, 21:43 here, in -1 day, 23:43:00",
+                              name + ": 22:00 here is 18:00 there (datetime)"], lines[at:at + 2])
         self.assertRegex(lines[4], "^Refused: .*a moment without a time zone .*: 2031-06-21 22:00:00$")
 
 

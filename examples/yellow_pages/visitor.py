@@ -19,7 +19,7 @@ def main():
         show("printers in building %s" % options.building, names.yplookup(meta_all={place, "equipment:printer"}))
         show("printers or lasers", names.yplookup(meta_any={"equipment:printer", "equipment:laser"}))
         show("ovens", names.yplookup(meta_any={"equipment:oven"}))
-        for name, (uri, tags) in sorted(names.list(prefix="example.equipment.", return_metadata=True).items()):
+        for _, (uri, tags) in sorted(names.list(prefix="example.equipment.", return_metadata=True).items()):
             with Proxy(uri) as thing:
                 print(thing.work(), "and has the tags", " ".join(sorted(tag for tag in tags if "class:" not in tag)))
     # any one object that has all of these tags, without a word about the name server

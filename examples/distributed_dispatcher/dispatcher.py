@@ -1,0 +1,53 @@
+"""A bench on which orders are laid down, to be taken by whichever worker is free, and results to be picked up."""
+import argparse
+import queue
+
+from Pyro5.api import Daemon, expose
+
+
+class Bench:
+    """Queues have all the locks that are needed."""
+
+    def __init__(self):
+        self._orders = queue.Queue()
+        self._results = queue.Queue()
+
+    @expose
+    def order(self, number, start, end):
+        self._orders.put((number, start, end))
+
+    @expose
+    def take(self, seconds):
+        """Give an order, None if there is none within that time."""
+        try:
+            return self._orders.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+    @expose
+    def deliver(self, number, worker, result):
+        self._results.put((number, worker, result))
+
+    @expose
+    def pick_up(self, seconds):
+        try:
+            return self._results.get(timeout=seconds)
+        except queue.Empty:
+            return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Bench(), "bench"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The bench is cleared.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""Takes and gives very large values."""
+import argparse
+
+import serpent
+
+from Pyro5.api import Daemon, config, expose
+
+
+@expose
+class Reservoir:
+    def fill(self, water):
+        """Give the length of what arrived; bytes that went through serpent are text in a dict."""
+        return len(serpent.tobytes(water) if isinstance(water, dict) else water)
+
+    def drain(self, size, as_text):
+        return "~" * size if as_text else b"~" * size
+
+    def pipe(self, size, block):
+        for start in range(0, size, block):
+            yield b"~" * min(block, size - start)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    parser.add_argument("--bytes-repr", action="store_true", help="write bytes as literals (serpent only)")
+    options = parser.parse_args()
+    config.SERPENT_BYTES_REPR = options.bytes_repr
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Reservoir(), "reservoir"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The dam is closed.")
+
+
+if __name__ == "__main__":
+    main()

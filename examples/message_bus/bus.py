@@ -1,0 +1,60 @@
+"""A message bus: publishers put messages under topics, subscribers get those of their topics, all of them, even late ones."""
+import argparse
+import os
+import tempfile
+import threading
+
+from storage import Storage
+
+from Pyro5.api import Daemon, expose
+
+
+@expose
+class Bus:
+    def __init__(self, storage):
+        self._storage = storage
+        self._arrived = threading.Condition()
+
+    def publish(self, topic, text):
+        """The message is in the database when this returns."""
+        number = self._storage.add(topic, text)
+        with self._arrived:
+            self._arrived.notify_all()
+        return number
+
+    def subscribe(self, subscriber, topic):
+        self._storage.subscribe(subscriber, topic)
+
+    def fetch(self, subscriber, seconds, limit=100):
+        """Give messages that were not acknowledged yet, as (number, topic, text); wait for some if there are none."""
+        with self._arrived:
+            messages = self._storage.unseen(subscriber, limit)
+            if not messages and self._arrived.wait(seconds):
+                messages = self._storage.unseen(subscriber, limit)
+        return messages
+
+    def acknowledge(self, subscriber, number):
+        self._storage.mark_seen(subscriber, number)
+
+    def topics(self):
+        return self._storage.topics()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    parser.add_argument("--database", default=os.path.join(tempfile.gettempdir(), "message_bus.db"))
+    options = parser.parse_args()
+    storage = Storage(options.database)
+    with Daemon(options.host, options.port) as daemon:
+        print("Ready:", daemon.register(Bus(storage), "bus"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("The bus stops here:", storage.topics())
+    storage.close()
+
+
+if __name__ == "__main__":
+    main()
