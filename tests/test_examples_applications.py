@@ -1,14 +1,18 @@
 """The examples of examples/ that are small applications, run as they are."""
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
+import shutil
 import struct
+import subprocess
 import unittest
 import zlib
 from typing import List
 
 from .programs import ExampleTestCase, NameServerTestCase
-from .support import ToolProcess
+from .support import PATIENCE_SECONDS, ToolProcess
 
 
 class Conversations(ExampleTestCase):
@@ -16,11 +20,12 @@ class Conversations(ExampleTestCase):
         self.folder = "chat_box"
         uri = self.serve("radio.py")
         first = self.start("station.py", uri, "--call-sign", "Tern", "--channel", "9", "--hear", "5")
-        self.assertEqual(["On channel 9: Tern", "[radio] Tern is listening"], sorted(first.read_until("") + first.read_until("")))
-        second = self.output_of("station.py", uri, "--call-sign", "Gull", "--channel", "9", "--say", "fog ahead", "--hear", "2")
+        first.read_until("[radio] Tern is listening")
+        second = self.output_of("station.py", uri, "--call-sign", "Gull", "--channel", "9", "--say", "fog ahead",
+                                "--hear", "2")
         self.assertEqual(["On channel 9: Gull Tern", "[Gull] fog ahead", "[radio] Gull is listening"],
                          sorted(second.splitlines()))
-        self.assertEqual(["[radio] Gull has signed off"], first.read_until("[radio] Gull has")[-1:])
+        first.read_until("[radio] Gull has signed off")
         self.output_of("station.py", uri, "--call-sign", "Crane", "--channel", "10", "--hear", "1")
         self.output_of("station.py", uri, "--call-sign", "Crane", "--channel", "9", "--hear", "1")
         self.assertIn("[radio] Crane is listening\n", self.finish(first))
@@ -41,6 +46,32 @@ class Conversations(ExampleTestCase):
         self.output_of("publisher.py", uri, "--station", "valley", "--readings", "1")
         printed = self.output_of("subscriber.py", uri, "--name", "farm", "--topics", "rain", "wind", "--messages", "2")
         self.assertRegex(printed, r"^Ready: farm listens to rain, wind\nrain: hill: \d+\nrain: valley: \d+\n$")
+
+    def test_robots(self) -> None:
+        self.folder = "robots"
+        arena = self.start("arena.py", "--port", "0", "--size", "6", "--crystals", "5", "--seed", "4")
+        uri = self.uri_of(arena)
+        drivers = [self.start("driver.py", uri, *arguments) for arguments in (
+            ("--name", "Kira"), ("--name", "Omar", "--style", "drunk", "--seed", "2"))]
+        lines = arena.read_until("Result: ")
+        self.assertRegex(lines[0], r"^[.*KO]{6}$")
+        self.assertEqual(5, "".join(lines[:6]).count("*"))
+        counts = re.findall(r"has collected (\d) crystals", "".join(self.finish(driver) for driver in drivers))
+        self.assertEqual("Result: Kira %s, Omar %s" % tuple(counts), lines[-1])
+        self.assertEqual(5, sum(map(int, counts)))
+        self.assertPrinted("Dust settles.", self.stop(arena))
+
+    def test_shopping_cart(self) -> None:
+        self.folder = "shopping_cart"
+        shop = self.start("shop.py", "--port", "0")
+        self.assertPrinted("""
+            Piet: only 1 of locomotive left
+            on the shelves: {'locomotive': 1, 'waggon': 6, 'signal': 5}
+            Nadia has 2 things
+            Nadia pays 178.00""", self.output_of("customer.py", self.uri_of(shop)))
+        left = sorted(shop.readline() for _ in range(2))
+        self.assertEqual(["Nadia leaves, not paid: 0\n", "Piet leaves, not paid: 4\n"], left)
+        self.assertPrinted("The shop is closed.", self.stop(shop))
 
 
 class Transfers(ExampleTestCase):
@@ -135,6 +166,84 @@ class Workers(NameServerTestCase):
                          r"^120 operations, \d+ a second: list \d+, look_up \d+, register \d+, remove \d+\n"
                          r"wrong answers: none\n$")
         self.assertEqual({}, self.names.list(prefix="example.stress."))
+
+
+class Phases(NameServerTestCase):
+    def test_bank(self) -> None:
+        self.folder = "bank"
+        for name in ("Dune Bank", "Cliff Bank"):
+            self.uri_of(self.start("server.py", "--name", name))
+        at_each = "%s\nLea has 40, Sam has 60\n30 are missing, so it is 40\nLea has 0, Sam has 100\n" \
+                  "no account: Zoe\nrefused: an amount is positive, not -5\n"
+        self.assertPrinted(at_each % "Cliff Bank" + at_each % "Dune Bank",
+                           self.output_of("client.py", "--amounts", "60", "70"))
+
+    def test_stock_quotes_pulled(self) -> None:
+        self.folder = "stock_quotes"
+        printed = self.output_of("phase1_viewer.py", self.serve("phase1_market.py"), "--rounds", "2", "--interval", "0")
+        self.assertRegex(printed, r"^(KELP \d+\.\d\d  MOSS \d+\.\d\d  SALT \d+\.\d\d  YARN \d+\.\d\d\n){2}$")
+
+    def test_stock_quotes_pushed(self) -> None:
+        self.folder = "stock_quotes"
+        market = self.start("phase2_market.py", "--port", "0", "--interval", "0.005")
+        printed = self.output_of("phase2_viewer.py", self.uri_of(market), "--symbols", "KELP", "YARN", "--changes", "4")
+        self.assertRegex(printed, r"^((KELP|YARN) \d+\.\d\d\n){4}$")
+        market.read_until("a viewer has left")
+
+    def test_stock_quotes_streamed(self) -> None:
+        self.folder = "stock_quotes"
+        for arguments in (("east", "--symbols", "KELP", "MOSS"), ("west", "--symbols", "SALT", "YARN")):
+            self.uri_of(self.start("phase3_market.py", *arguments))
+        printed = self.output_of("phase3_viewer.py", "--symbols", "KELP", "SALT", "--trades", "2")
+        self.assertRegex(printed, r"^(east: KELP \d+\.\d\d\nwest: SALT \d+\.\d\d\n){2}$")
+
+    def test_warehouse_in_one_program(self) -> None:
+        self.folder = "warehouse"
+        self.assertPrinted("""
+            Bolt stores rice on shelf 1
+            Bolt stores tea on shelf 2
+            Bolt has stored rice, tea
+            Bolt fetches rice from shelf 1
+            Bolt: there is no crate of rice
+            Bolt sees: 2 tea""", self.output_of("phase1.py", "--robots", "Bolt"))
+
+    def test_warehouse_with_a_server(self) -> None:
+        self.folder = "warehouse"
+        server = self.start("phase2_server.py", "--port", "0")
+        self.assertPrinted("Rusty has stored salt, flour\nRusty: there is no crate of salt\nRusty sees: 2 flour",
+                           self.output_of("phase2_client.py", self.uri_of(server), "--crates", "salt", "flour"))
+        self.assertPrinted("Rusty stores salt on shelf 1\nRusty stores flour on shelf 2\n"
+                           "Rusty fetches salt from shelf 1\nThe gates are shut.", self.stop(server))
+
+    def test_warehouses_with_names(self) -> None:
+        self.folder = "warehouse"
+        for name in ("hillside", "dockside"):
+            self.uri_of(self.start("phase3_server.py", name))
+        in_each = "to %s\nBolt has stored nails\nBolt: there is no crate of nails\nBolt sees:\n"
+        self.assertPrinted(in_each % "dockside" + in_each % "hillside",
+                           self.output_of("phase3_client.py", "--robot", "Bolt", "--crates", "nails"))
+
+
+@unittest.skipUnless(shutil.which("Xvfb"), "needs Xvfb")
+@unittest.skipUnless(importlib.util.find_spec("tkinter"), "needs tkinter")
+class Windows(ExampleTestCase):
+    folder = "gui"
+
+    def test_gui(self) -> None:
+        reading, writing = os.pipe()
+        with open(reading) as numbers:
+            # the server picks a display that is free, and writes its number when it is ready
+            screen = subprocess.Popen(["Xvfb", "-displayfd", str(writing), "-screen", "0", "320x200x8", "-nolisten", "tcp"],
+                                      pass_fds=[writing], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            os.close(writing)
+            self.addCleanup(screen.wait, PATIENCE_SECONDS)
+            self.addCleanup(screen.terminate)
+            display = numbers.readline().strip()
+        self.environ = {"DISPLAY": ":" + display}
+        window = self.start("window.py", "--port", "0", "--interval", "2")
+        self.assertPrinted("up is shown: True\ndown is shown: True",
+                           self.output_of("client.py", self.uri_of(window), "--seconds", "0", "--texts", "up", "down"))
+        self.assertPrinted("The window is closed.", self.finish(window))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws the same spiral three times: call by call, in one batch, and in one batch without waiting for results."""
+"""Draws the same squares three times: call by call, in one batch, and in one batch without waiting for results."""
 import argparse
 import time
 
@@ -7,10 +7,12 @@ from Pyro5.api import BatchProxy, Proxy
 DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
-def spiral(strokes):
+def squares(strokes):
+    """Squares within squares, all from the same corner."""
     for number in range(strokes):
         dx, dy = DIRECTIONS[number % 4]
-        yield dx * (number % 40), dy * (number % 40)
+        size = 1 + number // 4 % 100
+        yield dx * size, dy * size
 
 
 def timed(label, draw):
@@ -20,14 +22,14 @@ def timed(label, draw):
 
 
 def one_by_one(plotter, strokes):
-    for dx, dy in spiral(strokes):
+    for dx, dy in squares(strokes):
         end = plotter.stroke(dx, dy)
     return end
 
 
 def batched(plotter, strokes, oneway=False):
     batch = BatchProxy(plotter)
-    for dx, dy in spiral(strokes):
+    for dx, dy in squares(strokes):
         batch.stroke(dx, dy)            # nothing is sent yet
     results = batch(oneway=oneway)      # one message there, one back
     return None if oneway else list(results)[-1]

@@ -2,7 +2,7 @@
 import argparse
 import threading
 
-from Pyro5.api import Daemon, expose, oneway
+from Pyro5.api import Daemon, expose
 from Pyro5.errors import CommunicationError
 
 
@@ -28,6 +28,7 @@ class Radio:
             channel = self._channels.setdefault(name, Channel())
             if call_sign in channel.listeners:
                 raise ValueError("%s is on channel %s already" % (call_sign, name))
+            listener._pyroTimeout = 5.0         # a station that hangs shall not hold up the others for long
             channel.listeners[call_sign] = listener
             self._send(channel, "radio", "%s is listening" % call_sign)
             return sorted(channel.listeners)
@@ -38,7 +39,6 @@ class Radio:
             channel.listeners.pop(call_sign)._pyroRelease()
             self._send(channel, "radio", "%s has signed off" % call_sign)
 
-    @oneway
     def say(self, name, call_sign, text):
         with self._lock:
             self._send(self._channels[name], call_sign, text)

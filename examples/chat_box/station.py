@@ -3,7 +3,7 @@ import argparse
 import sys
 import threading
 
-from Pyro5.api import Daemon, Proxy, expose, oneway
+from Pyro5.api import Daemon, Proxy, expose
 
 
 class Listener:
@@ -12,7 +12,6 @@ class Listener:
         self.heard_enough = threading.Event()
 
     @expose
-    @oneway
     def hear(self, call_sign, text):
         print("[%s] %s" % (call_sign, text), flush=True)
         self._missing -= 1

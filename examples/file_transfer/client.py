@@ -53,6 +53,8 @@ def main():
     options = parser.parse_args()
     with Proxy(options.uri) as archive:
         sizes = archive.recordings()
+        if not any(sizes.values()):
+            raise SystemExit("there is nothing to fetch")
         name = options.name or max(sizes, key=sizes.get)
         print("fetching %s, %d bytes" % (name, sizes[name]))
         checksums = {fetch(way, archive, name, sizes[name]) for way in (by_stream, by_annotations, by_raw_socket)}

@@ -1,9 +1,26 @@
-"""Finds the object by its name and calls it: python client.py [NAME]..."""
+"""Has everybody greeted whose name is given."""
+import argparse
 import sys
 
-import Pyro5.api
+from Pyro5.api import Proxy
 
-names = sys.argv[1:] or [input("What is your name? ").strip()]
-with Pyro5.api.Proxy("PYRONAME:example.greeting") as greeter:
-    for name in names:
-        print(greeter.greet(name))
+
+def ask_for_name():
+    """Ask on a terminal; there is nobody to ask otherwise."""
+    if sys.stdin is not None and sys.stdin.isatty():
+        return input("What is your name? ").strip()
+    return "stranger"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--uri", default="PYRONAME:example.greeting", help="what the server printed, or a name (default)")
+    options = parser.parse_args()
+    with Proxy(options.uri) as greeter:
+        for name in options.names or [ask_for_name()]:
+            print(greeter.greet(name))
+
+
+if __name__ == "__main__":
+    main()

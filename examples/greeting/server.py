@@ -1,23 +1,41 @@
-"""Serves one object, under a name that the name server knows."""
-import Pyro5.api
+"""Serves one object, under a name that the name server knows, or without a name server."""
+import argparse
+
+from Pyro5.api import Daemon, expose, locate_ns
+
+NAME = "example.greeting"
 
 
-@Pyro5.api.expose
+@expose
 class Greeter:
     def __init__(self):
-        self.greeted = 0
+        self._greeted = 0
 
     def greet(self, name):
-        self.greeted += 1
-        return "Hello %s, you are visitor number %d." % (name, self.greeted)
+        self._greeted += 1
+        return "Hello %s, you are visitor number %d." % (name, self._greeted)
 
 
-with Pyro5.api.Daemon() as daemon, Pyro5.api.locate_ns() as name_server:
-    uri = daemon.register(Greeter())
-    name_server.register("example.greeting", uri)
-    print("Ready:", uri, flush=True)
-    try:
-        daemon.requestLoop()
-    except KeyboardInterrupt:       # Ctrl-C
-        name_server.remove("example.greeting")
-        print("Stopped.")
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", help="where to listen (default: the setting HOST, which is localhost)")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--no-name-server", action="store_true", help="clients need to be told the URI, then")
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        uri = daemon.register(Greeter())
+        if not options.no_name_server:
+            with locate_ns() as name_server:
+                name_server.register(NAME, uri)
+        print("Ready:", uri, flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:       # Ctrl-C
+            if not options.no_name_server:
+                with locate_ns() as name_server:
+                    name_server.remove(NAME)
+            print("Stopped.")
+
+
+if __name__ == "__main__":
+    main()

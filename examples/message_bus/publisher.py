@@ -18,7 +18,8 @@ def main():
         for _ in range(options.readings):
             for topic in options.topics:
                 bus.publish(topic, "%s: %d" % (options.station, source.randrange(100)))
-        print("published; the bus has", ", ".join("%d of %s" % (count, topic) for topic, count in sorted(bus.topics().items())))
+        counts = ["%d of %s" % (count, topic) for topic, count in sorted(bus.topics().items())]
+    print("published; the bus has", ", ".join(counts))
 
 
 if __name__ == "__main__":

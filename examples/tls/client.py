@@ -22,7 +22,7 @@ def main():
             print(lighthouse.light(True))
             print("The lighthouse is", lighthouse._pyroConnection.getpeercert()["subject"][0][0][1])
     except CommunicationError as x:
-        print("Not let in:", type(x).__name__)
+        print("Not let in:", x)
 
 
 if __name__ == "__main__":

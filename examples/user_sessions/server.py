@@ -22,7 +22,7 @@ class Notebook:
 
     def close(self):
         self._database.close()
-        print("%s has left" % self._user, flush=True)
+        print("%s has left\n" % self._user, end="", flush=True)     # one text: threads may print at the same time
 
     @expose
     def write(self, text):

@@ -1,0 +1,28 @@
+"""A field on Mars where rovers collect crystals; each rover is driven by a program of its own."""
+import argparse
+
+from field import Arena
+
+from Pyro5.api import Daemon
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="localhost")
+    parser.add_argument("--port", type=int, default=9200)
+    parser.add_argument("--size", type=int, default=12)
+    parser.add_argument("--crystals", type=int, default=8)
+    parser.add_argument("--rovers", type=int, default=2, help="begin when so many have landed")
+    parser.add_argument("--seed", type=int)
+    options = parser.parse_args()
+    with Daemon(options.host, options.port) as daemon:
+        arena = Arena(options.size, options.crystals, options.rovers, options.seed)
+        print("Ready:", daemon.register(arena, "arena"), flush=True)
+        try:
+            daemon.requestLoop()
+        except KeyboardInterrupt:
+            print("Dust settles.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""The warehouse itself; all three phases use it as it is. The decorator does no harm where there is no network."""
+import threading
+
+from Pyro5.api import expose
+
+
+@expose
+class Warehouse:
+    """Crates on numbered shelves, one on each."""
+
+    def __init__(self, shelves):
+        self._shelves = dict.fromkeys(range(1, shelves + 1))
+        self._lock = threading.Lock()       # for phase 2 and 3, where several robots come at the same time
+
+    def store(self, robot, crate):
+        """Give the number of the shelf."""
+        with self._lock:
+            for number, content in self._shelves.items():
+                if content is None:
+                    self._shelves[number] = crate
+                    print("%s stores %s on shelf %d" % (robot, crate, number), flush=True)
+                    return number
+        raise OverflowError("all shelves are taken")
+
+    def fetch(self, robot, crate):
+        with self._lock:
+            for number, content in self._shelves.items():
+                if content == crate:
+                    self._shelves[number] = None
+                    print("%s fetches %s from shelf %d" % (robot, crate, number), flush=True)
+                    return number
+        raise LookupError("there is no crate of %s" % crate)
+
+    def inventory(self):
+        with self._lock:
+            return {number: crate for number, crate in self._shelves.items() if crate is not None}
