@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import unittest
@@ -152,15 +153,16 @@ class Calls(ExampleTestCase):
     def test_oneway(self) -> None:
         self.folder = "oneway"
         lines = self.output_of("client.py", self.serve("server.py", "--seconds", "0.1"), "--turns", "2").splitlines()
-        self.assertRegex(lines[0], r"^a normal call: 'turned' after 0\.[1-9]\d s$")
-        for line in lines[1:3]:
-            self.assertRegex(line, r"^a oneway call: None after 0\.0\d s$")
-        self.assertRegex(lines[3], r"^until all turns are done: 3 after 0\.\d\d s$")
+        said, seconds = zip(*(re.fullmatch(r"(.+) after (\d+\.\d\d) s", line).groups()  # type: ignore[union-attr]
+                              for line in lines))
+        self.assertEqual(("a normal call: 'turned'", "a oneway call: None", "a oneway call: None",
+                          "until all turns are done: 3"), said)
+        self.assertLess(min(map(float, seconds[1:3])), float(seconds[0]))
 
     def test_server_types(self) -> None:
         self.folder = "server_types"
         for expected, options in ((2, ["thread", "--cooks", "2"]), (1, ["multiplex"])):
-            uri = self.serve("server.py", "--seconds", "0.02", "--servertype", *options)
+            uri = self.serve("server.py", "--seconds", "0.05", "--servertype", *options)
             self.assertRegex(self.output_of("client.py", uri, "--guests", "4"),
                              r"^4 soups in 0\.\d\d s, at most %d at once\n$" % expected)
 
@@ -312,7 +314,7 @@ class Trouble(ExampleTestCase):
             Without retries, attempt 2: ConnectionClosedError
             The link is fine for two calls: 7.5 7.5
             With retries: 7.5
-            The buoy was called 7 times.""", self.output_of("client.py", self.serve("server.py"), "--timeout", "0.1"))
+            The buoy was called 7 times.""", self.output_of("client.py", self.serve("server.py"), "--timeout", "0.25"))
 
     def test_exceptions(self) -> None:
         self.folder = "exceptions"
@@ -333,9 +335,9 @@ class Trouble(ExampleTestCase):
 
     def test_timeouts(self) -> None:
         self.folder = "timeouts"
-        printed = self.output_of("client.py", self.serve("server.py"), "--patience", "0.3", "--floors", "1", "99")
-        self.assertRegex(printed, r"^at floor 1, after 0\.1 s\nno patience for floor 99, after 0\.3 s\n"
-                                  r"at floor 1, after 0\.0 s\nan elevator that does not exist: \w+Error\n$")
+        printed = self.output_of("client.py", self.serve("server.py"), "--patience", "0.4", "--floors", "1", "99")
+        self.assertRegex(printed, r"^at floor 1, after 0\.\d s\nno patience for floor 99, after \d\.\d s\n"
+                                  r"at floor 1, after 0\.\d s\nan elevator that does not exist: \w+Error\n$")
 
 
 class Names(NameServerTestCase):
