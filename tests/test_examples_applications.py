@@ -99,7 +99,7 @@ class Transfers(ExampleTestCase):
     def test_huge_transfer(self) -> None:
         self.folder = "huge_transfer"
         for options in ((), ("--bytes-repr",)):
-            printed = self.output_of("client.py", self.serve("server.py", *options), "--megabytes", "2",
+            printed = self.output_of("client.py", self.serve("server.py", *options), "--megabytes", "1",
                                      "--serializers", "serpent", "json", "marshal")
             self.assertEqual(5 + 2 + 5, len(printed.splitlines()))
             for line in printed.splitlines():

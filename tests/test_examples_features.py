@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import sys
 import unittest
@@ -236,6 +237,7 @@ class Clients(ExampleTestCase):
         server.read_until("refractor is free again")
         self.assertPrinted("The dome is closed.", self.stop(server))
 
+    @unittest.skipUnless(shutil.which("openssl"), "needs the program openssl")
     def test_tls(self) -> None:
         self.folder = "tls"
         folder = self.temporary_folder()
