@@ -1,9 +1,10 @@
 """
 What is known about the call that is being made or served: ``current_context``.
 
-Every field is a context variable of its own, so each thread and each asyncio task sees its own values, and a copied
+All fields are kept in context variables, so each thread and each asyncio task sees its own values, and a copied
 context (``contextvars.copy_context()``, as oneway calls use) keeps the values it was copied with. Assigning a field
-therefore never shows anywhere else. The dicts themselves are ordinary objects: where a context was inherited (by a
+therefore never shows anywhere else. What the server sets for every request is one immutable tuple in one variable:
+setting a variable costs a tenth of a microsecond. The dicts themselves are ordinary objects: where a context was inherited (by a
 task, or by a thread on a free-threaded Python) assign a new dict instead of changing one that was there before.
 
 Two directions meet here and are kept apart:
@@ -21,24 +22,25 @@ travels along.
 """
 from __future__ import annotations
 
+import itertools
+import os
 import uuid
 from contextvars import ContextVar
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from . import errors
 
 Annotations = Dict[str, Any]
 
-_client: ContextVar[Any] = ContextVar("Pyro5.client", default=None)
-_client_sock_addr: ContextVar[Any] = ContextVar("Pyro5.client_sock_addr", default=None)
-_seq: ContextVar[int] = ContextVar("Pyro5.seq", default=0)
-_msg_flags: ContextVar[int] = ContextVar("Pyro5.msg_flags", default=0)
-_serializer_id: ContextVar[int] = ContextVar("Pyro5.serializer_id", default=0)
+# What is being served: the connection, its peer's address, sequence number, flags, serializer id, annotations.
+_Request = Tuple[Any, ...]
+_CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS = range(6)
+_request: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None))
 _correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.correlation", default=None)
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
-_request: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_request", default=None)
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
+_USERS = (_assigned, _response, _received)
 
 
 class CallContext:
@@ -49,47 +51,47 @@ class CallContext:
     @property
     def client(self) -> Any:
         """The connection (``socketutil.SocketConnection``) of the client being served; None if nobody is."""
-        return _client.get()
+        return _request.get()[_CLIENT]
 
     @client.setter
     def client(self, connection: Any) -> None:
-        _client.set(connection)
+        _assign(_CLIENT, connection)
 
     @property
     def client_sock_addr(self) -> Any:
         """The socket address of the client being served; still known when a oneway call outlives its connection."""
-        return _client_sock_addr.get()
+        return _request.get()[_ADDRESS]
 
     @client_sock_addr.setter
     def client_sock_addr(self, address: Any) -> None:
-        _client_sock_addr.set(address)
+        _assign(_ADDRESS, address)
 
     @property
     def seq(self) -> int:
         """Sequence number of the request being served."""
-        return _seq.get()
+        return int(_request.get()[_SEQ])
 
     @seq.setter
     def seq(self, number: int) -> None:
-        _seq.set(number)
+        _assign(_SEQ, number)
 
     @property
     def msg_flags(self) -> int:
         """Flags of the request being served, see the FLAGS constants of ``protocol``."""
-        return _msg_flags.get()
+        return int(_request.get()[_FLAGS])
 
     @msg_flags.setter
     def msg_flags(self, flags: int) -> None:
-        _msg_flags.set(flags)
+        _assign(_FLAGS, flags)
 
     @property
     def serializer_id(self) -> int:
         """Number of the serializer that the request being served was written with."""
-        return _serializer_id.get()
+        return int(_request.get()[_SERIALIZER])
 
     @serializer_id.setter
     def serializer_id(self, number: int) -> None:
-        _serializer_id.set(number)
+        _assign(_SERIALIZER, number)
 
     @property
     def annotations(self) -> Annotations:
@@ -99,7 +101,7 @@ class CallContext:
         """
         current = _assigned.get()
         if current is None:
-            current = _request.get()
+            current = _request.get()[_ANNOTATIONS]
         if current is None:
             current = {}
             _assigned.set(current)
@@ -170,6 +172,37 @@ class CallContext:
 current_context = CallContext()
 
 
+class _NewCorrelations:
+    """
+    Makes correlation ids for requests that came without one: random for the process, counted within it.
+
+    They only have to be unique, and cost a tenth of what ``uuid.uuid4()`` costs.
+    """
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin anew, as a forked process must."""
+        random_id = uuid.uuid4()
+        self._first_half = random_id.bytes[:8]
+        self._count = itertools.count(int.from_bytes(random_id.bytes[8:], "big") & ~0xffffffff)
+
+    def next(self) -> bytes:
+        """Give 16 bytes."""
+        return self._first_half + (next(self._count) & 0xffffffffffffffff).to_bytes(8, "big")
+
+
+_new_correlations = _NewCorrelations()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_correlations.renew)
+
+
+def new_correlation_bytes() -> bytes:
+    """Make a new correlation id, for a request that came without one."""
+    return _new_correlations.next()
+
+
 def correlation_bytes() -> Optional[bytes]:
     """Give the 16 bytes of the current correlation id, None if there is none."""
     value = _correlation.get()
@@ -179,16 +212,17 @@ def correlation_bytes() -> Optional[bytes]:
 def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, serializer_id: int,
                   annotations: Annotations, correlation_bytes: Optional[bytes]) -> None:
     """Set every field for a request that is about to run here; nothing of an earlier request or call remains."""
-    _client.set(client)
-    _client_sock_addr.set(client_sock_addr)
-    _seq.set(seq)
-    _msg_flags.set(msg_flags)
-    _serializer_id.set(serializer_id)
+    _request.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations)))
     _correlation.set(correlation_bytes)
-    _assigned.set(None)
-    _request.set(dict(annotations))
-    _response.set(None)
-    _received.set(None)
+    for variable in _USERS:
+        if variable.get() is not None:  # reading is several times cheaper than setting
+            variable.set(None)
+
+
+def _assign(index: int, value: Any) -> None:
+    request = list(_request.get())
+    request[index] = value
+    _request.set(tuple(request))
 
 
 def outgoing_annotations() -> Annotations:
@@ -207,7 +241,7 @@ def set_received_response(annotations: Annotations) -> None:
 
 
 def _require_client(action: str) -> Any:
-    client = _client.get()
+    client = _request.get()[_CLIENT]
     if client is None:
         raise errors.PyroError("cannot %s a resource here: no client is being served in this thread or task" % action)
     return client

@@ -21,6 +21,9 @@ SETATTR_METHOD = "__setattr__"  # ... write one ...
 BATCH_METHOD = "<batch>"  # ... run a list of calls
 STREAM_ANNOTATION = "STRM"  # stream id, in the reply that opens an item stream
 BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request that carries a serialized blob
+# a reply with none of these flags is the result of a call, as the serializer wrote it
+MORE_THAN_A_VALUE = protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT
+_ARGUMENTS = frozenset((list, tuple))
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
 
 
@@ -178,7 +181,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     annotations: Dict[str, Buffer] = callcontext.outgoing_annotations()
     serializer_id = serializer.serializer_id
     payload: Buffer
-    if _has_blob(args, kwargs):
+    if SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
+        _require_only_argument(args, kwargs)
         blob = args[0]
         info = marshal.dumps((blob.info, object_id, method), 2)
         annotations = {**annotations, BLOB_ANNOTATION: info}
@@ -189,17 +193,14 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
             payload = serializer.dumpsCall(object_id, method, blob._data, {})  # in the place of the arguments
     else:
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
+    max_size, compress = wire
     return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer_id, payload, annotations,
-                          correlation_id=callcontext.correlation_bytes(), compress=wire.compress,
-                          max_size=wire.max_size)
+                          correlation_id=callcontext.correlation_bytes(), compress=compress, max_size=max_size)
 
 
-def _has_blob(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bool:
-    if SerializedBlob not in map(type, args) and not (kwargs and SerializedBlob in map(type, kwargs.values())):
-        return False
+def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:
     if len(args) != 1 or kwargs:
         raise errors.SerializeError("a SerializedBlob must be the only argument of the call")
-    return True
 
 
 def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) -> Call:
@@ -213,6 +214,8 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         info, object_id, method = _parse_blob_annotation(bytes(message.annotations.get(BLOB_ANNOTATION, b"")))
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
     object_id, method, args, kwargs = serializer.loadsCall(message.data)
+    if type(kwargs) is dict and type(args) in _ARGUMENTS and type(object_id) is str and type(method) is str:
+        return Call(object_id, method, args, kwargs)
     if not (isinstance(object_id, str) and isinstance(method, str) and isinstance(args, (list, tuple))):
         raise errors.ProtocolError("a call consists of an object id, a method name, arguments and keyword arguments")
     if kwargs is None:
@@ -294,7 +297,9 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
         Exception: whatever the serializer raises for a value that it cannot serialize.
         MessageTooLargeError: the reply exceeds the limit.
     """
-    return _reply(to, flags, to.serializer.dumps(value), to.annotations)
+    seq, serializer, correlation_id, annotations, (max_size, compress) = to
+    return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, serializer.dumps(value), annotations,
+                          correlation_id=correlation_id, compress=compress, max_size=max_size)
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
@@ -393,7 +398,7 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
         ProtocolError: the reply says that it is an exception but holds none.
         Exception: whatever the serializer raises on malformed data.
     """
-    if not message.flags & (protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT):
+    if not message.flags & MORE_THAN_A_VALUE:
         return serializer.loads(message.data)
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         stream_id = message.annotations.get(STREAM_ANNOTATION)

@@ -1,6 +1,7 @@
 """The client: proxies, through which the methods of remote objects are called as if they were local."""
 from __future__ import annotations
 
+import functools
 import logging
 import socket
 import threading
@@ -115,7 +116,7 @@ class Proxy:
         # only names that are not the proxy's own get here; a method's first, as every call does
         link = self.__dict__.get("_pyro")
         if link is not None and name in link.methods:
-            return _RemoteMethod(self, name)
+            return self._pyroMethod(link, name)
         if link is None or (name.startswith("_") and not _may_be_remote(name)):
             raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
         if name in link.attrs:
@@ -123,6 +124,14 @@ class Proxy:
         if self._pyroLearn():
             return getattr(self, name)
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
+
+    def _pyroMethod(self, link: Link, name: str) -> _RemoteMethod:
+        if type(self) is not Proxy:
+            return _RemoteMethod(self._pyroInvoke, name)
+        # One without overridden methods keeps it: the next look finds it in the instance, without __getattr__ (0.7 us). It
+        # refers to the link, not to the proxy, so that the proxy goes away, and the connection with it, when it is dropped.
+        method = self.__dict__[name] = _RemoteMethod(functools.partial(_invoke, link), name)
+        return method
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):
@@ -195,6 +204,7 @@ class Proxy:
         return not connected
 
     def _pyroConnect(self, replace_uri: bool = False) -> Connection:
+        self._pyroForgetMethods()
         return self._pyro.connect(self._pyroValidateHandshake, replace_uri)
 
     def _pyroRelease(self) -> None:
@@ -238,10 +248,9 @@ class Proxy:
     def __exit__(self, *exc_info: object) -> None:
         self._pyroRelease()
 
-    def __del__(self) -> None:
-        link = self.__dict__.get("_pyro")  # not there if the constructor failed
-        if link is not None:
-            link.release()
+    def _pyroForgetMethods(self) -> None:
+        for name in [name for name, value in self.__dict__.items() if type(value) is _RemoteMethod]:
+            del self.__dict__[name]
 
     # ------------------------------------------------------------ operators
 
@@ -303,7 +312,7 @@ class Proxy:
         if not self._pyroExposes(name):
             # TypeError is what Python expects of objects without such an operator: list() asks for __len__, and goes on
             raise TypeError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
-        return _RemoteMethod(self, name)
+        return _RemoteMethod(self._pyroInvoke, name)
 
     # ------------------------------------------------------------ copies
 
@@ -317,6 +326,7 @@ class Proxy:
         link = Link(URI(uri))
         link.oneway, link.methods, link.attrs = set(oneway), set(methods), set(attrs)
         link.handshake = handshake
+        self._pyroForgetMethods()
         self._pyro = link
         if serializer_name is not None:
             self._pyroSerializer = serializer_name
@@ -336,19 +346,42 @@ class Proxy:
 
 
 class _RemoteMethod:
-    """A method of a remote object; calling it calls that."""
+    """
+    A method of a remote object; calling it calls that.
 
-    __slots__ = ("_proxy", "_name")
+    Args:
+        invoke: called with the name, the positional and the keyword arguments.
+    """
 
-    def __init__(self, proxy: Proxy, name: str) -> None:
-        self._proxy = proxy
+    __slots__ = ("_invoke", "_name")
+
+    def __init__(self, invoke: Callable[[str, Sequence[Any], Mapping[str, Any]], Any], name: str) -> None:
+        self._invoke = invoke
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self._proxy._pyroInvoke(self._name, args, kwargs)
+        return self._invoke(self._name, args, kwargs)
 
     def __repr__(self) -> str:
-        return "<remote method %s of %r>" % (self._name, self._proxy)
+        return "<remote method %s, called by %r>" % (self._name, self._invoke)
+
+
+def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Do what `_pyroInvoke` does for proxies that override nothing: at once, if the connection is ready."""
+    connection = link.maybe_ready()
+    if connection is None or link.max_retries:
+        return _proxy_with(link)._pyroInvoke(name, args, kwargs)
+    result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else 0)
+    if type(result) is calls.StreamOpened:
+        return ItemStream(str(result.stream_id), _proxy_with(link))
+    return result
+
+
+def _proxy_with(link: Link) -> Proxy:
+    """Give another proxy that shares a link; whoever needs one does not keep the first one alive."""
+    proxy = Proxy.__new__(Proxy)
+    proxy._pyro = link
+    return proxy
 
 
 def _may_be_remote(name: str) -> bool:

@@ -119,9 +119,15 @@ class Connection(socketutil.SocketConnection):
 
     def _exchange(self, request: SendingMessage, method: Optional[str]) -> ReceivingMessage:
         self.in_doubt = True
+        reader = self._reader
         try:
-            self._send(request)
-            reply = self._receive()
+            if len(request.buffers) == 1 and not self._log_wire:
+                self.sock.sendall(request.buffers[0])
+            else:
+                self._send(request)
+            if not reader.receive_from(self.sock):
+                raise EOFError
+            reply = reader.next_message() or self._receive_rest()
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
         except EOFError as x:
@@ -170,11 +176,6 @@ class Connection(socketutil.SocketConnection):
             for start in range(min(sent, len(view)), len(view), SEND_STEP_BYTES):
                 self.sock.sendall(view[start:start + SEND_STEP_BYTES])
             sent = max(sent - len(view), 0)
-
-    def _receive(self) -> ReceivingMessage:
-        if not self._reader.receive_from(self.sock):
-            raise EOFError
-        return self._reader.next_message() or self._receive_rest()
 
     def _receive_rest(self) -> ReceivingMessage:
         """Receive a message that did not come in one piece."""

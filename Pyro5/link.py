@@ -94,6 +94,10 @@ class Link:
         self.attrs: Set[str] = set()
         self.raw_response = False
 
+    def __del__(self) -> None:
+        if getattr(self, "connection", None) is not None:
+            self.release()
+
     @property
     def can_reconnect(self) -> bool:
         """Whether a new connection to the object could be made."""
@@ -122,7 +126,7 @@ class Link:
     # ------------------------------------------------------------ calling
 
     def call(self, connection: Connection, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
-             flags: int, object_id: Optional[str], annotations: Optional[Mapping[str, bytes]]) -> Any:
+             flags: int, object_id: Optional[str] = None, annotations: Optional[Mapping[str, bytes]] = None) -> Any:
         """
         Call a method.
 
@@ -159,6 +163,8 @@ class Link:
         serializer = self.serializer
         if reply.serializer_id != serializer.serializer_id:  # a blob that is passed on keeps the serializer it came with
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
+        if not reply.flags & calls.MORE_THAN_A_VALUE:
+            return serializer.loads(reply.data)
         result = calls.parse_reply(reply, serializer)
         if type(result) is calls.StreamOpened and result.stream_id is None:
             raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item streams "

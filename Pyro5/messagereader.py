@@ -62,7 +62,10 @@ class MessageReader:
             self.received(count)
             return count
         data: bytes = sock.recv(RECEIVE_BYTES)
-        self.feed(data)
+        if self._rest:
+            self.feed(data)
+        else:
+            self._rest = data
         return len(data)
 
     def feed(self, data: bytes) -> None:

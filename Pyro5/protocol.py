@@ -156,9 +156,11 @@ class SendingMessage:
             correlation_id = _NO_CORRELATION
         else:
             flags |= FLAGS_CORR_ID
-        chunks: Sequence[Buffer] = _encode_annotations(annotations) if annotations else ()
-        chunks_size = sum(map(len, chunks))
-        payload_size = len(payload)
+        chunks: Sequence[Buffer] = ()
+        chunks_size, payload_size = 0, len(payload)
+        if annotations:
+            chunks = _encode_annotations(annotations)
+            chunks_size = sum(map(len, chunks))
         size = chunks_size + payload_size
         if size > max_size:
             check_size(size, max_size)
@@ -169,8 +171,9 @@ class SendingMessage:
         self.seq = seq
         self.serializer_id = serializer_id
         self.size = HEADER_SIZE + size
+        self.buffers: List[Buffer]
         if size > JOIN_UP_TO_BYTES:
-            self.buffers: List[Buffer] = [header, *chunks, payload]
+            self.buffers = [header, *chunks, payload]
         elif chunks:
             self.buffers = [b"".join((header, *chunks, payload))]
         else:

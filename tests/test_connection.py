@@ -150,7 +150,7 @@ class BrokenReplyTests(PairTestCase):
 
     def test_interrupted(self) -> None:
         conn, _ = self.pair()
-        with mock.patch.object(Connection, "_receive", side_effect=KeyboardInterrupt):
+        with mock.patch.object(conn, "_reader", mock.Mock(receive_from=mock.Mock(side_effect=KeyboardInterrupt))):
             with self.assertRaises(KeyboardInterrupt):
                 conn.round_trip(request(), "echo")
         self.assertTrue(conn.in_doubt)

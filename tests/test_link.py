@@ -8,6 +8,7 @@ import sys
 import threading
 import unittest
 from typing import Any, Callable, Optional
+from unittest import mock
 
 from Pyro5 import errors
 from Pyro5.connection import Connection
@@ -174,10 +175,8 @@ class BrokenExchangeTests(LinkTestCase):
 
     def test_an_interruption(self) -> None:
         def prepare(link: Link) -> None:
-            def interrupt() -> None:
-                raise KeyboardInterrupt
-
-            link.connection._receive = interrupt  # type: ignore[assignment,union-attr]
+            assert link.connection is not None
+            link.connection._reader = mock.Mock(receive_from=mock.Mock(side_effect=KeyboardInterrupt))
 
         self.check_recovers(lambda peer: peer.read_call(), KeyboardInterrupt, prepare)
 

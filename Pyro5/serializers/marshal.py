@@ -46,8 +46,9 @@ class MarshalSerializer(SerializerBase):
         if isinstance(vargs, (list, tuple)):
             args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
         # None, for attribute access and batches, is no mapping in the eyes of older releases
-        named = {key: value if type(value) in _NATIVE else self._to_plain(value)
-                 for key, value in (kwargs or {}).items()}
+        named = {}
+        if kwargs:
+            named = {key: value if type(value) in _NATIVE else self._to_plain(value) for key, value in kwargs.items()}
         return self.dumps((obj, method, args, named))
 
     def _to_plain(self, obj: Any) -> Any:

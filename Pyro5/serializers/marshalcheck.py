@@ -24,11 +24,14 @@ else:
 _LONG_DATA = 4096          # bytes
 _FEW_OBJECTS = 50
 
-# What could do harm, and most data has not got: a tuple that later data may refer to; a list or tuple of 4096 elements and
-# more; the beginning of a code object (its type, 3 small numbers, 2 or 3 others, then bytes or a reference). Numbers are
-# taken to be less than 2**24. All of it may be found in the middle of strings, too.
-_SUSPECT = re.compile(rb"[\xa8\xa9(\[\xdbc\xe3](?:(?<=[\xa8\xa9])|(?<=[(\[\xdb])(?=.[^\0-\x0f]|..[^\0]|...[^\0])"
-                      rb"|(?<=[c\xe3])(?=...\0...\0...\0.{8}(?:.{4})?[sr\xf3\xf2]...\0))", re.DOTALL)
+# What could do harm, and most data has not got. A list or tuple of 4096 elements and more; the beginning of a code object
+# (its type, 3 small numbers, 2 or 3 others, then bytes or a reference). Numbers are taken to be less than 2**24. All of it
+# may be found in the middle of strings, too.
+_LARGE_OR_CODE = (rb"(?<=[(\[\xdb\xa8])(?=.[^\0-\x0f]|..[^\0]|...[^\0])"
+                  rb"|(?<=[c\xe3])(?=...\0...\0...\0.{8}(?:.{4})?[sr\xf3\xf2]...\0)")
+_HARMFUL = re.compile(rb"[(\[\xdb\xa8c\xe3](?:" + _LARGE_OR_CODE + rb")", re.DOTALL)
+# The same, and a tuple that later data may refer to.
+_SUSPECT = re.compile(rb"[\xa8\xa9(\[\xdbc\xe3](?:(?<=[\xa8\xa9])|" + _LARGE_OR_CODE + rb")", re.DOTALL)
 _NUMBERS_CAN_BE_LARGER = 1 << 24
 _REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
 _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
@@ -42,7 +45,8 @@ def loads(data: Union[bytes, bytearray, memoryview]) -> Any:
         ValueError, EOFError, TypeError: it is malformed, or would do harm.
     """
     data = bytes(data)
-    check(data)
+    if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
+        check(data)
     return _loads(data)
 
 

@@ -100,7 +100,7 @@ class SerpentSerializer(SerializerBase):
         return (literals.HEADER + text).encode("utf-8")
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        if type(obj) is str and type(method) is str:
+        if type(obj) is str and type(method) is str and type(vargs) in (tuple, list):  # a blob's data may be anything
             args_text, kwargs_text = literals.fast_dumps_each(vargs), literals.fast_dumps(kwargs)
             if args_text is not None and kwargs_text is not None:
                 return ("%s(%r,%r,%s,%s)" % (literals.HEADER, obj, method, args_text, kwargs_text)).encode("utf-8")

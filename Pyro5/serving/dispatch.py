@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import uuid
 from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
@@ -20,6 +19,7 @@ from .streams import StreamTable
 
 log = logging.getLogger("Pyro5.serving.dispatch")
 
+_BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
 # a result of one of these types is certainly no iterator; asking the abstract class costs more
 _NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
 
@@ -69,9 +69,10 @@ class Dispatcher:
         return contextvars.copy_context().run(self._answer, connection, message)
 
     def _answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
-        correlation_id = message.corr_bytes or uuid.uuid4().bytes
+        correlation_id = message.corr_bytes or callcontext.new_correlation_bytes()
+        reply: Optional[SendingMessage]
         if not connection.greeted:
-            reply: Optional[SendingMessage] = self._greet(connection, message, correlation_id)
+            reply = self._greet(connection, message, correlation_id)
         elif message.type == protocol.MSG_INVOKE:
             reply = self._invoke(connection, message, correlation_id)
         elif message.type == protocol.MSG_PING:
@@ -84,7 +85,7 @@ class Dispatcher:
 
     def refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
         """Give what a client is told whose bytes cannot be read any further, None if it cannot be told."""
-        correlation_id = uuid.uuid4().bytes
+        correlation_id = callcontext.new_correlation_bytes()
         if not connection.greeted:
             return calls.connect_refused(None, None, str(error), correlation_id, self._wire)
         refused = connection.refused_message
@@ -145,8 +146,8 @@ class Dispatcher:
 
     def _annotations(self) -> Dict[str, Any]:
         """What goes out with a reply: what the method set, then what the daemon adds."""
-        own = self._daemon.annotations()
-        return {**callcontext.response_to_send(), **own} if own else callcontext.response_to_send()
+        from_method, own = callcontext.response_to_send(), self._daemon.annotations()
+        return {**from_method, **own} if own else from_method
 
     # ------------------------------------------------------------ calls
 
@@ -155,19 +156,16 @@ class Dispatcher:
         call = None
         try:
             serializer = self._serializer_for(message)
-            self._begin(connection, message, correlation_id)
+            callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
+                                      message.annotations, correlation_id)
             call = calls.parse_invoke_request(message, serializer)
             published = self._objects.get(call.object_id)
-            if flags & protocol.FLAGS_BATCH:
-                value: Any = self._run_batch(connection, published, call, serializer)
-            else:
-                run = self._prepare(connection, published, call)
-                if flags & protocol.FLAGS_ONEWAY and self._run_aside is not None:
-                    self._start_oneway(connection, call, run)
+            if flags & _BATCH_OR_ONEWAY:
+                value = self._run_special(connection, published, call, serializer, flags)
+                if flags & protocol.FLAGS_ONEWAY:
                     return None
-                value = run()
-            if flags & protocol.FLAGS_ONEWAY:
-                return None
+            else:
+                value = self._run(connection, published, call)
             to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # border of a request: user code, and whatever malformed data makes a serializer raise
@@ -175,6 +173,31 @@ class Dispatcher:
             if self._ends_connection(connection, message, x):
                 connection.closing = not flags & protocol.FLAGS_ONEWAY
             return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
+
+    def _run(self, connection: Any, published: Published, call: Call) -> Any:
+        """Run a call if it is allowed, and give its result."""
+        _object_id, name, args, kwargs = call
+        if name not in published.members.methods:
+            return self._prepare(connection, published, call)()
+        instance = published.fixed_instance
+        if instance is None:
+            instance = published.instance_for(connection)
+        method = getattr(instance, name)
+        try:
+            return method(*args, **kwargs)
+        except Exception as x:
+            self._tell_error_handler(connection, method, args, kwargs, x)
+            raise
+
+    def _run_special(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
+                     flags: int) -> Any:
+        """Run a batch, a oneway call (which may still run, elsewhere, when this returns), or both."""
+        if flags & protocol.FLAGS_BATCH:
+            return self._run_batch(connection, published, call, serializer)
+        run = self._prepare(connection, published, call)
+        if self._run_aside is None:
+            return run()
+        return self._start_oneway(connection, call, run)
 
     def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Clients of every release expect the connection to end after these two errors, and connect anew."""

@@ -19,9 +19,10 @@ class Published:
     Attributes:
         object_id: the id that clients call it by.
         members: what they may use of it.
+        fixed_instance: the object that serves every call; None if it has to be looked for, see instance_for().
     """
 
-    __slots__ = ("object_id", "members", "finalizer", "_target", "_weak", "_is_class", "_single", "_single_lock")
+    __slots__ = ("object_id", "members", "fixed_instance", "finalizer", "_target", "_weak", "_is_class", "_single", "_single_lock")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool) -> None:
         self.object_id = object_id
@@ -30,6 +31,7 @@ class Published:
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
         self._is_class = inspect.isclass(obj_or_class)
+        self.fixed_instance: Any = None if weak or self._is_class else obj_or_class
         self._single: Any = None
         # guards _single: the user's constructor runs while it is held, and holds up nobody who calls other objects
         self._single_lock = threading.Lock()
