@@ -50,9 +50,11 @@ class Proxy:
     """
     Stands in for a remote object: calls of its methods, and access to its attributes, happen there.
 
-    A proxy belongs to one thread at a time: the one that made it, or that called `_pyroClaimOwnership` last. It connects
-    when it is first used; after a communication error, or `_pyroRelease`, it connects again when it is next used. Use it
-    as a context manager to have the connection released in the end.
+    A proxy belongs to one thread at a time: the one that made it (or got it from a call, and used it first), or that called
+    `_pyroClaimOwnership` last. If that thread was serving a client, those that serve the same client may use it too.
+
+    It connects when it is first used; after a communication error, or `_pyroRelease`, it connects again when it is next
+    used. Use it as a context manager to have the connection released in the end.
 
     Names that begin with ``_pyro``, and those that a subclass defines, belong to the proxy; all others to the object.
 
@@ -240,7 +242,7 @@ class Proxy:
 
     def _pyroClaimOwnership(self) -> None:
         """Make the calling thread the owner of this proxy; its connection stays."""
-        self._pyro.owner = threading.get_ident()
+        self._pyro.claim()
 
     def __enter__(self) -> Proxy:
         return self
@@ -396,6 +398,7 @@ def _proxy_from_wire(state: Any) -> Proxy:
         raise ValueError("invalid Proxy state: %r" % (state,))
     proxy = Proxy.__new__(Proxy)
     proxy.__setstate__(state)
+    proxy._pyro.disown()  # the method that gets it may run in another thread, as a oneway call does
     return proxy
 
 

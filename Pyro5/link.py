@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import threading
+import weakref
 from typing import Any, Callable, Mapping, Optional, Sequence, Set, Union
 
 from . import callcontext, calls, config, discovery, errors, serializers
@@ -25,6 +26,7 @@ __all__ = ["Link", "connected_socket_uri"]
 log = logging.getLogger("Pyro5.link")
 
 CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
+NOBODY = 0  # no thread has this number
 
 # How many forks ago this process began: a connection made before the last one belongs to the parent process.
 _fork_count = 0
@@ -37,6 +39,15 @@ def _note_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
+
+
+def _session() -> Any:
+    """Tell the client whose requests, one after the other, run here; None if there is none. A oneway call is not one of them:
+    it may run beside the next request."""
+    client = callcontext.current_context.client
+    if client is None or callcontext.current_context.msg_flags & FLAGS_ONEWAY:
+        return None
+    return weakref.ref(client)
 
 
 def connected_socket_uri(object_name: Union[str, URI]) -> URI:
@@ -67,12 +78,15 @@ class Link:
         bound_uri: the PYRO uri of the object that the connection is, or was last, made to.
         object_id: the object's id in its daemon; known once connected.
         forks: the value of _fork_count when the connection was made.
+        owner: the thread that may use the proxy; NOBODY: whoever uses it first becomes the owner.
+        owning_session: the client that was being served when the owner got it: other threads may use it too, while they
+            serve the same client, whose requests never run side by side.
         methods, oneway, attrs: the names that the object exposes; empty while nothing is known.
     """
 
-    __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "forks", "seq", "owner", "timeout",
-                 "max_retries", "wire", "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs",
-                 "raw_response")
+    __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "forks", "seq", "owner",
+                 "owning_session", "timeout", "max_retries", "wire", "serializer_name", "serializer", "handshake",
+                 "methods", "oneway", "attrs", "raw_response")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -82,7 +96,7 @@ class Link:
         self.connected_socket = connected_socket
         self.forks = _fork_count
         self.seq = 0
-        self.owner = threading.get_ident()
+        self.claim()
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.max_retries: int = config.MAX_RETRIES
         self.wire = WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION)
@@ -103,9 +117,21 @@ class Link:
         """Whether a new connection to the object could be made."""
         return self.uri.location != CONNECTED_SOCKET_LOCATION
 
+    def claim(self) -> None:
+        """Make the calling thread the owner."""
+        self.owner = threading.get_ident()
+        self.owning_session = _session()
+
+    def disown(self) -> None:
+        """Let whoever uses the proxy first be its owner."""
+        self.owner = NOBODY
+        self.owning_session = None
+
     def check_owner(self) -> None:
-        """Raise PyroError if the calling thread is not the owner."""
-        if self.owner != threading.get_ident():
+        """Raise PyroError if the calling thread may not use the proxy."""
+        if self.owner == NOBODY:
+            self.claim()
+        if self.owner != threading.get_ident() and (self.owning_session is None or self.owning_session != _session()):
             raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; take it over with "
                                    "_pyroClaimOwnership(), or give every thread a copy of its own" % self.uri)
 
