@@ -224,6 +224,14 @@ class ForeignLoop(ServerTestCase):
         self.assertEqual("old", client.call("echo", "old"))
         self.assertEqual("new", self.client(daemon).call("echo", "new"))
 
+    def test_a_client_that_comes_at_the_very_end(self) -> None:
+        daemon = self.daemon()
+        with self.connect(daemon) as client:
+            daemon.events(daemon.sockets)
+            daemon.close()
+            self.assertIsNone(client.read())
+        daemon.wait_for_gone(1)
+
     def test_ends(self) -> None:
         for end in ("shutdown", "close"):
             daemon = self.daemon()

@@ -166,6 +166,8 @@ class SocketServer(EventLoop):
             self._drop_idle()
         for connection in list(self._connections.values()):
             self.drop(connection)
+        while self._parked:  # clients that a foreign event loop has let in just before
+            self.drop(self._parked.popleft())
         self.stop_workers(max(END_SECONDS, deadline - time.monotonic()))
         self.hooks.stopped(max(END_SECONDS, deadline - time.monotonic()))
 
