@@ -296,6 +296,7 @@ class Annotations(ConnectionTestCase):
 
     def test_large_ones(self) -> None:
         proxy = self.proxy(self.serve_post(), "post")
+        proxy._pyroBind()
         current_context.annotations = {"HUGE": os.urandom(3 * 1024 * 1024).hex().encode()}
         self.assertEqual(current_context.annotations["HUGE"].decode(), proxy.stamps()["HUGE"])
 
