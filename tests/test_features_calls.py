@@ -229,6 +229,22 @@ class Streaming(DeskTestCase):
                 pass
         self.wait_for(self.desk._freed)
 
+    def test_one_client_can_have_so_many(self) -> None:
+        proxy = self.serve_desk(MAX_STREAMS=2)
+        other = self.proxy(proxy._pyroUri)
+        streams = [proxy.count(), proxy.count()]
+        with self.assertRaisesRegex(errors.PyroError, "MAX_STREAMS"):
+            proxy.count()
+        self.assertEqual([0, 0, 0], [next(stream) for stream in (*streams, other.count())])
+        streams.pop().close()
+        wait_until(lambda: self.can_count(proxy))
+
+    def can_count(self, proxy: Any) -> bool:
+        try:
+            return next(proxy.count()) == 0
+        except errors.PyroError:
+            return False
+
     def test_reconnecting_goes_on_where_it_was(self) -> None:
         proxy = self.serve_desk()
         stream = proxy.count()

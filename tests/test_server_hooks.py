@@ -221,10 +221,11 @@ class HookTests(HookTestCase):
             def more(self) -> str:
                 return "more than %d objects" % len(self.registered())
 
-        self.serve_worker(interface=Extended)
-        with self.proxy(self.server.uriFor(DAEMON_NAME)) as daemon:
-            self.assertEqual(daemon.more(), "more than 2 objects")
-            self.assertEqual(set(daemon.registered()), {DAEMON_NAME, "worker"})
+        for _ in self.each_server_type():
+            self.serve_worker(interface=Extended)
+            with self.proxy(self.server.uriFor(DAEMON_NAME)) as daemon:
+                self.assertEqual(daemon.more(), "more than 2 objects")
+                self.assertEqual(set(daemon.registered()), {DAEMON_NAME, "worker"})
 
 
 class DaemonObjectTests(HookTestCase):
