@@ -3,9 +3,9 @@ What is known about the call that is being made or served: ``current_context``.
 
 All fields are kept in context variables, so each thread and each asyncio task sees its own values, and a copied
 context (``contextvars.copy_context()``, as oneway calls use) keeps the values it was copied with. Assigning a field
-therefore never shows anywhere else. What the server sets for every request is one immutable tuple in one variable:
-setting a variable costs a tenth of a microsecond. The dicts themselves are ordinary objects: where a context was inherited (by a
-task, or by a thread on a free-threaded Python) assign a new dict instead of changing one that was there before.
+therefore never shows anywhere else. (What the server sets for every request is one immutable tuple in one variable:
+setting a variable costs a tenth of a microsecond.) The dicts themselves are ordinary objects: where a context was inherited
+(by a task, or by a thread on a free-threaded Python) assign a new dict instead of changing one that was there before.
 
 Two directions meet here and are kept apart:
 

@@ -112,7 +112,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("MAX_BUFFERED_SIZE", 2147483648, INT,
      "bytes that a server keeps, for all clients together, of what they send or take in part; 0 = any number"),
     ("MAX_CONNECTIONS", 0, INT, "clients that a server lets in at once; 0 = as many as the process may have open files"),
-    ("MAX_HANDSHAKE_SIZE", 1048576, INT, "bytes that a client's introduction may have; 0 = as any message"),
+    ("MAX_HANDSHAKE_SIZE", 16777216, INT, "bytes that a client's introduction may have, annotations included; 0 = any"),
     ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed"),
     ("MAX_ONEWAY", 1000, INT, "oneway calls that a server runs at once, and that one client may have under way"),
     ("MAX_RETRIES", 0, INT, "times that a proxy repeats a call after a timeout or a lost connection"),
@@ -122,7 +122,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("NS_AUTOCLEAN", 0.0, FLOAT, "seconds between removals of dead registrations, 3 or more; 0 = never"),
     ("NS_BCHOST", None, OPTIONAL_TEXT, "host that the name server's broadcast responder binds on"),
     ("NS_BCPORT", 9091, INT, "UDP port of the name server's broadcast responder"),
-    ("NS_HOST", "localhost", TEXT, "host where clients look for the name server"),
+    ("NS_HOST", "localhost", TEXT, "host where clients look for the name server; if not set, what HOST is at the start"),
     ("NS_LOOKUP_DELAY", 0.0, FLOAT, "seconds that a lookup waits for a name to appear"),
     ("NS_PORT", 9090, INT, "TCP port of the name server"),
     ("ONEWAY_THREADED", True, BOOL, "run oneway calls in threads of their own"),
@@ -168,7 +168,8 @@ class Configuration:
         """
         values = {setting.name: _own(setting.default) for setting in SETTINGS}
         if use_environment:
-            values.update(_from_environment(os.environ))
+            changes = _from_environment(os.environ)
+            values.update({"NS_HOST": changes.get("HOST", values["NS_HOST"]), **changes})
         self.__dict__.update(values)
 
     def as_dict(self) -> Dict[str, Any]:

@@ -21,17 +21,20 @@ class MessageReader:
     thread at a time.
 
     Args:
-        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.  The attribute
-            of this name may be changed between two messages.
+        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.
+        size_setting: name of the setting that this limit comes from.
+
+    The attributes of these names may be changed between two messages.
 
     ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
     type, sequence number and serializer id may be used to answer), else None.
     """
 
-    __slots__ = ("max_size", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
+    __slots__ = ("max_size", "size_setting", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
 
-    def __init__(self, max_size: int = 0) -> None:
+    def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
         self.max_size = max_size
+        self.size_setting = size_setting
         self._rest: bytes = b""  # received and not yet consumed, from _position on
         self._position = 0
         self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
@@ -129,7 +132,7 @@ class MessageReader:
 
     def _check_announced(self, message: ReceivingMessage) -> None:
         try:
-            check_size(message.body_size, self.max_size)
+            check_size(message.body_size, self.max_size, self.size_setting)
         except errors.MessageTooLargeError:
             self.refused = message
             raise

@@ -70,11 +70,10 @@ def check_prefix(tag: bytes, version: int) -> None:
         raise errors.ProtocolError("invalid protocol version: %d (this side speaks %d)" % (version, PROTOCOL_VERSION))
 
 
-def check_size(size: int, max_size: int) -> None:
-    """Raise MessageTooLargeError if a body is larger than allowed (0: any size is)."""
+def check_size(size: int, max_size: int, setting: str = "MAX_MESSAGE_SIZE") -> None:
+    """Raise MessageTooLargeError if a body is larger than allowed (0: any size is) by the setting of that name."""
     if max_size and size > max_size:
-        raise errors.MessageTooLargeError(
-            "message too large (%d bytes, MAX_MESSAGE_SIZE is %d)" % (size, max_size))
+        raise errors.MessageTooLargeError("message too large (%d bytes, %s is %d)" % (size, setting, max_size))
 
 
 def _encode_annotations(annotations: Mapping[str, Buffer]) -> List[Buffer]:

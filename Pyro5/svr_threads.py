@@ -3,9 +3,14 @@
 A worker keeps a busy connection for a short while, so that a client that calls again at once pays no hand-over, and
 gives it back to the loop when it falls silent.  So THREADPOOL_SIZE bounds the calls that run at the same time, not the
 clients that may be connected; whoever finds all workers busy waits for the next free one.
+
+An object of instance mode ``session`` is promised not to be called in different threads: it may have opened a database,
+say, that insists on that.  So the worker that made one is reserved for its connection, as long as THREADPOOL_SIZE_MIN
+workers remain for everybody else.
 """
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from typing import Any, Callable, Iterable, List, Optional
@@ -29,11 +34,10 @@ class SocketServer_Threadpool(SocketServer):
 
     def __init__(self, hooks: Hooks) -> None:
         minimum, maximum = config.THREADPOOL_SIZE_MIN, config.THREADPOOL_SIZE
-        if not 1 <= minimum <= maximum:
-            raise ValueError("THREADPOOL_SIZE_MIN must be at least 1 and THREADPOOL_SIZE not smaller, not %d and %d"
-                             % (minimum, maximum))
+        if minimum < 1 or maximum < 1:
+            raise ValueError("THREADPOOL_SIZE_MIN and THREADPOOL_SIZE must be at least 1, not %d and %d" % (minimum, maximum))
         super().__init__(hooks)
-        self._pool = WorkerPool(minimum, maximum, "Pyro-worker")
+        self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker")
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
 
     def __repr__(self) -> str:
@@ -82,12 +86,12 @@ class SocketServer_Threadpool(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
-        self._pool.submit(lambda: self._work(connection))
+        self._pool.submit(functools.partial(self._work, connection), connection.worker)
         return False
 
     def end(self, connection: ServerConnection) -> None:
         try:
-            self._pool.submit(lambda: self.hooks.connection_ended(connection))
+            self._pool.submit(functools.partial(self._end, connection), connection.worker)
         except RuntimeError:  # the system has no thread left, and this must not wait for one
             self.hooks.connection_ended(connection)
 
@@ -101,6 +105,13 @@ class SocketServer_Threadpool(SocketServer):
         return self._pool.is_worker()
 
     # ------------------------------------------------------------ in a worker thread
+
+    def _end(self, connection: ServerConnection) -> None:
+        try:
+            self.hooks.connection_ended(connection)
+        finally:
+            if connection.worker is not None:
+                self._pool.release(connection.worker)
 
     def _work(self, connection: ServerConnection) -> None:
         """Serve a connection as long as requests keep coming, then give it back to the loop."""
@@ -122,12 +133,14 @@ class SocketServer_Threadpool(SocketServer):
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
             connection.abandon()
         finally:
+            if connection.pyroInstances and connection.worker is None:
+                connection.worker = self._pool.reserve()
             self.park(connection)
 
     def _next_request(self, connection: ServerConnection) -> bool:
         """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""
         while not connection.fetch_message():
-            if self._pool.jobs_waiting or not self._receive_soon(connection):
+            if self._pool.jobs_waiting and connection.worker is None or not self._receive_soon(connection):
                 return False
         return True
 

@@ -18,7 +18,7 @@ DEFAULTS: Dict[str, Any] = {
     "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "COMMTIMEOUT": 0.0, "COMPRESSION": False,
     "DETAILED_TRACEBACK": False, "HANDSHAKE_TIMEOUT": 20.0, "HOST": "localhost", "ITER_STREAMING": True,
     "ITER_STREAM_LIFETIME": 0.0, "ITER_STREAM_LINGER": 30.0, "LOGFILE": "pyro5.log", "LOGLEVEL": None,
-    "LOGWIRE": False, "MAX_BUFFERED_SIZE": 2147483648, "MAX_CONNECTIONS": 0, "MAX_HANDSHAKE_SIZE": 1048576,
+    "LOGWIRE": False, "MAX_BUFFERED_SIZE": 2147483648, "MAX_CONNECTIONS": 0, "MAX_HANDSHAKE_SIZE": 16777216,
     "MAX_MESSAGE_SIZE": 1073741824, "MAX_ONEWAY": 1000, "MAX_RETRIES": 0, "MAX_STREAMS": 1000, "NATHOST": None,
     "NATPORT": 0, "NS_AUTOCLEAN": 0.0, "NS_BCHOST": None, "NS_BCPORT": 9091, "NS_HOST": "localhost",
     "NS_LOOKUP_DELAY": 0.0, "NS_PORT": 9090, "ONEWAY_THREADED": True, "POLLTIMEOUT": 2.0, "PREFER_IP_VERSION": 0,
@@ -156,6 +156,17 @@ class Assignment(unittest.TestCase):
     def test_settings_cannot_be_deleted(self) -> None:
         with self.assertRaisesRegex(AttributeError, "config.NS_PORT cannot be deleted"):
             del self.config.NS_PORT
+
+
+class HostOfTheNameServer(unittest.TestCase):
+    def test_is_that_of_this_machines_servers_unless_set(self) -> None:
+        self.assertEqual("lab.example", configuration(PYRO_HOST="lab.example").NS_HOST)
+        self.assertEqual("ns.example", configuration(PYRO_HOST="lab.example", PYRO_NS_HOST="ns.example").NS_HOST)
+        config = configuration(PYRO_HOST="lab.example")
+        config.HOST = "other.example"
+        self.assertEqual("lab.example", config.NS_HOST)
+        config.reset(use_environment=False)
+        self.assertEqual("localhost", config.NS_HOST)
 
 
 class ResetAndCopy(unittest.TestCase):

@@ -262,6 +262,22 @@ class Hooks(ErrorTestCase):
             self.parse(replies[0])
 
 
+    def test_answers_of_name_servers_and_daemons_are_no_warnings(self) -> None:
+        @expose
+        class Registry:
+            def lookup(self, name: str) -> None:
+                raise errors.NamingError("unknown name: " + name) if name else KeyError(name)
+        for object_id in ("Pyro.NameServer", "Pyro.Daemon"):
+            self.objects.add(Registry(), object_id)
+            with self.logs("INFO", "DEBUG"):
+                self.reply(self.message("lookup", ("x",), object_id=object_id))
+            with self.logs("WARNING", "DEBUG"):
+                self.reply(self.message("lookup", ("",), object_id=object_id))
+        self.objects.add(Registry(), "lab.registry")
+        with self.logs("WARNING", "DEBUG"):
+            self.reply(self.message("lookup", ("x",), object_id="lab.registry"))
+
+
 class Annotations(ErrorTestCase):
     """What a reply carries is what its own request made it carry."""
 

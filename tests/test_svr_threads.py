@@ -1,15 +1,20 @@
 """The thread server: which thread runs what, how many at once, and what one stuck or dying call costs the others."""
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import select
+import sqlite3
 import tempfile
 import threading
 import unittest
-from typing import Any, List
+from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import config, svr_threads
+from Pyro5.callcontext import current_context
+from Pyro5.exposure import expose
 from Pyro5.protocol import FLAGS_ONEWAY
 from Pyro5.serving import loop
 from Pyro5.server import Daemon
@@ -96,7 +101,7 @@ class Workers(ServerTestCase):
         self.join(reader)
 
     def test_sizes_that_make_no_sense(self) -> None:
-        for minimum, maximum in ((0, 5), (-1, 5), (6, 5), (1, 0)):
+        for minimum, maximum in ((0, 5), (-1, 5), (1, 0)):
             self.configure(THREADPOOL_SIZE_MIN=minimum, THREADPOOL_SIZE=maximum)
             with self.assertRaisesRegex(ValueError, "THREADPOOL_SIZE"):
                 self.daemon()
@@ -168,6 +173,71 @@ class Endings(ServerTestCase):
         daemon.shutdown()
         self.served._open_gate()
         self.assertEqual(list(range(5)), [client.reply() for client in clients])
+
+
+@expose
+class Account:
+    """A session's object with something that insists on its thread."""
+
+    def __init__(self) -> None:
+        self._database = sqlite3.connect(":memory:")
+        current_context.track_resource(self)
+
+    def add(self, number: int) -> int:
+        return int(self._database.execute("SELECT ? + 1", (number,)).fetchone()[0])
+
+    def close(self) -> None:
+        self._database.close()  # an error, which is logged, in another thread
+
+
+class Sessions(ServerTestCase):
+    def test_an_object_of_a_session_stays_in_its_thread(self) -> None:
+        with mock.patch.object(svr_threads, "KEEP_SECONDS", 0.0001):
+            daemon = self.serving(THREADPOOL_SIZE=6, THREADPOOL_SIZE_MIN=2)
+            daemon.register(Account, "account")
+            clients = [self.connect(daemon).greet("account") for _ in range(4)]
+            others = [self.client(daemon) for _ in range(4)]
+            for number in range(20):
+                for client, other in zip(clients, others):
+                    self.assertEqual(number + 1, client.call("add", number, object_id="account"))
+                    self.assertEqual(number, other.call("echo", number))
+            pool = daemon.transportServer._pool
+            self.assertEqual(4, pool._reserved)
+            with self.assertNoLogs_("Pyro5.socketutil"):
+                for client in clients:
+                    client.close()
+                daemon.wait_for_gone(4)
+                wait_until(lambda: pool._reserved == 0)
+
+    @contextlib.contextmanager
+    def assertNoLogs_(self, name: str) -> Iterator[None]:
+        with self.assertLogs(name, "WARNING") as logged:
+            logging.getLogger(name).warning("only this")
+            yield
+        self.assertEqual(1, len(logged.output))
+
+    def test_more_sessions_than_threads(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=3, THREADPOOL_SIZE_MIN=2)
+        daemon.register(Counter, "counter")
+        clients = [self.connect(daemon).greet("counter") for _ in range(8)]
+        for expected in (1, 2):
+            self.assertEqual([expected] * 8, [client.call("count", object_id="counter") for client in clients])
+        self.assertEqual((1, True), (daemon.transportServer._pool._reserved, len(daemon.transportServer._pool) <= 3))
+
+    def test_fewer_threads_than_the_usual_minimum(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=2)
+        self.assertEqual("hi", self.client(daemon).call("echo", "hi"))
+        self.assertEqual(2, len(daemon.transportServer._pool))
+
+
+@expose
+class Counter:
+    def __init__(self) -> None:
+        self._count = 0
+
+    def count(self) -> int:
+        self._count += 1
+        return self._count
 
 
 class ForeignLoop(ServerTestCase):

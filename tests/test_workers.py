@@ -164,17 +164,20 @@ class PoolTests(PoolTestCase):
 
     def test_a_job_that_comes_just_when_a_worker_gives_up_waiting(self) -> None:
         pool = self.pool(0, 1)
-        jobs = [self.gate.job, self.gate.job]
+        pool.submit(self.gate.job)
+        self.gate.wait_for(1)
+        worker = next(iter(pool._workers))
+        real_wait = worker.wait
 
-        def wait(timeout: float) -> bool:
-            pool._jobs.extend(jobs)
-            jobs.clear()
-            return False
-        self.gate.open.set()
-        with mock.patch.object(pool._changed, "wait", wait):
+        def wait(timeout_seconds: float) -> bool:
+            worker.wait = real_wait  # type: ignore[method-assign]
             pool.submit(self.gate.job)
-            self.gate.wait_for(3)
-            wait_until(lambda: len(pool) == 0)
+            return False
+        worker.wait = wait  # type: ignore[method-assign]
+        self.gate.open.set()
+        self.gate.wait_for(1)
+        wait_until(lambda: pool.busy() == 0)
+        self.assertEqual((1, {worker.ident}), (len(pool), self.gate.threads))
 
     def test_is_worker(self) -> None:
         pool, other = self.pool(1, 1), self.pool(1, 1)
@@ -183,6 +186,80 @@ class PoolTests(PoolTestCase):
         wait_until(lambda: bool(seen))
         self.assertEqual([(True, False)], seen)
         self.assertFalse(pool.is_worker())
+
+
+class Reserved(PoolTestCase):
+    def reserved(self, pool: WorkerPool) -> Any:
+        """Have a worker reserve itself; give it, or None if it could not."""
+        found: List[Any] = []
+        pool.submit(lambda: found.append(pool.reserve()))
+        wait_until(lambda: bool(found) and pool.busy() == 0)
+        return found[0]
+
+    def test_does_only_what_it_is_given(self) -> None:
+        pool = self.pool(1, 3)
+        worker = self.reserved(pool)
+        threads: List[Any] = []
+        for _ in range(20):
+            pool.submit(lambda: threads.append(threading.current_thread()), worker)
+        for _ in range(4):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        wait_until(lambda: len(threads) == 20)
+        self.assertEqual({worker}, set(threads))
+        self.assertTrue(pool.jobs_waiting)
+        self.gate.open.set()
+        wait_until(lambda: pool.busy() == 0)
+        self.assertNotIn(worker.ident, self.gate.threads)
+
+    def test_some_are_left_for_the_rest(self) -> None:
+        pool = self.pool(2, 4)
+        self.assertEqual([True, True, False, False], [self.reserved(pool) is not None for _ in range(4)])
+        for _ in range(2):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        self.assertIsNone(self.pool(1, 1).reserve())  # this thread is no worker
+
+    def test_released(self) -> None:
+        pool = self.pool(1, 2)
+        worker = self.reserved(pool)
+        self.assertIsNone(self.reserved(pool))
+        pool.submit(lambda: pool.release(worker), worker)
+        for _ in range(2):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        self.assertIn(worker.ident, self.gate.threads)
+        self.gate.open.set()
+        wait_until(lambda: pool.busy() == 0)
+        self.assertIsNotNone(self.reserved(pool))
+
+    def test_does_not_go_away_when_idle(self) -> None:
+        with mock.patch.object(workers, "IDLE_SECONDS", 0.001):
+            pool = self.pool(0, 4)
+            worker = self.reserved(pool)
+            for _ in range(3):
+                pool.submit(self.gate.job)
+            self.gate.wait_for(3)
+            self.gate.open.set()
+            wait_until(lambda: len(pool) == 1)
+            self.assertEqual({worker}, pool._workers)
+
+    def test_one_that_has_ended_is_replaced(self) -> None:
+        pool, other = self.pool(0, 2), self.pool(0, 2)
+        worker = self.reserved(other)
+        other.stop(PATIENCE_SECONDS)
+        pool.submit(self.gate.job, worker)
+        self.gate.wait_for(1)
+
+    def test_stopping(self) -> None:
+        pool = self.pool(1, 2)
+        worker = self.reserved(pool)
+        pool.submit(self.gate.job, worker)
+        pool.submit(self.gate.job, worker)
+        self.gate.wait_for(1)
+        self.gate.open.set()
+        pool.stop(PATIENCE_SECONDS)
+        self.assertEqual((0, 2), (len(pool), self.gate.done))
 
 
 class Stopping(PoolTestCase):

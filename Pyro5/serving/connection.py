@@ -36,6 +36,7 @@ class ServerConnection(SocketConnection):
         oneway_calls: how many oneway calls of the client are under way; oneway_full: too many; paused: until some of them
             are done, nothing is read.
         tls_handshake: the TLS handshake is still going on.
+        worker: the thread that all calls of this client run in, None if any may.
         peer_address: where the client is, as the socket module gives it.
     """
 
@@ -48,11 +49,14 @@ class ServerConnection(SocketConnection):
         self.lost = False
         self.gone = False
         self.watched = 0
+        self.worker: Any = None
         self.oneway_calls = 0
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
         self._max_size = max_size
-        self._reader = MessageReader(max_size if greeted else handshake_size or max_size)
+        self._reader = MessageReader(max_size)
+        if not greeted and handshake_size:
+            self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self._outgoing: Deque[memoryview] = deque()
@@ -64,7 +68,7 @@ class ServerConnection(SocketConnection):
     def welcome(self) -> None:
         """The handshake was accepted: messages may have their full size from now on."""
         self.greeted = True
-        self._reader.max_size = self._max_size
+        self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
 
     def resume(self) -> None:
         """Go on with a paused connection.  May be called in any thread."""

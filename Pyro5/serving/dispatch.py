@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
 
-from .. import callcontext, calls, errors, exposure, protocol, serializers
+from .. import callcontext, calls, constants, errors, exposure, protocol, serializers
 from ..calls import Call, ReplyTo, WireOptions
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -19,6 +19,7 @@ from .streams import StreamTable
 
 log = logging.getLogger("Pyro5.serving.dispatch")
 
+_OBJECTS_THAT_ARE_ASKED = frozenset((constants.DAEMON_NAME, constants.NAMESERVER_NAME))
 _BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
 # a result of one of these types is certainly no iterator; asking the abstract class costs more
 _NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
@@ -314,8 +315,9 @@ class Dispatcher:
         what = "a request" if call is None else "%s.%s" % (call.object_id, call.method)
         exc_info = (type(error), error, error.__traceback__)
         is_callback = call is not None and self._is_callback(call)
-        log.warning("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__, calls.text_of(error),
-                    exc_info=exc_info if is_callback else None)
+        write = log.info if _is_answer(call, error) else log.warning
+        write("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__, calls.text_of(error),
+              exc_info=exc_info if is_callback else None)
         if not is_callback:
             log.debug("the exception of %s:", what, exc_info=exc_info)
 
@@ -324,3 +326,8 @@ class Dispatcher:
             return call.method in self._objects.get(call.object_id).members.callbacks
         except errors.DaemonError:
             return False
+
+
+def _is_answer(call: Optional[Call], error: Exception) -> bool:
+    """Tell whether an error is only an answer: a name server that knows no such name, a daemon that knows no such object."""
+    return call is not None and call.object_id in _OBJECTS_THAT_ARE_ASKED and isinstance(error, errors.PyroError)

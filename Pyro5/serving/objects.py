@@ -22,7 +22,8 @@ class Published:
         fixed_instance: the object that serves every call; None if it has to be looked for, see instance_for().
     """
 
-    __slots__ = ("object_id", "members", "fixed_instance", "finalizer", "_target", "_weak", "_is_class", "_single", "_single_lock")
+    __slots__ = ("object_id", "members", "fixed_instance", "finalizer", "_target", "_weak", "_is_class", "_single",
+                 "_single_lock")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool) -> None:
         self.object_id = object_id

@@ -15,9 +15,9 @@ class Notebook:
     path = ""
 
     def __init__(self):
-        # One instance per connection, whose calls come one after the other, though not always in the same thread.
+        # One instance per connection, all of whose calls come in this thread: sqlite3 insists on that.
         self._user = current_context.client.user
-        self._database = sqlite3.connect(self.path, check_same_thread=False)
+        self._database = sqlite3.connect(self.path)
         current_context.track_resource(self)        # close() is called when the connection ends
 
     def close(self):
