@@ -116,7 +116,7 @@ class SocketServer_Threadpool(SocketServer):
     def _work(self, connection: ServerConnection) -> None:
         """Serve a connection as long as requests keep coming, then give it back to the loop."""
         try:
-            connection.setTimeout(KEEP_SECONDS)
+            connection.wait_at_most(KEEP_SECONDS)
             while True:
                 self.hooks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
@@ -149,7 +149,7 @@ class SocketServer_Threadpool(SocketServer):
             if connection.receive():
                 return True
         except OSError as x:
-            if is_timeout(x):
+            if is_timeout(x) or isinstance(x, BlockingIOError):
                 return False
             raise
         connection.abandon()

@@ -147,7 +147,8 @@ class Writing(ConnectionTestCase):
             real = self.connection.sock
             with mock.patch.object(self.connection, "sock", wraps=real) as sock:
                 del sock.pending  # it is not TLS
-                sock.sendmsg.side_effect = lambda buffers, real=real, size=size: real.send(b"".join(buffers)[:size])
+                sock.sendmsg.side_effect = (lambda buffers, ancillary, flags, real=real, size=size:
+                                            real.send(b"".join(buffers)[:size], flags))
                 self.connection.send_message(sent)
             self.assertTrue(sent.data == self.receive_all(sent.size), "after %d bytes" % size)
 
@@ -159,7 +160,7 @@ class Writing(ConnectionTestCase):
 
     def test_a_reader_who_takes_everything_does_not_keep_the_others_waiting(self) -> None:
         with mock.patch.object(self.connection, "sock") as sock:
-            sock.send.side_effect = len
+            sock.send.side_effect = lambda data, flags: len(data)
             self.connection._outgoing.append(memoryview(bytes(100000000)))
             flushes = 1
             while not self.connection.flush():

@@ -8,6 +8,8 @@ import contextlib
 import logging
 import selectors
 import socket
+import struct
+import sys
 from collections import deque
 from typing import Any, Callable, Deque, List, Optional
 
@@ -19,6 +21,7 @@ from ..socketutil import SocketConnection, events_wanted, is_timeout
 log = logging.getLogger("Pyro5.serving.connection")
 
 MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
+_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
 
@@ -53,6 +56,9 @@ class ServerConnection(SocketConnection):
         self.oneway_calls = 0
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
+        self._system_timeout = 0.0
+        self._own_timeout = hasattr(sock, "pending") or keep_open
+        self._send_flags = 0 if self._own_timeout else _DONT_WAIT
         self._max_size = max_size
         self._reader = MessageReader(max_size)
         if not greeted and handshake_size:
@@ -85,6 +91,20 @@ class ServerConnection(SocketConnection):
             return
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Let receiving wait, for a worker; setTimeout() is the end of that.
+
+        A timeout of Python's costs a poll() before each receive and each send.  That of the system costs nothing, but
+        the ssl module, and some systems, cannot have it.
+        """
+        if self._own_timeout:
+            self.setTimeout(seconds)
+            return
+        if self._system_timeout != seconds:
+            self._system_timeout = seconds
+            self._own_timeout = not _set_system_timeout(self.sock, seconds)
+        self.setTimeout(seconds if self._own_timeout else None)
 
     # ------------------------------------------------------------ reading
 
@@ -210,7 +230,7 @@ class ServerConnection(SocketConnection):
 
     def _write(self, data: Buffer) -> int:
         try:
-            return self.sock.send(data)
+            return self.sock.send(data, self._send_flags)
         except OSError as x:
             if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
                 return 0
@@ -220,7 +240,7 @@ class ServerConnection(SocketConnection):
         if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS, Windows: no scatter write
             return 0
         try:
-            return self.sock.sendmsg(buffers)
+            return self.sock.sendmsg(buffers, (), self._send_flags)
         except OSError as x:
             if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
                 return 0
@@ -237,3 +257,15 @@ def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:
             rest.append(memoryview(data)[sent:])
             sent = 0
     return rest
+
+
+def _set_system_timeout(sock: socket.socket, seconds: float) -> bool:
+    """Let receiving from a blocking socket raise BlockingIOError after so long; False if that is not to be had here."""
+    if not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:  # a struct timeval is something else there
+        return False
+    timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1000000))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    except OSError:
+        return False
+    return True
