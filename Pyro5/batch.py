@@ -29,17 +29,18 @@ class BatchProxy:
     def __getattr__(self, name: str) -> _BatchedMethod:
         if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
             raise AttributeError("private name %r cannot be called remotely" % name)
-        return _BatchedMethod(self._calls, name)
+        method = self.__dict__[name] = _BatchedMethod(self._calls, name)  # the next look finds it there
+        return method
 
     def __enter__(self) -> BatchProxy:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._calls = []
+        self._calls.clear()
 
     def __copy__(self) -> BatchProxy:
         copied = type(self)(self._proxy)
-        copied._calls = list(self._calls)
+        copied._calls.extend(self._calls)
         return copied
 
     def __len__(self) -> int:
@@ -59,7 +60,8 @@ class BatchProxy:
             AttributeError: the object has no such method; then none of the calls was made.
             CommunicationError: the request or its reply was lost; nobody knows which of the calls were made.
         """
-        batched, self._calls = self._calls, []
+        batched = self._calls[:]
+        self._calls.clear()
         flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
         results = self._proxy._pyroInvoke(calls.BATCH_METHOD, batched, None, flags)
         return None if oneway else _results(results)
@@ -68,14 +70,14 @@ class BatchProxy:
 class _BatchedMethod:
     """A method of the batch's object; a call of it is put down for later."""
 
-    __slots__ = ("_calls", "_name")
+    __slots__ = ("_put_down", "_name")
 
     def __init__(self, collected: List[BatchedCall], name: str) -> None:
-        self._calls = collected
+        self._put_down = collected.append
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        self._calls.append((self._name, args, kwargs))
+        self._put_down((self._name, args, kwargs))
 
 
 def _results(results: List[Any]) -> Iterator[Any]:

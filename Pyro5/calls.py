@@ -257,11 +257,11 @@ def parse_setattr(call: Call) -> Tuple[str, Any]:
     return call.args[0], call.args[1]
 
 
-def parse_batch(call: Call) -> List[Call]:
-    """Give the single calls of a batch.
+def parse_batch(call: Call) -> List[Tuple[str, Sequence[Any], Dict[str, Any]]]:
+    """Give method, arguments and keyword arguments of the single calls of a batch.
 
     Raises:
-        ProtocolError: an element is not (method, args, kwargs).
+        ProtocolError: an element is something else.
     """
     single_calls = []
     for element in call.args:
@@ -269,9 +269,9 @@ def parse_batch(call: Call) -> List[Call]:
             method, args, kwargs = element
         except (TypeError, ValueError) as x:
             raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)") from x
-        if not (isinstance(method, str) and isinstance(args, (list, tuple)) and isinstance(kwargs, dict)):
+        if not (type(kwargs) is dict and type(args) in _ARGUMENTS and type(method) is str):
             raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)")
-        single_calls.append(Call(call.object_id, method, args, kwargs))
+        single_calls.append((method, args, kwargs))
     return single_calls
 
 

@@ -170,8 +170,8 @@ class Requests(InFreshContext):
         request = over_the_wire(calls.invoke_request(serializer, 1, protocol.FLAGS_BATCH, "obj", calls.BATCH_METHOD,
                                                      batched, None, WIRE))
         call = calls.parse_invoke_request(request, serializer)
-        self.assertEqual([("obj", "first", [1], {}), ("obj", "second", [], {"key": 2})],
-                         [(c.object_id, c.method, list(c.args), c.kwargs) for c in calls.parse_batch(call)])
+        self.assertEqual([("first", [1], {}), ("second", [], {"key": 2})],
+                         [(method, list(args), kwargs) for method, args, kwargs in calls.parse_batch(call)])
 
     def test_batches_that_are_none(self) -> None:
         bad: List[Any] = [None, 5, "abc", (), ("m",), ("m", ()), ("m", (), {}, 1), (1, (), {}), ("m", "args", {}),

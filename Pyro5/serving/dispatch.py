@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextvars
 import logging
 from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import callcontext, calls, constants, errors, exposure, protocol, serializers
 from ..calls import Call, ReplyTo, WireOptions
@@ -244,17 +244,36 @@ class Dispatcher:
 
     def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase) -> List[Any]:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
-        runs = [self._prepare(connection, published, single) for single in calls.parse_batch(call)]
+        methods: Dict[str, Callable[..., Any]] = {}
+        runs = self._prepare_batch(connection, published, call, methods)
         results: List[Any] = []
-        for run in runs:
-            try:
-                results.append(run())
-            except Exception as x:  # user code: the client gets it in place of the result
-                self._log_exception(connection, call, x)
-                calls.set_remote_traceback(x, self._traceback(x))
-                results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
-                break
+        try:
+            for method, args, kwargs in runs:
+                results.append(method(*args, **kwargs))
+        except Exception as x:  # user code: the client gets it in place of the result
+            method, args, kwargs = runs[len(results)]
+            if method in methods.values():  # the others have seen to it themselves
+                self._tell_error_handler(connection, method, args, kwargs, x)
+            self._log_exception(connection, call, x)
+            calls.set_remote_traceback(x, self._traceback(x))
+            results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
         return results
+
+    def _prepare_batch(self, connection: Any, published: Published, call: Call,
+                       methods: Dict[str, Callable[..., Any]]) -> List[Tuple[Callable[..., Any], Any, Any]]:
+        """Find what is to be run, with which arguments.  Methods, by name, are looked up once where one object has them all,
+        which halves what a small call costs here."""
+        instance, exposed = published.fixed_instance, published.members.methods
+        runs: List[Tuple[Callable[..., Any], Any, Any]] = []
+        for name, args, kwargs in calls.parse_batch(call):
+            method = methods.get(name)
+            if method is None and instance is not None and name in exposed:
+                method = methods[name] = getattr(instance, name)
+            if method is None:
+                runs.append((self._prepare(connection, published, Call(call.object_id, name, args, kwargs)), (), {}))
+            else:
+                runs.append((method, args, kwargs))
+        return runs
 
     def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any]) -> None:
         context = contextvars.copy_context()
