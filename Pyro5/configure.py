@@ -104,6 +104,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("HANDSHAKE_TIMEOUT", 20.0, FLOAT, "seconds that a new client of a server has to introduce itself; 0 = any time"),
     ("HOST", "localhost", TEXT, "host name or address that daemons bind on"),
     ("ITER_STREAMING", True, BOOL, "let clients iterate over results item by item, instead of refusing iterators"),
+    ("ITER_STREAM_BATCH", 1, INT, "items of a stream that a client fetches per round trip; 1 = each when it is wanted"),
     ("ITER_STREAM_LIFETIME", 0.0, FLOAT, "seconds that an item stream may exist; 0 = until it is exhausted"),
     ("ITER_STREAM_LINGER", 30.0, FLOAT, "seconds that an item stream outlives its connection; 0 = not at all"),
     ("LOGFILE", "pyro5.log", TEXT, "where the log goes, or {stderr}; only counts as environment variable, at import"),

@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, Union
 
-from . import callcontext, client, config, errors
+from . import callcontext, client, config, errors, serializers
 from .calls import WireOptions
 from .constants import DAEMON_NAME
 from .exposure import behavior, callback, expose, oneway
@@ -63,14 +63,25 @@ class DaemonObject:
         """
         return self.daemon._objects.get(objectId).members.metadata()
 
-    def get_next_stream_item(self, streamId: str) -> Any:
+    def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:
         """Give the next item of an item stream.
+
+        Args:
+            most: give up to so many items instead, together: ``[items, whether these are the last]``.  There are fewer when
+                they are large, or take long to be made; an exception that comes after some is kept for the next call.
+                (Daemons of other releases do not take this; a method of another name would change their metadata.)
 
         Raises:
             StopIteration: there are no more items.
             PyroError: there is no such stream (any more).
         """
-        return self.daemon._streams.next_item(streamId, callcontext.current_context.client)
+        context = callcontext.current_context
+        if most is None:
+            return self.daemon._streams.next_item(streamId, context.client)
+        if not isinstance(most, int) or most < 1:
+            raise ValueError("the number of items must be 1 or more, not %.50r" % (most,))
+        serializer = serializers.get_serializer_by_id(context.serializer_id)
+        return self.daemon._streams.next_items(streamId, context.client, most, lambda item: len(serializer.dumps(item)))
 
     def close_stream(self, streamId: str) -> None:
         """Free an item stream; an unknown one is left alone."""

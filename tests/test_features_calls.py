@@ -277,6 +277,18 @@ class Streaming(DeskTestCase):
             with self.assertRaisesRegex(errors.PyroError, "terminated"):
                 next(stream)
 
+    def test_several_items_per_round_trip(self) -> None:
+        proxy = self.serve_desk()
+        self.configure(ITER_STREAM_BATCH=4)
+        for serializer in ("serpent", "json", "marshal", "msgpack"):
+            proxy._pyroSerializer = serializer
+            stream = proxy.count()
+            first = next(stream)
+            fetched = proxy._pyroSeq
+            following = [next(stream) for _ in range(3)]
+            self.assertEqual((list(range(first, first + 4)), fetched), ([first, *following], proxy._pyroSeq))
+            stream.close()
+
     def test_leaving_the_loop_frees_the_generator(self) -> None:
         for number in self.serve_desk().count():
             if number == 3:

@@ -10,7 +10,7 @@ from Pyro5 import errors, protocol
 from Pyro5.client import Proxy
 from Pyro5.itemstream import ItemStream
 
-from .peers import Peer, Request, ScriptedServer
+from .peers import Peer, Request, ScriptedServer, settings
 
 
 class StreamTestCase(unittest.TestCase):
@@ -106,6 +106,68 @@ class ItemTests(StreamTestCase):
             proxy._pyroReconnect(tries=1)
             self.assertEqual("b", next(stream))
             stream.close()
+
+
+class SeveralAtOnce(StreamTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        changed = settings(ITER_STREAM_BATCH=3)
+        changed.__enter__()
+        self.addCleanup(changed.__exit__, None, None, None)
+
+    def test_all_items(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), [["a", "b"], False])
+            peer.answer(self.read(peer), [["c"], True])
+            peer.answer(self.read(peer), "other")
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            self.assertEqual(["a", "b", "c"], list(proxy.numbers()))
+            proxy.other()
+        self.assertEqual([(2, "Pyro.Daemon", "get_next_stream_item", ["the-id", 3])],
+                         [call for call in self.seen() if call[0] == 2])
+        self.assertEqual(["numbers", *["get_next_stream_item"] * 2, "other"], [call[2] for call in self.seen()])
+
+    def test_a_server_that_knows_nothing_of_it(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.fail(self.read(peer), TypeError("get_next_stream_item() takes 2 positional arguments but 3 were given"))
+            peer.answer(self.read(peer), "a")
+            peer.answer(self.read(peer), "b")
+            peer.fail(self.read(peer), StopIteration())
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            self.assertEqual(["a", "b"], list(proxy.numbers()))
+        self.assertEqual([["the-id", 3], *[["the-id"]] * 3], [call[3] for call in self.seen()[1:]])
+
+    def test_a_type_error_of_the_generator(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.fail(self.read(peer), TypeError("no temperature"))
+            self.read(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            with self.assertRaisesRegex(TypeError, "temperature"):
+                list(proxy.numbers())
+        self.assertEqual("close_stream", self.seen()[-1][2])
+
+    def test_what_is_here_is_read_without_a_connection_and_gone_after_close(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), [[1, 2, 3], False])
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            self.assertEqual(1, next(stream))
+            proxy._pyroRelease()
+            self.assertEqual(2, next(stream))
+            stream.close()
+            self.assertEqual([], list(stream))
 
 
 class CloseTests(StreamTestCase):

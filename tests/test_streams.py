@@ -116,6 +116,84 @@ class Reading(StreamTests):
         self.assertEqual([1, 1], items)
 
 
+class SeveralAtOnce(StreamTests):
+    def read(self, table: StreamTable, stream_id: str, most: int = 4, size: Callable[[Any], int] = lambda item: 1) -> Any:
+        return table.next_items(stream_id, self.me, most, size)
+
+    def test_all_items(self) -> None:
+        table = self.table()
+        stream_id = self.opened(table)
+        self.assertEqual([([1, 2, 3, 4], False), ([5, 6, 7, 8], False), ([9], True)],
+                         [self.read(table, stream_id) for _ in range(3)])
+        self.check_gone(table, stream_id)
+
+    def test_an_end_that_shows_late(self) -> None:
+        table = self.table()
+        stream_id = table.open(iter("ab"), self.me)
+        self.assertEqual((["a", "b"], False), self.read(table, stream_id, 2))
+        with self.assertRaises(StopIteration):
+            self.read(table, stream_id, 2)
+        self.check_gone(table, stream_id, 0)
+
+    def test_no_more_than_asked_for_is_made(self) -> None:
+        made: List[int] = []
+        table = self.table()
+        stream_id = table.open((made.append(number) or number for number in range(100)), self.me)  # type: ignore[func-returns-value]
+        self.read(table, stream_id, 7)
+        self.assertEqual(7, len(made))
+
+    def test_both_ways_of_reading_can_be_mixed(self) -> None:
+        table = self.table()
+        stream_id = self.opened(table)
+        self.read(table, stream_id, 2, lambda item: 200000)  # one is read, and kept for the next time
+        self.assertEqual(2, table.next_item(stream_id, self.me))
+        self.assertEqual(([3, 4], False), self.read(table, stream_id, 2))
+
+    def test_large_items_come_in_smaller_groups(self) -> None:
+        for size, count in ((100000, 2), (262144, 1), (10 ** 9, 1), (131072, 2)):
+            table = self.table()
+            stream_id = self.opened(table)
+            expected = list(range(1, 10))
+            while expected:
+                items, is_last = self.read(table, stream_id, 100, lambda item, size=size: size)
+                self.assertEqual(expected[:count], items)
+                del expected[:count]
+            self.assertTrue(is_last or self.assertRaises(StopIteration, self.read, table, stream_id) is None)
+
+    def test_slow_ones_too(self) -> None:
+        def slow() -> Iterator[int]:
+            for number in range(5):
+                self.clock.now += 0.03
+                yield number
+        table = self.table()
+        stream_id = table.open(slow(), self.me)
+        self.assertEqual([[0, 1, 2], [3, 4]], [self.read(table, stream_id, 100)[0] for _ in range(2)])
+
+    def test_an_exception_comes_after_the_items_before_it(self) -> None:
+        def failing() -> Iterator[int]:
+            yield 1
+            yield 2
+            raise ZeroDivisionError("in the generator")
+        table = self.table()
+        stream_id = table.open(failing(), self.me)
+        self.assertEqual(([1, 2], False), self.read(table, stream_id))
+        with self.assertRaisesRegex(ZeroDivisionError, "in the generator"):
+            self.read(table, stream_id)
+        self.check_gone(table, stream_id, 0)
+
+    def test_an_item_that_cannot_be_sent_comes_after_those_before_it(self) -> None:
+        def size(item: Any) -> int:
+            if item == 3:
+                raise TypeError("cannot be sent")
+            return 1
+        table = self.table()
+        stream_id = self.opened(table)
+        self.assertEqual(([1, 2], False), self.read(table, stream_id, 4, size))
+        with self.assertRaisesRegex(TypeError, "cannot be sent"):
+            self.read(table, stream_id, 4, size)
+        self.check_gone(table, stream_id)
+
+
 class Ending(StreamTests):
     def test_closing(self) -> None:
         table = self.table()

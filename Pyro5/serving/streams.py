@@ -1,22 +1,32 @@
 """Item streams: the iterators that clients fetch item by item."""
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import uuid
-from typing import Any, Callable, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Tuple
 
 from .. import errors
 
 log = logging.getLogger("Pyro5.serving.streams")
 
 
+# Items that are fetched together are bounded by more than their number, so that they make no large message, and the first
+# of them does not have to wait for long.
+TOGETHER_ITEMS = 10000
+TOGETHER_BYTES = 256 * 1024
+TOGETHER_SECONDS = 0.05
+
+
 class _Stream:
-    __slots__ = ("stream_id", "iterator", "owner", "ends_at", "lingers_until", "lock", "dropped")
+    __slots__ = ("stream_id", "iterator", "items", "exhausted", "owner", "ends_at", "lingers_until", "lock", "dropped")
 
     def __init__(self, stream_id: str, iterator: Iterator[Any], ends_at: Optional[float]) -> None:
         self.stream_id = stream_id
         self.iterator = iterator
+        self.items = iterator  # what is still to be read: preceded by what was read and not handed out
+        self.exhausted = False
         self.owner: Any = None  # the connection that last fetched an item; while that is gone, the address of its host
         self.ends_at = ends_at
         self.lingers_until: Optional[float] = None  # set while the owner is disconnected
@@ -37,15 +47,44 @@ class _Stream:
             finally:
                 self.lock.release()
 
+    def next_item(self) -> Any:
+        return next(self.items)
+
+    def next_items(self, most: int, size_of: Callable[[Any], int], clock: Callable[[], float]) -> List[Any]:
+        """Read some items; what does not belong to them, or goes wrong after the first, is left for the next time."""
+        first = next(self.items)
+        items, size, ends_at = [first], size_of(first), clock() + TOGETHER_SECONDS
+        try:
+            while len(items) < most and size < TOGETHER_BYTES and clock() < ends_at:
+                item = next(self.items)
+                size += size_of(item)
+                if size > TOGETHER_BYTES:
+                    self._put_back([item])
+                else:
+                    items.append(item)
+        except StopIteration:
+            self.exhausted = True
+        except Exception as x:  # of the user's generator, or about the item that it gave
+            self._put_back(_failing(x))
+        return items
+
+    def _put_back(self, items: Iterable[Any]) -> None:
+        self.items = itertools.chain(items, self.items)
+
     def close_iterator(self) -> None:
         close = getattr(self.iterator, "close", None)
-        self.iterator = iter(())
+        self.iterator = self.items = iter(())
         if close is None:
             return
         try:
             close()
         except Exception:  # the user's generator failed in its cleanup: nobody is left to be told
             log.warning("closing of an item stream failed", exc_info=True)
+
+
+def _failing(error: Exception) -> Iterator[NoReturn]:
+    raise error
+    yield
 
 
 class StreamTable:
@@ -122,6 +161,25 @@ class StreamTable:
             PyroError: there is no such stream (any more), or it is another client's and this one has too many.
             Exception: what the iterator raised; the stream is gone.
         """
+        return self._read(stream_id, client, _Stream.next_item)
+
+    def next_items(self, stream_id: str, client: Any, most: int, size_of: Callable[[Any], int]) -> Tuple[List[Any], bool]:
+        """Give the next items, one at least, and whether there are no more.
+
+        Fewer than ``most`` come when they are large together, or when their making takes long.
+
+        Args:
+            size_of: tells how many bytes an item will have; what it raises is raised in the item's place.
+
+        Raises:
+            as `next_item`; if that happens after some items, they come first, and the exception with the next call.
+        """
+        most = min(most, TOGETHER_ITEMS)
+        result: Tuple[List[Any], bool] = self._read(
+            stream_id, client, lambda stream: (stream.next_items(most, size_of, self._clock), stream.exhausted))
+        return result
+
+    def _read(self, stream_id: str, client: Any, read: Callable[[_Stream], Any]) -> Any:
         stream = self._streams.get(stream_id)
         if stream is None or stream.dropped or stream.is_over(self._clock()):
             self.close(stream_id)
@@ -130,7 +188,10 @@ class StreamTable:
             if stream.owner is not client:
                 self._hand_over(stream, client)
             try:
-                return next(stream.iterator)
+                result = read(stream)
+                if stream.exhausted:
+                    self._remove(stream_id)
+                return result
             except BaseException:
                 self._remove(stream_id)
                 raise

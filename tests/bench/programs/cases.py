@@ -21,9 +21,8 @@ ENDLESS = 10 ** 12
 ONEWAY_BURST = 1000
 THREADS = 8
 TOLD_SECONDS = 0.25
-# The setting that makes streams fetch several items per round trip, where Pyro5 has one; the case exists as soon as it has
-# a name here.
-STREAM_SETTING = ""
+# the setting that makes streams fetch several items per round trip, where Pyro5 has it
+STREAM_SETTING = "ITER_STREAM_BATCH"
 STREAM_ITEMS = 100
 
 
@@ -206,5 +205,5 @@ CASES: Dict[str, Case] = {
     "threads": threads(THREADS),
     "annotations": annotated,
 }
-if STREAM_SETTING:
+if hasattr(api.config, STREAM_SETTING):
     CASES["stream_in_groups"] = stream_in_groups
