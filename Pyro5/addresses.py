@@ -54,6 +54,8 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
         raise ValueError("a port is a number from 0 to 65535, not %d" % address[1])  # getaddrinfo would cut it off
     if ":" in host:
         family = socket.AF_INET6       # a literal: there is no choice to make
+    elif family != socket.AF_INET6 and isinstance(address[1], int) and _is_ipv4(host):
+        return [(socket.AF_INET, (host, address[1]))]  # asking the system costs as much as a small call
     try:
         found = socket.getaddrinfo(host or None, address[1], family, socktype, 0, socket.AI_PASSIVE if passive else 0)
     except socket.gaierror as x:
@@ -63,6 +65,16 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
         raise socket.gaierror(socket.EAI_NONAME, "host name is not valid: '%s'" % host) from x
     unique = dict.fromkeys((entry[0], entry[4]) for entry in found)
     return list(unique)
+
+
+def _is_ipv4(host: str) -> bool:
+    if not host[-1:].isdigit():
+        return False
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
 
 
 def explained(error: OSError, text: str) -> OSError:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+import time
 from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
@@ -84,9 +85,16 @@ class SocketServer_Threadpool(SocketServer):
             if self._entrance is not None:
                 self._entrance.watch(True)
 
+    def begin_waiting(self, connection: ServerConnection) -> None:
+        if self._pool.idle and not connection.tls_handshake and not connection.greeted:
+            self._handshakes.start(connection, time.monotonic())
+            self._pool.submit(functools.partial(self._work, connection, False))  # most clients speak at once
+        else:
+            super().begin_waiting(connection)
+
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
-        self._pool.submit(functools.partial(self._work, connection), connection.worker)
+        self._pool.submit(functools.partial(self._work, connection, True), connection.worker)
         return False
 
     def end(self, connection: ServerConnection) -> None:
@@ -113,15 +121,14 @@ class SocketServer_Threadpool(SocketServer):
             if connection.worker is not None:
                 self._pool.release(connection.worker)
 
-    def _work(self, connection: ServerConnection) -> None:
+    def _work(self, connection: ServerConnection, request_is_in: bool) -> None:
         """Serve a connection as long as requests keep coming, then give it back to the loop."""
         try:
             connection.wait_at_most(KEEP_SECONDS)
-            while True:
+            while request_is_in or self._next_request(connection):
+                request_is_in = False
                 self.hooks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
-                    break
-                if not self._next_request(connection):
                     break
             connection.setTimeout(0)
         except errors.ProtocolError:
@@ -133,9 +140,18 @@ class SocketServer_Threadpool(SocketServer):
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
             connection.abandon()
         finally:
-            if connection.pyroInstances and connection.worker is None:
-                connection.worker = self._pool.reserve()
-            self.park(connection)
+            self._give_back(connection)
+
+    def _give_back(self, connection: ServerConnection) -> None:
+        if connection.lost and connection.claim_end():
+            try:
+                self._end(connection)
+            finally:
+                self.park(connection)
+            return
+        if connection.pyroInstances and connection.worker is None:
+            connection.worker = self._pool.reserve()
+        self.park(connection)
 
     def _next_request(self, connection: ServerConnection) -> bool:
         """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""

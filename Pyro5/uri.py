@@ -1,6 +1,7 @@
 """URI: the address of a Pyro object, or the question for the name server that leads to one."""
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any, NoReturn, Optional, Set, Tuple, Union
 
@@ -18,6 +19,8 @@ _EXAMPLES = {
     "PYRONAME": "PYRONAME:name or PYRONAME:name@hostname:port",
     "PYROMETA": "PYROMETA:tag1,tag2 or PYROMETA:tag1,tag2@hostname:port",
 }
+REMEMBERED_LENGTH = 200  # characters; so that remembering takes little memory whatever comes
+
 _BLANK = re.compile(r"\s")
 
 State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[int]]
@@ -57,7 +60,9 @@ class URI:
         if isinstance(uri, URI):
             self.__setstate__(uri.__getstate__())
         elif isinstance(uri, str):
-            self.__setstate__(_parse(uri))
+            # a proxy is often made from the same text as the last one; the settings have no part in the parsing of these
+            remembered = uri.startswith("PYRO:") and len(uri) <= REMEMBERED_LENGTH
+            self.__setstate__(_parse_remembered(uri) if remembered else _parse(uri))
         else:
             raise TypeError("a URI is made from a str or another URI, not from %s" % type(uri).__name__)
 
@@ -132,6 +137,9 @@ def _parse(text: str) -> State:
         _refuse(text, "the location is missing", protocol)
     sockname, host, port = _parse_location(text, protocol, location) if at else (None, None, None)
     return protocol, _parse_tags(text, name) if protocol == "PYROMETA" else name, sockname, host, port
+
+
+_parse_remembered = functools.lru_cache(maxsize=256)(_parse)
 
 
 def _parse_tags(text: str, name: str) -> Set[str]:

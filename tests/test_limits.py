@@ -97,7 +97,7 @@ class BufferedBytes(ServerTestCase):
     def test_the_stalled_go_first(self) -> None:
         daemon = self.serving(MAX_BUFFERED_SIZE=2 * LARGE + LARGE // 2)
         buffered = daemon.transportServer._buffered
-        with self.assertLogs("Pyro5.serving.loop", "WARNING") as logged:
+        with self.assertLogs("Pyro5.serving.limits", "WARNING") as logged:
             reader = self.stalled_reader(daemon)
             wait_until(lambda: buffered.total_bytes > LARGE // 2)
             writers = [self.stalled_writer(daemon, LARGE)]

@@ -34,7 +34,7 @@ class ServerConnection(SocketConnection):
         greeted: the client's handshake was accepted (or none is needed).
         closing: no further request is taken; the connection ends when what is to be sent has left.
         lost: the client is gone, nothing can be sent any more.
-        gone: the connection has ended.
+        gone: the loop has forgotten it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
         oneway_calls: how many oneway calls of the client are under way; oneway_full: too many; paused: until some of them
             are done, nothing is read.
@@ -51,6 +51,7 @@ class ServerConnection(SocketConnection):
         self.closing = False
         self.lost = False
         self.gone = False
+        self._unended = [True]
         self.watched = 0
         self.worker: Any = None
         self.oneway_calls = 0
@@ -80,13 +81,25 @@ class ServerConnection(SocketConnection):
         """Go on with a paused connection.  May be called in any thread."""
         self.server.park(self)
 
+    @property
+    def ended(self) -> bool:
+        """What belongs to its end (user code among it) was run, or is run just now."""
+        return not self._unended
+
+    def claim_end(self) -> bool:
+        """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""
+        try:
+            return self._unended.pop()
+        except IndexError:
+            return False
+
     def on_ready(self, events: int) -> None:
         """Called by the loop when the socket is ready for some of the watched events."""
         self.server.connection_ready(self, events)
 
     def close(self) -> None:
         """End the connection.  As long as the loop has to do with it this only cuts it off: the loop does the rest."""
-        if self.gone or self.keep_open:
+        if self.gone or self.ended or self.keep_open:
             super().close()
             return
         with contextlib.suppress(OSError):

@@ -11,7 +11,7 @@ from .listener import Listener
 
 log = logging.getLogger("Pyro5.serving.entrance")
 
-ACCEPT_AT_ONCE = 100  # clients accepted in one go, before the others are looked at again
+ACCEPT_AT_ONCE = 64  # clients accepted in one go, before the others are looked at again
 ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors left
 
 
@@ -32,6 +32,7 @@ class Entrance:
         self._loop = loop
         self._take_in = take_in
         self._watched = False
+        self._expected = 1  # how many may wait: an attempt in vain costs as much as a success
 
     def on_ready(self, events: int) -> None:
         """Called by the loop when clients wait to be accepted."""
@@ -56,7 +57,7 @@ class Entrance:
         """Let in the clients that wait."""
         if self.again_at is not None:
             return
-        for _ in range(ACCEPT_AT_ONCE):
+        for _ in range(self._expected):
             try:
                 sock = self.listener.accept()
             except OSError as x:
@@ -65,8 +66,10 @@ class Entrance:
                 self.again_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
                 return
             if sock is None:
+                self._expected = 1
                 return
             self._take_in(sock)
+        self._expected = min(2 * self._expected, ACCEPT_AT_ONCE)
 
     def close(self) -> None:
         """Stop listening for good."""

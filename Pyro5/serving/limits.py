@@ -1,6 +1,7 @@
 """What keeps a server's memory and file descriptors within bounds, whatever its clients do."""
 from __future__ import annotations
 
+import logging
 import math
 from collections import OrderedDict
 from typing import List, NamedTuple
@@ -12,6 +13,8 @@ try:
     import resource
 except ImportError:  # Windows: there is no such limit to look at
     resource = None  # type: ignore[assignment]
+
+log = logging.getLogger("Pyro5.serving.limits")
 
 SMALL_BYTES = 64 * 1024  # what is not worth being counted
 SPARE_FILES = 64  # open files that the rest of the program is left with, and a tenth of all that it may have
@@ -92,4 +95,6 @@ class Buffered:
             connection, count = self._counts.popitem(last=False)
             self._total -= count
             excess.append(connection)
+            log.warning("closing the connection with %s: it is stalled with %d bytes under way, and all clients together "
+                        "have more than MAX_BUFFERED_SIZE", connection.peer_address, count)
         return excess

@@ -132,11 +132,15 @@ class SocketServer(EventLoop):
         self.hooks.tick()
 
     def next_due(self) -> Optional[float]:
+        if not (self._handshakes or self._silence or self._refusals):
+            return self._accept_again_at()
         due_times = (self._handshakes.next_due(), self._silence.next_due(), self._refusals.next_due(),
                      self._accept_again_at())
         return min((t for t in due_times if t is not None), default=None)
 
     def do_what_is_due(self, now: float) -> None:
+        while self._parked:
+            self._take_back(self._parked.popleft())
         for connection in self._handshakes.take_expired(now):
             self._not_introduced(connection)
         for connection in self._silence.take_expired(now):
@@ -149,10 +153,6 @@ class SocketServer(EventLoop):
 
     def _accept_again_at(self) -> Optional[float]:
         return None if self._entrance is None else self._entrance.again_at
-
-    def woken(self) -> None:
-        super().woken()
-        self.take_back_parked()
 
     def free(self) -> None:
         """Part with the idle clients, let running calls and replies finish for a moment, then close everything."""
@@ -198,17 +198,23 @@ class SocketServer(EventLoop):
         is_full = inside >= self.limits.connections and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", connection.peer_address)
-        self._watch(connection, READ)
         if is_full:
+            self._watch(connection, READ)
             self._turn_away(connection)
-        elif connection.greeted:
-            self._silence.start(connection, time.monotonic())
         else:
-            self._handshakes.start(connection, time.monotonic())
+            self.begin_waiting(connection)
+
+    def begin_waiting(self, connection: ServerConnection) -> None:
+        """Wait for what a new connection says first."""
+        self._watch(connection, READ)
+        self._start_waiting(connection)
 
     def _make_room(self) -> bool:
         """Part with the client that has been waiting longest without introducing itself; tell whether there was one."""
         stranger = self._handshakes.oldest()
+        while stranger is not None and stranger.greeted:  # a worker has let it in since
+            self._handshakes.stop(stranger)
+            stranger = self._handshakes.oldest()
         if stranger is None:
             return False
         log.info("closing the connection with %s, which has not introduced itself: others want in", stranger.peer_address)
@@ -304,7 +310,9 @@ class SocketServer(EventLoop):
     def _receive(self, connection: ServerConnection) -> bool:
         """Receive once; False if nothing came, or the connection ended."""
         if connection in self._refusals:
-            return self._discard(connection)
+            if not connection.sock.recv(RECEIVE_BYTES):  # unread data would, at the close, destroy the reply under way
+                self.drop(connection)
+            return False
         try:
             if connection.receive():
                 return True
@@ -315,12 +323,6 @@ class SocketServer(EventLoop):
             self._watch(connection, wanted)
             return False
         self.drop(connection)
-        return False
-
-    def _discard(self, connection: ServerConnection) -> bool:
-        """Throw away what a refused client still sends: closing with unread data would destroy the reply under way."""
-        if not connection.sock.recv(RECEIVE_BYTES):
-            self.drop(connection)
         return False
 
     def _serve_what_is_in(self, connection: ServerConnection) -> None:
@@ -347,7 +349,8 @@ class SocketServer(EventLoop):
         self._start_waiting(connection)
         if connection.has_outgoing or connection.mid_message:
             self._buffered.note(connection)
-            self._drop_excess()
+            for stalled in self._buffered.take_excess():
+                self.drop(stalled)
         else:
             self._buffered.forget(connection)
 
@@ -359,12 +362,6 @@ class SocketServer(EventLoop):
         elif connection not in self._handshakes:  # a handshake gets no more time because it dribbles
             self._handshakes.start(connection, time.monotonic())
 
-    def _drop_excess(self) -> None:
-        for connection in self._buffered.take_excess():
-            log.warning("closing the connection with %s: it is stalled with %d bytes under way, and all clients together "
-                        "have more than MAX_BUFFERED_SIZE", connection.peer_address, connection.buffered_bytes)
-            self.drop(connection)
-
     def hand_over(self, connection: ServerConnection) -> None:
         """Leave a connection to a worker, who gives it back with park()."""
         self._watch(connection, 0)
@@ -373,18 +370,17 @@ class SocketServer(EventLoop):
     def park(self, connection: ServerConnection) -> None:
         """Give a connection back to the loop.  For workers."""
         self._parked.append(connection)
-        self._wakeup.wake()
+        if not connection.ended:  # to forget one is in no hurry
+            self._wakeup.wake()
 
-    def take_back_parked(self) -> None:
-        """Go on with the connections that workers gave back."""
-        while self._parked:
-            connection = self._parked.popleft()
-            if connection.gone:
-                continue
-            if connection.sock not in self._connections:
-                self.adopt(connection)
-            else:
-                self._attempt(self._serve_all, connection)
+    def _take_back(self, connection: ServerConnection) -> None:
+        """Go on with a connection that a worker gave back."""
+        if connection.gone:
+            return
+        if connection.sock not in self._connections:
+            self.adopt(connection)
+        else:
+            self._attempt(self._serve_all, connection)
 
     # ------------------------------------------------------------ ends
 
@@ -421,6 +417,8 @@ class SocketServer(EventLoop):
 
     def _not_introduced(self, connection: ServerConnection) -> None:
         """The time for the handshake has passed."""
+        if not connection.watched:
+            return  # a worker has it
         if connection.tls_handshake or connection.closing:
             self.drop(connection)
         else:
@@ -442,7 +440,8 @@ class SocketServer(EventLoop):
         self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
-        self.end(connection)
+        if connection.claim_end():
+            self.end(connection)
 
     def _forget_times(self, connection: ServerConnection) -> None:
         self._handshakes.stop(connection)

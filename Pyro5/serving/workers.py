@@ -86,6 +86,11 @@ class WorkerPool:
         return len(self._workers)
 
     @property
+    def idle(self) -> bool:
+        """Whether a thread has nothing to do."""
+        return bool(self._idle)
+
+    @property
     def jobs_waiting(self) -> bool:
         """Whether a job waits for a free thread."""
         return bool(self._jobs)
