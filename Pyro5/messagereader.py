@@ -1,9 +1,10 @@
 """Received bytes to messages, whatever slices the bytes arrive in."""
 from __future__ import annotations
 
+import io
 from typing import Any, Optional
 
-from . import errors
+from . import allocation, errors
 from .protocol import FLAGS_COMPRESSED, HEADER_SIZE, PREFIX, PREFIX_SIZE, Buffer, ReceivingMessage, check_prefix, check_size
 
 RECEIVE_BYTES = 64 * 1024  # small messages arrive in one receive of this size
@@ -30,7 +31,8 @@ class MessageReader:
     type, sequence number and serializer id may be used to answer), else None.
     """
 
-    __slots__ = ("max_size", "size_setting", "_rest", "_position", "_message", "_body", "_filled", "_target", "refused")
+    __slots__ = ("max_size", "size_setting", "_rest", "_position", "_message", "_body", "_room", "_filled", "_target",
+                 "refused")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
         self.max_size = max_size
@@ -38,7 +40,8 @@ class MessageReader:
         self._rest: bytes = b""  # received and not yet consumed, from _position on
         self._position = 0
         self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
-        self._body = bytearray()
+        self._body: Optional[io.BytesIO] = None
+        self._room = 0  # bytes that the body has memory for
         self._filled = 0
         self._target: Optional[memoryview] = None  # where bytes are being received right now
         self.refused: Optional[ReceivingMessage] = None
@@ -56,7 +59,7 @@ class MessageReader:
     @property
     def buffered_bytes(self) -> int:
         """How much memory is taken up by what is in of a message."""
-        return len(self._body) + len(self._rest) - self._position
+        return self._room + len(self._rest) - self._position
 
     def receive_from(self, sock: Any) -> int:
         """Receive once from a socket (what has ``recv`` and ``recv_into``); gives the number of bytes, 0 at the end."""
@@ -81,13 +84,15 @@ class MessageReader:
 
     def get_buffer(self) -> memoryview:
         """Give the memory to receive into next: the free part of the body in progress."""
-        if self._message is None:
+        if self._message is None or self._body is None:
             raise ValueError("get_buffer() without a body")
         if self._target is not None:
             self._target.release()  # the last receive failed: a buffer that is still looked at could not grow
-        if self._filled == len(self._body):
-            self._grow_body(self._message.body_size)
-        self._target = memoryview(self._body)[self._filled:]
+        if self._filled == self._room:
+            # it doubles, in bounded steps and never beyond what was announced
+            self._make_room(self._body, min(2 * self._room, self._room + MAX_BODY_STEP_BYTES, self._message.body_size))
+        with self._body.getbuffer() as whole:
+            self._target = whole[self._filled:]
         return self._target
 
     def received(self, count: int) -> None:
@@ -146,20 +151,23 @@ class MessageReader:
 
     def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
         self._message = message
-        arrived = memoryview(self._rest)[body_start:]
-        self._filled = len(arrived)
-        self._body = bytearray(min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
-        self._body[:self._filled] = arrived
+        self._body = io.BytesIO()  # it grows without copies, and gives bytes away without one
+        self._filled = self._body.write(memoryview(self._rest)[body_start:])
+        self._make_room(self._body, min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
         self._rest, self._position = b"", 0
 
-    def _grow_body(self, body_size: int) -> None:
-        """Double the body's buffer, in bounded steps and never beyond what was announced."""
-        step = min(len(self._body), MAX_BODY_STEP_BYTES, body_size - len(self._body))
-        self._body.extend(bytes(step))
+    def _make_room(self, body: io.BytesIO, size: int) -> None:
+        if size > self._filled:
+            body.seek(size - 1)
+            body.write(b"\0")
+        self._room = size
 
     def _finish_body(self, message: ReceivingMessage) -> Optional[ReceivingMessage]:
-        if self._filled < message.body_size:
+        if self._filled < message.body_size or self._body is None:
             return None
-        body, self._body, self._message, self._filled = self._body, bytearray(), None, 0
-        self._add_payload(message, body)
+        payload = self._body.getvalue()
+        self._body, self._message, self._room, self._filled = None, None, 0, 0
+        if len(payload) > allocation.LARGE_BYTES:
+            allocation.expect_large(len(payload))
+        self._add_payload(message, payload)
         return message

@@ -29,7 +29,7 @@ import uuid
 import zlib
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import errors
+from . import allocation, errors
 from .constants import PROTOCOL_VERSION
 
 MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL, MSG_INVOKE, MSG_RESULT, MSG_PING = range(1, 7)
@@ -172,6 +172,7 @@ class SendingMessage:
         self.size = HEADER_SIZE + size
         self.buffers: List[Buffer]
         if size > JOIN_UP_TO_BYTES:
+            allocation.expect_large(size)
             self.buffers = [header, *chunks, payload]
         elif chunks:
             self.buffers = [b"".join((header, *chunks, payload))]

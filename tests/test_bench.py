@@ -12,7 +12,7 @@ from typing import Any, Dict, List
 from xml.etree import ElementTree
 
 from .bench import __main__ as program
-from .bench import chart, figures, report
+from .bench import chart, figures, report, steps
 from .bench.footprint import start_up
 from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
 from .bench.programs.cases import CASES
@@ -228,6 +228,16 @@ class ProgressLine(unittest.TestCase):
 
     def test_nowhere_else(self) -> None:
         self.assertEqual([""], self.shown(io.StringIO()))
+
+
+class Steps(unittest.TestCase):
+    def test_every_step_of_a_call(self) -> None:
+        found = {name: steps.measure(name, 0.0005) for name in ("serpent", "json")}
+        for measured in found.values():
+            self.assertEqual(["client"] * 5 + ["server"] * 6, sorted(step.side for step in measured))
+        lines = steps.table(found).splitlines()
+        self.assertEqual("| side | step | serpent | json |", lines[0])
+        self.assertEqual(2 + 11 + 1, len(lines))
 
 
 class Names(unittest.TestCase):

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 # All modules, ground first: a module imports only what stands on an earlier line. A package's name means its __init__.
 MODULES = """
     __init__
-    constants errors configure callcontext
+    constants errors configure callcontext allocation
     protocol messagereader
     serializers.exceptions serializers.classes serializers.literals serializers.base serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers

@@ -3,6 +3,7 @@ Measures calls against what the same would cost over bare sockets.
 
     python -m tests.bench [options]             run the benchmark
     python -m tests.bench report FILE.json      show its result again, or write it into the documentation
+    python -m tests.bench steps [options]       show where the time of one call goes
     python -m tests.bench names [options]       measure name servers instead
 
 docs/performance.md tells how to read it.
@@ -15,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import chart, names, report, runner
+from . import chart, names, report, runner, steps
 from .processes import PLACEMENTS, BenchmarkError
 from .progress import Progress
 from .works import SERIALIZERS, SERVERS
@@ -105,7 +106,7 @@ def show(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    commands = {"report": show, "names": names.run}
+    commands = {"report": show, "names": names.run, "steps": steps.run}
     try:
         if arguments and arguments[0] in commands:
             commands[arguments[0]](arguments[1:])
