@@ -28,10 +28,12 @@ def checked_period(seconds: float) -> float:
     Give the period of the setting NS_AUTOCLEAN, 0 meaning off.
 
     Raises:
-        ValueError: it is not 0 and too short.
+        ValueError: it is not 0 and too short, or longer than a thread can wait, or no number at all.
     """
     if seconds and seconds < MINIMUM_PERIOD_SECONDS:
         raise ValueError("NS_AUTOCLEAN cannot be smaller than %d" % MINIMUM_PERIOD_SECONDS)
+    if not seconds <= threading.TIMEOUT_MAX:  # nan is neither smaller nor larger than anything
+        raise ValueError("NS_AUTOCLEAN cannot be %s: it is a number of seconds up to %d" % (seconds, threading.TIMEOUT_MAX))
     return seconds
 
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import tempfile
 import threading
@@ -255,6 +256,14 @@ class PeriodTests(unittest.TestCase):
         for seconds in (1.0, 2.9, -5.0):
             with self.assertRaisesRegex(ValueError, "^NS_AUTOCLEAN cannot be smaller than 3$"):
                 checked_period(seconds)
+
+    def test_no_thread_can_wait_for_that_long(self) -> None:
+        self.assertEqual(checked_period(threading.TIMEOUT_MAX), threading.TIMEOUT_MAX)
+        for seconds in (float("nan"), float("inf"), 1e300, 2 * threading.TIMEOUT_MAX):
+            with self.assertRaisesRegex(ValueError, "^NS_AUTOCLEAN cannot be %s: " % re.escape(str(seconds))):
+                checked_period(seconds)
+        with self.assertRaises(ValueError):
+            checked_period(float("-inf"))
 
 
 if __name__ == "__main__":
