@@ -189,15 +189,15 @@ class NameServer:
             as for `list`; empty if no tags are given.
 
         Raises:
-            ValueError: both are given.
+            ValueError: both are given, or too many tags.
             TypeError: tags are not a collection of strings.
         """
         if meta_all and meta_any:
             raise ValueError("you can't use meta_all or meta_any at the same time")
         if meta_all:
-            tags, match_all = _tags(meta_all, "metadata_all"), True
+            tags, match_all = _searched_tags(meta_all, "metadata_all"), True
         else:
-            tags, match_all = _tags(meta_any, "metadata_any"), False
+            tags, match_all = _searched_tags(meta_any, "metadata_any"), False
         with self._reading:
             found = self.storage.find_tags(tags, match_all)
         return _result(found, return_metadata)
@@ -287,11 +287,24 @@ def _uri_text(uri: Union[URI, str]) -> str:
     return uri
 
 
-def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
-    """Give the set of metadata tags, the types of which are checked; None is no tags."""
+def _listed(tags: Optional[Iterable[str]], what: str) -> List[str]:
     if isinstance(tags, str):
         raise TypeError("%s should not be a str, but another iterable (set, list, etc)" % what)
-    return frozenset(_checked_type(tag, "each tag of " + what) for tag in tags or ())
+    return list(tags or ())
+
+
+def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
+    """Give the set of metadata tags, the types of which are checked; None is no tags."""
+    return frozenset(_checked_type(tag, "each tag of " + what) for tag in _listed(tags, what))
+
+
+def _searched_tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
+    """Give the set of metadata tags to search for; None is no tags. A search costs as much as it has tags."""
+    given = _listed(tags, what)
+    # Counted before anything else: to look at each of a million is what others would have to wait for.
+    if len(given) > TAGS:
+        raise ValueError("%s has %d tags, at most %d are allowed" % (what, len(given), TAGS))
+    return _tags(given, what)
 
 
 def _checked_tags(metadata: Optional[Iterable[str]]) -> FrozenSet[str]:

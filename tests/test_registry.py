@@ -211,6 +211,15 @@ class YellowPagesTests(RegistryTestCase):
         with self.assertRaisesRegex(TypeError, "^metadata_any should not be a str"):
             self.ns.yplookup(meta_any="m1")
 
+    def test_a_search_has_as_many_tags_as_a_registration_at_most(self) -> None:
+        self.fill()
+        tags = ["m1"] + ["t%d" % number for number in range(499)]
+        self.assertEqual(set(self.ns.yplookup(meta_any=tags)), {"test.two", "Meta.three"})
+        self.assertEqual(self.ns.yplookup(meta_all=tags), {})
+        for criterion, what in (("meta_all", "metadata_all"), ("meta_any", "metadata_any")):
+            with self.assertRaisesRegex(ValueError, "^%s has 501 tags, at most 500 are allowed$" % what):
+                self.ns.yplookup(**{criterion: tags + ["m1"]})
+
 
 class RemoveTests(RegistryTestCase):
     def test_by_name(self) -> None:
