@@ -75,8 +75,15 @@ class ResultTests(MatcherTestCase):
         matcher = self.make()
         for regex, problem in (("(", "missing ), unterminated subpattern at position 0"), ("[z-a]", "bad character range"),
                                ("*a", "nothing to repeat"), ("a{9,1}", "min repeat greater than max repeat"),
-                               ("(?:a{99999999999})", "the repetition number is too large"), ("(" * 900, "")):
+                               ("(?:a{99999999999})", "the repetition number is too large"), ("(" * 900, ""),
+                               ("(?a)(?u)x", "ASCII and UNICODE flags are incompatible")):
             self.assertRaisesRegex(errors.NamingError, "^invalid regex: .*%s" % re.escape(problem), self.find, matcher, regex)
+
+    def test_an_invalid_one_costs_no_process(self) -> None:
+        started, matcher = self.count_processes(), self.make()
+        for regex in ("(?a)(?u)x", "(", "(?a)(?u)x"):
+            self.assertRaisesRegex(errors.NamingError, "^invalid regex: ", self.find, matcher, regex)
+        self.assertEqual(len(started), 1)
 
     def test_too_long(self) -> None:
         matcher = self.make()
