@@ -37,6 +37,12 @@ def wanted_family(ipv6: Optional[bool]) -> int:
     return socket.AF_INET6 if ipv6 else socket.AF_INET
 
 
+def require_port(port: int) -> None:
+    """Raise ValueError unless this is the number of a port."""
+    if not 0 <= port <= 65535:
+        raise ValueError("a port is a number from 0 to 65535, not %d" % port)
+
+
 def resolve_host(address: Address, family: int, socktype: int, passive: bool = False) -> List[Candidate]:
     """
     Resolve an address to the socket families and addresses worth trying, best first; there is at least one.
@@ -50,8 +56,8 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
             raise OSError("this system has no Unix domain sockets, cannot use %s" % address_text(address))
         return [(socket.AF_UNIX, address)]
     host = str(address[0])
-    if isinstance(address[1], int) and not 0 <= address[1] <= 65535:
-        raise ValueError("a port is a number from 0 to 65535, not %d" % address[1])  # getaddrinfo would cut it off
+    if isinstance(address[1], int):
+        require_port(address[1])  # getaddrinfo would cut it off
     if ":" in host:
         family = socket.AF_INET6       # a literal: there is no choice to make
     elif family != socket.AF_INET6 and isinstance(address[1], int) and _is_ipv4(host):

@@ -22,7 +22,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
-from . import config, errors, serializers, socketutil
+from . import addresses, config, errors, serializers, socketutil
 from .calls import WireOptions
 from .connection import Connection, open_connection
 from .constants import NAMESERVER_NAME
@@ -63,7 +63,9 @@ def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI],
 
     Raises:
         NamingError: there is none; the text lists every place.
+        ValueError: there is no such port.
     """
+    addresses.require_port(port or 0)
     search = _Search(connect, accept)
     if host:
         found = search.try_host(str(host), port, None)
@@ -107,6 +109,7 @@ class _Search(Generic[T]):
 
     def try_broadcast(self, port: Optional[int]) -> Optional[T]:
         port = port or config.NS_BCPORT
+        addresses.require_port(port)
         failures_before = len(self.failures)
         for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port), TRIED_ANSWERS):
             found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
@@ -144,7 +147,7 @@ def _is_loopback(host: str) -> bool:
 
 # ---------------------------------------------------------------- broadcast
 
-def ask_by_broadcast(addresses: Iterable[str], port: int) -> Iterator[URI]:
+def ask_by_broadcast(places: Iterable[str], port: int) -> Iterator[URI]:
     """
     Ask who is the name server here, and give the good answers as they come, each once.
 
@@ -159,15 +162,15 @@ def ask_by_broadcast(addresses: Iterable[str], port: int) -> Iterator[URI]:
         return
     given: Set[URI] = set()
     with sock:
-        for uri in _ask_repeatedly(sock, list(addresses), port):
+        for uri in _ask_repeatedly(sock, list(places), port):
             if uri not in given:
                 given.add(uri)
                 yield uri
 
 
-def _ask_repeatedly(sock: socket.socket, addresses: List[str], port: int) -> Iterator[URI]:
+def _ask_repeatedly(sock: socket.socket, places: List[str], port: int) -> Iterator[URI]:
     for _ in range(BROADCASTS):
-        sent = [_send_question(sock, address, port) for address in addresses]
+        sent = [_send_question(sock, place, port) for place in places]
         if not any(sent):
             return
         yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS)

@@ -205,6 +205,16 @@ class LocateTests(unittest.TestCase):
             self.locate(port=1234)
         self.assertIn(("broadcast", 1234), self.tried)
 
+    def test_ports_that_cannot_be(self) -> None:
+        reason = "^a port is a number from 0 to 65535, not %d$"
+        for port in (99999, -1):
+            for arguments in ({"port": port}, {"port": port, "broadcast": False}, {"host": "ns.example", "port": port}):
+                with self.assertRaisesRegex(ValueError, reason % port):
+                    self.locate(**arguments)
+        self.assertEqual([], self.tried)
+        with settings(NS_BCPORT=99999), self.assertRaisesRegex(ValueError, reason % 99999):
+            self.locate()
+
     def test_without_broadcast(self) -> None:
         with self.assertRaises(errors.NamingError):
             self.locate(broadcast=False)
