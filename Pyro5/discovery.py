@@ -34,6 +34,7 @@ log = logging.getLogger("Pyro5.discovery")
 
 T = TypeVar("T")
 Host = Union[str, ipaddress.IPv4Address, ipaddress.IPv6Address]
+Senders = List[Any]  # socket addresses
 
 QUESTION = b"GET_NSURI"
 ANSWER_BYTES = 512  # a longer datagram holds no uri
@@ -111,12 +112,14 @@ class _Search(Generic[T]):
         port = port or config.NS_BCPORT
         addresses.require_port(port)
         failures_before = len(self.failures)
-        for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port), TRIED_ANSWERS):
+        ignored: Senders = []
+        for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), TRIED_ANSWERS):
             found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
             if found is not None:
                 return found
         if len(self.failures) == failures_before:
-            self.failures.append("broadcast to port %d of %s: no answer" % (port, ", ".join(config.BROADCAST_ADDRS)))
+            self.failures.append("broadcast to port %d of %s: no %sanswer%s" % (
+                port, ", ".join(config.BROADCAST_ADDRS), "valid " if ignored else "", _how_many(ignored)))
         return None
 
     def _attempt(self, how: str, step: Callable[[], T]) -> Optional[T]:
@@ -126,6 +129,13 @@ class _Search(Generic[T]):
             log.debug("no name server: %s%s", how, x)
             self.failures.append("%s%s" % (how, x))  # the error names the address
             return None
+
+
+def _how_many(ignored: Senders) -> str:
+    """Tell of the answers to a broadcast that were ignored, in brackets; nothing if there are none."""
+    if not ignored:
+        return ""
+    return " (%d ignored, the last one from %s)" % (len(ignored), socketutil.address_text(ignored[-1]))
 
 
 def shorter(timeout: Optional[float], other: Optional[float]) -> Optional[float]:
@@ -147,13 +157,16 @@ def _is_loopback(host: str) -> bool:
 
 # ---------------------------------------------------------------- broadcast
 
-def ask_by_broadcast(places: Iterable[str], port: int) -> Iterator[URI]:
+def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iterator[URI]:
     """
     Ask who is the name server here, and give the good answers as they come, each once.
 
     All addresses are asked at once, and again twice, as datagrams may get lost; it ends after a second. Nobody can tell an
     honest answer from a forged one, but this passes over all that comes from another port than was asked, and all that is
     not the uri of a name server on some host. Whoever finds that an answer leads nowhere can take the next one.
+
+    Args:
+        ignored: gets the senders of the answers that were passed over.
     """
     try:
         sock = socketutil.create_bc_socket()
@@ -162,18 +175,18 @@ def ask_by_broadcast(places: Iterable[str], port: int) -> Iterator[URI]:
         return
     given: Set[URI] = set()
     with sock:
-        for uri in _ask_repeatedly(sock, list(places), port):
+        for uri in _ask_repeatedly(sock, list(places), port, ignored):
             if uri not in given:
                 given.add(uri)
                 yield uri
 
 
-def _ask_repeatedly(sock: socket.socket, places: List[str], port: int) -> Iterator[URI]:
+def _ask_repeatedly(sock: socket.socket, places: List[str], port: int, ignored: Senders) -> Iterator[URI]:
     for _ in range(BROADCASTS):
         sent = [_send_question(sock, place, port) for place in places]
         if not any(sent):
             return
-        yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS)
+        yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS, ignored)
 
 
 def _send_question(sock: socket.socket, address: str, port: int) -> bool:
@@ -185,7 +198,7 @@ def _send_question(sock: socket.socket, address: str, port: int) -> bool:
         return False
 
 
-def _await_answers(sock: socket.socket, port: int, deadline: float) -> Iterator[URI]:
+def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Senders) -> Iterator[URI]:
     """Give the good ones among the answers that come until then, or have come if that is past."""
     for _ in range(READ_ANSWERS):
         sock.settimeout(max(deadline - time.monotonic(), 0))
@@ -197,7 +210,8 @@ def _await_answers(sock: socket.socket, port: int, deadline: float) -> Iterator[
             continue
         uri = _read_answer(data) if sender[1] == port else None
         if uri is None:
-            log.warning("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
+            log.info("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
+            ignored.append(sender)
         else:
             yield uri
 

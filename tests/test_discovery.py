@@ -50,14 +50,17 @@ class Responder:
 
 
 class BroadcastTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.ignored: List[Any] = []
+
     def ask(self, *answers: bytes) -> List[URI]:
         with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", 0.05), Responder(*answers) as responder:
-            found = list(discovery.ask_by_broadcast(["127.0.0.1"], responder.port))
+            found = list(discovery.ask_by_broadcast(["127.0.0.1"], responder.port, self.ignored))
         self.assertEqual([b"GET_NSURI"] * discovery.BROADCASTS, responder.asked)
         return found
 
     def first(self, addresses: List[str], responder: Responder) -> Optional[URI]:
-        return next(discovery.ask_by_broadcast(addresses, responder.port), None)
+        return next(discovery.ask_by_broadcast(addresses, responder.port, self.ignored), None)
 
     def test_the_answer_is_the_uri(self) -> None:
         self.assertEqual([URI(NS_URI)], self.ask(NS_URI.encode()))
@@ -71,9 +74,11 @@ class BroadcastTests(unittest.TestCase):
         bad = [b"", b"\xff\x00garbage", b"PYRONAME:other@192.0.2.7:9090", b"PYRO:Pyro.NameServer@./u:/tmp/sock",
                b"PYRO:Pyro.NameServer@192.0.2.7:9090" + b" " * 600, b"PYRO:Pyro.NameServer@192.0.2.7:0",
                b"PYRO:other.object@192.0.2.7:9090", b"PYRO:Pyro.NameServer@0.0.0.0:9090", b"PYRO:Pyro.NameServer@[::]:9090"]
-        with self.assertLogs("Pyro5.discovery", "WARNING") as logs:
+        with self.assertLogs("Pyro5.discovery", "INFO") as logs:
             self.assertEqual([URI(NS_URI)], self.ask(*bad, NS_URI.encode()))
         self.assertGreaterEqual(len(logs.records), len(bad))
+        self.assertEqual({"INFO"}, {record.levelname for record in logs.records})
+        self.assertEqual(len(logs.records), len(self.ignored))
 
     def test_an_answer_from_another_port_is_a_forged_one(self) -> None:
         forged = b"PYRO:Pyro.NameServer@192.0.2.66:9090"
@@ -82,16 +87,16 @@ class BroadcastTests(unittest.TestCase):
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as forger:
                 forger.sendto(forged, asker.getsockname())
             asker.sendto(b"GET_NSURI", ("127.0.0.1", responder.port))
-            with self.assertLogs("Pyro5.discovery", "WARNING") as logs:
+            with self.assertLogs("Pyro5.discovery", "INFO") as logs:
                 deadline = time.monotonic() + PATIENCE_SECONDS
-                self.assertEqual(URI(NS_URI), next(discovery._await_answers(asker, responder.port, deadline)))
+                self.assertEqual(URI(NS_URI), next(discovery._await_answers(asker, responder.port, deadline, self.ignored)))
         self.assertIn("192.0.2.66", logs.output[0])
 
     def test_a_flood_of_answers_ends(self) -> None:
         sock = mock.Mock()
         sock.recvfrom.return_value = (b"flood", ("192.0.2.7", 9091))
-        with self.assertLogs("Pyro5.discovery", "WARNING"):
-            self.assertEqual([], list(discovery._await_answers(sock, 9091, 0)))
+        with self.assertLogs("Pyro5.discovery", "INFO"):
+            self.assertEqual([], list(discovery._await_answers(sock, 9091, 0, self.ignored)))
 
     def test_several_questions_and_no_answer(self) -> None:
         self.assertEqual([], self.ask())
@@ -107,17 +112,18 @@ class BroadcastTests(unittest.TestCase):
 
     def test_no_broadcasts_at_all(self) -> None:
         with mock.patch("Pyro5.socketutil.create_bc_socket", side_effect=OSError("no network")):
-            self.assertEqual([], list(discovery.ask_by_broadcast(["127.0.0.1"], 9091)))
+            self.assertEqual([], list(discovery.ask_by_broadcast(["127.0.0.1"], 9091, self.ignored)))
 
     def test_nobody_is_waited_for_if_nothing_could_be_sent(self) -> None:
         with mock.patch.object(discovery, "_await_answers", side_effect=AssertionError("it waits")):
-            self.assertEqual([], list(discovery.ask_by_broadcast(["not an address", "nor is this"], 9091)))
-            self.assertEqual([], list(discovery.ask_by_broadcast([], 9091)))
+            self.assertEqual([], list(discovery.ask_by_broadcast(["not an address", "nor is this"], 9091, self.ignored)))
+            self.assertEqual([], list(discovery.ask_by_broadcast([], 9091, self.ignored)))
 
     def test_a_reported_failure_of_an_earlier_datagram_is_no_answer(self) -> None:
         sock = mock.Mock()
         sock.recvfrom.side_effect = [ConnectionResetError(), (NS_URI.encode(), ("192.0.2.7", 9091)), socket.timeout()]
-        self.assertEqual([URI(NS_URI)], list(discovery._await_answers(sock, 9091, time.monotonic() + PATIENCE_SECONDS)))
+        self.assertEqual([URI(NS_URI)], list(discovery._await_answers(
+            sock, 9091, time.monotonic() + PATIENCE_SECONDS, self.ignored)))
 
 
 class LocateTests(unittest.TestCase):
@@ -127,6 +133,7 @@ class LocateTests(unittest.TestCase):
         self.tried: List[Any] = []
         self.listening: List[str] = []
         self.answers: List[URI] = []
+        self.forgers: List[Any] = []
         patch = mock.patch.object(discovery, "ask_by_broadcast", self.ask)
         patch.start()
         self.addCleanup(patch.stop)
@@ -134,8 +141,9 @@ class LocateTests(unittest.TestCase):
         usual.__enter__()
         self.addCleanup(usual.__exit__, None, None, None)
 
-    def ask(self, addresses: List[str], port: int) -> List[URI]:
+    def ask(self, addresses: List[str], port: int, ignored: List[Any]) -> List[URI]:
         self.tried.append(("broadcast", port))
+        ignored += self.forgers
         return self.answers
 
     def connect(self, uri: URI, limit_seconds: Optional[float]) -> str:
@@ -225,6 +233,16 @@ class LocateTests(unittest.TestCase):
             self.locate()
         for place in ("localhost:9090", "127.0.1.1:9090", "port 9091 of 192.0.2.255", "python -m Pyro5.nameserver"):
             self.assertIn(place, str(caught.exception))
+
+
+    def test_the_failure_tells_of_answers_that_were_ignored(self) -> None:
+        with settings(BROADCAST_ADDRS=["192.0.2.255"]):
+            with self.assertRaisesRegex(errors.NamingError, "port 9091 of 192.0.2.255: no answer. Start"):
+                self.locate()
+            self.forgers = [("192.0.2.7", 9091), ("192.0.2.66", 4711)]
+            with self.assertRaisesRegex(errors.NamingError, "of 192.0.2.255: no valid answer "
+                                                            r"\(2 ignored, the last one from 192.0.2.66:4711\). Start"):
+                self.locate()
 
 
 class SpeedTests(unittest.TestCase):
