@@ -103,6 +103,8 @@ class AutoCleaner:
         removed = 0
         for question, answer in self._prober.ask(questions):
             for registration in servers[str(question.uri.location)]:
+                if self._stopping.is_set():
+                    return
                 removed += self._judge(registration, answer)
         log.debug("autoclean: checked %d registrations at %d servers in %.1f seconds, removed %d",
                   len(registrations), len(servers), self._clock() - began, removed)

@@ -1,9 +1,9 @@
 """
 Asking many servers at once, in one thread, whether they are there, and whether they still have certain objects.
 
-A server is asked over a connection of its own, in steps: connect, TLS if it is switched on, handshake with its
-``Pyro.Daemon``, the list of its objects. Each step is a generator that gives a socket and the events to wait for; when they
-have come (or the time is up) `Prober` lets it go on.
+A server is asked over a connection of its own, in steps: look up its host, connect, TLS if it is switched on, handshake
+with its ``Pyro.Daemon``, the list of its objects. Each step is a generator that gives a socket and the events to wait for;
+when they have come (or the time is up) `Prober` lets it go on.
 """
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ from .calls import WireOptions
 from .constants import DAEMON_NAME
 from .messagereader import MessageReader
 from .protocol import ReceivingMessage, SendingMessage
+from .resolving import HostLookups
 from .uri import URI
 
 log = logging.getLogger("Pyro5.probing")
 
 T = TypeVar("T")
-Steps = Generator[Tuple[Any, int], None, T]  # gives (socket, events to wait for), and in the end returns a T
+# gives (socket, events to wait for), or None to wait until some host has been looked up; in the end it returns a T
+Steps = Generator[Optional[Tuple[Any, int]], None, T]
 
 SERVERS_AT_ONCE = 100
 USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is off
@@ -64,22 +66,22 @@ class Prober:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._wakeup = socketutil.Wakeup()
+        self._lookups = HostLookups(self._wakeup.wake)
         self._stopped = False
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Tuple[Question, Answer]]:
         """Ask all questions, many at a time, and give each of them with its answer as soon as that is there."""
         remaining = iter(questions)
-        hosts = _Hosts()
         seconds = config.COMMTIMEOUT or USUAL_SECONDS
-        with _Tasks() as tasks:
-            tasks.selector.register(self._wakeup, selectors.EVENT_READ)
+        with _Tasks(self._wakeup) as tasks:
             while not self._stopped:
                 for question in itertools.islice(remaining, SERVERS_AT_ONCE - len(tasks.deadlines)):
-                    tasks.start(question, _ask(question, hosts), self._clock() + seconds)
+                    tasks.start(question, _ask(question, self._lookups), self._clock() + seconds)
                 tasks.go_on(self._clock)
                 yield from tasks.take_finished()
                 if not tasks.deadlines:
-                    return
+                    break
+        self._lookups.forget()
 
     def stop(self) -> None:
         """Make `ask` end now; what has no answer yet gets none."""
@@ -88,6 +90,7 @@ class Prober:
 
     def close(self) -> None:
         """Free what it holds. Nobody may be asking any more."""
+        self._lookups.close()
         self._wakeup.close()
 
 
@@ -97,19 +100,24 @@ class _Task:
     def __init__(self, question: Question, steps: Steps[Answer]) -> None:
         self.question = question
         self.steps = steps
-        self.waits_for: Any = None
+        self.waits_for: Any = None      # a socket; None: until some host has been looked up
 
 
 class _Tasks:
     """
     All that goes on at the same time.
 
+    Args:
+        wakeup: wakes it when a host has been looked up.
+
     Attributes:
         deadlines: when each task must have ended; the first one is due first.
     """
 
-    def __init__(self) -> None:
-        self.selector = selectors.DefaultSelector()
+    def __init__(self, wakeup: socketutil.Wakeup) -> None:
+        self._wakeup = wakeup
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(wakeup, selectors.EVENT_READ)
         self.deadlines: Dict[_Task, float] = {}
         self._finished: List[Tuple[Question, Answer]] = []
 
@@ -117,7 +125,7 @@ class _Tasks:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.selector.close()
+        self._selector.close()
         for task in self.deadlines:
             task.steps.close()
 
@@ -131,9 +139,13 @@ class _Tasks:
         if not self.deadlines or self._finished:
             return
         first_deadline = next(iter(self.deadlines.values()))
-        for key, _ in self.selector.select(max(first_deadline - clock(), 0)):
+        for key, _ in self._selector.select(max(first_deadline - clock(), 0)):
             if key.data is not None:
                 self._advance(key.data)
+            else:
+                self._wakeup.drain()
+                for task in [task for task in self.deadlines if task.waits_for is None]:
+                    self._advance(task)
         now = clock()
         for task in list(itertools.takewhile(lambda task: self.deadlines[task] <= now, self.deadlines)):
             self._advance(task, socket.timeout("timed out"))
@@ -144,46 +156,27 @@ class _Tasks:
 
     def _advance(self, task: _Task, error: Optional[Exception] = None) -> None:
         if task.waits_for is not None:
-            self.selector.unregister(task.waits_for)
+            self._selector.unregister(task.waits_for)
             task.waits_for = None
         try:
-            sock, events = next(task.steps) if error is None else task.steps.throw(error)
+            wanted = next(task.steps) if error is None else task.steps.throw(error)
         except StopIteration as x:
             del self.deadlines[task]
             self._finished.append((task.question, x.value))
             return
-        self.selector.register(sock, events, task)
-        task.waits_for = sock
-
-
-class _Hosts:
-    """Resolves each host name once: a name service that does not answer takes long enough."""
-
-    def __init__(self) -> None:
-        self._known: Dict[str, Any] = {}
-
-    def candidates(self, uri: URI) -> List[addresses.Candidate]:
-        """Give the socket addresses of a uri that are worth trying. Raises OSError if there is none."""
-        if uri.sockname:
-            return addresses.resolve_host(uri.sockname, 0, socket.SOCK_STREAM)
-        host = str(uri.host)
-        if host not in self._known:
-            try:
-                self._known[host] = addresses.resolve_host((host, 0), addresses.wanted_family(None), socket.SOCK_STREAM)
-            except OSError as x:
-                self._known[host] = x
-        found = self._known[host]
-        if isinstance(found, OSError):
-            raise found
-        return [(family, (address[0], uri.port, *address[2:])) for family, address in found]
+        if wanted is not None:
+            sock, events = wanted
+            self._selector.register(sock, events, task)
+            task.waits_for = sock
 
 
 # ---------------------------------------------------------------- steps
 
-def _ask(question: Question, hosts: _Hosts) -> Steps[Answer]:
+def _ask(question: Question, lookups: HostLookups) -> Steps[Answer]:
     """Ask a server. It counts as there if it accepts connections, whatever it says then."""
     try:
-        sock = yield from _connect(hosts.candidates(question.uri))
+        candidates = yield from _candidates(question.uri, lookups)
+        sock = yield from _connect(candidates)
     except (OSError, ValueError) as x:
         return Answer(_failure(x), frozenset())
     unknown: FrozenSet[str] = frozenset()
@@ -208,6 +201,23 @@ def _failure(error: Exception) -> Optional[str]:
         log.warning("cannot check whether a server is there: %s", error)
         return None
     return getattr(error, "strerror", None) or str(error)
+
+
+def _candidates(uri: URI, lookups: HostLookups) -> Steps[List[addresses.Candidate]]:
+    """Give the socket addresses of a uri that are worth trying. Raises OSError or ValueError if there is none."""
+    if uri.sockname:
+        return addresses.resolve_host(uri.sockname, 0, socket.SOCK_STREAM)
+    host = str(uri.host)
+    found = lookups.find(host)
+    try:
+        while found is None:
+            yield None
+            found = lookups.find(host)
+    except socket.timeout:
+        raise socket.gaierror(socket.EAI_AGAIN, "the name service has no answer yet for the host '%s'" % host) from None
+    if isinstance(found, Exception):
+        raise found
+    return [(family, (address[0], uri.port, *address[2:])) for family, address in found]
 
 
 def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:

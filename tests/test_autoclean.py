@@ -137,6 +137,16 @@ class RoundTests(unittest.TestCase):
         network.clean_after(30)
         self.assertEqual(network.registrations, {"name": "PYRO:x@host:2"})
 
+    def test_stopped_while_it_removes(self) -> None:
+        network = Network(**{"name%d" % number: "PYRO:x@host:1" for number in range(10)})
+        network.dead = {"host:1"}
+        network.clean_after(0)
+        network.stop = network.close = lambda: None  # type: ignore[attr-defined]
+        network.cleaner._remove = lambda name, uri: network.cleaner.stop() or network.remove(name, uri)
+        with self.assertLogs("Pyro5.autoclean", "WARNING"):
+            network.clean_after(20)
+        self.assertEqual(len(network.registrations), 9)
+
     def test_thousands_of_names(self) -> None:
         network = Network(**{"name%d" % number: "PYRO:obj%d@host:%d" % (number, number % 100 + 1) for number in range(5000)})
         network.dead = {"host:%d" % port for port in range(1, 51)}

@@ -194,6 +194,63 @@ class BadServerTests(ProbingTestCase):
                 self.assertEqual(self.ask("PYRO:x@127.0.0.1:1"), [THERE])
 
 
+class SilentNameServiceTests(ProbingTestCase):
+    """The name service says nothing about some hosts, until the test is over."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.over = threading.Event()
+        self.looked_up: List[str] = []
+        self.asked = threading.Semaphore(0)
+        real = probing.addresses.resolve_host
+
+        def resolve(address: Any, *args: Any) -> Any:
+            if address[0].startswith("slow"):
+                self.looked_up.append(address[0])
+                self.asked.release()
+                self.over.wait(PATIENCE_SECONDS)
+                raise socket.gaierror(socket.EAI_NONAME, "not known")
+            return real(address, *args)
+
+        patch = mock.patch.object(probing.addresses, "resolve_host", resolve)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.addCleanup(self.end_lookups)
+
+    def end_lookups(self) -> None:
+        self.over.set()
+        for thread in threading.enumerate():
+            if thread.name == "Pyro5 host lookup":
+                thread.join(PATIENCE_SECONDS)
+
+    def test_others_are_asked_meanwhile(self) -> None:
+        config.COMMTIMEOUT = 0.3
+        daemon = self.serve(Daemon("127.0.0.1"))
+        slow = ["PYRO:x@slow%d:%d" % (number % 5, number + 1) for number in range(20)]
+        with self.assertLogs("Pyro5.probing", "WARNING") as logged:
+            answers = self.ask(*slow, daemon.uriFor("gone"))
+        self.assertEqual(answers, [THERE] * 20 + [Answer(None, frozenset(["gone"]))])  # no answer is nobody's fault
+        self.assertIn("no answer yet for the host 'slow", logged.output[0])
+        self.assertEqual(sorted(self.looked_up), ["slow0", "slow1", "slow2", "slow3", "slow4"])
+        self.over.set()
+        self.end_lookups()
+        self.assertEqual(self.ask(slow[0])[0].failure, "not known")  # what came in the meantime
+        self.assertEqual(len(self.looked_up), 5)
+
+    def test_stop(self) -> None:
+        answered: List[Any] = []
+        question = Question(URI("PYRO:x@slow:1"), frozenset())
+        asking = threading.Thread(target=lambda: answered.extend(self.prober.ask([question])))
+        asking.start()
+        self.assertTrue(self.asked.acquire(timeout=PATIENCE_SECONDS))
+        self.prober.stop()
+        asking.join(PATIENCE_SECONDS / 2)
+        self.assertFalse(asking.is_alive())
+        self.assertEqual(answered, [])
+        self.prober.close()
+        self.end_lookups()  # the result comes when nobody is there any more
+
+
 class ManyTests(ProbingTestCase):
     def test_many_at_once(self) -> None:
         """All silent ones are waited for at the same time, and all answers come."""
