@@ -14,7 +14,8 @@ import os
 import selectors
 import socket
 import time
-from typing import Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, NamedTuple, Optional, Tuple, TypeVar
+from typing import (Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set,
+                    Tuple, TypeVar)
 
 from . import addresses, calls, config, errors, serializers, socketutil
 from .calls import WireOptions
@@ -33,7 +34,7 @@ Steps = Generator[Optional[Tuple[Any, int]], None, T]
 SERVERS_AT_ONCE = 100
 USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is off
 REPLY_BYTES = 4 * 1024 * 1024
-SCRATCH_BYTES = 4096
+REQUESTS_AT_ONCE = 100  # under way on one connection: few enough for its buffers, even if the server reads one at a time
 
 _OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 # a Unix socket says EWOULDBLOCK if too many clients wait already: then somebody listens, and sending fails
@@ -52,7 +53,7 @@ class Answer(NamedTuple):
     """What became of a question."""
 
     failure: Optional[str]          # why there is no connection; None: something accepts connections
-    unknown: FrozenSet[str]         # the objects that the server says it does not have
+    unknown: FrozenSet[str]         # of the objects, those that the server says it does not have, as far as that is known
 
 
 class Prober:
@@ -179,16 +180,17 @@ def _ask(question: Question, lookups: HostLookups) -> Steps[Answer]:
         sock = yield from _connect(candidates)
     except (OSError, ValueError) as x:
         return Answer(_failure(x), frozenset())
-    unknown: FrozenSet[str] = frozenset()
+    unknown: Set[str] = set()
     try:
-        if config.SSL:
-            sock = yield from _encrypt(sock, question.uri.host or "localhost")
-        unknown = yield from _unknown_objects(sock, question.object_ids)
+        try:
+            yield from _question_about(sock, question, unknown, list_first=True)
+        except errors.MessageTooLargeError:
+            # over a new connection: the old one is full of the list that nobody reads
+            sock = yield from _connect(candidates)
+            yield from _question_about(sock, question, unknown, list_first=False)
     except Exception as x:  # border of a task: what listens there may be anything, and answer anything
         log.debug("%s cannot be asked about its objects: %s: %s", question.uri.location, type(x).__name__, x)
-    finally:
-        sock.close()
-    return Answer(None, unknown)
+    return Answer(None, frozenset(unknown))
 
 
 def _failure(error: Exception) -> Optional[str]:
@@ -256,59 +258,104 @@ def _encrypt(sock: socket.socket, host: str) -> Steps[socket.socket]:
         raise
 
 
-def _unknown_objects(sock: socket.socket, object_ids: FrozenSet[str]) -> Steps[FrozenSet[str]]:
+def _question_about(sock: socket.socket, question: Question, unknown: Set[str], list_first: bool) -> Steps[None]:
     """
-    Give those of the objects that the server does not have.
+    Ask a server which of the objects it does not have, and close the socket.
 
-    It is asked for the ids of all its objects first, and then for each that is not among them: a server may make objects when
-    they are asked for.
+    Args:
+        unknown: gets the ids of these objects, each as soon as that is known: what follows may fail.
+        list_first: get the list of all objects first, so that only those that are not in there need be asked for.
+
+    Raises:
+        MessageTooLargeError: there are too many objects for a list.
+        Exception: all that can go wrong if it may be anything that listens there.
     """
-    serializer = serializers.get_serializer(config.SERIALIZER)
-    wire = WireOptions(REPLY_BYTES, False)
-    reader = MessageReader(REPLY_BYTES)
-    scratch = memoryview(bytearray(SCRATCH_BYTES))
-    numbers = itertools.count(1)
-
-    def call(method: str, *args: Any) -> Steps[Any]:
-        request = calls.invoke_request(serializer, next(numbers), 0, DAEMON_NAME, method, args, {}, wire)
-        reply = yield from _exchange(sock, reader, scratch, request)
-        try:
-            return calls.parse_reply(reply, serializer)
-        except (SystemExit, KeyboardInterrupt, GeneratorExit) as x:
-            raise errors.ProtocolError("the server raised %s" % type(x).__name__) from x
-
-    greeting = calls.connect_request(serializer, 0, DAEMON_NAME, "hello", wire)
-    calls.parse_connect_reply((yield from _exchange(sock, reader, scratch, greeting)))
-    listed = yield from call("registered")
-    unknown = set()
-    for object_id in object_ids.difference(listed):
-        try:
-            yield from call("get_metadata", object_id)
-        except errors.DaemonError:
-            unknown.add(object_id)
-    return frozenset(unknown)
+    try:
+        if config.SSL:
+            sock = yield from _encrypt(sock, question.uri.host or "localhost")
+        conversation = _Conversation(sock)
+        yield from conversation.begin()
+        suspects: Iterable[str] = question.object_ids
+        if list_first:
+            suspects = question.object_ids.difference((yield from conversation.listed()))
+        # In the same order each time: if there is no time for all, the first ones can go, and it will do for the others.
+        yield from conversation.find_unknown(sorted(suspects), unknown)
+    finally:
+        sock.close()
 
 
-def _exchange(sock: socket.socket, reader: MessageReader, scratch: memoryview,
-              request: SendingMessage) -> Steps[ReceivingMessage]:
-    """Send a request, and give the reply. Raises OSError, EOFError or ProtocolError if there is none."""
-    rest = memoryview(request.data)
-    while rest:
-        try:
-            rest = rest[sock.send(rest):]
-        except OSError as x:
-            yield sock, _events_or_raise(x, selectors.EVENT_WRITE)
-    message = reader.next_message()
-    while message is None:
-        try:
-            count = reader.receive_from(sock)
-        except OSError as x:
-            yield sock, _events_or_raise(x, selectors.EVENT_READ)
-            continue
-        if not count:
-            raise EOFError("connection closed by the other side")
-        message = reader.next_message()
-    return message
+class _Conversation:
+    """What is asked over one connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._serializer = serializers.get_serializer(config.SERIALIZER)
+        self._wire = WireOptions(REPLY_BYTES, False)
+        self._reader = MessageReader(REPLY_BYTES)
+        self._sent_seq = 0
+        self._answered_seq = 0
+        socketutil.set_nodelay(sock)
+
+    def begin(self) -> Steps[None]:
+        yield from self._send(calls.connect_request(self._serializer, 0, DAEMON_NAME, "hello", self._wire))
+        calls.parse_connect_reply((yield from self._receive()))
+
+    def listed(self) -> Steps[Any]:
+        """Ask for the ids of all objects."""
+        yield from self._ask("registered")
+        return (yield from self._answer())
+
+    def find_unknown(self, object_ids: Sequence[str], unknown: Set[str]) -> Steps[None]:
+        """
+        Add to the set those that the server says it does not have.
+
+        It is asked for each of them, as a server may make objects when they are asked for; and for many of them before the
+        first answer is there: on a long way, waiting for one after the other takes too long.
+        """
+        for start in range(0, len(object_ids), REQUESTS_AT_ONCE):
+            some = object_ids[start:start + REQUESTS_AT_ONCE]
+            for object_id in some:
+                yield from self._ask("get_metadata", object_id)
+            for object_id in some:
+                try:
+                    yield from self._answer()
+                except errors.DaemonError:
+                    unknown.add(object_id)
+
+    def _ask(self, method: str, *args: Any) -> Steps[None]:
+        self._sent_seq = (self._sent_seq + 1) & 0xffff
+        yield from self._send(calls.invoke_request(
+            self._serializer, self._sent_seq, 0, DAEMON_NAME, method, args, {}, self._wire))
+
+    def _answer(self) -> Steps[Any]:
+        """Give the answer to the first call that has none yet."""
+        self._answered_seq = (self._answered_seq + 1) & 0xffff
+        reply = yield from self._receive()
+        if reply.seq != self._answered_seq:
+            raise errors.ProtocolError("the reply has number %d, expected is %d" % (reply.seq, self._answered_seq))
+        return calls.parse_reply(reply, self._serializer)
+
+    def _send(self, request: SendingMessage) -> Steps[None]:
+        rest = memoryview(request.data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest):]
+            except OSError as x:
+                yield self._sock, _events_or_raise(x, selectors.EVENT_WRITE)
+
+    def _receive(self) -> Steps[ReceivingMessage]:
+        """Give the next message. Raises OSError, EOFError or ProtocolError if there is none."""
+        message = self._reader.next_message()
+        while message is None:
+            try:
+                count = self._reader.receive_from(self._sock)
+            except OSError as x:
+                yield self._sock, _events_or_raise(x, selectors.EVENT_READ)
+                continue
+            if not count:
+                raise EOFError("connection closed by the other side")
+            message = self._reader.next_message()
+        return message
 
 
 def _events_or_raise(error: OSError, default: int) -> int:

@@ -11,7 +11,7 @@ import unittest
 from typing import Any, Callable, Dict, List, Tuple
 from unittest import mock
 
-from Pyro5 import config, errors, exposure, probing
+from Pyro5 import config, errors, exposure, probing, socketutil
 from Pyro5.probing import Answer, Prober, Question
 from Pyro5.serializers import serializers
 from Pyro5.server import Daemon, DaemonObject
@@ -194,6 +194,83 @@ class BadServerTests(ProbingTestCase):
                 self.assertEqual(self.ask("PYRO:x@127.0.0.1:1"), [THERE])
 
 
+class ManyObjectsTests(ProbingTestCase):
+    ids = frozenset("gone%03d" % number for number in range(25))
+
+    def setUp(self) -> None:
+        super().setUp()
+        patch = mock.patch.object(probing, "REQUESTS_AT_ONCE", 10)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def ask_about_all(self, script: Callable[[Peer], Any]) -> List[str]:
+        """Ask a scripted server about all objects, after it said that it has none; give those that it does not know."""
+        def play(peer: Peer) -> None:
+            peer.welcome(["registered", "get_metadata"])
+            peer.answer(peer.read_call(), [])
+            with contextlib.suppress(EOFError, OSError):
+                script(peer)
+
+        with ScriptedServer(play) as server:
+            [(_, answer)] = self.prober.ask([Question(URI("PYRO:x@%s" % server.location), self.ids)])
+        self.assertIsNone(answer.failure)
+        return sorted(answer.unknown)
+
+    def refuse(self, peer: Peer, request: Any) -> None:
+        peer.fail(request, errors.DaemonError("unknown object"))
+
+    def test_real_servers(self) -> None:
+        for servertype in ("thread", "multiplex"):
+            config.SERVERTYPE = servertype
+            daemon = self.serve(Daemon("127.0.0.1"))
+            question = Question(daemon.register(Thing(), "here"), self.ids | {"here"})
+            self.assertEqual(list(self.prober.ask([question])), [(question, Answer(None, self.ids))])
+
+    def test_many_are_asked_for_before_the_first_answer(self) -> None:
+        """However long the way is, it is not gone once for each object."""
+        def script(peer: Peer) -> None:
+            for count in (10, 10, 5):
+                for request in [peer.read_call() for _ in range(count)]:
+                    self.refuse(peer, request)
+
+        self.assertEqual(self.ask_about_all(script), sorted(self.ids))
+
+    def test_what_was_found_out_in_time_counts(self) -> None:
+        now = 1000.0
+        self.prober = self.make(clock=lambda: now)
+
+        def script(peer: Peer) -> None:
+            nonlocal now
+            socketutil.set_nodelay(peer.sock)  # no answer waits in there until the time is up
+            for _ in range(3):
+                self.refuse(peer, peer.read_call())
+            now += probing.USUAL_SECONDS
+            self.prober._wakeup.wake()
+            while True:
+                peer.read()
+
+        self.assertEqual(self.ask_about_all(script), ["gone000", "gone001", "gone002"])
+
+    def test_answers_to_other_questions_do_not_count(self) -> None:
+        def script(peer: Peer) -> None:
+            self.refuse(peer, peer.read_call())
+            peer.read_call()
+            self.refuse(peer, peer.read_call())
+            while True:
+                peer.read()
+
+        self.assertEqual(self.ask_about_all(script), ["gone000"])
+
+    def test_too_many_for_a_list(self) -> None:
+        for servertype in ("thread", "multiplex"):
+            config.SERVERTYPE = servertype
+            daemon = self.serve(Daemon("127.0.0.1"))
+            uris = [daemon.register(Thing(), "thing%d" % number + 90 * "-") for number in range(40)]
+            question = Question(uris[0], self.ids | {str(uri.object) for uri in uris[:5]})
+            with mock.patch.object(probing, "REPLY_BYTES", 3000):
+                self.assertEqual(list(self.prober.ask([question])), [(question, Answer(None, self.ids))])
+
+
 class SilentNameServiceTests(ProbingTestCase):
     """The name service says nothing about some hosts, until the test is over."""
 
@@ -224,18 +301,20 @@ class SilentNameServiceTests(ProbingTestCase):
                 thread.join(PATIENCE_SECONDS)
 
     def test_others_are_asked_meanwhile(self) -> None:
-        config.COMMTIMEOUT = 0.3
-        daemon = self.serve(Daemon("127.0.0.1"))
-        slow = ["PYRO:x@slow%d:%d" % (number % 5, number + 1) for number in range(20)]
+        now = 1000.0
+        self.prober = self.make(clock=lambda: now)
+        living = self.serve(Daemon("127.0.0.1")).uriFor("gone")
+        uris = [URI("PYRO:x@slow%d:%d" % (number % 5, number + 1)) for number in range(20)] + [living]
+        answers = []
         with self.assertLogs("Pyro5.probing", "WARNING") as logged:
-            answers = self.ask(*slow, daemon.uriFor("gone"))
-        self.assertEqual(answers, [THERE] * 20 + [Answer(None, frozenset(["gone"]))])  # no answer is nobody's fault
+            for question, answer in self.prober.ask([Question(uri, frozenset(["gone"])) for uri in uris]):
+                now += probing.USUAL_SECONDS  # after the first answer
+                answers.append((question.uri, answer))
+        self.assertEqual(answers, [(living, Answer(None, frozenset(["gone"])))] + [(uri, THERE) for uri in uris[:-1]])
         self.assertIn("no answer yet for the host 'slow", logged.output[0])
-        self.assertEqual(sorted(self.looked_up), ["slow0", "slow1", "slow2", "slow3", "slow4"])
-        self.over.set()
         self.end_lookups()
-        self.assertEqual(self.ask(slow[0])[0].failure, "not known")  # what came in the meantime
-        self.assertEqual(len(self.looked_up), 5)
+        self.assertEqual(self.ask(uris[0])[0].failure, "not known")  # what came in the meantime
+        self.assertEqual(sorted(self.looked_up), ["slow0", "slow1", "slow2", "slow3", "slow4"])
 
     def test_stop(self) -> None:
         answered: List[Any] = []
