@@ -78,10 +78,10 @@ class Prober:
             while not self._stopped:
                 for question in itertools.islice(remaining, SERVERS_AT_ONCE - len(tasks.deadlines)):
                     tasks.start(question, _ask(question, self._lookups), self._clock() + seconds)
+                if tasks.are_all_done:
+                    break
                 tasks.go_on(self._clock)
                 yield from tasks.take_finished()
-                if not tasks.deadlines:
-                    break
         self._lookups.forget()
 
     def stop(self) -> None:
@@ -129,6 +129,11 @@ class _Tasks:
         self._selector.close()
         for task in self.deadlines:
             task.steps.close()
+
+    @property
+    def are_all_done(self) -> bool:
+        """Whether nothing is going on any more, and everything that has finished was taken."""
+        return not self.deadlines and not self._finished
 
     def start(self, question: Question, steps: Steps[Answer], deadline: float) -> None:
         task = _Task(question, steps)

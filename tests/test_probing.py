@@ -347,6 +347,11 @@ class ManyTests(ProbingTestCase):
         self.assertIsNotNone(answers[-2].failure)
         self.assertEqual(answers[-1], Answer(None, frozenset(["gone"])))
 
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
+    def test_many_that_have_their_answers_at_once(self) -> None:
+        answers = self.ask(*("PYRO:x@./u:/no/such/folder/%d" % number for number in range(3 * probing.SERVERS_AT_ONCE)))
+        self.assertEqual({answer.failure for answer in answers}, {os.strerror(errno.ENOENT)})
+
     def test_no_questions(self) -> None:
         self.assertEqual(self.ask(), [])
 
