@@ -152,7 +152,7 @@ class Refusals(ChangeLogTestCase):
     @unittest.skipIf(sys.platform == "win32", "an open file cannot be removed")
     def test_removed_by_the_first_process_while_the_second_one_opens_it(self) -> None:
         first = self.open()
-        with mock.patch.object(changelog, "_lock", side_effect=lambda descriptor: first.remove()):
+        with mock.patch("fcntl.flock", side_effect=lambda descriptor, operation: first.remove()):
             with self.assertRaisesRegex(BlockingIOError, "just about to close it"):
                 ChangeLog(self.path)
 

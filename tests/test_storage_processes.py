@@ -174,10 +174,11 @@ class Refusals(FolderTestCase):
         sql, used = os.path.join(self.folder, "folder", "locked.db"), os.path.join(self.folder, "used")
         os.mkdir(os.path.dirname(sql))
         nowhere = os.path.join(self.folder, "nosuch", "names")
+        used_sql = os.path.join(self.folder, "folder", "used.db")
         with contextlib.closing(sqlite3.connect(sql, isolation_level=None)) as other:
             other.execute("CREATE TABLE pyro_names (id, name, uri)")
             other.execute("BEGIN EXCLUSIVE")
-            with contextlib.closing(open_storage("dbm:" + used)):
+            with contextlib.closing(open_storage("dbm:" + used)), contextlib.closing(open_storage("sql:" + used_sql)):
                 self.assert_all_refused({
                     "sql:" + os.path.join(self.folder, "diary"): "the file is not an SQLite database",
                     "dbm:" + os.path.join(self.folder, "diary"): "the file is not one that this Python's dbm knows",
@@ -185,6 +186,7 @@ class Refusals(FolderTestCase):
                     "dbm:" + nowhere: "there is no folder .*nosuch",
                     "sql:" + sql: "another process has locked it",
                     "dbm:" + used: "another process uses it",
+                    "sql:" + used_sql: "another process uses it",
                 })
             self.assertEqual([], other.execute("SELECT * FROM pyro_names").fetchall())
 

@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import unittest
 from typing import Any, Callable, Dict, Iterator, List, Sized, Tuple
@@ -29,6 +32,7 @@ OLDER_TABLES: Dict[str, Tuple[str, ...]] = {
         " PRIMARY KEY (object, metadata), FOREIGN KEY (object) REFERENCES pyro_names (id))"),
 }
 
+HAS_FLOCK = sys.platform != "win32"
 Search = Callable[[SqlStorage], Sized]
 
 
@@ -118,8 +122,8 @@ class FileTests(FileTestCase):
             storage = SqlStorage("names")
         finally:
             os.chdir(before)
-        self.addCleanup(storage.close)
-        storage["one"] = ONE
+        with contextlib.closing(storage):
+            storage["one"] = ONE
         self.assertEqual(ONE, self.opened()["one"])
 
     def test_names_of_files_mean_themselves(self) -> None:
@@ -354,6 +358,53 @@ class RefusalTests(FileTestCase):
             with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as other:
                 other.execute(statement)
                 self.assert_refused("another process has locked it")
+
+    @unittest.skipUnless(HAS_FLOCK, "this system has no flock")
+    def test_in_use(self) -> None:
+        other_path = self.path + ".link"
+        os.symlink(self.path, other_path)
+        for name in (self.path, other_path):
+            with contextlib.closing(self.make()) as storage:
+                storage["one"] = ONE
+                with self.assertRaisesRegex(errors.NamingError, "^storage sql:%s: another process uses it$" % name):
+                    SqlStorage(name)
+                storage["two"] = TWO
+                self.assertEqual(2, len(storage))
+            with contextlib.closing(SqlStorage(name)) as storage:
+                self.assertEqual(TWO, storage["two"])
+        self.assertEqual(["names", "names.link"], sorted(os.listdir(self.folder)))
+
+    def test_a_lock_of_one_that_was_killed(self) -> None:
+        self.write("names-lock", b"")
+        self.make().close()
+        self.assertEqual(["names"], os.listdir(self.folder))
+
+    @unittest.skipUnless(HAS_FLOCK, "this system has no flock")
+    def test_where_files_cannot_be_locked(self) -> None:
+        for number in (errno.ENOLCK, errno.ENOTSUP):
+            with mock.patch("fcntl.flock", side_effect=OSError(number, "no locks")):
+                with contextlib.closing(self.make()) as storage, contextlib.closing(self.make()) as other:
+                    storage["one"] = ONE
+                    self.assertEqual(ONE, other["one"])
+        with mock.patch("fcntl.flock", side_effect=OSError(errno.EIO, "broken disk")):
+            self.assert_refused("cannot use .*names-lock: broken disk")
+
+    @unittest.skipUnless(HAS_FLOCK, "this system has no flock")
+    def test_the_locks_of_sqlite_hold_all_the_same(self) -> None:
+        """Also after another storage wanted the file: nothing may have closed a descriptor of it."""
+        script = ("import sqlite3, sys\ndatabase = sqlite3.connect(sys.argv[1], timeout=0, isolation_level=None)\n"
+                  "print(database.execute('SELECT count(*) FROM pyro_names').fetchone()[0])\n"
+                  "database.execute('BEGIN IMMEDIATE')")
+        storage = self.opened()
+        with self.assertRaises(errors.NamingError):
+            self.make()
+        with storage._change() as database:
+            database.execute("INSERT INTO pyro_names (name, uri) VALUES ('one', 'PYRO:one@host:1')")
+            other = subprocess.run([sys.executable, "-c", script, self.path], timeout=30, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.assertEqual(b"0", other.stdout.strip())
+        self.assertIn(b"OperationalError: database is locked", other.stderr)
+        self.assertEqual(1, len(storage))
 
     def test_file_name_is_needed(self) -> None:
         for spec in ("sql", "sql:"):

@@ -18,8 +18,7 @@ import os
 import sys
 from typing import Dict, List, Optional
 
-if sys.platform != "win32":
-    import fcntl
+from .files import lock_at_once
 
 # What changed: name -> its new text, or None if it is gone.
 Changes = Dict[str, Optional[str]]
@@ -55,8 +54,7 @@ class ChangeLog:
         self.size_bytes = 0
         self._file = open(path, "a+b", buffering=0)
         try:
-            _lock(self._file.fileno())
-            self._require_in_place()
+            lock_at_once(self._file, path)
             self._load()
         except BaseException:
             self._file.close()
@@ -96,13 +94,6 @@ class ChangeLog:
         """Close the log, and leave its file. May be called again."""
         self._file.close()
 
-    def _require_in_place(self) -> None:
-        """Refuse a file that the process which had it open has removed since it was opened here."""
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(self._file.fileno()), os.stat(self._path)):
-                return
-        raise BlockingIOError("another process was just about to close it")
-
     def _load(self) -> None:
         self._file.seek(0)
         data = self._file.read()
@@ -136,12 +127,6 @@ class ChangeLog:
             rest = rest[self._file.write(rest) or 0:]
         os.fsync(self._file.fileno())
         self.size_bytes += len(data)
-
-
-def _lock(descriptor: int) -> None:
-    """Lock the file for this process, at once or never; the lock ends with the process, however that ends."""
-    if sys.platform != "win32":
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _sync_folder(path: str) -> None:

@@ -23,7 +23,7 @@ import threading
 from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from . import Registration, Storage
-from .files import checked_path, unusable
+from .files import FileLock, checked_path, unusable
 
 # How long a change waits for another process that is writing to the file; other changes wait meanwhile.
 BUSY_SECONDS = 1.0
@@ -33,6 +33,8 @@ IDLE_READERS = 4
 NAMES_PER_QUERY = 500
 TAGS_PER_QUERY = 50
 
+# Behind the name of the file, for the lock.
+_LOCK_SUFFIX = "-lock"
 # The size of a database's only page, if it has but one, and that is as small as can be.
 _SMALLEST_FILE_BYTES = 512
 _TABLES = (
@@ -109,17 +111,19 @@ class SqlStorage(Storage):
         Open the file; it is made if there is none.
 
         Raises:
-            NamingError: the file cannot be used. It is left as it is.
+            NamingError: the file cannot be used, or is in use already. It is left as it is.
         """
         self._spec = "sql:" + filename
         path = checked_path(self._spec, filename)
         _check_size(self._spec, path)
+        self._file_lock = _locked_out_others(self._spec, path)
         # Guards the connection: statements of one thread must not get into the transaction of another.
         self._lock = threading.Lock()
         self._readers: Optional[_Readers] = None
         try:
             self._connection = _connect(path)
         except sqlite3.Error as x:
+            self._file_lock.release()
             raise unusable(self._spec, _plain_words(x)) from x
         try:
             if self._prepare() == "wal":
@@ -223,6 +227,7 @@ class SqlStorage(Storage):
             self._readers.close()
         with self._lock:
             self._connection.close()
+        self._file_lock.release()
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[sqlite3.Connection]:
@@ -286,6 +291,18 @@ def _check_size(spec: str, path: str) -> None:
     """
     if os.path.exists(path) and 0 < os.path.getsize(path) < _SMALLEST_FILE_BYTES:
         raise unusable(spec, "the file is not an SQLite database")
+
+
+def _locked_out_others(spec: str, path: str) -> FileLock:
+    """Keep other name servers away from the file: each would have its own registration in it. Everybody else may come."""
+    # beside the file itself, whatever links lead there
+    lock_path = os.path.realpath(path) + _LOCK_SUFFIX
+    try:
+        return FileLock(lock_path)
+    except BlockingIOError as x:
+        raise unusable(spec, "another process uses it") from x
+    except OSError as x:
+        raise unusable(spec, "cannot use %s: %s" % (lock_path, x.strerror or x)) from x
 
 
 def _plain_words(error: Exception) -> str:
