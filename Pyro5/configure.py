@@ -13,6 +13,7 @@ import difflib
 import operator
 import os
 import platform
+import sys
 from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional
 
 from . import __version__
@@ -253,7 +254,33 @@ def _describe(settings: Iterable[Setting]) -> str:
 
 
 Configuration.__doc__ = "%s\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _describe(SETTINGS))
-global_config = Configuration()
+
+
+def _of_this_process() -> Configuration:
+    """
+    Give the settings that this process begins with.
+
+    Raises:
+        ValueError: the environment makes no sense.
+        SystemExit: it makes no sense to a command line tool of this package, which says so in one line.
+    """
+    try:
+        return Configuration()
+    except ValueError as x:
+        if _runs_tool():
+            raise SystemExit("Error: %s" % x) from None
+        raise
+
+
+def _runs_tool() -> bool:
+    """Tell whether this process runs one of the package's own modules, or one of the scripts that are installed for them."""
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
+    if spec is not None:
+        return bool(spec.name.startswith("%s." % __package__))
+    return any(os.path.basename(program).startswith("pyro5-") for program in sys.argv[:1])
+
+
+global_config = _of_this_process()
 
 
 def main() -> None:

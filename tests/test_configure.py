@@ -5,6 +5,7 @@ import copy
 import os
 import pathlib
 import pickle
+import tempfile
 import unittest
 from typing import Any, Dict, Tuple
 from unittest import mock
@@ -233,11 +234,19 @@ class Dump(unittest.TestCase):
         expected = configuration(PYRO_COMPRESSION="on", PYRO_MAX_RETRIES="7").dump()
         self.assertEqual(expected + "\n", result.out)
 
-    def test_module_refuses_a_bad_environment(self) -> None:
-        result = run_tool("Pyro5.configure", env={"PYRO_NOSUCH": "1"})
-        self.assertEqual((1, ""), (result.exit_code, result.out))
+    def test_tools_refuse_a_bad_environment_in_one_line(self) -> None:
+        expected = (1, "", "Error: invalid Pyro environment config variable: PYRO_NS_PROT; did you mean PYRO_NS_PORT?\n")
+        with tempfile.TemporaryDirectory() as directory:
+            script = pathlib.Path(directory, "pyro5-tool.py")  # as it is installed
+            script.write_text("from Pyro5.nameserver import main\nmain()\n")
+            for tool in ("Pyro5.configure", "Pyro5.nsc", str(script)):
+                self.assertEqual(expected, run_tool(tool, "ping", env={"PYRO_NS_PROT": "1"}), tool)
+
+    def test_programs_get_a_value_error(self) -> None:
+        result = run_tool("timeit", "-n1", "-r1", "import Pyro5.api", env={"PYRO_NS_PORT": "x"})
+        self.assertEqual(1, result.exit_code)
         self.assertTrue(result.err.splitlines()[-1].startswith(
-            "ValueError: invalid Pyro environment config variable: PYRO_NOSUCH"))
+            "ValueError: invalid Pyro environment config value: PYRO_NS_PORT=x"), result.err)
 
 
 if __name__ == "__main__":
