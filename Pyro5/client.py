@@ -414,7 +414,7 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
     Args:
         host: where the name server is; without it, look at this machine, ask by broadcast, then try NS_HOST.
         port: of the name server if the host is given, else of the broadcast responder; the configured one if None.
-        broadcast: whether to use broadcasts at all.
+        broadcast: whether to use broadcasts at all; with the setting BROADCAST_LOOKUP off none are used anyway.
 
     Raises:
         NamingError: there is none; the text lists every place that was looked at.

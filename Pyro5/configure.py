@@ -99,6 +99,7 @@ LIST = Kind("a list of strings, or one string with commas between them", _parse_
 
 SETTINGS = tuple(Setting(*row) for row in (
     ("BROADCAST_ADDRS", ("<broadcast>", "0.0.0.0"), LIST, "addresses to broadcast to when searching a name server"),
+    ("BROADCAST_LOOKUP", True, BOOL, "search for the name server by broadcast too; anybody on the network can answer that"),
     ("COMMTIMEOUT", 0.0, FLOAT, "seconds that network operations may take; 0 = any time"),
     ("COMPRESSION", False, BOOL, "compress what is sent"),
     ("DETAILED_TRACEBACK", False, BOOL, "show values of local variables in the tracebacks sent to clients"),

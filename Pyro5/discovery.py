@@ -5,7 +5,7 @@ Where a name server is looked for, in this order, until one is found:
 
  1. the given host, and nowhere else, if there is one;
  2. NS_HOST (and 127.0.1.1, which some systems give to the machine's own name), if that is this machine;
- 3. whoever answers a broadcast, sent to every one of BROADCAST_ADDRS;
+ 3. whoever answers a broadcast, sent to every one of BROADCAST_ADDRS, unless the setting BROADCAST_LOOKUP is off;
  4. NS_HOST, if that is another machine.
 
 Resolving asks the name server over a bare connection; there is no proxy in this module.
@@ -60,7 +60,7 @@ def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI],
         accept: called with the uri that came as the answer to a broadcast; returns the result, or raises PyroError.
         host: look there only. A host name, an ip address, or the location of a Unix domain socket.
         port: of the name server if the host is given, else of the broadcast responder.
-        broadcast: whether to use broadcasts at all.
+        broadcast: whether to use broadcasts at all; with the setting BROADCAST_LOOKUP off none are used anyway.
 
     Raises:
         NamingError: there is none; the text lists every place.
@@ -111,6 +111,9 @@ class _Search(Generic[T]):
     def try_broadcast(self, port: Optional[int]) -> Optional[T]:
         port = port or config.NS_BCPORT
         addresses.require_port(port)
+        if not config.BROADCAST_LOOKUP:
+            self.failures.append("no broadcast was sent: the setting BROADCAST_LOOKUP is off")
+            return None
         failures_before = len(self.failures)
         ignored: Senders = []
         for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), TRIED_ANSWERS):

@@ -16,7 +16,7 @@ from Pyro5.configure import Configuration
 from .support import run_tool
 
 DEFAULTS: Dict[str, Any] = {
-    "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "COMMTIMEOUT": 0.0, "COMPRESSION": False,
+    "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "BROADCAST_LOOKUP": True, "COMMTIMEOUT": 0.0, "COMPRESSION": False,
     "DETAILED_TRACEBACK": False, "HANDSHAKE_TIMEOUT": 20.0, "HOST": "localhost", "ITER_STREAMING": True,
     "ITER_STREAM_BATCH": 1,
     "ITER_STREAM_LIFETIME": 0.0, "ITER_STREAM_LINGER": 30.0, "LOGFILE": "pyro5.log", "LOGLEVEL": None,
@@ -226,6 +226,7 @@ class Dump(unittest.TestCase):
         self.assertEqual("Currently active global configuration settings:", lines[4])
         self.assertEqual(["%s = %s" % item for item in config.as_dict().items()], lines[5:])
         self.assertIn("BROADCAST_ADDRS = ['<broadcast>', '0.0.0.0']", lines)
+        self.assertIn("BROADCAST_LOOKUP = True", lines)
         self.assertIn("NS_PORT = 1234", lines)
 
     def test_module_prints_the_dump(self) -> None:

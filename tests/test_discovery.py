@@ -228,6 +228,19 @@ class LocateTests(unittest.TestCase):
             self.locate(broadcast=False)
         self.assertEqual(["localhost:9090", "127.0.1.1:9090"], [place for place, _ in self.tried])
 
+    def test_broadcasts_switched_off(self) -> None:
+        self.answers = [URI(NS_URI)]
+        with settings(BROADCAST_LOOKUP=False):
+            with self.assertRaisesRegex(errors.NamingError, "; no broadcast was sent: the setting BROADCAST_LOOKUP is off. "):
+                self.locate()
+            with self.assertRaises(errors.NamingError) as caught:
+                self.locate(broadcast=False)
+            self.listening = ["ns.example:9090"]
+            with settings(NS_HOST="ns.example"):
+                self.assertEqual("connected to PYRO:Pyro.NameServer@ns.example:9090", self.locate())
+        self.assertNotIn("BROADCAST_LOOKUP", str(caught.exception))
+        self.assertEqual([], [place for place in self.tried if place[0] == "broadcast"])
+
     def test_the_failure_lists_every_place(self) -> None:
         with settings(BROADCAST_ADDRS=["192.0.2.255"]), self.assertRaises(errors.NamingError) as caught:
             self.locate()
