@@ -21,6 +21,7 @@ from .storage import Storage
 from .storage.memory import MemoryStorage
 from .storage.specs import STORAGE_CHOICES, open_storage
 from .uri import URI
+from .writers import Writers, read_token
 
 __all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon", "Storage",
            "main", "open_storage", "start_ns", "start_ns_loop"]
@@ -49,20 +50,23 @@ class NameServerDaemon(Daemon):
     """
 
     def __init__(self, host: Optional[str] = None, port: Optional[int] = None, unixsocket: Optional[str] = None,
-                 nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None) -> None:
+                 nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
+                 write_token: Optional[str] = None) -> None:
         """
         Args:
             host, port, nathost, natport: None is what the settings HOST, NS_PORT, NATHOST and NATPORT say.
             storage: as for `open_storage`.
+            write_token: only clients that have this text as their ``_pyroHandshake`` can change registrations; None: all can.
 
         Raises:
             OSError: cannot listen there, the text names the address.
-            ValueError: no such storage type, or NS_AUTOCLEAN is too short.
+            ValueError: no such storage type, NS_AUTOCLEAN is too short, or the write token is.
             NamingError: the storage cannot be used.
         """
         period_seconds = checked_period(config.NS_AUTOCLEAN)
         self._cleaner: Optional[AutoCleaner] = None
-        self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()))
+        self._writers = Writers(write_token)
+        self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer)
         try:
             super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
         except BaseException:
@@ -76,6 +80,20 @@ class NameServerDaemon(Daemon):
         if period_seconds:
             self._cleaner = AutoCleaner(self.nameserver.all_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
+
+    @property
+    def is_write_protected(self) -> bool:
+        """Whether clients need a write token to change registrations."""
+        return self._writers.are_limited
+
+    def validateHandshake(self, conn: Any, data: Any) -> Any:
+        """Take note of whether a new client may change registrations. All are let in. An override has to call this one,
+        else none of them may."""
+        self._writers.introduce(conn, data)
+        return super().validateHandshake(conn, data)
+
+    def _require_writer(self) -> None:
+        self._writers.require(self.transportServer)
 
     def _warn_out_of_reach(self, reason: str) -> None:
         """Not needed: clients find a name server by the address that they ask, not by its own URI."""
@@ -98,13 +116,13 @@ def _search_limits() -> Limits:
 
 def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroadcast: bool = True,
              bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
-             nathost: Optional[str] = None, natport: Optional[int] = None,
-             storage: Any = None) -> Tuple[URI, NameServerDaemon, Optional[BroadcastServer]]:
+             nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
+             write_token: Optional[str] = None) -> Tuple[URI, NameServerDaemon, Optional[BroadcastServer]]:
     """
     Make a name server, ready for connections, for an event loop of your own (or ``daemon.requestLoop``).
 
     Args:
-        host, port, unixsocket, nathost, natport, storage: as for `NameServerDaemon`.
+        host, port, unixsocket, nathost, natport, storage, write_token: as for `NameServerDaemon`.
         enableBroadcast: make a broadcast responder too, unless the name server is on a loopback address, a Unix
             socket, or IPv6.
         bchost, bcport: as for `BroadcastServer`.
@@ -115,7 +133,7 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
     Raises:
         OSError, ValueError, NamingError: as `NameServerDaemon`; an OSError also if the responder cannot listen.
     """
-    daemon = NameServerDaemon(host, port, unixsocket, nathost, natport, storage)
+    daemon = NameServerDaemon(host, port, unixsocket, nathost, natport, storage, write_token=write_token)
     responder = None
     if enableBroadcast and not unixsocket and not _why_no_broadcast(daemon):
         try:
@@ -146,14 +164,16 @@ def _why_no_broadcast(daemon: NameServerDaemon) -> Optional[str]:
 
 def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enableBroadcast: bool = True,
                   bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
-                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None) -> None:
+                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
+                  write_token: Optional[str] = None) -> None:
     """
     Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
     ``daemon.shutdown``. Prints where it runs, and tells the service manager (systemd) if that started it.
 
     The arguments are those of `start_ns`.
     """
-    _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
+    _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage,
+                                    write_token=write_token)
     with contextlib.ExitStack() as at_end:
         at_end.callback(console.say, "NS shut down.")
         signals = at_end.enter_context(console.StopSignals())
@@ -177,6 +197,8 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
     found = daemon.nameserver.count() - 1
     if found:
         yield "Storage has %d existing registration%s." % (found, "" if found == 1 else "s")
+    if daemon.is_write_protected:
+        yield "Only clients with the write token can change registrations."
     if is_unix:
         yield "NS running on %s (Unix domain socket)" % daemon.locationStr
     else:
@@ -226,15 +248,21 @@ def _parser() -> argparse.ArgumentParser:
     option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")
     option("--natport", type=int, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
     option("-x", "--nobc", action="store_true", help="start no broadcast responder")
+    option("--write-token-file", metavar="FILE", help="a file with a secret text (16 characters at least): only clients that "
+           "give it when they connect can change registrations (default: all can)")
     return parser
+
+
+def _run(options: argparse.Namespace) -> None:
+    token = None if options.write_token_file is None else read_token(options.write_token_file)
+    start_ns_loop(options.host, options.port, not options.nobc, options.bchost, options.bcport, options.unixsocket,
+                  options.nathost, options.natport, options.storage, write_token=token)
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
     options = _parser().parse_args(args)
-    return console.exit_code_of(lambda: start_ns_loop(
-        options.host, options.port, not options.nobc, options.bchost, options.bcport, options.unixsocket,
-        options.nathost, options.natport, options.storage))
+    return console.exit_code_of(lambda: _run(options))
 
 
 if __name__ == "__main__":

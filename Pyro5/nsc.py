@@ -14,8 +14,9 @@ import json
 import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
-from . import console, errors
+from . import config, console, errors
 from .client import locate_ns
+from .writers import read_token
 
 # What the error says if metadata are asked of a storage that keeps none.
 NO_METADATA = "has no metadata"
@@ -146,9 +147,15 @@ COMMANDS = {
 
 
 def _locate(options: argparse.Namespace) -> Any:
-    if options.unixsocket:
-        return locate_ns("./u:" + options.unixsocket)
-    return locate_ns(options.host, options.port)
+    host = "./u:" + options.unixsocket if options.unixsocket else options.host
+    if options.write_token_file is None:
+        return locate_ns(host, options.port)
+    token = read_token(options.write_token_file)
+    # Anybody might answer a broadcast, and would get the token: none is sent.
+    nameserver = locate_ns(host or config.NS_HOST, options.port)
+    nameserver._pyroRelease()
+    nameserver._pyroHandshake = token
+    return nameserver
 
 
 def run(options: argparse.Namespace) -> None:
@@ -171,6 +178,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-n", "--host", default="", help="host of the name server (default: search for it)")
     option("-p", "--port", type=int, help="its port (or, when searching for it, the port for broadcasts)")
     option("-u", "--unixsocket", help="name of its Unix domain socket, instead of host and port")
+    option("--write-token-file", metavar="FILE", help="a file with the name server's write token, if it wants one; with this "
+           "option the name server is not searched for: it is on --host, or NS_HOST")
     option("-v", "--verbose", action="store_true", help="print more, and tracebacks of errors")
     option("--json", action="store_true", help="print what a command lists, or looks up, as JSON")
     option("command", choices=list(COMMANDS), help="what to do")

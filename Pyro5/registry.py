@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 from contextlib import nullcontext
-from typing import Any, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
 from . import constants, errors
 from .exposure import behavior, expose
@@ -47,15 +47,19 @@ class NameServer:
         storage: the `Storage` that holds the registrations.
     """
 
-    def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None) -> None:
+    def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
+                 require_writer: Callable[[], None] = lambda: None) -> None:
         """
         Args:
             storageProvider: as for `open_storage`. `close` closes it if it is opened here.
             matcher: what runs the regular expressions of clients; None is one with the usual limits.
+            require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
+                if whoever wants it must not make it.
         """
         self.storage = open_storage(storageProvider)
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
         self._matcher = matcher or Matcher()
+        self._require_writer = require_writer
         # Guards the storage, and what is done with it in several steps. Not held while a regular expression of a client runs.
         self._lock = threading.RLock()
         self._reading: ContextManager[Any] = nullcontext() if self.storage.reads_alongside else self._lock
@@ -100,11 +104,12 @@ class NameServer:
             metadata: tags to find the registration by; the tags that it had before are gone in any case.
 
         Raises:
-            NamingError: the name is taken (safe), or is the name server's own.
+            NamingError: the name is taken (safe), or is the name server's own; or this client may change nothing.
             PyroError: the text is no uri.
             TypeError: an argument is of the wrong type.
             ValueError: a text is empty or too long, or has control characters in it.
         """
+        self._require_writer()
         _checked_text(name, "name", NAME_CHARS)
         uri_text = _uri_text(uri)
         tags = _checked_tags(metadata)
@@ -121,10 +126,11 @@ class NameServer:
         Replace the metadata tags of a registration; None takes them away.
 
         Raises:
-            NamingError: the name is not registered, or is the name server's own.
+            NamingError: the name is not registered, or is the name server's own; or this client may change nothing.
             TypeError: an argument is of the wrong type.
             ValueError: there are too many tags, or one is empty or too long, or has control characters in it.
         """
+        self._require_writer()
         tags = _checked_tags(metadata)
         _require_not_own(name, "changed")
         with self._lock:
@@ -140,10 +146,11 @@ class NameServer:
             how many were removed; a name that is not registered, or no argument at all, is 0.
 
         Raises:
-            NamingError: the regex is invalid, or takes too long.
+            NamingError: the regex is invalid, or takes too long; or this client may change nothing.
             ValueError: more than one argument is given.
             TypeError: an argument is no str.
         """
+        self._require_writer()
         _require_one_at_most(name, prefix, regex)
         names = self._names_matching(regex) if regex else []
         with self._lock:

@@ -91,7 +91,7 @@ def something_to_register(namespace: Names) -> Iterator[None]:
             namespace["client"] = clients.enter_context(socket.create_connection(("127.0.0.1", address[1])))
             return True
 
-        namespace.update(uri="PYRO:printer@hallway.example:9999", running=running)
+        namespace.update(uri="PYRO:printer@hallway.example:9999", running=running, token="known only to them")
         with name_server(namespace):
             yield
 

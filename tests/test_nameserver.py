@@ -367,6 +367,17 @@ class ToolTests(unittest.TestCase):
             self.assertEqual((result.exit_code, result.out), (1, ""), result.err)
             self.assertRegex(result.err, r"\AError: .*%s.*\n\Z" % re.escape(text))
 
+    def test_write_token(self) -> None:
+        with open(os.path.join(self.directory, "token"), "w") as file:
+            file.write("a-token-that-nobody-can-guess\n")
+        process = self.tool("-n", "127.0.0.1", "-p", "0", "-x", "--write-token-file", "token")
+        missing = self.tool("-n", "127.0.0.1", "-p", "0", "--write-token-file", "nosuch")
+        self.check_lines(process, "Only clients with the write token can change registrations.",
+                         "Not starting broadcast server for localhost.", "NS running on 127.0.0.1:<port> (127.0.0.1)",
+                         "URI = PYRO:Pyro.NameServer@127.0.0.1:<port>")
+        self.check_end(process, signal.SIGTERM)
+        self.assertEqual(tuple(missing.wait()), (1, "", "Error: [Errno 2] No such file or directory: 'nosuch'\n"))
+
     def test_wrong_option(self) -> None:
         result = self.tool("--nosuch").wait()
         self.assertEqual((result.exit_code, result.out), (2, ""))
@@ -384,8 +395,8 @@ class LoopTests(NameServerTestCase):
             if text.startswith("URI"):
                 ready.set()
 
-        def start(*args: Any) -> Any:
-            result = start_ns(*args)
+        def start(*args: Any, **kwargs: Any) -> Any:
+            result = start_ns(*args, **kwargs)
             daemons.append(result[1])
             return result
 

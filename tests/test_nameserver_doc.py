@@ -31,7 +31,7 @@ class DocumentationTests(unittest.TestCase):
     def test_the_start_commands(self) -> None:
         unit = re.search(r"^ExecStart=\S+ -m Pyro5.nameserver (.*)$", self.text, re.MULTILINE)
         entrypoint = re.search(r'^ENTRYPOINT \["pyro5-ns", (.*)\]$', self.text, re.MULTILINE)
-        shell = re.findall(r"^    pyro5-ns +(-[^#]*)", self.text, re.MULTILINE)
+        shell = re.findall(r"^    pyro5-ns +(-[^#\n]*)", self.text, re.MULTILINE)
         commands = [unit and unit.group(1).split(), entrypoint and json.loads("[%s]" % entrypoint.group(1)),
                     *(command.split() for command in shell)]
         for command in commands:
@@ -49,7 +49,7 @@ class DocumentationTests(unittest.TestCase):
 
     def test_the_programs_are_python(self) -> None:
         programs = re.findall(r"```python\n(.*?)```", self.text, re.DOTALL)
-        self.assertEqual(len(programs), 2)
+        self.assertEqual(len(programs), 3)
         for program in programs:
             compile(program, "docs/nameserver.md", "exec")
 

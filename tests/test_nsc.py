@@ -12,7 +12,7 @@ import unittest
 from typing import Any, Tuple
 from unittest import mock
 
-from Pyro5 import config, nsc
+from Pyro5 import config, discovery, nsc
 from Pyro5.nameserver import start_ns
 from tests.support import ToolResult, daemon_thread, run_tool
 
@@ -125,6 +125,26 @@ class CommandTests(NscTestCase):
         self.assertEqual(self.nsc("removematching", ".*"),
                          ToolResult(1, question, "Error: EOFError - no answer to the question; nothing was removed\n"))
         self.assertEqual(self.ns.count(), 1)
+
+    def test_write_token(self) -> None:
+        token = "a-token-that-nobody-can-guess"
+        _, protected, _ = start_ns("127.0.0.1", 0, write_token=token)
+        config.NS_HOST = "127.0.0.1"
+        self.location = ("-p", str(protected.sock.getsockname()[1]), "-n", "127.0.0.1")
+        with daemon_thread(protected), tempfile.TemporaryDirectory() as directory:
+            files = [os.path.join(directory, name) for name in ("token", "wrong", "short")]
+            for path, text in zip(files, (token, "x" + token, "short")):
+                with open(path, "w") as file:
+                    file.write(text + "\n")
+            self.check_fails(("register", "new", ONE), "Error: NamingError - this name server lets only those clients change")
+            self.check_fails(("--write-token-file", files[1], "register", "new", ONE), "Error: NamingError - this name server")
+            self.check_fails(("--write-token-file", files[2], "ping"),
+                             "Error: ValueError - %s holds no write token: a write token has 16 " % files[2])
+            self.check(("--write-token-file", files[1], "ping"), "Name server ping ok.\n")
+            self.location = self.location[:2]  # no search: a port belongs to the name server, wherever NS_HOST is
+            with mock.patch.object(discovery, "ask_by_broadcast", side_effect=AssertionError("a broadcast")):
+                self.check(("--write-token-file", files[0], "register", "new", ONE), "Registered new\n")
+        self.assertEqual(str(protected.nameserver.lookup("new")), ONE)
 
     def test_wrong_number_of_arguments(self) -> None:
         for args, complaint in (
