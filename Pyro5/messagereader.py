@@ -144,7 +144,7 @@ class MessageReader:
 
     def _add_payload(self, message: ReceivingMessage, body: Buffer) -> None:
         try:
-            message.add_payload(body, self.max_size)
+            message.add_payload(body, self.max_size, self.size_setting)
         except errors.ProtocolError:
             self.refused = message
             raise

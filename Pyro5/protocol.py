@@ -111,8 +111,8 @@ def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
     return annotations
 
 
-def _inflate(data: Buffer, max_size: int) -> bytes:
-    """Decompress one zlib stream, never into more than max_size bytes (0: no limit)."""
+def _inflate(data: Buffer, max_size: int, setting: str) -> bytes:
+    """Decompress one zlib stream, never into more than max_size bytes (0: no limit), as the setting of that name says."""
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(data, max_size + 1 if max_size else 0)
@@ -120,7 +120,7 @@ def _inflate(data: Buffer, max_size: int) -> bytes:
         raise errors.ProtocolError("invalid compressed payload: %s" % x) from x
     if max_size and len(inflated) > max_size:
         raise errors.MessageTooLargeError("message too large: its payload inflates to more than %d bytes "
-                                          "(MAX_MESSAGE_SIZE)" % max_size)
+                                          "(%s)" % (max_size, setting))
     if not inflater.eof or inflater.unused_data:
         raise errors.ProtocolError("invalid compressed payload: it is not exactly one zlib stream")
     return inflated
@@ -239,11 +239,12 @@ class ReceivingMessage:
         """The correlation id, None if the message carries none."""
         return None if self.corr_bytes is None else uuid.UUID(bytes=self.corr_bytes)
 
-    def add_payload(self, payload: Buffer, max_size: int = 0) -> None:
+    def add_payload(self, payload: Buffer, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
         """Take in what follows the header: split the annotations off and decompress the payload.
 
         Args:
             max_size: limit in bytes for the decompressed payload, 0 for none.
+            size_setting: name of the setting that this limit comes from.
         """
         if len(payload) != self.annotations_size + self.data_size:
             raise errors.ProtocolError("message body has %d bytes, its header announces %d"
@@ -253,7 +254,7 @@ class ReceivingMessage:
             self.annotations = _decode_annotations(view[:self.annotations_size])
             payload = view[self.annotations_size:]
         if self.flags & FLAGS_COMPRESSED:
-            payload = _inflate(payload, max_size)
+            payload = _inflate(payload, max_size, size_setting)
             self.flags &= ~FLAGS_COMPRESSED
             self.data_size = len(payload)
         self.data = payload

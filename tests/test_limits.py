@@ -75,6 +75,13 @@ class HandshakeSize(ServerTestCase):
             client.reply()
         self.assertEqual("y" * 5000, self.client(daemon).call("echo", "y" * 5000))
 
+    def test_too_large_when_inflated(self) -> None:
+        client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
+        compressed = calls.WireOptions(0, True)
+        client.send(calls.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, compressed).data)
+        with self.assertRaisesRegex(errors.CommunicationError, r"inflates to more than 1000 bytes \(MAX_HANDSHAKE_SIZE\)"):
+            client.reply()
+
     def test_a_call_right_behind_it_may_be_larger(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
         client.send(connect_request() + call_request("echo", "y" * 5000))
