@@ -17,6 +17,7 @@ import importlib
 import io
 import os
 import re
+import shutil
 import socket
 import tempfile
 import threading
@@ -110,8 +111,22 @@ def a_dbm_file(namespace: Names) -> Iterator[None]:
             os.chdir(before)
 
 
+@contextlib.contextmanager
+def certificates_and_a_token(namespace: Names) -> Iterator[None]:
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as directory:
+        for file in Path(PROJECT, "tests", "certs").glob("*.[kp]e[my]"):
+            shutil.copy(file, directory)
+        Path(directory, "greenhouse.token").write_text("t0ken-of-the-greenhouse\n")
+        os.chdir(directory)
+        try:
+            yield
+        finally:
+            os.chdir(before)
+
+
 SURROUNDINGS = {"README": name_server, "nameserver": something_to_register, "storage": a_dbm_file,
-                "servers": name_server}
+                "servers": name_server, "security": certificates_and_a_token}
 
 
 # ---------------------------------------------------------------- running
