@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import os
 import pickle
 import re
@@ -15,6 +16,11 @@ from Pyro5.exposure import expose
 from Pyro5.serializers import serializers
 from Pyro5.server import Daemon
 from tests.support import PROJECT, daemon_thread
+
+try:
+    httpgateway: Any = importlib.import_module("Pyro5.utils.httpgateway")
+except ImportError:
+    httpgateway = None
 
 NO_LIMITS = {"MAX_RETRIES"}
 
@@ -60,6 +66,15 @@ class TableTests(unittest.TestCase):
         with Daemon() as daemon, nameserver.NameServerDaemon(port=0) as names:
             for server in (daemon, names):
                 self.assertIn(server.sock.getsockname()[0], ("127.0.0.1", "::1"))
+
+
+    @unittest.skipUnless(httpgateway, "there is no HTTP gateway")
+    def test_gateway(self) -> None:
+        options = httpgateway._parse([])
+        self.assertEqual(("localhost", r"http\.", "", "*"), (options.host, options.expose, options.gatewaykey, options.cors))
+        options = httpgateway._parse(["-H", "neptune", "-e", "x", "-c", "y", "-G", __file__])
+        self.assertEqual(("neptune", "x", "y"), (options.host, options.expose, options.cors))
+        self.assertTrue(options.gatewaykey.startswith('"""What docs/security.md states'))
 
 
 class StrangerTests(unittest.TestCase):
