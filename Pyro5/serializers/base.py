@@ -6,10 +6,15 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type
 from .. import errors
 from . import classes
 
-__all__ = ["SerializerBase", "Data", "CallPayload", "too_deep"]
+__all__ = ["SerializerBase", "Data", "CallPayload", "may_be_tagged", "too_deep"]
 
 Data = Union[bytes, bytearray, memoryview]
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
+
+_TAG_BYTES = classes.TAG.encode("ascii")
+_LONG_DATA = 4096           # bytes; shorter data is searched sooner than looked at
+_FEW = 8
+_CONTAINERS = frozenset((dict, list, tuple))
 
 
 class SerializerBase:
@@ -37,6 +42,10 @@ class SerializerBase:
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         """Give the plain data that some bytes stand for, and whether there may be tagged dicts in it."""
         raise NotImplementedError
+
+    def _decode_call(self, data: Data) -> Tuple[Any, bool]:
+        """As _decode, for a method call."""
+        return self._decode(data)
 
     # ------------------------------------------------------------ values
 
@@ -87,7 +96,7 @@ class SerializerBase:
     def loadsCall(self, data: Data) -> CallPayload:
         """Deserialize a method call: (object id, method, args, kwargs); raises what loads raises."""
         try:
-            value, tagged = self._decode(data)
+            value, tagged = self._decode_call(data)
             obj, method, vargs, kwargs = self._call_parts(value)
             if tagged:
                 return obj, method, self._recreate(vargs), self._recreate(kwargs)
@@ -131,6 +140,23 @@ class SerializerBase:
     def unregister_dict_to_class(cls, classname: str) -> None:
         """Forget the function that makes objects of dicts with that class name."""
         classes.unregister_dict_to_class(classname)
+
+
+def may_be_tagged(value: Any, data: Data) -> bool:
+    """Tell whether there may be tagged dicts in a value that was made of some bytes, in which text is written as it is."""
+    if len(data) > _LONG_DATA and not _may_hold_dicts(value, 3):
+        return False    # most long data is a single blob; searching it takes longer than copying it
+    return _TAG_BYTES in (bytes(data) if type(data) is memoryview else data)
+
+
+def _may_hold_dicts(value: Any, levels: int) -> bool:
+    """Tell whether there may be dicts that are not empty in a value; looks at a few of its elements only."""
+    kind = type(value)
+    if kind not in _CONTAINERS or not value:
+        return False
+    if kind is dict or len(value) > _FEW or not levels:
+        return True
+    return any([_may_hold_dicts(element, levels - 1) for element in value])
 
 
 def too_deep(action: str) -> errors.SerializeError:

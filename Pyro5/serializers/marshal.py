@@ -8,11 +8,9 @@ from typing import Any, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from . import classes, marshalcheck
-from .base import Data, SerializerBase
+from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MarshalSerializer"]
-
-_TAG_BYTES = classes.TAG.encode("ascii")
 
 # What marshal takes as it is, and types whose instances (subclasses, mostly) are left to marshal, which refuses them.
 _NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset))
@@ -38,8 +36,8 @@ class MarshalSerializer(SerializerBase):
             return marshal.dumps(self._to_plain_inside(plain))
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
-        data = bytes(data)
-        return marshalcheck.loads(data), _TAG_BYTES in data
+        value = marshalcheck.loads(data)
+        return value, may_be_tagged(value, data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         args: Any = vargs  # the content of a SerializedBlob may be anything

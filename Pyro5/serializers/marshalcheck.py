@@ -21,6 +21,8 @@ if sys.version_info >= (3, 13):
 else:
     _loads = marshal.loads
 
+Data = Union[bytes, bytearray, memoryview]
+
 _LONG_DATA = 4096          # bytes
 _FEW_OBJECTS = 50
 
@@ -37,20 +39,19 @@ _REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
 _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
 
 
-def loads(data: Union[bytes, bytearray, memoryview]) -> Any:
+def loads(data: Data) -> Any:
     """
     Deserialize marshal data that may be hostile.
 
     Raises:
         ValueError, EOFError, TypeError: it is malformed, or would do harm.
     """
-    data = bytes(data)
     if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
         check(data)
     return _loads(data)
 
 
-def check(data: bytes) -> None:
+def check(data: Data) -> None:
     """
     Refuse data that the marshal module must not see.
 
@@ -60,11 +61,12 @@ def check(data: bytes) -> None:
     # looking at objects one by one is exact, but slow if there are many; so is searching if there are many bytes
     if len(data) > _LONG_DATA and _walk(data, _FEW_OBJECTS):
         return
+    data = bytes(data)      # of which single bytes are got faster than of other buffers
     if _is_suspect(data):
         _walk(data, len(data) + 1)
 
 
-def _is_suspect(data: bytes) -> bool:
+def _is_suspect(data: Data) -> bool:
     """Search for bytes that would do harm if they were what they look like."""
     if len(data) >= _NUMBERS_CAN_BE_LARGER:
         return True
@@ -102,7 +104,7 @@ _SIZES = _sizes_of_simple_objects()     # by type code, which is included; 0: no
 _NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range(256)]      # these have the flag in vain
 
 
-def _walk(data: bytes, budget: int) -> bool:
+def _walk(data: Data, budget: int) -> bool:
     """
     Go from object to object as the marshal module would, as far as that would get.
 
@@ -118,7 +120,7 @@ def _walk(data: bytes, budget: int) -> bool:
         return True
 
 
-def _walk_on(walk: _Walk, data: bytes, budget: int) -> bool:
+def _walk_on(walk: _Walk, data: Data, budget: int) -> bool:
     left, position = 1, 0       # objects to come in the innermost container (negative: until a NULL)
     for _ in range(budget):
         while not left:
@@ -133,7 +135,7 @@ def _walk_on(walk: _Walk, data: bytes, budget: int) -> bool:
         elif code in _SHORT_TEXT:
             position += 2 + data[position + 1]
         elif code in _REFERENCES:
-            if data[position + 1:position + 5] in walk.unfinished_tuples:
+            if bytes(data[position + 1:position + 5]) in walk.unfinished_tuples:
                 raise ValueError("bad marshal data (a tuple that contains itself)")
             position += 5
         else:
@@ -150,7 +152,7 @@ _read_int = struct.Struct("<i").unpack_from
 class _Walk:
     """What a walk has to keep in mind."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
         self._elements_allowed = len(data)              # an object has one byte at least
         self.numbers = 0                                # of the objects with the flag

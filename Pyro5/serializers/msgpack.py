@@ -12,7 +12,7 @@ from typing import Any, Optional, Tuple
 
 from .. import errors
 from . import classes
-from .base import Data, SerializerBase
+from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
@@ -23,7 +23,6 @@ _EXT_DATETIME = 0x32     # local time, as the seconds since the epoch in a doubl
 _EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
 
 _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tuple, dict)
-_TAG_BYTES = classes.TAG.encode("ascii")
 
 
 def _load_msgpack_library() -> Any:
@@ -58,7 +57,8 @@ class MsgpackSerializer(SerializerBase):
         return packed
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
-        return self._unpack(data, raw=False, ext_hook=_from_ext), _TAG_BYTES in bytes(data)
+        value = self._unpack(data, raw=False, ext_hook=_from_ext)
+        return value, may_be_tagged(value, data)
 
     def _to_plain(self, obj: Any) -> Any:
         form = classes.registered_form(obj)
