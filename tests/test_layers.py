@@ -13,7 +13,8 @@ MODULES = """
     __init__
     constants errors configure callcontext allocation
     protocol messagereader
-    serializers.exceptions serializers.classes serializers.literals serializers.base serializers.marshalcheck
+    serializers.exceptions serializers.classes serializers.literalwriting serializers.literals serializers.literalguard
+    serializers.base serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri
     calls

@@ -1,31 +1,32 @@
 """
-A fast path for serpent text: Python literals, read and written at the speed of C.
+A fast path for reading serpent text: Python literals, read at the speed of C.
 
 Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster, and
 the literals that messages carry differ from JSON only in their quotes, in the names of three constants, and in tuples. So
-what lies inside of strings is told from what lies outside; the outside is rewritten; the scanner reads the whole. In the
-same way repr() writes what the serpent library writes, but for blanks outside of strings.
+these are rewritten; the scanner reads the whole. There are three ways to do so, the first that can do it counts:
 
-Every function here gives up where it cannot guarantee the very value, or the very text, that the serpent library would
-come to; the caller then takes the slow way. All that is malformed is left to the slow way, and to its errors.
+- all of the text is rewritten in a few strokes, in such a way that the scanner refuses it if that changes a string;
+- long strings, if there are few strings, are taken out first, and put into the value that was read without them;
+- what lies inside of strings is told from what lies outside, and only that is rewritten.
+
+Every function here gives up where it cannot guarantee the very value that the serpent library would come to; the caller
+then takes the slow way. All that is malformed is left to the slow way, and to its errors.
 """
 from __future__ import annotations
 
 import json
 import re
-import sys
 from itertools import accumulate, repeat
-from math import isfinite
-from typing import Any, Dict, List, Match, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tuple
 
-from .. import errors
+from .literalwriting import HEADER
 
-__all__ = ["HEADER", "NOT_FAST", "fast_loads", "fast_dumps", "fast_dumps_each", "check_complexity"]
+__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth"]
 
-HEADER = "# serpent utf-8 python3.2\n"
-NOT_FAST = object()     # what fast_loads returns instead of guessing
+NOT_FAST = object()     # what is returned instead of guessing
 
 _MAX_FAST_DEPTH = 50    # no Python version has trouble with this, and hardly a value has more
+_LONG_BODY = 2000       # characters
 _MARK = "\0"            # stands for a string in the text outside of strings
 
 # A string, as repr writes it; or, not in a group, one without an end. Linear time: every character is looked at by one
@@ -33,16 +34,18 @@ _MARK = "\0"            # stands for a string in the text outside of strings
 _STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*""", re.DOTALL)
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
+_BYTES_BUT_BRACKETS = bytes(code for code in range(256) if chr(code) not in _BRACKETS)
 
 
-# ---------------------------------------------------------------- text -> value
+# ---------------------------------------------------------------- JSON, with tuples and sets
 
 # In JSON a tuple is written as an object with two keys, one for each parenthesis; the second one tells whether there is a
 # comma before it. No string of the text can be one of these keys: it has no NUL. An object that has but one of them, or
 # anything else, comes of brackets that do not match. A set becomes an object with one key. Only sets without brackets in
 # them are told from dicts here.
 _BEGIN, _END, _COMMA_END = "\0<", "\0>", "\0,>"
-_BEGIN_JSON, _END_JSON, _COMMA_END_JSON = r'{"\u0000<":[', r'],"\u0000>":0}', r'],"\u0000,>":0}'
+# The line breaks are for _read_at_once.
+_BEGIN_JSON, _END_JSON, _COMMA_END_JSON = '{\n"\\u0000<":[', '],\n"\\u0000>":0}', '],\n"\\u0000,>":0}'
 _SET = "\0{"
 _SET_LITERAL, _SET_JSON = re.compile(r"\{([^][(){}:]+)\}"), r'{"\\u0000{":[\1]}'
 
@@ -66,22 +69,74 @@ def _nonempty_set(elements: List[Any]) -> Set[Any]:
     return set(elements)
 
 
-_scan = json.JSONDecoder(strict=False, parse_constant=_refuse_constant).raw_decode
-_scan_with_hook = json.JSONDecoder(strict=False, parse_constant=_refuse_constant,
-                                   object_hook=_dict_tuple_or_set).raw_decode
+def _make_scanner(strict: bool, object_hook: Optional[Callable[[Dict[str, Any]], Any]]) -> Callable[[str, int], Any]:
+    """Make a function that gives the value which stands at a place in JSON text, and where it ends."""
+    decoder = json.JSONDecoder(strict=strict, parse_constant=_refuse_constant, object_hook=object_hook)
+    scanner: Callable[[str, int], Any] = decoder.scan_once  # type: ignore[attr-defined]
+    return scanner
+
+
+_scan, _scan_with_hook = _make_scanner(False, None), _make_scanner(False, _dict_tuple_or_set)
+# these refuse strings that have control characters in them
+_scan_strictly, _scan_strictly_with_hook = _make_scanner(True, None), _make_scanner(True, _dict_tuple_or_set)
+
+
+# ---------------------------------------------------------------- documents
+
+# The beginning of a call as dumpsCall writes it, up to the arguments, and its end if there are no keyword arguments.
+_CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\(""")
+_END_OF_CALL = "),{})"
+_CONSTANTS = {"None": None, "True": True, "False": False}
+_OF_NUMBERS = "0123456789.-,[]"
 
 
 def fast_loads(text: str) -> Any:
     """Read a serpent document; gives NOT_FAST where that takes the slow way."""
     body = _cut_comment(text)
-    if body is None or "\0" in body or "\n" in body or "\r" in body:
+    if body is None:
         return NOT_FAST
-    split = _split_escaped(body) if "\\" in body or '"' in body else _split_plain(body)
-    if split is None:
-        return NOT_FAST
+    return _CONSTANTS[body] if len(body) < 6 and body in _CONSTANTS else _read(body)
+
+
+def fast_loads_call(text: str) -> Any:
+    """As fast_loads, for what should be the tuple of object id, method, args, kwargs, but may be anything."""
+    beginning = _CALL.match(text)
+    if beginning is None or not text.endswith(_END_OF_CALL):
+        return fast_loads(text)
+    # the arguments are whatever reads as the elements of a list, so these parentheses do belong together
+    args_text = text[beginning.end():-len(_END_OF_CALL)]
+    has_comma = args_text.endswith(",")
+    if not args_text:
+        return (*beginning.groups(), (), {})
+    args = _read("[%s]" % (args_text[:-1] if has_comma else args_text))
+    if args is NOT_FAST or (len(args) < 2 and (len(args) == 1) is not has_comma):
+        return fast_loads(text)
+    return (*beginning.groups(), tuple(args), {})
+
+
+def _read(body: str) -> Any:
+    if len(body) < _MAX_FAST_DEPTH and not body.strip(_OF_NUMBERS):
+        return _attempt(_read_numbers, body)
+    if "\0" in body or "\n" in body or "\r" in body:
+        return NOT_FAST     # serpent writes them as escapes
+    if len(body) > _LONG_BODY:
+        value = _attempt(_read_without_long_strings, body)
+        if value is not NOT_FAST:
+            return value
+    value = _attempt(_read_at_once, body)
+    return _attempt(_read_in_parts, body) if value is NOT_FAST else value
+
+
+def _read_numbers(body: str) -> Any:
+    """Read a short text that consists of numbers and lists of them, in half the time that all of the checks would take."""
+    value, end = _scan(body, 0)
+    return value if end == len(body) else NOT_FAST
+
+
+def _attempt(way: Callable[[str], Any], body: str) -> Any:
     try:
-        return _read(*split)
-    except (ValueError, RecursionError):
+        return way(body)
+    except (ValueError, StopIteration, RecursionError, Warning):  # Python warns of escapes that it does not know
         return NOT_FAST
 
 
@@ -92,6 +147,100 @@ def _cut_comment(text: str) -> Optional[str]:
         return text
     comment, _, body = text.partition("\n")
     return None if "\r" in comment or "\0" in comment else body
+
+
+# ---------------------------------------------------------------- first way: all at once
+
+_WORDS = (("None", "null\n"), ("True", "true\n"), ("False", "false\n"))
+
+
+def _read_at_once(body: str) -> Any:
+    """
+    Read a text in which strings are left as they are by what is rewritten outside of them.
+
+    A line break goes with whatever is rewritten: it means nothing outside of strings, and is refused inside of them.
+    """
+    if '"' in body or " (" in body:     # in a string, most likely
+        return NOT_FAST
+    # these escapes mean something else in JSON, which refuses the others that it has not got
+    if "\\" in body and _has_any(body, ("\\'", "\\/", "\\u")):
+        return NOT_FAST
+    # JSON's words are not Python's
+    if "null" in body or "true" in body or "false" in body or _may_be_deep(body):
+        return NOT_FAST
+    json_text = body.replace("'", '"')
+    if len(body) < _LONG_BODY:
+        json_text = json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n")
+    else:   # the same, but replace() would search everything twice
+        for word, json_word in _WORDS:
+            json_text = json_word.join(json_text.split(word))
+    scan = _scan_strictly
+    if "(" in body:
+        scan = _scan_strictly_with_hook
+        json_text = json_text.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
+    value, end = scan(json_text, 0)
+    return value if end == len(json_text) or json_text[end:] == "\n" else NOT_FAST
+
+
+def _may_be_deep(body: str) -> bool:
+    """Tell whether there may be more nesting than is read here; brackets in strings count, too."""
+    if len(body) < _LONG_BODY:
+        return openings(body) > _MAX_FAST_DEPTH
+    brackets = body.encode("utf-8", "surrogatepass").translate(None, _BYTES_BUT_BRACKETS)
+    for _ in range(_MAX_FAST_DEPTH // 3):
+        if not brackets:
+            return False
+        # at most three levels, and mostly all there are
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"").replace(b"()", b"")
+    return bool(brackets)
+
+
+# ---------------------------------------------------------------- second way: without long strings
+
+_MAX_STRINGS = 20
+_MAX_OUTSIDE = 1000         # characters outside of strings: there are few values to look at
+
+
+def _read_without_long_strings(body: str) -> Any:
+    """Read a text that consists mostly of a few long strings."""
+    plain = "\\" not in body and '"' not in body
+    parts = body.split("'", 2 * _MAX_STRINGS) if plain else _STRING.split(body, _MAX_STRINGS)
+    if not len(parts) & 1 or None in parts or sum(map(len, parts[::2])) > _MAX_OUTSIDE:
+        return NOT_FAST
+    outside = _MARK.join(parts[::2])
+    if _has_any(outside, ("'", '"', "\\")):
+        return NOT_FAST
+    strings = parts[1::2] if plain else list(map(_unescape, parts[1::2]))
+    value = _read_parts(outside, [r"\u0000%d" % index for index in range(len(strings))])
+    return _put_strings(value, {"\0%d" % index: string for index, string in enumerate(strings)})
+
+
+def _unescape(string: str) -> str:
+    """Give what a string literal stands for, as the compiler does it; ValueError if there are characters past latin-1."""
+    return string[1:-1].encode("latin-1").decode("unicode_escape")
+
+
+def _put_strings(value: Any, strings: Dict[str, str]) -> Any:
+    """Put strings in the places of others that stand for them."""
+    kind = type(value)
+    if kind is str:
+        return strings[value]
+    if kind is dict:
+        return {_put_strings(key, strings): _put_strings(element, strings) for key, element in value.items()}
+    if kind is list:
+        return [_put_strings(element, strings) for element in value]
+    if kind is tuple:
+        return tuple([_put_strings(element, strings) for element in value])
+    if kind is set:
+        raise ValueError("the order of elements would be lost")
+    return value
+
+
+# ---------------------------------------------------------------- third way: inside and outside of strings
+
+def _read_in_parts(body: str) -> Any:
+    split = _split_escaped(body) if "\\" in body or '"' in body else _split_plain(body)
+    return NOT_FAST if split is None else _read_parts(*split)
 
 
 def _split_plain(body: str) -> Optional[Tuple[str, List[str]]]:
@@ -163,10 +312,10 @@ def _json_escape(match: Match[str]) -> str:
     return chr(code)
 
 
-def _read(outside: str, strings: List[str]) -> Any:
+def _read_parts(outside: str, strings: List[str]) -> Any:
     if "null" in outside or "true" in outside or "false" in outside:
         return NOT_FAST     # JSON's words are not Python's
-    if _openings(outside) > _MAX_FAST_DEPTH and _depth(outside) > _MAX_FAST_DEPTH:
+    if openings(outside) > _MAX_FAST_DEPTH and depth(outside) > _MAX_FAST_DEPTH:
         return NOT_FAST
     outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
     scan = _scan
@@ -176,158 +325,19 @@ def _read(outside: str, strings: List[str]) -> Any:
     if "(" in outside:
         scan = _scan_with_hook
         outside = outside.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
-    json_text = _put_back(outside, strings, '"')
-    value, end = scan(json_text)
-    return value if end == len(json_text) else NOT_FAST
-
-
-def _put_back(outside: str, strings: List[str], quote: str) -> str:
     parts = [""] * (2 * len(strings) + 1)
     parts[::2] = outside.split(_MARK)
     parts[1::2] = strings
-    return quote.join(parts)
+    json_text = '"'.join(parts)
+    value, end = scan(json_text, 0)
+    return value if end == len(json_text) else NOT_FAST
 
 
-def _openings(outside: str) -> int:
-    return outside.count("[") + outside.count("{") + outside.count("(")
+def openings(text: str) -> int:
+    """Count the brackets that open."""
+    return text.count("[") + text.count("{") + text.count("(")
 
 
-def _depth(outside: str) -> int:
-    return max(accumulate(map(_BRACKETS.get, outside.translate(_ASCII_BUT_BRACKETS), repeat(0))), default=0)
-
-
-# ---------------------------------------------------------------- value -> text
-
-_SCALARS = frozenset((type(None), bool, int, float, str))
-_KEYS = frozenset((bool, int, str))
-_CONTAINERS = frozenset((list, tuple, dict))
-_PLAIN = _SCALARS | _CONTAINERS
-_LONG_ELEMENTS = 50     # characters
-_FEW_ELEMENTS = 8
-
-
-class _NotPlain(Exception):
-    """There is something in a value that repr writes in another way than serpent."""
-
-
-def fast_dumps(value: Any) -> Optional[str]:
-    """Write a value as serpent does, without the first line; None where that takes the slow way."""
-    kind = type(value)
-    if kind not in _CONTAINERS:
-        return repr(value) if kind in _SCALARS and (kind is not float or isfinite(value)) else None
-    if not value:
-        return repr(value)
-    try:
-        separators = _count_separators(value, _MAX_FAST_DEPTH)
-    except _NotPlain:
-        return None
-    text = repr(value)
-    # looking for words and blanks in all of the text is faster than taking it to pieces, if it has many and small ones
-    if len(text) > _LONG_ELEMENTS * (separators + 10):
-        return _without_blanks(text)
-    if "inf" in text or "nan" in text or text.count(", ") + text.count(": ") != separators:
-        return _without_blanks(text)
-    return text.replace(", ", ",").replace(": ", ":")
-
-
-def fast_dumps_each(values: Sequence[Any]) -> Optional[str]:
-    """As fast_dumps for a tuple or list, but long strings that are its elements are written without being copied."""
-    if len(values) > _FEW_ELEMENTS:
-        return fast_dumps(values)
-    texts = [fast_dumps(value) for value in values]
-    if None in texts:
-        return None
-    joined = ",".join(texts)  # type: ignore[arg-type]
-    if type(values) is list:
-        return "[%s]" % joined
-    if type(values) is not tuple:
-        return None
-    return "(%s,)" % joined if len(texts) == 1 else "(%s)" % joined
-
-
-def _count_separators(container: Any, depth_left: int) -> int:
-    """
-    Count the commas and colons that stand between elements; look at the types of these on the way.
-
-    Raises:
-        _NotPlain: an element, or an element's element, is no exact builtin, or there is too much nesting (or a cycle).
-    """
-    count = len(container) - 1 if container else 0
-    elements = container
-    if type(container) is dict:
-        count += len(container)
-        if not _KEYS.issuperset(map(type, container)):
-            raise _NotPlain
-        elements = container.values()
-    if _SCALARS.issuperset(map(type, elements)):
-        return count
-    if not depth_left or not _PLAIN.issuperset(map(type, elements)):
-        raise _NotPlain
-    for element in elements:
-        if type(element) in _CONTAINERS:
-            count += _count_separators(element, depth_left - 1)
-    return count
-
-
-def _without_blanks(text: str) -> Optional[str]:
-    """Drop the blanks outside of strings from what repr wrote; None if there are words that are no literals."""
-    if '"' in text or "\\" in text:
-        parts, quote = _STRING.split(text), ""
-    else:
-        parts, quote = text.split("'"), "'"
-    outside = _MARK.join(parts[::2])
-    if "inf" in outside or "nan" in outside:
-        return None
-    return _put_back(outside.replace(" ", ""), parts[1::2], quote)
-
-
-# ---------------------------------------------------------------- guard of the slow way
-
-_MAX_DEPTH = 200 if sys.version_info >= (3, 9) else 90       # what the parser can take
-_MAX_CHAIN = 100
-_CHAIN_CHARACTERS = "+-*/%@&|^<>=!~.(["
-_LITERAL = "\1"         # stands for a string, or a comment
-
-_STRING_OR_COMMENT = re.compile(r"""
-    \'\'\'[^'\\]*(?:(?:\\.|'(?!\'\'))[^'\\]*)*\'\'\'
-  | \"\"\"[^"\\]*(?:(?:\\.|"(?!\"\"))[^"\\]*)*\"\"\"
-  | '[^'\\\n\r]*(?:\\.[^'\\\n\r]*)*'
-  | "[^"\\\n\r]*(?:\\.[^"\\\n\r]*)*"
-  | ['"].*
-  | \#[^\n\r]*""", re.VERBOSE | re.DOTALL)
-_FORMATTED_STRING = re.compile("[fFtT][rR]?" + _LITERAL)
-_BLANK = re.compile(r"[\s\\]+")
-_NUMBER = re.compile(r"(?:\b\d[\d_]*\.?[\d_]*|(?<!\w)\.\d[\d_]*)(?:[eE][-+]?\d[\d_]*)?")
-_COMPLEX = re.compile(r"(?<![\w)\]}])0[-+]0[jJ]")
-_SIGNS = re.compile(r"[-+~]{%d}" % _MAX_CHAIN)
-_LINK = re.compile(r"[\w)\]}%s](?=[-+*/%%@&|^<>=!~(\[{]|\.(?!\d))" % _LITERAL)
-
-
-def check_complexity(text: str) -> None:
-    """
-    Refuse Python source that can exhaust, or even crash, the interpreter that compiles it.
-
-    Long chains of operators, attributes, calls or subscripts become syntax trees as deep as the chain is long, and some
-    Python versions walk these without any limit. Literals have no chains.
-
-    Raises:
-        SerializeError: there is a chain, or too much nesting.
-    """
-    if _chain_characters(text) <= _MAX_CHAIN and _openings(text) <= _MAX_DEPTH:
-        return
-    code = _BLANK.sub("", _STRING_OR_COMMENT.sub(_LITERAL, text))
-    if _depth(code) > _MAX_DEPTH or _SIGNS.search(code):
-        raise errors.SerializeError("the data is nested too deeply")
-    if _FORMATTED_STRING.search(code):
-        raise errors.SerializeError("the data is no literal: it holds a formatted string")
-    if _links(code) > _MAX_CHAIN and _links(_COMPLEX.sub("0", _NUMBER.sub("0", code))) > _MAX_CHAIN:
-        raise errors.SerializeError("the data is no literal: it holds a long expression")
-
-
-def _chain_characters(text: str) -> int:
-    return sum(map(text.count, _CHAIN_CHARACTERS))
-
-
-def _links(code: str) -> int:
-    """Count where an operator, or another thing that can go on and on, follows an operand."""
-    return len(_LINK.findall(code))
+def depth(text: str) -> int:
+    """Tell how deep the brackets in a text are nested."""
+    return max(accumulate(map(_BRACKETS.get, text.translate(_ASCII_BUT_BRACKETS), repeat(0))), default=0)

@@ -9,8 +9,9 @@ import importlib.util
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from . import classes, literals
+from . import classes, literalguard, literals, literalwriting
 from .base import Data, SerializerBase
+from .literalwriting import HEADER
 
 __all__ = ["SerpentSerializer"]
 
@@ -94,24 +95,31 @@ class SerpentSerializer(SerializerBase):
         super().__init__(extra_tags=_TAGS)
 
     def _encode(self, data: Any) -> bytes:
-        text = literals.fast_dumps(data)
-        if text is None:
-            return _Writer(bool(config.SERPENT_BYTES_REPR)).write(data)
-        return (literals.HEADER + text).encode("utf-8")
+        text = literalwriting.fast_dumps(data, config.SERPENT_BYTES_REPR)
+        return _encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        if type(obj) is str and type(method) is str and type(vargs) in (tuple, list):  # a blob's data may be anything
-            args_text, kwargs_text = literals.fast_dumps_each(vargs), literals.fast_dumps(kwargs)
-            if args_text is not None and kwargs_text is not None:
-                return ("%s(%r,%r,%s,%s)" % (literals.HEADER, obj, method, args_text, kwargs_text)).encode("utf-8")
-        return self.dumps((obj, method, vargs, kwargs))
+        text = literalwriting.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
+        return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
-        value = literals.fast_loads(text)
-        if value is literals.NOT_FAST:
-            return _slow_loads(text), True
-        return value, classes.TAG in text or ("\\" in text and _has_hexadecimal_escapes(text))
+        return _with_tags(literals.fast_loads(text), text)
+
+    def _decode_call(self, data: Data) -> Tuple[Any, bool]:
+        text = str(data, "utf-8")
+        return _with_tags(literals.fast_loads_call(text), text)
+
+
+def _encode_slowly(data: Any) -> bytes:
+    return _Writer(bool(config.SERPENT_BYTES_REPR)).write(data)
+
+
+def _with_tags(value: Any, text: str) -> Tuple[Any, bool]:
+    """Give the value, if need be read in the slow way, and whether there may be tagged dicts in it."""
+    if value is literals.NOT_FAST:
+        return _slow_loads(text), True
+    return value, "_" in text and classes.TAG in text or "\\" in text and _has_hexadecimal_escapes(text)
 
 
 def _has_hexadecimal_escapes(text: str) -> bool:
@@ -123,5 +131,5 @@ def _slow_loads(text: str) -> Any:
     """As serpent.loads, which would switch the garbage collector off and on again, even if it was off before."""
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
-    literals.check_complexity(text)
+    literalguard.check_complexity(text)
     return ast.literal_eval(text)
