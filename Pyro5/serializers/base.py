@@ -72,6 +72,7 @@ class SerializerBase:
             SerializeError: it contains an instance of a class that is not accepted, or is nested too deeply.
             SecurityError: it contains a class name that looks like an attack.
             ValueError, SyntaxError, TypeError, EOFError, KeyError, AttributeError: the data is malformed.
+            PyroError: so is the URI of a proxy in it.
         """
         try:
             value, tagged = self._decode(data)

@@ -1,0 +1,98 @@
+"""Cases: what is given to whom, out of a seed and a number. The same seed and number always make the same case."""
+from __future__ import annotations
+
+import random
+from typing import Any, List, NamedTuple
+
+from ..wire.recordings import TYPES
+from . import corpus, mutations, values
+from .drafts import Draft, draft_of
+
+READER, SESSION, REPLY, PAYLOAD, URI = "reader", "session", "reply", "payload", "uri"
+# how often each is chosen
+KINDS = [READER] * 4 + [SESSION] * 10 + [REPLY] * 2 + [PAYLOAD] * 3 + [URI]
+
+
+class Case(NamedTuple):
+    """What is given to a target.
+
+    Attributes:
+        kind: which target.
+        pieces: the bytes, in the pieces in which they arrive (one piece for a payload; the text of a URI).
+        greeted: for a session: the handshake has been.
+        serializer: for a payload: the number of its serializer.
+        messages: how many damaged messages (payloads, texts) there are in it.
+    """
+
+    kind: str
+    pieces: List[bytes]
+    greeted: bool = True
+    serializer: int = 0
+    messages: int = 1
+
+
+def make_case(seed: int, number: int) -> Case:
+    """Make a case."""
+    rng = random.Random(seed << 40 | number)
+    kind = rng.choice(KINDS)
+    if kind == READER:
+        stream, _ = _stream(rng)
+        return Case(READER, mutations.split(rng, stream))
+    if kind == SESSION:
+        stream, greeted = _stream(rng)
+        return Case(SESSION, mutations.split(rng, stream), greeted)
+    if kind == REPLY:
+        return Case(REPLY, [mutations.mutate(rng, draft_of(rng.choice(corpus.replies())))])
+    if kind == PAYLOAD:
+        return _payload(rng)
+    return Case(URI, [_uri(rng).encode("utf-8", "surrogatepass")])
+
+
+def _stream(rng: random.Random) -> Any:
+    """Give what a client sends: one damaged message, with sound ones before and behind it; and whether it was greeted."""
+    conversation = rng.choice(corpus.conversations())
+    if rng.random() < 0.1:
+        return _made_up(rng), rng.random() < 0.9
+    frames = conversation.frames
+    at = rng.randrange(len(frames))
+    first = at if conversation.greeted and rng.random() < 0.5 else max(0, at - 2)
+    before = b"".join(frame.encoded() for frame in frames[first:at])
+    behind = b"".join(frame.encoded() for frame in frames[at + 1:at + 2]) if rng.random() < 0.3 else b""
+    greeted = frames[first].type != TYPES["CONNECT"]
+    return before + mutations.mutate(rng, draft_of(frames[at])) + behind, greeted != (rng.random() < 0.02)
+
+
+def _made_up(rng: random.Random) -> bytes:
+    """A call of anything with anything."""
+    serializer = rng.choice(list(corpus.payloads()))
+    call = [rng.choice(values.NAMES), rng.choice(values.NAMES), [values.any_value(rng) for _ in range(rng.randrange(3))],
+            rng.choice(({}, None, {"x": 1}, values.any_value(rng)))]
+    value = dict(zip(("object", "method", "params", "kwargs"), call)) if serializer == corpus.JSON else tuple(call)
+    try:
+        payload = corpus.encoded(serializer, value)
+    except Exception:  # this format has no form for some part of it
+        payload = b""
+    draft = Draft(TYPES["INVOKE"], serializer, rng.randrange(65536), rng.choice((0, 0, 0, 4, 8, 12, 32)), payload)
+    return draft.encoded() if rng.random() < 0.7 else mutations.mutate(rng, draft)
+
+
+def _payload(rng: random.Random) -> Case:
+    serializer = rng.choice(list(corpus.payloads()))
+    payload = rng.choice(corpus.payloads()[serializer])
+    if rng.random() < 0.5:
+        payload = mutations.scrambled(rng, payload)
+    else:
+        draft = Draft(TYPES["INVOKE"], serializer, payload=payload)
+        mutations.change_value(rng, draft)
+        serializer, payload = draft.serializer, draft.payload
+    return Case(PAYLOAD, [payload], serializer=serializer)
+
+
+def _uri(rng: random.Random) -> str:
+    text = rng.choice(corpus.uris())
+    for _ in range(rng.randrange(1, 4)):
+        where = rng.randrange(len(text) + 1)
+        until = where + rng.randrange(3)
+        text = text[:where] + rng.choice(("", ":", "@", "[", "]", "./u:", " ", "\0", "65536", "-1", "\u0661", "\ud800", ",",
+                                          "PYRO:", "pyroname:", "::1", "%", "é", "\n", "a" * 300)) + text[until:]
+    return text

@@ -1,0 +1,236 @@
+"""What reads the damaged bytes, in this process; and what it may raise.
+
+Each target takes a case and raises whatever it should not have raised. A finding is also: an error in the log, a reply that
+the other side cannot read, an exception of an unexpected class that the library itself raised, something left behind.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import traceback
+from typing import Any, Callable, Dict, List, Optional, Tuple, Type
+
+import Pyro5
+from Pyro5 import calls, errors, protocol, serializers
+from Pyro5.protocol import MessageReader, ReceivingMessage
+from Pyro5.serving.connection import SCRATCH_BYTES, ServerConnection
+from Pyro5.uri import URI
+
+from . import cases, served
+from .cases import Case
+
+# What the documentation of SerializerBase.loads() lists.
+MALFORMED: Tuple[Type[Exception], ...] = (errors.PyroError, ValueError, SyntaxError, TypeError, EOFError, KeyError,
+                                          AttributeError)
+# A method raised one of these: it goes through to the loop.
+RAISED_BY_METHODS = (SystemExit, KeyboardInterrupt, GeneratorExit)
+LIBRARY = os.path.dirname(os.path.abspath(Pyro5.__file__))
+
+
+class Finding(Exception):
+    """Something that must not be."""
+
+
+class FakeSocket:
+    """Gives what the test put in, takes everything."""
+
+    family = 0
+
+    def __init__(self) -> None:
+        self.incoming = b""
+        self.sent = bytearray()
+        self.open = True
+
+    def getpeername(self) -> Any:
+        return "fuzzer", 1
+
+    def recv_into(self, buffer: memoryview) -> int:
+        count = min(len(buffer), len(self.incoming))
+        buffer[:count] = self.incoming[:count]
+        self.incoming = self.incoming[count:]
+        return count
+
+    def send(self, data: Any) -> int:
+        self.sent += data
+        return len(data)
+
+    def settimeout(self, seconds: Any) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return 99
+
+    def shutdown(self, how: int) -> None:
+        self.open = False
+
+    def close(self) -> None:
+        self.open = False
+
+
+class _Errors(logging.Handler):
+    """Keeps what the library logs as an error."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: List[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(self.format(record))
+
+
+class Targets:
+    """All targets; a context manager."""
+
+    def __init__(self) -> None:
+        self._settings = served.configured(ONEWAY_THREADED=False)
+        self._settings.__enter__()
+        self.daemon = served.FuzzedDaemon()
+        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
+        self._log = _Errors()
+        self._unexpected: Optional[BaseException] = None
+        self._watch_exceptions()
+        self._run: Dict[str, Callable[[Case], None]] = {
+            cases.READER: self.reader, cases.SESSION: self.session, cases.REPLY: self.reply, cases.PAYLOAD: self.payload,
+            cases.URI: self.uri}
+
+    def __enter__(self) -> Targets:
+        logging.getLogger("Pyro5").addHandler(self._log)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        logging.getLogger("Pyro5").removeHandler(self._log)
+        self.daemon.close()
+        self.daemon.nameserver.close()
+        self._settings.__exit__(None, None, None)
+
+    def _watch_exceptions(self) -> None:
+        """Look at every exception that is about to be sent to a client."""
+        dispatcher = self.daemon._dispatcher
+        make_reply = dispatcher._exception_reply
+
+        def exception_reply(message: Any, correlation_id: bytes, error: Exception) -> Any:
+            if not isinstance(error, MALFORMED) and _raised_by_library(error):
+                self._unexpected = error
+            return make_reply(message, correlation_id, error)
+        dispatcher._exception_reply = exception_reply  # type: ignore[method-assign]
+
+    def run(self, case: Case) -> None:
+        """Give a case to its target.
+
+        Raises:
+            Exception: what the target should not have raised, or a Finding.
+        """
+        self._run[case.kind](case)
+        if self._log.seen:
+            seen, self._log.seen = self._log.seen, []
+            raise Finding("logged as an error: %s" % seen[0])
+        if self._unexpected is not None:
+            error, self._unexpected = self._unexpected, None
+            raise Finding("raised in the library: %r" % error) from error
+
+    # ------------------------------------------------------------ the wire
+
+    def reader(self, case: Case) -> None:
+        reader = MessageReader(served.MAX_MESSAGE_SIZE)
+        try:
+            for piece in case.pieces:
+                self._feed(reader, piece)
+        except errors.ProtocolError:
+            return
+
+    def _feed(self, reader: MessageReader, piece: bytes) -> List[ReceivingMessage]:
+        messages = []
+        while piece:
+            buffer = reader.get_buffer(self._scratch)
+            count = min(len(buffer), len(piece))
+            buffer[:count] = piece[:count]
+            reader.received(count)
+            piece = piece[count:]
+            message = reader.next_message()
+            while message is not None:
+                messages.append(message)
+                message = reader.next_message()
+        if reader.buffered_bytes > 2 * (len(self._scratch) + served.MAX_MESSAGE_SIZE):
+            raise Finding("the reader keeps %d bytes" % reader.buffered_bytes)
+        return messages
+
+    def reply(self, case: Case) -> None:
+        """What a client does with what a server sends."""
+        try:
+            for message in self._feed(MessageReader(served.MAX_MESSAGE_SIZE), case.pieces[0]):
+                self._parse_reply(message)
+        except errors.ProtocolError:
+            return
+
+    @staticmethod
+    def _parse_reply(message: ReceivingMessage) -> None:
+        try:
+            if message.type in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
+                calls.parse_connect_reply(message)
+            else:
+                calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
+        except Exception as x:  # a remote exception may be of any class; what the library itself raises may not
+            if not isinstance(x, MALFORMED) and _raised_by_library(x, but_not="raise _harmless"):
+                raise
+
+    # ------------------------------------------------------------ the server
+
+    def session(self, case: Case) -> None:
+        """A connection, from its first byte to its end, as the loop goes about it."""
+        sock = FakeSocket()
+        connection = ServerConnection(sock, None, served.MAX_MESSAGE_SIZE, 100000, greeted=case.greeted)  # type: ignore[arg-type]
+        try:
+            for piece in case.pieces:
+                sock.incoming = piece
+                while sock.incoming and not connection.closing:
+                    connection.receive(self._scratch)
+                    self._serve(connection)
+        except RAISED_BY_METHODS:
+            pass
+        finally:
+            self.daemon._connection_ended(connection)
+        if len(self.daemon._streams):
+            raise Finding("an item stream is left behind")
+        self._read_replies(bytes(sock.sent))
+
+    def _serve(self, connection: ServerConnection) -> None:
+        try:
+            while not connection.closing and connection.fetch_message():
+                self.daemon.handleRequest(connection)
+        except errors.ProtocolError as x:
+            connection.closing = True
+            reply = self.daemon._dispatcher.refusal(connection, x)
+            if reply is not None:
+                connection.send_message(reply)
+
+    def _read_replies(self, data: bytes) -> None:
+        reader = MessageReader()
+        for message in self._feed(reader, data):
+            self._parse_reply(message)
+        if reader.mid_message:
+            raise Finding("the last reply is cut off")
+
+    # ------------------------------------------------------------ values
+
+    def payload(self, case: Case) -> None:
+        serializer = serializers.get_serializer_by_id(case.serializer)
+        for loads in (serializer.loads, serializer.loadsCall):
+            try:
+                loads(case.pieces[0])
+            except MALFORMED:
+                continue
+
+    def uri(self, case: Case) -> None:
+        text = case.pieces[0].decode("utf-8", "surrogatepass")
+        try:
+            uri = URI(text)
+        except errors.PyroError:
+            return
+        if URI(str(uri)) != uri:
+            raise Finding("%r is not the same as %r" % (str(uri), text))
+
+
+def _raised_by_library(error: BaseException, but_not: str = "\0") -> bool:
+    """Tell whether the innermost place that raised an exception is in the library (and is not this line)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and frames[-1].filename.startswith(LIBRARY) and but_not not in (frames[-1].line or "")
