@@ -82,6 +82,7 @@ class NoHarm(unittest.TestCase):
             (b"[\x01\x00\x00\x000", TypeError),
             (b"r\x07\x00\x00\x00", ValueError),
             (b"s\xff\xff\xff\xff", ValueError),
+            (b"\xe3" + b"N" * 60, ValueError),  # a code object that consists of None
         ):
             with self.subTest(data), self.assertRaises(error):
                 marshalcheck.loads(data)

@@ -48,7 +48,10 @@ def loads(data: Data) -> Any:
     """
     if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
         check(data)
-    return _loads(data)
+    try:
+        return _loads(data)
+    except SystemError as x:  # a code object whose parts make no sense at all: too unlike a real one to be found above
+        raise ValueError("bad marshal data (%s)" % x) from x
 
 
 def check(data: Data) -> None:
