@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import traceback
 import unittest
 from typing import Any, List
 from unittest import mock
@@ -75,6 +76,19 @@ class Reading(ConnectionTestCase):
             self.connection.fetch_message()
         refused = self.connection.refused_message
         self.assertEqual(1, refused and refused.seq)
+
+    def test_a_refusal_does_not_keep_what_was_inflated(self) -> None:
+        """As the locals of the functions that its traceback leads to."""
+        bomb = SendingMessage(MSG_RESULT, 0, 1, 1, bytes(2000000), compress=True)
+        self.peer.sendall(bomb.data)
+        self.connection.receive(self.scratch)
+        try:  # assertRaises would take the traceback away
+            self.connection.fetch_message()
+        except errors.MessageTooLargeError as x:
+            files = [frame.f_code.co_filename for frame, _line in traceback.walk_tb(x.__traceback__)]
+            self.assertEqual((2, None), (len(files), x.__context__), files)
+        else:
+            self.fail("the message was not refused")
 
     def test_take_message_waits_if_none_is_at_hand(self) -> None:
         taken: List[Any] = []

@@ -155,13 +155,13 @@ class ServerConnection(SocketConnection):
         Raises:
             ProtocolError: the stream cannot be read any further; every further call raises the same again.
         """
+        if self._unreadable is None:
+            try:
+                self._pending = self._reader.next_message()
+            except errors.ProtocolError as x:
+                self._unreadable = type(x)(str(x))  # not x itself: its traceback would keep all that was received
         if self._unreadable is not None:
             raise self._unreadable
-        try:
-            self._pending = self._reader.next_message()
-        except errors.ProtocolError as x:
-            self._unreadable = x
-            raise
         return self._pending is not None
 
     def take_message(self) -> ReceivingMessage:
