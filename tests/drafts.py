@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import List, Optional, Tuple
 
-from ..wire.recordings import HEADER, Frame
+from .wire.recordings import HEADER, Frame
 
 
 class Draft:
@@ -46,3 +46,13 @@ class Draft:
 def draft_of(frame: Frame) -> Draft:
     """Make a draft that says what a recorded message says."""
     return Draft(frame.type, frame.serializer, frame.seq, frame.flags, frame.payload, frame.annotations, frame.correlation)
+
+
+def message(msgtype: int, payload: bytes = b"", serializer: int = 1, **fields: object) -> bytes:
+    """Give the bytes of a message with these values in its fields, whatever is right."""
+    draft = Draft(msgtype, serializer, payload=payload)
+    for name, value in fields.items():
+        if not hasattr(draft, name):
+            raise AttributeError(name)
+        setattr(draft, name, value)
+    return draft.encoded()

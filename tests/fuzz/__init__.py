@@ -2,7 +2,6 @@
 A fuzzer: recorded conversations, damaged with a knowledge of how messages are built, against everything that reads them.
 
 * corpus: the recorded messages and payloads that it starts from
-* drafts: messages whose every field can be set, also to a lie
 * values: the values inside of payloads, and how they are damaged
 * mutations: what is done to a message
 * served: the objects that are called (the recorded ones, made harmless)

@@ -4,9 +4,9 @@ from __future__ import annotations
 import random
 from typing import Any, List, NamedTuple
 
+from ..drafts import Draft, draft_of
 from ..wire.recordings import TYPES
 from . import corpus, mutations, values
-from .drafts import Draft, draft_of
 
 READER, SESSION, REPLY, PAYLOAD, URI = "reader", "session", "reply", "payload", "uri"
 # how often each is chosen

@@ -5,8 +5,8 @@ import random
 import zlib
 from typing import Callable, List, Tuple
 
+from ..drafts import Draft
 from . import corpus, values
-from .drafts import Draft
 
 FLAG_BITS = (1, 2, 4, 8, 16, 32, 64, 128, 0x8000)
 COMPRESSED = 2

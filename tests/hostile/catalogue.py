@@ -1,0 +1,16 @@
+"""All attacks, in groups. What is held in one group stays while the attacks of the following ones are made."""
+from __future__ import annotations
+
+from typing import Dict, Tuple
+
+from . import bombs, crowds, encrypted, headers, payloads, stalling
+from .attack import Attack
+
+GROUPS: Dict[str, Tuple[Attack, ...]] = {
+    "stalling": stalling.ATTACKS,
+    "encrypted": encrypted.ATTACKS,
+    "headers": headers.ATTACKS,
+    "payloads": payloads.ATTACKS,
+    "bombs": bombs.ATTACKS,
+    "crowds": crowds.ATTACKS,
+}

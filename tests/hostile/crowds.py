@@ -1,0 +1,144 @@
+"""Thousands of something; and clients that leave at the worst moment."""
+from __future__ import annotations
+
+import struct
+import socket
+
+from Pyro5 import errors
+from Pyro5.protocol import FLAGS_ONEWAY
+
+from ..rawclient import RawClient, call_request, connect_request
+from .attack import Attack
+from .server import LIMITS
+from .target import Target
+
+NAMES = "Pyro.NameServer"
+EVIL_REGEX = "(a+)+$"
+
+
+def _connects(target: Target) -> None:
+    """One after the other, each gone before it is greeted."""
+    for _ in range(150 * target.scale):
+        target.connect().close()
+
+
+def _handshakes(target: Target) -> None:
+    """Many at once, all of them let in."""
+    clients = [target.greeted() for _ in range(100 * target.scale)]
+    target.probe()
+    for client in clients:
+        client.close()
+
+
+def _resets(target: Target) -> None:
+    for _ in range(100 * target.scale):
+        client = target.connect()
+        client.send(connect_request())
+        _reset(client)
+
+
+def _reset(client: RawClient) -> None:
+    client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def _leaving_at_every_byte(target: Target) -> None:
+    """A conversation, cut off at any byte (at every seventh, when time is short)."""
+    conversation = connect_request() + call_request("numbers", 3) + call_request("fail", "text") + call_request("echo", 1, flags=4)
+    step = max(1, 7 // target.scale)
+    for at in range(0, len(conversation), step):
+        client = target.connect()
+        client.send(conversation[:at])
+        if at % 2:
+            _reset(client)
+        client.close()
+
+
+def _streams(target: Target) -> None:
+    """More than one client may have; the client is told so, and all of them are gone when it is."""
+    allowed = int(LIMITS["MAX_STREAMS"])  # type: ignore[call-overload]
+    with target.greeted() as client:
+        for _ in range(allowed):
+            client.call("numbers", 10)
+        try:
+            client.call("numbers", 10)
+        except errors.PyroError as x:
+            if "MAX_STREAMS" not in str(x):
+                raise AssertionError(str(x)) from x
+            return
+    raise AssertionError("more than %d streams were opened" % allowed)
+
+
+def _streams_of_many(target: Target) -> None:
+    for _ in range(20 * target.scale):
+        with target.greeted() as client:
+            client.send(call_request("numbers", 10 ** 9) * int(LIMITS["MAX_STREAMS"]))  # type: ignore[call-overload]
+            client.reply()
+
+
+def _oneway_calls(target: Target) -> None:
+    calls = call_request("echo", "x" * 100, flags=FLAGS_ONEWAY) * 500
+    with target.greeted() as client:
+        for _ in range(4 * target.scale):
+            client.send(calls)
+        if client.call("echo", "last") != "last":
+            raise AssertionError("not served")
+
+
+def _requests_at_once(target: Target) -> None:
+    """Pipelined, and all replies read."""
+    count = 1000 * target.scale
+    with target.greeted() as client:
+        client.send(call_request("echo", 1) * count)
+        for _ in range(count):
+            client.reply()
+
+
+def _registrations(target: Target) -> None:
+    register = [call_request("register", "name %d" % number, "PYRO:x@localhost:1", object_id=NAMES)
+                for number in range(1000 * target.scale)]
+    with target.greeted("names") as client:
+        for start in range(0, len(register), 100):
+            client.send(b"".join(register[start:start + 100]))
+            for _ in register[start:start + 100]:
+                client.reply()
+        client.call("remove", None, "name ", object_id=NAMES)
+
+
+def _large_registrations(target: Target) -> None:
+    with target.greeted("names") as client:
+        for name in ("n" * 1000000, "new\nline", ""):
+            try:
+                client.call("register", name, "PYRO:x@localhost:1", object_id=NAMES)
+            except ValueError:
+                continue
+            raise AssertionError("a name of %d characters was registered" % len(name))
+
+
+def _evil_regex(target: Target) -> None:
+    """One that takes years. It costs its sender the search."""
+    with target.greeted("names") as client, target.greeted("names") as other:
+        client.call("register", "a" * 40 + "!", "PYRO:x@localhost:1", object_id=NAMES)
+        other.send(call_request("list", None, EVIL_REGEX, object_id=NAMES))
+        target.probe()
+        try:
+            other.reply()
+        except errors.NamingError:
+            client.call("remove", "a" * 40 + "!", object_id=NAMES)
+            return
+    raise AssertionError("the search came to an end")
+
+
+ATTACKS = (
+    Attack("many connections that come and go", _connects),
+    Attack("many clients at once", _handshakes, memory=80),
+    Attack("many connections that are reset", _resets),
+    Attack("leaving at every byte of a conversation", _leaving_at_every_byte),
+    Attack("more item streams than one client may have", _streams),
+    Attack("item streams of clients that leave", _streams_of_many),
+    Attack("thousands of oneway calls", _oneway_calls),
+    Attack("a thousand requests at once", _requests_at_once),
+    Attack("thousands of registrations", _registrations, memory=60),
+    Attack("registrations that are too large", _large_registrations),
+    Attack("a regular expression that takes years", _evil_regex),
+)

@@ -1,0 +1,89 @@
+"""The process that is attacked: ``python -m tests.hostile.server SERVERTYPE``.
+
+It prints the ports of its daemons, as JSON, and serves until its standard input ends. Limits are low, so that reaching them
+does not take long.
+"""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from typing import Any, Dict, Iterator
+
+from Pyro5 import config
+from Pyro5.nameserver import NameServerDaemon
+from Pyro5.server import Daemon, behavior, expose
+
+from ..peers import CERTIFICATES
+
+LIMITS = {"HANDSHAKE_TIMEOUT": 1.5, "MAX_MESSAGE_SIZE": 8 << 20, "MAX_BUFFERED_SIZE": 64 << 20, "MAX_STREAMS": 50,
+          "MAX_ONEWAY": 20, "THREADPOOL_SIZE": 10, "SHUTDOWN_TIMEOUT": 1.0, "ITER_STREAM_LINGER": 0.5, "POLLTIMEOUT": 0.2}
+LARGE_BYTES = 4 << 20
+ENCRYPTED = {"SSL": True, "SSL_SERVERCERT": os.path.join(CERTIFICATES, "server.pem"),
+             "SSL_SERVERKEY": os.path.join(CERTIFICATES, "server.key")}
+
+
+@expose
+@behavior(instance_mode="single")
+class Thing:
+    """What the clients call."""
+
+    def echo(self, value: Any) -> Any:
+        return value
+
+    def large(self) -> str:
+        return "x" * LARGE_BYTES
+
+    def numbers(self, count: int) -> Iterator[int]:
+        return iter(range(count))
+
+    def fail(self, text: str) -> None:
+        raise ValueError(text)
+
+    def blob(self, blob: Any) -> int:
+        return len(blob.deserialized())
+
+    @property
+    def attribute(self) -> int:
+        return 1
+
+
+class Session:
+    """An object for each client."""
+
+    @expose
+    def echo(self, value: Any) -> Any:
+        return value
+
+
+def _daemons() -> Dict[str, Daemon]:
+    daemons = {"plain": Daemon("127.0.0.1"), "names": NameServerDaemon("127.0.0.1", 0)}
+    for name, settings in (("strict", {"SERIALIZERS_ACCEPTED": ["serpent"]}), ("tls", ENCRYPTED)):
+        before = config.as_dict()
+        config.__dict__.update(settings)
+        daemons[name] = Daemon("127.0.0.1")
+        config.__dict__.update(before)
+    for name in ("plain", "strict", "tls"):
+        daemons[name].register(Thing(), "obj")
+    daemons["plain"].register(Session, "session")
+    return daemons
+
+
+def main() -> None:
+    config.__dict__.update(LIMITS)
+    config.SERVERTYPE = sys.argv[1]
+    with contextlib.ExitStack() as at_end:
+        daemons = _daemons()
+        print(json.dumps({name: daemon.sock.getsockname()[1] for name, daemon in daemons.items()}), flush=True)
+        for daemon in daemons.values():
+            thread = threading.Thread(target=daemon.requestLoop)
+            thread.start()
+            for step in (daemon.close, thread.join, daemon.shutdown):
+                at_end.callback(step)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""A server process: what attackers can do with it, what a well-behaved client gets, and what the system says of it."""
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from typing import Any, Dict, List, NamedTuple
+
+from ..peers import CERTIFICATES
+from ..rawclient import RawClient, wait_until
+from ..support import PATIENCE_SECONDS, PROJECT
+
+CLIENT_SECONDS = 5.0  # the promise is one second, on a machine that has nothing else to do
+MEASURABLE = os.path.isdir("/proc/self/fd")
+
+
+class State(NamedTuple):
+    """What the server process has: MiB now and at the most, threads, open files."""
+
+    memory: float
+    peak: float
+    threads: int
+    files: int
+
+
+class Target:
+    """The server process; a context manager, which sees that it ends by itself and has not complained.
+
+    Args:
+        servertype: thread or multiplex.
+        scale: how many times as many clients, calls and so on the large attacks use.
+    """
+
+    def __init__(self, servertype: str, scale: int = 1) -> None:
+        self.servertype = servertype
+        self.scale = scale
+        self.slowest_seconds = 0.0  # of the well-behaved clients
+        self._held: List[RawClient] = []
+        self._strangers: List[RawClient] = []  # held ones that the server has to end
+        self._process = subprocess.Popen(
+            [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore::SyntaxWarning", "-m", "tests.hostile.server", servertype], cwd=PROJECT,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+        self.ports: Dict[str, int] = {}
+
+    def __enter__(self) -> Target:
+        self.ports = json.loads(self._process.stdout.readline())  # type: ignore[union-attr]
+        for name in self.ports:
+            self._visit(name)
+        return self
+
+    def __exit__(self, exc_type: Any, *exc_info: object) -> None:
+        self.release()
+        try:
+            _out, err = self._process.communicate(timeout=PATIENCE_SECONDS)
+        finally:
+            self._process.kill()
+        if exc_type is None and (err or self._process.returncode):
+            raise AssertionError("the server ended with %d: %s" % (self._process.returncode, err))
+
+    # ------------------------------------------------------------ attackers
+
+    def connect(self, name: str = "plain", receive_buffer: int = 0) -> RawClient:
+        """Give a client that has not said anything yet."""
+        sock = socket.socket()
+        try:
+            if receive_buffer:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(CLIENT_SECONDS)
+            sock.connect(("127.0.0.1", self.ports[name]))
+        except BaseException:
+            sock.close()
+            raise
+        client = RawClient(sock)
+        client.sock.settimeout(CLIENT_SECONDS)
+        return client
+
+    def greeted(self, name: str = "plain", object_id: str = "", receive_buffer: int = 0) -> RawClient:
+        """Give a client that has been let in."""
+        client = self.connect(name, receive_buffer)
+        if name == "tls":
+            client.sock = tls_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
+        return client.greet(object_id or ("Pyro.NameServer" if name == "names" else "obj"))
+
+    def hold(self, client: RawClient, is_stranger: bool = False) -> None:
+        """Leave a connection as it is while the attacks go on; a stranger is one that the server has not let in."""
+        (self._strangers if is_stranger else self._held).append(client)
+
+    def let_go(self) -> None:
+        """End the connections that are held, but for those of strangers."""
+        while self._held:
+            self._held.pop().close()
+
+    def release(self) -> None:
+        """End the connections that are held; those of strangers have to be ended by the server."""
+        self.let_go()
+        while self._strangers:
+            client = self._strangers.pop()
+            try:
+                read_to_the_end(client)
+            finally:
+                client.close()
+
+    # ------------------------------------------------------------ well-behaved clients
+
+    def probe(self) -> float:
+        """Be a new client of each daemon that is well-behaved; gives the seconds that the slowest of them took."""
+        return max(map(self._visit, self.ports))
+
+    def _visit(self, name: str) -> float:
+        started = time.monotonic()
+        with self.greeted(name) as client:
+            if name == "names":
+                client.call("ping", object_id="Pyro.NameServer")
+            elif client.call("echo", "well") != "well":
+                raise AssertionError("a wrong answer")
+        seconds = time.monotonic() - started
+        self.slowest_seconds = max(self.slowest_seconds, seconds)
+        return seconds
+
+    # ------------------------------------------------------------ the server process
+
+    def state(self) -> State:
+        """Look at the process; zeros where the system does not tell."""
+        if not MEASURABLE:
+            return State(0, 0, 0, 0)
+        home = "/proc/%d/" % self._process.pid
+        with open(home + "status", encoding="ascii") as file:
+            status = dict(line.split(":", 1) for line in file)
+        memory, peak = (int(status[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))
+        return State(memory, peak, int(status["Threads"]), len(os.listdir(home + "fd")))
+
+    def forget_peak(self) -> None:
+        """Let the peak of the memory start from what it is now."""
+        with contextlib.suppress(OSError), open("/proc/%d/clear_refs" % self._process.pid, "w", encoding="ascii") as file:
+            file.write("5")
+
+    @property
+    def held(self) -> int:
+        """How many connections are held."""
+        return len(self._held) + len(self._strangers)
+
+    def wait_for_files(self, most: int) -> None:
+        """Wait until the server has no more open files than that."""
+        wait_until(lambda: self.state().files <= most, "closing what %d files more are for" % (self.state().files - most))
+
+
+def read_to_the_end(client: RawClient) -> None:
+    """Read, until the server ends the connection, whatever it says."""
+    try:
+        while client.sock.recv(65536):
+            continue
+    except ConnectionError:
+        return
+
+
+def tls_context() -> ssl.SSLContext:
+    """Make what clients of the encrypted daemon need."""
+    return ssl.create_default_context(cafile=os.path.join(CERTIFICATES, "ca.pem"))

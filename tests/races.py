@@ -1,0 +1,342 @@
+"""
+Eight threads at every table that threads share: the list of them stands in docs/architecture.md.
+
+``python -m tests.races [STEPS]`` takes 2000 steps in each thread; the tests take fewer.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+from Pyro5 import config, errors, exposure, serializers, tls
+from Pyro5.exposure import behavior, expose
+from Pyro5.matching import Matcher
+from Pyro5.registry import NameServer
+from Pyro5.serializers import SerializerBase
+from Pyro5.serving.objects import ObjectTable, Published
+from Pyro5.serving.oneway import OnewayCalls
+from Pyro5.serving.streams import StreamTable
+from Pyro5.serving.workers import WorkerPool
+
+from .peers import CERTIFICATES
+
+THREADS = 8
+STEPS = 2000
+PATIENCE_SECONDS = 600.0
+SWITCH_SECONDS = 0.00001
+
+Step = Callable[[int, int], None]  # number of the thread, number of the step
+
+
+def in_threads(steps: int, step: Step) -> None:
+    """Let all threads take their steps at the same time.
+
+    Raises:
+        AssertionError: a step raised something; it is the cause.
+    """
+    problems: List[BaseException] = []
+    begin = threading.Barrier(THREADS)
+
+    def run(thread: int) -> None:
+        try:
+            begin.wait(PATIENCE_SECONDS)
+            for number in range(steps):
+                if problems:
+                    return
+                step(thread, number)
+        except BaseException as x:  # it is raised again below
+            problems.append(x)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(THREADS)]
+    with frequent_switches():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+    if any(thread.is_alive() for thread in threads):
+        raise AssertionError("the threads wait for each other")
+    if problems:
+        raise AssertionError("%s: %s" % (type(problems[0]).__name__, problems[0])) from problems[0]
+
+
+@contextlib.contextmanager
+def frequent_switches() -> Iterator[None]:
+    """Let threads interrupt each other much more often than usual."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+def check(condition: object, what: str) -> None:
+    if not condition:
+        raise AssertionError(what)
+
+
+# ------------------------------------------------------------ values
+
+def converters(steps: int) -> None:
+    """Converters come and go, while objects of their classes are written and read."""
+    classes = [type("Class%d" % number, (), {"number": number}) for number in range(THREADS)]
+    serializer = serializers.get_serializer("json")
+
+    def step(thread: int, number: int) -> None:
+        clazz = classes[(thread + number) % THREADS]
+        tag = "race-%d" % thread
+        SerializerBase.register_class_to_dict(clazz, lambda obj: {"__class__": tag, "thread": thread})
+        SerializerBase.register_dict_to_class(tag, lambda name, data: ("read", data["thread"]))
+        own = serializer.loads(b'{"__class__": "%s", "thread": %d}' % (tag.encode(), thread))
+        check(own == ("read", thread), "a converter of this thread alone was not found")
+        written = serializer.dumps([obj() for obj in classes])
+        check(written.count(b"__class__") == THREADS, "an object was not written")
+        SerializerBase.unregister_class_to_dict(clazz)
+        SerializerBase.unregister_dict_to_class(tag)
+    in_threads(steps, step)
+
+
+# ------------------------------------------------------------ serving
+
+def exposed_members(steps: int) -> None:
+    """Classes are looked at while others are forgotten, and while yet others are garbage-collected."""
+    shared = [_exposed_class(number) for number in range(4)]
+
+    def step(thread: int, number: int) -> None:
+        clazz = shared[number % 4] if number % 3 else _exposed_class(number)
+        members = exposure.exposed_members(clazz)
+        check(set(members.methods) == {"method"} and set(members.attrs) == {"attribute"}, "wrong members: %r" % (members,))
+        if number % 5 == 0:
+            exposure.forget_members(clazz)
+    in_threads(steps, step)
+
+
+def _exposed_class(number: int) -> Any:
+    return expose(type("Class%d" % number, (), {"method": lambda self: None, "attribute": property(lambda self: 1)}))
+
+
+class Thing:
+    """Something to register."""
+
+
+def objects(steps: int) -> None:
+    """Objects are registered and taken back, under ids of their own and under ids that all want."""
+    table = ObjectTable("owner")
+    contested = ["contested %d" % number for number in range(3)]
+
+    def step(thread: int, number: int) -> None:
+        thing, other = Thing(), Thing()
+        object_id = table.add(thing)
+        check(table.get(object_id).target is thing, "another object is registered")
+        try:
+            table.add(other, contested[number % 3], force=number % 2 == 0, weak=number % 5 == 0)
+        except errors.DaemonError:  # somebody else has that id
+            pass
+        check(object_id in table.ids(), "an object is lost")
+        table.remove(other)
+        table.remove(object_id if number % 2 else thing)
+        check(object_id not in table and not vars(thing), "an object is still there")
+    in_threads(steps, step)
+    table.clear()
+    check(table.ids() == [], "objects are left: %r" % (table.ids(),))
+
+
+def single_instances(steps: int) -> None:
+    """All want the one instance at the same time, again and again."""
+    made: List[Any] = []
+
+    @behavior(instance_mode="single")
+    class Single:
+        def __init__(self) -> None:
+            made.append(self)
+
+    published = [Published(Single, "single", False) for _ in range(steps)]
+    got: List[List[Any]] = [[] for _ in range(THREADS)]
+    in_threads(steps, lambda thread, number: got[thread].append(published[number].instance_for(None)))
+    check(len(made) == steps, "%d instances were made for %d classes" % (len(made), steps))
+    check(all(instances == got[0] for instances in got), "threads got different instances")
+
+
+def item_streams(steps: int) -> None:
+    """Streams are opened, shared, closed, orphaned and expired; each item comes once."""
+    table = StreamTable(0, 1000, time.monotonic, 50)
+    shared = table.open(iter(range(THREADS * steps)), "client")
+    got: List[List[int]] = [[] for _ in range(THREADS)]
+
+    def step(thread: int, number: int) -> None:
+        got[thread].append(table.next_item(shared, "client %d" % thread))
+        own = table.open(iter([number]), "client %d" % thread)
+        check(table.next_item(own, "client %d" % thread) == number, "a wrong item")
+        if number % 3 == 0:
+            table.close(own)
+        elif number % 3 == 1:
+            table.expire()
+            table.client_gone("client %d" % thread)
+        with contextlib.suppress(StopIteration, errors.PyroError):  # closed, or at its end
+            table.next_item(own, "client %d" % (thread + 1))
+        table.close(own)
+    in_threads(steps, step)
+    items = sorted(item for each in got for item in each)
+    check(items == list(range(THREADS * steps)), "items of the shared stream are lost, or came twice")
+    table.close(shared)
+    check(len(table) == 0 and not table._owned, "streams are left: %r" % (table._owned,))
+
+
+def workers(steps: int) -> None:
+    """Jobs are submitted by all, to a pool that grows and shrinks; each is done once."""
+    pool = WorkerPool(1, 5, "race")
+    done: List[Tuple[int, int]] = []
+    pool.start()
+    in_threads(steps, lambda thread, number: pool.submit(lambda: done.append((thread, number))))
+    pool.stop(PATIENCE_SECONDS)
+    check(sorted(done) == [(thread, number) for thread in range(THREADS) for number in range(steps)],
+          "%d jobs were done instead of %d" % (len(set(done)), THREADS * steps))
+
+
+class Client:
+    """What makes oneway calls."""
+
+    def __init__(self) -> None:
+        self.oneway_calls = 0
+        self.oneway_full = self.paused = False
+        self.resumed = threading.Event()
+
+    def resume(self) -> None:
+        self.resumed.set()
+
+
+def oneway_calls(steps: int) -> None:
+    """Clients with too many calls are paused, and every one that is paused goes on again."""
+    calls = OnewayCalls(4)
+    clients = [Client() for _ in range(THREADS)]
+    done: List[int] = []
+
+    def step(thread: int, number: int) -> None:
+        client = clients[thread]
+        calls.start(client, lambda: done.append(number))
+        if client.oneway_full and calls.pause(client):
+            check(client.resumed.wait(PATIENCE_SECONDS), "a client was forgotten")
+            client.resumed.clear()
+    in_threads(steps, step)
+    calls.stop(PATIENCE_SECONDS)
+    check(len(done) == THREADS * steps, "%d calls were made instead of %d" % (len(done), THREADS * steps))
+    check(not any(client.oneway_calls or client.oneway_full or client.paused for client in clients), "counts are left")
+
+
+# ------------------------------------------------------------ the rest
+
+def tls_contexts(steps: int) -> None:
+    """The same arguments give the same context."""
+    names = [{"cacerts": os.path.join(CERTIFICATES, "ca.pem")},
+             {"servercert": os.path.join(CERTIFICATES, "server.pem"), "serverkey": os.path.join(CERTIFICATES, "server.key")}]
+    got: List[Dict[int, Any]] = [{} for _ in range(THREADS)]
+
+    def step(thread: int, number: int) -> None:
+        context = tls.get_ssl_context(**names[number % 2])
+        check(got[thread].setdefault(number % 2, context) is context, "another context")
+    in_threads(steps, step)
+    check(all(each == got[0] for each in got), "threads got different contexts")
+
+
+def regular_expressions(steps: int) -> None:
+    """Searches in this process and in others, with the few processes that there are. Takes a hundredth of the steps."""
+    matcher = Matcher()
+    names = ["name %d" % number for number in range(50)]
+
+    def step(thread: int, number: int) -> None:
+        wanted = "name %d" % (number % 50)
+        regex = "(%s)+?$" % wanted if number % 2 else wanted + "$"
+        check(matcher.matching(regex, lambda: names) == [wanted], "wrong names")
+    try:
+        in_threads(max(2, steps // 100), step)
+    finally:
+        matcher.close()
+
+
+def _names(storage: str, steps: int) -> None:
+    """Names are registered, found and removed; of those that want the same name safely, one gets it."""
+    nameserver = NameServer(storage)
+    winners: List[int] = []
+
+    def step(thread: int, number: int) -> None:
+        name = "%d.%d" % (thread, number)
+        nameserver.register(name, "PYRO:%s@host:1" % name, metadata=["tag", name])
+        with contextlib.suppress(errors.NamingError):
+            nameserver.register("contested %d" % number, "PYRO:x@host:1", safe=True)
+            winners.append(number)
+        check(str(nameserver.lookup(name)) == "PYRO:%s@host:1" % name, "another uri")
+        check(list(nameserver.list(prefix=name)) == [name] or number < 10 * len(name), "not found by its prefix")
+        check(list(nameserver.yplookup(meta_all=["tag", name])) == [name], "not found by its tags")
+        nameserver.set_metadata(name, ["new"])
+        check(nameserver.remove(name) == 1, "was not there")
+    try:
+        in_threads(steps, step)
+        check(sorted(winners) == list(range(steps)), "a name was given twice, or to nobody")
+        check(nameserver.count() == steps, "%d names are left" % nameserver.count())
+    finally:
+        nameserver.close()
+
+
+def names_in_memory(steps: int) -> None:
+    _names("memory", steps)
+
+
+def names_in_sql(steps: int) -> None:
+    """Takes a fifth of the steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        _names("sql:" + os.path.join(folder, "names.sqlite"), max(2, steps // 5))
+
+
+def settings(steps: int) -> None:
+    """One setting is written by all while all are read."""
+    before = config.COMMTIMEOUT
+
+    def step(thread: int, number: int) -> None:
+        config.COMMTIMEOUT = float(thread)
+        check(config.COMMTIMEOUT in range(THREADS) and config.as_dict()["COMMTIMEOUT"] in range(THREADS), "another value")
+    try:
+        in_threads(steps, step)
+    finally:
+        config.COMMTIMEOUT = before
+
+
+# By the rows of the table in docs/architecture.md.
+RACES: Dict[str, Callable[[int], None]] = {
+    "converters for classes": converters,
+    "exposed members of classes": exposed_members,
+    "objects by id": objects,
+    "the single instance of a class": single_instances,
+    "item streams": item_streams,
+    "jobs and workers": workers,
+    "oneway calls of a client": oneway_calls,
+    "helper processes that match regular expressions": regular_expressions,
+    "TLS contexts": tls_contexts,
+    "names": names_in_memory,
+    "names in a database": names_in_sql,
+    "settings": settings,
+}
+
+
+def main() -> int:
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else STEPS
+    failed = 0
+    for title, race in RACES.items():
+        started = time.monotonic()
+        try:
+            race(steps)
+        except AssertionError:
+            failed += 1
+            traceback.print_exc()
+        print("%-50s %6.1f s" % (title, time.monotonic() - started), flush=True)
+    print("%d threads, %d steps, %d races, %d lost" % (THREADS, steps, len(RACES), failed))
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
