@@ -12,8 +12,9 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import Pyro5
 from Pyro5 import calls, errors, protocol, serializers
-from Pyro5.protocol import MessageReader, ReceivingMessage
-from Pyro5.serving.connection import SCRATCH_BYTES, ServerConnection
+from Pyro5.messagereader import RECEIVE_BYTES, MessageReader
+from Pyro5.protocol import ReceivingMessage
+from Pyro5.serving.connection import ServerConnection
 from Pyro5.uri import URI
 
 from . import cases, served
@@ -36,21 +37,24 @@ class FakeSocket:
 
     family = 0
 
-    def __init__(self) -> None:
-        self.incoming = b""
+    def __init__(self, incoming: bytes = b"") -> None:
+        self.incoming = incoming
         self.sent = bytearray()
         self.open = True
 
     def getpeername(self) -> Any:
         return "fuzzer", 1
 
-    def recv_into(self, buffer: memoryview) -> int:
-        count = min(len(buffer), len(self.incoming))
-        buffer[:count] = self.incoming[:count]
-        self.incoming = self.incoming[count:]
-        return count
+    def recv(self, most: int) -> bytes:
+        data, self.incoming = self.incoming[:most], self.incoming[most:]
+        return data
 
-    def send(self, data: Any) -> int:
+    def recv_into(self, buffer: memoryview) -> int:
+        data = self.recv(len(buffer))
+        buffer[:len(data)] = data
+        return len(data)
+
+    def send(self, data: Any, flags: int = 0) -> int:
         self.sent += data
         return len(data)
 
@@ -85,7 +89,6 @@ class Targets:
         self._settings = served.configured(ONEWAY_THREADED=False)
         self._settings.__enter__()
         self.daemon = served.FuzzedDaemon()
-        self._scratch = memoryview(bytearray(SCRATCH_BYTES))
         self._log = _Errors()
         self._unexpected: Optional[BaseException] = None
         self._watch_exceptions()
@@ -140,17 +143,14 @@ class Targets:
 
     def _feed(self, reader: MessageReader, piece: bytes) -> List[ReceivingMessage]:
         messages = []
-        while piece:
-            buffer = reader.get_buffer(self._scratch)
-            count = min(len(buffer), len(piece))
-            buffer[:count] = piece[:count]
-            reader.received(count)
-            piece = piece[count:]
+        source = FakeSocket(piece)
+        while source.incoming:
+            reader.receive_from(source)
             message = reader.next_message()
             while message is not None:
                 messages.append(message)
                 message = reader.next_message()
-        if reader.buffered_bytes > 2 * (len(self._scratch) + served.MAX_MESSAGE_SIZE):
+        if reader.buffered_bytes > 2 * (RECEIVE_BYTES + served.MAX_MESSAGE_SIZE):
             raise Finding("the reader keeps %d bytes" % reader.buffered_bytes)
         return messages
 
@@ -183,7 +183,7 @@ class Targets:
             for piece in case.pieces:
                 sock.incoming = piece
                 while sock.incoming and not connection.closing:
-                    connection.receive(self._scratch)
+                    connection.receive()
                     self._serve(connection)
         except RAISED_BY_METHODS:
             pass
