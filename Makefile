@@ -13,7 +13,7 @@ help:
 	@echo "make test      run all tests"
 	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
 	@echo "make lint      check the style of the sources"
-	@echo "make types     check the types of the sources"
+	@echo "make types     check the types of the sources, and what type checkers make of programs"
 	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
 	@echo "make dist      build the source and wheel distributions, into dist/"
 	@echo "make clean     remove everything that these commands made"
@@ -41,6 +41,7 @@ lint: $(VENV)/tools
 
 types: $(VENV)/tools
 	$(BIN)/mypy --config-file .ci/mypy.ini
+	$(BIN)/python -m unittest tests.test_typed
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)

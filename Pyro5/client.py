@@ -5,7 +5,7 @@ import functools
 import logging
 import socket
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from . import calls, config, discovery, errors, protocol, serializers
 from .batch import BatchProxy
@@ -15,6 +15,7 @@ from .discovery import Host
 from .itemstream import ItemStream
 from .link import Link, connected_socket_uri
 from .serializers import classes
+from .typed import ProxyClass
 from .uri import URI
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
@@ -35,7 +36,7 @@ LOCAL_ONLY_NAMES = frozenset("""
 ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
 
-def _link_field(field: str, doc: str) -> property:
+def _link_field(field: str, doc: str) -> Any:
     """Make the property of a proxy that shows one field of its link."""
     def get(proxy: Proxy) -> Any:
         return getattr(proxy._pyro, field)
@@ -46,7 +47,7 @@ def _link_field(field: str, doc: str) -> property:
     return property(get, put, doc=doc)
 
 
-class Proxy:
+class Proxy(metaclass=ProxyClass):
     """
     Stands in for a remote object: calls of its methods, and access to its attributes, happen there.
 
@@ -69,21 +70,25 @@ class Proxy:
 
     _pyro: Link
 
+    def __class_getitem__(cls, interface: Any) -> Any:
+        """Give this class, which type checkers then take for one of the interface: see Pyro5.typed."""
+        return cls
+
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None) -> None:
         if connected_socket is not None:
             uri = connected_socket_uri(uri)
         self._pyro = Link(URI(uri), connected_socket)
 
-    _pyroUri = _link_field("uri", "The URI of the object; after `_pyroBind` always a PYRO one.")
-    _pyroConnection = _link_field("connection", "The connection, None while there is none.")
-    _pyroSeq = _link_field("seq", "Sequence number of the last request.")
-    _pyroMaxRetries = _link_field("max_retries", "How often a call is tried again after a lost connection or a timeout; "
+    _pyroUri: URI = _link_field("uri", "The URI of the object; after `_pyroBind` always a PYRO one.")
+    _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while there is none.")
+    _pyroSeq: int = _link_field("seq", "Sequence number of the last request.")
+    _pyroMaxRetries: int = _link_field("max_retries", "How often a call is tried again after a lost connection or a timeout; "
                                                  "mind what happens if the object gets it twice.")
-    _pyroHandshake = _link_field("handshake", "The value to introduce oneself with when connecting.")
-    _pyroMethods = _link_field("methods", "Names of the methods that the object exposes.")
-    _pyroOneway = _link_field("oneway", "Names of the methods whose calls do not wait for an answer.")
-    _pyroAttrs = _link_field("attrs", "Names of the attributes that the object exposes.")
-    _pyroRawWireResponse = _link_field("raw_response", "If true, calls return the reply message as it came.")
+    _pyroHandshake: Any = _link_field("handshake", "The value to introduce oneself with when connecting.")
+    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes.")
+    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for an answer.")
+    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
+    _pyroRawWireResponse: bool = _link_field("raw_response", "If true, calls return the reply message as it came.")
 
     @property
     def _pyroTimeout(self) -> Optional[float]:

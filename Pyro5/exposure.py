@@ -8,11 +8,12 @@ from __future__ import annotations
 import inspect
 import threading
 import weakref
-from typing import Any, Callable, Dict, FrozenSet, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, FrozenSet, Literal, NamedTuple, Optional, Tuple, TypeVar
 
 _T = TypeVar("_T")
-InstanceCreator = Callable[[type], Any]
+InstanceCreator = Callable[[Any], Any]  # called with the class
 
+InstanceMode = Literal["session", "single", "percall"]
 INSTANCE_MODES = ("session", "single", "percall")
 
 # Double underscore names that are never called remotely: the proxy itself, or Python's object model, needs them.
@@ -109,7 +110,7 @@ def callback(method: _T) -> _T:
     return method
 
 
-def behavior(instance_mode: str = "session",
+def behavior(instance_mode: InstanceMode = "session",
              instance_creator: Optional[InstanceCreator] = None) -> Callable[[_T], _T]:
     """Choose, for a class that is registered as such, when instances are made, and by what.
 

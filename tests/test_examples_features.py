@@ -86,6 +86,17 @@ class Values(ExampleTestCase):
             highest: {'hour': 12, 'cm': 267}
             erase_everything: AttributeError""", self.output_of("client.py", self.serve("server.py"), "--hour", "5"))
 
+    def test_typed_interface(self) -> None:
+        self.folder = "typed_interface"
+        self.assertPrinted("""
+            The cabin is at floor 0.
+            It came 5 floors.
+            Floor 4: mind the step
+            Floor 6: mind the step
+            1. called to 5
+            2. called to 4
+            3. called to 6""", self.output_of("client.py", self.serve("server.py"), "--floors", "4", "6"))
+
     def test_time_zones(self) -> None:
         self.folder = "time_zones"
         printed = self.output_of("client.py", self.serve("server.py", "--offset", "-3"), "--offset", "1",

@@ -19,7 +19,7 @@ MODULES = """
     uri
     calls
     tls addresses socketutil
-    connection discovery link batch itemstream client
+    connection discovery link batch itemstream typed client
     exposure
     serving serving.objects serving.streams serving.dispatch
     serving.connection serving.hooks serving.deadlines serving.limits serving.workers serving.oneway
