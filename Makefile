@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 UNITTEST := -X dev -W error -m tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types bench dist clean
+.PHONY: help demo test test-all lint types docs bench dist clean
 
 help:
 	@echo "make demo      start a name server and an object, call it, stop everything"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
 	@echo "make lint      check the style of the sources"
 	@echo "make types     check the types of the sources, and what type checkers make of programs"
+	@echo "make docs      bring the tables of the documentation up to date that are made from the sources"
 	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
 	@echo "make dist      build the source and wheel distributions, into dist/"
 	@echo "make clean     remove everything that these commands made"
@@ -42,6 +43,10 @@ lint: $(VENV)/tools
 types: $(VENV)/tools
 	$(BIN)/mypy --config-file .ci/mypy.ini
 	$(BIN)/python -m unittest tests.test_typed
+
+docs: $(VENV)/ready
+	$(BIN)/python -m tests.test_configuration_doc write
+	$(BIN)/python -m tests.test_serialization_doc write
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
