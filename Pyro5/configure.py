@@ -136,7 +136,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("SERPENT_BYTES_REPR", False, BOOL, "write bytes as Python literals (serpent only), not as base 64"),
     ("SERVERTYPE", "thread", TEXT, "how daemons run calls: thread (in a pool) or multiplex (one after the other)"),
     ("SHUTDOWN_TIMEOUT", 3.0, FLOAT, "seconds that calls under way may take to end when a server stops"),
-    ("SOCK_NODELAY", False, BOOL, "set TCP_NODELAY on sockets"),
+    ("SOCK_NODELAY", False, BOOL, "of no effect, for programs that have it: TCP_NODELAY is always set"),
     ("SOCK_REUSE", True, BOOL, "set SO_REUSEADDR on listening sockets"),
     ("SSL", False, BOOL, "encrypt connections with TLS"),
     ("SSL_CACERTS", "", TEXT, "file or directory of certificates of trusted authorities"),

@@ -126,7 +126,7 @@ def certificates_and_a_token(namespace: Names) -> Iterator[None]:
 
 
 SURROUNDINGS = {"README": name_server, "nameserver": something_to_register, "storage": a_dbm_file,
-                "servers": name_server, "security": certificates_and_a_token}
+                "servers": name_server, "security": certificates_and_a_token, "errors": name_server}
 
 
 # ---------------------------------------------------------------- running
