@@ -32,7 +32,10 @@ from Pyro5.storage.specs import open_storage
 from tests.rawclient import wait_until
 from tests.support import PATIENCE_SECONDS, PROJECT, daemon_thread
 
-PAGES = [Path(PROJECT, "README.md"), *sorted(Path(PROJECT, "docs").glob("*.md"))]
+# Its programs are run as the files that they are to be: test_first_steps_doc.
+HAS_ITS_OWN_TEST = "first-steps"
+PAGES = [Path(PROJECT, "README.md"),
+         *(page for page in sorted(Path(PROJECT, "docs").glob("*.md")) if page.stem != HAS_ITS_OWN_TEST)]
 FENCE = re.compile(r"(?:<!-- not run: (?P<excuse>[^\n]+) -->\n+)?^```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 PRINTED = re.compile(r"^\s*print\(.*\)\s+# (?P<text>.*)$|# prints: (?P<also>.*)$")
 RAISED = re.compile(r"# raises (?P<error>\w+)(?:: (?P<text>.*)|,.*)?$")
@@ -243,7 +246,7 @@ def _test_of(page: Path) -> Any:
 
 for each in PAGES:
     if blocks(each):
-        setattr(DocsCode, "test_" + each.stem, _test_of(each))
+        setattr(DocsCode, "test_" + each.stem.replace("-", "_"), _test_of(each))
 del each
 
 
