@@ -47,6 +47,7 @@ types: $(VENV)/tools
 docs: $(VENV)/ready
 	$(BIN)/python -m tests.test_configuration_doc write
 	$(BIN)/python -m tests.test_serialization_doc write
+	$(BIN)/python -m tests.test_wire_protocol_doc write
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
