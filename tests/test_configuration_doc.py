@@ -34,8 +34,8 @@ TOPICS: Dict[str, str] = {
 }
 PAGES = {"Calls, on both sides": "clients.md", "Where servers listen": "servers.md#where-a-daemon-listens",
          "How servers run calls": "servers.md#which-thread-runs-a-call",
-         "What clients may do to servers": "servers.md#which-thread-runs-a-call", "Item streams": "clients.md#items-one-by-one",
-         "Name server": "nameserver.md", "Encryption": "tls.md", "Logging": "logging.md"}
+         "What clients may do to servers": "servers.md#which-thread-runs-a-call",
+         "Item streams": "clients.md#items-one-by-one", "Name server": "nameserver.md", "Encryption": "tls.md", "Logging": "logging.md"}
 
 
 def takes(setting: Setting) -> str:

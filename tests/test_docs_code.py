@@ -31,6 +31,7 @@ from Pyro5.server import Daemon
 from Pyro5.storage.specs import open_storage
 from tests.rawclient import wait_until
 from tests.support import PATIENCE_SECONDS, PROJECT, daemon_thread
+from tests.test_compatibility import forget_stand_ins
 
 # Its programs are run as the files that they are to be: test_first_steps_doc.
 HAS_ITS_OWN_TEST = "first-steps"
@@ -128,8 +129,19 @@ def certificates_and_a_token(namespace: Names) -> Iterator[None]:
             os.chdir(before)
 
 
+@contextlib.contextmanager
+def the_old_name(namespace: Names) -> Iterator[None]:
+    """Nobody has the name Pyro4, neither before nor afterwards."""
+    forget_stand_ins()
+    try:
+        yield
+    finally:
+        forget_stand_ins()
+
+
 SURROUNDINGS = {"README": name_server, "nameserver": something_to_register, "storage": a_dbm_file,
-                "servers": name_server, "security": certificates_and_a_token, "errors": name_server}
+                "servers": name_server, "security": certificates_and_a_token, "errors": name_server,
+                "moving-over": the_old_name}
 
 
 # ---------------------------------------------------------------- running
