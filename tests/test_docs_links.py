@@ -1,0 +1,67 @@
+"""Every link in the project's pages leads to something that is there, and every page can be found from the first one."""
+from __future__ import annotations
+
+import re
+import unittest
+from pathlib import Path
+from typing import List, Optional
+
+from tests.support import PROJECT
+
+DOCS = Path(PROJECT, "docs")
+PAGES = [Path(PROJECT, "README.md"), Path(PROJECT, "CHANGELOG.md"), *sorted(DOCS.glob("*.md")),
+         *sorted(Path(PROJECT, "examples").glob("**/*.md"))]
+CODE = re.compile(r"^```.*?^```$|^ {4}[^\n]*$|``.*?``|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+STAND_FOR_ANY = {"tests/test_x.py", "Pyro5/x.py"}
+ELSEWHERE = re.compile(r"[a-z]+://|mailto:")
+
+
+def links(page: Path) -> List[str]:
+    """Give the targets of a page's links; what looks like one in code is none."""
+    return [link for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))) if not ELSEWHERE.match(link)]
+
+
+def anchors(page: Path) -> List[str]:
+    """Give the names by which a page's headings can be linked to."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def problem_of_link(folder: Path, link: str) -> Optional[str]:
+    """Tell what is wrong with a link in a page of that folder; None if nothing is."""
+    name, _, anchor = link.partition("#")
+    target = folder / name
+    if not target.is_file():
+        return "there is no " + name
+    if anchor and anchor not in anchors(target):
+        return "%s has no heading for #%s" % (name, anchor)
+    return None
+
+
+class Links(unittest.TestCase):
+    def test_lead_somewhere(self) -> None:
+        for page in PAGES:
+            for link in links(page):
+                with self.subTest(page=page.name, link=link):
+                    target = page.name + link if link.startswith("#") else link
+                    self.assertIsNone(problem_of_link(page.parent, target))
+
+    def test_files_that_are_named_are_there(self) -> None:
+        for page in PAGES[:2] + sorted(DOCS.glob("*.md")):
+            for name in re.findall(r"`((?:docs|examples|tests|Pyro5)/[\w./-]+)`", page.read_text(encoding="utf-8")):
+                self.assertTrue(name in STAND_FOR_ANY or Path(PROJECT, name).exists(), "%s names %s" % (page.name, name))
+
+    def test_the_index_has_every_page(self) -> None:
+        named = [link for link in links(DOCS / "README.md") if "/" not in link]
+        self.assertEqual(sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md"), sorted(set(named)))
+        self.assertIn("docs/README.md", links(Path(PROJECT, "README.md")))
+
+    def test_what_is_missing_is_found(self) -> None:
+        self.assertIn("no heading", str(problem_of_link(DOCS, "tls.md#nothing")))
+        self.assertIn("there is no", str(problem_of_link(DOCS, "nothing.md")))
+        self.assertIsNone(problem_of_link(DOCS, "tls.md#settings"))
+
+
+if __name__ == "__main__":
+    unittest.main()
