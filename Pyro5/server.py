@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type,
 from . import callcontext, client, config, errors, serializers
 from .calls import WireOptions
 from .constants import DAEMON_NAME
+from .descriptions import describe
 from .exposure import behavior, callback, expose, oneway
 from .serializers import classes
 from .serving.connection import ServerConnection
@@ -55,13 +56,20 @@ class DaemonObject:
             DAEMON_NAME, self.daemon.locationStr, self.daemon.natLocationStr, len(self.daemon._objects.ids()),
             self.daemon.transportServer)
 
-    def get_metadata(self, objectId: str) -> Dict[str, Any]:
+    def get_metadata(self, objectId: str, *, descriptions: bool = False) -> Dict[str, Any]:
         """Give the exposed methods, the oneway methods among them, and the exposed attributes of an object.
+
+        Args:
+            descriptions: give their signatures and docstrings too, under the key of this name; older releases have none.
 
         Raises:
             DaemonError: no object is registered with this id.
         """
-        return self.daemon._objects.get(objectId).members.metadata()
+        published = self.daemon._objects.get(objectId)
+        metadata = published.members.metadata()
+        if descriptions:
+            metadata["descriptions"] = describe(published.target, published.members)
+        return metadata
 
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:
         """Give the next item of an item stream.

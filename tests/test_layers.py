@@ -20,7 +20,7 @@ MODULES = """
     calls
     tls addresses socketutil
     connection discovery link batch itemstream typed client
-    exposure
+    exposure descriptions
     serving serving.objects serving.streams serving.dispatch
     serving.connection serving.hooks serving.deadlines serving.limits serving.workers serving.oneway
     serving.listener serving.eventloop serving.entrance serving.loop
@@ -44,6 +44,7 @@ LATE_IMPORTS = {
     ("serializers.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
+    ("descriptions", "_signature"): "the module is new in Python 3.14",
     ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("storage.dbmfile", "_open"): "what is in a dbm file decides which module reads it",

@@ -1,0 +1,99 @@
+"""
+What people want to know of an exposed member besides its name: how it is called, and what its docstring says.
+
+Nothing is told of members that are not exposed, and of default values only those that are plain constants.
+"""
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from typing import Any, Callable, Dict, Optional
+
+from .exposure import Members
+
+log = logging.getLogger("Pyro5.descriptions")
+
+# Types whose values say all about themselves; a text or a number of more characters than this is left out too.
+_PLAIN_TYPES = (type(None), bool, int, float, str)
+_PLAIN_CHARS = 40
+
+
+class _Text:
+    """Shows as this text in a signature."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def describe(obj_or_class: Any, members: Members) -> Dict[str, Any]:
+    """
+    Give descriptions of the exposed members of a class, or of the class of an object.
+
+    Returns:
+        A dict of ``doc`` (the docstring of the class, if it is exposed as a whole), ``methods`` (name -> ``signature`` and
+        ``doc``) and ``attrs`` (name -> ``doc`` and ``writable``). What is not known is None.
+    """
+    clazz = obj_or_class if inspect.isclass(obj_or_class) else type(obj_or_class)
+    return {
+        "doc": _doc_text(clazz) if "_pyroExposed" in vars(clazz) else None,
+        "methods": {name: _describe_method(inspect.getattr_static(clazz, name, None)) for name in sorted(members.methods)},
+        "attrs": {name: {"doc": _doc_text(inspect.getattr_static(clazz, name, None)), "writable": name in members.writable}
+                  for name in sorted(members.attrs)},
+    }
+
+
+def _describe_method(member: Any) -> Dict[str, Optional[str]]:
+    is_static = isinstance(member, staticmethod)
+    function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+    return {"signature": signature_text(function, skip_first=not is_static), "doc": _doc_text(function)}
+
+
+def _doc_text(documented: Any) -> Optional[str]:
+    """Give its own docstring: what it may have inherited belongs to something that need not be exposed."""
+    doc = getattr(documented, "__doc__", None)
+    return inspect.cleandoc(doc) if isinstance(doc, str) and doc.strip() else None
+
+
+def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Optional[str]:
+    """
+    Give how a function is called, such as ``(name: str, limit: int = 10) -> List[str]``; None if that cannot be found out.
+
+    Args:
+        skip_first: leave out the first parameter, which is ``self`` or the class.
+    """
+    try:
+        signature = _signature(function)
+    except Exception as x:  # user code may run here, such as a __signature__
+        log.debug("there is no signature of %r: %s", function, x)
+        return None
+    parameters = list(signature.parameters.values())
+    if skip_first and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
+        del parameters[0]
+    shown = [each.replace(annotation=_shown_annotation(each.annotation), default=_shown_default(each.default))
+             for each in parameters]
+    return str(signature.replace(parameters=shown, return_annotation=_shown_annotation(signature.return_annotation)))
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+        return inspect.signature(function, annotation_format=Format.STRING)  # evaluates no annotation
+    else:
+        return inspect.signature(function)
+
+
+def _shown_annotation(annotation: Any) -> Any:
+    if annotation is inspect.Signature.empty:
+        return annotation
+    return _Text(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+
+
+def _shown_default(default: Any) -> Any:
+    if default is inspect.Parameter.empty:
+        return default
+    is_plain = type(default) in _PLAIN_TYPES and len(repr(default)) <= _PLAIN_CHARS
+    return _Text(repr(default) if is_plain else "...")
