@@ -112,6 +112,11 @@ class Connection(socketutil.SocketConnection):
         request = calls.invoke_request(serializer, seq, 0, object_id, method, args, {}, wire)
         return calls.parse_reply(self.round_trip(request, method), serializer)
 
+    @property
+    def receiving(self) -> Tuple[int, int]:
+        """How many bytes of a large reply are there, and how many it has; 0 of 0 at other times. Any thread may look."""
+        return self._reader.body_progress
+
     def abandon(self) -> None:
         """Let go of a connection that this process inherited by a fork: its use by the parent goes on undisturbed."""
         if not self.keep_open:

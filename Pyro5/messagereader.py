@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from . import allocation, errors
 from .protocol import FLAGS_COMPRESSED, HEADER_SIZE, PREFIX, PREFIX_SIZE, Buffer, ReceivingMessage, check_prefix, check_size
@@ -55,6 +55,13 @@ class MessageReader:
     def mid_body(self) -> bool:
         """Whether what comes next belongs into get_buffer()."""
         return self._message is not None
+
+    @property
+    def body_progress(self) -> Tuple[int, int]:
+        """How many bytes of the body in progress are in, and how many it will have; 0 of 0 if there is none.  Any thread may
+        look: the numbers may be a little old."""
+        message = self._message
+        return (0, 0) if message is None else (self._filled, message.body_size)
 
     @property
     def buffered_bytes(self) -> int:

@@ -14,7 +14,7 @@ import json
 import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
-from . import config, console, errors
+from . import config, console, errors, progress
 from .client import locate_ns
 from .writers import read_token
 
@@ -45,27 +45,28 @@ def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) 
     console.say("\n".join(lines))
 
 
-def _found(search: Callable[..., Dict[str, Any]], **criterion: str) -> Dict[str, Any]:
+def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: str) -> Dict[str, Any]:
     """Give name -> (uri, metadata); the metadata are empty if the name server's storage has none at all."""
-    try:
-        return search(return_metadata=True, **criterion)
-    except errors.NamingError as x:
-        if NO_METADATA not in str(x):
-            raise
-        return {name: (uri, ()) for name, uri in search(return_metadata=False, **criterion).items()}
+    with progress.answer_shown(nameserver):
+        try:
+            return search(return_metadata=True, **criterion)
+        except errors.NamingError as x:
+            if NO_METADATA not in str(x):
+                raise
+            return {name: (uri, ()) for name, uri in search(return_metadata=False, **criterion).items()}
 
 
 def _list(nameserver: Any, options: argparse.Namespace) -> None:
     if options.args:
         prefix = options.args[0]
-        _print_list(_found(nameserver.list, prefix=prefix), "- prefix '%s'" % prefix, options)
+        _print_list(_found(nameserver, nameserver.list, prefix=prefix), "- prefix '%s'" % prefix, options)
     else:
-        _print_list(_found(nameserver.list), "", options)
+        _print_list(_found(nameserver, nameserver.list), "", options)
 
 
 def _list_matching(nameserver: Any, options: argparse.Namespace) -> None:
     pattern = options.args[0]
-    _print_list(_found(nameserver.list, regex=pattern), "- regex '%s'" % pattern, options)
+    _print_list(_found(nameserver, nameserver.list, regex=pattern), "- regex '%s'" % pattern, options)
 
 
 def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
@@ -74,7 +75,7 @@ def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
     def search(return_metadata: bool) -> Dict[str, Any]:
         return {name: nameserver.lookup(name, return_metadata=return_metadata)}
 
-    uri, metadata = _found(search)[name]
+    uri, metadata = _found(nameserver, search)[name]
     if options.json:
         console.say(json.dumps(_as_json((uri, metadata)), indent=2))
         return
@@ -110,11 +111,17 @@ def _set_metadata(nameserver: Any, options: argparse.Namespace) -> None:
 
 
 def _search_all(nameserver: Any, options: argparse.Namespace) -> None:
-    _print_list(nameserver.yplookup(meta_all=options.args), " - searched by metadata", options)
+    _print_tagged(nameserver, options, meta_all=options.args)
 
 
 def _search_any(nameserver: Any, options: argparse.Namespace) -> None:
-    _print_list(nameserver.yplookup(meta_any=options.args), " - searched by metadata", options)
+    _print_tagged(nameserver, options, meta_any=options.args)
+
+
+def _print_tagged(nameserver: Any, options: argparse.Namespace, **tags: Sequence[str]) -> None:
+    with progress.answer_shown(nameserver):
+        found = nameserver.yplookup(**tags)
+    _print_list(found, " - searched by metadata", options)
 
 
 def _ping(nameserver: Any, options: argparse.Namespace) -> None:

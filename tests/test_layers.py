@@ -28,7 +28,7 @@ MODULES = """
     server
     core
     storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
-    console broadcast matching registry resolving probing autoclean writers nameserver nsc
+    console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
     utils utils.echoserver
     api
     compatibility compatibility.Pyro4

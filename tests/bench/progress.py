@@ -1,18 +1,17 @@
-"""A line that tells how far the benchmark is. On a terminal only: nothing of it gets into a file or a pipe."""
+"""How far the benchmark is, and how long it will take."""
 from __future__ import annotations
 
-import shutil
-import sys
 import time
-from typing import TextIO
+from typing import Optional, TextIO
+
+from Pyro5.progress import ProgressLine
 
 
-class Progress:
-    """Shows one line, again and again."""
+class Progress(ProgressLine):
+    """Shows the step that is being done, and the time that is left."""
 
-    def __init__(self, stream: TextIO = sys.stderr) -> None:
-        self._stream = stream
-        self._is_shown = stream.isatty()
+    def __init__(self, stream: Optional[TextIO] = None) -> None:
+        super().__init__(stream)
         self._expected = self._done = 0
         self._started = time.monotonic()
 
@@ -22,21 +21,11 @@ class Progress:
 
     def step(self, text: str) -> None:
         """Say what the next step is."""
-        self._show(text + self._left())
+        self.show(text + self._left())
         self._done += 1
-
-    def clear(self) -> None:
-        """Make the line empty."""
-        self._show("")
 
     def _left(self) -> str:
         if not self._done or self._done > self._expected:
             return ""
         seconds = (time.monotonic() - self._started) / self._done * (self._expected - self._done)
         return ", %d:%02d left" % divmod(int(seconds), 60)
-
-    def _show(self, text: str) -> None:
-        if self._is_shown:
-            width = shutil.get_terminal_size().columns - 1
-            self._stream.write("\r\033[K" + text[:width])
-            self._stream.flush()

@@ -1,0 +1,101 @@
+"""
+A line that tells how far something is that takes long. On a terminal only: nothing of it gets into a file or a pipe.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from typing import Any, Callable, Iterator, Optional, TextIO
+
+FIRST_SECONDS = 1.0  # what takes no longer than this needs no such line
+INTERVAL_SECONDS = 0.2
+USUAL_COLUMNS = 80
+
+
+class ProgressLine:
+    """
+    Shows one line, again and again. One thread at a time uses it.
+
+    Args:
+        stream: where to, None: standard error.
+    """
+
+    def __init__(self, stream: Optional[TextIO] = None) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self.is_shown = self._stream is not None and self._stream.isatty()
+        self._is_empty = True
+        self._next_time = 0.0
+
+    def show(self, text: str) -> None:
+        """Put this text in the place of the one before."""
+        if self.is_shown:
+            self._stream.write("\r\033[K" + text[:self._columns() - 1])
+            self._stream.flush()
+            self._is_empty = not text
+
+    def show_now_and_then(self, text: Callable[[], str]) -> None:
+        """Show what the function gives, if the last time is a while ago; for something that changes very often."""
+        now = time.monotonic()
+        if self.is_shown and now >= self._next_time:
+            self._next_time = now + INTERVAL_SECONDS
+            self.show(text())
+
+    def clear(self) -> None:
+        """Make the line empty."""
+        if not self._is_empty:
+            self.show("")
+
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
+        except (OSError, ValueError):  # ValueError: it has no descriptor
+            return USUAL_COLUMNS
+
+
+@contextlib.contextmanager
+def shown_while(text: Callable[[], str], line: Optional[ProgressLine] = None,
+                first_seconds: float = FIRST_SECONDS) -> Iterator[None]:
+    """
+    Show, while the block runs, what the function gives; not at once, and nothing if there is no terminal.
+
+    Args:
+        text: called in another thread, several times a second.
+    """
+    line = line or ProgressLine()
+    if not line.is_shown:
+        yield
+        return
+    ended = threading.Event()
+
+    def repeat() -> None:
+        pause = first_seconds
+        while not ended.wait(pause):
+            line.show(text())
+            pause = INTERVAL_SECONDS
+
+    thread = threading.Thread(target=repeat, name="Pyro5 progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        line.clear()
+
+
+def answer_shown(proxy: Any) -> Any:
+    """Make a context manager that shows how much of the answer is there, while a proxy's method is being called."""
+    started = time.monotonic()
+    return shown_while(lambda: _answer_text(proxy._pyroConnection, time.monotonic() - started),
+                       first_seconds=FIRST_SECONDS)
+
+
+def _answer_text(connection: Any, seconds: float) -> str:
+    received, expected = (0, 0) if connection is None else connection.receiving
+    text = "%d:%02d  " % divmod(int(seconds), 60)
+    if not expected:
+        return text + "waiting for the answer"
+    return text + "received %.1f of %.1f MB" % (received / 1e6, expected / 1e6)
