@@ -14,7 +14,7 @@ import operator
 import os
 import platform
 import sys
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from . import __version__
 from .constants import PROTOCOL_VERSION
@@ -200,6 +200,16 @@ class Configuration:
         lines.extend("%s = %s" % item for item in self.as_dict().items())
         return "\n".join(lines)
 
+    def changes(self) -> str:
+        """Give a readable text of which settings are not at their defaults, and what made them so; empty if all are."""
+        environment = _from_environment(os.environ)
+        lines = []
+        for setting in SETTINGS:
+            value, default = self.__dict__[setting.name], _own(setting.default)
+            if value != default:
+                lines.append("  %s: %s (default: %s)" % (setting.name, _origin(setting.name, value, environment), default))
+        return "\n".join(["Settings that are not at their defaults:", *lines]) if lines else ""
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_unknown(name, ""))
 
@@ -239,6 +249,16 @@ def _from_environment(environ: Mapping[str, str]) -> Dict[str, Any]:
                 raise ValueError(_unknown(name, ENVIRONMENT_PREFIX))
             values[name] = _parse(variable, text, _BY_NAME[name].kind)
     return values
+
+
+def _origin(name: str, value: Any, environment: Mapping[str, Any]) -> str:
+    """Say what gave a setting its value, which is not the default; `environment` is what the environment says."""
+    variable = name
+    if name == "NS_HOST" and name not in environment:
+        variable = "HOST"  # which NS_HOST follows
+    if variable in environment and environment[variable] == value:
+        return "set by the environment variable %s%s" % (ENVIRONMENT_PREFIX, variable)
+    return "set by the program"
 
 
 def _parse(variable: str, text: str, kind: Kind) -> Any:
@@ -284,10 +304,19 @@ def _runs_tool() -> bool:
 global_config = _of_this_process()
 
 
-def main() -> None:
+def main(args: Optional[Sequence[str]] = None) -> int:
     """Print the active configuration: what ``python -m Pyro5.configure`` and ``pyro5-check-config`` do."""
+    import argparse
+    parser = argparse.ArgumentParser(prog="pyro5-check-config", description="Print the version, where it is, and all "
+                                     "settings as they are in effect; last, those that are not at their defaults, and what "
+                                     "made them so.")
+    parser.parse_args(args)
     print(global_config.dump())
+    changes = global_config.changes()
+    if changes:
+        print("\n" + changes)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

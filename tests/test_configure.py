@@ -1,7 +1,9 @@
 """Tests for Pyro5.configure: the table of settings, where values come from, what is refused."""
 from __future__ import annotations
 
+import contextlib
 import copy
+import io
 import os
 import pathlib
 import pickle
@@ -233,7 +235,37 @@ class Dump(unittest.TestCase):
         result = run_tool("Pyro5.configure", env={"PYRO_COMPRESSION": "on", "PYRO_MAX_RETRIES": "7"})
         self.assertEqual((0, ""), (result.exit_code, result.err))
         expected = configuration(PYRO_COMPRESSION="on", PYRO_MAX_RETRIES="7").dump()
-        self.assertEqual(expected + "\n", result.out)
+        self.assertEqual(expected + """
+
+Settings that are not at their defaults:
+  COMPRESSION: set by the environment variable PYRO_COMPRESSION (default: False)
+  MAX_RETRIES: set by the environment variable PYRO_MAX_RETRIES (default: 0)
+""", result.out)
+
+    def test_nothing_but_the_dump_if_all_is_at_its_default(self) -> None:
+        with mock.patch.dict(os.environ, clean_environment(), clear=True), \
+                mock.patch.object(configure, "global_config", Configuration()), \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(configure.main([]), 0)
+            self.assertEqual(out.getvalue(), Configuration().dump() + "\n")
+
+    def test_what_made_a_setting_what_it_is(self) -> None:
+        with mock.patch.dict(os.environ, clean_environment(PYRO_HOST="h", PYRO_NS_PORT="1", PYRO_NS_BCPORT="9091",
+                                                           PYRO_MAX_RETRIES="3"), clear=True):
+            config = Configuration()
+            self.assertEqual(config.changes().splitlines(), [
+                "Settings that are not at their defaults:",
+                "  HOST: set by the environment variable PYRO_HOST (default: localhost)",
+                "  MAX_RETRIES: set by the environment variable PYRO_MAX_RETRIES (default: 0)",
+                "  NS_HOST: set by the environment variable PYRO_HOST (default: localhost)",
+                "  NS_PORT: set by the environment variable PYRO_NS_PORT (default: 9090)"])
+            config.NS_HOST, config.NS_PORT, config.MAX_RETRIES, config.SERIALIZER = "other", 2, 0, "json"
+            self.assertEqual(config.changes().splitlines()[2:], [
+                "  NS_HOST: set by the program (default: localhost)",
+                "  NS_PORT: set by the program (default: 9090)",
+                "  SERIALIZER: set by the program (default: serpent)"])
+            config.reset(use_environment=False)
+            self.assertEqual(config.changes(), "")
 
     def test_tools_refuse_a_bad_environment_in_one_line(self) -> None:
         expected = (1, "", "Error: invalid Pyro environment config variable: PYRO_NS_PROT; did you mean PYRO_NS_PORT?\n")

@@ -32,6 +32,7 @@ MODULES = """
     utils utils.echoserver
     api
     compatibility compatibility.Pyro4
+    __main__
 """.split()
 RANK = {name: rank for rank, name in enumerate(MODULES)}
 
@@ -45,6 +46,8 @@ LATE_IMPORTS = {
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
     ("descriptions", "_signature"): "the module is new in Python 3.14",
+    ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
+    ("__main__", "_load"): "a tool is loaded when it is asked for",
     ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("storage.dbmfile", "_open"): "what is in a dbm file decides which module reads it",
