@@ -29,6 +29,7 @@ setup(
     zip_safe=False,
     entry_points={
         "console_scripts": [
+            "pyro5 = Pyro5.__main__:main",
             "pyro5-ns = Pyro5.nameserver:main",
             "pyro5-nsc = Pyro5.nsc:main",
             "pyro5-echoserver = Pyro5.utils.echoserver:main",

@@ -38,9 +38,19 @@ def complain_of(error: BaseException) -> None:
     complain("Error: %s" % (str(error) or type(error).__name__))
 
 
+def complain_with_class(error: BaseException, verbose: bool) -> None:
+    """Print the class of an error and what it says on standard error; verbose: first the traceback, with the remote one.
+
+    It must be being handled."""
+    if verbose:
+        sys.stderr.write("".join(errors.get_pyro_traceback()))
+    complain("Error: %s" % " - ".join(filter(None, (type(error).__name__, str(error)))))
+
+
 def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None] = complain_of) -> int:
     """
-    Run a tool, and report its expected errors in one line (the traceback goes to the log).
+    Run a tool, and report its expected errors in one line (the traceback goes to the log). What a remote method raised is
+    expected, whatever it is.
 
     Args:
         report: called with the error, while it is being handled.
@@ -51,16 +61,19 @@ def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None
     try:
         tool()
         return 0
-    except BrokenPipeError:
-        # Nobody reads the output any more (``| head``). Python would complain again when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except EXPECTED_ERRORS as x:
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except Exception as x:  # the last place to tell a user's mistake from a defect
+        is_remote = hasattr(x, "_pyroTraceback")
+        if isinstance(x, BrokenPipeError) and not is_remote:
+            # Nobody reads the output any more (``| head``). Python would complain again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        if not is_remote and not isinstance(x, EXPECTED_ERRORS):
+            raise
         log.debug("the tool ends because of an error", exc_info=True)
         report(x)
         return 1
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
 
 
 def tell_service_manager(*states: str) -> None:

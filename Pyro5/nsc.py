@@ -207,12 +207,6 @@ def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
     return None
 
 
-def _report(error: BaseException, verbose: bool) -> None:
-    if verbose:
-        sys.stderr.write("".join(errors.get_pyro_traceback()))
-    console.complain("Error: %s - %s" % (type(error).__name__, error))
-
-
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
     options = _parse(args)
@@ -220,7 +214,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     if complaint is not None:
         console.complain(complaint)
         return 1
-    return console.exit_code_of(lambda: run(options), lambda error: _report(error, options.verbose))
+    return console.exit_code_of(lambda: run(options), lambda error: console.complain_with_class(error, options.verbose))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
 import signal
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Generous: it only passes when something is broken.
@@ -43,6 +44,16 @@ def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, s
     done = subprocess.run(_command(module, args), input=stdin, env=clean_environment(env), cwd=cwd, timeout=PATIENCE_SECONDS,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
     return ToolResult(done.returncode, done.stdout, done.stderr)
+
+
+def run_main(main: Callable[[List[str]], int], *args: Any) -> ToolResult:
+    """Run the ``main`` of a tool in this process; a tenth of the time that a process of its own takes."""
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            exit_code = main([str(arg) for arg in args])
+        except SystemExit as x:  # of the parser
+            exit_code = int(x.code or 0)
+    return ToolResult(exit_code, out.getvalue(), err.getvalue())
 
 
 class ToolProcess:

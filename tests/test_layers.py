@@ -29,7 +29,7 @@ MODULES = """
     core
     storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
     console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
-    utils utils.echoserver
+    utils utils.echoserver utils.plaindata utils.serve utils.call utils.inspection
     api
     compatibility compatibility.Pyro4
     __main__
@@ -47,6 +47,7 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
     ("descriptions", "_signature"): "the module is new in Python 3.14",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
+    ("utils.serve", "_import"): "the user says what to serve",
     ("__main__", "_load"): "a tool is loaded when it is asked for",
     ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",

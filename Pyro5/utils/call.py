@@ -1,0 +1,137 @@
+"""
+Calling remote objects from the shell: ``python -m Pyro5.utils.call URI METHOD arguments...`` prints the result as JSON.
+
+Arguments are JSON; what is no JSON is taken as a string. ``name=value`` is a keyword argument. What an iterator or generator
+gives is printed item by item, each on a line of its own. The name of an attribute, instead of a method, gives its value.
+
+The exit code is 0 when the call worked, 1 when it did not (with one line on standard error that says why), 2 when the command
+line could not be understood.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import re
+import sys
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
+
+from .. import console, errors, progress
+from ..client import Proxy
+from ..itemstream import ItemStream
+from .plaindata import json_text, plain, uri_of
+
+_KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
+LISTED_NAMES = 20
+
+
+# ---------------------------------------------------------------- arguments
+
+def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
+    """
+    Turn the arguments of the command line into those of the call.
+
+    Raises:
+        ValueError: a keyword argument is there twice.
+    """
+    positional: List[Any] = []
+    named: Dict[str, Any] = {}
+    for text in texts:
+        match = _KEYWORD.fullmatch(text)
+        if match is None:
+            positional.append(_value(text))
+        elif match[1] in named:
+            raise ValueError("the argument %s is there twice" % match[1])
+        else:
+            named[match[1]] = _value(match[2])
+    return positional, named
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError("%s is no JSON" % constant)
+
+
+# ---------------------------------------------------------------- calling
+
+def _run(options: argparse.Namespace) -> None:
+    args, kwargs = parse_arguments(options.arguments)
+    with Proxy(uri_of(options.uri)) as proxy:
+        if options.timeout is not None:
+            proxy._pyroTimeout = options.timeout
+        with progress.answer_shown(proxy):
+            proxy._pyroBind()
+            result = _result(proxy, options.method, args, kwargs)
+        if isinstance(result, ItemStream):
+            _print_items(result, options)
+        elif options.method not in proxy._pyroOneway:
+            _print(result, options)
+
+
+def _result(proxy: Proxy, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
+    if name in proxy._pyroMethods:
+        return proxy._pyroInvoke(name, args, kwargs)
+    if name not in proxy._pyroAttrs:
+        raise errors.PyroError("%s has no exposed method or attribute '%s'; it has: %s" % (
+            proxy._pyroUri, name, _listed(proxy._pyroMethods | proxy._pyroAttrs)))
+    if args or kwargs:
+        raise ValueError("'%s' is an attribute: it takes no arguments" % name)
+    return getattr(proxy, name)
+
+
+def _listed(names: Any) -> str:
+    shown = sorted(names)
+    return ", ".join(shown[:LISTED_NAMES] + ["..."] * (len(shown) > LISTED_NAMES))
+
+
+def _print_items(items: ItemStream, options: argparse.Namespace) -> None:
+    # where the items themselves are seen, a line among them would only disturb
+    line = None if sys.stdout.isatty() else progress.ProgressLine()
+    with contextlib.closing(items):
+        for number, item in enumerate(items, 1):
+            _print(item, options)
+            if line is not None:
+                line.show_now_and_then(lambda count=number: "%d items" % count)  # type: ignore[misc]
+    if line is not None:
+        line.clear()
+
+
+def _print(value: Any, options: argparse.Namespace) -> None:
+    is_text = options.raw and isinstance(value, str)
+    console.say(value if is_text else json_text(plain(value), 2 if options.indent else None))
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="pyro5 call", description="Call a method of a remote object, or read an attribute, and print the result as "
+        "JSON; each item of an iterator on a line of its own. Options go before the uri.",
+        epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. What is no JSON is taken as a string, "
+        "so text needs no quotes of its own, unless it looks like JSON or like name=value.")
+    option = parser.add_argument
+    option("-t", "--timeout", type=float, metavar="SECONDS", help="how long to wait for the answer (default: the setting "
+           "COMMTIMEOUT)")
+    option("-r", "--raw", action="store_true", help="print strings as they are, not as JSON")
+    option("-i", "--indent", action="store_true", help="print the result over several lines, indented")
+    option("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the server")
+    option("uri", help="uri of the object, or its name in the name server")
+    option("method", help="name of the method or attribute")
+    option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="what to call it with; name=value is a keyword "
+           "argument")
+    return parser.parse_args(args)
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; give its exit code."""
+    options = _parse(args)
+    return console.exit_code_of(lambda: _run(options),
+                                lambda error: console.complain_with_class(error, options.verbose))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

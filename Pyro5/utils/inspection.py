@@ -1,0 +1,141 @@
+"""
+What a remote object has: ``python -m Pyro5.utils.inspection URI`` shows its methods and attributes, with their signatures and
+docstrings if the server gives them (older releases only give names).
+
+The exit code is 0 when that worked, 1 when it did not (with one line on standard error that says why), 2 when the command line
+could not be understood.
+"""
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
+
+from .. import console
+from ..client import Proxy
+from ..constants import DAEMON_NAME
+from .plaindata import json_text, uri_of
+
+
+def inspect_object(proxy: Proxy) -> Dict[str, Any]:
+    """
+    Ask a server what an object has.
+
+    Returns:
+        A dict of ``uri``, ``doc``, ``methods`` (name -> dict of ``signature``, ``doc`` and ``oneway``) and ``attributes``
+        (name -> dict of ``doc`` and ``writable``); what is not known is None. For a daemon's own object also
+        ``registered``, the ids of all objects there.
+
+    Raises:
+        CommunicationError, NamingError: as any call does.
+    """
+    proxy._pyroBind()
+    told = _descriptions(proxy)
+    methods, attributes = _section(told, "methods"), _section(told, "attrs")
+    result: Dict[str, Any] = {
+        "uri": str(proxy._pyroUri),
+        "doc": _text(told, "doc"),
+        "methods": {name: _method(_section(methods, name), name in proxy._pyroOneway)
+                    for name in sorted(proxy._pyroMethods)},
+        "attributes": {name: _attribute(_section(attributes, name)) for name in sorted(proxy._pyroAttrs)},
+    }
+    if proxy._pyroUri.object == DAEMON_NAME:
+        result["registered"] = list(proxy._pyroInvoke("registered", [], {}))
+    return result
+
+
+def _descriptions(proxy: Proxy) -> Mapping[str, Any]:
+    """Give what the server's daemon tells besides the names; an empty dict if that is nothing."""
+    try:
+        metadata = proxy._pyroInvoke("get_metadata", [proxy._pyroUri.object], {"descriptions": True}, objectId=DAEMON_NAME)
+    except TypeError as x:
+        if not hasattr(x, "_pyroTraceback"):
+            raise
+        return {}  # an older release: it does not know the argument
+    return _section(metadata, "descriptions")
+
+
+def _method(told: Mapping[str, Any], is_oneway: bool) -> Dict[str, Any]:
+    return {"signature": _text(told, "signature"), "doc": _text(told, "doc"), "oneway": is_oneway}
+
+
+def _attribute(told: Mapping[str, Any]) -> Dict[str, Any]:
+    writable = told.get("writable")
+    return {"doc": _text(told, "doc"), "writable": writable if isinstance(writable, bool) else None}
+
+
+def _section(values: Any, key: str) -> Mapping[str, Any]:
+    """Give a dict that is in a dict, as far as the peer has sent one."""
+    section = values.get(key) if isinstance(values, dict) else None
+    return section if isinstance(section, dict) else {}
+
+
+def _text(values: Mapping[str, Any], key: str) -> Optional[str]:
+    text = values.get(key)
+    return text if isinstance(text, str) and text else None
+
+
+# ---------------------------------------------------------------- for people
+
+def report(found: Mapping[str, Any]) -> Iterator[str]:
+    """Give the lines that show what `inspect_object` has found."""
+    yield found["uri"]
+    yield from _indented(found["doc"], 4)
+    if found["methods"]:
+        yield "Methods:"
+    for name, method in found["methods"].items():
+        yield "    %s%s%s" % (name, method["signature"] or "(...)", "    [oneway]" if method["oneway"] else "")
+        yield from _indented(method["doc"], 8)
+    if found["attributes"]:
+        yield "Attributes:"
+    for name, attribute in found["attributes"].items():
+        yield "    %s%s" % (name, {True: "    [writable]", False: "    [read-only]"}.get(attribute["writable"], ""))
+        yield from _indented(attribute["doc"], 8)
+    if "registered" in found:
+        yield "Objects here:"
+        yield from ("    %s" % object_id for object_id in found["registered"])
+
+
+def _indented(text: Optional[str], columns: int) -> Iterator[str]:
+    for line in (text or "").splitlines():
+        yield (" " * columns + line).rstrip()
+
+
+def _printable(line: str) -> str:
+    """Show what would change a terminal as escapes: any server can send any text."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in line)
+
+
+def _run(options: argparse.Namespace) -> None:
+    with Proxy(uri_of(options.uri)) as proxy:
+        if options.timeout is not None:
+            proxy._pyroTimeout = options.timeout
+        found = inspect_object(proxy)
+    if options.json:
+        console.say(json_text(found, indent=2))
+    else:
+        console.say("\n".join(map(_printable, report(found))))
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
+                                     "with signatures and docstrings if the server gives them.")
+    option = parser.add_argument
+    option("-t", "--timeout", type=float, metavar="SECONDS", help="how long to wait for an answer (default: the setting "
+           "COMMTIMEOUT)")
+    option("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the server")
+    option("--json", action="store_true", help="print it as JSON")
+    option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port shows what objects are "
+           "there")
+    return parser.parse_args(args)
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; give its exit code."""
+    options = _parse(args)
+    return console.exit_code_of(lambda: _run(options),
+                                lambda error: console.complain_with_class(error, options.verbose))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,54 @@
+"""What command line tools share that deal with remote objects: uris as people write them, results as JSON."""
+from __future__ import annotations
+
+import base64
+import json
+import sys
+from typing import Any, Dict, Optional
+
+from ..client import Proxy
+from ..uri import PROTOCOLS, URI
+
+
+def uri_of(text: str) -> URI:
+    """
+    Make a uri of what a user wrote: a uri, or just the name of an object in the name server.
+
+    Raises:
+        PyroError: it is neither.
+    """
+    if text.partition(":")[0].upper() in PROTOCOLS:
+        return URI(text)
+    return URI("PYRONAME:" + text)
+
+
+def plain(value: Any) -> Any:
+    """Make what JSON can express of what a call gave; what has no form there becomes a text."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, dict):
+        return {key if isinstance(key, (str, int, float)) else str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=repr)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return _plain_bytes(bytes(value))
+    if isinstance(value, Proxy):
+        return str(value._pyroUri)
+    return str(value)
+
+
+def _plain_bytes(data: bytes) -> Dict[str, str]:
+    """Write binary data as the serpent serializer does."""
+    return {"data": base64.b64encode(data).decode("ascii"), "encoding": "base64"}
+
+
+def json_text(value: Any, indent: Optional[int] = None) -> str:
+    """Write plain data as JSON, with escapes only for what standard output cannot show."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeError:
+        return json.dumps(value, indent=indent)
+    return text

@@ -1,0 +1,185 @@
+"""
+Publishing without writing a server: ``python -m Pyro5.utils.serve module:Class`` serves a class, or an object, of a module.
+"""
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import inspect
+import os
+import sys
+from typing import Any, Optional, Sequence
+
+from .. import console, errors
+from ..client import Proxy, locate_ns
+from ..exposure import INSTANCE_MODES, behavior, expose, exposed_members, forget_members, instancing_of
+from ..server import Daemon
+from ..uri import URI
+
+UNREGISTER_SECONDS = 3.0  # what taking the name back may take, when the name server may be gone as well
+
+
+# ---------------------------------------------------------------- what to publish
+
+def load(target: str) -> Any:
+    """
+    Import what ``module:Class``, ``module:object`` or ``path/to/file.py:Class`` names; dots lead on to attributes.
+
+    Raises:
+        ValueError: it is not of this form, or is not there.
+        Exception: whatever the module raises when it is imported.
+    """
+    module_name, _, path = target.rpartition(":")
+    if not module_name or not path:
+        raise ValueError("%r does not say what to publish: it takes module:Class or module:object" % target)
+    directory = os.getcwd()
+    if module_name.endswith(".py"):
+        directory, file_name = os.path.split(os.path.abspath(module_name))
+        module_name = file_name[:-len(".py")]
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    found = _import(module_name)
+    for name in path.split("."):
+        if not hasattr(found, name):
+            raise ValueError("there is no '%s' in %s" % (name, module_name))
+        found = getattr(found, name)
+    return found
+
+
+def _import(module_name: str) -> Any:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as x:
+        if not x.name or not (module_name + ".").startswith(x.name + "."):
+            raise  # one that the module itself wants to import: the traceback tells more
+        raise ValueError("there is no module %s, neither here nor where Python looks for modules" % x.name) from x
+
+
+def prepare(published: Any, target: str, expose_all: bool, instance_mode: Optional[str]) -> None:
+    """
+    See to it that clients can do something with what is to be published.
+
+    Args:
+        target: what the user calls it.
+        expose_all: do to its class what ``@expose`` does.
+        instance_mode: do to a class what ``@behavior`` does.
+
+    Raises:
+        ValueError: they cannot; the text says why.
+    """
+    if inspect.ismodule(published) or inspect.isroutine(published):
+        raise ValueError("%s is a %s; what can be published are classes and objects" % (target, type(published).__name__))
+    clazz = published if inspect.isclass(published) else type(published)
+    if expose_all:
+        _expose(clazz)
+    members = exposed_members(clazz)
+    if not members.methods and not members.attrs:
+        raise ValueError(_why_nothing_exposed(clazz, target, expose_all))
+    if published is not clazz:
+        if instance_mode:
+            raise ValueError("%s is an object: only the instances of a class can be made in a mode" % target)
+        return
+    if instance_mode:
+        behavior(instance_mode)(clazz)
+    _check_constructor(clazz, target)
+
+
+def _expose(clazz: type) -> None:
+    try:
+        expose(clazz)
+        forget_members(clazz)
+    except TypeError as x:
+        raise ValueError("%s cannot be exposed, because it is not written in Python; write a class that uses it" %
+                         clazz.__name__) from x
+
+
+def _why_nothing_exposed(clazz: type, target: str, expose_all: bool) -> str:
+    if expose_all:
+        return "%s has nothing to expose: its class %s defines no public methods or properties itself" % (
+            target, clazz.__name__)
+    return ("%s exposes nothing: mark what clients may use with @Pyro5.api.expose, or use the option --expose for all public "
+            "methods of %s" % (target, clazz.__name__))
+
+
+def _check_constructor(clazz: type, target: str) -> None:
+    """Raise ValueError if instances of a class cannot be made as a daemon makes them."""
+    if instancing_of(clazz)[1] is not None:
+        return
+    try:
+        signature = inspect.signature(clazz)
+    except (TypeError, ValueError):  # it cannot be known
+        return
+    try:
+        signature.bind()
+    except TypeError as x:
+        raise ValueError("instances of %s cannot be made without arguments (%s); publish an object that the module has "
+                         "made" % (target, x)) from x
+
+
+# ---------------------------------------------------------------- serving
+
+def _run(options: argparse.Namespace) -> None:
+    published = load(options.target)
+    prepare(published, options.target, options.expose, options.instance_mode)
+    name = options.name or (options.target.replace(":", ".") if options.ns else None)
+    with contextlib.ExitStack() as at_end:
+        signals = at_end.enter_context(console.StopSignals())
+        daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket))
+        daemon.combine(signals)
+        uri = daemon.register(published, name)
+        console.say("URI = %s" % uri)
+        if options.ns:
+            ns_uri = _register(str(name), uri)
+            at_end.callback(_unregister, ns_uri, str(name), uri)
+            console.say("Registered as %s in the name server %s" % (name, ns_uri))
+        console.say("Serving %s; Ctrl-C stops it." % options.target)
+        console.tell_service_manager("READY=1", "STATUS=Serving %s" % uri)
+        at_end.callback(console.tell_service_manager, "STOPPING=1")
+        daemon.requestLoop(lambda: not signals.asked)
+
+
+def _register(name: str, uri: URI) -> URI:
+    """Register a name, in the place of whatever had it, and give the uri of the name server."""
+    with locate_ns() as nameserver:
+        nameserver.register(name, uri)
+        return URI(nameserver._pyroUri)
+
+
+def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
+    """Take a name back, unless somebody else has it by now."""
+    with Proxy(ns_uri) as nameserver:
+        nameserver._pyroTimeout = UNREGISTER_SECONDS
+        try:
+            if URI(nameserver.lookup(name)) == uri:
+                nameserver.remove(name)
+        except errors.PyroError as x:
+            console.complain("The name %s could not be taken back: %s" % (name, x))
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pyro5 serve", description="Publish a class, or an object, of a module, until "
+                                     "Ctrl-C or SIGTERM. Modules are looked for in the current folder too.")
+    option = parser.add_argument
+    option("target", metavar="module:Class", help="what to publish; also module:object, or path/to/file.py:Class")
+    option("-n", "--name", help="its name, which becomes a part of the uri (default: a generated one)")
+    option("--ns", action="store_true", help="register the name in the name server, and take it back in the end (without "
+           "--name it is module.Class)")
+    option("-H", "--host", help="host name or address to listen on (default: the setting HOST)")
+    option("-p", "--port", type=int, default=0, help="port to listen on, 0 is a free one (default: 0)")
+    option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
+    option("-x", "--expose", action="store_true", help="let clients use all public methods and properties that the class "
+           "itself defines, as if it were marked with @expose; for classes that are not made for this")
+    option("-m", "--instance-mode", choices=INSTANCE_MODES, help="when instances of a class are made: one for each "
+           "connection, a single one, one for each call (default: what the class says, else session)")
+    return parser.parse_args(args)
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; give its exit code."""
+    options = _parse(args)
+    return console.exit_code_of(lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
