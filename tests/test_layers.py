@@ -30,6 +30,7 @@ MODULES = """
     storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
     console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
     utils utils.echoserver utils.plaindata utils.serve utils.call utils.inspection
+    utils.findings utils.machinecheck utils.peercheck utils.doctor
     api
     compatibility compatibility.Pyro4
     __main__
@@ -48,6 +49,7 @@ LATE_IMPORTS = {
     ("descriptions", "_signature"): "the module is new in Python 3.14",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
     ("utils.serve", "_import"): "the user says what to serve",
+    ("utils.peercheck", "_speaks_tls"): "ssl is large, and not every Python has it",
     ("__main__", "_load"): "a tool is loaded when it is asked for",
     ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
