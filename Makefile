@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 UNITTEST := -X dev -W error -m tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench dist clean
+.PHONY: help demo test test-all lint types docs bench dist pyz vendor clean
 
 help:
 	@echo "make demo      start a name server and an object, call it, stop everything"
@@ -17,6 +17,8 @@ help:
 	@echo "make docs      bring the tables of the documentation up to date that are made from the sources"
 	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
 	@echo "make dist      build the source and wheel distributions, into dist/"
+	@echo "make pyz       pack everything into one file that needs no installation, dist/pyro5.pyz"
+	@echo "make vendor DEST=folder   copy the package, and the serpent library, into a folder"
 	@echo "make clean     remove everything that these commands made"
 
 $(VENV)/ready: setup.py
@@ -55,6 +57,12 @@ bench: $(VENV)/ready
 dist: $(VENV)/tools
 	rm -rf build dist
 	$(BIN)/python -m build
+
+pyz: $(VENV)/ready
+	$(BIN)/python .ci/bundle.py pyz dist/pyro5.pyz
+
+vendor: $(VENV)/ready
+	$(BIN)/python .ci/bundle.py vendor "$(or $(DEST),$(error say where: make vendor DEST=folder))"
 
 clean:
 	rm -rf $(VENV) .venvs build dist *.egg-info .mypy_cache .ruff_cache
