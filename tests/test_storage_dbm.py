@@ -215,6 +215,18 @@ class NotClosed(DbmTestCase):
         self.assertEqual(OLDER["one"], self.opened()["one"][0])
         self.assertEqual({"one": OLDER["one"]}, self.read_dbm())
 
+    def test_cannot_be_brought_up_to_date_at_the_start(self) -> None:
+        storage = self.make()
+        storage["one"] = (OLDER["one"], NO_TAGS)
+        self.kill(storage)
+        with mock.patch.object(dbmfile, "_write", side_effect=OSError("disk full")):
+            with self.assertLogs("Pyro5.storage.dbmfile", "ERROR"):
+                storage = self.make()
+        self.assertEqual(OLDER["one"], storage["one"][0])
+        storage["two"] = ("PYRO:x@h:1", NO_TAGS)
+        storage.close()
+        self.assertEqual({"one": OLDER["one"], "two": "PYRO:x@h:1"}, self.read_dbm())
+
     def test_cannot_be_brought_up_to_date_in_between(self) -> None:
         with mock.patch.object(dbmfile, "LOG_LIMIT_BYTES", 300), contextlib.closing(self.make()) as storage:
             with mock.patch.object(dbmfile, "_write", side_effect=OSError("locked")) as writes:

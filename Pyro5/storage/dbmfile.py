@@ -87,6 +87,8 @@ class DbmStorage(Storage):
                 self._log.remove()
             raise
         self._ordered = OrderedNames(self._uris)
+        # A full disk is no reason to withhold what is registered.
+        self._update_file_or_log()
 
     def _open_log(self) -> ChangeLog:
         path = self._path + _LOG_SUFFIX
@@ -98,12 +100,10 @@ class DbmStorage(Storage):
             raise unusable(self._spec, "cannot use %s: %s" % (path, getattr(x, "strerror", None) or x)) from x
 
     def _load(self) -> Dict[str, str]:
-        """Give what is registered; the file is brought up to date if that was not done at the end."""
+        """Give what is registered: what is in the file, and the changes that did not get into it at the end."""
         with self._faults_reported():
             uris = {} if self._log.is_complete else _read(self._path)
-        if self._log.size_bytes:
-            _apply(self._log.changes, uris)
-            self._update_file(uris)
+        _apply(self._log.changes, uris)
         return uris
 
     def __getitem__(self, name: str) -> Registration:
