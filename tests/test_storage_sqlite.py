@@ -191,6 +191,17 @@ class TransactionTests(FileTestCase):
             storage["two"] = TWO
             self.assertEqual(TWO, storage["two"])
 
+    def test_without_further_connections_there_is_one(self) -> None:
+        storage = self.opened()
+        storage["one"] = ONE
+        full = sqlite3.OperationalError("unable to open database file")
+        with mock.patch.object(sqlite, "_connect", side_effect=full), self.assertLogs("Pyro5.storage.sqlite", "WARNING"):
+            self.assertEqual(ONE, storage["one"])
+            storage["two"] = TWO
+            self.assertEqual({"one", "two"}, set(storage.find_prefix("")))
+        with mock.patch.object(storage, "_connection"):  # it is left alone from now on
+            self.assertEqual(2, len(storage))
+
     def test_without_a_write_ahead_log_there_is_one_connection(self) -> None:
         class OnNetworkFileSystem(SqlStorage):
             def _prepare(self) -> str:

@@ -17,6 +17,7 @@ stand in the way of writers, and the one connection does it all.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
@@ -24,6 +25,8 @@ from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optiona
 
 from . import Registration, Storage
 from .files import FileLock, checked_path, unusable
+
+log = logging.getLogger("Pyro5.storage.sqlite")
 
 # How long a change waits for another process that is writing to the file; other changes wait meanwhile.
 BUSY_SECONDS = 1.0
@@ -71,21 +74,28 @@ class _Readers:
         # guards the above
         self._lock = threading.Lock()
 
-    @contextlib.contextmanager
-    def one(self) -> Iterator[sqlite3.Connection]:
-        """Have a connection, which must not be in a transaction any more at the end."""
+    def maybe_take(self) -> Optional[sqlite3.Connection]:
+        """Have a connection until it is given back, outside of a transaction; None if no further one can be opened now."""
         with self._lock:
             if self._closed:
                 raise sqlite3.ProgrammingError("it is closed")
-            connection = self._idle.pop() if self._idle else None
-        if connection is None:
-            connection = _connect(self._path)
-        try:
-            yield connection
-        finally:
-            self._take_back(connection)
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
 
-    def _take_back(self, connection: sqlite3.Connection) -> None:
+    def _open(self) -> Optional[sqlite3.Connection]:
+        connection = None
+        try:
+            connection = _connect(self._path)
+            connection.execute(_COLUMNS[0]).fetchall()  # this opens its other files
+        except sqlite3.OperationalError as x:  # most likely the process has as many open files as it may
+            log.warning("one more connection for reading cannot be opened: %s", x)
+            if connection is not None:
+                connection.close()
+            return None
+        return connection
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
         with self._lock:
             if not self._closed and len(self._idle) < IDLE_READERS:
                 self._idle.append(connection)
@@ -238,12 +248,17 @@ class SqlStorage(Storage):
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Have a connection for one query."""
-        if self._readers is None:
+        with self._faults_reported():
+            reader = self._readers.maybe_take() if self._readers else None
+        if self._readers is None or reader is None:
             with self._exclusively() as database:
                 yield database
-        else:
-            with self._faults_reported(), self._readers.one() as database:
-                yield database
+            return
+        try:
+            with self._faults_reported():
+                yield reader
+        finally:
+            self._readers.give_back(reader)
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
