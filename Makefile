@@ -6,7 +6,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 UNITTEST := -X dev -W error -m tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench dist pyz vendor clean
+.PHONY: help demo test test-all lint types docs bench dist pyz vendor faults clean
 
 help:
 	@echo "make demo      start a name server and an object, call it, stop everything"
@@ -16,6 +16,7 @@ help:
 	@echo "make types     check the types of the sources, and what type checkers make of programs"
 	@echo "make docs      bring the tables of the documentation up to date that are made from the sources"
 	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
+	@echo "make faults    kill processes, break networks, fill disks, and look for what is lost; options in FAULTS=..."
 	@echo "make dist      build the source and wheel distributions, into dist/"
 	@echo "make pyz       pack everything into one file that needs no installation, dist/pyro5.pyz"
 	@echo "make vendor DEST=folder   copy the package, and the serpent library, into a folder"
@@ -53,6 +54,9 @@ docs: $(VENV)/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
+
+faults: $(VENV)/ready
+	$(BIN)/python -m tests.faults $(FAULTS)
 
 dist: $(VENV)/tools
 	rm -rf build dist
