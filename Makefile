@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
+MINUTES ?= 10
 UNITTEST := -X dev -W error -m tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench dist pyz vendor faults clean
+.PHONY: help demo test test-all lint types docs bench dist pyz vendor faults soak clean
 
 help:
 	@echo "make demo      start a name server and an object, call it, stop everything"
@@ -17,6 +18,7 @@ help:
 	@echo "make docs      bring the tables of the documentation up to date that are made from the sources"
 	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
 	@echo "make faults    kill processes, break networks, fill disks, and look for what is lost; options in FAULTS=..."
+	@echo "make soak      mixed clients for MINUTES=10; memory, descriptors, threads, times in build/soak/soak.svg and soak.json"
 	@echo "make dist      build the source and wheel distributions, into dist/"
 	@echo "make pyz       pack everything into one file that needs no installation, dist/pyro5.pyz"
 	@echo "make vendor DEST=folder   copy the package, and the serpent library, into a folder"
@@ -57,6 +59,9 @@ bench: $(VENV)/ready
 
 faults: $(VENV)/ready
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+soak: $(VENV)/ready
+	$(BIN)/python -m tests.soak --minutes $(MINUTES) --output build/soak
 
 dist: $(VENV)/tools
 	rm -rf build dist
