@@ -66,10 +66,8 @@ class DaemonObject:
             DaemonError: no object is registered with this id.
         """
         published = self.daemon._objects.get(objectId)
-        metadata = published.members.metadata()
-        if descriptions:
-            metadata["descriptions"] = describe(published.target, published.members)
-        return metadata
+        more = {"descriptions": describe(published.target, published.members)} if descriptions else {}
+        return {**published.members.metadata(), **more}
 
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:
         """Give the next item of an item stream.

@@ -56,7 +56,7 @@ def _import(module_name: str) -> Any:
         raise ValueError("there is no module %s, neither here nor where Python looks for modules" % x.name) from x
 
 
-def prepare(published: Any, target: str, expose_all: bool, instance_mode: Optional[str]) -> None:
+def prepare(published: Any, target: str, expose_all: bool, instance_mode: Optional[Any]) -> None:
     """
     See to it that clients can do something with what is to be published.
 
