@@ -31,6 +31,7 @@ MODULES = """
     console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
     utils utils.echoserver utils.plaindata utils.serve utils.call utils.inspection
     utils.findings utils.machinecheck utils.peercheck utils.doctor
+    utils.httpconnection utils.httpserver utils.gatewaycalls utils.gatewayapp utils.httpgateway
     api
     compatibility compatibility.Pyro4
     __main__

@@ -1,0 +1,302 @@
+"""
+One connection of the HTTP server: requests are read, each within its limits, handed to the WSGI application, and answered.
+
+What http.server and wsgiref of the standard library do is left to them; they have neither limits nor connections that stay
+open.
+"""
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import re
+import socket
+import sys
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from wsgiref.handlers import SimpleHandler
+from wsgiref.simple_server import WSGIRequestHandler
+
+from .. import socketutil
+
+__all__ = ["Connection", "Limits", "DRAINED_BYTES"]
+
+log = logging.getLogger("Pyro5.utils.httpconnection")
+
+READ_BUFFER_BYTES = 16384
+WRITE_BUFFER_BYTES = 65536
+DRAINED_BYTES = 65536  # of a body that nobody read: more than that is cheaper to cut off
+LINGER_SECONDS = 1.0  # that a client which is still sending gets to see why it is cut off
+
+
+class Limits(NamedTuple):
+    """What one client may take."""
+
+    connections: int = 200          # at once, of all clients together; when half of them are taken, none stays idle
+    head_bytes: int = 32768         # request line and headers
+    head_seconds: float = 10.0      # from the first byte of a request to the end of its headers
+    idle_seconds: float = 15.0      # between two requests
+    body_seconds: float = 60.0      # for the whole body
+    send_seconds: float = 30.0      # without taking anything of an answer
+
+
+class _Reader(io.RawIOBase):
+    """Reads from a socket until a deadline (monotonic seconds), which may be changed; raises socket.timeout then."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self.deadline = 0.0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        seconds_left = self.deadline - time.monotonic()
+        if seconds_left <= 0:
+            raise socket.timeout("timed out")
+        self._sock.settimeout(seconds_left)
+        return self._sock.recv_into(buffer)
+
+
+class _Writer(io.RawIOBase):
+    """
+    Writes to a socket. It raises nothing: when the client is gone, or takes nothing for too long, the rest is dropped.
+
+    Attributes:
+        failure: what went wrong.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        self._sock = sock
+        self._seconds = seconds
+        self.failure: Optional[OSError] = None
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self.failure is None:
+            try:
+                self._sock.settimeout(self._seconds)
+                return self._sock.send(data)
+            except OSError as x:
+                self.failure = x
+        return len(data)
+
+
+class _Body(io.RawIOBase):
+    """
+    The body of one request.
+
+    Args:
+        rfile: what to read it from.
+        length: in bytes.
+        begin: called before the first byte is read.
+
+    Attributes:
+        remaining: bytes that have not been read yet.
+    """
+
+    def __init__(self, rfile: Any, length: int, begin: Callable[[], None]) -> None:
+        self._rfile = rfile
+        self.remaining = length
+        self._begin: Optional[Callable[[], None]] = begin
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self._begin is not None:
+            self._begin()
+            self._begin = None
+        view = memoryview(buffer)[:self.remaining]
+        count: int = self._rfile.readinto1(view) if view else 0
+        self.remaining -= count
+        return count
+
+
+class _Refused(Exception):
+    """A request that gets an answer without the application: status code and, if that is not enough, a text."""
+
+
+class Connection(WSGIRequestHandler):
+    """One connection; everything happens in the constructor, as socketserver has it."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "Pyro5"
+    sys_version = ""
+    error_content_type = "text/plain; charset=utf-8"
+    error_message_format = "Error %(code)d: %(message)s"
+    server: Any
+    rfile: Any
+
+    def setup(self) -> None:
+        self.connection: socket.socket = self.request
+        socketutil.set_nodelay(self.connection)
+        self._limits: Limits = self.server.limits
+        self._reader = _Reader(self.connection)
+        self._writer = _Writer(self.connection, self._limits.send_seconds)
+        self.rfile = io.BufferedReader(self._reader, READ_BUFFER_BYTES)
+        self.wfile = io.BufferedWriter(self._writer, WRITE_BUFFER_BYTES)
+        self._wants_100 = False
+        self._unread = False
+
+    def handle(self) -> None:
+        """Serve one request after the other."""
+        self.close_connection = False
+        patience = self._limits.head_seconds
+        try:
+            while not self.close_connection and self._is_coming(patience):
+                self._handle_request()
+                patience = self._limits.idle_seconds
+        except OSError as x:
+            log.debug("lost %s: %s", self.client_address, x)
+
+    def finish(self) -> None:
+        super().finish()
+        if self._unread:
+            self._linger()
+
+    # ------------------------------------------------------------ reading a request
+
+    def _is_coming(self, seconds: float) -> bool:
+        """Wait for the first byte of a request; tell whether there is one."""
+        self._reader.deadline = time.monotonic() + seconds
+        try:
+            return bool(self.rfile.peek(1))
+        except socket.timeout:
+            return False
+
+    def _handle_request(self) -> None:
+        self.command = self.requestline = ""
+        self.request_version = self.protocol_version
+        self._wants_100 = False
+        try:
+            if self._parse(self._read_head()):
+                self._run(_body_length(self.headers))
+            else:
+                self._unread = True
+        except _Refused as x:
+            self._unread = True
+            self.send_error(*x.args)
+        self.wfile.flush()
+        if self._writer.failure is not None:
+            self.close_connection = True
+
+    def _read_head(self) -> List[bytes]:
+        """Read the request line, and the headers up to the empty line."""
+        self._reader.deadline = time.monotonic() + self._limits.head_seconds
+        bytes_left = self._limits.head_bytes
+        lines: List[bytes] = []
+        try:
+            while not lines or lines[-1] not in (b"\r\n", b"\n", b""):
+                lines.append(self.rfile.readline(bytes_left + 1))
+                bytes_left -= len(lines[-1])
+                if bytes_left < 0:
+                    raise _Refused(431)
+        except socket.timeout as x:
+            raise _Refused(408) from x
+        return lines
+
+    def _parse(self, lines: List[bytes]) -> bool:
+        """Take the head apart; false if it was answered with an error, or is not worth an answer."""
+        self.close_connection = True
+        self.raw_requestline = lines[0]
+        stream = self.rfile
+        self.rfile = io.BytesIO(b"".join(lines[1:]))
+        try:
+            sound = self.parse_request()
+        finally:
+            self.rfile = stream
+        if self.request_version < "HTTP/1.1" or self.server.is_crowded:
+            self.close_connection = True
+        return sound
+
+    def handle_expect_100(self) -> bool:
+        """Note that the client waits for a word before it sends the body; it gets it when the body is asked for."""
+        self._wants_100 = True
+        return True
+
+    # ------------------------------------------------------------ answering it
+
+    def _run(self, body_length: int) -> None:
+        """Have the application answer, then get the rest of the body out of the way."""
+        body = _Body(self.rfile, body_length, self._invite)
+        _Exchange(self, io.BufferedReader(body, READ_BUFFER_BYTES)).run(self.server.app)
+        self.wfile.flush()
+        if not body.remaining:
+            return
+        if self._wants_100 or body.remaining > DRAINED_BYTES:
+            self._unread = self.close_connection = True
+        elif not self.close_connection:
+            self._reader.deadline = time.monotonic() + LINGER_SECONDS
+            self.rfile.read(body.remaining)
+
+    def _invite(self) -> None:
+        self._reader.deadline = time.monotonic() + self._limits.body_seconds
+        if self._wants_100:
+            self._wants_100 = False
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.wfile.flush()
+
+    def _linger(self) -> None:
+        """Read what the client is still sending: closing before that could keep it from getting the answer."""
+        self._reader.deadline = time.monotonic() + LINGER_SECONDS
+        scratch = bytearray(READ_BUFFER_BYTES)
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_WR)
+            while self._reader.readinto(scratch):
+                continue
+
+    def version_string(self) -> str:
+        return self.server_version
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: log_request has told what became of the request, and a request line may have a key in it."""
+
+    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+        log.debug("%s: %s %s: %s", self.client_address, self.command, self.requestline.partition("?")[0][-200:], code)
+
+
+class _Exchange(SimpleHandler):
+    """One run of the application."""
+
+    http_version = "1.1"
+    server_software = "Pyro5"
+    os_environ: Dict[str, str] = {}
+    headers: Any
+    status: Optional[str]
+
+    def __init__(self, connection: Connection, body: Any) -> None:
+        super().__init__(body, connection.wfile, sys.stderr, connection.get_environ(), multithread=True,  # type: ignore
+                         multiprocess=False)
+        self._connection = connection
+
+    def cleanup_headers(self) -> None:
+        super().cleanup_headers()
+        if "Content-Length" not in self.headers:
+            self._connection.close_connection = True
+        if self._connection.close_connection:
+            self.headers["Connection"] = "close"
+
+    def close(self) -> None:
+        self._connection.log_request((self.status or "-").partition(" ")[0])
+        super().close()
+
+    def log_exception(self, exc_info: Any) -> None:
+        log.error("the application failed", exc_info=exc_info)
+        self._connection.close_connection = True
+
+
+def _body_length(headers: Any) -> int:
+    """Give the length of the body; refuse a request if there can be two opinions about that, or about its headers."""
+    if headers.defects or headers.get_payload():
+        raise _Refused(400, "malformed headers")
+    if "Transfer-Encoding" in headers:
+        raise _Refused(411, "the body needs a Content-Length")
+    lengths = headers.get_all("Content-Length", [])
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or not re.match(r"[0-9]{1,15}\Z", lengths[0]):
+        raise _Refused(400, "malformed Content-Length")
+    return int(lengths[0])

@@ -1,0 +1,134 @@
+"""
+The HTTP gateway: Pyro objects for web browsers, and for everything else that speaks HTTP and JSON.
+
+As a command line tool, ``python -m Pyro5.utils.httpgateway``, it comes with an HTTP server. In any other WSGI server, run
+`pyro_app`, or a `Gateway` with options of your own.
+
+==========================  ======================================================================================
+``/pyro/``                  the page: what objects there are, and forms to call them
+``/pyro/NAME/METHOD``       calls the method (or reads the attribute) of the object that the name server knows by this name
+``/pyro/NAME/$meta``        which methods and attributes the object has
+``/pyro/$objects``          all objects that are exposed, with uris and metadata; with ``?name=NAME`` all about one
+``/pyro/$dead``             which of them are not there
+==========================  ======================================================================================
+"""
+from __future__ import annotations
+
+import argparse
+import functools
+import re
+import sys
+from typing import Any, Callable, Dict, Iterable, Optional, Sequence
+
+from .. import console
+from .gatewayapp import DEFAULT_EXPOSED, Gateway
+from .gatewaycalls import NameServerGone
+from .httpserver import HttpServer
+
+__all__ = ["Gateway", "pyro_app", "main"]
+
+
+# ---------------------------------------------------------------- for other WSGI servers
+
+@functools.lru_cache(maxsize=None)
+def _default_gateway() -> Gateway:
+    return Gateway()
+
+
+def pyro_app(environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    """
+    Process a request: the gateway as a WSGI application, with default options.
+
+    It exposes the objects whose names begin with ``http.``, asks for no key, and lets scripts of every web site use it.
+    For other options make a `Gateway`.
+    """
+    return _default_gateway()(environ, start_response)
+
+
+# ---------------------------------------------------------------- command line tool
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as x:
+        raise argparse.ArgumentTypeError("no regular expression: %s" % x) from x
+    return text
+
+
+def _key_in_file(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            key = file.read().strip()
+    except (OSError, ValueError) as x:
+        raise argparse.ArgumentTypeError("cannot read the key: %s" % x) from x
+    if not key:
+        raise argparse.ArgumentTypeError("there is no key in %s" % path)
+    return key
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="pyro5-httpgateway", description="Run the HTTP gateway: Pyro objects for "
+                                     "web browsers, and for everything else that speaks HTTP and JSON.")
+    option = parser.add_argument
+    option("-H", "--host", default="localhost", help="host name or address to listen on (default: localhost)")
+    option("-p", "--port", type=int, default=8080, help="port to listen on, 0 is a free one (default: 8080)")
+    option("-e", "--expose", type=_pattern, default=DEFAULT_EXPOSED, metavar="REGEX", help="what the names of the objects "
+           "that can be used begin with; empty exposes all (default: %s)" % DEFAULT_EXPOSED)
+    option("-g", "--gatewaykey", default="", metavar="KEY", help="what clients have to know (default: nothing)")
+    option("-G", "--gatewaykeyfile", dest="gatewaykey", type=_key_in_file, metavar="FILE", help="a file with that key: "
+           "what stands on a command line is seen by all users of the machine")
+    option("-c", "--cors", default="*", metavar="ORIGIN", help="the web site whose scripts may use the gateway; empty for "
+           "none (default: *, which is any)")
+    option("-t", "--timeout", type=float, metavar="SECONDS", help="that a call may take, 0 is any time (default: the "
+           "setting COMMTIMEOUT)")
+    return parser.parse_args(args)
+
+
+class _StopSignals(console.StopSignals):
+    """Stops a server when a signal comes."""
+
+    def __init__(self, server: HttpServer) -> None:
+        super().__init__()
+        self._server = server
+
+    def events(self, eventsockets: Iterable[Any]) -> None:
+        super().events(eventsockets)
+        if self.asked:
+            self._server.stop()
+
+
+def _announce(gateway: Gateway, server: HttpServer, options: argparse.Namespace) -> None:
+    if options.expose:
+        console.say("Exposing objects with names matching:  %s" % options.expose)
+    else:
+        console.say("Warning: exposing all objects (no expose regex set)")
+    try:
+        console.say("Connected to the name server at %s" % gateway.name_servers.location())
+    except NameServerGone:
+        console.say("Not yet connected to a name server.")
+    host = "[%s]" % options.host if ":" in options.host else options.host
+    console.say("Pyro HTTP gateway running on http://%s:%d/pyro/" % (host, server.port))
+    console.tell_service_manager("READY=1")
+
+
+def _run(options: argparse.Namespace) -> None:
+    gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout)
+    server = HttpServer(gateway, options.host, options.port)
+    try:
+        with _StopSignals(server) as signals:
+            _announce(gateway, server, options)
+            if not signals.asked:
+                server.serve(signals)
+    finally:
+        server.close()
+        gateway.close()
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool, and give its exit code."""
+    options = _parse(args)
+    return console.exit_code_of(lambda: _run(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
