@@ -228,7 +228,8 @@ class Gateway:
         exposed = self._objects.get()
         listed = [{"name": name, "uri": registration.uri, "metadata": sorted(registration.metadata)}
                   for name, registration in list(exposed.items())[:LISTED_OBJECTS]]
-        return {"nameserver": str(self.name_servers.location()), "total": len(exposed), "objects": listed}
+        return {"nameserver": str(self.name_servers.location()), "expose": self._exposed.pattern, "total": len(exposed),
+                "objects": listed}
 
 
 def _gone(x: NameServerGone) -> Response:
