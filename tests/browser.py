@@ -60,9 +60,10 @@ class Browser:
         their_input, our_output = os.pipe()
         our_input, their_output = os.pipe()
         fds = [fcntl.fcntl(fd, fcntl.F_DUPFD, FIRST_FREE_FD) for fd in (their_input, their_output)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-S", "-E", "-c", MOVE_PIPES, *map(str, fds), str(find_chromium()), "--user-data-dir=" + directory,
-             *OPTIONS, "about:blank"], pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-S", "-E", "-c", MOVE_PIPES, *map(str, fds), str(find_chromium()), *OPTIONS,
+                   "--user-data-dir=" + directory, "about:blank"]
+        self._process = subprocess.Popen(command, pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                         stderr=subprocess.DEVNULL)
         for fd in (*fds, their_input, their_output):
             os.close(fd)
         self._output = self._stack.enter_context(os.fdopen(our_output, "wb", buffering=0))

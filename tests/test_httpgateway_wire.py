@@ -1,4 +1,4 @@
-"""Golden tests of the HTTP gateway: recorded requests are answered as the recorded release did, but for what is listed here."""
+"""Golden tests of the HTTP gateway: recorded requests are answered as the recorded release did, but for what is listed."""
 from __future__ import annotations
 
 import json

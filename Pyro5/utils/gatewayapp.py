@@ -105,10 +105,9 @@ class Gateway:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         # in a copy: the correlation id is this request's own
         response = contextvars.copy_context().run(self._answer, environ)
-        headers = list(response.headers)
+        headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         if response.status != 302:
-            headers += [("Content-Type", response.content_type), *self._cors]
-        headers.append(("Content-Length", str(len(response.body))))
+            headers += self._cors
         start_response("%d %s" % (response.status, _REASONS[response.status]), headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
@@ -130,7 +129,7 @@ class Gateway:
     def _route(self, environ: Environ) -> Response:
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
         if path in ("", "/"):
-            return Response(302, "", b"", (("Location", quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"),))
+            return Response(302, _TEXT, b"", (("Location", quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"),))
         if not path.startswith("/pyro/"):
             return _text(404)
         if environ["REQUEST_METHOD"] == "OPTIONS":

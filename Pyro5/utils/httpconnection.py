@@ -32,7 +32,7 @@ LINGER_SECONDS = 1.0  # that a client which is still sending gets to see why it 
 class Limits(NamedTuple):
     """What one client may take."""
 
-    connections: int = 200          # at once, of all clients together; when half of them are taken, none stays idle
+    connections: int = 200          # at once, of all clients together; for one more, the longest waiting one is cut off
     head_bytes: int = 32768         # request line and headers
     head_seconds: float = 10.0      # from the first byte of a request to the end of its headers
     idle_seconds: float = 15.0      # between two requests
@@ -92,15 +92,17 @@ class _Body(io.RawIOBase):
         rfile: what to read it from.
         length: in bytes.
         begin: called before the first byte is read.
+        end: called after the last byte was read.
 
     Attributes:
         remaining: bytes that have not been read yet.
     """
 
-    def __init__(self, rfile: Any, length: int, begin: Callable[[], None]) -> None:
+    def __init__(self, rfile: Any, length: int, begin: Callable[[], None], end: Callable[[], None]) -> None:
         self._rfile = rfile
         self.remaining = length
         self._begin: Optional[Callable[[], None]] = begin
+        self._end = end
 
     def readable(self) -> bool:
         return True
@@ -112,6 +114,8 @@ class _Body(io.RawIOBase):
         view = memoryview(buffer)[:self.remaining]
         count: int = self._rfile.readinto1(view) if view else 0
         self.remaining -= count
+        if count and not self.remaining:
+            self._end()
         return count
 
 
@@ -161,6 +165,7 @@ class Connection(WSGIRequestHandler):
 
     def _is_coming(self, seconds: float) -> bool:
         """Wait for the first byte of a request; tell whether there is one."""
+        self.server.begin_waiting(self.connection)
         self._reader.deadline = time.monotonic() + seconds
         try:
             return bool(self.rfile.peek(1))
@@ -208,7 +213,9 @@ class Connection(WSGIRequestHandler):
             sound = self.parse_request()
         finally:
             self.rfile = stream
-        if self.request_version < "HTTP/1.1" or self.server.is_crowded:
+        if sound:
+            self.path = re.sub(r"\Ahttps?://[^/?]*", "", self.path, flags=re.IGNORECASE)  # as clients of proxies write it
+        if self.request_version < "HTTP/1.1" or self.server.is_stopping:
             self.close_connection = True
         return sound
 
@@ -221,7 +228,9 @@ class Connection(WSGIRequestHandler):
 
     def _run(self, body_length: int) -> None:
         """Have the application answer, then get the rest of the body out of the way."""
-        body = _Body(self.rfile, body_length, self._invite)
+        body = _Body(self.rfile, body_length, self._invite, self._begin_work)
+        if not body_length:
+            self._begin_work()
         _Exchange(self, io.BufferedReader(body, READ_BUFFER_BYTES)).run(self.server.app)
         self.wfile.flush()
         if not body.remaining:
@@ -231,6 +240,13 @@ class Connection(WSGIRequestHandler):
         elif not self.close_connection:
             self._reader.deadline = time.monotonic() + LINGER_SECONDS
             self.rfile.read(body.remaining)
+
+    def _begin_work(self) -> None:
+        self.server.end_waiting(self.connection)
+
+    def begin_answer(self) -> None:
+        """Note that the application has done its work."""
+        self.server.begin_waiting(self.connection)
 
     def _invite(self) -> None:
         self._reader.deadline = time.monotonic() + self._limits.body_seconds
@@ -271,6 +287,10 @@ class _Exchange(SimpleHandler):
         super().__init__(body, connection.wfile, sys.stderr, connection.get_environ(), multithread=True,  # type: ignore
                          multiprocess=False)
         self._connection = connection
+
+    def finish_response(self) -> None:
+        self._connection.begin_answer()
+        super().finish_response()
 
     def cleanup_headers(self) -> None:
         super().cleanup_headers()

@@ -51,17 +51,18 @@ class HttpServer:
         self.port = int(self._listener.getsockname()[1])
         self._wakeup = socketutil.Wakeup()
         self._stopping = threading.Event()
-        # Guards the two below.
+        # Guards the three below, and keeps what is in the first two from being closed.
         self._lock = threading.Lock()
         self._open: Set[socket.socket] = set()
+        self._waiting: Dict[socket.socket, None] = {}   # for their clients; the longest waiting first
         self._threads: Set[threading.Thread] = set()
         self.base_environ = {"SERVER_NAME": host, "SERVER_PORT": str(self.port), "GATEWAY_INTERFACE": "CGI/1.1",
                              "REMOTE_HOST": "", "CONTENT_LENGTH": "", "SCRIPT_NAME": ""}
 
     @property
-    def is_crowded(self) -> bool:
-        """Whether connections are scarce, or it is about to stop: then none is kept for a next request."""
-        return 2 * len(self._open) > self.limits.connections or self._stopping.is_set()
+    def is_stopping(self) -> bool:
+        """Whether it is about to stop: then no connection is kept for a next request."""
+        return self._stopping.is_set()
 
     # ------------------------------------------------------------ loop
 
@@ -125,15 +126,41 @@ class HttpServer:
             log.warning("cannot accept clients now: %s", x)
             self._stopping.wait(ACCEPT_PAUSE_SECONDS)
             return
-        with self._lock:
-            full = len(self._open) >= self.limits.connections
-            if not full:
-                self._open.add(sock)
-        if full:
+        if self._make_room_for(sock):
+            self._start_thread(sock, address)
+        else:
             log.warning("turned away %s: there are %d connections", address, self.limits.connections)
             _turn_away(sock)
-        else:
-            self._start_thread(sock, address)
+
+    def _make_room_for(self, sock: socket.socket) -> bool:
+        """Take it in; if there are too many, cut off the one that does nothing but wait, and has waited longest."""
+        with self._lock:
+            if len(self._open) >= self.limits.connections:
+                if not self._waiting:
+                    return False
+                victim = next(iter(self._waiting))
+                self._forget_locked(victim)
+                with contextlib.suppress(OSError):
+                    victim.shutdown(socket.SHUT_RDWR)
+            self._open.add(sock)
+            self._waiting[sock] = None
+            return True
+
+    def _forget_locked(self, sock: socket.socket) -> None:
+        self._open.discard(sock)
+        self._waiting.pop(sock, None)
+
+    def begin_waiting(self, sock: socket.socket) -> None:
+        """Note that a connection waits for its client from now on: to send a request, or to take an answer."""
+        with self._lock:
+            self._waiting.pop(sock, None)
+            if sock in self._open:
+                self._waiting[sock] = None
+
+    def end_waiting(self, sock: socket.socket) -> None:
+        """Note that a request has come in whole, and the application is at work: it is not cut off."""
+        with self._lock:
+            self._waiting.pop(sock, None)
 
     def _start_thread(self, sock: socket.socket, address: Any) -> None:
         thread = threading.Thread(target=self._serve_connection, args=(sock, address), daemon=True,
@@ -146,7 +173,7 @@ class HttpServer:
             log.warning("cannot serve %s now: %s", address, x)
             with self._lock:
                 self._threads.discard(thread)
-                self._open.discard(sock)
+                self._forget_locked(sock)
             _turn_away(sock)
 
     def _serve_connection(self, sock: socket.socket, address: Any) -> None:
@@ -155,9 +182,9 @@ class HttpServer:
         except Exception as x:  # border of a thread
             log.error("a connection with %s failed: %r", address, x, exc_info=True)
         finally:
-            # Out of the set first: a closed socket's number is soon that of another one.
+            # Out of the sets first: a closed socket's number is soon that of another one.
             with self._lock:
-                self._open.discard(sock)
+                self._forget_locked(sock)
                 self._threads.discard(threading.current_thread())
             sock.close()
 
