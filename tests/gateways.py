@@ -88,10 +88,12 @@ class Site:
     Attributes:
         names: the name server object.
         daemon: what serves the objects.
+        servers: the HTTP servers of the gateways.
     """
 
     def __init__(self, objects: Dict[str, Any], metadata: Optional[Dict[str, List[str]]] = None) -> None:
         self._stack = contextlib.ExitStack()
+        self.servers: List[HttpServer] = []
         self.ns_daemon = start_ns("127.0.0.1", 0)[1]
         self.names = self.ns_daemon.nameserver
         self._ns_running = contextlib.ExitStack()
@@ -131,6 +133,7 @@ class Site:
         gateway = Gateway(locate=self.locate, **options)
         self._stack.callback(gateway.close)
         server = self._stack.enter_context(http_server(gateway, limits))
+        self.servers.append(server)
         client = Client(server.port)
         self._stack.callback(client.close)
         return gateway, client

@@ -127,6 +127,7 @@ class Connection(WSGIRequestHandler):
     """One connection; everything happens in the constructor, as socketserver has it."""
 
     protocol_version = "HTTP/1.1"
+    default_request_version = "HTTP/1.1"    # so that the answer to a malformed request line has a head
     server_version = "Pyro5"
     sys_version = ""
     error_content_type = "text/plain; charset=utf-8"
@@ -228,16 +229,12 @@ class Connection(WSGIRequestHandler):
 
     def _run(self, body_length: int) -> None:
         """Have the application answer, then get the rest of the body out of the way."""
-        body = _Body(self.rfile, body_length, self._invite, self._begin_work)
+        self._body = body = _Body(self.rfile, body_length, self._invite, self._begin_work)
         if not body_length:
             self._begin_work()
         _Exchange(self, io.BufferedReader(body, READ_BUFFER_BYTES)).run(self.server.app)
         self.wfile.flush()
-        if not body.remaining:
-            return
-        if self._wants_100 or body.remaining > DRAINED_BYTES:
-            self._unread = self.close_connection = True
-        elif not self.close_connection:
+        if body.remaining and not self.close_connection:
             self._reader.deadline = time.monotonic() + LINGER_SECONDS
             self.rfile.read(body.remaining)
 
@@ -245,8 +242,10 @@ class Connection(WSGIRequestHandler):
         self.server.end_waiting(self.connection)
 
     def begin_answer(self) -> None:
-        """Note that the application has done its work."""
+        """Note that the application has done its work; decide whether the rest of the body is worth reading."""
         self.server.begin_waiting(self.connection)
+        if self._body.remaining and (self._wants_100 or self._body.remaining > DRAINED_BYTES):
+            self._unread = self.close_connection = True
 
     def _invite(self) -> None:
         self._reader.deadline = time.monotonic() + self._limits.body_seconds
