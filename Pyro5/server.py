@@ -7,7 +7,7 @@ import logging
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, Union
 
-from . import callcontext, client, config, errors, serializers
+from . import allocation, callcontext, client, config, errors, serializers
 from .calls import WireOptions
 from .constants import DAEMON_NAME
 from .descriptions import describe
@@ -329,6 +329,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._streams.expire()
+        allocation.give_back()
         try:
             self.housekeeping()
         except Exception:  # the user's hook: its failure must not end the loop

@@ -43,6 +43,7 @@ HOMES = {"config": "configure", "current_context": "callcontext", "__version__":
 
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {
+    ("allocation", "_trim"): "ctypes is large, and only servers that had large messages need it",
     ("tls", "_ssl"): "ssl is large, and most programs do not encrypt",
     ("serializers.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
