@@ -173,6 +173,7 @@ class HostileTests(MatcherTestCase):
         self.assertRaisesRegex(errors.NamingError, "try again", self.find, matcher, "(test)")
         self.assertEqual(self.find(matcher, "test.*"), ["test.one", "test.two"])
         now[0] += 5
+        matcher._limits = matching.USUAL  # a busy machine may take longer than 0.05 s for an ordinary pattern
         self.assertEqual(self.find(matcher, "(test.*o)"), ["test.one", "test.two"])
 
     def test_no_more_at_once_than_allowed(self) -> None:
