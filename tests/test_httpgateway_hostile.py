@@ -105,7 +105,8 @@ class SlowClients(HostileTestCase):
         sock.settimeout(0.02)
         self.serve_a_good_client()
         answer = b""
-        while not answer:
+        until = time.monotonic() + PATIENCE_SECONDS
+        while not answer and time.monotonic() < until:
             with contextlib.suppress(socket.timeout):
                 answer = sock.recv(100)
             sock.sendall(more)
@@ -153,6 +154,7 @@ class ManyClients(HostileTestCase):
         self.serve_a_good_client()
 
     def test_when_all_are_at_work_the_next_one_is_told(self) -> None:
+        wait_until(lambda: not self.server._threads, "the end of earlier connections")
         with self.server._lock:
             self.server._open.update(range(6))  # as many as are let in, none of which waits for its client
         try:
