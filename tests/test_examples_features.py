@@ -1,6 +1,8 @@
 """The examples of examples/ that show one feature each, run as they are."""
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import re
 import shutil
@@ -8,6 +10,10 @@ import socket
 import sys
 import unittest
 
+from Pyro5.client import locate_ns
+from Pyro5.utils.gatewayapp import Gateway
+
+from .gateways import http_server
 from .programs import ExampleTestCase, NameServerTestCase
 from .support import PATIENCE_SECONDS, run_tool
 
@@ -395,6 +401,26 @@ class Names(NameServerTestCase):
             dotty has done 1 jobs and has the tags building:east equipment:printer
             inky has done 1 jobs and has the tags building:west equipment:printer
             beam cuts cork""", self.output_of("visitor.py", "--building", "west", "--material", "cork"))
+
+    def test_http_client(self) -> None:
+        self.folder = "http_client"
+        server = self.start("server.py", "--port", "0")
+        self.uri_of(server)
+        locate = functools.partial(locate_ns, "127.0.0.1", int(self.environ["PYRO_NS_PORT"]))
+        with contextlib.closing(Gateway(gatewaykey="fig", locate=locate)) as gateway, http_server(gateway) as http:
+            url = "http://127.0.0.1:%d" % http.port
+            self.assertPrinted("""
+                methods: beds, move_roof, water
+                the roof is closed
+                basil: 3.0 litres
+                figs: 3.0 litres
+                tomatoes: 3.0 litres
+                no such bed: builtins.KeyError orchids
+                a litre too few: builtins.ValueError water cannot be taken out of a bed
+                a text is no number: builtins.TypeError '<=' not supported between instances of 'str' and 'int'
+                not exposed: 403: 403 Forbidden - access to the requested object has been denied""",
+                               self.output_of("client.py", "--gateway", url, "--key", "fig", "--litres", "3"))
+        self.assertRegex(self.stop(server), r"\AThe roof is open, by order [0-9a-f-]{36}\nNight falls.\n\Z")
 
 
 if __name__ == "__main__":

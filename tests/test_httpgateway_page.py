@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import json
 import unittest
+from pathlib import Path
 from typing import Any, List
 
 from Pyro5.exposure import expose, oneway
@@ -11,6 +12,7 @@ from Pyro5.utils.gatewayapp import Gateway
 from .browser import Browser, find_chromium, needs_chromium
 from .gateways import Client, Site
 from .peers import free_port
+from .programs import EXAMPLES
 
 SCRIPT = "http.<script>document.title='owned'</script>"
 IMAGE = "<img src=x onerror=\"document.title='owned'\">"
@@ -225,6 +227,34 @@ class PageTests(PageTestCase):
             self.refresh(gateway)
             self.browser.wait_for("!byId('problem').hidden && byId('problem').textContent.includes('name server')")
             self.assertEqual(["http.kettle"], self.names())
+
+    def test_the_page_of_the_example(self) -> None:
+        class Greenhouse:
+            litres = 2.0
+
+            @expose
+            def beds(self) -> Any:
+                return {"figs": self.litres, "<b>mint</b>": 0.0}
+
+            @expose
+            def water(self, bed: str, litres: float) -> None:
+                if bed != "figs":
+                    raise ValueError("no <i>such</i> bed")
+                self.litres += litres
+
+        uri = self.site.daemon.register(Greenhouse())
+        self.site.names.register("http.greenhouse", uri)
+        self.addCleanup(self.site.daemon.unregister, uri)
+        self.addCleanup(self.site.names.remove, "http.greenhouse")
+        page = Path(EXAMPLES, "http_client", "garden.html").as_uri()
+        self.browser.problems.clear()
+        self.browser.open("%s#http://127.0.0.1:%d" % (page, self.client.port))
+        self.browser.wait_for("document.querySelectorAll('button').length === 2")
+        self.browser.run("document.querySelector('button').click()")
+        self.browser.wait_for("document.querySelector('meter').value === 3.5")
+        self.browser.run("document.querySelectorAll('button')[1].click()")
+        self.assertEqual("builtins.ValueError: no <i>such</i> bed",
+                         self.browser.wait_for("document.getElementById('trouble').innerText"))
 
     def test_fits_a_phone(self) -> None:
         self.addCleanup(self.browser.look)
