@@ -6,9 +6,12 @@ import http.client
 import json
 import socket
 import threading
+import unittest
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
+from Pyro5 import current_context
 from Pyro5.client import Proxy
+from Pyro5.exposure import expose, oneway
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 from Pyro5.utils.gatewayapp import Gateway
@@ -137,3 +140,62 @@ class Site:
         client = Client(server.port)
         self._stack.callback(client.close)
         return gateway, client
+
+
+@expose
+class Clerk:
+    """Tells what it is asked."""
+
+    def __init__(self) -> None:
+        self.forms: List[Any] = []
+        self.filed = threading.Event()
+        self.meeting = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+
+    def fill_in(self, *args: Any, **kwargs: Any) -> Any:
+        return [list(args), kwargs]
+
+    def who_asks(self) -> str:
+        return str(current_context.correlation_id)
+
+    def meet(self) -> str:
+        self.meeting.wait()
+        return "met"
+
+    def file(self, form: Any) -> None:
+        self.forms.append(form)
+        self.filed.set()
+
+    def refuse(self) -> None:
+        raise PermissionError("not today")
+
+    @oneway
+    def forget(self) -> None:
+        self.filed.set()
+
+    @property
+    def desk(self) -> Dict[str, int]:
+        return {"number": 4}
+
+
+class GatewayTestCase(unittest.TestCase):
+    """The tests of a class share a site with a clerk, and a gateway."""
+
+    site: Site
+    clerk: Clerk
+    gateway: Gateway
+    client: Client
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.clerk = Clerk()
+        cls.site = Site({"http.clerk": cls.clerk, "hidden.clerk": Clerk(), "http.büro/2 %": Clerk()},
+                        {"http.clerk": ["office"]})
+        cls.addClassCleanup(cls.site.__exit__)
+        cls.gateway, cls.client = cls.site.gateway()
+
+    def fill_in(self, target: str = "", body: Any = None, content_type: str = "application/json") -> Any:
+        """Call it with a POST request; give the arguments that arrived."""
+        answer = self.client.request("POST", "/pyro/http.clerk/fill_in" + target, {"Content-Type": content_type}, body)
+        self.assertEqual(200, answer.status, answer)
+        return answer.value

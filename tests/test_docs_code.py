@@ -141,7 +141,7 @@ def the_old_name(namespace: Names) -> Iterator[None]:
 
 SURROUNDINGS = {"README": name_server, "nameserver": something_to_register, "storage": a_dbm_file,
                 "servers": name_server, "security": certificates_and_a_token, "errors": name_server,
-                "typing": name_server, "moving-over": the_old_name}
+                "typing": name_server, "moving-over": the_old_name, "http": name_server}
 
 
 # ---------------------------------------------------------------- running

@@ -1,11 +1,11 @@
-"""The HTTP gateway: what requests mean, its name server, its own and other WSGI servers, and the tool as a process."""
+"""The HTTP gateway: what requests mean, its name server, other WSGI servers, and the tool as a process."""
 from __future__ import annotations
 
 import contextlib
 import io
 import json
 import os
-import socket
+import re
 import tempfile
 import threading
 import unittest
@@ -14,74 +14,17 @@ import wsgiref.validate
 from typing import Any, Dict, List
 from unittest import mock
 
-from Pyro5 import current_context, errors
-from Pyro5.exposure import expose, oneway
+from Pyro5 import errors
 from Pyro5.utils import gatewayapp, gatewaycalls, httpgateway
 from Pyro5.utils.gatewayapp import Gateway
 from Pyro5.utils.gatewaycalls import Fresh, NameServerGone, NameServers
+from Pyro5.utils.httpconnection import Limits
 
-from .gateways import Client, Site, http_server, read_answer
+from .gateways import Client, Clerk, GatewayTestCase, Site, http_server
 from .peers import free_port, settings
-from .support import PATIENCE_SECONDS, ToolProcess
+from .support import PATIENCE_SECONDS, PROJECT, ToolProcess
 
 ID = "11112222-3333-4444-5555-666677778888"
-
-
-@expose
-class Clerk:
-    """Tells what it is asked."""
-
-    def __init__(self) -> None:
-        self.forms: List[Any] = []
-        self.filed = threading.Event()
-        self.meeting = threading.Barrier(2, timeout=PATIENCE_SECONDS)
-
-    def fill_in(self, *args: Any, **kwargs: Any) -> Any:
-        return [list(args), kwargs]
-
-    def who_asks(self) -> str:
-        return str(current_context.correlation_id)
-
-    def meet(self) -> str:
-        self.meeting.wait()
-        return "met"
-
-    def file(self, form: Any) -> None:
-        self.forms.append(form)
-        self.filed.set()
-
-    def refuse(self) -> None:
-        raise PermissionError("not today")
-
-    @oneway
-    def forget(self) -> None:
-        self.filed.set()
-
-    @property
-    def desk(self) -> Dict[str, int]:
-        return {"number": 4}
-
-
-class GatewayTestCase(unittest.TestCase):
-    site: Site
-    clerk: Clerk
-    gateway: Gateway
-    client: Client
-
-    @classmethod
-    def setUpClass(cls) -> None:
-        super().setUpClass()
-        cls.clerk = Clerk()
-        cls.site = Site({"http.clerk": cls.clerk, "hidden.clerk": Clerk(), "http.büro/2 %": Clerk()},
-                        {"http.clerk": ["office"]})
-        cls.addClassCleanup(cls.site.__exit__)
-        cls.gateway, cls.client = cls.site.gateway()
-
-    def fill_in(self, target: str = "", body: Any = None, content_type: str = "application/json") -> Any:
-        """Call it with a POST request; give the arguments that arrived."""
-        answer = self.client.request("POST", "/pyro/http.clerk/fill_in" + target, {"Content-Type": content_type}, body)
-        self.assertEqual(200, answer.status, answer)
-        return answer.value
 
 
 class ArgumentTests(GatewayTestCase):
@@ -338,81 +281,23 @@ class WsgiTests(GatewayTestCase):
             self.assertEqual({"number": 4}, client.get("/my%20objects/pyro/http.clerk/desk").value)
 
 
-class ServerTests(GatewayTestCase):
-    """Its own HTTP server, and clients that follow the rules. Those that do not are in test_httpgateway_hostile."""
-
-    def connect(self) -> socket.socket:
-        sock = socket.create_connection(("127.0.0.1", self.client.port), timeout=PATIENCE_SECONDS)
-        self.addCleanup(sock.close)
-        return sock
-
-    def test_connections_stay_open(self) -> None:
-        sock = self.connect()
-        for _ in range(3):
-            sock.sendall(b"GET /pyro/http.clerk/desk HTTP/1.1\r\nHost: a\r\n\r\n")
-            self.assertEqual({"number": 4}, read_answer(sock).value)
-
-    def test_or_not(self) -> None:
-        for head in (b"GET /pyro/ HTTP/1.1\r\nConnection: close\r\n\r\n", b"GET /pyro/ HTTP/1.0\r\n\r\n",
-                     b"GET /pyro/\r\n\r\n"):
-            sock = self.connect()
-            sock.sendall(head)
-            answer = read_all(sock)
-            self.assertIn(b"</html>", answer[-20:])
-            self.assertTrue(answer.startswith(b"HTTP/1.1 200 OK\r\n"))
-
-    def test_requests_in_one_piece(self) -> None:
-        sock = self.connect()
-        request = b"POST /pyro/http.clerk/fill_in HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 3\r\n\r\n[%d]"
-        last = b"GET /pyro/http.clerk/desk HTTP/1.1\r\nConnection: close\r\n\r\n"
-        sock.sendall(b"".join(request % number for number in range(3)) + last)
-        answers = read_all(sock)
-        self.assertEqual(4, answers.count(b"HTTP/1.1 200 OK\r\n"))
-        found = [answers.find(text) for text in (b"[[0], {}]", b"[[1], {}]", b"[[2], {}]", b'{"number": 4}')]
-        self.assertEqual(sorted(found), found)
-        self.assertNotIn(-1, found)
-
-    def test_clients_that_ask_before_they_send_a_body(self) -> None:
-        head = (b"POST /pyro/%s/fill_in HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 3\r\n"
-                b"Expect: 100-continue\r\n\r\n")
-        sock = self.connect()
-        sock.sendall(head % b"http.clerk")
-        self.assertEqual(b"HTTP/1.1 100 Continue\r\n\r\n", sock.recv(100))
-        sock.sendall(b"[1]")
-        self.assertEqual([[1], {}], read_answer(sock).value)
-        sock.sendall(head % b"hidden.clerk")
-        self.assertEqual(403, read_answer(sock, "POST").status)
-
-    def test_a_url_with_the_host_in_it(self) -> None:
-        sock = self.connect()
-        sock.sendall(b"GET http://127.0.0.1:%d/pyro/http.clerk/desk HTTP/1.1\r\nHost: a\r\n\r\n" % self.client.port)
-        self.assertEqual({"number": 4}, read_answer(sock).value)
-
-    def test_head(self) -> None:
-        answer = self.client.request("HEAD", "/pyro/http.clerk/desk")
-        self.assertEqual((405, b""), (answer.status, answer.body))
-        self.assertEqual("GET, POST, OPTIONS", answer.headers["allow"])
-
-    def test_an_application_that_fails(self) -> None:
-        def fail(environ: Any, start_response: Any) -> Any:
-            raise RuntimeError("on purpose")
-
-        with http_server(fail) as server, self.assertLogs("Pyro5.utils.httpconnection", "ERROR"):
-            client = Client(server.port)
-            self.assertEqual(500, client.get("/").status)
-            client.close()
-
-    def test_a_gateway_that_fails(self) -> None:
-        with mock.patch.object(self.gateway, "_route", side_effect=RuntimeError("on purpose")):
-            with self.assertLogs("Pyro5.utils.gatewayapp", "ERROR"):
-                answer = self.client.get("/pyro/")
-        self.assertEqual((500, "Pyro5.errors.PyroError"), (answer.status, answer.value["__class__"]))
-        self.assertNotIn(b"on purpose", answer.body)
-
-
-def read_all(sock: socket.socket) -> bytes:
-    """Give everything until the other side closes."""
-    return b"".join(iter(lambda: sock.recv(65536), b""))
+class DocumentationTests(unittest.TestCase):
+    def test_limits(self) -> None:
+        """What docs/http.md says the limits are."""
+        limits = Limits()
+        with open(os.path.join(PROJECT, "docs", "http.md"), encoding="utf-8") as file:
+            section = file.read().partition("\n## Limits\n")[2]
+        expected = {
+            "request line and headers": "%d KiB, within %d seconds" % (limits.head_bytes >> 10, limits.head_seconds),
+            "the body of a request": "%d MiB, within %d seconds" % (gatewayapp.BODY_BYTES >> 20, limits.body_seconds),
+            "between two requests": "%d seconds" % limits.idle_seconds,
+            "without taking anything of an answer": "%d seconds" % limits.send_seconds,
+            "parameters": str(gatewayapp.PARAMETERS),
+            "an iterator": "%d items, %d MiB, %d seconds" % (
+                gatewaycalls.STREAM_ITEMS, gatewaycalls.STREAM_BYTES >> 20, gatewaycalls.STREAM_SECONDS),
+            "connections": "%d; for one more, the one that has waited longest for its client is cut off" % limits.connections}
+        rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
+        self.assertEqual(expected, dict(rows[2:]))
 
 
 class ToolTests(GatewayTestCase):
