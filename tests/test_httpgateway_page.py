@@ -5,9 +5,11 @@ import json
 import unittest
 from pathlib import Path
 from typing import Any, List
+from unittest import mock
 
 from Pyro5.exposure import expose, oneway
 from Pyro5.utils.gatewayapp import Gateway
+from Pyro5.utils.gatewaycalls import Registration
 
 from .browser import Browser, find_chromium, needs_chromium
 from .gateways import Client, Site
@@ -160,6 +162,25 @@ class PageTests(PageTestCase):
             self.site.names.remove("http.visitor")
         self.refresh(self.gateway)
         self.wait_for_list()
+
+    def test_very_many_objects(self) -> None:
+        uri = "PYRO:x@" + self.site.daemon.locationStr
+        more = ["http.many.%03d" % number for number in range(230)]
+        registered = {name: Registration(uri, frozenset()) for name in more}
+        with mock.patch.object(self.gateway._objects, "_compute", return_value=registered):
+            self.open("#map")
+            self.refresh(self.gateway)
+            self.browser.wait_for("byId('count').textContent === '230 objects'")
+            for where in ("#list", "#picture"):
+                self.assertEqual(200, self.browser.run("document.querySelectorAll('%s a').length" % where))
+            self.assertEqual(["and 30 more: filter to see them"] * 2, self.browser.run(
+                "[...document.querySelectorAll('.more')].map(each => each.textContent)"))
+            self.browser.run("byId('filter').focus()")
+            self.browser.type("many.22")
+            self.browser.wait_for("document.querySelectorAll('#picture a').length === 10")
+            self.assertEqual(more[220:], self.names())
+        self.refresh(self.gateway)
+        self.browser.wait_for("known.objects.length === 4")
 
     def test_calls(self) -> None:
         self.open("#object=http.kettle")
