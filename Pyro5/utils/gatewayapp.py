@@ -123,7 +123,7 @@ class Gateway:
         except _Refused as x:
             return x.args[0]  # type: ignore[no-any-return]
         except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
-            log.error("request failed: %s", environ.get("PATH_INFO"), exc_info=True)
+            log.error("request failed: %r", environ.get("PATH_INFO"), exc_info=True)
             return _error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
 
     def _route(self, environ: Environ) -> Response:
@@ -184,7 +184,7 @@ class Gateway:
         except _Refused:
             raise
         except Exception as x:  # of any kind: the network, the object's server, the arguments
-            log.debug("%s cannot be used: %s", name, x)
+            log.debug("%r cannot be used: %s", name, x)
             return _error(500, x, headers)
         return response._replace(headers=headers + response.headers)
 

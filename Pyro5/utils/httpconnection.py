@@ -270,7 +270,7 @@ class Connection(WSGIRequestHandler):
         """Nothing: log_request has told what became of the request, and a request line may have a key in it."""
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        log.debug("%s: %s %s: %s", self.client_address, self.command, self.requestline.partition("?")[0][-200:], code)
+        log.debug("%s: %s %r: %s", self.client_address, self.command, self.requestline.partition("?")[0][-200:], code)
 
 
 class _Exchange(SimpleHandler):
