@@ -27,12 +27,20 @@ class Proxies(app.Proxies):
         return str(p)  # it is to go nowhere
 
 
+@api.expose
+@api.behavior(instance_mode="single")
+class Annot(app.Annot):
+    def reply(self, n: int = 1) -> str:
+        return super().reply(min(n, MOST_ITEMS))
+
+
 class FuzzedDaemon(app.AppDaemon):
     """Has all objects of the recordings, and a name server that forgets."""
 
     def __init__(self) -> None:
-        super().__init__([name for name in app.OBJECTS if name not in ("calls", "proxies")], host="127.0.0.1")
+        super().__init__([name for name in app.OBJECTS if name not in ("calls", "proxies", "annot")], host="127.0.0.1")
         self.register(Calls, "calls")
+        self.register(Annot, "annot")
         proxies = Proxies()
         proxies.child_obj = app.Child()
         self.register(proxies.child_obj, "obj_child")
