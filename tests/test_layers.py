@@ -13,7 +13,8 @@ MODULES = """
     __init__
     constants errors configure callcontext allocation
     protocol messagereader
-    serializers.exceptions serializers.classes serializers.literalwriting serializers.literals serializers.literalguard
+    serializers.exceptions serializers.classes serializers.hashes serializers.literalwriting serializers.literals
+    serializers.literalguard serializers.longliterals
     serializers.base serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri

@@ -7,14 +7,14 @@ import sys
 from .. import errors
 from .literals import depth, openings
 
-__all__ = ["check_complexity"]
+__all__ = ["check_complexity", "STRING_OR_COMMENT"]
 
 _MAX_DEPTH = 200 if sys.version_info >= (3, 9) else 90       # what the parser can take
 _MAX_CHAIN = 100
 _CHAIN_CHARACTERS = "+-*/%@&|^<>=!~.(["
 _LITERAL = "\1"         # stands for a string, or a comment
 
-_STRING_OR_COMMENT = re.compile(r"""
+STRING_OR_COMMENT = re.compile(r"""
     \'\'\'[^'\\]*(?:(?:\\.|'(?!\'\'))[^'\\]*)*\'\'\'
   | \"\"\"[^"\\]*(?:(?:\\.|"(?!\"\"))[^"\\]*)*\"\"\"
   | '[^'\\\n\r]*(?:\\.[^'\\\n\r]*)*'
@@ -41,7 +41,7 @@ def check_complexity(text: str) -> None:
     """
     if _chain_characters(text) <= _MAX_CHAIN and openings(text) <= _MAX_DEPTH:
         return
-    code = _BLANK.sub("", _STRING_OR_COMMENT.sub(_LITERAL, text))
+    code = _BLANK.sub("", STRING_OR_COMMENT.sub(_LITERAL, text))
     if depth(code) > _MAX_DEPTH or _SIGNS.search(code):
         raise errors.SerializeError("the data is nested too deeply")
     if _FORMATTED_STRING.search(code):

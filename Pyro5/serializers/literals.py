@@ -19,6 +19,7 @@ import re
 from itertools import accumulate, repeat
 from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tuple
 
+from . import hashes
 from .literalwriting import HEADER
 
 __all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth"]
@@ -66,6 +67,7 @@ def _dict_tuple_or_set(data: Dict[str, Any]) -> Any:
 def _nonempty_set(elements: List[Any]) -> Set[Any]:
     if not elements:
         raise ValueError("not a set")  # but a dict, with a blank in it
+    hashes.check(elements)
     return set(elements)
 
 

@@ -1,7 +1,6 @@
 """The serpent serializer: values as the text of Python literals. The default, and the one that takes most types."""
 from __future__ import annotations
 
-import ast
 import collections
 import gc
 import importlib
@@ -9,7 +8,7 @@ import importlib.util
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from . import classes, literalguard, literals, literalwriting
+from . import classes, hashes, literalguard, literals, literalwriting, longliterals
 from .base import Data, SerializerBase
 from .literalwriting import HEADER
 
@@ -74,7 +73,9 @@ def _to_complex(data: Dict[str, Any]) -> complex:
 
 
 def _to_ordered_dict(data: Dict[str, Any]) -> Any:
-    return collections.OrderedDict(data["items"])
+    items = [tuple(item) for item in data["items"]]
+    hashes.check([key for key, _ in items])
+    return collections.OrderedDict(items)
 
 
 # What has no literal: the library writes these as tagged dicts.
@@ -132,4 +133,4 @@ def _slow_loads(text: str) -> Any:
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
     literalguard.check_complexity(text)
-    return ast.literal_eval(text)
+    return longliterals.evaluate(text)

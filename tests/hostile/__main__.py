@@ -10,6 +10,9 @@ from .attack import Attack
 from .catalogue import GROUPS
 from .target import Target
 
+HEADING = "%-62s %-9s %8s %10s %10s %8s %6s" % ("attack", "server", "took s", "served ms", "peak MiB", "threads", "files")
+ROW = "%-62s %-9s %8.1f %10.1f %+10.1f %8d %+6d"
+
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description="Make all attacks on servers of both types.")
@@ -25,18 +28,18 @@ def _run(one: Attack, target: Target) -> bool:
     try:
         outcome = attack.run(one, target)
     except (AssertionError, OSError, EOFError) as x:
-        print("  HARM  %-60s %s: %s" % (one.name, type(x).__name__, x), flush=True)
+        print("%-62s %-9s HARM: %s: %s" % (one.name, target.servertype, type(x).__name__, x), flush=True)
         return False
-    print("  %-60s %6.1f s, then served in %.3f s; %+6.1f MiB, %d threads, %+d files" % (
-        one.name, time.monotonic() - started, outcome.seconds, outcome.memory, outcome.threads, outcome.files), flush=True)
+    print(ROW % (one.name, target.servertype, time.monotonic() - started, outcome.seconds * 1000, outcome.memory,
+                 outcome.threads, outcome.files), flush=True)
     return True
 
 
 def main() -> int:
     options = _options()
     made = harmless = 0
+    print(HEADING)
     for servertype in [options.server] if options.server else ["thread", "multiplex"]:
-        print(servertype)
         with Target(servertype, options.scale) as target:
             before = target.state()
             for one in [one for group in GROUPS.values() for one in group if options.only in one.name]:
@@ -44,8 +47,9 @@ def main() -> int:
                 harmless += _run(one, target)
             target.release()
             after = target.state()
-            print("  after all of them: %+.1f MiB, %+d threads, %+d files; a well-behaved client waited for %.3f s at most" % (
-                after.memory - before.memory, after.threads - before.threads, after.files - before.files, target.slowest_seconds))
+            print("%s, after all of them: %+.1f MiB, %+d threads, %+d files; a well-behaved client waited for %.0f ms at most" % (
+                servertype, after.memory - before.memory, after.threads - before.threads, after.files - before.files,
+                target.slowest_seconds * 1000))
     print("%d attacks, %d of them did harm" % (made, made - harmless))
     return int(harmless < made)
 
