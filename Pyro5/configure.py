@@ -115,7 +115,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("MAX_BUFFERED_SIZE", 2147483648, INT,
      "bytes that a server keeps, for all clients together, of what they send or take in part; 0 = any number"),
     ("MAX_CONNECTIONS", 0, INT, "clients that a server lets in at once; 0 = as many as the process may have open files"),
-    ("MAX_HANDSHAKE_SIZE", 16777216, INT, "bytes that a client's introduction may have, annotations included; 0 = any"),
+    ("MAX_HANDSHAKE_SIZE", 262144, INT, "bytes that a client's introduction may have, annotations included; 0 = any"),
     ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed"),
     ("MAX_ONEWAY", 1000, INT, "oneway calls that a server runs at once, and that one client may have under way"),
     ("MAX_RETRIES", 0, INT, "times that a proxy repeats a call after a timeout or a lost connection"),
