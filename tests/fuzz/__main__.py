@@ -15,7 +15,8 @@ from .worker import run_case
 
 
 def _options() -> Any:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Damage recorded messages, and see what becomes of "
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz",
+                                     description="Damage recorded messages, and see what becomes of "
                                      "what reads them: the message reader, sessions and dispatch, serializers, URI.")
     parser.add_argument("--messages", type=int, default=100000, help="how many damaged messages (default %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="other seeds make other messages (default %(default)s)")
@@ -50,8 +51,9 @@ def _run_all(options: Any) -> Dict[str, Any]:
         findings += live.findings
         if live.growth_kib > GROWTH_KIB:
             findings.append({"case": 0, "kind": "live", "what": "memory grew by %d KiB" % live.growth_kib})
-        lines.append("live, %s: %d conversations, %.0f per second, memory grew by %d KiB, the longest that a well-behaved client "
-                     "waited: %.3f s" % (servertype, live.cases, live.cases / live.seconds, live.growth_kib, live.slowest_seconds))
+        lines.append("live, %s: %d conversations, %.0f per second, memory grew by %d KiB, the longest that a well-behaved "
+                     "client waited: %.3f s" % (servertype, live.cases, live.cases / live.seconds, live.growth_kib,
+                                         live.slowest_seconds))
     return {"python": platform.python_version(), "seed": options.seed, "figures": lines, "findings": findings}
 
 

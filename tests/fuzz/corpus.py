@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import json
 import marshal
@@ -45,7 +46,8 @@ def conversations() -> List[Conversation]:
             for step in scenario.steps:
                 if isinstance(step, Message) and step.side == "C" and step.frame and len(step.data) <= LONGEST:
                     lines.setdefault(step.connection, []).append(step.frame)
-            found += [Conversation(scenario.title, tuple(frames[:MESSAGES_EACH]), frames[0].type != recordings.TYPES["CONNECT"])
+            found += [Conversation(scenario.title, tuple(frames[:MESSAGES_EACH]),
+                                   frames[0].type != recordings.TYPES["CONNECT"])
                       for frames in lines.values()]
     return found
 
@@ -76,10 +78,8 @@ def values() -> List[Any]:
     found = []
     for serializer, each in payloads().items():
         for payload in each:
-            try:
+            with contextlib.suppress(Exception):  # recorded faults: no value
                 found.append(plain(serializer, payload))
-            except Exception:  # recorded faults: no value
-                continue
     return found
 
 

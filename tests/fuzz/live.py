@@ -8,7 +8,6 @@ import sys
 import time
 from typing import Any, Dict, List
 
-from Pyro5 import config
 
 from ..rawclient import RawClient
 from ..support import PATIENCE_SECONDS, ToolProcess

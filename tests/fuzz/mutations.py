@@ -28,7 +28,8 @@ def _a_field(rng: random.Random, draft: Draft) -> None:
 
 _FIELDS: Tuple[Tuple[str, Tuple[object, ...]], ...] = (
     ("tag", (b"PYRP", b"pyro", b"\x16\x03\x01\x02", b"GET ", bytes(4))), ("version", (0, 501, 503, 0xffff, 46)),
-    ("type", (0, 1, 2, 3, 4, 5, 6, 7, 255)), ("type", (1, 4, 4, 4, 6)), ("type", ()), ("serializer", (0, 1, 2, 3, 4, 5, 42, 255)),
+    ("type", (0, 1, 2, 3, 4, 5, 6, 7, 255)), ("type", (1, 4, 4, 4, 6)), ("type", ()),
+    ("serializer", (0, 1, 2, 3, 4, 5, 42, 255)),
     ("serializer", (1, 2, 3, 4)), ("seq", (0, 1, 0xffff)), ("reserved", (1, 0xffff)), ("magic", (0, 0x4dc4, 0xffff)),
     ("correlation", (bytes(16), b"\xff" * 16)))
 

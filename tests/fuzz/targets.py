@@ -178,7 +178,8 @@ class Targets:
     def session(self, case: Case) -> None:
         """A connection, from its first byte to its end, as the loop goes about it."""
         sock = FakeSocket()
-        connection = ServerConnection(sock, None, served.MAX_MESSAGE_SIZE, 100000, greeted=case.greeted)  # type: ignore[arg-type]
+        connection = ServerConnection(sock, None, served.MAX_MESSAGE_SIZE, 100000,
+                                      greeted=case.greeted)  # type: ignore[arg-type]
         try:
             for piece in case.pieces:
                 sock.incoming = piece

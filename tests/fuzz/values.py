@@ -34,7 +34,8 @@ def _a_name(rng: random.Random) -> Any:
 
 
 def _a_tagged_dict(rng: random.Random) -> Any:
-    tag = rng.choice(corpus.tags()) if rng.random() < 0.6 else rng.choice(("", "builtins.", "Pyro5.errors.")) + rng.choice(_EXCEPTIONS)
+    tag = rng.choice(corpus.tags()) if rng.random() < 0.6 else rng.choice(("", "builtins.",
+                                                                           "Pyro5.errors.")) + rng.choice(_EXCEPTIONS)
     tagged = {"__class__": tag}
     for key in ("__exception__", "args", "attributes", "state", "value", "items", "real", "imag", "exception", "data"):
         if rng.random() < 0.35:

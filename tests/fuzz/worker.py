@@ -40,7 +40,8 @@ def run_case(targets: Targets, seed: int, number: int) -> Any:
     try:
         targets.run(case)
     except BaseException as x:  # whatever it is, it is what we are looking for
-        return {"case": number, "kind": case.kind, "what": "%s: %s" % (type(x).__name__, x), "traceback": traceback.format_exc()}
+        return {"case": number, "kind": case.kind, "what": "%s: %s" % (type(x).__name__, x),
+                "traceback": traceback.format_exc()}
     seconds = time.perf_counter() - started
     if seconds > SLOW_SECONDS:
         return {"case": number, "kind": case.kind, "what": "slow: %.1f s" % seconds, "traceback": ""}

@@ -16,7 +16,8 @@ ROW = "%-62s %-9s %8.1f %10.1f %+10.1f %8d %+6d"
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description="Make all attacks on servers of both types.")
-    parser.add_argument("--scale", type=int, default=10, help="how many times as many clients, calls and so on as in the tests "
+    parser.add_argument("--scale", type=int, default=10,
+                        help="how many times as many clients, calls and so on as in the tests "
                         "(default %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="attacks with this in their name")
     parser.add_argument("--server", choices=("thread", "multiplex"), help="one server type only")
@@ -47,7 +48,8 @@ def main() -> int:
                 harmless += _run(one, target)
             target.release()
             after = target.state()
-            print("%s, after all of them: %+.1f MiB, %+d threads, %+d files; a well-behaved client waited for %.0f ms at most" % (
+            print("%s, after all of them: %+.1f MiB, %+d threads, %+d files; a well-behaved client waited for %.0f ms "
+                  "at most" % (
                 servertype, after.memory - before.memory, after.threads - before.threads, after.files - before.files,
                 target.slowest_seconds * 1000))
     print("%d attacks, %d of them did harm" % (made, made - harmless))

@@ -25,7 +25,8 @@ def bomb(mebibytes: int) -> bytes:
     begin = packer.compress(b"# serpent utf-8\n('obj', 'echo', ['") + packer.flush(zlib.Z_FULL_FLUSH)
     if mebibytes > LARGEST_SOUND:  # nobody will read it to the end, where the checksum is
         return begin + (packer.compress(b"x" * MIB) + packer.flush(zlib.Z_FULL_FLUSH)) * mebibytes
-    return b"".join([begin] + [packer.compress(b"x" * MIB) for _ in range(mebibytes)] + [packer.compress(b"'], {})"), packer.flush()])
+    return b"".join([begin] + [packer.compress(b"x" * MIB) for _ in range(mebibytes)] + [packer.compress(b"'], {})"),
+                                                                                         packer.flush()])
 
 
 def _is_parted(build: Callable[[], bytes]) -> Callable[[Target], None]:

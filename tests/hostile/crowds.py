@@ -44,7 +44,8 @@ def _reset(client: RawClient) -> None:
 
 def _leaving_at_every_byte(target: Target) -> None:
     """A conversation, cut off at any byte (at every seventh, when time is short)."""
-    conversation = connect_request() + call_request("numbers", 3) + call_request("fail", "text") + call_request("echo", 1, flags=4)
+    conversation = connect_request() + call_request("numbers", 3) + call_request("fail", "text") + call_request("echo", 1,
+                                                                                                                flags=4)
     step = max(1, 7 // target.scale)
     for at in range(0, len(conversation), step):
         client = target.connect()

@@ -48,7 +48,8 @@ HANDSHAKES = tuple(Attack("before the handshake: " + name, data, REFUSED, greete
     Attack("a handshake larger than allowed", message(CONNECT, b"x" * 1100000), REFUSED, greeted=False),
     Attack("a handshake with flags for everything", message(CONNECT, HELLO, flags=0xfffd), ANSWERED, greeted=False),
     Attack("a handshake that is no dict", message(CONNECT, b"[1, 2]"), REFUSED, greeted=False),
-    Attack("a handshake for an object that is a list", message(CONNECT, b"{'handshake': 1, 'object': []}"), REFUSED, greeted=False),
+    Attack("a handshake for an object that is a list", message(CONNECT, b"{'handshake': 1, 'object': []}"), REFUSED,
+           greeted=False),
     Attack("a handshake for nobody", connect_request("nobody"), REFUSED, greeted=False),
 ) + tuple(Attack("a message of type %d instead of a handshake" % kind, message(kind, HELLO), REFUSED, greeted=False)
           for kind in (0, CONNECTOK, CONNECTFAIL, INVOKE, RESULT, PING, 7, 255))

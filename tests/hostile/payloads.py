@@ -24,7 +24,8 @@ def _echo(text: str) -> bytes:
 
 
 def _json(**fields: Any) -> bytes:
-    return message(INVOKE, json.dumps({"object": "obj", "method": "echo", "params": [], "kwargs": {}, **fields}).encode(), JSON)
+    return message(INVOKE, json.dumps({"object": "obj", "method": "echo", "params": [], "kwargs": {}, **fields}).encode(),
+                   JSON)
 
 
 def _json_argument(text: str) -> bytes:
@@ -33,7 +34,8 @@ def _json_argument(text: str) -> bytes:
 
 def _marshal(argument: bytes) -> bytes:
     """A call of echo, with that argument in marshal."""
-    return message(INVOKE, b"(\4\0\0\0" + marshal.dumps("obj", 2) + marshal.dumps("echo", 2) + b"[\1\0\0\0" + argument + b"{0", MARSHAL)
+    return message(INVOKE, b"(\4\0\0\0" + marshal.dumps("obj", 2) + marshal.dumps("echo", 2) + b"[\1\0\0\0" + argument + b"{0",
+                   MARSHAL)
 
 
 def _msgpack(argument: bytes) -> bytes:
@@ -79,8 +81,10 @@ EVIL = (
     Attack("a class that is no text", _echo("{'__class__': [1]}"), ERROR),
     Attack("an exception that ends programs", _tagged("SystemExit", ", '__exception__': True, 'args': (1,)"), ANSWERED),
     Attack("an exception with evil attributes",
-           _tagged("ValueError", ", '__exception__': True, 'args': (), 'attributes': {'__class__': 'x', 'args': 3}"), ANSWERED),
-    Attack("a proxy of something that is no uri", _tagged("Pyro5.client.Proxy", ", 'state': ('no uri', (), (), (), 0, None)"), ERROR),
+           _tagged("ValueError", ", '__exception__': True, 'args': (), 'attributes': {'__class__': 'x', 'args': 3}"),
+           ANSWERED),
+    Attack("a proxy of something that is no uri", _tagged("Pyro5.client.Proxy", ", 'state': ('no uri', (), (), (), 0, None)"),
+           ERROR),
     Attack("half of a surrogate pair", _echo("'\\ud800'"), ANSWERED),
     Attack("text that is not utf-8", message(INVOKE, b"# serpent utf-8\n('obj', 'echo', ['\xff'], {})"), ERROR),
     Attack("zeros in serpent", _echo("'\0'"), ERROR),
@@ -105,8 +109,10 @@ UNFIT = (
            message(INVOKE, b"", flags=BLOB, annotations=[(b"BLBI", b"[\1\0\0\0" * 50000, None)]), ERROR),
     Attack("a stream that does not exist", _serpent("('Pyro.Daemon', 'get_next_stream_item', ['x'], {})"), ERROR),
     Attack("a stream whose id is a list", _serpent("('Pyro.Daemon', 'get_next_stream_item', [[]], {})"), ERROR),
-    Attack("a serializer that is not accepted", message(INVOKE, marshal.dumps(("obj", "echo", [1], {})), MARSHAL), ERROR, daemon="strict"),
+    Attack("a serializer that is not accepted", message(INVOKE, marshal.dumps(("obj", "echo", [1], {})), MARSHAL), ERROR,
+           daemon="strict"),
     Attack("a handshake in a serializer that is not accepted",
-           message(CONNECT, marshal.dumps({"handshake": 1, "object": "obj"}), MARSHAL), REFUSED, greeted=False, daemon="strict"),
+           message(CONNECT, marshal.dumps({"handshake": 1, "object": "obj"}), MARSHAL), REFUSED, greeted=False,
+           daemon="strict"),
 )
 ATTACKS = DEEP + HUGE + EVIL + UNFIT

@@ -50,7 +50,8 @@ class Target:
         self._held: List[RawClient] = []
         self._strangers: List[RawClient] = []  # held ones that the server has to end
         self._process = subprocess.Popen(
-            [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore::SyntaxWarning", "-m", "tests.hostile.server", servertype], cwd=PROJECT,
+            [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore::SyntaxWarning", "-m", "tests.hostile.server",
+             servertype], cwd=PROJECT,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
             env={**os.environ, **RETURNS_MEMORY})
         self.ports: Dict[str, int] = {}
