@@ -6,7 +6,7 @@ import marshal
 import random
 import time
 import unittest
-from typing import Any
+from typing import Any, List
 
 from Pyro5.serializers import marshalcheck
 
@@ -86,6 +86,35 @@ class NoHarm(unittest.TestCase):
         ):
             with self.subTest(data), self.assertRaises(error):
                 marshalcheck.loads(data)
+
+    def test_shared_without_end(self) -> None:
+        """What doubles with every level takes ages to walk through; to hash it takes the marshal module that long."""
+        doubled: Any = ["__class__"]
+        wide: Any = ()
+        tuples: Any = ("a",)
+        tables: Any = {"a": 1}
+        for _ in range(60):
+            doubled, tuples, tables = [doubled, doubled], (tuples, tuples), {"a": tables, "b": tables}
+        for _ in range(4):
+            wide = (wide,) * 200
+        endless: List[Any] = []
+        endless.append(endless)
+        # a tuple of twice itself, 60 levels deep, the outermost one a key
+        levels = b"\xa9\1z\1a" + b"".join(b"\xa9\2r" + bytes((number + 1, 0, 0, 0)) + b"r" + bytes((number + 1, 0, 0, 0))
+                                           for number in range(60))
+        key = b"\xdb\x3e\0\0\0" + levels + b"{r\x3d\0\0\0N0"
+        for data in (*map(marshal.dumps, (doubled, tuples, tables, wide, endless, [[tables, doubled]])), key):
+            begin = time.monotonic()
+            with self.subTest(data[:20]), self.assertRaisesRegex(ValueError, "too many places"):
+                marshalcheck.loads(data)
+            self.assertLess(time.monotonic() - begin, 5)
+
+    def test_shared_rows(self) -> None:
+        row: List[Any] = [0] * 1000
+        pair = (1, "x")
+        for value in ([row] * 1000, {number: row for number in range(1000)}, [pair] * 5000,
+                      {(pair, number): pair for number in range(999)}):
+            self.assertEqual(value, marshalcheck.loads(marshal.dumps(value)))
 
     def test_buffers(self) -> None:
         data = marshal.dumps([1, "x"])

@@ -3,7 +3,9 @@ Marshal data from somebody else: a look at it before the marshal module gets it.
 
 That module is made for data that Python itself wrote. A dozen bytes from somebody else can crash the interpreter (a tuple
 that contains itself cannot be hashed), have it allocate gigabytes (lists and tuples are made as long as the data says), or
-make it build code objects. Such data is refused here; everything else that is malformed is left to that module.
+make it build code objects; and some hundred can make a value in which everything is there twice, in something that is there
+twice, and so on, which nobody can walk through to the end. Such data is refused here; everything else that is malformed is
+left to that module.
 """
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import marshal
 import re
 import struct
 import sys
-from typing import Any, List, Set, Tuple, Union
+from typing import Any, Dict, List, Set, Tuple, Union
 
 __all__ = ["loads", "check"]
 
@@ -38,6 +40,13 @@ _NUMBERS_CAN_BE_LARGER = 1 << 24
 _REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
 _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
 
+# What a value may come to when all that is shared in it is counted as often as it occurs.
+_MOST_CONTAINERS, _MOST_ELEMENTS = 100000, 4000000
+_MOST_TIMES = 16            # as many as the data has bytes, in addition
+_TOO_OFTEN = "the same containers are in too many places"
+_CONTAINERS_TO_SHARE = (b"\xdb", b"\xfb", b"\xa9", b"\xa8")   # lists, dicts, tuples; what is in a set is hashed
+_CONTAINERS = frozenset((list, dict, tuple))
+
 
 def loads(data: Data) -> Any:
     """
@@ -49,9 +58,33 @@ def loads(data: Data) -> Any:
     if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
         check(data)
     try:
-        return _loads(data)
+        value = _loads(data)
     except SystemError as x:  # a code object whose parts make no sense at all: too unlike a real one to be found above
         raise ValueError("bad marshal data (%s)" % x) from x
+    if _may_share(data):
+        _check_sharing(value, len(data))
+    return value
+
+
+def _may_share(data: Data) -> bool:
+    """Tell whether there may be containers that are in several places."""
+    if isinstance(data, memoryview):  # in which nothing can be looked for
+        data = bytes(data)
+    return (b"r" in data or b"\xf2" in data) and any([code in data for code in _CONTAINERS_TO_SHARE])
+
+
+def _check_sharing(value: Any, size: int) -> None:
+    """Refuse a value that is endless, or in effect much larger than its data, since the same containers are everywhere."""
+    containers, elements = _MOST_CONTAINERS + _MOST_TIMES * size, _MOST_ELEMENTS + _MOST_TIMES * size
+    waiting = [value] if type(value) in _CONTAINERS else []
+    while waiting:
+        container = waiting.pop()
+        containers -= 1
+        elements -= len(container)
+        if containers < 0 or elements < 0:
+            raise ValueError("bad marshal data (%s)" % _TOO_OFTEN)
+        inside = container.values() if type(container) is dict else container
+        waiting += [element for element in inside if type(element) in _CONTAINERS]
 
 
 def check(data: Data) -> None:
@@ -138,8 +171,7 @@ def _walk_on(walk: _Walk, data: Data, budget: int) -> bool:
         elif code in _SHORT_TEXT:
             position += 2 + data[position + 1]
         elif code in _REFERENCES:
-            if bytes(data[position + 1:position + 5]) in walk.unfinished_tuples:
-                raise ValueError("bad marshal data (a tuple that contains itself)")
+            walk.reference(bytes(data[position + 1:position + 5]))
             position += 5
         else:
             position, left = walk.special_object(position, left)
@@ -158,15 +190,29 @@ class _Walk:
     def __init__(self, data: Data) -> None:
         self._data = data
         self._elements_allowed = len(data)              # an object has one byte at least
+        self._most_elements = _MOST_CONTAINERS + _MOST_TIMES * len(data)
+        self._elements = 0                              # those of shared tuples as often as they occur
+        self._sizes: Dict[bytes, int] = {}              # of finished tuples, by number
         self.numbers = 0                                # of the objects with the flag
-        self.outer: List[Tuple[int, bytes]] = []        # containers: objects to come, and number of the one in there
-        self.unfinished_tuples: Set[bytes] = set()      # by number
+        # containers: objects to come, number of the one in there, elements before it
+        self.outer: List[Tuple[int, bytes, int]] = []
+        self._unfinished_tuples: Set[bytes] = set()     # by number
 
     def leave(self) -> int:
         """Finish the innermost container; gives the number of objects to come in the one around it."""
-        left, number = self.outer.pop()
-        self.unfinished_tuples.discard(number)
+        left, number, elements = self.outer.pop()
+        if number:
+            self._unfinished_tuples.discard(number)
+            self._sizes[number] = self._elements - elements
         return left
+
+    def reference(self, number: bytes) -> None:
+        """Deal with a reference to an earlier object."""
+        if number in self._unfinished_tuples:
+            raise ValueError("bad marshal data (a tuple that contains itself)")
+        self._elements += self._sizes.get(number, 0)
+        if self._elements > self._most_elements:  # hashing it would take as many steps
+            raise ValueError("bad marshal data (%s)" % _TOO_OFTEN)
 
     def special_object(self, position: int, left: int) -> Tuple[int, int]:
         """Deal with an object that is not simple; gives the position behind it, and the objects to come there."""
@@ -177,7 +223,7 @@ class _Walk:
         if kind == _NULL:
             return position + 1, max(left, 0)       # the end of a dict; elsewhere the marshal module complains
         if kind == _DICT:
-            self.outer.append((left, b""))
+            self.outer.append((left, b"", 0))
             return position + 1, -1
         if kind in _SEQUENCES:
             return self._enter_sequence(position, left)
@@ -193,6 +239,7 @@ class _Walk:
         number = b""
         if code & _FLAG and code & ~_FLAG in _TUPLES:
             number = (self.numbers - 1).to_bytes(4, "little")
-            self.unfinished_tuples.add(number)
-        self.outer.append((left, number))
+            self._unfinished_tuples.add(number)
+        self.outer.append((left, number, self._elements))
+        self._elements += count
         return position + (2 if short else 5), count
