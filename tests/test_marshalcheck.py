@@ -112,7 +112,7 @@ class NoHarm(unittest.TestCase):
     def test_shared_rows(self) -> None:
         row: List[Any] = [0] * 1000
         pair = (1, "x")
-        for value in ([row] * 1000, {number: row for number in range(1000)}, [pair] * 5000,
+        for value in ([row] * 1000, dict.fromkeys(range(1000), row), [pair] * 5000,
                       {(pair, number): pair for number in range(999)}):
             self.assertEqual(value, marshalcheck.loads(marshal.dumps(value)))
 
