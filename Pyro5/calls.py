@@ -24,6 +24,9 @@ BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request t
 # a reply with none of these flags is the result of a call, as the serializer wrote it
 MORE_THAN_A_VALUE = protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT
 _ARGUMENTS = frozenset((list, tuple))
+_CONTAINERS = frozenset((list, tuple, set, frozenset, dict))
+SIZED = _CONTAINERS | {str, bytes, bytearray}
+_FEW_ELEMENTS = 100
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
 
 
@@ -300,6 +303,17 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
     seq, serializer, correlation_id, annotations, (max_size, compress) = to
     return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, serializer.dumps(value), annotations,
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
+
+
+def least_size(value: Any, depth: int = 3) -> int:
+    """Give a number of bytes that a value certainly has when it is serialized. It takes little time, and looks at no details."""
+    kind = type(value)
+    if kind not in SIZED:
+        return 1
+    size = len(value)
+    if kind in _CONTAINERS and depth and size <= _FEW_ELEMENTS:
+        size += sum([least_size(element, depth - 1) for element in (value.values() if kind is dict else value)])
+    return size
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:

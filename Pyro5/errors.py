@@ -197,6 +197,13 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
     return traceback.format_exception(ex_type, error, tb, chain=False)
 
 
+def one_line(text: str, most_chars: int = 300) -> str:
+    """Give a text that somebody else made in a form that fits into one line of a log: short, with its control characters shown."""
+    if len(text) > most_chars:
+        text = "%s... (%d characters)" % (text[:most_chars], len(text))
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
 def _remote_traceback(error: BaseException) -> List[str]:
     remote = getattr(error, "_pyroTraceback", None)
     if not remote:

@@ -395,6 +395,24 @@ class Batch(DispatchTestCase):
         self.assertEqual([(1,)], self.thing.called)
         self.assertEqual(1, len(logged.records))
 
+    def test_results_that_cannot_all_be_sent(self) -> None:
+        """It is not waited until all of them are in memory."""
+        self.configure(max_size=100000)
+        large = [("large", (40000,), {})] * 2
+        self.assertEqual(2, len(list(self.parse(self.batch(*large)))))
+        for calls_made in ([*large * 50, ("echo", (1,), {})], [("echo", ("x" * 1000,), {})] * 150):
+            with self.assertLogs(LOGGER, "WARNING"):
+                reply = self.batch(*calls_made)
+            with self.assertRaises(errors.MessageTooLargeError):
+                self.parse(reply)
+        self.assertEqual(100, len(self.thing.called) // 10 * 10)  # of 150; the one behind the large ones is not made
+        self.assertFalse(self.client.closing)
+        self.thing.called.clear()
+        self.assertIsNone(self.batch(*large * 50, ("echo", (1,), {}), flags=protocol.FLAGS_ONEWAY))
+        while self.aside:
+            self.aside.pop()()
+        self.assertEqual([(1,)], self.thing.called)  # nobody gets the results
+
     def test_nothing_runs_if_one_name_is_not_allowed(self) -> None:
         for name in ("unknown", "_private", "attribute", "__init__"):
             with self.assertLogs(LOGGER, "WARNING"):

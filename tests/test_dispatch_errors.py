@@ -141,6 +141,17 @@ class Exceptions(ErrorTestCase):
             self.reply(self.message("fail", ("custom",)))
         self.assertRegex(logged.output[0], r"obj\.fail.*'client', \d+.*CustomError: failed on purpose")
 
+    def test_log_lines_are_lines(self) -> None:
+        """Whatever clients put into them."""
+        with self.assertLogs(LOGGER, "WARNING") as logged:
+            self.reply(self.message("x\nERROR:root:forged \x1b[31m", object_id="obj"))
+            self.reply(self.message("y" * 1000000, object_id="obj"))
+            self.reply(self.message("echo", object_id="z\r\n" * 1000))
+        for line in logged.output:
+            self.assertTrue(line.isprintable(), line)
+            self.assertLess(len(line), 1500)
+        self.assertIn("forged", logged.output[0])
+
     def test_detailed_tracebacks(self) -> None:
         self.configure(detailed=True)
         error: Any = self.failed(ValueError, self.message("fail", ("value",)))

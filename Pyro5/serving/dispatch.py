@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import math
 from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -139,7 +140,7 @@ class Dispatcher:
             return None
         except Exception as x:  # border of a request: the user's validator, and whatever malformed data makes it raise
             log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__,
-                        calls.text_of(x))
+                        errors.one_line(calls.text_of(x)))
             log.debug("the refused handshake", exc_info=True)
             connection.closing = True
             return calls.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
@@ -194,7 +195,7 @@ class Dispatcher:
                      flags: int) -> Any:
         """Run a batch, a oneway call (which may still run, elsewhere, when this returns), or both."""
         if flags & protocol.FLAGS_BATCH:
-            return self._run_batch(connection, published, call, serializer)
+            return self._run_batch(connection, published, call, serializer, flags)
         run = self._prepare(connection, published, call)
         if self._run_aside is None:
             return run()
@@ -242,14 +243,21 @@ class Dispatcher:
         except Exception:  # the user's handler failed: the client still gets the first error
             log.exception("methodcall_error_handler failed")
 
-    def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase) -> List[Any]:
+    def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
+                   flags: int) -> List[Any]:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
         methods: Dict[str, Callable[..., Any]] = {}
         runs = self._prepare_batch(connection, published, call, methods)
         results: List[Any] = []
+        wanted = not flags & protocol.FLAGS_ONEWAY
+        room = self._wire.max_size if wanted and self._wire.max_size else math.inf
         try:
             for method, args, kwargs in runs:
-                results.append(method(*args, **kwargs))
+                result = method(*args, **kwargs)
+                results.append(result if wanted else None)
+                room -= calls.least_size(result) if type(result) in calls.SIZED else 0
+                if room < 0:  # one request may make many large results
+                    break
         except Exception as x:  # user code: the client gets it in place of the result
             method, args, kwargs = runs[len(results)]
             if method in methods.values():  # the others have seen to it themselves
@@ -257,6 +265,8 @@ class Dispatcher:
             self._log_exception(connection, call, x)
             calls.set_remote_traceback(x, self._traceback(x))
             results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
+        if room < 0:
+            protocol.check_size(int(self._wire.max_size - room), self._wire.max_size)
         return results
 
     def _prepare_batch(self, connection: Any, published: Published, call: Call,
@@ -331,12 +341,12 @@ class Dispatcher:
     def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:
         if isinstance(error, StopIteration) and call is not None and call.method == "get_next_stream_item":
             return  # the ordinary end of an item stream
-        what = "a request" if call is None else "%s.%s" % (call.object_id, call.method)
+        what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, call.method))
         exc_info = (type(error), error, error.__traceback__)
         is_callback = call is not None and self._is_callback(call)
         write = log.info if _is_answer(call, error) else log.warning
-        write("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__, calls.text_of(error),
-              exc_info=exc_info if is_callback else None)
+        write("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__,
+              errors.one_line(calls.text_of(error)), exc_info=exc_info if is_callback else None)
         if not is_callback:
             log.debug("the exception of %s:", what, exc_info=exc_info)
 
