@@ -306,7 +306,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
 
 
 def least_size(value: Any, depth: int = 3) -> int:
-    """Give a number of bytes that a value certainly has when it is serialized. It takes little time, and looks at no details."""
+    """Give a number of bytes that a value certainly has when it is serialized; takes little time, looks at no details."""
     kind = type(value)
     if kind not in SIZED:
         return 1

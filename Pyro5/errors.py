@@ -198,7 +198,7 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
 
 
 def one_line(text: str, most_chars: int = 300) -> str:
-    """Give a text that somebody else made in a form that fits into one line of a log: short, with its control characters shown."""
+    """Give a text that somebody else made in a form that fits into one line of a log: short, control characters shown."""
     if len(text) > most_chars:
         text = "%s... (%d characters)" % (text[:most_chars], len(text))
     return text if text.isprintable() else repr(text)[1:-1]

@@ -5,7 +5,7 @@ import struct
 import socket
 
 from Pyro5 import errors
-from Pyro5.protocol import FLAGS_ONEWAY
+from Pyro5.protocol import FLAGS_BATCH, FLAGS_ONEWAY
 
 from ..rawclient import RawClient, call_request, connect_request
 from .attack import Attack
@@ -13,6 +13,7 @@ from .server import LIMITS
 from .target import Target
 
 NAMES = "Pyro.NameServer"
+POOL = int(LIMITS["THREADPOOL_SIZE"])  # type: ignore[call-overload]
 EVIL_REGEX = "(a+)+$"
 
 
@@ -130,6 +131,73 @@ def _evil_regex(target: Target) -> None:
     raise AssertionError("the search came to an end")
 
 
+def _evil_regexes(target: Target) -> None:
+    """From many clients at once, several from each. Others do not even wait for the searches."""
+    with target.greeted("names") as client:
+        client.call("register", "a" * 40 + "!", "PYRO:x@localhost:1", object_id=NAMES)
+        others = [target.greeted("names") for _ in range(10 * target.scale)]
+        for other in others:
+            other.send(call_request("list", None, EVIL_REGEX, object_id=NAMES) * 3)
+        target.probe()
+        for other in others:
+            other.close()
+        client.call("remove", "a" * 40 + "!", object_id=NAMES)
+
+
+def _sessions(target: Target) -> None:
+    """Each wants a thread for itself."""
+    clients = [target.greeted(object_id="session") for _ in range(4 * POOL)]
+    for client in clients:
+        client.call("echo", 1, object_id="session")
+    target.probe()
+    for client in clients:
+        client.close()
+
+
+def _large_batches(target: Target) -> None:
+    """One request makes a hundred results of four megabytes each."""
+    batch = [("large", [], {})] * 100
+    with target.greeted() as client:
+        try:
+            client.call("<batch>", *batch, flags=FLAGS_BATCH)
+        except errors.MessageTooLargeError:
+            return
+    raise AssertionError("so much was sent")
+
+
+def _batches(target: Target) -> None:
+    """Thousands of calls in each message, from many clients."""
+    batch = call_request("<batch>", *[("echo", [1], {})] * 1000, flags=FLAGS_BATCH)
+    clients = [target.greeted() for _ in range(10)]
+    for client in clients:
+        client.send(batch * target.scale)
+    target.probe()
+    for client in clients:
+        client.close()
+
+
+def _annotations(target: Target) -> None:
+    """A megabyte of them, and none has a value."""
+    chunks = [("%04d" % (number % 10000)).encode() + bytes(4) for number in range(131072)]
+    request = call_request("echo", 1)
+    header = bytearray(request[:40])
+    header[16:20] = (8 * len(chunks)).to_bytes(4, "big")
+    with target.greeted() as client:
+        client.send(bytes(header) + b"".join(chunks) + request[40:])
+        client.reply()
+
+
+def _large_errors(target: Target) -> None:
+    """What is wrong is almost as large as messages may be: it is not repeated to no end."""
+    with target.greeted() as client:
+        for method, object_id in (("x" * 3000000, "obj"), ("echo", "y" * 3000000)):
+            try:
+                client.call(method, object_id=object_id)
+            except (AttributeError, errors.PyroError):
+                continue
+            raise AssertionError("such a thing exists")
+
+
 ATTACKS = (
     Attack("many connections that come and go", _connects),
     Attack("many clients at once", _handshakes, memory=80),
@@ -142,4 +210,10 @@ ATTACKS = (
     Attack("thousands of registrations", _registrations, memory=60),
     Attack("registrations that are too large", _large_registrations),
     Attack("a regular expression that takes years", _evil_regex),
+    Attack("many regular expressions that take years", _evil_regexes),
+    Attack("more sessions than threads", _sessions),
+    Attack("a batch with more results than can be sent", _large_batches, memory=48),
+    Attack("thousands of calls in batches", _batches),
+    Attack("a hundred thousand annotations", _annotations, memory=48),
+    Attack("errors that are as large as messages may be", _large_errors, memory=64),
 )

@@ -80,4 +80,7 @@ CALLS = (
 ) + tuple(Attack("a message of type %d instead of a call" % kind, message(kind, CALL), ERROR)
           for kind in (0, CONNECTOK, CONNECTFAIL, RESULT, 7, 255))
 
-ATTACKS = HANDSHAKES + CALLS
+FLAGS = tuple(Attack("a call with the flag %#x" % (1 << bit), message(INVOKE, CALL, flags=1 << bit), end)
+              for bit, end in enumerate((ANSWERED, PARTED, IGNORED, ERROR, ANSWERED, ERROR) + 10 * (ANSWERED,)))
+
+ATTACKS = HANDSHAKES + CALLS + FLAGS

@@ -46,6 +46,19 @@ def _tagged(tag: str, more: str = "") -> bytes:
     return _echo("{'__class__': %r%s}" % (tag, more))
 
 
+def _blown_up(levels: int) -> bytes:
+    """A tagged list of twice a list of twice ... in marshal: a few hundred bytes."""
+    value: Any = ["__class__"]
+    for _ in range(levels):
+        value = [value, value]
+    return marshal.dumps(value)[1:]
+
+
+def _numbers_that_hash_alike(text: str, count: int = 10000) -> str:
+    return ",".join(text % (number * MERSENNE) for number in range(count))
+
+
+MERSENNE = (1 << 61) - 1  # its multiples all hash to 0
 CYCLE = b"<\x01\0\0\0\xa9\x01r\0\0\0\0"  # hashing it would never end
 LONG = struct.pack("<ci", b"l", 60000) + b"\xff\x7f" * 60000
 
@@ -71,6 +84,19 @@ HUGE = (
     Attack("a fraction by zero in msgpack", _msgpack(b"\xc7\x03\x311/0"), ERROR),
     Attack("a multiplication", _echo("'x' * 10**10"), ERROR),
     Attack("a power", _echo("9**9**9"), ERROR),
+)
+COSTLY = (
+    Attack("much for the compiler", _echo("[" + "1.," * 50000 + "]"), ANSWERED),
+    Attack("much for the compiler, in many containers", _echo("[" + "{(),()}," * 10000 + "]"), ANSWERED),
+    Attack("a set of numbers that hash alike", _echo("{%s}" % _numbers_that_hash_alike("%d")), PARTED),
+    Attack("a dict of numbers that hash alike", _echo("{%s}" % _numbers_that_hash_alike("%d:1")), PARTED),
+    Attack("an ordered dict of numbers that hash alike",
+           _tagged("collections.OrderedDict", ", 'items': [%s]" % _numbers_that_hash_alike("(%d, 1)")), PARTED),
+    Attack("a list of twice a list of twice a list", _marshal(b"\xdb" + _blown_up(60)), ERROR),
+    Attack("a handshake that is endless",
+           message(CONNECT, b"{\xfa\x06object\xfa\3obj\xfa\x09handshake\xdb" + _blown_up(60) + b"0",
+                                                  MARSHAL), REFUSED, greeted=False),
+    Attack("a list that contains itself, with a class in it", _marshal(b"\xdb\2\0\0\0\xfa\x09__class__r\0\0\0\0"), ERROR),
 )
 EVIL = (
     Attack("a tuple that contains itself, in marshal", _marshal(CYCLE), ERROR),
@@ -115,4 +141,4 @@ UNFIT = (
            message(CONNECT, marshal.dumps({"handshake": 1, "object": "obj"}), MARSHAL), REFUSED, greeted=False,
            daemon="strict"),
 )
-ATTACKS = DEEP + HUGE + EVIL + UNFIT
+ATTACKS = DEEP + HUGE + COSTLY + EVIL + UNFIT
