@@ -88,14 +88,24 @@ def shown_while(text: Callable[[], str], line: Optional[ProgressLine] = None,
 
 def answer_shown(proxy: Any) -> Any:
     """Make a context manager that shows how much of the answer is there, while a proxy's method is being called."""
-    started = time.monotonic()
-    return shown_while(lambda: _answer_text(proxy._pyroConnection, time.monotonic() - started),
-                       first_seconds=FIRST_SECONDS)
+    return shown_while(_Answer(proxy).text, first_seconds=FIRST_SECONDS)
 
 
-def _answer_text(connection: Any, seconds: float) -> str:
-    received, expected = (0, 0) if connection is None else connection.receiving
-    text = "%d:%02d  " % divmod(int(seconds), 60)
-    if not expected:
+class _Answer:
+    """What is known of an answer that is awaited."""
+
+    def __init__(self, proxy: Any) -> None:
+        self._proxy = proxy
+        self._started = time.monotonic()
+        self._expected = 0  # bytes of the answer, as soon as they are known
+
+    def text(self) -> str:
+        connection = self._proxy._pyroConnection
+        received, expected = (0, 0) if connection is None else connection.receiving
+        self._expected = expected or self._expected
+        text = "%d:%02d  " % divmod(int(time.monotonic() - self._started), 60)
+        if expected:
+            return text + "received %.1f of %.1f MB" % (received / 1e6, expected / 1e6)
+        if self._expected:
+            return text + "received %.1f MB, working on it" % (self._expected / 1e6)
         return text + "waiting for the answer"
-    return text + "received %.1f of %.1f MB" % (received / 1e6, expected / 1e6)

@@ -128,12 +128,12 @@ def _run(options: argparse.Namespace) -> None:
         daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket))
         daemon.combine(signals)
         uri = daemon.register(published, name)
-        console.say("URI = %s" % uri)
+        lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
         if options.ns:
             ns_uri = _register(str(name), uri)
             at_end.callback(_unregister, ns_uri, str(name), uri)
-            console.say("Registered as %s in the name server %s" % (name, ns_uri))
-        console.say("Serving %s; Ctrl-C stops it." % options.target)
+            lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
+        console.say("\n".join(lines))
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % uri)
         at_end.callback(console.tell_service_manager, "STOPPING=1")
         daemon.requestLoop(lambda: not signals.asked)
