@@ -207,7 +207,8 @@ class Configuration:
         for setting in SETTINGS:
             value, default = self.__dict__[setting.name], _own(setting.default)
             if value != default:
-                lines.append("  %s: %s (default: %s)" % (setting.name, _origin(setting.name, value, environment), default))
+                lines.append("  %s: %s (default: %s)" % (
+                    setting.name, _origin(setting.name, value, environment), "empty" if default == "" else default))
         return "\n".join(["Settings that are not at their defaults:", *lines]) if lines else ""
 
     def __getattr__(self, name: str) -> Any:

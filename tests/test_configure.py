@@ -260,10 +260,12 @@ Settings that are not at their defaults:
                 "  NS_HOST: set by the environment variable PYRO_HOST (default: localhost)",
                 "  NS_PORT: set by the environment variable PYRO_NS_PORT (default: 9090)"])
             config.NS_HOST, config.NS_PORT, config.MAX_RETRIES, config.SERIALIZER = "other", 2, 0, "json"
+            config.SSL_CACERTS = "x"
             self.assertEqual(config.changes().splitlines()[2:], [
                 "  NS_HOST: set by the program (default: localhost)",
                 "  NS_PORT: set by the program (default: 9090)",
-                "  SERIALIZER: set by the program (default: serpent)"])
+                "  SERIALIZER: set by the program (default: serpent)",
+                "  SSL_CACERTS: set by the program (default: empty)"])
             config.reset(use_environment=False)
             self.assertEqual(config.changes(), "")
 

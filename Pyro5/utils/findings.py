@@ -31,6 +31,11 @@ class Finding(NamedTuple):
         return "\n".join(lines)
 
 
+def reason_of(error: Exception) -> str:
+    """Give what an error says, without the number that the system has for it."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def step_seconds() -> float:
     """Give what one step on the network may take."""
     return config.COMMTIMEOUT or USUAL_SECONDS

@@ -14,7 +14,7 @@ from .. import __version__, addresses, config, discovery, errors, socketutil, tl
 from ..client import Proxy
 from ..constants import PROTOCOL_VERSION
 from ..uri import URI
-from .findings import NOTE, OK, WRONG, Finding, host_addresses, step_seconds
+from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
 
 PORT_SECONDS = 0.5  # what finding out whether something listens on this machine may take
 
@@ -58,7 +58,7 @@ def _check_certificates() -> Iterator[Finding]:
             tls.get_ssl_context(cacerts=config.SSL_CACERTS, **files)
             yield Finding(OK, "TLS is on, and the certificate files for %s can be loaded" % side)
         except (OSError, ValueError) as x:
-            yield Finding(WRONG, "TLS for %s: %s" % (side, getattr(x, "strerror", None) or x),
+            yield Finding(WRONG, "TLS for %s: %s" % (side, reason_of(x)),
                           "correct the settings that begin with SSL_")
 
 
@@ -96,7 +96,7 @@ def _check_host_name(name: _HostName) -> Finding:
         return Finding(WRONG, "%s: %s" % (text, x), "mend the name service of this machine, put the name into its hosts file, "
                        "or use ip addresses")
     except (OSError, ValueError) as x:
-        return Finding(WRONG if name.is_needed else NOTE, "%s: %s" % (text, x),
+        return Finding(WRONG if name.is_needed else NOTE, "%s: %s" % (text, reason_of(x)),
                        "correct the setting" if name.is_needed else "use ip addresses for servers here")
     return Finding(OK, "%s is %s" % (text, ", ".join(found)))
 
@@ -175,7 +175,7 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
         try:
             source = _route_of_broadcast(address)
         except OSError as x:
-            yield Finding(NOTE, "broadcasts to %s cannot be sent: %s" % (address, x.strerror or x))
+            yield Finding(NOTE, "broadcasts to %s cannot be sent: %s" % (address, reason_of(x)))
             continue
         if is_loopback(source):
             yield Finding(OK, "broadcasts to %s stay on this machine" % address)

@@ -13,7 +13,7 @@ from ..constants import DAEMON_NAME, PROTOCOL_VERSION
 from ..protocol import PREFIX, PREFIX_SIZE
 from ..serializers import SerializerBase
 from ..uri import URI
-from .findings import NOTE, OK, WRONG, Finding, host_addresses, step_seconds
+from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
 from .machinecheck import is_loopback
 from .plaindata import uri_of
 
@@ -85,9 +85,9 @@ def _reach(uri: URI) -> Any:
     working = [address for address in candidates if address not in failures]
     if not working:
         address, failure = failures.popitem()
-        raise Hopeless("%s: %s" % (addresses.address_text(address), failure.strerror or failure), _remedy_of(failure))
+        raise Hopeless("%s: %s" % (addresses.address_text(address), reason_of(failure)), _remedy_of(failure))
     for address, failure in failures.items():
-        yield Finding(NOTE, "%s: %s" % (addresses.address_text(address), failure.strerror or failure),
+        yield Finding(NOTE, "%s: %s" % (addresses.address_text(address), reason_of(failure)),
                       "clients try the other address as well; the setting PREFER_IP_VERSION (4 or 6) saves them the time")
     return working[0]
 
@@ -98,7 +98,7 @@ def _addresses_of(host: str) -> List[str]:
     except TimeoutError as x:
         raise Hopeless("%s: %s" % (host, x), "use an ip address in the uri, or mend the name service of this machine") from x
     except (OSError, ValueError) as x:
-        raise Hopeless(str(x), "correct the host name in the uri, or let the server use its ip address") from x
+        raise Hopeless(reason_of(x), "correct the host name in the uri, or let the server use its ip address") from x
 
 
 def _connect(address: Any) -> socket.socket:
