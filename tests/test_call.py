@@ -105,9 +105,9 @@ class Results(unittest.TestCase):
     def test_everything_has_a_form(self) -> None:
         proxy = Proxy("PYRO:a@b:1")
         self.assertEqual(plain([(1, None), {3, 1, 2}, b"ab", {(1, 2): {"x": {7}}, 5: "y"}, 1j, proxy, URI("PYRO:c@d:2"),
-                                datetime.date(2020, 2, 3)]),
+                                datetime.date(2020, 2, 3), 1.5, float("nan"), float("-inf")]),
                          [[1, None], [1, 2, 3], {"data": "YWI=", "encoding": "base64"}, {"(1, 2)": {"x": [7]}, 5: "y"}, "1j",
-                          "PYRO:a@b:1", "PYRO:c@d:2", "2020-02-03"])
+                          "PYRO:a@b:1", "PYRO:c@d:2", "2020-02-03", 1.5, "nan", "-inf"])
 
     def test_text_that_the_output_cannot_show(self) -> None:
         for encoding, text in (("utf-8", "\xe9"), ("ascii", "\\u00e9")):

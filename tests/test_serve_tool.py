@@ -167,14 +167,15 @@ class Tool(ServeTestCase):
         with daemon_thread(ns_daemon):
             ns_settings = {"PYRO_NS_HOST": "127.0.0.1", "PYRO_NS_PORT": str(ns_uri.port)}
             plain = self.start("toolshop:Counter", "-H", "127.0.0.1", "-m", "single")
-            named = self.start("toolshop:foreign", "-H", "127.0.0.1", "--expose", "--ns", **ns_settings)
+            named = self.start("toolshop:foreign", "-H", "127.0.0.1", "--expose", "--ns", "--nathost", "localhost",
+                               **ns_settings)
             uri = plain.read_until("Serving toolshop:Counter; Ctrl-C stops it.")[0].partition("URI = ")[2]
             self.assertRegex(uri, r"^PYRO:obj_\w+@127\.0\.0\.1:\d+$")
             for number in (1, 2):
                 with Proxy(uri) as counter:
                     self.assertEqual(counter.up(), number)
             lines = named.read_until("Serving ")
-            self.assertRegex(lines[0], r"^URI = PYRO:toolshop\.foreign@127\.0\.0\.1:\d+$")
+            self.assertRegex(lines[0], r"^URI = PYRO:toolshop\.foreign@localhost:\d+$")
             self.assertEqual(lines[1], "Registered as toolshop.foreign in the name server %s" % ns_uri)
             registered = ns_daemon.nameserver.lookup("toolshop.foreign")
             self.assertEqual("URI = %s" % registered, lines[0])

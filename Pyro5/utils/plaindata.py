@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import sys
 from typing import Any, Dict, Optional
 
@@ -24,7 +25,9 @@ def uri_of(text: str) -> URI:
 
 def plain(value: Any) -> Any:
     """Make what JSON can express of what a call gave; what has no form there becomes a text."""
-    if value is None or isinstance(value, (bool, int, float, str)):
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, dict):
         return {key if isinstance(key, (str, int, float)) else str(key): plain(item) for key, item in value.items()}

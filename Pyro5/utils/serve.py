@@ -125,7 +125,8 @@ def _run(options: argparse.Namespace) -> None:
     name = options.name or (options.target.replace(":", ".") if options.ns else None)
     with contextlib.ExitStack() as at_end:
         signals = at_end.enter_context(console.StopSignals())
-        daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket))
+        daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket,
+                                             options.nathost, options.natport))
         daemon.combine(signals)
         uri = daemon.register(published, name)
         lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
@@ -168,6 +169,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-H", "--host", help="host name or address to listen on (default: the setting HOST)")
     option("-p", "--port", type=int, default=0, help="port to listen on, 0 is a free one (default: 0)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
+    option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")
+    option("--natport", type=int, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
     option("-x", "--expose", action="store_true", help="let clients use all public methods and properties that the class "
            "itself defines, as if it were marked with @expose; for classes that are not made for this")
     option("-m", "--instance-mode", choices=INSTANCE_MODES, help="when instances of a class are made: one for each "
