@@ -9,7 +9,7 @@ import unittest
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import config
+from Pyro5 import addresses, config
 from Pyro5.broadcast import BroadcastServer
 from Pyro5.exposure import expose
 from Pyro5.nameserver import start_ns
@@ -79,7 +79,7 @@ class Bounds(DoctorTestCase):
     def end(self, released: threading.Event) -> None:
         released.set()
         for thread in threading.enumerate():
-            if thread.name in ("Pyro5 check", "Pyro5 name lookup"):
+            if thread.name in ("Pyro5 check", "Pyro5 host lookup"):
                 thread.join(PATIENCE_SECONDS)
 
     def test_a_check_that_fails(self) -> None:
@@ -92,7 +92,7 @@ class Bounds(DoctorTestCase):
 
     def test_a_name_service_that_does_not_answer(self) -> None:
         released = threading.Event()
-        with mock.patch.object(findings.addresses, "resolve_host", lambda *args: released.wait(PATIENCE_SECONDS)):
+        with mock.patch.object(addresses, "resolve_host", lambda *args: [released.wait(PATIENCE_SECONDS)][1:]):
             with self.assertRaisesRegex(TimeoutError, "the name service does not answer"):
                 findings.host_addresses("some.host", 0.01)
             config.COMMTIMEOUT = 0.01
@@ -188,8 +188,12 @@ class NameServers(DoctorTestCase):
                        (NOTE, r"broadcasts to 198\.51\.100\.255 cannot be sent: Network is unreachable"),
                        (OK, r"broadcasts are answered by PYRO:Pyro\.NameServer@192\.0\.2\.7:9090"))
             config.BROADCAST_ADDRS = ["0.0.0.0"]
-            self.check(machinecheck.check_broadcasts(lambda *args: iter([])), (OK, ".* stay on this machine"),
-                       (NOTE, "no broadcast leaves this machine.*", "NS_HOST"), (OK, "no name server answers broadcasts"))
+            odd = ("192.0.2.66", 9091)
+            self.check(machinecheck.check_broadcasts(lambda places, port, ignored: iter(ignored.append(odd) or ())),
+                       (OK, ".* stay on this machine"),
+                       (NOTE, "no broadcast leaves this machine.*", "NS_HOST"), (OK, "no name server answers broadcasts"),
+                       (NOTE, r"answers to broadcasts that make no sense: 1, the last one from 192\.0\.2\.66:9091",
+                        "find out"))
 
     def test_the_route_of_a_broadcast(self) -> None:
         self.assertEqual(machinecheck._route_of_broadcast("127.255.255.255"), "127.0.0.1")
@@ -318,7 +322,7 @@ class Tool(DoctorTestCase):
         uri = self.serve(Daemon("127.0.0.1"))
         with daemon_thread(ns_daemon):
             well, lost = run_main(doctor.main, uri), run_main(doctor.main, uri.replace("thing", "else"))
-        self.assertEqual((well.exit_code, well.err), (0, ""))
+        self.assertEqual((well.exit_code, well.err), (0, ""), well.out)
         self.assertTrue(well.out.endswith(" ms\nNothing is wrong.\n"), well.out)
         self.assertIn("ok     name server %s, found " % ns_uri, well.out)
         self.assertEqual((lost.exit_code, lost.err), (1, ""))

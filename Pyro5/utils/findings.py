@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import logging
 import queue
-import socket
 import threading
-from typing import Any, Callable, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional
 
-from .. import addresses, config
+from .. import config
+from ..resolving import HostLookups
 
 log = logging.getLogger("Pyro5.utils.findings")
 
@@ -80,19 +80,17 @@ def host_addresses(host: str, seconds: Optional[float] = None) -> List[str]:
         OSError: it has none.
         TimeoutError: the name service does not answer in time.
     """
-    answers: queue.Queue[Any] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            answers.put(addresses.resolve_host((host, 0), socket.AF_UNSPEC, socket.SOCK_STREAM))
-        except (OSError, ValueError) as x:
-            answers.put(x)
-
-    threading.Thread(target=ask, name="Pyro5 name lookup", daemon=True).start()
+    known = threading.Event()
+    lookups = HostLookups(known.set)
     try:
-        answer = answers.get(timeout=step_seconds() if seconds is None else seconds)
-    except queue.Empty:
-        raise TimeoutError("the name service does not answer") from None
-    if isinstance(answer, Exception):
-        raise answer
-    return list(dict.fromkeys(str(address[0]) for _, address in answer))
+        found = lookups.find(host)
+        if found is None:
+            known.wait(step_seconds() if seconds is None else seconds)
+            found = lookups.find(host)
+    finally:
+        lookups.close()
+    if found is None:
+        raise TimeoutError("the name service does not answer")
+    if isinstance(found, Exception):
+        raise found
+    return list(dict.fromkeys(str(address[0]) for _, address in found))

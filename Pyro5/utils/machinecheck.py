@@ -186,8 +186,12 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
         yield Finding(NOTE, "no broadcast leaves this machine: name servers elsewhere are not found by themselves",
                       "say where the name server is, by the setting NS_HOST; or set BROADCAST_ADDRS to the broadcast address "
                       "of the network")
-    answers = [str(uri) for uri in ask(config.BROADCAST_ADDRS, config.NS_BCPORT)]
+    ignored: List[Any] = []
+    answers = [str(uri) for uri in ask(config.BROADCAST_ADDRS, config.NS_BCPORT, ignored)]
     yield Finding(OK, "broadcasts are answered by %s" % ", ".join(answers) if answers else "no name server answers broadcasts")
+    if ignored:
+        yield Finding(NOTE, "answers to broadcasts that make no sense: %d, the last one from %s" % (
+            len(ignored), addresses.address_text(ignored[-1])), "find out what listens there")
 
 
 def _route_of_broadcast(address: str) -> str:
