@@ -45,8 +45,16 @@ class Panel:
         self._bottom = y + PANEL_HEIGHT - FOOT_HEIGHT
         self._top = y + TITLE_HEIGHT
         self._seconds = max(one.times[-1] for one in group)
-        self._step = step_of(max(max(one.values) for one in group))
-        self._full = self._step * math.ceil(max(max(one.values) for one in group) / self._step) or self._step
+        self._marks = self._choose_marks([value for one in group for value in one.values])
+
+    def _choose_marks(self, values: List[float]) -> List[float]:
+        """Give the values that get a line across, the edges of the panel among them."""
+        step = step_of(max(values))
+        return [number * step for number in range(max(1, math.ceil(max(values) / step)) + 1)]
+
+    def _height(self, value: float) -> float:
+        """Give where a value is: 0 is the bottom of the panel, 1 is its top."""
+        return value / self._marks[-1]
 
     def _at(self, seconds: float, value: float) -> str:
         return "%.1f,%.1f" % (self._across(seconds), self._up(value))
@@ -55,7 +63,7 @@ class Panel:
         return self._left + (self._right - self._left) * seconds / self._seconds
 
     def _up(self, value: float) -> float:
-        return self._bottom - (self._bottom - self._top) * value / self._full
+        return self._bottom - (self._bottom - self._top) * self._height(value)
 
     def draw(self) -> Iterator[str]:
         yield text(self._x, self._y + 14, self._title, "title")
@@ -65,10 +73,10 @@ class Panel:
         yield from self._lines()
 
     def _scales(self) -> Iterator[str]:
-        for number in range(int(round(self._full / self._step)) + 1):
-            y = self._up(number * self._step)
+        for mark in self._marks:
+            y = self._up(mark)
             yield '<line x1="%g" y1="%.1f" x2="%g" y2="%.1f" class="grid"/>' % (self._left, y, self._right, y)
-            yield text(self._left - 6, round(y + 4, 1), "%g" % (number * self._step), "scale soft")
+            yield text(self._left - 6, round(y + 4, 1), "%g" % mark, "scale soft")
         minutes = self._seconds / 60
         step = step_of(minutes)
         for number in range(int(minutes / step + 1e-6) + 1):
@@ -89,14 +97,30 @@ class Panel:
                        "t%d" % number)
 
 
+class TimesPanel(Panel):
+    """For times, which differ by powers of ten: these are its marks, at equal distances."""
+
+    def _choose_marks(self, values: List[float]) -> List[float]:
+        lowest, highest = (math.log10(max(value, 1e-3)) for value in (min(values), max(values)))
+        first = math.floor(lowest)
+        return [10.0 ** power for power in range(first, max(first + 1, math.ceil(highest)) + 1)]
+
+    def _height(self, value: float) -> float:
+        first, last = math.log10(self._marks[0]), math.log10(self._marks[-1])
+        return (math.log10(max(value, self._marks[0])) - first) / (last - first)
+
+
 def panels(series: List[Series]) -> Iterator[Any]:
-    """Give the titles and the lines of the panels."""
+    """Give the kinds, titles and lines of the panels."""
     for quantity, about in QUANTITIES.items():
         for whose, wanted in (("servers", True), ("clients", False)):
             group = [one for one in series if one.quantity == quantity and (one.process in SERVERS) == wanted]
             if group:
                 unit = ", " + about.unit if about.unit else ""
-                yield "%s%s%s" % (about.title, unit, "" if quantity in ("p50", "p99") else ": " + whose), group
+                if quantity in ("p50", "p99"):
+                    yield TimesPanel, about.title + unit, group
+                else:
+                    yield Panel, "%s%s: %s" % (about.title, unit, whose), group
 
 
 def draw(result: Dict[str, Any]) -> str:
@@ -104,10 +128,10 @@ def draw(result: Dict[str, Any]) -> str:
     drawn: List[str] = []
     y = float(HEAD_HEIGHT)
     shown = list(panels(list(all_series(result))))
-    for number, (title, group) in enumerate(shown):
+    for number, (panel, title, group) in enumerate(shown):
         column = number % COLUMNS
         y = HEAD_HEIGHT + (PANEL_HEIGHT + PANEL_GAP) * (number // COLUMNS)
-        drawn += Panel(title, group, MARGIN + column * (PANEL_WIDTH + PANEL_GAP), y).draw()
+        drawn += panel(title, group, MARGIN + column * (PANEL_WIDTH + PANEL_GAP), y).draw()
     width, height = 2 * MARGIN + COLUMNS * PANEL_WIDTH + (COLUMNS - 1) * PANEL_GAP, y + PANEL_HEIGHT + 10
     done = total(result)["done"]
     about = "%s, %s, %d cores; %s" % (result["date"], result["python"], result["cores"], ", ".join(

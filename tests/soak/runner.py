@@ -24,6 +24,9 @@ from .machine import usage
 from .meter import merge
 
 MOST_SAMPLES = 300
+# Without this, the C library's malloc keeps for each thread what large values once took, and the lines would show that
+# instead of what is in use.
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
 SHORTEST_SECONDS = 0.1
 
 
@@ -37,7 +40,7 @@ class Process:
     def __init__(self, title: str, *command: str) -> None:
         self.title = title
         self._process = subprocess.Popen([sys.executable, "-m", *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         cwd=PROJECT, env=clean_environment(None), encoding="utf-8")
+                                         cwd=PROJECT, env=clean_environment(MALLOC), encoding="utf-8")
         self.pid = self._process.pid
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)
