@@ -28,7 +28,7 @@ QUANTITIES: Dict[str, Quantity] = {
     "memory": Quantity("Memory", "MiB", 0.03, 1.0),
     "descriptors": Quantity("File descriptors", "", 0.10, 5.0),
     "threads": Quantity("Threads", "", 0.10, 5.0),
-    "p50": Quantity("Half of the calls take at most", "ms", 0.25, 0.3),
+    "p50": Quantity("Half of the calls take at most", "ms", 0.5, 1.0),
     "p99": Quantity("99 of 100 calls take at most", "ms", 0.5, 5.0),
 }
 
