@@ -13,7 +13,7 @@ import marshal
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from . import callcontext, errors, protocol, serializers
-from .protocol import Buffer, ReceivingMessage, SendingMessage
+from .protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from .serializers import SerializerBase, classes, exceptions, marshalcheck
 
 GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
@@ -183,7 +183,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     """
     annotations: Dict[str, Buffer] = callcontext.outgoing_annotations()
     serializer_id = serializer.serializer_id
-    payload: Buffer
+    payload: Payload
     if SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
         _require_only_argument(args, kwargs)
         blob = args[0]
@@ -194,6 +194,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
             payload, serializer_id = blob._data.data, blob._data.serializer_id
         else:
             payload = serializer.dumpsCall(object_id, method, blob._data, {})  # in the place of the arguments
+    elif bytes in map(type, args):
+        payload = serializer.dump_call(object_id, method, args, kwargs)
     else:
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
     max_size, compress = wire
@@ -301,7 +303,8 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
         MessageTooLargeError: the reply exceeds the limit.
     """
     seq, serializer, correlation_id, annotations, (max_size, compress) = to
-    return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, serializer.dumps(value), annotations,
+    payload = serializer.dump_value(value) if type(value) is bytes else serializer.dumps(value)
+    return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, payload, annotations,
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
 
 

@@ -59,6 +59,7 @@ COMPRESS_LEVEL = 4
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
 
 Buffer = Union[bytes, bytearray, memoryview]
+Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
 
 
 def check_prefix(tag: bytes, version: int) -> None:
@@ -130,7 +131,8 @@ class SendingMessage:
     """One message, encoded and ready to be sent.
 
     Args:
-        payload: the serialized value; compressed here if `compress` is set and it is longer than 100 bytes.
+        payload: the serialized value, in one piece or in a list of them; compressed here if `compress` is set and it is
+            longer than 100 bytes.
         annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
         correlation_id: 16 bytes, or None.
         max_size: limit in bytes for annotations and payload together as sent, 0 for none.
@@ -145,9 +147,12 @@ class SendingMessage:
 
     __slots__ = ("type", "flags", "seq", "serializer_id", "buffers", "size")
 
-    def __init__(self, msgtype: int, flags: int, seq: int, serializer_id: int, payload: Buffer,
+    def __init__(self, msgtype: int, flags: int, seq: int, serializer_id: int, payload: Payload,
                  annotations: Optional[Mapping[str, Buffer]] = None, *,
                  correlation_id: Optional[bytes] = None, compress: bool = False, max_size: int = 0) -> None:
+        more: Sequence[Buffer] = ()
+        if isinstance(payload, list):
+            payload, *more = [b"".join(payload)] if compress else payload
         if compress and len(payload) > COMPRESS_ABOVE_BYTES:
             payload = zlib.compress(payload, COMPRESS_LEVEL)
             flags |= FLAGS_COMPRESSED
@@ -157,6 +162,8 @@ class SendingMessage:
             flags |= FLAGS_CORR_ID
         chunks: Sequence[Buffer] = ()
         chunks_size, payload_size = 0, len(payload)
+        if more:
+            payload_size += sum(map(len, more))
         if annotations:
             chunks = _encode_annotations(annotations)
             chunks_size = sum(map(len, chunks))
@@ -173,9 +180,9 @@ class SendingMessage:
         self.buffers: List[Buffer]
         if size > JOIN_UP_TO_BYTES:
             allocation.expect_large(size)
-            self.buffers = [header, *chunks, payload]
-        elif chunks:
-            self.buffers = [b"".join((header, *chunks, payload))]
+            self.buffers = [header, *chunks, payload, *more]
+        elif chunks or more:
+            self.buffers = [b"".join((header, *chunks, payload, *more))]
         else:
             self.buffers = [header + payload]
 

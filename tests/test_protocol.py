@@ -71,6 +71,18 @@ class Sending(unittest.TestCase):
             self.assertEqual(sent.size, sum(map(len, sent.buffers)))
             self.assertEqual(sent.data[HEADER_SIZE:], chunk(b"TEST", value) + bytes(payload))
 
+    def test_a_payload_in_pieces(self) -> None:
+        for size in (10, 100000):
+            pieces = [b"<", bytes(size), b">"]
+            sent = SendingMessage(MSG_INVOKE, 0, 1, 2, pieces, {"ABCD": b"x"})
+            self.assertEqual(SendingMessage(MSG_INVOKE, 0, 1, 2, b"".join(pieces), {"ABCD": b"x"}).data, sent.data)
+            self.assertEqual(HEADER_SIZE + 9 + size + 2, sent.size)
+        self.assertIn(id(pieces[1]), list(map(id, sent.buffers)))
+        compressed = SendingMessage(MSG_INVOKE, 0, 1, 2, pieces, compress=True)
+        self.assertEqual(SendingMessage(MSG_INVOKE, 0, 1, 2, b"".join(pieces), compress=True).data, compressed.data)
+        with self.assertRaises(errors.MessageTooLargeError):
+            SendingMessage(MSG_INVOKE, 0, 1, 2, pieces, max_size=100001)
+
     def test_compression_begins_above_100_bytes(self) -> None:
         self.assertEqual(b"x" * 100, message(b"x" * 100, compress=True)[HEADER_SIZE:])
         sent = SendingMessage(MSG_INVOKE, 0, 1, 1, b"x" * 101, {"TEST": b"y" * 500}, compress=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import serpent
 
-from Pyro5 import errors, serializers
+from Pyro5 import config, errors, serializers
 from Pyro5.serializers import JsonSerializer, MarshalSerializer, SerializerBase, SerpentSerializer, literals
 
 from .support import PROJECT
@@ -192,6 +192,63 @@ class Calls(Base):
         self.assertRaises(KeyError, serializer.loadsCall, b'{"object": "o"}')
 
 
+class LongBlobs(Base):
+    blob = bytes(range(256)) * 400
+
+    def setUp(self) -> None:
+        self.addCleanup(config.reset)
+
+    def binary(self) -> Any:
+        return [serializer for serializer in self.each() if serializer.name != "json"]
+
+    def assert_parts(self, serializer: SerializerBase, whole: bytes, parts: Any) -> bytes:
+        self.assertIsInstance(parts, list)
+        joined = b"".join(parts)
+        if serializer.name == "serpent":
+            self.assertEqual(whole, joined)
+        else:  # not copied, and perhaps worded in another way
+            self.assertIn(id(self.blob), list(map(id, parts)))
+        return joined
+
+    def test_values(self) -> None:
+        for serializer in self.binary():
+            whole = serializer.dumps(self.blob)
+            joined = self.assert_parts(serializer, whole, serializer.dump_value(self.blob))
+            self.assertEqual(serializer.loads(whole), serializer.loads(joined))
+
+    def test_calls(self) -> None:
+        for serializer in self.binary():
+            for args in ((self.blob,), [self.blob], (self.blob, b"x"), (1, {"k": self.blob}, self.blob, KeyError("x"))):
+                for kwargs in ({}, {"k": [1, self.blob]}, {"k": RuntimeError("y")}):
+                    whole = serializer.dumpsCall("object", "method", args, kwargs)
+                    joined = self.assert_parts_or_whole(serializer, whole, args, kwargs)
+                    self.assertEqual(repr(serializer.loadsCall(whole)), repr(serializer.loadsCall(joined)))
+
+    def assert_parts_or_whole(self, serializer: SerializerBase, whole: bytes, args: Any, kwargs: Any) -> bytes:
+        parts = serializer.dump_call("object", "method", args, kwargs)
+        return parts if isinstance(parts, bytes) else self.assert_parts(serializer, whole, parts)
+
+    def test_one_piece(self) -> None:
+        for serializer in self.binary():
+            for value in (b"x", bytearray(self.blob), "x" * 100000):
+                self.assertEqual(serializer.dumps(value), serializer.dump_value(value))
+            for args in ((), (b"x",), ([self.blob],), (self.blob,) * 10):
+                self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.dump_call("o", "m", args, {}))
+            whole = serializer.dumpsCall("o", "__setattr__", ("x", self.blob), None)
+            self.assertEqual(whole, serializer.dump_call("o", "__setattr__", ("x", self.blob), None))
+
+    def test_what_looks_like_the_mark_of_a_blob(self) -> None:
+        serializer = serializers.get_serializer("serpent")
+        args = (self.blob, "\1blob\1")
+        self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.dump_call("o", "m", args, {}))
+
+    def test_bytes_as_literals(self) -> None:
+        config.SERPENT_BYTES_REPR = True
+        serializer = serializers.get_serializer("serpent")
+        self.assertEqual(serializer.dumps(self.blob), serializer.dump_value(self.blob))
+        self.assertEqual(serializer.dumpsCall("o", "m", (self.blob,), {}), serializer.dump_call("o", "m", (self.blob,), {}))
+
+
 class Payloads(Base):
     def test_malformed(self) -> None:
         expected = {
@@ -265,6 +322,9 @@ class Payloads(Base):
             ("serpent", r"{'\u005f_class__':'x.Y'}"),
             ("serpent", "{'__cla' 'ss__':'x.Y'}"),
             ("serpent", r"{'__cl\141ss__':'x.Y'}"),
+            ("serpent", r"['%s',{'\x5f_class__':'x.Y'}]" % ("x" * 5000)),
+            ("serpent", r"['%s',{'\137_class__':'x.Y'}]" % ("x" * 5000)),
+            ("serpent", r"['%s',{'\N{LOW LINE}_class__':'x.Y'}]" % ("x" * 5000)),
             ("serpent", "{u'''__class__''':'x.Y'}"),
             ("json", r'{"\u005f_class__": "x.Y"}'),
         ):

@@ -1,18 +1,20 @@
 """What serializers have in common."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
 from . import classes
 
-__all__ = ["SerializerBase", "Data", "CallPayload", "may_be_tagged", "too_deep"]
+__all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long_blob", "may_be_tagged", "too_deep"]
 
 Data = Union[bytes, bytearray, memoryview]
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
+Payload = Union[bytes, List[bytes]]          # in one piece, or in several
 
 _TAG_BYTES = classes.TAG.encode("ascii")
 _LONG_DATA = 4096           # bytes; shorter data is searched sooner than looked at
+_LONG_BLOB = 32 * 1024       # bytes; shorter ones are copied into one payload sooner than sent on their own
 _FEW = 8
 _CONTAINERS = frozenset((dict, list, tuple))
 
@@ -47,6 +49,15 @@ class SerializerBase:
         """As _decode, for a method call."""
         return self._decode(data)
 
+    def _blob_in_parts(self, blob: bytes) -> Optional[List[bytes]]:
+        """Give what _encode gives for a long bytes object, in pieces; None if this cannot be done."""
+        return None
+
+    def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
+                       kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
+        """Give a call that is worth as much as what dumpsCall gives, in pieces; None if this cannot be done."""
+        return None
+
     # ------------------------------------------------------------ values
 
     def dumps(self, data: Any) -> bytes:
@@ -60,6 +71,11 @@ class SerializerBase:
             return self._encode(data)
         except RecursionError as x:
             raise too_deep("serialized") from x
+
+    def dump_value(self, data: Any) -> Payload:
+        """As dumps, in several pieces if that saves copying: the value is a long bytes object."""
+        parts = self._blob_in_parts(data) if is_long_blob(data) else None
+        return self.dumps(data) if parts is None else parts
 
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
         """
@@ -93,6 +109,16 @@ class SerializerBase:
             kwargs: None for the requests that are no method calls: attribute access and batches.
         """
         return self.dumps((obj, method, vargs, kwargs))
+
+    def dump_call(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Payload:
+        """As dumpsCall, in several pieces if that saves copying: some of the arguments are long bytes objects."""
+        parts = None
+        if kwargs is not None and len(vargs) <= _FEW and any(map(is_long_blob, vargs)):
+            try:
+                parts = self._call_in_parts(obj, method, vargs, kwargs)
+            except RecursionError as x:
+                raise too_deep("serialized") from x
+        return self.dumpsCall(obj, method, vargs, kwargs) if parts is None else parts
 
     def loadsCall(self, data: Data) -> CallPayload:
         """Deserialize a method call: (object id, method, args, kwargs); raises what loads raises."""
@@ -141,6 +167,11 @@ class SerializerBase:
     def unregister_dict_to_class(cls, classname: str) -> None:
         """Forget the function that makes objects of dicts with that class name."""
         classes.unregister_dict_to_class(classname)
+
+
+def is_long_blob(value: Any) -> bool:
+    """Tell whether a value is better sent as it is than copied first; only what nobody can change meanwhile is."""
+    return type(value) is bytes and len(value) >= _LONG_BLOB
 
 
 def may_be_tagged(value: Any, data: Data) -> bool:

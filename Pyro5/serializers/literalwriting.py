@@ -12,9 +12,10 @@ from itertools import chain
 from math import isfinite
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-__all__ = ["HEADER", "fast_dumps", "fast_dumps_call"]
+__all__ = ["HEADER", "BLOB_BEGIN", "BLOB_END", "base64_text", "fast_dumps", "fast_dumps_call"]
 
 HEADER = "# serpent utf-8 python3.2\n"
+BLOB_BEGIN, BLOB_END = b"{'data': '", b"', 'encoding': 'base64'}"   # around the base 64 text of bytes
 
 # Exact types: instances of their subclasses are written in other ways.
 _BY_REPR = frozenset((type(None), bool, int, str))
@@ -63,6 +64,11 @@ def fast_dumps_call(obj: Any, method: Any, args: Any, kwargs: Optional[Mapping[s
     return f"({obj!r},{method!r},{args_text},{kwargs_text})"
 
 
+def base64_text(data: Union[bytes, bytearray]) -> bytes:
+    """Give the base 64 text of some bytes."""
+    return b2a_base64(data, newline=False)
+
+
 # ---------------------------------------------------------------- one value
 
 def _text(value: Any, bytes_repr: bool, depth_left: int) -> str:
@@ -90,7 +96,7 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
     if kind is bytes or kind is bytearray:
         if bytes_repr:
             return repr(bytes(value))
-        return "{'data': '%s', 'encoding': 'base64'}" % b2a_base64(value, newline=False).decode("ascii")
+        return (BLOB_BEGIN + base64_text(value) + BLOB_END).decode("ascii")
     if (kind is set or kind is frozenset) and _IN_SETS.issuperset(map(type, value)):
         return "{%s}" % ",".join(map(repr, value)) if value else "()"
     raise _NotPlain

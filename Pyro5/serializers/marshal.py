@@ -3,18 +3,24 @@ from __future__ import annotations
 
 import enum
 import marshal
+import struct
 import uuid
-from typing import Any, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from . import classes, marshalcheck
-from .base import Data, SerializerBase, may_be_tagged
+from .base import Data, SerializerBase, is_long_blob, may_be_tagged
 
 __all__ = ["MarshalSerializer"]
 
 # What marshal takes as it is, and types whose instances (subclasses, mostly) are left to marshal, which refuses them.
 _NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset))
 _LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, type, enum.Enum)
+
+
+_BLOB_HEAD = struct.Struct("<ci")
+_MAX_BLOB = (1 << 31) - 1
+_NO_REFERENCES = 2      # the last version of the format without them
 
 
 class MarshalSerializer(SerializerBase):
@@ -27,13 +33,27 @@ class MarshalSerializer(SerializerBase):
     serializer_id = 2
     name = "marshal"
 
-    def _encode(self, data: Any) -> bytes:
+    def _encode(self, data: Any, version: int = marshal.version) -> bytes:
         plain = data if type(data) in _NATIVE else self._to_plain(data)
         try:
-            return marshal.dumps(plain)
+            return marshal.dumps(plain, version)
         except ValueError:
             # something that marshal does not know is somewhere inside; it can only be converted in copies
-            return marshal.dumps(self._to_plain_inside(plain))
+            return marshal.dumps(self._to_plain_inside(plain), version)
+
+    def _blob_in_parts(self, blob: bytes) -> List[bytes]:
+        if len(blob) > _MAX_BLOB:
+            raise ValueError("marshal cannot serialize so many bytes: %d" % len(blob))
+        return [_BLOB_HEAD.pack(b"s", len(blob)), blob]
+
+    def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Mapping[str, Any]) -> List[bytes]:
+        # each part counts its objects from the beginning, so there must not be references to objects by their numbers
+        parts = [b"(\4\0\0\0" + self._encode(obj, _NO_REFERENCES) + self._encode(method, _NO_REFERENCES)
+                 + _BLOB_HEAD.pack(b"[", len(vargs))]
+        for value in vargs:
+            parts += self._blob_in_parts(value) if is_long_blob(value) else [self._encode(value, _NO_REFERENCES)]
+        parts.append(self._encode(dict(kwargs), _NO_REFERENCES))
+        return parts
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         value = marshalcheck.loads(data)

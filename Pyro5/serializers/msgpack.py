@@ -8,11 +8,11 @@ import importlib
 import numbers
 import struct
 import uuid
-from typing import Any, Optional, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from . import classes
-from .base import Data, SerializerBase, may_be_tagged
+from .base import Data, SerializerBase, is_long_blob, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
@@ -22,6 +22,8 @@ _EXT_NUMBER = 0x31       # decimal text of a number that msgpack has no form for
 _EXT_DATETIME = 0x32     # local time, as the seconds since the epoch in a double
 _EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
 
+_BLOB_HEAD = struct.Struct(">BI")
+_MAX_BLOB = (1 << 32) - 1
 _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tuple, dict)
 
 
@@ -55,6 +57,18 @@ class MsgpackSerializer(SerializerBase):
     def _encode(self, data: Any) -> bytes:
         packed: bytes = self._pack(data, use_bin_type=True, default=self._to_plain)
         return packed
+
+    def _blob_in_parts(self, blob: bytes) -> List[bytes]:
+        if len(blob) > _MAX_BLOB:
+            raise ValueError("msgpack cannot serialize so many bytes: %d" % len(blob))
+        return [_BLOB_HEAD.pack(0xC6, len(blob)), blob]
+
+    def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Mapping[str, Any]) -> List[bytes]:
+        parts = [b"\x94" + self._encode(obj) + self._encode(method) + bytes((0x90 | len(vargs),))]
+        for value in vargs:
+            parts += self._blob_in_parts(value) if is_long_blob(value) else [self._encode(value)]
+        parts.append(self._encode(kwargs))
+        return parts
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         value = self._unpack(data, raw=False, ext_hook=_from_ext)

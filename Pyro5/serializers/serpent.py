@@ -5,11 +5,12 @@ import collections
 import gc
 import importlib
 import importlib.util
+import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
 from . import classes, hashes, literalguard, literals, literalwriting, longliterals
-from .base import Data, SerializerBase
+from .base import Data, SerializerBase, is_long_blob
 from .literalwriting import HEADER
 
 __all__ = ["SerpentSerializer"]
@@ -28,6 +29,9 @@ _library = _load_serpent_library()
 # What no converter can be registered for: builtins are what everything else is turned into.
 _BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, tuple, list, dict, set,
                        frozenset))
+
+
+_ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")
 
 
 class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
@@ -86,6 +90,12 @@ _TAGS: Mapping[str, Callable[[Dict[str, Any]], Any]] = {
 }
 
 
+_HEADER_BYTES = HEADER.encode("ascii")
+# What hardly any text has, to be replaced by a blob.
+_BLOB_MARK = "\1blob\1"
+_BLOB_MARK_TEXT = repr(_BLOB_MARK).encode("ascii")
+
+
 class SerpentSerializer(SerializerBase):
     """Python literals in UTF-8, see the serpent library."""
 
@@ -102,6 +112,26 @@ class SerpentSerializer(SerializerBase):
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         text = literalwriting.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
+
+    def _blob_in_parts(self, blob: bytes) -> Optional[List[bytes]]:
+        if config.SERPENT_BYTES_REPR:
+            return None
+        return [_HEADER_BYTES + literalwriting.BLOB_BEGIN, literalwriting.base64_text(blob), literalwriting.BLOB_END]
+
+    def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
+                       kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
+        """In the text of the call with something else in the places of the blobs, put the blobs there."""
+        marks = [_BLOB_MARK if is_long_blob(value) else value for value in vargs]
+        text = literalwriting.fast_dumps_call(obj, method, tuple(marks) if type(vargs) is tuple else marks, kwargs)
+        pieces = (HEADER + text).encode("utf-8").split(_BLOB_MARK_TEXT) if text and not config.SERPENT_BYTES_REPR else []
+        blobs = [value for value in vargs if is_long_blob(value)]
+        if len(pieces) != len(blobs) + 1:
+            return None     # there is such a mark in an argument
+        parts = [pieces[0]]
+        for blob, piece in zip(blobs, pieces[1:]):
+            parts[-1] += literalwriting.BLOB_BEGIN
+            parts += literalwriting.base64_text(blob), literalwriting.BLOB_END + piece
+        return parts
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
@@ -120,12 +150,8 @@ def _with_tags(value: Any, text: str) -> Tuple[Any, bool]:
     """Give the value, if need be read in the slow way, and whether there may be tagged dicts in it."""
     if value is literals.NOT_FAST:
         return _slow_loads(text), True
-    return value, "_" in text and classes.TAG in text or "\\" in text and _has_hexadecimal_escapes(text)
-
-
-def _has_hexadecimal_escapes(text: str) -> bool:
-    """Tell whether letters and underscores may be written as escapes."""
-    return "\\x" in text or "\\u" in text or "\\U" in text
+    # letters and underscores may be written as escapes
+    return value, "_" in text and classes.TAG in text or "\\" in text and _ESCAPED_LETTER.search(text) is not None
 
 
 def _slow_loads(text: str) -> Any:
