@@ -27,6 +27,7 @@ _ARGUMENTS = frozenset((list, tuple))
 _CONTAINERS = frozenset((list, tuple, set, frozenset, dict))
 SIZED = _CONTAINERS | {str, bytes, bytearray}
 _FEW_ELEMENTS = 100
+_MAYBE_LONG = frozenset((bytes, str, dict))  # values that the serializer may be able to send without copying them
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
 
 
@@ -194,7 +195,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
             payload, serializer_id = blob._data.data, blob._data.serializer_id
         else:
             payload = serializer.dumpsCall(object_id, method, blob._data, {})  # in the place of the arguments
-    elif bytes in map(type, args):
+    elif not _MAYBE_LONG.isdisjoint(map(type, args)):
         payload = serializer.dump_call(object_id, method, args, kwargs)
     else:
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
@@ -303,7 +304,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
         MessageTooLargeError: the reply exceeds the limit.
     """
     seq, serializer, correlation_id, annotations, (max_size, compress) = to
-    payload = serializer.dump_value(value) if type(value) is bytes else serializer.dumps(value)
+    payload = serializer.dump_value(value) if type(value) in _MAYBE_LONG else serializer.dumps(value)
     return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, payload, annotations,
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
 

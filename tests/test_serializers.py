@@ -230,16 +230,28 @@ class LongBlobs(Base):
 
     def test_one_piece(self) -> None:
         for serializer in self.binary():
-            for value in (b"x", bytearray(self.blob), "x" * 100000):
+            for value in (b"x", bytearray(self.blob), "\xe9" * 100000, {"data": "x", "encoding": "base64"}):
                 self.assertEqual(serializer.dumps(value), serializer.dump_value(value))
             for args in ((), (b"x",), ([self.blob],), (self.blob,) * 10):
                 self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.dump_call("o", "m", args, {}))
             whole = serializer.dumpsCall("o", "__setattr__", ("x", self.blob), None)
             self.assertEqual(whole, serializer.dump_call("o", "__setattr__", ("x", self.blob), None))
 
+    def test_text(self) -> None:
+        serializer = serializers.get_serializer("serpent")
+        text = "x" * 100000
+        for value in (text, serializer.loads(serializer.dumps(self.blob)), {"data": text, "k": text}):
+            self.assert_parts(serializer, serializer.dumps(value), serializer.dump_value(value))
+            args = (1, text, value)
+            whole = serializer.dumpsCall("o", "m", args, {})
+            self.assert_parts(serializer, whole, serializer.dump_call("o", "m", args, {}))
+        for value in ("it's" + text, '"' + text, "\n" + text, "\xe9" + text):
+            parts = serializer.dump_value(value)
+            self.assertEqual(serializer.dumps(value), parts if isinstance(parts, bytes) else b"".join(parts))
+
     def test_what_looks_like_the_mark_of_a_blob(self) -> None:
         serializer = serializers.get_serializer("serpent")
-        args = (self.blob, "\1blob\1")
+        args = (self.blob, "\1long\1")
         self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.dump_call("o", "m", args, {}))
 
     def test_bytes_as_literals(self) -> None:

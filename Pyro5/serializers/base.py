@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from .. import errors
 from . import classes
 
-__all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long_blob", "may_be_tagged", "too_deep"]
+__all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
 
 Data = Union[bytes, bytearray, memoryview]
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
@@ -14,7 +14,8 @@ Payload = Union[bytes, List[bytes]]          # in one piece, or in several
 
 _TAG_BYTES = classes.TAG.encode("ascii")
 _LONG_DATA = 4096           # bytes; shorter data is searched sooner than looked at
-_LONG_BLOB = 32 * 1024       # bytes; shorter ones are copied into one payload sooner than sent on their own
+_LONG_VALUE = 32 * 1024      # bytes or characters; shorter ones are sooner copied into one payload than sent on their own
+_SENT_AS_IT_IS = frozenset((bytes, str))
 _FEW = 8
 _CONTAINERS = frozenset((dict, list, tuple))
 
@@ -49,13 +50,13 @@ class SerializerBase:
         """As _decode, for a method call."""
         return self._decode(data)
 
-    def _blob_in_parts(self, blob: bytes) -> Optional[List[bytes]]:
-        """Give what _encode gives for a long bytes object, in pieces; None if this cannot be done."""
+    def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
+        """Give what _encode gives for a long value, in pieces; None if this cannot be done, or saves nothing."""
         return None
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
-        """Give a call that is worth as much as what dumpsCall gives, in pieces; None if this cannot be done."""
+        """Give a call that is worth as much as what dumpsCall gives, in pieces; None as with _value_in_parts."""
         return None
 
     # ------------------------------------------------------------ values
@@ -73,8 +74,8 @@ class SerializerBase:
             raise too_deep("serialized") from x
 
     def dump_value(self, data: Any) -> Payload:
-        """As dumps, in several pieces if that saves copying: the value is a long bytes object."""
-        parts = self._blob_in_parts(data) if is_long_blob(data) else None
+        """As dumps, in several pieces if that saves copying: the value is a long bytes object or str."""
+        parts = self._value_in_parts(data) if is_long(data) or is_long_dict(data) else None
         return self.dumps(data) if parts is None else parts
 
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
@@ -111,9 +112,9 @@ class SerializerBase:
         return self.dumps((obj, method, vargs, kwargs))
 
     def dump_call(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Payload:
-        """As dumpsCall, in several pieces if that saves copying: some of the arguments are long bytes objects."""
+        """As dumpsCall, in several pieces if that saves copying: some of the arguments are long."""
         parts = None
-        if kwargs is not None and len(vargs) <= _FEW and any(map(is_long_blob, vargs)):
+        if kwargs is not None and len(vargs) <= _FEW and any(map(is_long, vargs)):
             try:
                 parts = self._call_in_parts(obj, method, vargs, kwargs)
             except RecursionError as x:
@@ -169,9 +170,14 @@ class SerializerBase:
         classes.unregister_dict_to_class(classname)
 
 
-def is_long_blob(value: Any) -> bool:
+def is_long(value: Any) -> bool:
     """Tell whether a value is better sent as it is than copied first; only what nobody can change meanwhile is."""
-    return type(value) is bytes and len(value) >= _LONG_BLOB
+    return type(value) in _SENT_AS_IT_IS and len(value) >= _LONG_VALUE
+
+
+def is_long_dict(value: Any) -> bool:
+    """Tell whether a value is what serpent makes of long bytes."""
+    return type(value) is dict and len(value) == 2 and is_long(value.get("data"))
 
 
 def may_be_tagged(value: Any, data: Data) -> bool:

@@ -94,6 +94,10 @@ _OF_NUMBERS = "0123456789.-,[]"
 
 def fast_loads(text: str) -> Any:
     """Read a serpent document; gives NOT_FAST where that takes the slow way."""
+    if len(text) > _LONG_BODY:
+        value = _attempt(_read_without_long_strings, text)
+        if value is not NOT_FAST:
+            return value
     body = _cut_comment(text)
     if body is None:
         return NOT_FAST
@@ -105,6 +109,10 @@ def fast_loads_call(text: str) -> Any:
     beginning = _CALL.match(text)
     if beginning is None or not text.endswith(_END_OF_CALL):
         return fast_loads(text)
+    if len(text) > _LONG_BODY:
+        value = _attempt(_read_without_long_strings, text)
+        if value is not NOT_FAST:
+            return value
     # the arguments are whatever reads as the elements of a list, so these parentheses do belong together
     args_text = text[beginning.end():-len(_END_OF_CALL)]
     has_comma = args_text.endswith(",")
@@ -121,10 +129,6 @@ def _read(body: str) -> Any:
         return _attempt(_read_numbers, body)
     if "\0" in body or "\n" in body or "\r" in body:
         return NOT_FAST     # serpent writes them as escapes
-    if len(body) > _LONG_BODY:
-        value = _attempt(_read_without_long_strings, body)
-        if value is not NOT_FAST:
-            return value
     value = _attempt(_read_at_once, body)
     return _attempt(_read_in_parts, body) if value is NOT_FAST else value
 
@@ -203,13 +207,16 @@ _MAX_STRINGS = 20
 _MAX_OUTSIDE = 1000         # characters outside of strings: there are few values to look at
 
 
-def _read_without_long_strings(body: str) -> Any:
-    """Read a text that consists mostly of a few long strings."""
-    plain = "\\" not in body and '"' not in body
-    parts = body.split("'", 2 * _MAX_STRINGS) if plain else _STRING.split(body, _MAX_STRINGS)
+def _read_without_long_strings(text: str) -> Any:
+    """Read a document that consists mostly of a few long strings; these are copied once."""
+    header_size = len(HEADER) if text.startswith(HEADER) else 0
+    if max(text.find("\n", header_size), text.find("\r"), text.find("\0")) >= 0:
+        return NOT_FAST
+    plain = "\\" not in text and '"' not in text
+    parts = text.split("'", 2 * _MAX_STRINGS) if plain else _STRING.split(text, _MAX_STRINGS)
     if not len(parts) & 1 or None in parts or sum(map(len, parts[::2])) > _MAX_OUTSIDE:
         return NOT_FAST
-    outside = _MARK.join(parts[::2])
+    outside = _MARK.join(parts[::2])[header_size:]
     if _has_any(outside, ("'", '"', "\\")):
         return NOT_FAST
     strings = parts[1::2] if plain else list(map(_unescape, parts[1::2]))

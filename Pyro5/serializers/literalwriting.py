@@ -12,10 +12,9 @@ from itertools import chain
 from math import isfinite
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-__all__ = ["HEADER", "BLOB_BEGIN", "BLOB_END", "base64_text", "fast_dumps", "fast_dumps_call"]
+__all__ = ["HEADER", "fast_dumps", "fast_dumps_call", "long_text_in_parts"]
 
 HEADER = "# serpent utf-8 python3.2\n"
-BLOB_BEGIN, BLOB_END = b"{'data': '", b"', 'encoding': 'base64'}"   # around the base 64 text of bytes
 
 # Exact types: instances of their subclasses are written in other ways.
 _BY_REPR = frozenset((type(None), bool, int, str))
@@ -64,9 +63,12 @@ def fast_dumps_call(obj: Any, method: Any, args: Any, kwargs: Optional[Mapping[s
     return f"({obj!r},{method!r},{args_text},{kwargs_text})"
 
 
-def base64_text(data: Union[bytes, bytearray]) -> bytes:
-    """Give the base 64 text of some bytes."""
-    return b2a_base64(data, newline=False)
+def long_text_in_parts(value: Union[bytes, str]) -> Optional[Tuple[bytes, bytes, bytes]]:
+    """Write bytes in base 64, or a str; give what begins it, the contents, and what ends it; None if that is not so simple."""
+    if type(value) is bytes:
+        return b"{'data': '", b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
+    contents = value.encode("ascii") if isinstance(value, str) and value.isascii() else b"'"
+    return None if contents.translate(None, _PLAIN_ASCII) else (b"'", contents, b"'")
 
 
 # ---------------------------------------------------------------- one value
@@ -96,7 +98,7 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
     if kind is bytes or kind is bytearray:
         if bytes_repr:
             return repr(bytes(value))
-        return (BLOB_BEGIN + base64_text(value) + BLOB_END).decode("ascii")
+        return "{'data': '%s', 'encoding': 'base64'}" % b2a_base64(value, newline=False).decode("ascii")
     if (kind is set or kind is frozenset) and _IN_SETS.issuperset(map(type, value)):
         return "{%s}" % ",".join(map(repr, value)) if value else "()"
     raise _NotPlain

@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from . import classes, marshalcheck
-from .base import Data, SerializerBase, is_long_blob, may_be_tagged
+from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MarshalSerializer"]
 
@@ -41,6 +41,9 @@ class MarshalSerializer(SerializerBase):
             # something that marshal does not know is somewhere inside; it can only be converted in copies
             return marshal.dumps(self._to_plain_inside(plain), version)
 
+    def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
+        return self._blob_in_parts(data) if type(data) is bytes else None
+
     def _blob_in_parts(self, blob: bytes) -> List[bytes]:
         if len(blob) > _MAX_BLOB:
             raise ValueError("marshal cannot serialize so many bytes: %d" % len(blob))
@@ -51,7 +54,7 @@ class MarshalSerializer(SerializerBase):
         parts = [b"(\4\0\0\0" + self._encode(obj, _NO_REFERENCES) + self._encode(method, _NO_REFERENCES)
                  + _BLOB_HEAD.pack(b"[", len(vargs))]
         for value in vargs:
-            parts += self._blob_in_parts(value) if is_long_blob(value) else [self._encode(value, _NO_REFERENCES)]
+            parts += self._blob_in_parts(value) if type(value) is bytes else [self._encode(value, _NO_REFERENCES)]
         parts.append(self._encode(dict(kwargs), _NO_REFERENCES))
         return parts
 

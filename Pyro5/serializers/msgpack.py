@@ -12,7 +12,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from . import classes
-from .base import Data, SerializerBase, is_long_blob, may_be_tagged
+from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
@@ -58,6 +58,9 @@ class MsgpackSerializer(SerializerBase):
         packed: bytes = self._pack(data, use_bin_type=True, default=self._to_plain)
         return packed
 
+    def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
+        return self._blob_in_parts(data) if type(data) is bytes else None
+
     def _blob_in_parts(self, blob: bytes) -> List[bytes]:
         if len(blob) > _MAX_BLOB:
             raise ValueError("msgpack cannot serialize so many bytes: %d" % len(blob))
@@ -66,7 +69,7 @@ class MsgpackSerializer(SerializerBase):
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Mapping[str, Any]) -> List[bytes]:
         parts = [b"\x94" + self._encode(obj) + self._encode(method) + bytes((0x90 | len(vargs),))]
         for value in vargs:
-            parts += self._blob_in_parts(value) if is_long_blob(value) else [self._encode(value)]
+            parts += self._blob_in_parts(value) if type(value) is bytes else [self._encode(value)]
         parts.append(self._encode(kwargs))
         return parts
 

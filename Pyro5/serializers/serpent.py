@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
 from . import classes, hashes, literalguard, literals, literalwriting, longliterals
-from .base import Data, SerializerBase, is_long_blob
+from .base import Data, SerializerBase, is_long, is_long_dict
 from .literalwriting import HEADER
 
 __all__ = ["SerpentSerializer"]
@@ -90,10 +90,9 @@ _TAGS: Mapping[str, Callable[[Dict[str, Any]], Any]] = {
 }
 
 
-_HEADER_BYTES = HEADER.encode("ascii")
-# What hardly any text has, to be replaced by a blob.
-_BLOB_MARK = "\1blob\1"
-_BLOB_MARK_TEXT = repr(_BLOB_MARK).encode("ascii")
+# What hardly any text has, to be replaced by a long value.
+_MARK = "\1long\1"
+_MARK_TEXT = repr(_MARK).encode("ascii")
 
 
 class SerpentSerializer(SerializerBase):
@@ -113,25 +112,17 @@ class SerpentSerializer(SerializerBase):
         text = literalwriting.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
 
-    def _blob_in_parts(self, blob: bytes) -> Optional[List[bytes]]:
-        if config.SERPENT_BYTES_REPR:
-            return None
-        return [_HEADER_BYTES + literalwriting.BLOB_BEGIN, literalwriting.base64_text(blob), literalwriting.BLOB_END]
+    def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
+        long_values: List[Any] = []
+        text = literalwriting.fast_dumps(_with_marks(data, long_values))
+        return _put_together(text, long_values)
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
-        """In the text of the call with something else in the places of the blobs, put the blobs there."""
-        marks = [_BLOB_MARK if is_long_blob(value) else value for value in vargs]
-        text = literalwriting.fast_dumps_call(obj, method, tuple(marks) if type(vargs) is tuple else marks, kwargs)
-        pieces = (HEADER + text).encode("utf-8").split(_BLOB_MARK_TEXT) if text and not config.SERPENT_BYTES_REPR else []
-        blobs = [value for value in vargs if is_long_blob(value)]
-        if len(pieces) != len(blobs) + 1:
-            return None     # there is such a mark in an argument
-        parts = [pieces[0]]
-        for blob, piece in zip(blobs, pieces[1:]):
-            parts[-1] += literalwriting.BLOB_BEGIN
-            parts += literalwriting.base64_text(blob), literalwriting.BLOB_END + piece
-        return parts
+        long_values: List[Any] = []
+        args = [_with_marks(value, long_values) for value in vargs]
+        text = literalwriting.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
+        return _put_together(text, long_values)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
@@ -140,6 +131,34 @@ class SerpentSerializer(SerializerBase):
     def _decode_call(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
         return _with_tags(literals.fast_loads_call(text), text)
+
+
+def _with_marks(value: Any, long_values: List[Any]) -> Any:
+    """Put a mark in the place of a long value, or of the one in the dict that bytes become; the value goes to the list."""
+    if is_long(value):
+        long_values.append(value)
+        return _MARK
+    if is_long_dict(value):
+        return {key: _with_marks(element, long_values) for key, element in value.items()}
+    return value
+
+
+def _put_together(text: Optional[str], long_values: Sequence[Any]) -> Optional[List[bytes]]:
+    """Put long values where the marks in the text of a document are; None if that cannot be done."""
+    if text is None or config.SERPENT_BYTES_REPR:
+        return None
+    pieces = (HEADER + text).encode("utf-8").split(_MARK_TEXT)
+    if len(pieces) != len(long_values) + 1:
+        return None         # something else in the value looks like a mark
+    parts = [pieces[0]]
+    for value, piece in zip(long_values, pieces[1:]):
+        written = literalwriting.long_text_in_parts(value)
+        if written is None:
+            return None
+        begin, contents, end = written
+        parts[-1] += begin
+        parts += contents, end + piece
+    return parts
 
 
 def _encode_slowly(data: Any) -> bytes:
