@@ -18,6 +18,7 @@ HEADER = "# serpent utf-8 python3.2\n"
 
 # Exact types: instances of their subclasses are written in other ways.
 _BY_REPR = frozenset((type(None), bool, int, str))
+_SHORT = _BY_REPR - {str}
 _SCALARS = _BY_REPR | {float}
 _WITHOUT_QUOTES = _SCALARS - {str}
 _SEQUENCES = frozenset((list, tuple))
@@ -124,24 +125,32 @@ def _dict_text(data: Dict[Any, Any], bytes_repr: bool, depth_left: int) -> str:
 
 
 def _sequence_text(values: Sequence[Any], kind: type, bytes_repr: bool, depth_left: int) -> str:
-    kinds = set(map(type, values))
-    if kinds <= _WITHOUT_QUOTES:
-        text = repr(values).replace(", ", ",")
-        if float in kinds and ("inf" in text or "nan" in text):
-            raise _NotPlain
-        return text
-    joined = ",".join(_texts(values, kinds, bytes_repr, depth_left))
+    texts: Iterable[str]
+    if len(values) <= _FEW:
+        texts = [repr(value) if type(value) in _SHORT else _text(value, bytes_repr, depth_left) for value in values]
+    else:
+        kinds = set(map(type, values))
+        if kinds <= _WITHOUT_QUOTES:
+            return _text_without_quotes(values, float in kinds)
+        texts = _texts(values, kinds, bytes_repr, depth_left)
+    joined = ",".join(texts)
     if kind is list:
         return f"[{joined}]"
     return f"({joined},)" if len(values) == 1 else f"({joined})"
 
 
+def _text_without_quotes(values: Sequence[Any], with_floats: bool) -> str:
+    """Write a list or tuple in which there are no strings, so that what looks like a word or a separator is one."""
+    text = repr(values)
+    if with_floats and ("inf" in text or "nan" in text):
+        raise _NotPlain
+    return text.replace(", ", ",")
+
+
 # ---------------------------------------------------------------- many values
 
 def _texts(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_left: int) -> Iterable[str]:
-    """Write each of some values, which are of these types."""
-    if len(values) <= _FEW:
-        return [_text(value, bytes_repr, depth_left) for value in values]
+    """Write each of many values, which are of these types."""
     template, columns = _columns(values, kinds, bytes_repr, depth_left)
     if template == "%r":
         return map(repr, values)
