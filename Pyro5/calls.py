@@ -27,7 +27,8 @@ _ARGUMENTS = frozenset((list, tuple))
 _CONTAINERS = frozenset((list, tuple, set, frozenset, dict))
 SIZED = _CONTAINERS | {str, bytes, bytearray}
 _FEW_ELEMENTS = 100
-_MAYBE_LONG = frozenset((bytes, str, dict))  # values that the serializer may be able to send without copying them
+_MAYBE_LONG = frozenset((bytes, str))  # values that the serializer may be able to send without copying them
+_MAYBE_LONG_RESULT = _MAYBE_LONG | {dict}  # what serpent makes of bytes
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
 
 
@@ -304,7 +305,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
         MessageTooLargeError: the reply exceeds the limit.
     """
     seq, serializer, correlation_id, annotations, (max_size, compress) = to
-    payload = serializer.dump_value(value) if type(value) in _MAYBE_LONG else serializer.dumps(value)
+    payload = serializer.dump_value(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
     return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, payload, annotations,
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
 
