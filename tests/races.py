@@ -18,6 +18,7 @@ from Pyro5 import config, errors, exposure, serializers, tls
 from Pyro5.exposure import behavior, expose
 from Pyro5.matching import Matcher
 from Pyro5.registry import NameServer
+from Pyro5.resolving import HostLookups
 from Pyro5.serializers import SerializerBase
 from Pyro5.serving.objects import ObjectTable, Published
 from Pyro5.serving.oneway import OnewayCalls
@@ -259,6 +260,27 @@ def regular_expressions(steps: int) -> None:
         matcher.close()
 
 
+def host_lookups(steps: int) -> None:
+    """Hosts are found whoever asks for them first, and again after they were forgotten. Takes a tenth of the steps."""
+    found = threading.Condition()
+
+    def on_result() -> None:
+        with found:
+            found.notify_all()
+    lookups = HostLookups(on_result)
+
+    def step(thread: int, number: int) -> None:
+        if number % 10 == 9:
+            lookups.forget()
+            return
+        with found:
+            check(found.wait_for(lambda: lookups.find("localhost") is not None, PATIENCE_SECONDS), "nothing was found")
+    try:
+        in_threads(max(2, steps // 10), step)
+    finally:
+        lookups.close()
+
+
 def _names(storage: str, steps: int) -> None:
     """Names are registered, found and removed; of those that want the same name safely, one gets it."""
     nameserver = NameServer(storage)
@@ -316,6 +338,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "jobs and workers": workers,
     "oneway calls of a client": oneway_calls,
     "helper processes that match regular expressions": regular_expressions,
+    "hosts that are being looked up": host_lookups,
     "TLS contexts": tls_contexts,
     "names": names_in_memory,
     "names in a database": names_in_sql,
