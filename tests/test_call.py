@@ -15,8 +15,8 @@ from Pyro5.exposure import expose, oneway
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 from Pyro5.uri import URI
-from Pyro5.utils import call
-from Pyro5.utils.plaindata import json_text, plain, uri_of
+from Pyro5.tools import call
+from Pyro5.tools.plaindata import json_text, plain, uri_of
 from tests.rawclient import wait_until
 from tests.support import ToolResult, daemon_thread, run_main
 from tests.test_progress import Terminal

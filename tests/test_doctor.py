@@ -15,8 +15,8 @@ from Pyro5.exposure import expose
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 from Pyro5.uri import URI
-from Pyro5.utils import doctor, findings, machinecheck, peercheck
-from Pyro5.utils.findings import NOTE, OK, WRONG, Finding
+from Pyro5.tools import doctor, findings, machinecheck, peercheck
+from Pyro5.tools.findings import NOTE, OK, WRONG, Finding
 from tests.peers import CERTIFICATES, PATIENCE_SECONDS, Peer, ScriptedServer, free_port
 from tests.support import daemon_thread, run_main
 
@@ -87,7 +87,7 @@ class Bounds(DoctorTestCase):
             yield Finding(OK, "one")
             raise ZeroDivisionError("text")
 
-        with self.assertLogs("Pyro5.utils.findings", "INFO"):
+        with self.assertLogs("Pyro5.tools.findings", "INFO"):
             self.check(findings.bounded("the check", fail), (OK, "one"), (WRONG, "the check: ZeroDivisionError: text"))
 
     def test_a_name_service_that_does_not_answer(self) -> None:

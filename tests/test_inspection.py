@@ -9,7 +9,7 @@ from Pyro5 import config
 from Pyro5.client import Proxy
 from Pyro5.exposure import expose, oneway
 from Pyro5.server import Daemon, DaemonObject
-from Pyro5.utils import inspection
+from Pyro5.tools import inspection
 from tests.peers import Peer, ScriptedServer
 from tests.support import ToolResult, daemon_thread, run_main
 

@@ -30,8 +30,9 @@ MODULES = """
     core
     storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
     console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
-    utils utils.echoserver utils.plaindata utils.serve utils.call utils.inspection
-    utils.findings utils.machinecheck utils.peercheck utils.doctor
+    tools tools.plaindata tools.serve tools.call tools.inspection
+    tools.findings tools.machinecheck tools.peercheck tools.doctor
+    utils utils.echoserver
     utils.httpconnection utils.httpserver utils.gatewaycalls utils.gatewayapp utils.httpgateway
     api
     compatibility compatibility.Pyro4
@@ -51,8 +52,8 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
     ("descriptions", "_signature"): "the module is new in Python 3.14",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
-    ("utils.serve", "_import"): "the user says what to serve",
-    ("utils.peercheck", "_speaks_tls"): "ssl is large, and not every Python has it",
+    ("tools.serve", "_import"): "the user says what to serve",
+    ("tools.peercheck", "_speaks_tls"): "ssl is large, and not every Python has it",
     ("__main__", "_load"): "a tool is loaded when it is asked for",
     ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",

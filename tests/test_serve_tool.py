@@ -14,10 +14,10 @@ from Pyro5 import config
 from Pyro5.client import Proxy
 from Pyro5.exposure import exposed_members, instancing_of
 from Pyro5.nameserver import start_ns
-from Pyro5.utils import serve
+from Pyro5.tools import serve
 from tests.support import ToolProcess, ToolResult, daemon_thread, run_main
 
-TOOL = "Pyro5.utils.serve"
+TOOL = "Pyro5.tools.serve"
 
 MODULE = '''
 import collections

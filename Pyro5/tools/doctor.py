@@ -1,5 +1,5 @@
 """
-Help for the lost: ``python -m Pyro5.utils.doctor [URI]`` checks what must be right before a call can work.
+Help for the lost: ``python -m Pyro5.tools.doctor [URI]`` checks what must be right before a call can work.
 
 Each line begins with ``ok``, ``note`` (no defect, but maybe what you look for) or ``WRONG``; a line with an arrow below says
 what to do. The exit code is 0 if nothing is wrong, 1 if something is, 2 when the command line could not be understood.

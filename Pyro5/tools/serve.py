@@ -1,5 +1,5 @@
 """
-Publishing without writing a server: ``python -m Pyro5.utils.serve module:Class`` serves a class, or an object, of a module.
+Publishing without writing a server: ``python -m Pyro5.tools.serve module:Class`` serves a class, or an object, of a module.
 """
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional
 from .. import config
 from ..resolving import HostLookups
 
-log = logging.getLogger("Pyro5.utils.findings")
+log = logging.getLogger("Pyro5.tools.findings")
 
 OK, NOTE, WRONG = "ok", "note", "WRONG"
 

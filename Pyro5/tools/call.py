@@ -1,5 +1,5 @@
 """
-Calling remote objects from the shell: ``python -m Pyro5.utils.call URI METHOD arguments...`` prints the result as JSON.
+Calling remote objects from the shell: ``python -m Pyro5.tools.call URI METHOD arguments...`` prints the result as JSON.
 
 Arguments are JSON; what is no JSON is taken as a string. ``name=value`` is a keyword argument. What an iterator or generator
 gives is printed item by item, each on a line of its own. The name of an attribute, instead of a method, gives its value.

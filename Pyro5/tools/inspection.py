@@ -1,5 +1,5 @@
 """
-What a remote object has: ``python -m Pyro5.utils.inspection URI`` shows its methods and attributes, with their signatures and
+What a remote object has: ``python -m Pyro5.tools.inspection URI`` shows its methods and attributes, with their signatures and
 docstrings if the server gives them (older releases only give names).
 
 The exit code is 0 when that worked, 1 when it did not (with one line on standard error that says why), 2 when the command line

@@ -1,0 +1,1 @@
+"""What ``python -m Pyro5`` offers besides the servers: serve, call, inspect and doctor."""
