@@ -13,7 +13,11 @@ class SocketServer_Multiplex(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hooks.handle_request(connection)
-        return True
+        if not self.turn_is_over():
+            return True
+        self.hand_over(connection)  # more may be in already, but others were waiting before it came
+        self.park(connection)
+        return False
 
     def end(self, connection: ServerConnection) -> None:
         self.hooks.connection_ended(connection)

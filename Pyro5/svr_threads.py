@@ -18,6 +18,7 @@ from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
 from .serving.connection import ServerConnection
+from .serving.eventloop import TURN_SECONDS
 from .serving.hooks import Hooks
 from .serving.loop import SocketServer
 from .serving.workers import WorkerPool
@@ -125,11 +126,14 @@ class SocketServer_Threadpool(SocketServer):
         """Serve a connection as long as requests keep coming, then give it back to the loop."""
         try:
             connection.wait_at_most(KEEP_SECONDS)
+            turn_ends = time.monotonic() + TURN_SECONDS
             while request_is_in or self._next_request(connection):
                 request_is_in = False
                 self.hooks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
+                if self._pool.jobs_waiting and connection.worker is None and time.monotonic() > turn_ends:
+                    break  # more may be in already, but others were waiting before it came
             connection.setTimeout(0)
         except errors.ProtocolError:
             connection.setTimeout(0)  # the loop meets the same error, and refuses the client

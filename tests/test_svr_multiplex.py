@@ -8,8 +8,10 @@ import socket
 import threading
 import unittest
 from typing import Any, Callable, List
+from unittest import mock
 
 from Pyro5.server import Daemon
+from Pyro5.serving import eventloop
 
 from .peers import settings
 from .rawclient import (PATIENCE_SECONDS, RawClient, ServerTestCase, WatchedDaemon, call_request, connect_request,
@@ -39,6 +41,28 @@ class OneThread(MultiplexTestCase):
         for client in clients:
             client.reply()
         self.assertEqual(1, self.served._most)
+
+    def test_whoever_asks_for_much_keeps_nobody_waiting(self) -> None:
+        """Its requests are all in, but the others have their turns between them; and a new client's comes first."""
+        daemon = self.serving()
+        greedy = [self.client(daemon) for _ in range(3)]
+        with mock.patch.object(eventloop, "TURN_SECONDS", 0.0):
+            greedy[0].send(call_request("wait"))
+            self.served._wait_for_notes(1)
+            for number, client in enumerate(greedy):
+                client.send(b"".join(call_request("note", "%d of greedy %d" % (call, number)) for call in range(100)))
+            modest = self.connect(daemon)
+            modest.send(connect_request() + call_request("note", "modest"))
+            self.served._open_gate()
+            notes = self.served._wait_for_notes(302)
+            for client in greedy:
+                for _ in range(100):
+                    client.reply()
+        self.assertLess(notes.index("modest"), 20)
+        self.assertLess(notes.index("0 of greedy 2"), 20)
+        for number in range(3):  # everybody's in their order
+            self.assertEqual(["%d of greedy %d" % (call, number) for call in range(100)],
+                             [note for note in notes if note and note.endswith("greedy %d" % number)])
 
     def test_a_method_that_exits_ends_the_loop(self) -> None:
         daemon = self.daemon()

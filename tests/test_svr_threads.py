@@ -47,6 +47,20 @@ class Workers(ServerTestCase):
             client.reply()
         self.assertEqual(3, self.served._most)
 
+    def test_whoever_asks_for_much_keeps_nobody_waiting(self) -> None:
+        """Its requests are all in, but clients that wait for a worker have their turns between them."""
+        daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
+        with mock.patch.object(svr_threads, "TURN_SECONDS", 0.0):
+            greedy, modest = self.client(daemon), self.client(daemon)
+            greedy.send(call_request("wait") + b"".join(call_request("note", number) for number in range(100)))
+            self.served._wait_for_notes(1)
+            modest.send(call_request("note", "modest"))
+            wait_until(lambda: daemon.transportServer._pool.jobs_waiting)
+            self.served._open_gate()
+            notes = self.served._wait_for_notes(102)
+        self.assertLess(notes.index("modest"), 5)
+        self.assertEqual(list(range(100)), [note for note in notes if isinstance(note, int)])
+
     def test_calls_of_one_client_do_not(self) -> None:
         client = self.client(self.serving())
         client.send(call_request("wait", 1) + call_request("wait", 2) + call_request("note", 3))

@@ -39,6 +39,7 @@ class ServerConnection(SocketConnection):
         oneway_calls: how many oneway calls of the client are under way; oneway_full: too many; paused: until some of them
             are done, nothing is read.
         tls_handshake: the TLS handshake is still going on.
+        loop_seconds: what the client has had of the loop's time.
         worker: the thread that all calls of this client run in, None if any may.
         peer_address: where the client is, as the socket module gives it.
     """
@@ -53,6 +54,7 @@ class ServerConnection(SocketConnection):
         self.gone = False
         self._unended = [True]
         self.watched = 0
+        self.loop_seconds = 0.0
         self.worker: Any = None
         self.oneway_calls = 0
         self.oneway_full = self.paused = False

@@ -1,7 +1,8 @@
 """The bare event loop: a selector, a way to wake it, periodic work, other loops joined to it, and its end.
 
-What is registered in the selector is an object with ``on_ready(events)``.  Stopping is safe from any thread, from a
-signal handler and from inside something that the loop has called.
+What is registered in the selector is an object with ``on_ready(events)``.  One that has the attribute ``loop_seconds``,
+at first 0, has its turn when those that have had less of the loop's time have had theirs; others are always the first.
+Stopping is safe from any thread, from a signal handler and from inside something that the loop has called.
 """
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import os
 import selectors
 import threading
 import time
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
 from ..socketutil import Wakeup
@@ -20,6 +21,8 @@ log = logging.getLogger("Pyro5.serving.eventloop")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 TICK_SECONDS = 2.0  # housekeeping happens about this often
+TURN_SECONDS = 0.02  # those that are ready get so much of the loop's time before it looks who else has become ready
+BEHIND_SECONDS = 5.0  # what has come in is looked at, before anybody is overdue, unless the loop is that far behind
 END_SECONDS = 1.0  # how long the end itself may take, when what was under way is done or given up
 
 
@@ -49,6 +52,12 @@ class _Foreign:
             self._loop.selector.unregister(self._sock)
 
 
+def _handle(data: Any, events: int) -> None:
+    on_ready = getattr(data, "on_ready", None)  # a user may have registered something of their own
+    if on_ready is not None:
+        on_ready(events)
+
+
 class EventLoop:
     """Waits for sockets and calls what is registered for them.
 
@@ -65,6 +74,9 @@ class EventLoop:
         self.stopping = False
         self._wakeup = Wakeup()
         self._next_tick = 0.0
+        self._turn_ends = 0.0
+        self._loop_seconds = 0.0  # what somebody counts as having had who was not ready before
+        self._all_handled_at = 0.0
         self._poll_seconds = config.POLLTIMEOUT
         self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT)  # at the end: for what is under way
         self._combined: List[EventLoop] = []
@@ -155,11 +167,46 @@ class EventLoop:
         """Wait at most this long for something to happen, and handle it."""
         ready = self.selector.select(self._until_due(timeout_seconds))
         now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
-        for key, events in ready:
-            on_ready = getattr(key.data, "on_ready", None)  # a user may have registered something of their own
-            if on_ready is not None:
-                on_ready(events)
-        self.keep_time(now)
+        self._turn_ends = now + TURN_SECONDS
+        if len(ready) <= 1:
+            for key, events in ready:
+                _handle(key.data, events)
+            self._all_handled_at = now
+        elif self._handle_in_turn(ready, now):
+            self._all_handled_at = now
+        self.keep_time(max(self._all_handled_at, now - BEHIND_SECONDS))
+
+    def _handle_in_turn(self, ready: List[Any], now: float) -> bool:
+        """Handle what is ready.  If that takes long, the rest stays in the selector until the next time.
+
+        So nobody waits for clients that all ask for much: whoever has just begun, or asks for little, is the next one.
+
+        Returns:
+            whether all of it was handled.
+        """
+        ready.sort(key=self._loop_seconds_of)
+        for number, (key, events) in enumerate(ready, 1):
+            before, seconds = now, self._loop_seconds_of((key, events))
+            _handle(key.data, events)
+            now = time.monotonic()
+            if seconds < 0:
+                continue
+            key.data.loop_seconds = seconds + now - before
+            self._loop_seconds = max(seconds, self._loop_seconds)
+            if now > self._turn_ends and number < len(ready):
+                return False
+        return True
+
+    def _loop_seconds_of(self, entry: Any) -> float:
+        seconds: float = getattr(entry[0].data, "loop_seconds", -1.0)
+        return seconds if seconds < 0 else max(seconds, self._loop_seconds)
+
+    def turn_is_over(self) -> bool:
+        """Whether what runs in the loop has to end its turn, so that others get theirs."""
+        loop = self
+        while loop._master is not None:
+            loop = loop._master
+        return time.monotonic() > loop._turn_ends
 
     def _until_due(self, timeout_seconds: float) -> float:
         due = self.next_due()
@@ -180,6 +227,14 @@ class EventLoop:
             if other.stopping:
                 self._combined.remove(other)
                 other._release()
+
+    def take_turns(self, waiting: Deque[Any], step: Callable[[Any], None]) -> None:
+        """Do a step for each of those that wait, but when the turn is over leave the rest to the next one."""
+        while waiting:
+            step(waiting.popleft())
+            if waiting and self.turn_is_over():
+                self.wakeup()
+                return
 
     # ------------------------------------------------------------ stopping
 

@@ -139,8 +139,7 @@ class SocketServer(EventLoop):
         return min((t for t in due_times if t is not None), default=None)
 
     def do_what_is_due(self, now: float) -> None:
-        while self._parked:
-            self._take_back(self._parked.popleft())
+        self.take_turns(self._parked, self._take_back)
         for connection in self._handshakes.take_expired(now):
             self._not_introduced(connection)
         for connection in self._silence.take_expired(now):
