@@ -11,12 +11,15 @@ import sys
 import time
 from typing import Any, Dict, List, NamedTuple
 
+from Pyro5 import matching
+
 from ..peers import CERTIFICATES
 from ..rawclient import RawClient, wait_until
 from ..support import PATIENCE_SECONDS, PROJECT
 
 PROMISED_SECONDS = 1.0  # within this time every well-behaved client is served
 CLIENT_SECONDS = 20.0  # for a machine that has other things to do, too; generous
+KEPT_FILES = 2 * matching.PROCESSES  # of the name server: the pipes to those that match regular expressions
 MEASURABLE = os.path.isdir("/proc/self/fd")
 # Large blocks go back to the system when they are freed, however many there are: else growth could not be told from habit.
 RETURNS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -161,8 +164,9 @@ class Target:
         return len(self._held) + len(self._strangers)
 
     def wait_for_files(self, most: int) -> None:
-        """Wait until the server has no more open files than that."""
-        wait_until(lambda: self.state().files <= most, "closing what %d files more are for" % (self.state().files - most))
+        """Wait until the server has no more open files than that, but for those that lead to processes that are kept."""
+        most += KEPT_FILES
+        wait_until(lambda: self.state().files <= most, "closing all but %d files" % most)
 
 
 def read_to_the_end(client: RawClient) -> None:
