@@ -66,10 +66,18 @@ def fast_dumps_call(obj: Any, method: Any, args: Any, kwargs: Optional[Mapping[s
 
 def long_text_in_parts(value: Union[bytes, str]) -> Optional[Tuple[bytes, bytes, bytes]]:
     """Write bytes in base 64, or a str; give what begins it, the contents, and what ends it; None if that is not so simple."""
-    if type(value) is bytes:
+    if not isinstance(value, str):
         return b"{'data': '", b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
-    contents = value.encode("ascii") if isinstance(value, str) and value.isascii() else b"'"
-    return None if contents.translate(None, _PLAIN_ASCII) else (b"'", contents, b"'")
+    contents = _plain_contents(value)
+    return None if contents is None else (b"'", contents, b"'")
+
+
+def _plain_contents(text: str) -> Optional[bytes]:
+    """Give the characters of a str if they stand for themselves between single quotes, else None."""
+    if "\n" in text or "'" in text or not text.isascii():   # seen at once, in most texts that are not plain
+        return None
+    contents = text.encode("ascii")
+    return None if contents.translate(None, _PLAIN_ASCII) else contents
 
 
 # ---------------------------------------------------------------- one value
@@ -90,9 +98,7 @@ def _text(value: Any, bytes_repr: bool, depth_left: int) -> str:
 
 
 def _long_text(text: str) -> str:
-    if text.isascii() and not text.encode("ascii").translate(None, _PLAIN_ASCII):
-        return f"'{text}'"
-    return repr(text)
+    return repr(text) if _plain_contents(text) is None else f"'{text}'"
 
 
 def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
