@@ -9,7 +9,7 @@ import contextvars
 import logging
 import math
 from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from .. import callcontext, calls, constants, errors, exposure, protocol, serializers
 from ..calls import Call, ReplyTo, WireOptions
@@ -246,22 +246,23 @@ class Dispatcher:
     def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
                    flags: int) -> List[Any]:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
-        methods: Dict[str, Callable[..., Any]] = {}
-        runs = self._prepare_batch(connection, published, call, methods)
+        elements = calls.parse_batch(call)
+        methods = self._methods_of(published, elements)
+        runs = None if methods else [self._prepare(connection, published, Call(call.object_id, *each)) for each in elements]
         results: List[Any] = []
         wanted = not flags & protocol.FLAGS_ONEWAY
         room = self._wire.max_size if wanted and self._wire.max_size else math.inf
         try:
-            for method, args, kwargs in runs:
-                result = method(*args, **kwargs)
+            for number, (name, args, kwargs) in enumerate(elements):
+                result = methods[name](*args, **kwargs) if runs is None else runs[number]()
                 results.append(result if wanted else None)
                 room -= calls.least_size(result) if type(result) in calls.SIZED else 0
                 if room < 0:  # one request may make many large results
                     break
         except Exception as x:  # user code: the client gets it in place of the result
-            method, args, kwargs = runs[len(results)]
-            if method in methods.values():  # the others have seen to it themselves
-                self._tell_error_handler(connection, method, args, kwargs, x)
+            if runs is None:  # the others have seen to it themselves
+                name, args, kwargs = elements[len(results)]
+                self._tell_error_handler(connection, methods[name], args, kwargs, x)
             self._log_exception(connection, call, x)
             calls.set_remote_traceback(x, self._traceback(x))
             results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
@@ -269,21 +270,12 @@ class Dispatcher:
             protocol.check_size(int(self._wire.max_size - room), self._wire.max_size)
         return results
 
-    def _prepare_batch(self, connection: Any, published: Published, call: Call,
-                       methods: Dict[str, Callable[..., Any]]) -> List[Tuple[Callable[..., Any], Any, Any]]:
-        """Find what is to be run, with which arguments.  Methods, by name, are looked up once where one object has them all,
-        which halves what a small call costs here."""
-        instance, exposed = published.fixed_instance, published.members.methods
-        runs: List[Tuple[Callable[..., Any], Any, Any]] = []
-        for name, args, kwargs in calls.parse_batch(call):
-            method = methods.get(name)
-            if method is None and instance is not None and name in exposed:
-                method = methods[name] = getattr(instance, name)
-            if method is None:
-                runs.append((self._prepare(connection, published, Call(call.object_id, name, args, kwargs)), (), {}))
-            else:
-                runs.append((method, args, kwargs))
-        return runs
+    def _methods_of(self, published: Published, elements: Sequence[Any]) -> Dict[str, Callable[..., Any]]:
+        """Give all methods that a batch calls, looked up once each; none if they are not all those of one object."""
+        names = {element[0] for element in elements}
+        if published.fixed_instance is None or not names <= published.members.methods:
+            return {}
+        return {name: getattr(published.fixed_instance, name) for name in names}
 
     def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any]) -> None:
         context = contextvars.copy_context()
