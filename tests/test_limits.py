@@ -1,7 +1,10 @@
 """What clients may use up together: connections, handshakes, buffers, oneway calls. Nobody else notices."""
 from __future__ import annotations
 
+import functools
 import math
+import sys
+import threading
 import unittest
 from typing import Any, List, Tuple
 from unittest import mock
@@ -13,7 +16,7 @@ from Pyro5.serving.limits import SMALL_BYTES, Buffered
 from Pyro5.serving.oneway import OnewayCalls
 
 from .peers import settings
-from .rawclient import RawClient, ServerTestCase, call_request, connect_request, for_both_types, wait_until
+from .rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, connect_request, for_both_types, wait_until
 
 LARGE = 16 * 1024 * 1024
 
@@ -202,6 +205,39 @@ class OnewayCallsTests(unittest.TestCase):
         for job in jobs:
             job()
         self.assertEqual((1, 0, False), (client.resumed, client.oneway_calls, client.paused))
+
+    def test_short_calls_share_threads(self) -> None:
+        oneway_calls, client = OnewayCalls(0), FakeClient()
+        jobs: List[Any] = []
+        done: List[int] = []
+        with mock.patch.object(oneway_calls._workers, "submit", side_effect=jobs.append):
+            for number in range(100):
+                oneway_calls.start(client, functools.partial(done.append, number))
+            self.assertEqual(1, len(jobs))  # one is on its way
+            jobs[0]()
+            self.assertEqual((list(range(100)), 2), (done, len(jobs)))  # it had called for one more, in case it took long
+            jobs[1]()
+            oneway_calls.start(client, functools.partial(done.append, 100))
+            self.assertEqual(3, len(jobs))
+
+    def test_no_call_waits_for_another(self) -> None:
+        oneway_calls, client = OnewayCalls(0), FakeClient()
+        gates = [threading.Event() for _ in range(20)]
+        for before, gate in zip(gates, gates[1:]):  # each waits for the one that comes after it
+            oneway_calls.start(client, lambda before=before, gate=gate: gate.wait(PATIENCE_SECONDS) and before.set())
+        oneway_calls.start(client, gates[-1].set)
+        self.assertTrue(gates[0].wait(PATIENCE_SECONDS))
+        oneway_calls.stop(PATIENCE_SECONDS)
+
+    def test_a_call_that_means_to_end_the_program_ends_nothing(self) -> None:
+        oneway_calls, client = OnewayCalls(1), FakeClient()
+        done = threading.Event()
+        with self.assertLogs("Pyro5.serving.oneway", "WARNING") as logged:
+            oneway_calls.start(client, sys.exit)
+            oneway_calls.start(client, done.set)
+            self.assertTrue(done.wait(PATIENCE_SECONDS))
+        oneway_calls.stop(PATIENCE_SECONDS)
+        self.assertEqual((1, 0), (len(logged.output), client.oneway_calls))
 
 
 class Settings(unittest.TestCase):

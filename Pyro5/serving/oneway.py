@@ -1,10 +1,14 @@
 """Oneway calls: nobody waits for them, so somebody has to mind how many there are."""
 from __future__ import annotations
 
+import logging
 import threading
-from typing import Any, Callable
+from collections import deque
+from typing import Any, Callable, Deque, Tuple
 
 from .workers import WorkerPool
+
+log = logging.getLogger("Pyro5.serving.oneway")
 
 ANY_NUMBER = 1000000  # the system has no more threads than that
 
@@ -23,26 +27,65 @@ class OnewayCalls:
     def __init__(self, most: int) -> None:
         self._most = most
         self._workers = WorkerPool(0, most if most > 0 else ANY_NUMBER, "Pyro-oneway")
-        # guards what the clients' attributes say
+        self._waiting: Deque[Tuple[Any, Callable[[], object]]] = deque()
+        self._seekers = 0  # threads that are about to look for a call that waits
+        # guards these, and what the clients' attributes say
         self._lock = threading.Lock()
 
     def start(self, client: Any, call: Callable[[], object]) -> None:
-        """Run a call as soon as there is a thread for it."""
+        """Run a call as soon as there is a thread for it.
+
+        As long as calls wait there is a thread on its way to them, and no more than one: it calls for the next one when it
+        begins to run a call.  So no call waits for the end of another one, but many short ones share a few threads.
+        """
         with self._lock:
             client.oneway_calls += 1
             if client.oneway_calls == self._most:
                 client.oneway_full = True
+            self._waiting.append((client, call))
+            wanted = not self._seekers
+            self._seekers += wanted
+        if not wanted:
+            return
         try:
-            self._workers.submit(lambda: self._run(client, call))
+            self._workers.submit(self._run_calls)
         except RuntimeError:  # not even one thread can be started
-            self._done(client)
+            self._give_up(client, call)
             raise
 
-    def _run(self, client: Any, call: Callable[[], object]) -> None:
-        try:
-            call()
-        finally:
+    def _give_up(self, client: Any, call: Callable[[], object]) -> None:
+        with self._lock:
+            self._seekers -= 1
+            self._waiting.remove((client, call))
+        self._done(client)
+
+    def _run_calls(self) -> None:
+        """Run the calls that wait, one after the other.  In a thread that counts as a seeker."""
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._seekers -= 1
+                    return
+                client, call = self._waiting.popleft()
+                wanted = bool(self._waiting) and self._seekers == 1
+                self._seekers -= not wanted  # else another one takes this one's place
+            if wanted:
+                self._call_for_another()
+            try:
+                call()
+            except BaseException as x:  # border of a thread: a method raised SystemExit or the like
+                log.warning("a oneway call raised %s", type(x).__name__, exc_info=True)
             self._done(client)
+            with self._lock:
+                self._seekers += 1
+
+    def _call_for_another(self) -> None:
+        try:
+            self._workers.submit(self._run_calls)
+        except RuntimeError as x:
+            log.warning("cannot start another thread, oneway calls wait for this one: %s", x)
+            with self._lock:
+                self._seekers -= 1
 
     def _done(self, client: Any) -> None:
         with self._lock:
