@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List, Tuple
 
 from ..bench.chart import MARGIN, STYLE, box, text
 from .figures import QUANTITIES, SERVERS, Series, all_series, total, verdict
@@ -32,6 +32,14 @@ def step_of(largest: float) -> float:
     """Give a round distance of marks, so that there are two to five of them up to this."""
     size = 10.0 ** math.floor(math.log10(max(largest, 1e-6) / 2))
     return next(size * step for step in STEPS if size * step * 5 >= largest)
+
+
+def corners(one: Series) -> Iterator[Tuple[float, float]]:
+    """Give the samples that a line needs: not those in the middle of a level piece."""
+    last = len(one.values) - 1
+    for index, sample in enumerate(zip(one.times, one.values)):
+        if index in (0, last) or not one.values[index - 1] == sample[1] == one.values[index + 1]:
+            yield sample
 
 
 class Panel:
@@ -87,7 +95,7 @@ class Panel:
         ends = []
         for number, one in enumerate(self._group):
             yield '<polyline points="%s" class="curve c%d"><title>%s</title></polyline>' % (
-                " ".join(self._at(*sample) for sample in zip(one.times, one.values)), number, one.title)
+                " ".join(self._at(*sample) for sample in corners(one)), number, one.title)
             ends.append((self._up(one.values[-1]), number, one))
         y = self._top - NAME_STEP
         shift = max(0.0, self._top + NAME_STEP * (len(ends) - 1) - self._bottom)
