@@ -159,10 +159,14 @@ class SocketServer_Threadpool(SocketServer):
 
     def _next_request(self, connection: ServerConnection) -> bool:
         """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""
-        while not connection.fetch_message():
+        is_in = connection.fetch_message()
+        while not is_in:
             if self._pool.jobs_waiting and connection.worker is None or not self._receive_soon(connection):
                 return False
-        return True
+            is_in = connection.fetch_message()
+            if not connection.greeted:
+                break  # if it is not in yet: the loop sees to it that clients introduce themselves in time
+        return is_in
 
     def _receive_soon(self, connection: ServerConnection) -> bool:
         try:

@@ -1,8 +1,10 @@
 """What clients may use up together: connections, handshakes, buffers, oneway calls. Nobody else notices."""
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import socket
 import sys
 import threading
 import unittest
@@ -46,6 +48,13 @@ class Connections(ServerTestCase):
         except errors.CommunicationError:
             return False
 
+    def test_who_has_left_makes_room(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=1)
+        for number in range(30):
+            with self.client(daemon) as client:
+                client.ping()
+            daemon.wait_for_gone(number + 1)
+
     def test_who_says_nothing_makes_room(self) -> None:
         daemon = self.full()
         present = self.client(daemon)
@@ -67,6 +76,20 @@ class Connections(ServerTestCase):
             refused = self.connect(daemon)
             self.assertIsNone(refused.read())
         inside[2].ping()
+
+
+class HandshakeTime(ServerTestCase):
+    def test_it_is_over_for_dribblers_too(self) -> None:
+        """Whose every byte comes before anybody has given up waiting for it."""
+        client = self.connect(self.serving(HANDSHAKE_TIMEOUT=0.3))
+        client.sock.settimeout(0.002)
+        request = connect_request("x" * 200000)
+        with self.assertRaisesRegex(errors.CommunicationError, "no handshake within 0.3 seconds"):
+            for at in range(len(request)):
+                client.send(request[at:at + 1])
+                with contextlib.suppress(socket.timeout):
+                    client.reply()
+        self.assertLess(at, 2000)  # 150, if nothing else goes on
 
 
 class HandshakeSize(ServerTestCase):

@@ -12,6 +12,7 @@ import os
 import selectors
 import threading
 import time
+from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
@@ -66,6 +67,7 @@ class EventLoop:
     Attributes:
         selector: what the loop waits with; combined loops share one.
         stopping: shutdown() was called.
+        parked: what was given (back) to the loop, and waits for its turn; any thread may append to it.
     """
 
     def __init__(self) -> None:
@@ -77,6 +79,7 @@ class EventLoop:
         self._turn_ends = 0.0
         self._loop_seconds = 0.0  # what somebody counts as having had who was not ready before
         self._all_handled_at = 0.0
+        self.parked: Deque[Any] = deque()
         self._poll_seconds = config.POLLTIMEOUT
         self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT)  # at the end: for what is under way
         self._combined: List[EventLoop] = []
@@ -95,6 +98,9 @@ class EventLoop:
 
     def tick(self) -> None:
         """Do what is to be done every few seconds."""
+
+    def take_back(self, given_back: Any) -> None:
+        """Go on with something that was parked."""
 
     def next_due(self) -> Optional[float]:
         """When (monotonic seconds) something has to be done, None if nothing waits for its time."""
@@ -168,6 +174,7 @@ class EventLoop:
         ready = self.selector.select(self._until_due(timeout_seconds))
         now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
         self._turn_ends = now + TURN_SECONDS
+        self._take_parked()
         if len(ready) <= 1:
             for key, events in ready:
                 _handle(key.data, events)
@@ -175,6 +182,15 @@ class EventLoop:
         elif self._handle_in_turn(ready, now):
             self._all_handled_at = now
         self.keep_time(max(self._all_handled_at, now - BEHIND_SECONDS))
+
+    def _take_parked(self) -> None:
+        """Go on with what was given back, as far as the turn goes.  Clients that have ended make room for new ones."""
+        while self.parked:
+            self.take_back(self.parked.popleft())
+            if self.turn_is_over():
+                break
+        for other in self._combined:
+            other._take_parked()
 
     def _handle_in_turn(self, ready: List[Any], now: float) -> bool:
         """Handle what is ready.  If that takes long, the rest stays in the selector until the next time.
@@ -218,6 +234,8 @@ class EventLoop:
 
     def keep_time(self, now: float) -> None:
         """Do what has become due, here and in the combined loops."""
+        if self.parked:
+            self._wakeup.wake()
         self.do_what_is_due(now)
         if now >= self._next_tick:
             self._next_tick = now + min(TICK_SECONDS, self._poll_seconds)
@@ -227,14 +245,6 @@ class EventLoop:
             if other.stopping:
                 self._combined.remove(other)
                 other._release()
-
-    def take_turns(self, waiting: Deque[Any], step: Callable[[Any], None]) -> None:
-        """Do a step for each of those that wait, but when the turn is over leave the rest to the next one."""
-        while waiting:
-            step(waiting.popleft())
-            if waiting and self.turn_is_over():
-                self.wakeup()
-                return
 
     # ------------------------------------------------------------ stopping
 

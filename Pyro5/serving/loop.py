@@ -10,8 +10,7 @@ import logging
 import socket
 import threading
 import time
-from collections import deque
-from typing import Any, Callable, Deque, Dict, Iterable, List, Optional
+from typing import Any, Callable, Dict, Iterable, List, Optional
 
 from .. import config, errors
 from ..messagereader import RECEIVE_BYTES
@@ -61,7 +60,6 @@ class SocketServer(EventLoop):
         self._silence = Deadlines(config.COMMTIMEOUT)
         self._refusals = Deadlines(REFUSAL_SECONDS)
         self._buffered = Buffered(self.limits.buffered_bytes)
-        self._parked: Deque[ServerConnection] = deque()  # given (back) to the loop; appended by any thread
 
     # ------------------------------------------------------------ what the subclasses say
 
@@ -139,7 +137,6 @@ class SocketServer(EventLoop):
         return min((t for t in due_times if t is not None), default=None)
 
     def do_what_is_due(self, now: float) -> None:
-        self.take_turns(self._parked, self._take_back)
         for connection in self._handshakes.take_expired(now):
             self._not_introduced(connection)
         for connection in self._silence.take_expired(now):
@@ -165,8 +162,8 @@ class SocketServer(EventLoop):
             self._drop_idle()
         for connection in list(self._connections.values()):
             self.drop(connection)
-        while self._parked:  # clients that a foreign event loop has let in just before
-            self.drop(self._parked.popleft())
+        while self.parked:  # clients that a foreign event loop has let in just before
+            self.drop(self.parked.popleft())
         self.stop_workers(max(END_SECONDS, deadline - time.monotonic()))
         self.hooks.stopped(max(END_SECONDS, deadline - time.monotonic()))
 
@@ -368,11 +365,11 @@ class SocketServer(EventLoop):
 
     def park(self, connection: ServerConnection) -> None:
         """Give a connection back to the loop.  For workers."""
-        self._parked.append(connection)
+        self.parked.append(connection)
         if not connection.ended:  # to forget one is in no hurry
             self._wakeup.wake()
 
-    def _take_back(self, connection: ServerConnection) -> None:
+    def take_back(self, connection: ServerConnection) -> None:
         """Go on with a connection that a worker gave back."""
         if connection.gone:
             return
