@@ -70,6 +70,7 @@ def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: s
     try:
         trusted = {"capath" if os.path.isdir(cacerts) else "cafile": cacerts or None}
         context: ssl.SSLContext = ssl_module.create_default_context(purpose, **trusted)
+        context.options |= ssl_module.OP_NO_RENEGOTIATION  # it is costly for servers, and of no use; the default by now
         if require_client_cert:
             context.verify_mode = ssl_module.CERT_REQUIRED
             if not cacerts:

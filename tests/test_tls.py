@@ -40,6 +40,10 @@ class ContextTests(unittest.TestCase):
         with settings(SSL_REQUIRECLIENTCERT=True):
             self.assertEqual(ssl.CERT_REQUIRED, tls.get_ssl_context(cacerts=CA, **SERVER).verify_mode)
 
+    def test_no_side_renegotiates(self) -> None:
+        for context in (tls.get_ssl_context(**SERVER), tls.get_ssl_context()):
+            self.assertTrue(context.options & ssl.OP_NO_RENEGOTIATION)
+
     def test_one_side_only(self) -> None:
         with self.assertRaises(ValueError):
             tls.get_ssl_context(**SERVER, **CLIENT)
