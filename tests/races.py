@@ -6,6 +6,7 @@ Eight threads at every table that threads share: the list of them stands in docs
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import sys
 import tempfile
@@ -13,8 +14,10 @@ import threading
 import time
 import traceback
 from typing import Any, Callable, Dict, Iterator, List, Tuple
+from unittest import mock
 
-from Pyro5 import config, errors, exposure, serializers, tls
+from Pyro5 import config, errors, exposure, resolving, serializers, tls
+from Pyro5.client import Proxy
 from Pyro5.exposure import behavior, expose
 from Pyro5.matching import Matcher
 from Pyro5.registry import NameServer
@@ -25,7 +28,9 @@ from Pyro5.serving.oneway import OnewayCalls
 from Pyro5.serving.streams import StreamTable
 from Pyro5.serving.workers import WorkerPool
 
-from .peers import CERTIFICATES
+from .peers import CERTIFICATES, settings as changed_settings
+from .rawclient import RawClient, Served, WatchedDaemon, connect_request, connected_to, wait_until
+from .support import daemon_thread
 
 THREADS = 8
 STEPS = 2000
@@ -230,7 +235,80 @@ def oneway_calls(steps: int) -> None:
     check(not any(client.oneway_calls or client.oneway_full or client.paused for client in clients), "counts are left")
 
 
+def connections(steps: int) -> None:
+    """Clients come and go at servers of both types, more of them than there is room for. Takes a twentieth of the steps."""
+    for servertype in ("thread", "multiplex"):
+        _visits(servertype, max(5, steps // 20))
+
+
+def _visits(servertype: str, steps: int) -> None:
+    with changed_settings(SERVERTYPE=servertype, MAX_CONNECTIONS=THREADS - 2, THREADPOOL_SIZE=4):
+        daemon = WatchedDaemon("127.0.0.1")
+    daemon.register(Served(), "obj")
+    outcomes: List[str] = []
+    with daemon_thread(daemon):
+        in_threads(steps, lambda thread, number: outcomes.append(_visit(daemon, (thread, number))))
+        daemon.wait_for_gone(len(outcomes))
+        wait_until(lambda: not daemon.transportServer._connections, "the end of all connections")
+    check(outcomes.count("served") >= len(outcomes) // 10, "nobody was served: %r" % (outcomes[:10],))
+
+
+def _visit(daemon: Any, visit: Any) -> str:
+    """Be a client: it is served, or told that there is no room, or cut off if so many others are being told that."""
+    with RawClient(connected_to(daemon)) as client:
+        try:
+            client.send(connect_request())
+            client.reply()
+        except (errors.CommunicationError, ConnectionError, EOFError) as x:
+            check("busy" in str(x) or not isinstance(x, errors.CommunicationError), str(x))
+            return "turned away"
+        check(client.call("echo", list(visit)) == list(visit), "another client's answer")
+        return "served"
+
+
+def copies_of_a_proxy(steps: int) -> None:
+    """One proxy is copied in all threads, while all of them use their copies. Takes a tenth of the steps."""
+    daemon = WatchedDaemon("127.0.0.1")
+    daemon.register(Served(), "obj")
+    with daemon_thread(daemon), Proxy(daemon.uriFor("obj")) as shared:
+        shared._pyroBind()
+        copies = [copy.copy(shared) for _ in range(THREADS)]
+
+        def step(thread: int, number: int) -> None:
+            if number == 0:
+                copies[thread]._pyroClaimOwnership()
+            check(copies[thread].echo([thread, number]) == [thread, number], "another thread's answer")
+            if number % 10 == 0:
+                with copy.copy(shared) as own:
+                    check(own == shared and own.echo(number) == number, "a wrong copy")
+        in_threads(max(5, steps // 10), step)
+        for proxy in copies:
+            proxy._pyroClaimOwnership()
+            proxy._pyroRelease()
+
+
 # ------------------------------------------------------------ the rest
+
+def lookups(steps: int) -> None:
+    """Hosts are asked for by all, and forgotten by some; each is looked up for whoever waits."""
+    found = threading.Condition()
+
+    def on_result() -> None:
+        with found:
+            found.notify_all()
+    hosts = HostLookups(on_result)
+
+    def step(thread: int, number: int) -> None:
+        host = "host-%d" % (number % 20)
+        if number % 10 == thread:
+            hosts.forget()
+        with found:
+            check(found.wait_for(lambda: hosts.find(host) is not None, PATIENCE_SECONDS), "a host was forgotten")
+    with mock.patch.object(resolving, "_look_up", lambda host: [host]):
+        in_threads(steps, step)
+        hosts.close()
+        wait_until(lambda: not hosts._threads, "the end of the threads")
+    check(not hosts._unfinished, "hosts are left: %r" % hosts._unfinished)
 
 def tls_contexts(steps: int) -> None:
     """The same arguments give the same context."""
@@ -260,42 +338,22 @@ def regular_expressions(steps: int) -> None:
         matcher.close()
 
 
-def host_lookups(steps: int) -> None:
-    """Hosts are found whoever asks for them first, and again after they were forgotten. Takes a tenth of the steps."""
-    found = threading.Condition()
-
-    def on_result() -> None:
-        with found:
-            found.notify_all()
-    lookups = HostLookups(on_result)
-
-    def step(thread: int, number: int) -> None:
-        if number % 10 == 9:
-            lookups.forget()
-            return
-        with found:
-            check(found.wait_for(lambda: lookups.find("localhost") is not None, PATIENCE_SECONDS), "nothing was found")
-    try:
-        in_threads(max(2, steps // 10), step)
-    finally:
-        lookups.close()
-
-
-def _names(storage: str, steps: int) -> None:
+def _names(storage: str, steps: int, with_metadata: bool = True) -> None:
     """Names are registered, found and removed; of those that want the same name safely, one gets it."""
     nameserver = NameServer(storage)
     winners: List[int] = []
 
     def step(thread: int, number: int) -> None:
         name = "%d.%d" % (thread, number)
-        nameserver.register(name, "PYRO:%s@host:1" % name, metadata=["tag", name])
+        nameserver.register(name, "PYRO:%s@host:1" % name, metadata=["tag", name] if with_metadata else None)
         with contextlib.suppress(errors.NamingError):
             nameserver.register("contested %d" % number, "PYRO:x@host:1", safe=True)
             winners.append(number)
         check(str(nameserver.lookup(name)) == "PYRO:%s@host:1" % name, "another uri")
         check(list(nameserver.list(prefix=name)) == [name] or number < 10 * len(name), "not found by its prefix")
-        check(list(nameserver.yplookup(meta_all=["tag", name])) == [name], "not found by its tags")
-        nameserver.set_metadata(name, ["new"])
+        if with_metadata:
+            check(list(nameserver.yplookup(meta_all=["tag", name])) == [name], "not found by its tags")
+            nameserver.set_metadata(name, ["new"])
         check(nameserver.remove(name) == 1, "was not there")
     try:
         in_threads(steps, step)
@@ -307,6 +365,12 @@ def _names(storage: str, steps: int) -> None:
 
 def names_in_memory(steps: int) -> None:
     _names("memory", steps)
+
+
+def names_in_dbm(steps: int) -> None:
+    """Takes a twentieth of the steps."""
+    with tempfile.TemporaryDirectory() as folder:
+        _names("dbm:" + os.path.join(folder, "names.dbm"), max(2, steps // 20), with_metadata=False)
 
 
 def names_in_sql(steps: int) -> None:
@@ -337,11 +401,15 @@ RACES: Dict[str, Callable[[int], None]] = {
     "item streams": item_streams,
     "jobs and workers": workers,
     "oneway calls of a client": oneway_calls,
+    "connections that workers give back": connections,
+    "copies of a proxy": copies_of_a_proxy,
+    "hosts that are being looked up": lookups,
     "helper processes that match regular expressions": regular_expressions,
     "hosts that are being looked up": host_lookups,
     "TLS contexts": tls_contexts,
     "names": names_in_memory,
-    "names in a database": names_in_sql,
+    "names in an sql database": names_in_sql,
+    "names in a dbm database": names_in_dbm,
     "settings": settings,
 }
 

@@ -46,6 +46,7 @@ def main() -> int:
             for one in [one for group in GROUPS.values() for one in group if options.only in one.name]:
                 made += 1
                 harmless += _run(one, target)
+            target.probe()
             target.release()
             after = target.state()
             print("%s, after all of them: %+.1f MiB, %+d threads, %+d files; a well-behaved client waited for %.0f ms "

@@ -45,8 +45,8 @@ def _reset(client: RawClient) -> None:
 
 def _leaving_at_every_byte(target: Target) -> None:
     """A conversation, cut off at any byte (at every seventh, when time is short)."""
-    conversation = connect_request() + call_request("numbers", 3) + call_request("fail", "text") + call_request("echo", 1,
-                                                                                                                flags=4)
+    conversation = connect_request() + b"".join(
+        (call_request("numbers", 3), call_request("fail", "text"), call_request("echo", 1, flags=FLAGS_ONEWAY)))
     step = max(1, 7 // target.scale)
     for at in range(0, len(conversation), step):
         client = target.connect()
@@ -207,10 +207,10 @@ ATTACKS = (
     Attack("item streams of clients that leave", _streams_of_many),
     Attack("thousands of oneway calls", _oneway_calls),
     Attack("a thousand requests at once", _requests_at_once),
-    Attack("thousands of registrations", _registrations, memory=60),
-    Attack("registrations that are too large", _large_registrations),
-    Attack("a regular expression that takes years", _evil_regex),
-    Attack("many regular expressions that take years", _evil_regexes),
+    Attack("thousands of registrations", _registrations, memory=60, daemon="names"),
+    Attack("registrations that are too large", _large_registrations, daemon="names"),
+    Attack("a regular expression that takes years", _evil_regex, daemon="names"),
+    Attack("many regular expressions that take years", _evil_regexes, daemon="names"),
     Attack("more sessions than threads", _sessions),
     Attack("a batch with more results than can be sent", _large_batches, memory=48),
     Attack("thousands of calls in batches", _batches),

@@ -84,20 +84,22 @@ def _renegotiation(target: Target) -> None:
     """OpenSSL's own client asks for it when it is given the line R; TLS 1.2 was the last version to have it."""
     program = shutil.which("openssl")
     if program is not None:
-        subprocess.run([program, "s_client", "-tls1_2", "-connect", "127.0.0.1:%d" % target.ports["tls"]], input=b"R\n" * 3,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=PATIENCE_SECONDS, check=False)
+        done = subprocess.run([program, "s_client", "-tls1_2", "-connect", "127.0.0.1:%d" % target.ports["tls"]], input=b"R\n",
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_SECONDS, check=False)
+        if b"RENEGOTIATING" in done.stdout and b"no renegotiation" not in done.stdout:
+            raise AssertionError(done.stdout.decode("ascii", "replace"))
 
 
 ATTACKS = (
-    Attack("TLS: silence", _silence),
-    Attack("TLS: half a hello", _half_a_hello),
-    Attack("TLS: a hello and no more", _a_hello_and_no_more),
-    Attack("TLS: silence after the handshake", _silence_after_the_handshake),
-    Attack("TLS: a plain handshake", lambda target: _plain(connect_request(), target)),
-    Attack("TLS: zeros", lambda target: _plain(bytes(1000), target)),
-    Attack("TLS: a web request", lambda target: _plain(b"GET / HTTP/1.0\r\n\r\n", target)),
-    Attack("TLS: a plain call", lambda target: _plain(call_request("echo", 1), target)),
-    Attack("TLS: four gigabytes announced, encrypted", _rubbish_inside),
-    Attack("TLS: renegotiation", _renegotiation),
-    Attack("TLS: plain bytes between encrypted ones", _rubbish_below),
+    Attack("TLS: silence", _silence, daemon="tls"),
+    Attack("TLS: half a hello", _half_a_hello, daemon="tls"),
+    Attack("TLS: a hello and no more", _a_hello_and_no_more, daemon="tls"),
+    Attack("TLS: silence after the handshake", _silence_after_the_handshake, daemon="tls"),
+    Attack("TLS: a plain handshake", lambda target: _plain(connect_request(), target), daemon="tls"),
+    Attack("TLS: zeros", lambda target: _plain(bytes(1000), target), daemon="tls"),
+    Attack("TLS: a web request", lambda target: _plain(b"GET / HTTP/1.0\r\n\r\n", target), daemon="tls"),
+    Attack("TLS: a plain call", lambda target: _plain(call_request("echo", 1), target), daemon="tls"),
+    Attack("TLS: four gigabytes announced, encrypted", _rubbish_inside, daemon="tls"),
+    Attack("TLS: renegotiation", _renegotiation, daemon="tls"),
+    Attack("TLS: plain bytes between encrypted ones", _rubbish_below, daemon="tls"),
 )

@@ -22,7 +22,8 @@ def _lying(length: int) -> Annotations:
 
 
 def _garbage() -> bytes:
-    return bytes(random.Random(7).randrange(256) for _ in range(5000))
+    rng = random.Random(7)
+    return bytes(rng.randrange(256) for _ in range(5000))
 
 
 GARBAGE = (

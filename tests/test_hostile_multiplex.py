@@ -1,0 +1,14 @@
+"""The catalogue of attacks, against servers of type multiplex: nobody else notices any of them."""
+from __future__ import annotations
+
+import unittest
+
+from .hostile import suite
+
+
+class Attacks(suite.Attacks, unittest.TestCase):
+    servertype = "multiplex"
+
+
+if __name__ == "__main__":
+    unittest.main()
