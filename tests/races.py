@@ -405,7 +405,6 @@ RACES: Dict[str, Callable[[int], None]] = {
     "copies of a proxy": copies_of_a_proxy,
     "hosts that are being looked up": lookups,
     "helper processes that match regular expressions": regular_expressions,
-    "hosts that are being looked up": host_lookups,
     "TLS contexts": tls_contexts,
     "names": names_in_memory,
     "names in an sql database": names_in_sql,
