@@ -129,6 +129,8 @@ class SocketServer_Threadpool(SocketServer):
             turn_ends = time.monotonic() + TURN_SECONDS
             while request_is_in or self._next_request(connection):
                 request_is_in = False
+                if not connection.greeted and not connection.claim_introduction():
+                    break  # it has to make room for others
                 self.hooks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break

@@ -52,7 +52,7 @@ class ServerConnection(SocketConnection):
         self.closing = False
         self.lost = False
         self.gone = False
-        self._unended = [True]
+        self._unmet, self._unended = [True], [True]
         self.watched = 0
         self.loop_seconds = 0.0
         self.worker: Any = None
@@ -90,10 +90,12 @@ class ServerConnection(SocketConnection):
 
     def claim_end(self) -> bool:
         """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""
-        try:
-            return self._unended.pop()
-        except IndexError:
-            return False
+        return _claim(self._unended)
+
+    def claim_introduction(self) -> bool:
+        """Tell whether the caller may answer the client's introduction, or part with it instead: one caller only, in
+        whichever thread."""
+        return _claim(self._unmet)
 
     def on_ready(self, events: int) -> None:
         """Called by the loop when the socket is ready for some of the watched events."""
@@ -260,6 +262,13 @@ class ServerConnection(SocketConnection):
             if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
                 return 0
             raise
+
+
+def _claim(token: List[bool]) -> bool:
+    try:
+        return token.pop()
+    except IndexError:
+        return False
 
 
 def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:

@@ -208,7 +208,7 @@ class SocketServer(EventLoop):
     def _make_room(self) -> bool:
         """Part with the client that has been waiting longest without introducing itself; tell whether there was one."""
         stranger = self._handshakes.oldest()
-        while stranger is not None and stranger.greeted:  # a worker has let it in since
+        while stranger is not None and not stranger.claim_introduction():  # a worker is about to let it in, or has done so
             self._handshakes.stop(stranger)
             stranger = self._handshakes.oldest()
         if stranger is None:
