@@ -8,7 +8,9 @@ import signal
 import socket
 import threading
 import unittest
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Callable, Iterator, List
+from unittest import mock
 
 from Pyro5 import config, errors
 from Pyro5.client import Proxy
@@ -74,6 +76,24 @@ class ShutdownTests(EndingTestCase):
             with self.assertRaisesRegex(errors.ConnectionClosedError, "give of PYRO:"):
                 proxy.give(2)
             self.assert_over(daemon, proxy)
+
+    def test_a_loop_that_begins_meanwhile_ends_at_once(self) -> None:
+        daemon = self.daemon()
+        freeing, go_on = threading.Event(), threading.Event()
+        free = daemon.transportServer.free
+
+        def free_slowly() -> None:
+            freeing.set()
+            go_on.wait(PATIENCE_SECONDS)
+            free()
+        with mock.patch.object(daemon.transportServer, "free", free_slowly), ThreadPoolExecutor(2) as threads:
+            closed = threads.submit(daemon.close)
+            self.assertTrue(freeing.wait(PATIENCE_SECONDS))
+            ended = threads.submit(daemon.requestLoop)
+            self.assertFalse(wait((ended,), timeout=0.02).done)  # it waits for what is being freed
+            go_on.set()
+            for future in (closed, ended):
+                future.result(PATIENCE_SECONDS)
 
     def test_while_a_call_runs(self) -> None:
         """Its reply is still sent."""

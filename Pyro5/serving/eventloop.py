@@ -144,7 +144,7 @@ class EventLoop:
         Raises:
             DaemonError: another thread runs this loop already.
         """
-        if self._loop_thread not in (None, threading.get_ident()):
+        if self._loop_thread not in (None, threading.get_ident()) and not self.stopping:  # else it frees everything
             raise errors.DaemonError("the request loop runs in another thread already")
         with self.running():
             self.begin()
