@@ -4,12 +4,13 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 import threading
 import unittest
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import addresses, config
+from Pyro5 import addresses, config, serializers
 from Pyro5.broadcast import BroadcastServer
 from Pyro5.exposure import expose
 from Pyro5.nameserver import start_ns
@@ -269,6 +270,13 @@ class Objects(DoctorTestCase):
         self.check(peercheck.check_object(uri), *REACHED, UNDERSTOOD,
                    (OK, "the server lets clients in, and reads json, marshal"),
                    (WRONG, "the server does not read serpent, which the setting SERIALIZER says here", "json, marshal"))
+
+    def test_a_serializer_that_is_not_installed_here_is_left_out(self) -> None:
+        uri = self.serve(Daemon("127.0.0.1"))
+        with mock.patch.dict(sys.modules, msgpack=None), mock.patch.dict(serializers._instances):
+            serializers._instances.pop("msgpack", None)
+            self.check(peercheck.check_object(uri), *REACHED, UNDERSTOOD,
+                       (OK, "the server lets clients in, and reads serpent, json, marshal"), (OK, "the object thing exposes .*"))
 
     def test_a_server_that_lets_nobody_in(self) -> None:
         uri = self.serve(Picky("127.0.0.1"))

@@ -200,7 +200,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
     for name in SERIALIZERS:
         try:
             serializer = serializers.get_serializer(name)
-        except ValueError:  # it is not installed here
+        except errors.SerializeError:  # it is not installed here
             continue
         try:
             _introduced(uri, serializer).close()
