@@ -6,7 +6,7 @@ import threading
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import errors
+from Pyro5 import errors, serializers
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.exposure import callback, expose, oneway
@@ -280,7 +280,7 @@ class Streaming(DeskTestCase):
     def test_several_items_per_round_trip(self) -> None:
         proxy = self.serve_desk()
         self.configure(ITER_STREAM_BATCH=4)
-        for serializer in ("serpent", "json", "marshal", "msgpack"):
+        for serializer in serializers.serializers:
             proxy._pyroSerializer = serializer
             stream = proxy.count()
             first = next(stream)
