@@ -152,6 +152,16 @@ SETTINGS = tuple(Setting(*row) for row in (
 ))
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
+# Which values make sense is no matter of assignments, but of what uses them: programs may try what there is.
+_SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
+_CHOICES: Mapping[str, Sequence[Any]] = {
+    "PREFER_IP_VERSION": (0, 4, 6), "SERIALIZER": _SERIALIZERS, "SERIALIZERS_ACCEPTED": _SERIALIZERS,
+    "SERVERTYPE": ("thread", "multiplex"),
+}
+_PORTS = ("NATPORT", "NS_BCPORT", "NS_PORT")
+_AT_LEAST = {"THREADPOOL_SIZE": 1, "THREADPOOL_SIZE_MIN": 1}  # all other numbers: 0
+_LEAST_AUTOCLEAN_SECONDS = 3
+
 
 class Configuration:
     """All settings as attributes. Each assignment is checked; there are no other attributes.
@@ -211,6 +221,11 @@ class Configuration:
                     setting.name, _origin(setting.name, value, environment), "empty" if default == "" else default))
         return "\n".join(["Settings that are not at their defaults:", *lines]) if lines else ""
 
+    def problems(self) -> List[str]:
+        """Give a line about each value that makes no sense: what uses it fails, or does as if it were another one."""
+        wanted = {name: _wanted(name, value) for name, value in self.as_dict().items()}
+        return ["%s is %r: it takes %s" % (name, self.__dict__[name], takes) for name, takes in wanted.items() if takes]
+
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_unknown(name, ""))
 
@@ -231,6 +246,21 @@ class Configuration:
 def _own(value: Any) -> Any:
     """Give a value of the table or of another configuration in a form that nobody else changes."""
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _wanted(name: str, value: Any) -> str:
+    """Give in words what a setting takes, if this value makes no sense; an empty text if it does."""
+    if name in _CHOICES:
+        values = value if isinstance(value, list) else [value]
+        return "" if set(values) <= set(_CHOICES[name]) else ", ".join(map(str, _CHOICES[name]))
+    if not isinstance(value, (int, float)):
+        return ""
+    if name in _PORTS:
+        return "" if 0 <= value <= 65535 else "a port, 0 to 65535"
+    if name == "NS_AUTOCLEAN" and 0 < value < _LEAST_AUTOCLEAN_SECONDS:
+        return "0, or %d and more" % _LEAST_AUTOCLEAN_SECONDS
+    least = _AT_LEAST.get(name, 0)
+    return "" if value >= least else "%d or more" % least
 
 
 def _unknown(name: str, prefix: str) -> str:
@@ -309,13 +339,15 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     """Print the active configuration: what ``python -m Pyro5.configure`` and ``pyro5-check-config`` do."""
     import argparse
     parser = argparse.ArgumentParser(prog="pyro5-check-config", description="Print the version, where it is, and all "
-                                     "settings as they are in effect; last, those that are not at their defaults, and what "
-                                     "made them so.")
+                                     "settings as they are in effect; last, those that are not at their defaults, what made "
+                                     "them so, and those that make no sense.")
     parser.parse_args(args)
     print(global_config.dump())
-    changes = global_config.changes()
+    changes, problems = global_config.changes(), global_config.problems()
     if changes:
         print("\n" + changes)
+    if problems:
+        print("\nSettings that make no sense:\n  " + "\n  ".join(problems))
     return 0
 
 

@@ -249,6 +249,30 @@ Settings that are not at their defaults:
             self.assertEqual(configure.main([]), 0)
             self.assertEqual(out.getvalue(), Configuration().dump() + "\n")
 
+    def test_values_that_make_no_sense_are_told_last(self) -> None:
+        with mock.patch.dict(os.environ, clean_environment(PYRO_SERVERTYPE="fork"), clear=True), \
+                mock.patch.object(configure, "global_config", Configuration()), \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            self.assertEqual(configure.main([]), 0)
+        self.assertTrue(out.getvalue().endswith(
+            "\n\nSettings that make no sense:\n  SERVERTYPE is 'fork': it takes thread, multiplex\n"), out.getvalue())
+
+    def test_which_values_make_no_sense(self) -> None:
+        config = configuration()
+        self.assertEqual(config.problems(), [])
+        for name, sound in (("PREFER_IP_VERSION", 6), ("NS_AUTOCLEAN", 3.0), ("NS_PORT", 65535), ("SERVERTYPE", "multiplex"),
+                            ("SERIALIZER", "msgpack"), ("SERIALIZERS_ACCEPTED", ["json"]), ("THREADPOOL_SIZE", 1)):
+            setattr(config, name, sound)
+        self.assertEqual(config.problems(), [])
+        config.COMMTIMEOUT, config.MAX_RETRIES, config.NATPORT, config.THREADPOOL_SIZE = -1, -1, 65536, 0
+        config.PREFER_IP_VERSION, config.NS_AUTOCLEAN, config.SERIALIZERS_ACCEPTED = 5, 1, ["json", "pickle"]
+        self.assertEqual(config.problems(), [
+            "COMMTIMEOUT is -1.0: it takes 0 or more", "MAX_RETRIES is -1: it takes 0 or more",
+            "NATPORT is 65536: it takes a port, 0 to 65535", "NS_AUTOCLEAN is 1.0: it takes 0, or 3 and more",
+            "PREFER_IP_VERSION is 5: it takes 0, 4, 6",
+            "SERIALIZERS_ACCEPTED is ['json', 'pickle']: it takes serpent, json, marshal, msgpack",
+            "THREADPOOL_SIZE is 0: it takes 1 or more"])
+
     def test_what_made_a_setting_what_it_is(self) -> None:
         with mock.patch.dict(os.environ, clean_environment(PYRO_HOST="h", PYRO_NS_PORT="1", PYRO_NS_BCPORT="9091",
                                                            PYRO_MAX_RETRIES="3"), clear=True):

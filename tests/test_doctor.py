@@ -110,6 +110,10 @@ class Machine(DoctorTestCase):
         config.MAX_RETRIES = 3
         self.check(machinecheck.check_settings(), (OK, ".*"),
                    (NOTE, r"setting MAX_RETRIES: set by the program \(default: 0\)"))
+        config.COMMTIMEOUT = -1
+        self.check(list(machinecheck.check_settings())[3:],
+                   (WRONG, r"setting COMMTIMEOUT is -1\.0: it takes 0 or more", "correct it"))
+        self.assertEqual(findings.step_seconds(), findings.USUAL_SECONDS)
 
     def test_certificates(self) -> None:
         config.reset(use_environment=False)
@@ -276,7 +280,8 @@ class Objects(DoctorTestCase):
         with mock.patch.dict(sys.modules, msgpack=None), mock.patch.dict(serializers._instances):
             serializers._instances.pop("msgpack", None)
             self.check(peercheck.check_object(uri), *REACHED, UNDERSTOOD,
-                       (OK, "the server lets clients in, and reads serpent, json, marshal"), (OK, "the object thing exposes .*"))
+                       (OK, "the server lets clients in, and reads serpent, json, marshal"),
+                       (OK, "the object thing exposes .*"))
 
     def test_a_server_that_lets_nobody_in(self) -> None:
         uri = self.serve(Picky("127.0.0.1"))

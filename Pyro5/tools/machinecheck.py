@@ -43,6 +43,8 @@ def check_settings() -> Iterator[Finding]:
         platform.python_implementation(), platform.python_version(), platform.system()))
     for line in config.changes().splitlines()[1:]:
         yield Finding(NOTE, "setting " + line.strip())
+    for problem in config.problems():
+        yield Finding(WRONG, "setting " + problem, "correct it")
     if config.SSL:
         yield from _check_certificates()
 
