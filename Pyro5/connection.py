@@ -234,10 +234,10 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
     try:
         sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)
     except OSError as x:
-        text = "cannot connect to %s: %s (%s)" % (uri, _reason(x), _hint(x))
-        if socketutil.is_timeout(x):
-            raise errors.TimeoutError(text) from x
-        raise errors.CommunicationError(text) from x
+        hint = _hint(x)
+        text = "cannot connect to %s: %s%s" % (uri, _reason(x), " (%s)" % hint if hint else "")
+        error_class = errors.TimeoutError if socketutil.is_timeout(x) else errors.CommunicationError
+        raise error_class(text) from (x.__cause__ or x)  # the one between adds only the address, which the text has
     return Connection(sock, str(uri), max_size)
 
 
@@ -257,8 +257,9 @@ def _reason(error: OSError) -> str:
 
 
 def _hint(error: OSError) -> str:
+    """Say what may help; nothing if the error does so itself."""
     if isinstance(error, socket.gaierror):
-        return "is the host name right?"
+        return ""
     if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
         return "is the server running, and is this where it listens?"
     if config.SSL:
