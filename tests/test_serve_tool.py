@@ -1,6 +1,7 @@
 """The tool that publishes a class or an object of a module."""
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import sys
@@ -76,8 +77,6 @@ class ServeTestCase(unittest.TestCase):
         self.folder = os.path.realpath(folder.name)
         with open(os.path.join(self.folder, "toolshop.py"), "w", encoding="utf-8") as file:
             file.write(MODULE)
-        with open(os.path.join(self.folder, "broken.py"), "w", encoding="utf-8") as file:
-            file.write("import no_such_module_at_all\n")
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
         self.addCleanup(sys.modules.pop, "toolshop", None)
@@ -112,9 +111,26 @@ class Loading(ServeTestCase):
                 serve.load(target)
             self.assertTrue(str(caught.exception).startswith(text), caught.exception)
 
-    def test_a_defect_of_the_module_shows_as_it_is(self) -> None:
-        with self.assertRaisesRegex(ModuleNotFoundError, "no_such_module_at_all"):
-            serve.load("broken:Class")
+    def test_files_that_are_not_there(self) -> None:
+        with self.assertRaisesRegex(ValueError, r"^there is no file nowhere/toolshop\.py$"):
+            serve.load("nowhere/toolshop.py:Counter")
+
+    def test_a_defect_of_the_module_shows_where_it_is(self) -> None:
+        for name, source, error in (
+                ("lacking", "import no_such_module_at_all\n", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+                ("unfit", "int('three')\n", "ValueError: invalid literal for int() with base 10: 'three'"),
+                ("unreadable", "def (:\n", "SyntaxError: ")):
+            with open(os.path.join(self.folder, name + ".py"), "w", encoding="utf-8") as file:
+                file.write(source)
+            importlib.invalidate_caches()
+            result = run_main(serve.main, name + ":Class")
+            self.assertEqual((result.exit_code, result.out), (1, ""))
+            lines = result.err.splitlines()
+            self.assertIn("%s.py\", line 1" % name, "".join(lines[:2]), result.err)
+            self.assertTrue(lines[-2].startswith(error), result.err)
+            self.assertTrue(lines[-1].startswith("Error: importing %s failed: %s" % (name, error)), result.err)
+            self.assertNotIn("importlib", result.err)
+            self.assertNotIn("Pyro5", result.err)
 
 
 class Preparing(ServeTestCase):

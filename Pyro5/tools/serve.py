@@ -9,6 +9,7 @@ import importlib
 import inspect
 import os
 import sys
+import traceback
 from typing import Any, Optional, Sequence
 
 from .. import console, errors
@@ -22,19 +23,25 @@ UNREGISTER_SECONDS = 3.0  # what taking the name back may take, when the name se
 
 # ---------------------------------------------------------------- what to publish
 
+class BrokenModule(ValueError):
+    """Importing a module failed, because of an exception that is the cause of this one."""
+
+
 def load(target: str) -> Any:
     """
     Import what ``module:Class``, ``module:object`` or ``path/to/file.py:Class`` names; dots lead on to attributes.
 
     Raises:
         ValueError: it is not of this form, or is not there.
-        Exception: whatever the module raises when it is imported.
+        BrokenModule: the module cannot be imported.
     """
     module_name, _, path = target.rpartition(":")
     if not module_name or not path:
         raise ValueError("%r does not say what to publish: it takes module:Class or module:object" % target)
     directory = os.getcwd()
     if module_name.endswith(".py"):
+        if not os.path.isfile(module_name):
+            raise ValueError("there is no file %s" % module_name)
         directory, file_name = os.path.split(os.path.abspath(module_name))
         module_name = file_name[:-len(".py")]
     if directory not in sys.path:
@@ -50,10 +57,24 @@ def load(target: str) -> Any:
 def _import(module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
-    except ModuleNotFoundError as x:
-        if not x.name or not (module_name + ".").startswith(x.name + "."):
-            raise  # one that the module itself wants to import: the traceback tells more
-        raise ValueError("there is no module %s, neither here nor where Python looks for modules" % x.name) from x
+    except Exception as x:  # the module may do what it likes
+        if isinstance(x, ModuleNotFoundError) and x.name and (module_name + ".").startswith(x.name + "."):
+            raise ValueError("there is no module %s, neither here nor where Python looks for modules" % x.name) from x
+        raise BrokenModule("importing %s failed: %s: %s" % (module_name, type(x).__name__, x)) from x
+
+
+def _report(error: BaseException) -> None:
+    """Print what an error says on standard error; of an error in a module, first where it is."""
+    if isinstance(error, BrokenModule) and error.__cause__ is not None:
+        steps = error.__cause__.__traceback__
+        while steps is not None and _is_importing(steps.tb_frame.f_code.co_filename):
+            steps = steps.tb_next
+        sys.stderr.write("".join(traceback.format_exception(type(error.__cause__), error.__cause__, steps)))
+    console.complain_of(error)
+
+
+def _is_importing(file_name: str) -> bool:
+    return file_name.startswith("<frozen importlib") or file_name in (__file__, importlib.__file__)
 
 
 def prepare(published: Any, target: str, expose_all: bool, instance_mode: Optional[Any]) -> None:
@@ -181,7 +202,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
     options = _parse(args)
-    return console.exit_code_of(lambda: _run(options))
+    return console.exit_code_of(lambda: _run(options), _report)
 
 
 if __name__ == "__main__":
