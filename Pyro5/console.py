@@ -23,6 +23,14 @@ EXPECTED_ERRORS = (errors.PyroError, OSError, ValueError, TypeError, EOFError)
 EXIT_INTERRUPTED = 130
 
 
+def seconds(text: str) -> float:
+    """Read an option that says how long something may take. Raises ValueError if it makes no sense."""
+    value = float(text)
+    if not 0 <= value <= threading.TIMEOUT_MAX:
+        raise ValueError(text)
+    return value
+
+
 def say(text: str) -> None:
     """Print a line on standard output, and flush it: whoever waits for the line in a pipe sees it at once."""
     print(text, flush=True)

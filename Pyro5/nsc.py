@@ -190,7 +190,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-v", "--verbose", action="store_true", help="print more, and tracebacks of errors")
     option("--json", action="store_true", help="print what a command lists, or looks up, as JSON")
     option("command", choices=list(COMMANDS), help="what to do")
-    option("args", nargs="*", metavar="argument", help="what to do it with")
+    option("args", nargs="*", default=[], metavar="argument", help="what to do it with")
     # Names and tags may look like options: what is not one of ours belongs to the command.
     options, unknown = parser.parse_known_args(args)
     options.args += unknown

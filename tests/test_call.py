@@ -183,6 +183,7 @@ class Errors(CallTestCase):
             result = self.call(*args)
             self.assertEqual((result.exit_code, result.out), (2, ""))
             self.assertIn("pyro5 call: error: ", result.err)
+        self.assertTrue(self.call(self.uri).err.endswith("error: the following arguments are required: method\n"))
 
     def test_timeout(self) -> None:
         seen: Dict[str, Any] = {}

@@ -54,6 +54,14 @@ class ExitCodeTests(unittest.TestCase):
 
 
 @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
+class OptionTests(unittest.TestCase):
+    def test_seconds(self) -> None:
+        self.assertEqual([console.seconds("0"), console.seconds("2.5")], [0.0, 2.5])
+        for text in ("-1", "nan", "inf", "1e300", "soon", ""):
+            with self.assertRaises(ValueError, msg=text):
+                console.seconds(text)
+
+
 class ServiceManagerTests(unittest.TestCase):
     def listen(self, address: str) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

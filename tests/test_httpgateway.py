@@ -320,7 +320,7 @@ class ToolTests(GatewayTestCase):
 
     def test_wrong_options(self) -> None:
         for args, text in ((["-e", "("], "no regular expression"), (["-G", "/nowhere"], "cannot read the key"),
-                           (["-t", "soon"], "invalid float")):
+                           (["-t", "soon"], "invalid seconds")):
             said = io.StringIO()
             with contextlib.redirect_stderr(said), self.assertRaises(SystemExit):
                 httpgateway.main(args)

@@ -119,6 +119,7 @@ Attributes:
         self.assertEqual((result.exit_code, result.out), (1, ""))
         self.assertRegex(result.err, r"\AError: CommunicationError - [^\n]*nobody[^\n]*\n\Z")
         self.assertEqual(run_main(inspection.main).exit_code, 2)
+        self.assertIn("--timeout: invalid seconds value: '-1'", run_main(inspection.main, "-t", "-1", uri).err)
 
 
 class Peers(InspectTestCase):

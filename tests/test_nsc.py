@@ -222,7 +222,7 @@ class OptionTests(NscTestCase):
 
     def test_parser_errors(self) -> None:
         for args, text in ((("frobnicate",), "argument command: invalid choice: 'frobnicate'"),
-                           ((), "the following arguments are required: command")):
+                           ((), "the following arguments are required: command\n")):
             result = self.nsc(*args)
             self.assertEqual((result.exit_code, result.out), (2, ""))
             self.assertIn("pyro5-nsc: error: " + text, result.err)

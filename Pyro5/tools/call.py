@@ -114,15 +114,15 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
         epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. What is no JSON is taken as a string, "
         "so text needs no quotes of its own, unless it looks like JSON or like name=value.")
     option = parser.add_argument
-    option("-t", "--timeout", type=float, metavar="SECONDS", help="how long to wait for the answer (default: the setting "
-           "COMMTIMEOUT)")
+    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for the answer (default: the "
+           "setting COMMTIMEOUT)")
     option("-r", "--raw", action="store_true", help="print strings as they are, not as JSON")
     option("-i", "--indent", action="store_true", help="print the result over several lines, indented")
     option("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the server")
     option("uri", help="uri of the object, or its name in the name server")
     option("method", help="name of the method or attribute")
     option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="what to call it with; name=value is a keyword "
-           "argument")
+           "argument").required = False     # some Pythons list it among those that are missing
     return parser.parse_args(args)
 
 

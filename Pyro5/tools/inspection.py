@@ -121,8 +121,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
                                      "with signatures and docstrings if the server gives them.")
     option = parser.add_argument
-    option("-t", "--timeout", type=float, metavar="SECONDS", help="how long to wait for an answer (default: the setting "
-           "COMMTIMEOUT)")
+    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for an answer (default: the "
+           "setting COMMTIMEOUT)")
     option("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the server")
     option("--json", action="store_true", help="print it as JSON")
     option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port shows what objects are "

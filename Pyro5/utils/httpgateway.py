@@ -79,8 +79,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
            "what stands on a command line is seen by all users of the machine")
     option("-c", "--cors", default="*", metavar="ORIGIN", help="the web site whose scripts may use the gateway; empty for "
            "none (default: *, which is any)")
-    option("-t", "--timeout", type=float, metavar="SECONDS", help="that a call may take, 0 is any time (default: the "
-           "setting COMMTIMEOUT)")
+    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="that a call may take, 0 is any time (default: "
+           "the setting COMMTIMEOUT)")
     return parser.parse_args(args)
 
 
