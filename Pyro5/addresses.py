@@ -38,7 +38,9 @@ def wanted_family(ipv6: Optional[bool]) -> int:
 
 
 def require_port(port: int) -> None:
-    """Raise ValueError unless this is the number of a port."""
+    """Raise ValueError, or TypeError, unless this is the number of a port."""
+    if not isinstance(port, int):
+        raise TypeError("a port is a number from 0 to 65535, not %r" % (port,))
     if not 0 <= port <= 65535:
         raise ValueError("a port is a number from 0 to 65535, not %d" % port)
 

@@ -222,6 +222,8 @@ class LocateTests(unittest.TestCase):
         self.assertEqual([], self.tried)
         with settings(NS_BCPORT=99999), self.assertRaisesRegex(ValueError, reason % 99999):
             self.locate()
+        with self.assertRaisesRegex(TypeError, "a port is a number from 0 to 65535, not '9090'"):
+            discovery.locate(mock.Mock(), mock.Mock(), "127.0.0.1", "9090")  # type: ignore[arg-type]
 
     def test_without_broadcast(self) -> None:
         with self.assertRaises(errors.NamingError):
