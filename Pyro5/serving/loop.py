@@ -190,8 +190,7 @@ class SocketServer(EventLoop):
 
     def adopt(self, connection: ServerConnection) -> None:
         """Take a new connection in, if there is room."""
-        inside = len(self._connections) - len(self._refusals)
-        is_full = inside >= self.limits.connections and not self._make_room()
+        is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", connection.peer_address)
         if is_full:
@@ -199,6 +198,11 @@ class SocketServer(EventLoop):
             self._turn_away(connection)
         else:
             self.begin_waiting(connection)
+
+    def _is_full(self) -> bool:
+        most = self.limits.connections
+        return len(self._connections) - len(self._refusals) >= most and most <= sum(
+            1 for connection in self._connections.values() if not connection.ended and connection not in self._refusals)
 
     def begin_waiting(self, connection: ServerConnection) -> None:
         """Wait for what a new connection says first."""
