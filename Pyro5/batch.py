@@ -76,7 +76,7 @@ class _BatchedMethod:
         self._put_down = collected.append
         self._name = name
 
-    def __call__(self, *args: Any, **kwargs: Any) -> None:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
         self._put_down((self._name, args, kwargs))
 
 

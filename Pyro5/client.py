@@ -97,6 +97,8 @@ class Proxy(metaclass=ProxyClass):
 
     @_pyroTimeout.setter
     def _pyroTimeout(self, seconds: Optional[float]) -> None:
+        if seconds is not None and not (isinstance(seconds, (int, float)) and seconds >= 0):
+            raise ValueError("a timeout is None or a number of seconds that is not negative, not %.50r" % (seconds,))
         self._pyro.timeout = seconds or None
         if self._pyro.connection is not None:
             self._pyro.connection.timeout = self._pyro.timeout
@@ -366,7 +368,7 @@ class _RemoteMethod:
         self._invoke = invoke
         self._name = name
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         return self._invoke(self._name, args, kwargs)
 
     def __repr__(self) -> str:

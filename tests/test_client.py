@@ -82,6 +82,10 @@ class UnconnectedTests(unittest.TestCase):
         self.assertEqual((2.5, 4), (proxy._pyroTimeout, proxy._pyroMaxRetries))
         proxy._pyroTimeout = 0
         self.assertIsNone(proxy._pyroTimeout)
+        for senseless in (-1, "2", float("nan")):
+            with self.assertRaisesRegex(ValueError, "a timeout is None or a number of seconds"):
+                proxy._pyroTimeout = senseless
+        self.assertIsNone(proxy._pyroTimeout)
 
     def test_a_failed_constructor_leaves_nothing_to_complain_about(self) -> None:
         proxy = Proxy.__new__(Proxy)

@@ -119,6 +119,14 @@ class Bell:
 
 
 @expose
+class Keywords:
+    """Takes whatever it is given by name."""
+
+    def give(self_, **values: int) -> Any:  # noqa: N805
+        return values
+
+
+@expose
 class Visitor:
     """An object that keeps a proxy from one call to the next; private names are for the tests themselves."""
 
@@ -152,6 +160,17 @@ class DeskTestCase(ServerTestCase):
 
     def wait_for(self, event: threading.Event) -> None:
         self.assertTrue(event.wait(PATIENCE_SECONDS), "it never happened")
+
+
+class KeywordArguments(DeskTestCase):
+    def test_they_may_have_any_name(self) -> None:
+        values = {"self": 1, "name": 2, "args": 3, "kwargs": 4, "flags": 5}
+        server = self.serving()
+        proxy = self.proxy(server.register(Keywords()))
+        self.assertEqual(values, proxy.give(**values))
+        batch = BatchProxy(proxy)
+        batch.give(**values)
+        self.assertEqual([values], list(batch()))
 
 
 class OnewayCalls(DeskTestCase):
@@ -415,7 +434,7 @@ class Circles(DeskTestCase):
         wait_until(lambda: [desk._heard for desk in self.desks] == [[1, 3], [2, 4]])
 
 
-for base in (OnewayCalls, Streaming, Callbacks, KeptProxies, Circles):
+for base in (KeywordArguments, OnewayCalls, Streaming, Callbacks, KeptProxies, Circles):
     for_both_types(globals(), base)
     del globals()[base.__name__]
 del base, DeskTestCase
