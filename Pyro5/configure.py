@@ -138,6 +138,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("SHUTDOWN_TIMEOUT", 3.0, FLOAT, "seconds that calls under way may take to end when a server stops"),
     ("SOCK_NODELAY", False, BOOL, "of no effect, for programs that have it: TCP_NODELAY is always set"),
     ("SOCK_REUSE", True, BOOL, "set SO_REUSEADDR on listening sockets"),
+    ("SPINNING", True, BOOL, "look for what is due in a moment some times before waiting for it, on several processors"),
     ("SSL", False, BOOL, "encrypt connections with TLS"),
     ("SSL_CACERTS", "", TEXT, "file or directory of certificates of trusted authorities"),
     ("SSL_CLIENTCERT", "", TEXT, "certificate file that clients show"),

@@ -12,7 +12,7 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
 
-from . import callcontext, calls, config, errors, protocol, socketutil
+from . import callcontext, calls, config, errors, protocol, socketutil, spinning
 from .calls import WireOptions
 from .messagereader import RECEIVE_BYTES, MessageReader
 from .protocol import Buffer, ReceivingMessage, SendingMessage
@@ -49,6 +49,7 @@ class Connection(socketutil.SocketConnection):
         self.target = target
         self.in_doubt = False
         self._reader = MessageReader(max_size)
+        self._incoming = spinning.receiver_for(sock)
         self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
         self._log_wire = bool(config.LOGWIRE)
 
@@ -130,7 +131,7 @@ class Connection(socketutil.SocketConnection):
                 self.sock.sendall(request.buffers[0])
             else:
                 self._send(request)
-            if not reader.receive_from(self.sock):
+            if not reader.receive_from(self._incoming):
                 raise EOFError
             reply = reader.next_message() or self._receive_rest()
         except OSError as x:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from .serving.connection import ServerConnection
 from .serving.loop import SocketServer
+from .spinning import SpinningSelector, is_promising
 
 
 class SocketServer_Multiplex(SocketServer):
@@ -10,6 +11,11 @@ class SocketServer_Multiplex(SocketServer):
 
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
+
+    def begin(self) -> None:
+        super().begin()
+        if is_promising():
+            self._spinning = SpinningSelector()
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hooks.handle_request(connection)

@@ -172,7 +172,7 @@ class SocketServer_Threadpool(SocketServer):
 
     def _receive_soon(self, connection: ServerConnection) -> bool:
         try:
-            if connection.receive():
+            if connection.receive_soon():
                 return True
         except OSError as x:
             if is_timeout(x) or isinstance(x, BlockingIOError):

@@ -182,7 +182,7 @@ class TimeoutTests(PairTestCase):
             buffer[0] = next(data)
             return 1
 
-        sock.recv.side_effect = lambda size: bytes([next(data)])
+        sock.recv.side_effect = lambda size, flags=0: bytes([next(data)])
         sock.recv_into.side_effect = one_byte_into
         with mock.patch("time.monotonic", lambda: next(clock)):
             with self.assertRaises(errors.TimeoutError):
@@ -196,7 +196,7 @@ class TimeoutTests(PairTestCase):
         sock.gettimeout.return_value = 20
         data = memoryview(reply(text))
 
-        def some_bytes(size: int) -> bytes:
+        def some_bytes(size: int, flags: int = 0) -> bytes:
             nonlocal data
             some, data = bytes(data[:min(size, 16384)]), data[min(size, 16384):]
             return some

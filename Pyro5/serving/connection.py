@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from typing import Any, Callable, Deque, List, Optional
 
-from .. import errors, protocol
+from .. import errors, protocol, spinning
 from ..messagereader import MessageReader
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
@@ -62,6 +62,7 @@ class ServerConnection(SocketConnection):
         self._system_timeout = 0.0
         self._own_timeout = hasattr(sock, "pending") or keep_open
         self._send_flags = 0 if self._own_timeout else _DONT_WAIT
+        self._incoming: Any = None
         self._max_size = max_size
         self._reader = MessageReader(max_size)
         if not greeted and handshake_size:
@@ -147,6 +148,12 @@ class ServerConnection(SocketConnection):
             OSError: nothing is there now (see events_wanted and is_timeout), or the connection is lost.
         """
         return self._reader.receive_from(self.sock) > 0
+
+    def receive_soon(self) -> bool:
+        """Receive once what is due in a moment, for a worker; as receive() otherwise."""
+        if self._incoming is None:
+            self._incoming = self.sock if self._own_timeout else spinning.receiver_for(self.sock)
+        return self._reader.receive_from(self._incoming) > 0
 
     def has_hidden_bytes(self) -> bool:
         """Whether bytes wait inside the TLS layer, where a selector does not see them."""

@@ -17,6 +17,7 @@ from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
 from ..socketutil import Wakeup
+from ..spinning import SpinningSelector
 
 log = logging.getLogger("Pyro5.serving.eventloop")
 
@@ -76,6 +77,7 @@ class EventLoop:
         self.stopping = False
         self._wakeup = Wakeup()
         self._next_tick = 0.0
+        self._spinning: Optional[SpinningSelector] = None
         self._turn_ends = 0.0
         self._loop_seconds = 0.0  # what somebody counts as having had who was not ready before
         self._all_handled_at = 0.0
@@ -171,7 +173,10 @@ class EventLoop:
 
     def run_once(self, timeout_seconds: float) -> None:
         """Wait at most this long for something to happen, and handle it."""
-        ready = self.selector.select(self._until_due(timeout_seconds))
+        timeout_seconds = self._until_due(timeout_seconds)
+        spinning = self._spinning
+        ready = (self.selector.select(timeout_seconds) if spinning is None or not timeout_seconds
+                 else spinning.select(self.selector, timeout_seconds))
         now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
         self._turn_ends = now + TURN_SECONDS
         self._take_parked()

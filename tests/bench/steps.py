@@ -45,8 +45,11 @@ class InMemory:
         self.sent = data
         return len(data)
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, flags: int = 0) -> bytes:
         return self.incoming
+
+    def recv_into(self, buffer: memoryview) -> int:
+        raise NotImplementedError("small messages come in one piece")
 
     def settimeout(self, seconds: Any) -> None:
         """There is nothing to wait for."""

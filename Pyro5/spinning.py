@@ -1,0 +1,151 @@
+"""
+Adaptive spinning: what is due in a moment is looked for again and again, before anybody waits for it.
+
+A thread that waits is woken by the system when something arrives, and on another processor that takes longer than all of
+this library's work for a small call (some 40 microseconds, twice per call). So whoever expects an answer looks for it some
+times first. That pays while answers come at once, and costs processor time while they do not: it is given up after a few
+failures in a row, and tried again now and then. Where there is one processor only it could never succeed. In a process, one
+thread at a time does it.
+"""
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from typing import Any, List, Optional
+
+from . import config
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+LOOKS = 60  # at about a microsecond each
+FAILURES = 3  # in a row, after which it is given up ...
+PAUSE = 200  # ... for so many times
+TERM = 32  # so many times it is done before it shows whether others need the processor ...
+CROWDED = 8  # ... which they have taken away so often then; and it is given up ...
+LONG_PAUSE = 2000  # ... for so many times
+
+_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
+_THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
+_one_at_a_time = threading.Lock()
+
+
+def is_promising() -> bool:
+    """Whether it can succeed at all: it is not switched off, and another processor may be at work on the answer."""
+    return bool(config.SPINNING) and (os.cpu_count() or 1) > 1
+
+
+class _Spinning:
+    """Knows whether spinning has been worth its while.  Belongs to whoever waits; not thread-safe."""
+
+    __slots__ = ("_failures", "_pause", "_left", "_switches")
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._pause = 0
+        self._begin_term()
+
+    def _begin_term(self) -> None:
+        self._left = TERM
+        self._switches = _involuntary_switches()
+
+    def _shall_begin(self) -> bool:
+        """Whether to spin now.  If so, _ended() is to be called afterwards."""
+        if self._pause:
+            self._pause -= 1
+            if not self._pause:
+                self._begin_term()
+            return False
+        return _one_at_a_time.acquire(False)
+
+    def _ended(self, has_succeeded: bool) -> None:
+        _one_at_a_time.release()
+        self._left -= 1
+        if has_succeeded:
+            self._failures = 0
+        else:
+            self._failures += 1
+        if self._failures >= FAILURES:
+            self._failures = FAILURES - 1  # one more is enough the next time
+            self._pause = PAUSE
+        elif not self._left:
+            self._end_term()
+
+    def _end_term(self) -> None:
+        """If others have been waiting for this processor, the answers may have come from one of them."""
+        before = self._switches
+        self._begin_term()
+        if self._switches - before >= CROWDED:
+            self._pause = LONG_PAUSE
+
+
+def _involuntary_switches() -> int:
+    """How often the calling thread had to leave its processor to others; 0 where the system does not tell."""
+    return resource.getrusage(_THIS_THREAD).ru_nivcsw if _THIS_THREAD is not None else 0
+
+
+class SpinningReceiver(_Spinning):
+    """Receives from a blocking socket that has no TLS; what there is to know about it is in the module's text.
+
+    If the socket has a timeout of Python's, receiving waits at once, without looking.
+    """
+
+    __slots__ = ("_receive", "recv_into")
+
+    def __init__(self, sock: socket.socket) -> None:
+        super().__init__()
+        self._receive = sock.recv
+        self.recv_into = sock.recv_into
+
+    def recv(self, size: int) -> bytes:
+        """As the socket does."""
+        if self._shall_begin():
+            data = None
+            try:
+                data = self._look(size)
+            finally:
+                self._ended(data is not None)
+            if data is not None:
+                return data
+        return self._receive(size)
+
+    def _look(self, size: int) -> Optional[bytes]:
+        for _ in range(LOOKS):
+            try:
+                return self._receive(size, _DONT_WAIT)
+            except BlockingIOError:
+                continue
+        return None
+
+
+class SpinningSelector(_Spinning):
+    """Waits for the sockets of a selector."""
+
+    __slots__ = ()
+
+    def select(self, selector: Any, timeout_seconds: float) -> List[Any]:
+        """As the selector does."""
+        ready: List[Any] = []
+        if self._shall_begin():
+            try:
+                ready = self._look(selector)
+            finally:
+                self._ended(bool(ready))
+        return ready or selector.select(timeout_seconds)
+
+    def _look(self, selector: Any) -> List[Any]:
+        for _ in range(LOOKS // 2):  # each takes twice as long
+            ready: List[Any] = selector.select(0)
+            if ready:
+                return ready
+        return []
+
+
+def receiver_for(sock: Any) -> Any:
+    """Give what to receive from in place of a socket on which requests and replies take turns: maybe the socket itself."""
+    if not _DONT_WAIT or hasattr(sock, "pending") or not is_promising():
+        return sock
+    return SpinningReceiver(sock)

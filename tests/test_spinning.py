@@ -1,0 +1,143 @@
+"""Spinning: it finds what is there, gives up when that is not worth it, and leaves others alone."""
+from __future__ import annotations
+
+import socket
+import unittest
+from typing import Any, List
+from unittest import mock
+
+from Pyro5 import spinning
+from Pyro5.spinning import FAILURES, LONG_PAUSE, LOOKS, PAUSE, TERM, SpinningReceiver, SpinningSelector
+
+from .peers import settings
+
+SOME = b"some bytes"
+
+
+class FakeSocket:
+    """Has data, or gets it only after somebody has waited."""
+
+    def __init__(self) -> None:
+        self.has_data = False
+        self.looks = 0
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        if not flags:
+            return SOME
+        self.looks += 1
+        if not self.has_data:
+            raise BlockingIOError
+        return SOME
+
+    def recv_into(self, buffer: Any) -> int:
+        return 0
+
+
+class ReceiverTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.sock: Any = FakeSocket()
+        self.receiver = SpinningReceiver(self.sock)
+
+    def looks(self, times: int = 1) -> int:
+        """Receive, and tell how often it was looked for data without waiting."""
+        before = self.sock.looks
+        for _ in range(times):
+            self.assertEqual(SOME, self.receiver.recv(100))
+        return int(self.sock.looks - before)
+
+    def test_what_is_there_is_found_at_once(self) -> None:
+        self.sock.has_data = True
+        self.assertEqual([1] * 10, [self.looks() for _ in range(10)])
+
+    def test_given_up_after_some_failures_and_tried_again_later(self) -> None:
+        self.assertEqual(FAILURES * LOOKS, self.looks(FAILURES))
+        for _ in range(3):
+            self.assertEqual(0, self.looks(PAUSE))
+            self.assertEqual(LOOKS, self.looks())
+        self.assertEqual(0, self.looks(PAUSE))
+        self.sock.has_data = True
+        self.assertEqual(10, self.looks(10))
+
+    def test_failures_in_between_do_not_matter(self) -> None:
+        for _ in range(10):
+            self.sock.has_data = False
+            self.assertEqual((FAILURES - 1) * LOOKS, self.looks(FAILURES - 1))
+            self.sock.has_data = True
+            self.assertEqual(1, self.looks())
+
+    def test_left_to_others_who_need_the_processor(self) -> None:
+        self.sock.has_data = True
+        switches = iter(range(0, 1000, spinning.CROWDED))
+        with mock.patch.object(spinning, "_involuntary_switches", lambda: next(switches)):
+            receiver = self.receiver = SpinningReceiver(self.sock)
+            self.assertEqual(TERM, self.looks(TERM))
+            self.assertEqual(0, self.looks(LONG_PAUSE))
+            self.assertEqual(TERM, self.looks(TERM))
+            self.assertEqual(0, self.looks())
+        self.assertIs(receiver, self.receiver)
+
+    def test_one_thread_at_a_time(self) -> None:
+        with spinning._one_at_a_time:
+            self.assertEqual(0, self.looks())
+        self.assertEqual(LOOKS, self.looks())
+
+    def test_an_error_ends_it(self) -> None:
+        with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
+            receiver = SpinningReceiver(self.sock)
+            with self.assertRaises(ConnectionResetError):
+                receiver.recv(100)
+        self.assertFalse(spinning._one_at_a_time.locked())
+
+    def test_real_sockets(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            receiver = SpinningReceiver(ours)
+            theirs.sendall(b"hello")
+            self.assertEqual(b"hello", receiver.recv(100))
+            buffer = bytearray(3)
+            theirs.sendall(b"abc")
+            self.assertEqual((3, b"abc"), (receiver.recv_into(buffer), buffer))
+            ours.settimeout(0.001)
+            with self.assertRaises(socket.timeout):
+                receiver.recv(100)
+            theirs.close()
+            ours.settimeout(None)
+            self.assertEqual(b"", receiver.recv(100))
+
+
+class SelectorTests(unittest.TestCase):
+    def test_looks_before_it_waits(self) -> None:
+        timeouts: List[float] = []
+
+        class FakeSelector:
+            def select(self, timeout: float) -> List[str]:
+                timeouts.append(timeout)
+                return ["ready"] if timeout or len(timeouts) == 5 else []
+
+        waiting = SpinningSelector()
+        self.assertEqual(["ready"], waiting.select(FakeSelector(), 2.0))
+        self.assertEqual([0] * 5, timeouts)
+        for _ in range(FAILURES + 1):
+            del timeouts[:]
+            timeouts.extend([0] * 10)
+            self.assertEqual(["ready"], waiting.select(FakeSelector(), 2.0))
+        self.assertEqual([2.0], timeouts[10:])
+
+
+class WhereTests(unittest.TestCase):
+    def receiver(self, sock: Any, **changes: Any) -> Any:
+        with settings(**changes), mock.patch("os.cpu_count", return_value=2):
+            return spinning.receiver_for(sock)
+
+    def test_where_it_may_succeed(self) -> None:
+        sock = FakeSocket()
+        self.assertIsInstance(self.receiver(sock), SpinningReceiver)
+        self.assertIs(sock, self.receiver(sock, SPINNING=False))
+        with mock.patch("os.cpu_count", return_value=1):
+            self.assertIs(sock, spinning.receiver_for(sock))
+        sock.pending = lambda: 0  # type: ignore[attr-defined]
+        self.assertIs(sock, self.receiver(sock))
+
+
+if __name__ == "__main__":
+    unittest.main()
