@@ -1,111 +1,24 @@
 """Programs of examples/ as processes of their own: what they print, and how they end."""
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
-import runpy
 import signal
-import sys
 import tempfile
 import unittest
-from multiprocessing.reduction import DupFd
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Optional
 
 import Pyro5.api
 
-from .support import PATIENCE_SECONDS, PROJECT, ToolProcess, clean_environment, daemon_thread
+from .support import PROJECT, ToolProcess, daemon_thread
 
 EXAMPLES = os.path.join(PROJECT, "examples")
-
-# A process that has the library loaded already makes the others by forking: a tenth of the time that a new Python takes.
-_forkserver: Any = multiprocessing.get_context("forkserver")
-_forkserver.set_forkserver_preload([__name__, "argparse", "selectors", "sqlite3"])
-
-
-def _become(path: str, arguments: List[str], environ: Dict[str, str], out: Any, err: Any) -> None:
-    """Do what ``python path arguments...`` does; runs in the new process."""
-    for number, pipe in ((1, out), (2, err)):
-        fd = pipe.detach()
-        os.dup2(fd, number)
-        os.close(fd)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8")  # type: ignore[union-attr]
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    os.environ.clear()
-    os.environ.update(environ)
-    Pyro5.config.reset()
-    os.chdir(os.path.dirname(path))
-    sys.argv = [path, *arguments]
-    sys.path.insert(0, os.path.dirname(path))
-    runpy.run_path(path, run_name="__main__")
-
-
-class _Forked:
-    """A process as `ToolProcess` wants it."""
-
-    def __init__(self, path: str, arguments: List[str], environ: Dict[str, str]) -> None:
-        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-        self.stdout, self.stderr = (os.fdopen(fd, encoding="utf-8") for fd in (out, err))
-        try:
-            # the ends are handed over while start() runs, which is when DupFd has to be made
-            self._process = _forkserver.Process(target=_Start(path, arguments, environ, out_end, err_end))
-            self._process.start()
-        finally:
-            os.close(out_end)
-            os.close(err_end)
-        self.pid: int = self._process.pid
-
-    def poll(self) -> Optional[int]:
-        exit_code: Optional[int] = self._process.exitcode
-        return exit_code
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def wait(self, seconds: float = PATIENCE_SECONDS) -> int:
-        self._process.join(seconds)
-        exit_code: Optional[int] = self._process.exitcode
-        if exit_code is None:
-            raise AssertionError("process %d does not end" % self.pid)
-        return exit_code
-
-    def send_signal(self, signum: int) -> None:
-        with contextlib.suppress(ProcessLookupError):  # it has just ended
-            os.kill(self.pid, signum)
-
-
-class _Start:
-    """What a new process has to do; its pipes travel with it."""
-
-    def __init__(self, path: str, arguments: List[str], environ: Dict[str, str], out: int, err: int) -> None:
-        self._state = (path, arguments, environ)
-        self._pipes = (out, err)
-
-    def __reduce__(self) -> Any:
-        return _started, (*self._state, *map(DupFd, self._pipes))
-
-    def __call__(self) -> None:
-        raise AssertionError("this runs in the new process only")
-
-
-class _Started:
-    def __init__(self, *state: Any) -> None:
-        self._state = state
-
-    def __call__(self) -> None:
-        _become(*self._state)
-
-
-def _started(*state: Any) -> _Started:
-    return _Started(*state)
 
 
 class Program(ToolProcess):
     """A program of an example while it runs."""
 
     def __init__(self, path: str, *arguments: Any, env: Optional[Dict[str, str]] = None) -> None:
-        self._follow(_Forked(path, [str(argument) for argument in arguments], clean_environment(env)))
+        super().__init__(path, *arguments, env=env, cwd=os.path.dirname(path))
         self.checked = False  # whether a test has looked at how it ended
         self.name = os.path.relpath(path, EXAMPLES)
 

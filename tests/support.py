@@ -11,6 +11,8 @@ import sys
 import threading
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
+from . import forked
+
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Generous: it only passes when something is broken.
 PATIENCE_SECONDS = 30.0
@@ -38,12 +40,11 @@ def _command(module: str, args: Any, prefix: Sequence[str] = ()) -> List[str]:
     return [*prefix, sys.executable, "-X", "dev", "-W", "error", *program] + [str(arg) for arg in args]
 
 
-def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None,
-             cwd: Optional[str] = None) -> ToolResult:
+def run_tool(module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None,
+             fresh: bool = False) -> ToolResult:
     """Run ``python -m module args...`` to its end; or ``python path args...``, if it is a path that ends in .py."""
-    done = subprocess.run(_command(module, args), input=stdin, env=clean_environment(env), cwd=cwd, timeout=PATIENCE_SECONDS,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8")
-    return ToolResult(done.returncode, done.stdout, done.stderr)
+    with ToolProcess(module, *args, stdin=stdin, env=env, cwd=cwd, fresh=fresh) as process:
+        return process.wait()
 
 
 def run_main(main: Callable[[List[str]], int], *args: Any) -> ToolResult:
@@ -58,20 +59,27 @@ def run_main(main: Callable[[List[str]], int], *args: Any) -> ToolResult:
 
 class ToolProcess:
     """
-    ``python -m module args...`` while it runs, after a prefix: a command that runs the rest, such as ``nice``. As a context
-    manager it leaves no process behind.
+    ``python -m module args...`` while it runs, or ``python path args...``. As a context manager it leaves no process behind.
 
     Use `read_until` to wait for the line that says it is ready, and `stop` to end it with a signal.
+
+    Args:
+        stdin: all of its input; a text that fits into a pipe.
+        prefix: a command that runs the rest, such as ``nice``.
+        fresh: make it a new Python, for tests of what is loaded or read when it starts; others are forked, see `forked`.
     """
 
-    def __init__(self, module: str, *args: Any, env: Optional[Dict[str, str]] = None, cwd: Optional[str] = None,
-                 prefix: Sequence[str] = ()) -> None:
-        self._follow(subprocess.Popen(_command(module, args, prefix), env=clean_environment(env), cwd=cwd, encoding="utf-8",
-                                      stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-
-    def _follow(self, process: Any) -> None:
-        """Read what a process prints; it is a Popen, or has the same methods."""
-        self.process = process
+    def __init__(self, module: str, *args: Any, stdin: str = "", env: Optional[Dict[str, str]] = None,
+                 cwd: Optional[str] = None, prefix: Sequence[str] = (), fresh: bool = False) -> None:
+        self.process: Any
+        environ = clean_environment(env)
+        if forked.IS_POSSIBLE and not (fresh or prefix or "PYRO_LOGLEVEL" in environ):
+            self.process = forked.Forked(forked.Task(module, [str(arg) for arg in args], environ, cwd or os.getcwd()), stdin)
+        else:
+            self.process = subprocess.Popen(_command(module, args, prefix), env=environ, cwd=cwd, encoding="utf-8",
+                                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            with contextlib.suppress(BrokenPipeError), self.process.stdin:
+                self.process.stdin.write(stdin)
         self._lines: queue.Queue[Optional[str]] = queue.Queue()
         self._errors: List[str] = []
         self._readers = [threading.Thread(target=self._read_out), threading.Thread(target=self._read_err)]

@@ -299,10 +299,10 @@ Settings that are not at their defaults:
             script = pathlib.Path(directory, "pyro5-tool.py")  # as it is installed
             script.write_text("from Pyro5.nameserver import main\nmain()\n")
             for tool in ("Pyro5.configure", "Pyro5.nsc", str(script)):
-                self.assertEqual(expected, run_tool(tool, "ping", env={"PYRO_NS_PROT": "1"}), tool)
+                self.assertEqual(expected, run_tool(tool, "ping", env={"PYRO_NS_PROT": "1"}, fresh=True), tool)
 
     def test_programs_get_a_value_error(self) -> None:
-        result = run_tool("timeit", "-n1", "-r1", "import Pyro5.api", env={"PYRO_NS_PORT": "x"})
+        result = run_tool("timeit", "-n1", "-r1", "import Pyro5.api", env={"PYRO_NS_PORT": "x"}, fresh=True)
         self.assertEqual(1, result.exit_code)
         self.assertTrue(result.err.splitlines()[-1].startswith(
             "ValueError: invalid Pyro environment config value: PYRO_NS_PORT=x"), result.err)

@@ -81,7 +81,7 @@ class Running(unittest.TestCase):
             self.assertTrue(result.out.startswith("usage: pyro5"), result.out)
 
     def test_a_bad_setting_is_told_in_one_line(self) -> None:
-        result = run_tool("Pyro5", "config", env={"PYRO_NS_PORT": "many"})
+        result = run_tool("Pyro5", "config", env={"PYRO_NS_PORT": "many"}, fresh=True)
         self.assertEqual((result.exit_code, result.out), (1, ""))
         self.assertRegex(result.err, r"\AError: invalid Pyro environment config value: PYRO_NS_PORT=many [^\n]*\n\Z")
 

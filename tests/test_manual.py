@@ -100,9 +100,9 @@ class ManualTestCase(unittest.TestCase):
         process = self.at_end.enter_context(ToolProcess(module, env=self.environment, cwd=self.directory))
         return process.read_until(ready)
 
-    def output_of(self, *parts: str, stdin: str = "", name: str = "client") -> str:
+    def output_of(self, *parts: str, stdin: str = "", name: str = "client", fresh: bool = False) -> str:
         """Run a client program to its end, and give what it prints; it must not complain."""
-        result = run_tool(self.write(name, *parts), stdin=stdin, env=self.environment, cwd=self.directory)
+        result = run_tool(self.write(name, *parts), stdin=stdin, env=self.environment, cwd=self.directory, fresh=fresh)
         self.assertEqual((result.exit_code, result.err), (0, ""))
         return result.out
 

@@ -41,7 +41,7 @@ class ChapterTests(ManualTestCase):
             import os
             os.environ["PYRO_LOGFILE"] = "pyro.log"
             os.environ["PYRO_LOGLEVEL"] = "DEBUG"
-        ''', program)
+        ''', program, fresh=True)
         with open(os.path.join(self.directory, "pyro.log")) as file:
             self.assertIn("Pyro5.server", file.read())
         self.assertEqual(self.output_of(program), "")

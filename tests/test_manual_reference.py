@@ -166,7 +166,7 @@ class Signatures(unittest.TestCase):
             with self.subTest(name), tempfile.TemporaryDirectory() as directory:
                 with open(os.path.join(directory, "program.py"), "w") as file:
                     file.write(program)
-                self.assertEqual("[True, True, True, True]\n", run_tool("program", cwd=directory).out)
+                self.assertEqual("[True, True, True, True]\n", run_tool("program", cwd=directory, fresh=True).out)
 
     def test_all_own_errors_are_of_one_kind(self) -> None:
         for name in errors.__all__:
