@@ -1,17 +1,29 @@
-"""Run the whole suite with one process per core: ``python -m tests``; ends with unittest's own summary of all of them."""
+"""
+Run the whole suite in several processes: ``python -m tests``; ends with unittest's own summary of all of them.
+
+A process that is done with a module gets the next one.
+"""
 from __future__ import annotations
 
 import os
 import re
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections import Counter
+import unittest
+from collections import Counter, deque
 from pathlib import Path
-from typing import List
+from typing import Any, Deque, Iterator, List
 
 HERE = Path(__file__).parent
-MAX_PROCESSES = 2  # more of them would make tests that watch other processes wait for each other
+# Tests of processes and time-outs mostly wait: one process more than cores, but no more than so many.
+MAX_PROCESSES = 3
+# The modules that take longest come first, so that no process has to wait long for another at the end.
+LONGEST = ("hostile_thread", "hostile_multiplex", "conformance", "limits", "examples_features", "wire_server",
+           "httpgateway_page", "loop", "faults", "storage_processes", "bench", "network", "failures", "processes",
+           "examples_applications", "marshalcheck", "probing", "echoserver", "endings", "nameserver")
 
 
 def interpreter() -> List[str]:
@@ -20,16 +32,81 @@ def interpreter() -> List[str]:
     return [sys.executable, *dict.fromkeys(options)]
 
 
+def ordered_modules() -> List[str]:
+    """Give the names of all test modules, in the order in which to begin with them."""
+    rank = {"test_" + name: number for number, name in enumerate(LONGEST)}
+    names = sorted((path.stem for path in HERE.glob("test_*.py")), key=lambda name: (rank.get(name, len(rank)), name))
+    return ["tests." + name for name in names]
+
+
+class Worker:
+    """A process that runs modules. It writes a line to its standard output when it wants the name of the next one."""
+
+    def __init__(self, modules: Deque[str]) -> None:
+        self._modules = modules
+        self._output = tempfile.TemporaryFile()
+        self._process = subprocess.Popen([*interpreter(), "-m", "tests", "worker"], cwd=str(HERE.parent), stdin=subprocess.PIPE,
+                                         stdout=subprocess.PIPE, stderr=self._output, universal_newlines=True)
+        self._thread = threading.Thread(target=self._hand_out)
+        self._thread.start()
+
+    def _hand_out(self) -> None:
+        with self._process:
+            requests, names = self._process.stdout or (), self._process.stdin
+            for _ in requests:
+                try:
+                    print(self._modules.popleft(), file=names, flush=True)
+                except IndexError:  # there are no more
+                    print(file=names, flush=True)
+
+    def wait(self) -> str:
+        """Wait for the end, and give all that was printed."""
+        self._thread.join()
+        with self._output:
+            self._output.seek(0)
+            return self._output.read().decode("utf-8", "replace")
+
+    @property
+    def failed(self) -> bool:
+        return self._process.returncode != 0
+
+
+class ModulesAsked(unittest.TestSuite):
+    """The tests of one module after the other, as a worker gets their names."""
+
+    _cleanup = False  # there is nothing to forget
+
+    def __init__(self, names: Any, requests: Any) -> None:
+        super().__init__()
+        self._names = names
+        self._requests = requests
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            print("next", file=self._requests, flush=True)
+            name = self._names.readline().strip()
+            if not name:
+                return
+            yield unittest.defaultTestLoader.loadTestsFromName(name)
+
+
+def work() -> int:
+    """Run the modules whose names are given; what tests read is empty, what they print goes where errors go."""
+    with os.fdopen(os.dup(0)) as names, os.fdopen(os.dup(1), "w") as requests:
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        os.dup2(2, 1)
+        sys.argv[0] = "python -m unittest"
+        return int(not unittest.TextTestRunner().run(ModulesAsked(names, requests)).wasSuccessful())
+
+
 def main() -> int:
-    modules = sorted("tests." + path.stem for path in HERE.glob("test_*.py"))
-    count = min(MAX_PROCESSES, os.cpu_count() or 1)
     started = time.monotonic()
-    command = [*interpreter(), "-m", "unittest"]
-    processes = [subprocess.Popen(command + modules[number::count], cwd=str(HERE.parent), stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
-                 for number in range(count)]
-    outputs = [process.communicate()[0] for process in processes]
-    failed = any(process.returncode for process in processes)
+    modules = deque(ordered_modules())
+    workers = [Worker(modules) for _ in range(min(MAX_PROCESSES, (os.cpu_count() or 1) + 1))]
+    outputs = [worker.wait() for worker in workers]
+    failed = any(worker.failed for worker in workers) or bool(modules)
     print("".join(outputs) if failed else "".join(output.splitlines(keepends=True)[0] for output in outputs))
     print_summary(outputs, failed, time.monotonic() - started)
     return int(failed)
@@ -50,4 +127,4 @@ def print_summary(outputs: List[str], failed: bool, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(work() if sys.argv[1:] == ["worker"] else main())
