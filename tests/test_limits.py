@@ -198,6 +198,7 @@ class Oneway(ServerTestCase):
         client = self.flood(daemon, 30)
         self.assertEqual("done", client.reply())
         self.served._wait_for_notes(30)
+        self.served._open_gate()  # or else the end of the server waits for them
 
 
 class FakeClient:
