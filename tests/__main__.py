@@ -45,8 +45,9 @@ class Worker:
     def __init__(self, modules: Deque[str]) -> None:
         self._modules = modules
         self._output = tempfile.TemporaryFile()
-        self._process = subprocess.Popen([*interpreter(), "-m", "tests", "worker"], cwd=str(HERE.parent), stdin=subprocess.PIPE,
-                                         stdout=subprocess.PIPE, stderr=self._output, universal_newlines=True)
+        command = [*interpreter(), "-m", "tests", "worker"]
+        self._process = subprocess.Popen(command, cwd=str(HERE.parent), universal_newlines=True,
+                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output)
         self._thread = threading.Thread(target=self._hand_out)
         self._thread.start()
 
