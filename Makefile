@@ -7,7 +7,7 @@ MINUTES ?= 10
 UNITTEST := -X dev -W error -m tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench dist pyz vendor faults soak clean
+.PHONY: help demo test test-all lint types docs bench dist pyz vendor faults fuzz hostile races soak clean
 
 help:
 	@echo "make demo      start a name server and an object, call it, stop everything"
@@ -18,6 +18,9 @@ help:
 	@echo "make docs      bring the tables of the documentation up to date that are made from the sources"
 	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
 	@echo "make faults    kill processes, break networks, fill disks, and look for what is lost; options in FAULTS=..."
+	@echo "make fuzz      damage a million messages, and look for what crashes, hangs, grows or raises; options in FUZZ=..."
+	@echo "make hostile   all attacks in large, on both server types; options in HOSTILE=..."
+	@echo "make races     eight threads at every table that threads share"
 	@echo "make soak      mixed clients for MINUTES=10; memory, descriptors, threads, times in build/soak/soak.svg and soak.json"
 	@echo "make dist      build the source and wheel distributions, into dist/"
 	@echo "make pyz       pack everything into one file that needs no installation, dist/pyro5.pyz"
@@ -59,6 +62,16 @@ bench: $(VENV)/ready
 
 faults: $(VENV)/ready
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+fuzz: $(VENV)/ready
+	mkdir -p build
+	$(BIN)/python -m tests.fuzz --messages 1000000 --live --json build/fuzz.json $(FUZZ)
+
+hostile: $(VENV)/ready
+	$(BIN)/python -m tests.hostile $(HOSTILE)
+
+races: $(VENV)/ready
+	$(BIN)/python -X dev -W error -m tests.races
 
 soak: $(VENV)/ready
 	$(BIN)/python -m tests.soak --minutes $(MINUTES) --output build/soak

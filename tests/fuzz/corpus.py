@@ -9,7 +9,7 @@ import marshal
 import re
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from Pyro5.serializers import marshalcheck
+from Pyro5.serializers import literalguard, marshalcheck
 
 from ..wire import recordings
 from ..wire.recordings import Frame, Message
@@ -90,7 +90,9 @@ def plain(serializer: int, payload: bytes) -> Any:
         Exception: it is malformed.
     """
     if serializer == SERPENT:
-        return ast.literal_eval(payload.decode("utf-8"))
+        text = payload.decode("utf-8")
+        literalguard.check_complexity(text)
+        return ast.literal_eval(text)
     if serializer == MARSHAL:
         return marshalcheck.loads(payload)
     if serializer == JSON:

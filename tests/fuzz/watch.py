@@ -16,6 +16,7 @@ from .worker import STATE
 HANG_SECONDS = 30.0
 LOOK_SECONDS = 1.0
 GROWTH_KIB = 32 * 1024
+WORKER = ("-m", "tests.fuzz.worker")
 
 
 class Result(NamedTuple):
@@ -51,7 +52,7 @@ class Watched:
         return Result(self._count, time.monotonic() - started, self._findings, self._growth)
 
     def _run_worker(self, state_file: str) -> None:
-        command = [sys.executable, "-m", "tests.fuzz.worker", str(self._seed), str(self._next), str(self._end - self._next),
+        command = [sys.executable, *WORKER, str(self._seed), str(self._next), str(self._end - self._next),
                    state_file]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, cwd=PROJECT,
                               encoding="utf-8") as process:

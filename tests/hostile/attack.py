@@ -21,7 +21,6 @@ WAITING = "waiting"    # it waits for more; the connection is held while other a
 
 MORE_MEMORY = 24.0  # MiB that the process may grow by, for a moment, while an attack is made; more if the attack says so
 MORE_MEMORY_AFTER = 40.0  # MiB that it may have grown by after all attacks: what Python and the allocator keep
-FILES_OF_SEARCHES = 4  # of the processes that a name server keeps for regular expressions
 TRIES = 4  # whether a client is served in time depends on what else the machine does; an attack that works does so each time
 MOST_THREADS = 4 * (10 + 2) + 20  # of four daemons: their pools and loops; and the oneway calls
 
@@ -78,7 +77,7 @@ def _run_once(attack: Attack, target: Target) -> Outcome:
     else:
         _send(attack, attack.how, target)
     seconds = target.probe(attack.daemon)
-    target.wait_for_files(before.files + target.held - held_before + FILES_OF_SEARCHES)
+    target.wait_for_files(before.files + target.held - held_before)
     after = target.state()
     _check(attack, before, after)
     return Outcome(seconds, after.peak - before.memory, after.threads, after.files - before.files)

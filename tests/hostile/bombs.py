@@ -13,7 +13,7 @@ from .target import Target
 
 CONNECT, INVOKE = 1, 4
 COMPRESSED, BLOB = 2, 32
-CROWD = 20
+CROWD = 6
 MIB = 1 << 20
 LARGEST_SOUND = 8
 
@@ -41,7 +41,7 @@ def _is_parted(build: Callable[[], bytes]) -> Callable[[Target], None]:
 
 
 def _in_handshakes(target: Target) -> None:
-    for _ in range(CROWD):
+    for _ in range(CROWD * target.scale):
         with target.connect() as client:
             client.send(message(CONNECT, bomb(64), flags=COMPRESSED))
             if observe(client) != REFUSED:
@@ -60,7 +60,7 @@ def _many_at_once(target: Target) -> None:
 
 def _that_fit(target: Target) -> None:
     """Each becomes as large as is allowed, and is decoded, then."""
-    clients: List[RawClient] = [target.greeted() for _ in range(CROWD // 4)]
+    clients: List[RawClient] = [target.greeted() for _ in range(CROWD)]
     for client in clients:
         client.send(message(INVOKE, bomb(2), flags=COMPRESSED))
     for client in clients:
@@ -83,8 +83,8 @@ ATTACKS = (
     Attack("a bomb in an annotation",
            message(INVOKE, b"()", annotations=[(b"BLBI", bomb(8), None)], flags=BLOB), ERROR),
     Attack("bombs in handshakes", _in_handshakes),
-    Attack("many bombs at once", _many_at_once, memory=180),
-    Attack("many messages that become as large as is allowed", _that_fit, memory=120),
+    Attack("many bombs at once", _many_at_once, memory=120),
+    Attack("many messages that become as large as is allowed", _that_fit, memory=60),
     Attack("compressed data that is cut off", message(INVOKE, bomb(1)[:-10], flags=COMPRESSED), PARTED),
     Attack("compressed data with more behind it", message(INVOKE, bomb(1) + b"more", flags=COMPRESSED), PARTED),
     Attack("no compressed data", message(INVOKE, b"", flags=COMPRESSED), PARTED),

@@ -177,8 +177,8 @@ def _batches(target: Target) -> None:
 
 
 def _annotations(target: Target) -> None:
-    """A megabyte of them, and none has a value."""
-    chunks = [("%04d" % (number % 10000)).encode() + bytes(4) for number in range(131072)]
+    """None of them has a value."""
+    chunks = [("%04d" % (number % 10000)).encode() + bytes(4) for number in range(50000)]
     request = call_request("echo", 1)
     header = bytearray(request[:40])
     header[16:20] = (8 * len(chunks)).to_bytes(4, "big")
@@ -190,7 +190,7 @@ def _annotations(target: Target) -> None:
 def _large_errors(target: Target) -> None:
     """What is wrong is almost as large as messages may be: it is not repeated to no end."""
     with target.greeted() as client:
-        for method, object_id in (("x" * 3000000, "obj"), ("echo", "y" * 3000000)):
+        for method, object_id in (("x" * 1000000, "obj"), ("echo", "y" * 1000000)):
             try:
                 client.call(method, object_id=object_id)
             except (AttributeError, errors.PyroError):
@@ -214,6 +214,6 @@ ATTACKS = (
     Attack("more sessions than threads", _sessions),
     Attack("a batch with more results than can be sent", _large_batches, memory=48),
     Attack("thousands of calls in batches", _batches),
-    Attack("a hundred thousand annotations", _annotations, memory=48),
+    Attack("tens of thousands of annotations", _annotations, memory=48),
     Attack("errors that are as large as messages may be", _large_errors, memory=64),
 )

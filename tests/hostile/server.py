@@ -18,9 +18,9 @@ from Pyro5.server import Daemon, behavior, expose
 
 from ..peers import CERTIFICATES
 
-LIMITS = {"HANDSHAKE_TIMEOUT": 1.5, "MAX_MESSAGE_SIZE": 8 << 20, "MAX_BUFFERED_SIZE": 64 << 20, "MAX_STREAMS": 50,
+LIMITS = {"HANDSHAKE_TIMEOUT": 1.5, "MAX_MESSAGE_SIZE": 8 << 20, "MAX_BUFFERED_SIZE": 32 << 20, "MAX_STREAMS": 50,
           "MAX_ONEWAY": 20, "THREADPOOL_SIZE": 10, "SHUTDOWN_TIMEOUT": 1.0, "ITER_STREAM_LINGER": 0.5, "POLLTIMEOUT": 0.2}
-LARGE_BYTES = 4 << 20
+LARGE_BYTES = 2 << 20
 ENCRYPTED = {"SSL": True, "SSL_SERVERCERT": os.path.join(CERTIFICATES, "server.pem"),
              "SSL_SERVERKEY": os.path.join(CERTIFICATES, "server.key")}
 

@@ -90,8 +90,8 @@ ATTACKS = (
     Attack("a request without its last byte", CALL[:-1], WAITING),
     Attack("a request that announces as much as is allowed", message(INVOKE, b"x", payload_length=8 << 20), WAITING),
     Attack("a request that comes byte by byte", _dribbled_request),
-    Attack("readers that never read", _readers_that_never_read, memory=240),
+    Attack("readers that never read", _readers_that_never_read, memory=120),
     Attack("requests without reading the replies", _pipelined_without_reading),
-    Attack("large requests without their last byte", _writers_that_stop_before_the_end, memory=160),
+    Attack("large requests without their last byte", _writers_that_stop_before_the_end, memory=80),
     Attack("a handshake that announces four gigabytes", message(1, b"", payload_length=0xffffffff), REFUSED, greeted=False),
 )

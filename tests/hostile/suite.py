@@ -46,6 +46,6 @@ class Attacks:
 
     def test_7_nothing_is_left(self: Any) -> None:
         self.target.release()
-        self.target.wait_for_files(self.before.files + attack.FILES_OF_SEARCHES)
+        self.target.wait_for_files(self.before.files)
         self.assertLess(self.target.state().memory, self.before.memory + attack.MORE_MEMORY_AFTER)
 

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -178,6 +179,7 @@ def read_to_the_end(client: RawClient) -> None:
         return
 
 
+@functools.lru_cache(maxsize=None)
 def tls_context() -> ssl.SSLContext:
     """Make what clients of the encrypted daemon need."""
     return ssl.create_default_context(cafile=os.path.join(CERTIFICATES, "ca.pem"))
