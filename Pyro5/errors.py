@@ -26,7 +26,7 @@ import reprlib
 import sys
 import traceback
 from types import FrameType, TracebackType
-from typing import Any, Iterator, List, Optional, Tuple, Type, Union
+from typing import Any, Iterator, List, Optional, Set, Tuple, Type, Union
 
 __all__ = ["PyroError", "NamingError", "DaemonError", "SecurityError", "CommunicationError", "ConnectionClosedError",
            "TimeoutError", "ProtocolError", "MessageTooLargeError", "SerializeError",
@@ -195,6 +195,18 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
     if detailed and error is not None:
         return list(_detailed_lines(error, tb))
     return traceback.format_exception(ex_type, error, tb, chain=False)
+
+
+def drop_tracebacks(error: BaseException) -> None:
+    """Take the tracebacks off an exception, and off those that led to it: they keep all that their functions worked with."""
+    seen: Set[int] = set()
+    waiting: List[Optional[BaseException]] = [error]
+    while waiting:
+        exception = waiting.pop()
+        if exception is not None and id(exception) not in seen:
+            seen.add(id(exception))
+            BaseException.with_traceback(exception, None)  # whatever its class makes of it
+            waiting += [exception.__cause__, exception.__context__]
 
 
 def one_line(text: str, most_chars: int = 300) -> str:

@@ -2,9 +2,11 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import marshal
 import unittest
 import uuid
+import weakref
 from typing import Any, Callable, Dict, Iterator, List, Optional
 from unittest import mock
 
@@ -33,6 +35,7 @@ class Thing:
     def __init__(self) -> None:
         self.called: List[Any] = []
         self.number = 0
+        self.failed: Any = None
 
     def echo(self, *args: Any, **kwargs: Any) -> Any:
         self.called.append(args)
@@ -42,6 +45,17 @@ class Thing:
         current_context.response_annotations["LEAK"] = b"must not be seen"
         raise {"custom": CustomError, "security": errors.SecurityError, "value": ValueError, "closed":
                errors.ConnectionClosedError}[error]("failed on purpose")
+
+    def fail_with(self, text: str) -> None:
+        error = CustomError(text)
+        self.failed = weakref.ref(error)
+        raise error
+
+    def fail_in_turn(self, text: str) -> None:
+        try:
+            self.fail_with(text)
+        except CustomError as x:
+            raise KeyError(text) from x
 
     def exit(self) -> None:
         current_context.response_annotations["LEAK"] = b"must not be seen"
@@ -412,6 +426,17 @@ class Batch(DispatchTestCase):
         while self.aside:
             self.aside.pop()()
         self.assertEqual([(1,)], self.thing.called)  # nobody gets the results
+
+    def test_what_failed_is_not_kept(self) -> None:
+        """Not even until garbage is collected."""
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for method in ("fail_with", "fail_in_turn"):
+            with self.assertLogs(LOGGER, "WARNING"):
+                reply = self.batch((method, ("text",), {}))
+            self.daemon.handled.clear()
+            self.assertTrue(self.thing.failed and self.thing.failed() is None, method)
+            self.assertEqual(1, len(list(self.parse(reply))))
 
     def test_nothing_runs_if_one_name_is_not_allowed(self) -> None:
         for name in ("unknown", "_private", "attribute", "__init__"):

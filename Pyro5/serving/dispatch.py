@@ -266,6 +266,7 @@ class Dispatcher:
             self._log_exception(connection, call, x)
             calls.set_remote_traceback(x, self._traceback(x))
             results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
+            errors.drop_tracebacks(x)  # they lead back to the results
         if room < 0:
             protocol.check_size(int(self._wire.max_size - room), self._wire.max_size)
         return results
