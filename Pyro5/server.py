@@ -130,7 +130,7 @@ class Daemon:
         self._objects = ObjectTable(self)
         self._streams = StreamTable(config.ITER_STREAM_LIFETIME, config.ITER_STREAM_LINGER, time.monotonic,
                                     config.MAX_STREAMS)
-        self._oneway_calls = OnewayCalls(config.MAX_ONEWAY)
+        self._oneway_calls = OnewayCalls(config.MAX_ONEWAY, config.MAX_BUFFERED_SIZE)
         options = DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION),
                                   list(config.SERIALIZERS_ACCEPTED), config.ITER_STREAMING, config.DETAILED_TRACEBACK,
                                   config.LOGWIRE)

@@ -160,7 +160,7 @@ class DispatchTestCase(unittest.TestCase):
                   log_wire: bool = False, aside: bool = True) -> None:
         options = DispatchOptions(WireOptions(max_size), accepted, streaming, detailed, log_wire)
         self.dispatcher = Dispatcher(self.daemon, self.objects, self.streams, options,
-                                     (lambda client, call: self.aside.append(call)) if aside else None)
+                                     (lambda client, call, size: self.aside.append(call)) if aside else None)
 
     def message(self, method: str, args: Any = (), kwargs: Any = None, flags: int = 0, object_id: str = "obj",
                 serializer: str = "serpent", correlation_id: Any = None, **annotations: bytes) -> ReceivingMessage:

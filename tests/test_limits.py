@@ -193,6 +193,21 @@ class Oneway(ServerTestCase):
         self.served._open_gate()
         self.assertIsNone(client.read())
 
+    def test_large_ones(self) -> None:
+        """Of each client one, when they are too large together."""
+        daemon = self.serving(MAX_BUFFERED_SIZE=1000000)
+        clients = [self.client(daemon) for _ in range(2)]
+        for client in clients:
+            for number in range(5):
+                client.send(call_request("wait", "x" * 400000 + str(number), flags=FLAGS_ONEWAY))
+        self.served._wait_for_notes(3)
+        self.assertEqual("other", self.client(daemon).call("echo", "other"))
+        self.assertLessEqual(len(self.served._notes), 4)
+        self.served._open_gate()
+        self.assertEqual(10, len(self.served._wait_for_notes(10)))
+        for client in clients:
+            client.ping()
+
     def test_any_number(self) -> None:
         daemon = self.serving(MAX_ONEWAY=0)
         client = self.flood(daemon, 30)

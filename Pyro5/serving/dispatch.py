@@ -41,12 +41,12 @@ class Dispatcher:
 
     Args:
         daemon: its documented hooks are called (validateHandshake, annotations, methodcall_error_handler).
-        run_aside: takes a connection and a callable, a oneway call, to run it in another thread; None: it runs in the
-            caller's thread.
+        run_aside: takes a connection, a callable (a oneway call, to run it in another thread) and the size of its request;
+            None: it runs in the caller's thread.
     """
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
-                 run_aside: Optional[Callable[[Any, Callable[[], Any]], None]]) -> None:
+                 run_aside: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
         self._daemon = daemon
         self._objects = objects
         self._streams = streams
@@ -163,7 +163,7 @@ class Dispatcher:
             call = calls.parse_invoke_request(message, serializer)
             published = self._objects.get(call.object_id)
             if flags & _BATCH_OR_ONEWAY:
-                value = self._run_special(connection, published, call, serializer, flags)
+                value = self._run_special(connection, published, call, serializer, message)
                 if flags & protocol.FLAGS_ONEWAY:
                     return None
             else:
@@ -192,14 +192,14 @@ class Dispatcher:
             raise
 
     def _run_special(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
-                     flags: int) -> Any:
+                     message: ReceivingMessage) -> Any:
         """Run a batch, a oneway call (which may still run, elsewhere, when this returns), or both."""
-        if flags & protocol.FLAGS_BATCH:
-            return self._run_batch(connection, published, call, serializer, flags)
+        if message.flags & protocol.FLAGS_BATCH:
+            return self._run_batch(connection, published, call, serializer, message.flags)
         run = self._prepare(connection, published, call)
         if self._run_aside is None:
             return run()
-        return self._start_oneway(connection, call, run)
+        return self._start_oneway(connection, call, run, len(message.data))
 
     def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Clients of every release expect the connection to end after these two errors, and connect anew."""
@@ -278,7 +278,7 @@ class Dispatcher:
             return {}
         return {name: getattr(published.fixed_instance, name) for name in names}
 
-    def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any]) -> None:
+    def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any], size: int) -> None:
         context = contextvars.copy_context()
 
         def run_quietly() -> None:
@@ -287,7 +287,7 @@ class Dispatcher:
             except Exception as x:  # border of a task: nobody waits for this call
                 self._log_exception(connection, call, x)
         if self._run_aside is not None:
-            self._run_aside(connection, run_quietly)
+            self._run_aside(connection, run_quietly, size)
 
     # ------------------------------------------------------------ when something is wrong
 

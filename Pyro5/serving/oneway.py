@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 from collections import deque
 from typing import Any, Callable, Deque, Tuple
@@ -22,27 +23,31 @@ class OnewayCalls:
 
     Args:
         most: so many run at once, and so many may one client have under way; 0: any number.
+        most_bytes: when the requests of all calls under way have more than this, each client may have one call; 0: any size.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, most_bytes: int = 0) -> None:
         self._most = most
+        self._most_bytes = most_bytes if most_bytes > 0 else math.inf
+        self._bytes = 0
         self._workers = WorkerPool(0, most if most > 0 else ANY_NUMBER, "Pyro-oneway")
-        self._waiting: Deque[Tuple[Any, Callable[[], object]]] = deque()
+        self._waiting: Deque[Tuple[Any, Callable[[], object], int]] = deque()
         self._seekers = 0  # threads that are about to look for a call that waits
         # guards these, and what the clients' attributes say
         self._lock = threading.Lock()
 
-    def start(self, client: Any, call: Callable[[], object]) -> None:
-        """Run a call as soon as there is a thread for it.
+    def start(self, client: Any, call: Callable[[], object], size: int = 0) -> None:
+        """Run a call, whose request has that many bytes, as soon as there is a thread for it.
 
         As long as calls wait there is a thread on its way to them, and no more than one: it calls for the next one when it
         begins to run a call.  So no call waits for the end of another one, but many short ones share a few threads.
         """
         with self._lock:
             client.oneway_calls += 1
-            if client.oneway_calls == self._most:
+            self._bytes += size
+            if client.oneway_calls == self._most or self._bytes > self._most_bytes:
                 client.oneway_full = True
-            self._waiting.append((client, call))
+            self._waiting.append((client, call, size))
             wanted = not self._seekers
             self._seekers += wanted
         if not wanted:
@@ -50,14 +55,14 @@ class OnewayCalls:
         try:
             self._workers.submit(self._run_calls)
         except RuntimeError:  # not even one thread can be started
-            self._give_up(client, call)
+            self._give_up(client, call, size)
             raise
 
-    def _give_up(self, client: Any, call: Callable[[], object]) -> None:
+    def _give_up(self, client: Any, call: Callable[[], object], size: int) -> None:
         with self._lock:
             self._seekers -= 1
-            self._waiting.remove((client, call))
-        self._done(client)
+            self._waiting.remove((client, call, size))
+        self._done(client, size)
 
     def _run_calls(self) -> None:
         """Run the calls that wait, one after the other.  In a thread that counts as a seeker."""
@@ -66,7 +71,7 @@ class OnewayCalls:
                 if not self._waiting:
                     self._seekers -= 1
                     return
-                client, call = self._waiting.popleft()
+                client, call, size = self._waiting.popleft()
                 wanted = bool(self._waiting) and self._seekers == 1
                 self._seekers -= not wanted  # else another one takes this one's place
             if wanted:
@@ -75,7 +80,7 @@ class OnewayCalls:
                 call()
             except BaseException as x:  # border of a thread: a method raised SystemExit or the like
                 log.warning("a oneway call raised %s", type(x).__name__, exc_info=True)
-            self._done(client)
+            self._done(client, size)
             with self._lock:
                 self._seekers += 1
 
@@ -87,10 +92,11 @@ class OnewayCalls:
             with self._lock:
                 self._seekers -= 1
 
-    def _done(self, client: Any) -> None:
+    def _done(self, client: Any, size: int) -> None:
         with self._lock:
+            self._bytes -= size
             client.oneway_calls -= 1
-            if client.oneway_calls > self._most // 2:
+            if client.oneway_calls > self._most // 2 or client.oneway_calls and self._bytes > self._most_bytes:
                 return
             resumed, client.paused, client.oneway_full = client.paused, False, False
         if resumed:
