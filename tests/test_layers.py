@@ -15,7 +15,7 @@ MODULES = """
     protocol messagereader
     serializers.exceptions serializers.classes serializers.hashes serializers.literalwriting serializers.literals
     serializers.literalguard serializers.longliterals
-    serializers.base serializers.marshalcheck
+    serializers.base serializers.marshalreader serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri
     calls

@@ -16,6 +16,8 @@ import struct
 import sys
 from typing import Any, Dict, List, Set, Tuple, Union
 
+from . import marshalreader
+
 __all__ = ["loads", "check"]
 
 if sys.version_info >= (3, 13):
@@ -26,6 +28,7 @@ else:
 Data = Union[bytes, bytearray, memoryview]
 
 _LONG_DATA = 4096          # bytes
+_VERY_LONG_DATA = 65536    # in less, there is no room for keys that take long to compare
 _FEW_OBJECTS = 50
 
 # What could do harm, and most data has not got. A list or tuple of 4096 elements and more; the beginning of a code object
@@ -54,11 +57,17 @@ def loads(data: Data) -> Any:
 
     Raises:
         ValueError, EOFError, TypeError: it is malformed, or would do harm.
+        SerializeError: it has too many keys that hash alike.
     """
     if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
-        check(data)
+        has_few_objects = check(data)
+    else:
+        has_few_objects = True
     try:
-        value = _loads(data)
+        if not has_few_objects and len(data) > _VERY_LONG_DATA and marshalreader.has_large_table(bytes(data)):
+            value = marshalreader.loads(bytes(data))
+        else:
+            value = _loads(data)
     except SystemError as x:  # a code object whose parts make no sense at all: too unlike a real one to be found above
         raise ValueError("bad marshal data (%s)" % x) from x
     if _may_share(data):
@@ -87,19 +96,23 @@ def _check_sharing(value: Any, size: int) -> None:
         waiting += [element for element in inside if type(element) in _CONTAINERS]
 
 
-def check(data: Data) -> None:
+def check(data: Data) -> bool:
     """
     Refuse data that the marshal module must not see.
+
+    Returns:
+        whether there are certainly few objects in it.
 
     Raises:
         ValueError, EOFError: the data would do harm.
     """
     # looking at objects one by one is exact, but slow if there are many; so is searching if there are many bytes
     if len(data) > _LONG_DATA and _walk(data, _FEW_OBJECTS):
-        return
+        return True
     data = bytes(data)      # of which single bytes are got faster than of other buffers
     if _is_suspect(data):
         _walk(data, len(data) + 1)
+    return False
 
 
 def _is_suspect(data: Data) -> bool:

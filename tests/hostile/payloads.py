@@ -92,6 +92,8 @@ COSTLY = (
     Attack("a dict of numbers that hash alike", _echo("{%s}" % _numbers_that_hash_alike("%d:1")), PARTED),
     Attack("an ordered dict of numbers that hash alike",
            _tagged("collections.OrderedDict", ", 'items': [%s]" % _numbers_that_hash_alike("(%d, 1)")), PARTED),
+    Attack("a dict of numbers that hash alike, in marshal",
+           _marshal(b"{" + b"".join(marshal.dumps(number * MERSENNE, 2) + b"N" for number in range(10000)) + b"0"), PARTED),
     Attack("a list of twice a list of twice a list", _marshal(b"\xdb" + _blown_up(60)), ERROR),
     Attack("a handshake that is endless",
            message(CONNECT, b"{\xfa\x06object\xfa\3obj\xfa\x09handshake\xdb" + _blown_up(60) + b"0",
