@@ -65,6 +65,9 @@ class Guard(unittest.TestCase):
             "\\" * n,
             " " * n,
             "['" + "\\x41" * n + "']",
+            "'" + "b'\\'''..None" * n,
+            '"' + 'b"\\"""..None' * n,
+            "'''" + "\\'''" * n + "\\",
         ):
             begin = time.monotonic()
             literals.fast_loads(text)

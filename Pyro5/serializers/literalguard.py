@@ -14,9 +14,10 @@ _MAX_CHAIN = 100
 _CHAIN_CHARACTERS = "+-*/%@&|^<>=!~.(["
 _LITERAL = "\1"         # stands for a string, or a comment
 
+# Linear time: nothing is left behind a string without an end, so no other one is looked for there.
 STRING_OR_COMMENT = re.compile(r"""
-    \'\'\'[^'\\]*(?:(?:\\.|'(?!\'\'))[^'\\]*)*\'\'\'
-  | \"\"\"[^"\\]*(?:(?:\\.|"(?!\"\"))[^"\\]*)*\"\"\"
+    \'\'\'[^'\\]*(?:(?:\\.|'(?!\'\'))[^'\\]*)*(?:\'\'\'|\\?\Z)
+  | \"\"\"[^"\\]*(?:(?:\\.|"(?!\"\"))[^"\\]*)*(?:\"\"\"|\\?\Z)
   | '[^'\\\n\r]*(?:\\.[^'\\\n\r]*)*'
   | "[^"\\\n\r]*(?:\\.[^"\\\n\r]*)*"
   | ['"].*
