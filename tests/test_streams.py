@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 import unittest
 from typing import Any, Callable, Iterator, List
 
@@ -159,6 +160,16 @@ class SeveralAtOnce(StreamTests):
                 self.assertEqual(expected[:count], items)
                 del expected[:count]
             self.assertTrue(is_last or self.assertRaises(StopIteration, self.read, table, stream_id) is None)
+
+    def test_what_is_kept_each_time_leaves_nothing_behind(self) -> None:
+        """A file of many gigabytes, say: each item costs the same, however many came before it."""
+        table = self.table()
+        stream_id = table.open(iter(range(10 ** 6)), self.me)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for number in range(1000):
+            self.assertEqual(([number], False), self.read(table, stream_id, 10, lambda item: 200000))
+        self.assertLess(tracemalloc.get_traced_memory()[0], 20000)
 
     def test_slow_ones_too(self) -> None:
         def slow() -> Iterator[int]:

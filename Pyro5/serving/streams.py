@@ -1,11 +1,10 @@
 """Item streams: the iterators that clients fetch item by item."""
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import uuid
-from typing import Any, Callable, Dict, Iterable, Iterator, List, NoReturn, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import errors
 
@@ -20,12 +19,14 @@ TOGETHER_SECONDS = 0.05
 
 
 class _Stream:
-    __slots__ = ("stream_id", "iterator", "items", "exhausted", "owner", "ends_at", "lingers_until", "lock", "dropped")
+    __slots__ = ("stream_id", "iterator", "kept", "failure", "exhausted", "owner", "ends_at", "lingers_until", "lock",
+                 "dropped")
 
     def __init__(self, stream_id: str, iterator: Iterator[Any], ends_at: Optional[float]) -> None:
         self.stream_id = stream_id
         self.iterator = iterator
-        self.items = iterator  # what is still to be read: preceded by what was read and not handed out
+        self.kept: List[Any] = []  # what comes before the rest: an item that was read and not handed out
+        self.failure: Optional[Exception] = None  # what comes instead of the rest
         self.exhausted = False
         self.owner: Any = None  # the connection that last fetched an item; while that is gone, the address of its host
         self.ends_at = ends_at
@@ -48,43 +49,40 @@ class _Stream:
                 self.lock.release()
 
     def next_item(self) -> Any:
-        return next(self.items)
+        if self.kept:
+            return self.kept.pop()
+        if self.failure is not None:
+            raise self.failure
+        return next(self.iterator)
 
     def next_items(self, most: int, size_of: Callable[[Any], int], clock: Callable[[], float]) -> List[Any]:
         """Read some items; what does not belong to them, or goes wrong after the first, is left for the next time."""
-        first = next(self.items)
+        first = self.next_item()
         items, size, ends_at = [first], size_of(first), clock() + TOGETHER_SECONDS
         try:
             while len(items) < most and size < TOGETHER_BYTES and clock() < ends_at:
-                item = next(self.items)
+                item = self.next_item()
                 size += size_of(item)
                 if size > TOGETHER_BYTES:
-                    self._put_back([item])
+                    self.kept.append(item)
                 else:
                     items.append(item)
         except StopIteration:
             self.exhausted = True
         except Exception as x:  # of the user's generator, or about the item that it gave
-            self._put_back(_failing(x))
+            self.failure = x
         return items
-
-    def _put_back(self, items: Iterable[Any]) -> None:
-        self.items = itertools.chain(items, self.items)
 
     def close_iterator(self) -> None:
         close = getattr(self.iterator, "close", None)
-        self.iterator = self.items = iter(())
+        self.iterator, self.failure = iter(()), None
+        self.kept.clear()
         if close is None:
             return
         try:
             close()
         except Exception:  # the user's generator failed in its cleanup: nobody is left to be told
             log.warning("closing of an item stream failed", exc_info=True)
-
-
-def _failing(error: Exception) -> Iterator[NoReturn]:
-    raise error
-    yield
 
 
 class StreamTable:
