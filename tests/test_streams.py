@@ -272,6 +272,23 @@ class Ending(StreamTests):
         table.expire()
         self.check_gone(table, stream_id)
 
+    def test_a_call_that_outlives_its_client_keeps_no_stream(self) -> None:
+        class Client:
+            ended = False
+        table = self.table(linger=30)
+        stream_id = self.opened(table)
+        client = Client()
+        self.assertEqual(1, table.next_item(stream_id, client))
+        client.ended = True
+        table.client_gone(client)
+        self.assertEqual(2, table.next_item(stream_id, client))  # a oneway call, say
+        self.assertEqual(3, table.next_item(stream_id, self.other))  # the stream is still to be had
+        table.client_gone(self.other)
+        self.assertEqual(4, table.next_item(stream_id, client))
+        self.clock.now += 30
+        table.expire()
+        self.check_gone(table, stream_id)
+
     def test_linger_between_two_checks(self) -> None:
         table = self.table(linger=30)
         stream_id = self.opened(table)

@@ -88,6 +88,9 @@ class _Stream:
 class StreamTable:
     """Open streams by id.  Thread-safe.
 
+    (A client, here, is anything that can be a key.  If it has the attribute ``ended``, that is true before client_gone() is
+    called.)
+
     Args:
         lifetime_seconds: how long a stream may exist, 0: for ever.
         linger_seconds: how long it stays when its client disconnects (and may come back), 0: it goes at once.
@@ -182,24 +185,30 @@ class StreamTable:
         if stream is None or stream.dropped or stream.is_over(self._clock()):
             self.close(stream_id)
             raise errors.PyroError("item stream terminated: it is unknown, was closed, or has expired")
-        with stream.lock:
-            if stream.owner is not client:
-                self._hand_over(stream, client)
-            try:
-                result = read(stream)
-                if stream.exhausted:
-                    self._remove(stream_id)
-                return result
-            except BaseException:
-                self._remove(stream_id)
-                raise
-            finally:
-                if stream.dropped:
-                    stream.close_iterator()
+        try:
+            with stream.lock:
+                if stream.owner is not client:
+                    self._hand_over(stream, client)
+                return self._read_locked(stream, read)
+        finally:
+            if stream.dropped:
+                stream.drop()
+
+    def _read_locked(self, stream: _Stream, read: Callable[[_Stream], Any]) -> Any:
+        """The caller holds the lock of the stream."""
+        try:
+            result = read(stream)
+        except BaseException:
+            self._remove(stream.stream_id)
+            raise
+        if stream.exhausted:
+            self._remove(stream.stream_id)
+        return result
 
     def _hand_over(self, stream: _Stream, client: Any) -> None:
         with self._lock:
-            if stream.stream_id in self._streams:
+            # the end of a client that has ended is not told again: what a late (oneway) call of it reads stays an orphan
+            if stream.stream_id in self._streams and not getattr(client, "ended", False):
                 self._give_to(client, stream)
                 stream.lingers_until = None
 
