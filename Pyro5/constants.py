@@ -4,3 +4,6 @@ from __future__ import annotations
 PROTOCOL_VERSION = 502
 DAEMON_NAME = "Pyro.Daemon"
 NAMESERVER_NAME = "Pyro.NameServer"
+# methods of the daemon's own object by which clients read item streams
+NEXT_ITEM_METHOD = "get_next_stream_item"
+CLOSE_STREAM_METHOD = "close_stream"

@@ -10,13 +10,12 @@ from collections import deque
 from typing import Any, Deque, Iterator, Optional
 
 from . import config, errors, protocol
-from .constants import DAEMON_NAME
+from .constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 
 __all__ = ["ItemStream"]
 
 log = logging.getLogger("Pyro5.itemstream")
 
-FETCH_METHOD = "get_next_stream_item"  # of the other daemon
 CLOSE_SECONDS = 2.0  # what telling the server that nobody wants the rest may take; it would find out by itself
 
 
@@ -63,13 +62,13 @@ class ItemStream(Iterator[Any]):
 
     def _fetch(self, proxy: Any, *most: int) -> Any:
         # never repeated on its own: an item whose reply got lost would be skipped
-        return proxy._pyroInvokeOnce(FETCH_METHOD, [self._stream_id, *most], {}, objectId=DAEMON_NAME)
+        return proxy._pyroInvokeOnce(NEXT_ITEM_METHOD, [self._stream_id, *most], {}, objectId=DAEMON_NAME)
 
     def _fetch_several(self, proxy: Any) -> Any:
         try:
             items, is_last = self._fetch(proxy, self._most)
         except TypeError as x:
-            if FETCH_METHOD + "()" not in str(x):  # it is not about the arguments: it comes from the generator
+            if NEXT_ITEM_METHOD + "()" not in str(x):  # it is not about the arguments: it comes from the generator
                 raise
             log.debug("the server gives items one by one only: %s", x)
             self._most = 1
@@ -99,7 +98,8 @@ class ItemStream(Iterator[Any]):
                 self._send_close(messenger)
 
     def _send_close(self, proxy: Any) -> None:
-        proxy._pyroInvokeOnce("close_stream", [self._stream_id], {}, flags=protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
+        proxy._pyroInvokeOnce(CLOSE_STREAM_METHOD, [self._stream_id], {}, flags=protocol.FLAGS_ONEWAY,
+                              objectId=DAEMON_NAME)
 
     def __del__(self) -> None:
         if self.__dict__.get("_proxy") is None or sys.is_finalizing():

@@ -332,7 +332,7 @@ class Dispatcher:
             return ["%s; its traceback cannot be shown (%s)\n" % (type(error).__name__, type(x).__name__)]
 
     def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:
-        if isinstance(error, StopIteration) and call is not None and call.method == "get_next_stream_item":
+        if isinstance(error, StopIteration) and call is not None and call.method == constants.NEXT_ITEM_METHOD:
             return  # the ordinary end of an item stream
         what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, call.method))
         exc_info = (type(error), error, error.__traceback__)

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, Named
 
 from .. import calls, errors, protocol, serializers
 from ..client import Proxy, locate_ns
-from ..constants import DAEMON_NAME
+from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..discovery import shorter
 from ..probing import Answer, Prober, Question
 from ..protocol import ReceivingMessage
@@ -243,13 +243,13 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
     items: List[bytes] = []
     bytes_left = STREAM_BYTES
     while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
-        reply = _as_json(proxy._pyroInvokeOnce("get_next_stream_item", [stream_id], {}, objectId=DAEMON_NAME))
+        reply = _as_json(proxy._pyroInvokeOnce(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
         if not reply.ok:
             ended = json.loads(reply.payload).get("__class__") == "builtins.StopIteration"
             return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
         items.append(reply.payload)
         bytes_left -= len(reply.payload)
-    proxy._pyroInvokeOnce("close_stream", [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
+    proxy._pyroInvokeOnce(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
     raise errors.PyroError("the result is an iterator that gives too much: at most %d items and %d bytes, in %d seconds, can "
                            "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))
 
