@@ -47,9 +47,12 @@ def complain_of(error: BaseException) -> None:
 
 
 def complain_with_class(error: BaseException, verbose: bool) -> None:
-    """Print the class of an error and what it says on standard error; verbose: first the traceback, with the remote one.
+    """
+    Print the class of an error, and what it says, on standard error. It must be called while the error is being handled.
 
-    It must be being handled."""
+    Args:
+        verbose: print the traceback first, with the remote one.
+    """
     if verbose:
         sys.stderr.write("".join(errors.get_pyro_traceback()))
     complain("Error: %s" % " - ".join(filter(None, (type(error).__name__, str(error)))))

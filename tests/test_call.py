@@ -16,7 +16,8 @@ from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 from Pyro5.uri import URI
 from Pyro5.tools import call
-from Pyro5.tools.plaindata import json_text, plain, uri_of
+from Pyro5.tools.objectoptions import uri_of
+from Pyro5.tools.plaindata import json_text, plain
 from tests.rawclient import wait_until
 from tests.support import ToolResult, daemon_thread, run_main
 from tests.test_progress import Terminal

@@ -30,7 +30,7 @@ MODULES = """
     core
     storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
     console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
-    tools tools.plaindata tools.serve tools.call tools.inspection
+    tools tools.objectoptions tools.plaindata tools.serve tools.call tools.inspection
     tools.findings tools.machinecheck tools.peercheck tools.doctor
     utils utils.echoserver
     utils.httpconnection utils.httpserver utils.gatewaycalls utils.gatewayapp utils.httpgateway

@@ -19,7 +19,8 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 from .. import console, errors, progress
 from ..client import Proxy
 from ..itemstream import ItemStream
-from .plaindata import json_text, plain, uri_of
+from . import objectoptions
+from .plaindata import json_text, plain
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 LISTED_NAMES = 20
@@ -62,9 +63,7 @@ def _refuse(constant: str) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> None:
     args, kwargs = parse_arguments(options.arguments)
-    with Proxy(uri_of(options.uri)) as proxy:
-        if options.timeout is not None:
-            proxy._pyroTimeout = options.timeout
+    with objectoptions.proxy_of(options) as proxy:
         with progress.answer_shown(proxy):
             proxy._pyroBind()
             result = _result(proxy, options.method, args, kwargs)
@@ -113,12 +112,10 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
         "JSON; each item of an iterator on a line of its own. Options go before the uri.",
         epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. What is no JSON is taken as a string, "
         "so text needs no quotes of its own, unless it looks like JSON or like name=value.")
+    objectoptions.add_options(parser)
     option = parser.add_argument
-    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for the answer (default: the "
-           "setting COMMTIMEOUT)")
     option("-r", "--raw", action="store_true", help="print strings as they are, not as JSON")
     option("-i", "--indent", action="store_true", help="print the result over several lines, indented")
-    option("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the server")
     option("uri", help="uri of the object, or its name in the name server")
     option("method", help="name of the method or attribute")
     option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="what to call it with; name=value is a keyword "
@@ -128,9 +125,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
-    options = _parse(args)
-    return console.exit_code_of(lambda: _run(options),
-                                lambda error: console.complain_with_class(error, options.verbose))
+    return objectoptions.exit_code_of(_run, _parse(args))
 
 
 if __name__ == "__main__":

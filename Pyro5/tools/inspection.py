@@ -14,7 +14,8 @@ from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 from .. import console
 from ..client import Proxy
 from ..constants import DAEMON_NAME
-from .plaindata import json_text, uri_of
+from . import objectoptions
+from .plaindata import json_text
 
 
 def inspect_object(proxy: Proxy) -> Dict[str, Any]:
@@ -107,9 +108,7 @@ def _printable(line: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with Proxy(uri_of(options.uri)) as proxy:
-        if options.timeout is not None:
-            proxy._pyroTimeout = options.timeout
+    with objectoptions.proxy_of(options) as proxy:
         found = inspect_object(proxy)
     if options.json:
         console.say(json_text(found, indent=2))
@@ -120,10 +119,8 @@ def _run(options: argparse.Namespace) -> None:
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
                                      "with signatures and docstrings if the server gives them.")
+    objectoptions.add_options(parser)
     option = parser.add_argument
-    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for an answer (default: the "
-           "setting COMMTIMEOUT)")
-    option("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the server")
     option("--json", action="store_true", help="print it as JSON")
     option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port shows what objects are "
            "there")
@@ -132,9 +129,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
-    options = _parse(args)
-    return console.exit_code_of(lambda: _run(options),
-                                lambda error: console.complain_with_class(error, options.verbose))
+    return objectoptions.exit_code_of(_run, _parse(args))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from ..serializers import SerializerBase
 from ..uri import URI
 from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
 from .machinecheck import is_loopback
-from .plaindata import uri_of
+from .objectoptions import uri_of
 
 SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
 WIRE = WireOptions(1024 * 1024)

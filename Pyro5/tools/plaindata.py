@@ -1,4 +1,4 @@
-"""What command line tools share that deal with remote objects: uris as people write them, results as JSON."""
+"""What remote objects give, as JSON."""
 from __future__ import annotations
 
 import base64
@@ -8,19 +8,6 @@ import sys
 from typing import Any, Dict, Optional
 
 from ..client import Proxy
-from ..uri import PROTOCOLS, URI
-
-
-def uri_of(text: str) -> URI:
-    """
-    Make a uri of what a user wrote: a uri, or just the name of an object in the name server.
-
-    Raises:
-        PyroError: it is neither.
-    """
-    if text.partition(":")[0].upper() in PROTOCOLS:
-        return URI(text)
-    return URI("PYRONAME:" + text)
 
 
 def plain(value: Any) -> Any:
