@@ -7,6 +7,7 @@ what to do. The exit code is 0 if nothing is wrong, 1 if something is, 2 when th
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
@@ -25,10 +26,10 @@ def checks_for(uri: Optional[str]) -> List[Check]:
         ("host names", machinecheck.check_host_names),
         ("ports of this machine", machinecheck.check_ports),
         ("broadcasts", machinecheck.check_broadcasts),
-        ("name server", lambda: machinecheck.check_name_server(needs_name_server)),
+        ("name server", functools.partial(machinecheck.check_name_server, needs_name_server)),
     ]
     if uri is not None:
-        checks.append((uri, lambda: peercheck.check_object(str(uri))))
+        checks.append((uri, functools.partial(peercheck.check_object, uri)))
     return checks
 
 
