@@ -114,7 +114,7 @@ def get_ip_address(hostname: str, workaround127: bool = False, version: Optional
     if version not in families:
         raise ValueError("ip version must be 4, 6, 0 or None, not %r" % version)
     candidates = resolve_host((hostname or socket.gethostname(), 0), families[version], socket.SOCK_STREAM)
-    address = _plain_ip(candidates[0][1][0])
+    address = plain_ip(candidates[0][1][0])
     if workaround127 and address.is_loopback and version != 6:
         with contextlib.suppress(OSError):
             return get_interface(OUTSIDE_ADDRESS).ip
@@ -134,9 +134,30 @@ def get_interface(ip_address: Union[str, IPAddress]) -> IPInterface:
             sock.connect(address)
         except OSError as x:
             raise explained(x, "no network interface reaches %s" % ip_address) from x
-        return ipaddress.ip_interface(_plain_ip(sock.getsockname()[0]))
+        return ipaddress.ip_interface(plain_ip(sock.getsockname()[0]))
 
 
-def _plain_ip(text: str) -> IPAddress:
-    """Make an address object, without the zone of a link-local address (which Python 3.8 cannot express)."""
+def plain_ip(text: str) -> IPAddress:
+    """
+    Make an address object, without the zone of a link-local address (which Python 3.8 cannot express).
+
+    Raises:
+        ValueError: the text is no ip address.
+    """
     return ipaddress.ip_address(text.partition("%")[0])
+
+
+def is_ip_address(host: str) -> bool:
+    """Tell whether a host is given by its address, so that there is nothing to look up."""
+    try:
+        plain_ip(host)
+        return True
+    except ValueError:
+        return False
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether an ip address, or ``localhost``, leads back to the machine itself; other names are not looked up."""
+    if host == "localhost" or host.startswith("127."):
+        return True
+    return is_ip_address(host) and plain_ip(host).is_loopback

@@ -87,7 +87,7 @@ class _Search(Generic[T]):
         self.failures: List[str] = []
 
     def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
-        local = _is_loopback(config.NS_HOST)
+        local = addresses.is_loopback(config.NS_HOST)
         found = self.try_this_machine() if local else None
         if found is None and broadcast:
             found = self.try_broadcast(broadcast_port)
@@ -152,10 +152,6 @@ def _nameserver_uri(host: str, port: Optional[int]) -> URI:
     else:
         location = socketutil.address_text((host, port or config.NS_PORT))
     return URI("PYRO:%s@%s" % (NAMESERVER_NAME, location))
-
-
-def _is_loopback(host: str) -> bool:
-    return host in ("localhost", "::1") or host.startswith("127.")
 
 
 # ---------------------------------------------------------------- broadcast

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ipaddress
 import logging
 import sys
 from typing import Any, Iterable, Optional, Sequence, Tuple
 
-from . import config, console, constants
+from . import addresses, config, console, constants
 from .autoclean import AutoCleaner, checked_period
 from .broadcast import BroadcastServer
 from .matching import ONE_AT_A_TIME, Limits, Matcher
@@ -155,7 +154,7 @@ def _ip_of(daemon: NameServerDaemon) -> str:
 def _why_no_broadcast(daemon: NameServerDaemon) -> Optional[str]:
     """Say why a name server on a TCP address has no broadcast responder, None if it can have one."""
     ip = _ip_of(daemon)
-    if ip.startswith("127.") or ip == "::1":
+    if addresses.is_loopback(ip):
         return "Not starting broadcast server for localhost."
     if ":" in ip:
         return "Not starting broadcast server: there is no broadcast on IPv6."
@@ -222,17 +221,11 @@ def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
 
     Many systems give such an address to the machine's own name. Who asks for 127.0.0.1 itself knows what they get.
     """
-    ip = ipaddress.ip_address(_ip_of(daemon).partition("%")[0])
-    if not ip.is_loopback or _is_ip_address(host) or daemon.natLocationStr:
+    ip = _ip_of(daemon)
+    if not addresses.is_loopback(ip) or addresses.is_ip_address(host) or daemon.natLocationStr:
         return
     yield ("NS is reachable from this machine only, because '%s' is %s here. For other machines, use the option -n with an "
            "address of this machine, or -n 0.0.0.0 for all of them." % (host, ip))
-
-
-def _is_ip_address(text: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return bool(ipaddress.ip_address(text))
-    return False
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import collections
 import errno
-import ipaddress
 import logging
 import socket
 import threading
@@ -50,7 +49,7 @@ class HostLookups:
 
         None means that it is being looked up. Then `on_result` will be called, if it is not closed before.
         """
-        if _is_ip_address(host):
+        if addresses.is_ip_address(host):
             return _look_up(host)  # which asks nobody
         with self._lock:
             if host not in self._results and host not in self._unfinished and not self._closed:
@@ -94,14 +93,6 @@ class HostLookups:
                 self._unfinished.discard(host)
                 self._results[host] = result
             self._on_result()
-
-
-def _is_ip_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-        return True
-    except ValueError:
-        return False
 
 
 def _look_up(host: str) -> Result:

@@ -3,13 +3,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import socket
 import stat
 from typing import Any, Optional
 
-from .. import config, errors, socketutil
+from .. import addresses, config, errors, socketutil
 
 # accept() fails with these while the machine or the process is out of something; trying again at once would spin
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -89,7 +88,7 @@ class Listener:
 
 def _out_of_reach(host: str, address: str) -> str:
     """Tell why other machines cannot use the URIs of a server that is meant for them; empty if they can."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    ip = addresses.plain_ip(address)
     if ip.is_unspecified:
         return ("all of this machine's addresses, but URIs with %s lead clients nowhere; give the address that they "
                 "shall use as host, or as nathost" % ip)

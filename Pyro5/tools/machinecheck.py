@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import ipaddress
 import os
 import platform
 import socket
@@ -11,19 +10,13 @@ import time
 from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
 from .. import __version__, addresses, config, discovery, errors, socketutil, tls
+from ..addresses import is_loopback
 from ..client import Proxy
 from ..constants import PROTOCOL_VERSION
 from ..uri import URI
 from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
 
 PORT_SECONDS = 0.5  # what finding out whether something listens on this machine may take
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether an ip address, or ``localhost``, leads back to the machine itself."""
-    with contextlib.suppress(ValueError):
-        return ipaddress.ip_address(host.partition("%")[0]).is_loopback
-    return host == "localhost"
 
 
 def outside_address() -> Optional[str]:

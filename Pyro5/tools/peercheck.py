@@ -7,6 +7,7 @@ import time
 from typing import Any, Dict, Iterator, List
 
 from .. import addresses, calls, config, discovery, errors, serializers
+from ..addresses import is_loopback
 from ..calls import WireOptions
 from ..connection import Connection, open_connection
 from ..constants import DAEMON_NAME, PROTOCOL_VERSION
@@ -14,7 +15,6 @@ from ..protocol import PREFIX, PREFIX_SIZE
 from ..serializers import SerializerBase
 from ..uri import URI
 from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
-from .machinecheck import is_loopback
 from .objectoptions import uri_of
 
 SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
