@@ -1,1 +1,1 @@
-"""The server's inner parts: registry of objects, item streams, dispatch of requests, listener, connections, the loop."""
+"""The server's inner parts: published objects, item streams, dispatch of requests; connections, limits, threads, the loop."""

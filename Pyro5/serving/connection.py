@@ -52,7 +52,7 @@ class ServerConnection(SocketConnection):
         self.closing = False
         self.lost = False
         self.gone = False
-        self._unmet, self._unended = [True], [True]
+        self._unmet, self._unended = [True], [True]  # tokens: whoever takes one, by an atomic pop, has the claim
         self.watched = 0
         self.loop_seconds = 0.0
         self.worker: Any = None
@@ -272,6 +272,7 @@ class ServerConnection(SocketConnection):
 
 
 def _claim(token: List[bool]) -> bool:
+    """Take the token; False if somebody else has."""
     try:
         return token.pop()
     except IndexError:

@@ -112,10 +112,6 @@ class Dispatcher:
         self._serializers[message.serializer_id] = serializer
         return serializer
 
-    def _begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> None:
-        callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
-                                  message.serializer_id, message.annotations, correlation_id)
-
     # ------------------------------------------------------------ handshake
 
     def _greet(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
@@ -125,7 +121,8 @@ class Dispatcher:
                 raise errors.ProtocolError("invalid message type %d: a connection begins with CONNECT (%d)"
                                            % (message.type, protocol.MSG_CONNECT))
             serializer = self._serializer_for(message)
-            self._begin(connection, message, correlation_id)
+            callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
+                                      message.serializer_id, message.annotations, correlation_id)
             object_id, data = calls.parse_connect_request(message, serializer)
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)

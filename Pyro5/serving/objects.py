@@ -108,7 +108,7 @@ class ObjectTable:
             raise TypeError("objectId must be a str or None, not %s" % type(object_id).__name__)
         with self._lock:
             if not force:
-                self._check_free(obj_or_class, object_id)
+                self._check_free_locked(obj_or_class, object_id)
             published = Published(obj_or_class, object_id, weak)
             replaced = self._published.get(object_id)
             _mark(obj_or_class, object_id, self._owner)
@@ -120,7 +120,7 @@ class ObjectTable:
                 published.finalizer.atexit = False
         return object_id
 
-    def _check_free(self, obj_or_class: Any, object_id: str) -> None:
+    def _check_free_locked(self, obj_or_class: Any, object_id: str) -> None:
         known_as = id_of(obj_or_class)
         if known_as is not None:
             raise errors.DaemonError("object or class is already registered, as '%s' (use force=True to register it "

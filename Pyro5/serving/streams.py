@@ -10,7 +10,6 @@ from .. import errors
 
 log = logging.getLogger("Pyro5.serving.streams")
 
-
 # Items that are fetched together are bounded by more than their number, so that they make no large message, and the first
 # of them does not have to wait for long.
 TOGETHER_ITEMS = 10000
@@ -123,24 +122,24 @@ class StreamTable:
         stream = _Stream(str(uuid.uuid4()), iterator, ends_at)
         try:
             with self._lock:
-                self._give_to(owner, stream)
+                self._give_to_locked(owner, stream)
                 self._streams[stream.stream_id] = stream
         except errors.PyroError:
             stream.drop()
             raise
         return stream.stream_id
 
-    def _give_to(self, owner: Any, stream: _Stream) -> None:
-        """Change the owner; the caller holds the lock."""
+    def _give_to_locked(self, owner: Any, stream: _Stream) -> None:
+        """Change the owner. Raises PyroError if that one has too many streams."""
         streams = self._owned.setdefault(owner, {})
         if 0 < self._most <= len(streams):
             raise errors.PyroError("too many item streams are open: this server allows %d per client (its setting "
                                    "MAX_STREAMS); read them to their end, or close them" % self._most)
-        self._take_from_owner(stream)
+        self._take_from_owner_locked(stream)
         stream.owner = owner
         streams[stream.stream_id] = stream
 
-    def _take_from_owner(self, stream: _Stream) -> None:
+    def _take_from_owner_locked(self, stream: _Stream) -> None:
         streams = self._owned.get(stream.owner)
         if streams is not None:
             streams.pop(stream.stream_id, None)
@@ -151,7 +150,7 @@ class StreamTable:
         with self._lock:
             stream = self._streams.pop(stream_id, None)
             if stream is not None:
-                self._take_from_owner(stream)
+                self._take_from_owner_locked(stream)
         return stream
 
     def next_item(self, stream_id: str, client: Any) -> Any:
@@ -209,7 +208,7 @@ class StreamTable:
         with self._lock:
             # the end of a client that has ended is not told again: what a late (oneway) call of it reads stays an orphan
             if stream.stream_id in self._streams and not getattr(client, "ended", False):
-                self._give_to(client, stream)
+                self._give_to_locked(client, stream)
                 stream.lingers_until = None
 
     def close(self, stream_id: str) -> None:
