@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Opt
 from urllib.parse import parse_qs, quote
 
 from .. import config, current_context, errors
+from ..client import locate_ns
 from ..registry import NAME_CHARS
 from . import gatewaycalls
 from .gatewaycalls import Fresh, NameServerGone, NameServers, Registration, Reply
@@ -24,10 +25,10 @@ __all__ = ["Gateway", "DEFAULT_EXPOSED"]
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
 DEFAULT_EXPOSED = r"http\."
-BODY_BYTES = 16 * 1024 * 1024
-PARAMETERS = 1000
+BODY_BYTES = 16 * 1024 * 1024   # of one request
+PARAMETERS = 1000               # in a query string, or in a form
 INTEGER_DIGITS = 4300           # of a number in JSON: more would take long to convert
-LISTED_OBJECTS = 2000
+LISTED_OBJECTS = 2000           # on the page; it tells how many there are
 LISTING_SECONDS = 1.0           # how old the list of all objects may be
 DEAD_SECONDS = 5.0              # how old the list of the dead ones may be
 RETRY_AFTER_SECONDS = "2"
@@ -63,12 +64,16 @@ def _json(status: int, payload: bytes, headers: Headers = ()) -> Response:
     return Response(status, _JSON, payload, headers + _NEVER_STORED)
 
 
-def _error(status: int, error: BaseException, headers: Headers = ()) -> Response:
+def _error(status: int, error: Exception, headers: Headers = ()) -> Response:
     return _json(status, gatewaycalls.encode_error(error), headers)
 
 
 class _Refused(Exception):
-    """Ends the processing of a request; its argument is the response."""
+    """Ends the processing of a request."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
 
 
 class Gateway:
@@ -80,7 +85,7 @@ class Gateway:
         gatewaykey: what clients have to know, if anything.
         cors: the web site (origin) whose scripts may use the gateway; ``*`` for every one, empty for none but its own page.
         timeout: seconds that a call may take; None is what the setting COMMTIMEOUT says, 0 is any time.
-        locate: finds the name server.
+        locate: finds the name server, or raises PyroError.
 
     Raises:
         re.error: the regular expression is invalid.
@@ -88,7 +93,7 @@ class Gateway:
     """
 
     def __init__(self, expose: str = DEFAULT_EXPOSED, gatewaykey: str = "", cors: str = "*",
-                 timeout: Optional[float] = None, locate: Optional[Callable[[], Any]] = None) -> None:
+                 timeout: Optional[float] = None, locate: Callable[[], Any] = locate_ns) -> None:
         if not re.match(r"[!-~]*\Z", cors):
             raise ValueError("no origin: %r" % cors)
         self._exposed = re.compile(expose)
@@ -98,7 +103,7 @@ class Gateway:
                                           ("Access-Control-Allow-Methods", _METHODS),
                                           ("Access-Control-Allow-Headers", _REQUEST_HEADERS),
                                           ("Access-Control-Expose-Headers", "X-Pyro-Correlation-Id"))
-        self.name_servers = NameServers(self._timeout, locate) if locate else NameServers(self._timeout)
+        self.name_servers = NameServers(self._timeout, locate)
         self._objects = Fresh(self._list_exposed, LISTING_SECONDS)
         self._dead = Fresh(lambda: gatewaycalls.find_dead(self._objects.get()), DEAD_SECONDS)
 
@@ -121,7 +126,7 @@ class Gateway:
         try:
             return self._route(environ)
         except _Refused as x:
-            return x.args[0]  # type: ignore[no-any-return]
+            return x.response
         except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
             log.error("request failed: %r", environ.get("PATH_INFO"), exc_info=True)
             return _error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))

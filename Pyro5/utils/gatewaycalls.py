@@ -161,6 +161,7 @@ class Fresh(Generic[T]):
 
     Args:
         seconds: how old it may be.
+        clock: gives seconds that never go back.
     """
 
     def __init__(self, compute: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -169,15 +170,14 @@ class Fresh(Generic[T]):
         self._clock = clock
         # Guards the value, and is held while it is computed: that is its purpose.
         self._lock = threading.Lock()
-        self._values: List[T] = []
+        self._values: List[T] = []  # none before the first time
         self._computed_at = 0.0
 
     def get(self) -> T:
         """Give the value; raises what computing it raises."""
         with self._lock:
             if not self._values or self._clock() - self._computed_at >= self._seconds:
-                self._values = []
-                self._values.append(self._compute())
+                self._values = [self._compute()]
                 self._computed_at = self._clock()
             return self._values[0]
 
@@ -254,11 +254,10 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
                            "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))
 
 
-def encode_error(error: BaseException) -> bytes:
+def encode_error(error: Exception) -> bytes:
     """Give an exception in JSON, as servers send it."""
     json_serializer = serializers.get_serializer("json")
-    sendable = error if isinstance(error, Exception) else errors.PyroError(repr(error))
-    return json_serializer.dumps(calls.sendable(sendable, json_serializer))
+    return json_serializer.dumps(calls.sendable(error, json_serializer))
 
 
 # ---------------------------------------------------------------- which are there

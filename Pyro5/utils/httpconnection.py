@@ -124,7 +124,7 @@ class _Refused(Exception):
 
 
 class Connection(WSGIRequestHandler):
-    """One connection; everything happens in the constructor, as socketserver has it."""
+    """One connection of an HttpServer; everything happens in the constructor, as socketserver has it."""
 
     protocol_version = "HTTP/1.1"
     default_request_version = "HTTP/1.1"    # so that the answer to a malformed request line has a head

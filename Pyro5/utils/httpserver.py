@@ -1,8 +1,6 @@
 """
 A small HTTP/1.1 server for a WSGI application: a thread for each connection, connections that stay open, and a limit for
 everything that a client decides about.
-
-It is http.server and wsgiref of the standard library, which have neither the limits nor connections that stay open.
 """
 from __future__ import annotations
 
@@ -30,13 +28,18 @@ _FULL = (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: t
 
 class HttpServer:
     """
-    Serves a WSGI application on a TCP port.
+    Serves a WSGI application on a TCP port. `stop` may be called anywhere, and connections call from their own threads; all
+    else belongs to one thread.
 
     Args:
         app: called in the thread of each connection.
+        host: name or address to listen on.
+        port: to listen on, 0 is a free one.
+        limits: what clients may take; None is the usual.
 
     Attributes:
         port: where it listens.
+        base_environ: what the application is told with every request.
 
     Raises:
         OSError: cannot listen there; the text names the address.
