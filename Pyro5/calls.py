@@ -23,10 +23,10 @@ STREAM_ANNOTATION = "STRM"  # stream id, in the reply that opens an item stream
 BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request that carries a serialized blob
 # a reply with none of these flags is the result of a call, as the serializer wrote it
 MORE_THAN_A_VALUE = protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT
-_ARGUMENTS = frozenset((list, tuple))
+_ARGUMENTS = frozenset((list, tuple))  # what positional arguments come in
 _CONTAINERS = frozenset((list, tuple, set, frozenset, dict))
-SIZED = _CONTAINERS | {str, bytes, bytearray}
-_FEW_ELEMENTS = 100
+SIZED = _CONTAINERS | {str, bytes, bytearray}  # values of other types are small, as least_size sees it
+_FEW_ELEMENTS = 100  # containers that have more are counted only
 _MAYBE_LONG = frozenset((bytes, str))  # values that the serializer may be able to send without copying them
 _MAYBE_LONG_RESULT = _MAYBE_LONG | {dict}  # what serpent makes of bytes
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
@@ -197,7 +197,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         else:
             payload = serializer.dumpsCall(object_id, method, blob._data, {})  # in the place of the arguments
     elif not _MAYBE_LONG.isdisjoint(map(type, args)):
-        payload = serializer.dump_call(object_id, method, args, kwargs)
+        payload = serializer.call_payload(object_id, method, args, kwargs)
     else:
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
     max_size, compress = wire
@@ -307,7 +307,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
         MessageTooLargeError: the reply exceeds the limit.
     """
     seq, serializer, correlation_id, annotations, (max_size, compress) = to
-    payload = serializer.dump_value(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
+    payload = serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
     return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, payload, annotations,
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
 

@@ -213,7 +213,7 @@ class LongBlobs(Base):
     def test_values(self) -> None:
         for serializer in self.binary():
             whole = serializer.dumps(self.blob)
-            joined = self.assert_parts(serializer, whole, serializer.dump_value(self.blob))
+            joined = self.assert_parts(serializer, whole, serializer.value_payload(self.blob))
             self.assertEqual(serializer.loads(whole), serializer.loads(joined))
 
     def test_calls(self) -> None:
@@ -225,40 +225,40 @@ class LongBlobs(Base):
                     self.assertEqual(repr(serializer.loadsCall(whole)), repr(serializer.loadsCall(joined)))
 
     def assert_parts_or_whole(self, serializer: SerializerBase, whole: bytes, args: Any, kwargs: Any) -> bytes:
-        parts = serializer.dump_call("object", "method", args, kwargs)
+        parts = serializer.call_payload("object", "method", args, kwargs)
         return parts if isinstance(parts, bytes) else self.assert_parts(serializer, whole, parts)
 
     def test_one_piece(self) -> None:
         for serializer in self.binary():
             for value in (b"x", bytearray(self.blob), "\xe9" * 100000, {"data": "x", "encoding": "base64"}):
-                self.assertEqual(serializer.dumps(value), serializer.dump_value(value))
+                self.assertEqual(serializer.dumps(value), serializer.value_payload(value))
             for args in ((), (b"x",), ([self.blob],), (self.blob,) * 10):
-                self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.dump_call("o", "m", args, {}))
+                self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.call_payload("o", "m", args, {}))
             whole = serializer.dumpsCall("o", "__setattr__", ("x", self.blob), None)
-            self.assertEqual(whole, serializer.dump_call("o", "__setattr__", ("x", self.blob), None))
+            self.assertEqual(whole, serializer.call_payload("o", "__setattr__", ("x", self.blob), None))
 
     def test_text(self) -> None:
         serializer = serializers.get_serializer("serpent")
         text = "x" * 100000
         for value in (text, serializer.loads(serializer.dumps(self.blob)), {"data": text, "k": text}):
-            self.assert_parts(serializer, serializer.dumps(value), serializer.dump_value(value))
+            self.assert_parts(serializer, serializer.dumps(value), serializer.value_payload(value))
             args = (1, text, value)
             whole = serializer.dumpsCall("o", "m", args, {})
-            self.assert_parts(serializer, whole, serializer.dump_call("o", "m", args, {}))
+            self.assert_parts(serializer, whole, serializer.call_payload("o", "m", args, {}))
         for value in ("it's" + text, '"' + text, "\n" + text, "\xe9" + text):
-            parts = serializer.dump_value(value)
+            parts = serializer.value_payload(value)
             self.assertEqual(serializer.dumps(value), parts if isinstance(parts, bytes) else b"".join(parts))
 
     def test_what_looks_like_the_mark_of_a_blob(self) -> None:
         serializer = serializers.get_serializer("serpent")
         args = (self.blob, "\1long\1")
-        self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.dump_call("o", "m", args, {}))
+        self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.call_payload("o", "m", args, {}))
 
     def test_bytes_as_literals(self) -> None:
         config.SERPENT_BYTES_REPR = True
         serializer = serializers.get_serializer("serpent")
-        self.assertEqual(serializer.dumps(self.blob), serializer.dump_value(self.blob))
-        self.assertEqual(serializer.dumpsCall("o", "m", (self.blob,), {}), serializer.dump_call("o", "m", (self.blob,), {}))
+        self.assertEqual(serializer.dumps(self.blob), serializer.value_payload(self.blob))
+        self.assertEqual(serializer.dumpsCall("o", "m", (self.blob,), {}), serializer.call_payload("o", "m", (self.blob,), {}))
 
 
 class Payloads(Base):

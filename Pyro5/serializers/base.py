@@ -73,8 +73,8 @@ class SerializerBase:
         except RecursionError as x:
             raise too_deep("serialized") from x
 
-    def dump_value(self, data: Any) -> Payload:
-        """As dumps, in several pieces if that saves copying: the value is a long bytes object or str."""
+    def value_payload(self, data: Any) -> Payload:
+        """Serialize a value as dumps does, but in several pieces if that saves copying: it is a long bytes object or str."""
         parts = self._value_in_parts(data) if is_long(data) or is_long_dict(data) else None
         return self.dumps(data) if parts is None else parts
 
@@ -111,8 +111,8 @@ class SerializerBase:
         """
         return self.dumps((obj, method, vargs, kwargs))
 
-    def dump_call(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Payload:
-        """As dumpsCall, in several pieces if that saves copying: some of the arguments are long."""
+    def call_payload(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Payload:
+        """Serialize a call as dumpsCall does, but in several pieces if that saves copying: some of its arguments are long."""
         parts = None
         if kwargs is not None and len(vargs) <= _FEW and any(map(is_long, vargs)):
             try:

@@ -17,10 +17,9 @@ __all__ = ["MarshalSerializer"]
 _NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset))
 _LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, type, enum.Enum)
 
-
-_BLOB_HEAD = struct.Struct("<ci")
-_MAX_BLOB = (1 << 31) - 1
-_NO_REFERENCES = 2      # the last version of the format without them
+_BLOB_HEAD = struct.Struct("<ci")   # type code, and size or number of elements
+_MAX_BLOB = (1 << 31) - 1           # bytes
+_NO_REFERENCES = 2                  # the last version of the format without them
 
 
 class MarshalSerializer(SerializerBase):

@@ -14,7 +14,9 @@ import marshal
 import re
 import struct
 import sys
-from typing import Any, Dict, List, Set, Tuple, Union
+from typing import Any, Dict, List, Set, Tuple
+
+from .base import Data
 
 from . import marshalreader
 
@@ -24,8 +26,6 @@ if sys.version_info >= (3, 13):
     _loads = functools.partial(marshal.loads, allow_code=False)
 else:
     _loads = marshal.loads
-
-Data = Union[bytes, bytearray, memoryview]
 
 _LONG_DATA = 4096          # bytes
 _VERY_LONG_DATA = 65536    # in less, there is no room for keys that take long to compare
@@ -45,7 +45,7 @@ _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
 
 # What a value may come to when all that is shared in it is counted as often as it occurs.
 _MOST_CONTAINERS, _MOST_ELEMENTS = 100000, 4000000
-_MOST_TIMES = 16            # as many as the data has bytes, in addition
+_MOST_TIMES = 16            # so many more of both for each byte of the data
 _TOO_OFTEN = "the same containers are in too many places"
 _CONTAINERS_TO_SHARE = (b"\xdb", b"\xfb", b"\xa9", b"\xa8")   # lists, dicts, tuples; what is in a set is hashed
 _CONTAINERS = frozenset((list, dict, tuple))
