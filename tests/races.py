@@ -404,7 +404,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "connections that workers give back": connections,
     "copies of a proxy": copies_of_a_proxy,
     "hosts that are being looked up": lookups,
-    "helper processes that match regular expressions": regular_expressions,
+    "processes that match regular expressions": regular_expressions,
     "TLS contexts": tls_contexts,
     "names": names_in_memory,
     "names in an sql database": names_in_sql,
