@@ -10,17 +10,14 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from typing import TYPE_CHECKING, Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from . import callcontext, calls, config, errors, protocol, socketutil, spinning
+from . import callcontext, calls, config, errors, protocol, socketutil, spinning, tls
 from .calls import WireOptions
 from .messagereader import RECEIVE_BYTES, MessageReader
 from .protocol import Buffer, ReceivingMessage, SendingMessage
 from .serializers import SerializerBase
 from .uri import URI
-
-if TYPE_CHECKING:
-    import ssl
 
 __all__ = ["Connection", "open_connection"]
 
@@ -231,7 +228,7 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
         CommunicationError: nobody is there, or the TLS handshake failed.
     """
     address = uri.sockname or (uri.host, uri.port)
-    tls_context = _tls_context()
+    tls_context = tls.client_context() if config.SSL else None
     try:
         sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)
     except OSError as x:
@@ -240,13 +237,6 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
         error_class = errors.TimeoutError if socketutil.is_timeout(x) else errors.CommunicationError
         raise error_class(text) from (x.__cause__ or x)  # the one between adds only the address, which the text has
     return Connection(sock, str(uri), max_size)
-
-
-def _tls_context() -> Optional[ssl.SSLContext]:
-    if not config.SSL:
-        return None
-    return socketutil.get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
-                                      keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
 
 
 def _reason(error: OSError) -> str:

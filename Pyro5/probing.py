@@ -17,7 +17,7 @@ import time
 from typing import (Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set,
                     Tuple, TypeVar)
 
-from . import addresses, calls, config, errors, serializers, socketutil
+from . import addresses, calls, config, errors, serializers, socketutil, tls
 from .calls import WireOptions
 from .constants import DAEMON_NAME
 from .messagereader import MessageReader
@@ -249,9 +249,7 @@ def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:
 
 
 def _encrypt(sock: socket.socket, host: str) -> Steps[socket.socket]:
-    context = socketutil.get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
-                                         keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
-    encrypted = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    encrypted = tls.client_context().wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
     try:
         wanted = socketutil.tls_handshake_step(encrypted)
         while wanted:

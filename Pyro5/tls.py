@@ -29,6 +29,7 @@ def _ssl() -> Any:
 
 
 def is_ssl_error(error: BaseException) -> bool:
+    """Tell whether TLS has raised an error."""
     # Only a loaded ssl module can have raised one of its errors.
     ssl_module: Any = sys.modules.get("ssl")
     return ssl_module is not None and isinstance(error, ssl_module.SSLError)
@@ -60,6 +61,18 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
         if key not in _contexts:
             _contexts[key] = _make_context(*key)
         return _contexts[key]
+
+
+def client_context() -> ssl.SSLContext:
+    """Give the TLS context that the settings say for clients; raises as `get_ssl_context`."""
+    return get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
+                           keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
+
+
+def server_context() -> ssl.SSLContext:
+    """Give the TLS context that the settings say for servers, which name a certificate; raises as `get_ssl_context`."""
+    return get_ssl_context(servercert=config.SSL_SERVERCERT, serverkey=config.SSL_SERVERKEY,
+                           keypassword=config.SSL_SERVERKEYPASSWD, cacerts=config.SSL_CACERTS)
 
 
 def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: str, cacerts: str,

@@ -8,7 +8,7 @@ import socket
 import stat
 from typing import Any, Optional
 
-from .. import addresses, config, errors, socketutil
+from .. import addresses, config, errors, socketutil, tls
 
 # accept() fails with these while the machine or the process is out of something; trying again at once would spin
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
@@ -103,8 +103,7 @@ def _server_ssl_context() -> Any:
         return None
     if not config.SSL_SERVERCERT:
         raise errors.SecurityError("SSL is on, but SSL_SERVERCERT does not say where the server's certificate is")
-    return socketutil.get_ssl_context(servercert=config.SSL_SERVERCERT, serverkey=config.SSL_SERVERKEY,
-                                      keypassword=config.SSL_SERVERKEYPASSWD, cacerts=config.SSL_CACERTS)
+    return tls.server_context()
 
 
 def _remove_stale_socket(path: str) -> None:

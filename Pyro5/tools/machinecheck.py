@@ -43,14 +43,12 @@ def check_settings() -> Iterator[Finding]:
 
 
 def _check_certificates() -> Iterator[Finding]:
-    sides = {"clients": {"clientcert": config.SSL_CLIENTCERT, "clientkey": config.SSL_CLIENTKEY,
-                         "keypassword": config.SSL_CLIENTKEYPASSWD}}
+    sides = {"clients": tls.client_context}
     if config.SSL_SERVERCERT:
-        sides["servers"] = {"servercert": config.SSL_SERVERCERT, "serverkey": config.SSL_SERVERKEY,
-                            "keypassword": config.SSL_SERVERKEYPASSWD}
-    for side, files in sides.items():
+        sides["servers"] = tls.server_context
+    for side, load in sides.items():
         try:
-            tls.get_ssl_context(cacerts=config.SSL_CACERTS, **files)
+            load()
             yield Finding(OK, "TLS is on, and the certificate files for %s can be loaded" % side)
         except (OSError, ValueError) as x:
             yield Finding(WRONG, "TLS for %s: %s" % (side, reason_of(x)),
