@@ -75,7 +75,7 @@ class ProtocolError(CommunicationError):
 
 
 class MessageTooLargeError(ProtocolError):
-    """A message is larger than MAX_MESSAGE_SIZE allows."""
+    """A message is larger than MAX_MESSAGE_SIZE, or MAX_HANDSHAKE_SIZE if it is the first one, allows."""
 
 
 class SerializeError(ProtocolError):
@@ -89,6 +89,7 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 _REMOTE_BEGIN = " +--- This exception occured remotely (Pyro) - Remote traceback:\n"
 _REMOTE_LINE = " | %s\n"
 _REMOTE_END = " +--- End of remote traceback\n"
+_SHOWN_LINKS = 50  # of a chain of causes: the first and the last ones; formatting each costs time for the whole rest
 _THIS_PACKAGE = __name__.rpartition(".")[0]
 
 _bounded = reprlib.Repr()
@@ -102,6 +103,25 @@ def add_context(error: BaseException, context: str) -> None:
     """Put what was being done before the text of an exception; one that holds more than a text is left as it is."""
     if type(error).__str__ is BaseException.__str__ and len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = ("%s: %s" % (context, error.args[0]),)
+
+
+def drop_tracebacks(error: BaseException) -> None:
+    """Take the tracebacks off an exception, and off those that led to it: they keep all that their functions worked with."""
+    seen: Set[int] = set()
+    waiting: List[Optional[BaseException]] = [error]
+    while waiting:
+        exception = waiting.pop()
+        if exception is not None and id(exception) not in seen:
+            seen.add(id(exception))
+            BaseException.with_traceback(exception, None)  # whatever its class makes of it
+            waiting += [exception.__cause__, exception.__context__]
+
+
+def one_line(text: str, most_chars: int = 300) -> str:
+    """Give a text that somebody else made in a form that fits into one line of a log: short, control characters shown."""
+    if len(text) > most_chars:
+        text = "%s... (%d characters)" % (text[:most_chars], len(text))
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
@@ -169,9 +189,6 @@ def _exc_info(ex_type: _ExcClass, ex_value: Optional[BaseException], ex_tb: Opti
     return ex_type, None, ex_tb
 
 
-_SHOWN_LINKS = 50  # of a chain of causes: the first and the last ones; formatting each costs time for the whole rest
-
-
 def _chain(error: Optional[BaseException], tb: Optional[TracebackType],
            ) -> List[Tuple[BaseException, Optional[TracebackType], str]]:
     """List (exception, traceback, text that leads on to the next one), the first cause first."""
@@ -195,25 +212,6 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
     if detailed and error is not None:
         return list(_detailed_lines(error, tb))
     return traceback.format_exception(ex_type, error, tb, chain=False)
-
-
-def drop_tracebacks(error: BaseException) -> None:
-    """Take the tracebacks off an exception, and off those that led to it: they keep all that their functions worked with."""
-    seen: Set[int] = set()
-    waiting: List[Optional[BaseException]] = [error]
-    while waiting:
-        exception = waiting.pop()
-        if exception is not None and id(exception) not in seen:
-            seen.add(id(exception))
-            BaseException.with_traceback(exception, None)  # whatever its class makes of it
-            waiting += [exception.__cause__, exception.__context__]
-
-
-def one_line(text: str, most_chars: int = 300) -> str:
-    """Give a text that somebody else made in a form that fits into one line of a log: short, control characters shown."""
-    if len(text) > most_chars:
-        text = "%s... (%d characters)" % (text[:most_chars], len(text))
-    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def _remote_traceback(error: BaseException) -> List[str]:
