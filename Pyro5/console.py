@@ -36,6 +36,10 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
+def say_nothing(_text: str) -> None:
+    """Print nothing: in the place of `say`, for a tool that is to be quiet."""
+
+
 def complain(text: str) -> None:
     """Print an error on standard error as one line, whatever line breaks it has."""
     print(" ".join(text.split()), file=sys.stderr, flush=True)

@@ -167,16 +167,12 @@ def _locate(options: argparse.Namespace) -> Any:
 
 def run(options: argparse.Namespace) -> None:
     """Run the command of the parsed options."""
-    say_more = console.say if options.verbose else _be_quiet
+    say_more = console.say if options.verbose else console.say_nothing
     say_more("Locating name server...")
     with _locate(options) as nameserver:
         say_more("Name server found: %s" % nameserver._pyroUri)
         COMMANDS[options.command].run(nameserver, options)
     say_more("Done.")
-
-
-def _be_quiet(_text: str) -> None:
-    return None
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:

@@ -179,7 +179,7 @@ def _use_name_server(daemon: EchoDaemon, say: Callable[[str], None]) -> None:
 
 def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
     """Make the daemon with the echo object in it, and do about a name server what the options say."""
-    say_more = console.say if options.verbose else _be_quiet
+    say_more = console.say if options.verbose else console.say_nothing
     if not options.quiet:
         console.say("Starting Pyro's built-in test echo server.")
     daemon = EchoDaemon(options.host, options.port, options.unixsocket)
@@ -197,10 +197,6 @@ def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
         daemon.close()
         raise
     return daemon, echo
-
-
-def _be_quiet(_text: str) -> None:
-    return None
 
 
 def _announce(uri: URI, options: argparse.Namespace) -> None:
