@@ -10,7 +10,7 @@ import logging
 import sys
 from typing import Any, Callable, Dict, Optional
 
-from .exposure import Members
+from .exposure import Members, class_of
 
 log = logging.getLogger("Pyro5.descriptions")
 
@@ -37,7 +37,7 @@ def describe(obj_or_class: Any, members: Members) -> Dict[str, Any]:
         A dict of ``doc`` (the docstring of the class, if it is exposed as a whole), ``methods`` (name -> ``signature`` and
         ``doc``) and ``attrs`` (name -> ``doc`` and ``writable``). What is not known is None.
     """
-    clazz = obj_or_class if inspect.isclass(obj_or_class) else type(obj_or_class)
+    clazz = class_of(obj_or_class)
     return {
         "doc": _doc_text(clazz) if "_pyroExposed" in vars(clazz) else None,
         "methods": {name: _describe_method(inspect.getattr_static(clazz, name, None)) for name in sorted(members.methods)},

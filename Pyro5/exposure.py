@@ -164,9 +164,14 @@ _members: weakref.WeakKeyDictionary[type, Members] = weakref.WeakKeyDictionary()
 _members_lock = threading.Lock()
 
 
+def class_of(obj_or_class: Any) -> type:
+    """Give a class itself, and the class of an object."""
+    return obj_or_class if inspect.isclass(obj_or_class) else type(obj_or_class)
+
+
 def exposed_members(obj_or_class: Any) -> Members:
     """Give the exposed members of a class, or of the class of an object.  Thread-safe, cached per class."""
-    clazz = obj_or_class if inspect.isclass(obj_or_class) else type(obj_or_class)
+    clazz = class_of(obj_or_class)
     with _members_lock:
         members = _members.get(clazz)
         if members is None:
@@ -176,9 +181,8 @@ def exposed_members(obj_or_class: Any) -> Members:
 
 def forget_members(obj_or_class: Any) -> None:
     """Drop what is cached for a class, so that members that were added or removed since are seen."""
-    clazz = obj_or_class if inspect.isclass(obj_or_class) else type(obj_or_class)
     with _members_lock:
-        _members.pop(clazz, None)
+        _members.pop(class_of(obj_or_class), None)
 
 
 def _read_members(clazz: type) -> Members:

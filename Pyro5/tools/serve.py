@@ -14,7 +14,7 @@ from typing import Any, Optional, Sequence
 
 from .. import console, errors
 from ..client import Proxy, locate_ns
-from ..exposure import INSTANCE_MODES, behavior, expose, exposed_members, forget_members, instancing_of
+from ..exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
 from ..server import Daemon
 from ..uri import URI
 
@@ -91,7 +91,7 @@ def prepare(published: Any, target: str, expose_all: bool, instance_mode: Option
     """
     if inspect.ismodule(published) or inspect.isroutine(published):
         raise ValueError("%s is a %s; what can be published are classes and objects" % (target, type(published).__name__))
-    clazz = published if inspect.isclass(published) else type(published)
+    clazz = class_of(published)
     if expose_all:
         _expose(clazz)
     members = exposed_members(clazz)
