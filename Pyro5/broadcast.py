@@ -13,13 +13,13 @@ import threading
 from typing import Any, Iterable, List, Optional, Tuple
 
 from . import config, socketutil
+from .constants import NS_QUESTION
 from .uri import URI
 
 log = logging.getLogger("Pyro5.broadcast")
 
-QUESTION = b"GET_NSURI"
 # One byte more than the question shows that a datagram is longer; the rest of it is of no interest.
-RECEIVE_BYTES = len(QUESTION) + 1
+RECEIVE_BYTES = len(NS_QUESTION) + 1
 
 
 class BroadcastServer:
@@ -52,7 +52,7 @@ class BroadcastServer:
         port = config.NS_BCPORT if bcport is None else bcport
         self.sock = socketutil.create_bc_socket((host or "", port), reuseaddr=config.SOCK_REUSE, timeout=None, ipv6=ipv6)
         self.sock.setblocking(False)
-        self.locationStr = _location_text(self.sock.getsockname())
+        self.locationStr = socketutil.address_text(self.sock.getsockname())
         self._answer = str(self.nsUri).encode("iso-8859-1", "replace")
         # Guards the start and the end of runInThread's thread; _thread and _wakeup exist while it runs.
         self._lock = threading.Lock()
@@ -80,7 +80,7 @@ class BroadcastServer:
         """Take one datagram, if there is one, and answer it if it is the question. Never blocks, never raises."""
         try:
             question, asker = self.sock.recvfrom(RECEIVE_BYTES)
-            if question == QUESTION:
+            if question == NS_QUESTION:
                 log.debug("broadcast lookup from %s", asker)
                 self.sock.sendto(self._answer_for(asker), asker)
         except BlockingIOError:
@@ -137,8 +137,3 @@ class BroadcastServer:
                 self._wakeup.close()
                 self._thread = self._wakeup = None
             self.sock.close()
-
-
-def _location_text(address: Tuple[Any, ...]) -> str:
-    host, port = address[:2]
-    return "[%s]:%d" % (host, port) if ":" in host else "%s:%d" % (host, port)

@@ -15,7 +15,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 from . import callcontext, calls, config, errors, protocol, socketutil, spinning, tls
 from .calls import WireOptions
 from .messagereader import RECEIVE_BYTES, MessageReader
-from .protocol import Buffer, ReceivingMessage, SendingMessage
+from .protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from .serializers import SerializerBase
 from .uri import URI
 
@@ -24,7 +24,6 @@ __all__ = ["Connection", "open_connection"]
 log = logging.getLogger("Pyro5.connection")
 
 SEND_STEP_BYTES = 1024 * 1024  # a timeout counts for every step of a large message, not for all of it
-MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
 
 
 class Connection(socketutil.SocketConnection):
@@ -71,7 +70,7 @@ class Connection(socketutil.SocketConnection):
         try:
             result = calls.parse_connect_reply(reply)
         except errors.CommunicationError as x:
-            x.args = ("%s: %s" % (self._activity(None), x),)
+            errors.add_context(x, self._activity(None))
             raise
         self.in_doubt = False
         return result
@@ -136,7 +135,7 @@ class Connection(socketutil.SocketConnection):
         except EOFError as x:
             raise socketutil.communication_error(self._activity(method), None) from x
         except errors.ProtocolError as x:
-            x.args = ("%s: %s" % (self._activity(method), x),)
+            errors.add_context(x, self._activity(method))
             raise
         if self._log_wire:
             protocol.log_wiredata(log, "received from %s" % self.target, reply)

@@ -4,6 +4,7 @@ from __future__ import annotations
 PROTOCOL_VERSION = 502
 DAEMON_NAME = "Pyro.Daemon"
 NAMESERVER_NAME = "Pyro.NameServer"
+NS_QUESTION = b"GET_NSURI"  # the datagram that clients broadcast to find a name server
 # methods of the daemon's own object by which clients read item streams
 NEXT_ITEM_METHOD = "get_next_stream_item"
 CLOSE_STREAM_METHOD = "close_stream"

@@ -13,7 +13,6 @@ Resolving asks the name server over a bare connection; there is no proxy in this
 from __future__ import annotations
 
 import functools
-import ipaddress
 import itertools
 import logging
 import random
@@ -25,7 +24,7 @@ from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optio
 from . import addresses, config, errors, serializers, socketutil
 from .calls import WireOptions
 from .connection import Connection, open_connection
-from .constants import NAMESERVER_NAME
+from .constants import NAMESERVER_NAME, NS_QUESTION
 from .uri import URI
 
 __all__ = ["locate", "resolve", "lookup", "yplookup", "ask_by_broadcast"]
@@ -33,10 +32,9 @@ __all__ = ["locate", "resolve", "lookup", "yplookup", "ask_by_broadcast"]
 log = logging.getLogger("Pyro5.discovery")
 
 T = TypeVar("T")
-Host = Union[str, ipaddress.IPv4Address, ipaddress.IPv6Address]
+Host = Union[str, addresses.IPAddress]
 Senders = List[Any]  # socket addresses
 
-QUESTION = b"GET_NSURI"
 ANSWER_BYTES = 512  # a longer datagram holds no uri
 ANSWER_SECONDS = 3.0  # what whoever answered may take to prove that it is a name server
 READ_ANSWERS = 100  # that are looked at after each broadcast
@@ -190,7 +188,7 @@ def _ask_repeatedly(sock: socket.socket, places: List[str], port: int, ignored: 
 
 def _send_question(sock: socket.socket, address: str, port: int) -> bool:
     try:
-        sock.sendto(QUESTION, (address, port))
+        sock.sendto(NS_QUESTION, (address, port))
         return True
     except OSError as x:
         log.debug("cannot broadcast to %s: %s", address, x)

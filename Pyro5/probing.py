@@ -23,6 +23,7 @@ from .constants import DAEMON_NAME
 from .messagereader import MessageReader
 from .protocol import ReceivingMessage, SendingMessage
 from .resolving import HostLookups
+from .serving.listener import OUT_OF_RESOURCES
 from .uri import URI
 
 log = logging.getLogger("Pyro5.probing")
@@ -36,7 +37,6 @@ USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is 
 REPLY_BYTES = 4 * 1024 * 1024
 REQUESTS_AT_ONCE = 100  # under way on one connection: few enough for its buffers, even if the server reads one at a time
 
-_OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 # a Unix socket says EWOULDBLOCK if too many clients wait already: then somebody listens, and sending fails
 _IN_PROGRESS = frozenset(number for number in (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0))
                          if number)
@@ -203,7 +203,7 @@ def _failure(error: Exception) -> Optional[str]:
     if isinstance(error, socket.gaierror):
         own_fault = error.errno == socket.EAI_AGAIN
     else:
-        own_fault = isinstance(error, ValueError) or getattr(error, "errno", None) in _OUT_OF_RESOURCES
+        own_fault = isinstance(error, ValueError) or getattr(error, "errno", None) in OUT_OF_RESOURCES
     if own_fault:
         log.warning("cannot check whether a server is there: %s", error)
         return None

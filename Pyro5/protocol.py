@@ -57,6 +57,7 @@ PREFIX_SIZE = PREFIX.size  # as soon as these bytes are in, something that is no
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads never pay for it; part of the recorded behaviour of every peer
 COMPRESS_LEVEL = 4
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
+MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below what any system takes
 
 Buffer = Union[bytes, bytearray, memoryview]
 Payload = Union[Buffer, List[bytes]]  # in one piece, or in several

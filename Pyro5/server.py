@@ -2,12 +2,12 @@
 from __future__ import annotations
 
 import inspect
-import ipaddress
 import logging
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, Union
 
 from . import allocation, callcontext, client, config, errors, serializers
+from .addresses import IPAddress, address_text
 from .calls import WireOptions
 from .constants import DAEMON_NAME
 from .descriptions import describe
@@ -32,7 +32,7 @@ log = logging.getLogger("Pyro5.server")
 WIRE_TAG = "Pyro5.server.Daemon"
 SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
 
-Host = Union[str, ipaddress.IPv4Address, ipaddress.IPv6Address, None]
+Host = Union[str, IPAddress, None]
 LoopCondition = Callable[[], bool]
 
 
@@ -145,7 +145,7 @@ class Daemon:
             nat = _nat_address(nathost, natport, unixsocket)
             self.transportServer = _listen(hooks, self, host, port, unixsocket)
             if nat is not None:
-                self.natLocationStr = "%s:%d" % (nat[0], nat[1] or self.sock.getsockname()[1])
+                self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
         if self.transportServer.out_of_reach and not self.natLocationStr:
             self._warn_out_of_reach(self.transportServer.out_of_reach)
         self._objects.add(interface(self), DAEMON_NAME)
@@ -387,8 +387,7 @@ def _nat_address(nathost: Host, natport: Optional[int], unixsocket: Optional[str
         if natport:
             raise ValueError("natport %d was given without nathost" % natport)
         return None
-    host = str(nathost)
-    return ("[%s]" % host if ":" in host else host), natport
+    return str(nathost), natport
 
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,

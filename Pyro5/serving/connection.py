@@ -15,12 +15,11 @@ from typing import Any, Callable, Deque, List, Optional
 
 from .. import errors, protocol, spinning
 from ..messagereader import MessageReader
-from ..protocol import Buffer, ReceivingMessage, SendingMessage
+from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
 log = logging.getLogger("Pyro5.serving.connection")
 
-MAX_SCATTERED_BUFFERS = 64  # well below what any system takes in one sendmsg
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8

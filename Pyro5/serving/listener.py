@@ -10,7 +10,7 @@ from typing import Any, Optional
 
 from .. import addresses, config, errors, socketutil, tls
 
-# accept() fails with these while the machine or the process is out of something; trying again at once would spin
+# What fails with these does so while the machine or the process is out of something; trying again at once would spin.
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
 

@@ -21,6 +21,7 @@ import sys
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence
 
 from .. import console
+from ..addresses import address_text
 from .gatewayapp import DEFAULT_EXPOSED, Gateway
 from .gatewaycalls import NameServerGone
 from .httpserver import HttpServer
@@ -106,8 +107,7 @@ def _announce(gateway: Gateway, server: HttpServer, options: argparse.Namespace)
         console.say("Connected to the name server at %s" % gateway.name_servers.location())
     except NameServerGone:
         console.say("Not yet connected to a name server.")
-    host = "[%s]" % options.host if ":" in options.host else options.host
-    console.say("Pyro HTTP gateway running on http://%s:%d/pyro/" % (host, server.port))
+    console.say("Pyro HTTP gateway running on http://%s/pyro/" % address_text((options.host, server.port)))
     console.tell_service_manager("READY=1")
 
 
