@@ -22,8 +22,9 @@ _EXT_NUMBER = 0x31       # decimal text of a number that msgpack has no form for
 _EXT_DATETIME = 0x32     # local time, as the seconds since the epoch in a double
 _EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
 
-_BLOB_HEAD = struct.Struct(">BI")
-_MAX_BLOB = (1 << 32) - 1
+_BLOB_HEAD = struct.Struct(">BI")    # type code "bin 32", and size
+_BLOB_CODE = 0xC6
+_MAX_BLOB = (1 << 32) - 1            # bytes
 _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tuple, dict)
 
 
@@ -64,7 +65,7 @@ class MsgpackSerializer(SerializerBase):
     def _blob_in_parts(self, blob: bytes) -> List[bytes]:
         if len(blob) > _MAX_BLOB:
             raise ValueError("msgpack cannot serialize so many bytes: %d" % len(blob))
-        return [_BLOB_HEAD.pack(0xC6, len(blob)), blob]
+        return [_BLOB_HEAD.pack(_BLOB_CODE, len(blob)), blob]
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Mapping[str, Any]) -> List[bytes]:
         parts = [b"\x94" + self._encode(obj) + self._encode(method) + bytes((0x90 | len(vargs),))]
