@@ -138,7 +138,7 @@ class LoggingTestCase(unittest.TestCase):
         with daemon_thread(daemon), Proxy(uri) as proxy:
             for name in names:
                 if name == "add":
-                    self.assertEqual(579, proxy.add(123, 456))
+                    self.assertEqual(4568013, proxy.add(123, 4567890))
                 else:
                     self.assertRaises(ValueError, getattr(proxy, name))
 
@@ -159,9 +159,9 @@ class WireLog(LoggingTestCase):
         ways = ["sending", "received"] if client else ["received", "sending"]
         self.assertEqual(ways * 2, [line.split()[0] for line in messages])
         request, reply = messages[2:]
-        for part in ("thing", "add", "123", "456"):
+        for part in ("thing", "add", "123", "4567890"):
             self.assertIn(part, request)
-        self.assertIn("579", reply)
+        self.assertIn("4568013", reply)
 
     def test_failing_calls(self) -> None:
         self.run_calls("fail", LOGWIRE=True)
@@ -176,7 +176,7 @@ class WireLog(LoggingTestCase):
 
     def test_is_off_without_the_setting(self) -> None:
         self.run_calls("add")
-        self.assertEqual([], [line for line in self.logged.lines() if "data=" in line or "456" in line])
+        self.assertEqual([], [line for line in self.logged.lines() if "data=" in line or "4567890" in line])
 
 
 class RemoteExceptions(LoggingTestCase):
