@@ -135,8 +135,8 @@ def _settle(task: Task) -> None:
     os.chdir(task.cwd)
 
 
-def _run(task: Task) -> Any:
-    """Run the program to its end, and give what it ends with."""
+def _run(task: Task) -> int:
+    """Run the program to its end, and give its exit code."""
     sys.argv = [task.target, *task.arguments]
     try:
         if task.target.endswith(".py"):
@@ -149,7 +149,10 @@ def _run(task: Task) -> Any:
             sys.modules.pop(task.target + ".__main__" if is_package else task.target, None)
             runpy.run_module(task.target, run_name="__main__", alter_sys=True)
     except SystemExit as x:
-        return x.code
+        if x.code is None or isinstance(x.code, int):
+            return x.code or 0
+        print(x.code, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         sys.excepthook(*sys.exc_info())
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -157,4 +160,4 @@ def _run(task: Task) -> Any:
     except BaseException:  # as Python does
         sys.excepthook(*sys.exc_info())
         return 1
-    return None
+    return 0
