@@ -168,11 +168,11 @@ class NoHarm(unittest.TestCase):
             b":",
         )
         accepted = 0
-        for _ in range(5000):
+        for _ in range(2000):
             data = b"".join(choose.choice(pieces) for _ in range(choose.randrange(1, 15)))
             try:
                 marshalcheck.loads(data)
             except (ValueError, EOFError, TypeError):
                 continue
             accepted += 1
-        self.assertGreater(accepted, 100)
+        self.assertGreater(accepted, 40)
