@@ -156,7 +156,7 @@ def _parse_location(text: str, protocol: str, location: str) -> Tuple[Optional[s
             _refuse(text, "the name of the Unix domain socket is missing", protocol)
         return sockname, None, None
     host, port_text = _split_host(text, protocol, location)
-    if not host or _BLANK.search(host):
+    if not host or "/" in host or _BLANK.search(host):  # written out, "./u" would be a Unix socket
         _refuse(text, "%r is no host name" % host, protocol)
     if port_text is None:
         if protocol == "PYRO":
