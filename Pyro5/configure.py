@@ -113,7 +113,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("LOGLEVEL", None, OPTIONAL_TEXT, "level to log at; only counts as environment variable, at import; None = no log"),
     ("LOGWIRE", False, BOOL, "log messages as they are on the wire, at level DEBUG"),
     ("MAX_BUFFERED_SIZE", 2147483648, INT,
-     "bytes that a server keeps, for all clients together, of what they send or take in part; 0 = any number"),
+     "bytes that a server keeps, for all clients together, of messages in part, and of oneway calls; 0 = any number"),
     ("MAX_CONNECTIONS", 0, INT, "clients that a server lets in at once; 0 = as many as the process may have open files"),
     ("MAX_HANDSHAKE_SIZE", 262144, INT, "bytes that a client's introduction may have, annotations included; 0 = any"),
     ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed; 0 = any"),

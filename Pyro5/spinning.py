@@ -30,6 +30,7 @@ LONG_PAUSE = 2000  # ... for so many times
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
+# held by the thread that spins: several would take the processors from each other
 _one_at_a_time = threading.Lock()
 
 

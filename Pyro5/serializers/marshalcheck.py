@@ -16,9 +16,8 @@ import struct
 import sys
 from typing import Any, Dict, List, Set, Tuple
 
-from .base import Data
-
 from . import marshalreader
+from .base import Data
 
 __all__ = ["loads", "check"]
 

@@ -132,6 +132,8 @@ def loads(data: bytes) -> Any:
 
 
 class _Reader:
+    """Reads one value, object by object, as the marshal module does."""
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
