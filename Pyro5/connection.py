@@ -45,7 +45,7 @@ class Connection(socketutil.SocketConnection):
         self.target = target
         self.in_doubt = False
         self._reader = MessageReader(max_size)
-        self._incoming = spinning.receiver_for(sock)
+        self._incoming = spinning.receiver_for(sock)  # what the first bytes of a reply are received from
         self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
         self._log_wire = bool(config.LOGWIRE)
 

@@ -61,7 +61,7 @@ class ServerConnection(SocketConnection):
         self._system_timeout = 0.0
         self._own_timeout = hasattr(sock, "pending") or keep_open
         self._send_flags = 0 if self._own_timeout else _DONT_WAIT
-        self._incoming: Any = None
+        self._incoming: Any = None  # what receive_soon() receives from
         self._max_size = max_size
         self._reader = MessageReader(max_size)
         if not greeted and handshake_size:
