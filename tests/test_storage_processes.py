@@ -20,7 +20,7 @@ from .storage.folder import FolderTestCase
 from .support import PATIENCE_SECONDS, ToolProcess
 
 NAMESERVER = ("Pyro5.nameserver", "-n", "127.0.0.1", "-p", "0", "-x")
-KILLS = 21  # three times after each number of steps
+KILLS = 50
 Registration = Tuple[str, FrozenSet[str]]
 
 
