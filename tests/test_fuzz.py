@@ -77,9 +77,9 @@ class Findings(unittest.TestCase):
 
     def test_crashes_and_hangs(self) -> None:
         """The case is noted, and the work goes on behind it."""
-        for program, what in (("import os; os._exit(3)", "crash: exit code 3"),
-                              ("import threading; threading.Event().wait(60)", "hang: no progress")):
-            with mock.patch.multiple(watch, WORKER=("-c", program), HANG_SECONDS=0.2, LOOK_SECONDS=0.05):
+        for program, what, hang_seconds in (("import os; os._exit(3)", "crash: exit code 3", watch.HANG_SECONDS),
+                                            ("import threading; threading.Event().wait(60)", "hang: no progress", 0.2)):
+            with mock.patch.multiple(watch, WORKER=("-c", program), HANG_SECONDS=hang_seconds, LOOK_SECONDS=0.05):
                 result = watch.Watched(SEED, 7, 2).run()
             self.assertEqual([7, 8], [finding["case"] for finding in result.findings])
             self.assertTrue(all(finding["what"].startswith(what) for finding in result.findings), result.findings)
