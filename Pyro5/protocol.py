@@ -56,6 +56,7 @@ PREFIX_SIZE = PREFIX.size  # as soon as these bytes are in, something that is no
 
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads never pay for it; part of the recorded behaviour of every peer
 COMPRESS_LEVEL = 4
+MOST_ANNOTATIONS = 10000  # per message: a loop that serves others takes them apart, 20 MB of empty ones took it 10 seconds
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
 MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below what any system takes
 
@@ -97,8 +98,11 @@ def _encode_annotations(annotations: Mapping[str, Buffer]) -> List[Buffer]:
 def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
     """Split the chunks; the values stay views on the received bytes."""
     annotations: Dict[str, memoryview] = {}
-    position, end = 0, len(view)
+    position, end, count = 0, len(view), 0
     while position < end:
+        count += 1
+        if count > MOST_ANNOTATIONS:
+            raise errors.ProtocolError("a message may have %d annotations at most" % MOST_ANNOTATIONS)
         start = position + _CHUNK.size
         if start > end:
             raise errors.ProtocolError("annotations are cut off: %d bytes left over" % (end - position))

@@ -159,6 +159,13 @@ class Receiving(unittest.TestCase):
         self.assertEqual({"NONE": b"", "ALSO": b""}, got.annotations)
         self.assertEqual(b"", got.data)
 
+    def test_only_so_many_annotations_are_taken_apart(self) -> None:
+        chunk = b"SAME\0\0\0\0"
+        most = protocol.MOST_ANNOTATIONS
+        self.assertEqual({"SAME": b""}, parse(raw(most * chunk, most * len(chunk))).annotations)
+        with self.assertRaisesRegex(errors.ProtocolError, "10000 annotations at most"):
+            parse(raw((most + 1) * chunk, (most + 1) * len(chunk)))
+
     def test_annotations_that_lie(self) -> None:
         lies = {"id not ascii": chunk(b"AB\xffD", b"x"), "value cut off": chunk(b"ABCD", b"x", 2),
                 "value endless": chunk(b"ABCD", b"x", 0xFFFFFFFF), "head cut off": chunk(b"ABCD", b"x") + b"ABCD\0\0\0",
