@@ -10,7 +10,8 @@ Payloads of the handshake, both ways, are dicts: ``{"handshake": value, "object"
 from __future__ import annotations
 
 import marshal
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from itertools import islice
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from . import callcontext, errors, protocol, serializers
 from .protocol import Buffer, Payload, ReceivingMessage, SendingMessage
@@ -313,14 +314,19 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
 
 
 def least_size(value: Any, depth: int = 3) -> int:
-    """Give a number of bytes that a value certainly has when it is serialized; takes little time, looks at no details."""
+    """Give a number of bytes that a value certainly has when it is serialized; takes little time, looks at few details."""
     kind = type(value)
-    if kind not in SIZED:
-        return 1
-    size = len(value)
-    if kind in _CONTAINERS and depth and size <= _FEW_ELEMENTS:
-        size += sum([least_size(element, depth - 1) for element in (value.values() if kind is dict else value)])
-    return size
+    if kind not in _CONTAINERS:
+        return 1 + len(value) if kind in SIZED else 1
+    size = 1 + _least_size_of_all(value, depth)
+    return size + _least_size_of_all(value.values(), depth) if kind is dict else size
+
+
+def _least_size_of_all(elements: Collection[Any], depth: int) -> int:
+    if _MAYBE_LONG.issuperset(map(type, elements)):
+        return len(elements) + sum(map(len, elements))
+    few = list(islice(elements, _FEW_ELEMENTS)) if depth else []
+    return len(elements) - len(few) + sum([least_size(each, depth - 1) for each in few])
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
