@@ -245,6 +245,23 @@ class OnewayCallsTests(unittest.TestCase):
             job()
         self.assertEqual((1, 0, False), (client.resumed, client.oneway_calls, client.paused))
 
+    def test_who_waits_for_the_bytes_of_others_goes_on_when_they_are_free(self) -> None:
+        for most in (0, 1000):
+            oneway_calls, client, late, other = OnewayCalls(most, 100), FakeClient(), FakeClient(), FakeClient()
+            gate, other_gate, done = threading.Event(), threading.Event(), threading.Event()
+            oneway_calls.start(other, lambda gate=other_gate: gate.wait(PATIENCE_SECONDS), 101)
+            oneway_calls.start(client, lambda gate=gate: gate.wait(PATIENCE_SECONDS), 1)  # this one takes long
+            oneway_calls.start(late, lambda gate=gate: gate.wait(PATIENCE_SECONDS), 1)
+            self.assertTrue(oneway_calls.pause(client))
+            with mock.patch.object(client, "resume", done.set):
+                other_gate.set()
+                self.assertTrue(done.wait(PATIENCE_SECONDS))
+            self.assertEqual((1, False, False), (client.oneway_calls, client.oneway_full, client.paused))
+            self.assertFalse(oneway_calls.pause(late))  # it was about to be paused
+            gate.set()
+            oneway_calls.stop(PATIENCE_SECONDS)
+            self.assertEqual((0, 0, set()), (client.oneway_calls, oneway_calls._bytes, oneway_calls._paused))
+
     def test_short_calls_share_threads(self) -> None:
         oneway_calls, client = OnewayCalls(0), FakeClient()
         jobs: List[Any] = []

@@ -5,7 +5,7 @@ import logging
 import math
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Tuple
+from typing import Any, Callable, Deque, Set, Tuple
 
 from .workers import WorkerPool
 
@@ -33,6 +33,7 @@ class OnewayCalls:
         self._workers = WorkerPool(0, most if most > 0 else ANY_NUMBER, "Pyro-oneway")
         self._waiting: Deque[Tuple[Any, Callable[[], object], int]] = deque()
         self._seekers = 0  # threads that are about to look for a call that waits
+        self._paused: Set[Any] = set()
         # guards these, and what the clients' attributes say
         self._lock = threading.Lock()
 
@@ -94,18 +95,33 @@ class OnewayCalls:
 
     def _done(self, client: Any, size: int) -> None:
         with self._lock:
+            was_too_much = self._bytes > self._most_bytes
             self._bytes -= size
             client.oneway_calls -= 1
-            if client.oneway_calls > self._most // 2 or client.oneway_calls and self._bytes > self._most_bytes:
-                return
-            resumed, client.paused, client.oneway_full = client.paused, False, False
-        if resumed:
-            client.resume()
+            # others may have been waiting for these bytes only
+            concerned = {client, *self._paused} if was_too_much and self._bytes <= self._most_bytes else {client}
+            resumed = [each for each in concerned if self._has_room_locked(each) and self._go_on_locked(each)]
+        for each in resumed:
+            each.resume()
+
+    def _has_room_locked(self, client: Any) -> bool:
+        too_many = 0 < self._most and client.oneway_calls > self._most // 2
+        return not too_many and (not client.oneway_calls or self._bytes <= self._most_bytes)
+
+    def _go_on_locked(self, client: Any) -> bool:
+        """Let a client have more calls; tell whether it is to be resumed."""
+        resumed, client.paused, client.oneway_full = client.paused, False, False
+        self._paused.discard(client)
+        return bool(resumed)
 
     def pause(self, client: Any) -> bool:
         """For the loop: shall this client not be listened to now?  If so, its ``resume`` is called when that is over."""
         with self._lock:
+            if client.oneway_full and self._has_room_locked(client):
+                client.oneway_full = False
             client.paused = client.oneway_full
+            if client.paused:
+                self._paused.add(client)
             return bool(client.paused)
 
     def stop(self, timeout_seconds: float) -> None:
