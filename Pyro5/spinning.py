@@ -23,10 +23,9 @@ except ImportError:  # Windows
 
 LOOKS = 60  # at about a microsecond each
 FAILURES = 3  # in a row, after which it is given up ...
-PAUSE = 200  # ... for so many times
+PAUSES = 16, 4096  # ... for so many times; twice as many after each time that it was in vain, but no more than that
 TERM = 32  # so many times it is done before it shows whether others need the processor ...
-CROWDED = 8  # ... which they have taken away so often then; and it is given up ...
-LONG_PAUSE = 2000  # ... for so many times
+CROWDED = 8  # ... which they have taken away so often then; and it is given up, too
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
@@ -42,11 +41,12 @@ def is_promising() -> bool:
 class _Spinning:
     """Knows whether spinning has been worth its while.  Belongs to whoever waits; not thread-safe."""
 
-    __slots__ = ("_failures", "_pause", "_left", "_switches")
+    __slots__ = ("_failures", "_pause", "_next_pause", "_left", "_switches")
 
     def __init__(self) -> None:
         self._failures = 0
         self._pause = 0
+        self._next_pause = PAUSES[0]
         self._begin_term()
 
     def _begin_term(self) -> None:
@@ -71,16 +71,22 @@ class _Spinning:
             self._failures += 1
         if self._failures >= FAILURES:
             self._failures = FAILURES - 1  # one more is enough the next time
-            self._pause = PAUSE
+            self._give_up()
         elif not self._left:
             self._end_term()
+
+    def _give_up(self) -> None:
+        self._pause = self._next_pause
+        self._next_pause = min(2 * self._pause, PAUSES[1])
 
     def _end_term(self) -> None:
         """If others have been waiting for this processor, the answers may have come from one of them."""
         before = self._switches
         self._begin_term()
         if self._switches - before >= CROWDED:
-            self._pause = LONG_PAUSE
+            self._give_up()
+        else:
+            self._next_pause = PAUSES[0]
 
 
 def _involuntary_switches() -> int:

@@ -7,7 +7,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import spinning
-from Pyro5.spinning import FAILURES, LONG_PAUSE, LOOKS, PAUSE, TERM, SpinningReceiver, SpinningSelector
+from Pyro5.spinning import FAILURES, LOOKS, PAUSES, TERM, SpinningReceiver, SpinningSelector
 
 from .peers import settings
 
@@ -51,12 +51,17 @@ class ReceiverTests(unittest.TestCase):
 
     def test_given_up_after_some_failures_and_tried_again_later(self) -> None:
         self.assertEqual(FAILURES * LOOKS, self.looks(FAILURES))
-        for _ in range(3):
-            self.assertEqual(0, self.looks(PAUSE))
+        pause = PAUSES[0]
+        for _ in range(12):
+            self.assertEqual(0, self.looks(pause))
             self.assertEqual(LOOKS, self.looks())
-        self.assertEqual(0, self.looks(PAUSE))
+            pause = min(2 * pause, PAUSES[1])
+        self.assertEqual(0, self.looks(pause))
         self.sock.has_data = True
-        self.assertEqual(10, self.looks(10))
+        self.assertEqual(2 * TERM, self.looks(2 * TERM))
+        self.sock.has_data = False
+        self.assertEqual(FAILURES * LOOKS, self.looks(FAILURES))
+        self.assertEqual(LOOKS, self.looks(PAUSES[0] + 1))  # it has been worth its while in between
 
     def test_failures_in_between_do_not_matter(self) -> None:
         for _ in range(10):
@@ -71,9 +76,10 @@ class ReceiverTests(unittest.TestCase):
         with mock.patch.object(spinning, "_involuntary_switches", lambda: next(switches)):
             receiver = self.receiver = SpinningReceiver(self.sock)
             self.assertEqual(TERM, self.looks(TERM))
-            self.assertEqual(0, self.looks(LONG_PAUSE))
-            self.assertEqual(TERM, self.looks(TERM))
-            self.assertEqual(0, self.looks())
+            for pause in (PAUSES[0], 2 * PAUSES[0], 4 * PAUSES[0]):
+                self.assertEqual(0, self.looks(pause))
+                next(switches)  # what happens in a pause does not count
+                self.assertEqual(TERM, self.looks(TERM))
         self.assertIs(receiver, self.receiver)
 
     def test_one_thread_at_a_time(self) -> None:
