@@ -116,6 +116,8 @@ SETTINGS = tuple(Setting(*row) for row in (
      "bytes that a server keeps, for all clients together, of messages in part, and of oneway calls; 0 = any number"),
     ("MAX_CONNECTIONS", 0, INT, "clients that a server lets in at once; 0 = as many as the process may have open files"),
     ("MAX_HANDSHAKE_SIZE", 262144, INT, "bytes that a client's introduction may have, annotations included; 0 = any"),
+    ("MAX_INFLATED_SIZE", 67108864, INT,
+     "bytes that a compressed message may always become, and more only up to 32 times what it has; 0 = any number"),
     ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed; 0 = any"),
     ("MAX_ONEWAY", 1000, INT,
      "oneway calls that a server runs at once, and that one client may have under way; 0 = any number"),

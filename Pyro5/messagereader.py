@@ -9,6 +9,7 @@ from .protocol import FLAGS_COMPRESSED, HEADER_SIZE, PREFIX, PREFIX_SIZE, Buffer
 
 RECEIVE_BYTES = 64 * 1024  # small messages arrive in one receive of this size
 FIRST_BODY_BYTES = 64 * 1024  # what an announced body gets before any of it has arrived
+INFLATED_RATIO = 32  # ordinary data hardly ever is compressed by more than that; what is made to do harm is, by 1000
 MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # a body's buffer at most grows by this at once
 
 
@@ -24,6 +25,8 @@ class MessageReader:
     Args:
         max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.
         size_setting: name of the setting that this limit comes from.
+        max_inflated: what a compressed payload may always become, in bytes; more than that only up to INFLATED_RATIO times
+            what it has; 0 for no such limit.
 
     The attributes of these names may be changed between two messages.
 
@@ -31,12 +34,13 @@ class MessageReader:
     type, sequence number and serializer id may be used to answer), else None.
     """
 
-    __slots__ = ("max_size", "size_setting", "_rest", "_position", "_message", "_body", "_room", "_filled", "_target",
-                 "refused")
+    __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
+                 "_target", "refused")
 
-    def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
+    def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
         self.max_size = max_size
         self.size_setting = size_setting
+        self.max_inflated = max_inflated
         self._rest: bytes = b""  # received and not yet consumed, from _position on
         self._position = 0
         self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
@@ -150,8 +154,13 @@ class MessageReader:
             raise
 
     def _add_payload(self, message: ReceivingMessage, body: Buffer) -> None:
+        size, setting = self.max_size, self.size_setting
+        if self.max_inflated and message.flags & FLAGS_COMPRESSED:
+            inflated = max(self.max_inflated, INFLATED_RATIO * message.data_size)
+            if not size or inflated < size:
+                size, setting = inflated, "MAX_INFLATED_SIZE"
         try:
-            message.add_payload(body, self.max_size, self.size_setting)
+            message.add_payload(body, size, setting)
         except errors.ProtocolError:
             self.refused = message
             raise

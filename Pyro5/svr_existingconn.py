@@ -31,7 +31,8 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self.sock = connected_socket
         self.locationStr = "./u:<<not-bound>>"
         self.watch_wakeup()
-        self.adopt(ServerConnection(connected_socket, self, self.limits.message_bytes, greeted=True, keep_open=True))
+        self.adopt(ServerConnection(connected_socket, self, self.limits.message_bytes,
+                                    inflated_size=self.limits.inflated_bytes, greeted=True, keep_open=True))
 
     def end(self, connection: ServerConnection) -> None:
         super().end(connection)

@@ -1,6 +1,7 @@
 """MessageReader: the same messages come out, whatever slices their bytes arrive in; limits hold before a body is there."""
 from __future__ import annotations
 
+import os
 import random
 import tracemalloc
 import unittest
@@ -8,7 +9,7 @@ from typing import Any, Iterable, Iterator, List
 
 from Pyro5 import errors, messagereader
 from Pyro5.messagereader import MessageReader
-from Pyro5.protocol import HEADER_SIZE, MSG_INVOKE, ReceivingMessage
+from Pyro5.protocol import HEADER_SIZE, MSG_INVOKE, ReceivingMessage, SendingMessage
 
 from .test_protocol import chunk, message, raw
 
@@ -112,6 +113,31 @@ class Reading(unittest.TestCase):
         feeder.feed(message(b"x" * 1000)[:500])
         with self.assertRaises(ValueError):
             feeder.reader.feed(b"x" * 500)
+
+
+class Inflated(unittest.TestCase):
+    def read(self, payload: bytes, max_size: int, max_inflated: int) -> bytes:
+        sent = SendingMessage(MSG_INVOKE, 0, 1, 1, payload, compress=True).data
+        reader = MessageReader(max_size, max_inflated=max_inflated)
+        reader.feed(sent)
+        received = reader.next_message()
+        assert received is not None
+        return bytes(received.data)
+
+    def test_small_ones_may_be_compressed_by_any_ratio(self) -> None:
+        payload = bytes(100000)
+        self.assertTrue(payload == self.read(payload, 0, 100000))
+        self.assertTrue(payload == self.read(payload, 0, 0))
+
+    def test_larger_ones_by_an_ordinary_ratio(self) -> None:
+        payload = os.urandom(5000) * 12
+        self.assertTrue(payload == self.read(payload, 0, 1000))
+        with self.assertRaisesRegex(errors.MessageTooLargeError, "inflates to more than .*MAX_INFLATED_SIZE"):
+            self.read(bytes(100000), 0, 1000)
+
+    def test_the_smaller_limit_counts(self) -> None:
+        with self.assertRaisesRegex(errors.MessageTooLargeError, "more than 500 bytes .MAX_MESSAGE_SIZE"):
+            self.read(bytes(100000), 500, 1000)
 
 
 class LargeBodies(unittest.TestCase):

@@ -44,7 +44,7 @@ class ServerConnection(SocketConnection):
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
-                 greeted: bool = False, keep_open: bool = False, tls: bool = False) -> None:
+                 inflated_size: int = 0, greeted: bool = False, keep_open: bool = False, tls: bool = False) -> None:
         super().__init__(sock, keep_open=keep_open)
         self.server = server
         self.greeted = greeted
@@ -63,7 +63,7 @@ class ServerConnection(SocketConnection):
         self._send_flags = 0 if self._own_timeout else _DONT_WAIT
         self._incoming: Any = None  # what receive_soon() receives from
         self._max_size = max_size
-        self._reader = MessageReader(max_size)
+        self._reader = MessageReader(max_size, max_inflated=inflated_size)
         if not greeted and handshake_size:
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
         self._unreadable: Optional[errors.ProtocolError] = None

@@ -28,6 +28,7 @@ class Limits(NamedTuple):
         handshake_seconds: how long a client may take to introduce itself; may be infinite.
         handshake_bytes: the size of a message that introduces a client, 0: any.
         message_bytes: the size of every other message, 0: any.
+        inflated_bytes: what a compressed message may always become, see MessageReader; 0: anything.
         buffered_bytes: what all clients together may have under way, 0: any number.
     """
 
@@ -35,6 +36,7 @@ class Limits(NamedTuple):
     handshake_seconds: float
     handshake_bytes: int
     message_bytes: int
+    inflated_bytes: int
     buffered_bytes: int
 
 
@@ -44,7 +46,7 @@ def configured() -> Limits:
     sizes = [size for size in (config.MAX_HANDSHAKE_SIZE, config.MAX_MESSAGE_SIZE) if size > 0]
     return Limits(config.MAX_CONNECTIONS if config.MAX_CONNECTIONS > 0 else _files_for_clients(),
                   min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE,
-                  config.MAX_BUFFERED_SIZE)
+                  config.MAX_INFLATED_SIZE, config.MAX_BUFFERED_SIZE)
 
 
 def _files_for_clients() -> float:

@@ -185,8 +185,9 @@ class SocketServer(EventLoop):
     # ------------------------------------------------------------ accepting
 
     def _take_in(self, sock: Any) -> None:
-        sizes = self.limits.message_bytes, self.limits.handshake_bytes
-        self._attempt(self.adopt, ServerConnection(sock, self, *sizes, tls=hasattr(sock, "pending")))
+        bounds = self.limits
+        self._attempt(self.adopt, ServerConnection(sock, self, bounds.message_bytes, bounds.handshake_bytes,
+                                                   inflated_size=bounds.inflated_bytes, tls=hasattr(sock, "pending")))
 
     def adopt(self, connection: ServerConnection) -> None:
         """Take a new connection in, if there is room."""
