@@ -22,6 +22,7 @@ _EXAMPLES = {
 REMEMBERED_LENGTH = 200  # characters; so that remembering takes little memory whatever comes
 
 _BLANK = re.compile(r"\s")
+_NOT_IN_HOST = re.compile(r"[\s/\[\]]")  # written out, some of these would be read as something else
 
 State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[int]]
 
@@ -156,7 +157,7 @@ def _parse_location(text: str, protocol: str, location: str) -> Tuple[Optional[s
             _refuse(text, "the name of the Unix domain socket is missing", protocol)
         return sockname, None, None
     host, port_text = _split_host(text, protocol, location)
-    if not host or "/" in host or _BLANK.search(host):  # written out, "./u" would be a Unix socket
+    if not host or _NOT_IN_HOST.search(host):
         _refuse(text, "%r is no host name" % host, protocol)
     if port_text is None:
         if protocol == "PYRO":

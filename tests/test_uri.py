@@ -136,6 +136,8 @@ class Wrong(unittest.TestCase):
             ("PYRO:x@./u:", "socket is missing"),
             ("PYRONAME:x@./u", "no host"),
             ("PYRO:x@a/b:5", "no host"),
+            ("PYRO:x@[[,]:6", "no host"),
+            ("PYRO:x@a]:6", "no host"),
         ):
             with self.subTest(text), self.assertRaisesRegex(errors.PyroError, complaint) as caught:
                 URI(text)
