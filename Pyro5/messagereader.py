@@ -68,6 +68,11 @@ class MessageReader:
         return (0, 0) if message is None else (self._filled, message.body_size)
 
     @property
+    def announced_bytes(self) -> int:
+        """The size of the body that is being received in place, 0 if none is."""
+        return 0 if self._message is None else self._message.body_size
+
+    @property
     def buffered_bytes(self) -> int:
         """How much memory is taken up by what is in of a message."""
         return self._room + len(self._rest) - self._position

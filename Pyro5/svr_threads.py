@@ -95,7 +95,11 @@ class SocketServer_Threadpool(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
-        self._pool.submit(functools.partial(self._work, connection, True), connection.worker)
+        work = functools.partial(self._work, connection, True)
+        if connection.worker is None and connection.large_bytes:
+            self._pool.submit_large(work)
+        else:
+            self._pool.submit(work, connection.worker)
         return False
 
     def end(self, connection: ServerConnection) -> None:
@@ -166,8 +170,8 @@ class SocketServer_Threadpool(SocketServer):
             if self._pool.jobs_waiting and connection.worker is None or not self._receive_soon(connection):
                 return False
             is_in = connection.fetch_message()
-            if not connection.greeted:
-                break  # if it is not in yet: the loop sees to it that clients introduce themselves in time
+            if not connection.greeted or self._pool.is_full and connection.worker is None and connection.large_bytes:
+                break  # the loop sees to it that clients introduce themselves in time, and that workers are left for others
         return is_in
 
     def _receive_soon(self, connection: ServerConnection) -> bool:

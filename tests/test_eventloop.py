@@ -101,6 +101,20 @@ class Running(EventLoopTestCase):
         loop.run_once(PATIENCE_SECONDS)
         self.assertEqual([READ], called)
 
+    def test_whose_turn_it_is(self) -> None:
+        """That of what has no share in the loop, of those that had least of it, of those that will need least."""
+        loop = self.loop()
+        called: List[str] = []
+        for name, shares in (("long", {"loop_seconds": 0.0, "expected_seconds": 0.5}), ("had much", {"loop_seconds": 9.0}),
+                             ("new", {"loop_seconds": 0.0}), ("shareless", {}), ("short", {"loop_seconds": 0.1})):
+            here, there = self.pair()
+            entry = Entry(lambda events, name=name: called.append(name))  # type: ignore[misc]
+            vars(entry).update(shares)
+            loop.register(there, READ, entry)
+            here.send(b"x")
+        loop.run_once(PATIENCE_SECONDS)
+        self.assertEqual(["shareless", "new", "short", "long", "had much"], called)
+
     def test_things_of_the_user_in_the_selector_are_left_alone(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         loop.selector.register(there, READ, "the user's own")

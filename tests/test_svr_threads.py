@@ -47,6 +47,18 @@ class Workers(ServerTestCase):
             client.reply()
         self.assertEqual(3, self.served._most)
 
+    def test_large_requests_leave_workers_for_the_others(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=4, THREADPOOL_SIZE_MIN=1)
+        clients = [self.client(daemon) for _ in range(8)]
+        for client in clients:
+            client.send(call_request("wait", "x" * 200000))
+        self.served._wait_for_notes(3)
+        self.assertEqual("small", self.client(daemon).call("echo", "small"))
+        self.assertEqual(3, self.served._most)
+        self.served._open_gate()
+        for client in clients:
+            self.assertEqual("x" * 200000, client.reply())
+
     def test_whoever_asks_for_much_keeps_nobody_waiting(self) -> None:
         """Its requests are all in, but clients that wait for a worker have their turns between them."""
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)

@@ -188,6 +188,46 @@ class PoolTests(PoolTestCase):
         self.assertFalse(pool.is_worker())
 
 
+class LargeJobs(PoolTestCase):
+    def test_a_quarter_of_the_workers_is_left_for_others(self) -> None:
+        pool = self.pool(1, 8)
+        for _ in range(20):
+            pool.submit_large(self.gate.job)
+        self.gate.wait_for(6)
+        other = threading.Event()
+        pool.submit(other.set)
+        self.assertTrue(other.wait(PATIENCE_SECONDS))
+        self.assertEqual((6, 20), (self.gate.most, pool.busy()))
+        self.gate.open.set()
+        wait_until(lambda: self.gate.done == 20)
+        self.assertEqual(6, self.gate.most)
+
+    def test_a_single_worker_does_them_too(self) -> None:
+        pool = self.pool(1, 1)
+        self.gate.open.set()
+        for _ in range(3):
+            pool.submit_large(self.gate.job)
+        wait_until(lambda: self.gate.done == 3)
+
+    def test_those_that_fail_make_room_too(self) -> None:
+        pool = self.pool(1, 2)
+        self.gate.open.set()
+        with self.assertLogs("Pyro5.serving.workers", "ERROR"):
+            for _ in range(3):
+                pool.submit_large(lambda: 1 / 0)
+            pool.submit_large(self.gate.job)
+            wait_until(lambda: self.gate.done == 1)
+
+    def test_stopping(self) -> None:
+        pool = self.pool(1, 2)
+        for _ in range(4):
+            pool.submit_large(self.gate.job)
+        self.gate.wait_for(1)
+        self.gate.open.set()
+        pool.stop(PATIENCE_SECONDS)
+        self.assertEqual(4, self.gate.done)
+
+
 class Reserved(PoolTestCase):
     def reserved(self, pool: WorkerPool) -> Any:
         """Have a worker reserve itself; give it, or None if it could not."""

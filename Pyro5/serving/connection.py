@@ -14,13 +14,14 @@ from collections import deque
 from typing import Any, Callable, Deque, List, Optional
 
 from .. import errors, protocol, spinning
-from ..messagereader import MessageReader
+from ..messagereader import RECEIVE_BYTES, MessageReader
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
 log = logging.getLogger("Pyro5.serving.connection")
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
+SECONDS_PER_BYTE = 1e-6  # what it takes to read costly values
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
 
@@ -129,6 +130,20 @@ class ServerConnection(SocketConnection):
     def mid_message(self) -> bool:
         """Whether part of a message is in and the rest is still to come."""
         return self._reader.mid_message
+
+    @property
+    def large_bytes(self) -> int:
+        """The size of the message that is coming, or is at hand and did not come in one piece; 0 for smaller ones."""
+        if self._pending is None:
+            return self._reader.announced_bytes
+        size = len(self._pending.data)
+        return size if size > RECEIVE_BYTES else 0
+
+    @property
+    def expected_seconds(self) -> float:
+        """How long the message that is coming may keep the loop busy, at the least: it is served after those that ask for
+        less."""
+        return self._reader.announced_bytes * SECONDS_PER_BYTE
 
     @property
     def buffered_bytes(self) -> int:

@@ -1,7 +1,8 @@
 """The bare event loop: a selector, a way to wake it, periodic work, other loops joined to it, and its end.
 
 What is registered in the selector is an object with ``on_ready(events)``.  One that has the attribute ``loop_seconds``,
-at first 0, has its turn when those that have had less of the loop's time have had theirs; others are always the first.
+at first 0, has its turn when those that have had less of the loop's time have had theirs; others are always the first.  (What
+it will need now, ``expected_seconds``, counts as if it had had it already.)
 Stopping is safe from any thread, from a signal handler and from inside something that the loop has called.
 """
 from __future__ import annotations
@@ -205,7 +206,7 @@ class EventLoop:
         Returns:
             whether all of it was handled.
         """
-        ready.sort(key=self._loop_seconds_of)
+        ready.sort(key=lambda entry: self._loop_seconds_of(entry) + getattr(entry[0].data, "expected_seconds", 0.0))
         for number, (key, events) in enumerate(ready, 1):
             before, seconds = now, self._loop_seconds_of((key, events))
             _handle(key.data, events)

@@ -1,6 +1,7 @@
 """A pool of threads that grows with the work and shrinks when it is idle."""
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -72,6 +73,9 @@ class WorkerPool:
         self._workers: Set[Worker] = set()
         self._idle: List[Worker] = []  # those that wait, except reserved ones
         self._reserved = 0
+        self._large_jobs: Deque[Job] = deque()  # those that wait for other large ones to end
+        self._large_running = 0
+        self._most_large = max(1, maximum - max(1, maximum // 4))
         self._stopping = False
         # guards everything above
         self._lock = threading.Lock()
@@ -95,10 +99,15 @@ class WorkerPool:
         """Whether a job waits for a free thread."""
         return bool(self._jobs)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether every thread that there may be is at work."""
+        return not self._idle and len(self._workers) >= self._maximum
+
     def busy(self) -> int:
         """How many threads are running a job, plus the jobs that wait."""
         with self._lock:
-            return sum(1 for worker in self._workers if not worker.waiting) + len(self._jobs)
+            return sum(1 for worker in self._workers if not worker.waiting) + len(self._jobs) + len(self._large_jobs)
 
     def submit(self, job: Job, worker: Optional[Worker] = None) -> None:
         """Let a thread run the job as soon as one is free; or let this very one do it."""
@@ -115,6 +124,30 @@ class WorkerPool:
                 self._jobs.append(job)
                 if len(self._workers) < self._maximum and not self._stopping:
                     self._grow_locked()
+
+    def submit_large(self, job: Job) -> None:
+        """Let a thread run a job that may take long.  A quarter of the threads is never taken by such jobs, so that others
+        need not wait for them."""
+        with self._lock:
+            if self._large_running >= self._most_large:
+                self._large_jobs.append(job)
+                return
+            self._large_running += 1
+        self.submit(functools.partial(self._run_large, job))
+
+    def _run_large(self, job: Job) -> None:
+        try:
+            job()
+        finally:
+            self._end_large()
+
+    def _end_large(self) -> None:
+        with self._lock:
+            if not self._large_jobs:
+                self._large_running -= 1
+                return
+            job = self._large_jobs.popleft()
+        self.submit(functools.partial(self._run_large, job))
 
     def is_worker(self) -> bool:
         """Whether the calling thread belongs to this pool."""

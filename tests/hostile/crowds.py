@@ -7,11 +7,13 @@ import socket
 from Pyro5 import errors
 from Pyro5.protocol import FLAGS_BATCH, FLAGS_ONEWAY
 
+from ..drafts import message
 from ..rawclient import RawClient, call_request, connect_request
 from .attack import Attack
 from .server import LIMITS
 from .target import Target
 
+CONNECT, INVOKE = 1, 4
 NAMES = "Pyro.NameServer"
 POOL = int(LIMITS["THREADPOOL_SIZE"])  # type: ignore[call-overload]
 EVIL_REGEX = "(a+)+$"
@@ -176,6 +178,21 @@ def _batches(target: Target) -> None:
         client.close()
 
 
+def _costly_requests(target: Target) -> None:
+    """Each keeps a processor busy for a tenth of a second; half of them come as handshakes."""
+    costly = b"[%s]" % (b"1.," * 30000)
+    call = message(INVOKE, b"# serpent utf-8\n('obj', 'echo', [%s], {})" % costly)
+    handshake = message(CONNECT, b"# serpent utf-8\n{'handshake': %s, 'object': 'obj'}" % costly)
+    clients = []
+    for _ in range(4 * target.scale):
+        clients += [target.greeted(), target.connect()]
+        clients[-2].send(call)
+        clients[-1].send(handshake)
+    target.probe("plain")
+    for client in clients:
+        client.close()
+
+
 def _annotations(target: Target) -> None:
     """As many as a message may have, none of them with a value; then more."""
     with target.greeted() as client:
@@ -225,6 +242,7 @@ ATTACKS = (
     Attack("more sessions than threads", _sessions),
     Attack("a batch with more results than can be sent", _large_batches, memory=48),
     Attack("thousands of calls in batches", _batches),
+    Attack("costly requests and handshakes from many clients", _costly_requests, memory=80),
     Attack("tens of thousands of annotations", _annotations, memory=48),
     Attack("errors that are as large as messages may be", _large_errors, memory=64),
 )
