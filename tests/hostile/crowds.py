@@ -184,7 +184,7 @@ def _costly_requests(target: Target) -> None:
     call = message(INVOKE, b"# serpent utf-8\n('obj', 'echo', [%s], {})" % costly)
     handshake = message(CONNECT, b"# serpent utf-8\n{'handshake': %s, 'object': 'obj'}" % costly)
     clients = []
-    for _ in range(4 * target.scale):
+    for _ in range(2 * target.scale):
         clients += [target.greeted(), target.connect()]
         clients[-2].send(call)
         clients[-1].send(handshake)

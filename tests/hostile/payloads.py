@@ -86,7 +86,7 @@ HUGE = (
     Attack("a power", _echo("9**9**9"), ERROR),
 )
 COSTLY = (
-    Attack("much for the compiler", _echo("[" + "1.," * 30000 + "]"), ANSWERED),
+    Attack("much for the compiler", _echo("[" + "1.," * 15000 + "]"), ANSWERED),
     Attack("much for the compiler, in many containers", _echo("[" + "{(),()}," * 5000 + "]"), ANSWERED),
     Attack("a set of numbers that hash alike", _echo("{%s}" % _numbers_that_hash_alike("%d")), PARTED),
     Attack("a dict of numbers that hash alike", _echo("{%s}" % _numbers_that_hash_alike("%d:1")), PARTED),
