@@ -4,8 +4,8 @@ Adaptive spinning: what is due in a moment is looked for again and again, before
 A thread that waits is woken by the system when something arrives, and on another processor that takes longer than all of
 this library's work for a small call (some 40 microseconds, twice per call). So whoever expects an answer looks for it some
 times first. That pays while answers come at once, and costs processor time while they do not: it is given up after a few
-failures in a row, and tried again now and then. Where there is one processor only it could never succeed. In a process, one
-thread at a time does it.
+failures in a row, and where others would have needed the processor, or the interpreter's lock, for the time being; and tried
+again now and then. Where there is one processor only it could never succeed. In a process, one thread at a time does it.
 """
 from __future__ import annotations
 
@@ -24,13 +24,17 @@ except ImportError:  # Windows
 LOOKS = 60  # at about a microsecond each
 FAILURES = 3  # in a row, after which it is given up ...
 PAUSES = 16, 4096  # ... for so many times; twice as many after each time that it was in vain, but no more than that
-TERM = 32  # so many times it is done before it shows whether others need the processor ...
-CROWDED = 8  # ... which they have taken away so often then; and it is given up, too
+# So many times it is done before it shows whether others need the processor, or the interpreter's lock; at first, and as long
+# as they do not. If they have had it in a fourth of them, it is given up, too.
+TERMS = 4, 32
+CROWDED_PART = 4
+FIRST_PAUSE = 64  # at most so many times whoever begins does without, if the last one who did it gave it up
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # held by the thread that spins: several would take the processors from each other
 _one_at_a_time = threading.Lock()
+_first_pause = 0  # for the next one who begins; without a lock, as a wrong one does little harm
 
 
 def is_promising() -> bool:
@@ -41,24 +45,24 @@ def is_promising() -> bool:
 class _Spinning:
     """Knows whether spinning has been worth its while.  Belongs to whoever waits; not thread-safe."""
 
-    __slots__ = ("_failures", "_pause", "_next_pause", "_left", "_switches")
+    __slots__ = ("_failures", "_pause", "_next_pause", "_term", "_left", "_switches")
 
     def __init__(self) -> None:
         self._failures = 0
-        self._pause = 0
+        self._pause = _first_pause
         self._next_pause = PAUSES[0]
-        self._begin_term()
+        self._begin_term(TERMS[0])
 
-    def _begin_term(self) -> None:
-        self._left = TERM
-        self._switches = _involuntary_switches()
+    def _begin_term(self, count: int) -> None:
+        self._term = self._left = count
+        self._switches = _switches()
 
     def _shall_begin(self) -> bool:
         """Whether to spin now.  If so, _ended() is to be called afterwards."""
         if self._pause:
             self._pause -= 1
             if not self._pause:
-                self._begin_term()
+                self._begin_term(TERMS[0])
             return False
         return _one_at_a_time.acquire(False)
 
@@ -69,6 +73,7 @@ class _Spinning:
             self._failures = 0
         else:
             self._failures += 1
+            self._switches += 1  # of which the waiting is the cause that comes next
         if self._failures >= FAILURES:
             self._failures = FAILURES - 1  # one more is enough the next time
             self._give_up()
@@ -76,22 +81,29 @@ class _Spinning:
             self._end_term()
 
     def _give_up(self) -> None:
+        global _first_pause
         self._pause = self._next_pause
+        _first_pause = min(self._pause, FIRST_PAUSE)
         self._next_pause = min(2 * self._pause, PAUSES[1])
 
     def _end_term(self) -> None:
-        """If others have been waiting for this processor, the answers may have come from one of them."""
-        before = self._switches
-        self._begin_term()
-        if self._switches - before >= CROWDED:
+        """Others that have been waiting for what spinning takes up may be the very ones that make the answer."""
+        global _first_pause
+        before, count = self._switches, self._term
+        self._begin_term(min(2 * count, TERMS[1]))
+        if (self._switches - before) * CROWDED_PART >= count:
             self._give_up()
         else:
-            self._next_pause = PAUSES[0]
+            self._next_pause, _first_pause = PAUSES[0], 0
 
 
-def _involuntary_switches() -> int:
-    """How often the calling thread had to leave its processor to others; 0 where the system does not tell."""
-    return resource.getrusage(_THIS_THREAD).ru_nivcsw if _THIS_THREAD is not None else 0
+def _switches() -> int:
+    """How often the calling thread has had to stop, since others had its processor or something else that it needed; 0
+    where the system does not tell."""
+    if _THIS_THREAD is None:
+        return 0
+    usage = resource.getrusage(_THIS_THREAD)
+    return usage.ru_nivcsw + usage.ru_nvcsw
 
 
 class SpinningReceiver(_Spinning):

@@ -7,7 +7,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import spinning
-from Pyro5.spinning import FAILURES, LOOKS, PAUSES, TERM, SpinningReceiver, SpinningSelector
+from Pyro5.spinning import FAILURES, FIRST_PAUSE, LOOKS, PAUSES, TERMS, SpinningReceiver, SpinningSelector
 
 from .peers import settings
 
@@ -35,6 +35,9 @@ class FakeSocket:
 
 class ReceiverTests(unittest.TestCase):
     def setUp(self) -> None:
+        forgotten = mock.patch.object(spinning, "_first_pause", 0)
+        forgotten.start()
+        self.addCleanup(forgotten.stop)
         self.sock: Any = FakeSocket()
         self.receiver = SpinningReceiver(self.sock)
 
@@ -58,7 +61,7 @@ class ReceiverTests(unittest.TestCase):
             pause = min(2 * pause, PAUSES[1])
         self.assertEqual(0, self.looks(pause))
         self.sock.has_data = True
-        self.assertEqual(2 * TERM, self.looks(2 * TERM))
+        self.assertEqual(4 * TERMS[1], self.looks(4 * TERMS[1]))
         self.sock.has_data = False
         self.assertEqual(FAILURES * LOOKS, self.looks(FAILURES))
         self.assertEqual(LOOKS, self.looks(PAUSES[0] + 1))  # it has been worth its while in between
@@ -72,15 +75,30 @@ class ReceiverTests(unittest.TestCase):
 
     def test_left_to_others_who_need_the_processor(self) -> None:
         self.sock.has_data = True
-        switches = iter(range(0, 1000, spinning.CROWDED))
-        with mock.patch.object(spinning, "_involuntary_switches", lambda: next(switches)):
-            receiver = self.receiver = SpinningReceiver(self.sock)
-            self.assertEqual(TERM, self.looks(TERM))
+        switches = iter(range(0, 1000, TERMS[0]))
+        with mock.patch.object(spinning, "_switches", lambda: next(switches)):
+            self.receiver = SpinningReceiver(self.sock)
+            self.assertEqual(TERMS[0], self.looks(TERMS[0]))
             for pause in (PAUSES[0], 2 * PAUSES[0], 4 * PAUSES[0]):
                 self.assertEqual(0, self.looks(pause))
                 next(switches)  # what happens in a pause does not count
-                self.assertEqual(TERM, self.looks(TERM))
-        self.assertIs(receiver, self.receiver)
+                self.assertEqual(TERMS[0], self.looks(TERMS[0]))
+
+    def test_the_next_one_learns_from_it(self) -> None:
+        self.looks(FAILURES + PAUSES[0] + 1)
+        self.receiver = SpinningReceiver(self.sock)
+        self.assertEqual(0, self.looks(2 * PAUSES[0]))
+        self.sock.has_data = True
+        self.assertEqual(1, self.looks())
+        for _ in range(20):
+            self.sock.has_data = False
+            self.looks(PAUSES[1] + 1)
+        self.receiver = SpinningReceiver(self.sock)
+        self.assertEqual(0, self.looks(FIRST_PAUSE))
+        self.sock.has_data = True
+        self.assertEqual(TERMS[0], self.looks(TERMS[0]))
+        self.receiver = SpinningReceiver(self.sock)
+        self.assertEqual(1, self.looks())
 
     def test_one_thread_at_a_time(self) -> None:
         with spinning._one_at_a_time:
@@ -112,6 +130,7 @@ class ReceiverTests(unittest.TestCase):
 
 
 class SelectorTests(unittest.TestCase):
+    @mock.patch.object(spinning, "_first_pause", 0)
     def test_looks_before_it_waits(self) -> None:
         timeouts: List[float] = []
 
