@@ -21,14 +21,14 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-LOOKS = 60  # at about a microsecond each
+LOOKS = 120  # at about a microsecond each: enough also if the other side has to be woken first
 FAILURES = 3  # in a row, after which it is given up ...
-PAUSES = 16, 4096  # ... for so many times; twice as many after each time that it was in vain, but no more than that
+PAUSES = 8, 128  # ... for so many times; twice as many after each time in vain, up to where it costs next to nothing
 # So many times it is done before it shows whether others need the processor, or the interpreter's lock; at first, and as long
 # as they do not. If they have had it in a fourth of them, it is given up, too.
 TERMS = 4, 32
 CROWDED_PART = 4
-FIRST_PAUSE = 64  # at most so many times whoever begins does without, if the last one who did it gave it up
+FIRST_PAUSE = 32  # at most so many times whoever begins does without, if the last one who did it gave it up
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
@@ -61,24 +61,22 @@ class _Spinning:
         """Whether to spin now.  If so, _ended() is to be called afterwards."""
         if self._pause:
             self._pause -= 1
-            if not self._pause:
-                self._begin_term(TERMS[0])
+            self._left = 0
             return False
+        if not self._left:
+            self._begin_term(TERMS[0])
         return _one_at_a_time.acquire(False)
 
     def _ended(self, has_succeeded: bool) -> None:
         _one_at_a_time.release()
         self._left -= 1
-        if has_succeeded:
-            self._failures = 0
-        else:
-            self._failures += 1
-            self._switches += 1  # of which the waiting is the cause that comes next
+        self._failures = 0 if has_succeeded else self._failures + 1
         if self._failures >= FAILURES:
             self._failures = FAILURES - 1  # one more is enough the next time
             self._give_up()
         elif not self._left:
             self._end_term()
+        self._switches += not has_succeeded  # there will be one more, as the waiting begins now
 
     def _give_up(self) -> None:
         global _first_pause
