@@ -95,11 +95,10 @@ class SocketServer_Threadpool(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
-        work = functools.partial(self._work, connection, True)
         if connection.worker is None and connection.large_bytes:
-            self._pool.submit_large(work)
+            self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True))
         else:
-            self._pool.submit(work, connection.worker)
+            self._pool.submit(functools.partial(self._work, connection, True), connection.worker)
         return False
 
     def end(self, connection: ServerConnection) -> None:
@@ -126,15 +125,16 @@ class SocketServer_Threadpool(SocketServer):
             if connection.worker is not None:
                 self._pool.release(connection.worker)
 
-    def _work(self, connection: ServerConnection, request_is_in: bool) -> None:
+    def _work(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
         """Serve a connection as long as requests keep coming, then give it back to the loop."""
+        connection.counts_as_large = is_large
         try:
             connection.wait_at_most(KEEP_SECONDS)
             turn_ends = time.monotonic() + TURN_SECONDS
             while request_is_in or self._next_request(connection):
                 request_is_in = False
-                if not connection.greeted and not connection.claim_introduction():
-                    break  # it has to make room for others
+                if not self._may_handle(connection):
+                    break
                 self.hooks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
@@ -150,7 +150,19 @@ class SocketServer_Threadpool(SocketServer):
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
             connection.abandon()
         finally:
+            began_large = connection.counts_as_large and not is_large
             self._give_back(connection)
+            if began_large:
+                self._pool.end_large()
+
+    def _may_handle(self, connection: ServerConnection) -> bool:
+        """Whether the request at hand may be handled now; else the loop does what is necessary."""
+        if not connection.greeted and not connection.claim_introduction():
+            return False  # it has to make room for others
+        if connection.large_bytes and connection.worker is None and not connection.counts_as_large:
+            connection.counts_as_large = self._pool.begin_large()
+            return connection.counts_as_large
+        return True
 
     def _give_back(self, connection: ServerConnection) -> None:
         if connection.lost and connection.claim_end():

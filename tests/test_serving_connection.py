@@ -63,7 +63,9 @@ class Reading(ConnectionTestCase):
     def test_a_stream_that_cannot_be_read_stays_so(self) -> None:
         self.peer.sendall(message().data + b"garbage" + message().data)
         self.connection.receive()
-        self.assertTrue(self.connection.fetch_message())
+        for _ in range(2):
+            self.assertTrue(self.connection.fetch_message())  # the same, until it is taken
+        self.connection.take_message()
         for _ in range(3):
             with self.assertRaises(errors.ProtocolError):
                 self.connection.fetch_message()

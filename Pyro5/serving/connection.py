@@ -40,6 +40,7 @@ class ServerConnection(SocketConnection):
             are done, nothing is read.
         tls_handshake: the TLS handshake is still going on.
         loop_seconds: what the client has had of the loop's time.
+        counts_as_large: it is one of the few that may keep workers busy with large requests now.
         worker: the thread that all calls of this client run in, None if any may.
         peer_address: where the client is, as the socket module gives it.
     """
@@ -56,6 +57,7 @@ class ServerConnection(SocketConnection):
         self.watched = 0
         self.loop_seconds = 0.0
         self.worker: Any = None
+        self.counts_as_large = False
         self.oneway_calls = 0
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
@@ -180,7 +182,7 @@ class ServerConnection(SocketConnection):
         Raises:
             ProtocolError: the stream cannot be read any further; every further call raises the same again.
         """
-        if self._unreadable is None:
+        if self._unreadable is None and self._pending is None:  # else a worker has given it back
             try:
                 self._pending = self._reader.next_message()
             except errors.ProtocolError as x:

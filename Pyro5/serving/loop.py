@@ -379,7 +379,7 @@ class SocketServer(EventLoop):
         if connection.gone:
             return
         if connection.sock not in self._connections:
-            self.adopt(connection)
+            self._attempt(self.adopt, connection)
         else:
             self._attempt(self._serve_all, connection)
 

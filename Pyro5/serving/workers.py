@@ -125,6 +125,13 @@ class WorkerPool:
                 if len(self._workers) < self._maximum and not self._stopping:
                     self._grow_locked()
 
+    def begin_large(self) -> bool:
+        """Whether the calling thread, one of the pool, may do something that takes long; if so, end_large() is to follow."""
+        with self._lock:
+            may_begin = self._large_running < self._most_large
+            self._large_running += may_begin
+            return may_begin
+
     def submit_large(self, job: Job) -> None:
         """Let a thread run a job that may take long.  A quarter of the threads is never taken by such jobs, so that others
         need not wait for them."""
@@ -139,9 +146,10 @@ class WorkerPool:
         try:
             job()
         finally:
-            self._end_large()
+            self.end_large()
 
-    def _end_large(self) -> None:
+    def end_large(self) -> None:
+        """Something that takes long is done: begin the next of those that wait."""
         with self._lock:
             if not self._large_jobs:
                 self._large_running -= 1
