@@ -157,12 +157,12 @@ class SocketServer_Threadpool(SocketServer):
 
     def _may_handle(self, connection: ServerConnection) -> bool:
         """Whether the request at hand may be handled now; else the loop does what is necessary."""
-        if not connection.greeted and not connection.claim_introduction():
-            return False  # it has to make room for others
         if connection.large_bytes and connection.worker is None and not connection.counts_as_large:
             connection.counts_as_large = self._pool.begin_large()
-            return connection.counts_as_large
-        return True
+            if not connection.counts_as_large:
+                return False  # it waits for its turn
+        # the last question, as it can be answered once only: whether the client has to make room for others
+        return connection.greeted or connection.claim_introduction()
 
     def _give_back(self, connection: ServerConnection) -> None:
         if connection.lost and connection.claim_end():

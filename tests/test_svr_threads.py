@@ -12,7 +12,7 @@ import unittest
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import config, svr_threads
+from Pyro5 import calls, config, serializers, svr_threads
 from Pyro5.callcontext import current_context
 from Pyro5.exposure import expose
 from Pyro5.protocol import FLAGS_ONEWAY
@@ -58,6 +58,20 @@ class Workers(ServerTestCase):
         self.served._open_gate()
         for client in clients:
             self.assertEqual("x" * 200000, client.reply())
+
+    def test_large_introductions_wait_for_their_turn(self) -> None:
+        daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=2)
+        busy = self.client(daemon)
+        busy.send(call_request("wait", "x" * 200000))
+        self.served._wait_for_notes(1)
+        newcomer = self.connect(daemon)
+        newcomer.send(calls.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
+                                            calls.WireOptions(compress=True)).data)
+        wait_until(lambda: daemon.transportServer._pool._large_jobs)
+        self.assertEqual("small", self.client(daemon).call("echo", "small"))
+        self.served._open_gate()
+        self.assertEqual("hello", newcomer.reply()[0])
+        busy.reply()
 
     def test_whoever_asks_for_much_keeps_nobody_waiting(self) -> None:
         """Its requests are all in, but clients that wait for a worker have their turns between them."""
