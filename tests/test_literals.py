@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 import unittest
 import warnings
 from typing import Any
@@ -207,6 +206,12 @@ class Reading(unittest.TestCase):
     def test_many_values(self) -> None:
         for element in ("{'a':None,'b':'x','c':True}", "(False,'x')", "{1}", r"'a\n'", r"'it\'s'", "'None'", "'('", "'true'"):
             self.assert_fast("[" + ",".join([element] * 500) + "]")
+        for text in ("T", "F", "rue", "xTrue", "Truex", "F True", r"\\T", r"\n False"):
+            # where the first of these capitals begin words, and one in a string does not
+            self.assert_fast("[%s,'%s']" % (",".join(["{'a':True,'b':False}"] * 200), text))
+        for ending in ("T", "'a'T", "1T", "T1", "Tru", "F", "0F", "true", "TrueTrue", "'\\T", "True T"):
+            self.assert_not_fast("[%s,%s]" % (",".join(["True,False"] * 500), ending))
+            self.assert_not_fast("[%s]%s" % (",".join(["True,False"] * 500), ending))
         for element in ("null", "NaN", "None None", "1None", "(1)", "{1,}", "'a'b", "(1,))", "{None"):
             self.assert_not_fast("[" + ",".join([element] * 500) + "]")
 
@@ -256,10 +261,6 @@ class Reading(unittest.TestCase):
         ):
             self.assert_not_fast(text)
 
-    def test_speed(self) -> None:
-        # the margin is for slow and busy machines: the factor is ten and more
-        text = serpent.dumps([dict(RECORD, id=number) for number in range(100)]).decode()
-        self.assertLess(fastest(lambda: literals.fast_loads(text)) * 2, fastest(lambda: slow_loads(text)))
 
 
 class Fuzz(unittest.TestCase):
@@ -441,12 +442,3 @@ class Fuzz(unittest.TestCase):
         filling = self.random.choice(("x", "x\ny", "it's", "\xe9\t", "\u20ac\r", '"\'', "\\"))
         value = [self.value(3), filling * 2500, {self.text(): filling * 800}]
         return value if self.random.randrange(2) else [self.value(4) for _ in range(300)]
-
-
-def fastest(function: Any) -> float:
-    durations = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        function()
-        durations.append(time.perf_counter() - begin)
-    return min(durations)

@@ -89,6 +89,13 @@ class Writing(unittest.TestCase):
             [{"a": b"x", "b": {number}} for number in range(20)],
             [[number] * 100 for number in range(20)],
             [None, 1.5, "x", True] * 5,
+            *([{"a": value} for value in values] * 10 for values in (
+                [0.0], [-0.0], [0.0, -0.0], [1.5, -0.0], [1, True], [True, 1.0], ["%s"], ["it's"], ["x", None], [10**30])),
+            [[(1,), {"a": ["b", {}]}]] * 20,
+            [{"a": number // 8, "b": str(number // 8), "c": number / 3} for number in range(50)],
+            ["x"] * 20,
+            [["x", "y"][number % 2] for number in range(20)],
+            {str(number): "x" for number in range(20)},
         ):
             self.assert_fast(value)
 
@@ -158,7 +165,7 @@ class Fuzz(unittest.TestCase):
     """Random values; the same ones every time."""
 
     texts = ("a", "%s", "%", ", ", ": ", "'", '"', "\\", "\n", "\xe9", "\ud800", "None", "inf", "{", ")")
-    plain = (None, True, False, 0, 1, -7, 10**30, -0.0, 1 / 3, 1e300)
+    plain = (None, True, False, 0, 1, -7, 10**30, -0.0, 0.0, 1 / 3, 1e300)
     scalars = (*plain, float("inf"), 3 - 4j, b"x", bytearray(b"%"), {1, 2}, set())
 
     def setUp(self) -> None:

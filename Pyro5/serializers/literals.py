@@ -157,7 +157,7 @@ def _cut_comment(text: str) -> Optional[str]:
 
 # ---------------------------------------------------------------- first way: all at once
 
-_WORDS = (("None", "null\n"), ("True", "true\n"), ("False", "false\n"))
+_SAMPLES = 3    # capitals that are looked at before all are taken for the beginning of words
 
 
 def _read_at_once(body: str) -> Any:
@@ -166,7 +166,7 @@ def _read_at_once(body: str) -> Any:
 
     A line break goes with whatever is rewritten: it means nothing outside of strings, and is refused inside of them.
     """
-    if '"' in body or " (" in body:     # in a string, most likely
+    if '"' in body or ("(" in body and " (" in body):     # in a string, most likely
         return NOT_FAST
     # these escapes mean something else in JSON, which refuses the others that it has not got
     if "\\" in body and _has_any(body, ("\\'", "\\/", "\\u")):
@@ -176,12 +176,32 @@ def _read_at_once(body: str) -> Any:
         return NOT_FAST
     json_text = body.replace("'", '"')
     if len(body) < _LONG_BODY:
-        json_text = json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n")
-    else:   # the same, but replace() would search everything twice
-        for word, json_word in _WORDS:
-            json_text = json_word.join(json_text.split(word))
+        return _scan_rewritten(json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n"))
+    json_text = "null\n".join(json_text.split("None"))      # replace() would search everything twice
+    if _all_begin(json_text, "T", "True") and _all_begin(json_text, "F", "False"):
+        # looking for a letter takes a tenth of the time of looking for a word
+        value = _attempt(_scan_rewritten, json_text.replace("T", "\nt").replace("F", "\nf"))
+        if value is not NOT_FAST:
+            return value
+    return _scan_rewritten("false\n".join("true\n".join(json_text.split("True")).split("False")))
+
+
+def _all_begin(text: str, letter: str, word: str) -> bool:
+    """Tell whether the first few of these letters each begin that word: then all may."""
+    place = -1
+    for _ in range(_SAMPLES):
+        place = text.find(letter, place + 1)
+        if place < 0:
+            break
+        if not text.startswith(word, place):
+            return False
+    return True
+
+
+def _scan_rewritten(json_text: str) -> Any:
+    """Read JSON but for its tuples."""
     scan = _scan_strictly
-    if "(" in body:
+    if "(" in json_text:
         scan = _scan_strictly_with_hook
         json_text = json_text.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
     value, end = scan(json_text, 0)

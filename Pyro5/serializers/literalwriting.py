@@ -3,12 +3,13 @@ A fast path for writing serpent text: the very text that the serpent library wou
 
 The library looks at every value in turn, in Python. Here repr() writes all that it writes in the same way, whole lists of it
 in one go. Lists of dicts with the same keys, as they come from tables, are written column by column: what is the same in every
-row is looked at once, and the types of a column are found out by one call. That is three times faster than row by row.
+row is looked at once, and the types of a column are found out by one call. That is three times faster than row by row, and
+eight times where most columns have few different values, as categories, flags and names of places do: each is written once.
 """
 from __future__ import annotations
 
 from binascii import b2a_base64
-from itertools import chain
+from itertools import chain, repeat
 from math import isfinite
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
@@ -29,6 +30,7 @@ _ONLY_STR = frozenset((str,))
 _MAX_DEPTH = 50
 _FEW = 8                    # so many elements are written one by one
 _MAX_COLUMNS_OF_ROWS = 16   # longer lists are no rows of a table
+_REPEATED = 4               # times each value stands in a column for it to be worth writing each once
 _LONG_TEXT = 500            # characters
 # What stands for itself between single quotes; looking for anything else takes a third of the time of repr().
 _PLAIN_ASCII = bytes(code for code in range(32, 127) if chr(code) not in "'\\")
@@ -155,58 +157,80 @@ def _text_without_quotes(values: Sequence[Any], with_floats: bool) -> str:
 
 # ---------------------------------------------------------------- many values
 
+# The texts of many values, which may be the rows of a table, cut into pieces: a str is the same for all of them, anything
+# else gives a text for each.
+_Pieces = List[Union[str, Iterable[str]]]
+
+
 def _texts(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_left: int) -> Iterable[str]:
     """Write each of many values, which are of these types."""
-    template, columns = _columns(values, kinds, bytes_repr, depth_left)
-    if template == "%r":
-        return map(repr, values)
-    # without columns all rows are alike
-    return map(template.__mod__, zip(*columns)) if columns else [template % ()] * len(values)
+    pieces = _pieces(values, kinds, bytes_repr, depth_left)
+    if len(pieces) == 1:
+        return [pieces[0]] * len(values) if type(pieces[0]) is str else pieces[0]
+    # half of the time that formatting takes
+    return map("".join, zip(*[repeat(piece) if type(piece) is str else piece for piece in pieces]))
 
 
-_Columns = Tuple[str, List[Union[Sequence[Any], Iterable[str]]]]
-
-
-def _columns(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_left: int) -> _Columns:
-    """Give a template for each of some values, and what is to be put into it: a column for each place in it."""
+def _pieces(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_left: int) -> _Pieces:
     if kinds <= _SCALARS:
-        if float in kinds and not all(map(isfinite, values if len(kinds) == 1 else _floats(values))):
+        if len(kinds) == 1:
+            return [_scalar_column(values, float in kinds)]
+        if float in kinds and not all(map(isfinite, _floats(values))):
             raise _NotPlain
-        return "%r", [values]
-    columns = None
+        return [map(repr, values)]
+    pieces = None
     if len(kinds) == 1 and depth_left:
-        columns = _columns_of_containers(values, next(iter(kinds)), bytes_repr, depth_left)
-    return columns or ("%s", [[_text(value, bytes_repr, depth_left) for value in values]])
+        pieces = _pieces_of_containers(values, next(iter(kinds)), bytes_repr, depth_left)
+    return pieces or [[_text(value, bytes_repr, depth_left) for value in values]]
+
+
+def _scalar_column(values: Sequence[Any], are_floats: bool) -> Union[str, Iterable[str]]:
+    """Write scalars of one type; equal ones look the same, but for zeros."""
+    # a look at the first ones: finding out that all are different would take a third of the time of writing them
+    distinct = set(values) if len(set(values[:_FEW])) <= _FEW // 2 else values
+    if are_floats and not all(map(isfinite, distinct)):
+        raise _NotPlain
+    if len(distinct) > len(values) // _REPEATED or (are_floats and 0.0 in distinct):
+        return map(repr, values)
+    if len(distinct) == 1:
+        return repr(values[0])
+    texts = {value: repr(value) for value in distinct}
+    return map(texts.__getitem__, values)
 
 
 def _floats(values: Sequence[Any]) -> List[float]:
     return [value for value in values if type(value) is float]
 
 
-def _columns_of_containers(values: Sequence[Any], kind: type, bytes_repr: bool, depth_left: int) -> Optional[_Columns]:
-    """As _columns for values that are of the same kind; None if they do not look like the rows of a table."""
+def _pieces_of_containers(values: Sequence[Any], kind: type, bytes_repr: bool, depth_left: int) -> Optional[_Pieces]:
+    """As _pieces for values that are of the same kind; None if they do not look like the rows of a table."""
     if kind is dict:
         keys = set(map(tuple, values))
         # 1 and True are the same key, but not the same text
         if len(keys) == 1 and _ONLY_STR.issuperset(map(type, chain.from_iterable(values))):
-            names = [repr(key).replace("%", "%%") + ":" for key in keys.pop()]
-            return _row_columns(zip(*map(dict.values, values)), names, "{%s}", bytes_repr, depth_left - 1)
+            names = [repr(key) + ":" for key in keys.pop()]
+            return _row_pieces(zip(*map(dict.values, values)), names, ("{", "}"), bytes_repr, depth_left - 1)
     elif kind in _SEQUENCES:
         lengths = set(map(len, values))
         length = lengths.pop()
         if not lengths and length <= _MAX_COLUMNS_OF_ROWS:
-            brackets = "[%s]" if kind is list else "(%s,)" if length == 1 else "(%s)"
-            return _row_columns(zip(*values), [""] * length, brackets, bytes_repr, depth_left - 1)
+            brackets = ("[", "]") if kind is list else ("(", ",)" if length == 1 else ")")
+            return _row_pieces(zip(*values), [""] * length, brackets, bytes_repr, depth_left - 1)
     return None
 
 
-def _row_columns(columns: Iterable[Sequence[Any]], names: List[str], brackets: str, bytes_repr: bool,
-                 depth_left: int) -> _Columns:
-    """As _columns for rows, whose elements come in columns already."""
-    parts: List[str] = []
-    all_columns: List[Any] = []
-    for name, column in zip(names, columns):
-        template, more_columns = _columns(column, set(map(type, column)), bytes_repr, depth_left)
-        parts.append(name + template)
-        all_columns += more_columns
-    return brackets % ",".join(parts), all_columns
+def _row_pieces(columns: Iterable[Sequence[Any]], names: List[str], brackets: Tuple[str, str],
+                bytes_repr: bool, depth_left: int) -> _Pieces:
+    """As _pieces for rows, whose elements come in columns already; names are what goes before each."""
+    pieces: _Pieces = []
+    begin, end = brackets
+    constant = begin        # what comes after the last piece, and is the same in all rows
+    for separator, name, column in zip(chain([""], repeat(",")), names, columns):
+        constant += separator + name
+        for piece in _pieces(column, set(map(type, column)), bytes_repr, depth_left):
+            if type(piece) is str:
+                constant += piece
+            else:
+                pieces += constant, piece
+                constant = ""
+    return [*pieces, constant + end]
