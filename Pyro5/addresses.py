@@ -6,6 +6,7 @@ Host names are only ever resolved to addresses. Nothing here waits for a reverse
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import socket
 from typing import Any, List, Optional, Tuple, Union
@@ -65,12 +66,24 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
     elif family != socket.AF_INET6 and isinstance(address[1], int) and _is_ipv4(host):
         return [(socket.AF_INET, (host, address[1]))]  # asking the system costs as much as a small call
     try:
-        found = socket.getaddrinfo(host or None, address[1], family, socktype, 0, socket.AI_PASSIVE if passive else 0)
+        if host == "localhost" and isinstance(address[1], int):
+            return [(found, (ip, address[1], *rest)) for found, (ip, _, *rest) in _resolve_localhost(family)]
+        return _ask_system(host, address[1], family, socktype, passive)
     except socket.gaierror as x:
         raise socket.gaierror(x.errno, "host not found: '%s' (%s); check the host name, or use an ip address"
                               % (host, x.strerror)) from x
     except UnicodeError as x:
         raise socket.gaierror(socket.EAI_NONAME, "host name is not valid: '%s'" % host) from x
+
+
+@functools.lru_cache(maxsize=None)
+def _resolve_localhost(family: int) -> List[Candidate]:
+    """Ask for the one name that stays what it is just once: the system reads a file or two each time."""
+    return _ask_system("localhost", 0, family, socket.SOCK_STREAM, passive=False)
+
+
+def _ask_system(host: str, port: Any, family: int, socktype: int, passive: bool) -> List[Candidate]:
+    found = socket.getaddrinfo(host or None, port, family, socktype, 0, socket.AI_PASSIVE if passive else 0)
     unique = dict.fromkeys((entry[0], entry[4]) for entry in found)
     return list(unique)
 

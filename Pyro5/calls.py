@@ -3,9 +3,8 @@
 The client builds requests and parses replies, the server parses requests and builds replies; each pair stands
 together, so that a format is changed in one place.  Nothing here knows a socket or a thread.
 
-Payloads of the handshake, both ways, are dicts: ``{"handshake": value, "object": object id}`` and
-``{"handshake": value, "meta": metadata}``; a refusal is a text.  A call is what the serializer's dumpsCall() makes of
-(object id, method, args, kwargs); attribute access and batches are calls of reserved method names without kwargs.
+A call is what the serializer's dumpsCall() makes of (object id, method, args, kwargs); attribute access and batches are
+calls of reserved method names without kwargs.  How a connection begins is in the module handshake.
 """
 from __future__ import annotations
 
@@ -111,66 +110,6 @@ class SerializedBlob:
         serializer = serializers.get_serializer_by_id(message.serializer_id)
         _object_id, _method, args, _kwargs = serializer.loadsCall(message.data)
         return args
-
-
-# ---------------------------------------------------------------- handshake
-
-def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
-                    wire: WireOptions) -> SendingMessage:
-    """Build the first message of a connection: who is wanted, and the client's handshake value."""
-    payload = serializer.dumps({"handshake": handshake, "object": object_id})
-    return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
-                          callcontext.outgoing_annotations(), correlation_id=callcontext.correlation_bytes(),
-                          compress=wire.compress, max_size=wire.max_size)
-
-
-def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
-    """Give (object id, handshake value).
-
-    Raises:
-        ProtocolError: the payload is not what a handshake consists of.
-        Exception: whatever the serializer raises on malformed data.
-    """
-    data = serializer.loads(message.data)
-    if not isinstance(data, dict) or "object" not in data or "handshake" not in data:
-        raise errors.ProtocolError("invalid handshake: expected a dict with the keys 'handshake' and 'object'")
-    return data["object"], data["handshake"]
-
-
-def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, handshake: Any, metadata: Any,
-                     correlation_id: bytes, annotations: Mapping[str, Buffer], wire: WireOptions) -> SendingMessage:
-    """Build the reply that lets a client in."""
-    payload = serializer.dumps({"handshake": handshake, "meta": metadata})
-    return SendingMessage(protocol.MSG_CONNECTOK, 0, request.seq, serializer.serializer_id, payload, annotations,
-                          correlation_id=correlation_id, compress=wire.compress, max_size=wire.max_size)
-
-
-def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[SerializerBase], reason: str,
-                    correlation_id: bytes, wire: WireOptions) -> SendingMessage:
-    """Build the reply that sends a client away; in marshal if the request never told its serializer."""
-    if serializer is None:
-        serializer = serializers.get_serializer("marshal")
-    return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
-                          serializer.dumps(reason), correlation_id=correlation_id, compress=wire.compress)
-
-
-def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:
-    """Give (handshake response, metadata of the object); the metadata is None if the server left it out.
-
-    Raises:
-        CommunicationError: the server refused, with its reason.
-        ProtocolError: the reply is neither yes nor no.
-    """
-    if message.type not in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
-        raise errors.ProtocolError("the handshake was answered by a message of type %d" % message.type)
-    serializer = serializers.get_serializer_by_id(message.serializer_id)
-    data = serializer.loads(message.data) if len(message.data) else None
-    if message.type == protocol.MSG_CONNECTFAIL:
-        raise errors.CommunicationError("connection rejected by the server: %s"
-                                        % ("no reason given" if data is None else data))
-    if not isinstance(data, dict) or "handshake" not in data or "meta" not in data:
-        raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
-    return data["handshake"], data["meta"]
 
 
 # ---------------------------------------------------------------- calls

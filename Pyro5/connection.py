@@ -12,7 +12,7 @@ import socket
 import time
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from . import callcontext, calls, config, errors, protocol, socketutil, spinning, tls
+from . import callcontext, calls, config, errors, handshake, protocol, socketutil, spinning, tls
 from .calls import WireOptions
 from .messagereader import RECEIVE_BYTES, MessageReader
 from .protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
@@ -60,7 +60,7 @@ class Connection(socketutil.SocketConnection):
         Raises:
             CommunicationError: the server refused, or what it answered is not understood.
         """
-        request = calls.connect_request(serializer, seq, object_id, value, wire)
+        request = handshake.connect_request(serializer, seq, object_id, value, wire)
         try:
             reply = self._exchange(request, None)
         except errors.ConnectionClosedError as x:
@@ -68,7 +68,7 @@ class Connection(socketutil.SocketConnection):
             raise
         callcontext.set_received_response(reply.annotations)
         try:
-            result = calls.parse_connect_reply(reply)
+            result = handshake.parse_connect_reply(reply)
         except errors.CommunicationError as x:
             errors.add_context(x, self._activity(None))
             raise

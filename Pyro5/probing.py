@@ -17,7 +17,7 @@ import time
 from typing import (Any, Callable, Dict, FrozenSet, Generator, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Set,
                     Tuple, TypeVar)
 
-from . import addresses, calls, config, errors, serializers, socketutil, tls
+from . import addresses, calls, config, errors, handshake, serializers, socketutil, tls
 from .calls import WireOptions
 from .constants import DAEMON_NAME
 from .messagereader import MessageReader
@@ -300,8 +300,8 @@ class _Conversation:
         socketutil.set_nodelay(sock)
 
     def begin(self) -> Steps[None]:
-        yield from self._send(calls.connect_request(self._serializer, 0, DAEMON_NAME, "hello", self._wire))
-        calls.parse_connect_reply((yield from self._receive()))
+        yield from self._send(handshake.connect_request(self._serializer, 0, DAEMON_NAME, "hello", self._wire))
+        handshake.parse_connect_reply((yield from self._receive()))
 
     def listed(self) -> Steps[Any]:
         """Ask for the ids of all objects."""

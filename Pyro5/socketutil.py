@@ -69,10 +69,8 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
     timeout = effective_timeout(timeout)
     if connect is not None:
         return _connect_stream(connect, wanted_family(ipv6), options, timeout, sslContext)
-    if bind is None:
-        sock = _new_stream(wanted_family(ipv6) or socket.AF_INET, options)
-    else:
-        sock = _bind_stream(bind, wanted_family(ipv6), options)
+    family = wanted_family(ipv6)
+    sock = _new_stream(family or socket.AF_INET, options) if bind is None else _bind_stream(bind, family, options)
     if sslContext is not None:
         sock = tls_server_socket(sock, sslContext)
     sock.settimeout(timeout)
@@ -145,15 +143,16 @@ def _connect_stream(address: Address, family: int, options: _Options,
     # On a Unix socket the server is on this machine: its certificate has to say so.
     tls_name = "localhost" if isinstance(address, str) else str(address[0])
     failures = []
-    for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM):
-        sock = _new_stream(chosen_family, options)
+    for found, chosen in resolve_host(address, family, socket.SOCK_STREAM):
+        sock = _new_stream(found, options)
         try:
             sock.settimeout(_seconds_until(deadline))
             sock.connect(chosen)
             if context is not None:
                 sock.settimeout(_seconds_until(deadline))
                 sock = context.wrap_socket(sock, server_hostname=tls_name)
-            sock.settimeout(timeout)
+            if deadline is not None:
+                sock.settimeout(timeout)
             return sock
         except OSError as x:
             failures.append(x)

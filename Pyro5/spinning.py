@@ -30,6 +30,9 @@ TERMS = 4, 32
 CROWDED_PART = 4
 FIRST_PAUSE = 32  # at most so many times whoever begins does without, if the last one who did it gave it up
 
+# Asked once: the system reads a file to tell.
+_processors = os.cpu_count() or 1
+
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # held by the thread that spins: several would take the processors from each other
@@ -39,7 +42,7 @@ _first_pause = 0  # for the next one who begins; without a lock, as a wrong one 
 
 def is_promising() -> bool:
     """Whether it can succeed at all: it is not switched off, and another processor may be at work on the answer."""
-    return bool(config.SPINNING) and (os.cpu_count() or 1) > 1
+    return bool(config.SPINNING) and _processors > 1
 
 
 class _Spinning:

@@ -8,7 +8,7 @@ import time
 import unittest
 from typing import Any, Callable, Dict, List, Optional
 
-from Pyro5 import calls, config, protocol, serializers
+from Pyro5 import calls, config, handshake, protocol, serializers
 from Pyro5.callcontext import current_context
 from Pyro5.calls import WireOptions
 from Pyro5.exposure import expose, oneway
@@ -24,7 +24,7 @@ SERPENT = serializers.get_serializer("serpent")
 
 
 def connect_request(object_id: str = "obj") -> bytes:
-    return calls.connect_request(SERPENT, 0, object_id, "hello", WireOptions()).data
+    return handshake.connect_request(SERPENT, 0, object_id, "hello", WireOptions()).data
 
 
 def call_request(method: str, *args: Any, seq: int = 1, flags: int = 0, object_id: str = "obj") -> bytes:
@@ -70,7 +70,7 @@ class RawClient:
         if message is None:
             raise EOFError("the server has ended the connection")
         if message.type in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
-            return calls.parse_connect_reply(message)
+            return handshake.parse_connect_reply(message)
         return calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
 
     def greet(self, object_id: str = "obj") -> RawClient:

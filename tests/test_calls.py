@@ -9,7 +9,7 @@ import uuid
 from typing import Any, Callable, Dict, List
 from unittest import mock
 
-from Pyro5 import calls, errors, protocol, serializers
+from Pyro5 import calls, errors, handshake, protocol, serializers
 from Pyro5.callcontext import current_context
 from Pyro5.calls import Call, ReplyTo, SerializedBlob, WireOptions
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
@@ -56,63 +56,92 @@ class Handshake(InFreshContext):
     def test_request(self, serializer: SerializerBase) -> None:
         current_context.annotations = {"ANNO": b"value"}
         current_context.correlation_id = CORRELATION
-        request = over_the_wire(calls.connect_request(serializer, 5, "object id", {"user": "me"}, WIRE))
+        request = over_the_wire(handshake.connect_request(serializer, 5, "object id", {"user": "me"}, WIRE))
         self.assertEqual((protocol.MSG_CONNECT, 5, serializer.serializer_id, CORRELATION, {"ANNO": b"value"}),
                          (request.type, request.seq, request.serializer_id, request.corr_id, request.annotations))
-        self.assertEqual(("object id", {"user": "me"}), calls.parse_connect_request(request, serializer))
+        self.assertEqual(("object id", {"user": "me"}), handshake.parse_connect_request(request, serializer))
 
     def test_requests_that_are_none(self) -> None:
         values: List[Any] = [None, "object", [], ["object", "handshake"], {}, {"object": "x"}, {"handshake": "x"}]
         for value in values:
             with self.subTest(value=value), self.assertRaises(errors.ProtocolError):
-                calls.parse_connect_request(with_payload(value), SERPENT)
+                handshake.parse_connect_request(with_payload(value), SERPENT)
 
     @with_each_serializer
     def test_accepted(self, serializer: SerializerBase) -> None:
         request = with_payload(None)
-        reply = over_the_wire(calls.connect_accepted(request, serializer, "welcome", {"methods": ["echo"]},
+        reply = over_the_wire(handshake.connect_accepted(request, serializer, "welcome", {"methods": ["echo"]},
                                                      CORRELATION.bytes, {"ANNO": b"value"}, WIRE))
         self.assertEqual((protocol.MSG_CONNECTOK, 1, CORRELATION, {"ANNO": b"value"}),
                          (reply.type, reply.seq, reply.corr_id, reply.annotations))
-        self.assertEqual(("welcome", {"methods": ["echo"]}), calls.parse_connect_reply(reply))
+        self.assertEqual(("welcome", {"methods": ["echo"]}), handshake.parse_connect_reply(reply))
 
     def test_accepted_without_metadata(self) -> None:
-        reply = calls.connect_accepted(with_payload(None), SERPENT, "hello", None, CORRELATION.bytes, {}, WIRE)
-        self.assertEqual(("hello", None), calls.parse_connect_reply(over_the_wire(reply)))
+        reply = handshake.connect_accepted(with_payload(None), SERPENT, "hello", None, CORRELATION.bytes, {}, WIRE)
+        self.assertEqual(("hello", None), handshake.parse_connect_reply(over_the_wire(reply)))
 
     @with_each_serializer
     def test_refused(self, serializer: SerializerBase) -> None:
-        reply = over_the_wire(calls.connect_refused(with_payload(None), serializer, "no, because", CORRELATION.bytes,
+        reply = over_the_wire(handshake.connect_refused(with_payload(None), serializer, "no, because", CORRELATION.bytes,
                                                     WIRE))
         self.assertEqual((protocol.MSG_CONNECTFAIL, 1, serializer.serializer_id, CORRELATION),
                          (reply.type, reply.seq, reply.serializer_id, reply.corr_id))
         with self.assertRaisesRegex(errors.CommunicationError, "no, because"):
-            calls.parse_connect_reply(reply)
+            handshake.parse_connect_reply(reply)
 
     def test_refused_before_anything_is_known(self) -> None:
-        reply = over_the_wire(calls.connect_refused(None, None, "garbage", CORRELATION.bytes, WIRE))
+        reply = over_the_wire(handshake.connect_refused(None, None, "garbage", CORRELATION.bytes, WIRE))
         self.assertEqual((0, "marshal"), (reply.seq, serializers.get_serializer_by_id(reply.serializer_id).name))
         self.assertEqual("garbage", marshal.loads(reply.data))
 
     def test_a_refusal_is_never_too_large(self) -> None:
-        reply = calls.connect_refused(None, None, "x" * 500, CORRELATION.bytes, WireOptions(max_size=10))
+        reply = handshake.connect_refused(None, None, "x" * 500, CORRELATION.bytes, WireOptions(max_size=10))
         with self.assertRaisesRegex(errors.CommunicationError, "xxx"):
-            calls.parse_connect_reply(over_the_wire(reply))
+            handshake.parse_connect_reply(over_the_wire(reply))
 
     def test_replies_that_are_none(self) -> None:
         with self.assertRaisesRegex(errors.ProtocolError, "type 5"):
-            calls.parse_connect_reply(with_payload({"handshake": 1, "meta": None}, msgtype=protocol.MSG_RESULT))
+            handshake.parse_connect_reply(with_payload({"handshake": 1, "meta": None}, msgtype=protocol.MSG_RESULT))
         values: List[Any] = [None, [], "x", {"handshake": 1}, {"meta": None}]
         for value in values:
             with self.subTest(value=value), self.assertRaises(errors.ProtocolError):
-                calls.parse_connect_reply(with_payload(value, msgtype=protocol.MSG_CONNECTOK))
+                handshake.parse_connect_reply(with_payload(value, msgtype=protocol.MSG_CONNECTOK))
         for msgtype in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
             with self.assertRaises(errors.CommunicationError):
-                calls.parse_connect_reply(over_the_wire(SendingMessage(msgtype, 0, 1, 1, b"")))
+                handshake.parse_connect_reply(over_the_wire(SendingMessage(msgtype, 0, 1, 1, b"")))
+
+    def reply_with(self, serializer: SerializerBase, response: Any, metadata: Any) -> ReceivingMessage:
+        return over_the_wire(handshake.connect_accepted(with_payload(None), serializer, response, metadata,
+                                                        CORRELATION.bytes, {}, WIRE))
+
+    @with_each_serializer
+    def test_the_same_reply_again(self, serializer: SerializerBase) -> None:
+        metadata = {"methods": {"echo", "add"}, "oneway": set(), "attrs": set()}
+        first, again = (handshake.parse_connect_reply(self.reply_with(serializer, "hello", metadata)) for _ in range(2))
+        self.assertEqual(("hello", metadata), (first[0], {key: set(names) for key, names in (first[1] or {}).items()}))
+        self.assertEqual(first, again)
+        with mock.patch.object(serializer, "loads", side_effect=AssertionError):
+            self.assertEqual(first, handshake.parse_connect_reply(self.reply_with(serializer, "hello", metadata)))
+
+    @with_each_serializer
+    def test_what_can_be_changed_is_read_anew(self, serializer: SerializerBase) -> None:
+        for response, metadata in (({"user": ["me"]}, {"methods": ["echo"]}), ("hello", {"methods": [["echo"]]})):
+            first, again = (handshake.parse_connect_reply(self.reply_with(serializer, response, metadata)) for _ in range(2))
+            self.assertEqual(first, again)
+            self.assertIsNot(first[1], again[1])
+            self.assertIsNot(first[0] if response != "hello" else None, again[0])
+
+    def test_few_replies_are_kept(self) -> None:
+        for number in range(1000):
+            handshake.parse_connect_reply(self.reply_with(JSON, str(number), {"methods": ["echo"]}))
+        kept = dict(handshake._known_replies)
+        self.assertLess(len(kept), 100)
+        self.assertEqual(("x" * 10000, {}), handshake.parse_connect_reply(self.reply_with(JSON, "x" * 10000, {})))
+        self.assertEqual(kept, handshake._known_replies)
 
     def test_reply_of_an_unknown_serializer(self) -> None:
         with self.assertRaises(errors.SerializeError):
-            calls.parse_connect_reply(over_the_wire(SendingMessage(protocol.MSG_CONNECTOK, 0, 1, 99, b"x")))
+            handshake.parse_connect_reply(over_the_wire(SendingMessage(protocol.MSG_CONNECTOK, 0, 1, 99, b"x")))
 
 
 class Requests(InFreshContext):

@@ -9,7 +9,7 @@ import unittest
 from typing import Any, List, Tuple, Type
 from unittest import mock
 
-from Pyro5 import calls, connection, errors, protocol, serializers, tls
+from Pyro5 import calls, connection, errors, handshake, protocol, serializers, tls
 from Pyro5.connection import Connection, open_connection
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.socketutil import receive_data
@@ -225,7 +225,7 @@ class HandshakeTests(PairTestCase):
         accepted = reply({"handshake": "welcome", "meta": {"methods": []}}, 7, protocol.MSG_CONNECTOK)
         response, metadata, sent = self.shake(accepted, {"password": 1})
         self.assertEqual(("welcome", {"methods": []}), (response, metadata))
-        self.assertEqual(calls.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE).data, sent)
+        self.assertEqual(handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE).data, sent)
 
     def test_metadata_may_be_left_out(self) -> None:
         self.assertIsNone(self.shake(reply({"handshake": "x", "meta": None}, 0, protocol.MSG_CONNECTOK))[1])

@@ -10,7 +10,7 @@ import weakref
 from typing import Any, Callable, Dict, Iterator, List, Optional
 from unittest import mock
 
-from Pyro5 import calls, errors, protocol, serializers
+from Pyro5 import calls, errors, handshake, protocol, serializers
 from Pyro5.callcontext import current_context
 from Pyro5.calls import SerializedBlob, WireOptions
 from Pyro5.exposure import callback, expose, oneway
@@ -196,8 +196,8 @@ class Handshake(DispatchTestCase):
         super().setUp()
         self.client.greeted = False
 
-    def connect(self, object_id: Any = "obj", handshake: Any = "hi", serializer: str = "json") -> Any:
-        request = calls.connect_request(serializers.get_serializer(serializer), 5, object_id, handshake, WireOptions())
+    def connect(self, object_id: Any = "obj", hello: Any = "hi", serializer: str = "json") -> Any:
+        request = handshake.connect_request(serializers.get_serializer(serializer), 5, object_id, hello, WireOptions())
         return self.answer(incoming(request))
 
     def check_refused(self, reply: Any, reason: str, in_serializer: str = "json") -> None:
@@ -206,13 +206,13 @@ class Handshake(DispatchTestCase):
         self.assertEqual(5 if in_serializer == "json" else 0, reply.seq)
         self.assertEqual((False, True), (self.client.greeted, self.client.closing))
         with self.assertRaisesRegex(errors.CommunicationError, reason):
-            calls.parse_connect_reply(reply)
+            handshake.parse_connect_reply(reply)
 
     def test_accepted(self) -> None:
         self.daemon.own_annotations = {"DAEM": b"1"}
-        reply = self.connect(handshake=["user", "secret"])
+        reply = self.connect(hello=["user", "secret"])
         self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1"}), (reply.type, reply.seq, reply.annotations))
-        response, metadata = calls.parse_connect_reply(reply)
+        response, metadata = handshake.parse_connect_reply(reply)
         assert metadata is not None
         self.assertEqual({"you said": ["user", "secret"]}, response)
         self.assertEqual((["fire"], ["attribute"]), (list(metadata["oneway"]), list(metadata["attrs"])))
@@ -229,9 +229,9 @@ class Handshake(DispatchTestCase):
                 raise PermissionError("not you")
         self.daemon.validate = validate
         with self.assertLogs(LOGGER, "WARNING"):
-            self.check_refused(self.connect(handshake="bad"), "not you")
+            self.check_refused(self.connect(hello="bad"), "not you")
         self.client = FakeConnection(greeted=False)
-        self.assertEqual({"VALI": b"dated"}, self.connect(handshake="good").annotations)
+        self.assertEqual({"VALI": b"dated"}, self.connect(hello="good").annotations)
 
     def test_refused(self) -> None:
         self.daemon.validate = mock.Mock(side_effect=PermissionError("not you"))
@@ -284,7 +284,7 @@ class Handshake(DispatchTestCase):
         with self.assertLogs(LOGGER, "WARNING"):
             reply = self.connect()
         with self.assertRaisesRegex(errors.CommunicationError, "already"):
-            calls.parse_connect_reply(reply)
+            handshake.parse_connect_reply(reply)
         self.assertTrue(self.client.closing)
 
 

@@ -9,7 +9,7 @@ import unittest
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import callcontext, calls, errors, protocol, serializers
+from Pyro5 import callcontext, calls, errors, handshake, protocol, serializers
 from Pyro5.exposure import expose
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 
@@ -121,7 +121,7 @@ class Refusals(ErrorTestCase):
         reply = self.dispatcher.refusal(self.client, error)
         assert reply is not None
         with self.assertRaisesRegex(errors.CommunicationError, "too large"):
-            calls.parse_connect_reply(incoming(reply))
+            handshake.parse_connect_reply(incoming(reply))
 
 
 class Exceptions(ErrorTestCase):
@@ -189,7 +189,7 @@ class Exceptions(ErrorTestCase):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.failed(errors.PyroError, self.message("fail", object_id="raising"), "Mute")
             self.client.greeted = False
-            request = calls.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", calls.WireOptions())
+            request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", calls.WireOptions())
             with self.assertLogs(LOGGER, "WARNING"):
                 reply = self.answer(incoming(request))
         self.assertEqual("", stderr.getvalue())
@@ -324,7 +324,7 @@ class Annotations(ErrorTestCase):
             callcontext.current_context.response_annotations = {"LEAK": b"1"}
             raise PermissionError("no")
         self.daemon.validate = validate
-        request = calls.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", calls.WireOptions())
+        request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", calls.WireOptions())
         with self.assertLogs(LOGGER, "WARNING"):
             reply = self.answer(incoming(request), FakeConnection(greeted=False))
         self.assertEqual({}, reply and reply.annotations)

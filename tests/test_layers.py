@@ -18,7 +18,7 @@ MODULES = """
     serializers.base serializers.marshalreader serializers.marshalcheck
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri
-    calls
+    calls handshake
     tls addresses socketutil spinning
     connection discovery link batch itemstream typed client
     exposure descriptions
@@ -64,7 +64,7 @@ LATE_IMPORTS = {
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "messagereader", "calls", "serving.dispatch")
+PURE = ("protocol", "messagereader", "calls", "handshake", "serving.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 
 MAX_FILE_LINES = 450

@@ -11,7 +11,7 @@ import unittest
 from typing import Any, List, Tuple
 from unittest import mock
 
-from Pyro5 import calls, errors, serializers
+from Pyro5 import calls, errors, handshake, serializers
 from Pyro5.protocol import FLAGS_ONEWAY
 from Pyro5.serving import limits, loop
 from Pyro5.serving.limits import SMALL_BYTES, Buffered
@@ -96,7 +96,7 @@ class HandshakeSize(ServerTestCase):
     def test_too_large(self) -> None:
         daemon = self.serving(MAX_HANDSHAKE_SIZE=1000)
         client = self.connect(daemon)
-        client.send(calls.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, wire()).data)
+        client.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, wire()).data)
         with self.assertRaisesRegex(errors.CommunicationError, "too large .*MAX_HANDSHAKE_SIZE is 1000"):
             client.reply()
         self.assertEqual("y" * 5000, self.client(daemon).call("echo", "y" * 5000))
@@ -104,7 +104,7 @@ class HandshakeSize(ServerTestCase):
     def test_too_large_when_inflated(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
         compressed = calls.WireOptions(0, True)
-        client.send(calls.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, compressed).data)
+        client.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, compressed).data)
         with self.assertRaisesRegex(errors.CommunicationError, r"inflates to more than 1000 bytes \(MAX_HANDSHAKE_SIZE\)"):
             client.reply()
 
@@ -302,13 +302,13 @@ class Settings(unittest.TestCase):
             return limits.configured()
 
     def test_time_for_the_handshake(self) -> None:
-        for handshake, communication, expected in ((20, 0, 20), (20, 5, 5), (20, 30, 20), (0, 0, math.inf), (0, 7, 7)):
-            found = self.configured(HANDSHAKE_TIMEOUT=handshake, COMMTIMEOUT=communication)
+        for greeting, communication, expected in ((20, 0, 20), (20, 5, 5), (20, 30, 20), (0, 0, math.inf), (0, 7, 7)):
+            found = self.configured(HANDSHAKE_TIMEOUT=greeting, COMMTIMEOUT=communication)
             self.assertEqual(expected, found.handshake_seconds)
 
     def test_size_of_the_handshake(self) -> None:
-        for handshake, message, expected in ((1000, 5000, 1000), (1000, 500, 500), (0, 500, 500), (1000, 0, 1000), (0, 0, 0)):
-            found = self.configured(MAX_HANDSHAKE_SIZE=handshake, MAX_MESSAGE_SIZE=message)
+        for greeting, message, expected in ((1000, 5000, 1000), (1000, 500, 500), (0, 500, 500), (1000, 0, 1000), (0, 0, 0)):
+            found = self.configured(MAX_HANDSHAKE_SIZE=greeting, MAX_MESSAGE_SIZE=message)
             self.assertEqual((expected, message), (found.handshake_bytes, found.message_bytes))
 
     def test_connections(self) -> None:

@@ -151,14 +151,14 @@ class SelectorTests(unittest.TestCase):
 
 class WhereTests(unittest.TestCase):
     def receiver(self, sock: Any, **changes: Any) -> Any:
-        with settings(**changes), mock.patch("os.cpu_count", return_value=2):
+        with settings(**changes), mock.patch.object(spinning, "_processors", 2):
             return spinning.receiver_for(sock)
 
     def test_where_it_may_succeed(self) -> None:
         sock = FakeSocket()
         self.assertIsInstance(self.receiver(sock), SpinningReceiver)
         self.assertIs(sock, self.receiver(sock, SPINNING=False))
-        with mock.patch("os.cpu_count", return_value=1):
+        with mock.patch.object(spinning, "_processors", 1):
             self.assertIs(sock, spinning.receiver_for(sock))
         sock.pending = lambda: 0  # type: ignore[attr-defined]
         self.assertIs(sock, self.receiver(sock))

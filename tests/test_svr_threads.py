@@ -12,7 +12,7 @@ import unittest
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import calls, config, serializers, svr_threads
+from Pyro5 import calls, config, handshake, serializers, svr_threads
 from Pyro5.callcontext import current_context
 from Pyro5.exposure import expose
 from Pyro5.protocol import FLAGS_ONEWAY
@@ -65,7 +65,7 @@ class Workers(ServerTestCase):
         busy.send(call_request("wait", "x" * 200000))
         self.served._wait_for_notes(1)
         newcomer = self.connect(daemon)
-        newcomer.send(calls.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
+        newcomer.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
                                             calls.WireOptions(compress=True)).data)
         wait_until(lambda: daemon.transportServer._pool._large_jobs)
         self.assertEqual("small", self.client(daemon).call("echo", "small"))

@@ -14,7 +14,7 @@ import unittest
 import uuid
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
-from Pyro5 import calls, config, protocol, serializers
+from Pyro5 import calls, config, handshake, protocol, serializers
 from Pyro5.callcontext import current_context
 from Pyro5.calls import WireOptions
 from Pyro5.client import Proxy
@@ -71,7 +71,7 @@ def requests() -> Iterator[bytes]:
     current_context.correlation_id = CORRELATION_ID
     try:
         stream = STREAM_ID_ON_THE_PAGE.decode("ascii")
-        yield calls.connect_request(json, 0, "thermometer", "hello", WireOptions()).data
+        yield handshake.connect_request(json, 0, "thermometer", "hello", WireOptions()).data
         yield invoke(1, "thermometer", "celsius", "attic")
         yield invoke(2, "thermometer", "celsius", "attic", days=2)
         yield invoke(3, "Pyro.Daemon", "get_next_stream_item", stream)

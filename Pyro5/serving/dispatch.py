@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from .. import callcontext, calls, constants, errors, exposure, protocol, serializers
+from .. import callcontext, calls, constants, errors, exposure, handshake, protocol, serializers
 from ..calls import Call, ReplyTo, WireOptions
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -89,7 +89,7 @@ class Dispatcher:
         """Give what a client is told whose bytes cannot be read any further, None if it cannot be told."""
         correlation_id = callcontext.new_correlation_bytes()
         if not connection.greeted:
-            return calls.connect_refused(None, None, str(error), correlation_id, self._wire)
+            return handshake.connect_refused(None, None, str(error), correlation_id, self._wire)
         refused = connection.refused_message
         if refused is None:
             return None
@@ -123,11 +123,11 @@ class Dispatcher:
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
                                       message.serializer_id, message.annotations, correlation_id)
-            object_id, data = calls.parse_connect_request(message, serializer)
+            object_id, data = handshake.parse_connect_request(message, serializer)
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
             metadata = self._objects.get(object_id).members.metadata()
-            reply = calls.connect_accepted(message, serializer, response, metadata, correlation_id,
+            reply = handshake.connect_accepted(message, serializer, response, metadata, correlation_id,
                                            self._annotations(), self._wire)
             connection.welcome()
             return reply
@@ -140,7 +140,7 @@ class Dispatcher:
                         errors.one_line(calls.text_of(x)))
             log.debug("the refused handshake", exc_info=True)
             connection.closing = True
-            return calls.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
+            return handshake.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
                                          self._wire)
 
     def _annotations(self) -> Dict[str, Any]:
@@ -294,7 +294,7 @@ class Dispatcher:
         log.warning("from %s: %s", connection.peer_address, error)
         if message.type == protocol.MSG_CONNECT:
             connection.closing = True
-            return calls.connect_refused(message, None, "this connection has had its handshake already",
+            return handshake.connect_refused(message, None, "this connection has had its handshake already",
                                          correlation_id, self._wire)
         return self._exception_reply(message, correlation_id, error)
 

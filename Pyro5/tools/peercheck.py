@@ -6,7 +6,7 @@ import socket
 import time
 from typing import Any, Dict, Iterator, List
 
-from .. import addresses, calls, config, discovery, errors, serializers
+from .. import addresses, config, discovery, errors, handshake, serializers
 from ..addresses import is_loopback
 from ..calls import WireOptions
 from ..connection import Connection, open_connection
@@ -153,7 +153,7 @@ def _check_greeting(address: Any) -> Iterator[Finding]:
 
 def _first_bytes(address: Any) -> bytes:
     """Introduce a client without TLS, and give the first bytes of the answer; none if the other side has nothing to say."""
-    request = calls.connect_request(serializers.get_serializer("serpent"), 0, DAEMON_NAME, "hello", WIRE)
+    request = handshake.connect_request(serializers.get_serializer("serpent"), 0, DAEMON_NAME, "hello", WIRE)
     received = b""
     with contextlib.suppress(OSError), contextlib.closing(_connect(address)) as sock:
         sock.sendall(request.data)

@@ -11,7 +11,7 @@ import traceback
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import Pyro5
-from Pyro5 import calls, errors, protocol, serializers
+from Pyro5 import calls, errors, handshake, protocol, serializers
 from Pyro5.messagereader import RECEIVE_BYTES, MessageReader
 from Pyro5.protocol import ReceivingMessage
 from Pyro5.serving.connection import ServerConnection
@@ -166,7 +166,7 @@ class Targets:
     def _parse_reply(message: ReceivingMessage) -> None:
         try:
             if message.type in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
-                calls.parse_connect_reply(message)
+                handshake.parse_connect_reply(message)
             else:
                 calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
         except Exception as x:  # a remote exception may be of any class; what the library itself raises may not
