@@ -20,7 +20,7 @@ from .serving.loop import SocketServer
 from .serving.objects import ObjectTable
 from .serving.oneway import OnewayCalls
 from .serving.streams import StreamTable
-from .svr_existingconn import SocketServer_ExistingConnection
+from .svr_existingconn import serve_connected
 from .svr_multiplex import SocketServer_Multiplex
 from .svr_threads import SocketServer_Threadpool
 from .uri import URI
@@ -136,11 +136,11 @@ class Daemon:
                                   config.LOGWIRE)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, options,
                                       self._oneway_calls.start if config.ONEWAY_THREADED else None)
-        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._oneway_calls.pause,
-                      self._tick, self._stopped)
+        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._ends_at_once,
+                      self._oneway_calls.pause, self._tick, self._stopped)
         self.natLocationStr: Optional[str] = None
         if connected_socket is not None:
-            self.transportServer: SocketServer = _serve_connected(hooks, self, connected_socket)
+            self.transportServer: SocketServer = serve_connected(hooks, self, connected_socket)
         else:
             nat = _nat_address(nathost, natport, unixsocket)
             self.transportServer = _listen(hooks, self, host, port, unixsocket)
@@ -327,6 +327,10 @@ class Daemon:
             self._streams.client_gone(connection)
             connection.close()
 
+    def _ends_at_once(self, connection: ServerConnection) -> bool:
+        is_heard_of = getattr(self.clientDisconnect, "__func__", None) is not Daemon.clientDisconnect
+        return not (is_heard_of or connection.owns_something or self._streams.any_of(connection))
+
     def _tick(self) -> None:
         self._streams.expire()
         allocation.give_back()
@@ -349,16 +353,6 @@ class Daemon:
                     daemon: Optional[Daemon] = None, ns: bool = True, verbose: bool = True) -> None:
         """Older name of :func:`serve`."""
         serve(objects, host, port, daemon, ns, verbose)
-
-
-def _serve_connected(hooks: Hooks, daemon: Daemon, connected_socket: Any) -> SocketServer:
-    server = SocketServer_ExistingConnection(hooks)
-    try:
-        server.init_existing(daemon, connected_socket)
-    except BaseException:
-        server.discard()
-        raise
-    return server
 
 
 def _listen(hooks: Hooks, daemon: Daemon, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:

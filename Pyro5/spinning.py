@@ -37,7 +37,10 @@ _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # held by the thread that spins: several would take the processors from each other
 _one_at_a_time = threading.Lock()
-_first_pause = 0  # for the next one who begins; without a lock, as a wrong one does little harm
+# What the next one who begins starts with: many connections are used for two or three messages, too few to learn anything.
+# Without a lock, as a wrong one does little harm.
+_first_pause = 0  # halved each time
+_first_failures = 0
 
 
 def is_promising() -> bool:
@@ -45,23 +48,60 @@ def is_promising() -> bool:
     return bool(config.SPINNING) and _processors > 1
 
 
-class _Spinning:
-    """Knows whether spinning has been worth its while.  Belongs to whoever waits; not thread-safe."""
+class Spinning:
+    """Knows whether spinning has been worth its while: whether it has succeeded.  For one thread at a time."""
 
-    __slots__ = ("_failures", "_pause", "_next_pause", "_term", "_left", "_switches")
+    __slots__ = ("_failures", "_pause", "_next_pause")
 
     def __init__(self) -> None:
-        self._failures = 0
+        global _first_pause
+        self._failures = _first_failures
         self._pause = _first_pause
+        _first_pause //= 2
         self._next_pause = PAUSES[0]
+
+    def shall_begin(self) -> bool:
+        """Whether to spin now.  If so, ended() is to be called afterwards."""
+        if self._pause:
+            self._pause -= 1
+            return False
+        return _one_at_a_time.acquire(False)
+
+    def ended(self, has_succeeded: bool) -> None:
+        """Note how it went."""
+        _one_at_a_time.release()
+        self._note(has_succeeded)
+        if has_succeeded:
+            self._next_pause = PAUSES[0]
+
+    def _note(self, has_succeeded: bool) -> None:
+        global _first_failures
+        self._failures = _first_failures = 0 if has_succeeded else self._failures + 1
+        if self._failures >= FAILURES:
+            self._failures = _first_failures = FAILURES - 1  # one more is enough the next time
+            self._give_up()
+
+    def _give_up(self) -> None:
+        global _first_pause
+        self._pause = self._next_pause
+        _first_pause = min(self._pause, FIRST_PAUSE)
+        self._next_pause = min(2 * self._pause, PAUSES[1])
+
+
+class _Considerate(Spinning):
+    """Gives it up, too, where others would have needed what spinning takes up.  For one thread at a time."""
+
+    __slots__ = ("_term", "_left", "_switches")
+
+    def __init__(self) -> None:
+        super().__init__()
         self._begin_term(TERMS[0])
 
     def _begin_term(self, count: int) -> None:
         self._term = self._left = count
         self._switches = _switches()
 
-    def _shall_begin(self) -> bool:
-        """Whether to spin now.  If so, _ended() is to be called afterwards."""
+    def shall_begin(self) -> bool:
         if self._pause:
             self._pause -= 1
             self._left = 0
@@ -70,22 +110,13 @@ class _Spinning:
             self._begin_term(TERMS[0])
         return _one_at_a_time.acquire(False)
 
-    def _ended(self, has_succeeded: bool) -> None:
+    def ended(self, has_succeeded: bool) -> None:
         _one_at_a_time.release()
         self._left -= 1
-        self._failures = 0 if has_succeeded else self._failures + 1
-        if self._failures >= FAILURES:
-            self._failures = FAILURES - 1  # one more is enough the next time
-            self._give_up()
-        elif not self._left:
+        self._note(has_succeeded)
+        if not (self._left or self._pause):
             self._end_term()
         self._switches += not has_succeeded  # there will be one more, as the waiting begins now
-
-    def _give_up(self) -> None:
-        global _first_pause
-        self._pause = self._next_pause
-        _first_pause = min(self._pause, FIRST_PAUSE)
-        self._next_pause = min(2 * self._pause, PAUSES[1])
 
     def _end_term(self) -> None:
         """Others that have been waiting for what spinning takes up may be the very ones that make the answer."""
@@ -107,7 +138,7 @@ def _switches() -> int:
     return usage.ru_nivcsw + usage.ru_nvcsw
 
 
-class SpinningReceiver(_Spinning):
+class SpinningReceiver(_Considerate):
     """Receives from a blocking socket that has no TLS; what there is to know about it is in the module's text.
 
     If the socket has a timeout of Python's, receiving waits at once, without looking.
@@ -122,12 +153,12 @@ class SpinningReceiver(_Spinning):
 
     def recv(self, size: int) -> bytes:
         """As the socket does."""
-        if self._shall_begin():
+        if self.shall_begin():
             data = None
             try:
                 data = self._look(size)
             finally:
-                self._ended(data is not None)
+                self.ended(data is not None)
             if data is not None:
                 return data
         return self._receive(size)
@@ -141,7 +172,7 @@ class SpinningReceiver(_Spinning):
         return None
 
 
-class SpinningSelector(_Spinning):
+class SpinningSelector(_Considerate):
     """Waits for the sockets of a selector."""
 
     __slots__ = ()
@@ -149,11 +180,11 @@ class SpinningSelector(_Spinning):
     def select(self, selector: Any, timeout_seconds: float) -> List[Any]:
         """As the selector does."""
         ready: List[Any] = []
-        if self._shall_begin():
+        if self.shall_begin():
             try:
                 ready = self._look(selector)
             finally:
-                self._ended(bool(ready))
+                self.ended(bool(ready))
         return ready or selector.select(timeout_seconds)
 
     def _look(self, selector: Any) -> List[Any]:

@@ -39,3 +39,14 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         if self.sock.fileno() != -1:
             self.sock.settimeout(self._timeout_before)
         self.shutdown()
+
+
+def serve_connected(hooks: Hooks, daemon: Any, connected_socket: socket.socket) -> SocketServer_ExistingConnection:
+    """Make the server of a connected socket, ready to serve; raises as its init_existing()."""
+    server = SocketServer_ExistingConnection(hooks)
+    try:
+        server.init_existing(daemon, connected_socket)
+    except BaseException:
+        server.discard()
+        raise
+    return server

@@ -126,7 +126,15 @@ class SocketServer_Threadpool(SocketServer):
                 self._pool.release(connection.worker)
 
     def _work(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
-        """Serve a connection as long as requests keep coming, then give it back to the loop."""
+        """Serve a client, and when it has gone, the next one, if that is there at once."""
+        self._serve_requests(connection, request_is_in, is_large)
+        newcomer = self._part(connection, not is_large)
+        while newcomer is not None:
+            self._serve_requests(newcomer, False)
+            newcomer = self._part(newcomer)
+
+    def _serve_requests(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
+        """Serve a connection as long as requests keep coming."""
         connection.counts_as_large = is_large
         try:
             connection.wait_at_most(KEEP_SECONDS)
@@ -140,7 +148,8 @@ class SocketServer_Threadpool(SocketServer):
                     break
                 if self._pool.jobs_waiting and connection.worker is None and time.monotonic() > turn_ends:
                     break  # more may be in already, but others were waiting before it came
-            connection.setTimeout(0)
+            if not connection.lost:
+                connection.setTimeout(0)
         except errors.ProtocolError:
             connection.setTimeout(0)  # the loop meets the same error, and refuses the client
         except OSError as x:
@@ -150,9 +159,7 @@ class SocketServer_Threadpool(SocketServer):
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
             connection.abandon()
         finally:
-            began_large = connection.counts_as_large and not is_large
-            self._give_back(connection)
-            if began_large:
+            if connection.counts_as_large and not is_large:
                 self._pool.end_large()
 
     def _may_handle(self, connection: ServerConnection) -> bool:
@@ -164,16 +171,37 @@ class SocketServer_Threadpool(SocketServer):
         # the last question, as it can be answered once only: whether the client has to make room for others
         return connection.greeted or connection.claim_introduction()
 
-    def _give_back(self, connection: ServerConnection) -> None:
-        if connection.lost and connection.claim_end():
-            try:
-                self._end(connection)
-            finally:
-                self.park(connection)
-            return
-        if connection.pyroInstances and connection.worker is None:
-            connection.worker = self._pool.reserve()
-        self.park(connection)
+    def _part(self, connection: ServerConnection, may_go_on: bool = True) -> Optional[ServerConnection]:
+        """Give a connection back to the loop, or end it, if the client has gone; give that of the next client, if there is
+        one to be served by this worker."""
+        if not (connection.lost and connection.claim_end()):
+            if connection.pyroInstances and connection.worker is None:
+                connection.worker = self._pool.reserve()
+            self.park(connection)
+            return None
+        entrance = self._entrance
+        accepts = (entrance is not None and may_go_on and not self._pool.jobs_waiting and self.hooks.ends_at_once(connection)
+                   and entrance.replace_loop())
+        try:
+            self._end(connection)
+        finally:
+            sock = entrance.accept_soon() if entrance is not None and accepts else None
+            self.park(connection)
+        return None if sock is None else self._take_newcomer(sock)
+
+    def _take_newcomer(self, sock: Any) -> Optional[ServerConnection]:
+        """Take in a client that was accepted here, if there is room and nothing special about it."""
+        connection = ServerConnection.accepted(sock, self)
+        if connection.tls_handshake or len(self._connections) >= self.limits.connections:
+            self.park(connection)  # the loop knows what is to be done
+            return None
+        self._connections[sock] = connection
+        if self.stopping:  # the loop may have closed all the others already
+            self._connections.pop(sock, None)
+            sock.close()
+            return None
+        log.debug("client connected from %s", connection.peer_address)
+        return connection
 
     def _next_request(self, connection: ServerConnection) -> bool:
         """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""

@@ -35,9 +35,13 @@ class FakeSocket:
 
 class ReceiverTests(unittest.TestCase):
     def setUp(self) -> None:
-        forgotten = mock.patch.object(spinning, "_first_pause", 0)
-        forgotten.start()
-        self.addCleanup(forgotten.stop)
+        for lesson in ("_first_pause", "_first_failures"):
+            forgotten = mock.patch.object(spinning, lesson, 0)
+            forgotten.start()
+            self.addCleanup(forgotten.stop)
+        undisturbed = mock.patch.object(spinning, "_switches", return_value=0)
+        undisturbed.start()
+        self.addCleanup(undisturbed.stop)
         self.sock: Any = FakeSocket()
         self.receiver = SpinningReceiver(self.sock)
 
@@ -100,6 +104,19 @@ class ReceiverTests(unittest.TestCase):
         self.receiver = SpinningReceiver(self.sock)
         self.assertEqual(1, self.looks())
 
+    def test_many_who_receive_little_learn_together(self) -> None:
+        looks = []
+        for _ in range(40):
+            self.receiver = SpinningReceiver(self.sock)
+            looks.append(self.looks(2))
+        self.assertEqual([2 * LOOKS, LOOKS, 0], looks[:3])
+        self.assertLess(sum(looks), 15 * LOOKS)
+        self.sock.has_data = True
+        for _ in range(10):
+            self.receiver = SpinningReceiver(self.sock)
+            self.looks(2)
+        self.assertEqual(2, self.looks(2))
+
     def test_one_thread_at_a_time(self) -> None:
         with spinning._one_at_a_time:
             self.assertEqual(0, self.looks())
@@ -130,7 +147,7 @@ class ReceiverTests(unittest.TestCase):
 
 
 class SelectorTests(unittest.TestCase):
-    @mock.patch.object(spinning, "_first_pause", 0)
+    @mock.patch.multiple(spinning, _first_pause=0, _first_failures=0)
     def test_looks_before_it_waits(self) -> None:
         timeouts: List[float] = []
 

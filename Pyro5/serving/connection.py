@@ -77,6 +77,13 @@ class ServerConnection(SocketConnection):
         except OSError:  # it is gone already; reading from it will tell
             self.peer_address = None
 
+    @classmethod
+    def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
+        """Make the connection of a client that a server has just accepted."""
+        limits = server.limits
+        return cls(sock, server, limits.message_bytes, limits.handshake_bytes, inflated_size=limits.inflated_bytes,
+                   tls=hasattr(sock, "pending"))
+
     def welcome(self) -> None:
         """The handshake was accepted: messages may have their full size from now on."""
         self.greeted = True
@@ -90,6 +97,11 @@ class ServerConnection(SocketConnection):
     def ended(self) -> bool:
         """What belongs to its end (user code among it) was run, or is run just now."""
         return not self._unended
+
+    @property
+    def owns_something(self) -> bool:
+        """Whether something of the user's is to be freed at its end."""
+        return bool(self.pyroInstances or self._tracked_resources)
 
     def claim_end(self) -> bool:
         """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""

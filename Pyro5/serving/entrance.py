@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import logging
+import selectors
 import socket
+import threading
 import time
-from typing import Callable, Optional
+from typing import Any, Callable, Optional
 
+from .. import spinning
 from .eventloop import READ, EventLoop
 from .listener import Listener
 
@@ -13,6 +16,7 @@ log = logging.getLogger("Pyro5.serving.entrance")
 
 ACCEPT_AT_ONCE = 64  # clients accepted in one go, before the others are looked at again
 ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors left
+_EPOLL: Any = getattr(selectors, "EpollSelector", ())
 
 
 class Entrance:
@@ -33,6 +37,9 @@ class Entrance:
         self._take_in = take_in
         self._watched = False
         self._expected = 1  # how many may wait: an attempt in vain costs as much as a success
+        self._spinning = spinning.Spinning()
+        # held by the worker that accepts in the place of the loop
+        self._replacement = threading.Lock()
 
     def on_ready(self, events: int) -> None:
         """Called by the loop when clients wait to be accepted."""
@@ -70,6 +77,50 @@ class Entrance:
                 return
             self._take_in(sock)
         self._expected = min(2 * self._expected, ACCEPT_AT_ONCE)
+
+    # ------------------------------------------------------------ for workers
+
+    def replace_loop(self) -> bool:
+        """
+        Accept clients in the place of the loop, for a moment; False if that does not pay now, or cannot be done.
+
+        Many clients connect anew for every call.  The worker that sees one off can serve the next one sooner than a worker
+        that the loop, itself woken for it, has to wake.
+        """
+        if not (self._watched and isinstance(self._loop.selector, _EPOLL) and spinning.is_promising()
+                and self._replacement.acquire(blocking=False)):
+            return False
+        # Unlike unregistering, this changes nothing that the loop may be going through just now.
+        if self._spinning.shall_begin():
+            if self._wait_for(0):
+                return True
+            self._spinning.ended(False)
+        self._replacement.release()
+        return False
+
+    def accept_soon(self) -> Optional[socket.socket]:
+        """Accept a client, if it comes in a moment, and let the loop accept the following ones.  To be called soon, and
+        once, after replace_loop() has given True."""
+        found = None
+        try:
+            for _ in range(spinning.LOOKS // 2):  # each takes twice as long as receiving
+                found = self.listener.accept()
+                if found is not None:
+                    break
+        except OSError:
+            pass  # out of resources: the loop meets the same, and knows what to do
+        finally:
+            self._wait_for(READ)
+            self._spinning.ended(found is not None)
+            self._replacement.release()
+        return found
+
+    def _wait_for(self, events: int) -> bool:
+        try:
+            self._loop.selector.modify(self.listener.sock, events, self)
+        except (KeyError, ValueError, OSError):
+            return False  # closed meanwhile
+        return True
 
     def close(self) -> None:
         """Stop listening for good."""

@@ -13,7 +13,8 @@ class Hooks(NamedTuple):
 
     handle_request: Callable[[ServerConnection], None]  # a message is at hand: answer it
     refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
-    connection_ended: Callable[[ServerConnection], None]  # runs user code
+    connection_ended: Callable[[ServerConnection], None]  # runs user code ...
+    ends_at_once: Callable[[ServerConnection], bool]  # ... unless this gives True
     pause: Callable[[ServerConnection], bool]  # shall this client wait until its oneway calls are done?
     tick: Callable[[], None]  # housekeeping
     stopped: Callable[[float], None]  # the end: stop what else runs, within these seconds

@@ -28,6 +28,7 @@ from .listener import Listener
 log = logging.getLogger("Pyro5.serving.loop")
 
 REFUSAL_SECONDS = 1.0  # how long a refused client may take to read why
+MANY_ENDED = 50  # so many connections that have ended may wait until the loop has something else to do
 REFUSALS_AT_ONCE = 100  # clients that find the server full, and are told so; when there are more, these are cut off
 
 
@@ -103,14 +104,13 @@ class SocketServer(EventLoop):
             if again_at is not None:  # clients wait that cannot be accepted: do not let the program spin
                 self._released.wait(max(0.0, again_at - time.monotonic()))
             self.run_once(0)
-            for connection in [c for c in self._connections.values() if c.watched and c.has_outgoing]:
+            for connection in [c for c in self._all() if c.watched and c.has_outgoing]:
                 self._flush_aside(connection)
 
     @property
     def sockets(self) -> List[Any]:
-        """The listening socket and those of all clients (and, while one of them is being written to in the background,
-        what tells that it is done)."""
-        connections = list(self._connections.values())
+        """The listening socket, those of all clients, and, while one is written to in the background, what tells its end."""
+        connections = self._all()
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
         listening = [] if self._entrance is None else [self.sock]
         return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
@@ -132,8 +132,7 @@ class SocketServer(EventLoop):
     def next_due(self) -> Optional[float]:
         if not (self._handshakes or self._silence or self._refusals):
             return self._accept_again_at()
-        due_times = (self._handshakes.next_due(), self._silence.next_due(), self._refusals.next_due(),
-                     self._accept_again_at())
+        due_times = (self._handshakes.next_due(), self._silence.next_due(), self._refusals.next_due(), self._accept_again_at())
         return min((t for t in due_times if t is not None), default=None)
 
     def do_what_is_due(self, now: float) -> None:
@@ -160,7 +159,7 @@ class SocketServer(EventLoop):
         while time.monotonic() < deadline and self._something_under_way():
             self.run_once(0.05)
             self._drop_idle()
-        for connection in list(self._connections.values()):
+        for connection in self._all():
             self.drop(connection)
         while self.parked:  # clients that a foreign event loop has let in just before
             self.drop(self.parked.popleft())
@@ -168,11 +167,11 @@ class SocketServer(EventLoop):
         self.hooks.stopped(max(END_SECONDS, deadline - time.monotonic()))
 
     def _drop_idle(self) -> None:
-        for connection in [c for c in self._connections.values() if c.watched == READ and not c.closing]:
+        for connection in [c for c in self._all() if c.watched == READ and not c.closing]:
             self.drop(connection)
 
     def let_go(self) -> None:
-        for connection in self._connections.values():
+        for connection in self._all():
             if not connection.keep_open:
                 connection.sock.close()
         if self._entrance is not None:
@@ -180,14 +179,16 @@ class SocketServer(EventLoop):
         super().let_go()
 
     def _something_under_way(self) -> bool:
-        return self.calls_running() > 0 or any(c.has_outgoing for c in self._connections.values())
+        return self.calls_running() > 0 or any(c.has_outgoing for c in self._all())
 
     # ------------------------------------------------------------ accepting
 
     def _take_in(self, sock: Any) -> None:
-        bounds = self.limits
-        self._attempt(self.adopt, ServerConnection(sock, self, bounds.message_bytes, bounds.handshake_bytes,
-                                                   inflated_size=bounds.inflated_bytes, tls=hasattr(sock, "pending")))
+        self._attempt(self.adopt, ServerConnection.accepted(sock, self))
+
+    def _all(self) -> List[ServerConnection]:
+        """All connections.  A copy: workers may add one meanwhile."""
+        return list(self._connections.values())
 
     def adopt(self, connection: ServerConnection) -> None:
         """Take a new connection in, if there is room."""
@@ -203,7 +204,7 @@ class SocketServer(EventLoop):
     def _is_full(self) -> bool:
         most = self.limits.connections
         return len(self._connections) - len(self._refusals) >= most and most <= sum(
-            1 for connection in self._connections.values() if not connection.ended and connection not in self._refusals)
+            1 for connection in self._all() if not connection.ended and connection not in self._refusals)
 
     def begin_waiting(self, connection: ServerConnection) -> None:
         """Wait for what a new connection says first."""
@@ -371,7 +372,7 @@ class SocketServer(EventLoop):
     def park(self, connection: ServerConnection) -> None:
         """Give a connection back to the loop.  For workers."""
         self.parked.append(connection)
-        if not connection.ended:  # to forget one is in no hurry
+        if not connection.ended or len(self.parked) > MANY_ENDED:
             self._wakeup.wake()
 
     def take_back(self, connection: ServerConnection) -> None:
@@ -418,11 +419,9 @@ class SocketServer(EventLoop):
 
     def _not_introduced(self, connection: ServerConnection) -> None:
         """The time for the handshake has passed."""
-        if not connection.watched:
-            return  # a worker has it
-        if connection.tls_handshake or connection.closing:
+        if connection.watched and (connection.tls_handshake or connection.closing):
             self.drop(connection)
-        else:
+        elif connection.watched:  # else a worker has it
             self._refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
 
     def _silent_for_too_long(self, connection: ServerConnection) -> None:

@@ -217,6 +217,10 @@ class StreamTable:
         if stream is not None:
             stream.drop()
 
+    def any_of(self, client: Any) -> bool:
+        """Whether a client has streams that are not freed yet."""
+        return client in self._owned
+
     def client_gone(self, client: Any) -> None:
         """A client disconnected: let its streams linger, or free them."""
         until = self._clock() + self._linger
