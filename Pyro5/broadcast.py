@@ -15,6 +15,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 from . import config, socketutil
 from .constants import NS_QUESTION
 from .uri import URI
+from .wakeup import Wakeup
 
 log = logging.getLogger("Pyro5.broadcast")
 
@@ -57,7 +58,7 @@ class BroadcastServer:
         # Guards the start and the end of runInThread's thread; _thread and _wakeup exist while it runs.
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
-        self._wakeup: Optional[socketutil.Wakeup] = None
+        self._wakeup: Optional[Wakeup] = None
         log.info("broadcast responder for %s listens on %s", self.nsUri, self.locationStr)
 
     def __enter__(self) -> BroadcastServer:
@@ -111,13 +112,13 @@ class BroadcastServer:
         with self._lock:
             if self._thread is not None or not self.sockets:
                 raise RuntimeError("the broadcast responder at %s runs in a thread already, or is closed" % self.locationStr)
-            self._wakeup = socketutil.Wakeup()
+            self._wakeup = Wakeup()
             self._thread = threading.Thread(target=self._run, args=(self._wakeup,), daemon=True,
                                             name="Pyro5 broadcast responder")
             self._thread.start()
             return self._thread
 
-    def _run(self, wakeup: socketutil.Wakeup) -> None:
+    def _run(self, wakeup: Wakeup) -> None:
         with selectors.DefaultSelector() as selector:
             selector.register(self.sock, selectors.EVENT_READ)
             selector.register(wakeup, selectors.EVENT_READ)

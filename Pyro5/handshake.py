@@ -43,10 +43,14 @@ def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase)
     return data["object"], data["handshake"]
 
 
-def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, handshake: Any, metadata: Any,
-                     correlation_id: bytes, annotations: Mapping[str, Buffer], wire: WireOptions) -> SendingMessage:
+def welcome(serializer: SerializerBase, handshake: Any, metadata: Any) -> bytes:
+    """Build the payload of the reply that lets a client in."""
+    return serializer.dumps({"handshake": handshake, "meta": metadata})
+
+
+def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, payload: bytes, correlation_id: bytes,
+                     annotations: Mapping[str, Buffer], wire: WireOptions) -> SendingMessage:
     """Build the reply that lets a client in."""
-    payload = serializer.dumps({"handshake": handshake, "meta": metadata})
     return SendingMessage(protocol.MSG_CONNECTOK, 0, request.seq, serializer.serializer_id, payload, annotations,
                           correlation_id=correlation_id, compress=wire.compress, max_size=wire.max_size)
 

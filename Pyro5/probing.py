@@ -25,6 +25,7 @@ from .protocol import ReceivingMessage, SendingMessage
 from .resolving import HostLookups
 from .serving.listener import OUT_OF_RESOURCES
 from .uri import URI
+from .wakeup import Wakeup
 
 log = logging.getLogger("Pyro5.probing")
 
@@ -66,7 +67,7 @@ class Prober:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._wakeup = socketutil.Wakeup()
+        self._wakeup = Wakeup()
         self._lookups = HostLookups(self._wakeup.wake)
         self._stopped = False
 
@@ -115,7 +116,7 @@ class _Tasks:
         deadlines: when each task must have ended; the first one is due first.
     """
 
-    def __init__(self, wakeup: socketutil.Wakeup) -> None:
+    def __init__(self, wakeup: Wakeup) -> None:
         self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
         self._selector.register(wakeup, selectors.EVENT_READ)

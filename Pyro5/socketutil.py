@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["create_socket", "create_bc_socket", "bind_unused_port", "find_probably_unused_port", "get_ip_address",
            "get_interface", "get_ssl_context", "interrupt_socket", "receive_data", "send_data", "set_keepalive",
-           "set_nodelay", "set_noinherit", "set_reuseaddr", "SocketConnection", "Wakeup", "address_text", "is_timeout",
+           "set_nodelay", "set_noinherit", "set_reuseaddr", "SocketConnection", "address_text", "is_timeout",
            "communication_error", "effective_timeout", "events_wanted", "tls_handshake_step", "tls_server_socket"]
 
 log = logging.getLogger("Pyro5.socketutil")
@@ -201,20 +201,24 @@ def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, ti
 def set_reuseaddr(sock: socket.socket) -> None:
     """Switch SO_REUSEADDR on where it means "bind again soon after a stop" (on Windows it means something else)."""
     if os.name != "nt" and sys.platform != "cygwin":
-        with contextlib.suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _switch_on(sock, socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
 def set_nodelay(sock: socket.socket) -> None:
     """Switch TCP_NODELAY on, if the socket has such an option: small messages leave at once."""
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    _switch_on(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def set_keepalive(sock: socket.socket) -> None:
     """Switch SO_KEEPALIVE on, if the socket has such an option: a peer that vanished is noticed in the end."""
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    _switch_on(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def _switch_on(sock: socket.socket, level: int, option: int) -> None:
+    try:  # contextlib.suppress() would take longer than the system does
+        sock.setsockopt(level, option, 1)
+    except OSError:
+        pass
 
 
 def set_noinherit(sock: socket.socket) -> None:
@@ -376,8 +380,10 @@ class SocketConnection:
         if self.keep_open:
             return
         # Another thread may be receiving: shutdown wakes it, a bare close would not.
-        with contextlib.suppress(OSError):
+        try:
             self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
         self.sock.close()
 
     def free_tracked_resources(self) -> None:
@@ -413,37 +419,3 @@ class SocketConnection:
         """Give the certificate of the other side as `ssl.SSLSocket.getpeercert` does; None without TLS."""
         ask = getattr(self.sock, "getpeercert", None)
         return None if ask is None else ask()
-
-
-class Wakeup:
-    """
-    A pair of sockets that wakes a selector loop: register it for reading, and call `wake` from anywhere.
-
-    `wake` never blocks; any thread and any signal handler may call it, after `close` too. The rest is for the loop's thread.
-    """
-
-    def __init__(self) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._receiver.setblocking(False)
-        self._sender.setblocking(False)
-
-    def fileno(self) -> int:
-        """Give the file descriptor to wait for; it is readable from `wake` to `drain`."""
-        return self._receiver.fileno()
-
-    def wake(self) -> None:
-        """Make the waiting loop look around."""
-        # A full buffer has woken the loop already; a closed one has nobody left to wake.
-        with contextlib.suppress(OSError):
-            self._sender.send(b"\0")
-
-    def drain(self) -> None:
-        """Take back every wake-up so far."""
-        with contextlib.suppress(BlockingIOError):
-            while self._receiver.recv(4096):
-                continue
-
-    def close(self) -> None:
-        """Close both sockets. May be called again."""
-        self._sender.close()
-        self._receiver.close()

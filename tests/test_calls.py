@@ -70,15 +70,15 @@ class Handshake(InFreshContext):
     @with_each_serializer
     def test_accepted(self, serializer: SerializerBase) -> None:
         request = with_payload(None)
-        reply = over_the_wire(handshake.connect_accepted(request, serializer, "welcome", {"methods": ["echo"]},
-                                                     CORRELATION.bytes, {"ANNO": b"value"}, WIRE))
+        reply = over_the_wire(handshake.connect_accepted(
+            request, serializer, handshake.welcome(serializer, "welcome", {"methods": ["echo"]}), CORRELATION.bytes,
+            {"ANNO": b"value"}, WIRE))
         self.assertEqual((protocol.MSG_CONNECTOK, 1, CORRELATION, {"ANNO": b"value"}),
                          (reply.type, reply.seq, reply.corr_id, reply.annotations))
         self.assertEqual(("welcome", {"methods": ["echo"]}), handshake.parse_connect_reply(reply))
 
     def test_accepted_without_metadata(self) -> None:
-        reply = handshake.connect_accepted(with_payload(None), SERPENT, "hello", None, CORRELATION.bytes, {}, WIRE)
-        self.assertEqual(("hello", None), handshake.parse_connect_reply(over_the_wire(reply)))
+        self.assertEqual(("hello", None), handshake.parse_connect_reply(self.reply_with(SERPENT, "hello", None)))
 
     @with_each_serializer
     def test_refused(self, serializer: SerializerBase) -> None:
@@ -111,8 +111,8 @@ class Handshake(InFreshContext):
                 handshake.parse_connect_reply(over_the_wire(SendingMessage(msgtype, 0, 1, 1, b"")))
 
     def reply_with(self, serializer: SerializerBase, response: Any, metadata: Any) -> ReceivingMessage:
-        return over_the_wire(handshake.connect_accepted(with_payload(None), serializer, response, metadata,
-                                                        CORRELATION.bytes, {}, WIRE))
+        return over_the_wire(handshake.connect_accepted(
+            with_payload(None), serializer, handshake.welcome(serializer, response, metadata), CORRELATION.bytes, {}, WIRE))
 
     @with_each_serializer
     def test_the_same_reply_again(self, serializer: SerializerBase) -> None:

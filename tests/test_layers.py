@@ -19,7 +19,7 @@ MODULES = """
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     uri
     calls handshake
-    tls addresses socketutil spinning
+    tls addresses socketutil spinning wakeup
     connection discovery link batch itemstream typed client
     exposure descriptions
     serving serving.objects serving.streams serving.dispatch

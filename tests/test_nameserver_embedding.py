@@ -9,12 +9,13 @@ import unittest
 from typing import Any, Dict, List
 from unittest import mock
 
-from Pyro5 import config, matching, nameserver, socketutil
+from Pyro5 import config, matching, nameserver
 from Pyro5.client import Proxy
 from Pyro5.exposure import expose
 from Pyro5.nameserver import Storage, start_ns
 from Pyro5.server import Daemon
 from Pyro5.uri import URI
+from Pyro5.wakeup import Wakeup
 from tests.support import PATIENCE_SECONDS, daemon_thread
 from tests.test_nameserver import ONE, NameServerTestCase
 
@@ -32,7 +33,7 @@ class EmbeddingTests(NameServerTestCase):
 
     def loop(self, *parts: Any) -> Any:
         """Run an event loop of our own in a thread: it waits for the sockets of all parts, and tells them what is ready."""
-        stop = socketutil.Wakeup()
+        stop = Wakeup()
 
         def run() -> None:
             while True:

@@ -13,6 +13,7 @@ from typing import Any, List, Tuple
 from unittest import mock
 
 from Pyro5 import errors, socketutil
+from Pyro5.wakeup import Wakeup
 
 from .peers import PATIENCE_SECONDS, free_port, settings
 
@@ -357,11 +358,11 @@ class ConnectionTests(SocketTestCase):
 
 
 class WakeupTests(unittest.TestCase):
-    def readable(self, wakeup: socketutil.Wakeup, seconds: float = 0) -> bool:
+    def readable(self, wakeup: Wakeup, seconds: float = 0) -> bool:
         return bool(select.select([wakeup], [], [], seconds)[0])
 
     def test_wake_from_another_thread(self) -> None:
-        wakeup = socketutil.Wakeup()
+        wakeup = Wakeup()
         self.addCleanup(wakeup.close)
         self.assertFalse(self.readable(wakeup))
         thread = threading.Thread(target=wakeup.wake)
@@ -372,7 +373,7 @@ class WakeupTests(unittest.TestCase):
         self.assertFalse(self.readable(wakeup))
 
     def test_never_blocks(self) -> None:
-        wakeup = socketutil.Wakeup()
+        wakeup = Wakeup()
         for _ in range(10000):
             wakeup.wake()
         self.assertTrue(self.readable(wakeup))

@@ -6,6 +6,7 @@ network does is the caller's business.
 from __future__ import annotations
 
 import contextvars
+import functools
 import logging
 import math
 from collections.abc import Iterator
@@ -126,9 +127,10 @@ class Dispatcher:
             object_id, data = handshake.parse_connect_request(message, serializer)
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
-            metadata = self._objects.get(object_id).members.metadata()
-            reply = handshake.connect_accepted(message, serializer, response, metadata, correlation_id,
-                                           self._annotations(), self._wire)
+            members = self._objects.get(object_id).members
+            payload = (_welcome(serializer, response, members) if type(response) is str
+                       else handshake.welcome(serializer, response, members.metadata()))
+            reply = handshake.connect_accepted(message, serializer, payload, correlation_id, self._annotations(), self._wire)
             connection.welcome()
             return reply
         except errors.ConnectionClosedError as x:
@@ -350,3 +352,9 @@ class Dispatcher:
 def _is_answer(call: Optional[Call], error: Exception) -> bool:
     """Tell whether an error is only an answer: a name server that knows no such name, a daemon that knows no such object."""
     return call is not None and call.object_id in _OBJECTS_THAT_ARE_ASKED and isinstance(error, errors.PyroError)
+
+
+@functools.lru_cache(maxsize=128)
+def _welcome(serializer: SerializerBase, response: str, members: exposure.Members) -> bytes:
+    """As handshake.welcome(); most clients of an object are told the same."""
+    return handshake.welcome(serializer, response, members.metadata())

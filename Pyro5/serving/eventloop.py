@@ -17,8 +17,8 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
-from ..socketutil import Wakeup
 from ..spinning import SpinningSelector
+from ..wakeup import Wakeup
 
 log = logging.getLogger("Pyro5.serving.eventloop")
 

@@ -13,6 +13,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, Optional, Set
 
 from .. import config, socketutil
+from ..wakeup import Wakeup
 from .httpconnection import DRAINED_BYTES, Connection, Limits
 
 __all__ = ["HttpServer", "Limits"]
@@ -52,7 +53,7 @@ class HttpServer:
                                                   noinherit=True, ipv6=None)
         self._listener.setblocking(False)
         self.port = int(self._listener.getsockname()[1])
-        self._wakeup = socketutil.Wakeup()
+        self._wakeup = Wakeup()
         self._stopping = threading.Event()
         # Guards the three below, and keeps what is in the first two from being closed.
         self._lock = threading.Lock()
