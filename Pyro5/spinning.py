@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Set
 
 from . import config
 
@@ -29,10 +29,9 @@ PAUSES = 8, 128  # ... for so many times; twice as many after each time in vain,
 TERMS = 4, 32
 CROWDED_PART = 4
 FIRST_PAUSE = 32  # at most so many times whoever begins does without, if the last one who did it gave it up
+CROWD = 2  # while so many others receive, and have begun since the last time, waiting costs less
 
-# Asked once: the system reads a file to tell.
-_processors = os.cpu_count() or 1
-
+_processors = os.cpu_count() or 1  # asked once: the system reads a file to tell
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # held by the thread that spins: several would take the processors from each other
@@ -41,6 +40,22 @@ _one_at_a_time = threading.Lock()
 # Without a lock, as a wrong one does little harm.
 _first_pause = 0  # halved each time
 _first_failures = 0
+
+# Who receives now, and who was the last to begin.  Where several threads talk with somebody by turns, there is always one to
+# go on: none has to be woken, but each needs the interpreter's lock.
+_receiving: Set[SpinningReceiver] = set()
+_latest: Optional[SpinningReceiver] = None
+
+
+def _forget_other_threads() -> None:
+    """In a forked child: none of the parent's threads receives here."""
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+    _receiving.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def is_promising() -> bool:
@@ -153,15 +168,22 @@ class SpinningReceiver(_Considerate):
 
     def recv(self, size: int) -> bytes:
         """As the socket does."""
-        if self.shall_begin():
-            data = None
-            try:
-                data = self._look(size)
-            finally:
-                self.ended(data is not None)
-            if data is not None:
-                return data
-        return self._receive(size)
+        global _latest
+        is_promising = _latest is self or len(_receiving) < CROWD
+        _latest = self
+        _receiving.add(self)
+        try:
+            if is_promising and self.shall_begin():
+                data = None
+                try:
+                    data = self._look(size)
+                finally:
+                    self.ended(data is not None)
+                if data is not None:
+                    return data
+            return self._receive(size)
+        finally:
+            _receiving.discard(self)
 
     def _look(self, size: int) -> Optional[bytes]:
         for _ in range(LOOKS):

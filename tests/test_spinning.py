@@ -7,7 +7,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import spinning
-from Pyro5.spinning import FAILURES, FIRST_PAUSE, LOOKS, PAUSES, TERMS, SpinningReceiver, SpinningSelector
+from Pyro5.spinning import CROWD, FAILURES, FIRST_PAUSE, LOOKS, PAUSES, TERMS, SpinningReceiver, SpinningSelector
 
 from .peers import settings
 
@@ -116,6 +116,19 @@ class ReceiverTests(unittest.TestCase):
             self.receiver = SpinningReceiver(self.sock)
             self.looks(2)
         self.assertEqual(2, self.looks(2))
+
+    def test_where_many_receive_by_turns_nobody_spins(self) -> None:
+        others = [SpinningReceiver(self.sock) for _ in range(CROWD)]
+        self.sock.has_data = True
+        with mock.patch.object(spinning, "_receiving", set(others[1:])):
+            for _ in range(3):
+                with mock.patch.object(spinning, "_latest", others[0]):
+                    self.assertEqual(1, self.looks())
+            spinning._receiving.update(others)
+            with mock.patch.object(spinning, "_latest", others[0]):
+                self.assertEqual(0, self.looks())
+                self.assertEqual(1, self.looks())   # the others have not begun again meanwhile: they may wait for long
+            self.assertEqual(set(others), spinning._receiving)
 
     def test_one_thread_at_a_time(self) -> None:
         with spinning._one_at_a_time:

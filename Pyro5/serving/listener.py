@@ -6,12 +6,16 @@ import errno
 import os
 import socket
 import stat
+import sys
 from typing import Any, Optional
 
 from .. import addresses, config, errors, socketutil, tls
 
 # What fails with these does so while the machine or the process is out of something; trying again at once would spin.
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+# Linux gives accepted sockets the options of the listening one, which has those that matter; not all systems do.
+_OPTIONS_ARE_INHERITED = sys.platform.startswith("linux")
 
 
 class Listener:
@@ -63,7 +67,7 @@ class Listener:
                 raise
             return None  # nobody there, or gone again before it was accepted
         sock.setblocking(False)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
+        if not _OPTIONS_ARE_INHERITED and sock.family in (socket.AF_INET, socket.AF_INET6):
             socketutil.set_keepalive(sock)
             socketutil.set_nodelay(sock)
         return sock if self._ssl_context is None else self._maybe_with_tls(sock)
