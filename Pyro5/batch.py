@@ -1,7 +1,7 @@
 """Batched calls: many calls of one object, sent as one request."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from . import calls, protocol
 
@@ -26,10 +26,16 @@ class BatchProxy:
         self._proxy = proxy
         self._calls: List[BatchedCall] = []
 
-    def __getattr__(self, name: str) -> _BatchedMethod:
+    def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
             raise AttributeError("private name %r cannot be called remotely" % name)
-        method = self.__dict__[name] = _BatchedMethod(self._calls, name)  # the next look finds it there
+        put_down = self._calls.append
+
+        def method(*args: Any, **kwargs: Any) -> None:
+            put_down((name, args, kwargs))
+
+        method.__name__ = name
+        self.__dict__[name] = method  # the next look finds it there
         return method
 
     def __enter__(self) -> BatchProxy:
@@ -65,19 +71,6 @@ class BatchProxy:
         flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
         results = self._proxy._pyroInvoke(calls.BATCH_METHOD, batched, None, flags)
         return None if oneway else _results(results)
-
-
-class _BatchedMethod:
-    """A method of the batch's object; a call of it is put down for later."""
-
-    __slots__ = ("_put_down", "_name")
-
-    def __init__(self, collected: List[BatchedCall], name: str) -> None:
-        self._put_down = collected.append
-        self._name = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> None:
-        self._put_down((self._name, args, kwargs))
 
 
 def _results(results: List[Any]) -> Iterator[Any]:

@@ -21,7 +21,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-LOOKS = 120  # at about a microsecond each: enough also if the other side has to be woken first
+LOOKS = 250  # at about a microsecond each: enough also if the other side has to be woken first, or has some work to do
 FAILURES = 3  # in a row, after which it is given up ...
 PAUSES = 8, 128  # ... for so many times; twice as many after each time in vain, up to where it costs next to nothing
 # So many times it is done before it shows whether others need the processor, or the interpreter's lock; at first, and as long
@@ -169,11 +169,11 @@ class SpinningReceiver(_Considerate):
     def recv(self, size: int) -> bytes:
         """As the socket does."""
         global _latest
-        is_promising = _latest is self or len(_receiving) < CROWD
+        may_pay = _latest is self or len(_receiving) < CROWD
         _latest = self
         _receiving.add(self)
         try:
-            if is_promising and self.shall_begin():
+            if may_pay and self.shall_begin():
                 data = None
                 try:
                     data = self._look(size)

@@ -251,13 +251,19 @@ class Dispatcher:
         results: List[Any] = []
         wanted = not flags & protocol.FLAGS_ONEWAY
         room = self._wire.max_size if wanted and self._wire.max_size else math.inf
+        sized = calls.SIZED if wanted else ()
         try:
-            for number, (name, args, kwargs) in enumerate(elements):
-                result = methods[name](*args, **kwargs) if runs is None else runs[number]()
+            # this loop is half of what a small method costs here
+            for name, args, kwargs in elements:
+                if runs is not None:
+                    result = runs[len(results)]()
+                else:
+                    result = methods[name](*args, **kwargs) if kwargs else methods[name](*args)
                 results.append(result if wanted else None)
-                room -= calls.least_size(result) if type(result) in calls.SIZED else 0
-                if room < 0:  # one request may make many large results
-                    break
+                if type(result) in sized:
+                    room -= calls.least_size(result)
+                    if room < 0:  # one request may make many large results
+                        break
         except Exception as x:  # user code: the client gets it in place of the result
             if runs is None:  # the others have seen to it themselves
                 name, args, kwargs = elements[len(results)]
