@@ -17,7 +17,6 @@ import contextlib
 import json
 import logging
 import re
-import subprocess
 import sys
 import threading
 import time
@@ -307,6 +306,7 @@ class _Process:
     def __init__(self, seconds: float) -> None:
         if not sys.executable:
             raise OSError("it is not known where the Python interpreter is")
+        import subprocess
         self.usable = False
         self._popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", _PROGRAM], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

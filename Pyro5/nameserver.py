@@ -4,11 +4,10 @@ The name server: a Pyro object that maps names to uris, its daemon, and the comm
 """
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import sys
-from typing import Any, Iterable, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence, Tuple
 
 from . import addresses, config, console, constants
 from .autoclean import AutoCleaner, checked_period
@@ -21,6 +20,9 @@ from .storage.memory import MemoryStorage
 from .storage.specs import STORAGE_CHOICES, open_storage
 from .uri import URI
 from .writers import Writers, read_token
+
+if TYPE_CHECKING:
+    import argparse
 
 __all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon", "Storage",
            "main", "open_storage", "start_ns", "start_ns_loop"]
@@ -229,6 +231,7 @@ def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
     parser = argparse.ArgumentParser(prog="pyro5-ns", description="Run a name server.")
     option = parser.add_argument
     option("-n", "--host", help="host name or address to listen on (default: the setting HOST)")

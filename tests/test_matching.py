@@ -34,7 +34,7 @@ class MatcherTestCase(unittest.TestCase):
             started.append(real(*args, **kwargs))
             return started[-1]
 
-        patch = mock.patch.object(matching.subprocess, "Popen", start)
+        patch = mock.patch.object(subprocess, "Popen", start)
         patch.start()
         self.addCleanup(patch.stop)
         return started

@@ -1,6 +1,7 @@
 """Searches with regular expressions in a name server that has other clients too."""
 from __future__ import annotations
 
+import subprocess
 import threading
 import unittest
 from typing import Any, List, Tuple
@@ -93,13 +94,13 @@ class SearchTests(NameServerTestCase):
 
     def test_nothing_is_left_of_a_search(self) -> None:
         started: List[Any] = []
-        popen = matching.subprocess.Popen
+        popen = subprocess.Popen
 
         def start(*args: Any, **kwargs: Any) -> Any:
             started.append(popen(*args, **kwargs))
             return started[-1]
 
-        with mock.patch.object(matching.subprocess, "Popen", start):
+        with mock.patch.object(subprocess, "Popen", start):
             daemon, uri = self.serve("thread")
             done = threading.Event()
             attacker = self.attack(uri, [], done)

@@ -9,7 +9,7 @@ import unittest
 from typing import Any, Callable, List
 from unittest import mock
 
-from Pyro5 import config, errors, writers
+from Pyro5 import config, errors
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.exposure import expose
@@ -85,7 +85,7 @@ class WritersTests(unittest.TestCase):
         self.assertFalse(Writers(None).are_limited)
 
     def test_the_time_tells_nothing(self) -> None:
-        with mock.patch.object(writers.hmac, "compare_digest", wraps=hmac.compare_digest) as compare:
+        with mock.patch.object(hmac, "compare_digest", wraps=hmac.compare_digest) as compare:
             self.client(TOKEN)()
         compare.assert_called_once_with(TOKEN.encode(), TOKEN.encode())
 

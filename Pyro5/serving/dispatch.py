@@ -262,8 +262,8 @@ class Dispatcher:
                 results.append(result if wanted else None)
                 if type(result) in sized:
                     room -= calls.least_size(result)
-                    if room < 0:  # one request may make many large results
-                        break
+                if room < 0:  # one request may make many large results
+                    break
         except Exception as x:  # user code: the client gets it in place of the result
             if runs is None:  # the others have seen to it themselves
                 name, args, kwargs = elements[len(results)]
