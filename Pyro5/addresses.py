@@ -83,7 +83,9 @@ def _resolve_localhost(family: int) -> List[Candidate]:
 
 
 def _ask_system(host: str, port: Any, family: int, socktype: int, passive: bool) -> List[Candidate]:
-    found = socket.getaddrinfo(host or None, port, family, socktype, 0, socket.AI_PASSIVE if passive else 0)
+    # text would go through the codec for international names, which has to be loaded first
+    name: Any = host.encode("ascii") if host.isascii() else host
+    found = socket.getaddrinfo(name or None, port, family, socktype, 0, socket.AI_PASSIVE if passive else 0)
     unique = dict.fromkeys((entry[0], entry[4]) for entry in found)
     return list(unique)
 

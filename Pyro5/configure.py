@@ -9,7 +9,6 @@ Proxies and daemons read what they need when they are made. So set up the config
 """
 from __future__ import annotations
 
-import difflib
 import operator
 import os
 import platform
@@ -268,6 +267,7 @@ def _wanted(name: str, value: Any) -> str:
 
 
 def _unknown(name: str, prefix: str) -> str:
+    import difflib
     close = difflib.get_close_matches(name.upper(), _BY_NAME, n=1)
     hint = "; did you mean %s%s?" % (prefix, close[0]) if close else ""
     if prefix:

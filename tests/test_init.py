@@ -68,9 +68,9 @@ class Attributes(InDirectory):
 
     def test_failing_import_inside_of_a_submodule_is_shown(self) -> None:
         code = ("import sys, Pyro5\n"
-                "sys.modules['difflib'] = None\n"
-                "try: Pyro5.configure\n"
-                "except ModuleNotFoundError as x: assert x.name == 'difflib', x\n"
+                "sys.modules['ipaddress'] = None\n"
+                "try: Pyro5.addresses\n"
+                "except ModuleNotFoundError as x: assert x.name == 'ipaddress', x\n"
                 "else: raise SystemExit('imported')")
         self.check_run(code)
 

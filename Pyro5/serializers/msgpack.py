@@ -3,9 +3,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import fractions
 import importlib
-import numbers
 import struct
 import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
@@ -94,6 +92,8 @@ class MsgpackSerializer(SerializerBase):
 
 
 def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
+    import fractions
+    import numbers
     if isinstance(obj, complex):
         return _EXT_COMPLEX, struct.pack("=dd", obj.real, obj.imag)
     if isinstance(obj, numbers.Integral):
@@ -125,5 +125,6 @@ def _from_ext(code: int, data: bytes) -> Any:
 
 
 def _number_from_text(text: bytes) -> Any:
+    import fractions
     numerator, slash, denominator = text.partition(b"/")
     return fractions.Fraction(int(numerator), int(denominator)) if slash else int(text)

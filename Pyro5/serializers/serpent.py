@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from . import classes, hashes, literalguard, literals, literalwriting, longliterals
+from . import classes, hashes, literals, literalwriting
 from .base import Data, SerializerBase, is_long, is_long_dict
 from .literalwriting import HEADER
 
@@ -177,5 +177,6 @@ def _slow_loads(text: str) -> Any:
     """As serpent.loads, which would switch the garbage collector off and on again, even if it was off before."""
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
+    from . import literalguard, longliterals
     literalguard.check_complexity(text)
     return longliterals.evaluate(text)
