@@ -99,7 +99,9 @@ class Rounds:
     def _measure(self, key: Key, stand: Stand, work: Work, framed: float, bulk: Optional[float]) -> None:
         if key in self.errors:
             return
-        beside = self._case(key, stand, work.companion) if work.companion else bulk
+        beside = bulk
+        if work.companion and key.serializer in work.beside_share:
+            beside = self._case(key, stand, work.companion)
         rate = self._case(key, stand, work.name)
         if key in self.errors:
             return

@@ -151,6 +151,14 @@ def visit(peer: Peer, seconds: float) -> float:
     return rate(action, seconds)
 
 
+def library_alone(peer: Peer, seconds: float) -> float:
+    """Write and read with the serpent library what an echo of the records has to, on both sides; no server is asked."""
+    def action() -> None:
+        for _ in range(2):
+            serpent.loads(serpent.dumps(workload.RECORDS))
+    return rate(action, seconds)
+
+
 def threads(number: int) -> Case:
     """Make a case in which so many threads call at once, each with a proxy of its own; all their calls count together."""
     def case(peer: Peer, seconds: float) -> float:
@@ -202,6 +210,7 @@ CASES: Dict[str, Case] = {
     "stream": stream,
     "visit": visit,
     "one_thread": threads(1),
+    "library_alone": library_alone,
     "threads": threads(THREADS),
     "annotations": annotated,
 }
