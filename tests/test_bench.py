@@ -102,7 +102,8 @@ class Options(unittest.TestCase):
         plan = program.make_plan(program.parse_options(
             ["--quick", "--rounds", "2", "--only", "a", "--serializers", "marshal,json", "--servers", "thread",
              "--against", PROJECT, "--placement", "free"]))
-        plan.works = [replace(plan.works[0], companion="nosuch", beside_share={"marshal": 1.0, "json": 1.0}), *matching("add(")]
+        without_case = replace(plan.works[0], companion="nosuch", beside_share={"marshal": 1.0, "json": 1.0})
+        plan.works = [without_case, *matching("add(")]
         measurements = measure(plan, Progress(io.StringIO()))["measurements"]
         self.assertEqual([("marshal", "this"), ("marshal", "other"), ("json", "this"), ("json", "other")] * 2,
                          [(one["serializer"], one["side"]) for one in measurements])

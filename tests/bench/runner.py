@@ -86,7 +86,9 @@ class Rounds:
         """Measure a work with everything, right after its floors."""
         framed = self._floor("framed", 0)
         self.framed.append(framed)
-        bulk = self._floor("bulk", work.bulk_bytes) if work.bulk_bytes else None
+        bare = None
+        if work.bulk_bytes or work.visits:
+            bare = self._floor("visit" if work.visits else "bulk", work.bulk_bytes)
         # neither side is always the first one
         stands = self._stands if number % 2 == 0 else self._stands[::-1]
         for server, serializer in self._plan.kinds(work):
@@ -94,12 +96,12 @@ class Rounds:
                 key = Key(work.name, server, serializer, stand.side.name)
                 self._progress.step("round %d of %d: %s, %s, %s" % (
                     number + 1, self._plan.rounds, work.title, server, serializer))
-                self._measure(key, stand, work, framed, bulk)
+                self._measure(key, stand, work, framed, bare)
 
-    def _measure(self, key: Key, stand: Stand, work: Work, framed: float, bulk: Optional[float]) -> None:
+    def _measure(self, key: Key, stand: Stand, work: Work, framed: float, bare: Optional[float]) -> None:
         if key in self.errors:
             return
-        beside = bulk
+        beside = bare
         if work.companion and key.serializer in work.beside_share:
             beside = self._case(key, stand, work.companion)
         rate = self._case(key, stand, work.name)

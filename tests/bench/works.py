@@ -30,6 +30,7 @@ class Work:
         unit: of what is counted per second.
         serializers: those that can do it.
         bulk_bytes: what a bare socket moves beside it, to and fro; 0 if none does.
+        visits: whether bare sockets that connect, send and receive twice, and close, are measured beside it.
         companion: the case that is measured beside it, with the same server and serializer; where it has shares to be
             reached, only with the serializers that have.
         share: serializer -> the share of the framed floor to be reached.
@@ -42,6 +43,7 @@ class Work:
     unit: str = "calls"
     serializers: Tuple[str, ...] = SERIALIZERS
     bulk_bytes: int = 0
+    visits: bool = False
     companion: str = ""
     share: Dict[str, float] = field(default_factory=dict)
     beside_share: Dict[str, float] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class Work:
     @property
     def beside(self) -> str:
         """What stands beside it, in words."""
-        return "bare socket" if self.bulk_bytes else COMPANIONS.get(self.companion, "")
+        return "bare socket" if self.bulk_bytes or self.visits else COMPANIONS.get(self.companion, "")
 
 
 def times(factor: float, **calls_then: float) -> Dict[str, float]:
@@ -83,7 +85,7 @@ ALL_WORKS = (
     Work("stream", "stream, item by item", "items", share=times(1.5, serpent=5700, json=7500, msgpack=8400)),
     Work("stream_in_groups", "stream, several items at once", "items",
          share=times(10, serpent=5700, json=7500, msgpack=8400)),
-    Work("visit", "connect, call, release", share=times(3, serpent=1600, json=2100, msgpack=2200)),
+    Work("visit", "connect, call, release", visits=True, share=times(3, serpent=1600, json=2100, msgpack=2200)),
     Work("threads", "8 threads at once, together", companion="one_thread", target_servers=("thread",),
          share=times(3, serpent=5500, json=7100, msgpack=8500), beside_share=for_all(1.0)),
     Work("annotations", "1 MB of annotations each way", bulk_bytes=ANNOTATION_BYTES),

@@ -4,7 +4,7 @@ What calls would cost if the library cost nothing: bare sockets between two Pyth
 ``python -m programs.floors`` is the server: it prints a line of JSON that tells its port, and serves until it is killed.
 A client says first what it wants, and how many bytes: `echo` sends back what comes; `framed` takes apart a header and a
 marshal payload, calls one function, and answers in the same way; `bulk` receives so many bytes in place, and sends them
-back.
+back. A `visit` is a new connection for two of the first kind.
 """
 from __future__ import annotations
 
@@ -95,14 +95,31 @@ def bulk(connection: socket.socket, size: int) -> Callable[[], Any]:
     return exchange
 
 
-FLOORS: Dict[str, Callable[[socket.socket, int], Callable[[], Any]]] = {"echo": echo, "framed": framed, "bulk": bulk}
+def visit(connection: socket.socket, size: int) -> Callable[[], Any]:
+    """Connect for every two messages; the given connection only tells where to."""
+    address = connection.getpeername()
+    connection.close()
+    introduction, data = WANTED.pack(b"echo", 0) + bytes(100), bytes(100)
+
+    def exchange() -> None:
+        with socket.create_connection(address) as visitor:
+            visitor.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            visitor.sendall(introduction)
+            visitor.recv(BUFFER_BYTES)
+            visitor.sendall(data)
+            visitor.recv(BUFFER_BYTES)
+    return exchange
+
+
+FLOORS: Dict[str, Callable[[socket.socket, int], Callable[[], Any]]] = {
+    "echo": echo, "framed": framed, "bulk": bulk, "visit": visit}
 
 
 def connect(port: int, kind: str, size: int) -> socket.socket:
     """Connect to the server of the floors; what is exchanged is made by the function in `FLOORS`."""
     connection = socket.create_connection(("127.0.0.1", port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(WANTED.pack(kind.encode(), size))
+    connection.sendall(WANTED.pack(b"echo" if kind == "visit" else kind.encode(), size))
     return connection
 
 
