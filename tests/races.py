@@ -16,13 +16,15 @@ import traceback
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 from unittest import mock
 
-from Pyro5 import config, errors, exposure, resolving, serializers, tls
+from Pyro5 import config, errors, exposure, handshake, resolving, serializers, spinning, tls
 from Pyro5.client import Proxy
 from Pyro5.exposure import behavior, expose
 from Pyro5.matching import Matcher
+from Pyro5.protocol import HEADER_SIZE, MSG_CONNECTOK, ReceivingMessage, SendingMessage
 from Pyro5.registry import NameServer
 from Pyro5.resolving import HostLookups
 from Pyro5.serializers import SerializerBase
+from Pyro5.server import Daemon
 from Pyro5.serving.objects import ObjectTable, Published
 from Pyro5.serving.oneway import OnewayCalls
 from Pyro5.serving.streams import StreamTable
@@ -266,6 +268,28 @@ def _visit(daemon: Any, visit: Any) -> str:
         return "served"
 
 
+def newcomers(steps: int) -> None:
+    """Clients come one after the other in each thread, let in by the loop and by workers. Takes a twentieth of the steps."""
+    with changed_settings(SERVERTYPE="thread", THREADPOOL_SIZE=4):
+        daemon = Daemon("127.0.0.1")
+    daemon.register(Served(), "obj")
+    with daemon_thread(daemon), mock.patch.object(spinning, "_processors", 2):
+        in_threads(max(5, steps // 20), lambda thread, number: check(
+            _visit(daemon, (thread, number)) == "served", "a client was turned away"))
+
+
+def known_replies(steps: int) -> None:
+    """Replies to handshakes are read, more of them than are kept."""
+    def step(thread: int, number: int) -> None:
+        serializer = serializers.get_serializer("json")
+        payload = handshake.welcome(serializer, str(number % 20), {"methods": [str(number % 20)]})
+        data = SendingMessage(MSG_CONNECTOK, 0, 1, serializer.serializer_id, payload).data
+        reply = handshake.parse_connect_reply(ReceivingMessage(data[:HEADER_SIZE], data[HEADER_SIZE:]))
+        check(reply == (str(number % 20), {"methods": [str(number % 20)]}), "another server's reply")
+    with mock.patch.object(handshake, "_MOST_KNOWN", 10):
+        in_threads(steps, step)
+
+
 def copies_of_a_proxy(steps: int) -> None:
     """One proxy is copied in all threads, while all of them use their copies. Takes a tenth of the steps."""
     daemon = WatchedDaemon("127.0.0.1")
@@ -401,7 +425,9 @@ RACES: Dict[str, Callable[[int], None]] = {
     "item streams": item_streams,
     "jobs and workers": workers,
     "oneway calls of a client": oneway_calls,
-    "connections that workers give back": connections,
+    "connections that workers take in and give back": connections,
+    "accepting clients": newcomers,
+    "replies of servers to handshakes": known_replies,
     "copies of a proxy": copies_of_a_proxy,
     "hosts that are being looked up": lookups,
     "processes that match regular expressions": regular_expressions,

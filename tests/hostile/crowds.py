@@ -1,6 +1,7 @@
 """Thousands of something; and clients that leave at the worst moment."""
 from __future__ import annotations
 
+import contextlib
 import struct
 import socket
 
@@ -170,12 +171,10 @@ def _large_batches(target: Target) -> None:
 def _batches(target: Target) -> None:
     """Thousands of calls in each message, from many clients."""
     batch = call_request("<batch>", *[("echo", [1], {})] * 1000, flags=FLAGS_BATCH)
-    clients = [target.greeted() for _ in range(10)]
-    for client in clients:
-        client.send(batch * target.scale)
-    target.probe()
-    for client in clients:
-        client.close()
+    with contextlib.ExitStack() as clients:
+        for client in [clients.enter_context(target.greeted()) for _ in range(10)]:
+            client.send(batch * target.scale)
+        target.probe()
 
 
 def _costly_requests(target: Target) -> None:
@@ -183,14 +182,11 @@ def _costly_requests(target: Target) -> None:
     costly = b"[%s]" % (b"1.," * 30000)
     call = message(INVOKE, b"# serpent utf-8\n('obj', 'echo', [%s], {})" % costly)
     handshake = message(CONNECT, b"# serpent utf-8\n{'handshake': %s, 'object': 'obj'}" % costly)
-    clients = []
-    for _ in range(2 * target.scale):
-        clients += [target.greeted(), target.connect()]
-        clients[-2].send(call)
-        clients[-1].send(handshake)
-    target.probe("plain")
-    for client in clients:
-        client.close()
+    with contextlib.ExitStack() as clients:
+        for _ in range(2 * target.scale):
+            clients.enter_context(target.greeted()).send(call)
+            clients.enter_context(target.connect()).send(handshake)
+        target.probe("plain")
 
 
 def _annotations(target: Target) -> None:
