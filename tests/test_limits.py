@@ -78,6 +78,32 @@ class Connections(ServerTestCase):
         inside[2].ping()
 
 
+class LeftDuringCalls(ServerTestCase):
+    """Clients that are gone, while workers that run their calls cannot know it."""
+
+    def leave_during_calls(self, daemon: Any) -> None:
+        for number in range(2):
+            with self.client(daemon) as client:
+                client.send(call_request("wait", number))
+                self.served._wait_for_notes(number + 1)
+
+    def test_they_make_room(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=2)
+        self.leave_during_calls(daemon)
+        self.assertEqual("in", self.client(daemon).call("echo", "in"))
+        self.client(daemon)
+        with self.assertRaisesRegex(errors.CommunicationError, "busy"):
+            self.client(daemon)
+
+    def test_only_a_few_of_them(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=2)
+        self.client(daemon)
+        with mock.patch.object(limits, "MOST_LEFT", 1):
+            self.leave_during_calls(daemon)
+            with self.assertRaisesRegex(errors.CommunicationError, "busy"):
+                self.client(daemon)
+
+
 class HandshakeTime(ServerTestCase):
     def test_it_is_over_for_dribblers_too(self) -> None:
         """Whose every byte comes before anybody has given up waiting for it."""

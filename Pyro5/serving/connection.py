@@ -103,6 +103,16 @@ class ServerConnection(SocketConnection):
         """Whether something of the user's is to be freed at its end."""
         return bool(self.pyroInstances or self._tracked_resources)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the client has closed its side, and all that it sent was received.  Any thread may ask; False over TLS."""
+        if self._own_timeout or not _DONT_WAIT or self.sock.gettimeout():
+            return False
+        try:
+            return not self.sock.recv(1, socket.MSG_PEEK | _DONT_WAIT)
+        except OSError as x:
+            return not (is_timeout(x) or isinstance(x, (BlockingIOError, InterruptedError)))
+
     def claim_end(self) -> bool:
         """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""
         return _claim(self._unended)

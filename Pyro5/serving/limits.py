@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from typing import List, NamedTuple
+from typing import Iterable, List, NamedTuple
 
 from .. import config
 from .connection import ServerConnection
@@ -17,6 +17,7 @@ except ImportError:  # Windows: there is no such limit to look at
 log = logging.getLogger("Pyro5.serving.limits")
 
 SMALL_BYTES = 64 * 1024  # what is not worth being counted
+MOST_LEFT = 16  # clients whose leaving a worker has not noticed yet; more count as present, lest the limit is exceeded
 SPARE_FILES = 64  # open files that the rest of the program is left with, and a tenth of all that it may have
 
 
@@ -55,6 +56,17 @@ def _files_for_clients() -> float:
         return math.inf
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return math.inf if most == resource.RLIM_INFINITY else max(1, most - max(SPARE_FILES, most // 10))
+
+
+def count_present(connections: Iterable[ServerConnection]) -> int:
+    """How many clients are still there, also by what the workers that have their connections will find out in a moment."""
+    present = left = 0
+    for connection in connections:
+        if left < MOST_LEFT and not connection.watched and connection.is_left:
+            left += 1
+        else:
+            present += 1
+    return present
 
 
 class Buffered:

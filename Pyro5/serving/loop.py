@@ -203,8 +203,8 @@ class SocketServer(EventLoop):
 
     def _is_full(self) -> bool:
         most = self.limits.connections
-        return len(self._connections) - len(self._refusals) >= most and most <= sum(
-            1 for connection in self._all() if not connection.ended and connection not in self._refusals)
+        return len(self._connections) - len(self._refusals) >= most and most <= limits.count_present(
+            connection for connection in self._all() if not connection.ended and connection not in self._refusals)
 
     def begin_waiting(self, connection: ServerConnection) -> None:
         """Wait for what a new connection says first."""
