@@ -94,6 +94,23 @@ class InPlaceOfTheLoop(unittest.TestCase):
         self.assertIsNone(self.entrance.accept_soon())
         self.assertFalse(self.entrance.replace_loop())
 
+    def test_just_when_the_loop_begins_to_watch(self) -> None:
+        worker = threading.Thread(target=lambda: self.entrance.replace_loop() and self.entrance.accept_soon())
+        poll: Any = self.loop.selector._selector  # type: ignore[attr-defined]
+
+        def register(*args: Any) -> None:
+            worker.start()
+            worker.join(0.05)  # it may have to wait until this is done
+            poll.register(*args)
+
+        self.entrance.watch(False)
+        with mock.patch.object(self.loop.selector, "_selector", mock.Mock(wraps=poll, register=register)):
+            self.entrance.watch(True)
+            worker.join(PATIENCE_SECONDS)
+        self.connect()
+        self.assertTrue(self.is_watched())
+        self.entrance.watch(False)
+
     def test_out_of_descriptors(self) -> None:
         self.assertTrue(self.entrance.replace_loop())
         with mock.patch.object(self.listener, "accept", side_effect=OSError(24, "too many open files")):

@@ -40,6 +40,9 @@ class Entrance:
         self._spinning = spinning.Spinning()
         # held by the worker that accepts in the place of the loop
         self._replacement = threading.Lock()
+        # guards _watched, and the listening socket's entry in the selector, which takes several steps to change; reentrant,
+        # as a signal handler may close this meanwhile
+        self._registration = threading.RLock()
 
     def on_ready(self, events: int) -> None:
         """Called by the loop when clients wait to be accepted."""
@@ -48,13 +51,14 @@ class Entrance:
     def watch(self, wanted: bool) -> None:
         """Wait for new clients, or stop that."""
         self.again_at = None
-        if wanted == self._watched:
-            return
-        self._watched = wanted
-        if wanted:
-            self._loop.register(self.listener.sock, READ, self)
-        else:
-            self._loop.selector.unregister(self.listener.sock)
+        with self._registration:
+            if wanted == self._watched:
+                return
+            self._watched = wanted
+            if wanted:
+                self._loop.register(self.listener.sock, READ, self)
+            else:
+                self._loop.selector.unregister(self.listener.sock)
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to try again, after accepting has failed."""
@@ -116,10 +120,13 @@ class Entrance:
         return found
 
     def _wait_for(self, events: int) -> bool:
-        try:
-            self._loop.selector.modify(self.listener.sock, events, self)
-        except (KeyError, ValueError, OSError):
-            return False  # closed meanwhile
+        with self._registration:
+            if not self._watched:
+                return False  # closed meanwhile, or somebody else accepts
+            try:
+                self._loop.selector.modify(self.listener.sock, events, self)
+            except (KeyError, ValueError, OSError):
+                return False  # somebody has closed the socket behind our back
         return True
 
     def close(self) -> None:
