@@ -111,6 +111,17 @@ class InPlaceOfTheLoop(unittest.TestCase):
         self.assertTrue(self.is_watched())
         self.entrance.watch(False)
 
+    def test_combined_meanwhile(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        other = EventLoop()
+        self.at_end.callback(other.close)
+        other.watch_wakeup()
+        other.combine(self.loop)
+        self.assertIsNone(self.entrance.accept_soon())
+        self.connect()
+        self.assertTrue(self.is_watched())
+        self.entrance.close()
+
     def test_out_of_descriptors(self) -> None:
         self.assertTrue(self.entrance.replace_loop())
         with mock.patch.object(self.listener, "accept", side_effect=OSError(24, "too many open files")):

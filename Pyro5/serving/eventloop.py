@@ -322,7 +322,7 @@ class EventLoop:
         if other is self or other._master is not None or self._master is other or other.stopping or self.stopping:
             raise ValueError("cannot combine these daemons: one is closed, or combined already, or they are the same")
         for key in list(other.selector.get_map().values()):
-            self.register(key.fileobj, key.events, key.data)
+            self.register(key.fileobj, key.events or READ, key.data)  # 0: a worker accepts in the loop's place just now
         other.selector.close()
         other._share_selector(self.selector)
         other._master = self
