@@ -5,8 +5,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import unittest
 import uuid
+import warnings
 import weakref
 from typing import Any, Iterator
 from unittest import mock
@@ -107,6 +109,26 @@ class IsolationTests(unittest.TestCase):
             self.assertGreater(caller.fork(), 0)
             self.assertEqual("pong", caller.ping())
             self.assertEqual("pong", other.ping())
+
+    @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+    def test_a_forked_child_lets_go_of_a_daemon_whose_loop_is_its_parents(self) -> None:
+        with pyro.Daemon() as daemon, daemon_thread(daemon), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads, which the child does not miss
+            child = os.fork()
+            if child == 0:
+                self.close_in_child(daemon)
+            self.assertEqual(0, os.waitpid(child, 0)[1])
+            with pyro.Proxy(daemon.register(Target)) as proxy:
+                self.assertEqual("pong", proxy.ping())
+
+    @staticmethod
+    def close_in_child(daemon: Any) -> None:
+        try:
+            begun = time.monotonic()
+            daemon.close()
+            os._exit(daemon.sock.fileno() != -1 or time.monotonic() - begun > 2)  # it would wait for longer
+        finally:
+            os._exit(2)
 
     @staticmethod
     def serve_in_child(started: int) -> None:

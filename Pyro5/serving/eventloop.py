@@ -170,6 +170,8 @@ class EventLoop:
         """Give the thread that is running this loop, or the one that it is combined with; None if there is none."""
         if self._loop_thread is None and self._master is not None:
             return self._master._running_thread()
+        if self._loop_thread != threading.get_ident() and self.in_forked_child():
+            return None  # that thread is the parent's
         return self._loop_thread
 
     def run_once(self, timeout_seconds: float) -> None:
