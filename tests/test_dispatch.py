@@ -15,6 +15,7 @@ from Pyro5.callcontext import current_context
 from Pyro5.calls import SerializedBlob, WireOptions
 from Pyro5.exposure import callback, expose, oneway
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
+from Pyro5.serving import dispatch
 from Pyro5.serving.dispatch import Dispatcher, DispatchOptions
 from Pyro5.serving.objects import ObjectTable
 from Pyro5.serving.streams import StreamTable
@@ -218,6 +219,12 @@ class Handshake(DispatchTestCase):
         self.assertEqual((["fire"], ["attribute"]), (list(metadata["oneway"]), list(metadata["attrs"])))
         self.assertIn("echo", metadata["methods"])
         self.assertEqual(("obj", True, False), (self.client.objectId, self.client.greeted, self.client.closing))
+
+    def test_long_responses_are_not_kept(self) -> None:
+        kept = dispatch._welcome.cache_info().currsize
+        self.daemon.validate = lambda connection, data: "x" * 10000
+        self.assertEqual("x" * 10000, handshake.parse_connect_reply(self.connect())[0])
+        self.assertEqual(kept, dispatch._welcome.cache_info().currsize)
 
     def test_the_validator_sees_the_context_and_may_annotate(self) -> None:
         def validate(connection: Any, data: Any) -> Any:

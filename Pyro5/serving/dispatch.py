@@ -22,6 +22,7 @@ from .streams import StreamTable
 log = logging.getLogger("Pyro5.serving.dispatch")
 
 _OBJECTS_THAT_ARE_ASKED = frozenset((constants.DAEMON_NAME, constants.NAMESERVER_NAME))
+_SHORT_TEXT = 200  # characters of a handshake value that many clients may be given: longer ones take much memory to keep
 _BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
 # a result of one of these types is certainly no iterator; asking the abstract class costs more
 _NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
@@ -128,7 +129,7 @@ class Dispatcher:
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
             members = self._objects.get(object_id).members
-            payload = (_welcome(serializer, response, members) if type(response) is str
+            payload = (_welcome(serializer, response, members) if type(response) is str and len(response) <= _SHORT_TEXT
                        else handshake.welcome(serializer, response, members.metadata()))
             reply = handshake.connect_accepted(message, serializer, payload, correlation_id, self._annotations(), self._wire)
             connection.welcome()
