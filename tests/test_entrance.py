@@ -11,6 +11,7 @@ from unittest import mock
 
 from Pyro5 import errors, spinning
 from Pyro5.server import Daemon
+from Pyro5.serving import entrance
 from Pyro5.serving.entrance import Entrance
 from Pyro5.serving.eventloop import EventLoop
 from Pyro5.serving.listener import Listener
@@ -146,7 +147,7 @@ class Visits(ServerTestCase):
 
     def test_all_are_served(self) -> None:
         daemon = self.plain_daemon()
-        with mock.patch.object(spinning, "LOOKS", 2000):
+        with mock.patch.object(entrance, "LOOKS", 1000):
             for number in range(200):
                 self.visit(daemon, number)
 
@@ -219,7 +220,7 @@ class Visits(ServerTestCase):
                 served.wait("gone")
 
         daemon = self.plain_daemon(Slow)
-        with mock.patch.object(spinning, "LOOKS", 2000):
+        with mock.patch.object(entrance, "LOOKS", 1000):
             self.visit(daemon, 1)
             served._wait_for_notes(1)
             self.assertEqual(2, self.client(daemon).call("echo", 2))

@@ -161,7 +161,7 @@ class OwnLoops(LoopTestCase):
                 self.assertEqual([daemon.sock], daemon.sockets)
 
     def test_housekeeping_and_timeouts_come_with_the_ticks(self) -> None:
-        self.configure(COMMTIMEOUT=0.02, POLLTIMEOUT=0.02)
+        self.configure(COMMTIMEOUT=0.3, POLLTIMEOUT=0.02)
         daemon = self.daemon()
         half_request = call_request("echo", 1)[:10]
         silent = [self.connect(daemon) for _ in range(2)]

@@ -16,7 +16,7 @@ PUBLIC_NAMES = [
     "config", "current_context", "expose", "locate_ns", "oneway", "register_class_to_dict", "register_dict_to_class",
     "resolve", "serve", "start_ns", "start_ns_loop", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class",
 ]
-COSTLY_MODULES = ["argparse", "asyncio", "ctypes", "hashlib", "http", "msgpack", "sqlite3", "ssl", "subprocess"]
+COSTLY_MODULES = ["argparse", "asyncio", "ctypes", "hashlib", "http", "msgpack", "sqlite3", "ssl"]
 
 VENDORED_CALL = """
 import sys, threading
