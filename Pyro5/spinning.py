@@ -28,7 +28,7 @@ PAUSES = 8, 128  # ... for so many times; twice as many after each time in vain,
 # as they do not. If they have had it in a fourth of them, it is given up, too.
 TERMS = 4, 32
 CROWDED_PART = 4
-FIRST_PAUSE = 32  # at most so many times whoever begins does without, if the last one who did it gave it up
+FIRST_PAUSE = 32  # at most so many times a new thread does without, if the last one who did it gave it up
 CROWD = 2  # while so many others receive, and have begun since the last time, waiting costs less
 
 _processors = os.cpu_count() or 1  # asked once: the system reads a file to tell
@@ -36,10 +36,8 @@ _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # held by the thread that spins: several would take the processors from each other
 _one_at_a_time = threading.Lock()
-# What the next one who begins starts with: many connections are used for two or three messages, too few to learn anything.
-# Without a lock, as a wrong one does little harm.
-_first_pause = 0  # halved each time
-_first_failures = 0
+# The last one who did it, or was made. Without a lock: it does little harm to take another one for it.
+_last: Optional[_Considerate] = None
 
 # Who receives now, and who was the last to begin.  Where several threads talk with somebody by turns, there is always one to
 # go on: none has to be woken, but each needs the interpreter's lock.
@@ -69,10 +67,8 @@ class Spinning:
     __slots__ = ("_failures", "_pause", "_next_pause")
 
     def __init__(self) -> None:
-        global _first_pause
-        self._failures = _first_failures
-        self._pause = _first_pause
-        _first_pause //= 2
+        self._failures = 0
+        self._pause = 0
         self._next_pause = PAUSES[0]
 
     def shall_begin(self) -> bool:
@@ -90,31 +86,46 @@ class Spinning:
             self._next_pause = PAUSES[0]
 
     def _note(self, has_succeeded: bool) -> None:
-        global _first_failures
-        self._failures = _first_failures = 0 if has_succeeded else self._failures + 1
+        self._failures = 0 if has_succeeded else self._failures + 1
         if self._failures >= FAILURES:
-            self._failures = _first_failures = FAILURES - 1  # one more is enough the next time
+            self._failures = FAILURES - 1  # one more is enough the next time
             self._give_up()
 
     def _give_up(self) -> None:
-        global _first_pause
         self._pause = self._next_pause
-        _first_pause = min(self._pause, FIRST_PAUSE)
         self._next_pause = min(2 * self._pause, PAUSES[1])
 
 
 class _Considerate(Spinning):
-    """Gives it up, too, where others would have needed what spinning takes up.  For one thread at a time."""
+    """
+    Gives it up, too, where others would have needed what spinning takes up.  For one thread at a time.
 
-    __slots__ = ("_term", "_left", "_switches")
+    A new one goes on where the last one is: many connections are used for two or three messages, too few to learn from.
+    """
+
+    __slots__ = ("_term", "_left", "_switches", "_thread")
+    _term: int
+    _left: int
+    _switches: int
+    _thread: int
 
     def __init__(self) -> None:
+        global _last
         super().__init__()
-        self._begin_term(TERMS[0])
+        last, _last = _last, self
+        if last is not None:
+            self._failures, self._next_pause = last._failures, last._next_pause
+            self._pause = min(last._pause, FIRST_PAUSE)
+        if last is None or last._thread != threading.get_ident():
+            self._begin_term(TERMS[0])
+        else:
+            self._pause, self._thread = last._pause, last._thread
+            self._term, self._left, self._switches = last._term, last._left, last._switches
 
     def _begin_term(self, count: int) -> None:
         self._term = self._left = count
         self._switches = _switches()
+        self._thread = threading.get_ident()
 
     def shall_begin(self) -> bool:
         if self._pause:
@@ -126,7 +137,9 @@ class _Considerate(Spinning):
         return _one_at_a_time.acquire(False)
 
     def ended(self, has_succeeded: bool) -> None:
+        global _last
         _one_at_a_time.release()
+        _last = self
         self._left -= 1
         self._note(has_succeeded)
         if not (self._left or self._pause):
@@ -135,13 +148,14 @@ class _Considerate(Spinning):
 
     def _end_term(self) -> None:
         """Others that have been waiting for what spinning takes up may be the very ones that make the answer."""
-        global _first_pause
-        before, count = self._switches, self._term
+        before, count, thread = self._switches, self._term, self._thread
         self._begin_term(min(2 * count, TERMS[1]))
+        if thread != self._thread:
+            return  # what the system has counted for another thread says nothing
         if (self._switches - before) * CROWDED_PART >= count:
             self._give_up()
         else:
-            self._next_pause, _first_pause = PAUSES[0], 0
+            self._next_pause = PAUSES[0]
 
 
 def _switches() -> int:

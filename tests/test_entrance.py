@@ -22,7 +22,7 @@ from .rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase
 
 @contextlib.contextmanager
 def spinning_pays() -> Iterator[None]:
-    with mock.patch.multiple(spinning, _processors=2, _first_pause=0, _first_failures=0), settings(SPINNING=True):
+    with mock.patch.multiple(spinning, _processors=2, _last=None), settings(SPINNING=True):
         yield
 
 

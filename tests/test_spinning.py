@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import socket
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, List
 from unittest import mock
 
@@ -35,10 +36,9 @@ class FakeSocket:
 
 class ReceiverTests(unittest.TestCase):
     def setUp(self) -> None:
-        for lesson in ("_first_pause", "_first_failures"):
-            forgotten = mock.patch.object(spinning, lesson, 0)
-            forgotten.start()
-            self.addCleanup(forgotten.stop)
+        forgotten = mock.patch.object(spinning, "_last", None)
+        forgotten.start()
+        self.addCleanup(forgotten.stop)
         undisturbed = mock.patch.object(spinning, "_switches", return_value=0)
         undisturbed.start()
         self.addCleanup(undisturbed.stop)
@@ -80,7 +80,7 @@ class ReceiverTests(unittest.TestCase):
     def test_left_to_others_who_need_the_processor(self) -> None:
         self.sock.has_data = True
         switches = iter(range(0, 1000, TERMS[0]))
-        with mock.patch.object(spinning, "_switches", lambda: next(switches)):
+        with mock.patch.object(spinning, "_switches", lambda: next(switches)), mock.patch.object(spinning, "_last", None):
             self.receiver = SpinningReceiver(self.sock)
             self.assertEqual(TERMS[0], self.looks(TERMS[0]))
             for pause in (PAUSES[0], 2 * PAUSES[0], 4 * PAUSES[0]):
@@ -94,15 +94,23 @@ class ReceiverTests(unittest.TestCase):
         self.assertEqual(0, self.looks(2 * PAUSES[0]))
         self.sock.has_data = True
         self.assertEqual(1, self.looks())
+
+    def test_one_in_another_thread_learns_less(self) -> None:
         for _ in range(20):
-            self.sock.has_data = False
             self.looks(PAUSES[1] + 1)
-        self.receiver = SpinningReceiver(self.sock)
-        self.assertEqual(0, self.looks(FIRST_PAUSE))
+        with ThreadPoolExecutor(1) as another:
+            self.receiver = another.submit(SpinningReceiver, self.sock).result()
+            self.sock.has_data = True
+            self.assertEqual(0, another.submit(self.looks, FIRST_PAUSE).result())
+            self.assertEqual(TERMS[0], another.submit(self.looks, TERMS[0]).result())
+
+    def test_what_other_threads_did_does_not_count(self) -> None:
         self.sock.has_data = True
-        self.assertEqual(TERMS[0], self.looks(TERMS[0]))
-        self.receiver = SpinningReceiver(self.sock)
-        self.assertEqual(1, self.looks())
+        switches = iter(range(0, 100000, TERMS[1]))
+        with mock.patch.object(spinning, "_switches", lambda: next(switches)), ThreadPoolExecutor(1) as another:
+            self.receiver = another.submit(SpinningReceiver, self.sock).result()
+            self.assertEqual(TERMS[0], self.looks(TERMS[0]))
+            self.assertEqual(1, self.looks())
 
     def test_many_who_receive_little_learn_together(self) -> None:
         looks = []
@@ -110,9 +118,9 @@ class ReceiverTests(unittest.TestCase):
             self.receiver = SpinningReceiver(self.sock)
             looks.append(self.looks(2))
         self.assertEqual([2 * LOOKS, LOOKS, 0], looks[:3])
-        self.assertLess(sum(looks), 15 * LOOKS)
+        self.assertLess(sum(looks), 7 * LOOKS)
         self.sock.has_data = True
-        for _ in range(10):
+        for _ in range(PAUSES[1]):
             self.receiver = SpinningReceiver(self.sock)
             self.looks(2)
         self.assertEqual(2, self.looks(2))
@@ -160,7 +168,7 @@ class ReceiverTests(unittest.TestCase):
 
 
 class SelectorTests(unittest.TestCase):
-    @mock.patch.multiple(spinning, _first_pause=0, _first_failures=0)
+    @mock.patch.object(spinning, "_last", None)
     def test_looks_before_it_waits(self) -> None:
         timeouts: List[float] = []
 
