@@ -182,6 +182,13 @@ class Documents(unittest.TestCase):
         self.assertEqual(["| times as fast as serpent | json | marshal |", "| --- | ---: | ---: |",
                           "| add(20, 22) | 2.0 | 3.0 |"], list(report.serializer_table(result)))
 
+    def test_what_stands_beside_has_a_table(self) -> None:
+        text = report.markdown(made_up(
+            measurement("add"), measurement("visit", besides=[50.0, 100.0, 150.0]),
+            measurement("visit", serializer="json", besides=[200.0] * 3)))
+        self.assertIn("| connect, call, release | bare socket | `thread` | 2.00 | 1.00 |\n", text)
+        self.assertNotIn("stands beside", report.markdown(made_up(measurement("add"))))
+
     def test_a_document_without_marks_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             report.rewrite("text", self.result)

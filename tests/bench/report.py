@@ -85,7 +85,8 @@ def markdown(result: Dict[str, Any]) -> str:
     found = list(figures(result))
     for server in dict.fromkeys(one.server for one in found):
         lines += ["", "Server type `%s`:" % server, "", *server_table([one for one in found if one.server == server])]
-    lines += ["", *footprint_table(result)]
+    for table_lines in (list(beside_table(found)), list(footprint_table(result))):
+        lines += ["", *table_lines] if table_lines else []
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -96,6 +97,20 @@ def server_table(found: List[Figure]) -> Iterator[str]:
     yield "| --- |" + " ---: |" * len(serializers)
     for work in dict.fromkeys(one.work.name for one in found):
         yield "| %s | %s |" % (titles(found)[work], " | ".join(cells.get((work, name), "") for name in serializers))
+
+
+def beside_table(found: List[Figure]) -> Iterator[str]:
+    """Tell the shares of what was measured beside the works, of all server types."""
+    found = [one for one in found if one.of_beside is not None]
+    cells = {(one.work.name, one.server, one.serializer): "%.2f" % (one.of_beside or 0) for one in found}
+    serializers = list(dict.fromkeys(one.serializer for one in found))
+    if found:
+        yield "| how many times as fast as what stands beside | beside | server | %s |" % " | ".join(serializers)
+        yield "| --- | --- | --- |" + " ---: |" * len(serializers)
+    for name, title, beside, server in dict.fromkeys(
+            (one.work.name, one.work.title, one.work.beside, one.server) for one in found):
+        yield "| %s | %s | `%s` | %s |" % (title, beside, server, " | ".join(
+            cells.get((name, server, serializer), "") for serializer in serializers))
 
 
 def titles(found: List[Figure]) -> Dict[str, str]:
