@@ -112,7 +112,7 @@ class _Considerate(Spinning):
     def __init__(self) -> None:
         global _last
         super().__init__()
-        last, _last = _last, self
+        last = _last
         if last is not None:
             self._failures, self._next_pause = last._failures, last._next_pause
             self._pause = min(last._pause, FIRST_PAUSE)
@@ -121,6 +121,7 @@ class _Considerate(Spinning):
         else:
             self._pause, self._thread = last._pause, last._thread
             self._term, self._left, self._switches = last._term, last._left, last._switches
+        _last = self  # not sooner: others may look at it at once
 
     def _begin_term(self, count: int) -> None:
         self._term = self._left = count

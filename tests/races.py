@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import os
+import socket
 import sys
 import tempfile
 import threading
@@ -278,6 +279,19 @@ def newcomers(steps: int) -> None:
             _visit(daemon, (thread, number)) == "served", "a client was turned away"))
 
 
+def receivers(steps: int) -> None:
+    """Each thread receives over one connection after the other. Takes ten times the steps: they are small."""
+    def step(thread: int, number: int) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            receiver = spinning.SpinningReceiver(ours)
+            for sent in (b"%d %d" % (thread, number), b"more"):
+                theirs.send(sent)
+                check(receiver.recv(100) == sent, "other bytes")
+    in_threads(10 * steps, step)
+    check(not spinning._receiving and not spinning._one_at_a_time.locked(), "somebody spins for ever")
+
+
 def known_replies(steps: int) -> None:
     """Replies to handshakes are read, more of them than are kept."""
     def step(thread: int, number: int) -> None:
@@ -427,6 +441,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "oneway calls of a client": oneway_calls,
     "connections that workers take in and give back": connections,
     "accepting clients": newcomers,
+    "whether spinning pays": receivers,
     "replies of servers to handshakes": known_replies,
     "copies of a proxy": copies_of_a_proxy,
     "hosts that are being looked up": lookups,
