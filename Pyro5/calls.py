@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import marshal
 from itertools import islice
-from typing import Any, Collection, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
+from typing import Any, Collection, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
 
 from . import callcontext, errors, protocol, serializers
 from .protocol import Buffer, Payload, ReceivingMessage, SendingMessage
@@ -204,24 +204,29 @@ def parse_setattr(call: Call) -> Tuple[str, Any]:
     return call.args[0], call.args[1]
 
 
-def parse_batch(call: Call) -> Sequence[Tuple[str, Sequence[Any], Dict[str, Any]]]:
-    """Give method, arguments and keyword arguments of the single calls of a batch.
+def parse_batch(call: Call) -> Tuple[Sequence[Tuple[Any, Sequence[Any], Dict[str, Any]]], Set[str]]:
+    """Give method, arguments and keyword arguments of the single calls of a batch, and the names of all methods in it.
 
     Raises:
         ProtocolError: an element is something else.
     """
     elements = call.args
     if not elements:
-        return []
+        return [], set()
     # for all of them at once: element by element this takes as long as small methods do
+    names: Set[Any] = set()
     is_batch = set(map(type, elements)) <= _ARGUMENTS and set(map(len, elements)) == {3}
     if is_batch:
         methods, argument_lists, keyword_dicts = zip(*elements)
-        is_batch = (set(map(type, methods)) == {str} and set(map(type, argument_lists)) <= _ARGUMENTS
+        try:
+            names = set(methods)
+        except TypeError:  # not even hashable
+            names = set()
+        is_batch = (set(map(type, names)) == {str} and set(map(type, argument_lists)) <= _ARGUMENTS
                     and set(map(type, keyword_dicts)) == {dict})
     if not is_batch:
         raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)")
-    return elements
+    return elements, names
 
 
 class ReplyTo(NamedTuple):

@@ -199,12 +199,14 @@ class Requests(InFreshContext):
         request = over_the_wire(calls.invoke_request(serializer, 1, protocol.FLAGS_BATCH, "obj", calls.BATCH_METHOD,
                                                      batched, None, WIRE))
         call = calls.parse_invoke_request(request, serializer)
+        elements, names = calls.parse_batch(call)
         self.assertEqual([("first", [1], {}), ("second", [], {"key": 2})],
-                         [(method, list(args), kwargs) for method, args, kwargs in calls.parse_batch(call)])
+                         [(method, list(args), kwargs) for method, args, kwargs in elements])
+        self.assertEqual({"first", "second"}, names)
 
     def test_batches_that_are_none(self) -> None:
         bad: List[Any] = [None, 5, "abc", (), ("m",), ("m", ()), ("m", (), {}, 1), (1, (), {}), ("m", "args", {}),
-                          ("m", (), None), ("m", (), []), {"m": 1, "a": 2, "k": 3}]
+                          ([], (), {}), ("m", (), None), ("m", (), []), {"m": 1, "a": 2, "k": 3}]
         for element in bad:
             with self.subTest(element=element), self.assertRaises(errors.ProtocolError):
                 calls.parse_batch(Call("obj", calls.BATCH_METHOD, (("ok", (), {}), element), {}))

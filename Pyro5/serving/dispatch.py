@@ -10,7 +10,7 @@ import functools
 import logging
 import math
 from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
 
 from .. import callcontext, calls, constants, errors, exposure, handshake, protocol, serializers
 from ..calls import Call, ReplyTo, WireOptions
@@ -246,29 +246,30 @@ class Dispatcher:
     def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
                    flags: int) -> List[Any]:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
-        elements = calls.parse_batch(call)
-        methods = self._methods_of(published, elements)
-        runs = None if methods else [self._prepare(connection, published, Call(call.object_id, *each)) for each in elements]
+        elements, names = calls.parse_batch(call)
+        methods: Dict[Any, Callable[..., Any]] = self._methods_of(published, names)
+        steps = elements
+        if not methods:
+            methods = dict(enumerate([
+                self._prepare(connection, published, Call(call.object_id, *element)) for element in elements]))
+            steps = [(number, (), {}) for number in methods]
         results: List[Any] = []
         wanted = not flags & protocol.FLAGS_ONEWAY
         room = self._wire.max_size if wanted and self._wire.max_size else math.inf
-        sized = calls.SIZED if wanted else ()
+        add, sized = results.append, calls.SIZED if wanted else ()
         try:
             # this loop is half of what a small method costs here
-            for name, args, kwargs in elements:
-                if runs is not None:
-                    result = runs[len(results)]()
-                else:
-                    result = methods[name](*args, **kwargs) if kwargs else methods[name](*args)
-                results.append(result if wanted else None)
+            for step, args, kwargs in steps:
+                result = methods[step](*args, **kwargs) if kwargs else methods[step](*args)
+                add(result if wanted else None)
                 if type(result) in sized:
                     room -= calls.least_size(result)
                 if room < 0:  # one request may make many large results
                     break
         except Exception as x:  # user code: the client gets it in place of the result
-            if runs is None:  # the others have seen to it themselves
-                name, args, kwargs = elements[len(results)]
-                self._tell_error_handler(connection, methods[name], args, kwargs, x)
+            if steps is elements:  # the others have seen to it themselves
+                step, args, kwargs = elements[len(results)]
+                self._tell_error_handler(connection, methods[step], args, kwargs, x)
             self._log_exception(connection, call, x)
             calls.set_remote_traceback(x, self._traceback(x))
             results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
@@ -277,9 +278,8 @@ class Dispatcher:
             protocol.check_size(int(self._wire.max_size - room), self._wire.max_size)
         return results
 
-    def _methods_of(self, published: Published, elements: Sequence[Any]) -> Dict[str, Callable[..., Any]]:
+    def _methods_of(self, published: Published, names: Set[str]) -> Dict[str, Callable[..., Any]]:
         """Give all methods that a batch calls, looked up once each; none if they are not all those of one object."""
-        names = {element[0] for element in elements}
         if published.fixed_instance is None or not names <= published.members.methods:
             return {}
         return {name: getattr(published.fixed_instance, name) for name in names}
