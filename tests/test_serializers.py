@@ -160,6 +160,20 @@ class Calls(Base):
                 expected = serpent.dumps((obj, "method", vargs, kwargs), module_in_classname=True)
                 self.assertEqual(expected, serializer.dumpsCall(obj, "method", vargs, kwargs))
 
+    def test_json_calls_are_what_json_writes(self) -> None:
+        serializer = serializers.get_serializer("json")
+        calls: Any = (((), {}), ((1, "x"), {}), ([1.5, {"a": [None, True]}], {"k": (1,)}), ((), None), ("blob", {}),
+                      (None, {}), (("%s", {1, 2}), {"%": 1}), ([("add", (1,), {})], None), ((float("nan"), "caf\xe9 \u20ac"), {1: 2}))
+        for vargs, kwargs in calls:
+            for obj, method in (("obj", "method"), ('it\'s "quoted"\n', "back\\slash \xe9"), ("%s", "{}"), (5, None)):
+                expected = serializer.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
+                self.assertEqual(expected, serializer.dumpsCall(obj, method, vargs, kwargs))
+        endless: Any = []
+        endless.append(endless)
+        for vargs, kwargs in ((endless, {}), ((), {"k": endless})):
+            with self.assertRaisesRegex(ValueError, "Circular"):
+                serializer.dumpsCall("obj", "method", vargs, kwargs)
+
     def test_arguments_and_no_kwargs(self) -> None:
         for serializer in self.each():
             obj, method, vargs, kwargs = serializer.loadsCall(serializer.dumpsCall("o", "m", ("attr", 1), None))
