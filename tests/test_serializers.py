@@ -163,7 +163,8 @@ class Calls(Base):
     def test_json_calls_are_what_json_writes(self) -> None:
         serializer = serializers.get_serializer("json")
         calls: Any = (((), {}), ((1, "x"), {}), ([1.5, {"a": [None, True]}], {"k": (1,)}), ((), None), ("blob", {}),
-                      (None, {}), (("%s", {1, 2}), {"%": 1}), ([("add", (1,), {})], None), ((float("nan"), "caf\xe9 \u20ac"), {1: 2}))
+                      (None, {}), (("%s", {1, 2}), {"%": 1}), ([("add", (1,), {})], None),
+                      ((float("nan"), "caf\xe9 \u20ac"), {1: 2}))
         for vargs, kwargs in calls:
             for obj, method in (("obj", "method"), ('it\'s "quoted"\n', "back\\slash \xe9"), ("%s", "{}"), (5, None)):
                 expected = serializer.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
