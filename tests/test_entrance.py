@@ -95,6 +95,13 @@ class InPlaceOfTheLoop(unittest.TestCase):
         self.assertIsNone(self.entrance.accept_soon())
         self.assertFalse(self.entrance.replace_loop())
 
+    def test_somebody_closes_the_socket_meanwhile(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        self.listener.sock.close()
+        self.assertIsNone(self.entrance.accept_soon())
+        self.entrance.close()
+        self.assertFalse(self.entrance.replace_loop())
+
     def test_just_when_the_loop_begins_to_watch(self) -> None:
         worker = threading.Thread(target=lambda: self.entrance.replace_loop() and self.entrance.accept_soon())
         poll: Any = self.loop.selector._selector  # type: ignore[attr-defined]

@@ -1,6 +1,7 @@
 """How clients get in: the listening socket in the loop."""
 from __future__ import annotations
 
+import contextlib
 import logging
 import selectors
 import socket
@@ -59,7 +60,8 @@ class Entrance:
             if wanted:
                 self._loop.register(self.listener.sock, READ, self)
             else:
-                self._loop.selector.unregister(self.listener.sock)
+                with contextlib.suppress(KeyError, ValueError):  # somebody has closed the socket behind our back
+                    self._loop.selector.unregister(self.listener.sock)
 
     def is_due(self, now: float) -> bool:
         """Whether it is time to try again, after accepting has failed."""
