@@ -171,14 +171,15 @@ def _switches() -> int:
 class SpinningReceiver(_Considerate):
     """Receives from a blocking socket that has no TLS; what there is to know about it is in the module's text.
 
-    If the socket has a timeout of Python's, receiving waits at once, without looking.
+    As long as the socket has a timeout of Python's, it is not looked at before it is waited for: each look would wait.
     """
 
-    __slots__ = ("_receive", "recv_into")
+    __slots__ = ("_receive", "_timeout", "recv_into")
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
         self._receive = sock.recv
+        self._timeout = sock.gettimeout
         self.recv_into = sock.recv_into
 
     def recv(self, size: int) -> bytes:
@@ -188,7 +189,7 @@ class SpinningReceiver(_Considerate):
         _latest = self
         _receiving.add(self)
         try:
-            if may_pay and self.shall_begin():
+            if may_pay and self._timeout() is None and self.shall_begin():
                 data = None
                 try:
                     data = self._look(size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import socket
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, List
+from typing import Any, List, Optional
 from unittest import mock
 
 from Pyro5 import spinning
@@ -21,6 +21,10 @@ class FakeSocket:
     def __init__(self) -> None:
         self.has_data = False
         self.looks = 0
+        self.timeout: Optional[float] = None
+
+    def gettimeout(self) -> Optional[float]:
+        return self.timeout
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         if not flags:
@@ -142,6 +146,13 @@ class ReceiverTests(unittest.TestCase):
         with spinning._one_at_a_time:
             self.assertEqual(0, self.looks())
         self.assertEqual(LOOKS, self.looks())
+
+    def test_one_that_waits_with_a_timeout_leaves_it_to_others(self) -> None:
+        self.sock.has_data = True
+        self.sock.timeout = 10.0
+        self.assertEqual(0, self.looks())
+        self.sock.timeout = None  # it may change while the connection lasts
+        self.assertEqual(1, self.looks())
 
     def test_an_error_ends_it(self) -> None:
         with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
