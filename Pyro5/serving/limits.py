@@ -58,15 +58,15 @@ def _files_for_clients() -> float:
     return math.inf if most == resource.RLIM_INFINITY else max(1, most - max(SPARE_FILES, most // 10))
 
 
-def count_present(connections: Iterable[ServerConnection]) -> int:
-    """How many clients are still there, also by what the workers that have their connections will find out in a moment."""
-    present = left = 0
+def count_gone(connections: Iterable[ServerConnection]) -> int:
+    """How many clients are gone, of those whose connections workers have: known to be, or found to be in a moment."""
+    ended = left = 0
     for connection in connections:
-        if left < MOST_LEFT and not connection.watched and connection.is_left:
+        if connection.ended:
+            ended += 1
+        elif left < MOST_LEFT and connection.is_left:
             left += 1
-        else:
-            present += 1
-    return present
+    return ended + left
 
 
 class Buffered:

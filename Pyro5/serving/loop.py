@@ -202,9 +202,9 @@ class SocketServer(EventLoop):
             self.begin_waiting(connection)
 
     def _is_full(self) -> bool:
-        most = self.limits.connections
-        return len(self._connections) - len(self._refusals) >= most and most <= limits.count_present(
-            connection for connection in self._all() if not connection.ended and connection not in self._refusals)
+        excess = len(self._connections) - len(self._refusals) - self.limits.connections
+        # Those that the loop watches are there. So only the others are looked at: crowds at the door cost little.
+        return excess >= 0 and excess >= limits.count_gone([c for c in self._all() if not c.watched])
 
     def begin_waiting(self, connection: ServerConnection) -> None:
         """Wait for what a new connection says first."""
