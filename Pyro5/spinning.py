@@ -169,17 +169,14 @@ def _switches() -> int:
 
 
 class SpinningReceiver(_Considerate):
-    """Receives from a blocking socket that has no TLS; what there is to know about it is in the module's text.
+    """Receives from a socket that has no TLS; what there is to know about it is in the module's text."""
 
-    As long as the socket has a timeout of Python's, it is not looked at before it is waited for: each look would wait.
-    """
-
-    __slots__ = ("_receive", "_timeout", "recv_into")
+    __slots__ = ("_receive", "_timeout", "_set_timeout", "recv_into")
 
     def __init__(self, sock: socket.socket) -> None:
         super().__init__()
         self._receive = sock.recv
-        self._timeout = sock.gettimeout
+        self._timeout, self._set_timeout = sock.gettimeout, sock.settimeout
         self.recv_into = sock.recv_into
 
     def recv(self, size: int) -> bytes:
@@ -189,10 +186,10 @@ class SpinningReceiver(_Considerate):
         _latest = self
         _receiving.add(self)
         try:
-            if may_pay and self._timeout() is None and self.shall_begin():
+            if may_pay and self.shall_begin():
                 data = None
                 try:
-                    data = self._look(size)
+                    data = self._look(size) if self._timeout() is None else self._look_without_timeout(size)
                 finally:
                     self.ended(data is not None)
                 if data is not None:
@@ -208,6 +205,15 @@ class SpinningReceiver(_Considerate):
             except BlockingIOError:
                 continue
         return None
+
+    def _look_without_timeout(self, size: int) -> Optional[bytes]:
+        """As _look, where each look would wait: Python waits first, if there is a timeout."""
+        timeout = self._timeout()
+        self._set_timeout(0.0)
+        try:
+            return self._look(size)
+        finally:
+            self._set_timeout(timeout)
 
 
 class SpinningSelector(_Considerate):

@@ -26,9 +26,14 @@ class FakeSocket:
     def gettimeout(self) -> Optional[float]:
         return self.timeout
 
+    def settimeout(self, timeout: Optional[float]) -> None:
+        self.timeout = timeout
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         if not flags:
             return SOME
+        if self.timeout:
+            raise AssertionError("Python waits for a socket with a timeout before it looks")
         self.looks += 1
         if not self.has_data:
             raise BlockingIOError
@@ -147,12 +152,17 @@ class ReceiverTests(unittest.TestCase):
             self.assertEqual(0, self.looks())
         self.assertEqual(LOOKS, self.looks())
 
-    def test_one_that_waits_with_a_timeout_leaves_it_to_others(self) -> None:
-        self.sock.has_data = True
-        self.sock.timeout = 10.0
-        self.assertEqual(0, self.looks())
-        self.sock.timeout = None  # it may change while the connection lasts
-        self.assertEqual(1, self.looks())
+    def test_a_timeout_is_for_waiting_only(self) -> None:
+        for timeout in (10.0, None, 5.0):  # it may change while the connection lasts
+            self.sock.timeout, self.sock.has_data = timeout, True
+            self.assertEqual((1, timeout), (self.looks(), self.sock.timeout))
+            self.sock.has_data = False
+            self.assertEqual((LOOKS, timeout), (self.looks(), self.sock.timeout))
+        with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
+            receiver = SpinningReceiver(self.sock)
+            with self.assertRaises(ConnectionResetError):
+                receiver.recv(100)
+        self.assertEqual(5.0, self.sock.timeout)
 
     def test_an_error_ends_it(self) -> None:
         with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
