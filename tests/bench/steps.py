@@ -54,6 +54,9 @@ class InMemory:
     def settimeout(self, seconds: Any) -> None:
         """There is nothing to wait for."""
 
+    def gettimeout(self) -> None:
+        """There is nothing to wait for."""
+
     def getpeername(self) -> Any:
         return "127.0.0.1", 1
 
