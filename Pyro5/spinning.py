@@ -28,7 +28,7 @@ PAUSES = 8, 128  # ... for so many times; twice as many after each time in vain,
 # as they do not. If they have had it in a fourth of them, it is given up, too.
 TERMS = 4, 32
 CROWDED_PART = 4
-FIRST_PAUSE = 32  # at most so many times a new thread does without, if the last one who did it gave it up
+FIRST_PAUSE = 32  # at most so many times a new one in another thread does without, if the last one who did it gave it up
 CROWD = 2  # while so many others receive, and have begun since the last time, waiting costs less
 
 _processors = os.cpu_count() or 1  # asked once: the system reads a file to tell
@@ -103,10 +103,10 @@ class _Considerate(Spinning):
     A new one goes on where the last one is: many connections are used for two or three messages, too few to learn from.
     """
 
-    __slots__ = ("_term", "_left", "_switches", "_thread")
+    __slots__ = ("_term", "_left", "_switches_before", "_thread")
     _term: int
     _left: int
-    _switches: int
+    _switches_before: int
     _thread: int
 
     def __init__(self) -> None:
@@ -120,12 +120,12 @@ class _Considerate(Spinning):
             self._begin_term(TERMS[0])
         else:
             self._pause, self._thread = last._pause, last._thread
-            self._term, self._left, self._switches = last._term, last._left, last._switches
+            self._term, self._left, self._switches_before = last._term, last._left, last._switches_before
         _last = self  # not sooner: others may look at it at once
 
     def _begin_term(self, count: int) -> None:
         self._term = self._left = count
-        self._switches = _switches()
+        self._switches_before = _switches()
         self._thread = threading.get_ident()
 
     def shall_begin(self) -> bool:
@@ -145,15 +145,15 @@ class _Considerate(Spinning):
         self._note(has_succeeded)
         if not (self._left or self._pause):
             self._end_term()
-        self._switches += not has_succeeded  # there will be one more, as the waiting begins now
+        self._switches_before += not has_succeeded  # there will be one more, as the waiting begins now
 
     def _end_term(self) -> None:
         """Others that have been waiting for what spinning takes up may be the very ones that make the answer."""
-        before, count, thread = self._switches, self._term, self._thread
+        before, count, thread = self._switches_before, self._term, self._thread
         self._begin_term(min(2 * count, TERMS[1]))
         if thread != self._thread:
             return  # what the system has counted for another thread says nothing
-        if (self._switches - before) * CROWDED_PART >= count:
+        if (self._switches_before - before) * CROWDED_PART >= count:
             self._give_up()
         else:
             self._next_pause = PAUSES[0]
