@@ -3,7 +3,8 @@ A fast path for reading serpent text: Python literals, read at the speed of C.
 
 Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster, and
 the literals that messages carry differ from JSON only in their quotes, in the names of three constants, and in tuples. So
-these are rewritten; the scanner reads the whole. There are three ways to do so, the first that can do it counts:
+these are rewritten; the scanner reads the whole. There are three ways to do so, and the first that can do it counts (of
+texts that are long, the second one is tried first):
 
 - all of the text is rewritten in a few strokes, in such a way that the scanner refuses it if that changes a string;
 - long strings, if there are few strings, are taken out first, and put into the value that was read without them;

@@ -105,7 +105,8 @@ class ServerConnection(SocketConnection):
 
     @property
     def is_left(self) -> bool:
-        """Whether the client has closed its side, and all that it sent was received.  Any thread may ask; False over TLS."""
+        """Whether the client has closed its side, and all that it sent was received.  Any thread may ask.  False where that
+        takes waiting: over TLS, with a timeout of Python's, and on systems that cannot look without waiting."""
         if self._own_timeout or not _DONT_WAIT or self.sock.gettimeout():
             return False
         try:
