@@ -113,6 +113,21 @@ def converters(steps: int) -> None:
 
 # ------------------------------------------------------------ serving
 
+def serializers_in_use(steps: int) -> None:
+    """All ask for serializers that nobody has asked for before. Takes an eighth of the steps."""
+    names = "serpent", "json", "marshal"
+    given: Dict[str, SerializerBase] = {}
+
+    def step(thread: int, number: int) -> None:
+        serializer = serializers.get_serializer(names[number])
+        check(given.setdefault(names[number], serializer) is serializer, "another serializer of that name")
+
+    for _ in range(max(1, steps // 8)):
+        given.clear()
+        with mock.patch.object(serializers, "_instances", {}):
+            in_threads(len(names), step)
+
+
 def exposed_members(steps: int) -> None:
     """Classes are looked at while others are forgotten, and while yet others are garbage-collected."""
     shared = [_exposed_class(number) for number in range(4)]
@@ -433,6 +448,7 @@ def settings(steps: int) -> None:
 # By the rows of the table in docs/architecture.md.
 RACES: Dict[str, Callable[[int], None]] = {
     "converters for classes": converters,
+    "the serializers in use": serializers_in_use,
     "exposed members of classes": exposed_members,
     "objects by id": objects,
     "the single instance of a class": single_instances,
