@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from .serving.connection import ServerConnection
+from .serving.hooks import Hooks
 from .serving.loop import SocketServer
 from .spinning import SpinningSelector, is_promising
 
@@ -9,12 +10,16 @@ from .spinning import SpinningSelector, is_promising
 class SocketServer_Multiplex(SocketServer):
     """Serves all clients in the thread that runs the loop: no two calls ever run at the same time."""
 
+    def __init__(self, hooks: Hooks) -> None:
+        super().__init__(hooks)
+        self._may_spin = is_promising()
+
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
 
     def begin(self) -> None:
         super().begin()
-        if is_promising():
+        if self._may_spin:
             self._spinning = SpinningSelector()
 
     def serve(self, connection: ServerConnection) -> bool:

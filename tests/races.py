@@ -286,10 +286,10 @@ def _visit(daemon: Any, visit: Any) -> str:
 
 def newcomers(steps: int) -> None:
     """Clients come one after the other in each thread, let in by the loop and by workers. Takes a twentieth of the steps."""
-    with changed_settings(SERVERTYPE="thread", THREADPOOL_SIZE=4):
+    with changed_settings(SERVERTYPE="thread", THREADPOOL_SIZE=4), mock.patch.object(spinning, "_processors", 2):
         daemon = Daemon("127.0.0.1")
     daemon.register(Served(), "obj")
-    with daemon_thread(daemon), mock.patch.object(spinning, "_processors", 2):
+    with daemon_thread(daemon):
         in_threads(max(5, steps // 20), lambda thread, number: check(
             _visit(daemon, (thread, number)) == "served", "a client was turned away"))
 

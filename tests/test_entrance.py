@@ -87,7 +87,13 @@ class InPlaceOfTheLoop(unittest.TestCase):
 
     def test_not_where_spinning_cannot_succeed(self) -> None:
         with settings(SPINNING=False):
-            self.assertFalse(self.entrance.replace_loop())
+            other = Entrance(self.listener, self.loop, self.taken_in.append)
+            self.assertTrue(self.entrance.replace_loop())  # what was made before does as it was told then
+            self.assertIsNone(self.entrance.accept_soon())
+        self.entrance.watch(False)
+        other.watch(True)
+        self.assertFalse(other.replace_loop())
+        other.watch(False)
 
     def test_closed_meanwhile(self) -> None:
         self.assertTrue(self.entrance.replace_loop())

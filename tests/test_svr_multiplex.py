@@ -10,6 +10,7 @@ import unittest
 from typing import Any, Callable, List
 from unittest import mock
 
+from Pyro5 import spinning
 from Pyro5.server import Daemon
 from Pyro5.serving import eventloop
 
@@ -26,6 +27,16 @@ class MultiplexTestCase(ServerTestCase):
 
 
 class OneThread(MultiplexTestCase):
+    def test_spins_as_it_was_told_when_it_was_made(self) -> None:
+        with mock.patch.object(spinning, "_processors", 2), settings(SPINNING=True):
+            daemon = self.daemon()
+        with settings(SPINNING=False):
+            another = self.daemon()
+            daemon.requestLoop(lambda: False)
+        another.requestLoop(lambda: False)
+        self.assertIsInstance(daemon.transportServer._spinning, spinning.SpinningSelector)
+        self.assertIsNone(another.transportServer._spinning)
+
     def test_calls_run_in_the_loop(self) -> None:
         daemon = self.daemon()
         thread = self.run_loop(daemon)
