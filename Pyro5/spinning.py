@@ -80,12 +80,15 @@ class Spinning:
 
     def ended(self, has_succeeded: bool) -> None:
         """Note how it went."""
-        _one_at_a_time.release()
         self._note(has_succeeded)
         if has_succeeded:
             self._next_pause = PAUSES[0]
 
     def _note(self, has_succeeded: bool) -> None:
+        try:
+            _one_at_a_time.release()
+        except RuntimeError:
+            pass  # a signal handler has forked meanwhile, and this is the child: its lock is a new one
         self._failures = 0 if has_succeeded else self._failures + 1
         if self._failures >= FAILURES:
             self._failures = FAILURES - 1  # one more is enough the next time
@@ -139,7 +142,6 @@ class _Considerate(Spinning):
 
     def ended(self, has_succeeded: bool) -> None:
         global _last
-        _one_at_a_time.release()
         _last = self
         self._left -= 1
         self._note(has_succeeded)

@@ -164,6 +164,17 @@ class ReceiverTests(unittest.TestCase):
                 receiver.recv(100)
         self.assertEqual(5.0, self.sock.timeout)
 
+    def test_forked_meanwhile(self) -> None:
+        """By a signal handler that returns in the child, too."""
+        def recv(size: int, flags: int) -> bytes:
+            spinning._forget_other_threads()
+            return SOME
+
+        with mock.patch.object(self.sock, "recv", recv):
+            receiver = SpinningReceiver(self.sock)
+            self.assertEqual([SOME] * 2, [receiver.recv(100) for _ in range(2)])
+        self.assertFalse(spinning._one_at_a_time.locked())
+
     def test_an_error_ends_it(self) -> None:
         with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
             receiver = SpinningReceiver(self.sock)
