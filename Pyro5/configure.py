@@ -114,7 +114,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("MAX_BUFFERED_SIZE", 2147483648, INT,
      "bytes that a server keeps, for all clients together, of messages in part, and of oneway calls; 0 = any number"),
     ("MAX_CONNECTIONS", 0, INT, "clients that a server lets in at once; 0 = as many as the process may have open files"),
-    ("MAX_HANDSHAKE_SIZE", 262144, INT, "bytes that a client's introduction may have, annotations included; 0 = any"),
+    ("MAX_HANDSHAKE_SIZE", 262144, INT, "bytes that a client's introduction may have, annotations 16 times as many; 0 = any"),
     ("MAX_INFLATED_SIZE", 67108864, INT,
      "bytes that a compressed message may always become, and more only up to 32 times what it has; 0 = any number"),
     ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed; 0 = any"),

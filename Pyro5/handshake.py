@@ -18,16 +18,22 @@ from .serializers import SerializerBase
 _known_replies: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
 _MOST_KNOWN = 64
 _KNOWN_BYTES = 4096
+_MOST_ANNOTATIONS = 65536  # bytes
 _COLLECTIONS = frozenset((list, tuple, set, frozenset))
 
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
                     wire: WireOptions) -> SendingMessage:
-    """Build the first message of a connection: who is wanted, and the client's handshake value."""
+    """Build the first message of a connection: who is wanted, and the client's handshake value.
+
+    Annotations that are large are for the calls only: a server need not take them from somebody it does not know.
+    """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
-    return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
-                          callcontext.outgoing_annotations(), correlation_id=callcontext.correlation_bytes(),
-                          compress=wire.compress, max_size=wire.max_size)
+    annotations = callcontext.outgoing_annotations()
+    if annotations and sum(map(len, annotations.values())) > _MOST_ANNOTATIONS:
+        annotations = {}
+    return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload, annotations,
+                          correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 
 def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:

@@ -28,19 +28,21 @@ class MessageReader:
         max_inflated: what a compressed payload may always become, in bytes; more than that only up to INFLATED_RATIO times
             what it has; 0 for no such limit.
 
-    The attributes of these names may be changed between two messages.
+    The attributes of these names may be changed between two messages.  So may ``free_annotations``: so many bytes of
+    annotations, which nobody has to decode, do not count toward max_size.
 
     ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
     type, sequence number and serializer id may be used to answer), else None.
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
-                 "_target", "refused")
+                 "_target", "refused", "free_annotations")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
         self.max_size = max_size
         self.size_setting = size_setting
         self.max_inflated = max_inflated
+        self.free_annotations = 0
         self._rest: bytes = b""  # received and not yet consumed, from _position on
         self._position = 0
         self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
@@ -153,7 +155,8 @@ class MessageReader:
 
     def _check_announced(self, message: ReceivingMessage) -> None:
         try:
-            check_size(message.body_size, self.max_size, self.size_setting)
+            counted = message.body_size - min(message.annotations_size, self.free_annotations)
+            check_size(counted, self.max_size, self.size_setting)
         except errors.MessageTooLargeError:
             self.refused = message
             raise

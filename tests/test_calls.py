@@ -61,6 +61,12 @@ class Handshake(InFreshContext):
                          (request.type, request.seq, request.serializer_id, request.corr_id, request.annotations))
         self.assertEqual(("object id", {"user": "me"}), handshake.parse_connect_request(request, serializer))
 
+    def test_large_annotations_are_for_calls(self) -> None:
+        for size, sent in ((60000, {"ANNO": b"x" * 60000}), (70000, {})):
+            current_context.annotations = {"ANNO": b"x" * size}
+            request = over_the_wire(handshake.connect_request(SERPENT, 5, "object id", "hello", WIRE))
+            self.assertEqual(sent, request.annotations)
+
     def test_requests_that_are_none(self) -> None:
         values: List[Any] = [None, "object", [], ["object", "handshake"], {}, {"object": "x"}, {"handshake": "x"}]
         for value in values:

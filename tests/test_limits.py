@@ -12,6 +12,7 @@ from typing import Any, List, Tuple
 from unittest import mock
 
 from Pyro5 import calls, errors, handshake, serializers
+from Pyro5.callcontext import current_context
 from Pyro5.protocol import FLAGS_ONEWAY
 from Pyro5.serving import limits, loop
 from Pyro5.serving.limits import SMALL_BYTES, Buffered
@@ -126,6 +127,21 @@ class HandshakeSize(ServerTestCase):
         with self.assertRaisesRegex(errors.CommunicationError, "too large .*MAX_HANDSHAKE_SIZE is 1000"):
             client.reply()
         self.assertEqual("y" * 5000, self.client(daemon).call("echo", "y" * 5000))
+
+    def test_annotations_may_be_larger(self) -> None:
+        daemon = self.serving(MAX_HANDSHAKE_SIZE=1000)
+        for size, fits in ((1000, True), (15000, True), (18000, False)):
+            current_context.annotations = {"LOTS": b"x" * size}
+            self.addCleanup(setattr, current_context, "annotations", {})
+            client = self.connect(daemon)
+            client.send(connect_request())
+            current_context.annotations = {}
+            if fits:
+                self.assertEqual("hello", client.reply()[0])
+                self.assertEqual("y" * 20000, client.call("echo", "y" * 20000))
+            else:
+                with self.assertRaisesRegex(errors.CommunicationError, "too large .*MAX_HANDSHAKE_SIZE is 1000"):
+                    client.reply()
 
     def test_too_large_when_inflated(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))

@@ -22,6 +22,8 @@ log = logging.getLogger("Pyro5.serving.connection")
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
 SECONDS_PER_BYTE = 1e-6  # what it takes to read costly values
+# So many times MAX_HANDSHAKE_SIZE may the annotations of an introduction have: older clients send those of the first call.
+HANDSHAKE_ANNOTATIONS = 16
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
 
@@ -69,6 +71,7 @@ class ServerConnection(SocketConnection):
         self._reader = MessageReader(max_size, max_inflated=inflated_size)
         if not greeted and handshake_size:
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
+            self._reader.free_annotations = HANDSHAKE_ANNOTATIONS * handshake_size
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self._outgoing: Deque[memoryview] = deque()
@@ -88,6 +91,7 @@ class ServerConnection(SocketConnection):
         """The handshake was accepted: messages may have their full size from now on."""
         self.greeted = True
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
+        self._reader.free_annotations = 0
 
     def resume(self) -> None:
         """Go on with a paused connection.  May be called in any thread."""
