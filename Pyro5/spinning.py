@@ -234,7 +234,7 @@ class SpinningSelector(_Considerate):
         return ready or selector.select(timeout_seconds)
 
     def _look(self, selector: Any) -> List[Any]:
-        for _ in range(LOOKS // 2):  # each takes twice as long
+        for _ in range(LOOKS):
             ready: List[Any] = selector.select(0)
             if ready:
                 return ready
