@@ -220,8 +220,8 @@ def parse_batch(call: Call) -> Tuple[Sequence[Tuple[Any, Sequence[Any], Dict[str
         methods, argument_lists, keyword_dicts = zip(*elements)
         try:
             names = set(methods)
-        except TypeError:  # not even hashable
-            names = set()
+        except TypeError:
+            pass  # not even hashable: no names
         is_batch = (set(map(type, names)) == {str} and set(map(type, argument_lists)) <= _ARGUMENTS
                     and set(map(type, keyword_dicts)) == {dict})
     if not is_batch:

@@ -17,8 +17,8 @@ from .serializers import SerializerBase
 # Serializer id and payload -> what parse_connect_reply() gives.  Without a lock: at worst something is read twice.
 _known_replies: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
 _MOST_KNOWN = 64
-_KNOWN_BYTES = 4096
-_MOST_ANNOTATIONS = 65536  # bytes
+_KNOWN_BYTES = 4096  # longer ones are read each time
+_MOST_ANNOTATIONS = 65536  # bytes of all together that go out with a handshake
 _COLLECTIONS = frozenset((list, tuple, set, frozenset))
 
 
@@ -79,15 +79,16 @@ def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mappin
     """
     if message.type != protocol.MSG_CONNECTOK:
         raise _refusal(message)
-    text = message.serializer_id, bytes(message.data)
-    known = _known_replies.get(text)
+    # what is too long to be kept is not even looked up: that would take a copy of it
+    text = (message.serializer_id, bytes(message.data)) if len(message.data) <= _KNOWN_BYTES else None
+    known = None if text is None else _known_replies.get(text)
     if known is not None:
         return known
     data = _load(message)
     if not isinstance(data, dict) or "handshake" not in data or "meta" not in data:
         raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
     reply = data["handshake"], data["meta"]
-    if len(message.data) <= _KNOWN_BYTES and _is_plain(*reply):
+    if text is not None and _is_plain(*reply):
         if len(_known_replies) >= _MOST_KNOWN:
             _known_replies.clear()
         _known_replies[text] = reply

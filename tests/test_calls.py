@@ -89,7 +89,7 @@ class Handshake(InFreshContext):
     @with_each_serializer
     def test_refused(self, serializer: SerializerBase) -> None:
         reply = over_the_wire(handshake.connect_refused(with_payload(None), serializer, "no, because", CORRELATION.bytes,
-                                                    WIRE))
+                                                        WIRE))
         self.assertEqual((protocol.MSG_CONNECTFAIL, 1, serializer.serializer_id, CORRELATION),
                          (reply.type, reply.seq, reply.serializer_id, reply.corr_id))
         with self.assertRaisesRegex(errors.CommunicationError, "no, because"):

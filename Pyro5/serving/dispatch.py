@@ -144,7 +144,7 @@ class Dispatcher:
             log.debug("the refused handshake", exc_info=True)
             connection.closing = True
             return handshake.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
-                                         self._wire)
+                                             self._wire)
 
     def _annotations(self) -> Dict[str, Any]:
         """What goes out with a reply: what the method set, then what the daemon adds."""
@@ -304,7 +304,7 @@ class Dispatcher:
         if message.type == protocol.MSG_CONNECT:
             connection.closing = True
             return handshake.connect_refused(message, None, "this connection has had its handshake already",
-                                         correlation_id, self._wire)
+                                             correlation_id, self._wire)
         return self._exception_reply(message, correlation_id, error)
 
     def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:

@@ -98,7 +98,6 @@ class Entrance:
         if not (self._watched and self._may_spin and isinstance(self._loop.selector, _EPOLL)
                 and self._replacement.acquire(blocking=False)):
             return False
-        # Unlike unregistering, this changes nothing that the loop may be going through just now.
         if self._spinning.shall_begin():
             if self._wait_for(0):
                 return True
@@ -124,6 +123,8 @@ class Entrance:
         return found
 
     def _wait_for(self, events: int) -> bool:
+        """Let the loop be woken by new clients, or (0) not; False if it does not wait for them at all.  Unlike unregistering,
+        this changes nothing that the loop may be going through just now."""
         with self._registration:
             if not self._watched:
                 return False  # closed meanwhile, or somebody else accepts
