@@ -53,9 +53,9 @@ types: $(VENV)/tools
 	$(BIN)/python -m unittest tests.test_typed
 
 docs: $(VENV)/ready
-	$(BIN)/python -m tests.test_configuration_doc write
-	$(BIN)/python -m tests.test_serialization_doc write
-	$(BIN)/python -m tests.test_wire_protocol_doc write
+	$(BIN)/python -m tests.docs.test_configuration write
+	$(BIN)/python -m tests.docs.test_serialization write
+	$(BIN)/python -m tests.docs.test_wire_protocol write
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)

@@ -25,7 +25,7 @@ setup(
     install_requires=["serpent>=1.41"],
     extras_require={"msgpack": ["msgpack"]},
     packages=find_packages(include=["Pyro5", "Pyro5.*"]),
-    package_data={"Pyro5": ["py.typed"], "Pyro5.utils": ["*.html"]},
+    package_data={"Pyro5": ["py.typed"], "Pyro5._gateway": ["*.html"]},
     zip_safe=False,
     entry_points={
         "console_scripts": [

@@ -10,7 +10,8 @@ import os
 import sys
 from typing import Any, List, NamedTuple, Optional, Sequence
 
-from . import __version__, console
+from . import __version__
+from ._cli import console
 
 
 class Tool(NamedTuple):

@@ -2,10 +2,10 @@
 from __future__ import annotations
 
 from . import config
+from ._server.exposure import behavior, callback, expose, oneway
 from .callcontext import current_context
 from .client import BatchProxy, Proxy, SerializedBlob
 from .core import URI, locate_ns, resolve, type_meta
-from .exposure import behavior, callback, expose, oneway
 from .nameserver import start_ns, start_ns_loop
 from .serializers import SerializerBase
 from .server import Daemon, DaemonObject, serve

@@ -7,16 +7,18 @@ import socket
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-from . import calls, config, discovery, errors, protocol, serializers
-from .batch import BatchProxy
-from .calls import SerializedBlob
-from .connection import Connection
-from .discovery import Host
-from .itemstream import ItemStream
-from .link import Link, connected_socket_uri
-from .serializers import classes
+from . import config, errors, protocol, serializers
+from ._client import discovery
+from ._client.batch import BatchProxy
+from ._client.connection import Connection
+from ._client.discovery import Host
+from ._client.link import Link, connected_socket_uri
+from ._client.streams import ItemStream
+from ._values import classes
+from ._wire import calls
+from ._wire.calls import SerializedBlob
+from ._wire.uri import URI
 from .typed import ProxyClass
-from .uri import URI
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 import inspect
 from typing import Any, Set
 
+from ._client.discovery import lookup, resolve, yplookup
+from ._wire.uri import URI
 from .callcontext import current_context
 from .client import locate_ns
 from .constants import DAEMON_NAME, NAMESERVER_NAME
-from .discovery import lookup, resolve, yplookup
-from .uri import URI
 
 __all__ = ["URI", "locate_ns", "resolve", "lookup", "yplookup", "type_meta", "current_context", "DAEMON_NAME",
            "NAMESERVER_NAME"]

@@ -9,17 +9,19 @@ import logging
 import sys
 from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence, Tuple
 
-from . import addresses, config, console, constants
-from .autoclean import AutoCleaner, checked_period
-from .broadcast import BroadcastServer
-from .matching import ONE_AT_A_TIME, Limits, Matcher
-from .registry import NameServer
+from . import config, constants
+from ._cli import console
+from ._naming.authorization import Writers, read_token
+from ._naming.autoclean import AutoCleaner, checked_period
+from ._naming.broadcast import BroadcastServer
+from ._naming.regex_sandbox import ONE_AT_A_TIME, Limits, Matcher
+from ._naming.registry import NameServer
+from ._naming.storage import Storage
+from ._naming.storage.memory import MemoryStorage
+from ._naming.storage.specs import STORAGE_CHOICES, open_storage
+from ._net import addresses
+from ._wire.uri import URI
 from .server import Daemon
-from .storage import Storage
-from .storage.memory import MemoryStorage
-from .storage.specs import STORAGE_CHOICES, open_storage
-from .uri import URI
-from .writers import Writers, read_token
 
 if TYPE_CHECKING:
     import argparse
@@ -33,10 +35,10 @@ log = logging.getLogger("Pyro5.nameserver")
 def __getattr__(name: str) -> Any:
     """Give the storages that are loaded when somebody asks for them."""
     if name == "SqlStorage":
-        from .storage.sqlite import SqlStorage
+        from ._naming.storage.sqlite import SqlStorage
         return SqlStorage
     if name == "DbmStorage":
-        from .storage.dbmfile import DbmStorage
+        from ._naming.storage.dbm import DbmStorage
         return DbmStorage
     raise AttributeError("module '%s' has no attribute '%s'" % (__name__, name))
 

@@ -14,9 +14,10 @@ import json
 import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
-from . import config, console, errors, progress
+from . import config, errors
+from ._cli import console, progress
+from ._naming.authorization import read_token
 from .client import locate_ns
-from .writers import read_token
 
 # What the error says if metadata are asked of a storage that keeps none.
 NO_METADATA = "has no metadata"

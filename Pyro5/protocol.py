@@ -29,7 +29,8 @@ import uuid
 import zlib
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import allocation, errors
+from . import errors
+from ._wire import buffers
 from .constants import PROTOCOL_VERSION
 
 MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL, MSG_INVOKE, MSG_RESULT, MSG_PING = range(1, 7)
@@ -184,7 +185,7 @@ class SendingMessage:
         self.size = HEADER_SIZE + size
         self.buffers: List[Buffer]
         if size > JOIN_UP_TO_BYTES:
-            allocation.expect_large(size)
+            buffers.expect_large(size)
             self.buffers = [header, *chunks, payload, *more]
         elif chunks or more:
             self.buffers = [b"".join((header, *chunks, payload, *more))]

@@ -6,24 +6,25 @@ import logging
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, Union
 
-from . import allocation, callcontext, client, config, errors, serializers
-from .addresses import IPAddress, address_text
-from .calls import WireOptions
+from . import callcontext, client, config, errors, serializers
+from ._net.addresses import IPAddress, address_text
+from ._server.callbacks import Hooks
+from ._server.connection import ServerConnection
+from ._server.descriptions import describe
+from ._server.dispatch import Dispatcher, DispatchOptions
+from ._server.exposure import behavior, callback, expose, oneway
+from ._server.loop import SocketServer
+from ._server.objects import ObjectTable
+from ._server.oneway import OnewayCalls
+from ._server.streams import StreamTable
+from ._values import classes
+from ._wire import buffers
+from ._wire.calls import WireOptions
+from ._wire.uri import URI
 from .constants import DAEMON_NAME
-from .descriptions import describe
-from .exposure import behavior, callback, expose, oneway
-from .serializers import classes
-from .serving.connection import ServerConnection
-from .serving.dispatch import Dispatcher, DispatchOptions
-from .serving.hooks import Hooks
-from .serving.loop import SocketServer
-from .serving.objects import ObjectTable
-from .serving.oneway import OnewayCalls
-from .serving.streams import StreamTable
 from .svr_existingconn import serve_connected
 from .svr_multiplex import SocketServer_Multiplex
 from .svr_threads import SocketServer_Threadpool
-from .uri import URI
 
 __all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "oneway", "serve"]
 
@@ -333,7 +334,7 @@ class Daemon:
 
     def _tick(self) -> None:
         self._streams.expire()
-        allocation.give_back()
+        buffers.give_back()
         try:
             self.housekeeping()
         except Exception:  # the user's hook: its failure must not end the loop

@@ -18,9 +18,17 @@ import weakref
 from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
 
 from . import config, errors
-from .addresses import (Address, IPAddress, address_text, explained, get_interface, get_ip_address, resolve_host,
-                        wanted_family)
-from .tls import events_wanted, get_ssl_context, tls_handshake_step, tls_server_socket
+from ._net.addresses import (
+    Address,
+    IPAddress,
+    address_text,
+    explained,
+    get_interface,
+    get_ip_address,
+    resolve_host,
+    wanted_family,
+)
+from ._net.tls import events_wanted, get_ssl_context, tls_handshake_step, tls_server_socket
 
 if TYPE_CHECKING:
     import ssl

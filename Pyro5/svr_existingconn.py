@@ -4,8 +4,8 @@ from __future__ import annotations
 import socket
 from typing import Any, Optional
 
-from .serving.connection import ServerConnection
-from .serving.hooks import Hooks
+from ._server.callbacks import Hooks
+from ._server.connection import ServerConnection
 from .svr_multiplex import SocketServer_Multiplex
 
 

@@ -1,10 +1,10 @@
 """Server type ``multiplex``: the loop itself runs the calls, one at a time."""
 from __future__ import annotations
 
-from .serving.connection import ServerConnection
-from .serving.hooks import Hooks
-from .serving.loop import SocketServer
-from .spinning import SpinningSelector, is_promising
+from ._net.busy_poll import SpinningSelector, is_promising
+from ._server.callbacks import Hooks
+from ._server.connection import ServerConnection
+from ._server.loop import SocketServer
 
 
 class SocketServer_Multiplex(SocketServer):

@@ -17,11 +17,11 @@ import time
 from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
-from .serving.connection import ServerConnection
-from .serving.eventloop import TURN_SECONDS
-from .serving.hooks import Hooks
-from .serving.loop import SocketServer
-from .serving.workers import WorkerPool
+from ._server.callbacks import Hooks
+from ._server.connection import ServerConnection
+from ._server.eventloop import TURN_SECONDS
+from ._server.loop import SocketServer
+from ._server.workers import WorkerPool
 from .socketutil import is_timeout
 
 log = logging.getLogger("Pyro5.svr_threads")

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Set, TypeVar
 
-from .uri import URI
+from ._wire.uri import URI
 
 __all__ = ["ProxyClass", "ProxyMembers"]
 

@@ -21,9 +21,12 @@ HERE = Path(__file__).parent
 # Tests of processes and time-outs mostly wait: one process more than cores, but no more than so many.
 MAX_PROCESSES = 3
 # The modules that take longest come first, so that no process has to wait long for another at the end.
-LONGEST = ("hostile_thread", "hostile_multiplex", "conformance", "limits", "examples_features", "wire_server",
-           "httpgateway_page", "loop", "faults", "storage_processes", "bench", "network", "failures", "processes",
-           "examples_applications", "marshalcheck", "probing", "echoserver", "endings", "nameserver")
+LONGEST = ("tests.test_hostile_thread", "tests.test_hostile_multiplex", "tests.test_conformance", "tests._server.test_quotas",
+           "tests.examples.test_features", "tests.test_wire_server", "tests._gateway.test_page", "tests._server.test_loop",
+           "tests.test_faults", "tests._naming.storage.test_processes", "tests.test_bench", "tests.test_network",
+           "tests.test_failures", "tests.test_processes", "tests.examples.test_applications",
+           "tests._values.marshal.test_check", "tests._naming.test_liveness", "tests.utils.test_echoserver",
+           "tests.test_endings", "tests.test_nameserver")
 
 
 def interpreter() -> List[str]:
@@ -34,9 +37,9 @@ def interpreter() -> List[str]:
 
 def ordered_modules() -> List[str]:
     """Give the names of all test modules, in the order in which to begin with them."""
-    rank = {"test_" + name: number for number, name in enumerate(LONGEST)}
-    names = sorted((path.stem for path in HERE.glob("test_*.py")), key=lambda name: (rank.get(name, len(rank)), name))
-    return ["tests." + name for name in names]
+    rank = {name: number for number, name in enumerate(LONGEST)}
+    names = [".".join(("tests", *path.relative_to(HERE).with_suffix("").parts)) for path in HERE.rglob("test_*.py")]
+    return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
 class Worker:

@@ -17,21 +17,26 @@ import traceback
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 from unittest import mock
 
-from Pyro5 import config, errors, exposure, handshake, resolving, serializers, spinning, tls
+from Pyro5 import config, errors, serializers
+from Pyro5._naming import host_lookup
+from Pyro5._naming.host_lookup import HostLookups
+from Pyro5._naming.regex_sandbox import Matcher
+from Pyro5._naming.registry import NameServer
+from Pyro5._net import busy_poll, tls
+from Pyro5._server import exposure
+from Pyro5._server.exposure import behavior, expose
+from Pyro5._server.objects import ObjectTable, Published
+from Pyro5._server.oneway import OnewayCalls
+from Pyro5._server.streams import StreamTable
+from Pyro5._server.workers import WorkerPool
+from Pyro5._wire import handshake
 from Pyro5.client import Proxy
-from Pyro5.exposure import behavior, expose
-from Pyro5.matching import Matcher
 from Pyro5.protocol import HEADER_SIZE, MSG_CONNECTOK, ReceivingMessage, SendingMessage
-from Pyro5.registry import NameServer
-from Pyro5.resolving import HostLookups
 from Pyro5.serializers import SerializerBase
 from Pyro5.server import Daemon
-from Pyro5.serving.objects import ObjectTable, Published
-from Pyro5.serving.oneway import OnewayCalls
-from Pyro5.serving.streams import StreamTable
-from Pyro5.serving.workers import WorkerPool
 
-from .peers import CERTIFICATES, settings as changed_settings
+from .peers import CERTIFICATES
+from .peers import settings as changed_settings
 from .rawclient import RawClient, Served, WatchedDaemon, connect_request, connected_to, wait_until
 from .support import daemon_thread
 
@@ -286,7 +291,7 @@ def _visit(daemon: Any, visit: Any) -> str:
 
 def newcomers(steps: int) -> None:
     """Clients come one after the other in each thread, let in by the loop and by workers. Takes a twentieth of the steps."""
-    with changed_settings(SERVERTYPE="thread", THREADPOOL_SIZE=4), mock.patch.object(spinning, "_processors", 2):
+    with changed_settings(SERVERTYPE="thread", THREADPOOL_SIZE=4), mock.patch.object(busy_poll, "_processors", 2):
         daemon = Daemon("127.0.0.1")
     daemon.register(Served(), "obj")
     with daemon_thread(daemon):
@@ -299,12 +304,12 @@ def receivers(steps: int) -> None:
     def step(thread: int, number: int) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            receiver = spinning.SpinningReceiver(ours)
+            receiver = busy_poll.SpinningReceiver(ours)
             for sent in (b"%d %d" % (thread, number), b"more"):
                 theirs.send(sent)
                 check(receiver.recv(100) == sent, "other bytes")
     in_threads(10 * steps, step)
-    check(not spinning._receiving and not spinning._one_at_a_time.locked(), "somebody spins for ever")
+    check(not busy_poll._receiving and not busy_poll._one_at_a_time.locked(), "somebody spins for ever")
 
 
 def known_replies(steps: int) -> None:
@@ -357,7 +362,7 @@ def lookups(steps: int) -> None:
             hosts.forget()
         with found:
             check(found.wait_for(lambda: hosts.find(host) is not None, PATIENCE_SECONDS), "a host was forgotten")
-    with mock.patch.object(resolving, "_look_up", lambda host: [host]):
+    with mock.patch.object(host_lookup, "_look_up", lambda host: [host]):
         in_threads(steps, step)
         hosts.close()
         wait_until(lambda: not hosts._threads, "the end of the threads")

@@ -8,11 +8,12 @@ import time
 import unittest
 from typing import Any, Callable, Dict, List, Optional
 
-from Pyro5 import calls, config, handshake, protocol, serializers
+from Pyro5 import config, protocol, serializers
+from Pyro5._server.exposure import expose, oneway
+from Pyro5._wire import calls, handshake
+from Pyro5._wire.calls import WireOptions
+from Pyro5._wire.reader import MessageReader
 from Pyro5.callcontext import current_context
-from Pyro5.calls import WireOptions
-from Pyro5.exposure import expose, oneway
-from Pyro5.messagereader import MessageReader
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.server import Daemon
 from Pyro5.socketutil import set_nodelay

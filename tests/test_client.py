@@ -14,10 +14,10 @@ from typing import Any, Callable, Dict, Iterator, List
 from unittest import mock
 
 from Pyro5 import client, current_context, errors, protocol, serializers
+from Pyro5._server.exposure import expose, oneway
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy, SerializedBlob, locate_ns
-from Pyro5.exposure import expose, oneway
 from Pyro5.server import Daemon
-from Pyro5.uri import URI
 
 from .peers import Peer, Request, ScriptedServer, free_port, name_server, settings
 from .support import daemon_thread
@@ -508,7 +508,7 @@ class LocateTests(unittest.TestCase):
 
     def test_an_answer_to_a_broadcast_is_not_connected_to(self) -> None:
         found = URI("PYRO:Pyro.NameServer@192.0.2.7:9090")
-        with settings(NS_HOST="192.0.2.1"), mock.patch("Pyro5.discovery.ask_by_broadcast", return_value=[found]):
+        with settings(NS_HOST="192.0.2.1"), mock.patch("Pyro5._client.discovery.ask_by_broadcast", return_value=[found]):
             nameserver = locate_ns()
         self.assertEqual(found, nameserver._pyroUri)
         self.assertIsNone(nameserver._pyroConnection)

@@ -13,8 +13,8 @@ from typing import Any, Callable, Iterator, List
 from unittest import mock
 
 from Pyro5 import config, errors
+from Pyro5._server.exposure import expose, oneway
 from Pyro5.client import Proxy
-from Pyro5.exposure import expose, oneway
 from Pyro5.server import Daemon
 from tests.conformance.places import UNIX
 from tests.conformance.served import Thing

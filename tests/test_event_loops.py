@@ -10,10 +10,10 @@ import unittest
 from typing import Any, Callable, Iterable, Iterator, List
 
 from Pyro5 import config, errors
-from Pyro5.broadcast import BroadcastServer
+from Pyro5._naming.broadcast import BroadcastServer
+from Pyro5._server.exposure import expose
 from Pyro5.client import Proxy
 from Pyro5.core import locate_ns
-from Pyro5.exposure import expose
 from Pyro5.nameserver import NameServerDaemon
 from tests.rawclient import PATIENCE_SECONDS, ServerTestCase, call_request, for_both_types, wait_until
 

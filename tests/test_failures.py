@@ -15,12 +15,12 @@ import unittest
 from typing import Any, Iterator, List, Optional
 
 from Pyro5 import config, errors, protocol, serializers
+from Pyro5._server.exposure import expose
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.core import resolve
-from Pyro5.exposure import expose
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
-from Pyro5.uri import URI
 from tests.conformance.places import UNIX
 from tests.conformance.served import Bare, Thing
 from tests.peers import free_port

@@ -17,8 +17,8 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5.autoclean import AutoCleaner
-from Pyro5.exposure import expose
+from Pyro5._naming.autoclean import AutoCleaner
+from Pyro5._server.exposure import expose
 from Pyro5.nameserver import start_ns
 
 from .faults import __main__ as program

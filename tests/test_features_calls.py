@@ -7,9 +7,9 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import errors, serializers
+from Pyro5._server.exposure import callback, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
-from Pyro5.exposure import callback, expose, oneway
 from tests.rawclient import PATIENCE_SECONDS, ServerTestCase, call_request, for_both_types, wait_until
 
 SHORT_SECONDS = 0.05

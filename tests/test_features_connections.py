@@ -11,10 +11,10 @@ from unittest import mock
 from zlib import compress as really_compress
 
 from Pyro5 import errors
+from Pyro5._client.connection import Connection
+from Pyro5._server.exposure import expose
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
-from Pyro5.connection import Connection
-from Pyro5.exposure import expose
 from Pyro5.server import Daemon
 from Pyro5.socketutil import SocketConnection
 from tests.conformance.places import ABSTRACT, IPV6, UNIX

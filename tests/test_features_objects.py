@@ -9,9 +9,9 @@ import weakref
 from typing import Any, Dict, List
 
 from Pyro5 import errors
+from Pyro5._server.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
-from Pyro5.exposure import behavior, expose
 from Pyro5.server import Daemon
 from tests.rawclient import PATIENCE_SECONDS, ServerTestCase, WatchedDaemon, for_both_types, wait_until
 from tests.support import PROJECT

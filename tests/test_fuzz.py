@@ -7,9 +7,9 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from Pyro5 import calls
-from Pyro5.serializers import marshalcheck
-from Pyro5.uri import URI
+from Pyro5._values.marshal import check
+from Pyro5._wire import calls
+from Pyro5._wire.uri import URI
 
 from .fuzz import cases, live, served, targets, watch, worker
 from .support import run_tool
@@ -51,7 +51,7 @@ class Findings(unittest.TestCase):
             return [found["what"] for found in (worker.run_case(all_targets, SEED, number) for number in numbers) if found]
 
     def test_exceptions(self) -> None:
-        patch = mock.patch.object(marshalcheck, "loads", side_effect=SystemError("broken"))
+        patch = mock.patch.object(check, "loads", side_effect=SystemError("broken"))
         self.assertIn("SystemError: broken", self.found(cases.PAYLOAD, patch))
 
     def test_exceptions_on_their_way_to_a_client(self) -> None:

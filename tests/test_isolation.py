@@ -14,9 +14,10 @@ from typing import Any, Iterator
 from unittest import mock
 
 import Pyro5.api as pyro
-from Pyro5 import calls, config, errors, protocol, serializers
-from Pyro5.calls import ExceptionWrapper
-from Pyro5.serving.workers import WorkerPool
+from Pyro5 import config, errors, protocol, serializers
+from Pyro5._server.workers import WorkerPool
+from Pyro5._wire import calls
+from Pyro5._wire.calls import ExceptionWrapper
 
 from .support import daemon_thread
 

@@ -11,29 +11,32 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 # All modules, ground first: a module imports only what stands on an earlier line. A package's name means its __init__.
 MODULES = """
     __init__
-    constants errors configure callcontext allocation
-    protocol messagereader
-    serializers.exceptions serializers.classes serializers.hashes serializers.literalwriting serializers.literals
-    serializers.literalguard serializers.longliterals
-    serializers.base serializers.marshalreader serializers.marshalcheck
+    constants
+    errors configure callcontext
+    _wire _wire.buffers protocol _wire.reader
+    _values _values.exceptions _values.classes _values.hash_flooding
+    _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
+    serializers.base _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
-    uri
-    calls handshake
-    tls addresses socketutil spinning wakeup
-    connection discovery link batch itemstream typed client
-    exposure descriptions
-    serving serving.objects serving.streams serving.dispatch
-    serving.connection serving.hooks serving.deadlines serving.limits serving.workers serving.oneway
-    serving.listener serving.eventloop serving.entrance serving.loop
+    _wire.uri _wire.calls _wire.handshake
+    _net _net.tls _net.addresses socketutil _net.busy_poll _net.wakeup
+    _client _client.connection _client.discovery _client.link _client.batch _client.streams typed client
+    _server _server.exposure _server.descriptions _server.objects _server.streams _server.dispatch
+    _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
+    _server.listener _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
     server
     core
-    storage storage.ordered storage.memory storage.files storage.sqlite storage.changelog storage.dbmfile storage.specs
-    console progress broadcast matching registry resolving probing autoclean writers nameserver nsc
-    tools tools.objectoptions tools.plaindata tools.serve tools.call tools.inspection
-    tools.findings tools.machinecheck tools.peercheck tools.doctor
-    utils utils.echoserver
-    utils.httpconnection utils.httpserver utils.gatewaycalls utils.gatewayapp utils.httpgateway
+    _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files _naming.storage.sqlite
+    _naming.storage.journal _naming.storage.dbm _naming.storage.specs
+    _naming.broadcast _naming.regex_sandbox _naming.registry _naming.host_lookup _naming.liveness _naming.autoclean
+    _naming.authorization
+    _gateway _gateway.http_connection _gateway.http_server _gateway.calls _gateway.app
+    _cli _cli.console _cli.progress
+    nameserver nsc
+    _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check
+    tools tools.serve tools.call tools.inspection tools.doctor
+    utils utils.echoserver utils.httpgateway
     api
     compatibility compatibility.Pyro4
     __main__
@@ -45,34 +48,38 @@ HOMES = {"config": "configure", "current_context": "callcontext", "__version__":
 
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {
-    ("allocation", "_trim"): "ctypes is large, and only servers that had large messages need it",
-    ("tls", "_ssl"): "ssl is large, and most programs do not encrypt",
-    ("serializers.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
+    ("_wire.buffers", "_trim"): "ctypes is large, and only servers that had large messages need it",
+    ("_net.tls", "_ssl"): "ssl is large, and most programs do not encrypt",
+    ("_values.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
     ("serializers.msgpack", "_to_ext"): "fractions and numbers are for values that hardly anybody sends",
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("configure", "_unknown"): "difflib makes the hint in an error",
-    ("descriptions", "_signature"): "the module is new in Python 3.14",
-    ("writers", "introduce"): "hmac loads OpenSSL, and few name servers have a secret",
-    ("matching", "__init__"): "subprocess is for name servers that search with regular expressions",
+    ("_server.descriptions", "_signature"): "the module is new in Python 3.14",
+    ("_naming.authorization", "introduce"): "hmac loads OpenSSL, and few name servers have a secret",
+    ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",
     ("nameserver", "_parser"): "argparse is for the tool only, the module is loaded by every program",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
     ("tools.serve", "_import"): "the user says what to serve",
-    ("tools.peercheck", "_speaks_tls"): "ssl is large, and not every Python has it",
+    ("_cli.peer_check", "_speaks_tls"): "ssl is large, and not every Python has it",
     ("__main__", "_load"): "a tool is loaded when it is asked for",
-    ("storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
-    ("storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
-    ("storage.dbmfile", "_open"): "what is in a dbm file decides which module reads it",
+    ("_naming.storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
+    ("_naming.storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
+    ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "messagereader", "calls", "handshake", "serving.dispatch")
+PURE = ("protocol", "_wire.reader", "_wire.calls", "_wire.handshake", "_server.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
+
+# What stands at the top of the package is public: the modules and packages that the reference documents.
+PUBLIC = set("""__init__ __main__ api core constants errors configure callcontext client server protocol socketutil typed
+                nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
 
 MAX_FILE_LINES = 450
 MAX_BODY_LINES = 40
@@ -185,6 +192,17 @@ class Layers(unittest.TestCase):
     def test_every_name_in_the_table_is_a_file(self) -> None:
         self.assertEqual([], sorted(set(MODULES) - {m.name for m in self.modules}))
 
+    def test_private_modules_stand_in_private_packages(self) -> None:
+        tops = {m.name.partition(".")[0] for m in self.modules}
+        self.assertEqual([], sorted(top for top in tops - PUBLIC if not top.startswith("_")))
+        self.assertEqual([], sorted(m.name for m in self.modules if m.name.startswith("_") and "." not in m.name
+                                    and not m.is_package and m.name not in PUBLIC))
+
+    def test_private_packages_say_what_they_are(self) -> None:
+        unexplained = [m.name for m in self.modules if m.name.startswith("_") and m.is_package and m.name not in PUBLIC
+                       and "Start reading at" not in (ast.get_docstring(m.tree) or "") and m.name != "_naming.storage"]
+        self.assertEqual([], unexplained)
+
     def test_imports_point_down(self) -> None:
         problems = []
         for module in self.modules:
@@ -239,12 +257,12 @@ class Checks(unittest.TestCase):
     def test_relative_imports_are_resolved(self) -> None:
         self.assertEqual(["errors", "configure", "callcontext"],
                          self.targets("from . import errors, config, current_context", "client"))
-        self.assertEqual(["uri"], self.targets("from .uri import URI", "client"))
-        self.assertEqual(["errors"], self.targets("from .. import errors", "serializers.classes"))
+        self.assertEqual(["_wire.uri"], self.targets("from ._wire.uri import URI", "client"))
+        self.assertEqual(["errors"], self.targets("from .. import errors", "_values.classes"))
         self.assertEqual(["errors"], self.targets("from .. import errors", "serializers", is_package=True))
-        self.assertEqual(["serializers.classes"], self.targets("from . import classes", "serializers", is_package=True))
-        self.assertEqual(["serializers.classes"], self.targets("from .serializers import classes", "uri"))
-        self.assertEqual(["serving.loop"], self.targets("from .serving.loop import Loop", "server"))
+        self.assertEqual(["_values.classes"], self.targets("from . import classes", "_values", is_package=True))
+        self.assertEqual(["_values.classes"], self.targets("from ._values import classes", "client"))
+        self.assertEqual(["_server.loop"], self.targets("from ._server.loop import Loop", "server"))
         self.assertEqual(["configure"], self.targets("from .configure import global_config", "__init__", is_package=True))
 
     def test_nesting_is_counted(self) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Dict, List, Set
 
 from Pyro5 import config
+from Pyro5._server.exposure import callback, expose
 from Pyro5.client import Proxy
-from Pyro5.exposure import callback, expose
 from Pyro5.server import Daemon
 
 from .support import PROJECT, daemon_thread

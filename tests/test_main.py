@@ -91,7 +91,7 @@ class Running(unittest.TestCase):
                 "except SystemExit:\n    print(*sorted(name for name in sys.modules if name.startswith('Pyro5.')))")
         done = run_python(code, PROJECT, PYTHONPATH=PROJECT)
         loaded: List[str] = done.stdout.splitlines()[-1].split()
-        self.assertEqual(loaded, ["Pyro5.configure", "Pyro5.console", "Pyro5.constants", "Pyro5.errors"])
+        self.assertEqual(loaded, ["Pyro5._cli", "Pyro5._cli.console", "Pyro5.configure", "Pyro5.constants", "Pyro5.errors"])
 
 
 if __name__ == "__main__":

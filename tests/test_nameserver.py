@@ -13,10 +13,10 @@ from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, errors, nameserver
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.nameserver import MemoryStorage, NameServerDaemon, Storage, start_ns
 from Pyro5.serializers import serializers
-from Pyro5.uri import URI
 from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread
 
 ONE = "PYRO:one@127.0.0.1:5000"

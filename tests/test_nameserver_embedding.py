@@ -9,13 +9,14 @@ import unittest
 from typing import Any, Dict, List
 from unittest import mock
 
-from Pyro5 import config, matching, nameserver
+from Pyro5 import config, nameserver
+from Pyro5._naming import regex_sandbox
+from Pyro5._net.wakeup import Wakeup
+from Pyro5._server.exposure import expose
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy
-from Pyro5.exposure import expose
 from Pyro5.nameserver import Storage, start_ns
 from Pyro5.server import Daemon
-from Pyro5.uri import URI
-from Pyro5.wakeup import Wakeup
 from tests.support import PATIENCE_SECONDS, daemon_thread
 from tests.test_nameserver import ONE, NameServerTestCase
 
@@ -27,7 +28,7 @@ class Thing:
 
 
 # a busy machine may take longer than a server of one thread usually waits
-@mock.patch.object(nameserver, "ONE_AT_A_TIME", matching.USUAL)
+@mock.patch.object(nameserver, "ONE_AT_A_TIME", regex_sandbox.USUAL)
 class EmbeddingTests(NameServerTestCase):
     """Name servers in a program's own event loop."""
 

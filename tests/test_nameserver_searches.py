@@ -7,9 +7,10 @@ import unittest
 from typing import Any, List, Tuple
 from unittest import mock
 
-from Pyro5 import config, errors, matching, nameserver
+from Pyro5 import config, errors, nameserver
+from Pyro5._naming import regex_sandbox
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy
-from Pyro5.uri import URI
 from tests.support import PATIENCE_SECONDS, daemon_thread
 from tests.test_nameserver import ONE, NameServerTestCase
 
@@ -44,19 +45,19 @@ class SearchTests(NameServerTestCase):
         thread.start()
         return thread
 
-    @mock.patch.object(nameserver, "_search_limits", lambda: matching.Limits(match_seconds=0.6))
+    @mock.patch.object(nameserver, "_search_limits", lambda: regex_sandbox.Limits(match_seconds=0.6))
     def test_lookups_are_answered_while_a_hostile_search_runs(self) -> None:
         daemon, uri = self.serve("thread")
         searching, done = threading.Event(), threading.Event()
         outcomes: List[Any] = []
-        real = matching._Process.matching
+        real = regex_sandbox._Process.matching
 
         def tell(*args: Any) -> Any:
             searching.set()
             return real(*args)
 
         ns = self.proxy(uri)
-        with mock.patch.object(matching._Process, "matching", tell):
+        with mock.patch.object(regex_sandbox._Process, "matching", tell):
             attacker = self.attack(uri, outcomes, done)
             try:
                 self.assertTrue(searching.wait(PATIENCE_SECONDS))
@@ -73,7 +74,7 @@ class SearchTests(NameServerTestCase):
         self.assertEqual(ns.count(), 4)
 
     # the machine may be busy with other things: more time than usual, and a rest that is certainly not over yet
-    @mock.patch.object(nameserver, "ONE_AT_A_TIME", matching.ONE_AT_A_TIME._replace(
+    @mock.patch.object(nameserver, "ONE_AT_A_TIME", regex_sandbox.ONE_AT_A_TIME._replace(
         wait_seconds=PATIENCE_SECONDS, match_seconds=0.5, rest_seconds=1000.0))
     def test_a_server_of_one_thread_is_held_up_shortly_only(self) -> None:
         daemon, uri = self.serve("multiplex")

@@ -12,7 +12,8 @@ import unittest
 from typing import Any, Tuple
 from unittest import mock
 
-from Pyro5 import config, discovery, nsc
+from Pyro5 import config, nsc
+from Pyro5._client import discovery
 from Pyro5.nameserver import start_ns
 from tests.support import ToolResult, daemon_thread, run_tool
 

@@ -10,9 +10,9 @@ import unittest
 from typing import Any, Iterator, List
 
 from Pyro5 import config, errors
+from Pyro5._server.exposure import expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
-from Pyro5.exposure import expose, oneway
 from Pyro5.server import Daemon
 from tests.rawclient import PATIENCE_SECONDS, ServerTestCase, for_both_types, wait_until
 from tests.support import daemon_thread

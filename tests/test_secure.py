@@ -10,9 +10,9 @@ import unittest
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import config, errors, nameserver
+from Pyro5._server.exposure import expose
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.core import locate_ns
-from Pyro5.exposure import expose
 from tests.conformance.places import UNIX
 from tests.peers import CERTIFICATES
 from tests.rawclient import ServerTestCase, WatchedDaemon, connected_to, for_both_types, wait_until

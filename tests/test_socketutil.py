@@ -13,7 +13,7 @@ from typing import Any, List, Tuple
 from unittest import mock
 
 from Pyro5 import errors, socketutil
-from Pyro5.wakeup import Wakeup
+from Pyro5._net.wakeup import Wakeup
 
 from .peers import PATIENCE_SECONDS, free_port, settings
 

@@ -10,13 +10,21 @@ import unittest
 from typing import Any, Callable, List
 from unittest import mock
 
-from Pyro5 import spinning
+from Pyro5._net import busy_poll
+from Pyro5._server import eventloop
 from Pyro5.server import Daemon
-from Pyro5.serving import eventloop
 
 from .peers import settings
-from .rawclient import (PATIENCE_SECONDS, RawClient, ServerTestCase, WatchedDaemon, call_request, connect_request,
-                        connected_to, wait_until)
+from .rawclient import (
+    PATIENCE_SECONDS,
+    RawClient,
+    ServerTestCase,
+    WatchedDaemon,
+    call_request,
+    connect_request,
+    connected_to,
+    wait_until,
+)
 
 LARGE = 6 * 1024 * 1024
 SMALL_BUFFER = 4096
@@ -28,13 +36,13 @@ class MultiplexTestCase(ServerTestCase):
 
 class OneThread(MultiplexTestCase):
     def test_spins_as_it_was_told_when_it_was_made(self) -> None:
-        with mock.patch.object(spinning, "_processors", 2), settings(SPINNING=True):
+        with mock.patch.object(busy_poll, "_processors", 2), settings(SPINNING=True):
             daemon = self.daemon()
         with settings(SPINNING=False):
             another = self.daemon()
             daemon.requestLoop(lambda: False)
         another.requestLoop(lambda: False)
-        self.assertIsInstance(daemon.transportServer._spinning, spinning.SpinningSelector)
+        self.assertIsInstance(daemon.transportServer._spinning, busy_poll.SpinningSelector)
         self.assertIsNone(another.transportServer._spinning)
 
     def test_calls_run_in_the_loop(self) -> None:

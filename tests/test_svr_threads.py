@@ -12,11 +12,12 @@ import unittest
 from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import calls, config, handshake, serializers, svr_threads
+from Pyro5 import config, serializers, svr_threads
+from Pyro5._server import loop
+from Pyro5._server.exposure import expose
+from Pyro5._wire import calls, handshake
 from Pyro5.callcontext import current_context
-from Pyro5.exposure import expose
 from Pyro5.protocol import FLAGS_ONEWAY
-from Pyro5.serving import loop
 from Pyro5.server import Daemon
 
 from .peers import settings

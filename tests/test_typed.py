@@ -15,9 +15,9 @@ import Pyro5
 from Pyro5.client import Proxy
 from Pyro5.typed import ProxyMembers
 from tests import typed_program
+from tests.docs.test_code import blocks
 from tests.rawclient import ServerTestCase
 from tests.support import PROJECT, clean_environment
-from tests.test_docs_code import blocks
 
 EXAMPLE = Path(PROJECT, "examples", "typed_interface")
 PROGRAM = Path(PROJECT, "tests", "typed_program.py")

@@ -39,8 +39,23 @@ from .. import __version__ as __version__
 from .. import api, client, constants, core, errors, nameserver, nsc, protocol, serializers, server, socketutil
 from .. import config as _settings
 from ..api import (
-    URI, BatchProxy, Daemon, DaemonObject, Proxy, SerializedBlob, SerializerBase, behavior, callback, current_context, expose,
-    oneway, register_class_to_dict, register_dict_to_class, serve, type_meta, unregister_class_to_dict,
+    URI,
+    BatchProxy,
+    Daemon,
+    DaemonObject,
+    Proxy,
+    SerializedBlob,
+    SerializerBase,
+    behavior,
+    callback,
+    current_context,
+    expose,
+    oneway,
+    register_class_to_dict,
+    register_dict_to_class,
+    serve,
+    type_meta,
+    unregister_class_to_dict,
     unregister_dict_to_class,
 )
 from ..utils import echoserver

@@ -10,7 +10,7 @@ import threading
 from typing import Any, Dict, Iterator, Mapping, Type
 
 from .. import errors
-from . import classes
+from .._values import classes
 from .base import SerializerBase
 from .json import JsonSerializer
 from .marshal import MarshalSerializer

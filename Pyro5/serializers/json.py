@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
-from . import classes
+from .._values import classes
 from .base import CallPayload, Data, SerializerBase
 
 __all__ = ["JsonSerializer"]

@@ -8,7 +8,8 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from . import classes, marshalcheck
+from .._values import classes
+from .._values.marshal import check
 from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MarshalSerializer"]
@@ -58,7 +59,7 @@ class MarshalSerializer(SerializerBase):
         return parts
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
-        value = marshalcheck.loads(data)
+        value = check.loads(data)
         return value, may_be_tagged(value, data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:

@@ -9,7 +9,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from . import classes
+from .._values import classes
 from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]

@@ -9,9 +9,10 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from . import classes, hashes, literals, literalwriting
+from .._values import classes, hash_flooding
+from .._values.serpent import reader, writer
+from .._values.serpent.writer import HEADER
 from .base import Data, SerializerBase, is_long, is_long_dict
-from .literalwriting import HEADER
 
 __all__ = ["SerpentSerializer"]
 
@@ -78,7 +79,7 @@ def _to_complex(data: Dict[str, Any]) -> complex:
 
 def _to_ordered_dict(data: Dict[str, Any]) -> Any:
     items = [tuple(item) for item in data["items"]]
-    hashes.check([key for key, _ in items])
+    hash_flooding.check([key for key, _ in items])
     return collections.OrderedDict(items)
 
 
@@ -105,32 +106,32 @@ class SerpentSerializer(SerializerBase):
         super().__init__(extra_tags=_TAGS)
 
     def _encode(self, data: Any) -> bytes:
-        text = literalwriting.fast_dumps(data, config.SERPENT_BYTES_REPR)
+        text = writer.fast_dumps(data, config.SERPENT_BYTES_REPR)
         return _encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        text = literalwriting.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
+        text = writer.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         long_values: List[Any] = []
-        text = literalwriting.fast_dumps(_with_marks(data, long_values))
+        text = writer.fast_dumps(_with_marks(data, long_values))
         return _put_together(text, long_values)
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
         long_values: List[Any] = []
         args = [_with_marks(value, long_values) for value in vargs]
-        text = literalwriting.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
+        text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
         return _put_together(text, long_values)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
-        return _with_tags(literals.fast_loads(text), text)
+        return _with_tags(reader.fast_loads(text), text)
 
     def _decode_call(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
-        return _with_tags(literals.fast_loads_call(text), text)
+        return _with_tags(reader.fast_loads_call(text), text)
 
 
 def _with_marks(value: Any, long_values: List[Any]) -> Any:
@@ -152,7 +153,7 @@ def _put_together(text: Optional[str], long_values: Sequence[Any]) -> Optional[L
         return None         # something else in the value looks like a mark
     parts = [pieces[0]]
     for value, piece in zip(long_values, pieces[1:]):
-        written = literalwriting.long_text_in_parts(value)
+        written = writer.long_text_in_parts(value)
         if written is None:
             return None
         begin, contents, end = written
@@ -167,7 +168,7 @@ def _encode_slowly(data: Any) -> bytes:
 
 def _with_tags(value: Any, text: str) -> Tuple[Any, bool]:
     """Give the value, if need be read in the slow way, and whether there may be tagged dicts in it."""
-    if value is literals.NOT_FAST:
+    if value is reader.NOT_FAST:
         return _slow_loads(text), True
     # letters and underscores may be written as escapes
     return value, "_" in text and classes.TAG in text or "\\" in text and _ESCAPED_LETTER.search(text) is not None
@@ -177,6 +178,6 @@ def _slow_loads(text: str) -> Any:
     """As serpent.loads, which would switch the garbage collector off and on again, even if it was off before."""
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
-    from . import literalguard, longliterals
-    literalguard.check_complexity(text)
-    return longliterals.evaluate(text)
+    from .._values.serpent import chunks, guard
+    guard.check_complexity(text)
+    return chunks.evaluate(text)

@@ -16,11 +16,11 @@ import re
 import sys
 from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
-from .. import console, errors, progress
+from .. import errors
+from .._cli import console, object_options, progress
+from .._cli.plain_data import json_text, plain
+from .._client.streams import ItemStream
 from ..client import Proxy
-from ..itemstream import ItemStream
-from . import objectoptions
-from .plaindata import json_text, plain
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 LISTED_NAMES = 20
@@ -63,7 +63,7 @@ def _refuse(constant: str) -> NoReturn:
 
 def _run(options: argparse.Namespace) -> None:
     args, kwargs = parse_arguments(options.arguments)
-    with objectoptions.proxy_of(options) as proxy:
+    with object_options.proxy_of(options) as proxy:
         with progress.answer_shown(proxy):
             proxy._pyroBind()
             result = _result(proxy, options.method, args, kwargs)
@@ -112,7 +112,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
         "JSON; each item of an iterator on a line of its own. Options go before the uri.",
         epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. What is no JSON is taken as a string, "
         "so text needs no quotes of its own, unless it looks like JSON or like name=value.")
-    objectoptions.add_options(parser)
+    object_options.add_options(parser)
     option = parser.add_argument
     option("-r", "--raw", action="store_true", help="print strings as they are, not as JSON")
     option("-i", "--indent", action="store_true", help="print the result over several lines, indented")
@@ -125,7 +125,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
-    return objectoptions.exit_code_of(_run, _parse(args))
+    return object_options.exit_code_of(_run, _parse(args))
 
 
 if __name__ == "__main__":

@@ -11,9 +11,8 @@ import functools
 import sys
 from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
-from .. import console
-from . import machinecheck, peercheck
-from .findings import WRONG, Finding, bounded
+from .._cli import console, machine_check, peer_check
+from .._cli.findings import WRONG, Finding, bounded
 
 Check = Tuple[str, Callable[[], Iterable[Finding]]]
 
@@ -22,14 +21,14 @@ def checks_for(uri: Optional[str]) -> List[Check]:
     """Give all checks, with a name each."""
     needs_name_server = uri is None or not uri.upper().startswith("PYRO:")
     checks: List[Check] = [
-        ("settings", machinecheck.check_settings),
-        ("host names", machinecheck.check_host_names),
-        ("ports of this machine", machinecheck.check_ports),
-        ("broadcasts", machinecheck.check_broadcasts),
-        ("name server", functools.partial(machinecheck.check_name_server, needs_name_server)),
+        ("settings", machine_check.check_settings),
+        ("host names", machine_check.check_host_names),
+        ("ports of this machine", machine_check.check_ports),
+        ("broadcasts", machine_check.check_broadcasts),
+        ("name server", functools.partial(machine_check.check_name_server, needs_name_server)),
     ]
     if uri is not None:
-        checks.append((uri, functools.partial(peercheck.check_object, uri)))
+        checks.append((uri, functools.partial(peer_check.check_object, uri)))
     return checks
 
 

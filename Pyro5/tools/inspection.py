@@ -11,11 +11,10 @@ import argparse
 import sys
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
-from .. import console
+from .._cli import console, object_options
+from .._cli.plain_data import json_text
 from ..client import Proxy
 from ..constants import DAEMON_NAME
-from . import objectoptions
-from .plaindata import json_text
 
 
 def inspect_object(proxy: Proxy) -> Dict[str, Any]:
@@ -108,7 +107,7 @@ def _printable(line: str) -> str:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with objectoptions.proxy_of(options) as proxy:
+    with object_options.proxy_of(options) as proxy:
         found = inspect_object(proxy)
     if options.json:
         console.say(json_text(found, indent=2))
@@ -119,7 +118,7 @@ def _run(options: argparse.Namespace) -> None:
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
                                      "with signatures and docstrings if the server gives them.")
-    objectoptions.add_options(parser)
+    object_options.add_options(parser)
     option = parser.add_argument
     option("--json", action="store_true", help="print it as JSON")
     option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port shows what objects are "
@@ -129,7 +128,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; give its exit code."""
-    return objectoptions.exit_code_of(_run, _parse(args))
+    return object_options.exit_code_of(_run, _parse(args))
 
 
 if __name__ == "__main__":

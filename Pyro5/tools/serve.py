@@ -12,11 +12,12 @@ import sys
 import traceback
 from typing import Any, Optional, Sequence
 
-from .. import console, errors
+from .. import errors
+from .._cli import console
+from .._server.exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
+from .._wire.uri import URI
 from ..client import Proxy, locate_ns
-from ..exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
 from ..server import Daemon
-from ..uri import URI
 
 UNREGISTER_SECONDS = 3.0  # what taking the name back may take, when the name server may be gone as well
 

@@ -9,12 +9,13 @@ import sys
 import threading
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
-from .. import config, console
+from .. import config
+from .._cli import console
+from .._server.exposure import expose, oneway
+from .._wire.uri import URI
 from ..client import locate_ns
-from ..exposure import expose, oneway
 from ..nameserver import start_ns
 from ..server import Daemon
-from ..uri import URI
 
 OBJECT_NAME = "test.echoserver"
 SLOW_SECONDS = 5.0

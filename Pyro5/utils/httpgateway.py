@@ -20,11 +20,11 @@ import re
 import sys
 from typing import Any, Callable, Dict, Iterable, Optional, Sequence
 
-from .. import console
-from ..addresses import address_text
-from .gatewayapp import DEFAULT_EXPOSED, Gateway
-from .gatewaycalls import NameServerGone
-from .httpserver import HttpServer
+from .._cli import console
+from .._gateway.app import DEFAULT_EXPOSED, Gateway
+from .._gateway.calls import NameServerGone
+from .._gateway.http_server import HttpServer
+from .._net.addresses import address_text
 
 __all__ = ["Gateway", "pyro_app", "main"]
 

@@ -19,7 +19,7 @@ import tempfile
 from typing import Any, Callable, Dict, FrozenSet, Iterator, List, Sequence, Tuple
 
 from Pyro5 import api, nameserver
-from Pyro5.storage.specs import open_storage
+from Pyro5._naming.storage.specs import open_storage
 
 from .measuring import compare
 

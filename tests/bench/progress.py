@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from typing import Optional, TextIO
 
-from Pyro5.progress import ProgressLine
+from Pyro5._cli.progress import ProgressLine
 
 
 class Progress(ProgressLine):

@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
-from Pyro5 import api, calls, serializers
-from Pyro5.connection import Connection
-from Pyro5.messagereader import MessageReader
-from Pyro5.serving.connection import ServerConnection
+from Pyro5 import api, serializers
+from Pyro5._client.connection import Connection
+from Pyro5._server.connection import ServerConnection
+from Pyro5._wire import calls
+from Pyro5._wire.reader import MessageReader
 
 from .programs.workload import SUM, SUMMANDS, add
 

@@ -5,9 +5,10 @@ import threading
 import uuid
 from typing import Any, List
 
-from Pyro5 import calls, current_context, errors, serializers
+from Pyro5 import current_context, errors, serializers
+from Pyro5._wire import calls
+from Pyro5._wire.uri import URI
 from Pyro5.client import BatchProxy, Proxy, SerializedBlob
-from Pyro5.uri import URI
 from tests.conformance.places import PlaceTestCase
 from tests.conformance.served import Bare, numbered_class
 

@@ -5,8 +5,8 @@ import threading
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import current_context, errors
+from Pyro5._server.exposure import behavior, callback, expose, oneway
 from Pyro5.client import Proxy
-from Pyro5.exposure import behavior, callback, expose, oneway
 from tests.support import PATIENCE_SECONDS
 
 

@@ -19,9 +19,9 @@ import time
 from typing import Any, Dict, List, NamedTuple
 
 from Pyro5 import config, errors
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.nameserver import start_ns
-from Pyro5.uri import URI
 
 from ..support import PATIENCE_SECONDS, PROJECT, clean_environment, daemon_thread
 from .workload import at_once

@@ -16,7 +16,8 @@ import threading
 import traceback
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
-from Pyro5 import config, console, errors, nameserver
+from Pyro5 import config, errors, nameserver
+from Pyro5._cli import console
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 

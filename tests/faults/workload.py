@@ -7,7 +7,7 @@ import threading
 from typing import Any, Callable, Iterator, List, Tuple
 
 from Pyro5 import errors
-from Pyro5.batch import BatchProxy
+from Pyro5._client.batch import BatchProxy
 from Pyro5.client import Proxy
 
 from .ledger import ACKNOWLEDGED, BEGUN, FAILED, WRONG, Write, receipt

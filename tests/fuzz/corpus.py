@@ -9,7 +9,8 @@ import marshal
 import re
 from typing import Any, Dict, List, NamedTuple, Tuple
 
-from Pyro5.serializers import literalguard, marshalcheck
+from Pyro5._values.marshal import check
+from Pyro5._values.serpent import guard
 
 from ..wire import recordings
 from ..wire.recordings import Frame, Message
@@ -91,10 +92,10 @@ def plain(serializer: int, payload: bytes) -> Any:
     """
     if serializer == SERPENT:
         text = payload.decode("utf-8")
-        literalguard.check_complexity(text)
+        guard.check_complexity(text)
         return ast.literal_eval(text)
     if serializer == MARSHAL:
-        return marshalcheck.loads(payload)
+        return check.loads(payload)
     if serializer == JSON:
         return json.loads(payload)
     return msgpack.unpackb(payload, raw=False, strict_map_key=False)

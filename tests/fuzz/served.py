@@ -5,7 +5,7 @@ import contextlib
 from typing import Any, Iterator
 
 from Pyro5 import api, config
-from Pyro5.registry import NameServer
+from Pyro5._naming.registry import NameServer
 
 from ..wire import app
 

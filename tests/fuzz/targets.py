@@ -11,11 +11,12 @@ import traceback
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import Pyro5
-from Pyro5 import calls, errors, handshake, protocol, serializers
-from Pyro5.messagereader import RECEIVE_BYTES, MessageReader
+from Pyro5 import errors, protocol, serializers
+from Pyro5._server.connection import ServerConnection
+from Pyro5._wire import calls, handshake
+from Pyro5._wire.reader import RECEIVE_BYTES, MessageReader
+from Pyro5._wire.uri import URI
 from Pyro5.protocol import ReceivingMessage
-from Pyro5.serving.connection import ServerConnection
-from Pyro5.uri import URI
 
 from . import cases, served
 from .cases import Case

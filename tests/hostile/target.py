@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, Dict, List, NamedTuple
 
-from Pyro5 import matching
+from Pyro5._naming import regex_sandbox
 
 from ..peers import CERTIFICATES
 from ..rawclient import RawClient, wait_until
@@ -20,7 +20,7 @@ from ..support import PATIENCE_SECONDS, PROJECT
 
 PROMISED_SECONDS = 1.0  # within this time every well-behaved client is served
 CLIENT_SECONDS = 20.0  # for a machine that has other things to do, too; generous
-KEPT_FILES = 2 * matching.PROCESSES  # of the name server: the pipes to those that match regular expressions
+KEPT_FILES = 2 * regex_sandbox.PROCESSES  # of the name server: the pipes to those that match regular expressions
 MEASURABLE = os.path.isdir("/proc/self/fd")
 # Large blocks go back to the system when they are freed, however many there are: else growth could not be told from habit.
 RETURNS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}

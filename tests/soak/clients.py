@@ -17,10 +17,10 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 import serpent
 
 from Pyro5 import errors
-from Pyro5.batch import BatchProxy
+from Pyro5._client.batch import BatchProxy
+from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.serializers import serializers
-from Pyro5.uri import URI
 
 from ..peers import free_port
 from . import rude

@@ -8,7 +8,7 @@ import uuid
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from Pyro5 import api, callcontext, protocol, serializers
-from Pyro5.itemstream import ItemStream
+from Pyro5._client.streams import ItemStream
 
 from . import compare, outcomes
 from .client_actions import AFTER_CALLS, CONNECTING, Action, actions_for, value_for, wanted_call, with_bytes

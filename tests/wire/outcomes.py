@@ -7,7 +7,7 @@ import re
 from typing import Any, List, Optional, Sequence, Tuple
 
 from Pyro5 import api
-from Pyro5.itemstream import ItemStream
+from Pyro5._client.streams import ItemStream
 
 from .values import RECORDED_MODULE
 

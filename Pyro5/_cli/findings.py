@@ -1,0 +1,96 @@
+"""What a check has found, and checks that cannot hang their caller."""
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional
+
+from .. import config
+from .._naming.host_lookup import HostLookups
+
+log = logging.getLogger("Pyro5.tools.findings")
+
+OK, NOTE, WRONG = "ok", "note", "WRONG"
+
+USUAL_SECONDS = 5.0  # that one step on the network may take, if COMMTIMEOUT is off
+CHECK_SECONDS = 20.0  # that one line of the report may take, which may be the outcome of several steps
+
+
+class Finding(NamedTuple):
+    """One line of the report; a note is no defect, but may be what the user looks for."""
+
+    level: str
+    text: str
+    remedy: str = ""        # what to do about it
+
+    def __str__(self) -> str:
+        lines = ["%-7s%s" % (self.level, self.text)]
+        if self.remedy:
+            lines.append("%-7s-> %s" % ("", self.remedy))
+        return "\n".join(lines)
+
+
+def reason_of(error: Exception) -> str:
+    """Give what an error says, without the number that the system has for it."""
+    return str(getattr(error, "strerror", None) or error)
+
+
+def step_seconds() -> float:
+    """Give what one step on the network may take."""
+    return config.COMMTIMEOUT if config.COMMTIMEOUT > 0 else USUAL_SECONDS
+
+
+def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = CHECK_SECONDS) -> Iterator[Finding]:
+    """
+    Run a check in a thread of its own, and give its findings as they come; the last one says so if it failed, or if nothing
+    came for too long.
+
+    The thread is left alone then: what it waits for, such as the system's name service, cannot be interrupted.
+    """
+    found: queue.Queue[Optional[Finding]] = queue.Queue()
+
+    def run() -> None:
+        try:
+            for finding in check():
+                found.put(finding)
+        except BaseException as x:  # border of a thread; a peer may send anything, and the other checks still have their say
+            log.info("the check failed: %s", what, exc_info=True)
+            found.put(Finding(WRONG, "%s: %s: %s" % (what, type(x).__name__, x)))
+        found.put(None)
+
+    threading.Thread(target=run, name="Pyro5 check", daemon=True).start()
+    while True:
+        try:
+            finding = found.get(timeout=seconds)
+        except queue.Empty:
+            yield Finding(WRONG, "%s: there is no result after %g seconds" % (what, seconds),
+                          "is the network there, and does the name service (DNS) of this machine answer?")
+            return
+        if finding is None:
+            return
+        yield finding
+
+
+def host_addresses(host: str, seconds: Optional[float] = None) -> List[str]:
+    """
+    Give the ip addresses of a host name, each once.
+
+    Raises:
+        OSError: it has none.
+        TimeoutError: the name service does not answer in time.
+    """
+    known = threading.Event()
+    lookups = HostLookups(known.set)
+    try:
+        found = lookups.find(host)
+        if found is None:
+            known.wait(step_seconds() if seconds is None else seconds)
+            found = lookups.find(host)
+    finally:
+        lookups.close()
+    if found is None:
+        raise TimeoutError("the name service does not answer")
+    if isinstance(found, Exception):
+        raise found
+    return list(dict.fromkeys(str(address[0]) for _, address in found))

@@ -1,0 +1,196 @@
+"""Checks of this machine: settings, host names, ports, the name server, broadcasts."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import platform
+import socket
+import time
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional
+
+from .. import __version__, config, errors, socketutil
+from .._client import discovery
+from .._net import addresses, tls
+from .._net.addresses import is_loopback
+from .._wire.uri import URI
+from ..client import Proxy
+from ..constants import PROTOCOL_VERSION
+from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
+
+PORT_SECONDS = 0.5  # what finding out whether something listens on this machine may take
+
+
+def outside_address() -> Optional[str]:
+    """Give the address of this machine in its network; None if there is no network."""
+    try:
+        return str(addresses.get_interface(addresses.OUTSIDE_ADDRESS).ip)
+    except OSError:
+        return None
+
+
+# ---------------------------------------------------------------- settings
+
+def check_settings() -> Iterator[Finding]:
+    """What runs here, and which settings are not the usual ones."""
+    yield Finding(OK, "Pyro %s, protocol %d, in %s; %s %s on %s" % (
+        __version__, PROTOCOL_VERSION, os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
+        platform.python_implementation(), platform.python_version(), platform.system()))
+    for line in config.changes().splitlines()[1:]:
+        yield Finding(NOTE, "setting " + line.strip())
+    for problem in config.problems():
+        yield Finding(WRONG, "setting " + problem, "correct it")
+    if config.SSL:
+        yield from _check_certificates()
+
+
+def _check_certificates() -> Iterator[Finding]:
+    sides = {"clients": tls.client_context}
+    if config.SSL_SERVERCERT:
+        sides["servers"] = tls.server_context
+    for side, load in sides.items():
+        try:
+            load()
+            yield Finding(OK, "TLS is on, and the certificate files for %s can be loaded" % side)
+        except (OSError, ValueError) as x:
+            yield Finding(WRONG, "TLS for %s: %s" % (side, reason_of(x)),
+                          "correct the settings that begin with SSL_")
+
+
+# ---------------------------------------------------------------- names and ports
+
+class _HostName(NamedTuple):
+    host: str
+    role: str
+    is_needed: bool
+
+
+def check_host_names() -> Iterator[Finding]:
+    """What the host names that matter here stand for."""
+    names = [_HostName(socket.gethostname(), "this machine's own name", False),
+             _HostName(config.HOST, "where servers listen, the setting HOST", True),
+             _HostName(config.NS_HOST, "where clients look for the name server, the setting NS_HOST", True)]
+    for name in names:
+        if name.host:
+            yield _check_host_name(name)
+    outside = outside_address()
+    if outside is None:
+        yield Finding(NOTE, "this machine has no way into a network: only its own programs can talk with each other")
+        return
+    yield Finding(OK, "the address of this machine in its network is %s" % outside)
+    if is_loopback(config.HOST):
+        yield Finding(NOTE, "servers can be reached from this machine only, if they do not say otherwise",
+                      "for clients elsewhere, let them listen on %s: by the setting HOST, or host= of Daemon" % outside)
+
+
+def _check_host_name(name: _HostName) -> Finding:
+    text = "%s (%s)" % (name.host, name.role)
+    try:
+        found = host_addresses(name.host)
+    except TimeoutError as x:
+        return Finding(WRONG, "%s: %s" % (text, x), "mend the name service of this machine, put the name into its hosts file, "
+                       "or use ip addresses")
+    except (OSError, ValueError) as x:
+        return Finding(WRONG if name.is_needed else NOTE, "%s: %s" % (text, reason_of(x)),
+                       "correct the setting" if name.is_needed else "use ip addresses for servers here")
+    return Finding(OK, "%s is %s" % (text, ", ".join(found)))
+
+
+def check_ports() -> Iterator[Finding]:
+    """Whether the ports of name servers are taken on this machine."""
+    own = [host for host in ("127.0.0.1", outside_address()) if host]
+    listening = [host for host in dict.fromkeys(own) if _accepts_connections(host, config.NS_PORT)]
+    yield Finding(OK, "TCP port %d, of name servers: %s" % (
+        config.NS_PORT, "something listens on %s" % " and ".join(listening) if listening else "nothing listens here"))
+    yield Finding(OK, "UDP port %d, of broadcasts: %s" % (
+        config.NS_BCPORT, "something listens here" if _is_bound(config.NS_BCPORT) else "nothing listens here"))
+
+
+def _accepts_connections(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), PORT_SECONDS).close()
+        return True
+    except OSError:
+        return False
+
+
+def _is_bound(udp_port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.bind(("", udp_port))
+            return False
+        except OSError as x:
+            return x.errno == errno.EADDRINUSE
+
+
+# ---------------------------------------------------------------- name server
+
+def check_name_server(is_needed: bool) -> Iterator[Finding]:
+    """Whether a name server is found, and how. Not to find one is a mere note if it is not needed."""
+    failures: List[str] = []
+    try:
+        nameserver, how = _locate(failures)
+    except errors.NamingError:
+        yield from (Finding(NOTE, "no name server: %s" % failure) for failure in failures)
+        yield Finding(WRONG if is_needed else NOTE, "no name server is found",
+                      "start one with 'python -m Pyro5 ns', or say where it is: settings NS_HOST and NS_PORT")
+        return
+    with nameserver:
+        started = time.monotonic()
+        count = nameserver.count()
+        yield Finding(OK, "name server %s, found %s: %d names, answers in %.1f ms" % (
+            nameserver._pyroUri, how, count, 1000 * (time.monotonic() - started)))
+        if is_loopback(str(nameserver._pyroUri.host)):
+            yield Finding(NOTE, "this name server can be reached from its own machine only",
+                          "for others, start it with -n and an address of its machine")
+
+
+def _locate(failures: List[str]) -> Any:
+    """Give a connected proxy for the name server, and a text that says how it was found; put down what did not work."""
+    def attempt(uri: URI, limit_seconds: Optional[float], how: str) -> Any:
+        proxy = Proxy(uri)
+        proxy._pyroTimeout = discovery.shorter(limit_seconds, step_seconds())
+        try:
+            proxy._pyroBind()
+        except errors.PyroError as x:
+            failures.append(str(x))
+            raise
+        return proxy, how
+
+    return discovery.locate(lambda uri, limit: attempt(uri, limit, "where the settings NS_HOST and NS_PORT say"),
+                            lambda uri: attempt(uri, None, "by a broadcast"))
+
+
+# ---------------------------------------------------------------- broadcasts
+
+def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadcast) -> Iterator[Finding]:
+    """Whether broadcasts leave this machine, and who answers them."""
+    leaving: List[str] = []
+    for address in config.BROADCAST_ADDRS:
+        try:
+            source = _route_of_broadcast(address)
+        except OSError as x:
+            yield Finding(NOTE, "broadcasts to %s cannot be sent: %s" % (address, reason_of(x)))
+            continue
+        if is_loopback(source):
+            yield Finding(OK, "broadcasts to %s stay on this machine" % address)
+        else:
+            leaving.append(source)
+            yield Finding(OK, "broadcasts to %s leave this machine by its address %s" % (address, source))
+    if not leaving:
+        yield Finding(NOTE, "no broadcast leaves this machine: name servers elsewhere are not found by themselves",
+                      "say where the name server is, by the setting NS_HOST; or set BROADCAST_ADDRS to the broadcast address "
+                      "of the network")
+    ignored: List[Any] = []
+    answers = [str(uri) for uri in ask(config.BROADCAST_ADDRS, config.NS_BCPORT, ignored)]
+    yield Finding(OK, "broadcasts are answered by %s" % ", ".join(answers) if answers else "no name server answers broadcasts")
+    if ignored:
+        yield Finding(NOTE, "answers to broadcasts that make no sense: %d, the last one from %s" % (
+            len(ignored), addresses.address_text(ignored[-1])), "find out what listens there")
+
+
+def _route_of_broadcast(address: str) -> str:
+    """Give the address by which a broadcast goes out; nothing is sent. Raises OSError if it cannot."""
+    with contextlib.closing(socketutil.create_bc_socket()) as sock:
+        sock.connect((address, config.NS_BCPORT))
+        return str(sock.getsockname()[0])

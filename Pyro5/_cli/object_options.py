@@ -1,0 +1,42 @@
+"""What the tools that use one remote object have in common: its uri as people write it, their options, their exit code."""
+from __future__ import annotations
+
+import argparse
+from typing import Callable
+
+from .._wire.uri import PROTOCOLS, URI
+from ..client import Proxy
+from . import console
+
+
+def uri_of(text: str) -> URI:
+    """
+    Make a uri of what a user wrote: a uri, or just the name of an object in the name server.
+
+    Raises:
+        PyroError: it is neither.
+    """
+    if text.partition(":")[0].upper() in PROTOCOLS:
+        return URI(text)
+    return URI("PYRONAME:" + text)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a tool the options that `proxy_of` and `exit_code_of` look at, except ``uri``: what that may be it says itself."""
+    parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for an answer "
+                        "(default: the setting COMMTIMEOUT)")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the "
+                        "server")
+
+
+def proxy_of(options: argparse.Namespace) -> Proxy:
+    """Make a proxy for the object, not connected yet. Raises PyroError if the uri is none."""
+    proxy = Proxy(uri_of(options.uri))
+    if options.timeout is not None:
+        proxy._pyroTimeout = options.timeout
+    return proxy
+
+
+def exit_code_of(run: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
+    """Run the tool and give its exit code; an error is told with its class, and with tracebacks if that is wanted."""
+    return console.exit_code_of(lambda: run(options), lambda error: console.complain_with_class(error, options.verbose))

@@ -1,0 +1,252 @@
+"""Checks of a remote object: from its name to a call, step by step, until one fails."""
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import Any, Dict, Iterator, List
+
+from .. import config, errors, serializers
+from .._client import discovery
+from .._client.connection import Connection, open_connection
+from .._net import addresses
+from .._net.addresses import is_loopback
+from .._wire import handshake
+from .._wire.calls import WireOptions
+from .._wire.uri import URI
+from ..constants import DAEMON_NAME, PROTOCOL_VERSION
+from ..protocol import PREFIX, PREFIX_SIZE
+from ..serializers import SerializerBase
+from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
+from .object_options import uri_of
+
+SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
+WIRE = WireOptions(1024 * 1024)
+LISTED_OBJECTS = 10
+
+PLAIN, ENCRYPTED = "plain", "TLS"
+
+
+class Hopeless(Exception):
+    """The finding after which there is nothing more to check."""
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        super().__init__(text)
+        self.finding = Finding(WRONG, text, remedy)
+
+
+def check_object(text: str) -> Iterator[Finding]:
+    """Check whether an object can be called; `text` is its uri, or its name in the name server."""
+    try:
+        uri = yield from _resolve(text)
+        address = yield from _reach(uri)
+        yield from _check_greeting(address)
+        yield from _check_serializers(uri)
+        yield from _check_members(uri)
+    except Hopeless as x:
+        yield x.finding
+    except errors.PyroError as x:
+        yield Finding(WRONG, str(x))
+
+
+# ---------------------------------------------------------------- where it is
+
+def _resolve(text: str) -> Any:
+    """Find the uri that says where the object is."""
+    try:
+        uri = uri_of(text)
+        if uri.protocol == "PYRO":
+            return uri
+        found = discovery.resolve(uri)
+    except errors.PyroError as x:
+        if str(x).startswith("failed to locate"):
+            raise Hopeless("%s cannot be looked up without a name server" % uri) from x
+        raise Hopeless(str(x)) from x
+    yield Finding(OK, "%s is %s" % (uri, found))
+    if is_loopback(str(found.host)):
+        yield Finding(NOTE, "%s means the machine itself, on every machine: only clients on the server's machine reach it"
+                      % found.host, "for others, let the server listen on an address of its machine")
+    return found
+
+
+def _reach(uri: URI) -> Any:
+    """Connect to each address of the server, and give one that works."""
+    if uri.sockname:
+        candidates: List[Any] = [uri.sockname]
+    else:
+        candidates = [(host, uri.port) for host in _addresses_of(str(uri.host))]
+        yield Finding(OK, "%s is %s" % (uri.host, ", ".join(host for host, _ in candidates)))
+    failures: Dict[Any, OSError] = {}
+    for address in candidates:
+        started = time.monotonic()
+        try:
+            _connect(address).close()
+            yield Finding(OK, "%s accepts connections, after %.1f ms" % (
+                addresses.address_text(address), 1000 * (time.monotonic() - started)))
+        except OSError as x:
+            failures[address] = x
+    working = [address for address in candidates if address not in failures]
+    if not working:
+        address, failure = failures.popitem()
+        raise Hopeless("%s: %s" % (addresses.address_text(address), reason_of(failure)), _remedy_of(failure))
+    for address, failure in failures.items():
+        yield Finding(NOTE, "%s: %s" % (addresses.address_text(address), reason_of(failure)),
+                      "clients try the other address as well; the setting PREFER_IP_VERSION (4 or 6) saves them the time")
+    return working[0]
+
+
+def _addresses_of(host: str) -> List[str]:
+    try:
+        return host_addresses(host)
+    except TimeoutError as x:
+        raise Hopeless("%s: %s" % (host, x), "use an ip address in the uri, or mend the name service of this machine") from x
+    except (OSError, ValueError) as x:
+        raise Hopeless(reason_of(x), "correct the host name in the uri, or let the server use its ip address") from x
+
+
+def _connect(address: Any) -> socket.socket:
+    if isinstance(address, str):
+        family, place = addresses.resolve_host(address, 0, socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.settimeout(step_seconds())
+            sock.connect(place)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+    return socket.create_connection(address, step_seconds())
+
+
+def _remedy_of(failure: OSError) -> str:
+    if isinstance(failure, (ConnectionRefusedError, FileNotFoundError)):
+        return ("nothing listens there: is the server running, at this port, and on this address (one that listens on "
+                "localhost is reached from its own machine only)?")
+    if isinstance(failure, (socket.timeout, TimeoutError)):
+        return "nobody answers: is the address right, is the machine on, does a firewall drop what comes?"
+    return "is the address right, and is there a way to that network?"
+
+
+# ---------------------------------------------------------------- what it speaks
+
+def _check_greeting(address: Any) -> Iterator[Finding]:
+    """Find out what listens there, by the first bytes that it sends, and whether it fits the settings here."""
+    prefix = _first_bytes(address)
+    if len(prefix) == PREFIX_SIZE and prefix.startswith(b"PYRO"):
+        _, version = PREFIX.unpack(prefix)
+        spoken = PLAIN
+    else:
+        version = None
+        spoken = ENCRYPTED if _speaks_tls(address) else ""
+    if not spoken:
+        raise Hopeless("what listens there is no Pyro server: %s" % (
+            "it begins its answer with %r" % prefix if prefix else "it does not answer"), "is this the right port?")
+    if spoken == PLAIN and config.SSL:
+        raise Hopeless("the server does not use TLS, and the setting SSL is on here",
+                       "switch SSL on in the server as well, or off here")
+    if spoken == ENCRYPTED and not config.SSL:
+        raise Hopeless("the server uses TLS, and the setting SSL is off here",
+                       "switch SSL on (in the environment: PYRO_SSL=1), and let SSL_CACERTS name the certificate to trust")
+    if version not in (None, PROTOCOL_VERSION):
+        raise Hopeless("the server speaks version %d of the protocol, and this side %d" % (version, PROTOCOL_VERSION),
+                       "use releases of the same kind on both sides")
+    yield Finding(OK, "the server %s" % ("uses TLS" if spoken == ENCRYPTED else
+                                         "speaks version %d of the protocol, without TLS" % PROTOCOL_VERSION))
+
+
+def _first_bytes(address: Any) -> bytes:
+    """Introduce a client without TLS, and give the first bytes of the answer; none if the other side has nothing to say."""
+    request = handshake.connect_request(serializers.get_serializer("serpent"), 0, DAEMON_NAME, "hello", WIRE)
+    received = b""
+    with contextlib.suppress(OSError), contextlib.closing(_connect(address)) as sock:
+        sock.sendall(request.data)
+        while len(received) < PREFIX_SIZE:
+            data = sock.recv(PREFIX_SIZE - len(received))
+            if not data:
+                break
+            received += data
+    return received
+
+
+def _speaks_tls(address: Any) -> bool:
+    import ssl
+    # whether its certificate is good is another question, and nothing is told to it
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with contextlib.closing(_connect(address)) as sock, context.wrap_socket(sock):
+            return True
+    except OSError:
+        return False
+
+
+# ---------------------------------------------------------------- what it lets clients do
+
+def _introduced(uri: URI, serializer: SerializerBase) -> Connection:
+    """Connect to the server's own object. Raises Hopeless if there is no connection, PyroError if the server refuses."""
+    try:
+        connection = open_connection(uri, step_seconds(), WIRE.max_size)
+    except errors.PyroError as x:
+        raise Hopeless(str(x)) from x
+    try:
+        connection.handshake(serializer, 0, DAEMON_NAME, "hello", WIRE)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check_serializers(uri: URI) -> Iterator[Finding]:
+    spoken: List[str] = []
+    refusals: List[str] = []
+    for name in SERIALIZERS:
+        try:
+            serializer = serializers.get_serializer(name)
+        except errors.SerializeError:  # it is not installed here
+            continue
+        try:
+            _introduced(uri, serializer).close()
+            spoken.append(name)
+        except errors.PyroError as x:
+            refusals.append(str(x))
+    if not spoken:
+        raise Hopeless(refusals[0], "the server does not let this tool in; it may ask clients for a certificate, or for a "
+                       "handshake of its own, which only its own clients know")
+    yield Finding(OK, "the server lets clients in, and reads %s" % ", ".join(spoken))
+    if config.SERIALIZER not in spoken:
+        raise Hopeless("the server does not read %s, which the setting SERIALIZER says here" % config.SERIALIZER,
+                       "set SERIALIZER to one of %s" % ", ".join(spoken))
+
+
+def _check_members(uri: URI) -> Iterator[Finding]:
+    """Ask for the object itself, over a connection of the kind that its clients use."""
+    serializer = serializers.get_serializer(config.SERIALIZER)
+    with contextlib.closing(_introduced(uri, serializer)) as connection:
+        started = time.monotonic()
+        connection.call(serializer, 1, DAEMON_NAME, "ping", [], WIRE)
+        took = time.monotonic() - started
+        try:
+            metadata = connection.call(serializer, 2, DAEMON_NAME, "get_metadata", [uri.object], WIRE)
+        except errors.DaemonError as x:
+            known = connection.call(serializer, 3, DAEMON_NAME, "registered", [], WIRE)
+            raise Hopeless("there is no object '%s' in this server" % uri.object, _known_objects(known)) from x
+        yield _member_finding(uri, metadata, took)
+
+
+def _member_finding(uri: URI, metadata: Any, seconds: float) -> Finding:
+    methods, attrs = (len(metadata.get(key) or ()) for key in ("methods", "attrs"))
+    if not methods and not attrs:
+        return Finding(WRONG, "the object %s exposes nothing" % uri.object,
+                       "mark what clients may use with @Pyro5.api.expose")
+    return Finding(OK, "the object %s exposes %d methods and %d attributes; a call takes %.1f ms" % (
+        uri.object, methods, attrs, 1000 * seconds))
+
+
+def _known_objects(known: Any) -> str:
+    names = [name for name in known if name != DAEMON_NAME]
+    if not names:
+        return "nothing is registered there; is it the right server?"
+    more = "" if len(names) <= LISTED_OBJECTS else " and %d more" % (len(names) - LISTED_OBJECTS)
+    return "it has %s%s; objects without a name of their own get a new one with every start of the server" % (
+        ", ".join(map(str, names[:LISTED_OBJECTS])), more)

@@ -1,0 +1,351 @@
+"""
+Find the name server, and through it objects by their names or tags.
+
+Where a name server is looked for, in this order, until one is found:
+
+ 1. the given host, and nowhere else, if there is one;
+ 2. NS_HOST (and 127.0.1.1, which some systems give to the machine's own name), if that is this machine;
+ 3. whoever answers a broadcast, sent to every one of BROADCAST_ADDRS, unless the setting BROADCAST_LOOKUP is off;
+ 4. NS_HOST, if that is another machine.
+
+Resolving asks the name server over a bare connection; there is no proxy in this module.
+"""
+from __future__ import annotations
+
+import functools
+import itertools
+import logging
+import random
+import socket
+import threading
+import time
+from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
+
+from .. import config, errors, serializers, socketutil
+from .._net import addresses
+from .._wire.calls import WireOptions
+from .._wire.uri import URI
+from ..constants import NAMESERVER_NAME, NS_QUESTION
+from .connection import Connection, open_connection
+
+__all__ = ["locate", "resolve", "lookup", "yplookup", "ask_by_broadcast"]
+
+log = logging.getLogger("Pyro5.discovery")
+
+T = TypeVar("T")
+Host = Union[str, addresses.IPAddress]
+Senders = List[Any]  # socket addresses
+
+ANSWER_BYTES = 512  # a longer datagram holds no uri
+ANSWER_SECONDS = 3.0  # what whoever answered may take to prove that it is a name server
+READ_ANSWERS = 100  # that are looked at after each broadcast
+TRIED_ANSWERS = 5  # that are followed, of those that look good
+UNSPECIFIED_HOSTS = ("0.0.0.0", "::")
+BROADCASTS = 3  # datagrams may get lost
+BROADCAST_INTERVAL_SECONDS = 0.3
+LOOPBACK_SECONDS = 0.7  # what guesses at a port of this machine may take, should something silent listen there
+FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is still to be registered; doubles every time
+MAX_PAUSE_SECONDS = 1.0
+
+
+def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T],
+           host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> T:
+    """
+    Look for a name server in the usual places.
+
+    Args:
+        connect: called with the uri of a name server that may be there and the seconds it may take (None: what the
+            configuration allows); returns the result, or raises PyroError.
+        accept: called with the uri that came as the answer to a broadcast; returns the result, or raises PyroError.
+        host: look there only. A host name, an ip address, or the location of a Unix domain socket.
+        port: of the name server if the host is given, else of the broadcast responder.
+        broadcast: whether to use broadcasts at all; with the setting BROADCAST_LOOKUP off none are used anyway.
+
+    Raises:
+        NamingError: there is none; the text lists every place.
+        ValueError: there is no such port.
+    """
+    addresses.require_port(port or 0)
+    search = _Search(connect, accept)
+    if host:
+        found = search.try_host(str(host), port, None)
+    else:
+        found = search.try_everywhere(port, broadcast)
+    if found is None:
+        raise errors.NamingError("failed to locate the name server. %s. Start one with 'python -m Pyro5.nameserver', or "
+                                 "say where it is: settings NS_HOST and NS_PORT" % "; ".join(search.failures))
+    return found
+
+
+class _Search(Generic[T]):
+    """One search for a name server. ``failures`` tells of the places where none was."""
+
+    def __init__(self, connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T]) -> None:
+        self._connect = connect
+        self._accept = accept
+        self.failures: List[str] = []
+
+    def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
+        local = addresses.is_loopback(config.NS_HOST)
+        found = self.try_this_machine() if local else None
+        if found is None and broadcast:
+            found = self.try_broadcast(broadcast_port)
+        if found is None and not local:
+            found = self.try_host(config.NS_HOST, None, None)
+        return found
+
+    def try_this_machine(self) -> Optional[T]:
+        deadline = time.monotonic() + LOOPBACK_SECONDS
+        for host in [config.NS_HOST, "127.0.1.1"] if config.NS_HOST == "localhost" else [config.NS_HOST]:
+            seconds_left = deadline - time.monotonic()
+            found = self.try_host(host, None, seconds_left) if seconds_left > 0 else None
+            if found is not None:
+                return found
+        return None
+
+    def try_host(self, host: str, port: Optional[int], limit_seconds: Optional[float]) -> Optional[T]:
+        uri = _nameserver_uri(host, port)
+        return self._attempt("", lambda: self._connect(uri, limit_seconds))
+
+    def try_broadcast(self, port: Optional[int]) -> Optional[T]:
+        port = port or config.NS_BCPORT
+        addresses.require_port(port)
+        if not config.BROADCAST_LOOKUP:
+            self.failures.append("no broadcast was sent: the setting BROADCAST_LOOKUP is off")
+            return None
+        failures_before = len(self.failures)
+        ignored: Senders = []
+        for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), TRIED_ANSWERS):
+            found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
+            if found is not None:
+                return found
+        if len(self.failures) == failures_before:
+            self.failures.append("broadcast to port %d of %s: no %sanswer%s" % (
+                port, ", ".join(config.BROADCAST_ADDRS), "valid " if ignored else "", _how_many(ignored)))
+        return None
+
+    def _attempt(self, how: str, step: Callable[[], T]) -> Optional[T]:
+        try:
+            return step()
+        except errors.PyroError as x:
+            log.debug("no name server: %s%s", how, x)
+            self.failures.append("%s%s" % (how, x))  # the error names the address
+            return None
+
+
+def _how_many(ignored: Senders) -> str:
+    """Tell of the answers to a broadcast that were ignored, in brackets; nothing if there are none."""
+    if not ignored:
+        return ""
+    return " (%d ignored, the last one from %s)" % (len(ignored), socketutil.address_text(ignored[-1]))
+
+
+def shorter(timeout: Optional[float], other: Optional[float]) -> Optional[float]:
+    """Give the shorter of two timeouts in seconds; None is no limit."""
+    return min((seconds for seconds in (timeout, other) if seconds is not None), default=None)
+
+
+def _nameserver_uri(host: str, port: Optional[int]) -> URI:
+    if URI.isUnixsockLocation(host):
+        location = host
+    else:
+        location = socketutil.address_text((host, port or config.NS_PORT))
+    return URI("PYRO:%s@%s" % (NAMESERVER_NAME, location))
+
+
+# ---------------------------------------------------------------- broadcast
+
+def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iterator[URI]:
+    """
+    Ask who is the name server here, and give the good answers as they come, each once.
+
+    All addresses are asked at once, and again twice, as datagrams may get lost; it ends after a second. Nobody can tell an
+    honest answer from a forged one, but this passes over all that comes from another port than was asked, and all that is
+    not the uri of a name server on some host. Whoever finds that an answer leads nowhere can take the next one.
+
+    Args:
+        ignored: gets the senders of the answers that were passed over.
+    """
+    try:
+        sock = socketutil.create_bc_socket()
+    except OSError as x:
+        log.debug("broadcasts are not possible: %s", x)
+        return
+    given: Set[URI] = set()
+    with sock:
+        for uri in _ask_repeatedly(sock, list(places), port, ignored):
+            if uri not in given:
+                given.add(uri)
+                yield uri
+
+
+def _ask_repeatedly(sock: socket.socket, places: List[str], port: int, ignored: Senders) -> Iterator[URI]:
+    for _ in range(BROADCASTS):
+        sent = [_send_question(sock, place, port) for place in places]
+        if not any(sent):
+            return
+        yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS, ignored)
+
+
+def _send_question(sock: socket.socket, address: str, port: int) -> bool:
+    try:
+        sock.sendto(NS_QUESTION, (address, port))
+        return True
+    except OSError as x:
+        log.debug("cannot broadcast to %s: %s", address, x)
+        return False
+
+
+def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Senders) -> Iterator[URI]:
+    """Give the good ones among the answers that come until then, or have come if that is past."""
+    for _ in range(READ_ANSWERS):
+        sock.settimeout(max(deadline - time.monotonic(), 0))
+        try:
+            data, sender = sock.recvfrom(ANSWER_BYTES)
+        except OSError as x:
+            if not isinstance(x, ConnectionError):  # some systems report an earlier datagram's failure here
+                return
+            continue
+        uri = _read_answer(data) if sender[1] == port else None
+        if uri is None:
+            log.info("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
+            ignored.append(sender)
+        else:
+            yield uri
+
+
+def _read_answer(data: bytes) -> Optional[URI]:
+    try:
+        uri = URI(data.decode("iso-8859-1"))
+    except errors.PyroError:
+        return None
+    is_name_server = uri.protocol == "PYRO" and uri.object == NAMESERVER_NAME
+    return uri if is_name_server and uri.port and uri.host and uri.host not in UNSPECIFIED_HOSTS else None
+
+
+# ---------------------------------------------------------------- names
+
+class _NameServer:
+    """A connection to a name server."""
+
+    def __init__(self, uri: URI, limit_seconds: Optional[float] = None) -> None:
+        timeout = socketutil.effective_timeout(-1)
+        self._serializer = serializers.get_serializer(config.SERIALIZER)
+        self._wire = WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION)
+        self._seq = 0
+        self._connection: Connection = open_connection(uri, shorter(limit_seconds, timeout), self._wire.max_size)
+        try:
+            self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
+            self._connection.timeout = timeout
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def __enter__(self) -> _NameServer:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.close()
+
+    def ask(self, method: str, *args: Any) -> Any:
+        self._seq += 1
+        return self._connection.call(self._serializer, self._seq, NAMESERVER_NAME, method, args, self._wire)
+
+    def lookup(self, name: str) -> URI:
+        return _direct_uri(self.ask("lookup", name), "name '%s'" % name)
+
+    def yplookup(self, meta_all: Optional[Set[str]], meta_any: Optional[Set[str]]) -> Dict[str, str]:
+        found: Dict[str, str] = self.ask("yplookup", meta_all, meta_any, False)
+        if not found:
+            raise errors.NamingError("no object is registered with %s of the tags %s" % (
+                "all" if meta_all else "any", ", ".join(sorted(meta_all or meta_any or ()))))
+        return found
+
+
+def _direct_uri(answer: Any, subject: str) -> URI:
+    uri = URI(answer)
+    if uri.protocol != "PYRO":
+        raise errors.NamingError("the name server has no direct uri for the %s, but %s" % (subject, uri))
+    return uri
+
+
+def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
+    """
+    Give the PYRO uri that a PYRONAME or PYROMETA uri leads to. A PYRO uri is returned as it is.
+
+    For PYROMETA, one of the objects that have all the tags is chosen at random.
+
+    Args:
+        delay_time: seconds to wait for the name to be registered; 0 stands for the setting NS_LOOKUP_DELAY.
+
+    Raises:
+        NamingError: there is no such name, or no name server.
+        CommunicationError: the name server could not be talked with.
+    """
+    uri = URI(uri)
+    if uri.protocol == "PYRO":
+        return uri
+    wanted = uri.object
+    with _nameserver_of(uri) as nameserver:
+        if isinstance(wanted, str):
+            name = wanted
+            return retry_until_found(lambda: nameserver.lookup(name), delay_time)
+        tags = wanted
+        found = retry_until_found(lambda: nameserver.yplookup(tags, None), delay_time)
+    return _direct_uri(random.choice(list(found.values())), "tags %s" % ", ".join(sorted(tags)))
+
+
+def lookup(name: str, delay_time: float = 0.0) -> URI:
+    """Give the uri registered under a name; arguments and errors as for `resolve`."""
+    with _locate_nameserver() as nameserver:
+        return retry_until_found(lambda: nameserver.lookup(name), delay_time)
+
+
+def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
+             delay_time: float = 0.0) -> Dict[str, str]:
+    """
+    Give the names, and their uris, that are registered with all of some tags, or with any of them.
+
+    Raises:
+        NamingError: there is no such object, or no name server.
+        CommunicationError: the name server could not be talked with.
+    """
+    if (meta_all is None) == (meta_any is None):
+        raise ValueError("give either meta_all or meta_any")
+    all_tags, any_tags = (None if tags is None else set(tags) for tags in (meta_all, meta_any))
+    with _locate_nameserver() as nameserver:
+        return retry_until_found(lambda: nameserver.yplookup(all_tags, any_tags), delay_time)
+
+
+def _nameserver_of(uri: URI) -> _NameServer:
+    if uri.sockname:
+        return _locate_nameserver(uri.location or "")
+    return _locate_nameserver(uri.host or "", uri.port)
+
+
+def _locate_nameserver(host: str = "", port: Optional[int] = None) -> _NameServer:
+    return locate(_NameServer, lambda uri: _NameServer(uri, ANSWER_SECONDS), host, port)
+
+
+def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,
+                      clock: Callable[[], float] = time.monotonic,
+                      wait: Optional[Callable[[float], Any]] = None) -> T:
+    """
+    Ask again and again while the answer is a NamingError and time is left.
+
+    Args:
+        delay_seconds: how long; 0 stands for the setting NS_LOOKUP_DELAY.
+        clock, wait: give the time and let time pass, in seconds.
+    """
+    deadline = clock() + (delay_seconds or config.NS_LOOKUP_DELAY)
+    wait = wait or threading.Event().wait
+    pause = FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return ask()
+        except errors.NamingError:
+            left = deadline - clock()
+            if left <= 0:
+                raise
+        wait(min(pause, left))
+        pause = min(2 * pause, MAX_PAUSE_SECONDS)

@@ -1,0 +1,110 @@
+"""The client's end of an item stream: an iterator whose items are fetched from the server, by one call each or several
+together."""
+from __future__ import annotations
+
+import copy
+import logging
+import sys
+import threading
+from collections import deque
+from typing import Any, Deque, Iterator, Optional
+
+from .. import config, errors, protocol
+from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
+
+__all__ = ["ItemStream"]
+
+log = logging.getLogger("Pyro5.itemstream")
+
+CLOSE_SECONDS = 2.0  # what telling the server that nobody wants the rest may take; it would find out by itself
+
+
+class ItemStream(Iterator[Any]):
+    """
+    Iterates over what a remote iterator or generator gives.
+
+    It belongs to the thread that owns the proxy. When the proxy was released, iterating raises ConnectionClosedError;
+    once the proxy is connected again it goes on, if the server still has the stream.
+
+    The setting ITER_STREAM_BATCH, when the stream is opened, says how many items may be fetched at once. Daemons that
+    cannot do that (those of other releases) are asked for each.
+
+    Args:
+        proxy: the proxy whose call opened the stream.
+    """
+
+    def __init__(self, stream_id: str, proxy: Any) -> None:
+        self._stream_id = stream_id
+        self._proxy: Optional[Any] = proxy  # None when there is nothing more to fetch
+        self._last_seq = proxy._pyroSeq
+        self._most: int = config.ITER_STREAM_BATCH
+        self._fetched: Deque[Any] = deque()
+
+    def __iter__(self) -> ItemStream:
+        return self
+
+    def __next__(self) -> Any:
+        if self._fetched:
+            return self._fetched.popleft()
+        proxy = self._proxy
+        if proxy is None:
+            raise StopIteration
+        if proxy._pyroConnection is None:
+            raise errors.ConnectionClosedError("the proxy of this item stream is not connected; connect it again with "
+                                               "_pyroReconnect() to go on")
+        try:
+            return self._fetch_several(proxy) if self._most > 1 else self._fetch(proxy)
+        except StopIteration:
+            self._proxy = None  # the server has forgotten the stream
+            raise
+        finally:
+            self._last_seq = proxy._pyroSeq
+
+    def _fetch(self, proxy: Any, *most: int) -> Any:
+        # never repeated on its own: an item whose reply got lost would be skipped
+        return proxy._pyroInvokeOnce(NEXT_ITEM_METHOD, [self._stream_id, *most], {}, objectId=DAEMON_NAME)
+
+    def _fetch_several(self, proxy: Any) -> Any:
+        try:
+            items, is_last = self._fetch(proxy, self._most)
+        except TypeError as x:
+            if NEXT_ITEM_METHOD + "()" not in str(x):  # it is not about the arguments: it comes from the generator
+                raise
+            log.debug("the server gives items one by one only: %s", x)
+            self._most = 1
+            return self._fetch(proxy)
+        if is_last:
+            self._proxy = None
+        self._fetched.extend(items)
+        return self._fetched.popleft()
+
+    def close(self) -> None:
+        """
+        Tell the server that the rest is not wanted. May be called again.
+
+        This goes over the proxy's connection, unless that may be busy (other calls were made since the last item):
+        then over a connection of its own.
+        """
+        self._fetched.clear()
+        proxy, self._proxy = self._proxy, None
+        if proxy is None or proxy._pyroConnection is None:
+            return
+        if proxy._pyroSeq == self._last_seq and proxy._pyro.owner == threading.get_ident():
+            self._send_close(proxy)
+        elif proxy._pyro.can_reconnect:
+            with copy.copy(proxy) as messenger:
+                messenger._pyroUri = proxy._pyro.bound_uri  # the stream is there, wherever the name may lead by now
+                messenger._pyroTimeout = CLOSE_SECONDS
+                self._send_close(messenger)
+
+    def _send_close(self, proxy: Any) -> None:
+        proxy._pyroInvokeOnce(CLOSE_STREAM_METHOD, [self._stream_id], {}, flags=protocol.FLAGS_ONEWAY,
+                              objectId=DAEMON_NAME)
+
+    def __del__(self) -> None:
+        if self.__dict__.get("_proxy") is None or sys.is_finalizing():
+            return
+        try:
+            self.close()
+        except errors.PyroError as x:
+            log.debug("cannot tell the server to close item stream %s: %s", self._stream_id, x)

@@ -1,0 +1,288 @@
+"""
+What the HTTP gateway asks of the Pyro side: names of a name server that may come and go, calls whose results stay JSON, and
+which of many objects are there.
+"""
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
+
+from .. import errors, protocol, serializers
+from .._client.discovery import shorter
+from .._naming.liveness import Answer, Prober, Question
+from .._wire import calls
+from .._wire.uri import URI
+from ..client import Proxy, locate_ns
+from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
+from ..protocol import ReceivingMessage
+
+__all__ = ["NameServers", "NameServerGone", "Registration", "Reply", "Fresh", "connected_proxy", "invoke", "read_attribute",
+           "find_dead", "encode_error"]
+
+log = logging.getLogger("Pyro5.utils.gatewaycalls")
+
+T = TypeVar("T")
+
+NAME_SERVER_SECONDS = 5.0       # that it may take to answer
+IDLE_CONNECTIONS = 8            # to the name server, that are kept for later
+RETRY_SECONDS = 1.0             # after a search for the name server that found none; nobody searches until then
+STREAM_ITEMS = 10000            # of an item stream: it becomes a list, and must come to an end
+STREAM_BYTES = 64 * 1024 * 1024
+STREAM_SECONDS = 60.0
+
+
+class NameServerGone(Exception):
+    """There is no name server, or it does not answer; the cause (``__cause__``) says more."""
+
+
+class Registration(NamedTuple):
+    """What the name server knows of an object."""
+
+    uri: str
+    metadata: FrozenSet[str]
+
+
+class Reply(NamedTuple):
+    """What came back from a call: JSON, of an exception unless it is ok; empty for a oneway call."""
+
+    ok: bool
+    payload: bytes
+
+
+class NameServers:
+    """
+    Connections to the name server, for all threads. Each of them is used by one thread at a time.
+
+    A connection that turns out to be lost is replaced: the name server is searched again, in all the usual places.
+
+    Args:
+        timeout: seconds that an answer may take; None is NAME_SERVER_SECONDS, which is also the most.
+        locate: finds the name server, or raises PyroError.
+        clock: gives seconds that never go back.
+    """
+
+    def __init__(self, timeout: Optional[float] = None, locate: Callable[[], Proxy] = locate_ns,
+                 clock: Callable[[], float] = time.monotonic) -> None:
+        self._timeout = shorter(timeout, NAME_SERVER_SECONDS)
+        self._locate = locate
+        self._clock = clock
+        # Guards the three below.
+        self._lock = threading.Lock()
+        self._idle: List[Proxy] = []
+        self._search_again_at = clock()
+        self._failure: Optional[BaseException] = None
+
+    def lookup(self, name: str) -> URI:
+        """
+        Find one object.
+
+        Raises:
+            NamingError: the name is unknown.
+            NameServerGone: nobody can tell.
+        """
+        return URI(self._ask(lambda nameserver: nameserver.lookup(name)))
+
+    def list(self) -> Dict[str, Registration]:
+        """Give all registrations; without metadata if the name server keeps none. Raises NameServerGone."""
+        try:
+            found = self._ask(lambda nameserver: nameserver.list(return_metadata=True))
+            return {name: Registration(uri, frozenset(metadata)) for name, (uri, metadata) in found.items()}
+        except errors.NamingError as x:
+            log.debug("no metadata: %s", x)
+        found = self._ask(lambda nameserver: nameserver.list())
+        return {name: Registration(uri, frozenset()) for name, uri in found.items()}
+
+    def location(self) -> URI:
+        """Give the uri of the name server. Raises NameServerGone."""
+        uri: URI = self._ask(lambda nameserver: nameserver._pyroUri)
+        return uri
+
+    def close(self) -> None:
+        """Close the idle connections. It can be used again afterwards."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for proxy in idle:
+            proxy._pyroRelease()
+
+    def _ask(self, question: Callable[[Proxy], T]) -> T:
+        """Ask over a connection that is idle; if that is lost, or there is none, over a new one."""
+        with self._lock:
+            proxy = self._idle.pop() if self._idle else None
+        if proxy is not None:
+            try:
+                return self._use(proxy, question)
+            except NameServerGone as x:
+                log.info("the name server is lost, searching it again: %s", x.__cause__)
+                self.close()
+        return self._use(self._connect(), question)
+
+    def _use(self, proxy: Proxy, question: Callable[[Proxy], T]) -> T:
+        proxy._pyroClaimOwnership()
+        try:
+            return question(proxy)
+        except errors.CommunicationError as x:
+            proxy._pyroRelease()
+            raise NameServerGone() from x
+        finally:
+            self._give_back(proxy)
+
+    def _give_back(self, proxy: Proxy) -> None:
+        with self._lock:
+            keep = proxy._pyroConnection is not None and len(self._idle) < IDLE_CONNECTIONS
+            if keep:
+                self._idle.append(proxy)
+        if not keep:
+            proxy._pyroRelease()
+
+    def _connect(self) -> Proxy:
+        with self._lock:
+            if self._failure is not None and self._clock() < self._search_again_at:
+                raise NameServerGone() from self._failure
+        try:
+            proxy = self._locate()
+            proxy._pyroTimeout = self._timeout
+            proxy._pyroBind()
+        except errors.PyroError as x:
+            with self._lock:
+                self._failure = x
+                self._search_again_at = self._clock() + RETRY_SECONDS
+            raise NameServerGone() from x
+        with self._lock:
+            self._failure = None
+        return proxy
+
+
+class Fresh(Generic[T]):
+    """
+    A value that is computed when it is asked for, unless the last one is young enough. One thread computes, the others that
+    ask meanwhile wait for it.
+
+    Args:
+        seconds: how old it may be.
+        clock: gives seconds that never go back.
+    """
+
+    def __init__(self, compute: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._compute = compute
+        self._seconds = seconds
+        self._clock = clock
+        # Guards the value, and is held while it is computed: that is its purpose.
+        self._lock = threading.Lock()
+        self._values: List[T] = []  # none before the first time
+        self._computed_at = 0.0
+
+    def get(self) -> T:
+        """Give the value; raises what computing it raises."""
+        with self._lock:
+            if not self._values or self._clock() - self._computed_at >= self._seconds:
+                self._values = [self._compute()]
+                self._computed_at = self._clock()
+            return self._values[0]
+
+
+# ---------------------------------------------------------------- calls
+
+def connected_proxy(uri: URI, timeout: Optional[float]) -> Proxy:
+    """
+    Make a proxy for `invoke`: connected, and speaking JSON. The caller releases it.
+
+    Raises:
+        PyroError: the object cannot be reached.
+    """
+    proxy = Proxy(uri)
+    proxy._pyroTimeout = timeout
+    proxy._pyroSerializer = "json"
+    proxy._pyroRawWireResponse = True
+    proxy._pyroBind()
+    return proxy
+
+
+def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool) -> Reply:
+    """
+    Call a method; an item stream becomes a list.
+
+    Raises:
+        AttributeError: the object exposes no such method.
+        PyroError: the call failed on the way.
+        Exception: what the serializer says of the arguments.
+    """
+    if method not in proxy._pyroMethods:
+        raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (proxy._pyroUri, method))
+    reply = proxy._pyroInvoke(method, args, kwargs, protocol.FLAGS_ONEWAY if oneway else 0)
+    if reply is None:
+        return Reply(True, b"")
+    if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
+        return _whole_stream(proxy, reply)
+    return _as_json(reply)
+
+
+def read_attribute(proxy: Proxy, name: str) -> Reply:
+    """Read an exposed attribute. Raises PyroError if that failed on the way."""
+    reply = proxy._pyroInvoke(calls.GETATTR_METHOD, (name,), None)
+    return _whole_stream(proxy, reply) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
+
+
+def _as_json(reply: ReceivingMessage) -> Reply:
+    """Give the payload as it came, in JSON (unless the object has passed on a blob that somebody else has serialized)."""
+    ok = not reply.flags & protocol.FLAGS_EXCEPTION
+    json_serializer = serializers.get_serializer("json")
+    if reply.serializer_id == json_serializer.serializer_id:
+        return Reply(ok, bytes(reply.data))
+    value = serializers.get_serializer_by_id(reply.serializer_id).loads(reply.data, foreign_exceptions=True)
+    return Reply(ok, json_serializer.dumps(value))
+
+
+def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
+    """Fetch all items of a stream, up to a limit."""
+    stream_id = calls.parse_reply(opened, serializers.get_serializer("json")).stream_id
+    if stream_id is None:
+        raise errors.ProtocolError("the result is an iterator, but the server does not allow item streams")
+    deadline = time.monotonic() + STREAM_SECONDS
+    items: List[bytes] = []
+    bytes_left = STREAM_BYTES
+    while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
+        reply = _as_json(proxy._pyroInvokeOnce(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
+        if not reply.ok:
+            ended = json.loads(reply.payload).get("__class__") == "builtins.StopIteration"
+            return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
+        items.append(reply.payload)
+        bytes_left -= len(reply.payload)
+    proxy._pyroInvokeOnce(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
+    raise errors.PyroError("the result is an iterator that gives too much: at most %d items and %d bytes, in %d seconds, can "
+                           "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))
+
+
+def encode_error(error: Exception) -> bytes:
+    """Give an exception in JSON, as servers send it."""
+    json_serializer = serializers.get_serializer("json")
+    return json_serializer.dumps(calls.sendable(error, json_serializer))
+
+
+# ---------------------------------------------------------------- which are there
+
+def find_dead(registrations: Mapping[str, Registration]) -> Dict[str, str]:
+    """Ask all servers at once, and give the names of the objects that are not there, with the reason."""
+    servers: Dict[str, Dict[str, URI]] = {}
+    for name, registration in registrations.items():
+        uri = URI(registration.uri)
+        if uri.protocol == "PYRO":
+            servers.setdefault(str(uri.location), {})[name] = uri
+    questions = [Question(next(iter(uris.values())), frozenset(str(uri.object) for uri in uris.values()))
+                 for uris in servers.values()]
+    dead: Dict[str, str] = {}
+    prober = Prober()
+    try:
+        for question, answer in prober.ask(questions):
+            dead.update(_dead_of(servers[str(question.uri.location)], answer))
+    finally:
+        prober.close()
+    return dead
+
+
+def _dead_of(uris: Mapping[str, URI], answer: Answer) -> Dict[str, str]:
+    if answer.failure is not None:
+        return dict.fromkeys(uris, answer.failure)
+    return {name: "its server does not have it any more" for name, uri in uris.items() if str(uri.object) in answer.unknown}

@@ -1,0 +1,202 @@
+"""
+A small HTTP/1.1 server for a WSGI application: a thread for each connection, connections that stay open, and a limit for
+everything that a client decides about.
+"""
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import threading
+import time
+from typing import Any, Callable, Dict, Iterable, Optional, Set
+
+from .. import config, socketutil
+from .._net.wakeup import Wakeup
+from .http_connection import DRAINED_BYTES, Connection, Limits
+
+__all__ = ["HttpServer", "Limits"]
+
+log = logging.getLogger("Pyro5.utils.httpserver")
+
+WsgiApp = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors or threads left
+_FULL = (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n"
+         b"Connection: close\r\n\r\nError 503: too many clients\r\n")
+
+
+class HttpServer:
+    """
+    Serves a WSGI application on a TCP port. `stop` may be called anywhere, and connections call from their own threads; all
+    else belongs to one thread.
+
+    Args:
+        app: called in the thread of each connection.
+        host: name or address to listen on.
+        port: to listen on, 0 is a free one.
+        limits: what clients may take; None is the usual.
+
+    Attributes:
+        port: where it listens.
+        base_environ: what the application is told with every request.
+
+    Raises:
+        OSError: cannot listen there; the text names the address.
+    """
+
+    def __init__(self, app: WsgiApp, host: str, port: int, limits: Optional[Limits] = None) -> None:
+        self.app = app
+        self.limits = limits or Limits()
+        self._listener = socketutil.create_socket(bind=(host, port), reuseaddr=config.SOCK_REUSE, timeout=None,
+                                                  noinherit=True, ipv6=None)
+        self._listener.setblocking(False)
+        self.port = int(self._listener.getsockname()[1])
+        self._wakeup = Wakeup()
+        self._stopping = threading.Event()
+        # Guards the three below, and keeps what is in the first two from being closed.
+        self._lock = threading.Lock()
+        self._open: Set[socket.socket] = set()
+        self._waiting: Dict[socket.socket, None] = {}   # for their clients; the longest waiting first
+        self._threads: Set[threading.Thread] = set()
+        self.base_environ = {"SERVER_NAME": host, "SERVER_PORT": str(self.port), "GATEWAY_INTERFACE": "CGI/1.1",
+                             "REMOTE_HOST": "", "CONTENT_LENGTH": "", "SCRIPT_NAME": ""}
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it is about to stop: then no connection is kept for a next request."""
+        return self._stopping.is_set()
+
+    # ------------------------------------------------------------ loop
+
+    def serve(self, companion: Any = None) -> None:
+        """
+        Let clients in, until `stop` is called.
+
+        Args:
+            companion: what has ``sockets`` to wait for too, and ``events(sockets)`` to be called when they are ready.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._wakeup, selectors.EVENT_READ)
+            for sock in companion.sockets if companion is not None else ():
+                selector.register(sock, selectors.EVENT_READ, companion)
+            while not self._stopping.is_set():
+                for key, _ in selector.select():
+                    self._on_ready(key)
+
+    def _on_ready(self, key: selectors.SelectorKey) -> None:
+        if key.data is not None:
+            key.data.events([key.fileobj])
+        elif key.fileobj is self._listener:
+            self._accept()
+
+    def stop(self) -> None:
+        """Make `serve` return. Any thread may call this, and any signal handler."""
+        self._stopping.set()
+        self._wakeup.wake()
+
+    def close(self) -> None:
+        """
+        Stop, let requests that are under way come to their end (SHUTDOWN_TIMEOUT seconds at most), and close everything.
+        """
+        self.stop()
+        self._listener.close()
+        self._shutdown_all(socket.SHUT_RD)
+        deadline = time.monotonic() + config.SHUTDOWN_TIMEOUT
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        self._shutdown_all(socket.SHUT_RDWR)
+        self._wakeup.close()
+
+    def _shutdown_all(self, how: int) -> None:
+        with self._lock:
+            connections = list(self._open)
+        for sock in connections:
+            with contextlib.suppress(OSError):
+                sock.shutdown(how)
+
+    # ------------------------------------------------------------ connections
+
+    def _accept(self) -> None:
+        try:
+            sock, address = self._listener.accept()
+        except BlockingIOError:
+            return
+        except OSError as x:
+            log.warning("cannot accept clients now: %s", x)
+            self._stopping.wait(ACCEPT_PAUSE_SECONDS)
+            return
+        if self._make_room_for(sock):
+            self._start_thread(sock, address)
+        else:
+            log.warning("turned away %s: there are %d connections", address, self.limits.connections)
+            _turn_away(sock)
+
+    def _make_room_for(self, sock: socket.socket) -> bool:
+        """Take it in; if there are too many, cut off the one that does nothing but wait, and has waited longest."""
+        with self._lock:
+            if len(self._open) >= self.limits.connections:
+                if not self._waiting:
+                    return False
+                victim = next(iter(self._waiting))
+                self._forget_locked(victim)
+                with contextlib.suppress(OSError):
+                    victim.shutdown(socket.SHUT_RDWR)
+            self._open.add(sock)
+            self._waiting[sock] = None
+            return True
+
+    def _forget_locked(self, sock: socket.socket) -> None:
+        self._open.discard(sock)
+        self._waiting.pop(sock, None)
+
+    def begin_waiting(self, sock: socket.socket) -> None:
+        """Note that a connection waits for its client from now on: to send a request, or to take an answer."""
+        with self._lock:
+            self._waiting.pop(sock, None)
+            if sock in self._open:
+                self._waiting[sock] = None
+
+    def end_waiting(self, sock: socket.socket) -> None:
+        """Note that a request has come in whole, and the application is at work: it is not cut off."""
+        with self._lock:
+            self._waiting.pop(sock, None)
+
+    def _start_thread(self, sock: socket.socket, address: Any) -> None:
+        thread = threading.Thread(target=self._serve_connection, args=(sock, address), daemon=True,
+                                  name="Pyro5 http connection")
+        with self._lock:
+            self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError as x:
+            log.warning("cannot serve %s now: %s", address, x)
+            with self._lock:
+                self._threads.discard(thread)
+                self._forget_locked(sock)
+            _turn_away(sock)
+
+    def _serve_connection(self, sock: socket.socket, address: Any) -> None:
+        try:
+            Connection(sock, address, self)  # type: ignore[arg-type]
+        except Exception as x:  # border of a thread
+            log.error("a connection with %s failed: %r", address, x, exc_info=True)
+        finally:
+            # Out of the sets first: a closed socket's number is soon that of another one.
+            with self._lock:
+                self._forget_locked(sock)
+                self._threads.discard(threading.current_thread())
+            sock.close()
+
+
+def _turn_away(sock: socket.socket) -> None:
+    """Tell a client that there is no room, as far as that goes without waiting for it."""
+    with sock, contextlib.suppress(OSError):
+        sock.setblocking(False)
+        sock.send(_FULL)
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(DRAINED_BYTES)

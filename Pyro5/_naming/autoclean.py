@@ -1,0 +1,161 @@
+"""
+Removing the registrations of objects that are gone.
+
+A registration is removed once its server could not be connected to for some time (`MISSING_SECONDS`), or said for as long
+that it does not have the object: one that restarts, or a network that is away for a moment, loses nothing.
+"""
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+
+from .. import constants, errors
+from .._wire.uri import URI
+from .liveness import Answer, Prober, Question
+
+log = logging.getLogger("Pyro5.autoclean")
+
+MINIMUM_PERIOD_SECONDS = 3.0
+MISSING_SECONDS = 20.0
+
+KEPT_NAMES = frozenset([constants.NAMESERVER_NAME, constants.DAEMON_NAME])
+
+
+def checked_period(seconds: float) -> float:
+    """
+    Give the period of the setting NS_AUTOCLEAN, 0 meaning off.
+
+    Raises:
+        ValueError: it is not 0 and too short, or longer than a thread can wait, or no number at all.
+    """
+    if seconds and seconds < MINIMUM_PERIOD_SECONDS:
+        raise ValueError("NS_AUTOCLEAN cannot be smaller than %d" % MINIMUM_PERIOD_SECONDS)
+    if not seconds <= threading.TIMEOUT_MAX:  # nan is neither smaller nor larger than anything
+        raise ValueError("NS_AUTOCLEAN cannot be %s: it is a number of seconds up to %d" % (seconds, threading.TIMEOUT_MAX))
+    return seconds
+
+
+class _Registration(NamedTuple):
+    """A registration that can be checked, as it is in this round."""
+
+    name: str
+    uri_text: str
+    object_id: str
+
+
+class AutoCleaner:
+    """
+    Checks all registrations periodically, in a thread of its own, and removes the dead ones.
+
+    `start` and `stop` belong to the owner. `clean` is one round; the thread calls it, and so may a test, but not both.
+    """
+
+    def __init__(self, registrations: Callable[[], Mapping[str, str]], remove: Callable[[str, str], bool],
+                 period_seconds: float, prober: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            registrations: gives a snapshot, name -> uri text.
+            remove: removes a name if it still has the uri, and tells whether it did.
+            prober: asks the servers; a `Prober`, or what has its methods.
+            clock: gives seconds that never go back.
+        """
+        self._registrations = registrations
+        self._remove = remove
+        self._period_seconds = period_seconds
+        self._prober = prober or Prober()
+        self._clock = clock
+        # name and uri -> when the object was first found missing; used by the cleaning thread only
+        self._missing_since: Dict[Tuple[str, str], float] = {}
+        self._stopping = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+
+    def start(self) -> None:
+        """Begin; the first round comes after one period."""
+        self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 name server autoclean")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, in the middle of a round if need be, and wait for it. May be called again."""
+        self._stopping.set()
+        self._prober.stop()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        self._prober.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._period_seconds):
+            try:
+                self.clean()
+            except Exception:
+                # A storage that fails now may work in the next round, and nobody else watches this thread.
+                log.exception("autoclean: this round failed")
+
+    def clean(self) -> None:
+        """Check every registration, each server once for all of its objects, and remove those missing too long."""
+        began = self._clock()
+        registrations = self._registrations()
+        self._missing_since = {key: since for key, since in self._missing_since.items()
+                               if registrations.get(key[0]) == key[1]}
+        servers, questions = _by_server(registrations)
+        removed = 0
+        for question, answer in self._prober.ask(questions):
+            for registration in servers[str(question.uri.location)]:
+                if self._stopping.is_set():
+                    return
+                removed += self._judge(registration, answer)
+        log.debug("autoclean: checked %d registrations at %d servers in %.1f seconds, removed %d",
+                  len(registrations), len(servers), self._clock() - began, removed)
+
+    def _judge(self, registration: _Registration, answer: Answer) -> bool:
+        """Remove a registration if it has been dead for long enough; tell whether it did."""
+        name, uri_text, object_id = registration
+        key = name, uri_text
+        if answer.failure is not None:
+            problem = "not reachable (%s)" % answer.failure
+        elif object_id in answer.unknown:
+            problem = "its server has no such object"
+        else:
+            self._missing_since.pop(key, None)
+            return False
+        if key not in self._missing_since:
+            self._missing_since[key] = self._clock()
+            log.info("autoclean: %s (%s) is missing: %s", name, uri_text, problem)
+        missing_seconds = self._clock() - self._missing_since[key]
+        if missing_seconds < MISSING_SECONDS:
+            return False
+        del self._missing_since[key]
+        if not self._remove(name, uri_text):
+            return False
+        log.warning("autoclean: removed %s (%s), missing for %d seconds: %s", name, uri_text, missing_seconds, problem)
+        return True
+
+
+def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Registration]], List[Question]]:
+    """Give the registrations that can be checked, by the location of their server, and a question for each server."""
+    servers: Dict[str, List[_Registration]] = {}
+    uris: Dict[str, URI] = {}
+    for name, uri_text in registrations.items():
+        uri = _uri_to_check(name, uri_text)
+        if uri is not None:
+            location = str(uri.location)
+            uris[location] = uri
+            servers.setdefault(location, []).append(_Registration(name, uri_text, str(uri.object)))
+    questions = [Question(uris[location], frozenset(registration.object_id for registration in found))
+                 for location, found in servers.items()]
+    return servers, questions
+
+
+def _uri_to_check(name: str, uri_text: str) -> Optional[URI]:
+    """Give the uri of a registration that has a location of its own; None for aliases and the name server itself."""
+    if name in KEPT_NAMES:
+        return None
+    try:
+        uri = URI(uri_text)
+    except errors.PyroError as x:
+        # a storage file may hold anything; what cannot be checked is left alone
+        log.debug("autoclean: %s has no valid uri: %s", name, x)
+        return None
+    return uri if uri.protocol == "PYRO" else None

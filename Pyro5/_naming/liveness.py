@@ -1,0 +1,386 @@
+"""
+Asking many servers at once, in one thread, whether they are there, and whether they still have certain objects.
+
+A server is asked over a connection of its own, in steps: look up its host, connect, TLS if it is switched on, handshake
+with its ``Pyro.Daemon``, the list of its objects. Each step is a generator that gives a socket and the events to wait for;
+when they have come (or the time is up) `Prober` lets it go on.
+"""
+from __future__ import annotations
+
+import errno
+import itertools
+import logging
+import os
+import selectors
+import socket
+import time
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Generator,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+)
+
+from .. import config, errors, serializers, socketutil
+from .._net import addresses, tls
+from .._net.wakeup import Wakeup
+from .._server.listener import OUT_OF_RESOURCES
+from .._wire import calls, handshake
+from .._wire.calls import WireOptions
+from .._wire.reader import MessageReader
+from .._wire.uri import URI
+from ..constants import DAEMON_NAME
+from ..protocol import ReceivingMessage, SendingMessage
+from .host_lookup import HostLookups
+
+log = logging.getLogger("Pyro5.probing")
+
+T = TypeVar("T")
+# gives (socket, events to wait for), or None to wait until some host has been looked up; in the end it returns a T
+Steps = Generator[Optional[Tuple[Any, int]], None, T]
+
+SERVERS_AT_ONCE = 100
+USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is off
+REPLY_BYTES = 4 * 1024 * 1024
+REQUESTS_AT_ONCE = 100  # under way on one connection: few enough for its buffers, even if the server reads one at a time
+
+# a Unix socket says EWOULDBLOCK if too many clients wait already: then somebody listens, and sending fails
+_IN_PROGRESS = frozenset(number for number in (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0))
+                         if number)
+
+
+class Question(NamedTuple):
+    """What to ask a server."""
+
+    uri: URI                        # of any of its objects: where it is
+    object_ids: FrozenSet[str]      # what it should have
+
+
+class Answer(NamedTuple):
+    """What became of a question."""
+
+    failure: Optional[str]          # why there is no connection; None: something accepts connections
+    unknown: FrozenSet[str]         # of the objects, those that the server says it does not have, as far as that is known
+
+
+class Prober:
+    """
+    Asks questions. One thread at a time may `ask`; `stop` may be called in any thread.
+
+    Args:
+        clock: gives seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._wakeup = Wakeup()
+        self._lookups = HostLookups(self._wakeup.wake)
+        self._stopped = False
+
+    def ask(self, questions: Iterable[Question]) -> Iterator[Tuple[Question, Answer]]:
+        """Ask all questions, many at a time, and give each of them with its answer as soon as that is there."""
+        remaining = iter(questions)
+        seconds = config.COMMTIMEOUT or USUAL_SECONDS
+        with _Tasks(self._wakeup) as tasks:
+            while not self._stopped:
+                for question in itertools.islice(remaining, SERVERS_AT_ONCE - len(tasks.deadlines)):
+                    tasks.start(question, _ask(question, self._lookups), self._clock() + seconds)
+                if tasks.are_all_done:
+                    break
+                tasks.go_on(self._clock)
+                yield from tasks.take_finished()
+        self._lookups.forget()
+
+    def stop(self) -> None:
+        """Make `ask` end now; what has no answer yet gets none."""
+        self._stopped = True
+        self._wakeup.wake()
+
+    def close(self) -> None:
+        """Free what it holds. Nobody may be asking any more."""
+        self._lookups.close()
+        self._wakeup.close()
+
+
+class _Task:
+    """A question that is being asked."""
+
+    def __init__(self, question: Question, steps: Steps[Answer]) -> None:
+        self.question = question
+        self.steps = steps
+        self.waits_for: Any = None      # a socket; None: until some host has been looked up
+
+
+class _Tasks:
+    """
+    All that goes on at the same time.
+
+    Args:
+        wakeup: wakes it when a host has been looked up.
+
+    Attributes:
+        deadlines: when each task must have ended; the first one is due first.
+    """
+
+    def __init__(self, wakeup: Wakeup) -> None:
+        self._wakeup = wakeup
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(wakeup, selectors.EVENT_READ)
+        self.deadlines: Dict[_Task, float] = {}
+        self._finished: List[Tuple[Question, Answer]] = []
+
+    def __enter__(self) -> _Tasks:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._selector.close()
+        for task in self.deadlines:
+            task.steps.close()
+
+    @property
+    def are_all_done(self) -> bool:
+        """Whether nothing is going on any more, and everything that has finished was taken."""
+        return not self.deadlines and not self._finished
+
+    def start(self, question: Question, steps: Steps[Answer], deadline: float) -> None:
+        task = _Task(question, steps)
+        self.deadlines[task] = deadline
+        self._advance(task)
+
+    def go_on(self, clock: Callable[[], float]) -> None:
+        """Wait until something happens, or is overdue, and let the tasks that it concerns go on."""
+        if not self.deadlines or self._finished:
+            return
+        first_deadline = next(iter(self.deadlines.values()))
+        for key, _ in self._selector.select(max(first_deadline - clock(), 0)):
+            if key.data is not None:
+                self._advance(key.data)
+            else:
+                self._wakeup.drain()
+                for task in [task for task in self.deadlines if task.waits_for is None]:
+                    self._advance(task)
+        now = clock()
+        for task in list(itertools.takewhile(lambda task: self.deadlines[task] <= now, self.deadlines)):
+            self._advance(task, socket.timeout("timed out"))
+
+    def take_finished(self) -> List[Tuple[Question, Answer]]:
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _advance(self, task: _Task, error: Optional[Exception] = None) -> None:
+        if task.waits_for is not None:
+            self._selector.unregister(task.waits_for)
+            task.waits_for = None
+        try:
+            wanted = next(task.steps) if error is None else task.steps.throw(error)
+        except StopIteration as x:
+            del self.deadlines[task]
+            self._finished.append((task.question, x.value))
+            return
+        if wanted is not None:
+            sock, events = wanted
+            self._selector.register(sock, events, task)
+            task.waits_for = sock
+
+
+# ---------------------------------------------------------------- steps
+
+def _ask(question: Question, lookups: HostLookups) -> Steps[Answer]:
+    """Ask a server. It counts as there if it accepts connections, whatever it says then."""
+    try:
+        candidates = yield from _candidates(question.uri, lookups)
+        sock = yield from _connect(candidates)
+    except (OSError, ValueError) as x:
+        return Answer(_failure(x), frozenset())
+    unknown: Set[str] = set()
+    try:
+        try:
+            yield from _question_about(sock, question, unknown, list_first=True)
+        except errors.MessageTooLargeError:
+            # over a new connection: the old one is full of the list that nobody reads
+            sock = yield from _connect(candidates)
+            yield from _question_about(sock, question, unknown, list_first=False)
+    except Exception as x:  # border of a task: what listens there may be anything, and answer anything
+        log.debug("%s cannot be asked about its objects: %s: %s", question.uri.location, type(x).__name__, x)
+    return Answer(None, frozenset(unknown))
+
+
+def _failure(error: Exception) -> Optional[str]:
+    """Say why a server cannot be connected to; None if that is the fault of this machine, so that nothing is known."""
+    if isinstance(error, socket.gaierror):
+        own_fault = error.errno == socket.EAI_AGAIN
+    else:
+        own_fault = isinstance(error, ValueError) or getattr(error, "errno", None) in OUT_OF_RESOURCES
+    if own_fault:
+        log.warning("cannot check whether a server is there: %s", error)
+        return None
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _candidates(uri: URI, lookups: HostLookups) -> Steps[List[addresses.Candidate]]:
+    """Give the socket addresses of a uri that are worth trying. Raises OSError or ValueError if there is none."""
+    if uri.sockname:
+        return addresses.resolve_host(uri.sockname, 0, socket.SOCK_STREAM)
+    host = str(uri.host)
+    found = lookups.find(host)
+    try:
+        while found is None:
+            yield None
+            found = lookups.find(host)
+    except socket.timeout:
+        raise socket.gaierror(socket.EAI_AGAIN, "the name service has no answer yet for the host '%s'" % host) from None
+    if isinstance(found, Exception):
+        raise found
+    return [(family, (address[0], uri.port, *address[2:])) for family, address in found]
+
+
+def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:
+    """Connect to the first of the addresses that answers. Raises OSError if none does."""
+    failure = OSError("there is no address to connect to")
+    for family, address in candidates:
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            number = sock.connect_ex(address)
+            if number in _IN_PROGRESS:
+                yield sock, selectors.EVENT_WRITE
+                number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not number:
+                return sock
+        except BaseException:
+            sock.close()
+            raise
+        sock.close()
+        failure = OSError(number, os.strerror(number))
+    raise failure
+
+
+def _encrypt(sock: socket.socket, host: str) -> Steps[socket.socket]:
+    encrypted = tls.client_context().wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        wanted = socketutil.tls_handshake_step(encrypted)
+        while wanted:
+            yield encrypted, wanted
+            wanted = socketutil.tls_handshake_step(encrypted)
+        return encrypted
+    except BaseException:
+        encrypted.close()
+        raise
+
+
+def _question_about(sock: socket.socket, question: Question, unknown: Set[str], list_first: bool) -> Steps[None]:
+    """
+    Ask a server which of the objects it does not have, and close the socket.
+
+    Args:
+        unknown: gets the ids of these objects, each as soon as that is known: what follows may fail.
+        list_first: get the list of all objects first, so that only those that are not in there need be asked for.
+
+    Raises:
+        MessageTooLargeError: there are too many objects for a list.
+        Exception: all that can go wrong if it may be anything that listens there.
+    """
+    try:
+        if config.SSL:
+            sock = yield from _encrypt(sock, question.uri.host or "localhost")
+        conversation = _Conversation(sock)
+        yield from conversation.begin()
+        suspects: Iterable[str] = question.object_ids
+        if list_first:
+            suspects = question.object_ids.difference((yield from conversation.listed()))
+        # In the same order each time: if there is no time for all, the first ones can go, and it will do for the others.
+        yield from conversation.find_unknown(sorted(suspects), unknown)
+    finally:
+        sock.close()
+
+
+class _Conversation:
+    """What is asked over one connection."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._serializer = serializers.get_serializer(config.SERIALIZER)
+        self._wire = WireOptions(REPLY_BYTES, False)
+        self._reader = MessageReader(REPLY_BYTES)
+        self._sent_seq = 0
+        self._answered_seq = 0
+        socketutil.set_nodelay(sock)
+
+    def begin(self) -> Steps[None]:
+        yield from self._send(handshake.connect_request(self._serializer, 0, DAEMON_NAME, "hello", self._wire))
+        handshake.parse_connect_reply((yield from self._receive()))
+
+    def listed(self) -> Steps[Any]:
+        """Ask for the ids of all objects."""
+        yield from self._ask("registered")
+        return (yield from self._answer())
+
+    def find_unknown(self, object_ids: Sequence[str], unknown: Set[str]) -> Steps[None]:
+        """
+        Add to the set those that the server says it does not have.
+
+        It is asked for each of them, as a server may make objects when they are asked for; and for many of them before the
+        first answer is there: on a long way, waiting for one after the other takes too long.
+        """
+        for start in range(0, len(object_ids), REQUESTS_AT_ONCE):
+            some = object_ids[start:start + REQUESTS_AT_ONCE]
+            for object_id in some:
+                yield from self._ask("get_metadata", object_id)
+            for object_id in some:
+                try:
+                    yield from self._answer()
+                except errors.DaemonError:
+                    unknown.add(object_id)
+
+    def _ask(self, method: str, *args: Any) -> Steps[None]:
+        self._sent_seq = (self._sent_seq + 1) & 0xffff
+        yield from self._send(calls.invoke_request(
+            self._serializer, self._sent_seq, 0, DAEMON_NAME, method, args, {}, self._wire))
+
+    def _answer(self) -> Steps[Any]:
+        """Give the answer to the first call that has none yet."""
+        self._answered_seq = (self._answered_seq + 1) & 0xffff
+        reply = yield from self._receive()
+        if reply.seq != self._answered_seq:
+            raise errors.ProtocolError("the reply has number %d, expected is %d" % (reply.seq, self._answered_seq))
+        return calls.parse_reply(reply, self._serializer)
+
+    def _send(self, request: SendingMessage) -> Steps[None]:
+        rest = memoryview(request.data)
+        while rest:
+            try:
+                rest = rest[self._sock.send(rest):]
+            except OSError as x:
+                yield self._sock, _events_or_raise(x, selectors.EVENT_WRITE)
+
+    def _receive(self) -> Steps[ReceivingMessage]:
+        """Give the next message. Raises OSError, EOFError or ProtocolError if there is none."""
+        message = self._reader.next_message()
+        while message is None:
+            try:
+                count = self._reader.receive_from(self._sock)
+            except OSError as x:
+                yield self._sock, _events_or_raise(x, selectors.EVENT_READ)
+                continue
+            if not count:
+                raise EOFError("connection closed by the other side")
+            message = self._reader.next_message()
+        return message
+
+
+def _events_or_raise(error: OSError, default: int) -> int:
+    """Give the events to wait for after a "not now" of a socket; raise all other errors again."""
+    wanted = socketutil.events_wanted(error, default)
+    if not wanted:
+        raise error
+    return wanted

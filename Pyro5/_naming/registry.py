@@ -1,0 +1,341 @@
+"""
+The object that a name server is: it maps names to uris, with metadata tags, on top of a storage.
+"""
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
+
+from .. import constants, errors
+from .._server.exposure import behavior, expose
+from .._wire.uri import URI
+from .regex_sandbox import Matcher
+from .storage import Registration
+from .storage.specs import open_storage
+
+log = logging.getLogger("Pyro5.registry")
+
+# What a registration may have: far more than anybody needs, and little enough that nobody can fill the memory with a few.
+NAME_CHARS = 1000
+URI_CHARS = 2000
+TAG_CHARS = 1000
+TAGS = 500
+NAMES_AT_ONCE = 1000        # read from the storage while nobody else can
+
+# Control characters, line and paragraph separators, and halves of surrogate pairs: they would break lines in listings and
+# logs, and not every storage could keep them.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# the beginning of an abstract socket name of Linux
+_ABSTRACT_SOCKET = "@./u:\0"
+
+# Part of the wire format: clients search for it.
+OWN_METADATA = frozenset(["class:Pyro5.nameserver.NameServer"])
+
+
+@behavior(instance_mode="single")
+class NameServer:
+    """
+    Maps names to uris, with metadata tags for each.
+
+    Every method may be called in any thread; only those marked as exposed can be called remotely. The name
+    ``Pyro.NameServer`` is its own: no client can remove or change that registration.
+
+    Attributes:
+        storage: the `Storage` that holds the registrations.
+    """
+
+    def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
+                 require_writer: Callable[[], None] = lambda: None) -> None:
+        """
+        Args:
+            storageProvider: as for `open_storage`. `close` closes it if it is opened here.
+            matcher: what runs the regular expressions of clients; None is one with the usual limits.
+            require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
+                if whoever wants it must not make it.
+        """
+        self.storage = open_storage(storageProvider)
+        self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
+        self._matcher = matcher or Matcher()
+        self._require_writer = require_writer
+        # Guards the storage, and what is done with it in several steps. Not held while a regular expression of a client runs.
+        self._lock = threading.RLock()
+        self._reading: ContextManager[Any] = nullcontext() if self.storage.reads_alongside else self._lock
+
+    @expose
+    def count(self) -> int:
+        """Give the number of registrations, the name server's own included."""
+        with self._reading:
+            return len(self.storage)
+
+    @expose
+    def ping(self) -> None:
+        """Do nothing: whoever gets an answer knows that the name server is there."""
+
+    @expose
+    def lookup(self, name: str, return_metadata: bool = False) -> Union[URI, Tuple[URI, Set[str]]]:
+        """
+        Find one registration.
+
+        Returns:
+            its URI, or a tuple of its URI and its set of metadata tags.
+
+        Raises:
+            NamingError: the name is not registered.
+        """
+        with self._reading:
+            uri_text, metadata = self._registration(name)
+        uri = URI(uri_text)
+        # Clients up to release 5.17 put the seconds that they are willing to wait in the place of return_metadata.
+        if return_metadata and not isinstance(return_metadata, float):
+            return uri, set(metadata)
+        return uri
+
+    @expose
+    def register(self, name: str, uri: Union[URI, str], safe: bool = False,
+                 metadata: Optional[Iterable[str]] = None) -> None:
+        """
+        Register a uri under a name.
+
+        Args:
+            safe: refuse to replace a registration that exists.
+            metadata: tags to find the registration by; the tags that it had before are gone in any case.
+
+        Raises:
+            NamingError: the name is taken (safe), or is the name server's own; or this client may change nothing.
+            PyroError: the text is no uri.
+            TypeError: an argument is of the wrong type.
+            ValueError: a text is empty or too long, or has control characters in it.
+        """
+        self._require_writer()
+        _checked_text(name, "name", NAME_CHARS)
+        uri_text = _uri_text(uri)
+        tags = _checked_tags(metadata)
+        _require_not_own(name, "replaced")
+        with self._lock:
+            if safe and name in self.storage:
+                raise errors.NamingError("name already registered: %s" % name)
+            self.storage[name] = uri_text, tags
+        log.debug("registered %s as %s", uri_text, name)
+
+    @expose
+    def set_metadata(self, name: str, metadata: Optional[Iterable[str]]) -> None:
+        """
+        Replace the metadata tags of a registration; None takes them away.
+
+        Raises:
+            NamingError: the name is not registered, or is the name server's own; or this client may change nothing.
+            TypeError: an argument is of the wrong type.
+            ValueError: there are too many tags, or one is empty or too long, or has control characters in it.
+        """
+        self._require_writer()
+        tags = _checked_tags(metadata)
+        _require_not_own(name, "changed")
+        with self._lock:
+            uri_text, _ = self._registration(name)
+            self.storage[name] = uri_text, tags
+
+    @expose
+    def remove(self, name: Optional[str] = None, prefix: Optional[str] = None, regex: Optional[str] = None) -> int:
+        """
+        Remove the registration of that name, or all whose name begins with the prefix or matches the regex.
+
+        Returns:
+            how many were removed; a name that is not registered, or no argument at all, is 0.
+
+        Raises:
+            NamingError: the regex is invalid, or takes too long; or this client may change nothing.
+            ValueError: more than one argument is given.
+            TypeError: an argument is no str.
+        """
+        self._require_writer()
+        _require_one_at_most(name, prefix, regex)
+        names = self._names_matching(regex) if regex else []
+        with self._lock:
+            if name:
+                names = [_checked_type(name, "name")]
+            elif prefix:
+                names = list(self.storage.find_prefix(_checked_type(prefix, "prefix")))
+            return self.storage.remove_names(found for found in names if found != constants.NAMESERVER_NAME)
+
+    @expose
+    def list(self, prefix: Optional[str] = None, regex: Optional[str] = None,
+             return_metadata: bool = False) -> Dict[str, Any]:
+        """
+        Give all registrations, or those whose name begins with the prefix or matches the regex at its beginning.
+
+        Returns:
+            name -> uri text, or name -> tuple of uri text and set of metadata tags.
+
+        Raises:
+            NamingError: the regex is invalid, or takes too long.
+            ValueError: both a prefix and a regex are given.
+            TypeError: an argument is no str.
+        """
+        _require_one_at_most(prefix, regex)
+        if regex:
+            found = self._find(self._names_matching(regex))
+        else:
+            with self._reading:
+                found = self.storage.find_prefix(_checked_type(prefix or "", "prefix"))
+        return _result(found, return_metadata)
+
+    @expose
+    def yplookup(self, meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
+                 return_metadata: bool = True) -> Dict[str, Any]:
+        """
+        Search by metadata ("yellow pages").
+
+        Args:
+            meta_all: find what has all of these tags.
+            meta_any: find what has at least one of these tags.
+
+        Returns:
+            as for `list`; empty if no tags are given.
+
+        Raises:
+            ValueError: both are given, or too many tags.
+            TypeError: tags are not a collection of strings.
+        """
+        if meta_all and meta_any:
+            raise ValueError("you can't use meta_all or meta_any at the same time")
+        if meta_all:
+            tags, match_all = _searched_tags(meta_all, "metadata_all"), True
+        else:
+            tags, match_all = _searched_tags(meta_any, "metadata_any"), False
+        with self._reading:
+            found = self.storage.find_tags(tags, match_all)
+        return _result(found, return_metadata)
+
+    def register_self(self, uri: URI) -> None:
+        """Make, or bring up to date, the name server's own registration."""
+        with self._lock:
+            self.storage[constants.NAMESERVER_NAME] = str(uri), OWN_METADATA
+
+    def all_uris(self) -> Dict[str, str]:
+        """Give the uri text of every name, without holding up anybody for long."""
+        return _result(self._find(self._names()), return_metadata=False)
+
+    def remove_unchanged(self, name: str, uri_text: str) -> bool:
+        """Remove a registration if it still has this uri; tell whether it had."""
+        with self._lock:
+            if name not in self.storage or self.storage[name][0] != uri_text:
+                return False
+            return self.storage.remove_names([name]) > 0
+
+    def close(self) -> None:
+        """
+        End what runs for searches, and close the storage (unless it was brought in by the user). Nobody else may be using
+        the name server any more. May be called again.
+        """
+        self.end_searches()
+        if self._owns_storage:
+            with self._lock:
+                self.storage.close()
+
+    def end_searches(self) -> None:
+        """Make searches that are going on fail, and all later ones that need a process of their own."""
+        self._matcher.close()
+
+    def _registration(self, name: str) -> Registration:
+        """Read one registration; the caller may read."""
+        _checked_type(name, "name")
+        try:
+            return self.storage[name]
+        except KeyError:
+            raise errors.NamingError("unknown name: %s" % name) from None
+
+    def _names_matching(self, regex: str) -> List[str]:
+        """Run a client's regular expression on a snapshot of the names; the caller does not hold the lock."""
+        return self._matcher.matching(_checked_type(regex, "regex"), self._names)
+
+    def _names(self) -> List[str]:
+        with self._reading:
+            return self.storage.names()
+
+    def _find(self, names: List[str]) -> Dict[str, Registration]:
+        """Read those of the names that (still) exist, a portion at a time: others get the lock in between."""
+        found: Dict[str, Registration] = {}
+        for start in range(0, len(names), NAMES_AT_ONCE):
+            with self._reading:
+                found.update(self.storage.find_names(names[start:start + NAMES_AT_ONCE]))
+        return found
+
+
+def _checked_type(text: str, what: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError("%s must be a str" % what)
+    return text
+
+
+def _checked_text(text: str, what: str, most_chars: int) -> str:
+    """Check a text that is to be kept, and give it."""
+    if not _checked_type(text, what):
+        raise ValueError("%s must not be empty" % what)
+    if len(text) > most_chars:
+        raise ValueError("%s has %d characters, at most %d are allowed" % (what, len(text), most_chars))
+    unprintable = _UNPRINTABLE.search(text)
+    if unprintable:
+        raise ValueError("%s must have no control characters, but has %a at position %d"
+                         % (what, unprintable.group(), unprintable.start()))
+    return text
+
+
+def _uri_text(uri: Union[URI, str]) -> str:
+    """Give the text of a uri, which is checked."""
+    if isinstance(uri, URI):
+        uri = str(uri)
+    if not isinstance(uri, str):
+        raise TypeError("only URIs or strings can be registered")
+    URI(uri)
+    _checked_text(uri.replace(_ABSTRACT_SOCKET, "@", 1), "uri", URI_CHARS)
+    return uri
+
+
+def _listed(tags: Optional[Iterable[str]], what: str) -> List[str]:
+    if isinstance(tags, str):
+        raise TypeError("%s should not be a str, but another iterable (set, list, etc)" % what)
+    return list(tags or ())
+
+
+def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
+    """Give the set of metadata tags, the types of which are checked; None is no tags."""
+    return frozenset(_checked_type(tag, "each tag of " + what) for tag in _listed(tags, what))
+
+
+def _searched_tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
+    """Give the set of metadata tags to search for; None is no tags. A search costs as much as it has tags."""
+    given = _listed(tags, what)
+    # Counted before anything else: to look at each of a million is what others would have to wait for.
+    if len(given) > TAGS:
+        raise ValueError("%s has %d tags, at most %d are allowed" % (what, len(given), TAGS))
+    return _tags(given, what)
+
+
+def _checked_tags(metadata: Optional[Iterable[str]]) -> FrozenSet[str]:
+    """Give the set of metadata tags that are to be kept, which are checked; None is no tags."""
+    tags = _tags(metadata, "metadata")
+    if len(tags) > TAGS:
+        raise ValueError("metadata has %d tags, at most %d are allowed" % (len(tags), TAGS))
+    for tag in tags:
+        _checked_text(tag, "each tag of metadata", TAG_CHARS)
+    return tags
+
+
+def _require_not_own(name: str, done: str) -> None:
+    if name == constants.NAMESERVER_NAME:
+        raise errors.NamingError("the name server's own registration cannot be %s: %s" % (done, name))
+
+
+def _require_one_at_most(*criteria: Any) -> None:
+    if sum(1 for criterion in criteria if criterion) > 1:
+        raise ValueError("you can only filter on one thing at a time")
+
+
+def _result(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, Any]:
+    """Make the reply of a search. Metadata are plain sets, which every serializer can send."""
+    if return_metadata:
+        return {name: (uri_text, set(metadata)) for name, (uri_text, metadata) in found.items()}
+    return {name: uri_text for name, (uri_text, _) in found.items()}

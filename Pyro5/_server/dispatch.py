@@ -1,0 +1,369 @@
+"""Message in, reply message out: the handshake, the calls, and what is answered when something is wrong.
+
+Pure but for the user's method: no socket, no thread, no clock.  Whatever an object raises becomes a reply; what the
+network does is the caller's business.
+"""
+from __future__ import annotations
+
+import contextvars
+import functools
+import logging
+import math
+from collections.abc import Iterator
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+
+from .. import callcontext, constants, errors, protocol, serializers
+from .._wire import calls, handshake
+from .._wire.calls import Call, ReplyTo, WireOptions
+from ..protocol import ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
+from . import exposure
+from .objects import ObjectTable, Published
+from .streams import StreamTable
+
+log = logging.getLogger("Pyro5.serving.dispatch")
+
+_OBJECTS_THAT_ARE_ASKED = frozenset((constants.DAEMON_NAME, constants.NAMESERVER_NAME))
+_SHORT_TEXT = 200  # characters of a handshake value that many clients may be given: longer ones take much memory to keep
+_BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
+# a result of one of these types is certainly no iterator; asking the abstract class costs more
+_NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
+
+
+class DispatchOptions(NamedTuple):
+    """Settings, read once when the daemon is made."""
+
+    wire: WireOptions
+    accepted_serializers: List[str]
+    streaming: bool
+    detailed_traceback: bool
+    log_wire: bool
+
+
+class Dispatcher:
+    """Answers the messages of all clients of a daemon.  Thread-safe: several threads may answer at once.
+
+    Args:
+        daemon: its documented hooks are called (validateHandshake, annotations, methodcall_error_handler).
+        run_aside: takes a connection, a callable (a oneway call, to run it in another thread) and the size of its request;
+            None: it runs in the caller's thread.
+    """
+
+    def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
+                 run_aside: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
+        self._daemon = daemon
+        self._objects = objects
+        self._streams = streams
+        self._options = options
+        self._wire = options.wire
+        self._run_aside = run_aside
+        self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
+
+    # ------------------------------------------------------------ entrance
+
+    def answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
+        """Do what a message asks for, and give the reply, None if there is none to send.
+
+        Calls ``connection.welcome()`` when the handshake succeeds, sets ``connection.closing`` when the connection must end.
+
+        Raises:
+            BaseException: a method raised SystemExit, KeyboardInterrupt or GeneratorExit.
+        """
+        if self._options.log_wire:
+            protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
+        # in a context of its own: nothing of this request is left behind, nothing of the surroundings is lost
+        return contextvars.copy_context().run(self._answer, connection, message)
+
+    def _answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
+        correlation_id = message.corr_bytes or callcontext.new_correlation_bytes()
+        reply: Optional[SendingMessage]
+        if not connection.greeted:
+            reply = self._greet(connection, message, correlation_id)
+        elif message.type == protocol.MSG_INVOKE:
+            reply = self._invoke(connection, message, correlation_id)
+        elif message.type == protocol.MSG_PING:
+            reply = calls.pong(message, correlation_id)
+        else:
+            reply = self._unexpected(connection, message, correlation_id)
+        if self._options.log_wire and reply is not None:
+            protocol.log_wiredata(log, "sending to %s" % (connection.peer_address,), reply)
+        return reply
+
+    def refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
+        """Give what a client is told whose bytes cannot be read any further, None if it cannot be told."""
+        correlation_id = callcontext.new_correlation_bytes()
+        if not connection.greeted:
+            return handshake.connect_refused(None, None, str(error), correlation_id, self._wire)
+        refused = connection.refused_message
+        if refused is None:
+            return None
+        return self._exception_reply(refused, correlation_id, error)
+
+    def _serializer_for(self, message: ReceivingMessage) -> SerializerBase:
+        """Give the serializer of a message, before a byte of it is decoded.
+
+        Raises:
+            SerializeError: it is unknown, not installed, or not accepted here.
+        """
+        try:
+            return self._serializers[message.serializer_id]
+        except KeyError:
+            serializer = serializers.get_serializer_by_id(message.serializer_id)
+        if serializer.name not in self._options.accepted_serializers:
+            raise errors.SerializeError(
+                "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
+                % (serializer.name, ", ".join(self._options.accepted_serializers)))
+        self._serializers[message.serializer_id] = serializer
+        return serializer
+
+    # ------------------------------------------------------------ handshake
+
+    def _greet(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+        serializer = None
+        try:
+            if message.type != protocol.MSG_CONNECT:
+                raise errors.ProtocolError("invalid message type %d: a connection begins with CONNECT (%d)"
+                                           % (message.type, protocol.MSG_CONNECT))
+            serializer = self._serializer_for(message)
+            callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
+                                      message.serializer_id, message.annotations, correlation_id)
+            object_id, data = handshake.parse_connect_request(message, serializer)
+            connection.objectId = object_id
+            response = self._daemon.validateHandshake(connection, data)
+            members = self._objects.get(object_id).members
+            payload = (_welcome(serializer, response, members) if type(response) is str and len(response) <= _SHORT_TEXT
+                       else handshake.welcome(serializer, response, members.metadata()))
+            reply = handshake.connect_accepted(message, serializer, payload, correlation_id, self._annotations(), self._wire)
+            connection.welcome()
+            return reply
+        except errors.ConnectionClosedError as x:
+            log.info("handshake with %s ended without an answer: %s", connection.peer_address, x)
+            connection.closing = True
+            return None
+        except Exception as x:  # border of a request: the user's validator, and whatever malformed data makes it raise
+            log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__,
+                        errors.one_line(calls.text_of(x)))
+            log.debug("the refused handshake", exc_info=True)
+            connection.closing = True
+            return handshake.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
+                                             self._wire)
+
+    def _annotations(self) -> Dict[str, Any]:
+        """What goes out with a reply: what the method set, then what the daemon adds."""
+        from_method, own = callcontext.response_to_send(), self._daemon.annotations()
+        return {**from_method, **own} if own else from_method
+
+    # ------------------------------------------------------------ calls
+
+    def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+        flags = message.flags
+        call = None
+        try:
+            serializer = self._serializer_for(message)
+            callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
+                                      message.annotations, correlation_id)
+            call = calls.parse_invoke_request(message, serializer)
+            published = self._objects.get(call.object_id)
+            if flags & _BATCH_OR_ONEWAY:
+                value = self._run_special(connection, published, call, serializer, message)
+                if flags & protocol.FLAGS_ONEWAY:
+                    return None
+            else:
+                value = self._run(connection, published, call)
+            to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
+            return self._value_reply(connection, to, value, call, flags)
+        except Exception as x:  # border of a request: user code, and whatever malformed data makes a serializer raise
+            self._log_exception(connection, call, x)
+            if self._ends_connection(connection, message, x):
+                connection.closing = not flags & protocol.FLAGS_ONEWAY
+            return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
+
+    def _run(self, connection: Any, published: Published, call: Call) -> Any:
+        """Run a call if it is allowed, and give its result."""
+        _object_id, name, args, kwargs = call
+        if name not in published.members.methods:
+            return self._prepare(connection, published, call)()
+        instance = published.fixed_instance
+        if instance is None:
+            instance = published.instance_for(connection)
+        method = getattr(instance, name)
+        try:
+            return method(*args, **kwargs)
+        except Exception as x:
+            self._tell_error_handler(connection, method, args, kwargs, x)
+            raise
+
+    def _run_special(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
+                     message: ReceivingMessage) -> Any:
+        """Run a batch, a oneway call (which may still run, elsewhere, when this returns), or both."""
+        if message.flags & protocol.FLAGS_BATCH:
+            return self._run_batch(connection, published, call, serializer, message.flags)
+        run = self._prepare(connection, published, call)
+        if self._run_aside is None:
+            return run()
+        return self._start_oneway(connection, call, run, len(message.data))
+
+    def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
+        """Clients of every release expect the connection to end after these two errors, and connect anew."""
+        return (isinstance(error, (errors.SecurityError, errors.SerializeError)) and not connection.keep_open
+                and message.serializer_id in self._serializers)  # else it was only refused, before it was decoded
+
+    def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
+        if type(value) not in _NO_ITERATORS and isinstance(value, Iterator):
+            stream_id = self._streams.open(value, connection) if self._options.streaming else None
+            return calls.stream_reply(to, stream_id)
+        try:
+            return calls.value_reply(to, value, flags & protocol.FLAGS_BATCH)
+        except errors.ProtocolError as x:
+            errors.add_context(x, "cannot send the result of %s.%s" % (call.object_id, call.method))
+            raise
+
+    def _prepare(self, connection: Any, published: Published, call: Call) -> Callable[[], Any]:
+        """Find what a call means and check that it is allowed; the result runs it."""
+        instance = published.instance_for(connection)
+        name, args, kwargs = call.method, call.args, call.kwargs
+        if name == calls.GETATTR_METHOD:
+            attribute = calls.parse_getattr(call)
+            return lambda: exposure.get_exposed_attribute(instance, attribute, published.members)
+        if name == calls.SETATTR_METHOD:
+            attribute, value = calls.parse_setattr(call)
+            return lambda: exposure.set_exposed_attribute(instance, attribute, value, published.members)
+        method = exposure.exposed_method(instance, name, published.members)
+        return lambda: self._run_method(connection, method, args, kwargs)
+
+    def _run_method(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        try:
+            return method(*args, **kwargs)
+        except Exception as x:
+            self._tell_error_handler(connection, method, args, kwargs, x)
+            raise
+
+    def _tell_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any,
+                            error: Exception) -> None:
+        try:
+            self._daemon.methodcall_error_handler(self._daemon, connection, method, args, kwargs, error)
+        except Exception:  # the user's handler failed: the client still gets the first error
+            log.exception("methodcall_error_handler failed")
+
+    def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
+                   flags: int) -> List[Any]:
+        """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
+        elements, names = calls.parse_batch(call)
+        methods: Dict[Any, Callable[..., Any]] = self._methods_of(published, names)
+        steps = elements
+        if not methods:
+            methods = dict(enumerate([
+                self._prepare(connection, published, Call(call.object_id, *element)) for element in elements]))
+            steps = [(number, (), {}) for number in methods]
+        results: List[Any] = []
+        wanted = not flags & protocol.FLAGS_ONEWAY
+        room = self._wire.max_size if wanted and self._wire.max_size else math.inf
+        add, sized = results.append, calls.SIZED if wanted else ()
+        try:
+            # this loop is half of what a small method costs here
+            for step, args, kwargs in steps:
+                result = methods[step](*args, **kwargs) if kwargs else methods[step](*args)
+                add(result if wanted else None)
+                if type(result) in sized:
+                    room -= calls.least_size(result)
+                if room < 0:  # one request may make many large results
+                    break
+        except Exception as x:  # user code: the client gets it in place of the result
+            if steps is elements:  # the others have seen to it themselves
+                step, args, kwargs = elements[len(results)]
+                self._tell_error_handler(connection, methods[step], args, kwargs, x)
+            self._log_exception(connection, call, x)
+            calls.set_remote_traceback(x, self._traceback(x))
+            results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
+            errors.drop_tracebacks(x)  # they lead back to the results
+        if room < 0:
+            protocol.check_size(int(self._wire.max_size - room), self._wire.max_size)
+        return results
+
+    def _methods_of(self, published: Published, names: Set[str]) -> Dict[str, Callable[..., Any]]:
+        """Give all methods that a batch calls, looked up once each; none if they are not all those of one object."""
+        if published.fixed_instance is None or not names <= published.members.methods:
+            return {}
+        return {name: getattr(published.fixed_instance, name) for name in names}
+
+    def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any], size: int) -> None:
+        context = contextvars.copy_context()
+
+        def run_quietly() -> None:
+            try:
+                context.run(run)
+            except Exception as x:  # border of a task: nobody waits for this call
+                self._log_exception(connection, call, x)
+        if self._run_aside is not None:
+            self._run_aside(connection, run_quietly, size)
+
+    # ------------------------------------------------------------ when something is wrong
+
+    def _unexpected(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
+        """Answer a message of a type that has no place here; the stream is still in step."""
+        error = errors.ProtocolError("invalid message type %d received on an open connection" % message.type)
+        log.warning("from %s: %s", connection.peer_address, error)
+        if message.type == protocol.MSG_CONNECT:
+            connection.closing = True
+            return handshake.connect_refused(message, None, "this connection has had its handshake already",
+                                             correlation_id, self._wire)
+        return self._exception_reply(message, correlation_id, error)
+
+    def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
+        try:
+            serializer = self._serializer_for(message)
+        except errors.SerializeError:
+            serializer = self._serializer_to_refuse_in(message)
+        try:
+            annotations = self._daemon.annotations()
+        except Exception:  # the user's hook: the client is to hear of the first error all the same
+            log.exception("Daemon.annotations failed")
+            annotations = {}
+        to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
+        return calls.exception_reply(to, error, self._traceback(error))
+
+    @staticmethod
+    def _serializer_to_refuse_in(message: ReceivingMessage) -> SerializerBase:
+        """Encoding is safe in a serializer that is not accepted; marshal serves where even that is not at hand."""
+        try:
+            return serializers.get_serializer_by_id(message.serializer_id)
+        except errors.SerializeError:
+            return serializers.get_serializer("marshal")
+
+    def _traceback(self, error: BaseException) -> List[str]:
+        detailed = self._options.detailed_traceback
+        try:
+            if calls.remote_traceback(error):  # it came from yet another server: keep what happened there
+                return errors.get_pyro_traceback(type(error), error, error.__traceback__, detailed)
+            return errors.format_traceback(type(error), error, error.__traceback__, detailed)
+        except Exception as x:  # the attributes and texts of exceptions are user code
+            return ["%s; its traceback cannot be shown (%s)\n" % (type(error).__name__, type(x).__name__)]
+
+    def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:
+        if isinstance(error, StopIteration) and call is not None and call.method == constants.NEXT_ITEM_METHOD:
+            return  # the ordinary end of an item stream
+        what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, call.method))
+        exc_info = (type(error), error, error.__traceback__)
+        is_callback = call is not None and self._is_callback(call)
+        write = log.info if _is_answer(call, error) else log.warning
+        write("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__,
+              errors.one_line(calls.text_of(error)), exc_info=exc_info if is_callback else None)
+        if not is_callback:
+            log.debug("the exception of %s:", what, exc_info=exc_info)
+
+    def _is_callback(self, call: Call) -> bool:
+        try:
+            return call.method in self._objects.get(call.object_id).members.callbacks
+        except errors.DaemonError:
+            return False
+
+
+def _is_answer(call: Optional[Call], error: Exception) -> bool:
+    """Tell whether an error is only an answer: a name server that knows no such name, a daemon that knows no such object."""
+    return call is not None and call.object_id in _OBJECTS_THAT_ARE_ASKED and isinstance(error, errors.PyroError)
+
+
+@functools.lru_cache(maxsize=128)
+def _welcome(serializer: SerializerBase, response: str, members: exposure.Members) -> bytes:
+    """As handshake.welcome(); most clients of an object are told the same."""
+    return handshake.welcome(serializer, response, members.metadata())

@@ -1,0 +1,131 @@
+"""Where a server can be reached: the listening socket, its location text, and its end."""
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import sys
+from typing import Any, Optional
+
+from .. import config, errors, socketutil
+from .._net import addresses, tls
+
+# What fails with these does so while the machine or the process is out of something; trying again at once would spin.
+OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
+
+# Linux gives accepted sockets the options of the listening one, which has those that matter; not all systems do.
+_OPTIONS_ARE_INHERITED = sys.platform.startswith("linux")
+
+
+class Listener:
+    """A bound, listening, non-blocking socket.
+
+    Args:
+        host: name or address to listen on.
+        port: TCP port, 0 lets the system choose a free one.
+        unixsocket: path of a Unix domain socket (or an abstract name, starting with a NUL character) instead.
+
+    Raises:
+        OSError: the address cannot be used; the text names it.
+        SecurityError, ValueError: TLS is asked for, but not fully configured.
+    """
+
+    def __init__(self, host: str, port: int, unixsocket: Optional[str] = None) -> None:
+        self._path: Optional[str] = None
+        self.out_of_reach = ""  # why other machines cannot use the location, if they cannot though they should
+        self._ssl_context = _server_ssl_context()
+        if unixsocket:
+            self.sock = self._bind_unixsocket(unixsocket)
+            self.location = "./u:" + unixsocket
+        else:
+            self.sock = socketutil.create_socket(
+                bind=(host, port), reuseaddr=config.SOCK_REUSE, timeout=None, noinherit=True, ipv6=None,
+                nodelay=True)
+            address = self.sock.getsockname()
+            self.location = socketutil.address_text((host or address[0], address[1]))
+            self.out_of_reach = _out_of_reach(host, address[0])
+        self.sock.setblocking(False)
+
+    def _bind_unixsocket(self, path: str) -> socket.socket:
+        _remove_stale_socket(path)
+        sock = socketutil.create_socket(bind=path, timeout=None, noinherit=True)
+        if not path.startswith("\0"):
+            self._path = os.path.abspath(path)
+        return sock
+
+    def accept(self) -> Optional[socket.socket]:
+        """Accept one client; None if none waits (any more).
+
+        Raises:
+            OSError: with an errno of OUT_OF_RESOURCES.
+        """
+        try:
+            sock, _address = self.sock.accept()
+        except OSError as x:
+            if x.errno in OUT_OF_RESOURCES:
+                raise
+            return None  # nobody there, or gone again before it was accepted
+        sock.setblocking(False)
+        if not _OPTIONS_ARE_INHERITED and sock.family in (socket.AF_INET, socket.AF_INET6):
+            socketutil.set_keepalive(sock)
+            socketutil.set_nodelay(sock)
+        return sock if self._ssl_context is None else self._maybe_with_tls(sock)
+
+    def _maybe_with_tls(self, sock: socket.socket) -> Optional[socket.socket]:
+        """Put TLS on an accepted socket, without a handshake yet; None if its client is gone already."""
+        try:
+            sock.getpeername()  # some versions of the ssl module leave a socket open that turns out to be disconnected
+            return socketutil.tls_server_socket(sock, self._ssl_context)
+        except OSError:
+            sock.close()
+            return None
+
+    def close(self) -> None:
+        """Stop listening, and remove the Unix domain socket from the file system.  May be called again."""
+        self.sock.close()
+        if self._path is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._path)
+            self._path = None
+
+
+def _out_of_reach(host: str, address: str) -> str:
+    """Tell why other machines cannot use the URIs of a server that is meant for them; empty if they can."""
+    ip = addresses.plain_ip(address)
+    if ip.is_unspecified:
+        return ("all of this machine's addresses, but URIs with %s lead clients nowhere; give the address that they "
+                "shall use as host, or as nathost" % ip)
+    if ip.is_loopback and not host.startswith(("localhost", "127.", "::1")):
+        return ("that name leads to %s, which only this machine can reach; give an address of its network interface "
+                "as host" % ip)
+    return ""
+
+
+def _server_ssl_context() -> Any:
+    if not config.SSL:
+        return None
+    if not config.SSL_SERVERCERT:
+        raise errors.SecurityError("SSL is on, but SSL_SERVERCERT does not say where the server's certificate is")
+    return tls.server_context()
+
+
+def _remove_stale_socket(path: str) -> None:
+    """Remove a socket file that a server left behind when it was killed; one that somebody listens on stays."""
+    if path.startswith("\0"):
+        return
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return
+    except OSError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)  # a full backlog means that somebody listens
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        except OSError:
+            return

@@ -1,0 +1,203 @@
+"""
+Marshal data with large tables: dicts and sets whose keys are of types that can be chosen to hash alike, see `hashes`.
+
+The marshal module would make these as they come. Here they are found, in a walk over the data; and then all of it is read in
+Python: far slower than the marshal module does it, but every dict and set is looked at before it is made.
+"""
+from __future__ import annotations
+
+import marshal
+import re
+import struct
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .. import hash_flooding
+
+__all__ = ["has_large_table", "loads"]
+
+_FLAG = 0x80        # in a type code: later data may refer to the object, by its number among those with the flag
+_MAX_DEPTH = 200
+_NULL: Any = object()       # ends a dict
+_UNFINISHED: Any = object()
+_SINGLETONS: Dict[int, Any] = {ord("N"): None, ord("T"): True, ord("F"): False, ord("."): ..., ord("0"): _NULL}
+_SIZES = {ord("i"): 5, ord("g"): 9, ord("y"): 17}
+_SIZES_IN_WALK = {**_SIZES, **dict.fromkeys(b"NTF.", 1), ord("r"): 5}
+_RUNS = {code: re.compile(b"(?:[%c%c].{%d}){1,1000}" % (code, code | _FLAG, _SIZES[code] - 1), re.DOTALL) for code in b"ig"}
+_RISKY = frozenset(b"ly()<>r")      # what can be chosen to hash alike; or a reference, perhaps to such a thing
+_RISKY_BYTES = bytes(_RISKY) + bytes(code | _FLAG for code in _RISKY)
+_DIGITS_OF_64_BITS, _TOP_DIGIT = 5, 15      # with 15 bits each; among so few numbers no more than 16 hash alike
+_LARGE_TABLE = 1400                 # keys that all hash alike: no trouble yet
+_SHORT_TEXT, _LONG_INT, _REFERENCE = b"zZ", ord("l"), ord("r")
+_SIMPLE = frozenset(b"igylzZsAatu")
+_read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
+
+
+def has_large_table(data: bytes) -> bool:
+    """
+    Tell whether there is such a dict or set in data that marshalcheck.check has let through.
+
+    Raises:
+        ValueError: there is something in it that Python does not write any more.
+    """
+    if len(data) - len(data.translate(None, _RISKY_BYTES)) <= _LARGE_TABLE:
+        return False
+    try:
+        return _find_large_table(data)
+    except (IndexError, struct.error):  # malformed: the marshal module will say so
+        return False
+
+
+def _find_large_table(data: bytes) -> bool:
+    position, left = 0, 1       # objects to come in the innermost container (negative: until a NULL)
+    is_set, risky_keys = False, 0
+    outer: List[Tuple[int, bool, int]] = []
+    while True:
+        while not left:
+            if not outer:
+                return False
+            left, is_set, risky_keys = outer.pop()
+        left -= 1
+        code = data[position] & ~_FLAG
+        if code in _RISKY and (is_set or left < 0 and not left & 1) and _is_risky(data, position, code):
+            risky_keys += 1
+            if risky_keys > _LARGE_TABLE:
+                return True
+        if code in b"()[<>{":
+            outer.append((left, is_set, risky_keys))
+            is_set, risky_keys = code in b"<>", 0
+            position, left = _begin_container(data, position, code)
+        elif code == ord("0"):
+            position, left = position + 1, max(left, 0)
+        else:
+            position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
+            if left > 0 and code in _RUNS:
+                position, left = _skip_run(data, position, code, left)
+
+
+def _is_risky(data: bytes, position: int, code: int) -> bool:
+    if code != _LONG_INT:
+        return True
+    digits = abs(_read_int(data, position + 1)[0])
+    return digits >= _DIGITS_OF_64_BITS and (
+        digits > _DIGITS_OF_64_BITS or int.from_bytes(data[position + 13:position + 15], "little") > _TOP_DIGIT)
+
+
+def _begin_container(data: bytes, position: int, code: int) -> Tuple[int, int]:
+    """Give the position of what is in a container, and how many objects that is (-1: until a NULL)."""
+    if code == ord("{"):
+        return position + 1, -1
+    if code == ord(")"):
+        return position + 2, data[position + 1]
+    count = _read_int(data, position + 1)[0]
+    if count < 0:
+        raise ValueError("bad marshal data (size out of range)")
+    return position + 5, count
+
+
+def _size_of_simple_object(data: bytes, position: int, code: int) -> int:
+    if code in _SIZES:
+        return _SIZES[code]
+    if code not in _SIMPLE:
+        raise ValueError("bad marshal data (unknown type code)")
+    if code in _SHORT_TEXT:
+        return 2 + data[position + 1]
+    size = _read_int(data, position + 1)[0]
+    return 5 + (2 * abs(size) if code == _LONG_INT else max(size, 0))
+
+
+def _skip_run(data: bytes, position: int, code: int, left: int) -> Tuple[int, int]:
+    """Skip more of the same kind of number, which is what long lists consist of."""
+    run = _RUNS[code].match(data, position)
+    if run is None:
+        return position, left
+    count = min(left, (run.end() - position) // _SIZES[code])
+    return position + count * _SIZES[code], left - count
+
+
+def loads(data: bytes) -> Any:
+    """
+    Deserialize data that marshalcheck.check has let through.
+
+    Raises:
+        ValueError, EOFError, TypeError: it is malformed, or nested too deeply.
+        SerializeError: it has too many keys that hash alike.
+    """
+    try:
+        value = _Reader(data).read(0)
+    except (IndexError, struct.error) as x:
+        raise EOFError("marshal data too short") from x
+    if value is _NULL:
+        raise TypeError("bad marshal data (NULL object)")
+    return value
+
+
+class _Reader:
+    """Reads one value, object by object, as the marshal module does."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
+        self._references: List[Any] = []
+
+    def read(self, depth: int) -> Any:
+        """Read the next object."""
+        code = self._data[self._position]
+        kind = code & ~_FLAG
+        if kind in _SINGLETONS:
+            self._position += 1
+            return _SINGLETONS[kind]
+        if kind == _REFERENCE:
+            return self._refer()
+        number: Optional[int] = None
+        if code & _FLAG:
+            number = len(self._references)
+            self._references.append(_UNFINISHED)
+        value = self._container(kind, depth) if kind in b"()[<>{" else self._simple(kind)
+        if number is not None:
+            self._references[number] = value
+        return value
+
+    def _refer(self) -> Any:
+        number = _read_int(self._data, self._position + 1)[0]
+        self._position += 5
+        if not 0 <= number < len(self._references) or self._references[number] is _UNFINISHED:
+            raise ValueError("bad marshal data (invalid reference)")
+        return self._references[number]
+
+    def _simple(self, kind: int) -> Any:
+        """Let the marshal module read a number or a text."""
+        start, data = self._position, self._data
+        self._position += _size_of_simple_object(data, start, kind)
+        if self._position > len(data):
+            raise EOFError("marshal data too short")
+        return marshal.loads(data[start:self._position])
+
+    def _container(self, kind: int, depth: int) -> Any:
+        if depth > _MAX_DEPTH:
+            raise ValueError("bad marshal data (nested too deeply)")
+        self._position, count = _begin_container(self._data, self._position, kind)
+        if kind == ord("{"):
+            return self._dict(depth)
+        elements = [self.read(depth + 1) for _ in range(count)]
+        if any([element is _NULL for element in elements]):
+            raise TypeError("bad marshal data (NULL object)")
+        if kind == ord("["):
+            return elements
+        if kind in b"()":
+            return tuple(elements)
+        hash_flooding.check(elements)
+        return set(elements) if kind == ord("<") else frozenset(elements)
+
+    def _dict(self, depth: int) -> Dict[Any, Any]:
+        keys: List[Any] = []
+        values: List[Any] = []
+        key = self.read(depth + 1)
+        while key is not _NULL:
+            value = self.read(depth + 1)
+            if value is _NULL:
+                break  # as the marshal module does
+            keys.append(key)
+            values.append(value)
+            key = self.read(depth + 1)
+        hash_flooding.check(keys)
+        return dict(zip(keys, values))

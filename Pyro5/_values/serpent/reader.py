@@ -1,0 +1,373 @@
+"""
+A fast path for reading serpent text: Python literals, read at the speed of C.
+
+Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster, and
+the literals that messages carry differ from JSON only in their quotes, in the names of three constants, and in tuples. So
+these are rewritten; the scanner reads the whole. There are three ways to do so, and the first that can do it counts (of
+texts that are long, the second one is tried first):
+
+- all of the text is rewritten in a few strokes, in such a way that the scanner refuses it if that changes a string;
+- long strings, if there are few strings, are taken out first, and put into the value that was read without them;
+- what lies inside of strings is told from what lies outside, and only that is rewritten.
+
+Every function here gives up where it cannot guarantee the very value that the serpent library would come to; the caller
+then takes the slow way. All that is malformed is left to the slow way, and to its errors.
+"""
+from __future__ import annotations
+
+import json
+import re
+from itertools import accumulate, repeat
+from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tuple
+
+from .. import hash_flooding
+from .writer import HEADER
+
+__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth"]
+
+NOT_FAST = object()     # what is returned instead of guessing
+
+_MAX_FAST_DEPTH = 50    # no Python version has trouble with this, and hardly a value has more
+_LONG_BODY = 2000       # characters
+_MARK = "\0"            # stands for a string in the text outside of strings
+
+# A string, as repr writes it; or, not in a group, one without an end. Linear time: every character is looked at by one
+# part of the pattern only, and nothing is left behind a string without an end.
+_STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*""", re.DOTALL)
+_BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
+_ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
+_BYTES_BUT_BRACKETS = bytes(code for code in range(256) if chr(code) not in _BRACKETS)
+
+
+# ---------------------------------------------------------------- JSON, with tuples and sets
+
+# In JSON a tuple is written as an object with two keys, one for each parenthesis; the second one tells whether there is a
+# comma before it. No string of the text can be one of these keys: it has no NUL. An object that has but one of them, or
+# anything else, comes of brackets that do not match. A set becomes an object with one key. Only sets without brackets in
+# them are told from dicts here.
+_BEGIN, _END, _COMMA_END = "\0<", "\0>", "\0,>"
+# The line breaks are for _read_at_once.
+_BEGIN_JSON, _END_JSON, _COMMA_END_JSON = '{\n"\\u0000<":[', '],\n"\\u0000>":0}', '],\n"\\u0000,>":0}'
+_SET = "\0{"
+_SET_LITERAL, _SET_JSON = re.compile(r"\{([^][(){}:]+)\}"), r'{"\\u0000{":[\1]}'
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError("not a Python literal: " + name)
+
+
+def _dict_tuple_or_set(data: Dict[str, Any]) -> Any:
+    if _END not in data and _COMMA_END not in data and _BEGIN not in data:
+        return _nonempty_set(data[_SET]) if _SET in data else data
+    elements = data.get(_BEGIN)
+    if elements is None or len(data) != 2 or (len(elements) < 2 and (len(elements) == 1) is not (_COMMA_END in data)):
+        raise ValueError("not a tuple")
+    return tuple(elements)
+
+
+def _nonempty_set(elements: List[Any]) -> Set[Any]:
+    if not elements:
+        raise ValueError("not a set")  # but a dict, with a blank in it
+    hash_flooding.check(elements)
+    return set(elements)
+
+
+def _make_scanner(strict: bool, object_hook: Optional[Callable[[Dict[str, Any]], Any]]) -> Callable[[str, int], Any]:
+    """Make a function that gives the value which stands at a place in JSON text, and where it ends."""
+    decoder = json.JSONDecoder(strict=strict, parse_constant=_refuse_constant, object_hook=object_hook)
+    scanner: Callable[[str, int], Any] = decoder.scan_once  # type: ignore[attr-defined]
+    return scanner
+
+
+_scan, _scan_with_hook = _make_scanner(False, None), _make_scanner(False, _dict_tuple_or_set)
+# these refuse strings that have control characters in them
+_scan_strictly, _scan_strictly_with_hook = _make_scanner(True, None), _make_scanner(True, _dict_tuple_or_set)
+
+
+# ---------------------------------------------------------------- documents
+
+# The beginning of a call as dumpsCall writes it, up to the arguments, and its end if there are no keyword arguments.
+_CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\(""")
+_END_OF_CALL = "),{})"
+_CONSTANTS = {"None": None, "True": True, "False": False}
+_OF_NUMBERS = "0123456789.-,[]"
+
+
+def fast_loads(text: str) -> Any:
+    """Read a serpent document; gives NOT_FAST where that takes the slow way."""
+    if len(text) > _LONG_BODY:
+        value = _attempt(_read_without_long_strings, text)
+        if value is not NOT_FAST:
+            return value
+    body = _cut_comment(text)
+    if body is None:
+        return NOT_FAST
+    return _CONSTANTS[body] if len(body) < 6 and body in _CONSTANTS else _read(body)
+
+
+def fast_loads_call(text: str) -> Any:
+    """As fast_loads, for what should be the tuple of object id, method, args, kwargs, but may be anything."""
+    beginning = _CALL.match(text)
+    if beginning is None or not text.endswith(_END_OF_CALL):
+        return fast_loads(text)
+    if len(text) > _LONG_BODY:
+        value = _attempt(_read_without_long_strings, text)
+        if value is not NOT_FAST:
+            return value
+    # the arguments are whatever reads as the elements of a list, so these parentheses do belong together
+    args_text = text[beginning.end():-len(_END_OF_CALL)]
+    has_comma = args_text.endswith(",")
+    if not args_text:
+        return (*beginning.groups(), (), {})
+    args = _read("[%s]" % (args_text[:-1] if has_comma else args_text))
+    if args is NOT_FAST or (len(args) < 2 and (len(args) == 1) is not has_comma):
+        return fast_loads(text)
+    return (*beginning.groups(), tuple(args), {})
+
+
+def _read(body: str) -> Any:
+    if len(body) < _MAX_FAST_DEPTH and not body.strip(_OF_NUMBERS):
+        return _attempt(_read_numbers, body)
+    if "\0" in body or "\n" in body or "\r" in body:
+        return NOT_FAST     # serpent writes them as escapes
+    value = _attempt(_read_at_once, body)
+    return _attempt(_read_in_parts, body) if value is NOT_FAST else value
+
+
+def _read_numbers(body: str) -> Any:
+    """Read a short text that consists of numbers and lists of them, in half the time that all of the checks would take."""
+    value, end = _scan(body, 0)
+    return value if end == len(body) else NOT_FAST
+
+
+def _attempt(way: Callable[[str], Any], body: str) -> Any:
+    try:
+        return way(body)
+    except (ValueError, StopIteration, RecursionError, Warning):  # Python warns of escapes that it does not know
+        return NOT_FAST
+
+
+def _cut_comment(text: str) -> Optional[str]:
+    if text.startswith(HEADER):
+        return text[len(HEADER):]
+    if not text.startswith("#"):
+        return text
+    comment, _, body = text.partition("\n")
+    return None if "\r" in comment or "\0" in comment else body
+
+
+# ---------------------------------------------------------------- first way: all at once
+
+_SAMPLES = 3    # capitals that are looked at before all are taken for the beginning of words
+
+
+def _read_at_once(body: str) -> Any:
+    """
+    Read a text in which strings are left as they are by what is rewritten outside of them.
+
+    A line break goes with whatever is rewritten: it means nothing outside of strings, and is refused inside of them.
+    """
+    if '"' in body or ("(" in body and " (" in body):     # in a string, most likely
+        return NOT_FAST
+    # these escapes mean something else in JSON, which refuses the others that it has not got
+    if "\\" in body and _has_any(body, ("\\'", "\\/", "\\u")):
+        return NOT_FAST
+    # JSON's words are not Python's
+    if "null" in body or "true" in body or "false" in body or _may_be_deep(body):
+        return NOT_FAST
+    json_text = body.replace("'", '"')
+    if len(body) < _LONG_BODY:
+        return _scan_rewritten(json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n"))
+    json_text = "null\n".join(json_text.split("None"))      # replace() would search everything twice
+    if _all_begin(json_text, "T", "True") and _all_begin(json_text, "F", "False"):
+        # looking for a letter takes a tenth of the time of looking for a word
+        value = _attempt(_scan_rewritten, json_text.replace("T", "\nt").replace("F", "\nf"))
+        if value is not NOT_FAST:
+            return value
+    return _scan_rewritten("false\n".join("true\n".join(json_text.split("True")).split("False")))
+
+
+def _all_begin(text: str, letter: str, word: str) -> bool:
+    """Tell whether the first few of these letters each begin that word: then all may."""
+    place = -1
+    for _ in range(_SAMPLES):
+        place = text.find(letter, place + 1)
+        if place < 0:
+            break
+        if not text.startswith(word, place):
+            return False
+    return True
+
+
+def _scan_rewritten(json_text: str) -> Any:
+    """Read JSON but for its tuples."""
+    scan = _scan_strictly
+    if "(" in json_text:
+        scan = _scan_strictly_with_hook
+        json_text = json_text.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
+    value, end = scan(json_text, 0)
+    return value if end == len(json_text) or json_text[end:] == "\n" else NOT_FAST
+
+
+def _may_be_deep(body: str) -> bool:
+    """Tell whether there may be more nesting than is read here; brackets in strings count, too."""
+    if len(body) < _LONG_BODY:
+        return openings(body) > _MAX_FAST_DEPTH
+    brackets = body.encode("utf-8", "surrogatepass").translate(None, _BYTES_BUT_BRACKETS)
+    for _ in range(_MAX_FAST_DEPTH // 3):
+        if not brackets:
+            return False
+        # at most three levels, and mostly all there are
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"").replace(b"()", b"")
+    return bool(brackets)
+
+
+# ---------------------------------------------------------------- second way: without long strings
+
+_MAX_STRINGS = 20
+_MAX_OUTSIDE = 1000         # characters outside of strings: there are few values to look at
+
+
+def _read_without_long_strings(text: str) -> Any:
+    """Read a document that consists mostly of a few long strings; these are copied once."""
+    header_size = len(HEADER) if text.startswith(HEADER) else 0
+    if max(text.find("\n", header_size), text.find("\r"), text.find("\0")) >= 0:
+        return NOT_FAST
+    plain = "\\" not in text and '"' not in text
+    parts = text.split("'", 2 * _MAX_STRINGS) if plain else _STRING.split(text, _MAX_STRINGS)
+    if not len(parts) & 1 or None in parts or sum(map(len, parts[::2])) > _MAX_OUTSIDE:
+        return NOT_FAST
+    outside = _MARK.join(parts[::2])[header_size:]
+    if _has_any(outside, ("'", '"', "\\")):
+        return NOT_FAST
+    strings = parts[1::2] if plain else list(map(_unescape, parts[1::2]))
+    value = _read_parts(outside, [r"\u0000%d" % index for index in range(len(strings))])
+    return _put_strings(value, {"\0%d" % index: string for index, string in enumerate(strings)})
+
+
+def _unescape(string: str) -> str:
+    """Give what a string literal stands for, as the compiler does it; ValueError if there are characters past latin-1."""
+    return string[1:-1].encode("latin-1").decode("unicode_escape")
+
+
+def _put_strings(value: Any, strings: Dict[str, str]) -> Any:
+    """Put strings in the places of others that stand for them."""
+    kind = type(value)
+    if kind is str:
+        return strings[value]
+    if kind is dict:
+        return {_put_strings(key, strings): _put_strings(element, strings) for key, element in value.items()}
+    if kind is list:
+        return [_put_strings(element, strings) for element in value]
+    if kind is tuple:
+        return tuple([_put_strings(element, strings) for element in value])
+    if kind is set:
+        raise ValueError("the order of elements would be lost")
+    return value
+
+
+# ---------------------------------------------------------------- third way: inside and outside of strings
+
+def _read_in_parts(body: str) -> Any:
+    split = _split_escaped(body) if "\\" in body or '"' in body else _split_plain(body)
+    return NOT_FAST if split is None else _read_parts(*split)
+
+
+def _split_plain(body: str) -> Optional[Tuple[str, List[str]]]:
+    """Give the text outside of strings, with a mark for each, and their contents in JSON's form; or None."""
+    parts = body.split("'")
+    return (_MARK.join(parts[::2]), parts[1::2]) if len(parts) & 1 else None
+
+
+def _split_escaped(body: str) -> Optional[Tuple[str, List[str]]]:
+    """As _split_plain, where there are backslashes or double quotes."""
+    parts = _split_single_quoted(body) or _split_any(body)
+    if parts is None:
+        return None
+    try:
+        # all strings at once: what costs is the number of escapes, not that of strings
+        contents = _json_contents(_MARK.join(parts[1::2]))
+    except KeyError:
+        return None
+    return _MARK.join(parts[::2]), contents.split(_MARK) if len(parts) > 1 else []
+
+
+# Stand for an escaped backslash and an escaped single quote, so that all other quotes are where strings begin and end.
+_BACKSLASH, _QUOTE = "\1", "\2"
+
+
+def _split_single_quoted(body: str) -> Optional[List[str]]:
+    """Split into strings and what is outside of them; None if not all of the strings are in single quotes."""
+    if _BACKSLASH in body or _QUOTE in body:
+        return None
+    parts = body.replace("\\\\", _BACKSLASH).replace("\\'", _QUOTE).split("'")
+    return parts if len(parts) & 1 and not _has_any("".join(parts[::2]), ('"', "\\", _BACKSLASH, _QUOTE)) else None
+
+
+def _split_any(body: str) -> Optional[List[str]]:
+    """As _split_single_quoted, with both kinds of quotes; None if a string has no end."""
+    parts = _STRING.split(body)
+    if None in parts or "\\" in "".join(parts[::2]) or _has_any(body, (_BACKSLASH, _QUOTE)):
+        return None
+    parts[1::2] = [string[1:-1] for string in parts[1::2]]
+    return parts
+
+
+def _has_any(text: str, characters: Sequence[str]) -> bool:
+    return any([character in text for character in characters])
+
+
+def _json_contents(contents: str) -> str:
+    """Rewrite the escapes in strings; KeyError if that cannot be done."""
+    if contents.count("\\") != contents.count("\\n") + contents.count("\\t") + contents.count("\\r"):
+        contents = contents.replace(_BACKSLASH, "\\\\").replace(_QUOTE, "\\'")
+        return _ESCAPE.sub(_json_escape, contents)
+    return contents.replace('"', '\\"').replace(_BACKSLASH, "\\\\").replace(_QUOTE, "'")
+
+
+# Where Python and JSON mean the same by an escape, and write it the same, or need not escape at all. The \u of a
+# surrogate is not here: JSON joins pairs of them. Nor is NUL, see above.
+_ESCAPE = re.compile(r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)')
+_ESCAPES = {'"': '\\"', '\\"': '\\"', "\\'": "'", "\\\\": "\\\\", "\\n": "\\n", "\\r": "\\r", "\\t": "\\t"}
+_ESCAPES.update(("\\x%02x" % code, "\\u%04x" % code) for code in range(1, 256))
+
+
+def _json_escape(match: Match[str]) -> str:
+    escape = match.group()
+    if len(escape) < 6:
+        return _ESCAPES[escape]
+    code = int(escape[2:], 16)
+    if code < 0x80 or 0xD800 <= code < 0xE000 or code > 0x10FFFF:
+        raise KeyError(escape)
+    return chr(code)
+
+
+def _read_parts(outside: str, strings: List[str]) -> Any:
+    if "null" in outside or "true" in outside or "false" in outside:
+        return NOT_FAST     # JSON's words are not Python's
+    if openings(outside) > _MAX_FAST_DEPTH and depth(outside) > _MAX_FAST_DEPTH:
+        return NOT_FAST
+    outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
+    scan = _scan
+    if _SET_LITERAL.search(outside):
+        scan = _scan_with_hook
+        outside = _SET_LITERAL.sub(_SET_JSON, outside)
+    if "(" in outside:
+        scan = _scan_with_hook
+        outside = outside.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
+    parts = [""] * (2 * len(strings) + 1)
+    parts[::2] = outside.split(_MARK)
+    parts[1::2] = strings
+    json_text = '"'.join(parts)
+    value, end = scan(json_text, 0)
+    return value if end == len(json_text) else NOT_FAST
+
+
+def openings(text: str) -> int:
+    """Count the brackets that open."""
+    return text.count("[") + text.count("{") + text.count("(")
+
+
+def depth(text: str) -> int:
+    """Tell how deep the brackets in a text are nested."""
+    return max(accumulate(map(_BRACKETS.get, text.translate(_ASCII_BUT_BRACKETS), repeat(0))), default=0)

@@ -1,0 +1,84 @@
+"""Batched calls."""
+from __future__ import annotations
+
+import copy
+import unittest
+from typing import Any, List, Optional
+
+from Pyro5 import protocol
+from Pyro5._client.batch import BatchProxy
+from Pyro5._wire import calls
+
+
+class FakeProxy:
+    """Puts down what it was told to call."""
+
+    def __init__(self, results: Optional[List[Any]] = None) -> None:
+        self.results = results
+        self.invoked: List[Any] = []
+
+    def _pyroInvoke(self, *arguments: Any) -> Any:
+        self.invoked.append(arguments)
+        return self.results
+
+
+class BatchTests(unittest.TestCase):
+    def test_calls_are_collected_and_made_at_once(self) -> None:
+        proxy = FakeProxy([3, "x"])
+        batch = BatchProxy(proxy)
+        self.assertIsNone(batch.add(1, b=2))
+        self.assertIsNone(batch.echo("x"))
+        self.assertEqual([], proxy.invoked)
+        self.assertEqual(2, len(batch))
+        results = batch()
+        collected = [("add", (1,), {"b": 2}), ("echo", ("x",), {})]
+        self.assertEqual([("<batch>", collected, None, protocol.FLAGS_BATCH)], proxy.invoked)
+        self.assertEqual([3, "x"], list(results or ()))
+
+    def test_results_come_one_by_one_up_to_the_failure(self) -> None:
+        batch = BatchProxy(FakeProxy([1, calls.ExceptionWrapper(ValueError("second"))]))
+        results = iter(batch() or ())
+        self.assertEqual(1, next(results))
+        with self.assertRaisesRegex(ValueError, "second"):
+            next(results)
+
+    def test_oneway(self) -> None:
+        proxy = FakeProxy()
+        batch = BatchProxy(proxy)
+        batch.add(1, 2)
+        self.assertIsNone(batch(oneway=True))
+        self.assertEqual(protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY, proxy.invoked[0][3])
+
+    def test_it_can_be_filled_again(self) -> None:
+        proxy = FakeProxy([])
+        batch = BatchProxy(proxy)
+        batch.add(1, 2)
+        batch()
+        batch()
+        self.assertEqual([1, 0], [len(arguments[1]) for arguments in proxy.invoked])
+
+    def test_there_is_no_asynchronous_batch(self) -> None:
+        with self.assertRaises(TypeError):
+            BatchProxy(FakeProxy())(asynchronous=True)  # type: ignore[call-arg]
+
+    def test_private_names_are_refused(self) -> None:
+        with self.assertRaises(AttributeError):
+            BatchProxy(FakeProxy())._private()
+
+    def test_a_copy_is_filled_on_its_own(self) -> None:
+        proxy = FakeProxy([])
+        batch = BatchProxy(proxy)
+        batch.add(1, 2)
+        copied = copy.copy(batch)
+        copied.add(3, 4)
+        self.assertEqual((1, 2), (len(batch), len(copied)))
+
+    def test_leaving_the_context_forgets_the_calls(self) -> None:
+        with BatchProxy(FakeProxy([])) as batch:
+            batch.add(1, 2)
+        self.assertEqual(0, len(batch))
+        self.assertTrue(batch)
+
+
+if __name__ == "__main__":
+    unittest.main()

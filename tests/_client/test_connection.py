@@ -1,0 +1,370 @@
+"""One client connection, against bytes that are already there, and scripted servers."""
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+import threading
+import unittest
+from typing import Any, List, Tuple, Type
+from unittest import mock
+
+from Pyro5 import errors, protocol, serializers
+from Pyro5._client import connection
+from Pyro5._client.connection import Connection, open_connection
+from Pyro5._net import tls
+from Pyro5._wire import calls, handshake
+from Pyro5._wire.uri import URI
+from Pyro5.protocol import ReceivingMessage, SendingMessage
+from Pyro5.socketutil import receive_data
+
+from ..peers import CERTIFICATES, PATIENCE_SECONDS, Peer, ScriptedServer, free_port, settings
+
+SERPENT = serializers.get_serializer("serpent")
+MARSHAL = serializers.get_serializer("marshal")
+WIRE = calls.WireOptions(1 << 30, False)
+TARGET = "PYRO:thing@somewhere:1"
+
+
+def reply(value: Any, seq: int = 1, msgtype: int = protocol.MSG_RESULT, serializer: Any = SERPENT) -> bytes:
+    return SendingMessage(msgtype, 0, seq, serializer.serializer_id, serializer.dumps(value)).data
+
+
+def request(value: Any = "x", seq: int = 1) -> SendingMessage:
+    return calls.invoke_request(SERPENT, seq, 0, "thing", "echo", (value,), {}, WIRE)
+
+
+class PairTestCase(unittest.TestCase):
+    def pair(self, max_size: int = 0, **arguments: Any) -> Tuple[Connection, socket.socket]:
+        first, second = socket.socketpair()
+        self.addCleanup(second.close)
+        result = Connection(first, TARGET, max_size, **arguments)
+        self.addCleanup(first.close)
+        second.settimeout(PATIENCE_SECONDS)
+        return result, second
+
+
+class RoundTripTests(PairTestCase):
+    def test_a_request_leaves_and_its_reply_comes_back(self) -> None:
+        conn, other = self.pair()
+        other.sendall(reply("answer"))
+        message = conn.round_trip(request(), "echo")
+        self.assertEqual("answer", SERPENT.loads(message.data))
+        self.assertFalse(conn.in_doubt)
+        self.assertEqual(request().data, other.recv(1000))
+
+    def test_a_reply_in_any_slices(self) -> None:
+        conn, other = self.pair()
+        data = reply("answer " * 100)
+        senders = threading.Thread(target=lambda: [other.sendall(data[i:i + 7]) for i in range(0, len(data), 7)])
+        senders.start()
+        message = conn.round_trip(request(), "echo")
+        senders.join()
+        self.assertEqual("answer " * 100, SERPENT.loads(message.data))
+
+    def test_large_messages_both_ways(self) -> None:
+        conn, other = self.pair()
+        text = "large " * 500000
+        peer = Peer(other)
+
+        def echo() -> None:
+            call = peer.read_call()
+            peer.answer(call, call.args[0])
+
+        thread = threading.Thread(target=echo)
+        thread.start()
+        message = conn.round_trip(request(text), "echo")
+        thread.join()
+        self.assertEqual(text, SERPENT.loads(message.data))
+
+    def test_many_large_annotations(self) -> None:
+        conn, other = self.pair()
+        annotations = {"%04d" % i: os.urandom(1000) for i in range(200)}
+        message = SendingMessage(protocol.MSG_INVOKE, 0, 1, 1, b"x", annotations)
+        received: List[ReceivingMessage] = []
+        thread = threading.Thread(target=lambda: received.append(Peer(other).read()))
+        thread.start()
+        conn.send_only(message, "echo")
+        thread.join()
+        self.assertEqual(annotations, {key: bytes(value) for key, value in received[0].annotations.items()})
+
+    def test_sending_goes_on_after_a_part(self) -> None:
+        sock = mock.Mock(spec=socket.socket)
+        sock.sendmsg.side_effect = lambda buffers: len(buffers[0]) + 3
+        conn = Connection(sock, TARGET)
+        payload = os.urandom(3 * connection.SEND_STEP_BYTES)
+        message = SendingMessage(protocol.MSG_INVOKE, 0, 1, 1, payload)
+        conn.send_only(message, "echo")
+        sent = b"".join(bytes(args[0]) for args, _ in sock.sendall.call_args_list)
+        self.assertEqual(payload[3:], sent)
+        self.assertLessEqual(max(len(args[0]) for args, _ in sock.sendall.call_args_list), connection.SEND_STEP_BYTES)
+
+    def test_wire_messages_are_logged_when_asked_for(self) -> None:
+        with settings(LOGWIRE=True):
+            conn, other = self.pair()
+        other.sendall(reply("answer"))
+        with self.assertLogs("Pyro5.connection", "DEBUG") as logs:
+            conn.round_trip(request("question"), "echo")
+        self.assertIn("question", logs.output[0])
+        self.assertIn("answer", logs.output[1])
+
+
+class BrokenReplyTests(PairTestCase):
+    """Whatever goes wrong: the right kind of error, a text that says where, and a connection known to be in doubt."""
+
+    def check(self, data: bytes, error: Type[Exception], pattern: str, **arguments: Any) -> None:
+        conn, other = self.pair(**arguments)
+        other.sendall(data)
+        other.shutdown(socket.SHUT_WR)
+        with self.assertRaisesRegex(error, "(?s)calling echo of %s: .*%s" % (TARGET, pattern)):
+            conn.round_trip(request(), "echo")
+        self.assertTrue(conn.in_doubt)
+
+    def test_out_of_sync(self) -> None:
+        self.check(reply("x", seq=2), errors.ProtocolError, "sequence number is 2, expected 1")
+
+    def test_other_serializer(self) -> None:
+        self.check(reply("x", serializer=MARSHAL), errors.SerializeError, "uses serializer 2, the request used 1")
+
+    def test_other_message_type(self) -> None:
+        self.check(reply("x", msgtype=protocol.MSG_PING), errors.ProtocolError, "message of type 6")
+
+    def test_garbage(self) -> None:
+        self.check(b"HTTP/1.1 400 Bad Request\r\n", errors.ProtocolError, "not the Pyro protocol")
+
+    def test_too_large(self) -> None:
+        self.check(reply("x" * 1000), errors.MessageTooLargeError, "too large", max_size=500)
+
+    def test_closed_before_the_reply(self) -> None:
+        self.check(b"", errors.ConnectionClosedError, "closed by the other side")
+
+    def test_closed_within_the_reply(self) -> None:
+        self.check(reply("x")[:-1], errors.ConnectionClosedError, "closed by the other side")
+        self.check(reply("x")[:20], errors.ConnectionClosedError, "closed by the other side")
+
+    def test_lost_while_sending(self) -> None:
+        conn, other = self.pair()
+        other.close()
+        for send in (conn.round_trip, conn.send_only):
+            with self.assertRaisesRegex(errors.ConnectionClosedError, "connection lost") as caught:
+                send(request(), "echo")
+            self.assertIsInstance(caught.exception.__cause__, OSError)
+            self.assertTrue(conn.in_doubt)
+
+    def test_interrupted(self) -> None:
+        conn, _ = self.pair()
+        with mock.patch.object(conn, "_reader", mock.Mock(receive_from=mock.Mock(side_effect=KeyboardInterrupt))):
+            with self.assertRaises(KeyboardInterrupt):
+                conn.round_trip(request(), "echo")
+        self.assertTrue(conn.in_doubt)
+
+
+class TimeoutTests(PairTestCase):
+    def test_silence(self) -> None:
+        conn, _ = self.pair()
+        conn.timeout = 0.01
+        with self.assertRaisesRegex(errors.TimeoutError, "calling echo of .*timeout"):
+            conn.round_trip(request(), "echo")
+        self.assertTrue(conn.in_doubt)
+
+    def test_silence_in_mid_message(self) -> None:
+        conn, other = self.pair()
+        conn.timeout = 0.01
+        other.sendall(reply("x")[:-1])
+        with self.assertRaises(errors.TimeoutError):
+            conn.round_trip(request(), "echo")
+        self.assertEqual(0.01, conn.timeout)
+
+    def test_a_dribble_is_no_better_than_silence(self) -> None:
+        clock = iter(range(1000))
+        sock = mock.Mock(spec=socket.socket)
+        sock.gettimeout.return_value = 20
+        data = iter(reply("x" * 1000))
+
+        def one_byte_into(buffer: memoryview) -> int:
+            buffer[0] = next(data)
+            return 1
+
+        sock.recv.side_effect = lambda size, flags=0: bytes([next(data)])
+        sock.recv_into.side_effect = one_byte_into
+        with mock.patch("time.monotonic", lambda: next(clock)):
+            with self.assertRaises(errors.TimeoutError):
+                Connection(sock, TARGET).round_trip(request(), "echo")
+        self.assertLess(sock.recv.call_count + sock.recv_into.call_count, 30)
+
+    def test_a_large_reply_has_time_as_long_as_it_makes_progress(self) -> None:
+        text = "x" * (1 << 20)
+        clock = iter(range(100000))
+        sock = mock.Mock(spec=socket.socket)
+        sock.gettimeout.return_value = 20
+        data = memoryview(reply(text))
+
+        def some_bytes(size: int, flags: int = 0) -> bytes:
+            nonlocal data
+            some, data = bytes(data[:min(size, 16384)]), data[min(size, 16384):]
+            return some
+
+        def some_bytes_into(buffer: memoryview) -> int:
+            some = some_bytes(len(buffer))
+            buffer[:len(some)] = some
+            return len(some)
+
+        sock.recv.side_effect = some_bytes
+        sock.recv_into.side_effect = some_bytes_into
+        with mock.patch("time.monotonic", lambda: next(clock)):
+            message = Connection(sock, TARGET).round_trip(request(), "echo")
+        self.assertEqual(text, SERPENT.loads(message.data))
+        sock.settimeout.assert_called_with(20)
+
+
+class HandshakeTests(PairTestCase):
+    def shake(self, data: bytes, value: Any = "hello") -> Tuple[Any, Any, bytes]:
+        conn, other = self.pair()
+        other.sendall(data)
+        response, metadata = conn.handshake(SERPENT, 7, "thing", value, WIRE)
+        return response, metadata, other.recv(1000)
+
+    def test_welcome(self) -> None:
+        accepted = reply({"handshake": "welcome", "meta": {"methods": []}}, 7, protocol.MSG_CONNECTOK)
+        response, metadata, sent = self.shake(accepted, {"password": 1})
+        self.assertEqual(("welcome", {"methods": []}), (response, metadata))
+        self.assertEqual(handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE).data, sent)
+
+    def test_metadata_may_be_left_out(self) -> None:
+        self.assertIsNone(self.shake(reply({"handshake": "x", "meta": None}, 0, protocol.MSG_CONNECTOK))[1])
+
+    def test_the_server_chooses_serializer_and_sequence_number(self) -> None:
+        self.assertEqual("x", self.shake(reply({"handshake": "x", "meta": None}, 9, protocol.MSG_CONNECTOK, MARSHAL))[0])
+
+    def test_refused(self) -> None:
+        with self.assertRaisesRegex(errors.CommunicationError, "connecting to %s: .*go away" % TARGET):
+            self.shake(reply("go away", 7, protocol.MSG_CONNECTFAIL))
+
+    def test_answered_by_something_else(self) -> None:
+        for data in (reply("x", 7), reply({"handshake": "x"}, 7, protocol.MSG_CONNECTOK), b"garbage"):
+            with self.assertRaisesRegex(errors.ProtocolError, "connecting to %s: " % TARGET):
+                self.shake(data)
+
+
+class CallTests(PairTestCase):
+    def test_call(self) -> None:
+        conn, other = self.pair()
+        other.sendall(reply({"methods": []}, 5))
+        self.assertEqual({"methods": []}, conn.call(SERPENT, 5, "Pyro.Daemon", "get_metadata", ["thing"], WIRE))
+        expected = calls.invoke_request(SERPENT, 5, 0, "Pyro.Daemon", "get_metadata", ["thing"], {}, WIRE).data
+        self.assertEqual(expected, other.recv(1000))
+
+
+class OpenTests(unittest.TestCase):
+    def check_echo(self, server: ScriptedServer) -> Connection:
+        conn = open_connection(URI(server.uri), PATIENCE_SECONDS)
+        try:
+            conn.send(b"hello")
+            self.assertEqual(b"hello", conn.recv(5))
+        finally:
+            conn.close()
+        return conn
+
+    @staticmethod
+    def echo(peer: Peer) -> None:
+        peer.sock.sendall(receive_data(peer.sock, 5))
+
+    def test_every_family(self) -> None:
+        for family in (socket.AF_INET, getattr(socket, "AF_UNIX", None), socket.AF_INET6):
+            if family is None:
+                continue
+            with self.subTest(family=family), ScriptedServer(self.echo, family=family) as server:
+                conn = self.check_echo(server)
+                self.assertEqual(server.uri, conn.target)
+
+    @unittest.skipUnless(os.path.exists("/proc/self"), "needs Linux")
+    def test_abstract_unix_socket(self) -> None:
+        name = "\0Pyro5 test %d" % os.getpid()
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(name)
+            listener.listen(1)
+            open_connection(URI("PYRO:thing@./u:" + name), PATIENCE_SECONDS).close()
+
+    def test_options(self) -> None:
+        with ScriptedServer(self.echo) as server:
+            conn = open_connection(URI(server.uri), 4.0)
+            self.assertEqual(4.0, conn.timeout)
+            self.assertTrue(conn.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            conn.send(b"12345")
+            conn.close()
+
+    def test_nobody_there(self) -> None:
+        uri = URI("PYRO:thing@127.0.0.1:%d" % free_port())
+        with self.assertRaisesRegex(errors.CommunicationError, "%s.*is the server running" % uri) as caught:
+            open_connection(uri, None)
+        self.assertIsInstance(caught.exception.__cause__, ConnectionRefusedError)
+        self.assertIsNone(caught.exception.__cause__.__cause__)     # a traceback of two parts, not of three
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "needs Unix domain sockets")
+    def test_no_socket_file(self) -> None:
+        with self.assertRaisesRegex(errors.CommunicationError, "nowhere/sock.*is the server running"):
+            open_connection(URI("PYRO:thing@./u:nowhere/sock"), None)
+
+    def test_unknown_host(self) -> None:
+        with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror(socket.EAI_NONAME, "not known")):
+            with self.assertRaisesRegex(errors.CommunicationError, "host not found: 'nowhere.invalid' .*use an ip address$"):
+                open_connection(URI("PYRO:thing@nowhere.invalid:5"), None)
+
+    def test_no_answer(self) -> None:
+        with mock.patch("socket.socket.connect", side_effect=socket.timeout("timed out")):
+            with self.assertRaisesRegex(errors.TimeoutError, "PYRO:thing@127.0.0.1:5"):
+                open_connection(URI("PYRO:thing@127.0.0.1:5"), 1)
+
+    def test_inherited_connections_are_let_go_without_a_word(self) -> None:
+        # what a forked child does: its copy of the socket goes, the parent's works on
+        first, second = socket.socketpair()
+        with first, second:
+            Connection(socket.socket(fileno=os.dup(first.fileno())), TARGET).abandon()
+            first.sendall(b"still open")
+            self.assertEqual(b"still open", second.recv(100))
+
+
+class TlsTests(unittest.TestCase):
+    def wrap(self, sock: socket.socket) -> socket.socket:
+        context = tls.get_ssl_context(servercert=os.path.join(CERTIFICATES, "server.pem"),
+                                      serverkey=os.path.join(CERTIFICATES, "server.key"),
+                                      cacerts=os.path.join(CERTIFICATES, "ca.pem"))
+        sock.settimeout(PATIENCE_SECONDS)
+        return tls.tls_server_socket(sock, context)
+
+    def echo_large(self, peer: Peer) -> Any:
+        call = peer.read_call()
+        peer.answer(call, call.args[0])
+        return peer.sock.getpeercert()  # type: ignore[attr-defined]
+
+    def test_both_sides_show_their_certificates(self) -> None:
+        text = "secret " * 30000
+        with settings(SSL=True, SSL_CACERTS=os.path.join(CERTIFICATES, "ca.pem"),
+                      SSL_CLIENTCERT=os.path.join(CERTIFICATES, "client.pem"),
+                      SSL_CLIENTKEY=os.path.join(CERTIFICATES, "client-encrypted.key"), SSL_CLIENTKEYPASSWD="secret",
+                      SSL_REQUIRECLIENTCERT=True):
+            with ScriptedServer(self.echo_large, wrap=self.wrap) as server:
+                conn = open_connection(URI(server.uri), PATIENCE_SECONDS)
+                message = conn.round_trip(request(text), "echo")
+                self.assertEqual(text, SERPENT.loads(message.data))
+                self.assertEqual((("commonName", "Test server"),), conn.getpeercert()["subject"][0])
+                conn.close()
+        self.assertEqual((("commonName", "Test client"),), server.results[0]["subject"][0])
+
+    def test_an_unknown_authority_is_refused(self) -> None:
+        def see_the_refusal(peer: Peer) -> None:
+            with self.assertRaises((ssl.SSLError, ConnectionError)):
+                peer.read()
+
+        with settings(SSL=True), ScriptedServer(see_the_refusal, wrap=self.wrap) as server:
+            with self.assertRaisesRegex(errors.CommunicationError, "do the certificates fit"):
+                open_connection(URI(server.uri), PATIENCE_SECONDS)
+
+    def test_missing_certificate_files_are_an_error_of_their_own(self) -> None:
+        with settings(SSL=True, SSL_CACERTS="nowhere.pem"):
+            with self.assertRaisesRegex(FileNotFoundError, "nowhere.pem"):
+                open_connection(URI("PYRO:thing@127.0.0.1:5"), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

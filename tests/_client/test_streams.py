@@ -1,0 +1,243 @@
+"""Item streams, as a client sees them."""
+from __future__ import annotations
+
+import threading
+import unittest
+from typing import Any, List
+from unittest import mock
+
+from Pyro5 import errors, protocol
+from Pyro5._client.streams import ItemStream
+from Pyro5.client import Proxy
+
+from ..peers import Peer, Request, ScriptedServer, settings
+
+
+class StreamTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        self.requests: List[Request] = []
+
+    def read(self, peer: Peer) -> Request:
+        request = peer.read_call()
+        self.requests.append(request)
+        return request
+
+    def open(self, peer: Peer, stream_id: Any = "the-id") -> None:
+        peer.welcome(["numbers", "other"])
+        peer.open_stream(self.read(peer), stream_id)
+
+    def seen(self) -> List[Any]:
+        return [(r.message.seq, r.object_id, r.method, list(r.args)) for r in self.requests]
+
+
+class ItemTests(StreamTestCase):
+    def test_every_item_is_a_call_until_the_end(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), "a")
+            peer.answer(self.read(peer), "b")
+            peer.fail(self.read(peer), StopIteration())
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            self.assertIs(stream, iter(stream))
+            self.assertEqual(["a", "b"], list(stream))
+            with self.assertRaises(StopIteration):
+                next(stream)
+            stream.close()
+        items = [(seq, "Pyro.Daemon", "get_next_stream_item", ["the-id"]) for seq in (2, 3, 4)]
+        self.assertEqual([(1, "thing", "numbers", []), *items], self.seen())
+
+    def test_an_error_is_raised_and_the_stream_closed_when_it_is_dropped(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.fail(self.read(peer), ValueError("mid stream"))
+            self.read(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            with self.assertRaisesRegex(ValueError, "mid stream"):
+                next(stream)
+            del stream
+        self.assertEqual((3, "Pyro.Daemon", "close_stream", ["the-id"]), self.seen()[-1])
+
+    def test_a_server_that_does_not_stream(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer, None)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            with self.assertRaisesRegex(errors.ProtocolError, "ITER_STREAMING"):
+                proxy.numbers()
+            self.assertIsNone(proxy._pyroConnection)
+
+    def test_no_item_is_skipped_by_trying_again(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            self.read(peer)
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            proxy._pyroMaxRetries = 5
+            stream = proxy.numbers()
+            with self.assertRaises(errors.ConnectionClosedError):
+                next(stream)
+        self.assertEqual(2, len(self.requests))
+
+    def test_it_goes_on_after_a_reconnect(self) -> None:
+        def begin(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), "a")
+            peer.wait_for_close()
+
+        def go_on(peer: Peer) -> None:
+            peer.welcome(["numbers"])
+            peer.answer(self.read(peer), "b")
+            self.read(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(begin, go_on) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            self.assertEqual("a", next(stream))
+            proxy._pyroRelease()
+            with self.assertRaisesRegex(errors.ConnectionClosedError, "_pyroReconnect"):
+                next(stream)
+            proxy._pyroReconnect(tries=1)
+            self.assertEqual("b", next(stream))
+            stream.close()
+
+
+class SeveralAtOnce(StreamTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        changed = settings(ITER_STREAM_BATCH=3)
+        changed.__enter__()
+        self.addCleanup(changed.__exit__, None, None, None)
+
+    def test_all_items(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), [["a", "b"], False])
+            peer.answer(self.read(peer), [["c"], True])
+            peer.answer(self.read(peer), "other")
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            self.assertEqual(["a", "b", "c"], list(proxy.numbers()))
+            proxy.other()
+        self.assertEqual([(2, "Pyro.Daemon", "get_next_stream_item", ["the-id", 3])],
+                         [call for call in self.seen() if call[0] == 2])
+        self.assertEqual(["numbers", *["get_next_stream_item"] * 2, "other"], [call[2] for call in self.seen()])
+
+    def test_a_server_that_knows_nothing_of_it(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.fail(self.read(peer), TypeError("get_next_stream_item() takes 2 positional arguments but 3 were given"))
+            peer.answer(self.read(peer), "a")
+            peer.answer(self.read(peer), "b")
+            peer.fail(self.read(peer), StopIteration())
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            self.assertEqual(["a", "b"], list(proxy.numbers()))
+        self.assertEqual([["the-id", 3], *[["the-id"]] * 3], [call[3] for call in self.seen()[1:]])
+
+    def test_a_type_error_of_the_generator(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.fail(self.read(peer), TypeError("no temperature"))
+            self.read(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            with self.assertRaisesRegex(TypeError, "temperature"):
+                list(proxy.numbers())
+        self.assertEqual("close_stream", self.seen()[-1][2])
+
+    def test_what_is_here_is_read_without_a_connection_and_gone_after_close(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), [[1, 2, 3], False])
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            self.assertEqual(1, next(stream))
+            proxy._pyroRelease()
+            self.assertEqual(2, next(stream))
+            stream.close()
+            self.assertEqual([], list(stream))
+
+
+class CloseTests(StreamTestCase):
+    def test_over_the_same_connection_when_nothing_else_was_called(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), "a")
+            self.read(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            next(stream)
+            stream.close()
+            stream.close()
+            self.assertEqual([], list(stream))
+        self.assertEqual((3, "Pyro.Daemon", "close_stream", ["the-id"]), self.seen()[-1])
+        self.assertTrue(self.requests[-1].message.flags & protocol.FLAGS_ONEWAY)
+
+    def messenger(self, peer: Peer) -> None:
+        peer.welcome(["numbers"])
+        self.read(peer)
+        peer.wait_for_close()
+
+    def test_over_another_connection_when_the_proxy_was_used_since(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.answer(self.read(peer), "a")
+            peer.answer(self.read(peer), "other")
+            peer.wait_for_close()
+
+        with ScriptedServer(script, self.messenger) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            next(stream)
+            proxy.other()
+            stream.close()
+            self.assertIsNotNone(proxy._pyroConnection)
+        self.assertEqual((1, "Pyro.Daemon", "close_stream", ["the-id"]), self.seen()[-1])
+
+    def test_over_another_connection_from_another_thread(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(script, self.messenger) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            thread = threading.Thread(target=stream.close)
+            thread.start()
+            thread.join()
+        self.assertEqual((1, "Pyro.Daemon", "close_stream", ["the-id"]), self.seen()[-1])
+
+    def test_not_at_all_without_connection(self) -> None:
+        def script(peer: Peer) -> None:
+            self.open(peer)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, Proxy(server.uri) as proxy:
+            stream = proxy.numbers()
+            proxy._pyroRelease()
+            stream.close()
+            del stream
+
+    def test_a_dropped_stream_does_not_complain(self) -> None:
+        proxy = mock.Mock(_pyroSeq=1)
+        proxy._pyro.owner = threading.get_ident()
+        proxy._pyroInvokeOnce.side_effect = errors.ConnectionClosedError("gone")
+        stream = ItemStream("the-id", proxy)
+        with self.assertLogs("Pyro5.itemstream", "DEBUG"):
+            del stream
+
+
+if __name__ == "__main__":
+    unittest.main()

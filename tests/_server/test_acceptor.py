@@ -1,0 +1,255 @@
+"""New clients of the thread server: let in by the loop, or by a worker that has just seen off another one."""
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+import unittest
+from typing import Any, Iterator, List
+from unittest import mock
+
+from Pyro5 import errors
+from Pyro5._net import busy_poll
+from Pyro5._server import acceptor
+from Pyro5._server.acceptor import Entrance
+from Pyro5._server.eventloop import EventLoop
+from Pyro5._server.listener import Listener
+from Pyro5.server import Daemon
+
+from ..peers import settings
+from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase
+
+
+@contextlib.contextmanager
+def spinning_pays() -> Iterator[None]:
+    with mock.patch.multiple(busy_poll, _processors=2, _last=None), settings(SPINNING=True):
+        yield
+
+
+@unittest.skipUnless(hasattr(selectors, "EpollSelector"), "only where there is epoll")
+class InPlaceOfTheLoop(unittest.TestCase):
+    def setUp(self) -> None:
+        at_end = contextlib.ExitStack()
+        self.addCleanup(at_end.close)
+        at_end.enter_context(spinning_pays())
+        self.at_end = at_end
+        self.loop = EventLoop()
+        at_end.callback(self.loop.close)
+        self.loop.watch_wakeup()
+        self.taken_in: List[socket.socket] = []
+        self.listener = Listener("127.0.0.1", 0)
+        self.entrance = Entrance(self.listener, self.loop, self.taken_in.append)
+        at_end.callback(self.entrance.close)
+        self.entrance.watch(True)
+
+    def connect(self) -> None:
+        self.at_end.enter_context(socket.create_connection(self.listener.sock.getsockname()[:2]))
+
+    def is_watched(self) -> bool:
+        """Whether the loop hears of a client."""
+        return any(key.fileobj is self.listener.sock for key, _ in self.loop.selector.select(0))
+
+    def test_the_loop_is_not_woken_meanwhile(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        self.connect()
+        self.assertFalse(self.is_watched())
+        sock = self.entrance.accept_soon()
+        self.assertIsNotNone(sock)
+        self.at_end.callback(getattr(sock, "close", None))
+        self.connect()
+        self.assertTrue(self.is_watched())
+
+    def test_nobody_comes(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        self.assertIsNone(self.entrance.accept_soon())
+        self.connect()
+        self.assertTrue(self.is_watched())
+        self.assertFalse(busy_poll._one_at_a_time.locked())
+
+    def test_given_up_where_nobody_comes(self) -> None:
+        replaced = 0
+        for _ in range(100):
+            if self.entrance.replace_loop():
+                replaced += 1
+                self.assertIsNone(self.entrance.accept_soon())
+        self.assertTrue(busy_poll.FAILURES <= replaced < 10, replaced)
+
+    def test_one_worker_at_a_time(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        self.assertFalse(self.entrance.replace_loop())
+        self.assertIsNone(self.entrance.accept_soon())
+        self.assertTrue(self.entrance.replace_loop())
+        self.assertIsNone(self.entrance.accept_soon())
+
+    def test_not_while_the_loop_waits_for_nobody(self) -> None:
+        self.entrance.watch(False)
+        self.assertFalse(self.entrance.replace_loop())
+
+    def test_not_where_spinning_cannot_succeed(self) -> None:
+        with settings(SPINNING=False):
+            other = Entrance(self.listener, self.loop, self.taken_in.append)
+            self.assertTrue(self.entrance.replace_loop())  # what was made before does as it was told then
+            self.assertIsNone(self.entrance.accept_soon())
+        self.entrance.watch(False)
+        other.watch(True)
+        self.assertFalse(other.replace_loop())
+        other.watch(False)
+
+    def test_closed_meanwhile(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        self.entrance.close()
+        self.assertIsNone(self.entrance.accept_soon())
+        self.assertFalse(self.entrance.replace_loop())
+
+    def test_somebody_closes_the_socket_meanwhile(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        self.listener.sock.close()
+        self.assertIsNone(self.entrance.accept_soon())
+        self.entrance.close()
+        self.assertFalse(self.entrance.replace_loop())
+
+    def test_just_when_the_loop_begins_to_watch(self) -> None:
+        worker = threading.Thread(target=lambda: self.entrance.replace_loop() and self.entrance.accept_soon())
+        poll: Any = self.loop.selector._selector  # type: ignore[attr-defined]
+
+        def register(*args: Any) -> None:
+            worker.start()
+            worker.join(0.05)  # it may have to wait until this is done
+            poll.register(*args)
+
+        self.entrance.watch(False)
+        with mock.patch.object(self.loop.selector, "_selector", mock.Mock(wraps=poll, register=register)):
+            self.entrance.watch(True)
+            worker.join(PATIENCE_SECONDS)
+        self.connect()
+        self.assertTrue(self.is_watched())
+        self.entrance.watch(False)
+
+    def test_combined_meanwhile(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        other = EventLoop()
+        self.at_end.callback(other.close)
+        other.watch_wakeup()
+        other.combine(self.loop)
+        self.assertIsNone(self.entrance.accept_soon())
+        self.connect()
+        self.assertTrue(self.is_watched())
+        self.entrance.close()
+
+    def test_out_of_descriptors(self) -> None:
+        self.assertTrue(self.entrance.replace_loop())
+        with mock.patch.object(self.listener, "accept", side_effect=OSError(24, "too many open files")):
+            self.assertIsNone(self.entrance.accept_soon())
+        self.connect()
+        self.assertTrue(self.is_watched())
+
+
+class Visits(ServerTestCase):
+    """Clients that come one after the other."""
+
+    def plain_daemon(self, daemon_class: Any = Daemon, **changes: Any) -> Any:
+        self.at_end.enter_context(spinning_pays())
+        self.configure(**changes)
+        daemon = self.daemon(daemon_class)
+        self.run_loop(daemon)
+        return daemon
+
+    def visit(self, daemon: Any, value: Any) -> None:
+        with RawClient(socket.create_connection(daemon.sock.getsockname()[:2])) as client:
+            self.assertEqual(value, client.greet().call("echo", value))
+
+    def test_all_are_served(self) -> None:
+        daemon = self.plain_daemon()
+        with mock.patch.object(acceptor, "LOOKS", 1000):
+            for number in range(200):
+                self.visit(daemon, number)
+
+    def test_several_at_once(self) -> None:
+        daemon = self.plain_daemon(THREADPOOL_SIZE=3, THREADPOOL_SIZE_MIN=2)
+        failures: List[BaseException] = []
+
+        def visits() -> None:
+            try:
+                for number in range(50):
+                    self.visit(daemon, number)
+            except BaseException as x:
+                failures.append(x)
+
+        threads = [threading.Thread(target=visits) for _ in range(5)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        self.assertEqual([], failures)
+
+    def test_the_loop_forgets_those_that_have_gone(self) -> None:
+        daemon = self.plain_daemon()
+        for number in range(300):
+            self.visit(daemon, number)
+        self.assertLess(len(daemon.transportServer._connections), 200)
+
+    def newcomer(self, daemon: Any) -> Any:
+        """Make a client, and the socket with which a worker has accepted it."""
+        ours, theirs = socket.socketpair()
+        theirs.setblocking(False)
+        self.at_end.callback(theirs.close)
+        client = RawClient(ours)
+        self.at_end.callback(client.close)
+        return client, theirs
+
+    def test_a_silent_one_is_left_to_the_loop(self) -> None:
+        daemon = self.plain_daemon(HANDSHAKE_TIMEOUT=0.05)
+        client, sock = self.newcomer(daemon)
+        server = daemon.transportServer
+        server._pool.submit(lambda: server._part(self.served_by(server, server._take_newcomer(sock))))
+        with self.assertRaisesRegex(errors.CommunicationError, "no handshake within"):
+            client.reply()
+
+    def served_by(self, server: Any, connection: Any) -> Any:
+        server._serve_requests(connection, False)
+        return connection
+
+    def test_no_room(self) -> None:
+        daemon = self.plain_daemon(MAX_CONNECTIONS=1)
+        self.client(daemon)
+        client, sock = self.newcomer(daemon)
+        self.assertIsNone(daemon.transportServer._take_newcomer(sock))
+        with self.assertRaisesRegex(errors.CommunicationError, "busy"):
+            client.reply()
+
+    def test_too_late(self) -> None:
+        daemon = self.plain_daemon()
+        client, sock = self.newcomer(daemon)
+        with mock.patch.object(daemon.transportServer, "stopping", True):
+            self.assertIsNone(daemon.transportServer._take_newcomer(sock))
+        self.assertIsNone(client.read())
+        self.assertNotIn(sock, daemon.transportServer._connections)
+
+    def test_nobody_waits_for_what_others_have_left_to_be_done(self) -> None:
+        served = self.served
+
+        class Slow(Daemon):
+            def clientDisconnect(self, conn: Any) -> None:
+                served.wait("gone")
+
+        daemon = self.plain_daemon(Slow)
+        with mock.patch.object(acceptor, "LOOKS", 1000):
+            self.visit(daemon, 1)
+            served._wait_for_notes(1)
+            self.assertEqual(2, self.client(daemon).call("echo", 2))
+        served._open_gate()
+
+    def test_what_has_to_be_done_at_the_end(self) -> None:
+        daemon = self.plain_daemon()
+        connection = mock.Mock(owns_something=False)
+        self.assertTrue(daemon._ends_at_once(connection))
+        daemon._streams.open(iter("ab"), connection)
+        self.assertFalse(daemon._ends_at_once(connection))
+        self.assertFalse(daemon._ends_at_once(mock.Mock(owns_something=True)))
+        daemon.clientDisconnect = print
+        self.assertFalse(daemon._ends_at_once(mock.Mock(owns_something=False)))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,410 @@
+"""What clients may use up together: connections, handshakes, buffers, oneway calls. Nobody else notices."""
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+import socket
+import sys
+import threading
+import unittest
+from typing import Any, List, Tuple
+from unittest import mock
+
+from Pyro5 import errors, serializers
+from Pyro5._server import loop, quotas
+from Pyro5._server.oneway import OnewayCalls
+from Pyro5._server.quotas import SMALL_BYTES, Buffered
+from Pyro5._wire import calls, handshake
+from Pyro5.callcontext import current_context
+from Pyro5.protocol import FLAGS_ONEWAY
+
+from ..peers import settings
+from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, connect_request, for_both_types, wait_until
+
+LARGE = 16 * 1024 * 1024
+
+
+class Connections(ServerTestCase):
+    def full(self) -> Any:
+        """Give a daemon that lets three clients in."""
+        return self.serving(MAX_CONNECTIONS=3)
+
+    def test_a_full_server_says_so(self) -> None:
+        daemon = self.full()
+        inside = [self.client(daemon) for _ in range(3)]
+        with self.assertLogs("Pyro5.serving.loop", "WARNING") as logged:
+            refused = self.connect(daemon)
+            with self.assertRaisesRegex(errors.CommunicationError, "busy: 3 clients are connected"):
+                refused.greet()
+            self.assertIsNone(refused.read())
+        self.assertIn("busy", logged.output[0])
+        self.assertEqual([0, 1, 2], [client.call("echo", number) for number, client in enumerate(inside)])
+        inside[0].close()
+        daemon.wait_for_gone(1)
+        wait_until(lambda: self.gets_in(daemon), "getting in")
+
+    def gets_in(self, daemon: Any) -> bool:
+        try:
+            return self.client(daemon).call("echo", True) is True
+        except errors.CommunicationError:
+            return False
+
+    def test_who_has_left_makes_room(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=1)
+        for number in range(30):
+            with self.client(daemon) as client:
+                client.ping()
+            daemon.wait_for_gone(number + 1)
+
+    def test_who_says_nothing_makes_room(self) -> None:
+        daemon = self.full()
+        present = self.client(daemon)
+        silent = [self.connect(daemon) for _ in range(2)]
+        wait_until(lambda: len(daemon.transportServer._connections) == 3)
+        self.assertEqual("in", self.client(daemon).call("echo", "in"))
+        self.assertIsNone(silent[0].read())
+        self.assertEqual("hello", silent[1].greet().call("echo", "hello"))
+        present.ping()
+
+    def test_also_if_they_may_be_silent_for_ever(self) -> None:
+        self.configure(HANDSHAKE_TIMEOUT=0.0)
+        self.test_who_says_nothing_makes_room()
+
+    def test_crowds_are_cut_off(self) -> None:
+        daemon = self.full()
+        inside = [self.client(daemon) for _ in range(3)]
+        with mock.patch.object(loop, "REFUSALS_AT_ONCE", 0):
+            refused = self.connect(daemon)
+            self.assertIsNone(refused.read())
+        inside[2].ping()
+
+
+class LeftDuringCalls(ServerTestCase):
+    """Clients that are gone, while workers that run their calls cannot know it."""
+
+    def leave_during_calls(self, daemon: Any) -> None:
+        for number in range(2):
+            with self.client(daemon) as client:
+                client.send(call_request("wait", number))
+                self.served._wait_for_notes(number + 1)
+
+    def test_they_make_room(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=2)
+        self.leave_during_calls(daemon)
+        self.assertEqual("in", self.client(daemon).call("echo", "in"))
+        self.client(daemon)
+        with self.assertRaisesRegex(errors.CommunicationError, "busy"):
+            self.client(daemon)
+
+    def test_only_a_few_of_them(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=2)
+        self.client(daemon)
+        with mock.patch.object(quotas, "MOST_LEFT", 1):
+            self.leave_during_calls(daemon)
+            with self.assertRaisesRegex(errors.CommunicationError, "busy"):
+                self.client(daemon)
+
+
+class HandshakeTime(ServerTestCase):
+    def test_it_is_over_for_dribblers_too(self) -> None:
+        """Whose every byte comes before anybody has given up waiting for it."""
+        client = self.connect(self.serving(HANDSHAKE_TIMEOUT=0.3))
+        client.sock.settimeout(0.002)
+        request = connect_request("x" * 200000)
+        with self.assertRaisesRegex(errors.CommunicationError, "no handshake within 0.3 seconds"):
+            for at in range(len(request)):
+                client.send(request[at:at + 1])
+                with contextlib.suppress(socket.timeout):
+                    client.reply()
+        self.assertLess(at, 2000)  # 150, if nothing else goes on
+
+
+class HandshakeSize(ServerTestCase):
+    def test_too_large(self) -> None:
+        daemon = self.serving(MAX_HANDSHAKE_SIZE=1000)
+        client = self.connect(daemon)
+        client.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, wire()).data)
+        with self.assertRaisesRegex(errors.CommunicationError, "too large .*MAX_HANDSHAKE_SIZE is 1000"):
+            client.reply()
+        self.assertEqual("y" * 5000, self.client(daemon).call("echo", "y" * 5000))
+
+    def test_annotations_may_be_larger(self) -> None:
+        daemon = self.serving(MAX_HANDSHAKE_SIZE=1000)
+        for size, fits in ((1000, True), (15000, True), (18000, False)):
+            current_context.annotations = {"LOTS": b"x" * size}
+            self.addCleanup(setattr, current_context, "annotations", {})
+            client = self.connect(daemon)
+            client.send(connect_request())
+            current_context.annotations = {}
+            if fits:
+                self.assertEqual("hello", client.reply()[0])
+                self.assertEqual("y" * 20000, client.call("echo", "y" * 20000))
+            else:
+                with self.assertRaisesRegex(errors.CommunicationError, "too large .*MAX_HANDSHAKE_SIZE is 1000"):
+                    client.reply()
+
+    def test_too_large_when_inflated(self) -> None:
+        client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
+        compressed = calls.WireOptions(0, True)
+        client.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, compressed).data)
+        with self.assertRaisesRegex(errors.CommunicationError, r"inflates to more than 1000 bytes \(MAX_HANDSHAKE_SIZE\)"):
+            client.reply()
+
+    def test_a_call_right_behind_it_may_be_larger(self) -> None:
+        client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
+        client.send(connect_request() + call_request("echo", "y" * 5000))
+        client.reply()
+        self.assertEqual("y" * 5000, client.reply())
+
+
+class BufferedBytes(ServerTestCase):
+    def stalled_writer(self, daemon: Any, size: int) -> RawClient:
+        """Give a client that sends all but the last byte of a large message."""
+        client = self.client(daemon)
+        client.send(call_request("echo", "x" * size)[:-1])
+        return client
+
+    def stalled_reader(self, daemon: Any) -> RawClient:
+        client = self.client(daemon, receive_buffer=4096)
+        client.send(call_request("large", LARGE))
+        return client
+
+    def test_the_stalled_go_first(self) -> None:
+        daemon = self.serving(MAX_BUFFERED_SIZE=2 * LARGE + LARGE // 2)
+        buffered = daemon.transportServer._buffered
+        with self.assertLogs("Pyro5.serving.limits", "WARNING") as logged:
+            reader = self.stalled_reader(daemon)
+            wait_until(lambda: buffered.total_bytes > LARGE // 2)
+            writers = [self.stalled_writer(daemon, LARGE)]
+            wait_until(lambda: buffered.total_bytes > LARGE + LARGE // 2)
+            writers.append(self.stalled_writer(daemon, LARGE))
+            daemon.wait_for_gone(1)
+            wait_until(lambda: buffered.total_bytes > LARGE + LARGE // 2)
+        self.assertIn("MAX_BUFFERED_SIZE", logged.output[0])
+        self.assertEqual(1, len(logged.output))
+        for writer in writers:
+            writer.send(b")")
+            self.assertEqual(LARGE, len(writer.reply()))
+        self.assertEqual("alive", self.client(daemon).call("echo", "alive"))
+        with self.assertRaises((EOFError, errors.CommunicationError, OSError)):
+            reader.reply()
+
+    def test_nothing_is_left_in_the_count(self) -> None:
+        daemon = self.serving()
+        buffered = daemon.transportServer._buffered
+        reader, writer = self.stalled_reader(daemon), self.stalled_writer(daemon, LARGE)
+        wait_until(lambda: buffered.total_bytes > LARGE + LARGE // 2)
+        self.assertEqual(LARGE, len(reader.reply()))
+        writer.close()
+        wait_until(lambda: buffered.total_bytes == 0)
+
+
+class Oneway(ServerTestCase):
+    def flood(self, daemon: Any, count: int) -> RawClient:
+        """Give a client that makes oneway calls which stay until the gate is opened, then another call."""
+        client = self.client(daemon)
+        for number in range(count):
+            client.send(call_request("wait", number, flags=FLAGS_ONEWAY))
+        client.send(call_request("echo", "done", seq=2))
+        return client
+
+    def test_who_makes_too_many_waits(self) -> None:
+        daemon = self.serving(MAX_ONEWAY=4)
+        client = self.flood(daemon, 20)
+        self.served._wait_for_notes(4)
+        self.assertEqual("other", self.client(daemon).call("echo", "other"))
+        self.assertEqual(4, len(self.served._notes))
+        self.served._open_gate()
+        self.assertEqual("done", client.reply())
+        self.assertEqual(list(range(20)), sorted(self.served._wait_for_notes(20)))
+        self.assertEqual(4, self.served._most)
+
+    def test_who_leaves_meanwhile(self) -> None:
+        daemon = self.serving(MAX_ONEWAY=2)
+        self.flood(daemon, 9).close()
+        self.served._wait_for_notes(2)
+        self.served._open_gate()
+        daemon.wait_for_gone(1)
+        self.assertEqual("other", self.client(daemon).call("echo", "other"))
+
+    def test_the_end_of_a_server_that_has_clients_waiting(self) -> None:
+        daemon = self.serving(MAX_ONEWAY=2)
+        client = self.flood(daemon, 9)
+        self.served._wait_for_notes(2)
+        daemon.shutdown()
+        self.served._open_gate()
+        self.assertIsNone(client.read())
+
+    def test_large_ones(self) -> None:
+        """Of each client one, when they are too large together."""
+        daemon = self.serving(MAX_BUFFERED_SIZE=1000000)
+        clients = [self.client(daemon) for _ in range(2)]
+        for client in clients:
+            for number in range(5):
+                client.send(call_request("wait", "x" * 400000 + str(number), flags=FLAGS_ONEWAY))
+        self.served._wait_for_notes(3)
+        self.assertEqual("other", self.client(daemon).call("echo", "other"))
+        self.assertLessEqual(len(self.served._notes), 4)
+        self.served._open_gate()
+        self.assertEqual(10, len(self.served._wait_for_notes(10)))
+        for client in clients:
+            client.ping()
+
+    def test_any_number(self) -> None:
+        daemon = self.serving(MAX_ONEWAY=0)
+        client = self.flood(daemon, 30)
+        self.assertEqual("done", client.reply())
+        self.served._wait_for_notes(30)
+        self.served._open_gate()  # or else the end of the server waits for them
+
+
+class FakeClient:
+    oneway_calls = 0
+    oneway_full = paused = False
+    resumed = 0
+
+    def resume(self) -> None:
+        self.resumed += 1
+
+
+class OnewayCallsTests(unittest.TestCase):
+    def test_no_threads_left(self) -> None:
+        oneway_calls, client = OnewayCalls(1), FakeClient()
+        with mock.patch.object(oneway_calls._workers, "submit", side_effect=RuntimeError("can't start new thread")), \
+                self.assertRaises(RuntimeError):
+            oneway_calls.start(client, print)
+        self.assertEqual((0, False), (client.oneway_calls, client.oneway_full))
+        self.assertFalse(oneway_calls.pause(client))
+
+    def test_resumed_once(self) -> None:
+        oneway_calls, client = OnewayCalls(2), FakeClient()
+        jobs: List[Any] = []
+        with mock.patch.object(oneway_calls._workers, "submit", side_effect=jobs.append):
+            for _ in range(2):
+                oneway_calls.start(client, str)
+        self.assertTrue(oneway_calls.pause(client))
+        for job in jobs:
+            job()
+        self.assertEqual((1, 0, False), (client.resumed, client.oneway_calls, client.paused))
+
+    def test_who_waits_for_the_bytes_of_others_goes_on_when_they_are_free(self) -> None:
+        for most in (0, 1000):
+            oneway_calls, client, late, other = OnewayCalls(most, 100), FakeClient(), FakeClient(), FakeClient()
+            gate, other_gate, done = threading.Event(), threading.Event(), threading.Event()
+            oneway_calls.start(other, lambda gate=other_gate: gate.wait(PATIENCE_SECONDS), 101)
+            oneway_calls.start(client, lambda gate=gate: gate.wait(PATIENCE_SECONDS), 1)  # this one takes long
+            oneway_calls.start(late, lambda gate=gate: gate.wait(PATIENCE_SECONDS), 1)
+            self.assertTrue(oneway_calls.pause(client))
+            with mock.patch.object(client, "resume", done.set):
+                other_gate.set()
+                self.assertTrue(done.wait(PATIENCE_SECONDS))
+            self.assertEqual((1, False, False), (client.oneway_calls, client.oneway_full, client.paused))
+            self.assertFalse(oneway_calls.pause(late))  # it was about to be paused
+            gate.set()
+            oneway_calls.stop(PATIENCE_SECONDS)
+            self.assertEqual((0, 0, set()), (client.oneway_calls, oneway_calls._bytes, oneway_calls._paused))
+
+    def test_short_calls_share_threads(self) -> None:
+        oneway_calls, client = OnewayCalls(0), FakeClient()
+        jobs: List[Any] = []
+        done: List[int] = []
+        with mock.patch.object(oneway_calls._workers, "submit", side_effect=jobs.append):
+            for number in range(100):
+                oneway_calls.start(client, functools.partial(done.append, number))
+            self.assertEqual(1, len(jobs))  # one is on its way
+            jobs[0]()
+            self.assertEqual((list(range(100)), 2), (done, len(jobs)))  # it had called for one more, in case it took long
+            jobs[1]()
+            oneway_calls.start(client, functools.partial(done.append, 100))
+            self.assertEqual(3, len(jobs))
+
+    def test_no_call_waits_for_another(self) -> None:
+        oneway_calls, client = OnewayCalls(0), FakeClient()
+        gates = [threading.Event() for _ in range(20)]
+        for before, gate in zip(gates, gates[1:]):  # each waits for the one that comes after it
+            oneway_calls.start(client, lambda before=before, gate=gate: gate.wait(PATIENCE_SECONDS) and before.set())
+        oneway_calls.start(client, gates[-1].set)
+        self.assertTrue(gates[0].wait(PATIENCE_SECONDS))
+        oneway_calls.stop(PATIENCE_SECONDS)
+
+    def test_a_call_that_means_to_end_the_program_ends_nothing(self) -> None:
+        oneway_calls, client = OnewayCalls(1), FakeClient()
+        done = threading.Event()
+        with self.assertLogs("Pyro5.serving.oneway", "WARNING") as logged:
+            oneway_calls.start(client, sys.exit)
+            oneway_calls.start(client, done.set)
+            self.assertTrue(done.wait(PATIENCE_SECONDS))
+        oneway_calls.stop(PATIENCE_SECONDS)
+        self.assertEqual((1, 0), (len(logged.output), client.oneway_calls))
+
+
+class Settings(unittest.TestCase):
+    def configured(self, **values: Any) -> quotas.Limits:
+        with settings(**values):
+            return quotas.configured()
+
+    def test_time_for_the_handshake(self) -> None:
+        for greeting, communication, expected in ((20, 0, 20), (20, 5, 5), (20, 30, 20), (0, 0, math.inf), (0, 7, 7)):
+            found = self.configured(HANDSHAKE_TIMEOUT=greeting, COMMTIMEOUT=communication)
+            self.assertEqual(expected, found.handshake_seconds)
+
+    def test_size_of_the_handshake(self) -> None:
+        for greeting, message, expected in ((1000, 5000, 1000), (1000, 500, 500), (0, 500, 500), (1000, 0, 1000), (0, 0, 0)):
+            found = self.configured(MAX_HANDSHAKE_SIZE=greeting, MAX_MESSAGE_SIZE=message)
+            self.assertEqual((expected, message), (found.handshake_bytes, found.message_bytes))
+
+    def test_connections(self) -> None:
+        self.assertEqual(5, self.configured(MAX_CONNECTIONS=5).connections)
+        system = mock.Mock(RLIM_INFINITY=-1)
+        for files, expected in ((1024, 922), (256, 192), (10, 1), (100000, 90000), (-1, math.inf)):
+            system.getrlimit.return_value = (files, -1)
+            with mock.patch.object(quotas, "resource", system):
+                self.assertEqual(expected, self.configured(MAX_CONNECTIONS=0).connections)
+        with mock.patch.object(quotas, "resource", None):
+            self.assertEqual(math.inf, self.configured(MAX_CONNECTIONS=0).connections)
+
+
+class BufferedTests(unittest.TestCase):
+    def noted(self, most: int, *sizes: int) -> Tuple[Buffered, List[Any]]:
+        buffered = Buffered(most)
+        connections = [mock.Mock(buffered_bytes=size) for size in sizes]
+        for connection in connections:
+            buffered.note(connection)
+        return buffered, connections
+
+    def test_oldest_first_until_the_rest_is_within_bounds(self) -> None:
+        buffered, connections = self.noted(3 * SMALL_BYTES, *[SMALL_BYTES] * 5)
+        buffered.note(connections[0])  # it made progress
+        self.assertEqual(connections[1:3], buffered.take_excess())
+        self.assertEqual((3 * SMALL_BYTES, []), (buffered.total_bytes, buffered.take_excess()))
+
+    def test_small_ones_do_not_count(self) -> None:
+        buffered, connections = self.noted(1, *[SMALL_BYTES - 1] * 5)
+        self.assertEqual((0, []), (buffered.total_bytes, buffered.take_excess()))
+        connections[0].buffered_bytes = SMALL_BYTES
+        buffered.note(connections[0])
+        self.assertEqual(connections[:1], buffered.take_excess())
+
+    def test_no_limit(self) -> None:
+        buffered, _ = self.noted(0, *[10 ** 12] * 5)
+        self.assertEqual([], buffered.take_excess())
+
+    def test_forgotten(self) -> None:
+        buffered, connections = self.noted(1, SMALL_BYTES)
+        buffered.forget(connections[0])
+        buffered.forget(connections[0])
+        self.assertEqual((0, []), (buffered.total_bytes, buffered.take_excess()))
+
+
+def wire() -> calls.WireOptions:
+    return calls.WireOptions(0, False)
+
+
+for base in (Connections, HandshakeSize, BufferedBytes, Oneway):
+    for_both_types(globals(), base)
+    del globals()[base.__name__]
+del base
+
+if __name__ == "__main__":
+    unittest.main()

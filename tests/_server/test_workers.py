@@ -1,0 +1,344 @@
+"""The pool of workers: grows with the work up to its maximum, loses no job, shrinks, and ends."""
+from __future__ import annotations
+
+import threading
+import time
+import unittest
+from typing import Any, Callable, List, Set
+from unittest import mock
+
+from Pyro5._server import workers
+from Pyro5._server.workers import WorkerPool
+
+PATIENCE_SECONDS = 20.0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for something that other threads are about to do, and that nobody announces."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not happen")
+        pause.wait(0.002)
+
+
+class Gate:
+    """Jobs that say that they run, and stay until they are let go."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Semaphore(0)
+        self.open = threading.Event()
+        self.threads: Set[int] = set()
+        self.running = self.most = self.done = 0
+        self._lock = threading.Lock()
+
+    def job(self) -> None:
+        with self._lock:
+            self.running += 1
+            self.most = max(self.most, self.running)
+            self.threads.add(threading.get_ident())
+        self.entered.release()
+        if not self.open.wait(PATIENCE_SECONDS):
+            raise AssertionError("nobody opened the gate")
+        with self._lock:
+            self.running -= 1
+            self.done += 1
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            if not self.entered.acquire(timeout=PATIENCE_SECONDS):
+                raise AssertionError("a job did not start")
+
+
+class PoolTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        self.gate = Gate()
+        self.pools: List[WorkerPool] = []
+        before = set(threading.enumerate())
+        self.addCleanup(lambda: self.assertEqual(set(), set(threading.enumerate()) - before))
+        self.addCleanup(self.stop_all)
+
+    def stop_all(self) -> None:
+        self.gate.open.set()
+        for pool in self.pools:
+            pool.stop(PATIENCE_SECONDS)
+
+    def pool(self, minimum: int, maximum: int) -> WorkerPool:
+        self.pools.append(WorkerPool(minimum, maximum, "test-worker"))
+        return self.pools[-1]
+
+
+class PoolTests(PoolTestCase):
+    def test_starts_with_the_minimum(self) -> None:
+        pool = self.pool(3, 5)
+        self.assertEqual(0, len(pool))
+        pool.start()
+        pool.start()
+        self.assertEqual((3, 0, False), (len(pool), pool.busy(), pool.jobs_waiting))
+
+    def test_grows_to_the_maximum_and_no_further(self) -> None:
+        pool = self.pool(1, 3)
+        for _ in range(7):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(3)
+        self.assertEqual((3, 7, True), (len(pool), pool.busy(), pool.jobs_waiting))
+        self.gate.open.set()
+        wait_until(lambda: pool.busy() == 0)
+        self.assertEqual((7, 3, 3), (self.gate.done, self.gate.most, len(self.gate.threads)))
+
+    def test_works_without_start(self) -> None:
+        pool = self.pool(0, 2)
+        pool.submit(self.gate.job)
+        self.gate.wait_for(1)
+        self.assertEqual(1, len(pool))
+
+    def test_an_idle_worker_is_used_before_a_new_one_is_made(self) -> None:
+        pool = self.pool(0, 10)
+        threads: Set[int] = set()
+        for _ in range(20):
+            done = threading.Event()
+
+            def job(done: threading.Event = done) -> None:
+                threads.add(threading.get_ident())
+                done.set()
+            pool.submit(job)
+            self.assertTrue(done.wait(PATIENCE_SECONDS))
+            wait_until(lambda: pool.busy() == 0)
+        self.assertEqual(1, len(threads))
+
+    def test_jobs_run_in_order_in_a_single_worker(self) -> None:
+        pool = self.pool(1, 1)
+        order: List[int] = []
+        pool.submit(self.gate.job)
+        for number in range(50):
+            pool.submit(lambda number=number: order.append(number))  # type: ignore[misc]
+        self.gate.open.set()
+        wait_until(lambda: pool.busy() == 0)
+        self.assertEqual(list(range(50)), order)
+
+    def test_a_job_that_fails_is_logged_and_costs_no_worker(self) -> None:
+        pool = self.pool(1, 1)
+        failures: List[BaseException] = [ZeroDivisionError("oops"), SystemExit(1), KeyboardInterrupt()]
+
+        def fail() -> None:
+            raise failures.pop(0)
+        with self.assertLogs("Pyro5.serving.workers", "ERROR") as logged:
+            for _ in range(3):
+                pool.submit(fail)
+            pool.submit(self.gate.job)
+            self.gate.wait_for(1)
+        self.assertEqual(3, len(logged.records))
+        self.assertIn("oops", logged.output[0])
+
+    def test_shrinks_to_the_minimum_when_idle(self) -> None:
+        with mock.patch.object(workers, "IDLE_SECONDS", 0.02):
+            pool = self.pool(2, 6)
+            for _ in range(6):
+                pool.submit(self.gate.job)
+            self.gate.wait_for(6)
+            self.assertEqual(6, len(pool))
+            self.gate.open.set()
+            wait_until(lambda: len(pool) == 2)
+            self.gate.open.clear()
+            for _ in range(3):
+                pool.submit(self.gate.job)
+            self.gate.wait_for(3)  # and grows again
+
+    def test_no_job_is_lost_while_workers_come_and_go(self) -> None:
+        with mock.patch.object(workers, "IDLE_SECONDS", 0.0001):
+            pool = self.pool(0, 8)
+            done: List[Any] = []
+
+            def produce() -> None:
+                for _ in range(300):
+                    pool.submit(lambda: done.append(1))
+            producers = [threading.Thread(target=produce) for _ in range(4)]
+            for producer in producers:
+                producer.start()
+            for producer in producers:
+                producer.join(PATIENCE_SECONDS)
+            wait_until(lambda: len(done) == 1200)
+            wait_until(lambda: len(pool) == 0)
+        self.assertEqual(0, pool.busy())
+
+    def test_a_job_that_comes_just_when_a_worker_gives_up_waiting(self) -> None:
+        pool = self.pool(0, 1)
+        pool.submit(self.gate.job)
+        self.gate.wait_for(1)
+        worker = next(iter(pool._workers))
+        real_wait = worker.wait
+
+        def wait(timeout_seconds: float) -> bool:
+            worker.wait = real_wait  # type: ignore[method-assign]
+            pool.submit(self.gate.job)
+            return False
+        worker.wait = wait  # type: ignore[method-assign]
+        self.gate.open.set()
+        self.gate.wait_for(1)
+        wait_until(lambda: pool.busy() == 0)
+        self.assertEqual((1, {worker.ident}), (len(pool), self.gate.threads))
+
+    def test_is_worker(self) -> None:
+        pool, other = self.pool(1, 1), self.pool(1, 1)
+        seen: List[Any] = []
+        pool.submit(lambda: seen.append((pool.is_worker(), other.is_worker())))
+        wait_until(lambda: bool(seen))
+        self.assertEqual([(True, False)], seen)
+        self.assertFalse(pool.is_worker())
+
+
+class LargeJobs(PoolTestCase):
+    def test_a_quarter_of_the_workers_is_left_for_others(self) -> None:
+        pool = self.pool(1, 8)
+        for _ in range(20):
+            pool.submit_large(self.gate.job)
+        self.gate.wait_for(6)
+        other = threading.Event()
+        pool.submit(other.set)
+        self.assertTrue(other.wait(PATIENCE_SECONDS))
+        self.assertEqual((6, 20), (self.gate.most, pool.busy()))
+        self.gate.open.set()
+        wait_until(lambda: self.gate.done == 20)
+        self.assertEqual(6, self.gate.most)
+
+    def test_a_single_worker_does_them_too(self) -> None:
+        pool = self.pool(1, 1)
+        self.gate.open.set()
+        for _ in range(3):
+            pool.submit_large(self.gate.job)
+        wait_until(lambda: self.gate.done == 3)
+
+    def test_those_that_fail_make_room_too(self) -> None:
+        pool = self.pool(1, 2)
+        self.gate.open.set()
+        with self.assertLogs("Pyro5.serving.workers", "ERROR"):
+            for _ in range(3):
+                pool.submit_large(lambda: 1 / 0)
+            pool.submit_large(self.gate.job)
+            wait_until(lambda: self.gate.done == 1)
+
+    def test_stopping(self) -> None:
+        pool = self.pool(1, 2)
+        for _ in range(4):
+            pool.submit_large(self.gate.job)
+        self.gate.wait_for(1)
+        self.gate.open.set()
+        pool.stop(PATIENCE_SECONDS)
+        self.assertEqual(4, self.gate.done)
+
+
+class Reserved(PoolTestCase):
+    def reserved(self, pool: WorkerPool) -> Any:
+        """Have a worker reserve itself; give it, or None if it could not."""
+        found: List[Any] = []
+        pool.submit(lambda: found.append(pool.reserve()))
+        wait_until(lambda: bool(found) and pool.busy() == 0)
+        return found[0]
+
+    def test_does_only_what_it_is_given(self) -> None:
+        pool = self.pool(1, 3)
+        worker = self.reserved(pool)
+        threads: List[Any] = []
+        for _ in range(20):
+            pool.submit(lambda: threads.append(threading.current_thread()), worker)
+        for _ in range(4):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        wait_until(lambda: len(threads) == 20)
+        self.assertEqual({worker}, set(threads))
+        self.assertTrue(pool.jobs_waiting)
+        self.gate.open.set()
+        wait_until(lambda: pool.busy() == 0)
+        self.assertNotIn(worker.ident, self.gate.threads)
+
+    def test_some_are_left_for_the_rest(self) -> None:
+        pool = self.pool(2, 4)
+        self.assertEqual([True, True, False, False], [self.reserved(pool) is not None for _ in range(4)])
+        for _ in range(2):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        self.assertIsNone(self.pool(1, 1).reserve())  # this thread is no worker
+
+    def test_released(self) -> None:
+        pool = self.pool(1, 2)
+        worker = self.reserved(pool)
+        self.assertIsNone(self.reserved(pool))
+        pool.submit(lambda: pool.release(worker), worker)
+        for _ in range(2):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        self.assertIn(worker.ident, self.gate.threads)
+        self.gate.open.set()
+        wait_until(lambda: pool.busy() == 0)
+        self.assertIsNotNone(self.reserved(pool))
+
+    def test_does_not_go_away_when_idle(self) -> None:
+        with mock.patch.object(workers, "IDLE_SECONDS", 0.001):
+            pool = self.pool(0, 4)
+            worker = self.reserved(pool)
+            for _ in range(3):
+                pool.submit(self.gate.job)
+            self.gate.wait_for(3)
+            self.gate.open.set()
+            wait_until(lambda: len(pool) == 1)
+            self.assertEqual({worker}, pool._workers)
+
+    def test_one_that_has_ended_is_replaced(self) -> None:
+        pool, other = self.pool(0, 2), self.pool(0, 2)
+        worker = self.reserved(other)
+        other.stop(PATIENCE_SECONDS)
+        pool.submit(self.gate.job, worker)
+        self.gate.wait_for(1)
+
+    def test_stopping(self) -> None:
+        pool = self.pool(1, 2)
+        worker = self.reserved(pool)
+        pool.submit(self.gate.job, worker)
+        pool.submit(self.gate.job, worker)
+        self.gate.wait_for(1)
+        self.gate.open.set()
+        pool.stop(PATIENCE_SECONDS)
+        self.assertEqual((0, 2), (len(pool), self.gate.done))
+
+
+class Stopping(PoolTestCase):
+    def test_waiting_jobs_are_still_done(self) -> None:
+        pool = self.pool(1, 2)
+        for _ in range(6):
+            pool.submit(self.gate.job)
+        self.gate.wait_for(2)
+        stopper = threading.Thread(target=pool.stop, args=(PATIENCE_SECONDS,))
+        stopper.start()
+        self.gate.open.set()
+        stopper.join(PATIENCE_SECONDS)
+        self.assertEqual((6, 0), (self.gate.done, len(pool)))
+
+    def test_waits_no_longer_than_told(self) -> None:
+        pool = self.pool(1, 1)
+        pool.submit(self.gate.job)
+        self.gate.wait_for(1)
+        pool.stop(0.01)
+        self.assertEqual((1, 0), (len(pool), self.gate.done))
+
+    def test_from_inside_a_job(self) -> None:
+        pool = self.pool(2, 2)
+        stopped = threading.Event()
+        pool.start()
+
+        def stop() -> None:
+            pool.stop(PATIENCE_SECONDS)
+            stopped.set()
+        pool.submit(stop)
+        self.assertTrue(stopped.wait(PATIENCE_SECONDS))
+
+    def test_twice_and_before_anything(self) -> None:
+        pool = self.pool(1, 1)
+        pool.stop(PATIENCE_SECONDS)
+        pool.start()
+        self.assertEqual(0, len(pool))
+        pool.stop(PATIENCE_SECONDS)
+
+
+if __name__ == "__main__":
+    unittest.main()

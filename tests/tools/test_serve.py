@@ -1,0 +1,236 @@
+"""The tool that publishes a class or an object of a module."""
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import tempfile
+import types
+import unittest
+from typing import Any
+from unittest import mock
+
+from Pyro5 import config
+from Pyro5._server.exposure import exposed_members, instancing_of
+from Pyro5.client import Proxy
+from Pyro5.nameserver import start_ns
+from Pyro5.tools import serve
+from tests.support import ToolProcess, ToolResult, daemon_thread, run_main
+
+TOOL = "Pyro5.tools.serve"
+
+MODULE = '''
+import collections
+from Pyro5.api import behavior, expose
+
+class Counter:
+    """Counts."""
+    def __init__(self):
+        self.number = 0
+
+    @expose
+    def up(self):
+        self.number += 1
+        return self.number
+
+class Foreign:
+    def greet(self, name):
+        return "hello " + name
+
+class Nested:
+    class Inner(Counter):
+        pass
+
+class Needy:
+    def __init__(self, argument):
+        pass
+    greet = Foreign.greet
+
+@behavior(instance_creator=lambda clazz: clazz(3))
+class Made(Needy):
+    @expose
+    def own(self):
+        pass
+
+class Empty:
+    pass
+
+class Slots:
+    __slots__ = ()
+    @expose
+    def up(self):
+        pass
+
+counter, foreign, needy, slots = Counter(), Foreign(), Needy(3), Slots()
+queue = collections.deque()
+
+def function():
+    pass
+'''
+
+
+class ServeTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = os.path.realpath(folder.name)
+        with open(os.path.join(self.folder, "toolshop.py"), "w", encoding="utf-8") as file:
+            file.write(MODULE)
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder)
+        self.addCleanup(sys.modules.pop, "toolshop", None)
+        self.addCleanup(sys.path.__setitem__, slice(None), sys.path[:])
+        self.addCleanup(config.__dict__.update, config.as_dict())
+        no_bytecode = mock.patch.object(sys, "dont_write_bytecode", True)
+        no_bytecode.start()
+        self.addCleanup(no_bytecode.stop)
+
+
+class Loading(ServeTestCase):
+    def test_objects_of_modules(self) -> None:
+        counter = serve.load("toolshop:Counter")
+        self.assertEqual((counter.__module__, counter.__name__), ("toolshop", "Counter"))
+        self.assertIsInstance(serve.load("toolshop:counter"), counter)
+        self.assertTrue(issubclass(serve.load("toolshop:Nested.Inner"), counter))
+        self.assertIs(serve.load("os.path:join"), os.path.join)
+
+    def test_files(self) -> None:
+        os.chdir(os.path.dirname(self.folder))
+        path = os.path.join(os.path.basename(self.folder), "toolshop.py")
+        self.assertEqual(serve.load(path + ":Counter").__name__, "Counter")
+
+    def test_what_is_not_there(self) -> None:
+        for target, text in (("toolshop", "'toolshop' does not say what to publish: it takes module:Class or module:object"),
+                             (":x", "':x' does not say what to publish"), ("toolshop:", "'toolshop:' does not say"),
+                             ("nosuch:Class", "there is no module nosuch, neither here nor"),
+                             ("toolshop.nosuch:Class", "there is no module toolshop.nosuch, "),
+                             ("toolshop:Klass", "there is no 'Klass' in toolshop"),
+                             ("toolshop:Counter.Inner", "there is no 'Inner' in toolshop")):
+            with self.assertRaises(ValueError) as caught:
+                serve.load(target)
+            self.assertTrue(str(caught.exception).startswith(text), caught.exception)
+
+    def test_files_that_are_not_there(self) -> None:
+        with self.assertRaisesRegex(ValueError, r"^there is no file nowhere/toolshop\.py$"):
+            serve.load("nowhere/toolshop.py:Counter")
+
+    def test_a_defect_of_the_module_shows_where_it_is(self) -> None:
+        for name, source, error in (
+                ("lacking", "import no_such_module_at_all\n", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+                ("unfit", "int('three')\n", "ValueError: invalid literal for int() with base 10: 'three'"),
+                ("unreadable", "def (:\n", "SyntaxError: ")):
+            with open(os.path.join(self.folder, name + ".py"), "w", encoding="utf-8") as file:
+                file.write(source)
+            importlib.invalidate_caches()
+            result = run_main(serve.main, name + ":Class")
+            self.assertEqual((result.exit_code, result.out), (1, ""))
+            lines = result.err.splitlines()
+            self.assertIn("%s.py\", line 1" % name, "".join(lines[:2]), result.err)
+            self.assertTrue(lines[-2].startswith(error), result.err)
+            self.assertTrue(lines[-1].startswith("Error: importing %s failed: %s" % (name, error)), result.err)
+            self.assertNotIn("importlib", result.err)
+            self.assertNotIn("Pyro5", result.err)
+
+
+class Preparing(ServeTestCase):
+    def prepare(self, name: str, expose_all: bool = False, instance_mode: Any = None) -> Any:
+        published = serve.load("toolshop:" + name)
+        serve.prepare(published, "toolshop:" + name, expose_all, instance_mode)
+        return published
+
+    def check_refused(self, text: str, *args: Any) -> None:
+        with self.assertRaises(ValueError) as caught:
+            self.prepare(*args)
+        self.assertTrue(str(caught.exception).startswith(text), caught.exception)
+
+    def test_what_is_exposed_already(self) -> None:
+        self.assertEqual(exposed_members(self.prepare("Counter")).methods, {"up"})
+        self.prepare("counter")
+        self.prepare("Made")
+
+    def test_exposing_all_methods(self) -> None:
+        self.check_refused("toolshop:Foreign exposes nothing: mark what clients may use with @Pyro5.api.expose, or use the "
+                           "option --expose for all public methods of Foreign", "Foreign")
+        self.check_refused("toolshop:foreign exposes nothing", "foreign")
+        self.assertEqual(exposed_members(self.prepare("foreign", True)).methods, {"greet"})
+        self.prepare("needy", True)
+
+    def test_what_cannot_be_exposed(self) -> None:
+        self.check_refused("deque cannot be exposed, because it is not written in Python", "queue", True)
+        self.check_refused("toolshop:Empty has nothing to expose: its class Empty defines no public", "Empty", True)
+        self.check_refused("toolshop:function is a function; what can be published are classes", "function", True)
+
+    def test_a_constructor_that_wants_arguments(self) -> None:
+        self.check_refused("instances of toolshop:Needy cannot be made without arguments (missing a required argument: "
+                           "'argument')", "Needy", True)
+
+    def test_instance_mode(self) -> None:
+        self.assertEqual(instancing_of(self.prepare("Counter", False, "single"))[0], "single")
+        self.check_refused("toolshop:counter is an object: only the instances of a class", "counter", False, "single")
+
+
+class Tool(ServeTestCase):
+    """The tool as a process. Those of one test start at the same time: starting is what takes long."""
+
+    def start(self, *args: Any, **env: str) -> ToolProcess:
+        process = ToolProcess(TOOL, *args, cwd=self.folder, env=env)
+        self.addCleanup(process.__exit__)
+        return process
+
+    def test_serves_until_it_is_stopped(self) -> None:
+        ns_uri, ns_daemon, _ = start_ns("127.0.0.1", 0)
+        with daemon_thread(ns_daemon):
+            ns_settings = {"PYRO_NS_HOST": "127.0.0.1", "PYRO_NS_PORT": str(ns_uri.port)}
+            plain = self.start("toolshop:Counter", "-H", "127.0.0.1", "-m", "single")
+            named = self.start("toolshop:foreign", "-H", "127.0.0.1", "--expose", "--ns", "--nathost", "localhost",
+                               **ns_settings)
+            uri = plain.read_until("Serving toolshop:Counter; Ctrl-C stops it.")[0].partition("URI = ")[2]
+            self.assertRegex(uri, r"^PYRO:obj_\w+@127\.0\.0\.1:\d+$")
+            for number in (1, 2):
+                with Proxy(uri) as counter:
+                    self.assertEqual(counter.up(), number)
+            lines = named.read_until("Serving ")
+            self.assertRegex(lines[0], r"^URI = PYRO:toolshop\.foreign@localhost:\d+$")
+            self.assertEqual(lines[1], "Registered as toolshop.foreign in the name server %s" % ns_uri)
+            registered = ns_daemon.nameserver.lookup("toolshop.foreign")
+            self.assertEqual("URI = %s" % registered, lines[0])
+            with Proxy(registered) as foreign:
+                self.assertEqual(foreign.greet("you"), "hello you")
+            self.assertEqual(plain.stop(signal.SIGINT), ToolResult(0, "", ""))
+            self.assertEqual(named.stop(signal.SIGTERM), ToolResult(0, "", ""))
+            self.assertNotIn("toolshop.foreign", ns_daemon.nameserver.list())
+
+    def test_taking_the_name_back(self) -> None:
+        ns_uri, ns_daemon, _ = start_ns("127.0.0.1", 0)
+        mine, other = "PYRO:mine@127.0.0.1:1", "PYRO:other@127.0.0.1:1"
+        with daemon_thread(ns_daemon):
+            config.NS_HOST, config.NS_PORT = "127.0.0.1", ns_uri.port
+            self.assertEqual(serve._register("name", serve.URI(mine)), ns_uri)
+            serve._unregister(ns_uri, "name", serve.URI(other))
+            self.assertEqual(str(ns_daemon.nameserver.lookup("name")), mine)
+            serve._unregister(ns_uri, "name", serve.URI(mine))
+            self.assertEqual(ns_daemon.nameserver.count(), 1)
+        result = run_main(lambda args: serve._unregister(ns_uri, "name", serve.URI(mine)) or 0)  # type: ignore[func-returns-value]
+        self.assertRegex(result.err, r"\AThe name name could not be taken back: [^\n]+\n\Z")
+
+    def test_errors_are_one_line(self) -> None:
+        config.NS_HOST, config.NS_PORT, config.BROADCAST_ADDRS = "127.0.0.1", 1, ["127.0.0.1"]
+        for args, text in ((["toolshop:Empty"], "toolshop:Empty exposes nothing"),
+                           (["toolshop:slots"], "cannot register <toolshop.Slots object"),
+                           (["toolshop:Counter", "-n", "a b"], "invalid uri"),
+                           (["toolshop:Counter", "-p", "99999"], "a port is a number"),
+                           (["toolshop:Counter", "--ns"], "failed to locate the name server")):
+            result = run_main(serve.main, "-H", "127.0.0.1", *args)
+            self.assertEqual(result.exit_code, 1)
+            self.assertTrue(result.err.startswith("Error: " + text), result.err)
+            self.assertEqual(result.err.count("\n"), 1)
+        self.assertEqual(run_main(serve.main, "x:y", "-m", "nosuch").exit_code, 2)
+
+    def test_modules_are_no_objects(self) -> None:
+        with self.assertRaisesRegex(ValueError, "^m:o is a module; what can be published are classes and objects$"):
+            serve.prepare(types, "m:o", True, None)
+
+
+if __name__ == "__main__":
+    unittest.main()
