@@ -83,7 +83,14 @@ class MessageReader:
     def receive_from(self, sock: Any) -> int:
         """Receive once from a socket (what has ``recv`` and ``recv_into``); gives the number of bytes, 0 at the end."""
         if self._message is not None:
-            count: int = sock.recv_into(self.get_buffer())
+            target = self.get_buffer()
+            try:
+                count: int = sock.recv_into(target)
+            except BaseException:
+                # kept, it would be collected after its BytesIO if both are in a cycle, which Python reports as an error
+                self._target = None
+                target.release()
+                raise
             self.received(count)
             return count
         data: bytes = sock.recv(RECEIVE_BYTES)

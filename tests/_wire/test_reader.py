@@ -168,6 +168,20 @@ class LargeBodies(unittest.TestCase):
             arrived += count
             self.assertIsNone(feeder.reader.next_message())
 
+    def test_a_failed_receive_leaves_the_buffer_free(self) -> None:
+        """The garbage collector reports a BytesIO that is collected while a memoryview of it exists."""
+        class Unready:
+            def recv_into(self, buffer: memoryview) -> int:
+                self.buffer = buffer
+                raise BlockingIOError
+
+        feeder, sock = Feeder(), Unready()
+        feeder.feed(raw(b"", size=1000000))
+        with self.assertRaises(BlockingIOError):
+            feeder.reader.receive_from(sock)
+        with self.assertRaisesRegex(ValueError, "released"):
+            len(sock.buffer)
+
     def test_one_step_is_bounded(self) -> None:
         feeder = Feeder()
         feeder.feed(raw(b"", size=0xFFFFFFFF))
