@@ -18,7 +18,6 @@ import io
 import os
 import re
 import shutil
-import socket
 import tempfile
 import threading
 import unittest
@@ -86,22 +85,6 @@ def name_server(namespace: Names) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def something_to_register(namespace: Names) -> Iterator[None]:
-    """And for the own event loop: one turn of it, in which a client comes."""
-    with contextlib.ExitStack() as clients:
-        def running() -> bool:
-            if "client" in namespace:
-                return False
-            address = namespace["daemon"].sock.getsockname()
-            namespace["client"] = clients.enter_context(socket.create_connection(("127.0.0.1", address[1])))
-            return True
-
-        namespace.update(uri="PYRO:printer@hallway.example:9999", running=running, token="known only to them")
-        with name_server(namespace):
-            yield
-
-
-@contextlib.contextmanager
 def a_dbm_file(namespace: Names) -> Iterator[None]:
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as directory:
@@ -139,7 +122,7 @@ def the_old_name(namespace: Names) -> Iterator[None]:
         forget_stand_ins()
 
 
-SURROUNDINGS = {"README": name_server, "nameserver": something_to_register, "storage": a_dbm_file,
+SURROUNDINGS = {"README": name_server, "nameserver": name_server, "storage": a_dbm_file,
                 "servers": name_server, "security": certificates_and_a_token, "errors": name_server,
                 "typing": name_server, "moving-over": the_old_name, "http": name_server}
 
