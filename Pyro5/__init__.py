@@ -31,7 +31,7 @@ _LAZY_OBJECTS = {
 
 def configure_logging(environ: Mapping[str, str]) -> None:
     """
-    Log as PYRO_LOGLEVEL (a level name) and PYRO_LOGFILE (a path, or ``{stderr}``) say; nothing without PYRO_LOGLEVEL.
+    Log as PYRO_LOGLEVEL (a level name or number) and PYRO_LOGFILE (a path, or ``{stderr}``) say; not at all without the first.
 
     The program's own logging setup, when it was made first, decides where the records go; then only the level counts.
 
@@ -41,7 +41,7 @@ def configure_logging(environ: Mapping[str, str]) -> None:
     level_name = environ.get("PYRO_LOGLEVEL")
     if not level_name:
         return
-    level = logging.getLevelName(level_name.upper())
+    level = int(level_name) if level_name.isdigit() else logging.getLevelName(level_name.upper())
     if not isinstance(level, int):
         raise AttributeError("invalid Pyro environment config value: PYRO_LOGLEVEL=%s (it takes a level of the logging "
                              "module: DEBUG, INFO, WARNING, ERROR, CRITICAL)" % level_name)

@@ -4,32 +4,32 @@ The settings, ``Pyro5.config``: one table says each one's name, default, kind an
 Their values come from the table and from environment variables with the prefix ``PYRO_``, read once when the package is
 loaded. A program changes them by assigning attributes: ``Pyro5.config.COMMTIMEOUT = 2.5``.
 
-Threads: reading and assigning single settings is safe anywhere, but nothing is promised about when a change is seen.
-Proxies and daemons read what they need when they are made. So set up the configuration first, then make them.
+Threads: reading and assigning single settings is safe anywhere. Every change gives the configuration another
+``version``; proxies and daemons compare it once per call, and read their settings again when it is another one.
 """
 from __future__ import annotations
 
-import operator
+import itertools
+import logging
 import os
 import platform
+import re
 import sys
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, ClassVar, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from . import __version__
+from ._settings.kinds import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT, Kind, accept_bool
 from .constants import PROTOCOL_VERSION
 
-__all__ = ["Configuration", "global_config"]
+__all__ = ["Configuration", "dump", "global_config"]
+
+log = logging.getLogger("Pyro5.configure")
 
 ENVIRONMENT_PREFIX = "PYRO_"
-_BOOL_TEXTS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
-
-
-class Kind(NamedTuple):
-    """What a setting takes."""
-
-    takes: str                         # words for error messages
-    parse: Callable[[str], Any]        # text of an environment variable -> value, or ValueError
-    accept: Callable[[Any], Any]       # value a program assigns -> value to keep, or TypeError
+# Kubernetes and Docker set, for a service named "pyro-ns", PYRO_NS_PORT to the address of that service.
+_SERVICE_ADDRESS = re.compile("(tcp|udp|sctp)://")
+# The next number, over all configurations: two threads that change settings at once never leave the same number behind.
+_versions = itertools.count(1)
 
 
 class Setting(NamedTuple):
@@ -41,61 +41,6 @@ class Setting(NamedTuple):
     doc: str
 
 
-def _parse_bool(text: str) -> bool:
-    if text.lower() not in _BOOL_TEXTS:
-        raise ValueError(text)
-    return _BOOL_TEXTS[text.lower()]
-
-
-def _parse_list(text: str) -> List[str]:
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
-def _accept_bool(value: Any) -> bool:
-    if isinstance(value, (bool, int)) and value in (0, 1):
-        return bool(value)
-    raise TypeError(value)
-
-
-def _accept_int(value: Any) -> int:
-    if isinstance(value, bool):
-        raise TypeError(value)
-    return operator.index(value)
-
-
-def _accept_float(value: Any) -> float:
-    if isinstance(value, (bool, str, bytes, bytearray)):
-        raise TypeError(value)
-    return float(value)
-
-
-def _accept_text(value: Any) -> str:
-    text = os.fspath(value)
-    if not isinstance(text, str):
-        raise TypeError(value)
-    return text
-
-
-def _accept_optional_text(value: Any) -> Optional[str]:
-    return None if value is None else _accept_text(value)
-
-
-def _accept_list(value: Any) -> List[str]:
-    if isinstance(value, str):
-        return _parse_list(value)
-    items = list(value)
-    if isinstance(value, (bytes, bytearray)) or not all(isinstance(item, str) for item in items):
-        raise TypeError(value)
-    return items
-
-
-BOOL = Kind("True or False (in the environment: 1, yes, on, true, 0, no, off, false)", _parse_bool, _accept_bool)
-INT = Kind("a whole number", int, _accept_int)
-FLOAT = Kind("a number", float, _accept_float)
-TEXT = Kind("a string", str, _accept_text)
-OPTIONAL_TEXT = Kind("a string or None", str, _accept_optional_text)
-LIST = Kind("a list of strings, or one string with commas between them", _parse_list, _accept_list)
-
 SETTINGS = tuple(Setting(*row) for row in (
     ("BROADCAST_ADDRS", ("<broadcast>", "0.0.0.0"), LIST, "addresses to broadcast to when searching a name server"),
     ("BROADCAST_LOOKUP", True, BOOL, "search for the name server by broadcast too; anybody on the network can answer that"),
@@ -103,36 +48,38 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("COMPRESSION", False, BOOL, "compress what is sent"),
     ("DETAILED_TRACEBACK", False, BOOL, "show values of local variables in the tracebacks sent to clients"),
     ("HANDSHAKE_TIMEOUT", 20.0, FLOAT, "seconds that a new client of a server has to introduce itself; 0 = any time"),
-    ("HOST", "localhost", TEXT, "host name or address that daemons bind on"),
+    ("HOST", "localhost", HOST, "host name or address that daemons bind on"),
     ("ITER_STREAMING", True, BOOL, "let clients iterate over results item by item, instead of refusing iterators"),
     ("ITER_STREAM_BATCH", 1, INT, "items of a stream that a client fetches per round trip; 1 = each when it is wanted"),
     ("ITER_STREAM_LIFETIME", 0.0, FLOAT, "seconds that an item stream may exist; 0 = until it is exhausted"),
     ("ITER_STREAM_LINGER", 30.0, FLOAT, "seconds that an item stream outlives its connection; 0 = not at all"),
-    ("LOGFILE", "pyro5.log", TEXT, "where the log goes, or {stderr}; only counts as environment variable, at import"),
-    ("LOGLEVEL", None, OPTIONAL_TEXT, "level to log at; only counts as environment variable, at import; None = no log"),
+    ("LOGFILE", "pyro5.log", OPTIONAL_TEXT, "where the log goes, or {stderr}; only counts as environment variable, at import"),
+    ("LOGLEVEL", None, LEVEL, "level to log at; only counts as environment variable, at import; None = no log"),
     ("LOGWIRE", False, BOOL, "log messages as they are on the wire, at level DEBUG"),
-    ("MAX_BUFFERED_SIZE", 2147483648, INT,
+    ("MAX_BUFFERED_SIZE", 2147483648, OPTIONAL_INT,
      "bytes that a server keeps, for all clients together, of messages in part, and of oneway calls; 0 = any number"),
-    ("MAX_CONNECTIONS", 0, INT, "clients that a server lets in at once; 0 = as many as the process may have open files"),
-    ("MAX_HANDSHAKE_SIZE", 262144, INT, "bytes that a client's introduction may have, annotations 16 times as many; 0 = any"),
-    ("MAX_INFLATED_SIZE", 67108864, INT,
+    ("MAX_CONNECTIONS", 0, OPTIONAL_INT,
+     "clients that a server lets in at once; 0 = as many as the process may have open files"),
+    ("MAX_HANDSHAKE_SIZE", 262144, OPTIONAL_INT,
+     "bytes that a client's introduction may have, annotations 16 times as many; 0 = any"),
+    ("MAX_INFLATED_SIZE", 67108864, OPTIONAL_INT,
      "bytes that a compressed message may always become, and more only up to 32 times what it has; 0 = any number"),
-    ("MAX_MESSAGE_SIZE", 1073741824, INT, "bytes that a message may have, on the wire and decompressed; 0 = any"),
-    ("MAX_ONEWAY", 1000, INT,
+    ("MAX_MESSAGE_SIZE", 1073741824, OPTIONAL_INT, "bytes that a message may have, on the wire and decompressed; 0 = any"),
+    ("MAX_ONEWAY", 1000, OPTIONAL_INT,
      "oneway calls that a server runs at once, and that one client may have under way; 0 = any number"),
-    ("MAX_RETRIES", 0, INT, "times that a proxy repeats a call after a timeout or a lost connection"),
-    ("MAX_STREAMS", 1000, INT, "item streams that one client of a server may have open; 0 = any number"),
-    ("NATHOST", None, OPTIONAL_TEXT, "host name that clients beyond address translation reach this server by"),
-    ("NATPORT", 0, INT, "port to go with NATHOST; 0 = the one that is bound"),
+    ("MAX_RETRIES", 0, OPTIONAL_INT, "times that a proxy repeats a call after a timeout or a lost connection"),
+    ("MAX_STREAMS", 1000, OPTIONAL_INT, "item streams that one client of a server may have open; 0 = any number"),
+    ("NATHOST", None, HOST, "host name that clients beyond address translation reach this server by"),
+    ("NATPORT", 0, OPTIONAL_INT, "port to go with NATHOST; 0 = the one that is bound"),
     ("NS_AUTOCLEAN", 0.0, FLOAT, "seconds between removals of dead registrations, 3 or more; 0 = never"),
-    ("NS_BCHOST", None, OPTIONAL_TEXT, "host that the name server's broadcast responder binds on"),
+    ("NS_BCHOST", None, HOST, "host that the name server's broadcast responder binds on"),
     ("NS_BCPORT", 9091, INT, "UDP port of the name server's broadcast responder"),
-    ("NS_HOST", "localhost", TEXT, "host where clients look for the name server; if not set, what HOST is at the start"),
+    ("NS_HOST", "localhost", HOST, "host where clients look for the name server; if not set, what HOST is at the start"),
     ("NS_LOOKUP_DELAY", 0.0, FLOAT, "seconds that a lookup waits for a name to appear"),
     ("NS_PORT", 9090, INT, "TCP port of the name server"),
     ("ONEWAY_THREADED", True, BOOL, "run oneway calls in threads of their own"),
     ("POLLTIMEOUT", 2.0, FLOAT, "seconds between housekeeping rounds of an idle server"),
-    ("PREFER_IP_VERSION", 0, INT, "4 or 6: the IP version to use if a host has both; 0 = as the system likes"),
+    ("PREFER_IP_VERSION", 0, OPTIONAL_INT, "4 or 6: the IP version to use if a host has both; 0 = as the system likes"),
     ("SERIALIZER", "serpent", TEXT, "serializer that proxies write with: serpent, json, marshal, msgpack"),
     ("SERIALIZERS_ACCEPTED", ("serpent", "json", "marshal", "msgpack"), LIST, "serializers that servers read"),
     ("SERPENT_BYTES_REPR", False, BOOL, "write bytes as Python literals (serpent only), not as base 64"),
@@ -142,14 +89,14 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("SOCK_REUSE", True, BOOL, "set SO_REUSEADDR on listening sockets"),
     ("SPINNING", True, BOOL, "look for what is due in a moment some times before waiting for it, on several processors"),
     ("SSL", False, BOOL, "encrypt connections with TLS"),
-    ("SSL_CACERTS", "", TEXT, "file or directory of certificates of trusted authorities"),
-    ("SSL_CLIENTCERT", "", TEXT, "certificate file that clients show"),
-    ("SSL_CLIENTKEY", "", TEXT, "private key file of clients"),
-    ("SSL_CLIENTKEYPASSWD", "", TEXT, "password of the private key of clients"),
+    ("SSL_CACERTS", "", OPTIONAL_TEXT, "file or directory of certificates of trusted authorities"),
+    ("SSL_CLIENTCERT", "", OPTIONAL_TEXT, "certificate file that clients show"),
+    ("SSL_CLIENTKEY", "", OPTIONAL_TEXT, "private key file of clients"),
+    ("SSL_CLIENTKEYPASSWD", "", OPTIONAL_TEXT, "password of the private key of clients"),
     ("SSL_REQUIRECLIENTCERT", False, BOOL, "refuse clients that show no trusted certificate"),
-    ("SSL_SERVERCERT", "", TEXT, "certificate file of servers"),
-    ("SSL_SERVERKEY", "", TEXT, "private key file of servers"),
-    ("SSL_SERVERKEYPASSWD", "", TEXT, "password of the private key of servers"),
+    ("SSL_SERVERCERT", "", OPTIONAL_TEXT, "certificate file of servers"),
+    ("SSL_SERVERKEY", "", OPTIONAL_TEXT, "private key file of servers"),
+    ("SSL_SERVERKEYPASSWD", "", OPTIONAL_TEXT, "password of the private key of servers"),
     ("THREADPOOL_SIZE", 80, INT, "calls that a thread server runs at once, at most"),
     ("THREADPOOL_SIZE_MIN", 4, INT, "threads that a thread server keeps ready"),
 ))
@@ -167,41 +114,65 @@ _LEAST_AUTOCLEAN_SECONDS = 3
 
 
 class Configuration:
-    """All settings as attributes. Each assignment is checked; there are no other attributes.
+    """All settings as attributes. Each assignment is checked; the only other attribute is ``version``, a number that is
+    another one after each change.
 
     Settings, with their defaults:
     """
+
+    __slots__: ClassVar[Tuple[str, ...]]  # the names of all settings, set below; the values are in __dict__
+    version: int
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self, use_environment: bool = True) -> None:
         """
-        Give every setting its default value, then what the environment says about it.
+        Set every setting to its default value, then to what the environment says about it.
+
+        Environment variables that begin with PYRO_ and are no settings are ignored; a warning in the log lists them.
 
         Raises:
-            ValueError: the environment has a PYRO_ variable with an unknown name or an unfit value. Nothing is changed.
+            ValueError: the environment has an unfit value for a setting. Nothing is changed then.
         """
         values = {setting.name: _own(setting.default) for setting in SETTINGS}
         if use_environment:
             changes = _from_environment(os.environ)
             values.update({"NS_HOST": changes.get("HOST", values["NS_HOST"]), **changes})
-        self.__dict__.update(values)
+            ignored = _ignored_variables(os.environ)
+            if ignored:
+                log.warning("environment variables that are no settings are ignored: %s", ", ".join(ignored))
+        self.__dict__.update(values, version=next(_versions))
 
     def as_dict(self) -> Dict[str, Any]:
-        """Give a dict of all settings and their values, in alphabetical order."""
+        """Return a dict of all settings and their values, in alphabetical order."""
         return {setting.name: _own(self.__dict__[setting.name]) for setting in SETTINGS}
 
     def copy(self) -> Configuration:
-        """Give an independent configuration with the same values."""
+        """Return an independent configuration with the same values."""
         duplicate = object.__new__(type(self))
-        duplicate.__dict__.update(self.as_dict())
+        duplicate.__dict__.update(self.as_dict(), version=next(_versions))
         return duplicate
 
     __copy__ = copy
 
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return type(self), (), self.as_dict()
+
+    def __setstate__(self, values: Mapping[str, Any]) -> None:
+        self.__dict__.update(values, version=next(_versions))
+
+    @staticmethod
+    def parse_bool(value: Any) -> bool:
+        """Return the truth value that a text such as "yes" or "off", or anything equal to 0 or 1, stands for.
+
+        Raises:
+            ValueError: it is another text.
+        """
+        return accept_bool(value)
+
     def dump(self) -> str:
-        """Give a readable text of what version this is, where it runs and what all settings are."""
+        """Return a readable text of what version this is, where it runs and what all settings are."""
         lines = [
             "Pyro version: %s" % __version__,
             "Loaded from: %s" % os.path.dirname(os.path.abspath(__file__)),
@@ -225,19 +196,22 @@ class Configuration:
         return "\n".join(["Settings that are not at their defaults:", *lines]) if lines else ""
 
     def problems(self) -> List[str]:
-        """Give a line about each value that makes no sense: what uses it fails, or does as if it were another one."""
+        """Return a line about each value that makes no sense: what uses it fails, or does as if it were another one; and
+        one about each environment variable that has the prefix but is no setting."""
         wanted = {name: _wanted(name, value) for name, value in self.as_dict().items()}
-        return ["%s is %r: it takes %s" % (name, self.__dict__[name], takes) for name, takes in wanted.items() if takes]
+        lines = ["%s is %r: it takes %s" % (name, self.__dict__[name], takes) for name, takes in wanted.items() if takes]
+        return lines + ["environment variable, but no setting: " + variable for variable in _ignored_variables(os.environ)]
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(_unknown(name, ""))
+        raise AttributeError(_unknown(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name not in _BY_NAME:
-            raise AttributeError(_unknown(name, ""))
+            raise AttributeError(_unknown(name))
         kind = _BY_NAME[name].kind
         try:
             self.__dict__[name] = kind.accept(value)
+            self.__dict__["version"] = next(_versions)  # after the value: who sees this number finds the new value
         except (TypeError, ValueError, OverflowError) as x:
             raise TypeError("config.%s takes %s, not %s: %.100r" % (
                 name, kind.takes, type(value).__name__, value)) from x
@@ -254,7 +228,7 @@ def _own(value: Any) -> Any:
 def _wanted(name: str, value: Any) -> str:
     """Give in words what a setting takes, if this value makes no sense; an empty text if it does."""
     if name in _CHOICES:
-        values = value if isinstance(value, list) else [value]
+        values = value if isinstance(value, list) else [] if value is None else [value]
         return "" if set(values) <= set(_CHOICES[name]) else ", ".join(map(str, _CHOICES[name]))
     if not isinstance(value, (int, float)):
         return ""
@@ -266,24 +240,43 @@ def _wanted(name: str, value: Any) -> str:
     return "" if value >= least else "%d or more" % least
 
 
-def _unknown(name: str, prefix: str) -> str:
+def _unknown(name: str) -> str:
+    close = _closest(name, 0.6)
+    return "no such setting: config.%s%s" % (name, "; did you mean %s?" % close if close else "")
+
+
+def _closest(name: str, similarity: float) -> str:
+    """Return the name of a setting that may be meant by a misspelled one, or an empty text."""
     import difflib
-    close = difflib.get_close_matches(name.upper(), _BY_NAME, n=1)
-    hint = "; did you mean %s%s?" % (prefix, close[0]) if close else ""
-    if prefix:
-        return "invalid Pyro environment config variable: %s%s%s" % (prefix, name, hint)
-    return "no such setting: config.%s%s" % (name, hint)
+    return next(iter(difflib.get_close_matches(name.upper(), _BY_NAME, 1, similarity)), "")
 
 
 def _from_environment(environ: Mapping[str, str]) -> Dict[str, Any]:
+    """Return the values that environment variables give to settings, by name of the setting."""
     values = {}
-    for variable, text in environ.items():
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            name = variable[len(ENVIRONMENT_PREFIX):]
-            if name not in _BY_NAME:
-                raise ValueError(_unknown(name, ENVIRONMENT_PREFIX))
-            values[name] = _parse(variable, text, _BY_NAME[name].kind)
+    for name, setting in _BY_NAME.items():
+        text = environ.get(ENVIRONMENT_PREFIX + name)
+        if text is not None and not _is_foreign(setting, text):
+            values[name] = _parse(ENVIRONMENT_PREFIX + name, text, setting.kind)
     return values
+
+
+def _ignored_variables(environ: Mapping[str, str]) -> List[str]:
+    """Return those variables with the prefix that are no settings, sorted, each with a hint at what it may be meant to be."""
+    ignored = []
+    for variable in sorted(name for name in environ if name.startswith(ENVIRONMENT_PREFIX)):
+        name = variable[len(ENVIRONMENT_PREFIX):]
+        if name not in _BY_NAME:
+            close = _closest(name, 0.8)
+            ignored.append(variable + (" (did you mean %s%s?)" % (ENVIRONMENT_PREFIX, close) if close else ""))
+        elif _is_foreign(_BY_NAME[name], environ[variable]):
+            ignored.append("%s=%s" % (variable, environ[variable]))
+    return ignored
+
+
+def _is_foreign(setting: Setting, text: str) -> bool:
+    """Return whether the value is the address of a service that is called so, and no number."""
+    return setting.kind is INT and _SERVICE_ADDRESS.match(text) is not None
 
 
 def _origin(name: str, value: Any, environment: Mapping[str, Any]) -> str:
@@ -309,6 +302,7 @@ def _describe(settings: Iterable[Setting]) -> str:
     return "\n".join(rows)
 
 
+Configuration.__slots__ = tuple(_BY_NAME)
 Configuration.__doc__ = "%s\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _describe(SETTINGS))
 
 
@@ -337,6 +331,11 @@ def _runs_tool() -> bool:
 
 
 global_config = _of_this_process()
+
+
+def dump() -> None:
+    """Print the active configuration."""
+    print(global_config.dump())
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:

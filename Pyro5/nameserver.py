@@ -66,7 +66,7 @@ class NameServerDaemon(Daemon):
             ValueError: no such storage type, NS_AUTOCLEAN is too short, or the write token is.
             NamingError: the storage cannot be used.
         """
-        period_seconds = checked_period(config.NS_AUTOCLEAN)
+        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)
         self._cleaner: Optional[AutoCleaner] = None
         self._writers = Writers(write_token)
         self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer)
@@ -187,7 +187,7 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
         at_end.callback(daemon.close)
         lines = list(_announcement(daemon, responder, bool(unixsocket)))
         if not unixsocket:
-            lines += _loopback_hint(daemon, str(config.HOST if host is None else host))
+            lines += _loopback_hint(daemon, str(addresses.server_host() if host is None else host))
         for line in lines:
             console.say(line)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % daemon.uriFor(daemon.nameserver))

@@ -14,9 +14,10 @@ import json
 import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
-from . import config, errors
+from . import errors
 from ._cli import console, progress
 from ._naming.authorization import read_token
+from ._net.addresses import name_server_host
 from .client import locate_ns
 
 # What the error says if metadata are asked of a storage that keeps none.
@@ -160,7 +161,7 @@ def _locate(options: argparse.Namespace) -> Any:
         return locate_ns(host, options.port)
     token = read_token(options.write_token_file)
     # Anybody might answer a broadcast, and would get the token: none is sent.
-    nameserver = locate_ns(host or config.NS_HOST, options.port)
+    nameserver = locate_ns(host or name_server_host(), options.port)
     nameserver._pyroRelease()
     nameserver._pyroHandshake = token
     return nameserver

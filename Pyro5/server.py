@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, Union
 
 from . import callcontext, client, config, errors, serializers
-from ._net.addresses import IPAddress, address_text
+from ._net.addresses import IPAddress, address_text, server_host
 from ._server.callbacks import Hooks
 from ._server.connection import ServerConnection
 from ._server.descriptions import describe
@@ -129,10 +129,10 @@ class Daemon:
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self._objects = ObjectTable(self)
-        self._streams = StreamTable(config.ITER_STREAM_LIFETIME, config.ITER_STREAM_LINGER, time.monotonic,
-                                    config.MAX_STREAMS)
-        self._oneway_calls = OnewayCalls(config.MAX_ONEWAY, config.MAX_BUFFERED_SIZE)
-        options = DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION),
+        self._streams = StreamTable(config.ITER_STREAM_LIFETIME or 0, config.ITER_STREAM_LINGER or 0, time.monotonic,
+                                    config.MAX_STREAMS or 0)
+        self._oneway_calls = OnewayCalls(config.MAX_ONEWAY or 0, config.MAX_BUFFERED_SIZE or 0)
+        options = DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION)),
                                   list(config.SERIALIZERS_ACCEPTED), config.ITER_STREAMING, config.DETAILED_TRACEBACK,
                                   config.LOGWIRE)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, options,
@@ -363,7 +363,7 @@ def _listen(hooks: Hooks, daemon: Daemon, host: Host, port: int, unixsocket: Opt
                          % (config.SERVERTYPE, ", ".join(SERVER_TYPES)))
     server = server_class(hooks)
     try:
-        server.init(daemon, str(config.HOST if host is None else host), port, unixsocket)
+        server.init(daemon, str(server_host() if host is None else host), port, unixsocket)
     except BaseException:
         server.discard()
         raise
@@ -377,7 +377,7 @@ def _nat_address(nathost: Host, natport: Optional[int], unixsocket: Optional[str
             raise ValueError("nathost and natport make no sense with a Unix domain socket")
         return None
     nathost = nathost or config.NATHOST
-    natport = config.NATPORT if natport is None else natport
+    natport = config.NATPORT or 0 if natport is None else natport
     if not nathost:
         if natport:
             raise ValueError("natport %d was given without nathost" % natport)

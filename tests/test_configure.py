@@ -3,7 +3,12 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
+import decimal
+import fractions
 import io
+import ipaddress
+import logging
 import os
 import pathlib
 import pickle
@@ -92,12 +97,23 @@ class Environment(unittest.TestCase):
     def test_other_variables_are_ignored(self) -> None:
         self.assertEqual(DEFAULTS, configuration(PYROS="1", XPYRO_SSL="1", NS_PORT="1").as_dict())
 
-    def test_unknown_name(self) -> None:
-        with self.assertRaisesRegex(ValueError, "^invalid Pyro environment config variable: PYRO_NOSUCH"):
-            configuration(PYRO_NOSUCH="1")
-        with self.assertRaisesRegex(ValueError, "^invalid Pyro environment config variable: PYRO_compression; "
-                                                "did you mean PYRO_COMPRESSION\\?$"):
-            configuration(PYRO_compression="1")
+    def test_unknown_names_are_ignored_with_a_warning(self) -> None:
+        variables = {"PYRO_SERVICE_HOST": "10.0.0.1", "PYRO_PORT_9090_TCP": "tcp://10.0.0.1:9090", "PYRO_compression": "1",
+                     "PYRO_COMMTIMOUT": "5", "PYRO_NS_PORT": "tcp://10.0.0.1:9090", "PYRO_": ""}
+        with self.assertLogs("Pyro5.configure", "WARNING") as logged:
+            config = configuration(**variables)
+        self.assertEqual(DEFAULTS, config.as_dict())
+        self.assertEqual([
+            "WARNING:Pyro5.configure:environment variables that are no settings are ignored: PYRO_, "
+            "PYRO_COMMTIMOUT (did you mean PYRO_COMMTIMEOUT?), PYRO_NS_PORT=tcp://10.0.0.1:9090, "
+            "PYRO_PORT_9090_TCP, PYRO_SERVICE_HOST, "
+            "PYRO_compression (did you mean PYRO_COMPRESSION?)"], logged.output)
+
+    def test_nothing_is_said_of_an_environment_that_is_in_order(self) -> None:
+        with self.assertLogs("Pyro5", "INFO") as logged:
+            configuration(PYRO_COMPRESSION="1", PATH="x")
+            logging.getLogger("Pyro5").warning("the only one")
+        self.assertEqual(["WARNING:Pyro5:the only one"], logged.output)
 
     def test_unfit_values(self) -> None:
         for name, text, kind in (("NS_PORT", "abc", "a whole number"), ("NS_PORT", "1.5", "a whole number"),
@@ -125,15 +141,23 @@ class Assignment(unittest.TestCase):
             self.config.QQQ = 1
         self.assertEqual(DEFAULTS, self.config.as_dict())
 
-    def test_wrong_types_name_the_setting_and_what_it_takes(self) -> None:
+    def test_nonsense_names_the_setting_and_what_it_takes(self) -> None:
         wrong = (("NS_PORT", "abc", "a whole number"), ("NS_PORT", 1.5, "a whole number"),
-                 ("NS_PORT", True, "a whole number"), ("NS_PORT", None, "a whole number"),
-                 ("COMMTIMEOUT", "1.5", "a number"), ("COMMTIMEOUT", None, "a number"),
-                 ("COMMTIMEOUT", False, "a number"), ("COMMTIMEOUT", 10 ** 400, "a number"),
-                 ("COMPRESSION", "yes", "True or False"), ("COMPRESSION", 2, "True or False"),
-                 ("COMPRESSION", None, "True or False"), ("HOST", None, "a string"), ("HOST", b"localhost", "a string"),
-                 ("NATHOST", 5, "a string or None"), ("BROADCAST_ADDRS", 5, "a list of strings"),
-                 ("BROADCAST_ADDRS", ["a", 5], "a list of strings"), ("BROADCAST_ADDRS", b"ab", "a list of strings"))
+                 ("NS_PORT", "1.5", "a whole number"),
+                 ("NS_PORT", None, "a whole number"), ("NS_PORT", b"9090", "a whole number"),
+                 ("NS_PORT", [1], "a whole number"),
+                 ("MAX_RETRIES", float("nan"), "a whole number"), ("MAX_RETRIES", float("inf"), "a whole number"),
+                 ("COMMTIMEOUT", "soon", "a number"), ("COMMTIMEOUT", "", "a number"), ("COMMTIMEOUT", b"1", "a number"),
+                 ("COMMTIMEOUT", 10 ** 400, "a number"), ("COMMTIMEOUT", float("nan"), "a number"),
+                 ("COMMTIMEOUT", datetime.timedelta(1), "a number"),
+                 ("COMPRESSION", "maybe", "True or False"), ("COMPRESSION", 2, "True or False"),
+                 ("COMPRESSION", [], "True or False"), ("HOST", b"localhost", "a string, an ipaddress object or None"),
+                 ("NATHOST", 5, "a string, an ipaddress object or None"), ("SSL_CACERTS", 5, "a string or None"),
+                 ("SERIALIZER", None, "a string"), ("SERVERTYPE", None, "a string"),
+                 ("THREADPOOL_SIZE", None, "a whole number"),
+                 ("LOGLEVEL", 1.5, "a level of the logging module"), ("BROADCAST_ADDRS", None, "a list of strings"),
+                 ("BROADCAST_ADDRS", 5, "a list of strings"), ("BROADCAST_ADDRS", ["a", 5], "a list of strings"),
+                 ("BROADCAST_ADDRS", b"ab", "a list of strings"))
         for name, value, takes in wrong:
             with self.subTest(name=name, value=value):
                 with self.assertRaisesRegex(TypeError, r"^config\.%s takes %s.*, not %s: " % (
@@ -141,22 +165,59 @@ class Assignment(unittest.TestCase):
                     setattr(self.config, name, value)
         self.assertEqual(DEFAULTS, self.config.as_dict())
 
-    def test_harmless_conversions(self) -> None:
-        conversions: Tuple[Any, ...] = (("COMMTIMEOUT", 3, 3.0), ("COMPRESSION", 1, True), ("COMPRESSION", 0, False),
-                       ("BROADCAST_ADDRS", "a, b", ["a", "b"]), ("BROADCAST_ADDRS", ("a", "b"), ["a", "b"]),
-                       ("SERIALIZERS_ACCEPTED", "json", ["json"]), ("SERIALIZERS_ACCEPTED", "", []),
-                       ("SSL_CACERTS", pathlib.PurePosixPath("/etc/ca.pem"), "/etc/ca.pem"), ("NATHOST", None, None))
+    def test_conversions(self) -> None:
+        conversions: Tuple[Any, ...] = (
+            ("COMMTIMEOUT", 3, 3.0), ("COMMTIMEOUT", "2.5", 2.5), ("COMMTIMEOUT", True, 1.0), ("COMMTIMEOUT", False, 0.0),
+            ("COMMTIMEOUT", decimal.Decimal("1.5"), 1.5), ("COMMTIMEOUT", fractions.Fraction(1, 2), 0.5),
+            ("NS_PORT", "9091", 9091), ("NS_PORT", 20.0, 20), ("NS_PORT", True, 1), ("MAX_RETRIES", decimal.Decimal(3), 3),
+            ("COMPRESSION", 1, True), ("COMPRESSION", 0, False), ("COMPRESSION", 1.0, True), ("COMPRESSION", "yes", True),
+            ("COMPRESSION", "Off", False), ("LOGLEVEL", logging.DEBUG, 10), ("LOGLEVEL", "DEBUG", "DEBUG"),
+            ("HOST", ipaddress.ip_address("127.0.0.1"), "127.0.0.1"), ("NS_HOST", ipaddress.ip_address("::1"), "::1"),
+            ("NATHOST", ipaddress.ip_interface("10.1.2.3/8"), "10.1.2.3"),
+            ("BROADCAST_ADDRS", "a, b", ["a", "b"]), ("BROADCAST_ADDRS", ("a", "b"), ["a", "b"]),
+            ("BROADCAST_ADDRS", [ipaddress.ip_address("10.255.255.255")], ["10.255.255.255"]),
+            ("SERIALIZERS_ACCEPTED", "json", ["json"]), ("SERIALIZERS_ACCEPTED", "", []),
+            ("SERIALIZERS_ACCEPTED", {"serpent", "json"}, ["json", "serpent"]),
+            ("SSL_CACERTS", pathlib.PurePosixPath("/etc/ca.pem"), "/etc/ca.pem"))
         for name, value, expected in conversions:
             with self.subTest(name=name, value=value):
                 setattr(self.config, name, value)
                 self.assertEqual(expected, getattr(self.config, name))
                 self.assertIs(type(expected), type(getattr(self.config, name)))
 
+    def test_none_is_taken_for_what_may_be_unset(self) -> None:
+        required = {"BROADCAST_ADDRS", "ITER_STREAM_BATCH", "NS_BCPORT", "NS_PORT", "SERIALIZER", "SERIALIZERS_ACCEPTED",
+                    "SERVERTYPE", "THREADPOOL_SIZE", "THREADPOOL_SIZE_MIN"}
+        for name in sorted(set(DEFAULTS) - required):
+            setattr(self.config, name, None)
+            self.assertIsNone(getattr(self.config, name), name)
+        self.assertEqual([], self.config.problems())
+
     def test_lists_are_taken_by_value(self) -> None:
         addresses = ["a"]
         self.config.BROADCAST_ADDRS = addresses
         addresses.append("b")
         self.assertEqual(["a"], self.config.BROADCAST_ADDRS)
+
+    def test_every_change_gives_another_version(self) -> None:
+        seen = {self.config.version}
+        for change in (lambda: setattr(self.config, "COMPRESSION", True), lambda: setattr(self.config, "COMPRESSION", True),
+                       lambda: self.config.reset(False), self.config.reset):
+            change()
+            self.assertNotIn(self.config.version, seen)
+            seen.add(self.config.version)
+        for refused in (lambda: setattr(self.config, "NS_PORT", "x"), lambda: setattr(self.config, "version", 5)):
+            with self.assertRaises((TypeError, AttributeError)):
+                refused()
+        self.assertIn(self.config.version, seen)
+
+    def test_slots_are_the_names_of_all_settings(self) -> None:
+        self.assertEqual(tuple(DEFAULTS), tuple(self.config.__slots__))
+
+    def test_parse_bool(self) -> None:
+        self.assertEqual([True, False, True], [self.config.parse_bool(value) for value in ("yes", "OFF", 1)])
+        with self.assertRaises(ValueError):
+            self.config.parse_bool("maybe")
 
     def test_settings_cannot_be_deleted(self) -> None:
         with self.assertRaisesRegex(AttributeError, "config.NS_PORT cannot be deleted"):
@@ -211,6 +272,7 @@ class ResetAndCopy(unittest.TestCase):
             duplicate = make(self.config)
             self.assertIsInstance(duplicate, Configuration)
             self.assertEqual(self.config.as_dict(), duplicate.as_dict())
+            self.assertNotEqual(self.config.version, duplicate.version)
             duplicate.NS_PORT = 4321
             duplicate.BROADCAST_ADDRS.append("x")
             self.assertEqual(1234, self.config.NS_PORT)
@@ -231,6 +293,17 @@ class Dump(unittest.TestCase):
         self.assertIn("BROADCAST_ADDRS = ['<broadcast>', '0.0.0.0']", lines)
         self.assertIn("BROADCAST_LOOKUP = True", lines)
         self.assertIn("NS_PORT = 1234", lines)
+
+    def test_function_prints_the_dump(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()) as out:
+            configure.dump()
+        self.assertEqual(configure.global_config.dump() + "\n", out.getvalue())
+
+    def test_variables_that_are_no_settings_are_problems(self) -> None:
+        config = configuration()
+        with mock.patch.dict(os.environ, clean_environment(PYRO_NS_PROT="1"), clear=True):
+            self.assertEqual(["environment variable, but no setting: PYRO_NS_PROT (did you mean PYRO_NS_PORT?)"],
+                             config.problems())
 
     def test_module_prints_the_dump(self) -> None:
         result = run_tool("Pyro5.configure", env={"PYRO_COMPRESSION": "on", "PYRO_MAX_RETRIES": "7"})
@@ -295,12 +368,12 @@ Settings that are not at their defaults:
             self.assertEqual(config.changes(), "")
 
     def test_tools_refuse_a_bad_environment_in_one_line(self) -> None:
-        expected = (1, "", "Error: invalid Pyro environment config variable: PYRO_NS_PROT; did you mean PYRO_NS_PORT?\n")
+        expected = (1, "", "Error: invalid Pyro environment config value: PYRO_NS_PORT=x (it takes a whole number)\n")
         with tempfile.TemporaryDirectory() as directory:
             script = pathlib.Path(directory, "pyro5-tool.py")  # as it is installed
             script.write_text("from Pyro5.nameserver import main\nmain()\n")
             for tool in ("Pyro5.configure", "Pyro5.nsc", str(script)):
-                self.assertEqual(expected, run_tool(tool, "ping", env={"PYRO_NS_PROT": "1"}, fresh=True), tool)
+                self.assertEqual(expected, run_tool(tool, "ping", env={"PYRO_NS_PORT": "x"}, fresh=True), tool)
 
     def test_programs_get_a_value_error(self) -> None:
         result = run_tool("timeit", "-n1", "-r1", "import Pyro5.api", env={"PYRO_NS_PORT": "x"}, fresh=True)

@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 MODULES = """
     __init__
     constants
+    _settings _settings.kinds
     errors configure callcontext
     _wire _wire.buffers protocol _wire.reader
     _values _values.exceptions _values.classes _values.hash_flooding
@@ -56,7 +57,7 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_to_ext"): "fractions and numbers are for values that hardly anybody sends",
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
-    ("configure", "_unknown"): "difflib makes the hint in an error",
+    ("configure", "_closest"): "difflib makes the hint in an error",
     ("_server.descriptions", "_signature"): "the module is new in Python 3.14",
     ("_naming.authorization", "introduce"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",

@@ -38,7 +38,7 @@ def reason_of(error: Exception) -> str:
 
 def step_seconds() -> float:
     """Give what one step on the network may take."""
-    return config.COMMTIMEOUT if config.COMMTIMEOUT > 0 else USUAL_SECONDS
+    return config.COMMTIMEOUT if (config.COMMTIMEOUT or 0) > 0 else USUAL_SECONDS
 
 
 def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = CHECK_SECONDS) -> Iterator[Finding]:

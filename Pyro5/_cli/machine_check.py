@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 from .. import __version__, config, errors, socketutil
 from .._client import discovery
 from .._net import addresses, tls
-from .._net.addresses import is_loopback
+from .._net.addresses import is_loopback, name_server_host, server_host
 from .._wire.uri import URI
 from ..client import Proxy
 from ..constants import PROTOCOL_VERSION
@@ -68,8 +68,8 @@ class _HostName(NamedTuple):
 def check_host_names() -> Iterator[Finding]:
     """What the host names that matter here stand for."""
     names = [_HostName(socket.gethostname(), "this machine's own name", False),
-             _HostName(config.HOST, "where servers listen, the setting HOST", True),
-             _HostName(config.NS_HOST, "where clients look for the name server, the setting NS_HOST", True)]
+             _HostName(server_host(), "where servers listen, the setting HOST", True),
+             _HostName(name_server_host(), "where clients look for the name server, the setting NS_HOST", True)]
     for name in names:
         if name.host:
             yield _check_host_name(name)
@@ -78,7 +78,7 @@ def check_host_names() -> Iterator[Finding]:
         yield Finding(NOTE, "this machine has no way into a network: only its own programs can talk with each other")
         return
     yield Finding(OK, "the address of this machine in its network is %s" % outside)
-    if is_loopback(config.HOST):
+    if is_loopback(server_host()):
         yield Finding(NOTE, "servers can be reached from this machine only, if they do not say otherwise",
                       "for clients elsewhere, let them listen on %s: by the setting HOST, or host= of Daemon" % outside)
 

@@ -46,7 +46,7 @@ class Connection(socketutil.SocketConnection):
         super().__init__(sock, keep_open=keep_open)
         self.target = target
         self.in_doubt = False
-        self._reader = MessageReader(max_size, max_inflated=config.MAX_INFLATED_SIZE)
+        self._reader = MessageReader(max_size, max_inflated=config.MAX_INFLATED_SIZE or 0)
         self._incoming = busy_poll.receiver_for(sock)  # what the first bytes of a reply are received from
         self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
         self._log_wire = bool(config.LOGWIRE)

@@ -86,17 +86,18 @@ class _Search(Generic[T]):
         self.failures: List[str] = []
 
     def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
-        local = addresses.is_loopback(config.NS_HOST)
+        local = addresses.is_loopback(addresses.name_server_host())
         found = self.try_this_machine() if local else None
         if found is None and broadcast:
             found = self.try_broadcast(broadcast_port)
         if found is None and not local:
-            found = self.try_host(config.NS_HOST, None, None)
+            found = self.try_host(addresses.name_server_host(), None, None)
         return found
 
     def try_this_machine(self) -> Optional[T]:
         deadline = time.monotonic() + LOOPBACK_SECONDS
-        for host in [config.NS_HOST, "127.0.1.1"] if config.NS_HOST == "localhost" else [config.NS_HOST]:
+        ns_host = addresses.name_server_host()
+        for host in [ns_host, "127.0.1.1"] if ns_host == "localhost" else [ns_host]:
             seconds_left = deadline - time.monotonic()
             found = self.try_host(host, None, seconds_left) if seconds_left > 0 else None
             if found is not None:
@@ -231,7 +232,7 @@ class _NameServer:
     def __init__(self, uri: URI, limit_seconds: Optional[float] = None) -> None:
         timeout = socketutil.effective_timeout(-1)
         self._serializer = serializers.get_serializer(config.SERIALIZER)
-        self._wire = WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION)
+        self._wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self._seq = 0
         self._connection: Connection = open_connection(uri, shorter(limit_seconds, timeout), self._wire.max_size)
         try:
@@ -337,7 +338,7 @@ def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,
         delay_seconds: how long; 0 stands for the setting NS_LOOKUP_DELAY.
         clock, wait: give the time and let time pass, in seconds.
     """
-    deadline = clock() + (delay_seconds or config.NS_LOOKUP_DELAY)
+    deadline = clock() + (delay_seconds or config.NS_LOOKUP_DELAY or 0)
     wait = wait or threading.Event().wait
     pause = FIRST_PAUSE_SECONDS
     while True:

@@ -100,8 +100,8 @@ class Link:
         self.seq = 0
         self.claim()
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
-        self.max_retries: int = config.MAX_RETRIES
-        self.wire = WireOptions(config.MAX_MESSAGE_SIZE, config.COMPRESSION)
+        self.max_retries: int = config.MAX_RETRIES or 0
+        self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self.serializer_name: Optional[str] = None
         self.serializer: SerializerBase = serializers.get_serializer(config.SERIALIZER)
         self.handshake: Any = "hello"

@@ -104,7 +104,7 @@ class HttpServer:
         self.stop()
         self._listener.close()
         self._shutdown_all(socket.SHUT_RD)
-        deadline = time.monotonic() + config.SHUTDOWN_TIMEOUT
+        deadline = time.monotonic() + (config.SHUTDOWN_TIMEOUT or 0)
         with self._lock:
             threads = list(self._threads)
         for thread in threads:

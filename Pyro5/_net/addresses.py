@@ -31,6 +31,16 @@ def address_text(address: Address) -> str:
     return "[%s]:%s" % (host, port) if ":" in host else "%s:%s" % (host, port)
 
 
+def server_host() -> str:
+    """Return the host that servers listen on, unless they are told another one: the setting HOST."""
+    return "localhost" if config.HOST is None else str(config.HOST)
+
+
+def name_server_host() -> str:
+    """Return the host where clients look for the name server: the setting NS_HOST, or if that is None, HOST."""
+    return server_host() if config.NS_HOST is None else str(config.NS_HOST)
+
+
 def wanted_family(ipv6: Optional[bool]) -> int:
     """Give the address family for a caller's ``ipv6`` flag, None meaning the setting PREFER_IP_VERSION."""
     if ipv6 is None:
@@ -50,6 +60,8 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
     """
     Resolve an address to the socket families and addresses worth trying, best first; there is at least one.
 
+    A host that is None or empty means all interfaces (``passive``), or this machine.
+
     Raises:
         socket.gaierror: the host name is not known (the text names it).
         ValueError: there is no such port.
@@ -58,7 +70,7 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
         if not hasattr(socket, "AF_UNIX"):
             raise OSError("this system has no Unix domain sockets, cannot use %s" % address_text(address))
         return [(socket.AF_UNIX, address)]
-    host = str(address[0])
+    host = "" if address[0] is None else str(address[0])
     if isinstance(address[1], int):
         require_port(address[1])  # getaddrinfo would cut it off
     if ":" in host:
@@ -124,7 +136,7 @@ def get_ip_address(hostname: str, workaround127: bool = False, version: Optional
         socket.gaierror: the host has no address of that version.
     """
     if version is None:
-        version = config.PREFER_IP_VERSION
+        version = config.PREFER_IP_VERSION or 0
     families = {0: socket.AF_UNSPEC, 4: socket.AF_INET, 6: socket.AF_INET6}
     if version not in families:
         raise ValueError("ip version must be 4, 6, 0 or None, not %r" % version)

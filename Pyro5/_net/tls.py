@@ -55,8 +55,10 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
                          "clientcert/clientkey, not both")
     if serverkey and not servercert or clientkey and not clientcert:
         raise ValueError("a TLS private key needs its certificate file as well")
-    require_client_cert = bool(servercert) and config.SSL_REQUIRECLIENTCERT
-    key = (servercert, serverkey, clientcert, clientkey, cacerts, keypassword, require_client_cert)
+    require_client_cert = bool(servercert and config.SSL_REQUIRECLIENTCERT)
+    # settings that are None are not set
+    key = (servercert or "", serverkey or "", clientcert or "", clientkey or "", cacerts or "", keypassword or "",
+           require_client_cert)
     with _contexts_lock:
         if key not in _contexts:
             _contexts[key] = _make_context(*key)

@@ -23,6 +23,7 @@ from .._net.wakeup import Wakeup
 log = logging.getLogger("Pyro5.serving.eventloop")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+USUAL_POLL_SECONDS = 2.0  # when POLLTIMEOUT is None
 TICK_SECONDS = 2.0  # housekeeping happens about this often
 TURN_SECONDS = 0.02  # those that are ready get so much of the loop's time before it looks who else has become ready
 BEHIND_SECONDS = 5.0  # what has come in is looked at, before anybody is overdue, unless the loop is that far behind
@@ -55,6 +56,10 @@ class _Foreign:
             self._loop.selector.unregister(self._sock)
 
 
+def _poll_seconds() -> float:
+    return USUAL_POLL_SECONDS if config.POLLTIMEOUT is None else float(config.POLLTIMEOUT)
+
+
 def _handle(data: Any, events: int) -> None:
     on_ready = getattr(data, "on_ready", None)  # a user may have registered something of their own
     if on_ready is not None:
@@ -83,8 +88,8 @@ class EventLoop:
         self._loop_seconds = 0.0  # what somebody counts as having had who was not ready before
         self._all_handled_at = 0.0
         self.parked: Deque[Any] = deque()
-        self._poll_seconds = config.POLLTIMEOUT
-        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT)  # at the end: for what is under way
+        self._poll_seconds = _poll_seconds()
+        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT or 0.0)  # at the end: for what is under way
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
         self._master: Optional[EventLoop] = None  # whose loop does this one's work

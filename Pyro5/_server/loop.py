@@ -58,7 +58,7 @@ class SocketServer(EventLoop):
         self._entrance: Optional[Entrance] = None
         self.limits = quotas.configured()
         self._handshakes = Deadlines(self.limits.handshake_seconds)
-        self._silence = Deadlines(config.COMMTIMEOUT)
+        self._silence = Deadlines(config.COMMTIMEOUT or 0)
         self._refusals = Deadlines(REFUSAL_SECONDS)
         self._buffered = Buffered(self.limits.buffered_bytes)
 

@@ -43,11 +43,12 @@ class Limits(NamedTuple):
 
 def configured() -> Limits:
     """Give the limits that the settings make."""
-    seconds = [s for s in (config.HANDSHAKE_TIMEOUT, config.COMMTIMEOUT) if s > 0]
-    sizes = [size for size in (config.MAX_HANDSHAKE_SIZE, config.MAX_MESSAGE_SIZE) if size > 0]
-    return Limits(config.MAX_CONNECTIONS if config.MAX_CONNECTIONS > 0 else _files_for_clients(),
-                  min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE,
-                  config.MAX_INFLATED_SIZE, config.MAX_BUFFERED_SIZE)
+    seconds = [s for s in (config.HANDSHAKE_TIMEOUT, config.COMMTIMEOUT) if s and s > 0]
+    sizes = [size for size in (config.MAX_HANDSHAKE_SIZE, config.MAX_MESSAGE_SIZE) if size and size > 0]
+    most = config.MAX_CONNECTIONS or 0
+    return Limits(most if most > 0 else _files_for_clients(),
+                  min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE or 0,
+                  config.MAX_INFLATED_SIZE or 0, config.MAX_BUFFERED_SIZE or 0)
 
 
 def _files_for_clients() -> float:

@@ -11,13 +11,15 @@ import sys
 import unittest
 from typing import Iterator, NamedTuple
 
-from Pyro5.configure import BOOL, ENVIRONMENT_PREFIX, FLOAT, INT, LIST, OPTIONAL_TEXT, SETTINGS, TEXT, Setting
+from Pyro5._settings.kinds import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT
+from Pyro5.configure import ENVIRONMENT_PREFIX, SETTINGS, Setting
 from tests.support import PROJECT
 
 DOCUMENT = os.path.join(PROJECT, "docs", "configuration.md")
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 UNITS = ("seconds", "bytes")
-KINDS = {BOOL: "on or off", INT: "number", FLOAT: "number", TEXT: "text", OPTIONAL_TEXT: "text or None", LIST: "list of texts"}
+KINDS = {BOOL: "on or off", INT: "number", OPTIONAL_INT: "number or None", FLOAT: "number or None", TEXT: "text",
+         OPTIONAL_TEXT: "text or None", HOST: "host or None", LEVEL: "level or None", LIST: "list of texts"}
 
 
 class Topic(NamedTuple):
@@ -93,10 +95,10 @@ class Document(unittest.TestCase):
     def test_units(self) -> None:
         kinds = {setting.name: takes(setting) for setting in SETTINGS}
         for name, kind in (("COMMTIMEOUT", "seconds"), ("MAX_MESSAGE_SIZE", "bytes"), ("SSL", "on or off"),
-                           ("NS_BCHOST", "text or None"), ("MAX_RETRIES", "number")):
+                           ("NS_BCHOST", "host or None"), ("MAX_RETRIES", "number or None")):
             self.assertEqual(kind, kinds[name])
-        self.assertEqual([], [name for name, kind in kinds.items() if kind == "number" and name.endswith(("TIMEOUT", "_SIZE"))
-                              and not name.startswith("THREADPOOL")])
+        self.assertEqual([], [name for name, kind in kinds.items() if kind.startswith("number")
+                              and name.endswith(("TIMEOUT", "_SIZE")) and not name.startswith("THREADPOOL")])
 
 
 if __name__ == "__main__":
