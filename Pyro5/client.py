@@ -13,6 +13,7 @@ from ._client.batch import BatchProxy
 from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.link import Link, connected_socket_uri
+from ._client.operators import ProxyOperators, UnsupportedOperatorError
 from ._client.streams import ItemStream
 from ._values import classes
 from ._wire import calls
@@ -49,7 +50,7 @@ def _link_field(field: str, doc: str) -> Any:
     return property(get, put, doc=doc)
 
 
-class Proxy(metaclass=ProxyClass):
+class Proxy(ProxyOperators, metaclass=ProxyClass):
     """
     Stands in for a remote object: calls of its methods, and access to its attributes, happen there.
 
@@ -263,10 +264,7 @@ class Proxy(metaclass=ProxyClass):
         for name in [name for name, value in self.__dict__.items() if type(value) is _RemoteMethod]:
             del self.__dict__[name]
 
-    # ------------------------------------------------------------ operators
-
-    def __bool__(self) -> bool:
-        return True
+    # ------------------------------------------------------------ operators, see also ProxyOperators
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Proxy) and self._pyro.uri == other._pyro.uri)
@@ -282,47 +280,13 @@ class Proxy(metaclass=ProxyClass):
     def __dir__(self) -> List[str]:
         return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
 
-    def __len__(self) -> int:
-        return int(self._pyroOperator("__len__")())
-
-    def __getitem__(self, key: Any) -> Any:
-        return self._pyroOperator("__getitem__")(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self._pyroOperator("__setitem__")(key, value)
-
-    def __delitem__(self, key: Any) -> None:
-        self._pyroOperator("__delitem__")(key)
-
-    def __contains__(self, item: Any) -> bool:
-        if self._pyroExposes("__contains__"):
-            return bool(self._pyroOperator("__contains__")(item))
-        return any(item is each or item == each for each in self)
-
-    def __iter__(self) -> Iterator[Any]:
-        if self._pyroExposes("__iter__"):
-            return iter(self._pyroOperator("__iter__")())
-        return self._pyroItems(self._pyroOperator("__getitem__"))
-
-    @staticmethod
-    def _pyroItems(get_item: Callable[[int], Any]) -> Iterator[Any]:
-        index = 0
-        while True:
-            try:
-                item = get_item(index)
-            except IndexError:
-                return
-            yield item
-            index += 1
-
     def _pyroExposes(self, name: str) -> bool:
         self._pyroLearn()
         return name in self._pyro.methods
 
-    def _pyroOperator(self, name: str) -> _RemoteMethod:
+    def _pyroOperator(self, name: str) -> Callable[..., Any]:
         if not self._pyroExposes(name):
-            # TypeError is what Python expects of objects without such an operator: list() asks for __len__, and goes on
-            raise TypeError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
+            raise UnsupportedOperatorError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
         return _RemoteMethod(self._pyroInvoke, name)
 
     # ------------------------------------------------------------ copies

@@ -21,7 +21,7 @@ MODULES = """
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _wire.uri _wire.calls _wire.handshake
     _net _net.tls _net.addresses socketutil _net.busy_poll _net.wakeup
-    _client _client.connection _client.discovery _client.link _client.batch _client.streams typed client
+    _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.operators typed client
     _server _server.exposure _server.descriptions _server.objects _server.streams _server.dispatch
     _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.eventloop _server.acceptor _server.loop

@@ -5,6 +5,7 @@ class and gives the names that remote callers may use.  Everything that is not m
 """
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 import weakref
@@ -38,20 +39,26 @@ def is_private_attribute(name: str) -> bool:
 
 # ---------------------------------------------------------------- decorators
 
+# Descriptors of functools around one function. @expose on a class passes them over, as it always did; on the member it works.
+_WRAPPERS = (functools.cached_property, functools.singledispatchmethod)
+
+
 def _functions_of(member: Any) -> Tuple[Any, ...]:
     """The plain functions behind a method, classmethod, staticmethod or property; none for anything else."""
     if isinstance(member, property):
         return tuple(f for f in (member.fget, member.fset, member.fdel) if f is not None)
     if isinstance(member, (classmethod, staticmethod)):
         return (member.__func__,)
-    if inspect.isroutine(member) and callable(member):  # not what computes a value on access, such as cached_property
+    if isinstance(member, _WRAPPERS):
+        return (member.func,)
+    if inspect.isroutine(member) and callable(member):
         return (member,)
     return ()
 
 
 def _mark(decorator: str, member: Any, mark: str) -> None:
     functions = _functions_of(member)
-    if not functions:
+    if not functions or decorator != "expose" and isinstance(member, functools.cached_property):
         raise TypeError("@%s is for methods%s, not for %r" % (
             decorator, ", properties and classes" if decorator == "expose" else "", member))
     for function in functions:
@@ -61,15 +68,23 @@ def _mark(decorator: str, member: Any, mark: str) -> None:
 def expose(method_or_class: _T) -> _T:
     """Make a method, a property, or all public methods and properties that a class itself defines callable remotely.
 
-    Use it as a decorator (the outermost one of a method), or call it with a class that you cannot edit.
+    Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
+    @singledispatchmethod and other decorators, but below @classmethod and @staticmethod. The class decorator passes over
+    members that are made by @cached_property and @singledispatchmethod: expose them one by one.
 
     Raises:
-        AttributeError: the name is private and cannot be exposed.
+        AttributeError: the name is private and cannot be exposed, or it stands on top of @classmethod or @staticmethod.
         TypeError: it was applied to something else.
     """
     if inspect.isclass(method_or_class):
+        if is_private_attribute(method_or_class.__name__):
+            raise AttributeError("cannot expose class '%s': names that start with an underscore are private"
+                                 % method_or_class.__name__)
         _expose_class(method_or_class)
         return method_or_class
+    if isinstance(method_or_class, (classmethod, staticmethod)):
+        raise AttributeError("@expose must be applied before @%s: write it on the line below"
+                             % type(method_or_class).__name__)
     for function in _functions_of(method_or_class):
         name = getattr(function, "__name__", "")
         if is_private_attribute(name):
@@ -80,7 +95,7 @@ def expose(method_or_class: _T) -> _T:
 
 def _expose_class(clazz: type) -> None:
     for name, member in list(vars(clazz).items()):
-        if is_private_attribute(name) or inspect.isclass(member):
+        if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _WRAPPERS):
             continue
         for function in _functions_of(member):
             try:
@@ -120,19 +135,20 @@ def behavior(instance_mode: InstanceMode = "session",
             arguments.
 
     Raises:
+        SyntaxError: it was written without parentheses.
         ValueError: unknown instance_mode.
         TypeError: instance_creator is not callable, or the decorator was applied to something that is no class.
     """
     if not isinstance(instance_mode, str):
-        raise TypeError("write @behavior(...) with parentheses; instance_mode is one of: " + ", ".join(INSTANCE_MODES))
-    if instance_mode not in INSTANCE_MODES:
-        raise ValueError("invalid instance_mode %r, choose one of: %s" % (instance_mode, ", ".join(INSTANCE_MODES)))
-    if instance_creator is not None and not callable(instance_creator):
-        raise TypeError("instance_creator must be callable, not %r" % (instance_creator,))
+        raise SyntaxError("write @behavior(...) with parentheses; instance_mode is one of: " + ", ".join(INSTANCE_MODES))
 
     def decorate(clazz: _T) -> _T:
         if not inspect.isclass(clazz):
             raise TypeError("@behavior is for classes, not for %r" % (clazz,))
+        if instance_mode not in INSTANCE_MODES:
+            raise ValueError("invalid instance_mode %r, choose one of: %s" % (instance_mode, ", ".join(INSTANCE_MODES)))
+        if instance_creator is not None and not callable(instance_creator):
+            raise TypeError("instance_creator must be callable, not %r" % (instance_creator,))
         clazz._pyroInstancing = (instance_mode, instance_creator)  # type: ignore[attr-defined]
         return clazz
     return decorate
@@ -194,9 +210,9 @@ def _read_members(clazz: type) -> Members:
         functions = _functions_of(member)
         if not any(getattr(f, "_pyroExposed", False) for f in functions):
             continue
-        if isinstance(member, property):
+        if isinstance(member, (property, functools.cached_property)):
             attrs.add(name)
-            if member.fset is not None:
+            if getattr(member, "fset", None) is not None:
                 writable.add(name)
             continue
         methods.add(name)
@@ -222,7 +238,8 @@ def exposed_method(obj: Any, name: str, members: Members) -> Callable[..., Any]:
     if added_later is None:
         hint = "; attributes of the instance itself are never exposed" if name in getattr(obj, "__dict__", ()) else ""
         raise AttributeError("'%s' object has no attribute '%s'%s" % (type(obj).__name__, name, hint))
-    functions = () if isinstance(added_later, property) else _functions_of(added_later)
+    is_attribute = isinstance(added_later, (property, functools.cached_property))
+    functions = () if is_attribute else _functions_of(added_later)
     if not any(getattr(f, "_pyroExposed", False) for f in functions):
         raise AttributeError("attempt to access unexposed attribute '%s' of %s (is @expose missing?)"
                              % (name, type(obj).__name__))

@@ -54,8 +54,9 @@ class EchoServer:
 
     @expose
     def slow(self) -> str:
-        """Give back a text, after five seconds (or at once when the server shuts down)."""
-        return self._take_time("slow")
+        """Return a text after five seconds (or at once when the server shuts down)."""
+        self._take_time("slow")
+        return "Finally, an answer!"
 
     @expose
     @oneway
@@ -63,11 +64,10 @@ class EchoServer:
         """Take five seconds, for a client that waits for no answer."""
         self._take_time("oneway_slow")
 
-    def _take_time(self, what: str) -> str:
+    def _take_time(self, what: str) -> None:
         self._report("%s begins" % what)
         self._shutting_down.wait(SLOW_SECONDS)
         self._report("%s is done" % what)
-        return "%s is done" % what
 
     @expose
     def error(self) -> None:

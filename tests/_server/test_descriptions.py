@@ -52,13 +52,13 @@ class Shop(Hidden):
     def tell(self, first, /, second):  # type: ignore[no-untyped-def]
         return None
 
-    @expose
     @staticmethod
+    @expose
     def static(a, b=()):  # type: ignore[no-untyped-def]
         """Static."""
 
-    @expose
     @classmethod
+    @expose
     def named(cls, *names):  # type: ignore[no-untyped-def]
         """Of the class."""
 

@@ -33,20 +33,10 @@ class Partly:
     def hidden(self) -> str:
         return "hidden"
 
-    @expose
-    @staticmethod
-    def outer_static() -> str:
-        return "static"
-
     @staticmethod
     @expose
     def inner_static() -> str:
         return "static"
-
-    @expose
-    @classmethod
-    def outer_class(cls) -> str:
-        return "class"
 
     @classmethod
     @expose
@@ -75,6 +65,39 @@ class Partly:
     @expose
     def inner_property(self) -> int:
         return 2
+
+    @expose
+    @functools.cached_property
+    def outer_cached(self) -> int:
+        return 4
+
+    @functools.cached_property
+    @expose
+    def inner_cached(self) -> int:
+        return 5
+
+    @functools.cached_property
+    def hidden_cached(self) -> int:
+        type(self).touched = True
+        return 6
+
+    @expose
+    @functools.singledispatchmethod
+    def outer_dispatch(self, value: object = None) -> str:
+        return "dispatch"
+
+    @outer_dispatch.register
+    def _(self, value: int) -> str:
+        return "int"
+
+    @functools.singledispatchmethod
+    @expose
+    def inner_dispatch(self, value: object = None) -> str:
+        return "dispatch"
+
+    @functools.singledispatchmethod
+    def hidden_dispatch(self, value: object = None) -> str:
+        return "hidden"
 
     @property
     def hidden_property(self) -> int:
@@ -149,12 +172,14 @@ class Whole:
     wrapped = functools.lru_cache()(lambda self: 1)
     instance = CallableThing()
     computed = functools.cached_property(lambda self: print)
+    dispatched = functools.singledispatchmethod(lambda self, value: value)
 
 
 class Members(unittest.TestCase):
     def test_single_members(self) -> None:
-        self.assertEqual((["__len__", "inner_class", "inner_static", "method", "outer_class", "outer_static"],
-                          ["inner_property", "read_only", "writable"], ["writable"]), members_of(Partly))
+        self.assertEqual((["__len__", "inner_class", "inner_dispatch", "inner_static", "method", "outer_dispatch"],
+                          ["inner_cached", "inner_property", "outer_cached", "read_only", "writable"], ["writable"]),
+                         members_of(Partly))
 
     def test_whole_class(self) -> None:
         self.assertEqual((["__len__", "called_back", "fire", "method", "of_class", "static", "wrapped"],
@@ -269,7 +294,8 @@ class PrivateNames(unittest.TestCase):
             """Gets all kinds of names."""
         for name in ("_private", "__private", "__init__", "__class__"):
             method.__name__ = name
-            members: List[Any] = [method, staticmethod(method), classmethod(method), property(method)]
+            members: List[Any] = [method, property(method), functools.cached_property(method),
+                                  functools.singledispatchmethod(method), type(name, (), {})]
             for member in members:
                 with self.subTest(name, member=member), self.assertRaisesRegex(AttributeError, name):
                     expose(member)
@@ -278,14 +304,20 @@ class PrivateNames(unittest.TestCase):
 class Misuse(unittest.TestCase):
     def test_decorators_on_what_they_are_not_for(self) -> None:
         decorators: List[Callable[[Any], Any]] = [expose, oneway, callback]
-        things: List[Any] = [5, "text", None, [], object(), CallableThing(), functools.cached_property(print)]
+        things: List[Any] = [5, "text", None, [], object(), CallableThing()]
         for decorator in decorators:
             for thing in things:
                 with self.subTest(decorator=decorator, thing=thing), self.assertRaises(TypeError):
                     decorator(thing)
         for decorator in decorators[1:]:
-            with self.assertRaises(TypeError):
-                decorator(Partly)
+            for thing in (Partly, functools.cached_property(lambda self: 1)):
+                with self.subTest(decorator=decorator, thing=thing), self.assertRaises(TypeError):
+                    decorator(thing)
+
+    def test_expose_on_top_of_classmethod_and_staticmethod(self) -> None:
+        for kind in (classmethod, staticmethod):
+            with self.assertRaisesRegex(AttributeError, kind.__name__):
+                expose(kind(lambda *args: 1))
 
     def test_members_that_take_no_marks_are_an_error(self) -> None:
         with self.assertRaises((TypeError, AttributeError)):
@@ -294,9 +326,10 @@ class Misuse(unittest.TestCase):
     def test_decorators_give_back_what_they_got(self) -> None:
         def method(self: Any) -> None:
             """Marked."""
+        for marked in (method, property(method), functools.singledispatchmethod(method), functools.cached_property(method)):
+            self.assertIs(marked, expose(marked))  # type: ignore[type-var]
         things: List[Any] = [method, staticmethod(method), classmethod(method), property(method)]
         for thing in things:
-            self.assertIs(thing, expose(thing))
             self.assertIs(thing, oneway(thing))
             self.assertIs(thing, callback(thing))
 
@@ -318,11 +351,13 @@ class Behavior(unittest.TestCase):
 
     def test_misuse(self) -> None:
         with self.assertRaisesRegex(ValueError, "session, single, percall"):
-            behavior("double")
-        with self.assertRaisesRegex(TypeError, "parentheses"):
+            behavior("double")(Partly)  # type: ignore[arg-type]
+        with self.assertRaisesRegex(SyntaxError, "parentheses"):
             behavior(Partly)  # type: ignore[arg-type]
         with self.assertRaises(TypeError):
-            behavior("single", 5)  # type: ignore[arg-type]
+            behavior("single", 5)(Partly)  # type: ignore[arg-type]
+        with self.assertRaisesRegex(TypeError, "classes"):  # the first of two faults
+            behavior("double")(len)  # type: ignore[arg-type]
         for thing in (5, lambda: 1, Partly()):
             with self.assertRaises(TypeError):
                 behavior("single")(thing)
@@ -351,10 +386,13 @@ class Access(unittest.TestCase):
     def test_methods(self) -> None:
         for name in self.members.methods - {"__len__"}:
             method = exposed_method(self.thing, name, self.members)
-            self.assertEqual(name.split("_")[-1], method())
+            args = [None] if name.endswith("_dispatch") else []
+            self.assertEqual(name.split("_")[-1], method(*args))
 
     def test_attributes(self) -> None:
         self.assertEqual(1, exposure.get_exposed_attribute(self.thing, "read_only", self.members))
+        self.assertEqual(4, exposure.get_exposed_attribute(self.thing, "outer_cached", self.members))
+        self.assertEqual("int", exposed_method(self.thing, "outer_dispatch", self.members)(5))
         exposure.set_exposed_attribute(self.thing, "writable", 9, self.members)
         self.assertEqual(9, exposure.get_exposed_attribute(self.thing, "writable", self.members))
         with self.assertRaises(AttributeError):
@@ -362,7 +400,7 @@ class Access(unittest.TestCase):
 
     def test_unexposed_names_are_refused(self) -> None:
         self.thing.__dict__.update(own=5, function=expose(lambda: "own"))
-        self.refused(iter(["hidden", "hidden_static", "hidden_property", "__getitem__", "plain_value", "touched", "unknown",
+        self.refused(iter(["hidden", "hidden_static", "hidden_property", "hidden_cached", "hidden_dispatch", "__getitem__", "plain_value", "touched", "unknown",
                            "own", "function", "mro", ""]))
 
     def test_private_names_are_refused(self) -> None:
@@ -377,7 +415,7 @@ class Access(unittest.TestCase):
     def test_a_method_is_no_attribute_and_an_attribute_no_method(self) -> None:
         with self.assertRaises(AttributeError):
             exposure.get_exposed_attribute(self.thing, "method", self.members)
-        for name in ("read_only", "writable"):
+        for name in ("read_only", "writable", "outer_cached"):
             with self.assertRaises(AttributeError):
                 exposed_method(self.thing, name, self.members)
 

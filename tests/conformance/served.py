@@ -55,13 +55,13 @@ class Thing:
     def strict(self, one: Any, two: Any = "two") -> List[Any]:
         return [one, two]
 
-    @expose
     @staticmethod
+    @expose
     def static(value: int) -> int:
         return value + 1
 
-    @expose
     @classmethod
+    @expose
     def of_class(cls) -> str:
         return cls.__name__
 

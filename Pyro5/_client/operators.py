@@ -1,0 +1,67 @@
+"""Operators of a proxy: ``len(proxy)``, ``proxy[key]``, ``key in proxy``, iteration. Each calls the remote method of its name."""
+from __future__ import annotations
+
+from typing import Any, Callable, Iterator
+
+__all__ = ["ProxyOperators", "UnsupportedOperatorError"]
+
+
+class UnsupportedOperatorError(AttributeError, TypeError):
+    """The remote object exposes no method for an operator.
+
+    Python expects a TypeError of objects that lack an operator: list() asks for __len__, and goes on without it. Programs
+    that treat operators as the remote methods that they are catch AttributeError.
+    """
+
+
+class ProxyOperators:
+    """Base of Proxy: the operators, in terms of `_pyroExposes` and `_pyroOperator`, which Proxy has."""
+
+    def _pyroExposes(self, name: str) -> bool:
+        raise NotImplementedError
+
+    def _pyroOperator(self, name: str) -> Callable[..., Any]:
+        raise NotImplementedError
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return int(self._pyroOperator("__len__")())
+
+    def __getitem__(self, key: Any) -> Any:
+        return self._pyroOperator("__getitem__")(key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._pyroOperator("__setitem__")(key, value)
+
+    def __delitem__(self, key: Any) -> None:
+        self._pyroOperator("__delitem__")(key)
+
+    def __contains__(self, item: Any) -> bool:
+        if self._pyroExposes("__contains__"):
+            return bool(self._pyroOperator("__contains__")(item))
+        return any(item is each or item == each for each in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._pyroExposes("__iter__"):
+            return iter(self._pyroOperator("__iter__")())
+        return _items(self._pyroOperator("__getitem__"))
+
+    def __reversed__(self) -> Iterator[Any]:
+        if self._pyroExposes("__reversed__"):
+            return iter(self._pyroOperator("__reversed__")())
+        get_item = self._pyroOperator("__getitem__")
+        return map(get_item, range(len(self) - 1, -1, -1))
+
+
+def _items(get_item: Callable[[int], Any]) -> Iterator[Any]:
+    """Iterate as Python does over sequences without ``__iter__``."""
+    index = 0
+    while True:
+        try:
+            item = get_item(index)
+        except IndexError:
+            return
+        yield item
+        index += 1
