@@ -2,26 +2,31 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import logging
 import socket
 import threading
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-from . import config, errors, protocol, serializers
+from . import config, errors, protocol, serializers, socketutil
 from ._client import discovery
-from ._client.batch import BatchProxy
+from ._client.batch import BatchedCall, BatchProxy, _BatchedRemoteMethod
 from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.link import Link, connected_socket_uri
+from ._client.methods import _RemoteMethod, with_retries
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
-from ._client.streams import ItemStream
+from ._client.streams import ItemStream, _StreamResultIterator
 from ._values import classes
 from ._wire import calls
-from ._wire.calls import SerializedBlob
+from ._wire.calls import BATCH_METHOD, SerializedBlob
 from ._wire.uri import URI
+from .callcontext import current_context
+from .constants import DAEMON_NAME
 from .typed import ProxyClass
 
-__all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
+__all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns", "current_context", "socketutil",
+           "_RemoteMethod", "_BatchedRemoteMethod", "_StreamResultIterator"]
 
 log = logging.getLogger("Pyro5.client")
 
@@ -132,14 +137,14 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         if link is None or (name.startswith("_") and not _may_be_remote(name)):
             raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
         if name in link.attrs:
-            return self._pyroInvoke(calls.GETATTR_METHOD, (name,), None)
+            return with_retries(link.max_retries, self._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
         if self._pyroLearn():
             return getattr(self, name)
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
 
     def _pyroMethod(self, link: Link, name: str) -> _RemoteMethod:
-        if type(self) is not Proxy:
-            return _RemoteMethod(self._pyroInvoke, name)
+        if type(self) is not Proxy or "_pyroInvoke" in self.__dict__:
+            return _RemoteMethod(self._pyroInvoke, name, link.max_retries)
         # One without overridden methods keeps it: the next look finds it in the instance, without __getattr__ (0.7 us). It
         # refers to the link, not to the proxy, so that the proxy goes away, and the connection with it, when it is dropped.
         method = self.__dict__[name] = _RemoteMethod(functools.partial(_invoke, link), name)
@@ -148,6 +153,8 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):
             object.__setattr__(self, name, value)
+            if name == "_pyroInvoke":  # replaced for this proxy: the methods that are kept would go past it
+                self._pyroForgetMethods()
             return
         if name.startswith("_pyro"):
             if type(self) is Proxy:
@@ -157,7 +164,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         self._pyroLearn()
         if name not in self._pyro.attrs:
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
-        self._pyroInvoke(calls.SETATTR_METHOD, (name, value), None)
+        with_retries(self._pyro.max_retries, self._pyroInvoke, calls.SETATTR_METHOD, (name, value), None)
 
     def _pyroLearn(self) -> bool:
         """Connect if nothing is known yet about what the object exposes, and tell whether that was so."""
@@ -169,25 +176,16 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
                     objectId: Optional[str] = None) -> Any:
         """
-        Call a method of the object, whether or not it is known to be exposed; tries again as `_pyroMaxRetries` says.
+        Call a method of the object once, whether or not it is known to be exposed.
+
+        Every call goes through here, those for attributes, batches and items of streams included: override it to see, change
+        or repeat calls. `_pyroMaxRetries` is heeded by the callers.
 
         Args:
             kwargs: None for the reserved methods, which take no keyword arguments.
             flags: FLAGS constants of the protocol module.
             objectId: call this object of the same daemon instead.
         """
-        for retries_left in range(self._pyro.max_retries, 0, -1):
-            try:
-                return self._pyroInvokeOnce(methodname, vargs, kwargs, flags, objectId)
-            except (errors.ConnectionClosedError, errors.TimeoutError) as x:
-                if hasattr(x, "_pyroTraceback"):
-                    raise  # the method itself raised this, on the server
-                log.info("calling %s again (retries left: %d), as it failed: %s", methodname, retries_left, x)
-        return self._pyroInvokeOnce(methodname, vargs, kwargs, flags, objectId)
-
-    def _pyroInvokeOnce(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
-                        flags: int = 0, objectId: Optional[str] = None) -> Any:
-        """Do what `_pyroInvoke` does, without trying again."""
         link = self._pyro
         connection = link.maybe_ready() or self._pyroConnect()
         if methodname in link.oneway:
@@ -196,6 +194,20 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         if type(result) is calls.StreamOpened:
             return ItemStream(str(result.stream_id), self)
         return result
+
+    def _pyroInvokeBatch(self, calls: Sequence[BatchedCall], oneway: bool = False) -> Any:
+        """
+        Make the calls of a batch, in one request.
+
+        Args:
+            calls: of each the method's name, the positional and the keyword arguments.
+            oneway: do not wait for the results.
+
+        Returns:
+            The list of results, in which the last one may be an ExceptionWrapper; None with oneway.
+        """
+        flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
+        return with_retries(self._pyro.max_retries, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
 
     def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
         """Give annotations to send with every request, besides those in current_context. To be overridden."""
@@ -218,6 +230,27 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def _pyroConnect(self, replace_uri: bool = False) -> Connection:
         self._pyroForgetMethods()
         return self._pyro.connect(self._pyroValidateHandshake, replace_uri)
+
+    def _pyroGetMetadata(self, objectId: Optional[str] = None, known_metadata: Optional[Mapping[str, Any]] = None) -> None:
+        """
+        Learn what the object exposes: ask its daemon, now and again, or take what is known.
+
+        Args:
+            objectId: ask about this object of the same daemon instead.
+            known_metadata: a dict with the keys methods, oneway and attrs; no question is asked.
+
+        Raises:
+            PyroError: the object exposes nothing.
+        """
+        if not known_metadata:
+            link = self._pyro
+            if link.maybe_ready() is None:
+                self._pyroConnect()  # this learns what the own object exposes
+                if objectId is None:
+                    return
+            known_metadata = self._pyroInvoke("get_metadata", [objectId or link.object_id], {}, objectId=DAEMON_NAME)
+        self._pyroForgetMethods()
+        self._pyro.learn(known_metadata)
 
     def _pyroRelease(self) -> None:
         """Close the connection; the next use of the proxy makes a new one. Any thread may do this."""
@@ -257,7 +290,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def __enter__(self) -> Proxy:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, exc_type: object = None, exc_value: object = None, traceback: object = None) -> None:
         self._pyroRelease()
 
     def _pyroForgetMethods(self) -> None:
@@ -287,7 +320,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def _pyroOperator(self, name: str) -> Callable[..., Any]:
         if not self._pyroExposes(name):
             raise UnsupportedOperatorError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
-        return _RemoteMethod(self._pyroInvoke, name)
+        return _RemoteMethod(self._pyroInvoke, name, self._pyro.max_retries)
 
     # ------------------------------------------------------------ copies
 
@@ -320,36 +353,20 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         return self.__copy__()
 
 
-class _RemoteMethod:
-    """
-    A method of a remote object; calling it calls that.
-
-    Args:
-        invoke: called with the name, the positional and the keyword arguments.
-    """
-
-    __slots__ = ("_invoke", "_name")
-
-    def __init__(self, invoke: Callable[[str, Sequence[Any], Mapping[str, Any]], Any], name: str) -> None:
-        self._invoke = invoke
-        self._name = name
-
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._invoke(self._name, args, kwargs)
-
-    def __repr__(self) -> str:
-        return "<remote method %s, called by %r>" % (self._name, self._invoke)
-
-
 def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Do what `_pyroInvoke` does for proxies that override nothing: at once, if the connection is ready."""
     connection = link.maybe_ready()
-    if connection is None or link.max_retries:
-        return _proxy_with(link)._pyroInvoke(name, args, kwargs)
+    if (connection is None or link.max_retries or Proxy._pyroInvoke is not _own_invoke
+            or Proxy._pyroAnnotations is not _own_annotations):
+        return with_retries(link.max_retries, _proxy_with(link)._pyroInvoke, name, args, kwargs)
     result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else 0)
     if type(result) is calls.StreamOpened:
         return ItemStream(str(result.stream_id), _proxy_with(link))
     return result
+
+
+# A program may replace these on the class: then they are called.
+_own_invoke, _own_annotations = Proxy._pyroInvoke, Proxy._pyroAnnotations
 
 
 def _proxy_with(link: Link) -> Proxy:
@@ -402,3 +419,10 @@ def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
     proxy._pyroBind()
     proxy._pyroTimeout = usual_timeout
     return proxy
+
+
+def __getattr__(name: str) -> Any:
+    """Load the module core, which stands above this one, for programs that write Pyro5.client.core."""
+    if name == "core":
+        return importlib.import_module(".core", __package__)
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))

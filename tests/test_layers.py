@@ -21,7 +21,8 @@ MODULES = """
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _wire.uri _wire.calls _wire.handshake
     _net _net.tls _net.addresses socketutil _net.busy_poll _net.wakeup
-    _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.operators typed client
+    _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
+    _client.operators typed client
     _server _server.exposure _server.descriptions _server.objects _server.streams _server.dispatch
     _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.eventloop _server.acceptor _server.loop
@@ -70,6 +71,7 @@ LATE_IMPORTS = {
     ("_naming.storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
+    ("client", "__getattr__"): "programs write Pyro5.client.core, and core stands on this module",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
 }

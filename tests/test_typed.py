@@ -90,8 +90,8 @@ class Running(ServerTestCase):
                    if name.startswith("_pyro") or name in ("__enter__", "__exit__", "__copy__")}
         self.assertEqual([], sorted(name for name in members if not hasattr(Proxy, name)))
         public = {name for name in vars(Proxy) if re.match("_pyro[A-Z]", name)}
-        internal = {"_pyroMethod", "_pyroLearn", "_pyroInvoke", "_pyroInvokeOnce", "_pyroAnnotations", "_pyroConnect",
-                    "_pyroValidateHandshake", "_pyroForgetMethods", "_pyroItems", "_pyroExposes", "_pyroOperator"}
+        internal = {"_pyroMethod", "_pyroLearn", "_pyroInvoke", "_pyroInvokeBatch", "_pyroGetMetadata", "_pyroAnnotations",
+                    "_pyroConnect", "_pyroValidateHandshake", "_pyroForgetMethods", "_pyroExposes", "_pyroOperator"}
         self.assertEqual(members - {"__enter__", "__exit__", "__copy__"}, public - internal)
 
 

@@ -219,6 +219,7 @@ class Link:
             self.drop()
         self.release()
         connection = self.connection = self._open(replace_uri)
+        connection.objectId = self.object_id
         self.forks = _fork_count
         try:
             self._introduce(connection, validate)
@@ -271,11 +272,17 @@ class Link:
         if metadata is None:
             self.seq = (self.seq + 1) & 0xFFFF
             metadata = connection.call(self.serializer, self.seq, DAEMON_NAME, "get_metadata", [self.object_id], self.wire)
-        self._learn(metadata)
+        self.learn(metadata)
         if not connection.keep_open:
             validate(response)
 
-    def _learn(self, metadata: Mapping[str, Any]) -> None:
+    def learn(self, metadata: Mapping[str, Any]) -> None:
+        """Keep what an object exposes.
+
+        Raises:
+            ProtocolError: the metadata cannot be used.
+            PyroError: the object exposes nothing.
+        """
         try:
             methods, oneway, attrs = (set(metadata[key]) for key in ("methods", "oneway", "attrs"))
         except (KeyError, TypeError) as x:

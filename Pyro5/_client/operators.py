@@ -1,4 +1,4 @@
-"""Operators of a proxy: ``len(proxy)``, ``proxy[key]``, ``key in proxy``, iteration. Each calls the remote method of its name."""
+"""Operators of a proxy, such as ``len(proxy)`` and ``proxy[key]``: each calls the remote method of its name."""
 from __future__ import annotations
 
 from typing import Any, Callable, Iterator
@@ -47,12 +47,6 @@ class ProxyOperators:
         if self._pyroExposes("__iter__"):
             return iter(self._pyroOperator("__iter__")())
         return _items(self._pyroOperator("__getitem__"))
-
-    def __reversed__(self) -> Iterator[Any]:
-        if self._pyroExposes("__reversed__"):
-            return iter(self._pyroOperator("__reversed__")())
-        get_item = self._pyroOperator("__getitem__")
-        return map(get_item, range(len(self) - 1, -1, -1))
 
 
 def _items(get_item: Callable[[int], Any]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import Any, Deque, Iterator, Optional
 from .. import config, errors, protocol
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 
-__all__ = ["ItemStream"]
+__all__ = ["ItemStream", "_StreamResultIterator"]
 
 log = logging.getLogger("Pyro5.itemstream")
 
@@ -62,7 +62,7 @@ class ItemStream(Iterator[Any]):
 
     def _fetch(self, proxy: Any, *most: int) -> Any:
         # never repeated on its own: an item whose reply got lost would be skipped
-        return proxy._pyroInvokeOnce(NEXT_ITEM_METHOD, [self._stream_id, *most], {}, objectId=DAEMON_NAME)
+        return proxy._pyroInvoke(NEXT_ITEM_METHOD, [self._stream_id, *most], {}, objectId=DAEMON_NAME)
 
     def _fetch_several(self, proxy: Any) -> Any:
         try:
@@ -98,7 +98,7 @@ class ItemStream(Iterator[Any]):
                 self._send_close(messenger)
 
     def _send_close(self, proxy: Any) -> None:
-        proxy._pyroInvokeOnce(CLOSE_STREAM_METHOD, [self._stream_id], {}, flags=protocol.FLAGS_ONEWAY,
+        proxy._pyroInvoke(CLOSE_STREAM_METHOD, [self._stream_id], {}, flags=protocol.FLAGS_ONEWAY,
                               objectId=DAEMON_NAME)
 
     def __del__(self) -> None:
@@ -108,3 +108,6 @@ class ItemStream(Iterator[Any]):
             self.close()
         except errors.PyroError as x:
             log.debug("cannot tell the server to close item stream %s: %s", self._stream_id, x)
+
+
+_StreamResultIterator = ItemStream  # its name in Pyro5.client, which programs ask isinstance() with

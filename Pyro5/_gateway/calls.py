@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, Named
 
 from .. import errors, protocol, serializers
 from .._client.discovery import shorter
+from .._client.methods import with_retries
 from .._naming.liveness import Answer, Prober, Question
 from .._wire import calls
 from .._wire.uri import URI
@@ -211,7 +212,8 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
     """
     if method not in proxy._pyroMethods:
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (proxy._pyroUri, method))
-    reply = proxy._pyroInvoke(method, args, kwargs, protocol.FLAGS_ONEWAY if oneway else 0)
+    flags = protocol.FLAGS_ONEWAY if oneway else 0
+    reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, method, args, kwargs, flags)
     if reply is None:
         return Reply(True, b"")
     if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
@@ -221,7 +223,7 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
 
 def read_attribute(proxy: Proxy, name: str) -> Reply:
     """Read an exposed attribute. Raises PyroError if that failed on the way."""
-    reply = proxy._pyroInvoke(calls.GETATTR_METHOD, (name,), None)
+    reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
     return _whole_stream(proxy, reply) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
 
 
@@ -244,13 +246,13 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
     items: List[bytes] = []
     bytes_left = STREAM_BYTES
     while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
-        reply = _as_json(proxy._pyroInvokeOnce(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
+        reply = _as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
         if not reply.ok:
             ended = json.loads(reply.payload).get("__class__") == "builtins.StopIteration"
             return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
         items.append(reply.payload)
         bytes_left -= len(reply.payload)
-    proxy._pyroInvokeOnce(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
+    proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
     raise errors.PyroError("the result is an iterator that gives too much: at most %d items and %d bytes, in %d seconds, can "
                            "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))
 

@@ -19,6 +19,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 from .. import errors
 from .._cli import console, object_options, progress
 from .._cli.plain_data import json_text, plain
+from .._client.methods import with_retries
 from .._client.streams import ItemStream
 from ..client import Proxy
 
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def _result(proxy: Proxy, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
     if name in proxy._pyroMethods:
-        return proxy._pyroInvoke(name, args, kwargs)
+        return with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, name, args, kwargs)
     if name not in proxy._pyroAttrs:
         raise errors.PyroError("%s has no exposed method or attribute '%s'; it has: %s" % (
             proxy._pyroUri, name, _listed(proxy._pyroMethods | proxy._pyroAttrs)))

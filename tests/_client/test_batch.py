@@ -5,7 +5,6 @@ import copy
 import unittest
 from typing import Any, List, Optional
 
-from Pyro5 import protocol
 from Pyro5._client.batch import BatchProxy
 from Pyro5._wire import calls
 
@@ -17,7 +16,10 @@ class FakeProxy:
         self.results = results
         self.invoked: List[Any] = []
 
-    def _pyroInvoke(self, *arguments: Any) -> Any:
+    def _pyroClaimOwnership(self) -> None:
+        """It has no owner."""
+
+    def _pyroInvokeBatch(self, *arguments: Any) -> Any:
         self.invoked.append(arguments)
         return self.results
 
@@ -32,7 +34,7 @@ class BatchTests(unittest.TestCase):
         self.assertEqual(2, len(batch))
         results = batch()
         collected = [("add", (1,), {"b": 2}), ("echo", ("x",), {})]
-        self.assertEqual([("<batch>", collected, None, protocol.FLAGS_BATCH)], proxy.invoked)
+        self.assertEqual([(collected, False)], proxy.invoked)
         self.assertEqual([3, "x"], list(results or ()))
 
     def test_results_come_one_by_one_up_to_the_failure(self) -> None:
@@ -47,7 +49,7 @@ class BatchTests(unittest.TestCase):
         batch = BatchProxy(proxy)
         batch.add(1, 2)
         self.assertIsNone(batch(oneway=True))
-        self.assertEqual(protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY, proxy.invoked[0][3])
+        self.assertEqual([([("add", (1, 2), {})], True)], proxy.invoked)
 
     def test_it_can_be_filled_again(self) -> None:
         proxy = FakeProxy([])
@@ -55,7 +57,7 @@ class BatchTests(unittest.TestCase):
         batch.add(1, 2)
         batch()
         batch()
-        self.assertEqual([1, 0], [len(arguments[1]) for arguments in proxy.invoked])
+        self.assertEqual([1, 0], [len(arguments[0]) for arguments in proxy.invoked])
 
     def test_there_is_no_asynchronous_batch(self) -> None:
         with self.assertRaises(TypeError):

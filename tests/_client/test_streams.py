@@ -233,7 +233,7 @@ class CloseTests(StreamTestCase):
     def test_a_dropped_stream_does_not_complain(self) -> None:
         proxy = mock.Mock(_pyroSeq=1)
         proxy._pyro.owner = threading.get_ident()
-        proxy._pyroInvokeOnce.side_effect = errors.ConnectionClosedError("gone")
+        proxy._pyroInvoke.side_effect = errors.ConnectionClosedError("gone")
         stream = ItemStream("the-id", proxy)
         with self.assertLogs("Pyro5.itemstream", "DEBUG"):
             del stream

@@ -1,0 +1,1 @@
+"""What real programs do with the library, documented or not: one topic per module."""
