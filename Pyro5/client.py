@@ -8,25 +8,26 @@ import socket
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-from . import config, errors, protocol, serializers, socketutil
+from . import config, errors, protocol, serializers
 from ._client import discovery
-from ._client.batch import BatchedCall, BatchProxy, _BatchedRemoteMethod
+from ._client.batch import BatchedCall, BatchProxy
+from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.link import Link, connected_socket_uri
 from ._client.methods import _RemoteMethod, with_retries
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
-from ._client.streams import ItemStream, _StreamResultIterator
+from ._client.streams import ItemStream
+from ._client.streams import _StreamResultIterator as _StreamResultIterator
 from ._values import classes
 from ._wire import calls
 from ._wire.calls import BATCH_METHOD, SerializedBlob
 from ._wire.uri import URI
-from .callcontext import current_context
+from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
 from .typed import ProxyClass
 
-__all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns", "current_context", "socketutil",
-           "_RemoteMethod", "_BatchedRemoteMethod", "_StreamResultIterator"]
+__all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 
 log = logging.getLogger("Pyro5.client")
 
@@ -421,8 +422,11 @@ def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
     return proxy
 
 
+# Modules that programs reach through this one.
+_MODULES = {"core": ".core", "socketutil": ".socketutil"}
+
+
 def __getattr__(name: str) -> Any:
-    """Load the module core, which stands above this one, for programs that write Pyro5.client.core."""
-    if name == "core":
-        return importlib.import_module(".core", __package__)
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name], __package__)
     raise AttributeError("module %r has no attribute %r" % (__name__, name))

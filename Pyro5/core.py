@@ -2,8 +2,11 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from typing import Any, Set
 
+from . import config as config
+from . import errors as errors
 from ._client.discovery import lookup, resolve, yplookup
 from ._wire.uri import URI
 from .callcontext import current_context
@@ -12,6 +15,8 @@ from .constants import DAEMON_NAME, NAMESERVER_NAME
 
 __all__ = ["URI", "locate_ns", "resolve", "lookup", "yplookup", "type_meta", "current_context", "DAEMON_NAME",
            "NAMESERVER_NAME"]
+
+log = logging.getLogger("Pyro5.core")
 
 
 def type_meta(class_or_object: Any, prefix: str = "class:") -> Set[str]:

@@ -1,98 +1,43 @@
 """The Daemon: publishes objects, and answers the clients that call them."""
 from __future__ import annotations
 
+import importlib
 import inspect
 import logging
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type, Union
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type
 
-from . import callcontext, client, config, errors, serializers
-from ._net.addresses import IPAddress, address_text, server_host
+from . import client, config, errors
+from ._net.addresses import address_text
+from ._server import marks
 from ._server.callbacks import Hooks
 from ._server.connection import ServerConnection
-from ._server.descriptions import describe
+from ._server.daemon_object import DaemonObject
 from ._server.dispatch import Dispatcher, DispatchOptions
+from ._server.exposure import _get_exposed_members as _get_exposed_members
 from ._server.exposure import behavior, callback, expose, oneway
+from ._server.exposure import is_private_attribute as is_private_attribute
+from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
-from ._server.objects import ObjectTable
+from ._server.objects import ObjectsById, ObjectTable, table_of_unmarked
 from ._server.oneway import OnewayCalls
-from ._server.streams import StreamTable
+from ._server.streams import StreamsById, StreamTable
+from ._server.transports import Host, listen, nat_address
 from ._values import classes
 from ._wire import buffers
 from ._wire.calls import WireOptions
 from ._wire.uri import URI
+from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
+from .socketutil import SocketConnection
 from .svr_existingconn import serve_connected
-from .svr_multiplex import SocketServer_Multiplex
-from .svr_threads import SocketServer_Threadpool
 
 __all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "oneway", "serve"]
 
 log = logging.getLogger("Pyro5.server")
 
 WIRE_TAG = "Pyro5.server.Daemon"
-SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
-
-Host = Union[str, IPAddress, None]
 LoopCondition = Callable[[], bool]
-
-
-@expose
-class DaemonObject:
-    """What a daemon itself offers to clients, as the object ``Pyro.Daemon``."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self.daemon = daemon
-
-    def registered(self) -> List[str]:
-        """Give the ids of all objects that are registered in this daemon."""
-        return self.daemon._objects.ids()
-
-    def ping(self) -> None:
-        """Do nothing: that the call returns tells that the daemon is there."""
-
-    def info(self) -> str:
-        """Describe the daemon in a line of text."""
-        return "%s bound on %s, NAT %s, %d objects registered. Servertype: %r" % (
-            DAEMON_NAME, self.daemon.locationStr, self.daemon.natLocationStr, len(self.daemon._objects.ids()),
-            self.daemon.transportServer)
-
-    def get_metadata(self, objectId: str, *, descriptions: bool = False) -> Dict[str, Any]:
-        """Give the exposed methods, the oneway methods among them, and the exposed attributes of an object.
-
-        Args:
-            descriptions: give their signatures and docstrings too, under the key of this name; older releases have none.
-
-        Raises:
-            DaemonError: no object is registered with this id.
-        """
-        published = self.daemon._objects.get(objectId)
-        more = {"descriptions": describe(published.target, published.members)} if descriptions else {}
-        return {**published.members.metadata(), **more}
-
-    def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:
-        """Give the next item of an item stream.
-
-        Args:
-            most: give up to so many items instead, together: ``[items, whether these are the last]``.  There are fewer when
-                they are large, or take long to be made; an exception that comes after some is kept for the next call.
-                (Daemons of other releases do not take this; a method of another name would change their metadata.)
-
-        Raises:
-            StopIteration: there are no more items.
-            PyroError: there is no such stream (any more).
-        """
-        context = callcontext.current_context
-        if most is None:
-            return self.daemon._streams.next_item(streamId, context.client)
-        if not isinstance(most, int) or most < 1:
-            raise ValueError("the number of items must be 1 or more, not %.50r" % (most,))
-        serializer = serializers.get_serializer_by_id(context.serializer_id)
-        return self.daemon._streams.next_items(streamId, context.client, most, lambda item: len(serializer.dumps(item)))
-
-    def close_stream(self, streamId: str) -> None:
-        """Free an item stream; an unknown one is left alone."""
-        self.daemon._streams.close(streamId)
 
 
 def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
@@ -122,13 +67,14 @@ class Daemon:
 
     Raises:
         OSError: the address cannot be used; the text names it.
+        PyroError: there is no server type of the name in the setting SERVERTYPE.
         ValueError: a setting or argument makes no sense.
     """
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
-        self._objects = ObjectTable(self)
+        self._objects = ObjectTable(self, Daemon._getInstance)
         self._streams = StreamTable(config.ITER_STREAM_LIFETIME or 0, config.ITER_STREAM_LINGER or 0, time.monotonic,
                                     config.MAX_STREAMS or 0)
         self._oneway_calls = OnewayCalls(config.MAX_ONEWAY or 0, config.MAX_BUFFERED_SIZE or 0)
@@ -143,39 +89,60 @@ class Daemon:
         if connected_socket is not None:
             self.transportServer: SocketServer = serve_connected(hooks, self, connected_socket)
         else:
-            nat = _nat_address(nathost, natport, unixsocket)
-            self.transportServer = _listen(hooks, self, host, port, unixsocket)
+            nat = nat_address(nathost, natport, unixsocket)
+            self.transportServer = listen(hooks, self, host, port, unixsocket)
             if nat is not None:
                 self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
         if self.transportServer.out_of_reach and not self.natLocationStr:
             self._warn_out_of_reach(self.transportServer.out_of_reach)
-        self._objects.add(interface(self), DAEMON_NAME)
+        self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
 
     # ------------------------------------------------------------ objects
 
-    def register(self, obj_or_class: Any, objectId: Optional[str] = None, force: bool = False,
-                 weak: bool = False) -> URI:
-        """Publish an object, or a class whose instances are made as its @behavior says, and give its URI.
+    def register(self, obj_or_class: Any, objectId: Optional[str] = None, force: bool = False, weak: bool = False, *,
+                 expose: Iterable[str] = (), lifetime: Any = None) -> URI:
+        """Publish an object, or a class whose instances are made as its @behavior says, and return its URI.
+
+        An object or class may be registered in several daemons.
 
         Args:
-            objectId: the id that clients use, None: a generated one.
-            force: replace what is registered with this id, and register an object that is registered already.
+            objectId: the id that clients use; None, empty, False: a generated one.
+            force: replace what is registered with this id, and register an object that is registered here already.
             weak: do not keep the object alive; it is unregistered when it is garbage-collected.
+            expose: names of methods and attributes that are exposed besides those marked with @expose, for objects whose
+                class cannot be marked.
+            lifetime: the connection of a client, ``current_context.client``: the object is unregistered when that client
+                disconnects.
 
         Raises:
-            DaemonError: the object, or the id, is registered already.
-            TypeError: the object's type takes no attributes (_pyroId, _pyroDaemon), or a class was to be weak.
+            DaemonError: the object, or the id, is registered already; or that client is gone.
+            AttributeError: the object has no such name to expose, or the name is private.
+            TypeError: the object's type takes no attributes (_pyroId, _pyroDaemon) and no names are to be exposed; a class
+                was to be weak; the lifetime is no connection.
             PyroError, UnicodeEncodeError: the id cannot be part of a URI.
         """
         if weak and inspect.isclass(obj_or_class):
             raise TypeError("only objects can be registered weakly, not classes")
-        if isinstance(objectId, str):
+        if lifetime is not None and not isinstance(lifetime, SocketConnection):
+            raise TypeError("lifetime must be a client's connection, such as current_context.client, not %r" % (lifetime,))
+        if isinstance(expose, str):
+            raise TypeError("expose must be a list of names, not one name: %r" % expose)
+        if objectId and isinstance(objectId, str):
             objectId.encode("utf-8")  # it has to be one that clients can send ...
             self.uriFor(objectId)  # ... and that fits into a URI
-        object_id = self._objects.add(obj_or_class, objectId, force, weak)
-        return self.uriFor(object_id)
+        if objectId == DAEMON_NAME and force:
+            self._register_own(obj_or_class)
+            return self.uriFor(DAEMON_NAME)
+        return self.uriFor(self._objects.add(obj_or_class, objectId, force, weak, expose, lifetime))
+
+    def _register_own(self, daemon_object: Any) -> None:
+        """Publish the daemon's own remote object."""
+        self._objects.add(daemon_object, DAEMON_NAME, force=True)
+        method = getattr(daemon_object, "get_metadata", None)
+        is_overridden = getattr(method, "__func__", None) is not DaemonObject.get_metadata
+        self._dispatcher.get_metadata = method if is_overridden else None
 
     def unregister(self, objectOrId: Any) -> None:
         """Take an object or class back, given itself or by its id.  Calls that are running go on."""
@@ -192,11 +159,20 @@ class Daemon:
         Raises:
             DaemonError: the object is not registered here.
         """
-        object_id = objectOrId if isinstance(objectOrId, str) else getattr(objectOrId, "_pyroId", None)
-        if object_id is None or not isinstance(objectOrId, str) and object_id not in self._objects:
+        object_id = self._id_of(objectOrId)
+        if object_id is None and isinstance(objectOrId, str):
+            object_id = objectOrId
+        if object_id is None:
             raise errors.DaemonError("%r is not registered in this daemon, so it has no URI" % (objectOrId,))
         location = self.natLocationStr if nat and self.natLocationStr else self.locationStr
         return URI("PYRO:%s@%s" % (object_id, location))
+
+    def _id_of(self, obj: Any) -> Optional[str]:
+        """Return the id that an object, or else its class, is registered with here; None if it is not."""
+        object_id = self._objects.id_of(obj)
+        if object_id is None and marks.daemon_of(obj) == self:
+            object_id = marks.inherited_id(obj)
+        return object_id if object_id is not None and object_id in self._objects else None
 
     def proxyFor(self, objectOrId: Any, nat: bool = True) -> client.Proxy:
         """Give a proxy for an object that is registered here, with its metadata, not connected yet.
@@ -219,7 +195,33 @@ class Daemon:
         Raises:
             DaemonError: it is not registered here.
         """
-        self._objects.refresh_members(str(self.uriFor(objectOrId, nat).object))
+        self._objects.get(str(self.uriFor(objectOrId, nat).object)).refresh_members()
+
+    @property
+    def objectsById(self) -> Mapping[str, Any]:
+        """What is registered, by id, its own object included: a live view that cannot be changed.  Of weakly registered
+        objects it has the weak references."""
+        return ObjectsById(self._objects)
+
+    @property
+    def streaming_responses(self) -> Mapping[str, Any]:
+        """The open item streams by id: a live view that cannot be changed, of tuples: the client's connection (None while it
+        is gone), the time of opening, the time when it will be closed for lack of a client (0 while there is one; both of
+        time.monotonic()), the iterator."""
+        return StreamsById(self._streams)
+
+    @property
+    def _pyroInstances(self) -> Dict[type, Any]:
+        """The instances of classes of mode ``single``, by class; those that are taken out are made anew."""
+        return self._objects.instances.single
+
+    def _getInstance(self, clazz: type, conn: Any) -> Any:
+        """Override it to choose, or to refuse by an exception, the instance of a registered class for a call of a client.
+
+        Args:
+            conn: the client's SocketConnection.
+        """
+        return self._objects.instances.get(clazz, conn)
 
     # ------------------------------------------------------------ serving
 
@@ -239,9 +241,12 @@ class Daemon:
         self.transportServer.shutdown()
 
     def close(self) -> None:
-        """End the request loop if it runs, free all sockets and threads, unregister all objects.  May be called again."""
+        """End the request loop if it runs, free all sockets and threads.  May be called again.
+
+        Objects stay registered, so their ids and URIs can still be asked, but they do not keep the daemon alive.
+        """
         self.transportServer.close()
-        self._objects.clear()
+        self._objects.close()
 
     def combine(self, daemon: Any) -> None:
         """Let this daemon's request loop serve another daemon too (or anything that has ``sockets`` and
@@ -326,6 +331,7 @@ class Daemon:
             log.exception("clientDisconnect failed")
         finally:
             self._streams.client_gone(connection)
+            close_session_instances(connection)
             connection.close()
 
     def _ends_at_once(self, connection: ServerConnection) -> bool:
@@ -346,6 +352,7 @@ class Daemon:
     def _stopped(self, timeout_seconds: float) -> None:
         self._oneway_calls.stop(timeout_seconds)
         self._streams.clear()
+        self._objects.close()
 
     # ------------------------------------------------------------ old ways
 
@@ -354,35 +361,6 @@ class Daemon:
                     daemon: Optional[Daemon] = None, ns: bool = True, verbose: bool = True) -> None:
         """Older name of :func:`serve`."""
         serve(objects, host, port, daemon, ns, verbose)
-
-
-def _listen(hooks: Hooks, daemon: Daemon, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
-    server_class = SERVER_TYPES.get(config.SERVERTYPE)
-    if server_class is None:
-        raise ValueError("invalid server type '%s': the setting SERVERTYPE is one of: %s"
-                         % (config.SERVERTYPE, ", ".join(SERVER_TYPES)))
-    server = server_class(hooks)
-    try:
-        server.init(daemon, str(server_host() if host is None else host), port, unixsocket)
-    except BaseException:
-        server.discard()
-        raise
-    return server
-
-
-def _nat_address(nathost: Host, natport: Optional[int], unixsocket: Optional[str]) -> Any:
-    """Give (host, port) that the published addresses say instead, None without NAT; port 0: the internal one."""
-    if unixsocket:
-        if nathost or natport:
-            raise ValueError("nathost and natport make no sense with a Unix domain socket")
-        return None
-    nathost = nathost or config.NATHOST
-    natport = config.NATPORT or 0 if natport is None else natport
-    if not nathost:
-        if natport:
-            raise ValueError("natport %d was given without nathost" % natport)
-        return None
-    return str(nathost), natport
 
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
@@ -427,12 +405,15 @@ def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: A
 # ---------------------------------------------------------------- over the wire
 
 def _replace_by_proxy(obj: Any) -> Any:
-    """An object that is registered in a daemon travels as a proxy for it; None for any other object."""
-    daemon = getattr(obj, "_pyroDaemon", None)
-    if not isinstance(daemon, Daemon) or inspect.isclass(obj):
+    """Return a proxy for an object that is registered in a daemon, None for any other one."""
+    if inspect.isclass(obj):
         return None
-    object_id: str = getattr(obj, "_pyroId", "")
-    return daemon.proxyFor(object_id) if object_id in daemon._objects else None
+    daemon = marks.daemon_of(obj)
+    if daemon is None:
+        table = table_of_unmarked(obj)
+        return None if table is None else table.owner.proxyFor(obj)
+    object_id = daemon._id_of(obj) if isinstance(daemon, Daemon) else None
+    return None if object_id is None else daemon.proxyFor(object_id)
 
 
 def _daemon_from_state(state: Any) -> Daemon:
@@ -442,3 +423,14 @@ def _daemon_from_state(state: Any) -> Daemon:
 
 classes.register_own_class(Daemon, WIRE_TAG, lambda daemon: (), _daemon_from_state)
 classes.set_autoproxy(_replace_by_proxy)
+
+
+# Modules that programs reach through this one.
+_MODULES = {"core": ".core", "protocol": ".protocol", "serializers": ".serializers", "socketutil": ".socketutil",
+            "warnings": "warnings"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name], __package__)
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))

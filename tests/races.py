@@ -25,7 +25,8 @@ from Pyro5._naming.registry import NameServer
 from Pyro5._net import busy_poll, tls
 from Pyro5._server import exposure
 from Pyro5._server.exposure import behavior, expose
-from Pyro5._server.objects import ObjectTable, Published
+from Pyro5._server.instances import Instances
+from Pyro5._server.objects import ObjectTable
 from Pyro5._server.oneway import OnewayCalls
 from Pyro5._server.streams import StreamTable
 from Pyro5._server.workers import WorkerPool
@@ -185,9 +186,9 @@ def single_instances(steps: int) -> None:
         def __init__(self) -> None:
             made.append(self)
 
-    published = [Published(Single, "single", False) for _ in range(steps)]
+    published = [Instances() for _ in range(steps)]
     got: List[List[Any]] = [[] for _ in range(THREADS)]
-    in_threads(steps, lambda thread, number: got[thread].append(published[number].instance_for(None)))
+    in_threads(steps, lambda thread, number: got[thread].append(published[number].get(Single, None)))
     check(len(made) == steps, "%d instances were made for %d classes" % (len(made), steps))
     check(all(instances == got[0] for instances in got), "threads got different instances")
 

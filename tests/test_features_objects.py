@@ -220,7 +220,8 @@ class Registrations(ObjectTestCase):
         self.join(client)
         self.assertEqual("finished", replies[0])
         self.assertIn("unknown object 'gone-soon'", replies[1])
-        self.assertFalse(hasattr(self.served, "_pyroId"))
+        self.assertNotEqual("gone-soon", self.served._pyroId)  # it is registered with its first id, as before
+        self.assertIs(self.served, self.server.objectsById[self.served._pyroId])
 
 
 class Classes(ObjectTestCase):

@@ -23,11 +23,12 @@ MODULES = """
     _net _net.tls _net.addresses socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
     _client.operators typed client
-    _server _server.exposure _server.descriptions _server.objects _server.streams _server.dispatch
+    _server _server.exposure _server.descriptions _server.daemon_object _server.marks _server.instances _server.objects
+    _server.streams _server.dispatch
     _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
-    server
+    _server.transports server
     core
     _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
@@ -71,7 +72,8 @@ LATE_IMPORTS = {
     ("_naming.storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
-    ("client", "__getattr__"): "programs write Pyro5.client.core, and core stands on this module",
+    ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
+    ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",
     ("__init__", "_submodule"): "submodules are loaded when asked for",
 }

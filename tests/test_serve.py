@@ -53,7 +53,7 @@ class ServeTests(DaemonTestCase):
                 self.assertRegex(other_uri, r"^PYRO:obj_")
                 self.assertEqual(self.proxy(other_uri).who(), "unnamed")
                 self.proxy(uri).stop()
-            self.assertFalse(hasattr(named, "_pyroId"))
+            self.assertEqual("my.name", named._pyroId)  # type: ignore[attr-defined]
 
     @staticmethod
     def uris_in(printed: str) -> List[str]:

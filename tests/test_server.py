@@ -166,13 +166,17 @@ class RegisterTests(DaemonTestCase):
             with self.assertRaises(errors.DaemonError):
                 self.server.proxyFor(unknown)
 
-    def test_an_object_has_one_daemon(self) -> None:
-        thing = Thing()
-        self.server.register(thing)
+    def test_an_object_in_several_daemons(self) -> None:
+        thing, other = Thing(), self.daemon()
         with self.assertRaises(errors.DaemonError):
-            self.daemon().register(thing)
+            other.uriFor(thing)
+        uris = [self.server.register(thing, "here"), other.register(thing, "there")]
+        self.assertEqual(uris, [self.server.uriFor(thing), other.uriFor(thing)])
+        self.assertIs(other, thing._pyroDaemon)
+        other.unregister(thing)
+        self.assertEqual(("here", self.server), (thing._pyroId, thing._pyroDaemon))  # type: ignore[attr-defined]
         with self.assertRaises(errors.DaemonError):
-            self.daemon().uriFor(thing)
+            other.uriFor(thing)
 
     def test_reset_metadata_cache(self) -> None:
         class Growing(Thing):
@@ -241,8 +245,9 @@ class AddressTests(DaemonTestCase):
 
     def test_unknown_server_type(self) -> None:
         config.SERVERTYPE = "threaded"
-        with self.assertRaisesRegex(ValueError, "threaded.*SERVERTYPE.*thread, multiplex"):
+        with self.assertRaisesRegex(errors.PyroError, "threaded") as caught:
             Daemon()
+        self.assertRegex(str(caught.exception.__cause__), "SERVERTYPE.*thread, multiplex")
 
     def test_repr_and_info_tell_the_address(self) -> None:
         server = self.serving()
@@ -372,7 +377,7 @@ class LoopTests(DaemonTestCase):
             uri = server.register(thing)
             with daemon_thread(server):
                 self.assertEqual(self.proxy(uri).who(), "thing")
-        self.assertFalse(hasattr(thing, "_pyroId"))
+        self.assertEqual([uri] * 2, [server.uriFor(thing), server.proxyFor(thing)._pyroUri])
         self.assertEqual(server.sock.fileno(), -1)
         server.close()
         server.shutdown()

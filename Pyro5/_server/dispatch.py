@@ -47,6 +47,10 @@ class Dispatcher:
         daemon: its documented hooks are called (validateHandshake, annotations, methodcall_error_handler).
         run_aside: takes a connection, a callable (a oneway call, to run it in another thread) and the size of its request;
             None: it runs in the caller's thread.
+
+    Attributes:
+        get_metadata: called with the id of the object that a client connects to, for what the client is told of it; None: what
+            is exposed.
     """
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
@@ -57,6 +61,7 @@ class Dispatcher:
         self._options = options
         self._wire = options.wire
         self._run_aside = run_aside
+        self.get_metadata: Optional[Callable[[str], Any]] = None
         self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
 
     # ------------------------------------------------------------ entrance
@@ -131,8 +136,12 @@ class Dispatcher:
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
             members = self._objects.get(object_id).members
-            payload = (_welcome(serializer, response, members) if type(response) is str and len(response) <= _SHORT_TEXT
-                       else handshake.welcome(serializer, response, members.metadata()))
+            if self.get_metadata is not None:
+                payload = handshake.welcome(serializer, response, self.get_metadata(object_id))
+            elif type(response) is str and len(response) <= _SHORT_TEXT:
+                payload = _welcome(serializer, response, members)
+            else:
+                payload = handshake.welcome(serializer, response, members.metadata())
             reply = handshake.connect_accepted(message, serializer, payload, correlation_id, self._annotations(), self._wire)
             connection.welcome()
             return reply

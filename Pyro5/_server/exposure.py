@@ -9,7 +9,7 @@ import functools
 import inspect
 import threading
 import weakref
-from typing import Any, Callable, Dict, FrozenSet, Literal, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Literal, NamedTuple, Optional, Tuple, TypeVar
 
 _T = TypeVar("_T")
 InstanceCreator = Callable[[Any], Any]  # called with the class
@@ -126,13 +126,14 @@ def callback(method: _T) -> _T:
 
 
 def behavior(instance_mode: InstanceMode = "session",
-             instance_creator: Optional[InstanceCreator] = None) -> Callable[[_T], _T]:
+             instance_creator: Optional[InstanceCreator] = None, *, close: bool = True) -> Callable[[_T], _T]:
     """Choose, for a class that is registered as such, when instances are made, and by what.
 
     Args:
         instance_mode: ``session`` one instance per connection, ``single`` one for all, ``percall`` a new one per call.
         instance_creator: called with the class, must give an instance of it; None: the class is called without
             arguments.
+        close: call the method ``close()`` of a session's instance, if it has one, when its client disconnects.
 
     Raises:
         SyntaxError: it was written without parentheses.
@@ -150,6 +151,7 @@ def behavior(instance_mode: InstanceMode = "session",
         if instance_creator is not None and not callable(instance_creator):
             raise TypeError("instance_creator must be callable, not %r" % (instance_creator,))
         clazz._pyroInstancing = (instance_mode, instance_creator)  # type: ignore[attr-defined]
+        clazz._pyroClosing = close  # type: ignore[attr-defined]
         return clazz
     return decorate
 
@@ -157,6 +159,11 @@ def behavior(instance_mode: InstanceMode = "session",
 def instancing_of(clazz: type) -> Tuple[str, Optional[InstanceCreator]]:
     """Give (instance_mode, instance_creator) of a class, the defaults if @behavior was not used."""
     return getattr(clazz, "_pyroInstancing", ("session", None))
+
+
+def closes_instances(clazz: type) -> bool:
+    """Return whether ``close()`` of a session's instance of a class is called when its client disconnects."""
+    return bool(getattr(clazz, "_pyroClosing", True))
 
 
 # ---------------------------------------------------------------- exposed members
@@ -201,14 +208,14 @@ def forget_members(obj_or_class: Any) -> None:
         _members.pop(class_of(obj_or_class), None)
 
 
-def _read_members(clazz: type) -> Members:
+def _read_members(clazz: type, only_exposed: bool = True) -> Members:
     methods, oneways, attrs, writable, callbacks = set(), set(), set(), set(), set()
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
         member = inspect.getattr_static(clazz, name, None)
         functions = _functions_of(member)
-        if not any(getattr(f, "_pyroExposed", False) for f in functions):
+        if not functions or only_exposed and not any(getattr(f, "_pyroExposed", False) for f in functions):
             continue
         if isinstance(member, (property, functools.cached_property)):
             attrs.add(name)
@@ -221,6 +228,40 @@ def _read_members(clazz: type) -> Members:
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
     return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks))
+
+
+def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Members:
+    """Return members with more names added: those of an object, or a class, that are exposed without being marked.
+
+    What can be called becomes a method, everything else an attribute.
+
+    Raises:
+        AttributeError: there is no such name, or it is private.
+    """
+    methods, attrs, writable = set(members.methods), set(members.attrs), set(members.writable)
+    for name in names:
+        if is_private_attribute(name):
+            raise AttributeError("cannot expose '%s': names that start with an underscore are private" % name)
+        member = inspect.getattr_static(obj_or_class, name, None)
+        if isinstance(member, (property, functools.cached_property)) or inspect.isdatadescriptor(member):
+            attrs.add(name)
+            if getattr(member, "fset", member) is not None and hasattr(member, "__set__"):
+                writable.add(name)
+        else:
+            (methods if callable(getattr(obj_or_class, name)) else attrs).add(name)
+    return members._replace(methods=frozenset(methods), attrs=frozenset(attrs), writable=frozenset(writable))
+
+
+def _get_exposed_members(obj: Any, only_exposed: bool = True, use_cache: bool = True) -> Dict[str, Any]:
+    """Return the names of the methods, the oneway methods and the attributes of a class, or of the class of an object.
+
+    Args:
+        only_exposed: False: all public ones, exposed or not.
+        use_cache: False: look at the class anew.
+    """
+    if not use_cache:
+        forget_members(obj)
+    return (exposed_members(obj) if only_exposed else _read_members(class_of(obj), only_exposed=False)).metadata()
 
 
 def exposed_method(obj: Any, name: str, members: Members) -> Callable[..., Any]:

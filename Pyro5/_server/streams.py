@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import threading
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .. import errors
 
@@ -18,12 +18,13 @@ TOGETHER_SECONDS = 0.05
 
 
 class _Stream:
-    __slots__ = ("stream_id", "iterator", "kept", "failure", "exhausted", "owner", "ends_at", "lingers_until", "lock",
-                 "dropped")
+    __slots__ = ("stream_id", "iterator", "opened_at", "kept", "failure", "exhausted", "owner", "ends_at", "lingers_until",
+                 "lock", "dropped")
 
-    def __init__(self, stream_id: str, iterator: Iterator[Any], ends_at: Optional[float]) -> None:
+    def __init__(self, stream_id: str, iterator: Iterator[Any], ends_at: Optional[float], opened_at: float = 0.0) -> None:
         self.stream_id = stream_id
         self.iterator = iterator
+        self.opened_at = opened_at
         self.kept: List[Any] = []  # what comes before the rest: an item that was read and not handed out
         self.failure: Optional[Exception] = None  # what comes instead of the rest
         self.exhausted = False
@@ -118,8 +119,9 @@ class StreamTable:
         Raises:
             PyroError: the client has too many of them.
         """
-        ends_at = self._clock() + self._lifetime if self._lifetime > 0 else None
-        stream = _Stream(str(uuid.uuid4()), iterator, ends_at)
+        now = self._clock()
+        ends_at = now + self._lifetime if self._lifetime > 0 else None
+        stream = _Stream(str(uuid.uuid4()), iterator, ends_at, now)
         try:
             with self._lock:
                 self._give_to_locked(owner, stream)
@@ -252,6 +254,24 @@ class StreamTable:
             all_ids = list(self._streams)
         for stream_id in all_ids:
             self.close(stream_id)
+
+
+class StreamsById(Mapping[str, Any]):
+    """Live view of a table: (client, time of opening, time when it ends for lack of a client or 0, iterator) by stream id."""
+
+    def __init__(self, table: StreamTable) -> None:
+        self._table = table
+
+    def __getitem__(self, stream_id: str) -> Tuple[Any, float, float, Iterator[Any]]:
+        stream = self._table._streams[stream_id]
+        client = None if isinstance(stream.owner, str) else stream.owner
+        return client, stream.opened_at, stream.lingers_until or 0, stream.iterator
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._table._streams))
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 def _host_of(client: Any) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 import gc
 import threading
 import unittest
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Set
 
 from Pyro5 import errors
 from Pyro5._server.exposure import behavior, expose
-from Pyro5._server.objects import ObjectTable, id_of
+from Pyro5._server.marks import id_of
+from Pyro5._server.objects import ObjectTable
 
 PATIENCE_SECONDS = 20.0
 
@@ -48,6 +49,7 @@ class Connection:
 
     def __init__(self) -> None:
         self.pyroInstances: Dict[type, Any] = {}
+        self.tracked_resources: Set[Any] = set()
 
 
 def target(table: ObjectTable, object_id: str) -> Any:
@@ -207,7 +209,7 @@ class Registration(unittest.TestCase):
         self.assertEqual({"first"}, self.table.get("id").members.methods)
         Growing.second = expose(lambda self: 1)  # type: ignore[attr-defined]
         self.assertEqual({"first"}, self.table.get("id").members.methods)
-        self.table.refresh_members("id")
+        self.table.get("id").refresh_members()
         self.assertEqual({"first", "second"}, self.table.get("id").members.methods)
 
     def test_from_many_threads(self) -> None:
