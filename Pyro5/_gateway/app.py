@@ -1,79 +1,32 @@
-"""The HTTP gateway as a WSGI application: which request means what, and what is answered. See httpgateway for the urls."""
+"""The HTTP gateway as a WSGI application: what a request means, and how it is answered. See httpgateway for the urls."""
 from __future__ import annotations
 
-import base64
 import contextvars
 import functools
-import hashlib
-import hmac
 import json
 import logging
-import pkgutil
-import re
+import threading
 import uuid
-from typing import Any, Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
-from urllib.parse import parse_qs, quote
+from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from urllib.parse import quote
 
 from .. import config, current_context, errors
-from .._naming.registry import NAME_CHARS
 from ..client import locate_ns
-from . import calls
+from . import calls, responses
+from .arguments import Environ, Parameters, call_arguments, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration, Reply
+from .options import DEFAULT_EXPOSED, METHODS, Options
+from .page import page
+from .responses import Headers, Refused, Response
 
-__all__ = ["Gateway", "DEFAULT_EXPOSED"]
+__all__ = ["Gateway", "PyroApp", "DEFAULT_EXPOSED"]
 
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
-DEFAULT_EXPOSED = r"http\."
-BODY_BYTES = 16 * 1024 * 1024   # of one request
-PARAMETERS = 1000               # in a query string, or in a form
-INTEGER_DIGITS = 4300           # of a number in JSON: more would take long to convert
-LISTED_OBJECTS = 2000           # on the page; it tells how many there are
+LISTED_OBJECTS = 2000           # on the page; it says how many there are
 LISTING_SECONDS = 1.0           # how old the list of all objects may be
 DEAD_SECONDS = 5.0              # how old the list of the dead ones may be
 RETRY_AFTER_SECONDS = "2"
-
-_REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-            408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type",
-            500: "Internal Server Error", 503: "Service Unavailable"}
-_JSON = "application/json; charset=utf-8"
-_TEXT = "text/plain"
-_METHODS = "GET, POST, OPTIONS"
-_REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Correlation-Id"
-_NEVER_STORED = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
-
-Headers = Tuple[Tuple[str, str], ...]
-Environ = Dict[str, Any]
-
-
-class Response(NamedTuple):
-    """An answer to a request."""
-
-    status: int
-    content_type: str
-    body: bytes
-    headers: Headers = ()
-
-
-def _text(status: int, text: str = "", headers: Headers = ()) -> Response:
-    text = text or "Error %d: %s" % (status, _REASONS[status])
-    return Response(status, _TEXT, text.encode("utf-8"), headers)
-
-
-def _json(status: int, payload: bytes, headers: Headers = ()) -> Response:
-    return Response(status, _JSON, payload, headers + _NEVER_STORED)
-
-
-def _error(status: int, error: Exception, headers: Headers = ()) -> Response:
-    return _json(status, calls.encode_error(error), headers)
-
-
-class _Refused(Exception):
-    """Ends the processing of a request."""
-
-    def __init__(self, response: Response) -> None:
-        super().__init__(response.status)
-        self.response = response
 
 
 class Gateway:
@@ -82,172 +35,255 @@ class Gateway:
 
     Args:
         expose: regular expression, matched at the beginning of names: the objects that can be used. Empty: all.
-        gatewaykey: what clients have to know, if anything.
-        cors: the web site (origin) whose scripts may use the gateway; ``*`` for every one, empty for none but its own page.
+        gatewaykey: what clients have to send, if anything.
+        cors: the web sites (origins, separated by commas) whose scripts may use the gateway; ``*`` for all, empty for
+            none but its own page. None: all if there is a key, otherwise none.
         timeout: seconds that a call may take; None is what the setting COMMTIMEOUT says, 0 is any time.
         locate: finds the name server, or raises PyroError.
 
     Raises:
         re.error: the regular expression is invalid.
-        ValueError: the origin cannot be one.
+        ValueError: an option has a value that cannot be right.
     """
 
-    def __init__(self, expose: str = DEFAULT_EXPOSED, gatewaykey: str = "", cors: str = "*",
+    def __init__(self, expose: str = DEFAULT_EXPOSED, gatewaykey: Any = "", cors: Optional[str] = None,
                  timeout: Optional[float] = None, locate: Callable[[], Any] = locate_ns) -> None:
-        if not re.match(r"[!-~]*\Z", cors):
-            raise ValueError("no origin: %r" % cors)
-        self._exposed = re.compile(expose)
-        self._key = gatewaykey.encode("utf-8")
-        self._timeout = (config.COMMTIMEOUT if timeout is None else timeout) or None
-        self._cors = () if not cors else (("Access-Control-Allow-Origin", cors),
-                                          ("Access-Control-Allow-Methods", _METHODS),
-                                          ("Access-Control-Allow-Headers", _REQUEST_HEADERS),
-                                          ("Access-Control-Expose-Headers", "X-Pyro-Correlation-Id"))
-        self.name_servers = NameServers(self._timeout, locate)
-        self._objects = Fresh(self._list_exposed, LISTING_SECONDS)
-        self._dead = Fresh(lambda: calls.find_dead(self._objects.get()), DEAD_SECONDS)
+        options = Options.parse(expose, gatewaykey, cors, timeout)
+        self.name_servers = NameServers(options.timeout, locate)
+        self._state = _State(options, self.name_servers)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        state = self._state     # read once: the options may be replaced while the request is processed
         # in a copy: the correlation id is this request's own
-        response = contextvars.copy_context().run(self._answer, environ)
+        response = contextvars.copy_context().run(_answer, state, environ)
         headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         if response.status != 302:
-            headers += self._cors
-        start_response("%d %s" % (response.status, _REASONS[response.status]), headers)
+            headers += state.options.cors_headers(environ.get("HTTP_ORIGIN", ""))
+        start_response("%d %s" % (response.status, responses.REASONS[response.status]), headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def close(self) -> None:
         """Close the connections to the name server."""
         self.name_servers.close()
 
+    def replace_options(self, options: Options) -> None:
+        """Process the requests that come from now on with other options."""
+        self.name_servers.timeout = options.timeout
+        self._state = _State(options, self.name_servers)
+
+
+class PyroApp:
+    """
+    The gateway as a WSGI application whose options are attributes, read on every request.
+
+    Attributes:
+        ns_regex: regular expression, matched at the beginning of names: the objects that can be used. Empty: all.
+        gateway_key: what clients have to send, a string or bytes; None or empty if nothing.
+        cors: the web sites whose scripts may use it, as for `Gateway`; empty for none but its own page.
+        comm_timeout: seconds that a call may take, 0 is any time; until it is assigned, the setting COMMTIMEOUT.
+    """
+
+    def __init__(self) -> None:
+        self.__name__ = "pyro_app"      # frameworks show it in their logs, as that of a function
+        self.ns_regex: Optional[str] = DEFAULT_EXPOSED
+        self.gateway_key: Any = None
+        self.cors: Optional[str] = ""
+        self._comm_timeout: Optional[float] = None
+        # Guards the two below: the gateway, and the attributes that it was last set up with.
+        self._lock = threading.Lock()
+        self._gateway: Optional[Gateway] = None
+        self._applied: Tuple[Any, ...] = ()
+
+    @property
+    def comm_timeout(self) -> float:
+        """Seconds that a call may take."""
+        return config.COMMTIMEOUT if self._comm_timeout is None else self._comm_timeout
+
+    @comm_timeout.setter
+    def comm_timeout(self, seconds: Optional[float]) -> None:
+        self._comm_timeout = seconds
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Process a request."""
+        try:
+            gateway = self._current_gateway()
+        except Exception as x:  # an attribute that makes no sense must not leave the gateway open
+            log.error("the attributes of pyro_app make no sense, all requests are refused: %s", x)
+            body = b"Error 500: the gateway is not configured properly"
+            start_response("500 Internal Server Error", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
+        return gateway(environ, start_response)
+
+    def close(self) -> None:
+        """Close the connections to the name server."""
+        with self._lock:
+            gateway = self._gateway
+        if gateway is not None:
+            gateway.close()
+
+    def _current_gateway(self) -> Gateway:
+        """Return the gateway, with the options that the attributes say now."""
+        attributes = (self.ns_regex, self.gateway_key, self.cors, self.comm_timeout)
+        with self._lock:
+            if self._gateway is not None and attributes == self._applied:
+                return self._gateway
+            options = Options.parse(*attributes)
+            if self._gateway is None:
+                self._gateway = Gateway()
+            self._gateway.replace_options(options)
+            self._applied = attributes
+            return self._gateway
+
+
+class _State:
+    """The options of a gateway, and what it knows of the objects that they expose."""
+
+    def __init__(self, options: Options, name_servers: NameServers) -> None:
+        self.options = options
+        self.name_servers = name_servers
+        self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
+        self.dead = Fresh(lambda: calls.find_dead(self.objects.get()), DEAD_SECONDS)
+
+    def _list_exposed(self) -> Dict[str, Registration]:
+        found = self.name_servers.list()
+        return {name: found[name] for name in sorted(found) if self.options.is_exposed(name)}
+
+    def overview(self) -> Dict[str, Any]:
+        """Return what the page shows of all objects. Raises NameServerGone."""
+        exposed = self.objects.get()
+        listed = [{"name": name, "uri": registration.uri, "metadata": sorted(registration.metadata)}
+                  for name, registration in list(exposed.items())[:LISTED_OBJECTS]]
+        return {"nameserver": str(self.name_servers.location()), "expose": self.options.exposed.pattern,
+                "total": len(exposed), "objects": listed}
+
+
+def _answer(state: _State, environ: Environ) -> Response:
+    try:
+        return _Request(state, environ).route()
+    except Refused as x:
+        return x.response
+    except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
+        log.error("request failed: %r", environ.get("PATH_INFO"), exc_info=True)
+        return responses.error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
+
+
+class _Request:
+    """One request, from its url to its answer. All methods may raise Refused."""
+
+    def __init__(self, state: _State, environ: Environ) -> None:
+        self._state = state
+        self._options = state.options
+        self._environ = environ
+        self._query: Parameters = {}
+
     # ------------------------------------------------------------ which request it is
 
-    def _answer(self, environ: Environ) -> Response:
-        try:
-            return self._route(environ)
-        except _Refused as x:
-            return x.response
-        except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
-            log.error("request failed: %r", environ.get("PATH_INFO"), exc_info=True)
-            return _error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
-
-    def _route(self, environ: Environ) -> Response:
+    def route(self) -> Response:
+        """Return the answer."""
+        environ = self._environ
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
         if path in ("", "/"):
-            return Response(302, _TEXT, b"", (("Location", quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"),))
+            location = quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"
+            return Response(302, responses.TEXT, b"", (("Location", location),))
         if not path.startswith("/pyro/"):
-            return _text(404)
+            return responses.text(404)
         if environ["REQUEST_METHOD"] == "OPTIONS":
-            return _text(200, "200 OK")
+            return responses.text(200, "200 OK")
         if environ["REQUEST_METHOD"] not in ("GET", "POST"):
-            return _text(405, headers=(("Allow", _METHODS),))
-        return self._route_below_pyro(path[len("/pyro/"):], environ)
+            return responses.text(405, headers=(("Allow", METHODS),))
+        return self._route_below_pyro(path[len("/pyro/"):])
 
-    def _route_below_pyro(self, path: str, environ: Environ) -> Response:
+    def _route_below_pyro(self, path: str) -> Response:
         if not path:
-            return _page()
+            return page()
         name, _, member = path.rpartition("/")
         if path not in ("$objects", "$dead") and not (name and member):
-            return _text(404)
-        query = _query(environ)
-        self._check_key(environ, query)
+            return responses.text(404)
+        self._query = parse_query(self._environ)
+        self._check_key()
         if path == "$dead":
-            return self._in_json(self._dead.get)
+            return _in_json(self._state.dead.get)
         if path == "$objects":
-            return self._describe(str(query["name"]), environ) if "name" in query else self._in_json(self._overview)
-        return self._use_object(name, environ, functools.partial(self._use_member, member, query, environ))
+            return self._describe() if "name" in self._query else _in_json(self._state.overview)
+        return self._use_object(name, functools.partial(self._use_member, member))
 
-    def _check_key(self, environ: Environ, query: Dict[str, Any]) -> None:
+    def _check_key(self) -> None:
         """Take the key out of the query; refuse the request if the right one is not there and not in the header."""
-        if not self._key:
+        if not self._options.key:
             return
-        given = query.pop("$key", "")
-        header = environ.get("HTTP_X_PYRO_GATEWAY_KEY")
+        given = self._query.pop("$key", "")
+        header = self._environ.get("HTTP_X_PYRO_GATEWAY_KEY")
         key = header.encode("latin-1", "replace") if header else str(given).encode("utf-8", "replace")
-        if not hmac.compare_digest(key, self._key):
-            raise _Refused(_text(403, "403 Forbidden - incorrect gateway api key"))
+        if not self._options.is_key(key):
+            raise Refused(responses.text(403, "403 Forbidden - incorrect gateway api key"))
 
     # ------------------------------------------------------------ one object
 
-    def _use_object(self, name: str, environ: Environ, use: Callable[[Any], Response]) -> Response:
+    def _use_object(self, name: str, use: Callable[[Any], Response]) -> Response:
         """Find the object, and connect to it; every error on the way becomes an exception in JSON."""
-        if not self._is_exposed(name):
-            return _text(403, "403 Forbidden - access to the requested object has been denied")
+        if not self._options.is_exposed(name):
+            return responses.text(403, "403 Forbidden - access to the requested object has been denied")
         headers: Headers = ()
         try:
-            headers = _correlate(environ)
-            uri = self.name_servers.lookup(name)
+            headers = _correlate(self._environ)
+            uri = self._state.name_servers.lookup(name)
         except NameServerGone as x:
             return _gone(x)
         except errors.NamingError as x:
-            return _error(404, x, headers)
+            return responses.error(404, x, headers)
         except Exception as x:  # of any kind: a name server has raised it, or the correlation id is none
-            return _error(500, x, headers)
+            return responses.error(500, x, headers)
         try:
-            with calls.connected_proxy(uri, self._timeout) as proxy:
+            with calls.connected_proxy(uri, self._options.timeout) as proxy:
                 response = use(proxy)
-        except _Refused:
+        except Refused:
             raise
         except Exception as x:  # of any kind: the network, the object's server, the arguments
             log.debug("%r cannot be used: %s", name, x)
-            return _error(500, x, headers)
+            return responses.error(500, x, headers)
         return response._replace(headers=headers + response.headers)
 
-    def _is_exposed(self, name: str) -> bool:
-        # no registration has a longer name, and so the operator's regex need not look at one
-        return len(name) <= NAME_CHARS and self._exposed.match(name) is not None
-
-    def _use_member(self, member: str, query: Dict[str, Any], environ: Environ, proxy: Any) -> Response:
+    def _use_member(self, member: str, proxy: Any) -> Response:
         if member == "$meta":
             meta = {"methods": sorted(proxy._pyroMethods), "attributes": sorted(proxy._pyroAttrs)}
-            return _json(200, json.dumps(meta).encode("utf-8"))
-        args, kwargs = _arguments(environ, query)
+            return responses.json_response(200, json.dumps(meta).encode("utf-8"))
+        args, kwargs = call_arguments(self._environ, self._query)
         if member in proxy._pyroAttrs:
             if args or kwargs:
                 raise AssertionError("reading attribute '%s' takes no parameters" % member)
             return _called(calls.read_attribute(proxy, member))
-        return _called(calls.invoke(proxy, member, args, kwargs, _wants_oneway(environ)))
+        return _called(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ)))
 
-    def _describe(self, name: str, environ: Environ) -> Response:
+    def _describe(self) -> Response:
+        name = str(self._query["name"])
+
         def use(proxy: Any) -> Response:
             about = {"name": name, "uri": str(proxy._pyroUri), "methods": sorted(proxy._pyroMethods),
                      "oneway": sorted(proxy._pyroOneway), "attributes": sorted(proxy._pyroAttrs)}
-            return _json(200, json.dumps(about).encode("utf-8"))
+            return responses.json_response(200, json.dumps(about).encode("utf-8"))
 
-        return self._use_object(name, environ, use)
+        return self._use_object(name, use)
 
-    # ------------------------------------------------------------ all objects
 
-    def _in_json(self, compute: Callable[[], Any]) -> Response:
-        try:
-            return _json(200, json.dumps(compute()).encode("utf-8"))
-        except NameServerGone as x:
-            return _gone(x)
+# ---------------------------------------------------------------- parts of an answer
 
-    def _list_exposed(self) -> Dict[str, Registration]:
-        found = self.name_servers.list()
-        return {name: found[name] for name in sorted(found) if self._is_exposed(name)}
-
-    def _overview(self) -> Dict[str, Any]:
-        exposed = self._objects.get()
-        listed = [{"name": name, "uri": registration.uri, "metadata": sorted(registration.metadata)}
-                  for name, registration in list(exposed.items())[:LISTED_OBJECTS]]
-        return {"nameserver": str(self.name_servers.location()), "expose": self._exposed.pattern, "total": len(exposed),
-                "objects": listed}
+def _in_json(compute: Callable[[], Any]) -> Response:
+    try:
+        return responses.json_response(200, json.dumps(compute()).encode("utf-8"))
+    except NameServerGone as x:
+        return _gone(x)
 
 
 def _gone(x: NameServerGone) -> Response:
-    return _error(503, errors.NamingError(str(x.__cause__)), (("Retry-After", RETRY_AFTER_SECONDS),))
+    return responses.error(503, errors.NamingError(str(x.__cause__)), (("Retry-After", RETRY_AFTER_SECONDS),))
 
 
 def _called(reply: Reply) -> Response:
-    return _json(200 if reply.ok else 500, reply.payload)
+    return responses.json_response(200 if reply.ok else 500, reply.payload)
 
-
-# ---------------------------------------------------------------- parts of a request
 
 def _correlate(environ: Environ) -> Headers:
-    """Take the correlation id of the request, or make one; give the header that tells it. Raises ValueError."""
+    """Set the correlation id of the request, or a new one; return the header for the answer. Raises ValueError."""
     given = environ.get("HTTP_X_PYRO_CORRELATION_ID")
     current_context.correlation_id = uuid.UUID(given) if given else uuid.uuid4()
     return (("X-Pyro-Correlation-Id", str(current_context.correlation_id)),)
@@ -256,82 +292,3 @@ def _correlate(environ: Environ) -> Headers:
 def _wants_oneway(environ: Environ) -> bool:
     options = environ.get("HTTP_X_PYRO_OPTIONS", "").split(",")
     return "oneway" in [option.strip() for option in options]
-
-
-def _query(environ: Environ) -> Dict[str, Any]:
-    return _form_values(environ.get("QUERY_STRING", ""))
-
-
-def _form_values(text: str) -> Dict[str, Any]:
-    """Give the parameters of a query string or a form: a text each, or a list of texts if there are several."""
-    try:
-        found = parse_qs(text, max_num_fields=PARAMETERS)
-    except ValueError as x:
-        raise _Refused(_error(400, ValueError("at most %d parameters are allowed" % PARAMETERS))) from x
-    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
-
-
-def _arguments(environ: Environ, query: Mapping[str, Any]) -> Tuple[List[Any], Dict[str, Any]]:
-    """Give positional and keyword arguments; where query and body have one of the same name, the query counts."""
-    body = _read_body(environ) if environ["REQUEST_METHOD"] == "POST" else b""
-    if not body:
-        return [], dict(query)
-    content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if content_type == "application/x-www-form-urlencoded":
-        return [], {**_form_values(body.decode("utf-8", "replace")), **query}
-    if content_type != "application/json":
-        raise _Refused(_error(415, TypeError("arguments are sent as application/json or as "
-                                             "application/x-www-form-urlencoded, not as %r" % content_type)))
-    given = _parse_json(body)
-    if isinstance(given, list):
-        return given, dict(query)
-    if isinstance(given, dict):
-        return [], {**given, **query}
-    raise _Refused(_error(400, TypeError("the arguments must be a JSON array or object")))
-
-
-def _read_body(environ: Environ) -> bytes:
-    text = environ.get("CONTENT_LENGTH") or "0"
-    if not re.match(r"[0-9]{1,15}\Z", text):
-        raise _Refused(_text(400))
-    length = int(text)
-    if length > BODY_BYTES:
-        raise _Refused(_error(413, ValueError("a body may have %d bytes at most" % BODY_BYTES)))
-    try:
-        body: bytes = environ["wsgi.input"].read(length)
-    except OSError as x:
-        raise _Refused(_text(408)) from x
-    if len(body) < length:
-        raise _Refused(_text(400))
-    return body
-
-
-def _parse_json(body: bytes) -> Any:
-    try:
-        return json.loads(body.decode("utf-8"), parse_int=_to_int)
-    except (ValueError, RecursionError) as x:
-        raise _Refused(_error(400, ValueError("the body is not usable JSON: %s" % x))) from x
-
-
-def _to_int(digits: str) -> int:
-    if len(digits) > INTEGER_DIGITS:
-        raise ValueError("a number has more than %d digits" % INTEGER_DIGITS)
-    return int(digits)
-
-
-@functools.lru_cache(maxsize=None)
-def _page() -> Response:
-    """Give the page. It may load nothing, and run nothing but the script that stands in it."""
-    data = pkgutil.get_data(__package__ or "", "page.html") or b""
-    policy = ("default-src 'none'; connect-src 'self'; img-src data:; style-src %s; script-src %s; base-uri 'none'; "
-              "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-              % (_hashes(data, b"style"), _hashes(data, b"script")))
-    return Response(200, "text/html; charset=utf-8", data, (
-        ("Content-Security-Policy", policy), ("Referrer-Policy", "no-referrer"), ("Cache-Control", "no-cache"),
-        ("X-Content-Type-Options", "nosniff")))
-
-
-def _hashes(page: bytes, element: bytes) -> str:
-    """Give what the policy calls the contents of these elements."""
-    contents = re.findall(b"<%s>(.*?)</%s>" % (element, element), page, re.DOTALL)
-    return " ".join("'sha256-%s'" % base64.b64encode(hashlib.sha256(each).digest()).decode("ascii") for each in contents)

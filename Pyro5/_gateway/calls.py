@@ -63,11 +63,14 @@ class NameServers:
         timeout: seconds that an answer may take; None is NAME_SERVER_SECONDS, which is also the most.
         locate: finds the name server, or raises PyroError.
         clock: gives seconds that never go back.
+
+    Attributes:
+        timeout: may be changed; counts for every question asked afterwards.
     """
 
     def __init__(self, timeout: Optional[float] = None, locate: Callable[[], Proxy] = locate_ns,
                  clock: Callable[[], float] = time.monotonic) -> None:
-        self._timeout = shorter(timeout, NAME_SERVER_SECONDS)
+        self.timeout = timeout
         self._locate = locate
         self._clock = clock
         # Guards the three below.
@@ -122,6 +125,7 @@ class NameServers:
 
     def _use(self, proxy: Proxy, question: Callable[[Proxy], T]) -> T:
         proxy._pyroClaimOwnership()
+        proxy._pyroTimeout = shorter(self.timeout, NAME_SERVER_SECONDS)
         try:
             return question(proxy)
         except errors.CommunicationError as x:
@@ -144,7 +148,7 @@ class NameServers:
                 raise NameServerGone() from self._failure
         try:
             proxy = self._locate()
-            proxy._pyroTimeout = self._timeout
+            proxy._pyroTimeout = shorter(self.timeout, NAME_SERVER_SECONDS)
             proxy._pyroBind()
         except errors.PyroError as x:
             with self._lock:

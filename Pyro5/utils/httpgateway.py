@@ -2,7 +2,7 @@
 The HTTP gateway: Pyro objects for web browsers, and for everything else that speaks HTTP and JSON.
 
 As a command line tool, ``python -m Pyro5.utils.httpgateway``, it comes with an HTTP server. In any other WSGI server, run
-`pyro_app`, or a `Gateway` with options of your own.
+`pyro_app`, whose options are its attributes, or a `Gateway`.
 
 ==========================  ======================================================================================
 ``/pyro/``                  the page: what objects there are, and forms to call them
@@ -15,13 +15,12 @@ As a command line tool, ``python -m Pyro5.utils.httpgateway``, it comes with an 
 from __future__ import annotations
 
 import argparse
-import functools
 import re
 import sys
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence
+from typing import Any, Iterable, Optional, Sequence
 
 from .._cli import console
-from .._gateway.app import DEFAULT_EXPOSED, Gateway
+from .._gateway.app import DEFAULT_EXPOSED, Gateway, PyroApp
 from .._gateway.calls import NameServerGone
 from .._gateway.http_server import HttpServer
 from .._net.addresses import address_text
@@ -29,21 +28,8 @@ from .._net.addresses import address_text
 __all__ = ["Gateway", "pyro_app", "main"]
 
 
-# ---------------------------------------------------------------- for other WSGI servers
-
-@functools.lru_cache(maxsize=None)
-def _default_gateway() -> Gateway:
-    return Gateway()
-
-
-def pyro_app(environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-    """
-    Process a request: the gateway as a WSGI application, with default options.
-
-    It exposes the objects whose names begin with ``http.``, asks for no key, and lets scripts of every web site use it.
-    For other options make a `Gateway`.
-    """
-    return _default_gateway()(environ, start_response)
+# For other WSGI servers: the gateway as a WSGI application whose options are attributes of it.
+pyro_app = PyroApp()
 
 
 # ---------------------------------------------------------------- command line tool

@@ -10,7 +10,7 @@ import unittest
 from typing import Any, Dict
 from unittest import mock
 
-from Pyro5._gateway import app
+from Pyro5._gateway import arguments
 from Pyro5._gateway.http_connection import Limits
 from Pyro5._server.exposure import expose
 
@@ -184,7 +184,7 @@ class TooMuch(HostileTestCase):
     def test_a_body_that_is_just_short_enough(self) -> None:
         body = json.dumps(["x" * 100000]).encode()
         for limit, status in ((len(body), 200), (len(body) - 1, 413)):
-            with mock.patch.object(app, "BODY_BYTES", limit):
+            with mock.patch.object(arguments, "BODY_BYTES", limit):
                 answer = self.client.request("POST", "/pyro/http.echo/echo", {"Content-Type": "application/json"}, body)
             self.assertEqual(status, answer.status)
 

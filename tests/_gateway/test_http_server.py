@@ -6,6 +6,8 @@ import unittest
 from typing import Any
 from unittest import mock
 
+from Pyro5._gateway import app
+
 from ..gateways import Client, GatewayTestCase, http_server, read_answer
 from ..support import PATIENCE_SECONDS
 
@@ -73,7 +75,7 @@ class ServerTests(GatewayTestCase):
             client.close()
 
     def test_a_gateway_that_fails(self) -> None:
-        with mock.patch.object(self.gateway, "_route", side_effect=RuntimeError("on purpose")):
+        with mock.patch.object(app._Request, "route", side_effect=RuntimeError("on purpose")):
             with self.assertLogs("Pyro5.utils.gatewayapp", "ERROR"):
                 answer = self.client.get("/pyro/")
         self.assertEqual((500, "Pyro5.errors.PyroError"), (answer.status, answer.value["__class__"]))

@@ -89,7 +89,7 @@ class PageTestCase(unittest.TestCase):
 
     def refresh(self, gateway: Gateway) -> None:
         """Have the page ask for the objects, and the gateway look them up: it remembers them for a second."""
-        gateway._objects._computed_at = 0.0
+        gateway._state.objects._computed_at = 0.0
         self.browser.run("refresh()")
 
     def wait_for_list(self) -> None:
@@ -167,7 +167,7 @@ class PageTests(PageTestCase):
         uri = "PYRO:x@" + self.site.daemon.locationStr
         more = ["http.many.%03d" % number for number in range(230)]
         registered = {name: Registration(uri, frozenset()) for name in more}
-        with mock.patch.object(self.gateway._objects, "_compute", return_value=registered):
+        with mock.patch.object(self.gateway._state.objects, "_compute", return_value=registered):
             self.open("#map")
             self.refresh(self.gateway)
             self.browser.wait_for("byId('count').textContent === '230 objects'")

@@ -55,7 +55,8 @@ def load() -> List[Recorded]:
 
 def options_of(recorded: Recorded) -> Dict[str, Any]:
     """Give the arguments of the gateway for the options of the recorded command line."""
-    options: Dict[str, Any] = {OPTIONS[name]: text for name, text in zip(recorded.options[::2], recorded.options[1::2])}
+    options: Dict[str, Any] = {"cors": "*"}     # what the recorded release did without that option
+    options.update((OPTIONS[name], text) for name, text in zip(recorded.options[::2], recorded.options[1::2]))
     if "timeout" in options:
         options["timeout"] = 0.1
     return options

@@ -15,7 +15,8 @@ from typing import Any, Dict, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._gateway import app, calls
+from Pyro5._gateway import arguments, calls
+from Pyro5._gateway import options as gateway_options
 from Pyro5._gateway.app import Gateway
 from Pyro5._gateway.calls import Fresh, NameServerGone, NameServers
 from Pyro5._gateway.http_connection import Limits
@@ -57,7 +58,7 @@ class ArgumentTests(GatewayTestCase):
 
     def test_too_many_parameters(self) -> None:
         answer = self.client.request("POST", "/pyro/http.clerk/fill_in", {"Content-Type": "application/x-www-form-urlencoded"},
-                                     "a=1&" * (app.PARAMETERS + 1))
+                                     "a=1&" * (arguments.PARAMETERS + 1))
         self.assertEqual((400, "builtins.ValueError"), (answer.status, answer.value["__class__"]))
 
     def test_names_in_urls(self) -> None:
@@ -163,7 +164,7 @@ class KeyTests(GatewayTestCase):
         self.assertEqual(200, self.client.request("OPTIONS", "/pyro/http.clerk/fill_in").status)
 
     def test_comparing_takes_the_same_time_for_all(self) -> None:
-        with mock.patch.object(app.hmac, "compare_digest", return_value=True) as compare:
+        with mock.patch.object(gateway_options.hmac, "compare_digest", return_value=True) as compare:
             self.assertEqual(200, self.status("http.clerk/fill_in", X_Pyro_Gateway_Key="other"))
         compare.assert_called_once_with(b"other", self.KEY.encode("utf-8"))
 
@@ -194,7 +195,7 @@ class NameServerTests(unittest.TestCase):
             gateway, client = site.gateway()
             self.assertEqual(200, client.get("/pyro/http.clerk/desk").status)
             site.stop_name_server()
-            gateway._objects._computed_at = 0.0
+            gateway._state.objects._computed_at = 0.0
             for target in ("http.clerk/desk", "$objects", "$dead", "$objects?name=http.clerk"):
                 answer = client.get("/pyro/" + target)
                 self.assertEqual((503, "Pyro5.errors.NamingError"), (answer.status, answer.value["__class__"]), target)
@@ -253,10 +254,9 @@ class WsgiTests(GatewayTestCase):
             def log_message(self, format: str, *args: Any) -> None:
                 """Nothing."""
 
-        httpgateway._default_gateway.cache_clear()
         with settings(NS_HOST="127.0.0.1", NS_PORT=self.site.ns_port), wsgiref.simple_server.make_server(
                 "127.0.0.1", 0, wsgiref.validate.validator(httpgateway.pyro_app), handler_class=QuietHandler) as server:
-            self.addCleanup(lambda: (httpgateway._default_gateway().close(), httpgateway._default_gateway.cache_clear()))
+            self.addCleanup(httpgateway.pyro_app.close)
             thread = threading.Thread(target=server.serve_forever, args=(0.01,), name="wsgiref")
             thread.start()
             client = Client(server.server_port)
@@ -290,10 +290,10 @@ class DocumentationTests(unittest.TestCase):
             section = file.read().partition("\n## Limits\n")[2]
         expected = {
             "request line and headers": "%d KiB, within %d seconds" % (limits.head_bytes >> 10, limits.head_seconds),
-            "the body of a request": "%d MiB, within %d seconds" % (app.BODY_BYTES >> 20, limits.body_seconds),
+            "the body of a request": "%d MiB, within %d seconds" % (arguments.BODY_BYTES >> 20, limits.body_seconds),
             "between two requests": "%d seconds" % limits.idle_seconds,
             "without taking anything of an answer": "%d seconds" % limits.send_seconds,
-            "parameters": str(app.PARAMETERS),
+            "parameters": str(arguments.PARAMETERS),
             "an iterator": "%d items, %d MiB, %d seconds" % (
                 calls.STREAM_ITEMS, calls.STREAM_BYTES >> 20, calls.STREAM_SECONDS),
             "connections": "%d; for one more, the one that has waited longest for its client is cut off" % limits.connections}

@@ -1,0 +1,85 @@
+"""Parse the parameters of a request: query string, form, JSON."""
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, List, Mapping, Tuple, Union
+from urllib.parse import parse_qs
+
+from . import responses
+from .responses import Refused
+
+__all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "call_arguments", "parse_query"]
+
+BODY_BYTES = 16 * 1024 * 1024   # of one request
+PARAMETERS = 1000               # in a query string, or in a form
+INTEGER_DIGITS = 4300           # of a number in JSON: converting a longer one takes a time that grows with its square
+
+Environ = Dict[str, Any]
+Parameters = Dict[str, Union[str, List[str]]]
+
+
+def parse_query(environ: Environ) -> Parameters:
+    """Return the parameters of the query string. Raises Refused if there are too many."""
+    return _form_values(environ.get("QUERY_STRING", ""))
+
+
+def _form_values(text: str) -> Parameters:
+    """Return the parameters of a query string or a form: a string each, or a list of strings if one is repeated."""
+    try:
+        found = parse_qs(text, max_num_fields=PARAMETERS)
+    except ValueError as x:
+        raise Refused(responses.error(400, ValueError("at most %d parameters are allowed" % PARAMETERS))) from x
+    return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def call_arguments(environ: Environ, query: Mapping[str, Any]) -> Tuple[List[Any], Dict[str, Any]]:
+    """Return positional and keyword arguments; a parameter of the query replaces one of the same name in the body.
+
+    Raises:
+        Refused: the body is too large, incomplete, or not of a known kind.
+    """
+    body = _read_body(environ) if environ["REQUEST_METHOD"] == "POST" else b""
+    if not body:
+        return [], dict(query)
+    content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if content_type == "application/x-www-form-urlencoded":
+        return [], {**_form_values(body.decode("utf-8", "replace")), **query}
+    if content_type != "application/json":
+        raise Refused(responses.error(415, TypeError("arguments are sent as application/json or as "
+                                                     "application/x-www-form-urlencoded, not as %r" % content_type)))
+    given = _parse_json(body)
+    if isinstance(given, list):
+        return given, dict(query)
+    if isinstance(given, dict):
+        return [], {**given, **query}
+    raise Refused(responses.error(400, TypeError("the arguments must be a JSON array or object")))
+
+
+def _read_body(environ: Environ) -> bytes:
+    text = environ.get("CONTENT_LENGTH") or "0"
+    if not re.match(r"[0-9]{1,15}\Z", text):
+        raise Refused(responses.text(400))
+    length = int(text)
+    if length > BODY_BYTES:
+        raise Refused(responses.error(413, ValueError("a body may have %d bytes at most" % BODY_BYTES)))
+    try:
+        body: bytes = environ["wsgi.input"].read(length)
+    except OSError as x:
+        raise Refused(responses.text(408)) from x
+    if len(body) < length:
+        raise Refused(responses.text(400))
+    return body
+
+
+def _parse_json(body: bytes) -> Any:
+    try:
+        return json.loads(body.decode("utf-8"), parse_int=_to_int)
+    except (ValueError, RecursionError) as x:
+        raise Refused(responses.error(400, ValueError("the body is not usable JSON: %s" % x))) from x
+
+
+def _to_int(digits: str) -> int:
+    if len(digits) > INTEGER_DIGITS:
+        raise ValueError("a number has more than %d digits" % INTEGER_DIGITS)
+    return int(digits)

@@ -1,0 +1,89 @@
+"""The options of a gateway, checked, and what they decide about a request: which names, which key, which web sites."""
+from __future__ import annotations
+
+import hmac
+import re
+from typing import Any, NamedTuple, Optional, Pattern, Tuple
+
+from .. import config
+from .._naming.registry import NAME_CHARS
+from .responses import Headers
+
+__all__ = ["DEFAULT_EXPOSED", "Options"]
+
+DEFAULT_EXPOSED = r"http\."
+METHODS = "GET, POST, OPTIONS"
+_REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Correlation-Id"
+
+
+class Options(NamedTuple):
+    """Options of a gateway; immutable, so that one request sees one state of all of them.
+
+    Attributes:
+        exposed: matched at the beginning of names: the objects that can be used.
+        key: what clients have to send, empty if there is none.
+        timeout: seconds that a call may take, None is any time.
+        origins: the web sites whose scripts may use the gateway.
+    """
+
+    exposed: Pattern[str]
+    key: bytes
+    timeout: Optional[float]
+    origins: Tuple[str, ...]
+
+    @classmethod
+    def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float]) -> Options:
+        """Check and convert the options that a program gives.
+
+        Raises:
+            re.error: the regular expression is invalid.
+            ValueError: an option has a value that cannot be right.
+            TypeError: an option has a value of a wrong type.
+        """
+        key_bytes = _key_bytes(key)
+        return cls(re.compile(expose or ""), key_bytes, _timeout(timeout), _origins(cors, bool(key_bytes)))
+
+    def is_exposed(self, name: str) -> bool:
+        """Return whether clients may use the object with this name."""
+        # No registration has a longer name, so the operator's regular expression is not run on one.
+        return len(name) <= NAME_CHARS and self.exposed.match(name) is not None
+
+    def is_key(self, given: bytes) -> bool:
+        """Return whether this is the key, in a time that does not depend on how much of it is right."""
+        return hmac.compare_digest(given, self.key)
+
+    def cors_headers(self, origin: str) -> Headers:
+        """Return the headers that let the scripts of a listed web site read an answer."""
+        if not self.origins:
+            return ()
+        headers = (("Access-Control-Allow-Origin", origin if origin in self.origins else self.origins[0]),
+                   ("Access-Control-Allow-Methods", METHODS),
+                   ("Access-Control-Allow-Headers", _REQUEST_HEADERS),
+                   ("Access-Control-Expose-Headers", "X-Pyro-Correlation-Id"))
+        return headers + ((("Vary", "Origin"),) if len(self.origins) > 1 else ())
+
+
+def _key_bytes(key: Any) -> bytes:
+    if key is None:
+        return b""
+    if isinstance(key, str):
+        return key.encode("utf-8")
+    if isinstance(key, (bytes, bytearray)):
+        return bytes(key)
+    raise TypeError("the gateway key is a string or bytes, not %s" % type(key).__name__)
+
+
+def _timeout(seconds: Optional[float]) -> Optional[float]:
+    seconds = config.COMMTIMEOUT if seconds is None else float(seconds)
+    if seconds is not None and not seconds >= 0:
+        raise ValueError("a timeout is a number of seconds, 0 for any time, not %r" % seconds)
+    return seconds or None
+
+
+def _origins(cors: Optional[str], has_key: bool) -> Tuple[str, ...]:
+    """Return the listed origins; without a list, all of them if clients need a key, otherwise none."""
+    if cors is None:
+        return ("*",) if has_key else ()
+    if not re.match(r"[!-~]*\Z", cors):
+        raise ValueError("no origin: %r" % cors)
+    return tuple(filter(None, cors.split(",")))

@@ -1,0 +1,50 @@
+"""What a request is answered with: plain text for what HTTP itself says, JSON for everything about a call."""
+from __future__ import annotations
+
+from typing import NamedTuple, Tuple
+
+from . import calls
+
+__all__ = ["Headers", "Refused", "Response", "REASONS", "error", "json_response", "text"]
+
+REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
+           408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type",
+           500: "Internal Server Error", 503: "Service Unavailable"}
+TEXT = "text/plain"
+_JSON = "application/json; charset=utf-8"
+_NEVER_STORED = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+
+Headers = Tuple[Tuple[str, str], ...]
+
+
+class Response(NamedTuple):
+    """An answer to a request."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: Headers = ()
+
+
+class Refused(Exception):
+    """Ends the processing of a request with an answer."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def text(status: int, message: str = "", headers: Headers = ()) -> Response:
+    """Build a plain text answer; without a message it says what the status means."""
+    message = message or "Error %d: %s" % (status, REASONS[status])
+    return Response(status, TEXT, message.encode("utf-8"), headers)
+
+
+def json_response(status: int, payload: bytes, headers: Headers = ()) -> Response:
+    """Build an answer of JSON, which no browser keeps."""
+    return Response(status, _JSON, payload, headers + _NEVER_STORED)
+
+
+def error(status: int, exception: Exception, headers: Headers = ()) -> Response:
+    """Build an answer of an exception in JSON, as servers send it."""
+    return json_response(status, calls.encode_error(exception), headers)
