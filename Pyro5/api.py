@@ -1,6 +1,7 @@
 """The names that most programs need, in one place."""
 from __future__ import annotations
 
+from . import __version__ as __version__
 from . import config
 from ._server.exposure import behavior, callback, expose, oneway
 from .callcontext import current_context

@@ -26,7 +26,7 @@ import itertools
 import os
 import uuid
 from contextvars import ContextVar
-from typing import Any, Dict, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from . import errors
 
@@ -41,6 +41,14 @@ _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_ass
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
 _USERS = (_assigned, _response, _received)
+
+
+_FIELDS = ("client", "client_sock_addr", "seq", "msg_flags", "serializer_id", "annotations", "response_annotations",
+           "correlation_id")
+
+
+class _ReceivedAnnotations(Dict[str, Any]):
+    """Annotations, in what to_global() returns, that came with a request, and so are not to be sent on."""
 
 
 class CallContext:
@@ -163,6 +171,23 @@ class CallContext:
     def untrack_resource(self, resource: Any) -> None:
         """Undo track_resource; nothing happens if the resource is not tracked."""
         _require_client("untrack").tracked_resources.discard(resource)
+
+    def to_global(self) -> Dict[str, Any]:
+        """Return the values of all fields, by name: for from_global(), in a thread that goes on with the work of this call."""
+        values = {name: getattr(self, name) for name in _FIELDS}
+        was_received = _assigned.get() is None and _request.get()[_ANNOTATIONS] is not None
+        values["annotations"] = (_ReceivedAnnotations if was_received else dict)(values["annotations"])
+        return values
+
+    def from_global(self, values: Mapping[str, Any]) -> None:
+        """Set all fields to values that to_global() returned, here or in another thread."""
+        annotations = values["annotations"]
+        was_received = isinstance(annotations, _ReceivedAnnotations)
+        _request.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
+                      values["serializer_id"], dict(annotations) if was_received else None))
+        _assigned.set(None if was_received else dict(annotations))
+        self.response_annotations = dict(values["response_annotations"])
+        self.correlation_id = values["correlation_id"]
 
     def __repr__(self) -> str:
         return "<%s seq=%d client=%r correlation_id=%s>" % (

@@ -25,6 +25,7 @@ from ._wire.calls import BATCH_METHOD, SerializedBlob
 from ._wire.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
+from .socketutil import effective_timeout, require_timeout
 from .typed import ProxyClass
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
@@ -101,16 +102,16 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
 
     @property
     def _pyroTimeout(self) -> Optional[float]:
-        """Seconds that a call may take before it raises TimeoutError; None is no limit."""
+        """Seconds that a call may take before it raises TimeoutError; None and 0 are no limit, a negative number means
+        the setting COMMTIMEOUT."""
         return self._pyro.timeout
 
     @_pyroTimeout.setter
     def _pyroTimeout(self, seconds: Optional[float]) -> None:
-        if seconds is not None and not (isinstance(seconds, (int, float)) and seconds >= 0):
-            raise ValueError("a timeout is None or a number of seconds that is not negative, not %.50r" % (seconds,))
-        self._pyro.timeout = seconds or None
+        require_timeout(seconds)
+        self._pyro.timeout = seconds
         if self._pyro.connection is not None:
-            self._pyro.connection.timeout = self._pyro.timeout
+            self._pyro.connection.timeout = effective_timeout(seconds)
 
     @property
     def _pyroSerializer(self) -> Optional[str]:
@@ -416,7 +417,7 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
 def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
     proxy = Proxy(uri)
     usual_timeout = proxy._pyroTimeout
-    proxy._pyroTimeout = discovery.shorter(limit_seconds, usual_timeout)
+    proxy._pyroTimeout = discovery.shorter(limit_seconds, effective_timeout(usual_timeout))
     proxy._pyroBind()
     proxy._pyroTimeout = usual_timeout
     return proxy

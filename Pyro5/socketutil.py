@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import math
 import os
 import selectors
 import socket
-import sys
-import time
 import weakref
-from typing import TYPE_CHECKING, Any, Dict, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
 
 from . import config, errors
 from ._net.addresses import (
@@ -28,7 +27,17 @@ from ._net.addresses import (
     resolve_host,
     wanted_family,
 )
-from ._net.tls import events_wanted, get_ssl_context, tls_handshake_step, tls_server_socket
+from ._net.stream_sockets import (
+    Options,
+    bind_stream,
+    connect_stream,
+    new_stream,
+    set_keepalive,
+    set_nodelay,
+    set_noinherit,
+    set_reuseaddr,
+)
+from ._net.tls import events_wanted, get_ssl_context, is_server_context, tls_handshake_step, tls_server_socket
 
 if TYPE_CHECKING:
     import ssl
@@ -36,12 +45,25 @@ if TYPE_CHECKING:
 __all__ = ["create_socket", "create_bc_socket", "bind_unused_port", "find_probably_unused_port", "get_ip_address",
            "get_interface", "get_ssl_context", "interrupt_socket", "receive_data", "send_data", "set_keepalive",
            "set_nodelay", "set_noinherit", "set_reuseaddr", "SocketConnection", "address_text", "is_timeout",
-           "communication_error", "effective_timeout", "events_wanted", "tls_handshake_step", "tls_server_socket"]
+           "family_str", "USE_MSG_WAITALL", "ERRNO_RETRIES", "ERRNO_BADF", "ERRNO_ENOTSOCK", "ERRNO_EADDRNOTAVAIL",
+           "ERRNO_EADDRINUSE", "communication_error", "effective_timeout", "require_timeout", "events_wanted",
+           "tls_handshake_step", "tls_server_socket"]
 
 log = logging.getLogger("Pyro5.socketutil")
 
-# As many waiting clients as the operating system allows; it lowers the number to its own limit.
-LISTEN_BACKLOG = 4096
+# Numbers of errors by what they mean, for programs that use sockets of their own.
+ERRNO_RETRIES = [errno.EINTR, errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS]
+ERRNO_BADF = [errno.EBADF]
+ERRNO_ENOTSOCK = [errno.ENOTSOCK]
+ERRNO_EADDRNOTAVAIL = [errno.EADDRNOTAVAIL]
+ERRNO_EADDRINUSE = [errno.EADDRINUSE]
+for _numbers, _name in ((ERRNO_RETRIES, "WSAEINTR"), (ERRNO_RETRIES, "WSAEWOULDBLOCK"), (ERRNO_RETRIES, "WSAEINPROGRESS"),
+                        (ERRNO_BADF, "WSAEBADF"), (ERRNO_ENOTSOCK, "WSAENOTSOCK"),
+                        (ERRNO_EADDRNOTAVAIL, "WSAEADDRNOTAVAIL"), (ERRNO_EADDRINUSE, "WSAEADDRINUSE")):
+    if hasattr(errno, _name):
+        _numbers.append(getattr(errno, _name))
+USE_MSG_WAITALL = hasattr(socket, "MSG_WAITALL") and os.name != "nt"  # whether this system has that flag; not used here
+
 # One receive never asks for more than this, so that a size claimed by a peer reserves no memory.
 RECEIVE_CHUNK_BYTES = 1 << 18
 
@@ -61,119 +83,53 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
         noinherit: never pass the socket on to child processes.
         ipv6: False for IPv4, True for IPv6, None for what the setting PREFER_IP_VERSION says. A literal IPv6 address
             is used as one whatever is said here.
-        sslContext: talk TLS. Connections accepted by a listening TLS socket have not done their handshake yet: it is
-            done by their first read or write, or step by step with `tls_handshake_step`.
+        sslContext: talk TLS. A socket that neither listens nor is connected is on the side that the context is for; one for
+            clients must not check host names, as there is none yet. Connections accepted by a listening TLS socket have
+            not done their handshake yet: it is done by their first read or write, or step by step with
+            `tls_handshake_step`.
 
     Raises:
-        ValueError: both bind and connect are given, or TLS with neither.
+        ValueError: both bind and connect are given.
         OSError: of the kind that the system reported, with a text that names the address; this includes
             ConnectionRefusedError, socket.gaierror (host not found) and socket.timeout.
     """
     if bind is not None and connect is not None:
         raise ValueError("bind and connect cannot both be specified at the same time")
-    if sslContext is not None and bind is None and connect is None:
-        raise ValueError("TLS needs to know which side it is: specify bind or connect")
-    options = _Options(reuseaddr, keepalive, noinherit, nodelay)
+    options = Options(reuseaddr, keepalive, noinherit, nodelay)
     timeout = effective_timeout(timeout)
     if connect is not None:
-        return _connect_stream(connect, wanted_family(ipv6), options, timeout, sslContext)
+        return connect_stream(connect, wanted_family(ipv6), options, timeout, sslContext)
     family = wanted_family(ipv6)
-    sock = _new_stream(family or socket.AF_INET, options) if bind is None else _bind_stream(bind, family, options)
-    if sslContext is not None:
-        sock = tls_server_socket(sock, sslContext)
-    sock.settimeout(timeout)
-    return sock
-
-
-def effective_timeout(timeout: Optional[float]) -> Optional[float]:
-    """Give the seconds a socket takes for a timeout argument: -1 is COMMTIMEOUT, 0 and None are no limit (None)."""
-    if timeout is not None and timeout < 0:
-        timeout = config.COMMTIMEOUT
-    return timeout or None
-
-
-class _Options(NamedTuple):
-    reuseaddr: bool
-    keepalive: bool
-    noinherit: bool
-    nodelay: bool
-
-
-def _new_stream(family: int, options: _Options) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    if options.noinherit:
-        set_noinherit(sock)
-    if family in (socket.AF_INET, socket.AF_INET6):
-        if options.reuseaddr:
-            set_reuseaddr(sock)
-        if options.nodelay:
-            set_nodelay(sock)
-        if options.keepalive:
-            set_keepalive(sock)
-    return sock
-
-
-def _bind_stream(address: Address, family: int, options: _Options) -> socket.socket:
-    """Make a listening socket on the first of the host's addresses that this machine has."""
-    failures = []
-    for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM, passive=True):
-        try:
-            return _listening_on(chosen_family, chosen, options)
-        except OSError as x:
-            failures.append(x)
-            if x.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                break
-    text = "cannot listen on %s (%s)" % (address_text(address), _bind_hint(address))
-    raise explained(failures[-1], text) from failures[-1]
-
-
-def _listening_on(family: int, address: Any, options: _Options) -> socket.socket:
-    sock = _new_stream(family, options)
+    sock = new_stream(family or socket.AF_INET, options) if bind is None else bind_stream(bind, family, options)
     try:
-        sock.bind(address)
-        sock.listen(LISTEN_BACKLOG)
-    except OSError:
+        if sslContext is not None:
+            is_server = bind is not None or is_server_context(sslContext)
+            sock = tls_server_socket(sock, sslContext) if is_server else sslContext.wrap_socket(sock)
+        sock.settimeout(timeout)
+    except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _bind_hint(address: Address) -> str:
-    if isinstance(address, str):
-        return "is another server using it? If not, remove a file left there, and see that its directory exists"
-    return "is another server using this port? Choose another one, or port 0, and an address of this machine"
+def effective_timeout(timeout: Optional[float]) -> Optional[float]:
+    """Return the seconds that a socket takes for a timeout argument: a negative one is COMMTIMEOUT; 0, None and infinity are
+    no limit (None)."""
+    if timeout is not None and timeout < 0:
+        timeout = config.COMMTIMEOUT
+    if timeout is None or timeout <= 0 or timeout == math.inf:
+        return None
+    return float(timeout)
 
 
-def _connect_stream(address: Address, family: int, options: _Options,
-                    timeout: Optional[float], context: Optional[ssl.SSLContext]) -> socket.socket:
-    """Make a socket that is connected to the first of the host's addresses that answers."""
-    deadline = None if timeout is None else time.monotonic() + timeout
-    # On a Unix socket the server is on this machine: its certificate has to say so.
-    tls_name = "localhost" if isinstance(address, str) else str(address[0])
-    failures = []
-    for found, chosen in resolve_host(address, family, socket.SOCK_STREAM):
-        sock = _new_stream(found, options)
-        try:
-            sock.settimeout(_seconds_until(deadline))
-            sock.connect(chosen)
-            if context is not None:
-                sock.settimeout(_seconds_until(deadline))
-                sock = context.wrap_socket(sock, server_hostname=tls_name)
-            if deadline is not None:
-                sock.settimeout(timeout)
-            return sock
-        except OSError as x:
-            failures.append(x)
-            sock.close()
-        except BaseException:
-            sock.close()
-            raise
-    raise explained(failures[-1], "cannot connect to %s" % address_text(address)) from failures[-1]
-
-
-def _seconds_until(deadline: Optional[float]) -> Optional[float]:
-    """Give the seconds left; at least a sliver, since 0 would make a socket non-blocking."""
-    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
+def require_timeout(seconds: Any) -> None:
+    """Raise ValueError unless this is None, or a number of whatever type."""
+    try:
+        is_number = seconds is None or float(seconds) == seconds
+    except (TypeError, ValueError, OverflowError):
+        is_number = False
+    if not is_number:
+        raise ValueError("a timeout is None or a number of seconds, not %.50r" % (seconds,))
 
 
 def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, timeout: Optional[float] = -1,
@@ -204,34 +160,6 @@ def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, ti
         sock.close()
         raise explained(x, "cannot receive datagrams on %s" % address_text(bind or "?")) from x
     return sock
-
-
-def set_reuseaddr(sock: socket.socket) -> None:
-    """Switch SO_REUSEADDR on where it means "bind again soon after a stop" (on Windows it means something else)."""
-    if os.name != "nt" and sys.platform != "cygwin":
-        _switch_on(sock, socket.SOL_SOCKET, socket.SO_REUSEADDR)
-
-
-def set_nodelay(sock: socket.socket) -> None:
-    """Switch TCP_NODELAY on, if the socket has such an option: small messages leave at once."""
-    _switch_on(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
-
-
-def set_keepalive(sock: socket.socket) -> None:
-    """Switch SO_KEEPALIVE on, if the socket has such an option: a peer that vanished is noticed in the end."""
-    _switch_on(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-
-
-def _switch_on(sock: socket.socket, level: int, option: int) -> None:
-    try:  # contextlib.suppress() would take longer than the system does
-        sock.setsockopt(level, option, 1)
-    except OSError:
-        pass
-
-
-def set_noinherit(sock: socket.socket) -> None:
-    """Keep the socket out of child processes."""
-    sock.set_inheritable(False)
 
 
 def bind_unused_port(sock: socket.socket, host: Union[str, IPAddress] = "localhost") -> int:
@@ -338,6 +266,12 @@ def _wait_or_raise(sock: socket.socket, error: OSError, default: int) -> None:
         selector.select()
 
 
+def family_str(sock: socket.socket) -> str:
+    """Return the kind of a socket's addresses: "IPv4", "IPv6", "Unix", or "???"."""
+    known = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6", getattr(socket, "AF_UNIX", None): "Unix"}
+    return known.get(sock.family, "???")
+
+
 class SocketConnection:
     """
     A connected socket and what belongs to the connection.
@@ -404,14 +338,19 @@ class SocketConnection:
                 # The user's own close: its failure must not keep the others, or the socket, open.
                 log.warning("closing of tracked resource %r failed", resource, exc_info=True)
 
+    def __enter__(self) -> SocketConnection:
+        return self
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        self.close()
+
     def fileno(self) -> int:
-        """Give the socket's file descriptor, -1 once it is closed."""
+        """Return the socket's file descriptor, -1 once it is closed."""
         return self.sock.fileno()
 
     def family(self) -> str:
-        """Give the kind of connection: "IPv4", "IPv6", "Unix", or "???"."""
-        known = {socket.AF_INET: "IPv4", socket.AF_INET6: "IPv6", getattr(socket, "AF_UNIX", None): "Unix"}
-        return known.get(self.sock.family, "???")
+        """Return the kind of connection: "IPv4", "IPv6", "Unix", or "???"."""
+        return family_str(self.sock)
 
     def setTimeout(self, timeout: Optional[float]) -> None:
         """Set the socket's timeout in seconds; None is no limit."""
@@ -421,6 +360,8 @@ class SocketConnection:
         """Give the socket's timeout in seconds; None is no limit."""
         return self.sock.gettimeout()
 
+    settimeout = setTimeout
+    gettimeout = getTimeout
     timeout = property(getTimeout, setTimeout)
 
     def getpeercert(self) -> Any:

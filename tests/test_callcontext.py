@@ -38,6 +38,41 @@ class InFreshContext(unittest.TestCase):
         return contextvars.Context().run(super().run, result)
 
 
+class TakenAlong(InFreshContext):
+    """What a method hands to a thread of its own: to_global() here, from_global() there."""
+
+    def in_thread(self, values: Any, look: Any) -> Any:
+        found: List[Any] = []
+
+        def work() -> None:
+            current_context.from_global(values)
+            found.append(look())
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return found[0]
+
+    def test_every_field_of_a_request(self) -> None:
+        begin(client=Connection(), annotations={"ABCD": b"x"}, correlation_bytes=CORRELATION.bytes)
+        current_context.response_annotations = {"RESP": b"r"}
+        values = current_context.to_global()
+        self.assertEqual(["annotations", "client", "client_sock_addr", "correlation_id", "msg_flags", "response_annotations",
+                          "seq", "serializer_id"], sorted(values))
+        self.assertEqual(values, self.in_thread(values, current_context.to_global))
+        self.assertEqual(CORRELATION, values["correlation_id"])
+
+    def test_annotations_of_a_request_are_not_sent_on_there_either(self) -> None:
+        begin(annotations={"ABCD": b"x"})
+        look = lambda: (current_context.annotations, callcontext.outgoing_annotations())  # noqa: E731
+        self.assertEqual(({"ABCD": b"x"}, {}), self.in_thread(current_context.to_global(), look))
+        current_context.annotations = {"OUTG": b"y"}
+        self.assertEqual(({"OUTG": b"y"}, {"OUTG": b"y"}), self.in_thread(current_context.to_global(), look))
+
+    def test_outside_of_a_request(self) -> None:
+        current_context.correlation_id = CORRELATION
+        self.assertEqual(CORRELATION, self.in_thread(current_context.to_global(), lambda: current_context.correlation_id))
+
+
 class RequestFields(InFreshContext):
     def test_nothing_is_known_outside_of_a_request(self) -> None:
         self.assertIsNone(current_context.client)

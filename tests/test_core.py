@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import unittest
 
+import Pyro5.api
 import Pyro5.core
 
 
@@ -29,6 +30,10 @@ class NamesTests(unittest.TestCase):
     def test_everything_that_is_promised_is_there(self) -> None:
         for name in Pyro5.core.__all__:
             self.assertTrue(hasattr(Pyro5.core, name), name)
+        for name in ("errors", "config"):
+            self.assertIs(getattr(Pyro5, name), getattr(Pyro5.core, name))
+        self.assertEqual("Pyro5.core", Pyro5.core.log.name)
+        self.assertEqual("5", Pyro5.api.__version__.split(".")[0])
         self.assertEqual(("Pyro.Daemon", "Pyro.NameServer"), (Pyro5.core.DAEMON_NAME, Pyro5.core.NAMESERVER_NAME))
 
 

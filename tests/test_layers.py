@@ -20,7 +20,7 @@ MODULES = """
     serializers.base _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _wire.uri _wire.calls _wire.handshake
-    _net _net.tls _net.addresses socketutil _net.busy_poll _net.wakeup
+    _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
     _client.operators typed client
     _server _server.exposure _server.descriptions _server.daemon_object _server.marks _server.instances _server.objects

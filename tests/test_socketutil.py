@@ -6,6 +6,7 @@ import errno
 import os
 import select
 import socket
+import ssl
 import tempfile
 import threading
 import unittest
@@ -81,8 +82,36 @@ class CreateTests(SocketTestCase):
     def test_either_bind_or_connect(self) -> None:
         with self.assertRaises(ValueError):
             socketutil.create_socket(bind=("127.0.0.1", 0), connect=("127.0.0.1", 0))
-        with self.assertRaises(ValueError):
-            socketutil.create_socket(sslContext=mock.Mock())
+
+    def test_tls_without_an_address_is_on_the_side_of_the_context(self) -> None:
+        for protocol, server_side in ((ssl.PROTOCOL_TLS_CLIENT, False), (ssl.PROTOCOL_TLS_SERVER, True)):
+            context = ssl.SSLContext(protocol)
+            context.check_hostname = False
+            sock = self.keep(socketutil.create_socket(sslContext=context))
+            assert isinstance(sock, ssl.SSLSocket)
+            self.assertEqual((server_side, "0.0.0.0"), (sock.server_side, sock.getsockname()[0]))
+        with self.assertRaises(ValueError):  # and no socket is left open
+            socketutil.create_socket(sslContext=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+
+    def test_a_host_that_is_none_means_all_interfaces(self) -> None:
+        for host in (None, ""):
+            self.assertEqual("0.0.0.0", self.keep(socketutil.create_bc_socket((host, 0))).getsockname()[0])
+            self.assertEqual("0.0.0.0", self.keep(socketutil.create_socket(bind=(host, 0))).getsockname()[0])
+        self.assertEqual("::", self.keep(socketutil.create_socket(bind=(None, 0), ipv6=True)).getsockname()[0])
+
+    def test_names_for_programs_with_sockets_of_their_own(self) -> None:
+        self.assertEqual("IPv4", socketutil.family_str(self.keep(socketutil.create_socket())))
+        self.assertEqual("IPv6", socketutil.family_str(self.keep(socketutil.create_socket(ipv6=True))))
+        self.assertIn(errno.EAGAIN, socketutil.ERRNO_RETRIES)
+        self.assertEqual([errno.EBADF, errno.ENOTSOCK, errno.EADDRNOTAVAIL, errno.EADDRINUSE],
+                         [numbers[0] for numbers in (socketutil.ERRNO_BADF, socketutil.ERRNO_ENOTSOCK,
+                                                     socketutil.ERRNO_EADDRNOTAVAIL, socketutil.ERRNO_EADDRINUSE)])
+        self.assertIsInstance(socketutil.USE_MSG_WAITALL, bool)
+
+    def test_timeouts_that_are_no_limit(self) -> None:
+        with settings(COMMTIMEOUT=-1):
+            for seconds in (None, 0, 0.0, -1, float("inf")):
+                self.assertIsNone(socketutil.effective_timeout(seconds), seconds)
 
     def test_timeout(self) -> None:
         with settings(COMMTIMEOUT=0.0):
@@ -292,6 +321,17 @@ class ConnectionTests(SocketTestCase):
         self.assertEqual(b"de", connection.recv(2))
         self.assertEqual("obj", connection.objectId)
         self.assertEqual(connection.sock.fileno(), connection.fileno())
+
+    def test_a_with_statement_closes_it(self) -> None:
+        connection, other = self.connection()
+        with connection as entered:
+            self.assertIs(connection, entered)
+        self.assertEqual((b"", -1), (other.recv(1), connection.fileno()))
+
+    def test_timeouts_by_the_names_of_sockets(self) -> None:
+        connection, _ = self.connection()
+        connection.settimeout(2.5)
+        self.assertEqual((2.5, 2.5), (connection.gettimeout(), connection.timeout))
 
     def test_close_ends_both_directions_and_may_be_repeated(self) -> None:
         connection, other = self.connection()

@@ -20,6 +20,7 @@ from .._wire.uri import URI
 from ..constants import DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
+from ..socketutil import effective_timeout
 from . import discovery
 from .connection import Connection, open_connection
 
@@ -259,8 +260,9 @@ class Link:
         if sock is None:
             raise errors.ConnectionClosedError("the socket that the proxy for '%s' was given is lost or out of step; make "
                                                "a new proxy with another one" % self.uri)
-        if self.timeout is not None or sock.gettimeout() == 0:
-            sock.settimeout(self.timeout)
+        timeout = effective_timeout(self.timeout)
+        if timeout is not None or sock.gettimeout() == 0:
+            sock.settimeout(timeout)
         self.object_id = str(self.uri.object)
         return Connection(sock, str(self.uri), self.wire.max_size, keep_open=True)
 

@@ -104,6 +104,11 @@ def tls_server_socket(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSo
     return context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
 
 
+def is_server_context(context: ssl.SSLContext) -> bool:
+    """Return whether a TLS context can only be the server's."""
+    return bool(context.protocol == _ssl().PROTOCOL_TLS_SERVER)
+
+
 def tls_handshake_step(sock: socket.socket) -> int:
     """
     Go on with the TLS handshake of a non-blocking socket.

@@ -32,8 +32,9 @@ class URI:
     Where a Pyro object is: ``PYRO:object@location``; or how to find it: ``PYRONAME:name[@location]`` asks the name
     server for a name, ``PYROMETA:tag1,tag2[@location]`` for any object that is registered with all of these tags.
 
-    The location is ``hostname:port``, ``[ipv6address]:port`` or ``./u:socketname`` (a Unix domain socket). That of a name
-    server may lack the port, then it is the NS_PORT of the configuration. The protocol may be written in lower case.
+    The location is ``hostname:port``, ``[ipv6address]:port`` or ``./u:socketname`` (a Unix domain socket, without a colon
+    in its name). That of a name server may lack the port, then it is the NS_PORT of the configuration. The protocol may be
+    written in lower case. Blanks and line breaks around the whole text do not count: it may come from a file or a form.
 
     Attributes:
         protocol: PYRO, PYRONAME or PYROMETA.
@@ -50,6 +51,9 @@ class URI:
     """
 
     __module__ = __name__.rsplit(".", 2)[0] + ".core"  # where it is documented, and imported from
+
+    # how the parts of a uri are told apart, for programs that look for uris in texts
+    uriRegEx = re.compile("(?P<protocol>%s):(?P<object>[^\\s@]+)(?:@(?P<location>.+))?$" % "|".join(PROTOCOLS), re.IGNORECASE)
 
     protocol: str
     object: Union[str, Set[str]]
@@ -87,7 +91,7 @@ class URI:
         return "%s:%s%s" % (self.protocol, name, "@" + location if location else "")
 
     def __repr__(self) -> str:
-        return "<%s at 0x%x, %s>" % (WIRE_TAG, id(self), self)
+        return "<%s at 0x%x; %s>" % (WIRE_TAG, id(self), self)
 
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, URI):
@@ -123,7 +127,7 @@ def _from_wire(state: Any) -> URI:
 
 
 def _parse(text: str) -> State:
-    protocol, colon, rest = text.partition(":")
+    protocol, colon, rest = text.strip().partition(":")
     protocol = protocol.upper()
     if not colon or protocol not in PROTOCOLS:
         _refuse(text, "it must start with one of PYRO: PYRONAME: PYROMETA:")
@@ -155,6 +159,8 @@ def _parse_location(text: str, protocol: str, location: str) -> Tuple[Optional[s
         sockname = location[len(_UNIX_PREFIX):]
         if not sockname:
             _refuse(text, "the name of the Unix domain socket is missing", protocol)
+        if ":" in sockname:
+            _refuse(text, "invalid location: there is a colon in the name of the Unix domain socket", protocol)
         return sockname, None, None
     host, port_text = _split_host(text, protocol, location)
     if not host or _NOT_IN_HOST.search(host):

@@ -27,6 +27,10 @@ class Thing:
         yield from "abc"
 
 
+class Seconds(int):
+    """As numpy has them, for instance."""
+
+
 class Settings(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
@@ -65,6 +69,20 @@ class Settings(unittest.TestCase):
         self.check_talks(daemon)
         proxy = Proxy("PYRO:thing@localhost:1")
         self.assertEqual((20.0, 1), (proxy._pyroTimeout, proxy._pyroMaxRetries))
+
+    def test_no_time_limit_in_the_ways_programs_say_it(self) -> None:
+        config.COMMTIMEOUT = 20
+        daemon = Daemon()
+        uri = daemon.register(Thing())
+        with daemon_thread(daemon), Proxy(uri) as proxy:
+            for seconds, expected in ((0, None), (-1, 20.0), (2, 2.0), (float("inf"), None), (Seconds(3), 3.0), (None, None)):
+                for connected in (True, False):
+                    if not connected:
+                        proxy._pyroRelease()
+                    proxy._pyroTimeout = seconds
+                    self.assertEqual(seconds, proxy._pyroTimeout)
+                    self.assertEqual(1, proxy.echo(1))
+                    self.assertEqual(expected, proxy._pyroConnection.timeout)
 
     def test_variables_that_the_surroundings_set_do_not_stop_a_program(self) -> None:
         result = run_tool("timeit", "-n1", "-r1", "import Pyro5.api; assert Pyro5.config.NS_PORT == 9090", fresh=True,

@@ -1,0 +1,135 @@
+"""Stream sockets that listen or are connected, and the options of sockets."""
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+
+from .addresses import Address, address_text, explained, resolve_host
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Options", "new_stream", "bind_stream", "connect_stream", "set_keepalive", "set_nodelay", "set_noinherit",
+           "set_reuseaddr"]
+
+# As many waiting clients as the operating system allows; it lowers the number to its own limit.
+LISTEN_BACKLOG = 4096
+
+
+class Options(NamedTuple):
+    """The options of `socketutil.create_socket` with the same names."""
+
+    reuseaddr: bool
+    keepalive: bool
+    noinherit: bool
+    nodelay: bool
+
+
+def new_stream(family: int, options: Options) -> socket.socket:
+    """Create a stream socket that is neither bound nor connected."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    if options.noinherit:
+        set_noinherit(sock)
+    if family in (socket.AF_INET, socket.AF_INET6):
+        if options.reuseaddr:
+            set_reuseaddr(sock)
+        if options.nodelay:
+            set_nodelay(sock)
+        if options.keepalive:
+            set_keepalive(sock)
+    return sock
+
+
+def bind_stream(address: Address, family: int, options: Options) -> socket.socket:
+    """Create a listening socket on the first of the host's addresses that this machine has."""
+    failures = []
+    for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM, passive=True):
+        try:
+            return _listening_on(chosen_family, chosen, options)
+        except OSError as x:
+            failures.append(x)
+            if x.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                break
+    text = "cannot listen on %s (%s)" % (address_text(address), _bind_hint(address))
+    raise explained(failures[-1], text) from failures[-1]
+
+
+def _listening_on(family: int, address: Any, options: Options) -> socket.socket:
+    sock = new_stream(family, options)
+    try:
+        sock.bind(address)
+        sock.listen(LISTEN_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_hint(address: Address) -> str:
+    if isinstance(address, str):
+        return "is another server using it? If not, remove a file left there, and see that its directory exists"
+    return "is another server using this port? Choose another one, or port 0, and an address of this machine"
+
+
+def connect_stream(address: Address, family: int, options: Options,
+                    timeout: Optional[float], context: Optional[ssl.SSLContext]) -> socket.socket:
+    """Create a socket that is connected to the first of the host's addresses that answers."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    # On a Unix socket the server is on this machine: its certificate has to say so.
+    tls_name = "localhost" if isinstance(address, str) else str(address[0])
+    failures = []
+    for found, chosen in resolve_host(address, family, socket.SOCK_STREAM):
+        sock = new_stream(found, options)
+        try:
+            sock.settimeout(_seconds_until(deadline))
+            sock.connect(chosen)
+            if context is not None:
+                sock.settimeout(_seconds_until(deadline))
+                sock = context.wrap_socket(sock, server_hostname=tls_name)
+            if deadline is not None:
+                sock.settimeout(timeout)
+            return sock
+        except OSError as x:
+            failures.append(x)
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+    raise explained(failures[-1], "cannot connect to %s" % address_text(address)) from failures[-1]
+
+
+def _seconds_until(deadline: Optional[float]) -> Optional[float]:
+    """Return the seconds left, at least a fraction: 0 would make a socket non-blocking."""
+    return None if deadline is None else max(deadline - time.monotonic(), 0.001)
+
+
+def set_reuseaddr(sock: socket.socket) -> None:
+    """Switch SO_REUSEADDR on where it means "bind again soon after a stop" (on Windows it means something else)."""
+    if os.name != "nt" and sys.platform != "cygwin":
+        _switch_on(sock, socket.SOL_SOCKET, socket.SO_REUSEADDR)
+
+
+def set_nodelay(sock: socket.socket) -> None:
+    """Switch TCP_NODELAY on, if the socket has such an option: small messages leave at once."""
+    _switch_on(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def set_keepalive(sock: socket.socket) -> None:
+    """Switch SO_KEEPALIVE on, if the socket has such an option: a peer that vanished is noticed in the end."""
+    _switch_on(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+
+
+def _switch_on(sock: socket.socket, level: int, option: int) -> None:
+    try:  # contextlib.suppress() would take longer than the system does
+        sock.setsockopt(level, option, 1)
+    except OSError:
+        pass
+
+
+def set_noinherit(sock: socket.socket) -> None:
+    """Do not pass the socket on to child processes."""
+    sock.set_inheritable(False)
