@@ -237,7 +237,7 @@ def _as_json(reply: ReceivingMessage) -> Reply:
     json_serializer = serializers.get_serializer("json")
     if reply.serializer_id == json_serializer.serializer_id:
         return Reply(ok, bytes(reply.data))
-    value = serializers.get_serializer_by_id(reply.serializer_id).loads(reply.data, foreign_exceptions=True)
+    value = serializers.get_serializer_by_id(reply.serializer_id).loads_reply(reply.data)
     return Reply(ok, json_serializer.dumps(value))
 
 

@@ -114,7 +114,7 @@ class Dispatcher:
             return self._serializers[message.serializer_id]
         except KeyError:
             serializer = serializers.get_serializer_by_id(message.serializer_id)
-        if serializer.name not in self._options.accepted_serializers:
+        if serializer.name not in self._options.accepted_serializers and serializers.is_own(serializer):
             raise errors.SerializeError(
                 "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
                 % (serializer.name, ", ".join(self._options.accepted_serializers)))

@@ -55,13 +55,13 @@ def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: boo
     counts.
 
     Args:
-        converter: called with the instance; returns a dict, usually with the key ``__class__``, or other plain data.
+        converter: called with the instance; returns a dict, usually with the key ``__class__``, or other plain data. One that
+            cannot be called is a TypeError when such an instance is serialized.
         serpent_too: False: the serpent serializer goes on treating these instances in its own way.
     """
     global _class_to_dict
     if not isinstance(clazz, type):
         raise TypeError("converters are registered for a class, not for %r" % (clazz,))
-    _check_callable(converter)
     with _registry_lock:
         _class_to_dict = {**_class_to_dict, clazz: _Converter(converter, bool(serpent_too))}
 
@@ -80,12 +80,10 @@ def register_dict_to_class(classname: str, converter: FromDict) -> None:
     Mind who may send you such dicts: a converter runs on whatever data a peer puts there.
 
     Args:
+        classname: the text; anything else never equals one, and so is of no effect.
         converter: called with the class name and the dict; returns the object.
     """
     global _dict_to_class
-    if not isinstance(classname, str):
-        raise TypeError("converters are registered for the name of a class, not for %r" % (classname,))
-    _check_callable(converter)
     with _registry_lock:
         _dict_to_class = {**_dict_to_class, classname: converter}
 
@@ -134,11 +132,6 @@ def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
 def accepted_tags() -> List[str]:
     """List the tags that become objects without any converter of the program's, sorted (and sqlite3's exceptions)."""
     return sorted(set(_own_dict_to_class) | set(exceptions.ACCEPTED))
-
-
-def _check_callable(converter: Any) -> None:
-    if not callable(converter):
-        raise TypeError("a converter must be callable, not %r" % (converter,))
 
 
 # ---------------------------------------------------------------- object -> dict

@@ -376,7 +376,7 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         stream_id = message.annotations.get(STREAM_ANNOTATION)
         return StreamOpened(None if stream_id is None else bytes(stream_id).decode("ascii", "replace"))
-    data = serializer.loads(message.data, foreign_exceptions=True)
+    data = serializer.loads_reply(message.data)
     if not message.flags & protocol.FLAGS_EXCEPTION:
         return data
     if not isinstance(data, BaseException):

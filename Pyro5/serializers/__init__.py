@@ -2,12 +2,13 @@
 Serializers: between Python values and the payloads of messages.
 
 Every message says by number which serializer made its payload. There are ``serpent`` (the default), ``json``, ``marshal``
-and, if the msgpack package is installed, ``msgpack``.
+and, if the msgpack package is installed, ``msgpack``. Programs add others to `serializers` and `serializers_by_id`; a server
+accepts those that were added in its process.
 """
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Iterator, Mapping, Type
+from typing import Any, Dict, Iterator, MutableMapping, Type, Union
 
 from .. import errors
 from .._values import classes
@@ -18,83 +19,119 @@ from .msgpack import MsgpackSerializer
 from .serpent import SerpentSerializer
 
 __all__ = ["SerializerBase", "SerpentSerializer", "JsonSerializer", "MarshalSerializer", "MsgpackSerializer",
-           "serializers", "serializers_by_id", "get_serializer", "get_serializer_by_id"]
+           "serializers", "serializers_by_id", "get_serializer", "get_serializer_by_id", "is_own"]
 
 _CLASSES: Dict[str, Type[SerializerBase]] = {
     clazz.name: clazz for clazz in (SerpentSerializer, MarshalSerializer, JsonSerializer, MsgpackSerializer)
 }
-_NAMES_BY_ID = {clazz.serializer_id: name for name, clazz in _CLASSES.items()}
 
-# The serializers in use; guarded by the lock only when one is added.
+# Guards the creation of the package's own serializers, and changes of the two tables.
+_lock = threading.Lock()
+# The package's own serializers that were used, by name.
 _instances: Dict[str, SerializerBase] = {}
-_instances_lock = threading.Lock()
+# What is known under a name, and under a number: a serializer, or the name of one of the package's own.
+_by_name: Dict[Any, Union[str, SerializerBase]] = {name: name for name in _CLASSES}
+_by_id: Dict[Any, Union[str, SerializerBase]] = {clazz.serializer_id: name for name, clazz in _CLASSES.items()}
 
 
 def get_serializer(name: str) -> SerializerBase:
     """
-    Give the serializer of that name.
+    Return the serializer of that name.
 
     Raises:
         ValueError: there is none of that name.
         SerializeError: it needs a package that is not installed.
     """
     try:
-        return _instances[name]
+        return _made(_by_name[name])
     except KeyError:
-        return _make_serializer(name)
+        raise ValueError("unknown serializer %r; choose one of: %s" % (name, ", ".join(map(str, _by_name)))) from None
 
 
 def get_serializer_by_id(serializer_id: int) -> SerializerBase:
     """
-    Give the serializer that a message names by number.
+    Return the serializer that a message names by number.
 
     Raises:
         SerializeError: the number is unknown, or the serializer needs a package that is not installed.
     """
-    name = _NAMES_BY_ID.get(serializer_id)
-    if name is None:
-        raise errors.SerializeError("message used serializer id %s; known are %s" % (
-            serializer_id, ", ".join("%d (%s)" % item for item in sorted(_NAMES_BY_ID.items()))))
-    return get_serializer(name)
+    try:
+        return _made(_by_id[serializer_id])
+    except KeyError:
+        known = ", ".join("%d (%s)" % (number, value if isinstance(value, str) else value.name)
+                          for number, value in sorted(_by_id.items()))
+        raise errors.SerializeError("message used serializer id %s; known are %s" % (serializer_id, known)) from None
 
 
-def _make_serializer(name: str) -> SerializerBase:
-    if name not in _CLASSES:
-        raise ValueError("unknown serializer %r; choose one of: %s" % (name, ", ".join(_CLASSES)))
-    with _instances_lock:
-        if name not in _instances:
-            _instances[name] = _CLASSES[name]()
-        return _instances[name]
+def is_own(serializer: SerializerBase) -> bool:
+    """Return whether a serializer is one of this package, not one that the program added."""
+    return any(serializer is each for each in list(_instances.values()))
 
 
-class _Serializers(Mapping[Any, SerializerBase]):
-    """A read-only view of the serializers that can be used on this machine."""
+def _made(known: Union[str, SerializerBase]) -> SerializerBase:
+    if not isinstance(known, str):
+        return known
+    serializer = _instances.get(known)
+    if serializer is None:
+        with _lock:
+            serializer = _instances.get(known)
+            if serializer is None:
+                serializer = _instances[known] = _CLASSES[known]()
+    return serializer
 
-    def __init__(self, names: Mapping[Any, str]) -> None:
-        self._names = names
+
+class _Serializers(MutableMapping[Any, SerializerBase]):
+    """
+    The serializers that can be used on this machine. Programs add their own ones here, by name and by number.
+
+    Args:
+        table: what it shows.
+    """
+
+    def __init__(self, table: Dict[Any, Union[str, SerializerBase]]) -> None:
+        self._table = table
 
     def __getitem__(self, key: Any) -> SerializerBase:
         try:
-            return get_serializer(self._names[key])
+            return _made(self._table[key])
         except errors.SerializeError as x:
             raise KeyError(str(x)) from x
 
+    def __setitem__(self, key: Any, serializer: SerializerBase) -> None:
+        if not isinstance(serializer, SerializerBase):
+            raise TypeError("a serializer must be an instance of a subclass of SerializerBase, not %r" % (serializer,))
+        self._check_key(key)
+        if not serializer.name:
+            serializer.name = str(key)
+        with _lock:
+            self._table[key] = serializer
+
+    def __delitem__(self, key: Any) -> None:
+        with _lock:
+            del self._table[key]
+
     def __iter__(self) -> Iterator[Any]:
-        return iter([key for key in self._names if self._usable(key)])
+        return iter([key for key in list(self._table) if key in self])
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
-    def _usable(self, key: Any) -> bool:
-        try:
-            get_serializer(self._names[key])
-        except errors.SerializeError:
-            return False
-        return True
+    def _check_key(self, key: Any) -> None:
+        if not isinstance(key, str):
+            raise TypeError("serializers are registered by name, a str, not %r" % (key,))
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
-serializers: Mapping[str, SerializerBase] = _Serializers({name: name for name in _CLASSES})
-serializers_by_id: Mapping[int, SerializerBase] = _Serializers(_NAMES_BY_ID)
+class _SerializersById(_Serializers):
+    def _check_key(self, key: Any) -> None:
+        if not isinstance(key, int) or not 0 <= key <= 255:
+            raise ValueError("the number of a serializer must be 0 to 255: it is one byte of a message, not %r" % (key,))
+
+
+serializers: MutableMapping[str, SerializerBase] = _Serializers(_by_name)
+serializers_by_id: MutableMapping[int, SerializerBase] = _SerializersById(_by_id)
 
 
 def _register_own_class(clazz: Type[SerializerBase]) -> None:

@@ -1,10 +1,11 @@
 """What serializers have in common."""
 from __future__ import annotations
 
+import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import classes
+from .._values import classes, exceptions
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
 
@@ -30,12 +31,30 @@ class SerializerBase:
 
     serializer_id = 0     # the number that messages carry
     name = ""
+    _replacements: Dict[type, Callable[[Any], Any]] = {}    # of the class, see register_type_replacement; replaced whole
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Make a subclass that overrides a public method do so for all ways in which the package calls it."""
+        super().__init_subclass__(**kwargs)
+        own = vars(cls)
+        if "dumps" in own and "_value_in_parts" not in own:
+            cls._value_in_parts = SerializerBase._value_in_parts  # type: ignore[method-assign]
+        if not {"dumps", "dumpsCall"}.isdisjoint(own) and "_call_in_parts" not in own:
+            cls._call_in_parts = SerializerBase._call_in_parts  # type: ignore[method-assign]
+        if "loads" in own:
+            cls.loads_reply = SerializerBase._loads_as_ever  # type: ignore[method-assign]
 
     def __init__(self, extra_tags: Optional[Mapping[str, Callable[[Dict[str, Any]], Any]]] = None,
                  inner_first: bool = False) -> None:
         """Set up what subclasses deserialize class instances with; for the arguments see classes.Recreator."""
-        self._recreate = classes.Recreator(extra_tags, inner_first).recreate
-        self._recreate_foreign = classes.Recreator(extra_tags, inner_first, foreign_exceptions=True).recreate
+        self._recreate_builtin: Callable[[Any], Any] = classes.Recreator(extra_tags, inner_first).recreate
+        self._recreate: Callable[[Any], Any] = self._recreate_builtin
+        foreign = classes.Recreator(extra_tags, inner_first, foreign_exceptions=True)
+        self._recreate_foreign: Callable[[Any], Any] = foreign.recreate
+        if type(self).recreate_classes is not SerializerBase.recreate_classes:
+            self._recreate = self._recreate_foreign = self.recreate_classes
+            self._decode = functools.partial(_decode_as_tagged, self._decode)  # type: ignore[method-assign]
+            self._decode_call = functools.partial(_decode_as_tagged, self._decode_call)  # type: ignore[method-assign]
 
     # ------------------------------------------------------------ for subclasses
 
@@ -99,6 +118,22 @@ class SerializerBase:
         except (RecursionError, MemoryError) as x:
             raise too_deep("deserialized") from x
 
+    def loads_reply(self, data: Data) -> Any:
+        """Deserialize a reply as loads does, with foreign_exceptions."""
+        return self.loads(data, foreign_exceptions=True)
+
+    def _loads_as_ever(self, data: Data) -> Any:
+        return self.loads(data)
+
+    def recreate_classes(self, literal: Any) -> Any:
+        """Return plain data with the tagged dicts in it turned into the objects that they describe; raises what loads raises.
+
+        A subclass may override it: loads and loadsCall then call it for all that was decoded.
+        """
+        if not hasattr(self, "_recreate_builtin"):  # the subclass did not call __init__
+            SerializerBase.__init__(self)
+        return self._recreate_builtin(literal)
+
     # ------------------------------------------------------------ method calls
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
@@ -149,6 +184,38 @@ class SerializerBase:
         return classes.dict_to_class(data)
 
     @classmethod
+    def make_exception(cls, exceptiontype: Type[BaseException], data: Mapping[str, Any]) -> BaseException:
+        """Build an exception of a class from its description: a dict with ``args`` and maybe ``attributes``."""
+        return exceptions.dict_to_exception(exceptiontype, {"__class__": exceptiontype.__name__, **data})
+
+    @classmethod
+    def register_type_replacement(cls, object_type: Type[Any], replacement_function: Callable[[Any], Any]) -> None:
+        """
+        Register a function whose result this serializer serializes in the place of an object.
+
+        It counts for this serializer's class and its subclasses, for objects of that type and its subclasses, as far as they
+        are not plain data; and before what was registered by register_class_to_dict.
+
+        Raises:
+            ValueError: object_type is not a type, or it is the type ``type`` itself.
+        """
+        if object_type is type or not isinstance(object_type, type):
+            raise ValueError("replacements are registered for a type, not for %r" % (object_type,))
+        cls._replacements = {**cls._replacements, object_type: replacement_function}
+
+    def _replaced(self, obj: Any) -> Any:
+        """Return what is to be serialized in the place of an object, which may be the object itself."""
+        for base in type(obj).__mro__:
+            if base in self._replacements:
+                return self._replacements[base](obj)
+        return obj
+
+    @staticmethod
+    def _convertToBytes(data: Data) -> bytes:
+        """Return the data of a message as bytes, for serializers that cannot read a memoryview."""
+        return bytes(data)
+
+    @classmethod
     def register_class_to_dict(cls, clazz: Type[Any], converter: Callable[[Any], Any],
                                serpent_too: bool = True) -> None:
         """Register a function that gives the dict for instances of a class; see classes.register_class_to_dict."""
@@ -168,6 +235,10 @@ class SerializerBase:
     def unregister_dict_to_class(cls, classname: str) -> None:
         """Forget the function that makes objects of dicts with that class name."""
         classes.unregister_dict_to_class(classname)
+
+
+def _decode_as_tagged(decode: Callable[[Data], Tuple[Any, bool]], data: Data) -> Tuple[Any, bool]:
+    return decode(data)[0], True
 
 
 def is_long(value: Any) -> bool:

@@ -12,6 +12,7 @@ from .base import CallPayload, Data, SerializerBase
 
 __all__ = ["JsonSerializer"]
 
+_NATIVE = frozenset((type(None), bool, int, float, str, list, tuple, dict))
 
 _write_string: Optional[Callable[[str], str]] = getattr(json.encoder, "encode_basestring", None)
 # What dumps() makes of the dict that a call is, in half the time.
@@ -86,6 +87,10 @@ class JsonSerializer(SerializerBase):
         return value["object"], value["method"], value["params"], value["kwargs"]
 
     def _to_plain(self, obj: Any) -> Any:
+        if self._replacements:
+            obj = self._replaced(obj)
+            if type(obj) in _NATIVE:
+                return obj
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
             return form
@@ -98,3 +103,10 @@ class JsonSerializer(SerializerBase):
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
         return self.class_to_dict(obj)
+
+
+def __getattr__(name: str) -> Any:
+    """Return what the standard module has under a name: programs write ``from Pyro5.serializers import json``."""
+    if name.startswith("__"):
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    return getattr(json, name)

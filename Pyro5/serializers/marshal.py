@@ -74,6 +74,10 @@ class MarshalSerializer(SerializerBase):
 
     def _to_plain(self, obj: Any) -> Any:
         """Convert an instance of whatever class; what is inside of it stays."""
+        if self._replacements:
+            obj = self._replaced(obj)
+            if type(obj) in _NATIVE:
+                return obj
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
             return form if type(form) in _NATIVE else self._to_plain(form)
@@ -101,3 +105,10 @@ class MarshalSerializer(SerializerBase):
         except errors.SerializeError:
             return value    # marshal says what it says of everything it does not know
         return value if plain is value else self._to_plain_inside(plain)
+
+
+def __getattr__(name: str) -> Any:
+    """Return what the standard module has under a name: programs write ``from Pyro5.serializers import marshal``."""
+    if name.startswith("__"):
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    return getattr(marshal, name)

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import importlib
 import struct
 import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
@@ -27,12 +26,13 @@ _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tupl
 
 
 def _load_msgpack_library() -> Any:
-    # optional, so it is not loaded before it is needed
+    # optional, so it is not loaded before it is needed; a statement, so that tools that bundle programs see it
     try:
-        return importlib.import_module("msgpack")
+        import msgpack
     except ImportError as x:
         raise errors.SerializeError("the msgpack serializer needs the msgpack package, which is not installed here: "
                                     "pip install msgpack") from x
+    return msgpack
 
 
 class MsgpackSerializer(SerializerBase):
@@ -77,6 +77,10 @@ class MsgpackSerializer(SerializerBase):
         return value, may_be_tagged(value, data)
 
     def _to_plain(self, obj: Any) -> Any:
+        if self._replacements:
+            obj = self._replaced(obj)
+            if isinstance(obj, _NATIVE):
+                return obj
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
             # msgpack asks only once
@@ -128,3 +132,14 @@ def _number_from_text(text: bytes) -> Any:
     import fractions
     numerator, slash, denominator = text.partition(b"/")
     return fractions.Fraction(int(numerator), int(denominator)) if slash else int(text)
+
+
+def __getattr__(name: str) -> Any:
+    """Return what the msgpack package has under a name: programs write ``from Pyro5.serializers import msgpack``."""
+    try:
+        library = None if name.startswith("__") else _load_msgpack_library()
+    except errors.SerializeError:
+        library = None
+    if library is None:
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    return getattr(library, name)

@@ -22,7 +22,8 @@ def _load_serpent_library() -> Any:
     parent = (__package__ or "").rpartition(".")[0].rpartition(".")[0]
     if parent and importlib.util.find_spec(parent + ".serpent"):
         return importlib.import_module(parent + ".serpent")
-    return importlib.import_module("serpent")
+    import serpent  # a statement, so that tools that bundle programs see it
+    return serpent
 
 
 _library = _load_serpent_library()
@@ -42,8 +43,9 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
     Hooks that a program registered with the library itself go on working for all other classes.
     """
 
-    def __init__(self, bytes_repr: bool) -> None:
+    def __init__(self, bytes_repr: bool, replaced: Optional[Callable[[Any], Any]] = None) -> None:
         super().__init__(module_in_classname=True, bytes_repr=bytes_repr)
+        self._replaced = replaced
 
     def write(self, obj: Any) -> bytes:
         # the library always leaves the garbage collector switched on
@@ -59,6 +61,11 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
         if type(obj) in _BUILTINS:
             super()._serialize(obj, out, level)
             return
+        if self._replaced is not None:
+            obj = self._replaced(obj)
+            if type(obj) in _BUILTINS:
+                super()._serialize(obj, out, level)
+                return
         form = classes.registered_form(obj, for_serpent=True)
         if form is not classes.NOT_REGISTERED:
             # one level more: a converter that returns an instance of its own class comes to an end
@@ -107,7 +114,10 @@ class SerpentSerializer(SerializerBase):
 
     def _encode(self, data: Any) -> bytes:
         text = writer.fast_dumps(data, config.SERPENT_BYTES_REPR)
-        return _encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
+        return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
+
+    def _encode_slowly(self, data: Any) -> bytes:
+        return _Writer(bool(config.SERPENT_BYTES_REPR), self._replaced if self._replacements else None).write(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         text = writer.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
@@ -162,10 +172,6 @@ def _put_together(text: Optional[str], long_values: Sequence[Any]) -> Optional[L
     return parts
 
 
-def _encode_slowly(data: Any) -> bytes:
-    return _Writer(bool(config.SERPENT_BYTES_REPR)).write(data)
-
-
 def _with_tags(value: Any, text: str) -> Tuple[Any, bool]:
     """Give the value, if need be read in the slow way, and whether there may be tagged dicts in it."""
     if value is reader.NOT_FAST:
@@ -181,3 +187,10 @@ def _slow_loads(text: str) -> Any:
     from .._values.serpent import chunks, guard
     guard.check_complexity(text)
     return chunks.evaluate(text)
+
+
+def __getattr__(name: str) -> Any:
+    """Return what the serpent library has under a name: programs write ``from Pyro5.serializers import serpent``."""
+    if name.startswith("__"):
+        raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    return getattr(_library, name)

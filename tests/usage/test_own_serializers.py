@@ -1,0 +1,306 @@
+"""Serializers that a program adds, in the tables of the module serializers, as subclasses of what is there."""
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import modulefinder
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any, List
+
+import serpent as serpent_library
+
+import Pyro5.serializers
+from Pyro5 import config, errors
+from Pyro5.api import Daemon, Proxy, expose
+from Pyro5.serializers import (
+    JsonSerializer, MarshalSerializer, SerializerBase, SerpentSerializer, serializers, serializers_by_id,
+)
+
+from ..support import PROJECT, daemon_thread
+
+
+class PlainSerializer(SerializerBase):
+    """Written as 5.x wanted it: no call of __init__, the four methods, one parameter each of loads and loadsCall."""
+
+    serializer_id = 77
+
+    def __init__(self) -> None:
+        self.used: List[str] = []
+
+    def dumps(self, data: Any) -> bytes:
+        self.used.append("dumps")
+        return base64.b64encode(json.dumps(data, default=self._plain).encode())
+
+    def _plain(self, obj: Any) -> Any:
+        return list(obj) if isinstance(obj, set) else self.class_to_dict(obj)
+
+    def loads(self, data: Any) -> Any:  # type: ignore[override]
+        self.used.append("loads")
+        return self.recreate_classes(json.loads(base64.b64decode(self._convertToBytes(data))))
+
+    def dumpsCall(self, obj: Any, method: Any, vargs: Any, kwargs: Any) -> bytes:
+        self.used.append("dumpsCall")
+        return self.dumps([obj, method, vargs, kwargs])
+
+    def loadsCall(self, data: Any) -> Any:
+        self.used.append("loadsCall")
+        return self.loads(data)
+
+
+class Upper(JsonSerializer):
+    """Changes what one of the package's own does; it has a number of its own, and keeps the name."""
+
+    serializer_id = 78
+
+    def dumps(self, data: Any) -> bytes:
+        return super().dumps(data).upper() if isinstance(data, str) else super().dumps(data)
+
+
+@expose
+class Echo:
+    def echo(self, value: Any) -> Any:
+        return value
+
+    def fail(self) -> None:
+        raise ValueError("on purpose")
+
+    def fail_strangely(self) -> None:
+        raise StrangeError("strange")
+
+
+class StrangeError(Exception):
+    """Has no class on the other side."""
+
+
+class OwnSerializers(unittest.TestCase):
+    def add(self, name: str, serializer: SerializerBase) -> SerializerBase:
+        serializers[name] = serializer
+        self.addCleanup(serializers.pop, name)
+        serializers_by_id[serializer.serializer_id] = serializer
+        self.addCleanup(serializers_by_id.pop, serializer.serializer_id)
+        return serializer
+
+    def client(self) -> Any:
+        daemon = Daemon("127.0.0.1")
+        proxy = Proxy(daemon.register(Echo()))
+        running = daemon_thread(daemon)
+        running.__enter__()
+        self.addCleanup(running.__exit__, None, None, None)
+        self.addCleanup(proxy._pyroRelease)
+        return proxy
+
+    def test_one_of_the_program_on_both_sides(self) -> None:
+        mine: Any = self.add("mine", PlainSerializer())
+        self.addCleanup(setattr, config, "SERIALIZER", config.SERIALIZER)
+        config.SERIALIZER = "mine"
+        proxy = self.client()
+        long = "x" * 100000
+        for value in (5, "text", [1, {"a": None}], long, {"data": long, "encoding": "base64"}):
+            self.assertEqual(value, proxy.echo(value))
+        self.assertEqual({"dumps", "loads", "dumpsCall", "loadsCall"}, set(mine.used))
+        with self.assertRaisesRegex(ValueError, "on purpose"):
+            proxy.fail()
+        with self.assertRaises(errors.SerializeError):
+            proxy.fail_strangely()
+        self.assertEqual([4], list(proxy._pyroInvokeBatch([("echo", (4,), {})])))
+
+    def test_a_daemon_that_runs_already_accepts_it(self) -> None:
+        proxy = self.client()
+        self.assertEqual(1, proxy.echo(1))
+        self.add("late", PlainSerializer())
+        with Proxy(proxy._pyroUri) as other:
+            other._pyroSerializer = "late"
+            self.assertEqual([2], other.echo([2]))
+
+    def test_a_subclass_of_one_of_ours(self) -> None:
+        self.add("upper", Upper())
+        proxy = self.client()
+        proxy._pyroSerializer = "upper"
+        self.assertEqual("TEXT", proxy.echo("text"))
+        self.assertEqual("X" * 100000, proxy.echo("x" * 100000))  # long values take no other way
+
+    def test_overridden_methods_count_for_long_values(self) -> None:
+        class Reversing(MarshalSerializer):
+            serializer_id = 79
+
+            def dumps(self, data: Any) -> bytes:
+                return super().dumps(data)[::-1]
+
+            def loads(self, data: Any) -> Any:  # type: ignore[override]
+                return super().loads(bytes(data)[::-1])
+
+            def dumpsCall(self, *call: Any) -> bytes:
+                return super().dumpsCall(*call)
+
+            def loadsCall(self, data: Any) -> Any:
+                return super().loadsCall(bytes(data)[::-1])
+
+        self.add("reversing", Reversing())
+        proxy = self.client()
+        proxy._pyroSerializer = "reversing"
+        for value in (b"short", b"long" * 100000):
+            self.assertEqual(value, proxy.echo(value))
+
+    def test_one_that_replaces_ours(self) -> None:
+        original = serializers["json"]
+        replacement = Upper()
+        serializers["json"] = serializers_by_id[3] = replacement
+        self.addCleanup(serializers_by_id.__setitem__, 3, original)
+        self.addCleanup(serializers.__setitem__, "json", original)
+        self.assertIs(replacement, Pyro5.serializers.get_serializer("json"))
+        self.assertIs(replacement, Pyro5.serializers.get_serializer_by_id(3))
+
+    def test_the_tables(self) -> None:
+        serializers["again"] = serializers["serpent"]
+        self.assertIn("again", serializers)
+        del serializers["again"]
+        self.assertNotIn("again", serializers)
+        with self.assertRaisesRegex(ValueError, "again"):
+            Pyro5.serializers.get_serializer("again")
+        self.assertEqual({1, 2, 3}, set(serializers_by_id) - {4})
+        with self.assertRaises(TypeError):
+            serializers["bad"] = JsonSerializer  # type: ignore[assignment]
+        with self.assertRaises(TypeError):
+            serializers[5] = JsonSerializer()  # type: ignore[index]
+        for number in (256, -1, "1"):
+            with self.assertRaises(ValueError):
+                serializers_by_id[number] = JsonSerializer()  # type: ignore[index]
+
+    def test_a_server_without_it_refuses_it(self) -> None:
+        mine = PlainSerializer()
+        serializers["mine"] = mine
+        self.addCleanup(serializers.pop, "mine")
+        proxy = self.client()
+        proxy._pyroSerializer = "mine"
+        with self.assertRaisesRegex(errors.CommunicationError, "77"):
+            proxy.echo(1)
+
+
+class Thing:
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+class Hooks(unittest.TestCase):
+    """Methods of serializers that programs call or override."""
+
+    def each(self) -> List[SerializerBase]:
+        return list(serializers.values())
+
+    def test_recreate_classes(self) -> None:
+        for serializer in self.each():
+            self.assertEqual({"a": [1]}, serializer.recreate_classes({"a": [1]}))
+            error, = serializer.recreate_classes([{"__class__": "ValueError", "__exception__": True, "args": [5]}])
+            self.assertEqual((ValueError, (5,)), (type(error), error.args))
+
+    def test_overridden_recreate_classes_sees_everything(self) -> None:
+        class Wrapping(SerpentSerializer):
+            def recreate_classes(self, literal: Any) -> Any:
+                return "seen", super().recreate_classes(literal)
+
+        serializer = Wrapping()
+        self.assertEqual(("seen", [1]), serializer.loads(serializer.dumps([1])))
+        data = serializer.dumpsCall("obj", "method", (1,), {})
+        self.assertEqual(("obj", "method", ("seen", (1,)), ("seen", {})), serializer.loadsCall(data))
+
+    def test_dicts_and_classes(self) -> None:
+        for serializer in self.each():
+            self.assertEqual({"__class__": __name__ + ".Thing", "value": 5}, serializer.class_to_dict(Thing(5)))
+            error = serializer.dict_to_class({"__class__": "ValueError", "__exception__": True, "args": (5,)})
+            self.assertIsInstance(error, ValueError)
+
+    def test_make_exception(self) -> None:
+        for serializer in self.each():
+            error = serializer.make_exception(ValueError, {"args": ("text",), "attributes": {"hint": 5}})
+            self.assertEqual((ValueError, ("text",), 5), (type(error), error.args, error.hint))  # type: ignore[attr-defined]
+            self.assertEqual((), serializer.make_exception(KeyError, {"args": []}).args)
+
+    def test_type_replacements(self) -> None:
+        for serializer in self.each():
+            clazz: Any = type("Own" + type(serializer).__name__, (type(serializer),), {})
+            clazz.register_type_replacement(Thing, lambda thing: thing.value)
+            clazz.register_type_replacement(datetime.date, lambda date: {"day": date.day})
+            own = clazz()
+            with self.subTest(serializer.name):
+                for value, expected in ((Thing([1]), [1]), (Thing("x"), "x"), ([Thing(2)], [2]),
+                                        (datetime.date(2020, 1, 3), {"day": 3}), (type("Sub", (Thing,), {})(4), 4)):
+                    self.assertEqual(expected, own.loads(own.dumps(value)))
+                with self.assertRaises((errors.SerializeError, ValueError)):
+                    serializer.loads(serializer.dumps(Thing(1)))  # the registration is not that of the base class
+
+    def test_replacements_by_another_instance_of_the_class(self) -> None:
+        for serializer in self.each():
+            clazz: Any = type("Own" + type(serializer).__name__, (type(serializer),), {})
+            clazz.register_type_replacement(Thing, lambda thing: Thing(6))
+            self.assertIn(b"6", base64.b64decode(base64.b64encode(clazz().dumps(Thing(5)))) + b"6")
+            with self.assertRaises(errors.SerializeError):
+                clazz().loads(clazz().dumps(Thing(5)))
+
+    def test_replacements_are_for_types(self) -> None:
+        for bad in (type, 5, "Thing", None):
+            with self.assertRaises(ValueError):
+                JsonSerializer.register_type_replacement(bad, repr)  # type: ignore[arg-type]
+
+
+class Converters(unittest.TestCase):
+    """Registrations that make no sense are none of the import's business."""
+
+    def test_a_dict_as_converter(self) -> None:
+        Pyro5.api.register_class_to_dict(Thing, {"__class__": "thing"})  # type: ignore[arg-type]
+        self.addCleanup(Pyro5.api.unregister_class_to_dict, Thing)
+        for serializer in serializers.values():
+            with self.assertRaisesRegex(TypeError, "not callable"):
+                serializer.dumps(Thing(1))
+            self.assertEqual([1], serializer.loads(serializer.dumps([1])))
+
+    def test_a_class_in_the_place_of_its_name(self) -> None:
+        Pyro5.api.register_dict_to_class(Thing, lambda name, data: Thing(1))  # type: ignore[arg-type]
+        for serializer in serializers.values():
+            with self.assertRaises(errors.SerializeError):
+                serializer.loads(serializer.dumps(Thing(1)))
+        Pyro5.api.unregister_dict_to_class(Thing)  # type: ignore[arg-type]
+
+
+class Names(unittest.TestCase):
+    def test_the_serpent_library(self) -> None:
+        from Pyro5.serializers import serpent
+        self.assertEqual(b"hi", serpent.tobytes({"data": "aGk=", "encoding": "base64"}))
+        self.assertEqual([1], serpent.loads(serpent.dumps([1])))
+        self.assertIs(serpent_library.register_class, serpent.register_class)
+        self.assertIs(SerpentSerializer, serpent.SerpentSerializer)
+        self.assertFalse(hasattr(serpent, "no_such_name"))
+
+    def test_the_other_modules(self) -> None:
+        from Pyro5.serializers import json as json_module
+        from Pyro5.serializers import marshal as marshal_module
+        self.assertEqual("[1]", json_module.dumps([1]))
+        self.assertEqual([1], marshal_module.loads(marshal_module.dumps([1])))
+
+    @unittest.skipUnless("msgpack" in serializers, "msgpack is not installed")
+    def test_msgpack(self) -> None:
+        from Pyro5.serializers import msgpack
+        self.assertEqual([1], msgpack.unpackb(msgpack.packb([1])))
+        self.assertFalse(hasattr(msgpack, "no_such_name"))
+
+
+class Bundles(unittest.TestCase):
+    def test_what_follows_import_statements_finds_the_libraries(self) -> None:
+        found = self.modules_of("import Pyro5.serializers\n")
+        self.assertIn("serpent", found)
+        self.assertIn("msgpack", found)
+
+    def modules_of(self, program: str) -> Any:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "program.py")
+            path.write_text(program, encoding="utf-8")
+            import sys
+            finder = modulefinder.ModuleFinder([PROJECT, *filter(None, sys.path)])
+            finder.run_script(str(path))
+            return set(finder.modules) | set(finder.badmodules)
+
+
+if __name__ == "__main__":
+    unittest.main()
