@@ -20,7 +20,8 @@ PIECE_CHARACTERS = 8192
 # What is skipped (strings, comments, short and simple containers), or, as a group, what makes the structure.
 _SIMPLE = r"\[[^][(){}'\"\#]{0,100}\] | \([^][(){}'\"\#]{0,100}\) | \{[^][(){}'\"\#]{0,100}\}"
 _TOKEN = re.compile("%s | %s | ([][(){},:])" % (STRING_OR_COMMENT.pattern, _SIMPLE), re.VERBOSE | re.DOTALL)
-_BLANK = re.compile(r"(?:[ \t\f\r\n]|\\\r?\n|#[^\n\r]*)*\Z")
+# A comment goes on to the end of its line, in one way only: else "####" could be split in 8 ways, and so on.
+_BLANK = re.compile(r"(?:[ \t\f\r\n]|\\\r?\n|#[^\n\r]*(?![^\n\r]))*\Z")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _NOTHING: Any = object()
 
