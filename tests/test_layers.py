@@ -34,7 +34,7 @@ MODULES = """
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
     _naming.broadcast _naming.regex_sandbox _naming.registry _naming.host_lookup _naming.liveness _naming.autoclean
     _naming.authorization
-    _gateway _gateway.http_connection _gateway.http_server
+    _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.responses _gateway.arguments _gateway.options _gateway.page _gateway.app
     _cli _cli.console _cli.progress
     nameserver nsc

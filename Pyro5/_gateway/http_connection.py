@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import re
 import socket
 import sys
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from urllib.parse import unquote_to_bytes
 from wsgiref.handlers import SimpleHandler
 from wsgiref.simple_server import WSGIRequestHandler
 
 from .. import socketutil
+from .http_head import BadRequest, Head, parse_head
 
 __all__ = ["Connection", "Limits", "DRAINED_BYTES"]
 
@@ -119,10 +120,6 @@ class _Body(io.RawIOBase):
         return count
 
 
-class _Refused(Exception):
-    """A request that gets an answer without the application: status code and, if that is not enough, a text."""
-
-
 class Connection(WSGIRequestHandler):
     """One connection of an HttpServer; everything happens in the constructor, as socketserver has it."""
 
@@ -177,53 +174,65 @@ class Connection(WSGIRequestHandler):
         self.command = self.requestline = ""
         self.request_version = self.protocol_version
         self._wants_100 = False
+        self.close_connection = True
         try:
-            if self._parse(self._read_head()):
-                self._run(_body_length(self.headers))
-            else:
-                self._unread = True
-        except _Refused as x:
-            self._unread = True
+            lines = self._read_head()
+            if lines is None:
+                return
+            head = parse_head(lines)
+            self._use_head(head)
+            self._run(head.body_length())
+        except BadRequest as x:
+            self._unread = self.close_connection = True
             self.send_error(*x.args)
         self.wfile.flush()
         if self._writer.failure is not None:
             self.close_connection = True
 
-    def _read_head(self) -> List[bytes]:
-        """Read the request line, and the headers up to the empty line."""
+    def _read_head(self) -> Optional[List[bytes]]:
+        """Read the request line, and the headers up to the empty line; None if the client closes before that."""
         self._reader.deadline = time.monotonic() + self._limits.head_seconds
         bytes_left = self._limits.head_bytes
         lines: List[bytes] = []
         try:
-            while not lines or lines[-1] not in (b"\r\n", b"\n", b""):
+            while not lines or lines[-1] not in (b"\r\n", b"\n"):
                 lines.append(self.rfile.readline(bytes_left + 1))
                 bytes_left -= len(lines[-1])
                 if bytes_left < 0:
-                    raise _Refused(431)
+                    raise BadRequest(431)
+                if not lines[-1] and len(lines) == 1:
+                    return None
+                if not lines[-1]:
+                    raise BadRequest(400, "the request ends in the middle of its head")
+                if len(lines) == 1 and not lines[0].strip(b"\r\n"):
+                    lines.pop()     # some clients send an empty line behind a body
         except socket.timeout as x:
-            raise _Refused(408) from x
+            raise BadRequest(408) from x
         return lines
 
-    def _parse(self, lines: List[bytes]) -> bool:
-        """Take the head apart; false if it was answered with an error, or is not worth an answer."""
-        self.close_connection = True
-        self.raw_requestline = lines[0]
-        stream = self.rfile
-        self.rfile = io.BytesIO(b"".join(lines[1:]))
-        try:
-            sound = self.parse_request()
-        finally:
-            self.rfile = stream
-        if sound:
-            self.path = re.sub(r"\Ahttps?://[^/?]*", "", self.path, flags=re.IGNORECASE)  # as clients of proxies write it
-        if self.request_version < "HTTP/1.1" or self.server.is_stopping:
-            self.close_connection = True
-        return sound
+    def _use_head(self, head: Head) -> None:
+        """Note what the head says about the connection."""
+        self.head = head
+        self.command, self.path = head.method, head.target
+        self.requestline = "%s %s" % (head.method, head.target)
+        options = [option.strip().lower() for option in head.headers.get("connection", "").split(",")]
+        keep = head.version >= (1, 1) or "keep-alive" in options
+        self.close_connection = not keep or "close" in options or self.server.is_stopping
+        self._wants_100 = head.version >= (1, 1) and head.headers.get("expect", "").lower() == "100-continue"
 
-    def handle_expect_100(self) -> bool:
-        """Note that the client waits for a word before it sends the body; it gets it when the body is asked for."""
-        self._wants_100 = True
-        return True
+    def get_environ(self) -> Dict[str, Any]:
+        """Return what the application is told about the request."""
+        path, _, query = self.head.target.partition("?")
+        environ = dict(self.server.base_environ)
+        environ.update(
+            REQUEST_METHOD=self.head.method, SERVER_PROTOCOL="HTTP/%d.%d" % max(self.head.version, (1, 0)), QUERY_STRING=query,
+            PATH_INFO=unquote_to_bytes(path.encode("latin-1")).decode("latin-1"), REMOTE_ADDR=str(self.client_address[0]),
+            CONTENT_TYPE=self.head.headers.get("content-type", "text/plain"),
+            CONTENT_LENGTH=self.head.headers.get("content-length", ""))
+        for name, value in self.head.headers.items():
+            if name not in ("content-type", "content-length"):
+                environ["HTTP_" + name.replace("-", "_").upper()] = value
+        return environ
 
     # ------------------------------------------------------------ answering it
 
@@ -305,17 +314,3 @@ class _Exchange(SimpleHandler):
     def log_exception(self, exc_info: Any) -> None:
         log.error("the application failed", exc_info=exc_info)
         self._connection.close_connection = True
-
-
-def _body_length(headers: Any) -> int:
-    """Give the length of the body; refuse a request if there can be two opinions about that, or about its headers."""
-    if headers.defects or headers.get_payload():
-        raise _Refused(400, "malformed headers")
-    if "Transfer-Encoding" in headers:
-        raise _Refused(411, "the body needs a Content-Length")
-    lengths = headers.get_all("Content-Length", [])
-    if not lengths:
-        return 0
-    if len(lengths) > 1 or not re.match(r"[0-9]{1,15}\Z", lengths[0]):
-        raise _Refused(400, "malformed Content-Length")
-    return int(lengths[0])

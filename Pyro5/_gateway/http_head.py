@@ -1,0 +1,106 @@
+"""Parse the head of an HTTP/1.x request strictly: what two programs could understand differently is refused.
+
+A web server in front of the gateway may decide by what it understands (who is let in, which headers are taken away). So there
+must be one way only to read a head: no folded lines, no line breaks but the announced ones, no names that differ in a
+hyphen or underscore, no header twice of which there can be one.
+"""
+from __future__ import annotations
+
+import re
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+__all__ = ["BadRequest", "Head", "parse_head"]
+
+HEADERS = 100  # of one request
+
+_REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) ([!-~\x80-\xff]+)(?: HTTP/([0-9])\.([0-9]))?")
+_NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")       # a token, without the underscore
+_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+# Only one of each may be there. Of other headers the values are joined.
+_SINGLE = frozenset(("host", "content-length", "content-type", "transfer-encoding", "expect", "origin", "referer",
+                     "sec-fetch-site", "authorization", "x-pyro-gateway-key", "x-pyro-correlation-id", "x-pyro-options"))
+
+
+class BadRequest(Exception):
+    """A request that is answered without the application: status code and a text."""
+
+
+class Head(NamedTuple):
+    """The head of a request.
+
+    Attributes:
+        method, target: as in the request line; the target without scheme and host, which are in the header ``host``.
+        version: (1, 0) or (1, 1); (0, 9) if the request line has none.
+        headers: by name in lower case.
+    """
+
+    method: str
+    target: str
+    version: Tuple[int, int]
+    headers: Dict[str, str]
+
+    def body_length(self) -> int:
+        """Return the length of the body in bytes. Raises BadRequest if there can be two opinions about it."""
+        length = self.headers.get("content-length")
+        if "transfer-encoding" in self.headers:
+            if length is not None or self.version < (1, 1):
+                raise BadRequest(400, "Transfer-Encoding contradicts the rest of the request")
+            raise BadRequest(411, "the body needs a Content-Length")
+        if length is None:
+            return 0
+        if not re.match(r"[0-9]{1,15}\Z", length):
+            raise BadRequest(400, "malformed Content-Length")
+        return int(length)
+
+
+def parse_head(lines: Sequence[bytes]) -> Head:
+    """
+    Parse the lines of a head, the empty one at the end included, each with its line break.
+
+    Raises:
+        BadRequest: it is malformed, or ambiguous.
+    """
+    stripped = _without_breaks(lines)
+    match = _REQUEST_LINE.fullmatch(stripped[0])
+    if match is None:
+        raise BadRequest(400, "malformed request line")
+    version = (int(match[3]), int(match[4])) if match[3] else (0, 9)
+    if match[3] and version[0] != 1:
+        raise BadRequest(505, "HTTP/1.1 is spoken here")
+    headers = _parse_headers(stripped[1:])
+    target = match[2].decode("latin-1")
+    absolute = _ABSOLUTE.match(target)
+    if absolute is not None:    # as clients of proxies write it: then the host of the target is the one that counts
+        headers["host"] = absolute[1]
+        target = target[absolute.end():] or "/"
+    return Head(match[1].decode("ascii"), target, min(version, (1, 1)), headers)
+
+
+def _without_breaks(lines: Sequence[bytes]) -> List[bytes]:
+    """Return the lines up to the empty one; all must have the same line break, and no other one inside."""
+    line_break = b"\r\n" if lines[0].endswith(b"\r\n") else b"\n"
+    result = []
+    for line in lines:
+        if not line.endswith(line_break) or _CONTROL.search(line[:-len(line_break)]):
+            raise BadRequest(400, "malformed headers: control characters, or lines that do not all end in the same way")
+        result.append(line[:-len(line_break)])
+    return result[:-1]
+
+
+def _parse_headers(lines: Sequence[bytes]) -> Dict[str, str]:
+    if len(lines) > HEADERS:
+        raise BadRequest(431, "more than %d headers" % HEADERS)
+    headers: Dict[str, str] = {}
+    for line in lines:
+        raw_name, colon, raw_value = line.partition(b":")
+        if not colon or _NAME.fullmatch(raw_name) is None:
+            raise BadRequest(400, "malformed headers")
+        name, value = raw_name.decode("ascii").lower(), raw_value.strip(b" \t").decode("latin-1")
+        if name not in headers:
+            headers[name] = value
+        elif name in _SINGLE:
+            raise BadRequest(400, "the header %s is there twice" % name)
+        else:
+            headers[name] += ("; " if name == "cookie" else ",") + value
+    return headers
