@@ -397,9 +397,9 @@ def _proxy_from_wire(state: Any) -> Proxy:
 classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire)
 
 
-def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> Proxy:
+def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:
     """
-    Give a proxy for a name server somewhere in the network.
+    Return a proxy for a name server somewhere in the network.
 
     It is connected, unless the name server was found by a broadcast.
 
@@ -407,11 +407,13 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
         host: where the name server is; without it, look at this machine, ask by broadcast, then try NS_HOST.
         port: of the name server if the host is given, else of the broadcast responder; the configured one if None.
         broadcast: whether to use broadcasts at all; with the setting BROADCAST_LOOKUP off none are used anyway.
+        delay_time: seconds to wait for a name server to be there; 0 stands for the setting NS_LOOKUP_DELAY.
 
     Raises:
         NamingError: there is none; the text lists every place that was looked at.
     """
-    return discovery.locate(_bound_proxy, Proxy, host, port, broadcast)
+    return discovery.retry_until_found(
+        lambda: discovery.locate(_bound_proxy, Proxy, host, port, broadcast), delay_time)
 
 
 def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:

@@ -7,10 +7,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Iterable, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence, Tuple
 
-from . import config, constants
+from . import config, constants, errors
 from ._cli import console
+from ._client.discovery import retry_until_found
 from ._naming.authorization import Writers, read_token
 from ._naming.autoclean import AutoCleaner, checked_period
 from ._naming.broadcast import BroadcastServer
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import argparse
 
 __all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon", "Storage",
-           "main", "open_storage", "start_ns", "start_ns_loop"]
+           "lookup", "main", "open_storage", "start_ns", "start_ns_loop", "yplookup"]
 
 log = logging.getLogger("Pyro5.nameserver")
 
@@ -167,13 +168,16 @@ def _why_no_broadcast(daemon: NameServerDaemon) -> Optional[str]:
 
 def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enableBroadcast: bool = True,
                   bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
-                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
-                  write_token: Optional[str] = None) -> None:
+                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None,
+                  loopCondition: Callable[[], bool] = lambda: True, *, write_token: Optional[str] = None) -> None:
     """
     Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
     ``daemon.shutdown``. Prints where it runs, and tells the service manager (systemd) if that started it.
 
-    The arguments are those of `start_ns`.
+    Args:
+        loopCondition: the name server also stops when this returns False, as in ``Daemon.requestLoop``.
+
+    The other arguments are those of `start_ns`.
     """
     _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage,
                                     write_token=write_token)
@@ -192,7 +196,50 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
             console.say(line)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % daemon.uriFor(daemon.nameserver))
         at_end.callback(console.tell_service_manager, "STOPPING=1")
-        daemon.requestLoop(lambda: not signals.asked)
+        daemon.requestLoop(lambda: not signals.asked and loopCondition())
+
+
+def lookup(ns: Any, name: str, return_metadata: Any = False, delay_time: float = 0.0) -> Any:
+    """
+    Look up a name as ``ns.lookup`` does, but wait until it is registered.
+
+    Args:
+        ns: a proxy for a name server, or a `NameServer`.
+        delay_time: seconds to wait at most; 0 stands for the setting NS_LOOKUP_DELAY.
+
+    Raises:
+        NamingError: the name is still not registered.
+    """
+    if return_metadata is not True and isinstance(return_metadata, (int, float)):
+        return_metadata, delay_time = False, return_metadata or delay_time  # lookup(ns, name, 5.0): the delay
+    return retry_until_found(lambda: ns.lookup(name, return_metadata=return_metadata), delay_time)
+
+
+def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
+             return_metadata: bool = True, delay_time: float = 0.0) -> Dict[str, Any]:
+    """
+    Search by metadata as ``ns.yplookup`` does, but wait until there is something to find.
+
+    Args:
+        ns, delay_time: as for `lookup`.
+
+    Returns:
+        what ``ns.yplookup`` returns; empty if nothing was registered in time.
+    """
+    def search() -> Dict[str, Any]:
+        found: Dict[str, Any] = ns.yplookup(meta_all=meta_all, meta_any=meta_any, return_metadata=return_metadata)
+        if not found:
+            raise _NothingFound
+        return found
+
+    try:
+        return retry_until_found(search, delay_time)
+    except _NothingFound:
+        return {}
+
+
+class _NothingFound(errors.NamingError):
+    """The search has no result yet."""
 
 
 def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer], is_unix: bool) -> Iterable[str]:

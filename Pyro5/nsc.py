@@ -167,13 +167,36 @@ def _locate(options: argparse.Namespace) -> Any:
     return nameserver
 
 
+def handle_command(namesrv: Any, args: Any) -> None:
+    """
+    Run one command of the tool against a name server, and print its results.
+
+    Args:
+        namesrv: a proxy for a name server, or a ``NameServer``.
+        args: the words of the command line, or an object with ``command`` (its name) and ``args`` (its arguments).
+
+    Raises:
+        ValueError: there is no such command, or the number of its arguments is wrong.
+        Exception: what the name server raises.
+    """
+    words = args if isinstance(args, (list, tuple)) else [args.command, *(getattr(args, "args", None) or ())]
+    command, rest = words[0], list(words[1:])
+    if command not in COMMANDS:
+        raise ValueError("there is no command '%s'; there are: %s" % (command, ", ".join(COMMANDS)))
+    options = argparse.Namespace(command=command, args=rest, json=bool(getattr(args, "json", False)))
+    complaint = _complaint(COMMANDS[command], options)
+    if complaint is not None:
+        raise ValueError("%s: %s" % (command, complaint))
+    COMMANDS[command].run(namesrv, options)
+
+
 def run(options: argparse.Namespace) -> None:
     """Run the command of the parsed options."""
     say_more = console.say if options.verbose else console.say_nothing
     say_more("Locating name server...")
     with _locate(options) as nameserver:
         say_more("Name server found: %s" % nameserver._pyroUri)
-        COMMANDS[options.command].run(nameserver, options)
+        handle_command(nameserver, options)
     say_more("Done.")
 
 

@@ -100,7 +100,7 @@ class _Answer:
         self._expected = 0  # bytes of the answer, as soon as they are known
 
     def text(self) -> str:
-        connection = self._proxy._pyroConnection
+        connection = getattr(self._proxy, "_pyroConnection", None)  # None also for a name server in this process
         received, expected = (0, 0) if connection is None else connection.receiving
         self._expected = expected or self._expected
         text = "%d:%02d  " % divmod(int(time.monotonic() - self._started), 60)

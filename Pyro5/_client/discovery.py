@@ -242,10 +242,7 @@ class _NameServer:
             self._connection.close()
             raise
 
-    def __enter__(self) -> _NameServer:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
+    def close(self) -> None:
         self._connection.close()
 
     def ask(self, method: str, *args: Any) -> Any:
@@ -277,7 +274,8 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
     For PYROMETA, one of the objects that have all the tags is chosen at random.
 
     Args:
-        delay_time: seconds to wait for the name to be registered; 0 stands for the setting NS_LOOKUP_DELAY.
+        delay_time: seconds to wait for the name to be registered, and for a name server to be there; 0 stands for the
+            setting NS_LOOKUP_DELAY.
 
     Raises:
         NamingError: there is no such name, or no name server.
@@ -286,20 +284,19 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
     uri = URI(uri)
     if uri.protocol == "PYRO":
         return uri
+    host, port = (uri.location, None) if uri.sockname else (uri.host, uri.port)
     wanted = uri.object
-    with _nameserver_of(uri) as nameserver:
-        if isinstance(wanted, str):
-            name = wanted
-            return retry_until_found(lambda: nameserver.lookup(name), delay_time)
-        tags = wanted
-        found = retry_until_found(lambda: nameserver.yplookup(tags, None), delay_time)
+    if isinstance(wanted, str):
+        name = wanted
+        return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, host or "", port)
+    tags = wanted
+    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port)
     return _direct_uri(random.choice(list(found.values())), "tags %s" % ", ".join(sorted(tags)))
 
 
 def lookup(name: str, delay_time: float = 0.0) -> URI:
     """Give the uri registered under a name; arguments and errors as for `resolve`."""
-    with _locate_nameserver() as nameserver:
-        return retry_until_found(lambda: nameserver.lookup(name), delay_time)
+    return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time)
 
 
 def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
@@ -314,14 +311,30 @@ def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterab
     if (meta_all is None) == (meta_any is None):
         raise ValueError("give either meta_all or meta_any")
     all_tags, any_tags = (None if tags is None else set(tags) for tags in (meta_all, meta_any))
-    with _locate_nameserver() as nameserver:
-        return retry_until_found(lambda: nameserver.yplookup(all_tags, any_tags), delay_time)
+    return _ask_until_found(lambda nameserver: nameserver.yplookup(all_tags, any_tags), delay_time)
 
 
-def _nameserver_of(uri: URI) -> _NameServer:
-    if uri.sockname:
-        return _locate_nameserver(uri.location or "")
-    return _locate_nameserver(uri.host or "", uri.port)
+def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: str = "", port: Optional[int] = None) -> T:
+    """
+    Locate a name server and ask it, over one connection, until there is an answer or the time is up. If there is none yet, or
+    it goes away, locate it again.
+    """
+    connected: List[_NameServer] = []
+
+    def attempt() -> T:
+        if not connected:
+            connected.append(_locate_nameserver(host, port))
+        try:
+            return ask(connected[0])
+        except errors.ConnectionClosedError:
+            connected.pop().close()
+            raise
+
+    try:
+        return retry_until_found(attempt, delay_time)
+    finally:
+        for nameserver in connected:
+            nameserver.close()
 
 
 def _locate_nameserver(host: str = "", port: Optional[int] = None) -> _NameServer:
@@ -332,11 +345,11 @@ def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,
                       clock: Callable[[], float] = time.monotonic,
                       wait: Optional[Callable[[float], Any]] = None) -> T:
     """
-    Ask again and again while the answer is a NamingError and time is left.
+    Ask repeatedly while the answer is a NamingError, or the connection is lost, and time is left.
 
     Args:
         delay_seconds: how long; 0 stands for the setting NS_LOOKUP_DELAY.
-        clock, wait: give the time and let time pass, in seconds.
+        clock, wait: return the time, and let time pass, in seconds.
     """
     deadline = clock() + (delay_seconds or config.NS_LOOKUP_DELAY or 0)
     wait = wait or threading.Event().wait
@@ -344,7 +357,7 @@ def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,
     while True:
         try:
             return ask()
-        except errors.NamingError:
+        except (errors.NamingError, errors.ConnectionClosedError):
             left = deadline - clock()
             if left <= 0:
                 raise

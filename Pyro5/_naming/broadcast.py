@@ -67,14 +67,23 @@ class BroadcastServer:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    def getPort(self) -> int:
+        """Return the UDP port it is bound to."""
+        port: int = self.sock.getsockname()[1]
+        return port
+
+    def fileno(self) -> int:
+        """Return the descriptor of the socket, so that the server itself can be passed to ``select``; -1 once closed."""
+        return self.sock.fileno()
+
     @property
     def sockets(self) -> List[socket.socket]:
         """The sockets to wait for in an event loop; none once the server is closed."""
         return [self.sock] if self.sock.fileno() >= 0 else []
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Answer the question that waits in the socket, if the socket is among those given."""
-        if any(sock is self.sock or sock == self.sock.fileno() for sock in eventsockets):
+        """Answer the question that waits in the socket, if the socket (or the server itself) is among those given."""
+        if any(sock is self.sock or sock is self or sock == self.sock.fileno() for sock in eventsockets):
             self.processRequest()
 
     def processRequest(self) -> None:

@@ -10,10 +10,11 @@ from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
 from .. import constants, errors
+from ..callcontext import current_context
 from .._server.exposure import behavior, expose
 from .._wire.uri import URI
 from .regex_sandbox import Matcher
-from .storage import Registration
+from .storage import Registration, adapt, listing
 from .storage.specs import open_storage
 
 log = logging.getLogger("Pyro5.registry")
@@ -41,10 +42,11 @@ class NameServer:
     Maps names to uris, with metadata tags for each.
 
     Every method may be called in any thread; only those marked as exposed can be called remotely. The name
-    ``Pyro.NameServer`` is its own: no client can remove or change that registration.
+    ``Pyro.NameServer`` is its own: no client can remove or change that registration, only the process that runs it can.
 
     Attributes:
-        storage: the `Storage` that holds the registrations.
+        lock: guards the storage, and operations on it that take several steps; reentrant. Not held while a regular
+            expression of a client runs. A program that accesses the storage while the name server is running holds it.
     """
 
     def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
@@ -56,19 +58,35 @@ class NameServer:
             require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
                 if whoever wants it must not make it.
         """
-        self.storage = open_storage(storageProvider)
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
         self._matcher = matcher or Matcher()
         self._require_writer = require_writer
-        # Guards the storage, and what is done with it in several steps. Not held while a regular expression of a client runs.
-        self._lock = threading.RLock()
-        self._reading: ContextManager[Any] = nullcontext() if self.storage.reads_alongside else self._lock
+        self.lock = threading.RLock()
+        self._use_storage(open_storage(storageProvider) if self._owns_storage else storageProvider)
+
+    @property
+    def storage(self) -> Any:
+        """What holds the registrations: the object that the program passed in, or the `Storage` that was opened here."""
+        return self._provider
+
+    @storage.setter
+    def storage(self, provider: Any) -> None:
+        with self.lock:
+            if self._owns_storage and provider is not self._provider:
+                self._storage.close()
+                self._owns_storage = False
+            self._use_storage(provider)
+
+    def _use_storage(self, provider: Any) -> None:
+        self._provider = provider
+        self._storage = adapt(provider)
+        self._reading: ContextManager[Any] = nullcontext() if self._storage.reads_alongside else self.lock
 
     @expose
     def count(self) -> int:
         """Give the number of registrations, the name server's own included."""
         with self._reading:
-            return len(self.storage)
+            return len(self._storage)
 
     @expose
     def ping(self) -> None:
@@ -114,10 +132,10 @@ class NameServer:
         uri_text = _uri_text(uri)
         tags = _checked_tags(metadata)
         _require_not_own(name, "replaced")
-        with self._lock:
-            if safe and name in self.storage:
+        with self.lock:
+            if safe and name in self._storage:
                 raise errors.NamingError("name already registered: %s" % name)
-            self.storage[name] = uri_text, tags
+            self._storage[name] = uri_text, tags
         log.debug("registered %s as %s", uri_text, name)
 
     @expose
@@ -133,9 +151,9 @@ class NameServer:
         self._require_writer()
         tags = _checked_tags(metadata)
         _require_not_own(name, "changed")
-        with self._lock:
+        with self.lock:
             uri_text, _ = self._registration(name)
-            self.storage[name] = uri_text, tags
+            self._storage[name] = uri_text, tags
 
     @expose
     def remove(self, name: Optional[str] = None, prefix: Optional[str] = None, regex: Optional[str] = None) -> int:
@@ -153,12 +171,12 @@ class NameServer:
         self._require_writer()
         _require_one_at_most(name, prefix, regex)
         names = self._names_matching(regex) if regex else []
-        with self._lock:
+        with self.lock:
             if name:
-                names = [_checked_type(name, "name")]
-            elif prefix:
-                names = list(self.storage.find_prefix(_checked_type(prefix, "prefix")))
-            return self.storage.remove_names(found for found in names if found != constants.NAMESERVER_NAME)
+                return self._remove_one(_checked_type(name, "name"))
+            if prefix:
+                names = list(self._storage.find_prefix(_checked_type(prefix, "prefix")))
+            return self._storage.remove_names(found for found in names if found != constants.NAMESERVER_NAME)
 
     @expose
     def list(self, prefix: Optional[str] = None, regex: Optional[str] = None,
@@ -179,8 +197,8 @@ class NameServer:
             found = self._find(self._names_matching(regex))
         else:
             with self._reading:
-                found = self.storage.find_prefix(_checked_type(prefix or "", "prefix"))
-        return _result(found, return_metadata)
+                found = self._storage.find_prefix(_checked_type(prefix or "", "prefix"))
+        return listing(found, return_metadata)
 
     @expose
     def yplookup(self, meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
@@ -206,24 +224,24 @@ class NameServer:
         else:
             tags, match_all = _searched_tags(meta_any, "metadata_any"), False
         with self._reading:
-            found = self.storage.find_tags(tags, match_all)
-        return _result(found, return_metadata)
+            found = self._storage.find_tags(tags, match_all)
+        return listing(found, return_metadata)
 
     def register_self(self, uri: URI) -> None:
         """Make, or bring up to date, the name server's own registration."""
-        with self._lock:
-            self.storage[constants.NAMESERVER_NAME] = str(uri), OWN_METADATA
+        with self.lock:
+            self._storage[constants.NAMESERVER_NAME] = str(uri), OWN_METADATA
 
     def all_uris(self) -> Dict[str, str]:
         """Give the uri text of every name, without holding up anybody for long."""
-        return _result(self._find(self._names()), return_metadata=False)
+        return listing(self._find(self._names()), return_metadata=False)
 
     def remove_unchanged(self, name: str, uri_text: str) -> bool:
         """Remove a registration if it still has this uri; tell whether it had."""
-        with self._lock:
-            if name not in self.storage or self.storage[name][0] != uri_text:
+        with self.lock:
+            if name not in self._storage or self._storage[name][0] != uri_text:
                 return False
-            return self.storage.remove_names([name]) > 0
+            return self._storage.remove_names([name]) > 0
 
     def close(self) -> None:
         """
@@ -232,18 +250,25 @@ class NameServer:
         """
         self.end_searches()
         if self._owns_storage:
-            with self._lock:
-                self.storage.close()
+            with self.lock:
+                self._storage.close()
 
     def end_searches(self) -> None:
         """Make searches that are going on fail, and all later ones that need a process of their own."""
         self._matcher.close()
 
+    def _remove_one(self, name: str) -> int:
+        """Remove one name by the ``del`` of the storage, which a program may have overridden; the caller has the lock."""
+        if name not in self._storage or name == constants.NAMESERVER_NAME and _is_called_by_client():
+            return 0
+        del self._storage[name]
+        return 1
+
     def _registration(self, name: str) -> Registration:
         """Read one registration; the caller may read."""
         _checked_type(name, "name")
         try:
-            return self.storage[name]
+            return self._storage[name]
         except KeyError:
             raise errors.NamingError("unknown name: %s" % name) from None
 
@@ -253,14 +278,14 @@ class NameServer:
 
     def _names(self) -> List[str]:
         with self._reading:
-            return self.storage.names()
+            return self._storage.names()
 
     def _find(self, names: List[str]) -> Dict[str, Registration]:
         """Read those of the names that (still) exist, a portion at a time: others get the lock in between."""
         found: Dict[str, Registration] = {}
         for start in range(0, len(names), NAMES_AT_ONCE):
             with self._reading:
-                found.update(self.storage.find_names(names[start:start + NAMES_AT_ONCE]))
+                found.update(self._storage.find_names(names[start:start + NAMES_AT_ONCE]))
         return found
 
 
@@ -324,18 +349,16 @@ def _checked_tags(metadata: Optional[Iterable[str]]) -> FrozenSet[str]:
     return tags
 
 
+def _is_called_by_client() -> bool:
+    """Return whether this thread is serving a remote call, rather than running code of the process itself."""
+    return current_context.client is not None
+
+
 def _require_not_own(name: str, done: str) -> None:
-    if name == constants.NAMESERVER_NAME:
+    if name == constants.NAMESERVER_NAME and _is_called_by_client():
         raise errors.NamingError("the name server's own registration cannot be %s: %s" % (done, name))
 
 
 def _require_one_at_most(*criteria: Any) -> None:
     if sum(1 for criterion in criteria if criterion) > 1:
         raise ValueError("you can only filter on one thing at a time")
-
-
-def _result(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, Any]:
-    """Make the reply of a search. Metadata are plain sets, which every serializer can send."""
-    if return_metadata:
-        return {name: (uri_text, set(metadata)) for name, (uri_text, metadata) in found.items()}
-    return {name: uri_text for name, (uri_text, _) in found.items()}

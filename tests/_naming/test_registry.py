@@ -1,10 +1,11 @@
 """The name server object itself, called directly."""
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import unittest
-from typing import Any, Dict, List
+from typing import Any, Dict, Iterator, List
 
 from Pyro5 import errors
 from Pyro5._naming import registry
@@ -13,10 +14,21 @@ from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.memory import MemoryStorage
 from Pyro5._server import exposure
 from Pyro5._wire.uri import URI
+from Pyro5.callcontext import current_context
 
 ONE, TWO = "PYRO:one@host:1", "PYRO:two@host:2"
 OWN_URI = URI("PYRO:Pyro.NameServer@host:9090")
 PATIENCE_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def called_by_client() -> Iterator[None]:
+    """Run the block as if it served a remote call."""
+    current_context.client = object()
+    try:
+        yield
+    finally:
+        current_context.client = None
 
 
 class RegistryTestCase(unittest.TestCase):
@@ -100,11 +112,12 @@ class RegisterTests(RegistryTestCase):
         self.assertEqual(self.ns.lookup("abstract").sockname, "\0name")  # type: ignore[union-attr]
         self.ns.register("many", ONE, metadata=map(str, range(500)))
 
-    def test_own_registration_cannot_be_replaced_or_changed(self) -> None:
-        with self.assertRaisesRegex(errors.NamingError, "own registration cannot be replaced"):
-            self.ns.register("Pyro.NameServer", ONE)
-        with self.assertRaisesRegex(errors.NamingError, "own registration cannot be changed"):
-            self.ns.set_metadata("Pyro.NameServer", None)
+    def test_own_registration_cannot_be_replaced_or_changed_by_clients(self) -> None:
+        with called_by_client():
+            with self.assertRaisesRegex(errors.NamingError, "own registration cannot be replaced"):
+                self.ns.register("Pyro.NameServer", ONE)
+            with self.assertRaisesRegex(errors.NamingError, "own registration cannot be changed"):
+                self.ns.set_metadata("Pyro.NameServer", None)
         self.assertEqual(self.ns.lookup("Pyro.NameServer", True), (OWN_URI, {"class:Pyro5.nameserver.NameServer"}))
 
     def test_own_metadata(self) -> None:
@@ -239,9 +252,10 @@ class RemoveTests(RegistryTestCase):
 
     def test_own_registration_stays(self) -> None:
         self.fill()
-        self.assertEqual(self.ns.remove("Pyro.NameServer"), 0)
-        self.assertEqual(self.ns.remove(prefix="Pyro."), 0)
-        self.assertEqual(self.ns.remove(regex=".*"), 5)
+        with called_by_client():
+            self.assertEqual(self.ns.remove("Pyro.NameServer"), 0)
+            self.assertEqual(self.ns.remove(prefix="Pyro."), 0)
+            self.assertEqual(self.ns.remove(regex=".*"), 5)
         self.assertEqual(list(self.ns.list()), ["Pyro.NameServer"])
 
     def test_wrong_arguments(self) -> None:
@@ -375,7 +389,7 @@ class ReadingAlongsideTests(unittest.TestCase):
                 done.set()
 
             reader = threading.Thread(target=read)
-            with name_server._lock:
+            with name_server.lock:
                 reader.start()
                 self.assertEqual(expected, done.wait(PATIENCE_SECONDS if expected else 0.05))
             reader.join()

@@ -27,7 +27,11 @@ This module has the contract only. The storages that keep their names in files a
 """
 from __future__ import annotations
 
-from typing import AbstractSet, Any, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, MutableMapping, Tuple
+import re
+from typing import (AbstractSet, Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, MutableMapping, Optional,
+                    Tuple)
+
+from ... import errors
 
 # The uri text, and the metadata tags.
 Registration = Tuple[str, AbstractSet[str]]
@@ -69,8 +73,8 @@ class Storage(MutableMapping[str, Registration]):
         if not tags:
             return {}
         if match_all:
-            return {name: found for name, found in self.items() if tags.issubset(found[1])}
-        return {name: found for name, found in self.items() if not tags.isdisjoint(found[1])}
+            return {name: found for name, found in self.items() if tags.issubset(found[1] or ())}
+        return {name: found for name, found in self.items() if not tags.isdisjoint(found[1] or ())}
 
     def remove_names(self, names: Iterable[str]) -> int:
         """Remove those of the names that exist, as one step; give how many that were."""
@@ -80,11 +84,56 @@ class Storage(MutableMapping[str, Registration]):
         return len(existing)
 
     def close(self) -> None:
-        """Let go of files and the like. Nothing else is called afterwards, but close may be called again."""
+        """Release files and other resources; may be called again. Afterwards a storage that keeps a file is empty."""
+
+    # ------------------------------------------------------------ names of releases 5.x
+
+    def everything(self, return_metadata: bool = False) -> Dict[str, Any]:
+        """Return all registrations: name -> uri, or name -> (uri, metadata)."""
+        return listing(self.find_prefix(""), return_metadata)
+
+    def remove_items(self, items: Iterable[str]) -> int:
+        """Remove those of the names that exist; return how many that were."""
+        return self.remove_names(items)
+
+    def optimized_prefix_list(self, prefix: str, return_metadata: bool = False) -> Dict[str, Any]:
+        """Return the registrations whose name begins with the prefix, in the form of `everything`."""
+        return listing(self.find_prefix(prefix), return_metadata)
+
+    def optimized_regex_list(self, regex: str, return_metadata: bool = False) -> Dict[str, Any]:
+        """
+        Return the registrations whose name matches the regular expression at its beginning, in the form of `everything`.
+
+        The expression runs in this process without any time limit: never pass one that came from a client.
+        """
+        try:
+            match = re.compile(regex).match
+        except re.error as x:
+            raise errors.NamingError("invalid regex: %s" % x) from x
+        return listing(self.find_names([name for name in self.names() if match(name)]), return_metadata)
+
+    def optimized_metadata_search(self, metadata_all: Optional[Iterable[str]] = None,
+                                  metadata_any: Optional[Iterable[str]] = None,
+                                  return_metadata: bool = False) -> Dict[str, Any]:
+        """Return the registrations that have all of some tags, or any of them, in the form of `everything`."""
+        tags, match_all = (metadata_all, True) if metadata_all else (metadata_any, False)
+        return listing(self.find_tags(frozenset(tags or ()), match_all), return_metadata)
+
+
+def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, Any]:
+    """Build the result of a search: name -> uri, or name -> (uri, set of tags)."""
+    if return_metadata:
+        return {name: (uri, set(metadata or ())) for name, (uri, metadata) in found.items()}
+    return {name: uri for name, (uri, _) in found.items()}
 
 
 class MappingStorage(Storage):
-    """Puts a mutable mapping (name -> (uri, metadata)) behind the contract."""
+    """
+    Puts a mutable mapping (name -> (uri, metadata)) behind the contract.
+
+    Searches and removals of its own, if it has any under the names that releases 5.x gave them, are used; a search that
+    returns None (not optimized) is made here.
+    """
 
     def __init__(self, mapping: MutableMapping[str, Registration]) -> None:
         self._mapping = mapping
@@ -111,6 +160,33 @@ class MappingStorage(Storage):
     def items(self) -> ItemsView[str, Registration]:
         """Give the mapping's own view: searches are several times faster than by way of ``__getitem__``."""
         return self._mapping.items()
+
+    def find_prefix(self, prefix: str) -> Dict[str, Registration]:
+        if prefix:
+            found = self._own("optimized_prefix_list", prefix, return_metadata=True)
+        else:
+            found = self._own("everything", return_metadata=True)
+        return super().find_prefix(prefix) if found is None else dict(found)
+
+    def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
+        found = None
+        if tags:
+            criterion = {"metadata_all" if match_all else "metadata_any": set(tags)}
+            found = self._own("optimized_metadata_search", return_metadata=True, **criterion)
+        return super().find_tags(tags, match_all) if found is None else dict(found)
+
+    def remove_names(self, names: Iterable[str]) -> int:
+        existing = [name for name in names if name in self]
+        remove_items: Optional[Callable[..., Any]] = getattr(self._mapping, "remove_items", None)
+        if remove_items is None:
+            return super().remove_names(existing)
+        remove_items(existing)
+        return len(existing)
+
+    def _own(self, search: str, *args: Any, **criterion: Any) -> Optional[Dict[str, Any]]:
+        """Return what a search of the mapping finds; None if it has no such search, or does not optimize it."""
+        method: Optional[Callable[..., Optional[Dict[str, Any]]]] = getattr(self._mapping, search, None)
+        return None if method is None else method(*args, **criterion)
 
     def close(self) -> None:
         """Close the mapping, if it can be closed."""

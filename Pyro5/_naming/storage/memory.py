@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, Tuple
+from typing import Any, Dict, FrozenSet, ItemsView, Iterable, Iterator, Tuple
 
 from . import Registration, Storage
 from .ordered import OrderedNames
@@ -14,12 +14,20 @@ class MemoryStorage(Storage):
     of search: what a search costs depends on what it finds.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *registrations: Any, **more: Registration) -> None:
+        """
+        Args:
+            registrations, more: the first contents, as for ``dict``.
+        """
         self._registrations: Dict[str, Registration] = {}
         self._ordered = OrderedNames()
         # Tag -> the same text, for all registrations that have it, and their names (the values mean nothing: a dict keeps
         # the order in which the names came).
         self._tagged: Dict[str, Tuple[str, Dict[str, None]]] = {}
+        self.update(*registrations, **more)
+
+    def __repr__(self) -> str:
+        return "<%s with %d names>" % (type(self).__name__, len(self))
 
     def __getitem__(self, name: str) -> Registration:
         return self._registrations[name]
@@ -34,8 +42,9 @@ class MemoryStorage(Storage):
         self._registrations[name] = uri, frozenset(self._add_tag(name, tag) for tag in tags)
 
     def __delitem__(self, name: str) -> None:
-        if not self.remove_names([name]):
-            raise KeyError(name)
+        self._remove_tags(name)
+        del self._registrations[name]
+        self._ordered.remove((name,))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._registrations)
@@ -67,7 +76,14 @@ class MemoryStorage(Storage):
             names = list(dict.fromkeys(itertools.chain.from_iterable(tagged)))
         return {name: self._registrations[name] for name in names}
 
+    def clear(self) -> None:
+        self._registrations.clear()
+        self._tagged.clear()
+        self._ordered = OrderedNames()
+
     def remove_names(self, names: Iterable[str]) -> int:
+        if type(self).__delitem__ is not MemoryStorage.__delitem__:
+            return super().remove_names(names)  # a program wants to see every removal
         existing = {name for name in names if name in self._registrations}
         for name in existing:
             self._remove_tags(name)
