@@ -47,6 +47,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("COMMTIMEOUT", 0.0, FLOAT, "seconds that network operations may take; 0 = any time"),
     ("COMPRESSION", False, BOOL, "compress what is sent"),
     ("DETAILED_TRACEBACK", False, BOOL, "show values of local variables in the tracebacks sent to clients"),
+    ("GATEWAY_HOSTS", (), LIST, "hosts that HTTP gateways answer for, besides localhost and where they listen; * = any"),
     ("HANDSHAKE_TIMEOUT", 20.0, FLOAT, "seconds that a new client of a server has to introduce itself; 0 = any time"),
     ("HOST", "localhost", HOST, "host name or address that daemons bind on"),
     ("ITER_STREAMING", True, BOOL, "let clients iterate over results item by item, instead of refusing iterators"),

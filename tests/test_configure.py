@@ -24,7 +24,8 @@ from .support import run_tool
 
 DEFAULTS: Dict[str, Any] = {
     "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "BROADCAST_LOOKUP": True, "COMMTIMEOUT": 0.0, "COMPRESSION": False,
-    "DETAILED_TRACEBACK": False, "HANDSHAKE_TIMEOUT": 20.0, "HOST": "localhost", "ITER_STREAMING": True,
+    "DETAILED_TRACEBACK": False, "GATEWAY_HOSTS": [],
+    "HANDSHAKE_TIMEOUT": 20.0, "HOST": "localhost", "ITER_STREAMING": True,
     "ITER_STREAM_BATCH": 1,
     "ITER_STREAM_LIFETIME": 0.0, "ITER_STREAM_LINGER": 30.0, "LOGFILE": "pyro5.log", "LOGLEVEL": None,
     "LOGWIRE": False, "MAX_BUFFERED_SIZE": 2147483648, "MAX_CONNECTIONS": 0, "MAX_HANDSHAKE_SIZE": 262144,
@@ -186,8 +187,8 @@ class Assignment(unittest.TestCase):
                 self.assertIs(type(expected), type(getattr(self.config, name)))
 
     def test_none_is_taken_for_what_may_be_unset(self) -> None:
-        required = {"BROADCAST_ADDRS", "ITER_STREAM_BATCH", "NS_BCPORT", "NS_PORT", "SERIALIZER", "SERIALIZERS_ACCEPTED",
-                    "SERVERTYPE", "THREADPOOL_SIZE", "THREADPOOL_SIZE_MIN"}
+        required = {"BROADCAST_ADDRS", "GATEWAY_HOSTS", "ITER_STREAM_BATCH", "NS_BCPORT", "NS_PORT", "SERIALIZER",
+                    "SERIALIZERS_ACCEPTED", "SERVERTYPE", "THREADPOOL_SIZE", "THREADPOOL_SIZE_MIN"}
         for name in sorted(set(DEFAULTS) - required):
             setattr(self.config, name, None)
             self.assertIsNone(getattr(self.config, name), name)

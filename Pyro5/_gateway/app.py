@@ -8,13 +8,14 @@ import logging
 import threading
 import uuid
 from typing import Any, Callable, Dict, Iterable, Optional, Tuple
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from .. import config, current_context, errors
 from ..client import locate_ns
 from . import calls, responses
 from .arguments import Environ, Parameters, call_arguments, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration, Reply
+from .http_head import loggable_path
 from .options import DEFAULT_EXPOSED, METHODS, Options
 from .page import page
 from .responses import Headers, Refused, Response
@@ -40,6 +41,9 @@ class Gateway:
             none but its own page. None: all if there is a key, otherwise none.
         timeout: seconds that a call may take; None is what the setting COMMTIMEOUT says, 0 is any time.
         locate: finds the name server, or raises PyroError.
+        allowed_hosts: host names and addresses that it answers for, besides loopback ones and those of the setting
+            GATEWAY_HOSTS; ``*`` for all.
+        any_address: answer also for every IP address, and for the name of this machine.
 
     Raises:
         re.error: the regular expression is invalid.
@@ -47,8 +51,9 @@ class Gateway:
     """
 
     def __init__(self, expose: str = DEFAULT_EXPOSED, gatewaykey: Any = "", cors: Optional[str] = None,
-                 timeout: Optional[float] = None, locate: Callable[[], Any] = locate_ns) -> None:
-        options = Options.parse(expose, gatewaykey, cors, timeout)
+                 timeout: Optional[float] = None, locate: Callable[[], Any] = locate_ns,
+                 allowed_hosts: Iterable[str] = (), any_address: bool = True) -> None:
+        options = Options.parse(expose, gatewaykey, cors, timeout, allowed_hosts, any_address)
         self.name_servers = NameServers(options.timeout, locate)
         self._state = _State(options, self.name_servers)
 
@@ -81,6 +86,8 @@ class PyroApp:
         gateway_key: what clients have to send, a string or bytes; None or empty if nothing.
         cors: the web sites whose scripts may use it, as for `Gateway`; empty for none but its own page.
         comm_timeout: seconds that a call may take, 0 is any time; until it is assigned, the setting COMMTIMEOUT.
+        allowed_hosts: host names that it answers for, besides loopback ones, IP addresses, the name of this machine and
+            those of the setting GATEWAY_HOSTS; ``*`` for all.
     """
 
     def __init__(self) -> None:
@@ -89,6 +96,7 @@ class PyroApp:
         self.gateway_key: Any = None
         self.cors: Optional[str] = ""
         self._comm_timeout: Optional[float] = None
+        self.allowed_hosts: Iterable[str] = ()
         # Guards the two below: the gateway, and the attributes that it was last set up with.
         self._lock = threading.Lock()
         self._gateway: Optional[Gateway] = None
@@ -123,7 +131,9 @@ class PyroApp:
 
     def _current_gateway(self) -> Gateway:
         """Return the gateway, with the options that the attributes say now."""
-        attributes = (self.ns_regex, self.gateway_key, self.cors, self.comm_timeout)
+        hosts = self.allowed_hosts.split(",") if isinstance(self.allowed_hosts, str) else self.allowed_hosts
+        attributes = (self.ns_regex, self.gateway_key, self.cors, self.comm_timeout,
+                      (*(hosts or ()), *config.GATEWAY_HOSTS))
         with self._lock:
             if self._gateway is not None and attributes == self._applied:
                 return self._gateway
@@ -163,7 +173,7 @@ def _answer(state: _State, environ: Environ) -> Response:
     except Refused as x:
         return x.response
     except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
-        log.error("request failed: %r", environ.get("PATH_INFO"), exc_info=True)
+        log.error("request failed: %s", loggable_path(environ.get("PATH_INFO", "")), exc_info=True)
         return responses.error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
 
 
@@ -181,6 +191,9 @@ class _Request:
     def route(self) -> Response:
         """Return the answer."""
         environ = self._environ
+        if not self._options.hosts.allow(environ.get("HTTP_HOST")):
+            raise Refused(responses.text(403, "403 Forbidden - the gateway does not answer for this host; list it with "
+                                              "--allow-host, or in pyro_app.allowed_hosts"))
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
         if path in ("", "/"):
             location = quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"
@@ -199,6 +212,11 @@ class _Request:
         name, _, member = path.rpartition("/")
         if path not in ("$objects", "$dead") and not (name and member):
             return responses.text(404)
+        refusal = self._options.refusal(self._environ)
+        if refusal:
+            return responses.text(403, refusal)
+        if "$key" in unquote(unquote(path)):    # mistakenly encoded; it would get into errors and logs as part of a name
+            return responses.text(400, "400 Bad Request - the key is in the path; send it in the header X-Pyro-Gateway-Key")
         self._query = parse_query(self._environ)
         self._check_key()
         if path == "$dead":
@@ -239,7 +257,7 @@ class _Request:
         except Refused:
             raise
         except Exception as x:  # of any kind: the network, the object's server, the arguments
-            log.debug("%r cannot be used: %s", name, x)
+            log.debug("%s cannot be used: %s", loggable_path(name), x)
             return responses.error(500, x, headers)
         return response._replace(headers=headers + response.headers)
 

@@ -18,7 +18,7 @@ from wsgiref.handlers import SimpleHandler
 from wsgiref.simple_server import WSGIRequestHandler
 
 from .. import socketutil
-from .http_head import BadRequest, Head, parse_head
+from .http_head import BadRequest, Head, loggable_path, parse_head
 
 __all__ = ["Connection", "Limits", "DRAINED_BYTES"]
 
@@ -171,7 +171,7 @@ class Connection(WSGIRequestHandler):
             return False
 
     def _handle_request(self) -> None:
-        self.command = self.requestline = ""
+        self.command = self.requestline = self.path = ""
         self.request_version = self.protocol_version
         self._wants_100 = False
         self.close_connection = True
@@ -279,7 +279,7 @@ class Connection(WSGIRequestHandler):
         """Nothing: log_request has told what became of the request, and a request line may have a key in it."""
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
-        log.debug("%s: %s %r: %s", self.client_address, self.command, self.requestline.partition("?")[0][-200:], code)
+        log.debug("%s: %s %s: %s", self.client_address, self.command, loggable_path(self.path), code)
 
 
 class _Exchange(SimpleHandler):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
-__all__ = ["BadRequest", "Head", "parse_head"]
+__all__ = ["BadRequest", "Head", "loggable_path", "parse_head"]
 
 HEADERS = 100  # of one request
 
@@ -17,6 +17,7 @@ _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) ([!-~\x80-\xff]
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")       # a token, without the underscore
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
+_LOGGABLE = re.compile(r"(?:[A-Za-z0-9/._~-]|\$(?:objects|dead|meta)\b)*")
 # Only one of each may be there. Of other headers the values are joined.
 _SINGLE = frozenset(("host", "content-length", "content-type", "transfer-encoding", "expect", "origin", "referer",
                      "sec-fetch-site", "authorization", "x-pyro-gateway-key", "x-pyro-correlation-id", "x-pyro-options"))
@@ -104,3 +105,9 @@ def _parse_headers(lines: Sequence[bytes]) -> Dict[str, str]:
         else:
             headers[name] += ("; " if name == "cookie" else ",") + value
     return headers
+
+
+def loggable_path(path: str) -> str:
+    """Return the part of a path that may be logged: up to the first character that can begin parameters, however encoded."""
+    shown = _LOGGABLE.match(path)[0][:200]  # type: ignore[index]
+    return shown if shown == path else shown + "..."

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import hmac
 import re
-from typing import Any, NamedTuple, Optional, Pattern, Tuple
+from typing import Any, Iterable, Mapping, NamedTuple, Optional, Pattern, Tuple
 
 from .. import config
 from .._naming.registry import NAME_CHARS
+from .origins import Hosts, foreign_origin
 from .responses import Headers
 
 __all__ = ["DEFAULT_EXPOSED", "Options"]
@@ -24,15 +25,18 @@ class Options(NamedTuple):
         key: what clients have to send, empty if there is none.
         timeout: seconds that a call may take, None is any time.
         origins: the web sites whose scripts may use the gateway.
+        hosts: the hosts that it answers for.
     """
 
     exposed: Pattern[str]
     key: bytes
     timeout: Optional[float]
     origins: Tuple[str, ...]
+    hosts: Hosts
 
     @classmethod
-    def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float]) -> Options:
+    def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float],
+              allowed_hosts: Optional[Iterable[str]] = None, any_address: bool = True) -> Options:
         """Check and convert the options that a program gives.
 
         Raises:
@@ -41,7 +45,11 @@ class Options(NamedTuple):
             TypeError: an option has a value of a wrong type.
         """
         key_bytes = _key_bytes(key)
-        return cls(re.compile(expose or ""), key_bytes, _timeout(timeout), _origins(cors, bool(key_bytes)))
+        if isinstance(allowed_hosts, str):
+            allowed_hosts = allowed_hosts.split(",")
+        listed = [host.strip() for host in [*config.GATEWAY_HOSTS, *(allowed_hosts or ())]]
+        return cls(re.compile(expose or ""), key_bytes, _timeout(timeout), _origins(cors, bool(key_bytes)),
+                   Hosts(filter(None, listed), any_address))
 
     def is_exposed(self, name: str) -> bool:
         """Return whether clients may use the object with this name."""
@@ -51,6 +59,14 @@ class Options(NamedTuple):
     def is_key(self, given: bytes) -> bool:
         """Return whether this is the key, in a time that does not depend on how much of it is right."""
         return hmac.compare_digest(given, self.key)
+
+    def refusal(self, environ: Mapping[str, Any]) -> str:
+        """Return why a request that uses objects is refused, in view of the page that made it; empty if it is not."""
+        origin = foreign_origin(environ)
+        if origin is None or "*" in self.origins or origin in self.origins:
+            return ""
+        return ("403 Forbidden - this request was made by a page of another web site; if that may use the gateway, list it "
+                "with --cors, or in pyro_app.cors")
 
     def cors_headers(self, origin: str) -> Headers:
         """Return the headers that let the scripts of a listed web site read an answer."""

@@ -64,8 +64,10 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-g", "--gatewaykey", default="", metavar="KEY", help="what clients have to know (default: nothing)")
     option("-G", "--gatewaykeyfile", dest="gatewaykey", type=_key_in_file, metavar="FILE", help="a file with that key: "
            "what stands on a command line is seen by all users of the machine")
-    option("-c", "--cors", default="*", metavar="ORIGIN", help="the web site whose scripts may use the gateway; empty for "
-           "none (default: *, which is any)")
+    option("-c", "--cors", metavar="ORIGIN", help="the web sites whose scripts may use the gateway, separated by commas; * "
+           "for all, empty for none (default: * if there is a key, otherwise none)")
+    option("--allow-host", action="append", default=[], metavar="HOST", help="a host name or address that the gateway is "
+           "reached by, besides localhost and --host; * for any (may be given several times)")
     option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="that a call may take, 0 is any time (default: "
            "the setting COMMTIMEOUT)")
     return parser.parse_args(args)
@@ -98,7 +100,9 @@ def _announce(gateway: Gateway, server: HttpServer, options: argparse.Namespace)
 
 
 def _run(options: argparse.Namespace) -> None:
-    gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout)
+    everywhere = options.host in ("", "0.0.0.0", "::")
+    gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout,
+                      allowed_hosts=[*options.allow_host, *(() if everywhere else (options.host,))], any_address=everywhere)
     server = HttpServer(gateway, options.host, options.port)
     try:
         with _StopSignals(server) as signals:

@@ -20,7 +20,7 @@ from ..support import PATIENCE_SECONDS
 
 SERVED_WITHIN_SECONDS = 1.0
 SCRIPT = "<script>alert(1)</script>"
-CALL = b"POST /pyro/http.echo/echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+CALL = b"POST /pyro/http.echo/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 @expose

@@ -267,9 +267,10 @@ class PageTests(PageTestCase):
         self.site.names.register("http.greenhouse", uri)
         self.addCleanup(self.site.daemon.unregister, uri)
         self.addCleanup(self.site.names.remove, "http.greenhouse")
+        client = self.site.gateway(cors="null")[1]      # browsers call a file so
         page = Path(EXAMPLES, "http_client", "garden.html").as_uri()
         self.browser.problems.clear()
-        self.browser.open("%s#http://127.0.0.1:%d" % (page, self.client.port))
+        self.browser.open("%s#http://127.0.0.1:%d" % (page, client.port))
         self.browser.wait_for("document.querySelectorAll('button').length === 2")
         self.browser.run("document.querySelector('button').click()")
         self.browser.wait_for("document.querySelector('meter').value === 3.5")

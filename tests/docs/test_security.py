@@ -71,7 +71,7 @@ class TableTests(unittest.TestCase):
     @unittest.skipUnless(httpgateway, "there is no HTTP gateway")
     def test_gateway(self) -> None:
         options = httpgateway._parse([])
-        self.assertEqual(("localhost", r"http\.", "", "*"), (options.host, options.expose, options.gatewaykey, options.cors))
+        self.assertEqual(("localhost", r"http\.", "", None), (options.host, options.expose, options.gatewaykey, options.cors))
         options = httpgateway._parse(["-H", "neptune", "-e", "x", "-c", "y", "-G", __file__])
         self.assertEqual(("neptune", "x", "y"), (options.host, options.expose, options.cors))
         self.assertTrue(options.gatewaykey.startswith('"""What docs/security.md states'))
