@@ -116,7 +116,7 @@ class LongLiteralsWithComments(unittest.TestCase):
     """Number signs inside of comments split a comment in one way only."""
 
     def test_comments_full_of_number_signs(self) -> None:
-        blanks = " " * chunks.PIECE_CHARACTERS
+        blanks = " " * chunks.SHORT_CHARACTERS
         for text in ("[1%s,%s\n1]" % (blanks, "#" * 60), "[[1%s]%s\n,1]" % (blanks, "#" * 60),
                      "{1:[1%s] %s\n,2:3}" % (blanks, "# " * 60), "[1%s,%s\n]" % (blanks, "#" * 60)):
             with self.subTest(text.replace(blanks, "...")):

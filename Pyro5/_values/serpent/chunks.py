@@ -1,89 +1,101 @@
 """
-Python literals that are long: evaluated piece by piece.
+Python literals that are long: read container by container.
 
 What ast.literal_eval makes on its way (a tree with an object for each number) takes hundreds of times the memory of the
-text, and no other thread runs while the compiler is at work. In pieces both stay small.
+text, no other thread runs while the compiler is at work, and nested brackets cost it fifteen seconds per megabyte.  So
+only numbers, strings and constants that are not written in the usual way go to the compiler here, one by one; brackets,
+commas and colons are read in a loop that other threads can interrupt.
 """
 from __future__ import annotations
 
 import ast
 import re
-from typing import Any, List, Optional
+import sys
+from typing import Any, Dict, List, Optional, Tuple
 
-from ..hash_flooding import Hashes
+from .. import hash_flooding
 from .guard import STRING_OR_COMMENT
 
 __all__ = ["evaluate"]
 
-PIECE_CHARACTERS = 8192
+SHORT_CHARACTERS = 1024  # the compiler takes shorter texts at once; 15 milliseconds at most
 
-# What is skipped (strings, comments, short and simple containers), or, as a group, what makes the structure.
-_SIMPLE = r"\[[^][(){}'\"\#]{0,100}\] | \([^][(){}'\"\#]{0,100}\) | \{[^][(){}'\"\#]{0,100}\}"
-_TOKEN = re.compile("%s | %s | ([][(){},:])" % (STRING_OR_COMMENT.pattern, _SIMPLE), re.VERBOSE | re.DOTALL)
+_TOKEN = re.compile("([][(){},:]) | %s" % STRING_OR_COMMENT.pattern, re.VERBOSE | re.DOTALL)
 # A comment goes on to the end of its line, in one way only: else "####" could be split in 8 ways, and so on.
 _BLANK = re.compile(r"(?:[ \t\f\r\n]|\\\r?\n|#[^\n\r]*(?![^\n\r]))*\Z")
+_SPACES = " \t\f\r\n"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
-_NOTHING: Any = object()
+_MISSING: Any = object()
+
+_INTEGER = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\Z")
+_FLOAT = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\.[0-9]{1,99}(?:e[-+]?[0-9]{1,9})?\Z")
+_IMAGINARY = re.compile(r"(?:[1-9][0-9]{0,99}|0)(?:\.[0-9]{1,99})?j\Z")
+_PLAIN_STRING = re.compile(r"""'[^'\\\r\n\0]*'\Z|"[^"\\\r\n\0]*"\Z""")
+_MOST_KNOWN_ATOMS = 5000
+_KNOWN_ATOM_CHARACTERS = 40
 
 
 def evaluate(text: str) -> Any:
     """
-    Give the value of a literal, as ast.literal_eval does. For text that literalguard.check_complexity has let through.
+    Return the value of a literal, as ast.literal_eval does. For text that guard.check_complexity has let through.
 
     Raises:
         ValueError, SyntaxError, TypeError, MemoryError, RecursionError: it is no literal.
         SerializeError: it has too many keys that hash alike.
     """
-    return ast.literal_eval(text) if len(text) <= PIECE_CHARACTERS else _Evaluation(text).run()
+    return ast.literal_eval(text) if len(text) <= SHORT_CHARACTERS else _Evaluation(text).run()
 
 
 class _Container:
-    """A container (the whole, too, is one) whose end has not been reached.
+    """A container whose end has not been reached; so is the whole text.
 
-    Of its elements, those before `piece` are in `values`; the one in progress begins at `element`. That one may have a part
-    that is a long container itself, and was evaluated when it ended: `inner`, up to `inner_end`; or `key`, before the colon.
+    Attributes:
+        elements: those read so far; of a dict, the values.
+        keys: those of a dict; None for other containers, and as long as "{" may begin a set as well.
+        key: of the element in progress, before its colon.
+        value: the element in progress, if it is a container whose end was reached.
+        is_call: it is the empty pair of parentheses of ``set()``.
     """
 
-    def __init__(self, bracket: str, start: int) -> None:
+    __slots__ = ("bracket", "elements", "keys", "key", "value", "has_comma", "is_call")
+
+    def __init__(self, bracket: str, is_call: bool = False) -> None:
         self.bracket = bracket
-        self.start = self.piece = self.element = start
-        self.colon = -1
+        self.elements: List[Any] = []
+        self.keys: Optional[List[Any]] = None
+        self.key = self.value = _MISSING
         self.has_comma = False
-        self.values: Any = None     # a list, dict, or set, as soon as something is in it
-        self.hashes: Optional[Hashes] = None
-        self.begin_element(start)
+        self.is_call = is_call
 
-    def begin_element(self, start: int) -> None:
-        self.element = start
-        self.colon = -1
-        self.is_long = False
-        self.key = self.inner = _NOTHING
-        self.inner_end = start
-
-    @property
-    def is_text(self) -> bool:
-        """Whether nothing of it has been evaluated."""
-        return self.values is None and not self.is_long
-
-    def add_all(self, values: Any) -> None:
-        """Add elements: a list of them, or a dict or set if it is one."""
-        if self.bracket == "{":
-            self.hashes = self.hashes or Hashes()
-            self.hashes.add(values)
-        if self.values is None:
-            self.values = values
-        elif type(values) is not type(self.values):
+    def add(self, element: Any) -> None:
+        """Add the element in progress, whose end was reached."""
+        key = self.key
+        if key is not _MISSING:
+            if self.keys is None:
+                if self.elements:
+                    raise SyntaxError("a mixture of a dict and a set")
+                self.keys = []
+            self.keys.append(key)
+            self.key = _MISSING
+        elif self.keys is not None:
             raise SyntaxError("a mixture of a dict and a set")
-        elif type(values) is list:
-            self.values += values
-        else:
-            self.values.update(values)
+        self.elements.append(element)
 
     def finished(self) -> Any:
-        """Give the value, when all elements are there."""
-        if self.bracket != "(":
-            return self.values
-        return tuple(self.values) if self.has_comma or len(self.values) != 1 else self.values[0]
+        """Return the value, when all elements are there."""
+        elements = self.elements
+        if self.bracket == "[":
+            return elements
+        if self.bracket == "(":
+            return elements[0] if len(elements) == 1 and not self.has_comma else tuple(elements)
+        keys = self.keys
+        if keys is None:
+            if len(elements) > hash_flooding.FEW_KEYS:
+                hash_flooding.check(elements)
+            return set(elements) if elements else {}
+        if len(keys) > hash_flooding.FEW_KEYS:
+            hash_flooding.check(keys)
+        return dict(zip(keys, elements))
 
 
 class _Evaluation:
@@ -92,103 +104,97 @@ class _Evaluation:
     def __init__(self, text: str) -> None:
         self._text = text
         self._outer: List[_Container] = []
-        self._here = _Container("(", 0)
+        self._atoms: Dict[str, Any] = {"": _MISSING, "None": None, "True": True, "False": False}
 
     def run(self) -> Any:
-        here = self._here
-        for match in _TOKEN.finditer(self._text):
+        text, here, start = self._text, _Container("("), 0
+        for match in _TOKEN.finditer(text):
             character = match.group(1)
             if character is None:
-                continue
+                continue  # a string or comment: part of what ends at the next comma, colon or bracket
+            position = match.start()
+            before = _MISSING if start == position else self._atom(text[start:position])
+            start = position + 1
             if character == ",":
-                self._comma(here, match.start())
+                here.add(self._element(here, before))
+                here.value, here.has_comma = _MISSING, True
             elif character == ":":
-                self._colon(here, match.start())
+                if here.bracket != "{" or here.key is not _MISSING:
+                    raise SyntaxError("a colon in the wrong place")
+                here.key, here.value = self._element(here, before), _MISSING
             elif character in _CLOSING:
-                self._outer.append(here)
-                here = _Container(character, match.end())
+                here = self._open(here, character, before)
             else:
-                here = self._close(here, character, match.start())
+                here = self._close(here, character, before)
         if self._outer:
             raise SyntaxError("a bracket was never closed")
-        return ast.literal_eval(self._text) if here.is_text else self._finish(here, len(self._text))
-
-    def _comma(self, here: _Container, position: int) -> None:
-        here.has_comma = True
-        if here.is_long:
-            self._end_long_element(here, position)
-        elif position - here.piece >= PIECE_CHARACTERS:
-            self._evaluate_piece(here, position)
-        here.begin_element(position + 1)
-
-    def _colon(self, here: _Container, position: int) -> None:
-        if here.colon >= 0 or here.bracket != "{":
-            if here.is_long:
-                raise SyntaxError("a colon in the wrong place")
-            return  # malformed, as will be found out
-        if here.is_long:
-            self._require_blank(here.inner_end, position)
-            here.key, here.inner = here.inner, _NOTHING
-        here.colon = position
-
-    def _close(self, closed: _Container, character: str, position: int) -> _Container:
-        """Leave a container; gives the one around it."""
-        if not self._outer or _CLOSING[closed.bracket] != character:
-            raise SyntaxError("brackets do not match")
-        here = self._outer.pop()
-        if closed.is_text and position - closed.start < PIECE_CHARACTERS:
-            return here     # it is part of a piece of that one
-        value = self._finish(closed, position)
-        self._require_blank(max(here.element, here.colon + 1), closed.start - 1)
-        if not here.is_long:
-            self._begin_long_element(here)
-        elif here.inner is not _NOTHING:
-            raise SyntaxError("a comma is missing")
-        here.inner, here.inner_end = value, position + 1
-        return here
-
-    def _begin_long_element(self, here: _Container) -> None:
-        here.is_long = True
-        if here.element > here.piece:
-            self._evaluate_piece(here, here.element - 1)
-        if here.colon >= 0:
-            here.key = self._single(here.element, here.colon)
-
-    def _end_long_element(self, here: _Container, end: int) -> None:
-        if here.inner is _NOTHING:
-            here.inner = self._single(here.colon + 1, end)
-        else:
-            self._require_blank(here.inner_end, end)
-        if here.bracket != "{":
-            here.add_all([here.inner])
-        elif here.colon >= 0:
-            here.add_all({here.key: here.inner})
-        else:
-            here.add_all({here.inner})
-        here.piece = end + 1
-
-    def _finish(self, here: _Container, end: int) -> Any:
-        if here.is_long:
-            self._end_long_element(here, end)
-        elif here.values is None or not self._is_blank(here.piece, end):
-            self._evaluate_piece(here, end, is_last=True)
+        before = self._atom(text[start:])
+        if before is not _MISSING or here.value is not _MISSING:
+            here.add(self._element(here, before))
+        if not here.elements:
+            raise SyntaxError("there is nothing in the text")
         return here.finished()
 
-    def _evaluate_piece(self, here: _Container, end: int, is_last: bool = False) -> None:
-        """Evaluate the elements before `end` that have not been evaluated yet."""
-        opening, closing = ("{", "}") if here.bracket == "{" else ("[", "]")
-        comma = "" if is_last else ","  # which makes a second one, or one with nothing before it, a mistake
-        # the line ends since the last of them may have a comment behind it
-        here.add_all(ast.literal_eval("%s%s \n%s%s" % (opening, self._text[here.piece:end], comma, closing)))
-        here.piece = end + 1
+    def _open(self, here: _Container, bracket: str, before: Any) -> _Container:
+        """Enter a container; returns it."""
+        is_call = before is set and bracket == "("
+        if here.value is not _MISSING or before is not _MISSING and not is_call:
+            raise SyntaxError("a comma is missing")
+        self._outer.append(here)
+        return _Container(bracket, is_call)
 
-    def _single(self, start: int, end: int) -> Any:
-        value, = ast.literal_eval("[%s \n]" % self._text[start:end])
+    def _close(self, closed: _Container, bracket: str, before: Any) -> _Container:
+        """Leave a container; returns the one around it."""
+        if not self._outer or _CLOSING[closed.bracket] != bracket:
+            raise SyntaxError("brackets do not match")
+        if before is not _MISSING or closed.value is not _MISSING or closed.key is not _MISSING:
+            closed.add(self._element(closed, before))  # else there is nothing behind the last comma
+        here = self._outer.pop()
+        if closed.is_call:
+            if closed.elements:
+                raise ValueError("malformed: a call")
+            here.value = set()
+        else:
+            here.value = closed.finished()
+        return here
+
+    @staticmethod
+    def _element(here: _Container, before: Any) -> Any:
+        """Return the element, or key, that ends here."""
+        value = here.value
+        if (value is _MISSING) is (before is _MISSING) or before is set:
+            raise SyntaxError("an element or a comma is missing")
+        return before if value is _MISSING else value
+
+    def _atom(self, text: str) -> Any:
+        """Return the value of what stands between brackets, commas and colons; _MISSING if it is blank."""
+        known = self._atoms
+        if text in known:
+            return known[text]
+        value = _atom(text)
+        if len(text) < _KNOWN_ATOM_CHARACTERS and len(known) < _MOST_KNOWN_ATOMS:
+            known[text] = value  # immutable, all of them
         return value
 
-    def _is_blank(self, start: int, end: int) -> bool:
-        return _BLANK.match(self._text, start, end) is not None
 
-    def _require_blank(self, start: int, end: int) -> None:
-        if not self._is_blank(start, end):
-            raise SyntaxError("a comma is missing")
+def _atom(text: str) -> Any:
+    """As _Evaluation._atom; returns the class set for its name, which is the only one that can be called."""
+    stripped = text.strip(_SPACES)
+    if _INTEGER.match(stripped):
+        return int(stripped)
+    if _PLAIN_STRING.match(stripped):
+        return stripped[1:-1]
+    if _FLOAT.match(stripped):
+        return float(stripped)
+    if _IMAGINARY.match(stripped):
+        return complex(stripped)
+    if not stripped or _BLANK.match(text):
+        return _MISSING
+    if stripped == "set" and sys.version_info >= (3, 9):
+        return set
+    if stripped in ("None", "True", "False"):
+        return {"None": None, "True": True, "False": False}[stripped]
+    # the line ends since it may have a comment behind it
+    elements: Tuple[Any, ...] = tuple(ast.literal_eval("[%s \n]" % text))
+    value, = elements
+    return value
