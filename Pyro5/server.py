@@ -74,7 +74,7 @@ class Daemon:
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
-        self._objects = ObjectTable(self, Daemon._getInstance)
+        self._objects = ObjectTable(self, _own_get_instance)
         self._streams = StreamTable(config.ITER_STREAM_LIFETIME or 0, config.ITER_STREAM_LINGER or 0, time.monotonic,
                                     config.MAX_STREAMS or 0)
         self._oneway_calls = OnewayCalls(config.MAX_ONEWAY or 0, config.MAX_BUFFERED_SIZE or 0)
@@ -141,7 +141,7 @@ class Daemon:
         """Publish the daemon's own remote object."""
         self._objects.add(daemon_object, DAEMON_NAME, force=True)
         method = getattr(daemon_object, "get_metadata", None)
-        is_overridden = getattr(method, "__func__", None) is not DaemonObject.get_metadata
+        is_overridden = getattr(method, "__func__", None) is not _own_get_metadata
         self._dispatcher.get_metadata = method if is_overridden else None
 
     def unregister(self, objectOrId: Any) -> None:
@@ -361,6 +361,10 @@ class Daemon:
                     daemon: Optional[Daemon] = None, ns: bool = True, verbose: bool = True) -> None:
         """Older name of :func:`serve`."""
         serve(objects, host, port, daemon, ns, verbose)
+
+
+# Programs override these, or replace them on the class: only then they are called for each request, or each handshake.
+_own_get_instance, _own_get_metadata = Daemon._getInstance, DaemonObject.get_metadata
 
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,

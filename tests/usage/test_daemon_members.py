@@ -5,6 +5,7 @@ import threading
 import unittest
 import weakref
 from typing import Any, Dict, Iterator, List
+from unittest import mock
 
 import Pyro5.api
 import Pyro5.core
@@ -112,6 +113,21 @@ class Instances(RunningDaemon):
                     with self.assertRaises(PermissionError):
                         proxy.read()
 
+    def test_a_patch_of_the_class_is_asked(self) -> None:
+        asked: List[Any] = []
+        original = Daemon._getInstance
+
+        def get_instance(daemon: Daemon, clazz: type, conn: Any) -> Any:
+            asked.append(clazz)
+            return original(daemon, clazz, conn)
+
+        with mock.patch.object(Daemon, "_getInstance", get_instance):
+            daemon = self.run_daemon(Daemon("127.0.0.1"))
+            clazz = expose(type("Instrument", (), {"read": lambda self: 5}))
+            with Proxy(daemon.register(clazz)) as proxy:
+                self.assertEqual(5, proxy.read())
+        self.assertEqual([clazz], asked)
+
     def test_it_is_not_asked_about_registered_objects(self) -> None:
         class Refusing(Daemon):
             def _getInstance(self, clazz: type, conn: Any) -> Any:
@@ -153,6 +169,18 @@ class Metadata(RunningDaemon):
         with Proxy(daemon.register(Factory(), "secret")) as proxy, \
                 self.assertRaisesRegex(errors.CommunicationError, "nothing to see here"):
             proxy._pyroBind()
+
+    def test_so_it_does_when_the_class_is_patched(self) -> None:
+        original = Pyro5.server.DaemonObject.get_metadata
+
+        def get_metadata(own: Any, objectId: str) -> Any:
+            return {**original(own, objectId), "methods": {"make"}}
+
+        with mock.patch.object(Pyro5.server.DaemonObject, "get_metadata", get_metadata):
+            daemon = self.run_daemon(Daemon("127.0.0.1"))
+            with Proxy(daemon.register(Factory())) as proxy:
+                proxy._pyroBind()
+                self.assertEqual({"make"}, proxy._pyroMethods)
 
     def test_so_it_does_when_the_object_of_the_daemon_is_replaced(self) -> None:
         daemon = self.run_daemon(Daemon("127.0.0.1"))
