@@ -19,7 +19,7 @@ from ._server.exposure import behavior, callback, expose, oneway
 from ._server.exposure import is_private_attribute as is_private_attribute
 from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
-from ._server.objects import ObjectsById, ObjectTable, table_of_unmarked
+from ._server.objects import ObjectsById, ObjectTable, table_of_unmarked, unmarked
 from ._server.oneway import OnewayCalls
 from ._server.streams import StreamsById, StreamTable
 from ._server.transports import Host, listen, nat_address
@@ -159,9 +159,7 @@ class Daemon:
         Raises:
             DaemonError: the object is not registered here.
         """
-        object_id = self._id_of(objectOrId)
-        if object_id is None and isinstance(objectOrId, str):
-            object_id = objectOrId
+        object_id = objectOrId if isinstance(objectOrId, str) else self._id_of(objectOrId)
         if object_id is None:
             raise errors.DaemonError("%r is not registered in this daemon, so it has no URI" % (objectOrId,))
         location = self.natLocationStr if nat and self.natLocationStr else self.locationStr
@@ -410,13 +408,11 @@ def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: A
 
 def _replace_by_proxy(obj: Any) -> Any:
     """Return a proxy for an object that is registered in a daemon, None for any other one."""
-    if inspect.isclass(obj):
-        return None
     daemon = marks.daemon_of(obj)
     if daemon is None:
-        table = table_of_unmarked(obj)
+        table = table_of_unmarked(obj) if unmarked else None
         return None if table is None else table.owner.proxyFor(obj)
-    object_id = daemon._id_of(obj) if isinstance(daemon, Daemon) else None
+    object_id = daemon._id_of(obj) if isinstance(daemon, Daemon) and not isinstance(obj, type) else None
     return None if object_id is None else daemon.proxyFor(object_id)
 
 

@@ -10,6 +10,9 @@ import weakref
 from typing import Any, Callable, Optional
 
 
+_plain_getattribute: Any = object.__getattribute__
+
+
 class _DaemonOfClass:
     """Descriptor that stands in a registered class, and is the daemon when it is read from the class or an instance."""
 
@@ -77,8 +80,14 @@ def daemon_of(obj_or_class: Any) -> Any:
 
     No code of the object's class runs for that, a ``__getattr__`` or ``__getattribute__`` for instance.
     """
+    clazz: Any = type(obj_or_class)
     try:
-        daemon = _read(obj_or_class, "_pyroDaemon")
+        if clazz.__getattribute__ is _plain_getattribute and not hasattr(clazz, "__getattr__"):
+            daemon = getattr(obj_or_class, "_pyroDaemon", None)  # costs a tenth of an exception
+        else:
+            daemon = _read(obj_or_class, "_pyroDaemon")
+        if daemon is None:
+            return None
         return daemon if daemon.__class__ else None  # this fails for a weak proxy whose daemon is gone
     except (AttributeError, ReferenceError):
         return None
@@ -94,11 +103,9 @@ def inherited_id(obj_or_class: Any) -> Optional[str]:
 
 
 def _read(obj_or_class: Any, name: str) -> Any:
-    clazz: Any = type(obj_or_class)
+    """Read an attribute, without the code that a class may have for those it lacks."""
     if isinstance(obj_or_class, type):
         return type.__getattribute__(obj_or_class, name)
-    if clazz.__getattribute__ is object.__getattribute__ and not hasattr(clazz, "__getattr__"):
-        return getattr(obj_or_class, name, None)  # costs a tenth of an exception
     return object.__getattribute__(obj_or_class, name)
 
 

@@ -19,7 +19,7 @@ class Published:
 
     Args:
         expose: names that are exposed besides those that are marked.
-        get_instance: called with the class and a connection, if it is a class.
+        get_instance: called with the class and a connection; None if it is no class.
 
     Attributes:
         object_id: the id that clients call it by.
@@ -29,21 +29,20 @@ class Published:
     """
 
     __slots__ = ("object_id", "members", "fixed_instance", "identity", "finalizer", "lifetime", "_expose", "_get_instance",
-                 "_target", "_weak", "_is_class")
+                 "_target", "_weak")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool = False, expose: Iterable[str] = (),
                  get_instance: Optional[GetInstance] = None) -> None:
         self.object_id = object_id
         self.identity = id(obj_or_class)
         self._expose = tuple(expose)
-        self.members = exposure.with_names(obj_or_class, exposure.exposed_members(obj_or_class), self._expose)
+        self.members = self._find_members(obj_or_class)
         self.finalizer: Any = None  # of a weakly registered object
         self.lifetime: Any = None  # what ends the registration with a client's connection
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
-        self._is_class = inspect.isclass(obj_or_class)
-        self._get_instance = get_instance if self._is_class else None
-        self.fixed_instance: Any = None if weak or self._is_class else obj_or_class
+        self._get_instance = get_instance
+        self.fixed_instance: Any = None if weak or get_instance is not None else obj_or_class
 
     @property
     def target(self) -> Any:
@@ -54,6 +53,11 @@ class Published:
     def registered(self) -> Any:
         """The object or class itself; the weak reference to a weakly registered one."""
         return self._target
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is a class, whose instances serve the calls."""
+        return self._get_instance is not None
 
     def instance_for(self, connection: Any) -> Any:
         """Return the object that serves a call on this connection; thread-safe.
@@ -73,19 +77,23 @@ class Published:
         """Look again at what the object's class exposes."""
         target = self.target
         exposure.forget_members(target)
-        self.members = exposure.with_names(target, exposure.exposed_members(target), self._expose)
+        self.members = self._find_members(target)
+
+    def _find_members(self, target: Any) -> exposure.Members:
+        members = exposure.exposed_members(target)
+        return exposure.with_names(target, members, self._expose) if self._expose else members
 
 
 # Guards the tables of all daemons and the marks on their objects: an object may be in several of them.
 _lock = threading.RLock()
 _tables: weakref.WeakSet[ObjectTable] = weakref.WeakSet()
 # Objects that take no marks, by identity: a weak reference to the table that they are in.
-_unmarked: Dict[int, Callable[[], Optional[ObjectTable]]] = {}
+unmarked: Dict[int, Callable[[], Optional[ObjectTable]]] = {}
 
 
 def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
     """Return the table that an object is published in that takes no marks, None if there is none."""
-    find = _unmarked.get(id(obj)) if _unmarked else None
+    find = unmarked.get(id(obj))
     table = None if find is None else find()
     return table if table is not None and table.id_of(obj) is not None else None
 
@@ -134,7 +142,8 @@ class ObjectTable:
         with _lock:
             if not force:
                 self._check_free_locked(obj_or_class, object_id)
-            published = Published(obj_or_class, object_id, weak, expose, self._instance_getter())
+            is_class = inspect.isclass(obj_or_class)
+            published = Published(obj_or_class, object_id, weak, expose, self._instance_getter() if is_class else None)
             self._mark_locked(obj_or_class, object_id, is_optional=bool(expose))
             replaced = self._published.get(object_id)
             if replaced is not None:
@@ -198,13 +207,15 @@ class ObjectTable:
 
     def _forget_locked(self, published: Published) -> None:
         del self._published[published.object_id]
-        ids = tuple([each for each in self._ids.get(published.identity, ()) if each != published.object_id])
-        if ids:
+        ids = self._ids.get(published.identity, ())
+        if len(ids) > 1:
+            ids = tuple([each for each in ids if each != published.object_id])
             self._ids[published.identity] = ids
         else:
             self._ids.pop(published.identity, None)
-            _unmarked.pop(published.identity, None)
-            self.instances.forget(published.registered)
+            unmarked.pop(published.identity, None)
+            if published.is_class:
+                self.instances.forget(published.registered)
         published.lifetime = None
         if published.finalizer is not None:
             published.finalizer.detach()
@@ -218,7 +229,7 @@ class ObjectTable:
             if not is_optional:
                 raise TypeError("cannot register %r: its type does not take the attributes _pyroId and _pyroDaemon (with "
                                 "__slots__, add them there)" % (obj_or_class,)) from x
-            _unmarked[id(obj_or_class)] = weakref.ref(self)
+            unmarked[id(obj_or_class)] = weakref.ref(self)
         else:
             if self._is_closed:
                 marks.weaken_mark(obj_or_class, self.owner)

@@ -184,6 +184,7 @@ class Registration(unittest.TestCase):
 
     def test_objects_are_not_compared(self) -> None:
         thing = Unequal()
+        self.table.instances.single[Thing] = Thing()
         self.table.add(thing, "id")
         self.table.add(thing, "id", force=True)
         self.assertIs(thing, target(self.table, "id"))
