@@ -77,3 +77,4 @@ def _submodule(name: str) -> Any:
 
 
 configure_logging(os.environ)
+importlib.import_module("._text.log_filter", __name__).install()

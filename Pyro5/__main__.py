@@ -74,7 +74,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the tool that the first argument names; give its exit code."""
     arguments: List[str] = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        return console.exit_code_of(lambda: console.say(_overview()))
+        return console.exit_code_of(lambda: console.say(*_overview().split("\n")))
     if arguments[0] == "--version":
         return console.exit_code_of(lambda: console.say(__version__))
     tool = next((tool for tool in TOOLS if tool.name == arguments[0]), None)

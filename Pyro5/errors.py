@@ -28,6 +28,9 @@ import traceback
 from types import FrameType, TracebackType
 from typing import Any, Iterator, List, Optional, Set, Tuple, Type, Union
 
+from ._text.printable import one_line as one_line
+from ._text.printable import printable, printable_lines
+
 __all__ = ["PyroError", "NamingError", "DaemonError", "SecurityError", "CommunicationError", "ConnectionClosedError",
            "TimeoutError", "ProtocolError", "MessageTooLargeError", "SerializeError",
            "get_pyro_traceback", "format_traceback", "excepthook"]
@@ -117,13 +120,6 @@ def drop_tracebacks(error: BaseException) -> None:
             waiting += [exception.__cause__, exception.__context__]
 
 
-def one_line(text: str, most_chars: int = 300) -> str:
-    """Give a text that somebody else made in a form that fits into one line of a log: short, control characters shown."""
-    if len(text) > most_chars:
-        text = "%s... (%d characters)" % (text[:most_chars], len(text))
-    return text if text.isprintable() else repr(text)[1:-1]
-
-
 def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
                        ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
     """
@@ -142,8 +138,9 @@ def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseExcepti
     ex_class, value, tb = _exc_info(ex_type, ex_value, ex_tb)
     result: List[str] = []
     for error, error_tb, joint in _chain(value, tb):
-        result.extend(_local_traceback(type(error), error, error_tb, detailed))
-        result.extend(_remote_traceback(error))
+        # to be printed, and what a peer raised can have any text
+        result.extend(_printable(error, _local_traceback(type(error), error, error_tb, detailed)))
+        result.extend(map(printable_lines, _remote_traceback(error)))
         if joint:
             result.append(joint)
     return result or _local_traceback(ex_class, None, tb, detailed)
@@ -212,6 +209,16 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
     if detailed and error is not None:
         return list(_detailed_lines(error, tb))
     return traceback.format_exception(ex_type, error, tb, chain=False)
+
+
+def _printable(error: BaseException, parts: List[str]) -> Iterator[str]:
+    """Return the parts of a traceback so that they control no terminal; messages of remote exceptions are one line each."""
+    is_remote = hasattr(error, "_pyroTraceback")
+    for part in parts:
+        if is_remote and not part.startswith(("  File ", " ", "-", "Traceback (", "File ")):
+            yield printable(part.rstrip("\n")) + "\n"
+        else:
+            yield printable_lines(part)
 
 
 def _remote_traceback(error: BaseException) -> List[str]:

@@ -36,7 +36,7 @@ def _as_json(registration: Any) -> Dict[str, Any]:
 
 def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) -> None:
     if options.json:
-        console.say(json.dumps({name: _as_json(found[name]) for name in sorted(found)}, indent=2))
+        console.say(*json.dumps({name: _as_json(found[name]) for name in sorted(found)}, indent=2).split("\n"))
         return
     lines = ["--------START LIST %s" % title]
     for name, (uri, metadata) in sorted(found.items()):
@@ -44,7 +44,7 @@ def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) 
         if metadata:
             lines.append("    metadata: %s" % _metadata_text(metadata))
     lines.append("--------END LIST %s" % title)
-    console.say("\n".join(lines))
+    console.say(*lines)
 
 
 def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: str) -> Dict[str, Any]:
@@ -79,7 +79,7 @@ def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
 
     uri, metadata = _found(nameserver, search)[name]
     if options.json:
-        console.say(json.dumps(_as_json((uri, metadata)), indent=2))
+        console.say(*json.dumps(_as_json((uri, metadata)), indent=2).split("\n"))
         return
     console.say(str(uri))
     if metadata:

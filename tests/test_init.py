@@ -54,7 +54,7 @@ class Attributes(InDirectory):
 
     def test_submodules_load_on_demand(self) -> None:
         self.check_run("import sys, Pyro5\n"
-                       "assert not [name for name in sys.modules if name.startswith('Pyro5.')], sys.modules\n"
+                       "assert not [name for name in sys.modules if name.startswith('Pyro5.') and '._text' not in name]\n"
                        "assert Pyro5.errors.PyroError\n"
                        "from Pyro5 import constants\n"
                        "assert Pyro5.constants is constants\n"

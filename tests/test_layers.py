@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 MODULES = """
     __init__
     constants
+    _text _text.printable _text.log_filter
     _settings _settings.kinds
     errors configure callcontext
     _wire _wire.buffers protocol _wire.reader

@@ -91,7 +91,9 @@ class Running(unittest.TestCase):
                 "except SystemExit:\n    print(*sorted(name for name in sys.modules if name.startswith('Pyro5.')))")
         done = run_python(code, PROJECT, PYTHONPATH=PROJECT)
         loaded: List[str] = done.stdout.splitlines()[-1].split()
-        self.assertEqual(loaded, ["Pyro5._cli", "Pyro5._cli.console", "Pyro5.configure", "Pyro5.constants", "Pyro5.errors"])
+        self.assertEqual(loaded, ["Pyro5._cli", "Pyro5._cli.console", "Pyro5._settings", "Pyro5._settings.kinds",
+                                  "Pyro5._text", "Pyro5._text.log_filter", "Pyro5._text.printable", "Pyro5.configure",
+                                  "Pyro5.constants", "Pyro5.errors"])
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import threading
 from typing import Any, Callable, Dict, Iterable
 
 from .. import errors
+from .._text.printable import printable
 
 log = logging.getLogger("Pyro5.console")
 
@@ -31,18 +32,18 @@ def seconds(text: str) -> float:
     return value
 
 
-def say(text: str) -> None:
-    """Print a line on standard output, and flush it: whoever waits for the line in a pipe sees it at once."""
-    print(text, flush=True)
+def say(*lines: str) -> None:
+    """Print lines on standard output and flush them. Each is one line: what is not printable becomes an escape sequence."""
+    print("\n".join(map(printable, lines)), flush=True)
 
 
-def say_nothing(_text: str) -> None:
+def say_nothing(*_lines: str) -> None:
     """Print nothing: in the place of `say`, for a tool that is to be quiet."""
 
 
 def complain(text: str) -> None:
     """Print an error on standard error as one line, whatever line breaks it has."""
-    print(" ".join(text.split()), file=sys.stderr, flush=True)
+    print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 def complain_of(error: BaseException) -> None:

@@ -35,10 +35,15 @@ def _plain_bytes(data: bytes) -> Dict[str, str]:
 
 
 def json_text(value: Any, indent: Optional[int] = None) -> str:
-    """Write plain data as JSON, with escapes only for what standard output cannot show."""
-    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    """Return plain data as JSON, with escapes only for what standard output cannot show, or what could control a terminal."""
+    text = "\n".join(line if line.isprintable() else _escaped(line)
+                     for line in json.dumps(value, ensure_ascii=False, indent=indent).split("\n"))
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeError:
         return json.dumps(value, indent=indent)
     return text
+
+
+def _escaped(line: str) -> str:
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

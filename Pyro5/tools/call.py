@@ -103,8 +103,13 @@ def _print_items(items: ItemStream, options: argparse.Namespace) -> None:
 
 
 def _print(value: Any, options: argparse.Namespace) -> None:
-    is_text = options.raw and isinstance(value, str)
-    console.say(value if is_text else json_text(plain(value), 2 if options.indent else None))
+    if not options.raw or not isinstance(value, str):
+        console.say(*json_text(plain(value), 2 if options.indent else None).split("\n"))
+    elif sys.stdout.isatty():
+        console.say(*value.split("\n"))
+    else:
+        sys.stdout.write(value + "\n")     # as it is, for a program at the other end of the pipe
+        sys.stdout.flush()
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:

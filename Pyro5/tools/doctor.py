@@ -37,7 +37,7 @@ def examine(checks: Iterable[Check]) -> int:
     wrong = 0
     for what, check in checks:
         for finding in bounded(what, check):
-            console.say(str(finding))
+            console.say(*str(finding).split("\n"))
             wrong += finding.level == WRONG
     return wrong
 

@@ -101,18 +101,13 @@ def _indented(text: Optional[str], columns: int) -> Iterator[str]:
         yield (" " * columns + line).rstrip()
 
 
-def _printable(line: str) -> str:
-    """Show what would change a terminal as escapes: any server can send any text."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in line)
-
-
 def _run(options: argparse.Namespace) -> None:
     with object_options.proxy_of(options) as proxy:
         found = inspect_object(proxy)
     if options.json:
-        console.say(json_text(found, indent=2))
+        console.say(*json_text(found, indent=2).split("\n"))
     else:
-        console.say("\n".join(map(_printable, report(found))))
+        console.say(*report(found))
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:

@@ -156,7 +156,7 @@ def _run(options: argparse.Namespace) -> None:
             ns_uri = _register(str(name), uri)
             at_end.callback(_unregister, ns_uri, str(name), uri)
             lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
-        console.say("\n".join(lines))
+        console.say(*lines)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % uri)
         at_end.callback(console.tell_service_manager, "STOPPING=1")
         daemon.requestLoop(lambda: not signals.asked)

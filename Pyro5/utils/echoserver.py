@@ -202,7 +202,7 @@ def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
 
 def _announce(uri: URI, options: argparse.Namespace) -> None:
     if not options.quiet:
-        console.say("object name: %s\necho uri: %s\nechoserver running." % (OBJECT_NAME, uri))
+        console.say("object name: %s" % OBJECT_NAME, "echo uri: %s" % uri, "echoserver running.")
 
 
 def _run(options: argparse.Namespace) -> None:
