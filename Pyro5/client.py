@@ -348,7 +348,6 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         copied._pyro.timeout = self._pyro.timeout
         copied._pyro.max_retries = self._pyro.max_retries
         copied._pyro.raw_response = self._pyro.raw_response
-        copied._pyro.wire = self._pyro.wire
         return copied
 
     def __deepcopy__(self, memo: Any) -> Proxy:

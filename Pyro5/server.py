@@ -13,7 +13,7 @@ from ._server import marks
 from ._server.callbacks import Hooks
 from ._server.connection import ServerConnection
 from ._server.daemon_object import DaemonObject
-from ._server.dispatch import Dispatcher, DispatchOptions
+from ._server.dispatch import Dispatcher
 from ._server.exposure import _get_exposed_members as _get_exposed_members
 from ._server.exposure import behavior, callback, expose, oneway
 from ._server.exposure import is_private_attribute as is_private_attribute
@@ -21,11 +21,11 @@ from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
 from ._server.objects import ObjectsById, ObjectTable, table_of_unmarked, unmarked
 from ._server.oneway import OnewayCalls
+from ._server.settings import dispatch_options, oneway_limits, stream_limits
 from ._server.streams import StreamsById, StreamTable
 from ._server.transports import Host, listen, nat_address
 from ._values import classes
 from ._wire import buffers
-from ._wire.calls import WireOptions
 from ._wire.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
@@ -48,8 +48,8 @@ def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], 
 class Daemon:
     """Publishes objects on the network and answers the calls that clients make to them.
 
-    Settings are read when the daemon is made.  register(), unregister(), uriFor() and shutdown() may be called from any
-    thread.  Use it in a ``with`` statement, or close() it.
+    Settings that say where and how to listen are read when the daemon is made, all others whenever they were changed.
+    register(), unregister(), uriFor() and shutdown() may be called from any thread.  Use it in a ``with`` statement, or close() it.
 
     Args:
         host: name or address to listen on, None: the setting HOST.
@@ -75,14 +75,11 @@ class Daemon:
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self._objects = ObjectTable(self, _own_get_instance)
-        self._streams = StreamTable(config.ITER_STREAM_LIFETIME or 0, config.ITER_STREAM_LINGER or 0, time.monotonic,
-                                    config.MAX_STREAMS or 0)
-        self._oneway_calls = OnewayCalls(config.MAX_ONEWAY or 0, config.MAX_BUFFERED_SIZE or 0)
-        options = DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION)),
-                                  list(config.SERIALIZERS_ACCEPTED), config.ITER_STREAMING, config.DETAILED_TRACEBACK,
-                                  config.LOGWIRE)
-        self._dispatcher = Dispatcher(self, self._objects, self._streams, options,
-                                      self._oneway_calls.start if config.ONEWAY_THREADED else None)
+        lifetime, linger, most_streams = stream_limits()
+        self._streams = StreamTable(lifetime, linger, time.monotonic, most_streams)
+        self._oneway_calls = OnewayCalls(*oneway_limits())
+        self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None)
+        self._read_settings()
         hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._ends_at_once,
                       self._oneway_calls.pause, self._tick, self._stopped)
         self.natLocationStr: Optional[str] = None
@@ -319,10 +316,22 @@ class Daemon:
 
     # ------------------------------------------------------------ called by the loop
 
+    def _read_settings(self) -> None:
+        """Use the settings as they are now: whenever ``config.version`` is another one.  Several threads may do it at once."""
+        version = config.version  # first: a change that comes in between is found by the next comparison
+        self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
+        self._streams.set_limits(*stream_limits())
+        self._oneway_calls.set_limits(*oneway_limits())
+        self._settings_version = version  # last: until then, other threads read the settings themselves
+
     def _handle(self, connection: ServerConnection) -> None:
+        if config.version != self._settings_version:
+            self._read_settings()
         self.handleRequest(connection)
 
     def _connection_ended(self, connection: ServerConnection) -> None:
+        if config.version != self._settings_version:
+            self._read_settings()
         try:
             self.clientDisconnect(connection)
         except Exception:  # the user's hook: its failure must not keep the rest from being freed
@@ -337,6 +346,8 @@ class Daemon:
         return not (is_heard_of or connection.owns_something or self._streams.any_of(connection))
 
     def _tick(self) -> None:
+        if config.version != self._settings_version:
+            self._read_settings()
         self._streams.expire()
         buffers.give_back()
         try:

@@ -51,6 +51,12 @@ class Connection(socketutil.SocketConnection):
         self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
         self._log_wire = bool(config.LOGWIRE)
 
+    def read_settings(self, max_size: int) -> None:
+        """Use the settings as they are now, and this limit, from the next message on."""
+        self._reader.max_size = max_size
+        self._reader.max_inflated = config.MAX_INFLATED_SIZE or 0
+        self._log_wire = bool(config.LOGWIRE)
+
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
                   wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:
         """

@@ -71,7 +71,8 @@ def _with_annotations(annotations: Mapping[str, bytes], build: Callable[..., Sen
 
 class Link:
     """
-    Everything a proxy knows. Settings are read here, once. All methods but `release` belong to the owning thread.
+    Everything a proxy knows. COMMTIMEOUT and MAX_RETRIES are read here, once; other settings whenever they were changed. All
+    methods but `release` belong to the owning thread.
 
     Args:
         uri: of the object; PYRONAME and PYROMETA are resolved anew for every connection.
@@ -89,7 +90,7 @@ class Link:
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "forks", "seq", "owner",
                  "owning_session", "timeout", "max_retries", "wire", "serializer_name", "serializer", "handshake",
-                 "methods", "oneway", "attrs", "raw_response")
+                 "methods", "oneway", "attrs", "raw_response", "settings_version")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -102,14 +103,29 @@ class Link:
         self.claim()
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.max_retries: int = config.MAX_RETRIES or 0
-        self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self.serializer_name: Optional[str] = None
-        self.serializer: SerializerBase = serializers.get_serializer(config.SERIALIZER)
+        self.wire: WireOptions
+        self.serializer: SerializerBase
+        self._read_settings()
         self.handshake: Any = "hello"
         self.methods: Set[str] = set()
         self.oneway: Set[str] = set()
         self.attrs: Set[str] = set()
         self.raw_response = False
+
+    def _read_settings(self) -> None:
+        """
+        Read the settings that count as soon as they are changed.
+
+        `call` and `connect` do so when ``config.version`` is another one: this comparison is all that it costs a call.
+        """
+        version = config.version  # first: a change that comes in between is found by the next comparison
+        self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
+        if self.serializer_name is None:
+            self.serializer = serializers.get_serializer(config.SERIALIZER)
+        if self.connection is not None:
+            self.connection.read_settings(self.wire.max_size)
+        self.settings_version = version
 
     def __del__(self) -> None:
         if getattr(self, "connection", None) is not None:
@@ -169,6 +185,8 @@ class Link:
         Raises:
             CommunicationError: the connection is gone (also if the server raised it, except before anything was sent).
         """
+        if config.version != self.settings_version:
+            self._read_settings()
         seq = self.seq = (self.seq + 1) & 0xFFFF
         build = calls.invoke_request if annotations is None else _with_annotations(annotations, calls.invoke_request)
         try:
@@ -216,6 +234,8 @@ class Link:
             PyroError: the object exposes nothing.
         """
         self.check_owner()
+        if config.version != self.settings_version:
+            self._read_settings()
         if self.connection is not None and self.connection.in_doubt:
             self.drop()
         self.release()

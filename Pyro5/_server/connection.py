@@ -13,7 +13,7 @@ import sys
 from collections import deque
 from typing import Any, Callable, Deque, List, Optional
 
-from .. import errors, protocol
+from .. import config, errors, protocol
 from .._net import busy_poll
 from .._wire.reader import RECEIVE_BYTES, MessageReader
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
@@ -73,6 +73,7 @@ class ServerConnection(SocketConnection):
         if not greeted and handshake_size:
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
             self._reader.free_annotations = HANDSHAKE_ANNOTATIONS * handshake_size
+        self._settings_version = config.version
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self._outgoing: Deque[memoryview] = deque()
@@ -84,7 +85,7 @@ class ServerConnection(SocketConnection):
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
         """Make the connection of a client that a server has just accepted."""
-        limits = server.limits
+        limits = server.current_limits()
         return cls(sock, server, limits.message_bytes, limits.handshake_bytes, inflated_size=limits.inflated_bytes,
                    tls=hasattr(sock, "pending"))
 
@@ -93,6 +94,16 @@ class ServerConnection(SocketConnection):
         self.greeted = True
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
+
+    def _read_settings(self) -> None:
+        """Use the limits that the settings make now, from the next message on."""
+        version = config.version
+        limits = self.server.current_limits()
+        self._max_size = limits.message_bytes
+        self._reader.max_inflated = limits.inflated_bytes
+        if self.greeted:
+            self._reader.max_size = limits.message_bytes
+        self._settings_version = version
 
     def resume(self) -> None:
         """Go on with a paused connection.  May be called in any thread."""
@@ -210,6 +221,8 @@ class ServerConnection(SocketConnection):
         Raises:
             ProtocolError: the stream cannot be read any further; every further call raises the same again.
         """
+        if config.version != self._settings_version:
+            self._read_settings()
         if self._unreadable is None and self._pending is None:  # else a worker has given it back
             try:
                 self._pending = self._reader.next_message()

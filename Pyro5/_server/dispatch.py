@@ -31,7 +31,7 @@ _NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple
 
 
 class DispatchOptions(NamedTuple):
-    """Settings, read once when the daemon is made."""
+    """Settings, see `Dispatcher.set_options`."""
 
     wire: WireOptions
     accepted_serializers: List[str]
@@ -58,10 +58,15 @@ class Dispatcher:
         self._daemon = daemon
         self._objects = objects
         self._streams = streams
+        self.set_options(options, run_aside)
+        self.get_metadata: Optional[Callable[[str], Any]] = None
+
+    def set_options(self, options: DispatchOptions,
+                    run_aside: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
+        """Use other options from the next message on.  Requests that are running may see some of them."""
         self._options = options
         self._wire = options.wire
         self._run_aside = run_aside
-        self.get_metadata: Optional[Callable[[str], Any]] = None
         self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
 
     # ------------------------------------------------------------ entrance

@@ -88,8 +88,7 @@ class EventLoop:
         self._loop_seconds = 0.0  # what somebody counts as having had who was not ready before
         self._all_handled_at = 0.0
         self.parked: Deque[Any] = deque()
-        self._poll_seconds = _poll_seconds()
-        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT or 0.0)  # at the end: for what is under way
+        self.read_settings()
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
         self._master: Optional[EventLoop] = None  # whose loop does this one's work
@@ -101,6 +100,11 @@ class EventLoop:
         self._release_gate = threading.Lock()
         # set when everything is freed
         self._released = threading.Event()
+
+    def read_settings(self) -> None:
+        """Use the settings as they are now."""
+        self._poll_seconds = _poll_seconds()
+        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT or 0.0)  # at the end: for what is under way
 
     # ------------------------------------------------------------ what the subclasses say
 

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Optional
 
-from .. import config, errors
+from .. import errors
 from .._net.tls import handshake_refused
 from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
@@ -22,7 +22,7 @@ from .callbacks import Hooks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE, EventLoop
 from .listener import Listener
-from .quotas import Buffered
+from .quotas import Limited
 from .timeouts import Deadlines
 
 log = logging.getLogger("Pyro5.serving.loop")
@@ -32,14 +32,13 @@ MANY_ENDED = 50  # so many connections that have ended may wait until the loop h
 REFUSALS_AT_ONCE = 100  # clients that find the server full, and are told so; when there are more, these are cut off
 
 
-class SocketServer(EventLoop):
+class SocketServer(Limited, EventLoop):
     """Base of the server types; subclasses say which thread runs a request.
 
     Everything belongs to the thread that runs the loop, except what says otherwise.
 
     Attributes:
         sock: the listening socket.
-        limits: the settings that bound what clients may use.
         locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
         out_of_reach: why other machines cannot use that location, if they cannot though they should.
         selector: what the loop waits with; combined servers share one.
@@ -56,11 +55,7 @@ class SocketServer(EventLoop):
         self.hooks = hooks
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
         self._entrance: Optional[Entrance] = None
-        self.limits = quotas.configured()
-        self._handshakes = Deadlines(self.limits.handshake_seconds)
-        self._silence = Deadlines(config.COMMTIMEOUT or 0)
         self._refusals = Deadlines(REFUSAL_SECONDS)
-        self._buffered = Buffered(self.limits.buffered_bytes)
 
     # ------------------------------------------------------------ what the subclasses say
 
@@ -127,6 +122,8 @@ class SocketServer(EventLoop):
     # ------------------------------------------------------------ for the loop
 
     def tick(self) -> None:
+        self.read_settings()
+        self.apply_limits()
         self.hooks.tick()
 
     def next_due(self) -> Optional[float]:
@@ -192,6 +189,7 @@ class SocketServer(EventLoop):
 
     def adopt(self, connection: ServerConnection) -> None:
         """Take a new connection in, if there is room."""
+        self.apply_limits()
         is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", connection.peer_address)

@@ -37,6 +37,13 @@ class OnewayCalls:
         # guards these, and what the clients' attributes say
         self._lock = threading.Lock()
 
+    def set_limits(self, most: int, most_bytes: int) -> None:
+        """Use other limits from now on."""
+        with self._lock:
+            self._most = most
+            self._most_bytes = most_bytes if most_bytes > 0 else math.inf
+        self._workers.set_maximum(most if most > 0 else ANY_NUMBER)
+
     def start(self, client: Any, call: Callable[[], object], size: int = 0) -> None:
         """Run a call, whose request has that many bytes, as soon as there is a thread for it.
 
@@ -46,7 +53,7 @@ class OnewayCalls:
         with self._lock:
             client.oneway_calls += 1
             self._bytes += size
-            if client.oneway_calls == self._most or self._bytes > self._most_bytes:
+            if 0 < self._most <= client.oneway_calls or self._bytes > self._most_bytes:
                 client.oneway_full = True
             self._waiting.append((client, call, size))
             wanted = not self._seekers

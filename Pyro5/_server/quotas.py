@@ -8,6 +8,7 @@ from typing import Iterable, List, NamedTuple
 
 from .. import config
 from .connection import ServerConnection
+from .timeouts import Deadlines
 
 try:
     import resource
@@ -22,7 +23,7 @@ SPARE_FILES = 64  # open files that the rest of the program is left with, and a 
 
 
 class Limits(NamedTuple):
-    """Settings, read once when the daemon is made.
+    """Settings, see `Limited`.
 
     Attributes:
         connections: clients that may be connected at once.
@@ -31,6 +32,7 @@ class Limits(NamedTuple):
         message_bytes: the size of every other message, 0: any.
         inflated_bytes: what a compressed message may always become, see MessageReader; 0: anything.
         buffered_bytes: what all clients together may have under way, 0: any number.
+        silent_seconds: how long nothing may come from a client, 0: any time.
     """
 
     connections: float
@@ -39,6 +41,7 @@ class Limits(NamedTuple):
     message_bytes: int
     inflated_bytes: int
     buffered_bytes: int
+    silent_seconds: float
 
 
 def configured() -> Limits:
@@ -48,7 +51,7 @@ def configured() -> Limits:
     most = config.MAX_CONNECTIONS or 0
     return Limits(most if most > 0 else _files_for_clients(),
                   min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE or 0,
-                  config.MAX_INFLATED_SIZE or 0, config.MAX_BUFFERED_SIZE or 0)
+                  config.MAX_INFLATED_SIZE or 0, config.MAX_BUFFERED_SIZE or 0, config.COMMTIMEOUT or 0.0)
 
 
 def _files_for_clients() -> float:
@@ -77,11 +80,11 @@ class Buffered:
     when it becomes too much.
 
     Args:
-        most_bytes: so many are allowed for all together, 0: any number.
+        most_bytes: so many are allowed for all together, 0: any number.  The attribute of this name may be changed.
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
+        self.most_bytes = most_bytes
         self._total = 0
         self._counts: OrderedDict[ServerConnection, int] = OrderedDict()
 
@@ -106,10 +109,41 @@ class Buffered:
     def take_excess(self) -> List[ServerConnection]:
         """Take out, and give, those that have to go."""
         excess: List[ServerConnection] = []
-        while 0 < self._most < self._total:
+        while 0 < self.most_bytes < self._total:
             connection, count = self._counts.popitem(last=False)
             self._total -= count
             excess.append(connection)
             log.warning("closing the connection with %s: it is stalled with %d bytes under way, and all clients together "
                         "have more than MAX_BUFFERED_SIZE", connection.peer_address, count)
         return excess
+
+
+class Limited:
+    """Part of a server: its limits, and what is counted because of them.
+
+    Attributes:
+        limits: the settings that bound what clients may use.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._limits_version = config.version
+        self.limits = configured()
+        self._handshakes = Deadlines(self.limits.handshake_seconds)
+        self._silence = Deadlines(self.limits.silent_seconds)
+        self._buffered = Buffered(self.limits.buffered_bytes)
+
+    def current_limits(self) -> Limits:
+        """Return the limits that the settings make now.  May be called in any thread."""
+        version = config.version
+        if version != self._limits_version:
+            self.limits = configured()
+            self._limits_version = version  # last: until then, other threads read the settings themselves
+        return self.limits
+
+    def apply_limits(self) -> None:
+        """Use the limits that the settings make now.  Belongs to the loop's thread."""
+        limits = self.current_limits()
+        self._handshakes.seconds = limits.handshake_seconds
+        self._silence.seconds = limits.silent_seconds
+        self._buffered.most_bytes = limits.buffered_bytes

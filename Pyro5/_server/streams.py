@@ -110,6 +110,16 @@ class StreamTable:
         # guards both
         self._lock = threading.Lock()
 
+    def set_limits(self, lifetime_seconds: float, linger_seconds: float, most_per_client: int) -> None:
+        """Use other limits from now on, for the streams that are open, too."""
+        with self._lock:
+            longer = linger_seconds - self._linger
+            self._lifetime, self._linger, self._most = lifetime_seconds, linger_seconds, most_per_client
+            for stream in self._streams.values():
+                stream.ends_at = stream.opened_at + lifetime_seconds if lifetime_seconds > 0 else None
+                if stream.lingers_until is not None:
+                    stream.lingers_until += longer
+
     def __len__(self) -> int:
         return len(self._streams)
 

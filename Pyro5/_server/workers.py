@@ -86,6 +86,11 @@ class WorkerPool:
             while len(self._workers) < self._minimum and not self._stopping:
                 self._start_worker_locked(None)
 
+    def set_maximum(self, maximum: int) -> None:
+        """Let so many threads run at the same time from now on; threads beyond that go on until they are idle."""
+        with self._lock:
+            self._maximum = maximum
+
     def __len__(self) -> int:
         return len(self._workers)
 

@@ -1,0 +1,25 @@
+"""The settings of a daemon, in the form in which its parts take them."""
+from __future__ import annotations
+
+from typing import Tuple
+
+from .. import config
+from .._wire.calls import WireOptions
+from .dispatch import DispatchOptions
+
+
+def dispatch_options() -> DispatchOptions:
+    """Return the options of a `Dispatcher`."""
+    return DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION)),
+                           list(config.SERIALIZERS_ACCEPTED), bool(config.ITER_STREAMING), bool(config.DETAILED_TRACEBACK),
+                           bool(config.LOGWIRE))
+
+
+def stream_limits() -> Tuple[float, float, int]:
+    """Return the limits of a `StreamTable`."""
+    return config.ITER_STREAM_LIFETIME or 0.0, config.ITER_STREAM_LINGER or 0.0, config.MAX_STREAMS or 0
+
+
+def oneway_limits() -> Tuple[int, int]:
+    """Return the limits of `OnewayCalls`."""
+    return config.MAX_ONEWAY or 0, config.MAX_BUFFERED_SIZE or 0
