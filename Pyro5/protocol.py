@@ -1,7 +1,9 @@
 """The wire protocol, version 502: bytes to messages and messages to bytes.
 
-This module touches no socket, clock, thread or global: what it must know (limits, compression, correlation id) comes
-as arguments.  A message on the wire is a header of 40 bytes, the annotation chunks, the payload:
+This module touches no socket, clock or thread.  What it must know (limits, compression, correlation id) comes as
+arguments; what a program that makes messages by hand leaves out comes from the settings and the current context.
+
+A message on the wire is a header of 40 bytes, the annotation chunks, the payload:
 
     ======  ======  ====  ===========================================================
     offset  format  size  field
@@ -29,7 +31,8 @@ import uuid
 import zlib
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import errors
+from . import callcontext, errors
+from . import config as config
 from ._wire import buffers
 from .constants import PROTOCOL_VERSION
 
@@ -45,14 +48,23 @@ FLAGS_CORR_ID = 1 << 6
 
 SERIALIZER_PING = 42  # a ping carries no serialized value; recorded peers send this id
 
+log = logging.getLogger("Pyro5.protocol")
+
 _TAG = b"PYRO"
 _TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake of TLS begin
 _MAGIC = 0x4DC5
 _NO_CORRELATION = bytes(16)
-_HEADER = struct.Struct("!4sHBBHHII16sHH")
+# the layout of headers, by the names under which programs that take messages apart by themselves know it
+_header_format = "!4sHBBHHII16sHH"
+_HEADER = struct.Struct(_header_format)
+_header_size = _HEADER.size
+_magic_number = _MAGIC
+_magic_number_bytes = _MAGIC.to_bytes(2, "big")
+_protocol_version_bytes = PROTOCOL_VERSION.to_bytes(2, "big")
+_empty_correlation_id = _NO_CORRELATION
 PREFIX = struct.Struct("!4sH")
 _CHUNK = struct.Struct("!4sI")
-HEADER_SIZE = _HEADER.size
+HEADER_SIZE = _header_size
 PREFIX_SIZE = PREFIX.size  # as soon as these bytes are in, something that is not this protocol is found out
 
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads never pay for it; part of the recorded behaviour of every peer
@@ -60,6 +72,13 @@ COMPRESS_LEVEL = 4
 MOST_ANNOTATIONS = 10000  # per message: a loop that serves others takes them apart, 20 MB of empty ones took it 10 seconds
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
 MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below what any system takes
+
+class _FromContext:
+    """The type of the constant below."""
+
+
+FROM_CONTEXT = _FromContext()
+_NOT_GIVEN_FLAGS = ~(FLAGS_COMPRESSED | FLAGS_CORR_ID)  # these say what was done to a message, so they cannot be given
 
 Buffer = Union[bytes, bytearray, memoryview]
 Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
@@ -74,9 +93,14 @@ def check_prefix(tag: bytes, version: int) -> None:
         raise errors.ProtocolError("invalid protocol version: %d (this side speaks %d)" % (version, PROTOCOL_VERSION))
 
 
-def check_size(size: int, max_size: int, setting: str = "MAX_MESSAGE_SIZE") -> None:
-    """Raise MessageTooLargeError if a body is larger than allowed (0: any size is) by the setting of that name."""
-    if max_size and size > max_size:
+def check_size(size: int, max_size: Optional[int], setting: str = "MAX_MESSAGE_SIZE") -> None:
+    """Raise MessageTooLargeError if a body is larger than allowed (0: any size is) by the setting of that name.  If max_size
+    is None, MAX_MESSAGE_SIZE counts as it is now, and the error is a ProtocolError: for messages made or received by hand."""
+    if max_size is None:
+        limit = config.MAX_MESSAGE_SIZE or 0
+        if limit and size > limit:
+            raise errors.ProtocolError("message too large (%d bytes, %s is %d)" % (size, setting, limit))
+    elif max_size and size > max_size:
         raise errors.MessageTooLargeError("message too large (%d bytes, %s is %d)" % (size, setting, max_size))
 
 
@@ -137,15 +161,16 @@ class SendingMessage:
     """One message, encoded and ready to be sent.
 
     Args:
-        payload: the serialized value, in one piece or in a list of them; compressed here if `compress` is set and it is
-            longer than 100 bytes.
+        flags: FLAGS constants; what was done to the message here, compression and correlation id, is added.
+        payload: the serialized value, in one piece or in a list of them; compressed here if it is longer than 100 bytes and
+            `compress` is set, or if that is None, the setting COMPRESSION.
         annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
-        correlation_id: 16 bytes, or None.
-        max_size: limit in bytes for annotations and payload together as sent, 0 for none.
+        correlation_id: 16 bytes, or None for none at all; without this argument that of the current context.
+        max_size: limit in bytes for annotations and payload together as sent, 0 for none; None: the setting MAX_MESSAGE_SIZE.
 
     Raises:
         MessageTooLargeError: the message exceeds max_size.
-        ProtocolError: an annotation has a bad id or value.
+        ProtocolError: an annotation has a bad id or value, or the message exceeds MAX_MESSAGE_SIZE.
 
     ``buffers`` is what to send: one bytes object for a small message, several buffers for a large one, so that large
     values are not copied.
@@ -155,13 +180,19 @@ class SendingMessage:
 
     def __init__(self, msgtype: int, flags: int, seq: int, serializer_id: int, payload: Payload,
                  annotations: Optional[Mapping[str, Buffer]] = None, *,
-                 correlation_id: Optional[bytes] = None, compress: bool = False, max_size: int = 0) -> None:
+                 correlation_id: Union[bytes, None, _FromContext] = FROM_CONTEXT, compress: Optional[bool] = None,
+                 max_size: Optional[int] = None) -> None:
+        flags &= _NOT_GIVEN_FLAGS
+        if compress is None:
+            compress = bool(config.COMPRESSION)
         more: Sequence[Buffer] = ()
         if isinstance(payload, list):
             payload, *more = [b"".join(payload)] if compress else payload
         if compress and len(payload) > COMPRESS_ABOVE_BYTES:
             payload = zlib.compress(payload, COMPRESS_LEVEL)
             flags |= FLAGS_COMPRESSED
+        if isinstance(correlation_id, _FromContext):
+            correlation_id = callcontext.correlation_bytes()
         if correlation_id is None:
             correlation_id = _NO_CORRELATION
         else:
@@ -174,7 +205,7 @@ class SendingMessage:
             chunks = _encode_annotations(annotations)
             chunks_size = sum(map(len, chunks))
         size = chunks_size + payload_size
-        if size > max_size:
+        if max_size is None or size > max_size:
             check_size(size, max_size)
         header = _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, flags, seq, payload_size, chunks_size,
                               correlation_id, 0, _MAGIC)
@@ -183,10 +214,9 @@ class SendingMessage:
         self.seq = seq
         self.serializer_id = serializer_id
         self.size = HEADER_SIZE + size
-        self.buffers: List[Buffer]
         if size > JOIN_UP_TO_BYTES:
             buffers.expect_large(size)
-            self.buffers = [header, *chunks, payload, *more]
+            self.buffers: List[Buffer] = [header, *chunks, payload, *more]
         elif chunks or more:
             self.buffers = [b"".join((header, *chunks, payload, *more))]
         else:
@@ -196,6 +226,22 @@ class SendingMessage:
     def data(self) -> bytes:
         """The whole message as one bytes object (a copy if it is large)."""
         return b"".join(self.buffers)
+
+    @property
+    def corr_id(self) -> bytes:
+        """The 16 bytes of the correlation id, all zero if the message carries none."""
+        return ReceivingMessage(self.buffers[0]).corr_id
+
+    @property
+    def corr_bytes(self) -> Optional[bytes]:
+        """The 16 bytes of the correlation id, None if the message carries none."""
+        return self.corr_id if self.flags & FLAGS_CORR_ID else None
+
+    @property
+    def annotations(self) -> Dict[str, memoryview]:
+        """The annotations, taken out of the message."""
+        data = self.data
+        return _decode_annotations(memoryview(data)[HEADER_SIZE:HEADER_SIZE + ReceivingMessage(data).annotations_size])
 
     def __repr__(self) -> str:
         return "<SendingMessage type=%d seq=%d serializer=%d flags=%#x size=%d>" % (
@@ -216,7 +262,8 @@ class SendingMessage:
 class ReceivingMessage:
     """One received message.
 
-    ``annotations`` holds memoryviews on the received bytes; ``data`` is the payload, already decompressed.
+    ``annotations`` holds memoryviews on the received bytes; ``data`` is the payload, already decompressed; ``corr_id`` is the
+    correlation id as it is in the header: 16 bytes, usually all zero if the message carries none.
 
     Args:
         header: the 40 header bytes; or more, from position on.
@@ -226,17 +273,17 @@ class ReceivingMessage:
         ProtocolError: the header is not one of this protocol, the annotations or the compressed payload are malformed.
     """
 
-    __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_bytes",
+    __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_id",
                  "annotations", "data")
 
     def __init__(self, header: Buffer, payload: Optional[Buffer] = None, position: int = 0) -> None:
         (tag, version, self.type, self.serializer_id, flags, self.seq, self.data_size, self.annotations_size,
-         corr_bytes, _reserved, magic) = _HEADER.unpack_from(header, position)
+         corr_id, _reserved, magic) = _HEADER.unpack_from(header, position)
         if magic != _MAGIC or tag != _TAG or version != PROTOCOL_VERSION:
             check_prefix(tag, version)
             raise errors.ProtocolError("invalid message: magic number is %#06x instead of %#06x" % (magic, _MAGIC))
         self.flags: int = flags
-        self.corr_bytes: Optional[bytes] = corr_bytes if flags & FLAGS_CORR_ID else None
+        self.corr_id: bytes = corr_id
         self.annotations: Dict[str, memoryview] = {}
         self.data: Buffer = b""
         if payload is not None:
@@ -248,9 +295,9 @@ class ReceivingMessage:
         return self.annotations_size + self.data_size  # type: ignore[no-any-return]
 
     @property
-    def corr_id(self) -> Optional[uuid.UUID]:
-        """The correlation id, None if the message carries none."""
-        return None if self.corr_bytes is None else uuid.UUID(bytes=self.corr_bytes)
+    def corr_bytes(self) -> Optional[bytes]:
+        """The 16 bytes of the correlation id, None if the message carries none."""
+        return self.corr_id if self.flags & FLAGS_CORR_ID else None
 
     def add_payload(self, payload: Buffer, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
         """Take in what follows the header: split the annotations off and decompress the payload.
@@ -274,30 +321,37 @@ class ReceivingMessage:
 
     @staticmethod
     def validate(data: Buffer) -> None:
-        """Check that the data (at least 6 bytes) starts like a message of this protocol and version.
+        """Check that the data, at least 4 bytes, starts like a message of this protocol: its tag, as far as they are there the
+        version, and in a whole header the magic number.
 
         Raises:
             ProtocolError: it does not.
-            ValueError: fewer than 6 bytes were given.
+            ValueError: fewer than 4 bytes were given.
         """
+        if len(data) < len(_TAG):
+            raise ValueError("need at least %d bytes to tell, got %d" % (len(_TAG), len(data)))
         if len(data) < PREFIX_SIZE:
-            raise ValueError("need at least %d bytes to tell, got %d" % (PREFIX_SIZE, len(data)))
-        check_prefix(*PREFIX.unpack_from(data, 0))
+            check_prefix(bytes(data[:len(_TAG)]), PROTOCOL_VERSION)
+        elif len(data) < HEADER_SIZE:
+            check_prefix(*PREFIX.unpack_from(data, 0))
+        else:
+            ReceivingMessage(data)
 
     def __repr__(self) -> str:
         return "<ReceivingMessage type=%d seq=%d serializer=%d flags=%#x size=%d>" % (
             self.type, self.seq, self.serializer_id, self.flags, HEADER_SIZE + self.body_size)
 
 
-def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None, max_size: int = 0) -> ReceivingMessage:
+def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None,
+              max_size: Optional[int] = None) -> ReceivingMessage:
     """Receive one message from a connection (``recv(size)`` gives exactly that many bytes), blocking.
 
     Args:
         accepted_msgtypes: the message types to accept, None for any.
-        max_size: limit in bytes for annotations and payload, 0 for none.
+        max_size: limit in bytes for annotations and payload, 0 for none; None: the setting MAX_MESSAGE_SIZE.
 
     Raises:
-        ProtocolError: what came is no message, or none of an accepted type.
+        ProtocolError: what came is no message, or none of an accepted type, or too large.
     """
     prefix = connection.recv(PREFIX_SIZE)
     ReceivingMessage.validate(prefix)
@@ -306,14 +360,15 @@ def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None
     if accepted_msgtypes is not None and message.type not in accepted_msgtypes:
         raise errors.ProtocolError("invalid message type %d received (expected: %s)"
                                    % (message.type, ", ".join(map(str, accepted_msgtypes))))
-    message.add_payload(connection.recv(message.body_size), max_size)
+    message.add_payload(connection.recv(message.body_size), config.MAX_MESSAGE_SIZE or 0 if max_size is None else max_size)
     return message
 
 
 def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, ReceivingMessage]) -> None:
     """Log what a message consists of, at level DEBUG."""
+    corr_id = None if msg.corr_bytes is None else uuid.UUID(bytes=msg.corr_bytes)
     if isinstance(msg, SendingMessage):
-        logger.debug("%s: %r data=%r", text, msg, msg.data)
+        logger.debug("%s: %r corr_id=%s data=%r", text, msg, corr_id, msg.data)
         return
     annotations: Tuple[str, ...] = tuple(msg.annotations)
-    logger.debug("%s: %r corr_id=%s annotations=%s data=%r", text, msg, msg.corr_id, annotations, bytes(msg.data))
+    logger.debug("%s: %r corr_id=%s annotations=%s data=%r", text, msg, corr_id, annotations, bytes(msg.data))

@@ -49,7 +49,8 @@ class Daemon:
     """Publishes objects on the network and answers the calls that clients make to them.
 
     Settings that say where and how to listen are read when the daemon is made, all others whenever they were changed.
-    register(), unregister(), uriFor() and shutdown() may be called from any thread.  Use it in a ``with`` statement, or close() it.
+    register(), unregister(), uriFor() and shutdown() may be called from any thread.  Use it in a ``with`` statement, or
+    close() it.
 
     Args:
         host: name or address to listen on, None: the setting HOST.

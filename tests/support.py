@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from . import forked
@@ -137,6 +138,11 @@ class ToolProcess:
         """Send the signal, then `wait`."""
         self.process.send_signal(signum)
         return self.wait()
+
+
+def correlation_of(message: Any) -> Optional[uuid.UUID]:
+    """Return the correlation id of a message, None if it carries none."""
+    return None if message.corr_bytes is None else uuid.UUID(bytes=message.corr_bytes)
 
 
 @contextlib.contextmanager

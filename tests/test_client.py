@@ -20,7 +20,7 @@ from Pyro5.client import Proxy, SerializedBlob, locate_ns
 from Pyro5.server import Daemon
 
 from .peers import Peer, Request, ScriptedServer, free_port, name_server, settings
-from .support import daemon_thread
+from .support import correlation_of, daemon_thread
 
 NOWHERE = "PYRO:thing@127.0.0.1:1"
 
@@ -298,7 +298,7 @@ class ContextTests(ScriptTestCase):
             self.assertEqual({}, current_context.response_annotations)
         message = self.requests[0].message
         self.assertEqual({"AAAA": b"a"}, message.annotations)
-        self.assertEqual(current_context.correlation_id, message.corr_id)
+        self.assertEqual(current_context.correlation_id, correlation_of(message))
 
     def test_annotations_of_a_proxy(self) -> None:
         class Signed(Proxy):

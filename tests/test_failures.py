@@ -194,7 +194,7 @@ class WrongValues(FailureTestCase):
             self.client._pyroBind()
             connection = self.client._pyroConnection
             self.client._pyro.wire = self.client._pyro.wire._replace(max_size=4000)
-            self.assert_fails(errors.MessageTooLargeError, ["give", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
+            self.assert_fails(errors.ProtocolError, ["give", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
                               self.client.give, "x" * 5000)
             self.assert_in_step(connection)
 
@@ -209,13 +209,12 @@ class WrongValues(FailureTestCase):
 
     def test_result_over_the_limit_of_the_client(self) -> None:
         for _ in self.each_server_type():
-            config.MAX_MESSAGE_SIZE = 4000
             limited = self.proxy(self.uri)
-            config.MAX_MESSAGE_SIZE = 0
-            self.assert_fails(errors.MessageTooLargeError, ["large", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
+            limited._pyroBind()
+            limited._pyroConnection.read_settings(4000)
+            self.assert_fails(errors.ProtocolError, ["large", str(self.uri), "MAX_MESSAGE_SIZE", "4000"],
                               limited.large, 5000)
             self.assertEqual(limited.give("again"), "again")
-            config.MAX_MESSAGE_SIZE = 1 << 30
 
 
 class StrangeClients(FailureTestCase):

@@ -10,10 +10,13 @@ import uuid
 import zlib
 from typing import Any, List, Optional
 
-from Pyro5 import errors, protocol
+from Pyro5 import current_context, errors, protocol
 from Pyro5.protocol import (FLAGS_COMPRESSED, FLAGS_CORR_ID, FLAGS_ONEWAY, HEADER_SIZE, MSG_INVOKE, MSG_PING, MSG_RESULT,
                             ReceivingMessage, SendingMessage)
 from Pyro5.socketutil import SocketConnection
+
+from .peers import settings
+from .support import correlation_of
 
 CORRELATION = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
 HEADER = struct.Struct("!4sHBBHHII16sHH")  # written down here once more: these bytes must never change
@@ -122,6 +125,58 @@ class Sending(unittest.TestCase):
         self.assertIn("seq=1", repr(ReceivingMessage(message()[:40])))
 
 
+class MadeByHand(unittest.TestCase):
+    """What a program leaves out comes from the settings and the context of the current call."""
+
+    def setUp(self) -> None:
+        self.addCleanup(setattr, current_context, "correlation_id", current_context.correlation_id)
+        current_context.correlation_id = None
+
+    def test_compression_as_the_setting_says(self) -> None:
+        for setting, flag in ((True, FLAGS_COMPRESSED), (False, 0), (None, 0)):
+            with settings(COMPRESSION=setting):
+                self.assertEqual(flag, SendingMessage(MSG_INVOKE, 0, 1, 1, b"ab" * 500).flags)
+                self.assertEqual(0, SendingMessage(MSG_INVOKE, 0, 1, 1, b"ab" * 500, compress=False).flags)
+
+    def test_the_correlation_id_of_the_context(self) -> None:
+        current_context.correlation_id = CORRELATION
+        sent = SendingMessage(MSG_INVOKE, 0, 1, 1, b"ab", {"ANNO": b"x"})
+        self.assertEqual((FLAGS_CORR_ID, CORRELATION.bytes), (sent.flags, sent.corr_id))
+        self.assertEqual(CORRELATION, correlation_of(parse(sent.data)))
+        self.assertEqual(0, SendingMessage(MSG_INVOKE, 0, 1, 1, b"ab", correlation_id=None).flags)
+
+    def test_flags_that_say_what_was_done_are_not_believed(self) -> None:
+        sent = SendingMessage(MSG_INVOKE, FLAGS_COMPRESSED | FLAGS_CORR_ID | FLAGS_ONEWAY, 1, 1, b"ab")
+        self.assertEqual((FLAGS_ONEWAY, bytes(16)), (sent.flags, sent.corr_id))
+        self.assertEqual(b"ab", parse(sent.data).data)
+
+    def test_a_received_message_is_forwarded_as_it_came(self) -> None:
+        with settings(COMPRESSION=True):
+            first = parse(SendingMessage(MSG_INVOKE, FLAGS_ONEWAY, 7, 1, b"ab" * 500, {"ANNO": b"x"}).data)
+            again = SendingMessage(first.type, first.flags, first.seq, first.serializer_id, first.data,
+                                   dict(first.annotations))
+        self.assertEqual({"ANNO": b"x"}, again.annotations)
+        second = parse(again.data)
+        self.assertEqual((b"ab" * 500, {"ANNO": b"x"}, FLAGS_ONEWAY, 7),
+                         (second.data, second.annotations, second.flags, second.seq))
+
+    def test_size_limit(self) -> None:
+        with settings(MAX_MESSAGE_SIZE=1000):
+            with self.assertRaises(errors.ProtocolError) as caught:
+                SendingMessage(MSG_INVOKE, 0, 1, 1, b"x" * 5000)
+            self.assertIs(errors.ProtocolError, type(caught.exception))
+            self.assertIn("5000", str(caught.exception))
+        with settings(MAX_MESSAGE_SIZE=None):
+            SendingMessage(MSG_INVOKE, 0, 1, 1, b"x" * 5000)
+
+    def test_names_of_the_layout(self) -> None:
+        sent = message()
+        self.assertEqual(HEADER.unpack(sent[:40]), struct.unpack(protocol._header_format, sent[:protocol._header_size]))
+        self.assertEqual((sent[4:6], sent[38:40], 0x4DC5, sent[20:36]), (
+            protocol._protocol_version_bytes, protocol._magic_number_bytes, protocol._magic_number,
+            protocol._empty_correlation_id))
+
+
 class Receiving(unittest.TestCase):
     def test_all_fields(self) -> None:
         sent = SendingMessage(MSG_RESULT, FLAGS_ONEWAY, 0xFFFF, 3, b"abc", {"TEST": b"12345"},
@@ -129,12 +184,13 @@ class Receiving(unittest.TestCase):
         got = parse(sent)
         self.assertEqual((MSG_RESULT, FLAGS_ONEWAY | FLAGS_CORR_ID, 0xFFFF, 3, 3, 13),
                          (got.type, got.flags, got.seq, got.serializer_id, got.data_size, got.annotations_size))
-        self.assertEqual((CORRELATION, CORRELATION.bytes), (got.corr_id, got.corr_bytes))
+        self.assertEqual((CORRELATION, CORRELATION.bytes), (correlation_of(got), got.corr_id))
         self.assertEqual(({"TEST": b"12345"}, b"abc"), (got.annotations, bytes(got.data)))
 
     def test_correlation_bytes_without_their_flag_do_not_count(self) -> None:
         header = HEADER.pack(b"PYRO", 502, 4, 1, 0, 1, 0, 0, CORRELATION.bytes, 0, 0x4DC5)
-        self.assertIsNone(ReceivingMessage(header).corr_id)
+        self.assertIsNone(ReceivingMessage(header).corr_bytes)
+        self.assertEqual(CORRELATION.bytes, ReceivingMessage(header).corr_id)
 
     def test_reserved_field_and_unknown_flags_are_ignored(self) -> None:
         header = HEADER.pack(b"PYRO", 502, 4, 1, 0xFF00, 1, 0, 0, bytes(16), 0xABCD, 0x4DC5)
@@ -217,8 +273,14 @@ class Receiving(unittest.TestCase):
         for data in (b"GET / ", b"PYRO\x01\xf5", b"pyro\x01\xf6"):
             with self.assertRaises(errors.ProtocolError):
                 ReceivingMessage.validate(data)
-        with self.assertRaises(ValueError):
-            ReceivingMessage.validate(b"PYRO\x01")
+        for start in (b"PYRO", b"PYRO\x01", message()[:39], message()):
+            ReceivingMessage.validate(start)
+        for data in (b"HTTP", b"HTTP/", message()[:38] + b"??"):
+            with self.assertRaises(errors.ProtocolError):
+                ReceivingMessage.validate(data)
+        for data in (b"", b"PYR"):
+            with self.assertRaises(ValueError):
+                ReceivingMessage.validate(data)
 
 
 class OverASocket(unittest.TestCase):
@@ -250,6 +312,9 @@ class OverASocket(unittest.TestCase):
         for _ in range(2):
             with self.assertRaises(errors.MessageTooLargeError):
                 protocol.recv_stub(self.connection, None, 499)
+        self.peer.send(message(b"x" * 500))
+        with settings(MAX_MESSAGE_SIZE=499), self.assertRaisesRegex(errors.ProtocolError, "500"):
+            protocol.recv_stub(self.connection)
 
     def test_recv_stub_at_the_end(self) -> None:
         self.peer.send(message()[:-1])

@@ -142,6 +142,8 @@ class Connection(socketutil.SocketConnection):
             raise socketutil.communication_error(self._activity(method), x) from x
         except EOFError as x:
             raise socketutil.communication_error(self._activity(method), None) from x
+        except errors.MessageTooLargeError as x:  # the server's limit is a MessageTooLargeError
+            raise errors.ProtocolError("%s: %s" % (self._activity(method), x)) from None
         except errors.ProtocolError as x:
             errors.add_context(x, self._activity(method))
             raise

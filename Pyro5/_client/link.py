@@ -191,6 +191,8 @@ class Link:
         build = calls.invoke_request if annotations is None else _with_annotations(annotations, calls.invoke_request)
         try:
             request = build(self.serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire)
+        except errors.MessageTooLargeError as x:  # the server's limit is a MessageTooLargeError
+            raise errors.ProtocolError("calling %s of %s: %s" % (method, self.bound_uri, x)) from None
         except Exception as x:  # whatever a serializer, or the user's part in it, says of an argument
             errors.add_context(x, "calling %s of %s" % (method, self.bound_uri))
             raise

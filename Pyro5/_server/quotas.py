@@ -32,7 +32,6 @@ class Limits(NamedTuple):
         message_bytes: the size of every other message, 0: any.
         inflated_bytes: what a compressed message may always become, see MessageReader; 0: anything.
         buffered_bytes: what all clients together may have under way, 0: any number.
-        silent_seconds: how long nothing may come from a client, 0: any time.
     """
 
     connections: float
@@ -41,7 +40,6 @@ class Limits(NamedTuple):
     message_bytes: int
     inflated_bytes: int
     buffered_bytes: int
-    silent_seconds: float
 
 
 def configured() -> Limits:
@@ -51,7 +49,7 @@ def configured() -> Limits:
     most = config.MAX_CONNECTIONS or 0
     return Limits(most if most > 0 else _files_for_clients(),
                   min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE or 0,
-                  config.MAX_INFLATED_SIZE or 0, config.MAX_BUFFERED_SIZE or 0, config.COMMTIMEOUT or 0.0)
+                  config.MAX_INFLATED_SIZE or 0, config.MAX_BUFFERED_SIZE or 0)
 
 
 def _files_for_clients() -> float:
@@ -130,7 +128,7 @@ class Limited:
         self._limits_version = config.version
         self.limits = configured()
         self._handshakes = Deadlines(self.limits.handshake_seconds)
-        self._silence = Deadlines(self.limits.silent_seconds)
+        self._silence = Deadlines(config.COMMTIMEOUT or 0.0)  # read once, as proxies do
         self._buffered = Buffered(self.limits.buffered_bytes)
 
     def current_limits(self) -> Limits:
@@ -145,5 +143,4 @@ class Limited:
         """Use the limits that the settings make now.  Belongs to the loop's thread."""
         limits = self.current_limits()
         self._handshakes.seconds = limits.handshake_seconds
-        self._silence.seconds = limits.silent_seconds
         self._buffered.most_bytes = limits.buffered_bytes

@@ -360,7 +360,7 @@ def set_remote_traceback(exception: BaseException, lines: Optional[List[str]]) -
 def pong(message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
     """Build the answer to a ping."""
     return SendingMessage(protocol.MSG_PING, 0, message.seq, message.serializer_id, b"pong",
-                          correlation_id=correlation_id)
+                          correlation_id=correlation_id, compress=False, max_size=0)
 
 
 def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:

@@ -67,7 +67,7 @@ def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[Se
     if serializer is None:
         serializer = serializers.get_serializer("marshal")
     return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
-                          serializer.dumps(reason), correlation_id=correlation_id, compress=wire.compress)
+                          serializer.dumps(reason), correlation_id=correlation_id, compress=wire.compress, max_size=0)
 
 
 def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:

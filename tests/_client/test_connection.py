@@ -133,7 +133,7 @@ class BrokenReplyTests(PairTestCase):
         self.check(b"HTTP/1.1 400 Bad Request\r\n", errors.ProtocolError, "not the Pyro protocol")
 
     def test_too_large(self) -> None:
-        self.check(reply("x" * 1000), errors.MessageTooLargeError, "too large", max_size=500)
+        self.check(reply("x" * 1000), errors.ProtocolError, "too large", max_size=500)
 
     def test_closed_before_the_reply(self) -> None:
         self.check(b"", errors.ConnectionClosedError, "closed by the other side")

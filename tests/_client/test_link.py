@@ -219,7 +219,7 @@ class KeptConnectionTests(LinkTestCase):
             finally:
                 link.wire = wire
 
-        self.check_kept(too_large, errors.MessageTooLargeError)
+        self.check_kept(too_large, errors.ProtocolError)
 
     def test_an_exception_of_the_method(self) -> None:
         def script(peer: Peer) -> None:

@@ -21,6 +21,8 @@ from Pyro5._wire.calls import SerializedBlob, WireOptions
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 
+from ..support import correlation_of
+
 CORRELATION = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
 LOGGER = "Pyro5.serving.dispatch"
 ALL = ["serpent", "json", "marshal", "msgpack"]
@@ -314,21 +316,21 @@ class Calls(DispatchTestCase):
         address, seq, flags, serializer_id, correlation = self.parse(reply)
         self.assertEqual((list(self.client.peer_address), message.seq, protocol.FLAGS_CORR_ID, 1, CORRELATION.hex),
                          (list(address), seq, flags, serializer_id, correlation))
-        self.assertEqual(CORRELATION, reply.corr_id)
+        self.assertEqual(CORRELATION, correlation_of(reply))
 
     def test_a_correlation_id_is_made_up_where_there_is_none(self) -> None:
         replies = [self.reply(self.message("context")) for _ in range(2)]
-        ids = [reply.corr_id for reply in replies]
-        self.assertEqual([reply.corr_id and reply.corr_id.hex for reply in replies], [self.parse(r)[4] for r in replies])
+        ids = [correlation_of(reply) for reply in replies]
+        self.assertEqual([None if each is None else each.hex for each in ids], [self.parse(r)[4] for r in replies])
         self.assertEqual(2, len({*ids, None} - {None}))
         with self.assertLogs(LOGGER):
-            self.assertNotIn(self.reply(self.message("fail", ("value",))).corr_id, [None, *ids])
+            self.assertNotIn(correlation_of(self.reply(self.message("fail", ("value",)))), [None, *ids])
 
     def test_ping(self) -> None:
         reply = self.answer(incoming(SendingMessage(protocol.MSG_PING, 0, 7, 42, b"ping", correlation_id=CORRELATION.bytes)))
         assert reply is not None
         self.assertEqual((protocol.MSG_PING, 7, 42, b"pong", CORRELATION),
-                         (reply.type, reply.seq, reply.serializer_id, reply.data, reply.corr_id))
+                         (reply.type, reply.seq, reply.serializer_id, reply.data, correlation_of(reply)))
 
     def test_messages_of_other_types(self) -> None:
         for msgtype in (0, protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL, protocol.MSG_RESULT, 7, 255):

@@ -14,6 +14,7 @@ from Pyro5._server.exposure import expose
 from Pyro5._wire import calls, handshake
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 
+from ..support import correlation_of
 from .test_dispatch import CORRELATION, LOGGER, CustomError, DispatchTestCase, FakeConnection, incoming
 
 SERPENT_ID, JSON_ID = (serializers.get_serializer(name).serializer_id for name in ("serpent", "json"))
@@ -350,8 +351,8 @@ class Annotations(ErrorTestCase):
     def test_correlation_ids(self) -> None:
         with self.assertLogs(LOGGER, "WARNING"):
             failed = self.reply(self.message("fail", ("value",), correlation_id=CORRELATION))
-        self.assertEqual(CORRELATION, failed.corr_id)
-        self.assertNotIn(self.reply(self.message("echo"), FakeConnection()).corr_id, (None, CORRELATION))
+        self.assertEqual(CORRELATION, correlation_of(failed))
+        self.assertNotIn(correlation_of(self.reply(self.message("echo"), FakeConnection())), (None, CORRELATION))
 
 
 if __name__ == "__main__":

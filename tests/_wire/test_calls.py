@@ -16,6 +16,8 @@ from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 from Pyro5.serializers import SerializerBase
 
+from ..support import correlation_of
+
 CORRELATION = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
 WIRE = WireOptions()
 SERIALIZERS: List[SerializerBase] = list(serializers.serializers.values())
@@ -59,7 +61,7 @@ class Handshake(InFreshContext):
         current_context.correlation_id = CORRELATION
         request = over_the_wire(handshake.connect_request(serializer, 5, "object id", {"user": "me"}, WIRE))
         self.assertEqual((protocol.MSG_CONNECT, 5, serializer.serializer_id, CORRELATION, {"ANNO": b"value"}),
-                         (request.type, request.seq, request.serializer_id, request.corr_id, request.annotations))
+                         (request.type, request.seq, request.serializer_id, correlation_of(request), request.annotations))
         self.assertEqual(("object id", {"user": "me"}), handshake.parse_connect_request(request, serializer))
 
     def test_large_annotations_are_for_calls(self) -> None:
@@ -81,7 +83,7 @@ class Handshake(InFreshContext):
             request, serializer, handshake.welcome(serializer, "welcome", {"methods": ["echo"]}), CORRELATION.bytes,
             {"ANNO": b"value"}, WIRE))
         self.assertEqual((protocol.MSG_CONNECTOK, 1, CORRELATION, {"ANNO": b"value"}),
-                         (reply.type, reply.seq, reply.corr_id, reply.annotations))
+                         (reply.type, reply.seq, correlation_of(reply), reply.annotations))
         self.assertEqual(("welcome", {"methods": ["echo"]}), handshake.parse_connect_reply(reply))
 
     def test_accepted_without_metadata(self) -> None:
@@ -92,7 +94,7 @@ class Handshake(InFreshContext):
         reply = over_the_wire(handshake.connect_refused(with_payload(None), serializer, "no, because", CORRELATION.bytes,
                                                         WIRE))
         self.assertEqual((protocol.MSG_CONNECTFAIL, 1, serializer.serializer_id, CORRELATION),
-                         (reply.type, reply.seq, reply.serializer_id, reply.corr_id))
+                         (reply.type, reply.seq, reply.serializer_id, correlation_of(reply)))
         with self.assertRaisesRegex(errors.CommunicationError, "no, because"):
             handshake.parse_connect_reply(reply)
 
@@ -157,7 +159,7 @@ class Requests(InFreshContext):
         request = over_the_wire(calls.invoke_request(serializer, 9, protocol.FLAGS_ONEWAY, "obj", "method",
                                                      (1, "two"), {"three": 3}, WIRE))
         self.assertEqual((protocol.MSG_INVOKE, 9, serializer.serializer_id, protocol.FLAGS_ONEWAY, None, {}),
-                         (request.type, request.seq, request.serializer_id, request.flags, request.corr_id,
+                         (request.type, request.seq, request.serializer_id, request.flags, correlation_of(request),
                           request.annotations))
         object_id, method, args, kwargs = calls.parse_invoke_request(request, serializer)
         self.assertEqual(("obj", "method", [1, "two"], {"three": 3}), (object_id, method, list(args), kwargs))
@@ -173,7 +175,7 @@ class Requests(InFreshContext):
         current_context.annotations = {"ANNO": b"value"}
         current_context.correlation_id = CORRELATION
         request = over_the_wire(calls.invoke_request(SERPENT, 1, 0, "obj", "method", (), {}, WIRE))
-        self.assertEqual((CORRELATION, {"ANNO": b"value"}), (request.corr_id, request.annotations))
+        self.assertEqual((CORRELATION, {"ANNO": b"value"}), (correlation_of(request), request.annotations))
 
     def test_compression_and_limit(self) -> None:
         request_of = functools.partial(calls.invoke_request, SERPENT, 1, 0, "obj", "method", ("x" * 1000,), {})
@@ -298,7 +300,7 @@ class CustomError(Exception):
 class Replies(InFreshContext):
     def raised(self, error: BaseException, to: ReplyTo) -> BaseException:
         reply = over_the_wire(calls.exception_reply(to, error, ["the traceback\n"]))
-        self.assertEqual((protocol.MSG_RESULT, 7, CORRELATION), (reply.type, reply.seq, reply.corr_id))
+        self.assertEqual((protocol.MSG_RESULT, 7, CORRELATION), (reply.type, reply.seq, correlation_of(reply)))
         self.assertTrue(reply.flags & protocol.FLAGS_EXCEPTION)
         with self.assertRaises(BaseException) as caught:
             calls.parse_reply(reply, to.serializer)
@@ -309,7 +311,7 @@ class Replies(InFreshContext):
     def test_value(self, serializer: SerializerBase) -> None:
         reply = over_the_wire(calls.value_reply(reply_to(serializer, ANNO=b"value"), {"a": [1, None]}))
         self.assertEqual((protocol.MSG_RESULT, 7, serializer.serializer_id, CORRELATION, {"ANNO": b"value"}),
-                         (reply.type, reply.seq, reply.serializer_id, reply.corr_id, reply.annotations))
+                         (reply.type, reply.seq, reply.serializer_id, correlation_of(reply), reply.annotations))
         self.assertEqual({"a": [1, None]}, calls.parse_reply(reply, serializer))
 
     def test_value_over_the_limit(self) -> None:
@@ -414,7 +416,7 @@ class Replies(InFreshContext):
         ping = over_the_wire(SendingMessage(protocol.MSG_PING, 0, 3, 42, b"ping"))
         reply = over_the_wire(calls.pong(ping, CORRELATION.bytes))
         self.assertEqual((protocol.MSG_PING, 3, 42, b"pong", CORRELATION),
-                         (reply.type, reply.seq, reply.serializer_id, reply.data, reply.corr_id))
+                         (reply.type, reply.seq, reply.serializer_id, reply.data, correlation_of(reply)))
 
 
 if __name__ == "__main__":

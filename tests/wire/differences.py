@@ -43,7 +43,6 @@ REASONS = {
     "serializer-not-usable": "an unknown serializer is refused with words",
     "stale-annotations": "annotations that were never sent are dropped, not sent to the next client",
     "stale-correlation-id": "the answer to an unreadable message has a correlation id of its own",
-    "too-large-for-client": "a message over the client's limit is a MessageTooLargeError, which is a ProtocolError",
     "unicode-errors": "a UnicodeDecodeError over serpent can be built",
     "unknown-exception": "an exception of a class that the client does not know is a PyroError with its text and traceback",
     "unsent-request": "a request whose arguments cannot be serialized uses up a sequence number",
@@ -225,9 +224,6 @@ CLIENT = _table({
     "pyroname-lookup": [
         (("calls Pyro.NameServer.lookup",), ["nameserver ns_resolve_pyroname_use *",
                                              "nameserver ns_resolve_pyroname_unknown *"]),
-    ],
-    "too-large-for-client": [
-        (("raised Pyro5.errors.MessageTooLargeError",), ["ping_and_limits max_size_client_side_*"]),
     ],
     "unicode-errors": [
         (("raised UnicodeDecodeError",), ["exceptions exception_unicodedecode serpent"]),
