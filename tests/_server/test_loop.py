@@ -232,7 +232,7 @@ class Refusals(OtherClients):
 
     def test_messages_over_the_limit(self) -> None:
         daemon = self.serving(MAX_MESSAGE_SIZE=5000)
-        self.refused(self.connect(daemon), SendingMessage(1, 0, 0, 1, b"x" * 6000).data[:HEADER_SIZE], "5000")
+        self.refused(self.connect(daemon), SendingMessage(1, 0, 0, 1, b"x" * 6000, max_size=0).data[:HEADER_SIZE], "5000")
         client = self.client(daemon)
         with self.assertLogs("Pyro5.serving", "WARNING"):
             client.send(call_request("echo", "x" * 6000, seq=77))
@@ -253,7 +253,9 @@ class Refusals(OtherClients):
 
     def test_a_payload_that_cannot_be_inflated(self) -> None:
         client = self.client(self.serving())
-        self.refused(client, SendingMessage(protocol.MSG_INVOKE, protocol.FLAGS_COMPRESSED, 1, 1, b"no zlib").data)
+        message = bytearray(SendingMessage(protocol.MSG_INVOKE, 0, 1, 1, b"no zlib").data)
+        message[9] |= protocol.FLAGS_COMPRESSED
+        self.refused(client, bytes(message))
 
     def test_a_method_that_closes_its_own_connection(self) -> None:
         daemon = self.serving()

@@ -191,8 +191,8 @@ class OfDaemons(LaterTests):
             large.echo(1)
             request = self.request(large, "x" * 5000)
             config.MAX_MESSAGE_SIZE = 2000
-            large._pyroConnection.send(request)
             with self.assertLogs("Pyro5.serving.loop", "WARNING"), self.assertRaises(errors.MessageTooLargeError):
+                large._pyroConnection.send(request)
                 raise self.exception(protocol.recv_stub(large._pyroConnection))
 
     def request(self, proxy: Any, value: str) -> bytes:
