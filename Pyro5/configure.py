@@ -334,6 +334,14 @@ def _runs_tool() -> bool:
 global_config = _of_this_process()
 
 
+def count_change() -> None:
+    """Give the configuration a new version, because something changed that is used along with settings.
+
+    Proxies and daemons then read their settings again, and look up serializers anew.
+    """
+    global_config.__dict__["version"] = next(_versions)
+
+
 def dump() -> None:
     """Print the active configuration."""
     print(global_config.dump())

@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, MutableMapping, Type, Union
 
 from .. import errors
 from .._values import classes
+from ..configure import count_change
 from .base import SerializerBase
 from .json import JsonSerializer
 from .marshal import MarshalSerializer
@@ -105,10 +106,12 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
             serializer.name = str(key)
         with _lock:
             self._table[key] = serializer
+        count_change()
 
     def __delitem__(self, key: Any) -> None:
         with _lock:
             del self._table[key]
+        count_change()
 
     def __iter__(self) -> Iterator[Any]:
         return iter([key for key in list(self._table) if key in self])

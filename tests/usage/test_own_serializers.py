@@ -59,6 +59,14 @@ class Upper(JsonSerializer):
         return super().dumps(data).upper() if isinstance(data, str) else super().dumps(data)
 
 
+class Lower(JsonSerializer):
+    """Keeps name and number: it takes the place of the package's own one."""
+
+    def loadsCall(self, data: Any) -> Any:
+        obj, method, args, kwargs = super().loadsCall(data)
+        return obj, method, [each.lower() for each in args], kwargs
+
+
 @expose
 class Echo:
     def echo(self, value: Any) -> Any:
@@ -152,6 +160,17 @@ class OwnSerializers(unittest.TestCase):
         self.addCleanup(serializers.__setitem__, "json", original)
         self.assertIs(replacement, Pyro5.serializers.get_serializer("json"))
         self.assertIs(replacement, Pyro5.serializers.get_serializer_by_id(3))
+
+    def test_a_daemon_and_a_proxy_that_exist_use_the_new_one(self) -> None:
+        proxy = self.client()
+        self.addCleanup(setattr, config, "SERIALIZER", config.SERIALIZER)
+        config.SERIALIZER = "json"
+        self.assertEqual("text", proxy.echo("text"))
+        original = serializers["json"]
+        serializers["json"] = serializers_by_id[3] = Lower()
+        self.addCleanup(serializers_by_id.__setitem__, 3, original)
+        self.addCleanup(serializers.__setitem__, "json", original)
+        self.assertEqual("text", proxy.echo("TEXT"))
 
     def test_the_tables(self) -> None:
         serializers["again"] = serializers["serpent"]
