@@ -61,6 +61,8 @@ SETTINGS = tuple(Setting(*row) for row in (
      "bytes that a server keeps, for all clients together, of messages in part, and of oneway calls; 0 = any number"),
     ("MAX_CONNECTIONS", 0, OPTIONAL_INT,
      "clients that a server lets in at once; 0 = as many as the process may have open files"),
+    ("MAX_GATEWAY_MEMORY", 268435456, OPTIONAL_INT,
+     "bytes that all request bodies of an HTTP gateway take at most; 0 = any number"),
     ("MAX_HANDSHAKE_SIZE", 262144, OPTIONAL_INT,
      "bytes that a client's introduction may have, annotations 16 times as many; 0 = any"),
     ("MAX_INFLATED_SIZE", 67108864, OPTIONAL_INT,

@@ -36,7 +36,8 @@ MODULES = """
     _naming.broadcast _naming.regex_sandbox _naming.registry _naming.host_lookup _naming.liveness _naming.autoclean
     _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
-    _gateway.calls _gateway.responses _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.app
+    _gateway.calls _gateway.liveness _gateway.responses _gateway.memory
+    _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.app
     _cli _cli.console _cli.progress
     nameserver nsc
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check

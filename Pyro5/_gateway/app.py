@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import uuid
-from typing import Any, Callable, Dict, Iterable, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import quote, unquote
 
 from .. import config, current_context, errors
@@ -16,6 +16,8 @@ from . import calls, responses
 from .arguments import Environ, Parameters, call_arguments, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration, Reply
 from .http_head import loggable_path
+from .liveness import DeadObjects
+from .memory import Lease, MemoryBudget
 from .options import DEFAULT_EXPOSED, METHODS, Options
 from .page import page
 from .responses import Headers, Refused, Response
@@ -55,7 +57,8 @@ class Gateway:
                  allowed_hosts: Iterable[str] = (), any_address: bool = True) -> None:
         options = Options.parse(expose, gatewaykey, cors, timeout, allowed_hosts, any_address)
         self.name_servers = NameServers(options.timeout, locate)
-        self._state = _State(options, self.name_servers)
+        self._memory = MemoryBudget(lambda: config.MAX_GATEWAY_MEMORY or 0)
+        self._state = _State(options, self.name_servers, self._memory)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         state = self._state     # read once: the options may be replaced while the request is processed
@@ -68,13 +71,15 @@ class Gateway:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def close(self) -> None:
-        """Close the connections to the name server."""
+        """Close the connections to the name server, and end the check of dead names."""
+        self._state.dead.close()
         self.name_servers.close()
 
     def replace_options(self, options: Options) -> None:
         """Process the requests that come from now on with other options."""
         self.name_servers.timeout = options.timeout
-        self._state = _State(options, self.name_servers)
+        replaced, self._state = self._state, _State(options, self.name_servers, self._memory)
+        replaced.dead.close()
 
 
 class PyroApp:
@@ -148,11 +153,12 @@ class PyroApp:
 class _State:
     """The options of a gateway, and what it knows of the objects that they expose."""
 
-    def __init__(self, options: Options, name_servers: NameServers) -> None:
+    def __init__(self, options: Options, name_servers: NameServers, memory: MemoryBudget) -> None:
         self.options = options
+        self.memory = memory
         self.name_servers = name_servers
         self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
-        self.dead = Fresh(lambda: calls.find_dead(self.objects.get()), DEAD_SECONDS)
+        self.dead = DeadObjects(self.objects.get, DEAD_SECONDS)
 
     def _list_exposed(self) -> Dict[str, Registration]:
         found = self.name_servers.list()
@@ -168,19 +174,23 @@ class _State:
 
 
 def _answer(state: _State, environ: Environ) -> Response:
+    lease = Lease(state.memory)
     try:
-        return _Request(state, environ).route()
+        return _Request(state, environ, lease).route()
     except Refused as x:
         return x.response
     except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
         log.error("request failed: %s", loggable_path(environ.get("PATH_INFO", "")), exc_info=True)
         return responses.error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
+    finally:
+        lease.release()
 
 
 class _Request:
     """One request, from its url to its answer. All methods may raise Refused."""
 
-    def __init__(self, state: _State, environ: Environ) -> None:
+    def __init__(self, state: _State, environ: Environ, lease: Lease) -> None:
+        self._lease = lease
         self._state = state
         self._options = state.options
         self._environ = environ
@@ -230,8 +240,10 @@ class _Request:
         if not self._options.key:
             return
         given = self._query.pop("$key", "")
+        if type(given) is not str:
+            raise Refused(responses.text(403, "403 Forbidden - incorrect gateway api key"))
         header = self._environ.get("HTTP_X_PYRO_GATEWAY_KEY")
-        key = header.encode("latin-1", "replace") if header else str(given).encode("utf-8", "replace")
+        key = header.encode("latin-1", "replace") if header else given.encode("utf-8", "replace")
         if not self._options.is_key(key):
             raise Refused(responses.text(403, "403 Forbidden - incorrect gateway api key"))
 
@@ -263,9 +275,9 @@ class _Request:
 
     def _use_member(self, member: str, proxy: Any) -> Response:
         if member == "$meta":
-            meta = {"methods": sorted(proxy._pyroMethods), "attributes": sorted(proxy._pyroAttrs)}
+            meta = {"methods": _names(proxy._pyroMethods), "attributes": _names(proxy._pyroAttrs)}
             return responses.json_response(200, json.dumps(meta).encode("utf-8"))
-        args, kwargs = call_arguments(self._environ, self._query)
+        args, kwargs = call_arguments(self._environ, self._query, self._lease)
         if member in proxy._pyroAttrs:
             if args or kwargs:
                 raise AssertionError("reading attribute '%s' takes no parameters" % member)
@@ -273,17 +285,24 @@ class _Request:
         return _called(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ)))
 
     def _describe(self) -> Response:
-        name = str(self._query["name"])
+        name = self._query["name"]
+        if type(name) is not str:
+            return responses.text(400, "400 Bad Request - the parameter name is there twice")
 
         def use(proxy: Any) -> Response:
-            about = {"name": name, "uri": str(proxy._pyroUri), "methods": sorted(proxy._pyroMethods),
-                     "oneway": sorted(proxy._pyroOneway), "attributes": sorted(proxy._pyroAttrs)}
+            about = {"name": name, "uri": str(proxy._pyroUri), "methods": _names(proxy._pyroMethods),
+                     "oneway": _names(proxy._pyroOneway), "attributes": _names(proxy._pyroAttrs)}
             return responses.json_response(200, json.dumps(about).encode("utf-8"))
 
         return self._use_object(name, use)
 
 
 # ---------------------------------------------------------------- parts of an answer
+
+def _names(members: Iterable[Any]) -> List[str]:
+    """Return names that a server has sent, in order. Raises ProtocolError if they are none."""
+    return sorted(calls.exact(str, name) for name in members)
+
 
 def _in_json(compute: Callable[[], Any]) -> Response:
     try:

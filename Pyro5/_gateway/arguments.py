@@ -3,10 +3,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, List, Mapping, Tuple, Union
+from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
 from urllib.parse import parse_qs
 
 from . import responses
+from .memory import Exhausted, Lease
 from .responses import Refused
 
 __all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "call_arguments", "parse_query"]
@@ -14,6 +15,11 @@ __all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "call_arguments"
 BODY_BYTES = 16 * 1024 * 1024   # of one request
 PARAMETERS = 1000               # in a query string, or in a form
 INTEGER_DIGITS = 4300           # of a number in JSON: converting a longer one takes a time that grows with its square
+CHUNK_BYTES = 65536             # of a body, read at a time
+SMALL_BODY_BYTES = 16384        # that are read whatever memory other bodies take: for all connections together it is little
+COPIES = 3                      # of a body that exist at a time: bytes, text, values
+# Bytes that the values of a JSON text take beyond its own length, per character that begins or separates them.
+VALUE_COSTS = ((b",", 56), (b":", 56), (b"[", 90), (b"{", 240))
 
 Environ = Dict[str, Any]
 Parameters = Dict[str, Union[str, List[str]]]
@@ -33,13 +39,26 @@ def _form_values(text: str) -> Parameters:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
 
 
-def call_arguments(environ: Environ, query: Mapping[str, Any]) -> Tuple[List[Any], Dict[str, Any]]:
+def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
     """Return positional and keyword arguments; a parameter of the query replaces one of the same name in the body.
+
+    Args:
+        lease: what the arguments take of the memory for all requests.
 
     Raises:
         Refused: the body is too large, incomplete, or not of a known kind.
     """
-    body = _read_body(environ) if environ["REQUEST_METHOD"] == "POST" else b""
+    try:
+        return _arguments(environ, query, lease)
+    except Exhausted as x:
+        if x.is_permanent:
+            raise Refused(responses.error(413, ValueError("the body has more values than there is memory for"))) from x
+        raise Refused(responses.error(503, ValueError("other requests take all memory for bodies"),
+                                      (("Retry-After", "2"),))) from x
+
+
+def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
+    body = _read_body(environ, lease) if environ["REQUEST_METHOD"] == "POST" else b""
     if not body:
         return [], dict(query)
     content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
@@ -48,7 +67,7 @@ def call_arguments(environ: Environ, query: Mapping[str, Any]) -> Tuple[List[Any
     if content_type != "application/json":
         raise Refused(responses.error(415, TypeError("arguments are sent as application/json or as "
                                                      "application/x-www-form-urlencoded, not as %r" % content_type)))
-    given = _parse_json(body)
+    given = _parse_json(body, lease)
     if isinstance(given, list):
         return given, dict(query)
     if isinstance(given, dict):
@@ -56,7 +75,7 @@ def call_arguments(environ: Environ, query: Mapping[str, Any]) -> Tuple[List[Any
     raise Refused(responses.error(400, TypeError("the arguments must be a JSON array or object")))
 
 
-def _read_body(environ: Environ) -> bytes:
+def _read_body(environ: Environ, lease: Lease) -> bytes:
     text = environ.get("CONTENT_LENGTH") or "0"
     if not re.match(r"[0-9]{1,15}\Z", text):
         raise Refused(responses.text(400))
@@ -64,7 +83,7 @@ def _read_body(environ: Environ) -> bytes:
     if length > BODY_BYTES:
         raise Refused(responses.error(413, ValueError("a body may have %d bytes at most" % BODY_BYTES)))
     try:
-        body: bytes = environ["wsgi.input"].read(length)
+        body = b"".join(_read_chunks(environ["wsgi.input"], length, lease))
     except OSError as x:
         raise Refused(responses.text(408)) from x
     if len(body) < length:
@@ -72,7 +91,22 @@ def _read_body(environ: Environ) -> bytes:
     return body
 
 
-def _parse_json(body: bytes) -> Any:
+def _read_chunks(stream: Any, length: int, lease: Lease) -> Iterator[bytes]:
+    """Read a body; memory is taken as it arrives, not as it is announced."""
+    is_small = length <= SMALL_BODY_BYTES
+    while length > 0:
+        chunk: bytes = stream.read(min(length, CHUNK_BYTES))
+        if not chunk:
+            return
+        if not is_small:
+            lease.take(COPIES * len(chunk))
+        length -= len(chunk)
+        yield chunk
+
+
+def _parse_json(body: bytes, lease: Lease) -> Any:
+    if len(body) > SMALL_BODY_BYTES:
+        lease.take(sum(cost * body.count(char) for char, cost in VALUE_COSTS))
     try:
         return json.loads(body.decode("utf-8"), parse_int=_to_int)
     except (ValueError, RecursionError) as x:

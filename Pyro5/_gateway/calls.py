@@ -8,12 +8,12 @@ import json
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, NamedTuple, Optional, Sequence, TypeVar
+from concurrent.futures import Future
+from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, NamedTuple, Optional, Sequence, Type, TypeVar
 
 from .. import errors, protocol, serializers
 from .._client.discovery import shorter
 from .._client.methods import with_retries
-from .._naming.liveness import Answer, Prober, Question
 from .._wire import calls
 from .._wire.uri import URI
 from ..client import Proxy, locate_ns
@@ -21,7 +21,7 @@ from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
 
 __all__ = ["NameServers", "NameServerGone", "Registration", "Reply", "Fresh", "connected_proxy", "invoke", "read_attribute",
-           "find_dead", "encode_error"]
+           "encode_error", "exact"]
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
@@ -51,6 +51,19 @@ class Reply(NamedTuple):
 
     ok: bool
     payload: bytes
+
+
+def exact(kind: Type[T], value: Any) -> T:
+    """Return a value that came from a peer if it is of exactly this type. Raises ProtocolError."""
+    if type(value) is not kind:
+        raise errors.ProtocolError("unexpected %s in a reply, instead of %s" % (type(value).__name__, kind.__name__))
+    return value
+
+
+def _registration(entry: Any) -> Registration:
+    if type(entry) not in (list, tuple) or len(entry) != 2 or type(entry[1]) not in (set, frozenset, list, tuple):
+        raise errors.ProtocolError("unexpected registration in a reply")
+    return Registration(exact(str, entry[0]), frozenset(exact(str, tag) for tag in entry[1]))
 
 
 class NameServers:
@@ -87,17 +100,18 @@ class NameServers:
             NamingError: the name is unknown.
             NameServerGone: nobody can tell.
         """
-        return URI(self._ask(lambda nameserver: nameserver.lookup(name)))
+        found = self._ask(lambda nameserver: nameserver.lookup(name))
+        return found if type(found) is URI else URI(exact(str, found))
 
     def list(self) -> Dict[str, Registration]:
-        """Give all registrations; without metadata if the name server keeps none. Raises NameServerGone."""
+        """Return all registrations; without metadata if the name server keeps none. Raises NameServerGone, ProtocolError."""
         try:
-            found = self._ask(lambda nameserver: nameserver.list(return_metadata=True))
-            return {name: Registration(uri, frozenset(metadata)) for name, (uri, metadata) in found.items()}
+            found = exact(dict, self._ask(lambda nameserver: nameserver.list(return_metadata=True)))
+            return {exact(str, name): _registration(entry) for name, entry in found.items()}
         except errors.NamingError as x:
             log.debug("no metadata: %s", x)
-        found = self._ask(lambda nameserver: nameserver.list())
-        return {name: Registration(uri, frozenset()) for name, uri in found.items()}
+        found = exact(dict, self._ask(lambda nameserver: nameserver.list()))
+        return {exact(str, name): Registration(exact(str, uri), frozenset()) for name, uri in found.items()}
 
     def location(self) -> URI:
         """Give the uri of the name server. Raises NameServerGone."""
@@ -162,8 +176,8 @@ class NameServers:
 
 class Fresh(Generic[T]):
     """
-    A value that is computed when it is asked for, unless the last one is young enough. One thread computes, the others that
-    ask meanwhile wait for it.
+    A value that is computed when it is asked for, unless the last one is young enough. One thread computes, and the
+    others that ask meanwhile wait for its outcome, a failure too; no lock is held while it is computed.
 
     Args:
         seconds: how old it may be.
@@ -174,18 +188,35 @@ class Fresh(Generic[T]):
         self._compute = compute
         self._seconds = seconds
         self._clock = clock
-        # Guards the value, and is held while it is computed: that is its purpose.
+        # Guards the three below.
         self._lock = threading.Lock()
-        self._values: List[T] = []  # none before the first time
+        self._outcome: Optional[Future[T]] = None   # none before the first time
+        self._is_computed = True
         self._computed_at = 0.0
 
     def get(self) -> T:
-        """Give the value; raises what computing it raises."""
+        """Return the value; raises what computing it raises."""
         with self._lock:
-            if not self._values or self._clock() - self._computed_at >= self._seconds:
-                self._values = [self._compute()]
-                self._computed_at = self._clock()
-            return self._values[0]
+            outcome = self._outcome
+            is_mine = outcome is None or self._is_computed and self._clock() - self._computed_at >= self._seconds
+            if is_mine or outcome is None:
+                self._outcome = outcome = Future()
+                self._is_computed = False
+        if is_mine:
+            self._run(outcome)
+        return outcome.result()
+
+    def _run(self, outcome: Future[T]) -> None:
+        try:
+            outcome.set_result(self._compute())
+        except BaseException as x:  # whatever it is, the others that wait must hear of it
+            outcome.set_exception(x)
+        failed = outcome.exception() is not None
+        with self._lock:
+            self._is_computed = True
+            self._computed_at = self._clock()
+            if failed:
+                self._outcome = None    # only those that were waiting share a failure
 
 
 # ---------------------------------------------------------------- calls
@@ -244,7 +275,7 @@ def _as_json(reply: ReceivingMessage) -> Reply:
 def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
     """Fetch all items of a stream, up to a limit."""
     stream_id = calls.parse_reply(opened, serializers.get_serializer("json")).stream_id
-    if stream_id is None:
+    if stream_id is None or type(stream_id) is not str:
         raise errors.ProtocolError("the result is an iterator, but the server does not allow item streams")
     deadline = time.monotonic() + STREAM_SECONDS
     items: List[bytes] = []
@@ -252,7 +283,8 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
     while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
         reply = _as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
         if not reply.ok:
-            ended = json.loads(reply.payload).get("__class__") == "builtins.StopIteration"
+            error = json.loads(reply.payload)
+            ended = type(error) is dict and error.get("__class__") == "builtins.StopIteration"
             return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
         items.append(reply.payload)
         bytes_left -= len(reply.payload)
@@ -265,30 +297,3 @@ def encode_error(error: Exception) -> bytes:
     """Give an exception in JSON, as servers send it."""
     json_serializer = serializers.get_serializer("json")
     return json_serializer.dumps(calls.sendable(error, json_serializer))
-
-
-# ---------------------------------------------------------------- which are there
-
-def find_dead(registrations: Mapping[str, Registration]) -> Dict[str, str]:
-    """Ask all servers at once, and give the names of the objects that are not there, with the reason."""
-    servers: Dict[str, Dict[str, URI]] = {}
-    for name, registration in registrations.items():
-        uri = URI(registration.uri)
-        if uri.protocol == "PYRO":
-            servers.setdefault(str(uri.location), {})[name] = uri
-    questions = [Question(next(iter(uris.values())), frozenset(str(uri.object) for uri in uris.values()))
-                 for uris in servers.values()]
-    dead: Dict[str, str] = {}
-    prober = Prober()
-    try:
-        for question, answer in prober.ask(questions):
-            dead.update(_dead_of(servers[str(question.uri.location)], answer))
-    finally:
-        prober.close()
-    return dead
-
-
-def _dead_of(uris: Mapping[str, URI], answer: Answer) -> Dict[str, str]:
-    if answer.failure is not None:
-        return dict.fromkeys(uris, answer.failure)
-    return {name: "its server does not have it any more" for name, uri in uris.items() if str(uri.object) in answer.unknown}

@@ -14,7 +14,7 @@ import wsgiref.validate
 from typing import Any, Dict, List
 from unittest import mock
 
-from Pyro5 import errors
+from Pyro5 import config, errors
 from Pyro5._gateway import arguments, calls
 from Pyro5._gateway import options as gateway_options
 from Pyro5._gateway.app import Gateway
@@ -291,6 +291,8 @@ class DocumentationTests(unittest.TestCase):
         expected = {
             "request line and headers": "%d KiB, within %d seconds" % (limits.head_bytes >> 10, limits.head_seconds),
             "the body of a request": "%d MiB, within %d seconds" % (arguments.BODY_BYTES >> 20, limits.body_seconds),
+            "the bodies of all requests together, with the values in them":
+                "%d MiB (the setting `MAX_GATEWAY_MEMORY`)" % (config.MAX_GATEWAY_MEMORY >> 20),
             "between two requests": "%d seconds" % limits.idle_seconds,
             "without taking anything of an answer": "%d seconds" % limits.send_seconds,
             "parameters": str(arguments.PARAMETERS),

@@ -1,0 +1,207 @@
+"""What all clients of a gateway can take together, name servers that answer nonsense, checks of silent servers."""
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+import time
+import unittest
+from typing import Any, Dict, List
+from unittest import mock
+
+from Pyro5 import errors
+from Pyro5._gateway import liveness, memory
+from Pyro5._gateway.calls import Fresh, NameServerGone, NameServers, Registration
+from Pyro5._gateway.liveness import DeadObjects
+from Pyro5._gateway.memory import Exhausted, Lease, MemoryBudget
+from Pyro5._server.exposure import expose
+from Pyro5.client import Proxy
+from Pyro5.server import Daemon
+
+from ..gateways import Client, GatewayTestCase, read_answer
+from ..peers import free_port, settings
+from ..rawclient import wait_until
+from ..support import PATIENCE_SECONDS, daemon_thread
+
+
+class BudgetTests(unittest.TestCase):
+    def test_more_than_there_is(self) -> None:
+        lease = Lease(MemoryBudget(lambda: 100))
+        lease.take(60)
+        with self.assertRaises(Exhausted) as caught:
+            lease.take(41)
+        self.assertTrue(caught.exception.is_permanent)
+        lease.take(40)
+
+    def test_waiting_for_others(self) -> None:
+        budget = MemoryBudget(lambda: 100)
+        first, second = Lease(budget), Lease(budget)
+        first.take(60)
+        with mock.patch.object(memory, "WAIT_SECONDS", 0.01), self.assertRaises(Exhausted) as caught:
+            second.take(60)
+        self.assertFalse(caught.exception.is_permanent)
+        timer = threading.Timer(0.01, first.release)
+        timer.start()
+        second.take(60)
+        timer.join()
+        self.assertEqual(60, budget.taken)
+        second.release()
+        second.release()
+        self.assertEqual(0, budget.taken)
+
+    def test_no_limit(self) -> None:
+        Lease(MemoryBudget(lambda: 0)).take(1 << 60)
+
+
+class BodyTests(GatewayTestCase):
+    def status(self, body: bytes) -> int:
+        with contextlib.closing(Client(self.client.port)) as client:
+            return client.request("POST", "/pyro/http.clerk/file", {"Content-Type": "application/json"}, body).status
+
+    def test_many_values_cost_more_than_their_text(self) -> None:
+        with settings(MAX_GATEWAY_MEMORY=2000000):
+            self.assertEqual(200, self.status(json.dumps(["x" * 400000]).encode()))
+            for text in ("[%s1]" % ("1," * 40000), "[%s[]]" % ("[]," * 15000), "[%s1]" % ('{"":1},' * 10000)):
+                self.assertEqual(413, self.status(text.encode()))
+            self.assertEqual(413, self.status(json.dumps(["x" * 700000]).encode()))
+        self.assertEqual(0, self.gateway._memory.taken)
+
+    def test_bodies_that_stay(self) -> None:
+        body = json.dumps(["x" * 200000]).encode()
+        head = (b"POST /pyro/http.clerk/file HTTP/1.1\r\nContent-Type: application/json\r\n"
+                b"Content-Length: %d\r\n\r\n" % len(body))
+        with settings(MAX_GATEWAY_MEMORY=1500000), contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(memory, "WAIT_SECONDS", 0.02))
+            crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", self.client.port), PATIENCE_SECONDS))
+                     for _ in range(2)]
+            for sock in crowd:
+                sock.sendall(head + body[:-1])
+            wait_until(lambda: self.gateway._memory.taken > 1000000, "the bodies")
+            self.assertEqual(503, self.status(json.dumps(["x" * 200000]).encode()))
+            self.assertEqual(200, self.status(b'["small"]'))
+            for sock in crowd:
+                sock.sendall(body[-1:])
+                self.assertEqual(200, read_answer(sock, "POST").status)
+        self.assertEqual(0, self.gateway._memory.taken)
+        self.assertEqual(200, self.status(body))
+
+
+class FreshTests(unittest.TestCase):
+    def test_those_that_wait_share_a_failure(self) -> None:
+        begun, end, count, failures = threading.Event(), threading.Event(), [0], []  # type: Any
+
+        def compute() -> None:
+            count[0] += 1
+            begun.set()
+            end.wait(PATIENCE_SECONDS)
+            raise NameServerGone()
+
+        fresh = Fresh(compute, 1.0)
+
+        def ask() -> None:
+            try:
+                fresh.get()
+            except NameServerGone as x:
+                failures.append(x)
+
+        threads = [threading.Thread(target=ask) for _ in range(5)]
+        threads[0].start()
+        self.assertTrue(begun.wait(PATIENCE_SECONDS))
+        for thread in threads[1:]:
+            thread.start()
+        self.assertTrue(fresh._lock.acquire(timeout=PATIENCE_SECONDS))  # it is not held meanwhile
+        fresh._lock.release()
+        wait_until(lambda: len(fresh._outcome._condition._waiters) == 4, "the others")  # type: ignore
+        end.set()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        self.assertEqual((5, 1), (len(failures), count[0]))
+        self.assertRaises(NameServerGone, fresh.get)
+        self.assertEqual(2, count[0])
+
+
+class DeadTests(unittest.TestCase):
+    def setUp(self) -> None:
+        self.registered: Dict[str, Registration] = {}
+        self.dead = DeadObjects(lambda: self.registered, 0.0)
+        self.addCleanup(self.dead.close)
+
+    def register(self, name: str, uri: str) -> None:
+        self.registered[name] = Registration(uri, frozenset())
+
+    def listen_silently(self, name: str) -> socket.socket:
+        sock = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(sock.close)
+        self.register(name, "PYRO:x@127.0.0.1:%d" % sock.getsockname()[1])
+        return sock
+
+    def test_silent_servers_hold_up_nobody(self) -> None:
+        for number in range(120):
+            self.listen_silently("silent%d" % number)
+        self.register("gone", "PYRO:x@127.0.0.1:%d" % free_port())
+        with settings(COMMTIMEOUT=PATIENCE_SECONDS), mock.patch.object(liveness, "WAIT_SECONDS", 0.05):
+            before = time.monotonic()
+            threads = [threading.Thread(target=self.dead.get) for _ in range(20)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(PATIENCE_SECONDS)
+            self.assertLess(time.monotonic() - before, 2.0)
+            self.assertEqual(1, sum(thread.name == "Pyro5 check of dead names" for thread in threading.enumerate()))
+            self.dead.close()
+        self.assertEqual({}, {name: reason for name, reason in self.dead.get().items() if name != "gone"})
+        self.assertLess(time.monotonic() - before, PATIENCE_SECONDS / 2)
+
+    def test_those_that_a_round_had_no_time_for_come_first(self) -> None:
+        for number in range(100):
+            self.listen_silently("silent%d" % number)
+        self.register("gone", "PYRO:x@127.0.0.1:%d" % free_port())
+        with settings(COMMTIMEOUT=PATIENCE_SECONDS), mock.patch.object(liveness, "WAIT_SECONDS", PATIENCE_SECONDS), \
+                mock.patch.object(liveness, "ROUND_SECONDS", 0.1):
+            self.dead.get()
+            del self.registered["silent0"]
+            self.assertEqual(["gone"], list(self.dead.get()))
+
+    def test_what_is_no_uri(self) -> None:
+        self.register("a", "nonsense")
+        self.register("b", "PYRONAME:x")
+        self.assertEqual({}, self.dead.get())
+
+
+@expose
+class LyingNameServer:
+    """Answers with values of types that were not asked for; among them a proxy, which leads to a trap."""
+
+    value: Any = None
+
+    def lookup(self, name: str) -> Any:
+        return self.value
+
+    def list(self, return_metadata: bool = False) -> Any:
+        return self.value
+
+
+class ReplyTypes(unittest.TestCase):
+    def test_nothing_is_used_before_its_type_is_known(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as trap, daemon_thread(Daemon("127.0.0.1", 0)) as daemon:
+            trap.setblocking(False)
+            liar = LyingNameServer()
+            names = NameServers(locate=lambda: Proxy(uri))
+            uri = daemon.register(liar, "liar")
+            self.addCleanup(names.close)
+            proxy = Proxy("PYRO:x@127.0.0.1:%d" % trap.getsockname()[1])
+            values: List[Any] = [proxy, [proxy], {"a": proxy}, {"a": (proxy, proxy)}, {"a": ("PYRO:x@y:1", proxy)}, 5,
+                                 None, {"a": ("PYRO:x@y:1", [proxy])}, {"a": (proxy, [])}, {5: ("PYRO:x@y:1", [])}, b"x",
+                                 {"a": "bc"}]
+            for value in values:
+                liar.value = value
+                with self.subTest(value=str(value)):
+                    self.assertRaises((errors.PyroError, TypeError), names.lookup, "a")
+                    self.assertRaises((errors.PyroError, TypeError), names.list)
+            with self.assertRaises(BlockingIOError):
+                trap.accept()
+
+
+if __name__ == "__main__":
+    unittest.main()
