@@ -9,41 +9,46 @@ the line raises an ImportError instead of mixing the two. Both sides of a connec
 protocols differ.
 
 Names
-    The classes are those of ``Pyro5.api``, not copies, so old and new code can share objects. Functions have their old
-    names (``locateNS``) as well as the new ones. There are stand-ins for the submodules ``constants``, ``core``, ``errors``,
-    ``message``, ``naming``, ``naming_storage``, ``nsc``, ``socketutil``, ``test.echoserver`` and ``util``. In them, and among
-    the methods of ``config``, each function also answers to its name in camelCase, if that only differs in underscores and in
-    capitals: ``Pyro4.util.getPyroTraceback`` is ``errors.get_pyro_traceback``.
+    The classes are those of ``Pyro5.api``, so old and new code can share objects. ``Proxy`` and ``Daemon`` are subclasses that
+    know what has gone, and let ``proxy()`` call a remote ``__call__``; every proxy and daemon counts as an instance of them.
+    Functions have their old names (``locateNS``) as well as the new ones. There are stand-ins for the submodules
+    ``constants``, ``core``, ``errors``, ``message``, ``naming``, ``naming_storage``, ``nsc``, ``socketutil``,
+    ``test.echoserver`` and ``util``. In them, and among the methods of ``config``, each
+    function also answers to its name in camelCase, if that only differs in underscores and in capitals:
+    ``Pyro4.util.getPyroTraceback`` is ``errors.get_pyro_traceback``.
 
 Settings
     ``Pyro4.config`` is the configuration of this library. A setting that has gone may be assigned and read again; it has no
     effect, and a line in the log (a warning of the logger ``Pyro5.compatibility``) says so. ``METADATA`` is always true. A
-    setting whose name only differs in underscores is the one of today: ``THREADPOOLSIZE`` is ``THREADPOOL_SIZE``.
+    ``SERIALIZER`` of the pickle family may be assigned too: programs then talk serpent. ``SERIALIZERS_ACCEPTED`` is a set;
+    what it has of today's serializers, and serpent in the place of the pickle family, is what servers accept. A setting
+    whose name only differs in underscores is the one of today: ``THREADPOOLSIZE`` is ``THREADPOOL_SIZE``.
     Environment variables are read before this module: they need their names of today.
 
 Not there any more
     The pickle family of serializers; HMAC keys, which are refused with a SecurityError, because without them a program would
-    run unprotected (use TLS with client certificates); asynchronous proxies, futures and Flame (see ``concurrent.futures``);
-    proxies that several threads use at once (``_pyroClaimOwnership``); metadata searches by the name server's ``list``
-    (``yplookup``). ``@expose`` is always required. The command line tools have the names of today.
+    run unprotected (use TLS with client certificates); asynchronous proxies, futures and Flame, which raise a
+    NotImplementedError that says what to use instead; proxies that several threads use at once (``_pyroClaimOwnership``);
+    metadata searches by the name server's ``list`` (``yplookup``). ``@expose`` is always
+    required. The command line tools have the names of today.
 """
 from __future__ import annotations
 
 import importlib.machinery
 import logging
+import os
 import sys
 import types
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Set, Tuple
 
 from .. import __version__ as __version__
 from .. import api, client, constants, core, errors, nameserver, nsc, protocol, serializers, server, socketutil
 from .. import config as _settings
+from .._values import classes
 from ..api import (
     URI,
     BatchProxy,
-    Daemon,
     DaemonObject,
-    Proxy,
     SerializedBlob,
     SerializerBase,
     behavior,
@@ -58,21 +63,73 @@ from ..api import (
     unregister_class_to_dict,
     unregister_dict_to_class,
 )
+from ..typed import ProxyClass
 from ..utils import echoserver
 
-__all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Proxy", "SerializedBlob", "SerializerBase", "batch", "behavior",
-           "callback", "config", "current_context", "expose", "locateNS", "oneway", "register_class_to_dict",
+__all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Future", "Proxy", "asyncproxy", "SerializedBlob",
+           "SerializerBase", "batch", "behavior", "callback", "config", "current_context",
+           "expose", "locateNS", "oneway", "register_class_to_dict",
            "register_dict_to_class", "resolve", "serve", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class"]
 
 log = logging.getLogger("Pyro5.compatibility")
 
 _PACKAGE = "Pyro4"
+_PICKLE_FAMILY = frozenset(("pickle", "cloudpickle", "dill"))
+_NO_HMAC = ("there are no HMAC keys any more: protect connections with TLS and client certificates (the settings that begin "
+            "with SSL), then do this without a key")
+
+
+# ---------------------------------------------------------------- classes
+
+class _Stands(ProxyClass):
+    """The class of the classes below: every instance of what they stand for is one of theirs."""
+
+    _stands_for: Any
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return super().__instancecheck__(instance) or "_stands_for" in vars(cls) and isinstance(instance, cls._stands_for)
+
+
+class _WithoutKey:
+    """Base of what had an HMAC key."""
+
+    @property
+    def _pyroHmacKey(self) -> NoReturn:
+        raise NotImplementedError(_NO_HMAC)
+
+    @_pyroHmacKey.setter
+    def _pyroHmacKey(self, key: Optional[bytes]) -> None:
+        _refuse_hmac_key(key)
+
+
+class Proxy(_WithoutKey, client.Proxy, metaclass=_Stands):
+    """A proxy of this library, with what programs for Pyro4 expect of one; see `Pyro5.client.Proxy`."""
+
+    _stands_for = client.Proxy
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._pyroOperator("__call__")(*args, **kwargs)
+
+    def _pyroAsync(self, asynchronous: bool = True) -> NoReturn:
+        """Raise NotImplementedError: asynchronous proxies are no more."""
+        raise NotImplementedError("asynchronous proxies are no more: call the proxy in a thread of concurrent.futures")
+
+
+class Daemon(_WithoutKey, server.Daemon, metaclass=_Stands):
+    """A daemon of this library, which takes no HMAC key; see `Pyro5.server.Daemon`."""
+
+    _stands_for = server.Daemon
+
+
+# they travel as what they are a subclass of
+classes.register_own_class(Proxy, client.WIRE_TAG, client.Proxy.__getstate__, client._proxy_from_wire)
+classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._daemon_from_state)
 
 
 # ---------------------------------------------------------------- functions
 
 def locateNS(host: Optional[str] = None, port: Optional[int] = None, broadcast: bool = True,
-             hmac_key: Optional[bytes] = None) -> Proxy:
+             hmac_key: Optional[bytes] = None) -> client.Proxy:
     """Give a proxy for a name server; see `Pyro5.api.locate_ns`."""
     _refuse_hmac_key(hmac_key)
     return api.locate_ns(host or "", port, broadcast)
@@ -84,7 +141,7 @@ def resolve(uri: Any, hmac_key: Optional[bytes] = None, delay_time: float = 0.0)
     return api.resolve(uri, delay_time)
 
 
-def batch(proxy: Proxy) -> BatchProxy:
+def batch(proxy: client.Proxy) -> BatchProxy:
     """Give a proxy that collects calls and makes them all at once; see `Pyro5.api.BatchProxy`."""
     return BatchProxy(proxy)
 
@@ -120,8 +177,36 @@ def _dbm_storage(dbmfile: str) -> Any:
 def _refuse_hmac_key(key: Optional[bytes]) -> None:
     """Raise SecurityError where a program relies on a key that would not be checked."""
     if key is not None:
-        raise errors.SecurityError("there are no HMAC keys any more: protect connections with TLS and client certificates "
-                                   "(the settings that begin with SSL), then call this without a key")
+        raise errors.SecurityError(_NO_HMAC)
+
+
+def _gone(what: str, instead: str) -> Callable[..., NoReturn]:
+    """Return a function that raises NotImplementedError."""
+    def gone(*args: Any, **kwargs: Any) -> NoReturn:
+        raise NotImplementedError("%s no more: %s" % (what, instead))
+    return gone
+
+
+asyncproxy = _gone("asynchronous proxies are", "call the proxy in a thread of concurrent.futures")
+Future = _gone("futures of this library are", "use those of concurrent.futures")
+_flame = _gone("Flame is", "write a class that exposes what is needed")
+
+
+# ---------------------------------------------------------------- functions of socketutil
+
+def _get_ip_version(hostname_or_address: Any) -> int:
+    """Return the version of the ip address of a host: 4 or 6."""
+    return socketutil.get_ip_address(str(hostname_or_address)).version
+
+
+def _get_ip_address(hostname: Optional[str], workaround127: bool = False, ipVersion: Optional[int] = None) -> str:
+    """Return the ip address of a host, of this machine if it is None, as text; see `Pyro5.socketutil.get_ip_address`."""
+    return str(socketutil.get_ip_address(hostname or "", workaround127, ipVersion))
+
+
+def _get_interface_address(peer_ip_address: str) -> str:
+    """Return the address of this machine's network interface through which the given address is reached, as text."""
+    return str(socketutil.get_interface(peer_ip_address).ip)
 
 
 # ---------------------------------------------------------------- old spellings
@@ -141,20 +226,61 @@ def _old_spelling(name: str, candidates: Any) -> Optional[str]:
 
 # ---------------------------------------------------------------- settings
 
+class _AcceptedSerializers(Set[str]):
+    """SERIALIZERS_ACCEPTED as it was: a set. What is changed in it counts."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__(names.replace(",", " ").split() if isinstance(names, str) else names)
+
+    def apply(self) -> None:
+        """Let servers accept what is in the set, serpent in the place of the pickle family."""
+        _settings.SERIALIZERS_ACCEPTED = {"serpent" if name in _PICKLE_FAMILY else name for name in self}
+
+
+def _applying(name: str) -> Callable[..., Any]:
+    change = getattr(set, name)
+
+    def changed(self: _AcceptedSerializers, *args: Any) -> Any:
+        result = change(self, *args)
+        self.apply()
+        return result
+    return changed
+
+
+for _name in ("add", "remove", "discard", "pop", "clear", "update", "difference_update", "intersection_update",
+              "symmetric_difference_update", "__ior__", "__iand__", "__isub__", "__ixor__"):
+    setattr(_AcceptedSerializers, _name, _applying(_name))
+
+
 class _OldConfiguration:
     """The settings of this library, and those of Pyro4 that have gone: they keep what they are given, without effect."""
 
     def __init__(self) -> None:
         self.__dict__["_gone"] = {"METADATA": True}
+        self.__dict__["_accepted"] = _AcceptedSerializers(_settings.SERIALIZERS_ACCEPTED)
 
     def __getattr__(self, name: str) -> Any:
         gone: Dict[str, Any] = self.__dict__["_gone"]
         if name in gone:
             return gone[name]
+        if name == "SERIALIZERS_ACCEPTED":
+            return self.__dict__["_accepted"]
         current = self._current_setting(name) or _old_spelling(name, dir(type(_settings)))
         return getattr(_settings, current or name)
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name == "HMAC_KEY":
+            _refuse_hmac_key(value)
+        if name == "SERIALIZERS_ACCEPTED":
+            self.__dict__["_accepted"] = _AcceptedSerializers(value)
+            self.__dict__["_accepted"].apply()
+            return
+        if name == "SERIALIZER":
+            self._gone.pop(name, None)
+            if value in _PICKLE_FAMILY:
+                log.warning("the serializer %s is no more, the setting SERIALIZER stays %s", value, _settings.SERIALIZER)
+                self.__dict__["_gone"][name] = value
+                return
         current = self._current_setting(name)
         if current is None and name.isupper():
             log.warning("the setting %s of Pyro4 has no effect any more", name)
@@ -208,18 +334,23 @@ def _stand_ins() -> Dict[str, _StandIn]:
     tracebacks = {name: getattr(errors, name) for name in ("get_pyro_traceback", "format_traceback", "excepthook")}
     at_top = {name: globals()[name] for name in __all__}
     names = {
-        "constants": of(constants),
+        "constants": {**of(constants), "VERSION": __version__},
         "core": {**of(core), **of(client), **of(server), **at_top},
         "errors": of(errors),
+        "futures": {"Future": Future},
         "message": of(protocol),
         "naming": {**of(nameserver), "start_ns": _start_ns, "start_ns_loop": _start_ns_loop, "locateNS": locateNS,
                    "resolve": resolve, "type_meta": type_meta},
         "naming_storage": {"SqlStorage": _sql_storage, "DbmStorage": _dbm_storage},
         "nsc": of(nsc),
-        "socketutil": of(socketutil),
+        "socketutil": {**of(socketutil), "getIpVersion": _get_ip_version, "getIpAddress": _get_ip_address,
+                       "getInterfaceAddress": _get_interface_address, "createBroadcastSocket": socketutil.create_bc_socket,
+                       "bindOnUnusedPort": socketutil.bind_unused_port},
         "test": {},
         "test.echoserver": of(echoserver),
         "util": {**of(serializers), **tracebacks},
+        "utils": {},
+        "utils.flame": dict.fromkeys(("start", "connect", "Flame"), _flame),
     }
     return {name: _StandIn(name, content) for name, content in names.items()}
 
@@ -246,5 +377,7 @@ def _take_name() -> None:
         setattr(sys.modules["%s.%s" % (_PACKAGE, parent)] if parent else this, last, module)
 
 
+if os.environ.get("PYRO_HMAC_KEY"):
+    _refuse_hmac_key(os.environ["PYRO_HMAC_KEY"].encode())
 __path__: List[str] = []  # a package to the import system, in which nothing is found but what stands in for it
 _take_name()

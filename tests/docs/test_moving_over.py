@@ -14,7 +14,8 @@ from tests.support import PROJECT
 PAGE = Path(PROJECT, "docs", "moving-over.md")
 ROW = re.compile(r"^\| `(Pyro4[\w.]*)` \| `(Pyro5[\w.]+)` \|$", re.MULTILINE)
 # These have another form than what they are replaced by, or are a module that stands for several.
-NOT_THE_SAME = {"Pyro4", "Pyro4.locateNS", "Pyro4.resolve", "Pyro4.batch", "Pyro4.Daemon.serveSimple", "Pyro4.config",
+NOT_THE_SAME = {"Pyro4.core.Proxy", "Pyro4.core.Daemon", "Pyro4.socketutil.getIpAddress", "Pyro4",
+                "Pyro4.locateNS", "Pyro4.resolve", "Pyro4.batch", "Pyro4.Daemon.serveSimple", "Pyro4.config",
                 "Pyro4.naming.startNS", "Pyro4.naming.startNSloop", "Pyro4.message", "Pyro4.test.echoserver"}
 
 
@@ -51,7 +52,7 @@ class Names(unittest.TestCase):
 
     def test_modules(self) -> None:
         self.assertIs(protocol.SendingMessage, named("Pyro4.message.SendingMessage"))
-        self.assertEqual(named("Pyro5.api").Proxy, named("Pyro4").Proxy)
+        self.assertTrue(issubclass(named("Pyro4").Proxy, named("Pyro5.api").Proxy))
 
     def test_tools(self) -> None:
         setup = Path(PROJECT, "setup.py").read_text(encoding="utf-8")
