@@ -263,7 +263,8 @@ class ReceivingMessage:
     """One received message.
 
     ``annotations`` holds memoryviews on the received bytes; ``data`` is the payload, already decompressed; ``corr_id`` is the
-    correlation id as it is in the header: 16 bytes, usually all zero if the message carries none.
+    correlation id as it is in the header: 16 bytes, usually all zero if the message carries none; ``deflated_size`` is the
+    size that the payload had before it was decompressed, 0 if it was not compressed.
 
     Args:
         header: the 40 header bytes; or more, from position on.
@@ -274,7 +275,7 @@ class ReceivingMessage:
     """
 
     __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_id",
-                 "annotations", "data")
+                 "annotations", "data", "deflated_size")
 
     def __init__(self, header: Buffer, payload: Optional[Buffer] = None, position: int = 0) -> None:
         (tag, version, self.type, self.serializer_id, flags, self.seq, self.data_size, self.annotations_size,
@@ -286,6 +287,7 @@ class ReceivingMessage:
         self.corr_id: bytes = corr_id
         self.annotations: Dict[str, memoryview] = {}
         self.data: Buffer = b""
+        self.deflated_size = 0
         if payload is not None:
             self.add_payload(payload)
 
@@ -314,6 +316,7 @@ class ReceivingMessage:
             self.annotations = _decode_annotations(view[:self.annotations_size])
             payload = view[self.annotations_size:]
         if self.flags & FLAGS_COMPRESSED:
+            self.deflated_size = len(payload)
             payload = _inflate(payload, max_size, size_setting)
             self.flags &= ~FLAGS_COMPRESSED
             self.data_size = len(payload)

@@ -25,6 +25,7 @@ __all__ = ["Connection", "open_connection"]
 
 log = logging.getLogger("Pyro5.connection")
 
+REPLY_INFLATED = 16  # times MAX_INFLATED_SIZE: clients choose their servers, servers do not choose their clients
 SEND_STEP_BYTES = 1024 * 1024  # a timeout counts for every step of a large message, not for all of it
 
 
@@ -46,7 +47,7 @@ class Connection(socketutil.SocketConnection):
         super().__init__(sock, keep_open=keep_open)
         self.target = target
         self.in_doubt = False
-        self._reader = MessageReader(max_size, max_inflated=config.MAX_INFLATED_SIZE or 0)
+        self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED * (config.MAX_INFLATED_SIZE or 0))
         self._incoming = busy_poll.receiver_for(sock)  # what the first bytes of a reply are received from
         self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
         self._log_wire = bool(config.LOGWIRE)
@@ -54,7 +55,7 @@ class Connection(socketutil.SocketConnection):
     def read_settings(self, max_size: int) -> None:
         """Use the settings as they are now, and this limit, from the next message on."""
         self._reader.max_size = max_size
-        self._reader.max_inflated = config.MAX_INFLATED_SIZE or 0
+        self._reader.max_inflated = REPLY_INFLATED * (config.MAX_INFLATED_SIZE or 0)
         self._log_wire = bool(config.LOGWIRE)
 
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,

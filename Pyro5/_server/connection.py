@@ -15,7 +15,7 @@ from typing import Any, Callable, Deque, List, Optional
 
 from .. import config, errors, protocol
 from .._net import busy_poll
-from .._wire.reader import RECEIVE_BYTES, MessageReader
+from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
@@ -25,6 +25,8 @@ _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever
 SECONDS_PER_BYTE = 1e-6  # what it takes to read costly values
 # So many times MAX_HANDSHAKE_SIZE may the annotations of an introduction have: older clients send those of the first call.
 HANDSHAKE_ANNOTATIONS = 16
+# What a compressed handshake may always become, in bytes, and how many times its size as sent: it costs time to decode.
+HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
 
@@ -68,11 +70,12 @@ class ServerConnection(SocketConnection):
         self._own_timeout = hasattr(sock, "pending") or keep_open
         self._send_flags = 0 if self._own_timeout else _DONT_WAIT
         self._incoming: Any = None  # what receive_soon() receives from
-        self._max_size = max_size
+        self._max_size, self._max_inflated = max_size, inflated_size
         self._reader = MessageReader(max_size, max_inflated=inflated_size)
         if not greeted and handshake_size:
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
             self._reader.free_annotations = HANDSHAKE_ANNOTATIONS * handshake_size
+            self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
         self._settings_version = config.version
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
@@ -94,15 +97,15 @@ class ServerConnection(SocketConnection):
         self.greeted = True
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
+        self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
 
     def _read_settings(self) -> None:
         """Use the limits that the settings make now, from the next message on."""
         version = config.version
         limits = self.server.current_limits()
-        self._max_size = limits.message_bytes
-        self._reader.max_inflated = limits.inflated_bytes
+        self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
         if self.greeted:
-            self._reader.max_size = limits.message_bytes
+            self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
         self._settings_version = version
 
     def resume(self) -> None:

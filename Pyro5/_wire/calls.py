@@ -17,6 +17,7 @@ from .._values import classes, exceptions
 from .._values.marshal import check
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
+from . import structure
 
 GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
 SETATTR_METHOD = "__setattr__"  # ... write one ...
@@ -110,6 +111,8 @@ class SerializedBlob:
             return self._data
         message = self._data
         serializer = serializers.get_serializer_by_id(message.serializer_id)
+        if isinstance(message, ReceivingMessage) and len(message.data) > structure.FREE_BYTES:
+            structure.check(message, serializer)
         _object_id, _method, args, _kwargs = serializer.loadsCall(message.data)
         return args
 
@@ -162,6 +165,8 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
     if message.flags & protocol.FLAGS_KEEPSERIALIZED:
         info, object_id, method = _parse_blob_annotation(bytes(message.annotations.get(BLOB_ANNOTATION, b"")))
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
+    if len(message.data) > structure.FREE_BYTES:
+        structure.check(message, serializer)
     object_id, method, args, kwargs = serializer.loadsCall(message.data)
     if type(kwargs) is dict and type(args) in _ARGUMENTS and type(object_id) is str and type(method) is str:
         return Call(object_id, method, args, kwargs)
@@ -371,6 +376,8 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
         ProtocolError: the reply says that it is an exception but holds none.
         Exception: whatever the serializer raises on malformed data.
     """
+    if len(message.data) > structure.FREE_BYTES:
+        structure.check(message, serializer)
     if not message.flags & MORE_THAN_A_VALUE:
         return serializer.loads(message.data)
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:

@@ -11,6 +11,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from .. import callcontext, errors, protocol, serializers
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
+from . import structure
 from .calls import WireOptions
 
 # Servers give every client the same reply, and many programs connect for every call: what it says need not be read again.
@@ -43,6 +44,7 @@ def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase)
         ProtocolError: the payload is not what a handshake consists of.
         Exception: whatever the serializer raises on malformed data.
     """
+    structure.check_handshake(message, serializer)
     data = serializer.loads(message.data)
     if not isinstance(data, dict) or "object" not in data or "handshake" not in data:
         raise errors.ProtocolError("invalid handshake: expected a dict with the keys 'handshake' and 'object'")

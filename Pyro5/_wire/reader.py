@@ -29,21 +29,22 @@ class MessageReader:
         max_inflated: what a compressed payload may always become, in bytes; more than that only up to INFLATED_RATIO times
             what it has; 0 for no such limit.
 
-    The attributes of these names may be changed between two messages.  So may ``free_annotations``: so many bytes of
-    annotations, which nobody has to decode, do not count toward max_size.
+    The attributes of these names may be changed between two messages.  So may ``free_annotations``, the number of bytes of
+    annotations (which are not decoded) that do not count toward max_size, and ``inflated_ratio``, at first INFLATED_RATIO.
 
     ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
     type, sequence number and serializer id may be used to answer), else None.
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
-                 "_target", "refused", "free_annotations")
+                 "_target", "refused", "free_annotations", "inflated_ratio")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
         self.max_size = max_size
         self.size_setting = size_setting
         self.max_inflated = max_inflated
         self.free_annotations = 0
+        self.inflated_ratio = INFLATED_RATIO
         self._rest: bytes = b""  # received and not yet consumed, from _position on
         self._position = 0
         self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
@@ -172,7 +173,7 @@ class MessageReader:
     def _add_payload(self, message: ReceivingMessage, body: Buffer) -> None:
         size, setting = self.max_size, self.size_setting
         if self.max_inflated and message.flags & FLAGS_COMPRESSED:
-            inflated = max(self.max_inflated, INFLATED_RATIO * message.data_size)
+            inflated = max(self.max_inflated, self.inflated_ratio * message.data_size)
             if not size or inflated < size:
                 size, setting = inflated, "MAX_INFLATED_SIZE"
         try:

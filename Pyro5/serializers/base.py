@@ -69,6 +69,15 @@ class SerializerBase:
         """As _decode, for a method call."""
         return self._decode(data)
 
+    def check_containers(self, data: Data, most: int) -> None:
+        """
+        Check the number of lists, dicts, tuples and sets in some bytes before they are deserialized.
+
+        Raises:
+            SerializeError: there are more than that.
+        """
+        raise NotImplementedError
+
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         """Give what _encode gives for a long value, in pieces; None if this cannot be done, or saves nothing."""
         return None

@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
-from .._values import classes
+from .._values import classes, containers
 from .base import CallPayload, Data, SerializerBase
 
 __all__ = ["JsonSerializer"]
@@ -57,6 +57,9 @@ class JsonSerializer(SerializerBase):
             except RecursionError:
                 pass    # maybe a cycle: the other way tells
         return self._to_text(data).encode("utf-8")
+
+    def check_containers(self, data: Data, most: int) -> None:
+        containers.check_text(data, most)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")

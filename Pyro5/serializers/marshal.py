@@ -58,6 +58,9 @@ class MarshalSerializer(SerializerBase):
         parts.append(self._encode(dict(kwargs), _NO_REFERENCES))
         return parts
 
+    def check_containers(self, data: Data, most: int) -> None:
+        check.check_containers(data, most)
+
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         value = check.loads(data)
         return value, may_be_tagged(value, data)

@@ -8,7 +8,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes
+from .._values import classes, containers
 from .base import Data, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -22,6 +22,7 @@ _EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
 _BLOB_HEAD = struct.Struct(">BI")    # type code "bin 32", and size
 _BLOB_CODE = 0xC6
 _MAX_BLOB = (1 << 32) - 1            # bytes
+_BUT_CONTAINERS = bytes(code for code in range(256) if not (0x80 <= code <= 0x9F or 0xDC <= code <= 0xDF))
 _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tuple, dict)
 
 
@@ -52,6 +53,7 @@ class MsgpackSerializer(SerializerBase):
         super().__init__(inner_first=True)
         library = _load_msgpack_library()
         self._pack, self._unpack, self._ext_type = library.packb, library.unpackb, library.ExtType
+        self._skip_ext = lambda code, data: None
 
     def _encode(self, data: Any) -> bytes:
         packed: bytes = self._pack(data, use_bin_type=True, default=self._to_plain)
@@ -71,6 +73,20 @@ class MsgpackSerializer(SerializerBase):
             parts += self._blob_in_parts(value) if type(value) is bytes else [self._encode(value)]
         parts.append(self._encode(kwargs))
         return parts
+
+    def check_containers(self, data: Data, most: int) -> None:
+        if len(data) <= most or len(bytes(data).translate(None, _BUT_CONTAINERS)) <= most:
+            return      # but these bytes may also be parts of numbers and texts
+        count = 0
+
+        def container(_value: Any) -> None:
+            nonlocal count
+            count += 1
+            if count > most:
+                raise containers.too_many(count, most)
+        # each container is forgotten as soon as its end is reached
+        self._unpack(data, raw=True, strict_map_key=False, ext_hook=self._skip_ext, list_hook=container,
+                     object_pairs_hook=container)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         value = self._unpack(data, raw=False, ext_hook=_from_ext)

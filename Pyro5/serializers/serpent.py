@@ -5,11 +5,13 @@ import collections
 import gc
 import importlib
 import importlib.util
+import os
 import re
+import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from .._values import classes, hash_flooding
+from .._values import classes, containers, hash_flooding
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, SerializerBase, is_long, is_long_dict
@@ -98,6 +100,22 @@ _TAGS: Mapping[str, Callable[[Dict[str, Any]], Any]] = {
 }
 
 
+# Held while a long text is read in the slow way: of many threads that do that at once, one at a time competes with all the
+# others for the interpreter.  No user code runs meanwhile.
+_slow_reading = threading.Lock()
+_AT_ONCE_CHARACTERS = 16384     # reading shorter ones takes no longer than waiting
+
+
+def _renew_lock() -> None:
+    """In a forked child: the thread that held the lock may be the parent's."""
+    global _slow_reading
+    _slow_reading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
 # What hardly any text has, to be replaced by a long value.
 _MARK = "\1long\1"
 _MARK_TEXT = repr(_MARK).encode("ascii")
@@ -134,6 +152,9 @@ class SerpentSerializer(SerializerBase):
         args = [_with_marks(value, long_values) for value in vargs]
         text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
         return _put_together(text, long_values)
+
+    def check_containers(self, data: Data, most: int) -> None:
+        containers.check_text(data, most)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
@@ -185,8 +206,12 @@ def _slow_loads(text: str) -> Any:
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
     from .._values.serpent import chunks, guard
-    guard.check_complexity(text)
-    return chunks.evaluate(text)
+    if len(text) <= _AT_ONCE_CHARACTERS:
+        guard.check_complexity(text)
+        return chunks.evaluate(text)
+    with _slow_reading:
+        guard.check_complexity(text)
+        return chunks.evaluate(text)
 
 
 def __getattr__(name: str) -> Any:

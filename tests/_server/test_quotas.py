@@ -151,6 +151,27 @@ class HandshakeSize(ServerTestCase):
         with self.assertRaisesRegex(errors.CommunicationError, r"inflates to more than 1000 bytes \(MAX_HANDSHAKE_SIZE\)"):
             client.reply()
 
+    def test_a_compressed_one_inflates_to_little(self) -> None:
+        daemon = self.serving()
+        compressed, serpent = calls.WireOptions(0, True), serializers.get_serializer("serpent")
+        for size, fits in ((10000, True), (20000, False)):
+            client = self.connect(daemon)
+            client.send(handshake.connect_request(serpent, 0, "obj", "x" * size, compressed).data)
+            if not fits:
+                with self.assertRaisesRegex(errors.CommunicationError, "inflates to more than 16384 bytes"):
+                    client.reply()
+                continue
+            client.reply()
+            client.send(calls.invoke_request(serpent, 1, 0, "obj", "echo", ("y" * 100000,), {}, compressed).data)
+            self.assertEqual("y" * 100000, client.reply())
+
+    def test_one_with_many_containers(self) -> None:
+        client = self.connect(self.serving())
+        json = serializers.get_serializer("json")
+        client.send(handshake.connect_request(json, 0, "obj", [[]] * 6000, calls.WireOptions()).data)
+        with self.assertRaisesRegex(errors.CommunicationError, "too many lists"):
+            client.reply()
+
     def test_a_call_right_behind_it_may_be_larger(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
         client.send(connect_request() + call_request("echo", "y" * 5000))

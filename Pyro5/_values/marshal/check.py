@@ -17,9 +17,10 @@ import sys
 from typing import Any, Dict, List, Set, Tuple
 
 from ...serializers.base import Data
+from .. import containers
 from . import reader
 
-__all__ = ["loads", "check"]
+__all__ = ["loads", "check", "check_containers"]
 
 if sys.version_info >= (3, 13):
     _loads = functools.partial(marshal.loads, allow_code=False)
@@ -48,6 +49,20 @@ _MOST_TIMES = 16            # so many more of both for each byte of the data
 _TOO_OFTEN = "the same containers are in too many places"
 _CONTAINERS_TO_SHARE = (b"\xdb", b"\xfb", b"\xa9", b"\xa8")   # lists, dicts, tuples; what is in a set is hashed
 _CONTAINERS = frozenset((list, dict, tuple))
+_BUT_CONTAINERS = bytes(code for code in range(256) if code & 0x7F not in b"()[<>{")
+
+
+def check_containers(data: Data, most: int) -> None:
+    """
+    Check the number of containers in marshal data.
+
+    Raises:
+        SerializeError: there are more than that.
+    """
+    if len(data) > most and len(bytes(data).translate(None, _BUT_CONTAINERS)) > most:
+        count = reader.count_containers(bytes(data), most)
+        if count > most:
+            raise containers.too_many(count, most)
 
 
 def loads(data: Data) -> Any:

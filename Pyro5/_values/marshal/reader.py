@@ -9,11 +9,11 @@ from __future__ import annotations
 import marshal
 import re
 import struct
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import hash_flooding
 
-__all__ = ["has_large_table", "loads"]
+__all__ = ["has_large_table", "count_containers", "loads"]
 
 _FLAG = 0x80        # in a type code: later data may refer to the object, by its number among those with the flag
 _MAX_DEPTH = 200
@@ -66,6 +66,42 @@ def _find_large_table(data: bytes) -> bool:
             outer.append((left, is_set, risky_keys))
             is_set, risky_keys = code in b"<>", 0
             position, left = _begin_container(data, position, code)
+        elif code == ord("0"):
+            position, left = position + 1, max(left, 0)
+        else:
+            position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
+            if left > 0 and code in _RUNS:
+                position, left = _skip_run(data, position, code, left)
+
+
+def count_containers(data: bytes, most: int) -> int:
+    """Count the containers, as far as the data makes sense; stop when there are more than that."""
+    count = 0
+    try:
+        for _ in _containers(data):
+            count += 1
+            if count > most:
+                break
+    except (IndexError, struct.error, ValueError):
+        pass    # malformed: the marshal module will say so
+    return count
+
+
+def _containers(data: bytes) -> Iterator[int]:
+    """Yield the position behind the beginning of each container."""
+    position, left = 0, 1       # objects to come in the innermost container (negative: until a NULL)
+    outer: List[int] = []
+    while True:
+        while not left:
+            if not outer:
+                return
+            left = outer.pop()
+        left -= 1
+        code = data[position] & ~_FLAG
+        if code in b"()[<>{":
+            outer.append(left)
+            position, left = _begin_container(data, position, code)
+            yield position
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
         else:

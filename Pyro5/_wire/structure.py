@@ -1,0 +1,35 @@
+"""Limits on the number of containers in a message, checked before it is decoded."""
+from __future__ import annotations
+
+from .. import config
+from ..protocol import ReceivingMessage
+from ..serializers import SerializerBase
+
+FREE_BYTES = 100000  # shorter payloads are not looked at: what is in them is decoded in a fraction of a second
+FREE_CONTAINERS = 100000  # that a compressed message may always have ...
+CONTAINERS_PER_BYTE = 4  # ... and so many more for each byte as sent
+HANDSHAKE_CONTAINERS = 5000  # of a client that has not been let in yet
+
+
+def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
+    """Check a message that is longer than FREE_BYTES.
+
+    Raises:
+        SerializeError: it has more containers than MAX_CONTAINERS, or than its size as sent allows.
+    """
+    most = config.MAX_CONTAINERS
+    if not most:
+        return
+    if message.deflated_size:
+        most = min(most, FREE_CONTAINERS + CONTAINERS_PER_BYTE * message.deflated_size)
+    serializer.check_containers(message.data, most)
+
+
+def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> None:
+    """Check the message of a client that has not been let in.
+
+    Raises:
+        SerializeError: it has more containers than HANDSHAKE_CONTAINERS.
+    """
+    if len(message.data) > HANDSHAKE_CONTAINERS:
+        serializer.check_containers(message.data, HANDSHAKE_CONTAINERS)
