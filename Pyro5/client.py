@@ -5,10 +5,9 @@ import functools
 import importlib
 import logging
 import socket
-import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
-from . import config, errors, protocol, serializers
+from . import config, protocol, serializers
 from ._client import discovery
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
@@ -16,7 +15,9 @@ from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.link import Link, connected_socket_uri
 from ._client.methods import _RemoteMethod, with_retries
+from ._client.names import may_be_remote
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
+from ._client.reconnecting import reconnect
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
 from ._values import classes
@@ -33,15 +34,6 @@ __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 log = logging.getLogger("Pyro5.client")
 
 WIRE_TAG = "Pyro5.client.Proxy"
-RECONNECT_FIRST_PAUSE_SECONDS = 0.1  # doubles with every failure
-RECONNECT_MAX_PAUSE_SECONDS = 2.0
-
-# Names that copy, pickle and introspection try on any object: asking a server for them would only cost time.
-LOCAL_ONLY_NAMES = frozenset("""
-    __deepcopy__ __getinitargs__ __getnewargs__ __getnewargs_ex__ __wrapped__ __signature__ __text_signature__
-    __annotations__ __set_name__ __get__ __set__ __delete__ __index__ __array__ __array_interface__ __array_struct__
-    __length_hint__ __fspath__ __await__ __aiter__ __anext__ __aenter__ __aexit__ __class_getitem__ __html__
-    """.split())
 
 ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
@@ -136,7 +128,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         link = self.__dict__.get("_pyro")
         if link is not None and name in link.methods:
             return self._pyroMethod(link, name)
-        if link is None or (name.startswith("_") and not _may_be_remote(name)):
+        if link is None or (name.startswith("_") and not may_be_remote(name)):
             raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
         if name in link.attrs:
             return with_retries(link.max_retries, self._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
@@ -268,18 +260,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         if tries < 1:
             raise ValueError("tries must be at least 1, not %r" % tries)
         self._pyroRelease()
-        wait = threading.Event().wait
-        pause = RECONNECT_FIRST_PAUSE_SECONDS
-        for tries_left in range(tries - 1, -1, -1):
-            try:
-                self._pyroConnect()
-                return
-            except (errors.CommunicationError, errors.NamingError) as x:
-                if not tries_left:
-                    raise errors.ConnectionClosedError("cannot reconnect, after %d tries: %s" % (tries, x)) from x
-                log.info("cannot reconnect yet (tries left: %d): %s", tries_left, x)
-            wait(pause)
-            pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
+        reconnect(self._pyroConnect, tries)
 
     def _pyroValidateHandshake(self, response: Any) -> None:
         """Look at what the server answered in the handshake; raise an exception to refuse it. To be overridden."""
@@ -377,10 +358,6 @@ def _proxy_with(link: Link) -> Proxy:
     return proxy
 
 
-def _may_be_remote(name: str) -> bool:
-    return len(name) > 4 and name.startswith("__") and name.endswith("__") and name not in LOCAL_ONLY_NAMES
-
-
 def _proxy_from_wire(state: Any) -> Proxy:
     uri, oneway, methods, attrs, _handshake, serializer_name = state
     names = [*oneway, *methods, *attrs]
@@ -425,7 +402,8 @@ def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
 
 
 # Modules that programs reach through this one.
-_MODULES = {"core": ".core", "socketutil": ".socketutil"}
+_MODULES = {name: "." + name for name in (
+    "callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil")}
 
 
 def __getattr__(name: str) -> Any:

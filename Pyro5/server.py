@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 import logging
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type
 
-from . import client, config, errors
+from . import client, config
 from ._net.addresses import address_text
 from ._server import marks
 from ._server.callbacks import Hooks
@@ -19,17 +18,15 @@ from ._server.exposure import behavior, callback, expose, oneway
 from ._server.exposure import is_private_attribute as is_private_attribute
 from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
-from ._server.objects import ObjectsById, ObjectTable, table_of_unmarked, unmarked
+from ._server.objects import ObjectTable, table_of_unmarked, unmarked
 from ._server.oneway import OnewayCalls
 from ._server.settings import dispatch_options, oneway_limits, stream_limits
-from ._server.streams import StreamsById, StreamTable
+from ._server.registrations import Registrations, own_get_instance
+from ._server.streams import StreamTable
 from ._server.transports import Host, listen, nat_address
 from ._values import classes
 from ._wire import buffers
-from ._wire.uri import URI
 from .callcontext import current_context as current_context
-from .constants import DAEMON_NAME
-from .socketutil import SocketConnection
 from .svr_existingconn import serve_connected
 
 __all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "oneway", "serve"]
@@ -45,7 +42,7 @@ def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], 
     """The methodcall_error_handler that a daemon starts with; what was raised is logged anyway."""
 
 
-class Daemon:
+class Daemon(Registrations):
     """Publishes objects on the network and answers the calls that clients make to them.
 
     Settings that say where and how to listen are read when the daemon is made, all others whenever they were changed.
@@ -75,7 +72,7 @@ class Daemon:
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
-        self._objects = ObjectTable(self, _own_get_instance)
+        self._objects = ObjectTable(self, own_get_instance)
         lifetime, linger, most_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, most_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
@@ -96,128 +93,6 @@ class Daemon:
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
-
-    # ------------------------------------------------------------ objects
-
-    def register(self, obj_or_class: Any, objectId: Optional[str] = None, force: bool = False, weak: bool = False, *,
-                 expose: Iterable[str] = (), lifetime: Any = None) -> URI:
-        """Publish an object, or a class whose instances are made as its @behavior says, and return its URI.
-
-        An object or class may be registered in several daemons.
-
-        Args:
-            objectId: the id that clients use; None, empty, False: a generated one.
-            force: replace what is registered with this id, and register an object that is registered here already.
-            weak: do not keep the object alive; it is unregistered when it is garbage-collected.
-            expose: names of methods and attributes that are exposed besides those marked with @expose, for objects whose
-                class cannot be marked.
-            lifetime: the connection of a client, ``current_context.client``: the object is unregistered when that client
-                disconnects.
-
-        Raises:
-            DaemonError: the object, or the id, is registered already; or that client is gone.
-            AttributeError: the object has no such name to expose, or the name is private.
-            TypeError: the object's type takes no attributes (_pyroId, _pyroDaemon) and no names are to be exposed; a class
-                was to be weak; the lifetime is no connection.
-            PyroError, UnicodeEncodeError: the id cannot be part of a URI.
-        """
-        if weak and inspect.isclass(obj_or_class):
-            raise TypeError("only objects can be registered weakly, not classes")
-        if lifetime is not None and not isinstance(lifetime, SocketConnection):
-            raise TypeError("lifetime must be a client's connection, such as current_context.client, not %r" % (lifetime,))
-        if isinstance(expose, str):
-            raise TypeError("expose must be a list of names, not one name: %r" % expose)
-        if objectId and isinstance(objectId, str):
-            objectId.encode("utf-8")  # it has to be one that clients can send ...
-            self.uriFor(objectId)  # ... and that fits into a URI
-        if objectId == DAEMON_NAME and force:
-            self._register_own(obj_or_class)
-            return self.uriFor(DAEMON_NAME)
-        return self.uriFor(self._objects.add(obj_or_class, objectId, force, weak, expose, lifetime))
-
-    def _register_own(self, daemon_object: Any) -> None:
-        """Publish the daemon's own remote object."""
-        self._objects.add(daemon_object, DAEMON_NAME, force=True)
-        method = getattr(daemon_object, "get_metadata", None)
-        is_overridden = getattr(method, "__func__", None) is not _own_get_metadata
-        self._dispatcher.get_metadata = method if is_overridden else None
-
-    def unregister(self, objectOrId: Any) -> None:
-        """Take an object or class back, given itself or by its id.  Calls that are running go on."""
-        if isinstance(objectOrId, str) and objectOrId == DAEMON_NAME:
-            return
-        self._objects.remove(objectOrId)
-
-    def uriFor(self, objectOrId: Any, nat: bool = True) -> URI:
-        """Give the URI of an object or class that is registered here, or of any object id (it is not checked).
-
-        Args:
-            nat: use the address for the outside if there is one.
-
-        Raises:
-            DaemonError: the object is not registered here.
-        """
-        object_id = objectOrId if isinstance(objectOrId, str) else self._id_of(objectOrId)
-        if object_id is None:
-            raise errors.DaemonError("%r is not registered in this daemon, so it has no URI" % (objectOrId,))
-        location = self.natLocationStr if nat and self.natLocationStr else self.locationStr
-        return URI("PYRO:%s@%s" % (object_id, location))
-
-    def _id_of(self, obj: Any) -> Optional[str]:
-        """Return the id that an object, or else its class, is registered with here; None if it is not."""
-        object_id = self._objects.id_of(obj)
-        if object_id is None and marks.daemon_of(obj) == self:
-            object_id = marks.inherited_id(obj)
-        return object_id if object_id is not None and object_id in self._objects else None
-
-    def proxyFor(self, objectOrId: Any, nat: bool = True) -> client.Proxy:
-        """Give a proxy for an object that is registered here, with its metadata, not connected yet.
-
-        Raises:
-            DaemonError: it is not registered here.
-        """
-        uri = self.uriFor(objectOrId, nat)
-        members = self._objects.get(str(uri.object)).members
-        proxy = client.Proxy(uri)
-        proxy._pyroMethods = set(members.methods)
-        proxy._pyroOneway = set(members.oneway)
-        proxy._pyroAttrs = set(members.attrs)
-        return proxy
-
-    def resetMetadataCache(self, objectOrId: Any, nat: bool = True) -> None:
-        """Look anew at what an object's class exposes, after members were added or removed; proxies made from now on see
-        it.
-
-        Raises:
-            DaemonError: it is not registered here.
-        """
-        self._objects.get(str(self.uriFor(objectOrId, nat).object)).refresh_members()
-
-    @property
-    def objectsById(self) -> Mapping[str, Any]:
-        """What is registered, by id, its own object included: a live view that cannot be changed.  Of weakly registered
-        objects it has the weak references."""
-        return ObjectsById(self._objects)
-
-    @property
-    def streaming_responses(self) -> Mapping[str, Any]:
-        """The open item streams by id: a live view that cannot be changed, of tuples: the client's connection (None while it
-        is gone), the time of opening, the time when it will be closed for lack of a client (0 while there is one; both of
-        time.monotonic()), the iterator."""
-        return StreamsById(self._streams)
-
-    @property
-    def _pyroInstances(self) -> Dict[type, Any]:
-        """The instances of classes of mode ``single``, by class; those that are taken out are made anew."""
-        return self._objects.instances.single
-
-    def _getInstance(self, clazz: type, conn: Any) -> Any:
-        """Override it to choose, or to refuse by an exception, the instance of a registered class for a call of a client.
-
-        Args:
-            conn: the client's SocketConnection.
-        """
-        return self._objects.instances.get(clazz, conn)
 
     # ------------------------------------------------------------ serving
 
@@ -373,10 +248,6 @@ class Daemon:
         serve(objects, host, port, daemon, ns, verbose)
 
 
-# Programs override these, or replace them on the class: only then they are called for each request, or each handshake.
-_own_get_instance, _own_get_metadata = Daemon._getInstance, DaemonObject.get_metadata
-
-
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
           use_ns: bool = True, verbose: bool = True, *, ns: Optional[bool] = None) -> None:
     """Publish objects and classes, and serve them until the request loop ends.
@@ -438,8 +309,8 @@ classes.set_autoproxy(_replace_by_proxy)
 
 
 # Modules that programs reach through this one.
-_MODULES = {"core": ".core", "protocol": ".protocol", "serializers": ".serializers", "socketutil": ".socketutil",
-            "warnings": "warnings"}
+_MODULES = {"warnings": "warnings", **{name: "." + name for name in (
+    "callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil")}}
 
 
 def __getattr__(name: str) -> Any:

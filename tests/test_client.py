@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterator, List
 from unittest import mock
 
 from Pyro5 import client, current_context, errors, protocol, serializers
+from Pyro5._client.reconnecting import RECONNECT_MAX_PAUSE_SECONDS
 from Pyro5._server.exposure import expose, oneway
 from Pyro5._wire.uri import URI
 from Pyro5.client import Proxy, SerializedBlob, locate_ns
@@ -468,7 +469,7 @@ class ConnectTests(ScriptTestCase):
                 Proxy("PYRO:thing@127.0.0.1:%d" % free_port())._pyroReconnect(tries=7)
         self.assertEqual(6, len(waits))
         self.assertEqual(sorted(waits), waits)
-        self.assertEqual(client.RECONNECT_MAX_PAUSE_SECONDS, waits[-1])
+        self.assertEqual(RECONNECT_MAX_PAUSE_SECONDS, waits[-1])
         with self.assertRaises(ValueError):
             Proxy(NOWHERE)._pyroReconnect(tries=0)
 

@@ -23,13 +23,13 @@ MODULES = """
     _wire.uri _wire.structure _wire.calls _wire.handshake
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
-    _client.operators typed client
+    _client.operators _client.names _client.reconnecting typed client
     _server _server.exposure _server.descriptions _server.daemon_object _server.marks _server.instances _server.objects
     _server.streams _server.dispatch _server.settings
     _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
-    _server.transports server
+    _server.transports _server.registrations server
     core
     _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
