@@ -5,7 +5,7 @@ and the server must have no more memory, threads and open files than before.
 * server: the process that is attacked
 * target: what an attacker, and who looks after the server, can do with it
 * attack: what an attack is, and the runner
-* stalling, headers, bombs, payloads, crowds, encrypted: the attacks, as tables
+* stalling, headers, bombs, payloads, crowds, encrypted, http: the attacks, as tables
 * catalogue: all of them; suite: the tests that make them
 
 ``python -m tests.hostile`` runs them in large: thousands of clients where the tests take hundreds.

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from . import bombs, crowds, encrypted, headers, payloads, stalling
+from . import bombs, crowds, encrypted, headers, http, payloads, stalling
 from .attack import Attack
 
 GROUPS: Dict[str, Tuple[Attack, ...]] = {
@@ -13,4 +13,5 @@ GROUPS: Dict[str, Tuple[Attack, ...]] = {
     "payloads": payloads.ATTACKS,
     "bombs": bombs.ATTACKS,
     "crowds": crowds.ATTACKS,
+    "http": http.ATTACKS,
 }

@@ -13,13 +13,18 @@ import threading
 from typing import Any, Dict, Iterator
 
 from Pyro5 import config
+from Pyro5._gateway import memory
+from Pyro5._gateway.app import Gateway
+from Pyro5._gateway.http_server import HttpServer
+from Pyro5.client import Proxy
 from Pyro5.nameserver import NameServerDaemon
 from Pyro5.server import Daemon, behavior, expose
 
 from ..peers import CERTIFICATES
 
 LIMITS = {"HANDSHAKE_TIMEOUT": 1.5, "MAX_MESSAGE_SIZE": 8 << 20, "MAX_BUFFERED_SIZE": 32 << 20, "MAX_STREAMS": 50,
-          "MAX_ONEWAY": 20, "THREADPOOL_SIZE": 10, "SHUTDOWN_TIMEOUT": 1.0, "ITER_STREAM_LINGER": 0.5, "POLLTIMEOUT": 0.2}
+          "MAX_ONEWAY": 20, "THREADPOOL_SIZE": 10, "SHUTDOWN_TIMEOUT": 1.0, "ITER_STREAM_LINGER": 0.5, "POLLTIMEOUT": 0.2,
+          "MAX_GATEWAY_MEMORY": 32 << 20}
 LARGE_BYTES = 2 << 20
 ENCRYPTED = {"SSL": True, "SSL_SERVERCERT": os.path.join(CERTIFICATES, "server.pem"),
              "SSL_SERVERKEY": os.path.join(CERTIFICATES, "server.key")}
@@ -71,12 +76,27 @@ def _daemons() -> Dict[str, Daemon]:
     return daemons
 
 
+def _gateway(daemons: Dict[str, Daemon]) -> Gateway:
+    """Make an HTTP gateway to the object of the plain daemon."""
+    names: Any = daemons["names"]
+    names.nameserver.register("http.obj", "PYRO:obj@" + daemons["plain"].locationStr)
+    return Gateway(locate=lambda: Proxy("PYRO:Pyro.NameServer@" + names.locationStr))
+
+
 def main() -> None:
     config.__dict__.update(LIMITS)
+    memory.WAIT_SECONDS = 0.5
     config.SERVERTYPE = sys.argv[1]
     with contextlib.ExitStack() as at_end:
         daemons = _daemons()
-        print(json.dumps({name: daemon.sock.getsockname()[1] for name, daemon in daemons.items()}), flush=True)
+        gateway = _gateway(daemons)
+        http = HttpServer(gateway, "127.0.0.1", 0)
+        ports = {name: daemon.sock.getsockname()[1] for name, daemon in daemons.items()}
+        print(json.dumps({**ports, "http": http.port}), flush=True)
+        http_thread = threading.Thread(target=http.serve)
+        http_thread.start()
+        for end in (gateway.close, http.close, http_thread.join, http.stop):
+            at_end.callback(end)
         for daemon in daemons.values():
             thread = threading.Thread(target=daemon.requestLoop)
             thread.start()

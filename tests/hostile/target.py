@@ -12,6 +12,7 @@ import sys
 import time
 from typing import Any, Dict, List, NamedTuple
 
+from Pyro5._gateway import calls as gateway_calls
 from Pyro5._naming import regex_sandbox
 
 from ..peers import CERTIFICATES
@@ -20,7 +21,8 @@ from ..support import PATIENCE_SECONDS, PROJECT
 
 PROMISED_SECONDS = 1.0  # within this time every well-behaved client is served
 CLIENT_SECONDS = 20.0  # for a machine that has other things to do, too; generous
-KEPT_FILES = 2 * regex_sandbox.PROCESSES  # of the name server: the pipes to those that match regular expressions
+# Of the name server: the pipes to processes that match regular expressions; both ends of the gateway's connections to it.
+KEPT_FILES = 2 * regex_sandbox.PROCESSES + 2 * gateway_calls.IDLE_CONNECTIONS
 MEASURABLE = os.path.isdir("/proc/self/fd")
 # Large blocks go back to the system when they are freed, however many there are: else growth could not be told from habit.
 RETURNS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
@@ -135,12 +137,24 @@ class Target:
 
     def _visit(self, name: str) -> float:
         started = time.monotonic()
+        if name == "http":
+            self._visit_gateway()
+            return time.monotonic() - started
         with self.greeted(name) as client:
             if name == "names":
                 client.call("ping", object_id="Pyro.NameServer")
             elif client.call("echo", "well") != "well":
                 raise AssertionError("a wrong answer")
         return time.monotonic() - started
+
+    def _visit_gateway(self) -> None:
+        body = b'["well"]'
+        with socket.create_connection(("127.0.0.1", self.ports["http"]), CLIENT_SECONDS) as sock:
+            sock.sendall(b"POST /pyro/http.obj/echo HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: "
+                         b"application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            answer = b"".join(iter(lambda: sock.recv(65536), b""))
+        if not answer.endswith(b'\r\n\r\n"well"'):
+            raise AssertionError("a wrong answer: %r" % answer[:300])
 
     # ------------------------------------------------------------ the server process
 
