@@ -8,6 +8,7 @@ from typing import Any, Set
 from . import config as config
 from . import errors as errors
 from ._client.discovery import lookup, resolve, yplookup
+from ._wire.calls import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that look at results of batches)
 from ._wire.uri import URI
 from .callcontext import current_context
 from .client import locate_ns

@@ -70,6 +70,8 @@ class ExceptionWrapper:
         """Raise the exception; its ``_pyroTraceback`` tells where it happened on the server."""
         raise _harmless(self.exception)
 
+    raiseIt = raise_it  # the name that programs know
+
 
 def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
     return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": SerializerBase.class_to_dict(wrapper.exception)}

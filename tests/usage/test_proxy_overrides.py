@@ -176,6 +176,10 @@ class Members(ShopTestCase):
         with Proxy(self.uri) as proxy:
             self.assertEqual([4, 9], proxy._pyroInvokeBatch([("square", (2,), {}), ("square", (3,), {})]))
             self.assertIsNone(proxy._pyroInvokeBatch([("square", (2,), {})], oneway=True))
+            failed, = proxy._pyroInvokeBatch([("square", ("text",), {})])
+            self.assertIsInstance(failed, Pyro5.core._ExceptionWrapper)
+            with self.assertRaises(TypeError):
+                failed.raiseIt()
 
     def test_a_batch_invoked_as_a_proxy(self) -> None:
         with Proxy(self.uri) as proxy:
