@@ -27,6 +27,7 @@ from ._server.transports import Host, listen, nat_address
 from ._values import classes
 from ._wire import buffers
 from .callcontext import current_context as current_context
+from .configure import global_version
 from .svr_existingconn import serve_connected
 
 __all__ = ["Daemon", "DaemonObject", "behavior", "callback", "expose", "oneway", "serve"]
@@ -193,20 +194,20 @@ class Daemon(Registrations):
     # ------------------------------------------------------------ called by the loop
 
     def _read_settings(self) -> None:
-        """Use the settings as they are now: whenever ``config.version`` is another one.  Several threads may do it at once."""
-        version = config.version  # first: a change that comes in between is found by the next comparison
+        """Use the settings as they are now, when ``global_version`` has another number.  Several threads may do it at once."""
+        version = global_version.number  # first: a change that comes in between is found by the next comparison
         self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
         self._streams.set_limits(*stream_limits())
         self._oneway_calls.set_limits(*oneway_limits())
         self._settings_version = version  # last: until then, other threads read the settings themselves
 
     def _handle(self, connection: ServerConnection) -> None:
-        if config.version != self._settings_version:
+        if global_version.number != self._settings_version:
             self._read_settings()
         self.handleRequest(connection)
 
     def _connection_ended(self, connection: ServerConnection) -> None:
-        if config.version != self._settings_version:
+        if global_version.number != self._settings_version:
             self._read_settings()
         try:
             self.clientDisconnect(connection)
@@ -222,7 +223,7 @@ class Daemon(Registrations):
         return not (is_heard_of or connection.owns_something or self._streams.any_of(connection))
 
     def _tick(self) -> None:
-        if config.version != self._settings_version:
+        if global_version.number != self._settings_version:
             self._read_settings()
         self._streams.expire()
         buffers.give_back()

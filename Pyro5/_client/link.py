@@ -17,6 +17,7 @@ from .. import callcontext, config, errors, serializers
 from .._wire import calls
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
+from ..configure import global_version
 from ..constants import DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -117,9 +118,9 @@ class Link:
         """
         Read the settings that count as soon as they are changed.
 
-        `call` and `connect` do so when ``config.version`` is another one: this comparison is all that it costs a call.
+        `call` and `connect` do so when ``global_version`` has another number: this comparison is all that it costs a call.
         """
-        version = config.version  # first: a change that comes in between is found by the next comparison
+        version = global_version.number  # first: a change that comes in between is found by the next comparison
         self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         if self.serializer_name is None:
             self.serializer = serializers.get_serializer(config.SERIALIZER)
@@ -185,7 +186,7 @@ class Link:
         Raises:
             CommunicationError: the connection is gone (also if the server raised it, except before anything was sent).
         """
-        if config.version != self.settings_version:
+        if global_version.number != self.settings_version:
             self._read_settings()
         seq = self.seq = (self.seq + 1) & 0xFFFF
         build = calls.invoke_request if annotations is None else _with_annotations(annotations, calls.invoke_request)
@@ -236,7 +237,7 @@ class Link:
             PyroError: the object exposes nothing.
         """
         self.check_owner()
-        if config.version != self.settings_version:
+        if global_version.number != self.settings_version:
             self._read_settings()
         if self.connection is not None and self.connection.in_doubt:
             self.drop()

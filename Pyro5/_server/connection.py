@@ -13,9 +13,10 @@ import sys
 from collections import deque
 from typing import Any, Callable, Deque, List, Optional
 
-from .. import config, errors, protocol
+from .. import errors, protocol
 from .._net import busy_poll
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
+from ..configure import global_version
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
@@ -76,7 +77,7 @@ class ServerConnection(SocketConnection):
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
             self._reader.free_annotations = HANDSHAKE_ANNOTATIONS * handshake_size
             self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
-        self._settings_version = config.version
+        self._settings_version = global_version.number
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self._outgoing: Deque[memoryview] = deque()
@@ -101,7 +102,7 @@ class ServerConnection(SocketConnection):
 
     def _read_settings(self) -> None:
         """Use the limits that the settings make now, from the next message on."""
-        version = config.version
+        version = global_version.number
         limits = self.server.current_limits()
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
         if self.greeted:
@@ -224,7 +225,7 @@ class ServerConnection(SocketConnection):
         Raises:
             ProtocolError: the stream cannot be read any further; every further call raises the same again.
         """
-        if config.version != self._settings_version:
+        if global_version.number != self._settings_version:
             self._read_settings()
         if self._unreadable is None and self._pending is None:  # else a worker has given it back
             try:

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Iterable, List, NamedTuple
 
 from .. import config
+from ..configure import global_version
 from .connection import ServerConnection
 from .timeouts import Deadlines
 
@@ -125,7 +126,7 @@ class Limited:
 
     def __init__(self) -> None:
         super().__init__()
-        self._limits_version = config.version
+        self._limits_version = global_version.number
         self.limits = configured()
         self._handshakes = Deadlines(self.limits.handshake_seconds)
         self._silence = Deadlines(config.COMMTIMEOUT or 0.0)  # read once, as proxies do
@@ -133,7 +134,7 @@ class Limited:
 
     def current_limits(self) -> Limits:
         """Return the limits that the settings make now.  May be called in any thread."""
-        version = config.version
+        version = global_version.number
         if version != self._limits_version:
             self.limits = configured()
             self._limits_version = version  # last: until then, other threads read the settings themselves
