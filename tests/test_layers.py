@@ -31,7 +31,8 @@ MODULES = """
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
     core
-    _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files _naming.storage.sqlite
+    _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files
+    _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
     _naming.broadcast _naming.regex_sandbox _naming.registry _naming.host_lookup _naming.liveness _naming.autoclean
     _naming.authorization

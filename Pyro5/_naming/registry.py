@@ -132,10 +132,7 @@ class NameServer:
         uri_text = _uri_text(uri)
         tags = _checked_tags(metadata)
         _require_not_own(name, "replaced")
-        with self.lock:
-            if safe and name in self._storage:
-                raise errors.NamingError("name already registered: %s" % name)
-            self._storage[name] = uri_text, tags
+        self._storage.patiently(lambda: self._register(name, uri_text, tags, safe))
         log.debug("registered %s as %s", uri_text, name)
 
     @expose
@@ -151,9 +148,7 @@ class NameServer:
         self._require_writer()
         tags = _checked_tags(metadata)
         _require_not_own(name, "changed")
-        with self.lock:
-            uri_text, _ = self._registration(name)
-            self._storage[name] = uri_text, tags
+        self._storage.patiently(lambda: self._replace_metadata(name, tags))
 
     @expose
     def remove(self, name: Optional[str] = None, prefix: Optional[str] = None, regex: Optional[str] = None) -> int:
@@ -171,12 +166,9 @@ class NameServer:
         self._require_writer()
         _require_one_at_most(name, prefix, regex)
         names = self._names_matching(regex) if regex else []
-        with self.lock:
-            if name:
-                return self._remove_one(_checked_type(name, "name"))
-            if prefix:
-                names = list(self._storage.find_prefix(_checked_type(prefix, "prefix")))
-            return self._storage.remove_names(found for found in names if found != constants.NAMESERVER_NAME)
+        _checked_type(name or "", "name")
+        _checked_type(prefix or "", "prefix")
+        return self._storage.patiently(lambda: self._remove(name, prefix, names))
 
     @expose
     def list(self, prefix: Optional[str] = None, regex: Optional[str] = None,
@@ -229,19 +221,15 @@ class NameServer:
 
     def register_self(self, uri: URI) -> None:
         """Make, or bring up to date, the name server's own registration."""
-        with self.lock:
-            self._storage[constants.NAMESERVER_NAME] = str(uri), OWN_METADATA
+        self._storage.patiently(lambda: self._register(constants.NAMESERVER_NAME, str(uri), OWN_METADATA, False))
 
     def all_uris(self) -> Dict[str, str]:
         """Give the uri text of every name, without holding up anybody for long."""
         return listing(self._find(self._names()), return_metadata=False)
 
     def remove_unchanged(self, name: str, uri_text: str) -> bool:
-        """Remove a registration if it still has this uri; tell whether it had."""
-        with self.lock:
-            if name not in self._storage or self._storage[name][0] != uri_text:
-                return False
-            return self._storage.remove_names([name]) > 0
+        """Remove a registration if it still has this uri; return whether it had."""
+        return self._storage.patiently(lambda: self._remove_if(name, uri_text))
 
     def close(self) -> None:
         """
@@ -257,12 +245,35 @@ class NameServer:
         """Make searches that are going on fail, and all later ones that need a process of their own."""
         self._matcher.close()
 
-    def _remove_one(self, name: str) -> int:
-        """Remove one name by the ``del`` of the storage, which a program may have overridden; the caller has the lock."""
-        if name not in self._storage or name == constants.NAMESERVER_NAME and _is_called_by_client():
-            return 0
-        del self._storage[name]
-        return 1
+    # What follows takes the lock, for one attempt: a storage that others have locked is waited for without it.
+
+    def _register(self, name: str, uri_text: str, tags: FrozenSet[str], safe: bool) -> None:
+        with self.lock:
+            if safe and name in self._storage:
+                raise errors.NamingError("name already registered: %s" % name)
+            self._storage[name] = uri_text, tags
+
+    def _replace_metadata(self, name: str, tags: FrozenSet[str]) -> None:
+        with self.lock:
+            uri_text, _ = self._registration(name)
+            self._storage[name] = uri_text, tags
+
+    def _remove(self, name: Optional[str], prefix: Optional[str], names: List[str]) -> int:
+        with self.lock:
+            if name:
+                if name not in self._storage or name == constants.NAMESERVER_NAME and _is_called_by_client():
+                    return 0
+                del self._storage[name]  # not as one of many: a program may have overridden it
+                return 1
+            if prefix:
+                names = list(self._storage.find_prefix(prefix))
+            return self._storage.remove_names([found for found in names if found != constants.NAMESERVER_NAME])
+
+    def _remove_if(self, name: str, uri_text: str) -> bool:
+        with self.lock:
+            if name not in self._storage or self._storage[name][0] != uri_text:
+                return False
+            return self._storage.remove_names([name]) > 0
 
     def _registration(self, name: str) -> Registration:
         """Read one registration; the caller may read."""

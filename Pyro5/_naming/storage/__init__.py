@@ -29,10 +29,11 @@ from __future__ import annotations
 
 import re
 from typing import (AbstractSet, Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, MutableMapping, Optional,
-                    Tuple)
+                    Tuple, TypeVar)
 
 from ... import errors
 
+T = TypeVar("T")
 # The uri text, and the metadata tags.
 Registration = Tuple[str, AbstractSet[str]]
 _MAPPING_METHODS = ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__", "__contains__", "items")
@@ -82,6 +83,11 @@ class Storage(MutableMapping[str, Registration]):
         for name in existing:
             del self[name]
         return len(existing)
+
+    def patiently(self, operation: Callable[[], T]) -> T:
+        """Run an operation on this storage, repeatedly while another process keeps it from being done. Call it without holding
+        a lock; the operation may take one."""
+        return operation()
 
     def close(self) -> None:
         """Release files and other resources; may be called again. Afterwards a storage that keeps a file is empty."""

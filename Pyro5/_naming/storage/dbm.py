@@ -16,7 +16,7 @@ import dbm
 import importlib
 import logging
 import os
-from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator
+from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator, Tuple
 
 from ... import constants, errors
 from . import Registration, Storage
@@ -87,6 +87,8 @@ class DbmStorage(Storage):
                 self._log.remove()
             raise
         self._ordered = OrderedNames(self._uris)
+        self._closed = False
+        self._files = _identities(self._path)
         # A full disk is no reason to withhold what is registered.
         self._update_file_or_log()
 
@@ -146,17 +148,41 @@ class DbmStorage(Storage):
 
     def close(self) -> None:
         """Bring the file up to date. If that fails it is logged, and done at the next start: nothing is lost."""
+        if self._closed:
+            return
+        self._closed = True
         if self._update_file_or_log():
             self._log.remove()
         else:
             self._log.close()
+        self._uris, self._ordered = {}, OrderedNames()
+
+    def _restore_log(self) -> None:
+        """
+        If the log of changes was removed, replaced or truncated, write a new one that has everything.
+
+        Raises:
+            NamingError: what is there now is no log, or it cannot be written.
+        """
+        if self._log.is_in_place:
+            return
+        log.error("%s was removed or changed by somebody else; it is written anew", self._path + _LOG_SUFFIX)
+        self._log.close()
+        self._log = self._open_log()
+        with self._faults_reported():
+            self._log.append_everything(self._uris)
 
     def _change(self, changes: Changes) -> None:
         """Make a change as a whole; when this returns, it is safe."""
+        if self._closed:
+            raise unusable(self._spec, "it is closed")
+        self._restore_log()
         with self._faults_reported():
             for name, uri in changes.items():
                 (name + (uri or "")).encode("utf-8")
             self._log.append(changes)
+        if not self._log.is_in_place:
+            raise unusable(self._spec, "%s was removed meanwhile" % (self._path + _LOG_SUFFIX))
         _apply(changes, self._uris)
         self._ordered.remove([name for name, uri in changes.items() if uri is None])
         for name in [name for name, uri in changes.items() if uri is not None]:
@@ -167,6 +193,7 @@ class DbmStorage(Storage):
     def _update_file_or_log(self) -> bool:
         """Bring the file up to date; tell whether that went well."""
         try:
+            self._restore_log()
             if self._log.size_bytes:
                 self._update_file(self._uris)
         except errors.NamingError as x:
@@ -178,13 +205,16 @@ class DbmStorage(Storage):
         """Make the file hold these names and uris, which are those that it had with all changes in the log."""
         with self._faults_reported():
             changes = self._log.changes
-            make_anew = self._log.is_complete or _is_quicker_anew(self._path, changes)
+            # A file that was removed or replaced does not have what changed before.
+            make_anew = (self._log.is_complete or self._files != _identities(self._path)
+                         or _is_quicker_anew(self._path, changes))
             self._log.append_everything(uris)
             if make_anew:
                 _write(self._path, "n", dict(uris))
             else:
                 _write(self._path, "c", changes)
             self._log.clear()
+        self._files = _identities(self._path)
 
     @contextlib.contextmanager
     def _faults_reported(self) -> Iterator[None]:
@@ -193,6 +223,16 @@ class DbmStorage(Storage):
             yield
         except _FAULTS as x:
             raise unusable(self._spec, str(x) or type(x).__name__) from x
+
+
+def _identities(path: str) -> Dict[str, Tuple[int, int]]:
+    """Return which files there are, by the suffix."""
+    found = {}
+    for suffix in _FILE_SUFFIXES:
+        with contextlib.suppress(OSError):
+            state = os.stat(path + suffix)
+            found[suffix] = (state.st_dev, state.st_ino)
+    return found
 
 
 def _apply(changes: Changes, uris: Dict[str, str]) -> None:

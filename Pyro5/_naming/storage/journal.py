@@ -61,6 +61,15 @@ class ChangeLog:
             raise
         _sync_folder(path)
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file with the log's name is still the one that is written to, with all that was written."""
+        try:
+            own = os.fstat(self._file.fileno())
+            return own.st_size >= self.size_bytes and os.path.samestat(own, os.stat(self._path))
+        except (OSError, ValueError):
+            return False
+
     def append(self, changes: Changes) -> None:
         """
         Add a change. When this returns it is on the disk; if it fails, nothing is changed.

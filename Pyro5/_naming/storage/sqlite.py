@@ -17,21 +17,19 @@ stand in the way of writers, and the one connection does it all.
 from __future__ import annotations
 
 import contextlib
-import logging
+import functools
 import os
 import sqlite3
 import threading
-from typing import Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import (Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar,
+                    cast)
 
 from . import Registration, Storage
 from .files import FileLock, checked_path, unusable
+from .sharing import DatabaseFiles, Locked, Patience, Readers, connect
 
-log = logging.getLogger("Pyro5.storage.sqlite")
-
-# How long a change waits for another process that is writing to the file; other changes wait meanwhile.
+# How long a change waits for another process that is writing to the file.
 BUSY_SECONDS = 1.0
-# How many connections for reading are kept when nobody reads. One costs about 100 KB, and 0.2 ms to open.
-IDLE_READERS = 4
 # What a statement takes at most; every build of SQLite allows 999 variables.
 NAMES_PER_QUERY = 500
 TAGS_PER_QUERY = 50
@@ -54,61 +52,25 @@ _SELECT = ("SELECT n.name, n.uri, m.metadata FROM pyro_names AS n"
 _WITH_TAG = "n.id IN (SELECT t.object FROM pyro_metadata AS t WHERE "
 _AND_TAG = " AND EXISTS (SELECT 1 FROM pyro_metadata AS o WHERE o.metadata = ? AND o.object = t.object)"
 
+_LOCKED = "database is locked"
 # What SQLite says, and what that means for somebody who runs a name server.
 _PLAIN_WORDS = (
-    ("database is locked", "another process has locked it"),
+    (_LOCKED, "another process has locked it"),
     ("readonly database", "it is read-only"),
     ("file is not a database", "the file is not an SQLite database"),
     ("no such column", "the tables in this database are not those of a name server"))
 
 
-class _Readers:
-    """
-    Connections for reading, each for one thread at a time. As many are opened as threads are reading. Thread-safe.
-    """
+T = TypeVar("T")
+Operation = TypeVar("Operation", bound=Callable[..., Any])
 
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._idle: List[sqlite3.Connection] = []
-        self._closed = False
-        # guards the above
-        self._lock = threading.Lock()
 
-    def maybe_take(self) -> Optional[sqlite3.Connection]:
-        """Have a connection until it is given back, outside of a transaction; None if no further one can be opened now."""
-        with self._lock:
-            if self._closed:
-                raise sqlite3.ProgrammingError("it is closed")
-            if self._idle:
-                return self._idle.pop()
-        return self._open()
-
-    def _open(self) -> Optional[sqlite3.Connection]:
-        connection = None
-        try:
-            connection = _connect(self._path)
-            connection.execute(_COLUMNS[0]).fetchall()  # this opens its other files
-        except sqlite3.OperationalError as x:  # most likely the process has as many open files as it may
-            log.warning("one more connection for reading cannot be opened: %s", x)
-            if connection is not None:
-                connection.close()
-            return None
-        return connection
-
-    def give_back(self, connection: sqlite3.Connection) -> None:
-        with self._lock:
-            if not self._closed and len(self._idle) < IDLE_READERS:
-                self._idle.append(connection)
-                return
-        connection.close()
-
-    def close(self) -> None:
-        """Close them all; those in use when they come back."""
-        with self._lock:
-            self._closed = True
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+def _patient(operation: Operation) -> Operation:
+    """Decorate a method that is repeated while another process has the database locked."""
+    @functools.wraps(operation)
+    def run(storage: SqlStorage, *args: Any) -> Any:
+        return storage.patiently(functools.partial(operation, storage, *args))
+    return cast(Operation, run)
 
 
 class SqlStorage(Storage):
@@ -129,15 +91,21 @@ class SqlStorage(Storage):
         self._file_lock = _locked_out_others(self._spec, path)
         # Guards the connection: statements of one thread must not get into the transaction of another.
         self._lock = threading.Lock()
-        self._readers: Optional[_Readers] = None
+        self._readers: Optional[Readers] = None
+        self._closed = False
+        self._patience = Patience(BUSY_SECONDS)
+        self._files = DatabaseFiles(self._spec, path)
         try:
-            self._connection = _connect(path)
+            self._connection = connect(path, BUSY_SECONDS)
         except sqlite3.Error as x:
             self._file_lock.release()
             raise unusable(self._spec, _plain_words(x)) from x
         try:
-            if self._prepare() == "wal":
-                self._readers = _Readers(path)
+            journal = self.patiently(self._prepare)
+            self._connection.execute(_COLUMNS[0]).fetchall()  # this makes the other files
+            self._files.note()
+            if journal == "wal":
+                self._readers = Readers(path, self._files, _COLUMNS[0], BUSY_SECONDS)
         except BaseException:
             self.close()
             raise
@@ -161,13 +129,20 @@ class SqlStorage(Storage):
             with contextlib.suppress(sqlite3.OperationalError):
                 database.execute("PRAGMA journal_mode = WAL").fetchall()
             journal: str = database.execute("PRAGMA journal_mode").fetchone()[0]
+            # From now on nothing waits inside of SQLite, and thereby with our lock; see `Patience`.
+            database.execute("PRAGMA busy_timeout = 0")
         return journal
 
+    def patiently(self, operation: Callable[[], T]) -> T:
+        return self._patience.run(operation)
+
+    @_patient
     def __getitem__(self, name: str) -> Registration:
         with self._reading() as database:
             rows = database.execute(_SELECT + "WHERE n.name = ?", (name,)).fetchall()
         return _registrations(rows)[name]
 
+    @_patient
     def __setitem__(self, name: str, registration: Registration) -> None:
         uri, metadata = registration
         with self._change() as database:
@@ -189,6 +164,7 @@ class SqlStorage(Storage):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
+    @_patient
     def __len__(self) -> int:
         with self._reading() as database:
             [(count,)] = database.execute("SELECT count(*) FROM pyro_names").fetchall()
@@ -198,10 +174,12 @@ class SqlStorage(Storage):
         """Give a view of what is registered now, read in one go."""
         return self.find_prefix("").items()
 
+    @_patient
     def names(self) -> List[str]:
         with self._reading() as database:
             return [name for (name,) in database.execute("SELECT name FROM pyro_names")]
 
+    @_patient
     def find_names(self, names: Iterable[str]) -> Dict[str, Registration]:
         rows: List[Tuple[str, str, Optional[str]]] = []
         with self._snapshot() as database:
@@ -209,6 +187,7 @@ class SqlStorage(Storage):
                 rows += database.execute(_SELECT + "WHERE n.name IN (%s)" % _marks(some), some)
         return _registrations(rows)
 
+    @_patient
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
         # SQLite compares the UTF-8 bytes, which is the order of the code points: a range of the index.
         condition, limits = "WHERE n.name >= ?", [prefix]
@@ -218,12 +197,14 @@ class SqlStorage(Storage):
         with self._reading() as database:
             return _registrations(database.execute(_SELECT + condition, limits))
 
+    @_patient
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
         if not tags:
             return {}
         with self._snapshot() as database:
             return _with_all_tags(database, tags) if match_all else _with_any_tag(database, list(tags))
 
+    @_patient
     def remove_names(self, names: Iterable[str]) -> int:
         rows = [(name,) for name in names]
         with self._change() as database:
@@ -233,6 +214,9 @@ class SqlStorage(Storage):
             return max(database.executemany("DELETE FROM pyro_names WHERE name = ?", rows).rowcount, 0)
 
     def close(self) -> None:
+        if not self._closed:
+            self._files.prepare_closing()
+        self._closed = True
         if self._readers:
             self._readers.close()
         with self._lock:
@@ -241,13 +225,21 @@ class SqlStorage(Storage):
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[sqlite3.Connection]:
-        """Have the connection that makes changes for this thread alone."""
+        """Lend the connection that makes changes to this thread alone."""
         with self._lock, self._faults_reported():
+            self._files.require_intact()
             yield self._connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Have a connection for one query."""
+        """Lend a connection for one query."""
+        if self._closed:
+            with contextlib.closing(connect(":memory:", 0)) as empty:
+                for statement in _TABLES:
+                    empty.execute(statement)
+                yield empty
+            return
+        self._files.require_intact()
         with self._faults_reported():
             reader = self._readers.maybe_take() if self._readers else None
         if self._readers is None or reader is None:
@@ -262,9 +254,15 @@ class SqlStorage(Storage):
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """Have the connection for one change, which an exception undoes."""
-        with self._exclusively() as database, _transaction(database, "BEGIN IMMEDIATE"):
-            yield database
+        """Lend the connection for one change, which an exception undoes."""
+        if self._closed:
+            raise unusable(self._spec, "it is closed")
+        with self._exclusively() as database:
+            self._files.require_in_place()
+            with _transaction(database, "BEGIN IMMEDIATE"):
+                yield database
+            # Not acknowledged unless the file that has it now is still the one with the name.
+            self._files.require_in_place()
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
@@ -278,11 +276,8 @@ class SqlStorage(Storage):
         try:
             yield
         except (sqlite3.Error, UnicodeEncodeError) as x:
-            raise unusable(self._spec, _plain_words(x)) from x
-
-
-def _connect(path: str) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            error = unusable(self._spec, _plain_words(x))
+            raise (Locked(str(error)) if _LOCKED in str(x) else error) from x
 
 
 @contextlib.contextmanager

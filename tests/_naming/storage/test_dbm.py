@@ -352,5 +352,61 @@ class NameServerTests(DbmTestCase):
         self.assertEqual(OLDER["one"], storage["copy"][0])
 
 
+
+class RemovedFileTests(DbmTestCase):
+    """What is acknowledged stays, also when somebody removes files under the running server."""
+
+    def check_survives(self, storage: DbmStorage) -> None:
+        storage["two"] = ("PYRO:two@host:2", NO_TAGS)
+        self.kill(storage)
+        self.assertEqual({"one": OLDER["one"], "two": "PYRO:two@host:2"}, names_and_uris(self.opened().find_prefix("")))
+
+    def storage(self) -> DbmStorage:
+        storage = self.opened()
+        storage["one"] = (OLDER["one"], NO_TAGS)
+        return storage
+
+    def test_the_log_is_written_anew(self) -> None:
+        for spoil in (os.unlink, lambda path: os.truncate(path, 0), lambda path: os.rename(path, path + ".old")):
+            storage = self.storage()
+            spoil(self.path + ".changes")
+            with self.assertLogs("Pyro5.storage.dbmfile", "ERROR"):
+                self.check_survives(storage)
+            self.doCleanups()
+            self.setUp()
+
+    def test_what_takes_the_place_of_the_log_is_left_alone(self) -> None:
+        storage = self.storage()
+        os.unlink(self.path + ".changes")
+        self.write("names.changes", b"something else\n")
+        for _ in range(2):
+            with self.assertRaisesRegex(errors.NamingError, "no log of changes"), self.assertLogs("Pyro5.storage.dbmfile"):
+                storage["two"] = ("PYRO:two@host:2", NO_TAGS)
+        self.assertEqual({"one"}, set(storage))
+        os.unlink(self.path + ".changes")
+        with self.assertLogs("Pyro5.storage.dbmfile"):
+            self.check_survives(storage)
+
+    def test_the_file_itself_is_written_anew(self) -> None:
+        for kind in available_kinds():
+            self.path = os.path.join(self.folder, kind)
+            self.write_dbm(kind, OLDER)
+            storage = self.make()
+            storage["new"] = ("PYRO:new@host:3", NO_TAGS)
+            for name in os.listdir(self.folder):
+                if name.startswith(kind) and not name.endswith(".changes"):
+                    os.unlink(os.path.join(self.folder, name))
+            storage.close()
+            self.assertEqual(dict(OLDER, new="PYRO:new@host:3"), self.read_dbm())
+
+    def test_after_close_it_is_empty_and_takes_no_changes(self) -> None:
+        storage = self.storage()
+        storage.close()
+        storage.close()
+        self.assertEqual((0, [], {}), (len(storage), list(storage), storage.everything()))
+        with self.assertRaisesRegex(errors.NamingError, "closed"):
+            storage["one"] = (OLDER["one"], NO_TAGS)
+
+
 if __name__ == "__main__":
     unittest.main()

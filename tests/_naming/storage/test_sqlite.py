@@ -14,7 +14,7 @@ from unittest import mock
 
 from Pyro5 import errors
 from Pyro5._naming.registry import NameServer
-from Pyro5._naming.storage import sqlite
+from Pyro5._naming.storage import sharing, sqlite
 from Pyro5._naming.storage.specs import open_storage
 from Pyro5._naming.storage.sqlite import SqlStorage
 
@@ -185,7 +185,7 @@ class TransactionTests(FileTestCase):
         storage = self.opened()
         storage["one"] = ONE
         with contextlib.ExitStack() as readers:
-            for _ in range(3 * sqlite.IDLE_READERS):
+            for _ in range(3 * sharing.IDLE_READERS):
                 self.assertEqual([(1,)], readers.enter_context(storage._snapshot()).execute(
                     "SELECT count(*) FROM pyro_names").fetchall())
             storage["two"] = TWO
@@ -195,7 +195,7 @@ class TransactionTests(FileTestCase):
         storage = self.opened()
         storage["one"] = ONE
         full = sqlite3.OperationalError("unable to open database file")
-        with mock.patch.object(sqlite, "_connect", side_effect=full), self.assertLogs("Pyro5.storage.sqlite", "WARNING"):
+        with mock.patch.object(sharing, "connect", side_effect=full), self.assertLogs("Pyro5.storage.sqlite", "WARNING"):
             self.assertEqual(ONE, storage["one"])
             storage["two"] = TWO
             self.assertEqual({"one", "two"}, set(storage.find_prefix("")))
@@ -229,12 +229,17 @@ class TransactionTests(FileTestCase):
         storage["one"] = TWO
         self.assertEqual(TWO, storage["one"])
 
-    def test_after_close_every_use_is_a_naming_error(self) -> None:
+    def test_after_close_it_is_empty_and_takes_no_changes(self) -> None:
         storage = self.make()
+        storage["one"] = ONE
         storage.close()
-        for use in (lambda: storage.__setitem__("one", ONE), storage.names, lambda: storage.find_prefix("")):
+        self.assertEqual((0, [], {}, {}), (len(storage), storage.names(), storage.find_prefix(""), storage.everything()))
+        self.assertEqual({}, storage.find_tags(ONE[1], True))
+        self.assertNotIn("one", storage)
+        for change in (lambda: storage.__setitem__("one", ONE), lambda: storage.remove_names(["one"])):
             with self.assertRaisesRegex(errors.NamingError, "closed"):
-                use()
+                change()
+        self.assertEqual(ONE, self.opened()["one"])
 
     def test_several_threads_at_once(self) -> None:
         storage = self.opened()

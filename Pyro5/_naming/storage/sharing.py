@@ -1,0 +1,233 @@
+"""
+What the SQLite storage needs because other processes can use its files too: noticing that a file was removed or replaced,
+waiting for a lock, and connections for reading.
+"""
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import sqlite3
+import threading
+import time
+from typing import Callable, Dict, List, Optional, Tuple, TypeVar
+
+from ... import errors
+from .files import unusable
+
+log = logging.getLogger("Pyro5.storage.sqlite")
+
+T = TypeVar("T")
+
+# How many connections for reading are kept when nobody reads. One costs about 100 KB, and 0.2 ms to open.
+IDLE_READERS = 4
+# How many threads may wait for a lock of another process at the same time: each is one that serves no client meanwhile.
+WAITING_AT_ONCE = 4
+FIRST_PAUSE_SECONDS = 0.005     # between two attempts to get the lock; SQLite cannot notify us
+MAX_PAUSE_SECONDS = 0.05
+
+# The part of a -shm file that says whether the rest is valid: two copies of the header.
+_SHM_HEADER_BYTES = 96
+
+
+class Locked(errors.NamingError):
+    """Another process has locked the database; it never leaves the storage."""
+
+
+class Patience:
+    """
+    Repeats an operation while another process has the database locked. Thread-safe.
+
+    Only a few threads wait; all others get the error at once, so that a lock held elsewhere cannot occupy every thread of
+    the name server. The wait is the outermost step: the caller holds no lock during it.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._places = threading.BoundedSemaphore(WAITING_AT_ONCE)
+        self._current = threading.local()
+
+    def run(self, operation: Callable[[], T]) -> T:
+        """
+        Run the operation; within another `run` of the same thread just once, as the outer one repeats everything.
+
+        Raises:
+            NamingError: the database is still locked, or too many threads are waiting already.
+        """
+        if getattr(self._current, "is_running", False):
+            return operation()
+        self._current.is_running = True
+        try:
+            try:
+                return operation()
+            except Locked as x:
+                if not self._places.acquire(blocking=False):
+                    raise errors.NamingError("%s, and %d others are waiting for that" % (x, WAITING_AT_ONCE)) from x
+            try:
+                return self._repeat(operation)
+            finally:
+                self._places.release()
+        finally:
+            self._current.is_running = False
+
+    def _repeat(self, operation: Callable[[], T]) -> T:
+        deadline = time.monotonic() + self._seconds
+        pause = FIRST_PAUSE_SECONDS
+        never = threading.Event()
+        while True:
+            never.wait(pause)
+            try:
+                return operation()
+            except Locked as x:
+                if time.monotonic() >= deadline:
+                    raise errors.NamingError(str(x)) from x
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+
+
+class DatabaseFiles:
+    """
+    The files of an open database, to notice what others do to them. Thread-safe: what it has noted only ever gets worse.
+
+    The database and its write-ahead log are known by their inode: what is written to a file that was removed or replaced is
+    lost. Of the shared memory (-shm), only the size matters: SQLite maps that file, and touching pages that were cut off would
+    end the process with SIGBUS.
+    """
+
+    def __init__(self, spec: str, path: str) -> None:
+        self._spec = spec
+        real = os.path.realpath(path)  # SQLite keeps the other files beside the file itself, whatever links lead there
+        self._paths = (path, real + "-wal")
+        self._shm_path = real + "-shm"
+        self._identities: Dict[str, Tuple[int, int]] = {}
+        self._shm_bytes = 0
+        self._shm_is_damaged = False
+        self._reported: Optional[str] = None
+
+    def note(self) -> None:
+        """Remember which files there are; call it when the database is open."""
+        for path in self._paths:
+            with contextlib.suppress(OSError):
+                self._identities[path] = _identity(path)
+        with contextlib.suppress(OSError):
+            self._shm_bytes = os.stat(self._shm_path).st_size
+
+    def problem(self) -> Optional[str]:
+        """Return why writing would be lost, None if it would not."""
+        for path, identity in self._identities.items():
+            try:
+                if _identity(path) != identity:
+                    return "%s was replaced by another file" % path
+            except OSError:
+                return "%s was removed" % path
+        return None
+
+    def require_in_place(self) -> None:
+        """Raise NamingError if what is written would be lost."""
+        problem = self.problem()
+        if problem != self._reported:
+            self._reported = problem
+            if problem:
+                log.error("%s: %s. No changes are accepted, only what was registered before can be looked up: put the file "
+                          "back, or restart the name server", self._spec, problem)
+        if problem:
+            raise unusable(self._spec, problem + " while it was in use; no changes are accepted until the name server is "
+                                                 "restarted")
+
+    def require_intact(self) -> None:
+        """Raise NamingError if SQLite must not touch its shared memory any more."""
+        if not self._shm_bytes:
+            return
+        if not self._shm_is_damaged:
+            try:
+                size = os.stat(self._shm_path).st_size
+            except OSError:
+                return  # it was removed: the pages are still there
+            if size >= self._shm_bytes:
+                self._shm_bytes = size
+                return
+            self._shm_is_damaged = True
+            log.error("%s: %s was truncated. The database cannot be used any more: restart the name server", self._spec,
+                      self._shm_path)
+        raise unusable(self._spec, "%s was truncated while it was in use; restart the name server" % self._shm_path)
+
+    def prepare_closing(self) -> None:
+        """Make the database safe to close: give shared memory that was truncated its size back, marked as not valid, and
+        SQLite builds it anew from the write-ahead log."""
+        with contextlib.suppress(errors.NamingError):
+            self.require_intact()
+            return
+        with contextlib.suppress(OSError):
+            # By name: opening the file here, and closing it, would end the locks that SQLite has on it.
+            os.truncate(self._shm_path, 0)
+            os.truncate(self._shm_path, self._shm_bytes)
+
+
+def _identity(path: str) -> Tuple[int, int]:
+    found = os.stat(path)
+    return found.st_dev, found.st_ino
+
+
+def connect(path: str, timeout: float, uri: bool = False) -> sqlite3.Connection:
+    """Open a database, or make it; with `uri`, the path is a ``file:`` URI."""
+    return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+class Readers:
+    """
+    Connections for reading, each for one thread at a time. As many are opened as threads are reading. Thread-safe.
+
+    Args:
+        probe: a query that opens all files of the database.
+    """
+
+    def __init__(self, path: str, files: DatabaseFiles, probe: str, timeout: float) -> None:
+        self._uri = pathlib.Path(os.path.realpath(path)).as_uri() + "?mode=rw"  # never make a new file
+        self._files = files
+        self._probe = probe
+        self._timeout = timeout
+        self._idle: List[sqlite3.Connection] = []
+        self._closed = False
+        # guards the above
+        self._lock = threading.Lock()
+
+    def maybe_take(self) -> Optional[sqlite3.Connection]:
+        """Borrow a connection until it is given back, outside of a transaction; None if no further one can be opened now."""
+        with self._lock:
+            if self._closed:
+                raise sqlite3.ProgrammingError("it is closed")
+            if self._idle:
+                return self._idle.pop()
+        return self._open()
+
+    def _open(self) -> Optional[sqlite3.Connection]:
+        connection = None
+        try:
+            if self._files.problem():
+                return None
+            connection = connect(self._uri, self._timeout, uri=True)
+            connection.execute(self._probe).fetchall()  # this opens its other files
+        except sqlite3.OperationalError as x:  # most likely the process has as many open files as it may
+            log.warning("one more connection for reading cannot be opened: %s", x)
+            if connection is not None:
+                connection.close()
+            return None
+        if self._files.problem():  # it may be a connection to another file
+            connection.close()
+            return None
+        return connection
+
+    def give_back(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
+            if not self._closed and len(self._idle) < IDLE_READERS:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    def close(self) -> None:
+        """Close them all; those in use when they come back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
