@@ -10,6 +10,8 @@ import threading
 import time
 from typing import Any, Callable, Iterator, Optional, TextIO
 
+from .._text.printable import printable
+
 FIRST_SECONDS = 1.0  # what takes no longer than this needs no such line
 INTERVAL_SECONDS = 0.2
 USUAL_COLUMNS = 80
@@ -32,7 +34,7 @@ class ProgressLine:
     def show(self, text: str) -> None:
         """Put this text in the place of the one before."""
         if self.is_shown:
-            self._stream.write("\r\033[K" + text[:self._columns() - 1])
+            self._stream.write("\r\033[K" + printable(text)[:self._columns() - 1])
             self._stream.flush()
             self._is_empty = not text
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .. import callcontext, errors, protocol, serializers
+from .._text.printable import printable_lines
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import structure
@@ -101,8 +102,9 @@ def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
     if message.type != protocol.MSG_CONNECTFAIL:
         return errors.ProtocolError("the handshake was answered by a message of type %d" % message.type)
     reason = _load(message)
-    return errors.CommunicationError("connection rejected by the server: %s"
-                                     % ("no reason given" if reason is None else reason))
+    # It may be printed on a terminal. What is no text is not formatted: it could be anything.
+    text = printable_lines(reason) if type(reason) is str else "no reason given"
+    return errors.CommunicationError("connection rejected by the server: %s" % text)
 
 
 def _load(message: ReceivingMessage) -> Any:

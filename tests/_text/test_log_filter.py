@@ -162,7 +162,9 @@ class Servers(LogFileTestCase):
                         proxy._pyroInvoke("get_metadata", [EVIL], {}, objectId="Pyro.Daemon")
                 with Proxy(uri) as proxy:
                     proxy._pyroHandshake = EVIL
-                    self.assertRaises(errors.CommunicationError, proxy._pyroBind)
+                    with self.assertRaisesRegex(errors.CommunicationError, "rejected by the server: not for x") as caught:
+                        proxy._pyroBind()
+                    self.assertTrue(str(caught.exception).replace("\n", "").isprintable())
         self.check_log("raised ValueError: x\\nFORGED", "\nValueError: x\\nFORGED", "refused: PermissionError: not for x\\n")
 
     @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "there are no Unix sockets")
