@@ -7,7 +7,8 @@ text, every other thread of the process waits. So a pattern is looked at before 
 * A sequence of plain characters, classes and repeats of these has a worst case that can be computed. If that is small for
   the names at hand, the pattern runs right here.
 * Everything else runs in a process that does nothing else, and is killed when it takes too long. It costs a few
-  milliseconds more; the process is started when it is needed first, and kept for the next search.
+  milliseconds more; the process is started when it is needed first, and kept for the next search. It refuses patterns that
+  would take much memory, and where the system can limit the memory of a process, this one has little; see `regex_program`.
 
 `steps_at_most` computes the worst case, `Matcher` does the rest.
 """
@@ -23,6 +24,7 @@ import time
 from typing import Any, Callable, Iterator, List, Match, NamedTuple, Optional, Set, Tuple
 
 from .. import errors
+from .regex_program import program
 
 log = logging.getLogger("Pyro5.matching")
 
@@ -32,6 +34,7 @@ START_SECONDS = 1.0         # what the start of a process may take of that
 PROCESSES = 2               # that may run at the same time
 STEPS_PER_NAME = 1000000    # about 5 ms, in which no other thread runs
 NAMES_AT_ONCE = 5000        # that a process gets in one piece
+CHARS_AT_ONCE = 1000000     # that these may have, in all
 
 # One piece of a pattern of which the cost is known: something that matches one character, and how often it is repeated.
 # Classes are of ASCII characters only: those with thousands of characters take long to compile.
@@ -39,35 +42,6 @@ _ITEM = re.compile(r"""
     (?: [^\\.^$*+?{}\[\]|()] | \. | \\[dDsSwW] | \\[^0-9A-Za-z] | \[\^?(?:[0-9A-Za-z_.:/@\ ](?:-[0-9A-Za-z])?)+\] )
     (?: (?: (?P<sign>[*+?]) | \{(?P<least>\d{1,4})(?P<comma>,?)(?P<most>\d{0,4})\} ) \?? )?
     """, re.VERBOSE)
-
-# What the other process runs: each line of its input is a pattern, or a list of names of which it gives back the numbers of
-# those that match. It must not outlive the server, not even when that is killed during a match that takes years: SIGALRM
-# ends it whatever ``re`` is doing. Ctrl-C on a terminal is meant for the server.
-_PROGRAM = """
-import json, os, re, signal, sys
-
-def answer_to(question):
-    global match
-    try:
-        if isinstance(question, str):
-            match = re.compile(question).match
-            return None
-        return [number for number, name in enumerate(question) if match(name)]
-    except Exception as x:  # re.compile raises more than re.error
-        return str(x) or type(x).__name__
-
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-end_after = getattr(signal, "setitimer", lambda timer, seconds: None)
-timer = getattr(signal, "ITIMER_REAL", None)
-print("null", flush=True)
-if hasattr(os, "nice"):
-    os.nice(10)
-for line in sys.stdin:
-    end_after(timer, %g)
-    print(json.dumps(answer_to(json.loads(line))), flush=True)
-    end_after(timer, 0)
-""" % (SEARCH_SECONDS + 1)
-
 
 class Limits(NamedTuple):
     """
@@ -308,7 +282,7 @@ class _Process:
             raise OSError("it is not known where the Python interpreter is")
         import subprocess
         self.usable = False
-        self._popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", _PROGRAM], stdin=subprocess.PIPE,
+        self._popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", program(SEARCH_SECONDS + 1)], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
             with self._killed_after(seconds):
@@ -331,9 +305,12 @@ class _Process:
         found: List[str] = []
         with self._killed_after(seconds):
             problem = self._ask(regex)
-            for start in range(0, 0 if problem else len(names), NAMES_AT_ONCE):
-                some = names[start:start + NAMES_AT_ONCE]
-                found += [some[number] for number in self._ask(some)]
+            for some in () if problem else _portions(names):
+                numbers = self._ask(some)
+                if isinstance(numbers, str):
+                    problem = numbers
+                    break
+                found += [some[number] for number in numbers]
         self.usable = True
         if problem:
             raise _invalid(problem)
@@ -388,6 +365,18 @@ class _Process:
         if not line.endswith(b"\n"):
             raise EOFError("the process for regular expressions ended")
         return json.loads(line.decode("ascii"))
+
+
+def _portions(names: List[str]) -> Iterator[List[str]]:
+    """Split the names into pieces that take a bounded amount of memory on their way."""
+    start, chars = 0, 0
+    for position, name in enumerate(names):
+        if position - start == NAMES_AT_ONCE or chars > CHARS_AT_ONCE:
+            yield names[start:position]
+            start, chars = position, 0
+        chars += len(name)
+    if start < len(names):
+        yield names[start:]
 
 
 def _busy() -> errors.NamingError:

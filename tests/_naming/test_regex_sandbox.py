@@ -1,6 +1,7 @@
 """Regular expressions of clients: what they find, what they may cost, and the processes that run the costly ones."""
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._naming import regex_sandbox
+from Pyro5._naming import regex_program, regex_sandbox
 from Pyro5._naming.regex_sandbox import Limits, Matcher, steps_at_most
 
 PATIENCE_SECONDS = 20.0
@@ -242,7 +243,7 @@ class ProcessTests(MatcherTestCase):
 
     @unittest.skipUnless(hasattr(signal, "SIGALRM"), "this system has no alarm signal")
     def test_a_match_does_not_outlive_the_server(self) -> None:
-        with mock.patch.object(regex_sandbox, "_PROGRAM", regex_sandbox._PROGRAM.replace("(timer, 2.8)", "(timer, 0.1)")):
+        with mock.patch.object(regex_sandbox, "program", lambda seconds: regex_program.program(0.1)):
             process = regex_sandbox._Process(PATIENCE_SECONDS)
         self.addCleanup(process.close)
         self.assertRaises(EOFError, process.matching, HOSTILE, NAMES, PATIENCE_SECONDS)
@@ -252,7 +253,7 @@ class ProcessTests(MatcherTestCase):
         matcher = self.make()
         for patch in (mock.patch.object(regex_sandbox.sys, "executable", ""),
                       mock.patch.object(regex_sandbox.sys, "executable", "/no/such/python"),
-                      mock.patch.object(regex_sandbox, "_PROGRAM", "raise SystemExit(3)")):
+                      mock.patch.object(regex_sandbox, "program", lambda seconds: "raise SystemExit(3)")):
             with patch, self.assertLogs("Pyro5.matching", "WARNING"):
                 self.assertRaisesRegex(errors.NamingError, "cannot be run here now", self.find, matcher, "(test)")
                 self.assertEqual(self.find(matcher, "test.o"), ["test.one"])
@@ -268,6 +269,49 @@ class ProcessTests(MatcherTestCase):
         self.assertTrue(started[0].stdin.closed and started[0].stdout.closed)
         self.assertRaisesRegex(errors.NamingError, "being closed", self.find, matcher, "(test)")
         self.assertEqual(len(started), 1)
+
+
+
+class MemoryTests(MatcherTestCase):
+    """Patterns of a few characters that make the re module take gigabytes."""
+
+    GREEDY = ("(?:x?){4000000000}", "(?:(?:x?){1000}){1000}", "(?=(?:x?){99999999})", "(x)(?(1)a|(?:x?){999999})",
+              "(?i:(?:x?){999999}?)", "(?:|x){40000,}" * 15, "(" * 90 + "x?" + ")" * 90 + "{9000}")
+    HARMLESS = (r"(?:[a-z]+\.){2}\w*|x", r"((a|e|t)[a-z]{1,1000}){1,1000}", r"(?:\w{8}-\w{4}-\w{12})?x{50}", "(?:x){50}")
+
+    def test_they_are_refused_before_they_run(self) -> None:
+        matcher = self.make()
+        for regex in self.GREEDY:
+            with self.assertRaisesRegex(errors.NamingError, "invalid regex: it repeats groups too often", msg=regex):
+                matcher.matching(regex, lambda: NAMES)
+
+    def test_others_are_not(self) -> None:
+        matcher = self.make()
+        for regex in self.HARMLESS:
+            self.assertEqual([name for name in NAMES if re.match(regex, name)], matcher.matching(regex, lambda: NAMES))
+
+    @unittest.skipUnless(os.path.exists("/proc/self/statm"), "the memory of a process is not limited here")
+    def test_the_memory_of_the_process_is_limited(self) -> None:
+        with mock.patch.object(regex_program, "MOST_KEPT", 1 << 62), \
+                mock.patch.object(regex_program, "MEMORY_BYTES", 32 << 20):
+            matcher = self.make()
+            with self.assertRaisesRegex(errors.NamingError, "it takes too much memory"):
+                matcher.matching(self.GREEDY[0], lambda: NAMES)
+            self.assertEqual(["a_b", "aXb"], matcher.matching("(a).b", lambda: NAMES))
+            [process] = matcher._processes
+            with open("/proc/%d/status" % process._popen.pid, encoding="ascii") as file:
+                peak_kb = int(file.read().partition("VmHWM:")[2].split()[0])
+        self.assertLess(peak_kb, 80 << 10)
+
+    def test_names_are_sent_in_pieces(self) -> None:
+        names = ["x" * 1000] * 2500 + ["y"] * 6000
+        with mock.patch.object(regex_sandbox._Process, "_ask", autospec=True, side_effect=regex_sandbox._Process._ask) as ask:
+            found = self.make().matching("(x|y)", lambda: names)
+        self.assertEqual(names, found)
+        pieces = [call.args[1] for call in ask.call_args_list][1:]
+        self.assertEqual(names, [name for piece in pieces for name in piece])
+        self.assertLessEqual(max(sum(map(len, piece)) for piece in pieces), regex_sandbox.CHARS_AT_ONCE + 1000)
+        self.assertLessEqual(max(map(len, pieces)), regex_sandbox.NAMES_AT_ONCE)
 
 
 if __name__ == "__main__":
