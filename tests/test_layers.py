@@ -20,7 +20,7 @@ MODULES = """
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
     serializers.base _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
-    _wire.uri _wire.structure _wire.calls _wire.handshake
+    _wire.uri _wire.structure _wire.batch_results _wire.calls _wire.handshake
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
     _client.operators _client.names _client.reconnecting typed client

@@ -8,7 +8,9 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from typing import Any, Callable, Dict, Optional
+import threading
+import weakref
+from typing import Any, Callable, Dict, Optional, Tuple
 
 from .exposure import Members, class_of
 
@@ -29,15 +31,34 @@ class _Text:
         return self._text
 
 
+_described: weakref.WeakKeyDictionary[type, Tuple[Members, Dict[str, Any]]] = weakref.WeakKeyDictionary()
+# guards _described
+_described_lock = threading.Lock()
+
+
 def describe(obj_or_class: Any, members: Members) -> Dict[str, Any]:
     """
-    Give descriptions of the exposed members of a class, or of the class of an object.
+    Return what _describe does, not to be changed: a description is made once for each class, as long as its members stay.
+    """
+    clazz = class_of(obj_or_class)
+    with _described_lock:
+        known = _described.get(clazz)
+    if known is not None and known[0] is members:
+        return known[1]
+    description = _describe(clazz, members)
+    with _described_lock:
+        _described[clazz] = members, description
+    return description
+
+
+def _describe(clazz: type, members: Members) -> Dict[str, Any]:
+    """
+    Return descriptions of the exposed members of a class.
 
     Returns:
         A dict of ``doc`` (the docstring of the class, if it is exposed as a whole), ``methods`` (name -> ``signature`` and
         ``doc``) and ``attrs`` (name -> ``doc`` and ``writable``). What is not known is None.
     """
-    clazz = class_of(obj_or_class)
     return {
         "doc": _doc_text(clazz) if "_pyroExposed" in vars(clazz) else None,
         "methods": {name: _describe_method(inspect.getattr_static(clazz, name, None)) for name in sorted(members.methods)},

@@ -8,12 +8,12 @@ from __future__ import annotations
 import contextvars
 import functools
 import logging
-import math
 from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
 
 from .. import callcontext, constants, errors, protocol, serializers
 from .._wire import calls, handshake
+from .._wire.batch_results import BatchResults
 from .._wire.calls import Call, ReplyTo, WireOptions
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -25,6 +25,8 @@ log = logging.getLogger("Pyro5.serving.dispatch")
 
 _OBJECTS_THAT_ARE_ASKED = frozenset((constants.DAEMON_NAME, constants.NAMESERVER_NAME))
 _SHORT_TEXT = 200  # characters of a handshake value that many clients may be given: longer ones take much memory to keep
+_SMALL = frozenset((type(None), bool, float))  # results in a batch that are not counted; so are ints of up to so many bits
+_SMALL_INT_BITS = 256
 _BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
 # a result of one of these types is certainly no iterator; asking the abstract class costs more
 _NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
@@ -227,7 +229,9 @@ class Dispatcher:
             stream_id = self._streams.open(value, connection) if self._options.streaming else None
             return calls.stream_reply(to, stream_id)
         try:
-            return calls.value_reply(to, value, flags & protocol.FLAGS_BATCH)
+            if flags & protocol.FLAGS_BATCH:
+                return calls.batch_reply(to, value)
+            return calls.value_reply(to, value)
         except errors.ProtocolError as x:
             errors.add_context(x, "cannot send the result of %s.%s" % (call.object_id, call.method))
             raise
@@ -260,39 +264,57 @@ class Dispatcher:
             log.exception("methodcall_error_handler failed")
 
     def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
-                   flags: int) -> List[Any]:
+                   flags: int) -> BatchResults:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
         elements, names = calls.parse_batch(call)
         methods: Dict[Any, Callable[..., Any]] = self._methods_of(published, names)
         steps = elements
         if not methods:
-            methods = dict(enumerate([
-                self._prepare(connection, published, Call(call.object_id, *element)) for element in elements]))
+            methods = dict(enumerate(self._prepare_batch(connection, published, call.object_id, elements)))
             steps = [(number, (), {}) for number in methods]
-        results: List[Any] = []
-        wanted = not flags & protocol.FLAGS_ONEWAY
-        room = self._wire.max_size if wanted and self._wire.max_size else math.inf
-        add, sized = results.append, calls.SIZED if wanted else ()
+        wanted, counting = not flags & protocol.FLAGS_ONEWAY, False
+        results = BatchResults(serializer, self._wire.max_size)
+        add, unsized = results.values.append, _SMALL
         try:
             # this loop is half of what a small method costs here
             for step, args, kwargs in steps:
                 result = methods[step](*args, **kwargs) if kwargs else methods[step](*args)
                 add(result if wanted else None)
-                if type(result) in sized:
-                    room -= calls.least_size(result)
-                if room < 0:  # one request may make many large results
-                    break
+                kind = type(result)
+                if kind not in unsized and (kind is not int or result.bit_length() > _SMALL_INT_BITS) and wanted:
+                    counting = True  # one request may make many large results
+                    results.count(result)
+                    counting = False
         except Exception as x:  # user code: the client gets it in place of the result
+            if counting:
+                raise
             if steps is elements:  # the others have seen to it themselves
                 step, args, kwargs = elements[len(results)]
                 self._tell_error_handler(connection, methods[step], args, kwargs, x)
             self._log_exception(connection, call, x)
             calls.set_remote_traceback(x, self._traceback(x))
-            results.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
+            results.values.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
             errors.drop_tracebacks(x)  # they lead back to the results
-        if room < 0:
-            protocol.check_size(int(self._wire.max_size - room), self._wire.max_size)
         return results
+
+    def _prepare_batch(self, connection: Any, published: Published, object_id: str,
+                       elements: Sequence[Any]) -> List[Callable[[], Any]]:
+        """Check that all calls of a batch are allowed; the results run them."""
+        is_percall = published.is_class and exposure.instancing_of(published.target)[0] == "percall"
+        prepared: List[Callable[[], Any]] = []
+        for element in elements:
+            call = Call(object_id, *element)
+            if not is_percall:
+                prepared.append(self._prepare(connection, published, call))
+                continue
+            if call.method not in published.members.methods:
+                self._prepare(connection, published, call)  # only to find out whether it is allowed
+            # each of the instances is made when its call is due: there are never two of them
+            prepared.append(functools.partial(self._prepare_and_run, connection, published, call))
+        return prepared
+
+    def _prepare_and_run(self, connection: Any, published: Published, call: Call) -> Any:
+        return self._prepare(connection, published, call)()
 
     def _methods_of(self, published: Published, names: Set[str]) -> Dict[str, Callable[..., Any]]:
         """Give all methods that a batch calls, looked up once each; none if they are not all those of one object."""

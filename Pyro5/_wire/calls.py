@@ -9,8 +9,7 @@ calls of reserved method names without kwargs.  How a connection begins is in th
 from __future__ import annotations
 
 import marshal
-from itertools import islice
-from typing import Any, Collection, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, errors, protocol, serializers
 from .._values import classes, exceptions
@@ -18,6 +17,7 @@ from .._values.marshal import check
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import structure
+from .batch_results import BatchResults
 
 GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
 SETATTR_METHOD = "__setattr__"  # ... write one ...
@@ -27,9 +27,6 @@ BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request t
 # a reply with none of these flags is the result of a call, as the serializer wrote it
 MORE_THAN_A_VALUE = protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT
 _ARGUMENTS = frozenset((list, tuple))  # what positional arguments come in
-_CONTAINERS = frozenset((list, tuple, set, frozenset, dict))
-SIZED = _CONTAINERS | {str, bytes, bytearray}  # values of other types are small, as least_size sees it
-_FEW_ELEMENTS = 100  # containers that have more are counted only
 _MAYBE_LONG = frozenset((bytes, str))  # values that the serializer may be able to send without copying them
 _MAYBE_LONG_RESULT = _MAYBE_LONG | {dict}  # what serpent makes of bytes
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
@@ -248,7 +245,7 @@ class ReplyTo(NamedTuple):
     wire: WireOptions
 
 
-def _reply(to: ReplyTo, flags: int, payload: Buffer, annotations: Mapping[str, Buffer]) -> SendingMessage:
+def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, Buffer]) -> SendingMessage:
     return SendingMessage(protocol.MSG_RESULT, flags, to.seq, to.serializer.serializer_id, payload, annotations,
                           correlation_id=to.correlation_id, compress=to.wire.compress, max_size=to.wire.max_size)
 
@@ -266,20 +263,9 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
 
 
-def least_size(value: Any, depth: int = 3) -> int:
-    """Give a number of bytes that a value certainly has when it is serialized; takes little time, looks at few details."""
-    kind = type(value)
-    if kind not in _CONTAINERS:
-        return 1 + len(value) if kind in SIZED else 1
-    size = 1 + _least_size_of_all(value, depth)
-    return size + _least_size_of_all(value.values(), depth) if kind is dict else size
-
-
-def _least_size_of_all(elements: Collection[Any], depth: int) -> int:
-    if _MAYBE_LONG.issuperset(map(type, elements)):
-        return len(elements) + sum(map(len, elements))
-    few = list(islice(elements, _FEW_ELEMENTS)) if depth else []
-    return len(elements) - len(few) + sum([least_size(each, depth - 1) for each in few])
+def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
+    """Build the reply that carries the results of a batch; raises what value_reply raises."""
+    return _reply(to, protocol.FLAGS_BATCH, results.payload(), to.annotations)
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:

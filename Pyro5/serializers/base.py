@@ -106,6 +106,14 @@ class SerializerBase:
         parts = self._value_in_parts(data) if is_long(data) or is_long_dict(data) else None
         return self.dumps(data) if parts is None else parts
 
+    def dumps_element(self, data: Any) -> bytes:
+        """Serialize an element of a list that list_payload() will be called for; raises what dumps raises."""
+        return self.dumps(data)
+
+    def list_payload(self, elements: Sequence[bytes]) -> Payload:
+        """Return the payload of a list, given what dumps_element made of its elements."""
+        raise NotImplementedError
+
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
         """
         Deserialize a value.

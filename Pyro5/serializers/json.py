@@ -8,7 +8,7 @@ import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
 from .._values import classes, containers
-from .base import CallPayload, Data, SerializerBase
+from .base import CallPayload, Data, Payload, SerializerBase
 
 __all__ = ["JsonSerializer"]
 
@@ -57,6 +57,9 @@ class JsonSerializer(SerializerBase):
             except RecursionError:
                 pass    # maybe a cycle: the other way tells
         return self._to_text(data).encode("utf-8")
+
+    def list_payload(self, elements: Sequence[bytes]) -> Payload:
+        return b"[%s]" % b", ".join(elements)
 
     def check_containers(self, data: Data, most: int) -> None:
         containers.check_text(data, most)

@@ -10,7 +10,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 from .. import errors
 from .._values import classes
 from .._values.marshal import check
-from .base import Data, SerializerBase, may_be_tagged
+from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
 
 __all__ = ["MarshalSerializer"]
 
@@ -57,6 +57,15 @@ class MarshalSerializer(SerializerBase):
             parts += self._blob_in_parts(value) if type(value) is bytes else [self._encode(value, _NO_REFERENCES)]
         parts.append(self._encode(dict(kwargs), _NO_REFERENCES))
         return parts
+
+    def dumps_element(self, data: Any) -> bytes:
+        try:
+            return self._encode(data, _NO_REFERENCES)
+        except RecursionError as x:
+            raise too_deep("serialized") from x
+
+    def list_payload(self, elements: Sequence[bytes]) -> Payload:
+        return _BLOB_HEAD.pack(b"[", len(elements)) + b"".join(elements)
 
     def check_containers(self, data: Data, most: int) -> None:
         check.check_containers(data, most)

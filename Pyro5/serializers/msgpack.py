@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from .._values import classes, containers
-from .base import Data, SerializerBase, may_be_tagged
+from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
@@ -53,6 +53,7 @@ class MsgpackSerializer(SerializerBase):
         super().__init__(inner_first=True)
         library = _load_msgpack_library()
         self._pack, self._unpack, self._ext_type = library.packb, library.unpackb, library.ExtType
+        self._packer = library.Packer
         self._skip_ext = lambda code, data: None
 
     def _encode(self, data: Any) -> bytes:
@@ -73,6 +74,10 @@ class MsgpackSerializer(SerializerBase):
             parts += self._blob_in_parts(value) if type(value) is bytes else [self._encode(value)]
         parts.append(self._encode(kwargs))
         return parts
+
+    def list_payload(self, elements: Sequence[bytes]) -> Payload:
+        head: bytes = self._packer().pack_array_header(len(elements))
+        return head + b"".join(elements)
 
     def check_containers(self, data: Data, most: int) -> None:
         if len(data) <= most or len(bytes(data).translate(None, _BUT_CONTAINERS)) <= most:

@@ -14,7 +14,7 @@ from .. import config
 from .._values import classes, containers, hash_flooding
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER
-from .base import Data, SerializerBase, is_long, is_long_dict
+from .base import Data, Payload, SerializerBase, is_long, is_long_dict
 
 __all__ = ["SerpentSerializer"]
 
@@ -152,6 +152,12 @@ class SerpentSerializer(SerializerBase):
         args = [_with_marks(value, long_values) for value in vargs]
         text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
         return _put_together(text, long_values)
+
+    def dumps_element(self, data: Any) -> bytes:
+        return self.dumps(data)[len(HEADER):]
+
+    def list_payload(self, elements: Sequence[bytes]) -> Payload:
+        return b"%s[%s]" % (HEADER.encode("ascii"), b",".join(elements))
 
     def check_containers(self, data: Data, most: int) -> None:
         containers.check_text(data, most)

@@ -123,6 +123,12 @@ class Describing(unittest.TestCase):
     def test_of_an_object(self) -> None:
         self.assertEqual(descriptions.describe(Shop(), exposed_members(Shop)), described(Shop))
 
+    def test_they_are_made_once_per_class(self) -> None:
+        members = exposed_members(Shop)
+        first = descriptions.describe(Shop(), members)
+        self.assertIs(first, descriptions.describe(Shop, members))
+        self.assertIsNot(first, descriptions.describe(Shop, members._replace(attrs=frozenset())))
+
 
 class Signatures(unittest.TestCase):
     def test_real_types(self) -> None:

@@ -401,17 +401,6 @@ class Replies(InFreshContext):
             wrapper.raise_it()
         self.assertEqual(["line\n"], list(caught.exception._pyroTraceback))  # type: ignore[attr-defined]
 
-    @with_each_serializer
-    def test_least_size(self, serializer: SerializerBase) -> None:
-        long = "x" * 1000
-        for value in (None, 1, "", "abc", [], {}, [1, 2], ["a", ""], [[], [[]]], {"a": 1}, {"": ""}, {"a": {"b": "c"}},
-                      (1, (2, ())), [None] * 500, [1, "ab"] * 500, {str(n): n for n in range(500)}, [[[[[]]]]],
-                      {"a": [long, 5]}):
-            with self.subTest(value=str(value)[:50]):
-                self.assertLessEqual(calls.least_size(value), len(serializer.dumps(value)))
-        for value in ([long] * 500, dict.fromkeys(map(str, range(500)), long), [1, [long] * 500], [{1: long}] * 100):
-            self.assertGreater(calls.least_size(value), 100000)
-
     def test_pong(self) -> None:
         ping = over_the_wire(SendingMessage(protocol.MSG_PING, 0, 3, 42, b"ping"))
         reply = over_the_wire(calls.pong(ping, CORRELATION.bytes))
