@@ -17,7 +17,7 @@ from .arguments import Environ, Parameters, call_arguments, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration, Reply
 from .http_head import loggable_path
 from .liveness import DeadObjects
-from .memory import Lease, MemoryBudget
+from .memory import Exhausted, Lease, MemoryBudget
 from .options import DEFAULT_EXPOSED, METHODS, Options
 from .page import page
 from .responses import Headers, Refused, Response
@@ -268,6 +268,9 @@ class _Request:
                 response = use(proxy)
         except Refused:
             raise
+        except Exhausted as x:
+            return responses.error(503, errors.PyroError("the result is an iterator, and there is %s for its items" % x),
+                                   headers + (("Retry-After", RETRY_AFTER_SECONDS),))
         except Exception as x:  # of any kind: the network, the object's server, the arguments
             log.debug("%s cannot be used: %s", loggable_path(name), x)
             return responses.error(500, x, headers)
@@ -281,8 +284,9 @@ class _Request:
         if member in proxy._pyroAttrs:
             if args or kwargs:
                 raise AssertionError("reading attribute '%s' takes no parameters" % member)
-            return _called(calls.read_attribute(proxy, member))
-        return _called(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ)))
+            return _called(calls.read_attribute(proxy, member, self._lease.take))
+        return _called(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ),
+                                    self._lease.take))
 
     def _describe(self) -> Response:
         name = self._query["name"]

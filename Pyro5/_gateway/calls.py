@@ -33,6 +33,7 @@ RETRY_SECONDS = 1.0             # after a search for the name server that found 
 STREAM_ITEMS = 10000            # of an item stream: it becomes a list, and must come to an end
 STREAM_BYTES = 64 * 1024 * 1024
 STREAM_SECONDS = 60.0
+ITEM_BYTES = 50                 # that an item of a stream takes besides its text
 
 
 class NameServerGone(Exception):
@@ -236,9 +237,13 @@ def connected_proxy(uri: URI, timeout: Optional[float]) -> Proxy:
     return proxy
 
 
-def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool) -> Reply:
+def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool,
+           take: Callable[[int], None]) -> Reply:
     """
     Call a method; an item stream becomes a list.
+
+    Args:
+        take: called with the size of each item before it is kept; may raise.
 
     Raises:
         AttributeError: the object exposes no such method.
@@ -252,14 +257,14 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
     if reply is None:
         return Reply(True, b"")
     if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
-        return _whole_stream(proxy, reply)
+        return _whole_stream(proxy, reply, take)
     return _as_json(reply)
 
 
-def read_attribute(proxy: Proxy, name: str) -> Reply:
+def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Reply:
     """Read an exposed attribute. Raises PyroError if that failed on the way."""
     reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
-    return _whole_stream(proxy, reply) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
+    return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
 
 
 def _as_json(reply: ReceivingMessage) -> Reply:
@@ -272,7 +277,7 @@ def _as_json(reply: ReceivingMessage) -> Reply:
     return Reply(ok, json_serializer.dumps(value))
 
 
-def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
+def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], None]) -> Reply:
     """Fetch all items of a stream, up to a limit."""
     stream_id = calls.parse_reply(opened, serializers.get_serializer("json")).stream_id
     if stream_id is None or type(stream_id) is not str:
@@ -286,6 +291,7 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage) -> Reply:
             error = json.loads(reply.payload)
             ended = type(error) is dict and error.get("__class__") == "builtins.StopIteration"
             return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
+        take(2 * len(reply.payload) + ITEM_BYTES)   # it exists twice when the items are joined
         items.append(reply.payload)
         bytes_left -= len(reply.payload)
     proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)

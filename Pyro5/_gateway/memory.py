@@ -14,7 +14,7 @@ class Exhausted(Exception):
     """There is no memory left for a request."""
 
     def __init__(self, is_permanent: bool) -> None:
-        super().__init__("too much memory" if is_permanent else "no memory left now")
+        super().__init__("not enough memory" if is_permanent else "no memory left now")
         self.is_permanent = is_permanent
 
 

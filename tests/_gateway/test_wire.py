@@ -11,7 +11,7 @@ from tests.support import PROJECT
 from Pyro5.utils import echoserver
 
 from ..gateways import Answer, Client, Site
-from ..peers import free_port
+from ..peers import free_port, settings
 from ..test_wire_server import DIFFERENCES_PAGE
 from ..wire import app
 
@@ -152,6 +152,14 @@ class Replay(unittest.TestCase):
         answer = client.post("/pyro/http.streams/gen", [100])
         self.assertEqual((500, "Pyro5.errors.PyroError"), (answer.status, answer.value["__class__"]))
         self.assertEqual([0, 1, 2, 3, 4], client.post("/pyro/http.streams/gen", {"n": 5}).value)
+
+    def test_streams_share_the_memory_of_all_requests(self) -> None:
+        gateway, client = self.site.gateway()
+        with settings(MAX_GATEWAY_MEMORY=2000):
+            answer = client.post("/pyro/http.streams/gen", [100])
+            self.assertEqual((503, "2"), (answer.status, answer.headers["retry-after"]))
+            self.assertEqual([0, 1, 2], client.post("/pyro/http.streams/gen", [3]).value)
+        self.assertEqual(0, gateway._memory.taken)
 
     def test_differences_are_documented(self) -> None:
         with open(DIFFERENCES_PAGE, encoding="utf-8") as file:
