@@ -79,7 +79,7 @@ class Gateway:
         """Process the requests that come from now on with other options."""
         self.name_servers.timeout = options.timeout
         replaced, self._state = self._state, _State(options, self.name_servers, self._memory)
-        replaced.dead.close()
+        replaced.dead.stop()
 
 
 class PyroApp:

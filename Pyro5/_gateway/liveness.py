@@ -53,13 +53,18 @@ class DeadObjects:
             known = [dict(dead) for dead in self._dead.values()]
         return {name: reason for dead in known for name, reason in sorted(dead.items()) if name in registered}
 
-    def close(self) -> None:
-        """End the round that is under way, if any."""
+    def stop(self) -> None:
+        """Begin no more rounds, and end the one that is under way without waiting for it."""
         with self._lock:
             self._is_closed = True
-            prober, thread = self._prober, self._round
-        if prober is not None:
-            prober.stop()
+            if self._prober is not None:    # in the lock: the round closes it as soon as it is not here any more
+                self._prober.stop()
+
+    def close(self) -> None:
+        """End the round that is under way, if any."""
+        self.stop()
+        with self._lock:
+            thread = self._round
         if thread is not None:
             thread.join()
 

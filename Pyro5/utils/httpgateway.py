@@ -15,6 +15,7 @@ As a command line tool, ``python -m Pyro5.utils.httpgateway``, it comes with an 
 from __future__ import annotations
 
 import argparse
+import ipaddress
 import re
 import sys
 from typing import Any, Iterable, Optional, Sequence
@@ -99,10 +100,19 @@ def _announce(gateway: Gateway, server: HttpServer, options: argparse.Namespace)
     console.tell_service_manager("READY=1")
 
 
+def _is_everywhere(host: str) -> bool:
+    """Return whether a server on this host listens on all addresses of the machine."""
+    try:
+        return not host or ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False
+
+
 def _run(options: argparse.Namespace) -> None:
-    everywhere = options.host in ("", "0.0.0.0", "::")
-    gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout,
-                      allowed_hosts=[*options.allow_host, *(() if everywhere else (options.host,))], any_address=everywhere)
+    everywhere = _is_everywhere(options.host)
+    hosts = options.allow_host if everywhere else [options.host.partition("%")[0], *options.allow_host]
+    gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout, allowed_hosts=hosts,
+                      any_address=everywhere)
     server = HttpServer(gateway, options.host, options.port)
     try:
         with _StopSignals(server) as signals:

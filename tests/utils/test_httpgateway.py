@@ -321,6 +321,10 @@ class ToolTests(GatewayTestCase):
                 self.assertEqual(403, client.get("/pyro/hidden.clerk/desk").status)
                 self.assertEqual((0, "", ""), tuple(tool.stop()))
 
+    def test_hosts_that_are_all_addresses(self) -> None:
+        self.assertEqual([True, True, True, False, False, False], [httpgateway._is_everywhere(host) for host in (
+            "", "0.0.0.0", "::", "localhost", "192.0.2.7", "::1")])
+
     def test_wrong_options(self) -> None:
         for args, text in ((["-e", "("], "no regular expression"), (["-G", "/nowhere"], "cannot read the key"),
                            (["-t", "soon"], "invalid seconds")):
