@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type
 
@@ -73,6 +74,7 @@ class Daemon(Registrations):
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
+        self.housekeeper_lock = threading.RLock()  # held while housekeeping() runs, for programs that share something with it
         self._objects = ObjectTable(self, own_get_instance)
         lifetime, linger, most_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, most_streams)
@@ -98,8 +100,8 @@ class Daemon(Registrations):
     # ------------------------------------------------------------ serving
 
     def requestLoop(self, loopCondition: LoopCondition = lambda: True) -> None:
-        """Serve clients until shutdown() is called, or loopCondition() gives False (it is asked every few seconds at
-        least, and after each event)."""
+        """Serve clients until shutdown() is called, loopCondition() returns False (it is called every few seconds at
+        least, and after each event), or Ctrl-C is pressed: then it returns normally, so that what follows it is run."""
         self.transportServer.loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
@@ -176,7 +178,7 @@ class Daemon(Registrations):
         return "hello"
 
     def clientDisconnect(self, conn: Any) -> None:
-        """Override it to be told of each client that is gone; conn is its SocketConnection, not closed yet."""
+        """Override it to be told of each client that was let in and is gone; conn is its connection, not closed yet."""
 
     def housekeeping(self) -> None:
         """Override it to do something every few seconds in the thread of the request loop."""
@@ -210,7 +212,8 @@ class Daemon(Registrations):
         if global_version.number != self._settings_version:
             self._read_settings()
         try:
-            self.clientDisconnect(connection)
+            if connection.greeted:
+                self.clientDisconnect(connection)
         except Exception:  # the user's hook: its failure must not keep the rest from being freed
             log.exception("clientDisconnect failed")
         finally:
@@ -220,7 +223,7 @@ class Daemon(Registrations):
 
     def _ends_at_once(self, connection: ServerConnection) -> bool:
         is_heard_of = getattr(self.clientDisconnect, "__func__", None) is not Daemon.clientDisconnect
-        return not (is_heard_of or connection.owns_something or self._streams.any_of(connection))
+        return not (is_heard_of and connection.greeted or connection.owns_something or self._streams.any_of(connection))
 
     def _tick(self) -> None:
         if global_version.number != self._settings_version:
@@ -228,7 +231,9 @@ class Daemon(Registrations):
         self._streams.expire()
         buffers.give_back()
         try:
-            self.housekeeping()
+            if self.transportServer.housekeeping_is_due():
+                with self.housekeeper_lock:
+                    self.housekeeping()
         except Exception:  # the user's hook: its failure must not end the loop
             log.exception("housekeeping failed")
 

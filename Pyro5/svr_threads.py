@@ -42,6 +42,11 @@ class SocketServer_Threadpool(SocketServer):
         self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker")
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
 
+    @property
+    def pool(self) -> WorkerPool:
+        """The worker threads."""
+        return self._pool
+
     def __repr__(self) -> str:
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 

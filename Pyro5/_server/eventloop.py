@@ -19,6 +19,7 @@ from typing import Any, Callable, Deque, Iterator, List, Optional
 from .. import config, errors
 from .._net.busy_poll import SpinningSelector
 from .._net.wakeup import Wakeup
+from .housekeeping import Housekeeper
 
 log = logging.getLogger("Pyro5.serving.eventloop")
 
@@ -74,6 +75,7 @@ class EventLoop:
     Attributes:
         selector: what the loop waits with; combined loops share one.
         stopping: shutdown() was called.
+        housekeeper: the interval of the program's periodic work; None: it is not done.
         parked: what was given (back) to the loop, and waits for its turn; any thread may append to it.
     """
 
@@ -89,6 +91,7 @@ class EventLoop:
         self._all_handled_at = 0.0
         self.parked: Deque[Any] = deque()
         self.read_settings()
+        self.housekeeper: Optional[Housekeeper] = Housekeeper(min(TICK_SECONDS, self._poll_seconds))
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
         self._master: Optional[EventLoop] = None  # whose loop does this one's work
@@ -150,8 +153,8 @@ class EventLoop:
             self.selector.register(sock, events, data)
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
-        """Serve until shutdown() is called or loopCondition() gives False (it is asked at least every POLLTIMEOUT
-        seconds).
+        """Serve until shutdown() is called, loopCondition() returns False (it is called at least every POLLTIMEOUT
+        seconds), or Ctrl-C interrupts the loop.  Only shutdown() frees everything.
 
         Raises:
             DaemonError: another thread runs this loop already.
@@ -159,9 +162,12 @@ class EventLoop:
         if self._loop_thread not in (None, threading.get_ident()) and not self.stopping:  # else it frees everything
             raise errors.DaemonError("the request loop runs in another thread already")
         with self.running():
-            self.begin()
-            while not self.stopping and loopCondition():
-                self.run_once(self._poll_seconds)
+            try:
+                self.begin()
+                while not self.stopping and loopCondition():
+                    self.run_once(self._round_seconds())
+            except KeyboardInterrupt:  # programs clean up in the lines that follow the loop
+                log.debug("the loop ends: interrupted from the keyboard")
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
@@ -241,6 +247,16 @@ class EventLoop:
             loop = loop._master
         return time.monotonic() > loop._turn_ends
 
+    def _round_seconds(self) -> float:
+        """Return how long the loop waits at most before it looks whether periodic work has become due."""
+        housekeeper = self.housekeeper
+        return self._poll_seconds if housekeeper is None else min(self._poll_seconds, max(0.0, housekeeper.waittime))
+
+    def housekeeping_is_due(self) -> bool:
+        """Return whether the program's periodic work is to be done now; if so, its next interval begins."""
+        housekeeper = self.housekeeper
+        return housekeeper is not None and housekeeper.is_due(time.monotonic())
+
     def _until_due(self, timeout_seconds: float) -> float:
         due = self.next_due()
         if due is not None:
@@ -255,7 +271,7 @@ class EventLoop:
             self._wakeup.wake()
         self.do_what_is_due(now)
         if now >= self._next_tick:
-            self._next_tick = now + min(TICK_SECONDS, self._poll_seconds)
+            self._next_tick = now + min(TICK_SECONDS, self._round_seconds())
             self.tick()
         for other in list(self._combined):
             other.keep_time(now)

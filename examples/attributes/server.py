@@ -46,10 +46,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Mount(), "mount"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The mount is parked.")
+        daemon.requestLoop()
+        print("The mount is parked.")
 
 
 if __name__ == "__main__":

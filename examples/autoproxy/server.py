@@ -41,10 +41,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Store(), "store"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The store is closed.")
+        daemon.requestLoop()
+        print("The store is closed.")
 
 
 if __name__ == "__main__":

@@ -23,10 +23,8 @@ def main():
     # The id given here, and a port that stays, make up a URI that holds for every run of this program.
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Gauge(options.start), "gauge"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The gauge is switched off.")
+        daemon.requestLoop()
+        print("The gauge is switched off.")
 
 
 if __name__ == "__main__":

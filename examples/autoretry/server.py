@@ -31,10 +31,8 @@ def main():
     storm_is_over = threading.Event()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Buoy(storm_is_over), "buoy"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The link is down.")
+        daemon.requestLoop()
+        print("The link is down.")
         storm_is_over.set()
 
 

@@ -53,11 +53,9 @@ def main():
         uri = daemon.register(Bank(options.name))
         names.register(name, uri, metadata={"example:bank"})
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(name)
-            print("The bank is closed.")
+        daemon.requestLoop()
+        names.remove(name)
+        print("The bank is closed.")
 
 
 if __name__ == "__main__":

@@ -28,10 +28,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Plotter(), "plotter"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Pen up.")
+        daemon.requestLoop()
+        print("Pen up.")
 
 
 if __name__ == "__main__":

@@ -32,10 +32,8 @@ def main():
         with Proxy(options.uri) as office:
             office.subscribe(options.street, addressee)
         print("Ready: waiting in", options.street, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Moved away.")
+        daemon.requestLoop()
+        print("Moved away.")
 
 
 if __name__ == "__main__":

@@ -41,10 +41,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(PostOffice(), "post"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The post office is closed.")
+        daemon.requestLoop()
+        print("The post office is closed.")
 
 
 if __name__ == "__main__":

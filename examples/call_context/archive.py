@@ -21,10 +21,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Archive(), "archive"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The archive is closed.")
+        daemon.requestLoop()
+        print("The archive is closed.")
 
 
 if __name__ == "__main__":

@@ -35,10 +35,8 @@ def main():
     options = parser.parse_args()
     with DeskDaemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Desk(options.archive), "desk"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The desk is closed.")
+        daemon.requestLoop()
+        print("The desk is closed.")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Kiln(), "kiln"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The kiln cools down.")
+        daemon.requestLoop()
+        print("The kiln cools down.")
 
 
 if __name__ == "__main__":

@@ -59,10 +59,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Radio(), "radio"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Radio silence.")
+        daemon.requestLoop()
+        print("Radio silence.")
 
 
 if __name__ == "__main__":

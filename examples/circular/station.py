@@ -31,11 +31,9 @@ def main():
         uri = daemon.register(Station(options.name, options.following))
         names.register("example.station." + options.name, uri)
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove("example.station." + options.name)
-            print("The arms are down.")
+        daemon.requestLoop()
+        names.remove("example.station." + options.name)
+        print("The arms are down.")
 
 
 if __name__ == "__main__":

@@ -27,10 +27,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Laboratory(), "laboratory"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Lights off.")
+        daemon.requestLoop()
+        print("Lights off.")
 
 
 if __name__ == "__main__":

@@ -36,10 +36,8 @@ def main():
     options = parser.parse_args()
     with MuseumDaemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Desk(), "desk"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The museum is closed.")
+        daemon.requestLoop()
+        print("The museum is closed.")
 
 
 if __name__ == "__main__":

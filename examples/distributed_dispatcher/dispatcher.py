@@ -43,10 +43,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Bench(), "bench"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The bench is cleared.")
+        daemon.requestLoop()
+        print("The bench is cleared.")
 
 
 if __name__ == "__main__":

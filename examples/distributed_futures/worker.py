@@ -29,10 +29,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Chessboard(), "chessboard"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Checkmate.")
+        daemon.requestLoop()
+        print("Checkmate.")
 
 
 if __name__ == "__main__":

@@ -27,11 +27,9 @@ def main():
         uri = daemon.register(Worker())
         names.register(name, uri, metadata={TAG})
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(name)
-            print("No more rain.")
+        daemon.requestLoop()
+        names.remove(name)
+        print("No more rain.")
 
 
 if __name__ == "__main__":

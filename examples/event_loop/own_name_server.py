@@ -26,11 +26,8 @@ def main():
         print("Ready:", uri, "names", names_uri, "broadcasts", responder.locationStr, flush=True)
         daemon.combine(names_daemon)
         daemon.combine(responder)
-        try:
-            daemon.requestLoop(lambda: not logbook.full)
-            print("The logbook is full.")
-        except KeyboardInterrupt:
-            print("The logbook is closed.")
+        daemon.requestLoop(lambda: not logbook.full)
+        print("The logbook is full." if logbook.full else "The logbook is closed.")
     responder.close()
 
 

@@ -37,10 +37,8 @@ def main():
     with Daemon(options.host, options.port) as daemon:
         daemon.methodcall_error_handler = note
         print("Ready:", daemon.register(Rig(), "rig"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The rig is off.")
+        daemon.requestLoop()
+        print("The rig is off.")
 
 
 if __name__ == "__main__":

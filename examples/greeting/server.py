@@ -28,13 +28,11 @@ def main():
             with locate_ns() as name_server:
                 name_server.register(NAME, uri)
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:       # Ctrl-C
-            if not options.no_name_server:
-                with locate_ns() as name_server:
-                    name_server.remove(NAME)
-            print("Stopped.")
+        daemon.requestLoop()
+        if not options.no_name_server:
+            with locate_ns() as name_server:
+                name_server.remove(NAME)
+        print("Stopped.")
 
 
 if __name__ == "__main__":

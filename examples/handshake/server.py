@@ -33,10 +33,8 @@ def main():
     options = parser.parse_args()
     with VaultDaemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Vault(), "vault"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The vault is shut.")
+        daemon.requestLoop()
+        print("The vault is shut.")
 
 
 if __name__ == "__main__":

@@ -39,11 +39,9 @@ def main():
         uri = daemon.register(Greenhouse())
         names.register(NAME, uri, metadata={"plants", "water"})
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(NAME)
-            print("Night falls.")
+        daemon.requestLoop()
+        names.remove(NAME)
+        print("Night falls.")
 
 
 if __name__ == "__main__":

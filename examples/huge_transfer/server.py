@@ -29,10 +29,8 @@ def main():
     config.SERPENT_BYTES_REPR = options.bytes_repr
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Reservoir(), "reservoir"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The dam is closed.")
+        daemon.requestLoop()
+        print("The dam is closed.")
 
 
 if __name__ == "__main__":

@@ -48,10 +48,8 @@ def main():
         for machine_class in (PerTicket, ForAll, PerVisitor):
             uri = daemon.register(machine_class, machine_class.__name__)     # the class, not an object of it
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("%d machines were built." % (next(serial_numbers) - 1))
+        daemon.requestLoop()
+        print("%d machines were built." % (next(serial_numbers) - 1))
 
 
 if __name__ == "__main__":

@@ -33,11 +33,9 @@ def main():
         uri = daemon.register(RowMaker())
         names.register(name, uri)
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(name)
-            print("Brushes are clean.")
+        daemon.requestLoop()
+        names.remove(name)
+        print("Brushes are clean.")
 
 
 if __name__ == "__main__":

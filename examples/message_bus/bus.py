@@ -49,10 +49,8 @@ def main():
     storage = Storage(options.database)
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Bus(storage), "bus"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The bus stops here:", storage.topics())
+        daemon.requestLoop()
+        print("The bus stops here:", storage.topics())
     storage.close()
 
 

@@ -30,10 +30,8 @@ def main():
     config.MAX_MESSAGE_SIZE = options.limit         # for what comes in, and for what goes out
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Archive(), "archive"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The archive is closed.")
+        daemon.requestLoop()
+        print("The archive is closed.")
 
 
 if __name__ == "__main__":

@@ -29,10 +29,8 @@ def main():
         uri = daemon.register(Barometer(), "barometer")     # without an id of our own it would get a random one
         write_file(options.file, uri)
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The barometer is taken down.")
+        daemon.requestLoop()
+        print("The barometer is taken down.")
         os.remove(options.file)
 
 

@@ -40,10 +40,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Lighthouse(options.seconds), "lighthouse"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Out goes the light.")
+        daemon.requestLoop()
+        print("Out goes the light.")
 
 
 if __name__ == "__main__":

@@ -61,10 +61,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Observing, "observing"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The dome is closed.")
+        daemon.requestLoop()
+        print("The dome is closed.")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,8 @@ def main():
     with Daemon(options.host, options.port) as daemon:
         arena = Arena(options.size, options.crystals, options.rovers, options.seed)
         print("Ready:", daemon.register(arena, "arena"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Dust settles.")
+        daemon.requestLoop()
+        print("Dust settles.")
 
 
 if __name__ == "__main__":

@@ -38,10 +38,8 @@ def main():
     config.THREADPOOL_SIZE_MIN = min(options.cooks, config.THREADPOOL_SIZE_MIN)
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Kitchen(options.seconds), "kitchen"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The kitchen is closed.")
+        daemon.requestLoop()
+        print("The kitchen is closed.")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Shop(Shelves(STOCK)), "shop"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The shop is closed.")
+        daemon.requestLoop()
+        print("The shop is closed.")
 
 
 if __name__ == "__main__":

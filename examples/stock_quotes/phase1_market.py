@@ -28,10 +28,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Exchange(options.seed), "exchange"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The exchange is closed.")
+        daemon.requestLoop()
+        print("The exchange is closed.")
 
 
 if __name__ == "__main__":

@@ -54,10 +54,8 @@ def main():
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(exchange, "exchange"), flush=True)
         exchange.start()
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The exchange is closed.")
+        daemon.requestLoop()
+        print("The exchange is closed.")
         exchange.close()
 
 

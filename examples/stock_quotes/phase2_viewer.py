@@ -32,10 +32,8 @@ def main():
         daemon.register(viewer)
         with Proxy(options.uri) as exchange:
             exchange.subscribe(options.symbols, viewer)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Enough.")
+        daemon.requestLoop()
+        print("Enough.")
 
 
 if __name__ == "__main__":

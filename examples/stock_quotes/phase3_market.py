@@ -33,11 +33,9 @@ def main():
         uri = daemon.register(Exchange(options.symbols, options.seed))
         names.register(name, uri, metadata={"example:exchange"})
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(name)
-            print("The exchange is closed.")
+        daemon.requestLoop()
+        names.remove(name)
+        print("The exchange is closed.")
 
 
 if __name__ == "__main__":

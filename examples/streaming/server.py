@@ -37,10 +37,8 @@ def main():
     config.ITER_STREAM_LINGER = options.linger
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Seismometer(), "seismometer"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The earth is quiet.")
+        daemon.requestLoop()
+        print("The earth is quiet.")
 
 
 if __name__ == "__main__":

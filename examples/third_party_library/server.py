@@ -31,10 +31,8 @@ def main():
         # expose() is an ordinary function too. It marks the library's class itself, with all of its methods.
         daemon.register(expose(tides.TideTable), "whole")
         print("Ready:", daemon.register(TideService("Vrist"), "adapter"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Low tide.")
+        daemon.requestLoop()
+        print("Low tide.")
 
 
 if __name__ == "__main__":

@@ -30,10 +30,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Census(), "census"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("All birds are counted.")
+        daemon.requestLoop()
+        print("All birds are counted.")
 
 
 if __name__ == "__main__":

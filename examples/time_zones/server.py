@@ -30,10 +30,8 @@ def main():
     zone = datetime.timezone(datetime.timedelta(hours=options.offset))
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Observatory(zone), "observatory"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The dome is closed.")
+        daemon.requestLoop()
+        print("The dome is closed.")
 
 
 if __name__ == "__main__":

@@ -25,10 +25,8 @@ def main():
     closing = threading.Event()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Elevator(closing), "elevator"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Take the stairs.")
+        daemon.requestLoop()
+        print("Take the stairs.")
         closing.set()           # whoever is on the way arrives now
 
 

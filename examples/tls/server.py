@@ -32,10 +32,8 @@ def main():
     config.SSL_CACERTS = os.path.join(options.folder, "authority.pem")     # whose clients are trusted
     with LighthouseDaemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Lighthouse(), "lighthouse"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The light goes on by itself.")
+        daemon.requestLoop()
+        print("The light goes on by itself.")
 
 
 if __name__ == "__main__":

@@ -46,10 +46,8 @@ def main() -> None:
     with Daemon(options.host, options.port) as daemon:
         lift: Lift = Paternoster()      # refused by a type checker if a method is missing, or takes something else
         print("Ready:", daemon.register(lift, "lift"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("Out of service.")
+        daemon.requestLoop()
+        print("Out of service.")
 
 
 if __name__ == "__main__":

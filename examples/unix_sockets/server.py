@@ -28,10 +28,8 @@ def main():
     with Daemon(unixsocket=where) as daemon:
         os.umask(old_mask)
         print("Ready:", daemon.register(LetterBox(), "letterbox"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("No more letters.")
+        daemon.requestLoop()
+        print("No more letters.")
     print("The socket's file is gone:", not os.path.exists(options.path))
 
 

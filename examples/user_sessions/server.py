@@ -56,10 +56,8 @@ def main():
     setup.close()
     with NotebookDaemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Notebook, "notebook"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The notebook is closed.")
+        daemon.requestLoop()
+        print("The notebook is closed.")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,8 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Warehouse(options.shelves), "warehouse"), flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            print("The gates are shut.")
+        daemon.requestLoop()
+        print("The gates are shut.")
 
 
 if __name__ == "__main__":

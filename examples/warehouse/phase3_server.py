@@ -18,11 +18,9 @@ def main():
         uri = daemon.register(Warehouse(options.shelves))
         names.register(name, uri)
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(name)
-            print("The gates are shut.")
+        daemon.requestLoop()
+        names.remove(name)
+        print("The gates are shut.")
 
 
 if __name__ == "__main__":

@@ -42,11 +42,9 @@ def main():
         # type_meta() makes a tag for the class and one for each of its base classes
         names.register(name, uri, metadata=set(options.tags) | {"equipment:" + options.kind} | type_meta(kind))
         print("Ready:", uri, flush=True)
-        try:
-            daemon.requestLoop()
-        except KeyboardInterrupt:
-            names.remove(name)
-            print("Switched off.")
+        daemon.requestLoop()
+        names.remove(name)
+        print("Switched off.")
 
 
 if __name__ == "__main__":
