@@ -99,6 +99,8 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("NS_BCPORT", 9091, INT, "UDP port of the name server's broadcast responder"),
     ("NS_HOST", "localhost", HOST, "host where clients look for the name server; if not set, what HOST is at the start"),
     ("NS_LOOKUP_DELAY", 0.0, FLOAT, "seconds that a lookup waits for a name, or a name server, to appear"),
+    ("NS_MAX_SIZE", 134217728, OPTIONAL_INT,
+     "bytes of memory that all registrations of a name server may take, read when it is made; 0 = any number"),
     ("NS_PORT", 9090, INT, "TCP port of the name server"),
     ("ONEWAY_THREADED", True, BOOL, "run oneway calls in threads of their own"),
     ("POLLTIMEOUT", 2.0, FLOAT, "seconds between housekeeping rounds of an idle server"),

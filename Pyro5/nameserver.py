@@ -15,6 +15,7 @@ from ._client.discovery import retry_until_found
 from ._naming.authorization import Writers, read_token
 from ._naming.autoclean import AutoCleaner, checked_period
 from ._naming.broadcast import BroadcastServer
+from ._naming.capacity import SearchTurns
 from ._naming.regex_sandbox import ONE_AT_A_TIME, Limits, Matcher
 from ._naming.registry import NameServer
 from ._naming.storage import Storage
@@ -70,7 +71,9 @@ class NameServerDaemon(Daemon):
         period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)
         self._cleaner: Optional[AutoCleaner] = None
         self._writers = Writers(write_token)
-        self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer)
+        self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
+        self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer,
+                                     turns=self._turns)
         try:
             super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
         except BaseException:
@@ -95,6 +98,13 @@ class NameServerDaemon(Daemon):
         else none of them may."""
         self._writers.introduce(conn, data)
         return super().validateHandshake(conn, data)
+
+    def handleRequest(self, conn: Any) -> None:
+        """Answer the request at hand; when its reply is encoded, a search gives its turn back."""
+        try:
+            super().handleRequest(conn)
+        finally:
+            self._turns.end()
 
     def _require_writer(self) -> None:
         self._writers.require(self.transportServer)

@@ -9,10 +9,11 @@ import threading
 from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
-from .. import constants, errors
+from .. import config, constants, errors
 from ..callcontext import current_context
 from .._server.exposure import behavior, expose
 from .._wire.uri import URI
+from .capacity import LARGE_BYTES, Capacity, SearchTurns
 from .regex_sandbox import Matcher
 from .storage import Registration, adapt, listing
 from .storage.specs import open_storage
@@ -50,14 +51,16 @@ class NameServer:
     """
 
     def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
-                 require_writer: Callable[[], None] = lambda: None) -> None:
+                 require_writer: Callable[[], None] = lambda: None, turns: Optional[SearchTurns] = None) -> None:
         """
         Args:
             storageProvider: as for `open_storage`. `close` closes it if it is opened here.
             matcher: what runs the regular expressions of clients; None is one with the usual limits.
             require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
                 if whoever wants it must not make it.
+            turns: for searches of a large name server; whoever passes it ends them when the reply is encoded.
         """
+        self._turns = turns
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
         self._matcher = matcher or Matcher()
         self._require_writer = require_writer
@@ -79,6 +82,7 @@ class NameServer:
 
     def _use_storage(self, provider: Any) -> None:
         self._provider = provider
+        self._capacity = Capacity(config.NS_MAX_SIZE or 0)
         self._storage = adapt(provider)
         self._reading: ContextManager[Any] = nullcontext() if self._storage.reads_alongside else self.lock
 
@@ -185,8 +189,10 @@ class NameServer:
             TypeError: an argument is no str.
         """
         _require_one_at_most(prefix, regex)
+        names = self._names_matching(regex) if regex else []
+        self._take_turn()
         if regex:
-            found = self._find(self._names_matching(regex))
+            found = self._find(names)
         else:
             with self._reading:
                 found = self._storage.find_prefix(_checked_type(prefix or "", "prefix"))
@@ -215,6 +221,7 @@ class NameServer:
             tags, match_all = _searched_tags(meta_all, "metadata_all"), True
         else:
             tags, match_all = _searched_tags(meta_any, "metadata_any"), False
+        self._take_turn()
         with self._reading:
             found = self._storage.find_tags(tags, match_all)
         return listing(found, return_metadata)
@@ -245,35 +252,48 @@ class NameServer:
         """Make searches that are going on fail, and all later ones that need a process of their own."""
         self._matcher.close()
 
+    def _take_turn(self) -> None:
+        if self._turns is not None and self._capacity.used_bytes > LARGE_BYTES:
+            self._turns.begin()
+
     # What follows takes the lock, for one attempt: a storage that others have locked is waited for without it.
 
     def _register(self, name: str, uri_text: str, tags: FrozenSet[str], safe: bool) -> None:
         with self.lock:
             if safe and name in self._storage:
                 raise errors.NamingError("name already registered: %s" % name)
-            self._storage[name] = uri_text, tags
+            self._capacity.store(self._storage, name, (uri_text, tags), name == constants.NAMESERVER_NAME)
 
     def _replace_metadata(self, name: str, tags: FrozenSet[str]) -> None:
         with self.lock:
             uri_text, _ = self._registration(name)
-            self._storage[name] = uri_text, tags
+            self._capacity.store(self._storage, name, (uri_text, tags), name == constants.NAMESERVER_NAME)
 
     def _remove(self, name: Optional[str], prefix: Optional[str], names: List[str]) -> int:
         with self.lock:
             if name:
                 if name not in self._storage or name == constants.NAMESERVER_NAME and _is_called_by_client():
                     return 0
+                found = {name: self._storage[name]}
                 del self._storage[name]  # not as one of many: a program may have overridden it
+                self._capacity.removed(found)
                 return 1
             if prefix:
                 names = list(self._storage.find_prefix(prefix))
-            return self._storage.remove_names([found for found in names if found != constants.NAMESERVER_NAME])
+            names = [found for found in names if found != constants.NAMESERVER_NAME]
+            found = self._storage.find_names(names)
+            count = self._storage.remove_names(names)
+            self._capacity.removed(found)
+            return count
 
     def _remove_if(self, name: str, uri_text: str) -> bool:
         with self.lock:
             if name not in self._storage or self._storage[name][0] != uri_text:
                 return False
-            return self._storage.remove_names([name]) > 0
+            found = {name: self._storage[name]}
+            self._storage.remove_names([name])
+            self._capacity.removed(found)
+            return True
 
     def _registration(self, name: str) -> Registration:
         """Read one registration; the caller may read."""

@@ -28,6 +28,7 @@ This module has the contract only. The storages that keep their names in files a
 from __future__ import annotations
 
 import re
+import sys
 from typing import (AbstractSet, Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, MutableMapping, Optional,
                     Tuple, TypeVar)
 
@@ -36,6 +37,8 @@ from ... import errors
 T = TypeVar("T")
 # The uri text, and the metadata tags.
 Registration = Tuple[str, AbstractSet[str]]
+# What a registration, and each of its tags, takes beside its texts.
+ENTRY_BYTES, TAG_BYTES = 300, 100
 _MAPPING_METHODS = ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__", "__contains__", "items")
 
 
@@ -84,6 +87,10 @@ class Storage(MutableMapping[str, Registration]):
             del self[name]
         return len(existing)
 
+    def total_cost(self) -> int:
+        """Return the sum of `cost` for everything, or an estimate."""
+        return sum(cost(name, registration) for name, registration in self.items())
+
     def patiently(self, operation: Callable[[], T]) -> T:
         """Run an operation on this storage, repeatedly while another process keeps it from being done. Call it without holding
         a lock; the operation may take one."""
@@ -124,6 +131,15 @@ class Storage(MutableMapping[str, Registration]):
         """Return the registrations that have all of some tags, or any of them, in the form of `everything`."""
         tags, match_all = (metadata_all, True) if metadata_all else (metadata_any, False)
         return listing(self.find_tags(frozenset(tags or ()), match_all), return_metadata)
+
+
+def cost(name: str, registration: Registration) -> int:
+    """Return about how many bytes a registration takes in memory."""
+    uri, tags = registration
+    size = ENTRY_BYTES + sys.getsizeof(name) + sys.getsizeof(uri)
+    if isinstance(tags, (set, frozenset, tuple, list)):
+        size += sum(TAG_BYTES + sys.getsizeof(tag) for tag in tags)
+    return size
 
 
 def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, Any]:

@@ -20,11 +20,12 @@ import contextlib
 import functools
 import os
 import sqlite3
+import sys
 import threading
 from typing import (Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterator, List, Optional, Sequence, Tuple, TypeVar,
                     cast)
 
-from . import Registration, Storage
+from . import ENTRY_BYTES, TAG_BYTES, Registration, Storage
 from .files import FileLock, checked_path, unusable
 from .sharing import DatabaseFiles, Locked, Patience, Readers, connect
 
@@ -169,6 +170,15 @@ class SqlStorage(Storage):
         with self._reading() as database:
             [(count,)] = database.execute("SELECT count(*) FROM pyro_names").fetchall()
         return int(count)
+
+    @_patient
+    def total_cost(self) -> int:
+        text = sys.getsizeof("")
+        with self._snapshot() as database:
+            [(names, chars)] = database.execute(
+                "SELECT count(*), total(length(name) + length(uri)) FROM pyro_names").fetchall()
+            [(tags, tag_chars)] = database.execute("SELECT count(*), total(length(metadata)) FROM pyro_metadata").fetchall()
+        return int(names * (ENTRY_BYTES + 2 * text) + chars + tags * (TAG_BYTES + text) + tag_chars)
 
     def items(self) -> ItemsView[str, Registration]:
         """Give a view of what is registered now, read in one go."""

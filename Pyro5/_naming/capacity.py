@@ -1,0 +1,168 @@
+"""
+How much memory clients can make a name server use: a total for what they register, and turns for searches with large results.
+"""
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import threading
+import time
+import weakref
+from typing import Any, Callable, Dict
+
+from .. import errors, protocol
+from ..callcontext import current_context
+from .storage import Registration, Storage, cost
+
+log = logging.getLogger("Pyro5.nameserver")
+
+# Between two counts of all registrations: a storage may also be changed by others, so what was added up here is an estimate.
+RECOUNT_SECONDS = 10.0
+# From this size on, searches take turns.
+LARGE_BYTES = 8 << 20
+TURNS = 4                       # searches at once, each until its reply is encoded
+TURN_SECONDS = 10.0             # how long a search waits for its turn
+RESULTS_PER_REQUEST = 8         # searches in one batch
+UNREAD_BYTES = 256 << 20        # of large results that clients have not read yet
+
+
+class Capacity:
+    """
+    Adds up what registrations take, and refuses those that exceed the limit. The caller has the lock of the name server.
+
+    Args:
+        limit_bytes: the setting NS_MAX_SIZE; 0: no limit.
+        clock: returns seconds that never go back.
+    """
+
+    def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self._clock = clock
+        self._recount_at = -sys.float_info.max
+
+    def recount(self, storage: Storage) -> None:
+        """Count everything anew, unless that was done a moment ago."""
+        if self._clock() >= self._recount_at:
+            self.used_bytes = storage.total_cost()
+            self._recount_at = self._clock() + RECOUNT_SECONDS
+
+    def store(self, storage: Storage, name: str, registration: Registration, is_own: bool = False) -> None:
+        """
+        Store a registration, if there is room.
+
+        Args:
+            is_own: it is stored in any case.
+
+        Raises:
+            NamingError: there is no room.
+        """
+        if self._recount_at < 0:
+            self.recount(storage)
+        added = cost(name, registration) - (cost(name, storage[name]) if name in storage else 0)
+        if added > 0 and self._is_too_much(added) and not is_own:
+            self.recount(storage)
+            if self._is_too_much(added):
+                raise errors.NamingError("the name server is full: its registrations take %d bytes of %d (its setting "
+                                         "NS_MAX_SIZE); remove some" % (self.used_bytes, self.limit_bytes))
+        storage[name] = registration
+        self.used_bytes += added
+
+    def _is_too_much(self, added: int) -> bool:
+        return 0 < self.limit_bytes < self.used_bytes + added
+
+    def removed(self, found: Dict[str, Registration]) -> None:
+        """Account for registrations that were removed."""
+        self.used_bytes = max(self.used_bytes - sum(cost(name, registration) for name, registration in found.items()), 0)
+
+
+class SearchTurns:
+    """
+    Bounds the memory that large results take: few are built at once, and clients that leave many bytes of them unread are
+    disconnected, those that have waited longest first. Thread-safe.
+
+    Args:
+        waiting: how many searches may wait for their turn.
+    """
+
+    def __init__(self, waiting: int = TURNS) -> None:
+        self._turns = threading.BoundedSemaphore(TURNS)
+        self._waiting = threading.BoundedSemaphore(waiting)
+        self._lock = threading.Lock()  # guards what follows
+        self._results: Dict[int, int] = {}  # thread that has a turn -> results in its request so far
+        self._receivers: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # clients, the first one first
+
+    def begin(self) -> None:
+        """
+        Take a turn for the search of a client that this thread serves, until `end`. A search of the process itself needs none.
+
+        Raises:
+            NamingError: too many others are waiting, or it took too long; or the request has too many searches.
+        """
+        client = current_context.client
+        if client is None:
+            return
+        if current_context.msg_flags & protocol.FLAGS_ONEWAY:
+            raise errors.NamingError("a search in a oneway call has no reply to go into")
+        thread = threading.get_ident()
+        with self._lock:
+            count = self._results.get(thread, 0) + 1
+            if count > RESULTS_PER_REQUEST:
+                raise errors.NamingError("a batch can have %d searches of a large name server" % RESULTS_PER_REQUEST)
+            if count > 1:
+                self._results[thread] = count
+                return
+        self._take_turn()
+        with self._lock:
+            self._results[thread] = 1
+        self._make_room_for(client)
+
+    def end(self) -> None:
+        """Give back the turn of this thread, if it has one: its reply is encoded."""
+        if self._results:  # nothing at all for small name servers
+            with self._lock:
+                had_turn = self._results.pop(threading.get_ident(), 0)
+            if had_turn:
+                self._turns.release()
+
+    def _take_turn(self) -> None:
+        if not self._waiting.acquire(blocking=False):
+            raise _busy()
+        try:
+            if not self._turns.acquire(timeout=TURN_SECONDS):
+                raise _busy()
+        finally:
+            self._waiting.release()
+
+    def _make_room_for(self, client: Any) -> None:
+        with self._lock:
+            receivers = [receiver for receiver in list(self._receivers) if receiver is not client]
+            self._receivers.pop(client, None)
+            self._receivers[client] = None
+        unread = {receiver: _unread_bytes(receiver) for receiver in receivers}
+        excess = sum(unread.values()) - UNREAD_BYTES
+        for receiver, count in unread.items():
+            if excess > 0 and count:
+                log.warning("closing the connection with %s: it has not read %d bytes of its search's result, and all clients "
+                            "together too many", receiver.peer_address, count)
+                receiver.close()
+                excess -= count
+            if excess > 0 or not count:
+                with self._lock:
+                    self._receivers.pop(receiver, None)
+
+
+def _unread_bytes(connection: Any) -> int:
+    """Return how much of its replies a client has not taken yet; another thread may be sending them."""
+    if connection.gone:
+        return 0
+    for _ in range(3):
+        with contextlib.suppress(RuntimeError):  # changed meanwhile
+            count: int = connection.buffered_bytes
+            return count
+    return 0
+
+
+def _busy() -> errors.NamingError:
+    return errors.NamingError("too many searches are going on here, try again in a moment")
