@@ -147,8 +147,8 @@ class ObjectTable:
             self._mark_locked(obj_or_class, object_id, is_optional=bool(expose))
             replaced = self._published.get(object_id)
             if replaced is not None:
-                self._forget_locked(replaced)
-            self._published[object_id] = published
+                self._forget_identity_locked(replaced)
+            self._published[object_id] = published  # at once: calls that come now find the one or the other
             self._ids[published.identity] = self._ids.get(published.identity, ()) + (object_id,)
             if replaced is not None and replaced.target is not obj_or_class:
                 self._unmark_locked(replaced)
@@ -202,11 +202,12 @@ class ObjectTable:
         """Take a registration back, unless that was done already."""
         with _lock:
             if self._published.get(published.object_id) is published:
-                self._forget_locked(published)
+                del self._published[published.object_id]
+                self._forget_identity_locked(published)
                 self._unmark_locked(published)
 
-    def _forget_locked(self, published: Published) -> None:
-        del self._published[published.object_id]
+    def _forget_identity_locked(self, published: Published) -> None:
+        """Undo what was noted about the object when it was registered, but for its id and its marks."""
         ids = self._ids.get(published.identity, ())
         if len(ids) > 1:
             ids = tuple([each for each in ids if each != published.object_id])

@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Set
 
 from Pyro5 import errors
 from Pyro5._server.exposure import behavior, expose
+from Pyro5._server import marks
 from Pyro5._server.marks import id_of
 from Pyro5._server.objects import ObjectTable
 
@@ -104,6 +105,18 @@ class Registration(unittest.TestCase):
         self.check_marks(first, None)
         self.check_marks(second, "id")
         self.assertIs(second, target(self.table, "id"))
+
+    def test_an_id_is_in_use_while_its_object_is_replaced(self) -> None:
+        class Kept(Dict[str, Any]):
+            def __delitem__(self, key: str) -> None:
+                raise AssertionError("calls that come now find nothing")
+
+        self.table._published = Kept()
+        for thing in (Thing(), Thing(), Thing):
+            self.table.add(thing, "id", force=True)
+            self.table.add(thing, "id", force=True)
+            self.assertEqual("id", self.table.id_of(thing))
+        self.addCleanup(marks.remove_marks, Thing)
 
     def test_an_object_is_published_once(self) -> None:
         thing = Thing()
