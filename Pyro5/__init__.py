@@ -29,15 +29,34 @@ _LAZY_OBJECTS = {
 }
 
 
+class _Logger(logging.Logger):
+    """The logger above all others of this library: it shows warnings and errors only, unless it is given a level.
+
+    Without this, a program that logs at level DEBUG itself would get all that this library has to say.
+    """
+
+    @property
+    def level(self) -> int:
+        own: int = self.__dict__.get("level", logging.NOTSET)
+        return own or max(logging.WARNING, self.parent.getEffectiveLevel() if self.parent else logging.NOTSET)
+
+    @level.setter
+    def level(self, level: int) -> None:
+        self.__dict__["level"] = level
+
+
 def configure_logging(environ: Mapping[str, str]) -> None:
     """
-    Log as PYRO_LOGLEVEL (a level name or number) and PYRO_LOGFILE (a path, or ``{stderr}``) say; not at all without the first.
+    Log as PYRO_LOGLEVEL (a level name or number) and PYRO_LOGFILE (a path, or ``{stderr}``) say.
+
+    Without PYRO_LOGLEVEL the library logs warnings and errors, unless the program sets a level for the logger ``Pyro5``.
 
     The program's own logging setup, when it was made first, decides where the records go; then only the level counts.
 
     Raises:
         AttributeError: PYRO_LOGLEVEL is not a level that the logging module knows.
     """
+    logging.getLogger("Pyro5").__class__ = _Logger
     level_name = environ.get("PYRO_LOGLEVEL")
     if not level_name:
         return

@@ -24,6 +24,7 @@ from __future__ import annotations
 import linecache
 import reprlib
 import sys
+import threading
 import traceback
 from types import FrameType, TracebackType
 from typing import Any, Iterator, List, Optional, Set, Tuple, Type, Union
@@ -100,6 +101,61 @@ _bounded.maxlevel = 4
 _bounded.maxdict = _bounded.maxlist = _bounded.maxtuple = _bounded.maxset = _bounded.maxfrozenset = 20
 _bounded.maxdeque = _bounded.maxarray = 20
 _bounded.maxstring = _bounded.maxlong = _bounded.maxother = 300
+
+
+class RemoteTracebackNote(str):
+    """The note by which a remote exception shows where it was raised in the server; see show_remote_traceback."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Any:
+        return str, (str(self),)
+
+
+def show_remote_traceback(error: BaseException) -> None:
+    """
+    Make Python show the remote traceback of an exception wherever it shows the exception, in a log for instance.
+
+    On Python 3.11 and later it becomes a note of the exception. Before, sys.excepthook and threading.excepthook show it,
+    unless the program has hooks of its own. Text, arguments and attributes of the exception stay as they are.
+    """
+    remote = _remote_traceback(error)
+    if not remote:
+        return
+    if sys.version_info >= (3, 11):
+        notes = error.__dict__.get("__notes__")
+        notes = list(notes) if isinstance(notes, list) else []
+        error.__dict__["__notes__"] = [*notes, RemoteTracebackNote("".join(remote).rstrip("\n"))]
+        return
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = excepthook
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _excepthook_of_threads
+
+
+def notes_of(error: BaseException) -> List[str]:
+    """Return the notes that an exception has of its own, without the one that shows the remote traceback."""
+    notes = error.__dict__.get("__notes__")
+    return [note for note in notes if type(note) is not RemoteTracebackNote] if isinstance(notes, list) else []
+
+
+def without_own_frames(tb: Optional[TracebackType]) -> Optional[TracebackType]:
+    """Return a traceback without the frames of this library that it begins with."""
+    while tb is not None and is_own_frame(tb.tb_frame):
+        tb = tb.tb_next
+    return tb
+
+
+def is_own_frame(frame: FrameType) -> bool:
+    """Return whether a stack frame belongs to this library."""
+    return str(frame.f_globals.get("__name__") or "").startswith(_THIS_PACKAGE + ".")
+
+
+def _excepthook_of_threads(args: Any) -> None:
+    if args.exc_type is not SystemExit and sys.stderr is not None:
+        name = args.thread.name if args.thread is not None else threading.get_ident()
+        sys.stderr.write("Exception in thread %s:\n" % name)
+        excepthook(args.exc_type, args.exc_value, args.exc_traceback)
 
 
 def add_context(error: BaseException, context: str) -> None:
@@ -208,7 +264,14 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
                      tb: Optional[TracebackType], detailed: bool) -> List[str]:
     if detailed and error is not None:
         return list(_detailed_lines(error, tb))
-    return traceback.format_exception(ex_type, error, tb, chain=False)
+    shown = getattr(error, "__dict__", {}).get("__notes__")
+    if not isinstance(shown, list) or error is None:
+        return traceback.format_exception(ex_type, error, tb, chain=False)
+    # the note that repeats the remote traceback is left out: whoever asks here shows that, or has no use for it
+    lines = traceback.TracebackException(ex_type or type(error), error, tb)
+    lines.__notes__ = notes_of(error)
+    lines.__cause__ = lines.__context__ = None
+    return list(lines.format(chain=False))
 
 
 def _printable(error: BaseException, parts: List[str]) -> Iterator[str]:
@@ -253,8 +316,7 @@ def _frame_lines(frame: FrameType, line_number: int) -> Iterator[str]:
         yield "Source code:\n"
         yield "    %s\n" % source
     # this library's own frames hold connections, buffers and key locations: nothing of the user's to look at
-    module = frame.f_globals.get("__name__") or ""
-    if module.startswith(_THIS_PACKAGE + "."):
+    if is_own_frame(frame):
         return
     values = sorted(frame.f_locals.items())
     if values:

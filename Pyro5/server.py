@@ -14,6 +14,7 @@ from ._server.callbacks import Hooks
 from ._server.connection import ServerConnection
 from ._server.daemon_object import DaemonObject
 from ._server.dispatch import Dispatcher
+from ._server.error_log import RepeatFilter
 from ._server.exposure import _get_exposed_members as _get_exposed_members
 from ._server.exposure import behavior, callback, expose, oneway
 from ._server.exposure import is_private_attribute as is_private_attribute
@@ -79,7 +80,8 @@ class Daemon(Registrations):
         lifetime, linger, most_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, most_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
-        self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None)
+        self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
+                                      RepeatFilter(time.monotonic))
         self._read_settings()
         hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._ends_at_once,
                       self._oneway_calls.pause, self._tick, self._stopped)
@@ -229,6 +231,7 @@ class Daemon(Registrations):
         if global_version.number != self._settings_version:
             self._read_settings()
         self._streams.expire()
+        self._dispatcher.log_repetitions()
         buffers.give_back()
         try:
             if self.transportServer.housekeeping_is_due():
@@ -243,6 +246,7 @@ class Daemon(Registrations):
     def _stopped(self, timeout_seconds: float) -> None:
         self._oneway_calls.stop(timeout_seconds)
         self._streams.clear()
+        self._dispatcher.log_repetitions(at_end=True)
         self._objects.close()
 
     # ------------------------------------------------------------ old ways

@@ -294,9 +294,11 @@ class SocketConnection:
         self._tracked_resources: Optional[weakref.WeakSet[Any]] = None
 
     def __del__(self) -> None:
-        # No shutdown here: in a forked child the parent still uses the connection.
-        if not self.keep_open:
-            self.sock.close()
+        # No shutdown here: in a forked child the parent still uses the connection. Attributes are missing where the
+        # constructor was cut short, by a signal handler for instance.
+        sock = getattr(self, "sock", None)
+        if sock is not None and not getattr(self, "keep_open", True):
+            sock.close()
 
     def __repr__(self) -> str:
         return "<%s fd=%d object=%s>" % (type(self).__name__, self.fileno(), self.objectId)

@@ -24,8 +24,8 @@ MODULES = """
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
     _client.operators _client.names _client.reconnecting typed client
-    _server _server.exposure _server.descriptions _server.daemon_object _server.marks _server.instances _server.objects
-    _server.streams _server.dispatch _server.settings
+    _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
+    _server.marks _server.instances _server.objects _server.streams _server.dispatch _server.settings
     _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.housekeeping _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
@@ -35,7 +35,7 @@ MODULES = """
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
-    _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness _naming.autoclean
+    _naming.registry _naming.host_lookup _naming.liveness _naming.autoclean
     _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory

@@ -112,6 +112,30 @@ class Connection(socketutil.SocketConnection):
             raise socketutil.communication_error(self._activity(method), x) from x
         self.in_doubt = False
 
+    def send_if_ready(self, request: SendingMessage) -> bool:
+        """
+        Send a small request that gets no reply if the network takes it at once. Never waits; not for use during an exchange.
+
+        Returns:
+            False if nothing was sent. If the network took a part only, the connection is in doubt afterwards.
+        """
+        data = b"".join(request.buffers)
+        timeout = self.sock.gettimeout()
+        self.in_doubt = True
+        try:
+            self.sock.settimeout(0)
+            try:
+                sent = self.sock.send(data)
+            finally:
+                self.sock.settimeout(timeout)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            return False
+        # TLS wants the same data again when it could not take it, so that such a connection stays in doubt
+        self.in_doubt = sent != len(data) and (sent != 0 or hasattr(self.sock, "getpeercert"))
+        return sent == len(data)
+
     def call(self, serializer: SerializerBase, seq: int, object_id: str, method: str, args: Sequence[Any],
              wire: WireOptions) -> Any:
         """Call a method of an object and give its result; raises as `round_trip`, and what the method raised."""

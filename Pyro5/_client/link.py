@@ -11,14 +11,14 @@ import os
 import socket
 import threading
 import weakref
-from typing import Any, Callable, Mapping, Optional, Sequence, Set, Union
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Set, Union
 
 from .. import callcontext, config, errors, serializers
 from .._wire import calls
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
 from ..configure import global_version
-from ..constants import DAEMON_NAME
+from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
@@ -86,12 +86,13 @@ class Link:
         owner: the thread that may use the proxy; NOBODY: whoever uses it first becomes the owner.
         owning_session: the client that was being served when the owner got it: other threads may use it too, while they
             serve the same client, whose requests never run side by side.
+        abandoned_streams: item streams that were dropped, and that the server has not been told of yet.
         methods, oneway, attrs: the names that the object exposes; empty while nothing is known.
     """
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "forks", "seq", "owner",
                  "owning_session", "timeout", "max_retries", "wire", "serializer_name", "serializer", "handshake",
-                 "methods", "oneway", "attrs", "raw_response", "settings_version")
+                 "methods", "oneway", "attrs", "raw_response", "settings_version", "abandoned_streams")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -113,6 +114,7 @@ class Link:
         self.oneway: Set[str] = set()
         self.attrs: Set[str] = set()
         self.raw_response = False
+        self.abandoned_streams: List[str] = []  # ids; finalizers append to it in any thread
 
     def _read_settings(self) -> None:
         """
@@ -129,6 +131,7 @@ class Link:
         self.settings_version = version
 
     def __del__(self) -> None:
+        # the constructor may have been cut short, so any attribute may be missing
         if getattr(self, "connection", None) is not None:
             self.release()
 
@@ -167,6 +170,9 @@ class Link:
         connection = self.connection
         if connection is None or connection.in_doubt or self.forks != _fork_count:
             return None
+        if self.abandoned_streams:
+            self._close_abandoned_streams(connection)
+            return None if connection.in_doubt else connection
         return connection
 
     # ------------------------------------------------------------ calling
@@ -208,6 +214,30 @@ class Link:
             if connection.in_doubt or _server_parts_after(x, connection):
                 self.drop()
             raise
+
+    def abandon_stream(self, stream_id: str) -> None:
+        """
+        Tell the server that an item stream is not wanted any more, at once if that is possible without waiting.
+
+        Otherwise the next call does, or the server finds out when the connection ends. May be called by finalizers: in any
+        thread, and in the middle of a call.
+        """
+        if self.forks != _fork_count or self.connection is None:
+            return  # the stream is the parent process's own, or has ended with its connection
+        self.abandoned_streams.append(stream_id)
+        if self.owner == threading.get_ident() and self.owning_session is None and not self.connection.in_doubt:
+            self._close_abandoned_streams(self.connection)
+
+    def _close_abandoned_streams(self, connection: Connection) -> None:
+        """Send what closes the streams that were dropped; those that the network does not take now stay for the next call."""
+        while self.abandoned_streams and not connection.in_doubt:
+            stream_id = self.abandoned_streams.pop()
+            seq = self.seq = (self.seq + 1) & 0xFFFF
+            request = calls.invoke_request(self.serializer, seq, FLAGS_ONEWAY, DAEMON_NAME, CLOSE_STREAM_METHOD,
+                                           [stream_id], {}, self.wire)
+            if not connection.send_if_ready(request):
+                self.abandoned_streams.append(stream_id)
+                return
 
     def _parse_reply(self, reply: ReceivingMessage) -> Any:
         serializer = self.serializer

@@ -36,6 +36,7 @@ class ItemStream(Iterator[Any]):
     def __init__(self, stream_id: str, proxy: Any) -> None:
         self._stream_id = stream_id
         self._proxy: Optional[Any] = proxy  # None when there is nothing more to fetch
+        self._link = proxy._pyro
         self._last_seq = proxy._pyroSeq
         self._most: int = config.ITER_STREAM_BATCH
         self._fetched: Deque[Any] = deque()
@@ -102,11 +103,14 @@ class ItemStream(Iterator[Any]):
                               objectId=DAEMON_NAME)
 
     def __del__(self) -> None:
-        if self.__dict__.get("_proxy") is None or sys.is_finalizing():
+        # The garbage collector calls this in any thread, in the middle of anything: nothing here may wait for a network,
+        # act on a connection that a forked child shares with its parent, or rely on a finished constructor.
+        link = self.__dict__.get("_link")
+        if link is None or self.__dict__.get("_proxy") is None or sys.is_finalizing():
             return
         try:
-            self.close()
-        except errors.PyroError as x:
+            link.abandon_stream(self._stream_id)
+        except Exception as x:  # border of a finalizer: an error here would only be printed
             log.debug("cannot tell the server to close item stream %s: %s", self._stream_id, x)
 
 

@@ -17,7 +17,7 @@ from .._wire.batch_results import BatchResults
 from .._wire.calls import Call, ReplyTo, WireOptions
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from . import exposure
+from . import error_log, exposure
 from .objects import ObjectTable, Published
 from .streams import StreamTable
 
@@ -49,6 +49,7 @@ class Dispatcher:
         daemon: its documented hooks are called (validateHandshake, annotations, methodcall_error_handler).
         run_aside: takes a connection, a callable (a oneway call, to run it in another thread) and the size of its request;
             None: it runs in the caller's thread.
+        raised: decides which exceptions of calls are logged.
 
     Attributes:
         get_metadata: called with the id of the object that a client connects to, for what the client is told of it; None: what
@@ -56,10 +57,12 @@ class Dispatcher:
     """
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
-                 run_aside: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
+                 run_aside: Optional[Callable[[Any, Callable[[], Any], int], None]],
+                 raised: error_log.RepeatFilter) -> None:
         self._daemon = daemon
         self._objects = objects
         self._streams = streams
+        self._raised = raised
         self.set_options(options, run_aside)
         self.get_metadata: Optional[Callable[[str], Any]] = None
 
@@ -368,30 +371,50 @@ class Dispatcher:
 
     def _traceback(self, error: BaseException) -> List[str]:
         detailed = self._options.detailed_traceback
+        tb = errors.without_own_frames(error.__traceback__)
         try:
             if calls.remote_traceback(error):  # it came from yet another server: keep what happened there
-                return errors.get_pyro_traceback(type(error), error, error.__traceback__, detailed)
-            return errors.format_traceback(type(error), error, error.__traceback__, detailed)
+                return errors.get_pyro_traceback(type(error), error, tb, detailed)
+            return errors.format_traceback(type(error), error, tb, detailed)
         except Exception as x:  # the attributes and texts of exceptions are user code
             return ["%s; its traceback cannot be shown (%s)\n" % (type(error).__name__, type(x).__name__)]
 
     def _log_exception(self, connection: Any, call: Optional[Call], error: Exception) -> None:
         if isinstance(error, StopIteration) and call is not None and call.method == constants.NEXT_ITEM_METHOD:
             return  # the ordinary end of an item stream
-        what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, call.method))
-        exc_info = (type(error), error, error.__traceback__)
-        is_callback = call is not None and self._is_callback(call)
-        write = log.info if _is_answer(call, error) else log.warning
-        write("%s from %s raised %s: %s", what, connection.peer_address, type(error).__name__,
-              errors.one_line(calls.text_of(error)), exc_info=exc_info if is_callback else None)
-        if not is_callback:
-            log.debug("the exception of %s:", what, exc_info=exc_info)
+        what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, _name_called(call)))
+        is_answer = _is_answer(call, error)
+        kind = (what, type(error))
+        if not is_answer and not self._raised.admit(kind, "%s raised %s" % (what, type(error).__name__)):
+            return
+        with_traceback = log.isEnabledFor(logging.DEBUG) or call is not None and self._is_callback(call)
+        place = error_log.place_of(error)
+        write = log.info if is_answer else log.warning
+        write(
+            "%s from %s raised %s: %s%s", what, connection.peer_address, type(error).__name__,
+            errors.one_line(calls.text_of(error)), " (%s)" % errors.one_line(place) if place else "",
+            exc_info=(type(error), error, errors.without_own_frames(error.__traceback__)) if with_traceback else None)
+
+    def log_repetitions(self, at_end: bool = False) -> None:
+        """Log how often exceptions were raised again that were not logged themselves; to be called every few seconds.
+
+        Args:
+            at_end: no further calls are made: log all of them, not just those of the last minute.
+        """
+        for description, number in self._raised.summaries(at_end):
+            log.warning("%s, and %d more", description, number)
 
     def _is_callback(self, call: Call) -> bool:
         try:
             return call.method in self._objects.get(call.object_id).members.callbacks
         except errors.DaemonError:
             return False
+
+
+def _name_called(call: Call) -> str:
+    """Return what a call is about in the user's names: the attribute, not the method that reads or sets it."""
+    is_attribute = call.method in (calls.GETATTR_METHOD, calls.SETATTR_METHOD)
+    return str(call.args[0]) if is_attribute and call.args and type(call.args[0]) is str else call.method
 
 
 def _is_answer(call: Optional[Call], error: Exception) -> bool:

@@ -222,12 +222,22 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             if getattr(member, "fset", None) is not None:
                 writable.add(name)
             continue
+        if only_exposed:
+            _check_not_async(clazz, name, functions[0])
         methods.add(name)
         if getattr(functions[0], "_pyroOneway", False):
             oneways.add(name)
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
     return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks))
+
+
+def _check_not_async(clazz: type, name: str, function: Any) -> None:
+    """Raise TypeError if a method is exposed that only an event loop could run."""
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError("cannot publish '%s': its exposed method '%s' is 'async def', which daemons of this release cannot "
+                        "run; expose an ordinary method instead, which may run it with asyncio.run() or with "
+                        "asyncio.run_coroutine_threadsafe(...).result()" % (clazz.__name__, name))
 
 
 def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Members:
@@ -314,7 +324,9 @@ def set_exposed_attribute(obj: Any, name: str, value: Any, members: Members) -> 
         AttributeError: it is not exposed, or read-only.
         Exception: whatever the property raises.
     """
-    _check_attribute(obj, name, members.writable)
+    _check_attribute(obj, name, members.attrs)
+    if name not in members.writable:
+        raise AttributeError("attribute '%s' of '%s' is read-only: the property has no setter" % (name, type(obj).__name__))
     setattr(obj, name, value)
 
 

@@ -57,8 +57,18 @@ def exception_to_dict(error: BaseException) -> Dict[str, Any]:
         "__class__": _OWN_TAGS.get(clazz) or "%s.%s" % (clazz.__module__, clazz.__name__),
         "__exception__": True,
         "args": error.args,
-        "attributes": vars(error),
+        "attributes": _attributes_of(error),
     }
+
+
+def _attributes_of(error: BaseException) -> Dict[str, Any]:
+    """Return the attributes that travel; a note that only shows the remote traceback, which travels anyway, stays here."""
+    attributes = vars(error)
+    if "__notes__" not in attributes:
+        return attributes
+    notes = errors.notes_of(error)
+    others = {name: value for name, value in attributes.items() if name != "__notes__"}
+    return {**others, "__notes__": notes} if notes else others
 
 
 def find_exception_class(tag: str) -> Optional[ExceptionClass]:

@@ -380,10 +380,15 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
 
 
 def _harmless(exception: BaseException) -> Exception:
-    """Nothing that comes over the network may act as a SystemExit, KeyboardInterrupt or GeneratorExit in this process."""
-    if isinstance(exception, Exception):
-        return exception
-    return exceptions.foreign_exception(exceptions.exception_to_dict(exception))
+    """Return what to raise for a remote exception.
+
+    Nothing that comes over the network may act as a SystemExit, KeyboardInterrupt or GeneratorExit in this process.
+    """
+    if not isinstance(exception, Exception):
+        exception = exceptions.foreign_exception(exceptions.exception_to_dict(exception))
+    if type(exception) is not StopIteration:  # the end of every item stream
+        errors.show_remote_traceback(exception)
+    return exception
 
 
 classes.register_own_dict(ExceptionWrapper, EXCEPTION_WRAPPER_TAG, _wrapper_to_dict, _dict_to_wrapper)

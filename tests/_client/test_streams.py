@@ -1,16 +1,24 @@
 """Item streams, as a client sees them."""
 from __future__ import annotations
 
+import contextlib
+import gc
+import os
+import sys
 import threading
 import unittest
-from typing import Any, List
+from typing import Any, Iterator, List
 from unittest import mock
 
-from Pyro5 import errors, protocol
+from Pyro5 import errors, protocol, socketutil
+from Pyro5._client.connection import Connection
+from Pyro5._client.link import Link
 from Pyro5._client.streams import ItemStream
 from Pyro5.client import Proxy
+from Pyro5.server import Daemon, expose
 
 from ..peers import Peer, Request, ScriptedServer, settings
+from ..support import PATIENCE_SECONDS, daemon_thread
 
 
 class StreamTestCase(unittest.TestCase):
@@ -232,11 +240,119 @@ class CloseTests(StreamTestCase):
 
     def test_a_dropped_stream_does_not_complain(self) -> None:
         proxy = mock.Mock(_pyroSeq=1)
-        proxy._pyro.owner = threading.get_ident()
-        proxy._pyroInvoke.side_effect = errors.ConnectionClosedError("gone")
+        proxy._pyro.abandon_stream.side_effect = errors.ConnectionClosedError("gone")
         stream = ItemStream("the-id", proxy)
         with self.assertLogs("Pyro5.itemstream", "DEBUG"):
             del stream
+
+
+@expose
+class Counter:
+    """Counts, and remembers which of its generators were closed."""
+
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def numbers(self) -> Iterator[int]:
+        try:
+            yield from range(1000)
+        finally:
+            self.closed.set()
+
+    def ping(self) -> str:
+        return "pong"
+
+
+class Finalizers(unittest.TestCase):
+    """What the garbage collector calls waits for no network, and leaves alone what is another process' own."""
+
+    def setUp(self) -> None:
+        self.counter = Counter()
+        daemon = Daemon(host="127.0.0.1")
+        uri = daemon.register(self.counter, "counter")
+        self.stack = contextlib.ExitStack()
+        self.addCleanup(self.stack.close)
+        self.stack.enter_context(daemon_thread(daemon))
+        self.proxy = self.stack.enter_context(Proxy(uri))
+        self.proxy.ping()
+
+    def drop_in_a_thread(self, streams: List[Any]) -> None:
+        """Drop the only reference to a stream in a thread that does not own the proxy."""
+        thread = threading.Thread(target=streams.clear)
+        thread.start()
+        thread.join()
+
+    def test_a_dropped_stream_is_closed_over_the_connection_that_is_there(self) -> None:
+        with mock.patch.object(socketutil, "create_socket", side_effect=AssertionError("connected")):
+            for number in self.proxy.numbers():
+                if number == 3:
+                    break
+            self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
+        self.assertEqual("pong", self.proxy.ping())
+
+    def test_one_dropped_in_another_thread_is_closed_by_the_next_call(self) -> None:
+        streams = [self.proxy.numbers()]
+        self.assertEqual(0, next(streams[0]))
+        with mock.patch.object(socketutil, "create_socket", side_effect=AssertionError("connected")):
+            self.drop_in_a_thread(streams)
+            self.assertFalse(self.counter.closed.is_set())
+            self.assertEqual("pong", self.proxy.ping())
+            self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
+
+    def test_one_dropped_during_a_call_waits_for_the_next(self) -> None:
+        streams = [self.proxy.numbers()]
+        next(streams[0])
+        self.proxy._pyroConnection.in_doubt = True   # as in the middle of an exchange
+        streams.clear()
+        self.proxy._pyroConnection.in_doubt = False
+        self.assertFalse(self.counter.closed.is_set())
+        self.proxy.ping()
+        self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
+
+    def test_a_network_that_takes_nothing_is_not_waited_for(self) -> None:
+        stream = self.proxy.numbers()
+        next(stream)
+        connection = self.proxy._pyroConnection
+        with mock.patch.object(connection, "sock", mock.Mock(wraps=connection.sock)) as sock:
+            sock.send.side_effect = BlockingIOError
+            del stream
+            self.assertEqual(1, len(self.proxy._pyro.abandoned_streams))
+            self.assertEqual(mock.call(0), sock.settimeout.mock_calls[0])
+        self.assertEqual("pong", self.proxy.ping())
+        self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
+
+    def test_a_part_that_was_sent_puts_the_connection_in_doubt(self) -> None:
+        stream = self.proxy.numbers()
+        next(stream)
+        connection = self.proxy._pyroConnection
+        with mock.patch.object(connection, "sock", mock.Mock(wraps=connection.sock)) as sock:
+            sock.send.side_effect = lambda data: 10
+            del stream
+        self.assertTrue(connection.in_doubt)
+        self.assertEqual("pong", self.proxy.ping())
+        self.assertIsNot(connection, self.proxy._pyroConnection)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+    def test_a_forked_child_leaves_the_stream_of_its_parent_alone(self) -> None:
+        stream = self.proxy.numbers()
+        self.assertEqual(0, next(stream))
+        child = os.fork()
+        if not child:
+            try:
+                stream.__del__()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        self.assertEqual([1, 2, 3], [next(stream) for _ in range(3)])
+        self.assertEqual("pong", self.proxy.ping())
+
+    def test_objects_whose_constructor_was_cut_short(self) -> None:
+        complaints: List[Any] = []
+        with mock.patch.object(sys, "unraisablehook", complaints.append):
+            for clazz in (ItemStream, Proxy, Link, Connection, socketutil.SocketConnection, Daemon):
+                clazz.__new__(clazz)
+            gc.collect()
+        self.assertEqual([], complaints)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Message in, reply out, without any socket: the handshake, the calls, and what is answered when something is wrong."""
 from __future__ import annotations
 
+import itertools
 import contextvars
 import gc
 import marshal
@@ -13,6 +14,7 @@ from unittest import mock
 from Pyro5 import errors, protocol, serializers
 from Pyro5._server import dispatch
 from Pyro5._server.dispatch import Dispatcher, DispatchOptions
+from Pyro5._server.error_log import RepeatFilter
 from Pyro5._server.exposure import callback, expose, oneway
 from Pyro5._server.objects import ObjectTable
 from Pyro5._server.streams import StreamTable
@@ -164,7 +166,8 @@ class DispatchTestCase(unittest.TestCase):
                   log_wire: bool = False, aside: bool = True) -> None:
         options = DispatchOptions(WireOptions(max_size), accepted, streaming, detailed, log_wire)
         self.dispatcher = Dispatcher(self.daemon, self.objects, self.streams, options,
-                                     (lambda client, call, size: self.aside.append(call)) if aside else None)
+                                     (lambda client, call, size: self.aside.append(call)) if aside else None,
+                                     RepeatFilter(itertools.count(0, 100).__next__))
 
     def message(self, method: str, args: Any = (), kwargs: Any = None, flags: int = 0, object_id: str = "obj",
                 serializer: str = "serpent", correlation_id: Any = None, **annotations: bytes) -> ReceivingMessage:

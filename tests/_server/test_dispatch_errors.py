@@ -30,9 +30,9 @@ class ErrorTestCase(DispatchTestCase):
 
     def failed(self, kind: Any, message: ReceivingMessage, reason: str = "", closing: bool = False) -> Any:
         """The request is answered by an exception, which is logged once, with its traceback at level DEBUG."""
-        with self.logs("WARNING", "DEBUG") as records:
+        with self.logs("WARNING") as records:
             reply = self.reply(message)
-        self.assertEqual([False, True], [bool(record.exc_info) for record in records])
+        self.assertEqual([True], [bool(record.exc_info) for record in records])
         self.assertEqual(closing, self.client.closing)
         self.client.closing = False
         self.assertTrue(reply.flags & protocol.FLAGS_EXCEPTION)
@@ -83,7 +83,7 @@ class Refusals(ErrorTestCase):
     def test_serializers_that_are_not_accepted_are_not_decoded(self) -> None:
         self.configure(accepted=["serpent", "json"])
         message = incoming(SendingMessage(protocol.MSG_INVOKE, 0, 3, 2, marshal.dumps(("obj", "echo", [], {}))))
-        with mock.patch("marshal.loads", side_effect=AssertionError), self.logs("WARNING", "DEBUG"):
+        with mock.patch("marshal.loads", side_effect=AssertionError), self.logs("WARNING"):
             reply = self.reply(message)
         with self.assertRaisesRegex(errors.SerializeError, "'marshal' is not accepted.*serpent, json"):
             self.parse(reply)
@@ -91,7 +91,7 @@ class Refusals(ErrorTestCase):
         self.call("echo", "still in step")
 
     def test_unknown_serializers(self) -> None:
-        with self.logs("WARNING", "DEBUG"):
+        with self.logs("WARNING"):
             reply = self.answer(incoming(SendingMessage(protocol.MSG_INVOKE, 0, 3, 99, b"?")))
         assert reply is not None
         self.assertEqual((3, "marshal"), (reply.seq, serializers.get_serializer_by_id(reply.serializer_id).name))
@@ -243,7 +243,7 @@ class Hooks(ErrorTestCase):
 
     def test_an_error_handler_that_fails_itself(self) -> None:
         self.daemon.methodcall_error_handler = mock.Mock(side_effect=ZeroDivisionError("in the handler"))
-        with self.logs("ERROR", "WARNING", "DEBUG"):
+        with self.logs("ERROR", "WARNING"):
             reply = self.reply(self.message("fail", ("value",)))
         with self.assertRaises(ValueError):
             self.parse(reply)
@@ -257,7 +257,7 @@ class Hooks(ErrorTestCase):
 
     def test_annotations_of_a_daemon_that_cannot_be_sent(self) -> None:
         self.daemon.own_annotations = {"TOO LONG": b"x"}
-        with self.logs("WARNING", "DEBUG"):
+        with self.logs("WARNING"):
             reply = self.reply(self.message("echo"))
         with self.assertRaisesRegex(errors.PyroError, "TOO LONG"):
             self.parse(reply)
@@ -282,12 +282,12 @@ class Hooks(ErrorTestCase):
                 raise errors.NamingError("unknown name: " + name) if name else KeyError(name)
         for object_id in ("Pyro.NameServer", "Pyro.Daemon"):
             self.objects.add(Registry(), object_id)
-            with self.logs("INFO", "DEBUG"):
+            with self.logs("INFO"):
                 self.reply(self.message("lookup", ("x",), object_id=object_id))
-            with self.logs("WARNING", "DEBUG"):
+            with self.logs("WARNING"):
                 self.reply(self.message("lookup", ("",), object_id=object_id))
         self.objects.add(Registry(), "lab.registry")
-        with self.logs("WARNING", "DEBUG"):
+        with self.logs("WARNING"):
             self.reply(self.message("lookup", ("x",), object_id="lab.registry"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import functools
 import threading
 import unittest
-from typing import Any, Callable, Iterator, List, Tuple
+from typing import Any, AsyncIterator, Callable, Iterator, List, Tuple
 
 from Pyro5._server import exposure
 from Pyro5._server.exposure import behavior, callback, expose, exposed_members, exposed_method, oneway
@@ -438,6 +438,35 @@ class Access(unittest.TestCase):
                 exposed_method(Greedy(), name, exposed_members(Greedy))
             with self.assertRaises(AttributeError):
                 exposure.get_exposed_attribute(Greedy(), name, exposed_members(Greedy))
+
+
+class AsyncMethods(unittest.TestCase):
+    def test_exposed_ones_are_refused_when_the_class_is_published(self) -> None:
+        class Robot:
+            @expose
+            async def move(self) -> None:
+                pass
+
+        class Camera:
+            @expose
+            async def frames(self) -> AsyncIterator[int]:
+                yield 1
+
+        for clazz, name in ((Robot, "move"), (Camera, "frames")):
+            for thing in (clazz, clazz()):
+                with self.assertRaisesRegex(TypeError, "%s': its exposed method '%s' is 'async def'" % (clazz.__name__, name)):
+                    exposed_members(thing)
+
+    def test_others_do_not_matter(self) -> None:
+        class Robot:
+            async def move(self) -> None:
+                pass
+
+            @expose
+            def stop(self) -> None:
+                pass
+
+        self.assertEqual({"stop"}, exposed_members(Robot).methods)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any, List, Optional, Sequence, Tuple
 
-from Pyro5 import api
+from Pyro5 import api, errors
 from Pyro5._client.streams import ItemStream
 
 from .values import RECORDED_MODULE
@@ -94,6 +94,8 @@ def raised_as_recorded(raised: Optional[BaseException], wanted: Tuple[Any, ...])
         return False
     if (wanted[2] == "remote") != bool(getattr(raised, "_pyroTraceback", None)):
         return False
-    attributes = {key: repr(value) for key, value in vars(raised).items() if key != "_pyroTraceback"}
+    own = {**vars(raised), "__notes__": errors.notes_of(raised)}
+    attributes = {key: repr(value) for key, value in own.items()
+                  if key != "_pyroTraceback" and (key != "__notes__" or value)}
     arguments = _ADDRESS.sub("0xADDR", show(raised.args))
     return (wanted[1] is None or same_text(arguments, wanted[1])) and (len(wanted) < 4 or attributes == wanted[3])

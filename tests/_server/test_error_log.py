@@ -1,0 +1,65 @@
+"""Which exceptions of calls are logged, and which are only counted."""
+from __future__ import annotations
+
+import unittest
+from typing import List
+
+from Pyro5 import errors
+from Pyro5._server import error_log
+from Pyro5._server.error_log import MAX_KINDS, REPEAT_SECONDS, RepeatFilter
+
+
+class Repetitions(unittest.TestCase):
+    def setUp(self) -> None:
+        self.now = 1000.0
+        self.filter = RepeatFilter(lambda: self.now)
+
+    def admitted(self, *kinds: str) -> List[bool]:
+        return [self.filter.admit(kind, "description of " + kind) for kind in kinds]
+
+    def test_each_kind_is_admitted_once_in_a_minute(self) -> None:
+        self.assertEqual([True, False, True, False, False], self.admitted("a", "a", "b", "b", "a"))
+        self.now += REPEAT_SECONDS - 1
+        self.assertEqual([False, False], self.admitted("a", "b"))
+        self.now += 1
+        self.assertEqual([True, False], self.admitted("a", "a"))
+
+    def test_what_was_not_admitted_is_counted(self) -> None:
+        self.admitted("a", "a", "a", "b")
+        self.assertEqual([], self.filter.summaries())
+        self.now += REPEAT_SECONDS
+        self.assertEqual([("description of a", 2)], self.filter.summaries())
+        self.assertEqual([], self.filter.summaries(True))
+
+    def test_everything_at_the_end(self) -> None:
+        self.admitted("a", "a")
+        self.assertEqual([("description of a", 1)], self.filter.summaries(all_of_them=True))
+        self.assertEqual([True], self.admitted("a"))
+
+    def test_the_number_of_kinds_is_bounded(self) -> None:
+        names = ["kind %d" % number for number in range(MAX_KINDS)]
+        self.assertEqual({True}, set(self.admitted(*names)))
+        self.assertEqual([True, True, False], self.admitted("one more", "one more", names[0]))
+        self.now += REPEAT_SECONDS
+        self.filter.summaries()
+        self.assertEqual([True, False], self.admitted("one more", "one more"))
+
+
+class Places(unittest.TestCase):
+    def test_of_the_raising_line(self) -> None:
+        try:
+            raise ValueError
+        except ValueError as x:
+            self.assertRegex(str(error_log.place_of(x)), r"test_error_log\.py, line \d+$")
+
+    def test_not_inside_of_the_library(self) -> None:
+        self.assertIsNone(error_log.place_of(ValueError()))
+        try:
+            errors.get_pyro_traceback(1)  # type: ignore[arg-type]
+            RepeatFilter(1).admit({}, "")  # type: ignore[arg-type, dict-item]
+        except TypeError as x:
+            self.assertIsNone(error_log.place_of(x))
+
+
+if __name__ == "__main__":
+    unittest.main()
