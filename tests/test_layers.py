@@ -35,7 +35,7 @@ MODULES = """
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
-    _naming.registry _naming.host_lookup _naming.liveness _naming.autoclean
+    _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness _naming.autoclean
     _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory

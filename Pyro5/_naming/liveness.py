@@ -42,6 +42,9 @@ from .._wire.uri import URI
 from ..constants import DAEMON_NAME
 from ..protocol import ReceivingMessage, SendingMessage
 from .host_lookup import HostLookups
+from .probe_queue import ProbeQueue, Question
+
+__all__ = ["Answer", "Prober", "Question"]
 
 log = logging.getLogger("Pyro5.probing")
 
@@ -50,6 +53,8 @@ T = TypeVar("T")
 Steps = Generator[Optional[Tuple[Any, int]], None, T]
 
 SERVERS_AT_ONCE = 100
+PROMPT_SECONDS = 0.5  # a server that takes longer is asked again when all others have been asked
+ROUND_SECONDS = 30.0  # for those that took longer; the rest of them comes first next time
 USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is off
 REPLY_BYTES = 4 * 1024 * 1024
 REQUESTS_AT_ONCE = 100  # under way on one connection: few enough for its buffers, even if the server reads one at a time
@@ -57,13 +62,6 @@ REQUESTS_AT_ONCE = 100  # under way on one connection: few enough for its buffer
 # a Unix socket says EWOULDBLOCK if too many clients wait already: then somebody listens, and sending fails
 _IN_PROGRESS = frozenset(number for number in (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0))
                          if number)
-
-
-class Question(NamedTuple):
-    """What to ask a server."""
-
-    uri: URI                        # of any of its objects: where it is
-    object_ids: FrozenSet[str]      # what it should have
 
 
 class Answer(NamedTuple):
@@ -86,19 +84,33 @@ class Prober:
         self._wakeup = Wakeup()
         self._lookups = HostLookups(self._wakeup.wake)
         self._stopped = False
+        # Locations of servers: those that were prompt the last time; those that were not, the one asked longest ago first.
+        self._prompt: Set[str] = set()
+        self._slow: Dict[str, None] = {}
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Tuple[Question, Answer]]:
-        """Ask all questions, many at a time, and give each of them with its answer as soon as that is there."""
-        remaining = iter(questions)
+        """
+        Ask all questions, many at a time, and yield each of them with its answer as soon as that is there.
+
+        Servers that do not answer delay no others, however many they are: those that were prompt the last time come first,
+        and one that is not prompt gives its place to the next, and is asked again when all others have been. If there are so
+        many of these that it takes too long, the rest of them gets no answer this time.
+        """
+        queue = ProbeQueue(questions, self._prompt, self._slow, self._clock() + ROUND_SECONDS)
         seconds = config.COMMTIMEOUT or USUAL_SECONDS
         with _Tasks(self._wakeup) as tasks:
             while not self._stopped:
-                for question in itertools.islice(remaining, SERVERS_AT_ONCE - len(tasks.deadlines)):
-                    tasks.start(question, _ask(question, self._lookups), self._clock() + seconds)
+                now = self._clock()
+                for question, is_first in queue.take(SERVERS_AT_ONCE - len(tasks.deadlines), now):
+                    tasks.start(question, _ask(question, self._lookups), now, seconds, is_first)
                 if tasks.are_all_done:
                     break
-                tasks.go_on(self._clock)
-                yield from tasks.take_finished()
+                tasks.go_on(self._clock, queue.others_wait)
+                if queue.others_wait:
+                    queue.postpone(tasks.take_slow(self._clock()))
+                for question, answer, was_prompt in tasks.take_finished():
+                    queue.note(question, was_prompt)
+                    yield question, answer
         self._lookups.forget()
 
     def stop(self) -> None:
@@ -115,9 +127,11 @@ class Prober:
 class _Task:
     """A question that is being asked."""
 
-    def __init__(self, question: Question, steps: Steps[Answer]) -> None:
+    def __init__(self, question: Question, steps: Steps[Answer], slow_at: float, may_be_postponed: bool) -> None:
         self.question = question
         self.steps = steps
+        self.slow_at = slow_at      # from then on the server is not prompt
+        self.may_be_postponed = may_be_postponed    # from then on it has to give its place to others that wait
         self.waits_for: Any = None      # a socket; None: until some host has been looked up
 
 
@@ -137,7 +151,8 @@ class _Tasks:
         self._selector = selectors.DefaultSelector()
         self._selector.register(wakeup, selectors.EVENT_READ)
         self.deadlines: Dict[_Task, float] = {}
-        self._finished: List[Tuple[Question, Answer]] = []
+        self._finished: List[Tuple[Question, Answer, bool]] = []
+        self._now = 0.0
 
     def __enter__(self) -> _Tasks:
         return self
@@ -152,17 +167,32 @@ class _Tasks:
         """Whether nothing is going on any more, and everything that has finished was taken."""
         return not self.deadlines and not self._finished
 
-    def start(self, question: Question, steps: Steps[Answer], deadline: float) -> None:
-        task = _Task(question, steps)
-        self.deadlines[task] = deadline
+    def start(self, question: Question, steps: Steps[Answer], now: float, seconds: float, may_be_postponed: bool) -> None:
+        task = _Task(question, steps, now + PROMPT_SECONDS, may_be_postponed)
+        self.deadlines[task] = now + seconds
+        self._now = now
         self._advance(task)
 
-    def go_on(self, clock: Callable[[], float]) -> None:
+    def take_slow(self, now: float) -> List[Question]:
+        """End the tasks that have to give their places to others; return their questions."""
+        slow = [task for task in self.deadlines if task.may_be_postponed and task.slow_at <= now]
+        for task in slow:
+            if task.waits_for is not None:
+                self._selector.unregister(task.waits_for)
+            task.steps.close()
+            del self.deadlines[task]
+        return [task.question for task in slow]
+
+    def go_on(self, clock: Callable[[], float], others_wait: bool) -> None:
         """Wait until something happens, or is overdue, and let the tasks that it concerns go on."""
         if not self.deadlines or self._finished:
             return
-        first_deadline = next(iter(self.deadlines.values()))
-        for key, _ in self._selector.select(max(first_deadline - clock(), 0)):
+        wake_at = next(iter(self.deadlines.values()))
+        if others_wait:
+            wake_at = min([wake_at] + [task.slow_at for task in self.deadlines if task.may_be_postponed][:1])
+        ready = self._selector.select(max(wake_at - clock(), 0))
+        self._now = clock()
+        for key, _ in ready:
             if key.data is not None:
                 self._advance(key.data)
             else:
@@ -173,7 +203,7 @@ class _Tasks:
         for task in list(itertools.takewhile(lambda task: self.deadlines[task] <= now, self.deadlines)):
             self._advance(task, socket.timeout("timed out"))
 
-    def take_finished(self) -> List[Tuple[Question, Answer]]:
+    def take_finished(self) -> List[Tuple[Question, Answer, bool]]:
         finished, self._finished = self._finished, []
         return finished
 
@@ -185,7 +215,7 @@ class _Tasks:
             wanted = next(task.steps) if error is None else task.steps.throw(error)
         except StopIteration as x:
             del self.deadlines[task]
-            self._finished.append((task.question, x.value))
+            self._finished.append((task.question, x.value, self._now < task.slow_at))
             return
         if wanted is not None:
             sock, events = wanted

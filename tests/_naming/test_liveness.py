@@ -349,6 +349,33 @@ class ManyTests(ProbingTestCase):
         self.assertIsNotNone(answers[-2].failure)
         self.assertEqual(answers[-1], Answer(None, frozenset(["gone"])))
 
+    def test_silent_ones_delay_no_others(self) -> None:
+        """A living and a dead server behind many silent ones are answered for before the time of any of these is up."""
+        with contextlib.ExitStack() as at_end:
+            silent = []
+            for _ in range(30):
+                listener = at_end.enter_context(socket.socket())
+                listener.bind(("127.0.0.1", 0))
+                listener.listen(5)
+                silent.append("PYRO:x@127.0.0.1:%d" % listener.getsockname()[1])
+            at_end.enter_context(mock.patch.object(liveness, "SERVERS_AT_ONCE", 10))
+            at_end.enter_context(mock.patch.object(liveness, "PROMPT_SECONDS", 0.05))
+            config.COMMTIMEOUT = 0.2
+            others = {str(self.serve(Daemon("127.0.0.1")).uriFor("gone")), free_uri()}
+            questions = [Question(URI(uri), frozenset(["gone"])) for uri in [*silent, *sorted(others)]]
+            for _ in range(2):
+                answers = [(str(question.uri), answer) for question, answer in self.prober.ask(questions)]
+                self.assertEqual(others, {uri for uri, _ in answers[:2]})
+                self.assertEqual([THERE] * 30, [answer for _, answer in answers[2:]])
+            asked_last = answers[-1][0]
+            with mock.patch.object(liveness, "ROUND_SECONDS", 0.0):  # no time for slow ones
+                self.assertEqual(others, {str(question.uri) for question, _ in self.prober.ask(questions)})
+            with mock.patch.object(liveness, "ROUND_SECONDS", 0.1):  # for some: those that were asked longest ago
+                some = [str(question.uri) for question, _ in self.prober.ask(questions)]
+            self.assertLessEqual(len(others), len(some))
+            self.assertLess(len(some), 32)
+            self.assertNotIn(asked_last, some)
+
     @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "this system has no Unix domain sockets")
     def test_many_that_have_their_answers_at_once(self) -> None:
         answers = self.ask(*("PYRO:x@./u:/no/such/folder/%d" % number for number in range(3 * liveness.SERVERS_AT_ONCE)))
