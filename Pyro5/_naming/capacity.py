@@ -21,7 +21,7 @@ log = logging.getLogger("Pyro5.nameserver")
 RECOUNT_SECONDS = 10.0
 # From this size on, searches take turns.
 LARGE_BYTES = 8 << 20
-TURNS = 4                       # searches at once, each until its reply is encoded
+TURNS = 2                       # searches at once, each until its reply is encoded
 TURN_SECONDS = 10.0             # how long a search waits for its turn
 RESULTS_PER_REQUEST = 8         # searches in one batch
 UNREAD_BYTES = 256 << 20        # of large results that clients have not read yet
@@ -116,14 +116,17 @@ class SearchTurns:
         self._take_turn()
         with self._lock:
             self._results[thread] = 1
-        self._make_room_for(client)
+            self._receivers.pop(client, None)
+            self._receivers[client] = None  # the last one, now
+        self._disconnect_excess()
 
     def end(self) -> None:
-        """Give back the turn of this thread, if it has one: its reply is encoded."""
+        """Give back the turn of this thread, if it has one: its reply is encoded, and sent as far as the client reads."""
         if self._results:  # nothing at all for small name servers
             with self._lock:
                 had_turn = self._results.pop(threading.get_ident(), 0)
             if had_turn:
+                self._disconnect_excess()
                 self._turns.release()
 
     def _take_turn(self) -> None:
@@ -135,22 +138,19 @@ class SearchTurns:
         finally:
             self._waiting.release()
 
-    def _make_room_for(self, client: Any) -> None:
+    def _disconnect_excess(self) -> None:
         with self._lock:
-            receivers = [receiver for receiver in list(self._receivers) if receiver is not client]
-            self._receivers.pop(client, None)
-            self._receivers[client] = None
+            receivers = list(self._receivers)
         unread = {receiver: _unread_bytes(receiver) for receiver in receivers}
         excess = sum(unread.values()) - UNREAD_BYTES
         for receiver, count in unread.items():
             if excess > 0 and count:
                 log.warning("closing the connection with %s: it has not read %d bytes of its search's result, and all clients "
                             "together too many", receiver.peer_address, count)
-                receiver.close()
-                excess -= count
-            if excess > 0 or not count:
                 with self._lock:
                     self._receivers.pop(receiver, None)
+                receiver.close()
+                excess -= count
 
 
 def _unread_bytes(connection: Any) -> int:

@@ -127,8 +127,9 @@ class ResultTests(unittest.TestCase):
         with mock.patch.object(capacity, "UNREAD_BYTES", 130), self.assertLogs("Pyro5.nameserver", "WARNING"):
             for client in clients:
                 client.close.side_effect = functools.partial(setattr, client, "gone", True)
-                turns._make_room_for(client)
-        self.assertEqual([True, False, False, False], [client.close.called for client in clients])
+                turns._receivers[client] = None
+                turns._disconnect_excess()
+        self.assertEqual([1, 1, 0, 0], [client.close.call_count for client in clients])
 
     def ask_without_reading(self) -> Proxy:
         """Ask for much more than the buffers of the system hold, over a connection of its own."""
