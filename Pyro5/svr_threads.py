@@ -100,11 +100,24 @@ class SocketServer_Threadpool(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.hand_over(connection)
-        if connection.worker is None and connection.large_bytes:
+        large_bytes = connection.large_bytes
+        if large_bytes:
+            self._hold(connection, large_bytes)
+        if connection.worker is None and large_bytes:
             self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True))
         else:
             self._pool.submit(functools.partial(self._work, connection, True), connection.worker)
         return False
+
+    def _hold(self, connection: ServerConnection, size: int) -> None:
+        """Count a large request among what all clients have under way, until the worker gives it back."""
+        try:
+            self._buffered.hold(connection, size)
+        except errors.MessageTooLargeError:
+            connection.refuse_message()
+            raise
+        for stalled in self._buffered.take_excess():
+            self.drop(stalled)
 
     def end(self, connection: ServerConnection) -> None:
         try:

@@ -67,7 +67,7 @@ class Workers(ServerTestCase):
         self.served._wait_for_notes(1)
         newcomer = self.connect(daemon)
         newcomer.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
-                                                calls.WireOptions(compress=True)).data)
+                                                calls.WireOptions()).data)
         wait_until(lambda: daemon.transportServer._pool._large_jobs)
         self.assertEqual("small", self.client(daemon).call("echo", "small"))
         self.served._open_gate()

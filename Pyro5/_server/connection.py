@@ -200,6 +200,10 @@ class ServerConnection(SocketConnection):
         """The message whose header was sound but that could not be taken in, see MessageReader.refused."""
         return self._reader.refused
 
+    def refuse_message(self) -> None:
+        """Discard the message that is at hand; refused_message is the one, from now on."""
+        self._reader.refused, self._pending = self._pending, None
+
     def receive(self) -> bool:
         """Receive once; False if the client has closed its side.
 

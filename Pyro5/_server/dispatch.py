@@ -9,7 +9,7 @@ import contextvars
 import functools
 import logging
 from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, constants, errors, protocol, serializers
 from .._wire import calls, handshake
@@ -20,6 +20,7 @@ from ..serializers import SerializerBase
 from . import error_log, exposure
 from .objects import ObjectTable, Published
 from .streams import StreamTable
+from .turns import Turns
 
 log = logging.getLogger("Pyro5.serving.dispatch")
 
@@ -27,6 +28,8 @@ _OBJECTS_THAT_ARE_ASKED = frozenset((constants.DAEMON_NAME, constants.NAMESERVER
 _SHORT_TEXT = 200  # characters of a handshake value that many clients may be given: longer ones take much memory to keep
 _SMALL = frozenset((type(None), bool, float))  # results in a batch that are not counted; so are ints of up to so many bits
 _SMALL_INT_BITS = 256
+_SHORT_HANDSHAKE = 4096  # bytes
+_MOST_WAITING_SECONDS = 1.0
 _BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
 # a result of one of these types is certainly no iterator; asking the abstract class costs more
 _NO_ITERATORS = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
@@ -72,6 +75,7 @@ class Dispatcher:
         self._options = options
         self._wire = options.wire
         self._run_aside = run_aside
+        self._long_handshakes = Turns(_MOST_WAITING_SECONDS)
         self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
 
     # ------------------------------------------------------------ entrance
@@ -142,7 +146,7 @@ class Dispatcher:
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
                                       message.serializer_id, message.annotations, correlation_id)
-            object_id, data = handshake.parse_connect_request(message, serializer)
+            object_id, data = self._parse_connect_request(message, serializer)
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
             members = self._objects.get(object_id).members
@@ -166,6 +170,16 @@ class Dispatcher:
             connection.closing = True
             return handshake.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
                                              self._wire)
+
+    def _parse_connect_request(self, message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
+        """Decode long handshakes one at a time: of many clients that are not let in yet, one competes with the others.
+
+        (Not for ever: converters of the program may be at work.)
+        """
+        if len(message.data) <= _SHORT_HANDSHAKE:
+            return handshake.parse_connect_request(message, serializer)
+        with self._long_handshakes.one():
+            return handshake.parse_connect_request(message, serializer)
 
     def _annotations(self) -> Dict[str, Any]:
         """What goes out with a reply: what the method set, then what the daemon adds."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 import logging
 import math
 from collections import OrderedDict
-from typing import Iterable, List, NamedTuple
+from typing import Dict, Iterable, List, NamedTuple
 
-from .. import config
+from .. import config, errors
 from ..configure import global_version
 from .connection import ServerConnection
 from .timeouts import Deadlines
@@ -73,10 +73,11 @@ def count_gone(connections: Iterable[ServerConnection]) -> int:
 
 
 class Buffered:
-    """How many bytes of half-sent and half-received messages there are.  Belongs to the loop's thread.
+    """How many bytes of half-sent and half-received messages there are, and of large requests (inflated, if they were
+    compressed) that workers have.  Belongs to the loop's thread.
 
-    Those connections are known in the order in which they last made progress, so it is the stalled ones that have to go
-    when it becomes too much.
+    Those connections that sent or received a part are known in the order in which they last made progress, so it is the
+    stalled ones that have to go when it becomes too much.
 
     Args:
         most_bytes: so many are allowed for all together, 0: any number.  The attribute of this name may be changed.
@@ -86,6 +87,8 @@ class Buffered:
         self.most_bytes = most_bytes
         self._total = 0
         self._counts: OrderedDict[ServerConnection, int] = OrderedDict()
+        self._held: Dict[ServerConnection, int] = {}
+        self._held_bytes = 0  # part of the total
 
     @property
     def total_bytes(self) -> int:
@@ -104,11 +107,29 @@ class Buffered:
         """A connection has nothing under way any more."""
         if self._counts:
             self._total -= self._counts.pop(connection, 0)
+        if self._held:
+            count = self._held.pop(connection, 0)
+            self._held_bytes -= count
+            self._total -= count
+
+    def hold(self, connection: ServerConnection, count: int) -> None:
+        """Count a request that a worker gets now.  Nothing can be done about it until the worker gives it back.
+
+        Raises:
+            MessageTooLargeError: there is no room for so many bytes.
+        """
+        self.forget(connection)
+        if 0 < self.most_bytes < self._held_bytes + count:
+            raise errors.MessageTooLargeError("the server is busy: a request of %d bytes is too large now (MAX_BUFFERED_SIZE)"
+                                              % count)
+        self._held[connection] = count
+        self._held_bytes += count
+        self._total += count
 
     def take_excess(self) -> List[ServerConnection]:
         """Take out, and give, those that have to go."""
         excess: List[ServerConnection] = []
-        while 0 < self.most_bytes < self._total:
+        while 0 < self.most_bytes < self._total and self._counts:
             connection, count = self._counts.popitem(last=False)
             self._total -= count
             excess.append(connection)

@@ -14,26 +14,24 @@ from .. import errors
 __all__ = ["check_text", "too_many"]
 
 _TEXT_BUT_OPENINGS = bytes(code for code in range(256) if code not in b"[{(")
+_TEXT_BUT_ELEMENTS = bytes(code for code in range(256) if code not in b"[{(,")
 # Linear time: each character is matched by one part of the pattern only.
 _STRING = re.compile(rb"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|['"].*""", re.DOTALL)
 
 
-def check_text(data: Union[bytes, bytearray, memoryview], most: int) -> None:
+def check_text(data: Union[bytes, bytearray, memoryview], most: int, elements: bool = False) -> None:
     """
-    Check the number of containers in JSON or Python literals.
+    Check the number of containers (and of commas, if elements is set) in JSON or Python literals.
 
     Raises:
         SerializeError: there are more than that.
     """
-    if len(data) <= most or _openings(bytes(data)) <= most:
+    others = _TEXT_BUT_ELEMENTS if elements else _TEXT_BUT_OPENINGS
+    if len(data) <= most or len(bytes(data).translate(None, others)) <= most:
         return
-    count = _openings(_STRING.sub(b"", bytes(data)))
+    count = len(_STRING.sub(b"", bytes(data)).translate(None, others))  # what is in strings does not count
     if count > most:
         raise too_many(count, most)
-
-
-def _openings(text: bytes) -> int:
-    return len(text.translate(None, _TEXT_BUT_OPENINGS))
 
 
 def too_many(count: int, most: int) -> errors.SerializeError:

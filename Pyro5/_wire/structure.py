@@ -8,7 +8,7 @@ from ..serializers import SerializerBase
 FREE_BYTES = 100000  # shorter payloads are not looked at: what is in them is decoded in a fraction of a second
 FREE_CONTAINERS = 100000  # that a compressed message may always have ...
 CONTAINERS_PER_BYTE = 4  # ... and so many more for each byte as sent
-HANDSHAKE_CONTAINERS = 5000  # of a client that has not been let in yet
+HANDSHAKE_CONTAINERS = 5000  # of a client that has not been let in yet; in text, elements count as well
 
 
 def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
@@ -32,4 +32,4 @@ def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> No
         SerializeError: it has more containers than HANDSHAKE_CONTAINERS.
     """
     if len(message.data) > HANDSHAKE_CONTAINERS:
-        serializer.check_containers(message.data, HANDSHAKE_CONTAINERS)
+        serializer.check_containers(message.data, HANDSHAKE_CONTAINERS, elements=True)

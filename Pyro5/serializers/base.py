@@ -69,9 +69,12 @@ class SerializerBase:
         """As _decode, for a method call."""
         return self._decode(data)
 
-    def check_containers(self, data: Data, most: int) -> None:
+    def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
         """
         Check the number of lists, dicts, tuples and sets in some bytes before they are deserialized.
+
+        Args:
+            elements: count the commas of text as well: what they separate may take as long to be read.
 
         Raises:
             SerializeError: there are more than that.

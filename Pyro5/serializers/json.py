@@ -61,8 +61,8 @@ class JsonSerializer(SerializerBase):
     def list_payload(self, elements: Sequence[bytes]) -> Payload:
         return b"[%s]" % b", ".join(elements)
 
-    def check_containers(self, data: Data, most: int) -> None:
-        containers.check_text(data, most)
+    def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
+        containers.check_text(data, most, elements)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")

@@ -67,7 +67,7 @@ class MarshalSerializer(SerializerBase):
     def list_payload(self, elements: Sequence[bytes]) -> Payload:
         return _BLOB_HEAD.pack(b"[", len(elements)) + b"".join(elements)
 
-    def check_containers(self, data: Data, most: int) -> None:
+    def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
         check.check_containers(data, most)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:

@@ -79,7 +79,7 @@ class MsgpackSerializer(SerializerBase):
         head: bytes = self._packer().pack_array_header(len(elements))
         return head + b"".join(elements)
 
-    def check_containers(self, data: Data, most: int) -> None:
+    def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
         if len(data) <= most or len(bytes(data).translate(None, _BUT_CONTAINERS)) <= most:
             return      # but these bytes may also be parts of numbers and texts
         count = 0

@@ -159,8 +159,8 @@ class SerpentSerializer(SerializerBase):
     def list_payload(self, elements: Sequence[bytes]) -> Payload:
         return b"%s[%s]" % (HEADER.encode("ascii"), b",".join(elements))
 
-    def check_containers(self, data: Data, most: int) -> None:
-        containers.check_text(data, most)
+    def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
+        containers.check_text(data, most, elements)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")

@@ -211,6 +211,34 @@ class BufferedBytes(ServerTestCase):
         with self.assertRaises((EOFError, errors.CommunicationError, OSError)):
             reader.reply()
 
+    def idle_clients(self, daemon: Any, count: int) -> List[RawClient]:
+        """Return clients that no worker has."""
+        clients = [self.client(daemon) for _ in range(count)]
+        wait_until(lambda: all(c.watched for c in list(daemon.transportServer._connections.values())))
+        return clients
+
+    def test_requests_that_workers_have_count_as_they_are_inflated(self) -> None:
+        if self.servertype != "thread":
+            return  # there are no workers
+        daemon = self.serving(MAX_BUFFERED_SIZE=3000000)
+        buffered, serpent = daemon.transportServer._buffered, serializers.get_serializer("serpent")
+        request = calls.invoke_request(serpent, 1, 0, "obj", "wait", ("x" * 1000000,), {}, calls.WireOptions(0, True)).data
+        self.assertLess(len(request), 10000)
+        *busy, refused = self.idle_clients(daemon, 3)
+        for client in busy:
+            client.send(request)
+        self.served._wait_for_notes(2)
+        self.assertLess(2000000, buffered.total_bytes)
+        with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+            refused.send(request)
+            with self.assertRaisesRegex(errors.MessageTooLargeError, "busy.*MAX_BUFFERED_SIZE"):
+                refused.reply()
+        self.served._open_gate()
+        for client in busy:
+            client.reply()
+        wait_until(lambda: buffered.total_bytes == 0)
+        self.assertEqual("x" * 100000, self.client(daemon).call("echo", "x" * 100000))
+
     def test_nothing_is_left_in_the_count(self) -> None:
         daemon = self.serving()
         buffered = daemon.transportServer._buffered

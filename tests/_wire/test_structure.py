@@ -113,7 +113,7 @@ class HandshakeTests(unittest.TestCase):
         encoders: Dict[str, Any] = {"json": lambda value: json.dumps(value).encode(), "marshal": marshal.dumps}
         for name in NAMES:
             encode = encoders.get(name, get_serializer(name).dumps)
-            for count, allowed in ((structure.HANDSHAKE_CONTAINERS - 10, True), (structure.HANDSHAKE_CONTAINERS, False)):
+            for count, allowed in ((structure.HANDSHAKE_CONTAINERS // 2 - 10, True), (structure.HANDSHAKE_CONTAINERS, False)):
                 payload = encode({"handshake": [[] for _ in range(count)], "object": "obj"})
                 message = received(name, payload, False, protocol.MSG_CONNECT)
                 with self.subTest(name, count=count):

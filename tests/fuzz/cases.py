@@ -77,6 +77,8 @@ def _made_up(rng: random.Random) -> bytes:
 
 
 def _payload(rng: random.Random) -> Case:
+    if rng.random() < 0.1:
+        return Case(PAYLOAD, [_pumped(rng)], serializer=rng.choice((corpus.SERPENT, corpus.SERPENT, corpus.JSON)))
     serializer = rng.choice(list(corpus.payloads()))
     payload = rng.choice(corpus.payloads()[serializer])
     if rng.random() < 0.5:
@@ -86,6 +88,19 @@ def _payload(rng: random.Random) -> Case:
         mutations.change_value(rng, draft)
         serializer, payload = draft.serializer, draft.payload
     return Case(PAYLOAD, [payload], serializer=serializer)
+
+
+_PIECES = ("[", "]", "(", ")", "{", "}", ",", ":", "#", "# ", "\n", "\\", "\\\n", " ", "'", '"', "b'", "1", "1j", "-", "()",
+           "[]", "{}", "{1}", "{1:2}", "(1,)", "'a'", "'\\''", "1,", "'a',", "[1],", "set(),", "{1:{2}},", "None,", "0x1,")
+
+
+def _pumped(rng: random.Random) -> bytes:
+    """Repeat pieces of literals many times, as nested quantifiers and deep recursion would have it."""
+    text = ""
+    for _ in range(rng.randrange(1, 5)):
+        piece = "".join([rng.choice(_PIECES) for _ in range(rng.randrange(1, 3))])
+        text += piece * rng.choice((1, 3, 60, 150, 1000, 3000))
+    return ("[%s]" % text if rng.random() < 0.7 else text).encode()
 
 
 def _uri(rng: random.Random) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from . import bombs, crowds, encrypted, headers, http, payloads, stalling
+from . import bombs, crowds, encrypted, headers, http, payloads, stalling, structure
 from .attack import Attack
 
 GROUPS: Dict[str, Tuple[Attack, ...]] = {
@@ -12,6 +12,7 @@ GROUPS: Dict[str, Tuple[Attack, ...]] = {
     "headers": headers.ATTACKS,
     "payloads": payloads.ATTACKS,
     "bombs": bombs.ATTACKS,
+    "structure": structure.ATTACKS,
     "crowds": crowds.ATTACKS,
     "http": http.ATTACKS,
 }

@@ -1,0 +1,47 @@
+"""Turns: one at a time, but nobody is kept waiting for ever."""
+from __future__ import annotations
+
+import threading
+import unittest
+from typing import List
+
+from Pyro5._server.turns import Turns
+
+from ..support import PATIENCE_SECONDS
+
+
+class TurnsTests(unittest.TestCase):
+    def test_one_at_a_time(self) -> None:
+        turns = Turns(PATIENCE_SECONDS)
+        inside: List[int] = []
+        most: List[int] = []
+
+        def work(number: int) -> None:
+            with turns.one():
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        self.assertEqual([1] * 20, most)
+
+    def test_who_has_waited_long_enough_goes_on(self) -> None:
+        turns = Turns(0.01)
+        with turns.one(), turns.one():
+            pass
+        with turns.one():
+            pass
+
+    def test_an_exception_ends_the_turn(self) -> None:
+        turns = Turns(PATIENCE_SECONDS)
+        with self.assertRaises(KeyError), turns.one():
+            raise KeyError("on purpose")
+        with turns.one():
+            pass
+
+
+if __name__ == "__main__":
+    unittest.main()
