@@ -134,6 +134,18 @@ def _evil_regex(target: Target) -> None:
     raise AssertionError("the search came to an end")
 
 
+def _greedy_regexes(target: Target) -> None:
+    """Few characters that make the re module take gigabytes."""
+    with target.greeted("names") as client:
+        for regex in ("(?:x?){4000000000}", "(?:(?:x?){9999}){9999}", "(?:|x){99999,}" * 20):
+            try:
+                client.call("list", None, regex, object_id=NAMES)
+            except errors.NamingError:
+                continue
+            raise AssertionError("%s is not refused" % regex)
+    target.probe()
+
+
 def _evil_regexes(target: Target) -> None:
     """From many clients at once, several from each. Others do not even wait for the searches."""
     with target.greeted("names") as client:
@@ -234,6 +246,7 @@ ATTACKS = (
     Attack("thousands of registrations", _registrations, memory=60, daemon="names"),
     Attack("registrations that are too large", _large_registrations, daemon="names"),
     Attack("a regular expression that takes years", _evil_regex, daemon="names"),
+    Attack("regular expressions that take gigabytes", _greedy_regexes, daemon="names"),
     Attack("many regular expressions that take years", _evil_regexes, daemon="names"),
     Attack("more sessions than threads", _sessions),
     Attack("a batch with more results than can be sent", _large_batches, memory=48),
