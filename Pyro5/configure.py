@@ -393,7 +393,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         print("\n" + changes)
     if problems:
         print("\nSettings that make no sense:\n  " + "\n  ".join(problems))
-    return 0
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

@@ -136,22 +136,23 @@ class Command(NamedTuple):
 
     run: Callable[[Any, argparse.Namespace], None]
     least: int                  # number of arguments that it needs
-    most: Optional[int]         # number of arguments that it takes; None is any number: what it has no use for is ignored
-    complaint: str = ""         # printed when the number is wrong
+    most: Optional[int]         # number of arguments that it takes; None is any number
+    usage: str = ""             # its arguments
+    complaint: str = ""         # printed when their number is wrong
     lists: bool = False         # knows --json
 
 
 COMMANDS = {
-    "list": Command(_list, 0, None, lists=True),
-    "lookup": Command(_lookup, 1, 1, "requires one argument: name", lists=True),
-    "register": Command(_register, 2, 2, "requires two arguments: name uri"),
-    "remove": Command(_remove, 1, 1, "requires one argument: name"),
-    "removematching": Command(_remove_matching, 1, 1, "requires one argument: pattern"),
-    "listmatching": Command(_list_matching, 1, 1, "requires one argument: pattern", lists=True),
-    "yplookup_all": Command(_search_all, 1, None, "requires at least one metadata tag argument", lists=True),
-    "yplookup_any": Command(_search_any, 1, None, "requires at least one metadata tag argument", lists=True),
-    "setmeta": Command(_set_metadata, 1, None, "requires arguments: uri and zero or more meta tags"),
-    "ping": Command(_ping, 0, None),
+    "list": Command(_list, 0, 1, "[prefix]", "takes one argument at most: prefix", lists=True),
+    "lookup": Command(_lookup, 1, 1, "name", "requires one argument: name", lists=True),
+    "register": Command(_register, 2, 2, "name uri", "requires two arguments: name uri"),
+    "remove": Command(_remove, 1, 1, "name", "requires one argument: name"),
+    "removematching": Command(_remove_matching, 1, 1, "pattern", "requires one argument: pattern"),
+    "listmatching": Command(_list_matching, 1, 1, "pattern", "requires one argument: pattern", lists=True),
+    "yplookup_all": Command(_search_all, 1, None, "tag...", "requires at least one metadata tag argument", lists=True),
+    "yplookup_any": Command(_search_any, 1, None, "tag...", "requires at least one metadata tag argument", lists=True),
+    "setmeta": Command(_set_metadata, 1, None, "name [tag...]", "requires arguments: name and zero or more meta tags"),
+    "ping": Command(_ping, 0, 0, "", "takes no arguments"),
 }
 
 
@@ -186,7 +187,7 @@ def handle_command(namesrv: Any, args: Any) -> None:
     options = argparse.Namespace(command=command, args=rest, json=bool(getattr(args, "json", False)))
     complaint = _complaint(COMMANDS[command], options)
     if complaint is not None:
-        raise ValueError("%s: %s" % (command, complaint))
+        raise ValueError(complaint)
     COMMANDS[command].run(namesrv, options)
 
 
@@ -221,7 +222,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
     """Say what is wrong with the arguments, None if they are fine."""
     if len(options.args) < command.least or command.most is not None and len(options.args) > command.most:
-        return command.complaint
+        usage = " ".join(filter(None, ("pyro5-nsc", "[options]", options.command, command.usage)))
+        return "%s %s (usage: %s)" % (options.command, command.complaint, usage)
     if options.json and not command.lists:
         return "--json is for the commands that list something: %s" % ", ".join(
             name for name, command in COMMANDS.items() if command.lists)

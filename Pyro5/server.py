@@ -1,13 +1,14 @@
 """The Daemon: publishes objects, and answers the clients that call them."""
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type
 
-from . import client, config
+from . import client, config, errors
 from ._net.addresses import address_text
 from ._server import marks
 from ._server.callbacks import Hooks
@@ -28,6 +29,7 @@ from ._server.streams import StreamTable
 from ._server.transports import Host, listen, nat_address
 from ._values import classes
 from ._wire import buffers
+from ._wire.uri import URI
 from .callcontext import current_context as current_context
 from .configure import global_version
 from .svr_existingconn import serve_connected
@@ -38,6 +40,7 @@ log = logging.getLogger("Pyro5.server")
 
 WIRE_TAG = "Pyro5.server.Daemon"
 LoopCondition = Callable[[], bool]
+REMOVE_SECONDS = 3.0  # that one call may take which removes a name at the end of serve(): the name server may be gone too
 
 
 def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
@@ -260,7 +263,7 @@ class Daemon(Registrations):
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
           use_ns: bool = True, verbose: bool = True, *, ns: Optional[bool] = None) -> None:
-    """Publish objects and classes, and serve them until the request loop ends.
+    """Publish objects and classes, and serve them until the request loop ends; then remove their names from the name server.
 
     Args:
         objects: what to publish, and the name of each; None: a generated id, and no name in the name server.
@@ -274,27 +277,53 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
         NamingError: there is no name server.
     """
     use_ns = use_ns if ns is None else ns
-    with daemon or Daemon(host, port) as serving:
+    with contextlib.ExitStack() as at_end:
+        serving = at_end.enter_context(daemon or Daemon(host, port))
         if use_ns:
             with client.locate_ns() as nameserver:
-                _publish(serving, objects, nameserver, verbose)
+                names: Dict[str, URI] = {}
+                at_end.callback(_remove_names, names, nameserver._pyroUri)
+                _publish(serving, objects, nameserver, verbose, names)
         else:
-            _publish(serving, objects, None, verbose)
+            _publish(serving, objects, None, verbose, {})
         if verbose:
             print("Pyro daemon running.", flush=True)
         serving.requestLoop()
 
 
-def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool) -> None:
+def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool,
+             names: Dict[str, URI]) -> None:
+    """Register objects; `names` gets those that were registered in the name server."""
     for obj, name in objects.items():
         if nameserver is None:
             uri = daemon.register(obj, name)
         else:
             uri = daemon.register(obj)
             if name is not None:
+                names[name] = uri
                 nameserver.register(name, uri)
         if verbose:
             print("Object %r:\n    uri = %s%s" % (obj, uri, "\n    name = %s" % name if name else ""), flush=True)
+
+
+def _remove_names(names: Mapping[str, URI], nameserver_uri: URI) -> None:
+    """Remove names from the name server, except those that lead elsewhere by now."""
+    if not names:
+        return
+    try:
+        with client.Proxy(nameserver_uri) as nameserver:
+            nameserver._pyroTimeout = REMOVE_SECONDS
+            for name in [name for name, uri in names.items() if _leads_to(nameserver, name, uri)]:
+                nameserver.remove(name)
+    except errors.PyroError as x:
+        log.warning("the names of the objects that were served may still be in the name server: %s", x)
+
+
+def _leads_to(nameserver: Any, name: str, uri: URI) -> bool:
+    try:
+        return bool(URI(nameserver.lookup(name)) == uri)
+    except errors.NamingError:  # it was removed by others
+        return False
 
 
 # ---------------------------------------------------------------- over the wire

@@ -328,7 +328,7 @@ Settings that are not at their defaults:
         with mock.patch.dict(os.environ, clean_environment(PYRO_SERVERTYPE="fork"), clear=True), \
                 mock.patch.object(configure, "global_config", Configuration()), \
                 contextlib.redirect_stdout(io.StringIO()) as out:
-            self.assertEqual(configure.main([]), 0)
+            self.assertEqual(configure.main([]), 1)
         self.assertTrue(out.getvalue().endswith(
             "\n\nSettings that make no sense:\n  SERVERTYPE is 'fork': it takes thread, multiplex\n"), out.getvalue())
 

@@ -71,7 +71,19 @@ class ServeTests(DaemonTestCase):
                     self.assertEqual(set(nameserver.list()), {"Pyro.NameServer", "my.name"})
                     self.assertIn(str(nameserver.lookup("my.name")), self.uris_in(printed))
                     self.proxy("PYRONAME:my.name").stop()
-                nameserver.remove("my.name")
+                self.assertEqual(set(nameserver.list()), {"Pyro.NameServer"})
+
+    def test_names_that_lead_elsewhere_at_the_end_stay(self) -> None:
+        uri, ns_daemon, _ = start_ns("127.0.0.1", 0)
+        self.addCleanup(ns_daemon.close)
+        config.NS_HOST, config.NS_PORT = "127.0.0.1", uri.port
+        with daemon_thread(ns_daemon), locate_ns() as nameserver:
+            with self.output_of(serve, {Thing("one"): "one", Thing("two"): "two"}, host="127.0.0.1"):
+                with self.proxy(nameserver.lookup("one")) as proxy:
+                    nameserver.register("one", "PYRO:x@other:1")
+                    nameserver.remove("two")
+                    proxy.stop()
+            self.assertEqual(str(nameserver.lookup("one")), "PYRO:x@other:1")
 
     def test_no_name_server(self) -> None:
         thing = Thing()

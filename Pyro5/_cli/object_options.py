@@ -4,6 +4,7 @@ from __future__ import annotations
 import argparse
 from typing import Callable
 
+from .. import errors
 from .._wire.uri import PROTOCOLS, URI
 from ..client import Proxy
 from . import console
@@ -19,6 +20,16 @@ def uri_of(text: str) -> URI:
     if text.partition(":")[0].upper() in PROTOCOLS:
         return URI(text)
     return URI("PYRONAME:" + text)
+
+
+def hint_of(text: str) -> str:
+    """Return what to write instead if ``PYRO:`` was forgotten in front of ``object@host:port``; "" where that cannot be."""
+    object_id, _, location = text.rpartition("@")
+    if not object_id or text.partition(":")[0].upper() in PROTOCOLS:
+        return ""
+    is_complete = ":" in location.rpartition("]")[2] or location.startswith("./u:")
+    return ("without PYRO: in front, '%s' is a name in the name server at %s; if the object itself is there, write PYRO:%s%s"
+            % (object_id, location, text, "" if is_complete else ":PORT"))
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -39,4 +50,9 @@ def proxy_of(options: argparse.Namespace) -> Proxy:
 
 def exit_code_of(run: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
     """Run the tool and give its exit code; an error is told with its class, and with tracebacks if that is wanted."""
-    return console.exit_code_of(lambda: run(options), lambda error: console.complain_with_class(error, options.verbose))
+    def report(error: BaseException) -> None:
+        console.complain_with_class(error, options.verbose)
+        if isinstance(error, errors.PyroError) and hint_of(options.uri):
+            console.complain("Hint: " + hint_of(options.uri))
+
+    return console.exit_code_of(lambda: run(options), report)

@@ -18,7 +18,7 @@ from ..constants import DAEMON_NAME, PROTOCOL_VERSION
 from ..protocol import PREFIX, PREFIX_SIZE
 from ..serializers import SerializerBase
 from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
-from .object_options import uri_of
+from .object_options import hint_of, uri_of
 
 SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
 WIRE = WireOptions(1024 * 1024)
@@ -60,8 +60,10 @@ def _resolve(text: str) -> Any:
         found = discovery.resolve(uri)
     except errors.PyroError as x:
         if str(x).startswith("failed to locate"):
+            if uri.location is not None:
+                raise Hopeless("%s cannot be looked up: %s" % (uri, x), hint_of(text)) from x
             raise Hopeless("%s cannot be looked up without a name server" % uri) from x
-        raise Hopeless(str(x)) from x
+        raise Hopeless(str(x), hint_of(text)) from x
     yield Finding(OK, "%s is %s" % (uri, found))
     if is_loopback(str(found.host)):
         yield Finding(NOTE, "%s means the machine itself, on every machine: only clients on the server's machine reach it"

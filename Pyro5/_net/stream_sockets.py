@@ -54,7 +54,7 @@ def bind_stream(address: Address, family: int, options: Options) -> socket.socke
             failures.append(x)
             if x.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 break
-    text = "cannot listen on %s (%s)" % (address_text(address), _bind_hint(address))
+    text = "cannot listen on %s (%s)" % (address_text(address), _bind_hint(address, failures[-1]))
     raise explained(failures[-1], text) from failures[-1]
 
 
@@ -69,9 +69,13 @@ def _listening_on(family: int, address: Any, options: Options) -> socket.socket:
     return sock
 
 
-def _bind_hint(address: Address) -> str:
+def _bind_hint(address: Address, error: OSError) -> str:
     if isinstance(address, str):
         return "is another server using it? If not, remove a file left there, and see that its directory exists"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "%s is not an address of this machine; use one that it has, or 0.0.0.0 for all" % address[0]
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "this user may not listen on that port; choose one above 1023, or port 0"
     return "is another server using this port? Choose another one, or port 0, and an address of this machine"
 
 

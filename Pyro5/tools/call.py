@@ -1,8 +1,9 @@
 """
 Calling remote objects from the shell: ``python -m Pyro5.tools.call URI METHOD arguments...`` prints the result as JSON.
 
-Arguments are JSON; what is no JSON is taken as a string. ``name=value`` is a keyword argument. What an iterator or generator
-gives is printed item by item, each on a line of its own. The name of an attribute, instead of a method, gives its value.
+Arguments are JSON; what does not look like JSON is taken as a string. ``name=value`` is a keyword argument. What an iterator
+or generator gives is printed item by item, each on a line of its own. The name of an attribute, instead of a method, gives its
+value.
 
 The exit code is 0 when the call worked, 1 when it did not (with one line on standard error that says why), 2 when the command
 line could not be understood.
@@ -13,6 +14,7 @@ import argparse
 import contextlib
 import json
 import re
+import shlex
 import sys
 from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
@@ -25,6 +27,7 @@ from ..client import Proxy
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 LISTED_NAMES = 20
+LONG_ARGUMENT = 200  # characters of an argument that an error text repeats
 
 
 # ---------------------------------------------------------------- arguments
@@ -34,7 +37,7 @@ def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
     Turn the arguments of the command line into those of the call.
 
     Raises:
-        ValueError: a keyword argument is there twice.
+        ValueError: a keyword argument is there twice, or an argument looks like JSON and is not valid.
     """
     positional: List[Any] = []
     named: Dict[str, Any] = {}
@@ -52,8 +55,11 @@ def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
 def _value(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):
-        return text
+    except (ValueError, RecursionError) as x:
+        if not text.lstrip().startswith(("{", "[", '"')):
+            return text
+        raise ValueError("the argument %s is not valid JSON: %s. To send it as text, write it as a JSON string: %s" % (
+            errors.one_line(text, LONG_ARGUMENT), x, errors.one_line(shlex.quote(json.dumps(text)), LONG_ARGUMENT))) from x
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -117,7 +123,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
         prog="pyro5 call", description="Call a method of a remote object, or read an attribute, and print the result as "
         "JSON; each item of an iterator on a line of its own. Options go before the uri.",
         epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. What is no JSON is taken as a string, "
-        "so text needs no quotes of its own, unless it looks like JSON or like name=value.")
+        "so text needs no quotes of its own, unless it looks like JSON (it begins with {, [ or \", or is a number, true, ...) "
+        "or like name=value.")
     object_options.add_options(parser)
     option = parser.add_argument
     option("-r", "--raw", action="store_true", help="print strings as they are, not as JSON")

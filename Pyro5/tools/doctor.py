@@ -19,7 +19,7 @@ Check = Tuple[str, Callable[[], Iterable[Finding]]]
 
 def checks_for(uri: Optional[str]) -> List[Check]:
     """Give all checks, with a name each."""
-    needs_name_server = uri is None or not uri.upper().startswith("PYRO:")
+    needs_name_server = uri is None or not (uri.upper().startswith("PYRO:") or "@" in uri)  # which says where to look
     checks: List[Check] = [
         ("settings", machine_check.check_settings),
         ("host names", machine_check.check_host_names),

@@ -90,7 +90,7 @@ class Arguments(unittest.TestCase):
 
     def test_json_and_other_text(self) -> None:
         self.assertEqual(self.parsed("1", "-2.5", "true", "null", "[1, {}]", '"3"'), ([1, -2.5, True, None, [1, {}], "3"], {}))
-        texts = ["three", "", "a b", "NaN", "-x", "{", "0x1"]
+        texts = ["three", "", "a b", "NaN", "-x", "}", "0x1"]
         self.assertEqual(self.parsed(*texts), (texts, {}))
 
     def test_keywords(self) -> None:
@@ -99,8 +99,18 @@ class Arguments(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "the argument a is there twice"):
             self.parsed("a=1", "a=1")
 
-    def test_absurd_nesting_is_text(self) -> None:
-        self.assertEqual(self.parsed("[" * 100000), (["[" * 100000], {}))
+    def test_broken_json_is_an_error_that_shows_how_to_send_text(self) -> None:
+        for text, as_text in (('{"a": 1', """'"{\\"a\\": 1"'"""), ("[draft] hello", """'"[draft] hello"'"""), ('"x', None)):
+            with self.assertRaisesRegex(ValueError, "is not valid JSON: ") as caught:
+                call.parse_arguments([text])
+            if as_text is not None:
+                self.assertTrue(str(caught.exception).endswith("as a JSON string: " + as_text), caught.exception)
+            with self.assertRaisesRegex(ValueError, "is not valid JSON: "):
+                call.parse_arguments(["name=" + text])
+
+    def test_absurd_nesting_is_an_error(self) -> None:
+        with self.assertRaisesRegex(ValueError, "is not valid JSON"):
+            self.parsed("[" * 100000)
 
 
 class Results(unittest.TestCase):
@@ -179,6 +189,12 @@ class Errors(CallTestCase):
         self.check_fails(("PYRO:x", "y"), "Error: PyroError - invalid uri")
         self.check_fails(("PYRO:nobody@" + self.uri.partition("@")[2], "y"), "Error: CommunicationError - connecting to ")
         self.check_fails((self.uri, "echo", "a=1", "a=2"), "Error: ValueError - the argument a is there twice")
+
+    def test_forgotten_protocol(self) -> None:
+        text = self.uri.partition(":")[2]
+        result = self.call(text, "size")
+        self.assertEqual(result.exit_code, 1)
+        self.assertTrue(result.err.endswith("if the object itself is there, write %s\n" % self.uri), result.err)
 
     def test_of_the_command_line(self) -> None:
         for args in ((), (self.uri,), ("--nosuch", self.uri, "echo"), ("-t", "soon", self.uri, "echo")):

@@ -234,6 +234,9 @@ class Objects(DoctorTestCase):
     def test_names_that_lead_nowhere(self) -> None:
         config.NS_PORT = free_port()
         self.check(peer_check.check_object("name"), (WRONG, "PYRONAME:name cannot be looked up without a name server"))
+        self.check(peer_check.check_object("name@127.0.0.1:%d" % config.NS_PORT),
+                   (WRONG, "PYRONAME:name@127.0.0.1:[0-9]+ cannot be looked up: failed to locate the name server.*refused.*",
+                    "write PYRO:name@127.0.0.1:[0-9]+$"))
         self.check(peer_check.check_object("PYRO:x"), (WRONG, "invalid uri 'PYRO:x': .*"))
 
     def test_nobody_there(self) -> None:
@@ -347,11 +350,11 @@ class Tool(DoctorTestCase):
     def test_a_name_server_is_needed_for_names_only(self) -> None:
         asked: List[bool] = []
         with mock.patch.object(machine_check, "check_name_server", asked.append):
-            for uri in (None, "name", "PYRONAME:name", "PYRO:x@h:1"):
+            for uri in (None, "name", "PYRONAME:name", "PYRO:x@h:1", "x@h"):
                 checks = doctor.checks_for(uri)
                 dict(checks)["name server"]()
                 self.assertEqual(len(checks), 5 if uri is None else 6)
-        self.assertEqual(asked, [True, True, True, False])
+        self.assertEqual(asked, [True, True, True, False, False])
 
     def test_the_command_line(self) -> None:
         self.assertEqual(run_main(doctor.main, "one", "two").exit_code, 2)
