@@ -4,12 +4,14 @@ A worker keeps a busy connection for a short while, so that a client that calls 
 gives it back to the loop when it falls silent.  So THREADPOOL_SIZE bounds the calls that run at the same time, not the
 clients that may be connected; whoever finds all workers busy waits for the next free one.
 
-An object of instance mode ``session`` is promised not to be called in different threads: it may have opened a database,
-say, that insists on that.  So the worker that made one is reserved for its connection, as long as THREADPOOL_SIZE_MIN
-workers remain for everybody else.
+A client keeps its thread: objects hold sqlite handles, COM apartments, OpenGL contexts and locks that insist on it.  As long
+as no more than THREADPOOL_SIZE clients are connected, the handshake, all calls and the end of a connection run in one and the
+same worker.  Beyond that, workers are taken from the connections that have been idle longest; last, and only after some
+seconds, from those with objects of instance mode ``session``, for which up to half of the workers are reserved.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import threading
@@ -39,7 +41,7 @@ class SocketServer_Threadpool(SocketServer):
         if minimum < 1 or maximum < 1:
             raise ValueError("THREADPOOL_SIZE_MIN and THREADPOOL_SIZE must be at least 1, not %d and %d" % (minimum, maximum))
         super().__init__(hooks)
-        self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker")
+        self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._is_crowded)
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
 
     @property
@@ -50,8 +52,18 @@ class SocketServer_Threadpool(SocketServer):
     def __repr__(self) -> str:
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 
+    def _is_crowded(self) -> bool:
+        """Whether more clients are connected than there may be workers.  Any thread may ask."""
+        # connections that have ended may be parked for a while, until the loop forgets them
+        return len(self._connections) - len(self._handshakes) - len(self.parked) > self._pool.maximum
+
     def begin(self) -> None:
         self._pool.start()
+
+    def tick(self) -> None:
+        super().tick()
+        with contextlib.suppress(RuntimeError):  # the system has no thread left for a job that waits
+            self._pool.shrink(time.monotonic())
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
         self._end_background()
@@ -94,7 +106,7 @@ class SocketServer_Threadpool(SocketServer):
     def begin_waiting(self, connection: ServerConnection) -> None:
         if self._pool.idle and not connection.tls_handshake and not connection.greeted:
             self._handshakes.start(connection, time.monotonic())
-            self._pool.submit(functools.partial(self._work, connection, False))  # most clients speak at once
+            self._pool.submit(functools.partial(self._work, connection, False), connection)  # most clients speak at once
         else:
             super().begin_waiting(connection)
 
@@ -103,10 +115,10 @@ class SocketServer_Threadpool(SocketServer):
         large_bytes = connection.large_bytes
         if large_bytes:
             self._hold(connection, large_bytes)
-        if connection.worker is None and large_bytes:
-            self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True))
+        if large_bytes and not connection.has_reserved_worker:
+            self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True), connection)
         else:
-            self._pool.submit(functools.partial(self._work, connection, True), connection.worker)
+            self._pool.submit(functools.partial(self._work, connection, True), connection)
         return False
 
     def _hold(self, connection: ServerConnection, size: int) -> None:
@@ -120,10 +132,15 @@ class SocketServer_Threadpool(SocketServer):
             self.drop(stalled)
 
     def end(self, connection: ServerConnection) -> None:
+        if self.hooks.ends_at_once(connection):
+            self._end(connection)
+            return
+        worker = connection.worker
+        is_bound = worker is not None and worker.owner is connection and not (self.stopping and not worker.waiting)
         try:
-            self._pool.submit(functools.partial(self._end, connection), connection.worker)
+            self._pool.submit(functools.partial(self._end, connection), connection if is_bound else None)
         except RuntimeError:  # the system has no thread left, and this must not wait for one
-            self.hooks.connection_ended(connection)
+            self._end(connection)
 
     def calls_running(self) -> int:
         return self._pool.busy()
@@ -140,8 +157,7 @@ class SocketServer_Threadpool(SocketServer):
         try:
             self.hooks.connection_ended(connection)
         finally:
-            if connection.worker is not None:
-                self._pool.release(connection.worker)
+            self._pool.release(connection)
 
     def _work(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
         """Serve a client, and when it has gone, the next one, if that is there at once."""
@@ -164,7 +180,7 @@ class SocketServer_Threadpool(SocketServer):
                 self.hooks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
-                if self._pool.jobs_waiting and connection.worker is None and time.monotonic() > turn_ends:
+                if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
                     break  # more may be in already, but others were waiting before it came
             if not connection.lost:
                 connection.setTimeout(0)
@@ -182,7 +198,7 @@ class SocketServer_Threadpool(SocketServer):
 
     def _may_handle(self, connection: ServerConnection) -> bool:
         """Whether the request at hand may be handled now; else the loop does what is necessary."""
-        if connection.large_bytes and connection.worker is None and not connection.counts_as_large:
+        if connection.large_bytes and not connection.has_reserved_worker and not connection.counts_as_large:
             connection.counts_as_large = self._pool.begin_large()
             if not connection.counts_as_large:
                 return False  # it waits for its turn
@@ -193,8 +209,10 @@ class SocketServer_Threadpool(SocketServer):
         """Give a connection back to the loop, or end it, if the client has gone; give that of the next client, if there is
         one to be served by this worker."""
         if not (connection.lost and connection.claim_end()):
-            if connection.pyroInstances and connection.worker is None:
-                connection.worker = self._pool.reserve()
+            if connection.pyroInstances:
+                self._pool.reserve(connection)
+            elif not connection.greeted:
+                self._pool.release(connection)  # clients that say nothing keep no thread
             self.park(connection)
             return None
         entrance = self._entrance
@@ -214,8 +232,10 @@ class SocketServer_Threadpool(SocketServer):
             self.park(connection)  # the loop knows what is to be done
             return None
         self._connections[sock] = connection
+        self._pool.bind(connection)
         if self.stopping:  # the loop may have closed all the others already
             self._connections.pop(sock, None)
+            self._pool.release(connection)
             sock.close()
             return None
         log.debug("client connected from %s", connection.peer_address)
@@ -225,10 +245,10 @@ class SocketServer_Threadpool(SocketServer):
         """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""
         is_in = connection.fetch_message()
         while not is_in:
-            if self._pool.jobs_waiting and connection.worker is None or not self._receive_soon(connection):
+            if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_soon(connection):
                 return False
             is_in = connection.fetch_message()
-            if not connection.greeted or self._pool.is_full and connection.worker is None and connection.large_bytes:
+            if not connection.greeted or self._pool.is_full and connection.large_bytes and not connection.has_reserved_worker:
                 break  # the loop sees to it that clients introduce themselves in time, and that workers are left for others
         return is_in
 

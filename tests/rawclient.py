@@ -183,6 +183,11 @@ class WatchedDaemon(Daemon):
             self.gone.append(conn)
             self.changed.notify_all()
 
+    def _connection_ended(self, connection: Any) -> None:
+        super()._connection_ended(connection)
+        if not connection.greeted:  # clientDisconnect is not called for it
+            WatchedDaemon.clientDisconnect(self, connection)
+
     def housekeeping(self) -> None:
         with self.changed:
             self.ticks += 1

@@ -61,7 +61,7 @@ class Workers(ServerTestCase):
             self.assertEqual("x" * 200000, client.reply())
 
     def test_large_introductions_wait_for_their_turn(self) -> None:
-        daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=2)
+        daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=2, MAX_HANDSHAKE_SIZE=1000000)
         busy = self.client(daemon)
         busy.send(call_request("wait", "x" * 200000))
         self.served._wait_for_notes(1)
@@ -234,20 +234,20 @@ class Account:
 class Sessions(ServerTestCase):
     def test_an_object_of_a_session_stays_in_its_thread(self) -> None:
         with mock.patch.object(svr_threads, "KEEP_SECONDS", 0.0001):
-            daemon = self.serving(THREADPOOL_SIZE=6, THREADPOOL_SIZE_MIN=2)
+            daemon = self.serving(THREADPOOL_SIZE=7, THREADPOOL_SIZE_MIN=2)
             daemon.register(Account, "account")
-            clients = [self.connect(daemon).greet("account") for _ in range(4)]
-            others = [self.client(daemon) for _ in range(4)]
+            clients = [self.connect(daemon).greet("account") for _ in range(3)]
+            others = [self.client(daemon) for _ in range(6)]
             for number in range(20):
-                for client, other in zip(clients, others):
+                for client, other in zip(clients * 2, others):
                     self.assertEqual(number + 1, client.call("add", number, object_id="account"))
                     self.assertEqual(number, other.call("echo", number))
             pool = daemon.transportServer._pool
-            self.assertEqual(4, pool._reserved)
+            self.assertEqual(3, pool._reserved)
             with self.assertNoLogs_("Pyro5.socketutil"):
                 for client in clients:
                     client.close()
-                daemon.wait_for_gone(4)
+                daemon.wait_for_gone(3)
                 wait_until(lambda: pool._reserved == 0)
 
     @contextlib.contextmanager

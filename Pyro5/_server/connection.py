@@ -47,7 +47,7 @@ class ServerConnection(SocketConnection):
         tls_handshake: the TLS handshake is still going on.
         loop_seconds: what the client has had of the loop's time.
         counts_as_large: it is one of the few that may keep workers busy with large requests now.
-        worker: the thread that all calls of this client run in, None if any may.
+        worker: the thread that the calls of this client run in, see workers.Worker.
         peer_address: where the client is, as the socket module gives it.
     """
 
@@ -117,6 +117,17 @@ class ServerConnection(SocketConnection):
     def ended(self) -> bool:
         """What belongs to its end (user code among it) was run, or is run just now."""
         return not self._unended
+
+    @property
+    def keeps_worker(self) -> bool:
+        """Whether the thread that is bound to this connection stays so: it was let in, and has not ended."""
+        return self.greeted and bool(self._unended)
+
+    @property
+    def has_reserved_worker(self) -> bool:
+        """Whether a thread is reserved for this connection."""
+        worker = self.worker
+        return worker is not None and worker.reserved and worker.owner is self
 
     @property
     def owns_something(self) -> bool:

@@ -33,7 +33,6 @@ def main():
             office.subscribe(options.street, addressee)
         print("Ready: waiting in", options.street, flush=True)
         daemon.requestLoop()
-        print("Moved away.")
 
 
 if __name__ == "__main__":

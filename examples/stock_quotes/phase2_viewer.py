@@ -33,7 +33,6 @@ def main():
         with Proxy(options.uri) as exchange:
             exchange.subscribe(options.symbols, viewer)
         daemon.requestLoop()
-        print("Enough.")
 
 
 if __name__ == "__main__":

@@ -228,74 +228,138 @@ class LargeJobs(PoolTestCase):
         self.assertEqual(4, self.gate.done)
 
 
-class Reserved(PoolTestCase):
-    def reserved(self, pool: WorkerPool) -> Any:
-        """Have a worker reserve itself; give it, or None if it could not."""
+class Owner:
+    """A connection, as far as the pool is concerned."""
+
+    def __init__(self) -> None:
+        self.worker: Any = None
+        self.keeps_worker = True
+
+
+class Owners(PoolTestCase):
+    def run_in(self, pool: WorkerPool, owner: Any) -> Any:
+        """Run a job of the owner, and return its thread when that waits again."""
         found: List[Any] = []
-        pool.submit(lambda: found.append(pool.reserve()))
+        pool.submit(lambda: found.append(threading.current_thread()), owner)
         wait_until(lambda: bool(found) and pool.busy() == 0)
         return found[0]
 
-    def test_does_only_what_it_is_given(self) -> None:
+    def owners(self, pool: WorkerPool, count: int) -> List[Owner]:
+        owners = [Owner() for _ in range(count)]
+        for owner in owners:
+            self.run_in(pool, owner)
+        return owners
+
+    def test_each_keeps_its_thread(self) -> None:
+        pool = self.pool(1, 4)
+        owners = self.owners(pool, 4)
+        threads = [owner.worker for owner in owners]
+        self.assertEqual(4, len(set(threads)))
+        for owner in owners[::-1] * 5:
+            self.assertIs(threads[owners.index(owner)], self.run_in(pool, owner))
+
+    def test_one_more_gets_the_thread_of_the_one_idle_longest(self) -> None:
         pool = self.pool(1, 3)
-        worker = self.reserved(pool)
-        threads: List[Any] = []
-        for _ in range(20):
-            pool.submit(lambda: threads.append(threading.current_thread()), worker)
-        for _ in range(4):
-            pool.submit(self.gate.job)
-        self.gate.wait_for(2)
-        wait_until(lambda: len(threads) == 20)
-        self.assertEqual({worker}, set(threads))
+        owners = self.owners(pool, 3)
+        threads = [owner.worker for owner in owners]
+        self.run_in(pool, owners[0])
+        self.assertIs(threads[1], self.run_in(pool, Owner()))
+        self.assertIs(threads[0], self.run_in(pool, owners[0]))
+        self.assertIs(threads[2], self.run_in(pool, owners[1]))
+
+    def test_no_thread_is_taken_while_one_of_an_owner_that_ends_is_at_work(self) -> None:
+        pool = self.pool(1, 3)
+        owners = self.owners(pool, 3)
+        threads = [owner.worker for owner in owners]
+        owners[2].keeps_worker = False
+
+        def end() -> None:
+            self.gate.job()
+            pool.release(owners[2])
+        pool.submit(end, owners[2])
+        self.gate.wait_for(1)
+        new = Owner()
+        pool.submit(lambda: None, new)
         self.assertTrue(pool.jobs_waiting)
         self.gate.open.set()
         wait_until(lambda: pool.busy() == 0)
-        self.assertNotIn(worker.ident, self.gate.threads)
+        self.assertIs(threads[2], new.worker)
+        self.assertEqual(threads[:2], [self.run_in(pool, owner) for owner in owners[:2]])
 
-    def test_some_are_left_for_the_rest(self) -> None:
-        pool = self.pool(2, 4)
-        self.assertEqual([True, True, False, False], [self.reserved(pool) is not None for _ in range(4)])
-        for _ in range(2):
-            pool.submit(self.gate.job)
-        self.gate.wait_for(2)
-        self.assertIsNone(self.pool(1, 1).reserve())  # this thread is no worker
-
-    def test_released(self) -> None:
+    def test_released_threads_work_for_all(self) -> None:
         pool = self.pool(1, 2)
-        worker = self.reserved(pool)
-        self.assertIsNone(self.reserved(pool))
-        pool.submit(lambda: pool.release(worker), worker)
-        for _ in range(2):
-            pool.submit(self.gate.job)
-        self.gate.wait_for(2)
-        self.assertIn(worker.ident, self.gate.threads)
-        self.gate.open.set()
-        wait_until(lambda: pool.busy() == 0)
-        self.assertIsNotNone(self.reserved(pool))
+        owners = self.owners(pool, 2)
+        thread = owners[0].worker
+        pool.release(owners[0])
+        pool.release(owners[0])
+        self.assertIs(thread, self.run_in(pool, Owner()))
 
-    def test_does_not_go_away_when_idle(self) -> None:
+    def test_half_can_be_reserved_and_are_taken_last(self) -> None:
+        pool = self.pool(1, 4)
+        owners = self.owners(pool, 4)
+        threads = [owner.worker for owner in owners]
+        self.assertEqual([True, True, False, False], [pool.reserve(owner) for owner in owners])
+        self.assertEqual([True, True], [pool.reserve(owner) for owner in owners[:2]])
+        self.assertEqual(threads[2:], [self.run_in(pool, Owner()) for _ in range(2)])
+        for owner in owners[:2]:
+            pool.release(owner)
+        self.assertEqual(0, pool._reserved)
+
+    def test_reserved_threads_of_idle_owners_are_taken_when_all_others_are_at_work(self) -> None:
+        pool = self.pool(1, 2)
+        owners = self.owners(pool, 2)
+        thread = owners[0].worker
+        self.assertTrue(pool.reserve(owners[0]))
+        pool.submit(self.gate.job, owners[1])
+        self.gate.wait_for(1)
+        done = threading.Event()
+        pool.submit(done.set, Owner())
+        pool.shrink(time.monotonic())
+        self.assertTrue(pool.jobs_waiting)
+        with mock.patch.object(workers, "RESERVED_SECONDS", 0.0):
+            pool.shrink(time.monotonic())
+            self.assertTrue(done.wait(PATIENCE_SECONDS))
+        self.assertIsNot(thread.owner, owners[0])
+        self.assertEqual(0, pool._reserved)
+
+    def test_threads_of_idle_owners_end_when_there_are_more_owners_than_threads(self) -> None:
+        crowded: List[bool] = []
+        self.pools.append(WorkerPool(1, 4, "test-worker", lambda: bool(crowded)))
+        pool = self.pools[0]
+        owners = self.owners(pool, 4)
+        later = time.monotonic() + 2 * workers.IDLE_SECONDS
+        pool.shrink(later)
+        self.assertEqual(4, len(pool))
+        crowded.append(True)
+        pool.shrink(time.monotonic())
+        self.assertEqual(4, len(pool))
+        pool.shrink(later)
+        self.assertEqual(1, len(pool))
+        self.assertIsNotNone(self.run_in(pool, owners[0]))
+
+    def test_threads_of_idle_owners_stay_otherwise(self) -> None:
         with mock.patch.object(workers, "IDLE_SECONDS", 0.001):
             pool = self.pool(0, 4)
-            worker = self.reserved(pool)
+            owner = self.owners(pool, 1)[0]
             for _ in range(3):
                 pool.submit(self.gate.job)
             self.gate.wait_for(3)
             self.gate.open.set()
             wait_until(lambda: len(pool) == 1)
-            self.assertEqual({worker}, pool._workers)
+            self.assertEqual({owner.worker}, pool._workers)
 
-    def test_one_that_has_ended_is_replaced(self) -> None:
+    def test_a_thread_that_has_ended_is_replaced(self) -> None:
         pool, other = self.pool(0, 2), self.pool(0, 2)
-        worker = self.reserved(other)
+        owner = self.owners(other, 1)[0]
         other.stop(PATIENCE_SECONDS)
-        pool.submit(self.gate.job, worker)
+        pool.submit(self.gate.job, owner)
         self.gate.wait_for(1)
 
     def test_stopping(self) -> None:
         pool = self.pool(1, 2)
-        worker = self.reserved(pool)
-        pool.submit(self.gate.job, worker)
-        pool.submit(self.gate.job, worker)
+        owner = self.owners(pool, 1)[0]
+        pool.submit(self.gate.job, owner)
+        pool.submit(self.gate.job, owner)
         self.gate.wait_for(1)
         self.gate.open.set()
         pool.stop(PATIENCE_SECONDS)
