@@ -112,6 +112,10 @@ class RemoteTracebackNote(str):
         return str, (str(self),)
 
 
+# Python's own; the module has a name for it since 3.10 only.
+_USUAL_THREAD_HOOK = getattr(threading, "__excepthook__", threading.excepthook)
+
+
 def show_remote_traceback(error: BaseException) -> None:
     """
     Make Python show the remote traceback of an exception wherever it shows the exception, in a log for instance.
@@ -129,7 +133,7 @@ def show_remote_traceback(error: BaseException) -> None:
         return
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = excepthook
-    if threading.excepthook is threading.__excepthook__:
+    if threading.excepthook is _USUAL_THREAD_HOOK:
         threading.excepthook = _excepthook_of_threads
 
 
