@@ -160,6 +160,12 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
         with_retries(self._pyro.max_retries, self._pyroInvoke, calls.SETATTR_METHOD, (name, value), None)
 
+    def __delattr__(self, name: str) -> None:
+        if name in self._pyro.attrs or name in self._pyro.methods:
+            raise AttributeError("'%s' of remote object '%s' cannot be deleted: clients can call methods, read attributes and "
+                                 "assign those that have a setter" % (name, self._pyro.uri))
+        object.__delattr__(self, name)
+
     def _pyroLearn(self) -> bool:
         """Connect if nothing is known yet about what the object exposes, and tell whether that was so."""
         if self._pyro.methods or self._pyro.attrs:

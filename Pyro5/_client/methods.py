@@ -5,21 +5,36 @@ import logging
 from typing import Any, Callable, Mapping, Sequence
 
 from .. import errors
+from ..constants import DAEMON_NAME
 
 __all__ = ["_RemoteMethod", "with_retries"]
 
 log = logging.getLogger("Pyro5.client")
 
+GENERIC_DOC = "A method of a remote object, of which nothing else is known here."
+
+
+class _LazyDoc:
+    """The docstring of a remote method, which the server is asked for when it is read; and that of the class."""
+
+    def __init__(self, doc_of_class: str) -> None:
+        self._doc_of_class = doc_of_class
+
+    def __get__(self, method: Any, owner: Any = None) -> str:
+        return self._doc_of_class if method is None else str(method._pyroDocumentation())
+
 
 class _RemoteMethod:
-    """
+    __doc__ = _LazyDoc("""
     A method of a remote object; calling it calls the remote one.
+
+    Its docstring begins with its signature. Both come from the server, if that can describe its objects.
 
     Args:
         send: called with the name, the positional and the keyword arguments.
         name: of the method.
         max_retries: how often to repeat a call after a lost connection or a timeout.
-    """
+    """)
 
     __slots__ = ("_send", "_name", "_max_retries")
 
@@ -33,8 +48,31 @@ class _RemoteMethod:
             return with_retries(self._max_retries, self._send, self._name, args, kwargs)
         return self._send(self._name, args, kwargs)
 
+    def __get__(self, instance: object, owner: object = None) -> _RemoteMethod:
+        return self  # a descriptor counts as a routine: so help() describes this method, not its class
+
+    @property
+    def __name__(self) -> str:
+        return self._name
+
+    def _pyroDocumentation(self) -> str:
+        link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
+        try:
+            told = _descriptions(link)["methods"][self._name]
+            texts = [self._name + told["signature"] if told["signature"] else "", told["doc"] or ""]
+            return "\n\n".join(filter(None, texts)) or GENERIC_DOC
+        except Exception:  # a docstring fails for no reason: no connection, an older server, another thread's proxy, ...
+            return GENERIC_DOC
+
     def __repr__(self) -> str:
         return "<remote method %s, called by %r>" % (self._name, self._send)
+
+
+def _descriptions(link: Any) -> Any:
+    connection = link.maybe_ready()
+    if connection is None:
+        raise errors.ConnectionClosedError("no connection is made for a docstring")
+    return link.call(connection, "get_metadata", [link.object_id], {"descriptions": True}, 0, DAEMON_NAME)["descriptions"]
 
 
 _RemoteMethod.__module__ = "Pyro5.client"
