@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import os
 import threading
 import unittest
 import uuid
@@ -148,6 +149,44 @@ class Correlation(InFreshContext):
         for wrong in (str(CORRELATION), CORRELATION.bytes, 5):
             with self.assertRaisesRegex(TypeError, "uuid.UUID.*" + type(wrong).__name__):
                 current_context.correlation_id = wrong      # type: ignore[assignment]
+
+
+class NewCorrelations(unittest.TestCase):
+    def test_they_tell_nothing_about_each_other(self) -> None:
+        made = [callcontext.new_correlation_bytes() for _ in range(1000)]
+        self.assertEqual({16}, set(map(len, made)))
+        for part in (slice(0, 8), slice(8, 16)):
+            self.assertEqual(1000, len({each[part] for each in made}))
+        numbers = [int.from_bytes(each, "big") for each in made]
+        self.assertGreater(min(abs(a - b) for a, b in zip(numbers, numbers[1:])), 1 << 90)
+
+    def test_no_two_threads_get_the_same(self) -> None:
+        made: List[bytes] = []
+
+        def make() -> None:
+            made.extend([callcontext.new_correlation_bytes() for _ in range(2000)])
+        threads = [threading.Thread(target=make) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(8000, len(set(made)))
+
+    @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
+    def test_a_forked_child_makes_others(self) -> None:
+        callcontext.new_correlation_bytes()
+        receiving, sending = os.pipe()
+        child = os.fork()
+        if not child:
+            os.write(sending, b"".join(callcontext.new_correlation_bytes() for _ in range(10)))
+            os._exit(0)
+        os.close(sending)
+        os.waitpid(child, 0)
+        with open(receiving, "rb") as there:
+            theirs = there.read()
+        ours = [callcontext.new_correlation_bytes() for _ in range(300)]
+        self.assertEqual(160, len(theirs))
+        self.assertFalse([each for each in ours if each in theirs])
 
 
 class RequestAnnotations(InFreshContext):

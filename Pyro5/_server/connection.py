@@ -119,6 +119,12 @@ class ServerConnection(SocketConnection):
         return not self._unended
 
     @property
+    def loop_account(self) -> Any:
+        """What counts the loop's time that is spent on this connection.  All that have not had their handshake share one:
+        connections are free, so new ones must not come before those that are connected."""
+        return self if self.greeted else self.server.handshake_account
+
+    @property
     def keeps_worker(self) -> bool:
         """Whether the thread that is bound to this connection stays so: it was let in, and has not ended."""
         return self.greeted and bool(self._unended)

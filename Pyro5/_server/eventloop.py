@@ -2,7 +2,8 @@
 
 What is registered in the selector is an object with ``on_ready(events)``.  One that has the attribute ``loop_seconds``,
 at first 0, has its turn when those that have had less of the loop's time have had theirs; others are always the first.  (What
-it will need now, ``expected_seconds``, counts as if it had had it already.)
+it will need now, ``expected_seconds``, counts as if it had had it already.)  Several that have the same object as attribute
+``loop_account`` share the time that is counted there.
 Stopping is safe from any thread, from a signal handler and from inside something that the loop has called.
 """
 from __future__ import annotations
@@ -65,6 +66,11 @@ def _handle(data: Any, events: int) -> None:
     on_ready = getattr(data, "on_ready", None)  # a user may have registered something of their own
     if on_ready is not None:
         on_ready(events)
+
+
+def _account_of(data: Any) -> Any:
+    """Return what the loop's time is charged to when something is handled."""
+    return getattr(data, "loop_account", data)
 
 
 class EventLoop:
@@ -225,19 +231,20 @@ class EventLoop:
         """
         ready.sort(key=lambda entry: self._loop_seconds_of(entry) + getattr(entry[0].data, "expected_seconds", 0.0))
         for number, (key, events) in enumerate(ready, 1):
+            account = _account_of(key.data)  # before: a connection gets one of its own when its handshake is done
             before, seconds = now, self._loop_seconds_of((key, events))
             _handle(key.data, events)
             now = time.monotonic()
             if seconds < 0:
                 continue
-            key.data.loop_seconds = seconds + now - before
+            account.loop_seconds = seconds + now - before
             self._loop_seconds = max(seconds, self._loop_seconds)
             if now > self._turn_ends and number < len(ready):
                 return False
         return True
 
     def _loop_seconds_of(self, entry: Any) -> float:
-        seconds: float = getattr(entry[0].data, "loop_seconds", -1.0)
+        seconds: float = getattr(_account_of(entry[0].data), "loop_seconds", -1.0)
         return seconds if seconds < 0 else max(seconds, self._loop_seconds)
 
     def turn_is_over(self) -> bool:

@@ -53,6 +53,7 @@ class SocketServer(Limited, EventLoop):
     def __init__(self, hooks: Hooks) -> None:
         super().__init__()
         self.hooks = hooks
+        self.handshake_account = quotas.LoopAccount()
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
         self._entrance: Optional[Entrance] = None
         self._refusals = Deadlines(REFUSAL_SECONDS)

@@ -61,6 +61,13 @@ def _files_for_clients() -> float:
     return math.inf if most == resource.RLIM_INFINITY else max(1, most - max(SPARE_FILES, most // 10))
 
 
+class LoopAccount:
+    """How many seconds of the loop's time several connections have had together."""
+
+    def __init__(self) -> None:
+        self.loop_seconds = 0.0
+
+
 def count_gone(connections: Iterable[ServerConnection]) -> int:
     """How many clients are gone, of those whose connections workers have: known to be, or found to be in a moment."""
     ended = left = 0

@@ -115,6 +115,28 @@ class Running(EventLoopTestCase):
         loop.run_once(PATIENCE_SECONDS)
         self.assertEqual(["shareless", "new", "short", "long", "had much"], called)
 
+    def test_those_that_share_an_account_come_after_one_that_had_less(self) -> None:
+        loop = self.loop()
+        called: List[str] = []
+        shared = Entry(lambda events: None)
+        vars(shared)["loop_seconds"] = 0.0
+        for name in ("one", "two", "three"):
+            here, there = self.pair()
+            entry = Entry(lambda events, name=name: called.append(name))  # type: ignore[misc]
+            vars(entry).update({"loop_account": shared})
+            loop.register(there, READ, entry)
+            here.send(b"x")
+        with mock.patch.object(eventloop, "TURN_SECONDS", -1.0):  # one is handled in each turn
+            loop.run_once(PATIENCE_SECONDS)
+            self.assertGreater(shared.loop_seconds, 0.0)  # type: ignore[attr-defined]
+            here, there = self.pair()
+            entry = Entry(lambda events: called.append("connected"))
+            vars(entry)["loop_seconds"] = 0.0
+            loop.register(there, READ, entry)
+            here.send(b"x")
+            loop.run_once(PATIENCE_SECONDS)
+        self.assertEqual("connected", called[1])
+
     def test_things_of_the_user_in_the_selector_are_left_alone(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         loop.selector.register(there, READ, "the user's own")
