@@ -372,7 +372,7 @@ def count_change() -> None:
 
     Proxies and daemons then read their settings again, and look up serializers anew.
     """
-    global_config.__dict__["version"] = next(_versions)
+    global_version.renew()
 
 
 def dump() -> None:

@@ -49,6 +49,8 @@ class BatchResults:
 
     def count(self, value: Any) -> None:
         """Count a result that was just appended to `values`; raises what add() raises."""
+        if not self._serializer.joins_elements:  # a program's own: it writes all of them in the end
+            return
         size = estimated_size(value)
         self._unwritten_bytes += size
         if size == UNKNOWN or self._unwritten_bytes > UNWRITTEN_BYTES or self._is_too_large():

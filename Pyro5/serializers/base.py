@@ -31,6 +31,7 @@ class SerializerBase:
 
     serializer_id = 0     # the number that messages carry
     name = ""
+    joins_elements = False    # whether list_payload() is there
     _replacements: Dict[type, Callable[[Any], Any]] = {}    # of the class, see register_type_replacement; replaced whole
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -41,6 +42,12 @@ class SerializerBase:
             cls._value_in_parts = SerializerBase._value_in_parts  # type: ignore[method-assign]
         if not {"dumps", "dumpsCall"}.isdisjoint(own) and "_call_in_parts" not in own:
             cls._call_in_parts = SerializerBase._call_in_parts  # type: ignore[method-assign]
+        if "list_payload" in own:
+            cls.joins_elements = True
+        elif "dumps" in own:
+            cls.joins_elements = False
+        if not {"loads", "loadsCall"}.isdisjoint(own) and "check_containers" not in own:
+            cls.check_containers = SerializerBase.check_containers  # type: ignore[method-assign]
         if "loads" in own:
             cls.loads_reply = SerializerBase._loads_as_ever  # type: ignore[method-assign]
 
@@ -73,13 +80,14 @@ class SerializerBase:
         """
         Check the number of lists, dicts, tuples and sets in some bytes before they are deserialized.
 
+        Serializers of programs need not do that.
+
         Args:
             elements: count the commas of text as well: what they separate may take as long to be read.
 
         Raises:
             SerializeError: there are more than that.
         """
-        raise NotImplementedError
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         """Give what _encode gives for a long value, in pieces; None if this cannot be done, or saves nothing."""

@@ -114,6 +114,8 @@ class OwnSerializers(unittest.TestCase):
         with self.assertRaises(errors.SerializeError):
             proxy.fail_strangely()
         self.assertEqual([4], list(proxy._pyroInvokeBatch([("echo", (4,), {})])))
+        many = [("echo", ("x" * 1000 + str(number),), {}) for number in range(300)]
+        self.assertEqual([args[0] for _, args, _ in many], list(proxy._pyroInvokeBatch(many)))
 
     def test_a_daemon_that_runs_already_accepts_it(self) -> None:
         proxy = self.client()
