@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import selectors
 import socket
 import struct
 import sys
+import time
 from collections import deque
-from typing import Any, Callable, Deque, List, Optional
+from itertools import chain
+from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
 from .._net import busy_poll
@@ -30,6 +33,10 @@ HANDSHAKE_ANNOTATIONS = 16
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
+# A batch that takes long looks whether its sender is still there: after so many seconds, and then after so many calls.
+LOOK_SECONDS, LOOK_STEPS = 0.02, 8
+# What a poll reports when the other side is closed; 0 where the system cannot tell.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0) and select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 class ServerConnection(SocketConnection):
@@ -150,6 +157,31 @@ class ServerConnection(SocketConnection):
             return not self.sock.recv(1, socket.MSG_PEEK | _DONT_WAIT)
         except OSError as x:
             return not (is_timeout(x) or isinstance(x, (BlockingIOError, InterruptedError)))
+
+    def has_hung_up(self) -> bool:
+        """Return whether the client has closed its side, whatever is still to be received; over TLS too."""
+        if not _HUNG_UP:
+            return self.is_left
+        poll = select.poll()
+        poll.register(self.sock, _HUNG_UP)
+        return bool(poll.poll(0))
+
+    def while_connected(self, steps: Sequence[Any]) -> Iterator[Any]:
+        """Return an iterator over the steps of a request that ends early, and abandons the connection, when the client has
+        gone: the result would be lost, and a small request can ask for very much work."""
+        return chain.from_iterable(self._pieces_while_connected(steps))
+
+    def _pieces_while_connected(self, steps: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        look_at = time.monotonic() + LOOK_SECONDS
+        for start in range(0, len(steps), LOOK_STEPS):
+            if start and time.monotonic() > look_at:
+                if self.has_hung_up():
+                    log.info("the client at %s has gone after %d of %d calls of a batch: the others are not run",
+                             self.peer_address, start, len(steps))
+                    self.abandon()
+                    return
+                look_at = time.monotonic() + LOOK_SECONDS
+            yield steps[start:start + LOOK_STEPS]
 
     def claim_end(self) -> bool:
         """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""

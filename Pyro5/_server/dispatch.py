@@ -292,9 +292,10 @@ class Dispatcher:
         wanted, counting = not flags & protocol.FLAGS_ONEWAY, False
         results = BatchResults(serializer, self._wire.max_size)
         add, unsized = results.values.append, _SMALL
+        while_connected = getattr(connection, "while_connected", None) if wanted else None
         try:
             # this loop is half of what a small method costs here
-            for step, args, kwargs in steps:
+            for step, args, kwargs in (while_connected(steps) if while_connected else steps):
                 result = methods[step](*args, **kwargs) if kwargs else methods[step](*args)
                 add(result if wanted else None)
                 kind = type(result)
