@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import logging
+import os
 import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type
@@ -194,7 +195,10 @@ class Daemon(Registrations):
         Raises:
             OSError, CommunicationError: the connection is lost.
         """
+        process = os.getpid()
         reply = self._dispatcher.answer(conn, conn.take_message())
+        if os.getpid() != process:
+            raise SystemExit(0)  # the method has forked and returned in both processes: the parent answers, the child ends
         if reply is not None:
             conn.send_message(reply)
 

@@ -162,6 +162,8 @@ class SocketServer_Threadpool(SocketServer):
     def _work(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
         """Serve a client, and when it has gone, the next one, if that is there at once."""
         self._serve_requests(connection, request_is_in, is_large)
+        if self.in_forked_child():
+            return  # the connection is the parent's
         newcomer = self._part(connection, not is_large)
         while newcomer is not None:
             self._serve_requests(newcomer, False)
@@ -190,6 +192,8 @@ class SocketServer_Threadpool(SocketServer):
             log.debug("connection with %s lost: %s", connection.peer_address, x)
             connection.abandon()
         except BaseException as x:  # border of a thread: a method raised SystemExit or the like
+            if self.in_forked_child():
+                return
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
             connection.abandon()
         finally:

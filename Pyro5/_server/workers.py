@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict, deque
@@ -56,6 +57,7 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Do jobs until the pool has none for this thread any more."""
+        process = os.getpid()
         job = self.pool._next_job(self)
         while job is not None:
             try:
@@ -63,6 +65,8 @@ class Worker(threading.Thread):
             except BaseException:  # border of a thread: a fault in a job must not cost the pool a worker
                 log.exception("a worker thread's job failed")
             del job
+            if os.getpid() != process:
+                return  # the job has forked, and this is the child: locks may be held by threads that are not here
             job = self.pool._next_job(self)
 
 
