@@ -75,6 +75,9 @@ class Connection(socketutil.SocketConnection):
         except errors.ConnectionClosedError as x:
             x.args = ("%s (%s)" % (x, self._handshake_hint()),)
             raise
+        except errors.TimeoutError as x:
+            x.args = ("%s (the server did not answer the handshake: does its request loop run?)" % x,)
+            raise
         callcontext.set_received_response(reply.annotations)
         try:
             result = handshake.parse_connect_reply(reply)

@@ -129,6 +129,15 @@ class CountingClients(ServingTestCase):
                 self.assertEqual(["in", "out"], daemon.events)
 
 
+class BeforeTheLoopRuns(ServingTestCase):
+    def test_the_timeout_of_the_client_says_so(self) -> None:
+        for config.SERVERTYPE in SERVER_TYPES:
+            with Daemon() as daemon, Proxy(daemon.register(Thing())) as proxy:
+                proxy._pyroTimeout = 0.02
+                with self.assertRaisesRegex(errors.TimeoutError, "does its request loop run"):
+                    proxy._pyroBind()
+
+
 class Housekeeping(ServingTestCase):
     class Tidy(Daemon):
         calls = 0
