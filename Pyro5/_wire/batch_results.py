@@ -49,9 +49,11 @@ class BatchResults:
 
     def count(self, value: Any) -> None:
         """Count a result that was just appended to `values`; raises what add() raises."""
-        if not self._serializer.joins_elements:  # a program's own: it writes all of them in the end
-            return
         size = estimated_size(value)
+        if not self._serializer.joins_elements:  # one of the program's: all is written at the end
+            self._unwritten_bytes += len(self._serializer.dumps(value)) if size == UNKNOWN else size
+            protocol.check_size(self._unwritten_bytes, self._max_size)
+            return
         self._unwritten_bytes += size
         if size == UNKNOWN or self._unwritten_bytes > UNWRITTEN_BYTES or self._is_too_large():
             self._write_all()

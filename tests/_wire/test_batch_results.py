@@ -83,6 +83,19 @@ class ResultTests(unittest.TestCase):
                     results.add(make(value))
             self.assertLess(made, 400)
 
+    def test_serializers_of_programs(self) -> None:
+        class Own(SerializerBase):
+            def dumps(self, data: Any) -> bytes:
+                return get_serializer("json").dumps(data)
+        results = BatchResults(Own(), 100000)
+        values = [list(range(COUNTED_VALUES + 1)), "x" * 70000, 5]
+        for value in values:
+            results.add(value)
+        self.assertEqual(values, get_serializer("json").loads(results.payload()))
+        with self.assertRaises(errors.MessageTooLargeError):
+            results.add("x" * 40000)
+        Own().check_containers(b"[[[[", 1)
+
     def test_without_a_limit(self) -> None:
         self.assertEqual(["x" * 1000] * 1000, get_serializer("json").loads(self.results("json", ["x" * 1000] * 1000)))
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import ast
 import random
+import sys
 import unittest
 from typing import Any
 from unittest import mock
@@ -39,6 +40,15 @@ class Values(unittest.TestCase):
                      "{'a': {'b': [1, 2, 3]}, 'c': (1,), }", "[b'x', rb'\\n', '''a,b''', u'x']"):
             with self.subTest(text):
                 self.assert_same(text)
+
+    @unittest.skipIf(sys.version_info < (3, 9), "ast.literal_eval does not take it there")
+    def test_empty_sets(self) -> None:
+        for text in ("[set(), 1, 2]", "{1: set ( ), 2: 3}", "[1, (set(),)]"):
+            with self.subTest(text):
+                self.assert_same(text)
+        for text in ("[set, 1]", "[set(1), 2]", "[set(,), 1]", "[1, set[1]]", "[list(), 1]", "[set()(), 1]", "[set {1}, 2]"):
+            with self.subTest(text), self.assertRaises(MALFORMED):
+                chunks.evaluate(text)
 
     def test_blanks_and_comments(self) -> None:
         for text in ("# serpent\n[1, # no, [\n 2, # )\n]", "[1,\\\n2, [3,\n4]\n#\n]", "{1 : # ,\n [2, 3] # }\n , 4: 5}",
