@@ -41,6 +41,14 @@ class Late(AssertionError):
     """A well-behaved client had to wait for too long."""
 
 
+def _slowdown() -> float:
+    """Return how many times as long as its processor time a piece of work takes now, as others need the processors too."""
+    began, began_work = time.monotonic(), time.thread_time()
+    while time.thread_time() - began_work < 0.05:
+        pass
+    return (time.monotonic() - began) / 0.05
+
+
 class Target:
     """The server process; a context manager, which sees that it ends by itself and has not complained.
 
@@ -130,7 +138,7 @@ class Target:
             Late: it was not served in time.
         """
         seconds = max(map(self._visit, names or self.ports))
-        if seconds > PROMISED_SECONDS:
+        if seconds > PROMISED_SECONDS and seconds > PROMISED_SECONDS * _slowdown():
             raise Late("a well-behaved client was served after %.1f s" % seconds)
         self.slowest_seconds = max(self.slowest_seconds, seconds)
         return seconds
