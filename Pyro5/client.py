@@ -20,7 +20,7 @@ from ._client.operators import ProxyOperators, UnsupportedOperatorError
 from ._client.reconnecting import reconnect
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
-from ._values import classes
+from ._values import classes, plain
 from ._wire import calls
 from ._wire.calls import BATCH_METHOD, SerializedBlob
 from ._wire.uri import URI
@@ -35,6 +35,7 @@ log = logging.getLogger("Pyro5.client")
 
 WIRE_TAG = "Pyro5.client.Proxy"
 
+STATE_ENTRIES = 6
 ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
 
@@ -319,7 +320,8 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
                 link.handshake, link.serializer_name)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
-        uri, oneway, methods, attrs, handshake, serializer_name = state
+        # Pyrolite sends more than these six
+        uri, oneway, methods, attrs, handshake, serializer_name = state[:STATE_ENTRIES]
         link = Link(URI(uri))
         link.oneway, link.methods, link.attrs = set(oneway), set(methods), set(attrs)
         link.handshake = handshake
@@ -364,19 +366,23 @@ def _proxy_with(link: Link) -> Proxy:
     return proxy
 
 
-def _proxy_from_wire(state: Any) -> Proxy:
-    uri, oneway, methods, attrs, _handshake, serializer_name = state
-    names = [*oneway, *methods, *attrs]
-    if not (isinstance(uri, str) and all(isinstance(name, str) for name in names)
-            and isinstance(serializer_name, (str, type(None)))):
-        raise ValueError("invalid Proxy state: %r" % (state,))
+def _proxy_from_wire(state: Sequence[Any], convert: classes.Convert) -> Proxy:
+    # nothing is used before its exact type is known: it came over the network
+    if not (len(state) >= STATE_ENTRIES and type(state[0]) is str and all(map(plain.is_texts, state[1:4]))
+            and (state[5] is None or type(state[5]) is str)):
+        raise ValueError("invalid Proxy state: %s" % plain.text_of(state))
     proxy = Proxy.__new__(Proxy)
     proxy.__setstate__(state)
-    proxy._pyro.disown()  # the method that gets it may run in another thread, as a oneway call does
+    proxy._pyro.seal()
+    proxy._pyro.handshake = convert(state[4])
     return proxy
 
 
-classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire)
+def _deliver(proxy: Proxy) -> None:
+    proxy._pyro.disown()  # the method that gets it may run in another thread, as a oneway call does
+
+
+classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire, _deliver)
 
 
 def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:

@@ -14,9 +14,10 @@ The exceptions of this library, and the tracebacks that travel with remote ones.
                +-- ProtocolError             the peer sent, or was to be sent, what the protocol does not allow
                     +-- MessageTooLargeError      over the configured size limit
                     +-- SerializeError            a value that cannot be turned into bytes, or back
+                         +-- RemoteError               a remote exception of a class that is not known here
 
 Misuse of the local API is a ``TypeError`` or ``ValueError``. An exception that a remote method raised arrives as itself
-(or as a PyroError where its class is not known here) and carries the traceback of the server in ``_pyroTraceback``, a
+(or as a RemoteError where its class is not known here) and carries the traceback of the server in ``_pyroTraceback``, a
 list of strings.
 """
 from __future__ import annotations
@@ -33,7 +34,7 @@ from ._text.printable import one_line as one_line
 from ._text.printable import printable, printable_lines
 
 __all__ = ["PyroError", "NamingError", "DaemonError", "SecurityError", "CommunicationError", "ConnectionClosedError",
-           "TimeoutError", "ProtocolError", "MessageTooLargeError", "SerializeError",
+           "TimeoutError", "ProtocolError", "MessageTooLargeError", "SerializeError", "RemoteError",
            "get_pyro_traceback", "format_traceback", "excepthook"]
 
 
@@ -84,6 +85,15 @@ class MessageTooLargeError(ProtocolError):
 
 class SerializeError(ProtocolError):
     """A value cannot be serialized, or serialized data cannot be turned into a value."""
+
+
+class RemoteError(SerializeError):
+    """
+    A remote method raised an exception of a class that is not known here, or that cannot be built here.
+
+    The text names the class and has the exception's own text. The connection can still be used. ``remote_class`` and
+    ``remote_args`` say what the exception was; its attributes are those of this one.
+    """
 
 
 _ExcClass = Union[Type[BaseException], BaseException, None]

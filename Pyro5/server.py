@@ -342,7 +342,7 @@ def _replace_by_proxy(obj: Any) -> Any:
     return None if object_id is None else daemon.proxyFor(object_id)
 
 
-def _daemon_from_state(state: Any) -> Daemon:
+def _daemon_from_state(state: Any, convert: classes.Convert) -> Daemon:
     """A daemon that came over the wire is a mere token of its class."""
     return Daemon.__new__(Daemon)
 

@@ -98,6 +98,6 @@ class BatchProxy:
 
 def _results(results: List[Any]) -> Iterator[Any]:
     for result in results:
-        if isinstance(result, calls.ExceptionWrapper):
+        if type(result) is calls.ExceptionWrapper:
             result.raise_it()
         yield result

@@ -23,6 +23,7 @@ from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optio
 
 from .. import config, errors, serializers, socketutil
 from .._net import addresses
+from .._values import plain
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
@@ -254,6 +255,9 @@ class _NameServer:
 
     def yplookup(self, meta_all: Optional[Set[str]], meta_any: Optional[Set[str]]) -> Dict[str, str]:
         found: Dict[str, str] = self.ask("yplookup", meta_all, meta_any, False)
+        # nothing is used before its exact type is known: it came over the network
+        if type(found) is not dict or not plain.is_texts([*found, *found.values()]):
+            raise errors.ProtocolError("the name server's answer is not a dict of names and uris: %s" % plain.text_of(found))
         if not found:
             raise errors.NamingError("no object is registered with %s of the tags %s" % (
                 "all" if meta_all else "any", ", ".join(sorted(meta_all or meta_any or ()))))
@@ -261,6 +265,8 @@ class _NameServer:
 
 
 def _direct_uri(answer: Any, subject: str) -> URI:
+    if type(answer) is not str and type(answer) is not URI:
+        raise errors.ProtocolError("the name server's answer for the %s is no uri: %s" % (subject, plain.text_of(answer)))
     uri = URI(answer)
     if uri.protocol != "PYRO":
         raise errors.NamingError("the name server has no direct uri for the %s, but %s" % (subject, uri))

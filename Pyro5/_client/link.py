@@ -14,6 +14,7 @@ import weakref
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Set, Union
 
 from .. import callcontext, config, errors, serializers
+from .._values import plain
 from .._wire import calls
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
@@ -31,6 +32,8 @@ log = logging.getLogger("Pyro5.link")
 
 CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
 NOBODY = 0  # no thread has this number
+SEALED = -1  # nor this one
+_METADATA = ("methods", "oneway", "attrs")  # keys of what a server says of an object
 
 # How many forks ago this process began: a connection made before the last one belongs to the parent process.
 _fork_count = 0
@@ -83,7 +86,8 @@ class Link:
         bound_uri: the PYRO uri of the object that the connection is, or was last, made to.
         object_id: the object's id in its daemon; known once connected.
         forks: the value of _fork_count when the connection was made.
-        owner: the thread that may use the proxy; NOBODY: whoever uses it first becomes the owner.
+        owner: the thread that may use the proxy; NOBODY: whoever uses it first becomes the owner; SEALED: the message that the
+            proxy came in is still being read.
         owning_session: the client that was being served when the owner got it: other threads may use it too, while they
             serve the same client, whose requests never run side by side.
         abandoned_streams: item streams that were dropped, and that the server has not been told of yet.
@@ -150,10 +154,18 @@ class Link:
         self.owner = NOBODY
         self.owning_session = None
 
+    def seal(self) -> None:
+        """Let no thread use the proxy: it is part of a message that is still being read, see _values.recreation."""
+        self.owner = SEALED
+        self.owning_session = None
+
     def check_owner(self) -> None:
         """Raise PyroError if the calling thread may not use the proxy."""
         if self.owner == NOBODY:
             self.claim()
+        if self.owner == SEALED:
+            raise errors.PyroError("the message with this proxy for '%s' is still being read; a proxy can be used when it has "
+                                   "been handed over" % self.uri)
         if self.owner != threading.get_ident() and (self.owning_session is None or self.owning_session != _session()):
             raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; take it over with "
                                    "_pyroClaimOwnership(), or give every thread a copy of its own" % self.uri)
@@ -331,17 +343,17 @@ class Link:
         if not connection.keep_open:
             validate(response)
 
-    def learn(self, metadata: Mapping[str, Any]) -> None:
+    def learn(self, metadata: Any) -> None:
         """Keep what an object exposes.
 
         Raises:
             ProtocolError: the metadata cannot be used.
             PyroError: the object exposes nothing.
         """
-        try:
-            methods, oneway, attrs = (set(metadata[key]) for key in ("methods", "oneway", "attrs"))
-        except (KeyError, TypeError) as x:
-            raise errors.ProtocolError("the server sent unusable metadata of '%s': %r" % (self.uri, metadata)) from x
+        # nothing is used before its exact type is known: it came over the network
+        if type(metadata) is not dict or not all([plain.is_texts(metadata.get(key)) for key in _METADATA]):
+            raise errors.ProtocolError("the server sent unusable metadata of '%s': %s" % (self.uri, plain.text_of(metadata)))
+        methods, oneway, attrs = (set(metadata[key]) for key in _METADATA)
         if not methods and not attrs:
             raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget setting "
                                    "@expose on them?" % self.uri)
@@ -350,6 +362,8 @@ class Link:
 
 def _server_parts_after(error: BaseException, connection: Connection) -> bool:
     """Tell whether the server closes the connection after it has reported this error, or may do so."""
+    if isinstance(error, errors.RemoteError):  # a method raised this
+        return False
     if connection.keep_open:  # it has no other one, and gives it up only when it cannot read on
         return isinstance(error, errors.MessageTooLargeError)
     return isinstance(error, (errors.CommunicationError, errors.SecurityError))

@@ -7,9 +7,10 @@ import logging
 import sys
 import threading
 from collections import deque
-from typing import Any, Deque, Iterator, Optional
+from typing import Any, Deque, Iterator, Optional, Sequence, Tuple
 
 from .. import config, errors, protocol
+from .._values import plain
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 
 __all__ = ["ItemStream", "_StreamResultIterator"]
@@ -67,13 +68,14 @@ class ItemStream(Iterator[Any]):
 
     def _fetch_several(self, proxy: Any) -> Any:
         try:
-            items, is_last = self._fetch(proxy, self._most)
+            answer = self._fetch(proxy, self._most)
         except TypeError as x:
             if NEXT_ITEM_METHOD + "()" not in str(x):  # it is not about the arguments: it comes from the generator
                 raise
             log.debug("the server gives items one by one only: %s", x)
             self._most = 1
             return self._fetch(proxy)
+        items, is_last = _checked(answer)
         if is_last:
             self._proxy = None
         self._fetched.extend(items)
@@ -112,6 +114,15 @@ class ItemStream(Iterator[Any]):
             link.abandon_stream(self._stream_id)
         except Exception as x:  # border of a finalizer: an error here would only be printed
             log.debug("cannot tell the server to close item stream %s: %s", self._stream_id, x)
+
+
+def _checked(answer: Any) -> Tuple[Sequence[Any], bool]:
+    """Return the items that a server sent together, and whether they are the last ones."""
+    # nothing is used before its exact type is known: it came over the network
+    if not (type(answer) in plain.SEQUENCES and len(answer) == 2 and type(answer[0]) in plain.SEQUENCES and answer[0]
+            and type(answer[1]) is bool):
+        raise errors.ProtocolError("the server did not send the next items of a stream, but %s" % plain.text_of(answer))
+    return answer[0], answer[1]
 
 
 _StreamResultIterator = ItemStream  # its name in Pyro5.client, which programs ask isinstance() with

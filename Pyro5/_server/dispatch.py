@@ -238,7 +238,8 @@ class Dispatcher:
 
     def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Clients of every release expect the connection to end after these two errors, and connect anew."""
-        return (isinstance(error, (errors.SecurityError, errors.SerializeError)) and not connection.keep_open
+        return (isinstance(error, (errors.SecurityError, errors.SerializeError))
+                and not isinstance(error, errors.RemoteError) and not connection.keep_open
                 and message.serializer_id in self._serializers)  # else it was only refused, before it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:

@@ -12,20 +12,21 @@ from __future__ import annotations
 import array
 import enum
 import threading
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Type
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Type
 
 from .. import errors
-from . import exceptions
+from . import exceptions, plain
 
-__all__ = ["class_to_dict", "dict_to_class", "dict_to_exception", "registered_form", "NOT_REGISTERED", "Recreator",
-           "register_class_to_dict", "unregister_class_to_dict", "register_dict_to_class", "unregister_dict_to_class",
-           "register_own_class", "register_own_dict", "set_autoproxy", "accepted_tags"]
+__all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",
+           "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "set_autoproxy",
+           "accepted_tags", "OwnClass", "registered_builder", "own_class"]
 
 TAG = "__class__"
 
 ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)
 FromDict = Callable[[str, Dict[str, Any]], Any]  # tag, dict -> instance
-FromTaggedDict = Callable[[Dict[str, Any]], Any]  # dict -> instance
+Convert = Callable[[Any], Any]                   # plain data -> the same with objects in the place of the tagged dicts
+FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), what converts parts of it -> instance
 
 NOT_REGISTERED = object()    # registered_form has nothing to say about an object
 
@@ -35,12 +36,27 @@ class _Converter(NamedTuple):
     serpent_too: bool
 
 
+class OwnClass(NamedTuple):
+    """
+    How instances of one of this package's classes are built.
+
+    Attributes:
+        build: called with the tagged dict, in which nothing has been converted, and a function that converts a part of it.
+            Checks the exact types of all that it uses first.
+        deliver: called with the instance when the message that it came in has been read and is handed over; None: nothing
+            to do.
+    """
+
+    build: FromTaggedDict
+    deliver: Optional[Callable[[Any], None]] = None
+
+
 # Guards changes of the four tables below: a writer replaces a table whole, so readers need no lock.
 _registry_lock = threading.Lock()
 _class_to_dict: Dict[type, _Converter] = {}          # what the program registered
 _dict_to_class: Dict[str, FromDict] = {}
 _own_class_to_dict: Dict[type, ToDict] = {}          # this package's own classes
-_own_dict_to_class: Dict[str, FromTaggedDict] = {}
+_own_dict_to_class: Dict[str, OwnClass] = {}
 
 _autoproxy: Optional[Callable[[Any], Any]] = None
 
@@ -95,26 +111,49 @@ def unregister_dict_to_class(classname: str) -> None:
         _dict_to_class = {key: value for key, value in _dict_to_class.items() if key != classname}
 
 
-def register_own_class(clazz: Type[Any], tag: str, to_state: ToDict, from_state: Callable[[Any], Any]) -> None:
+def register_own_class(clazz: Type[Any], tag: str, to_state: ToDict, from_state: FromTaggedDict,
+                       deliver: Optional[Callable[[Any], None]] = None) -> None:
     """
-    Have instances of one of this package's classes travel as ``{"__class__": tag, "state": to_state(instance)}``.
+    Register one of this package's classes to travel as ``{"__class__": tag, "state": to_state(instance)}``.
 
     An instance of a subclass travels under the subclass's own module and name: a receiver does not take it for more
     than it knows, unless a converter for that name is registered there.
+
+    Args:
+        from_state: called with a list of state and a function that converts tagged dicts; see OwnClass.build. The elements
+            of the list have not been checked, and are plain data in which nothing has been converted.
+        deliver: see OwnClass.
     """
     def to_dict(instance: Any) -> Dict[str, Any]:
         exact = type(instance) is clazz
         return {TAG: tag if exact else _full_name(type(instance)), "state": to_state(instance)}
 
-    register_own_dict(clazz, tag, to_dict, lambda data: from_state(data["state"]))
+    def from_dict(data: Dict[str, Any], convert: Convert) -> Any:
+        state = data.get("state")
+        if type(state) not in plain.SEQUENCES:
+            raise ValueError("invalid %s state: %s" % (clazz.__name__, plain.text_of(state)))
+        return from_state(state, convert)
+
+    register_own_dict(clazz, tag, to_dict, from_dict, deliver)
 
 
-def register_own_dict(clazz: Type[Any], tag: str, to_dict: ToDict, from_dict: FromTaggedDict) -> None:
-    """As register_own_class, for a dict of another layout; tagged dicts in it are objects when from_dict sees it."""
+def register_own_dict(clazz: Type[Any], tag: str, to_dict: ToDict, from_dict: FromTaggedDict,
+                      deliver: Optional[Callable[[Any], None]] = None) -> None:
+    """Register one of this package's classes to travel as a dict of another layout; the arguments are those of OwnClass."""
     global _own_class_to_dict, _own_dict_to_class
     with _registry_lock:
         _own_class_to_dict = {**_own_class_to_dict, clazz: to_dict}
-        _own_dict_to_class = {**_own_dict_to_class, tag: from_dict}
+        _own_dict_to_class = {**_own_dict_to_class, tag: OwnClass(from_dict, deliver)}
+
+
+def registered_builder(tag: str) -> Optional[FromDict]:
+    """Return the converter that the program registered for a tag, None if there is none."""
+    return _dict_to_class.get(tag)
+
+
+def own_class(tag: str) -> Optional[OwnClass]:
+    """Return what builds instances of this package's own class with that tag, None if it is not one of them."""
+    return _own_dict_to_class.get(tag)
 
 
 def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
@@ -224,92 +263,3 @@ def array_to_plain(values: Any) -> Any:
 
 def _full_name(clazz: type) -> str:
     return "%s.%s" % (clazz.__module__, clazz.__name__)
-
-
-# ---------------------------------------------------------------- dict -> object
-
-def dict_to_class(data: Dict[str, Any]) -> Any:
-    """
-    Turn a dict with the key ``__class__`` into the object that it describes.
-
-    Raises:
-        SerializeError: the tag is none that is accepted.
-        SecurityError: the tag is none that is accepted, and holds a double underscore.
-    """
-    return Recreator().from_dict(data)
-
-
-def dict_to_exception(data: Mapping[str, Any]) -> Any:
-    """Turn the description of an exception into the exception; raises what dict_to_class raises."""
-    return Recreator().from_dict(dict(data))
-
-
-class Recreator:
-    """
-    Turns the tagged dicts in deserialized data into objects.
-
-    Args:
-        extra: more tags, that only one serializer uses.
-        inner_first: convert tagged dicts that are inside of others first. Otherwise what is inside a tagged dict is
-            left to whoever converts that one.
-        foreign_exceptions: let exceptions of unknown classes become PyroErrors instead of refusing them.
-    """
-
-    def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
-                 foreign_exceptions: bool = False) -> None:
-        self._extra = extra or {}
-        self._inner_first = inner_first
-        self._foreign_exceptions = foreign_exceptions
-
-    def recreate(self, value: Any) -> Any:
-        """Convert every tagged dict in some plain data; the containers are changed in place where they can be."""
-        kind = type(value)
-        if kind is dict:
-            if TAG not in value:
-                return self._recreate_values(value)
-            return self.from_dict(self._recreate_values(value) if self._inner_first else value)
-        if kind is list:
-            for index, element in enumerate(value):
-                if type(element) in _CONTAINERS:
-                    value[index] = self.recreate(element)
-        elif kind is tuple:
-            return tuple([self.recreate(element) if type(element) in _CONTAINERS else element for element in value])
-        return value
-
-    def _recreate_values(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
-        for key, element in data.items():
-            if type(element) in _CONTAINERS:
-                data[key] = self.recreate(element)
-        return data
-
-    def from_dict(self, data: Dict[str, Any]) -> Any:
-        """Convert one tagged dict; see dict_to_class."""
-        tag = data[TAG]
-        if not isinstance(tag, str):
-            raise TypeError("the class tag of serialized data must be a str, not %s" % type(tag).__name__)
-        converter = _dict_to_class.get(tag)
-        if converter is not None:
-            return converter(tag, data)
-        own_converter = _own_dict_to_class.get(tag) or self._extra.get(tag)
-        if own_converter is not None:
-            return own_converter(self._recreate_values(data))
-        return self._exception_from_dict(tag, data)
-
-    def _exception_from_dict(self, tag: str, data: Dict[str, Any]) -> Any:
-        described = data.get("__exception__") is True
-        if "__" not in tag:
-            clazz = exceptions.find_exception_class(tag)
-            if clazz is not None and (described or tag.startswith(exceptions.OWN_TAG_PREFIX) or tag == "struct.error"):
-                # the exceptions in a group have to be exceptions when the group is made
-                data = self._recreate_values(data) if exceptions.is_group(clazz) else data
-                return exceptions.dict_to_exception(clazz, data)
-        if described and self._foreign_exceptions:
-            return exceptions.foreign_exception(data)
-        if "__" in tag:
-            raise errors.SecurityError("refused to deserialize types with double underscores in their name: %s" % tag)
-        if tag.startswith(exceptions.OWN_TAG_PREFIX):
-            raise AttributeError("there is no exception class %s here" % tag)
-        raise errors.SerializeError("unsupported serialized class: %s" % tag)
-
-
-_CONTAINERS = frozenset((dict, list, tuple))    # sets hold nothing that could be, or contain, a dict

@@ -12,7 +12,7 @@ import marshal
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, errors, protocol, serializers
-from .._values import classes, exceptions
+from .._values import classes, exceptions, plain, recreation
 from .._values.marshal import check
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -74,10 +74,10 @@ def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
     return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": SerializerBase.class_to_dict(wrapper.exception)}
 
 
-def _dict_to_wrapper(data: Mapping[str, Any]) -> ExceptionWrapper:
-    exception = data["exception"]
-    if isinstance(exception, Mapping):
-        exception = classes.dict_to_exception(exception)
+def _dict_to_wrapper(data: Mapping[str, Any], convert: classes.Convert) -> ExceptionWrapper:
+    exception = convert(data["exception"])
+    if not isinstance(exception, BaseException):
+        raise ValueError("what a batch has at the place of an exception is none: %s" % plain.text_of(exception))
     return ExceptionWrapper(exception)
 
 
@@ -169,13 +169,11 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
     object_id, method, args, kwargs = serializer.loadsCall(message.data)
     if type(kwargs) is dict and type(args) in _ARGUMENTS and type(object_id) is str and type(method) is str:
         return Call(object_id, method, args, kwargs)
-    if not (isinstance(object_id, str) and isinstance(method, str) and isinstance(args, (list, tuple))):
+    if not (type(object_id) is str and type(method) is str and type(args) in _ARGUMENTS):
         raise errors.ProtocolError("a call consists of an object id, a method name, arguments and keyword arguments")
-    if kwargs is None:
-        kwargs = {}
-    elif not isinstance(kwargs, dict):
+    if kwargs is not None:
         raise errors.ProtocolError("the keyword arguments of a call must be a dict, not %s" % type(kwargs).__name__)
-    return Call(object_id, method, args, kwargs)
+    return Call(object_id, method, args, {})
 
 
 def _parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
@@ -183,7 +181,7 @@ def _parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
         info, object_id, method = check.loads(data)
     except (EOFError, TypeError, ValueError) as x:
         raise errors.ProtocolError("a call with a serialized blob needs a proper annotation %s" % BLOB_ANNOTATION) from x
-    if not (isinstance(object_id, str) and isinstance(method, str)):
+    if not (type(object_id) is str and type(method) is str):
         raise errors.ProtocolError("the annotation %s must name an object and a method" % BLOB_ANNOTATION)
     return info, object_id, method
 
@@ -194,7 +192,7 @@ def parse_getattr(call: Call) -> str:
     Raises:
         ProtocolError: it names none.
     """
-    if not call.args or not isinstance(call.args[0], str):
+    if not call.args or type(call.args[0]) is not str:
         raise errors.ProtocolError("reading an attribute takes its name")
     return call.args[0]
 
@@ -205,7 +203,7 @@ def parse_setattr(call: Call) -> Tuple[str, Any]:
     Raises:
         ProtocolError: it lacks one of them.
     """
-    if len(call.args) < 2 or not isinstance(call.args[0], str):
+    if len(call.args) < 2 or type(call.args[0]) is not str:
         raise errors.ProtocolError("writing an attribute takes its name and the value")
     return call.args[0], call.args[1]
 
@@ -371,12 +369,20 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         stream_id = message.annotations.get(STREAM_ANNOTATION)
         return StreamOpened(None if stream_id is None else bytes(stream_id).decode("ascii", "replace"))
-    data = serializer.loads_reply(message.data)
-    if not message.flags & protocol.FLAGS_EXCEPTION:
-        return data
-    if not isinstance(data, BaseException):
-        raise errors.ProtocolError("the server replied with an error that is no exception: %r" % (data,))
-    raise _harmless(data)
+    with recreation.Undelivered():
+        data = serializer.loads_reply(message.data)
+        if not message.flags & protocol.FLAGS_EXCEPTION:
+            return _batch_results(data)
+        if not isinstance(data, BaseException):
+            raise errors.ProtocolError("the server replied with an error that is no exception: %s" % plain.text_of(data))
+        raise _harmless(data)
+
+
+def _batch_results(data: Any) -> Any:
+    if type(data) not in plain.SEQUENCES:
+        raise errors.ProtocolError("the server replied to a batch with something else than a list of results: %s"
+                                   % plain.text_of(data))
+    return data
 
 
 def _harmless(exception: BaseException) -> Exception:

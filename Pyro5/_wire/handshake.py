@@ -10,6 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 from .. import callcontext, errors, protocol, serializers
 from .._text.printable import printable_lines
+from .._values import plain, recreation
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import structure
@@ -21,7 +22,6 @@ _known_replies: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
 _MOST_KNOWN = 64
 _KNOWN_BYTES = 4096  # longer ones are read each time
 _MOST_ANNOTATIONS = 65536  # bytes of all together that go out with a handshake
-_COLLECTIONS = frozenset((list, tuple, set, frozenset))
 
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
@@ -46,10 +46,14 @@ def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase)
         Exception: whatever the serializer raises on malformed data.
     """
     structure.check_handshake(message, serializer)
-    data = serializer.loads(message.data)
-    if not isinstance(data, dict) or "object" not in data or "handshake" not in data:
-        raise errors.ProtocolError("invalid handshake: expected a dict with the keys 'handshake' and 'object'")
-    return data["object"], data["handshake"]
+    with recreation.Undelivered():
+        data = serializer.loads(message.data)
+        # nothing is used before its exact type is known: it came over the network
+        if type(data) is not dict or "object" not in data or "handshake" not in data:
+            raise errors.ProtocolError("invalid handshake: expected a dict with the keys 'handshake' and 'object'")
+        if type(data["object"]) is not str:
+            raise errors.ProtocolError("invalid handshake: the object id is no str, but %s" % type(data["object"]).__name__)
+        return data["object"], data["handshake"]
 
 
 def welcome(serializer: SerializerBase, handshake: Any, metadata: Any) -> bytes:
@@ -87,9 +91,12 @@ def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mappin
     known = None if text is None else _known_replies.get(text)
     if known is not None:
         return known
-    data = _load(message)
-    if not isinstance(data, dict) or "handshake" not in data or "meta" not in data:
-        raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
+    with recreation.Undelivered():
+        data = _load(message)
+        if type(data) is not dict or "handshake" not in data or "meta" not in data:
+            raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
+        if data["meta"] is not None and type(data["meta"]) is not dict:
+            raise errors.ProtocolError("the server's handshake reply has no proper 'meta': %s" % plain.text_of(data["meta"]))
     reply = data["handshake"], data["meta"]
     if text is not None and _is_plain(*reply):
         if len(_known_replies) >= _MOST_KNOWN:
@@ -101,10 +108,11 @@ def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mappin
 def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
     if message.type != protocol.MSG_CONNECTFAIL:
         return errors.ProtocolError("the handshake was answered by a message of type %d" % message.type)
-    reason = _load(message)
-    # It may be printed on a terminal. What is no text is not formatted: it could be anything.
-    text = printable_lines(reason) if type(reason) is str else "no reason given"
-    return errors.CommunicationError("connection rejected by the server: %s" % text)
+    with recreation.Undelivered():
+        reason = _load(message)
+        # It may be printed on a terminal. What is no text is not formatted: it could be anything.
+        text = printable_lines(reason) if type(reason) is str else "no reason given"
+        return errors.CommunicationError("connection rejected by the server: %s" % text)
 
 
 def _load(message: ReceivingMessage) -> Any:
@@ -115,4 +123,4 @@ def _load(message: ReceivingMessage) -> Any:
 def _is_plain(response: Any, metadata: Any) -> bool:
     """Whether a reply means the same each time it is read, and nobody is given a part of it that can be changed."""
     return (response is None or type(response) is str) and type(metadata) is dict and all(
-        type(names) in _COLLECTIONS and all(type(name) is str for name in names) for names in metadata.values())
+        plain.is_texts(names) for names in metadata.values())

@@ -3,10 +3,10 @@ from __future__ import annotations
 
 import functools
 import re
-from typing import Any, NoReturn, Optional, Set, Tuple, Union
+from typing import Any, NoReturn, Optional, Sequence, Set, Tuple, Union
 
 from .. import config, errors
-from .._values import classes
+from .._values import classes, plain
 
 __all__ = ["URI"]
 
@@ -23,6 +23,8 @@ REMEMBERED_LENGTH = 200  # characters; so that remembering takes little memory w
 
 _BLANK = re.compile(r"\s")
 _NOT_IN_HOST = re.compile(r"[\s/\[\]]")  # written out, some of these would be read as something else
+
+_TEXT_OR_NONE = frozenset((str, type(None)))
 
 State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[int]]
 
@@ -114,16 +116,24 @@ class URI:
         self.object = name if isinstance(name, str) else set(name)
 
 
-def _from_wire(state: Any) -> URI:
+def _from_wire(state: Sequence[Any], convert: classes.Convert) -> URI:
+    # nothing is used before its exact type is known: it came over the network
+    if not _is_state(state):
+        raise ValueError("invalid URI state: %s" % plain.text_of(state))
     protocol, name, sockname, host, port = state
-    # not every serializer knows sets
-    tags = protocol == "PYROMETA" and isinstance(name, (list, tuple, set)) and all(isinstance(tag, str) for tag in name)
-    if not (protocol in PROTOCOLS and (tags or isinstance(name, str)) and isinstance(sockname, (str, type(None)))
-            and isinstance(host, (str, type(None))) and isinstance(port, (int, type(None)))):
-        raise ValueError("invalid URI state: %r" % (state,))
     uri = URI.__new__(URI)
     uri.__setstate__((protocol, name, sockname, host, port))
     return uri
+
+
+def _is_state(state: Sequence[Any]) -> bool:
+    if len(state) != 5 or type(state[0]) is not str or state[0] not in PROTOCOLS:
+        return False
+    protocol, name, sockname, host, port = state
+    # not every serializer knows sets
+    is_name = type(name) is str or protocol == "PYROMETA" and plain.is_texts(name)
+    return (is_name and type(sockname) in _TEXT_OR_NONE and type(host) in _TEXT_OR_NONE
+            and (port is None or type(port) is int))
 
 
 def _parse(text: str) -> State:

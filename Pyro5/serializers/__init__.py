@@ -141,7 +141,7 @@ def _register_own_class(clazz: Type[SerializerBase]) -> None:
     """Let references to a serializer travel; the tag names a module that has long been gone."""
     tag = "Pyro5.util.%sSerializer" % clazz.name.capitalize()
     classes.register_own_dict(clazz, tag, lambda serializer: {classes.TAG: tag},
-                              lambda data: get_serializer(clazz.name))
+                              lambda data, convert: get_serializer(clazz.name))
 
 
 for _class in _CLASSES.values():

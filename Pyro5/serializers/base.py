@@ -5,7 +5,7 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import classes, exceptions
+from .._values import classes, exceptions, recreation
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
 
@@ -51,12 +51,12 @@ class SerializerBase:
         if "loads" in own:
             cls.loads_reply = SerializerBase._loads_as_ever  # type: ignore[method-assign]
 
-    def __init__(self, extra_tags: Optional[Mapping[str, Callable[[Dict[str, Any]], Any]]] = None,
+    def __init__(self, extra_tags: Optional[Mapping[str, classes.FromTaggedDict]] = None,
                  inner_first: bool = False) -> None:
-        """Set up what subclasses deserialize class instances with; for the arguments see classes.Recreator."""
-        self._recreate_builtin: Callable[[Any], Any] = classes.Recreator(extra_tags, inner_first).recreate
+        """Set up what subclasses deserialize class instances with; for the arguments see recreation.Recreator."""
+        self._recreate_builtin: Callable[[Any], Any] = recreation.Recreator(extra_tags, inner_first).recreate
         self._recreate: Callable[[Any], Any] = self._recreate_builtin
-        foreign = classes.Recreator(extra_tags, inner_first, foreign_exceptions=True)
+        foreign = recreation.Recreator(extra_tags, inner_first, foreign_exceptions=True)
         self._recreate_foreign: Callable[[Any], Any] = foreign.recreate
         if type(self).recreate_classes is not SerializerBase.recreate_classes:
             self._recreate = self._recreate_foreign = self.recreate_classes
@@ -130,7 +130,7 @@ class SerializerBase:
         Deserialize a value.
 
         Args:
-            foreign_exceptions: let an exception of a class that is unknown here become a PyroError that describes it.
+            foreign_exceptions: let an exception of a class that is unknown here become a RemoteError that describes it.
 
         Raises:
             SerializeError: it contains an instance of a class that is not accepted, or is nested too deeply.
@@ -208,8 +208,8 @@ class SerializerBase:
 
     @classmethod
     def dict_to_class(cls, data: Dict[str, Any]) -> Any:
-        """Turn a dict with the key ``__class__`` into the object it describes; see classes.dict_to_class."""
-        return classes.dict_to_class(data)
+        """Turn a dict with the key ``__class__`` into the object it describes; see recreation.dict_to_class."""
+        return recreation.dict_to_class(data)
 
     @classmethod
     def make_exception(cls, exceptiontype: Type[BaseException], data: Mapping[str, Any]) -> BaseException:

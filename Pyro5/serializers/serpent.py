@@ -11,7 +11,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from .._values import classes, containers, hash_flooding
+from .._values import classes, containers, hash_flooding, plain
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, Payload, SerializerBase, is_long, is_long_dict
@@ -78,22 +78,38 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
         self.serialized_obj_ids.discard(id(obj))
 
 
-def _to_float(data: Dict[str, Any]) -> float:
-    return float(data["value"])
+_NUMBERS = frozenset((str, int, float))
 
 
-def _to_complex(data: Dict[str, Any]) -> complex:
-    return complex(float(data["real"]), float(data["imag"]))
+def _number(value: Any) -> float:
+    if type(value) not in _NUMBERS:
+        raise ValueError("not a number: %s" % plain.text_of(value))
+    return float(value)
 
 
-def _to_ordered_dict(data: Dict[str, Any]) -> Any:
-    items = [tuple(item) for item in data["items"]]
-    hash_flooding.check([key for key, _ in items])
-    return collections.OrderedDict(items)
+def _to_float(data: Dict[str, Any], convert: classes.Convert) -> float:
+    return _number(data["value"])
+
+
+def _to_complex(data: Dict[str, Any], convert: classes.Convert) -> complex:
+    # not a number is a tagged dict itself
+    return complex(_number(convert(data["real"])), _number(convert(data["imag"])))
+
+
+def _to_ordered_dict(data: Dict[str, Any], convert: classes.Convert) -> Any:
+    items = data["items"]
+    is_sequence = type(items) in plain.SEQUENCES and plain.SEQUENCES.issuperset(map(type, items))
+    if not (is_sequence and {2}.issuperset(map(len, items))):
+        raise ValueError("the items of an OrderedDict must be pairs")
+    keys = [item[0] for item in items]
+    if not plain.is_plain(keys):
+        raise TypeError("the keys of an OrderedDict must be plain data")
+    hash_flooding.check(keys)
+    return collections.OrderedDict([(key, convert(item[1])) for key, item in zip(keys, items)])
 
 
 # What has no literal: the library writes these as tagged dicts.
-_TAGS: Mapping[str, Callable[[Dict[str, Any]], Any]] = {
+_TAGS: Mapping[str, classes.FromTaggedDict] = {
     "float": _to_float,
     "complex": _to_complex,
     "collections.OrderedDict": _to_ordered_dict,

@@ -16,7 +16,7 @@ import serpent
 
 import Pyro5.api  # registers the package's own classes
 from Pyro5 import errors, serializers
-from Pyro5._values import classes, exceptions
+from Pyro5._values import classes, exceptions, recreation
 from Pyro5.serializers import SerializerBase
 
 HERE = __name__
@@ -124,24 +124,24 @@ class AllowList(Base):
             HERE + ".Thing",
         ):
             with self.subTest(tag), self.assertRaisesRegex(errors.SerializeError, "unsupported serialized class: "):
-                classes.dict_to_class({"__class__": tag, "args": []})
+                recreation.dict_to_class({"__class__": tag, "args": []})
 
     def test_double_underscores_look_like_an_attack(self) -> None:
         for tag in ("__main__.Thing", "builtins.__import__", "__builtins__", "Pyro5.errors.__name__", "a__b"):
             for extra in ({}, {"__exception__": True, "args": []}):
                 with self.subTest(tag), self.assertRaisesRegex(errors.SecurityError, "double underscores"):
-                    classes.dict_to_class({"__class__": tag, **extra})
+                    recreation.dict_to_class({"__class__": tag, **extra})
 
     def test_tags_that_are_no_text(self) -> None:
         for tag in (5, None, b"ValueError", ["ValueError"], ("a",)):
             with self.assertRaises(TypeError):
-                classes.dict_to_class({"__class__": tag})
+                recreation.dict_to_class({"__class__": tag})
 
     def test_unknown_exception_of_this_package(self) -> None:
         with self.assertRaises(AttributeError):
-            classes.dict_to_class({"__class__": "Pyro5.errors.nosuch", "args": []})
+            recreation.dict_to_class({"__class__": "Pyro5.errors.nosuch", "args": []})
         with self.assertRaises(AttributeError):
-            classes.dict_to_class({"__class__": "Pyro5.errors.get_pyro_traceback", "__exception__": True, "args": []})
+            recreation.dict_to_class({"__class__": "Pyro5.errors.get_pyro_traceback", "__exception__": True, "args": []})
 
     def test_serializers(self) -> None:
         for serializer in self.each():
@@ -216,7 +216,7 @@ class Converters(Base):
         SerializerBase.unregister_dict_to_class("my-thing")
         for serializer in self.each():
             self.assertEqual({"value": 0, "__class__": HERE + ".Thing"}, self.plain(serializer, Thing()))
-        self.assertRaises(errors.SerializeError, classes.dict_to_class, {"__class__": "my-thing"})
+        self.assertRaises(errors.SerializeError, recreation.dict_to_class, {"__class__": "my-thing"})
 
     def test_subclasses(self) -> None:
         SerializerBase.register_class_to_dict(object, lambda thing: {"__class__": "object"})
@@ -273,7 +273,7 @@ class Converters(Base):
     def test_registered_tag_goes_first(self) -> None:
         for tag in ("__main__.Thing", "builtins.ValueError", "Pyro5.core.URI"):
             SerializerBase.register_dict_to_class(tag, lambda tag, data: tag)
-            self.assertEqual(tag, classes.dict_to_class({"__class__": tag, "__exception__": True, "args": [], "state": []}))
+            self.assertEqual(tag, recreation.dict_to_class({"__class__": tag, "__exception__": True, "args": [], "state": []}))
 
     def test_misuse(self) -> None:
         for clazz in ("Thing", Thing(), None):
@@ -334,8 +334,8 @@ class OwnClasses(Base):
             "__class__": "Pyro5.core._ExceptionWrapper",
             "exception": {"__class__": "some.Unknown", "__exception__": True, "args": ["x"], "attributes": {}},
         }
-        self.assertRaises(errors.SerializeError, classes.Recreator().recreate, [copy.deepcopy(data)])
-        wrapper = classes.Recreator(foreign_exceptions=True).recreate([data])[0]
+        self.assertRaises(errors.SerializeError, recreation.Recreator().recreate, [copy.deepcopy(data)])
+        wrapper = recreation.Recreator(foreign_exceptions=True).recreate([data])[0]
         self.assertIsInstance(wrapper, calls.ExceptionWrapper)
         self.assertEqual("some.Unknown", wrapper.exception.remote_class)
 
@@ -345,19 +345,19 @@ class Recreating(Base):
 
     def test_everywhere(self) -> None:
         value = [copy.deepcopy(self.uri), {"k": (copy.deepcopy(self.uri), [copy.deepcopy(self.uri)])}]
-        got = classes.Recreator().recreate(value)
+        got = recreation.Recreator().recreate(value)
         for uri in (got[0], got[1]["k"][0], got[1]["k"][1][0]):
             self.assertEqual("PYRO:x@localhost:55", str(uri))
 
     def test_not_inside_of_tagged_dicts(self) -> None:
         SerializerBase.register_dict_to_class("outer", lambda tag, data: data["inner"])
         outer = {"__class__": "outer", "inner": {"__class__": "unknown"}}
-        self.assertEqual({"__class__": "unknown"}, classes.Recreator().recreate(copy.deepcopy(outer)))
-        self.assertRaises(errors.SerializeError, classes.Recreator(inner_first=True).recreate, outer)
+        self.assertEqual({"__class__": "unknown"}, recreation.Recreator().recreate(copy.deepcopy(outer)))
+        self.assertRaises(errors.SerializeError, recreation.Recreator(inner_first=True).recreate, outer)
 
     def test_plain_data_is_kept(self) -> None:
         value = [1, {"a": ("b", [{"c": None}])}, {1, 2}]
-        self.assertEqual([1, {"a": ("b", [{"c": None}])}, {1, 2}], classes.Recreator().recreate(value))
+        self.assertEqual([1, {"a": ("b", [{"c": None}])}, {1, 2}], recreation.Recreator().recreate(value))
 
     def test_tables_are_consistent(self) -> None:
         self.assertEqual(set(OWN_EXCEPTIONS), set(exceptions._OWN))

@@ -11,7 +11,7 @@ import unittest
 from typing import Any, Dict
 
 from Pyro5 import errors, serializers
-from Pyro5._values import classes
+from Pyro5._values import recreation
 from Pyro5.serializers import SerializerBase
 
 from ..support import PROJECT
@@ -106,7 +106,7 @@ class Known(Base):
         error = vars(builtins)["ExceptionGroup"]("many", [CustomError("c")])
         for serializer in self.each():
             got = self.travel(serializer, error)
-            self.assertIs(errors.PyroError, type(got.exceptions[0]))
+            self.assertIs(errors.RemoteError, type(got.exceptions[0]))
             self.assertRaises(errors.SerializeError, serializer.loads, serializer.dumps(error))
 
 
@@ -120,13 +120,13 @@ class Names(Base):
             ("Pyro5.errors.TimeoutError", errors.TimeoutError),
             ("IOError", OSError),
         ):
-            got = classes.dict_to_class(described(tag, "k"))
+            got = recreation.dict_to_class(described(tag, "k"))
             self.assertEqual((clazz, ("k",)), (type(got), got.args))
 
     def test_our_own_need_no_mark(self) -> None:
         got = SerializerBase.dict_to_class({"__class__": "Pyro5.errors.NamingError", "args": ["n"]})
         self.assertEqual((errors.NamingError, ("n",)), (type(got), got.args))
-        self.assertIs(struct.error, type(classes.dict_to_class({"__class__": "struct.error", "args": []})))
+        self.assertIs(struct.error, type(recreation.dict_to_class({"__class__": "struct.error", "args": []})))
 
     def test_name_of_the_package_does_not_matter(self) -> None:
         data = SerializerBase.class_to_dict(errors.NamingError("n"))
@@ -147,16 +147,16 @@ class Names(Base):
             "builtins._IncompleteInputError",
         ):
             with self.subTest(tag), self.assertRaises(errors.SerializeError):
-                classes.dict_to_class(described(tag, "x"))
+                recreation.dict_to_class(described(tag, "x"))
 
     def test_sqlite(self) -> None:
-        got = classes.dict_to_class(described("sqlite3.IntegrityError", "x", code=5))
+        got = recreation.dict_to_class(described("sqlite3.IntegrityError", "x", code=5))
         self.assertEqual((sqlite3.IntegrityError, 5), (type(got), got.code))
 
     def test_sqlite_is_loaded_only_when_needed(self) -> None:
         program = (
-            "import sys\nfrom Pyro5.serializers import classes\nassert 'sqlite3' not in sys.modules\n"
-            "classes.dict_to_class({'__class__': 'sqlite3.Error', '__exception__': True, 'args': []})\n"
+            "import sys\nfrom Pyro5._values import recreation\nassert 'sqlite3' not in sys.modules\n"
+            "recreation.dict_to_class({'__class__': 'sqlite3.Error', '__exception__': True, 'args': []})\n"
             "assert 'sqlite3' in sys.modules\n"
         )
         subprocess.run([sys.executable, "-c", program], cwd=PROJECT, check=True)
@@ -168,20 +168,20 @@ class Unbuildable(Base):
         error.code, error._pyroTraceback = 99, TRACEBACK  # type: ignore[attr-defined]
         for serializer in self.each():
             got = self.travel(serializer, error)
-            self.assertIs(errors.PyroError, type(got))
+            self.assertIs(errors.RemoteError, type(got))
             self.assertEqual(__name__ + ".CustomError: ('the text', 42)", str(got))
             self.assertEqual((__name__ + ".CustomError", ("the text", 42)), (got.remote_class, got.remote_args))
             self.assertEqual((99, TRACEBACK), (got.code, got._pyroTraceback))
 
     def test_text_of_unknown_class(self) -> None:
-        recreator = classes.Recreator(foreign_exceptions=True)
+        recreator = recreation.Recreator(foreign_exceptions=True)
         for args, text in (((), "x.E"), (("one",), "x.E: one"), ((1, 2), "x.E: (1, 2)")):
             self.assertEqual(text, str(recreator.from_dict(described("x.E", *args))))
         self.assertEqual("x.E: only", str(recreator.from_dict({"__class__": "x.E", "__exception__": True, "args": "only"})))
         self.assertEqual("x.E", str(recreator.from_dict({"__class__": "x.E", "__exception__": True, "attributes": 5})))
 
     def test_unknown_class_of_a_script(self) -> None:
-        got = classes.Recreator(foreign_exceptions=True).from_dict(described("__main__.CustomError", "x"))
+        got = recreation.Recreator(foreign_exceptions=True).from_dict(described("__main__.CustomError", "x"))
         self.assertEqual("__main__.CustomError: x", str(got))
 
     def test_only_where_it_is_asked_for(self) -> None:
@@ -192,7 +192,7 @@ class Unbuildable(Base):
             )
 
     def test_only_exceptions(self) -> None:
-        recreator = classes.Recreator(foreign_exceptions=True)
+        recreator = recreation.Recreator(foreign_exceptions=True)
         self.assertRaises(errors.SerializeError, recreator.from_dict, {"__class__": "x.Thing", "args": []})
         self.assertRaises(errors.SecurityError, recreator.from_dict, {"__class__": "__main__.Thing"})
 
@@ -208,13 +208,13 @@ class Unbuildable(Base):
             ("builtins.UnicodeTranslateError", ("x", -5, -4, "r")),
             ("builtins.UnicodeEncodeError", ("a", "x", 0, -1, "r")),
         ):
-            got = classes.dict_to_class(described(tag, *args, code=99))
-            self.assertIs(errors.PyroError, type(got))
+            got = recreation.dict_to_class(described(tag, *args, code=99))
+            self.assertIs(errors.RemoteError, type(got))
             self.assertEqual((tag, args, 99), (got.remote_class, got.remote_args, got.code))
             self.assertIn(tag, str(got))
 
     def test_missing_args(self) -> None:
-        self.assertRaises(KeyError, classes.dict_to_class, {"__class__": "builtins.ValueError", "__exception__": True})
+        self.assertRaises(KeyError, recreation.dict_to_class, {"__class__": "builtins.ValueError", "__exception__": True})
 
 
 class HostileAttributes(Base):
@@ -230,7 +230,7 @@ class HostileAttributes(Base):
             "fine": 9,
             "args": 5,
         }
-        got = classes.dict_to_class(
+        got = recreation.dict_to_class(
             {"__class__": "builtins.ValueError", "__exception__": True, "args": ["x"], "attributes": attributes}
         )
         self.assertEqual({"fine": 9}, vars(got))
@@ -238,14 +238,14 @@ class HostileAttributes(Base):
         self.assertIs(got, got.with_traceback(None))
 
     def test_attributes_that_do_not_fit(self) -> None:
-        got = classes.dict_to_class(
+        got = recreation.dict_to_class(
             described("builtins.UnicodeDecodeError", "utf-8", b"x", 0, 1, "r", start="no number", more=1)
         )
         self.assertEqual((UnicodeDecodeError, 0, 1), (type(got), got.start, got.more))
 
     def test_attributes_that_are_none(self) -> None:
         for attributes in (None, 5, ["x"], {5: 6}):
-            got = classes.dict_to_class(
+            got = recreation.dict_to_class(
                 {"__class__": "ValueError", "__exception__": True, "args": [], "attributes": attributes}
             )
             self.assertEqual({}, vars(got))

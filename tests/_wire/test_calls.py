@@ -334,7 +334,7 @@ class Replies(InFreshContext):
     @with_each_serializer
     def test_foreign_exceptions(self, serializer: SerializerBase) -> None:
         got = self.raised(CustomError("what", 5), reply_to(serializer))
-        self.assertIs(errors.PyroError, type(got))
+        self.assertIs(errors.RemoteError, type(got))
         self.assertRegex(str(got), "CustomError.*what")
         self.assertTrue(got.remote_class.endswith("CustomError"))  # type: ignore[attr-defined]
         self.assertEqual(("what", 5), tuple(got.remote_args))  # type: ignore[attr-defined]

@@ -265,5 +265,5 @@ class Copying(unittest.TestCase):
         ):
             with self.subTest(state), self.assertRaises(ValueError):
                 serializer.loads(json.dumps({"__class__": "Pyro5.core.URI", "state": state}).encode())
-        self.assertRaises(KeyError, serializer.loads, b'{"__class__": "Pyro5.core.URI"}')
-        self.assertRaises(TypeError, serializer.loads, b'{"__class__": "Pyro5.core.URI", "state": null}')
+        self.assertRaises(ValueError, serializer.loads, b'{"__class__": "Pyro5.core.URI"}')
+        self.assertRaises(ValueError, serializer.loads, b'{"__class__": "Pyro5.core.URI", "state": null}')

@@ -37,6 +37,7 @@ REASONS = {
     "no-free-worker": "a client waits for its turn instead of being refused",
     "ordereddict": "an OrderedDict can be read back",
     "pyroname-lookup": "names are looked up without a stray second argument",
+    "registered-exception": "an exception that a converter builds has its attributes and remote traceback too",
     "reply-too-large": "the caller learns that the result is too large",
     "request-too-large": "the caller learns that the request is too large before the connection ends",
     "second-connect": "a second handshake is refused with words",
@@ -44,7 +45,7 @@ REASONS = {
     "stale-annotations": "annotations that were never sent are dropped, not sent to the next client",
     "stale-correlation-id": "the answer to an unreadable message has a correlation id of its own",
     "unicode-errors": "a UnicodeDecodeError over serpent can be built",
-    "unknown-exception": "an exception of a class that the client does not know is a PyroError with its text and traceback",
+    "unknown-exception": "an exception of a class that the client does not know is a RemoteError with its text and traceback",
     "unsent-request": "a request whose arguments cannot be serialized uses up a sequence number",
 }
 
@@ -192,7 +193,7 @@ CLIENT = _table({
         (("raised ExceptionGroup",), ["exceptions exception_group serpent", "exceptions exception_group json"]),
     ],
     "exit-exceptions": [
-        (("raised Pyro5.errors.PyroError",), ["client_faults result_exception_baseexception *"]),
+        (("raised Pyro5.errors.RemoteError",), ["client_faults result_exception_baseexception *"]),
     ],
     "list-without-len": [
         (("calls indexed.__getitem__",), ["access dunder_iter_list_without_len *"]),
@@ -228,14 +229,17 @@ CLIENT = _table({
     "unicode-errors": [
         (("raised UnicodeDecodeError",), ["exceptions exception_unicodedecode serpent"]),
     ],
+    "registered-exception": [
+        (("raised wire_app.KnownError",), ["exceptions exception_custom_known *"]),
+    ],
     "unknown-exception": [
-        (("raised Pyro5.errors.PyroError",), ["exceptions exception_custom *",
-                                              "exceptions exception_json_error *",
-                                              "exceptions exception_subclass_of_builtin *",
-                                              "batch batch_custom_exception *",
-                                              "client_faults result_exception_double_underscore_class *",
-                                              "client_faults result_exception_pyro4_namespace *",
-                                              "client_faults result_exception_unknown_class *"]),
+        (("raised Pyro5.errors.RemoteError",), ["exceptions exception_custom *",
+                                                "exceptions exception_json_error *",
+                                                "exceptions exception_subclass_of_builtin *",
+                                                "batch batch_custom_exception *",
+                                                "client_faults result_exception_double_underscore_class *",
+                                                "client_faults result_exception_pyro4_namespace *",
+                                                "client_faults result_exception_unknown_class *"]),
     ],
     "unsent-request": [
         (("calls calls.echo",), ["batch batch_all_kinds json"]),
