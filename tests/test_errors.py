@@ -18,7 +18,7 @@ TREE = {
     "TimeoutError": errors.CommunicationError,
     "ProtocolError": errors.CommunicationError,
     "MessageTooLargeError": errors.ProtocolError,
-    "SerializeError": errors.ProtocolError,
+    "SerializeError": errors.ProtocolError, "RemoteError": errors.SerializeError,
 }
 REMOTE_LINES = ["Traceback (most recent call last):\n", '  File "/srv/app.py", line 5, in f\n    g(1)\n', "KeyError: 1\n"]
 REMOTE_BLOCK = """\

@@ -12,6 +12,7 @@ from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, Lis
 from .. import config, constants, errors
 from ..callcontext import current_context
 from .._server.exposure import behavior, expose
+from .._values import plain
 from .._wire.uri import URI
 from .capacity import LARGE_BYTES, Capacity, SearchTurns
 from .regex_sandbox import Matcher
@@ -150,6 +151,7 @@ class NameServer:
             ValueError: there are too many tags, or one is empty or too long, or has control characters in it.
         """
         self._require_writer()
+        _checked_type(name, "name")
         tags = _checked_tags(metadata)
         _require_not_own(name, "changed")
         self._storage.patiently(lambda: self._replace_metadata(name, tags))
@@ -322,7 +324,7 @@ class NameServer:
 
 def _checked_type(text: str, what: str) -> str:
     if not isinstance(text, str):
-        raise TypeError("%s must be a str" % what)
+        raise TypeError("%s must be a str, not %s" % (what, type(text).__name__))
     return text
 
 
@@ -351,9 +353,12 @@ def _uri_text(uri: Union[URI, str]) -> str:
 
 
 def _listed(tags: Optional[Iterable[str]], what: str) -> List[str]:
-    if isinstance(tags, str):
-        raise TypeError("%s should not be a str, but another iterable (set, list, etc)" % what)
-    return list(tags or ())
+    if tags is None:
+        return []
+    # What a client sends may be a proxy, which connects to some address when it is iterated.
+    if type(tags) not in plain.COLLECTIONS and (_is_called_by_client() or isinstance(tags, (str, bytes))):
+        raise TypeError("%s must be a set or list of str, not %s" % (what, type(tags).__name__))
+    return list(tags)
 
 
 def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:

@@ -41,6 +41,7 @@ class DaemonObject:
         Raises:
             DaemonError: no object is registered with this id.
         """
+        _check_text(objectId, "objectId")
         published = self.daemon._objects.get(objectId)
         more = {"descriptions": describe(published.target, published.members)} if descriptions else {}
         return {**published.members.metadata(), **more}
@@ -57,17 +58,25 @@ class DaemonObject:
             StopIteration: there are no more items.
             PyroError: there is no such stream (any more).
         """
+        _check_text(streamId, "streamId")
         context = callcontext.current_context
         if most is None:
             return self.daemon._streams.next_item(streamId, context.client)
-        if not isinstance(most, int) or most < 1:
-            raise ValueError("the number of items must be 1 or more, not %.50r" % (most,))
+        if type(most) is not int or most < 1:
+            raise ValueError("the number of items must be an int of at least 1")
         serializer = serializers.get_serializer_by_id(context.serializer_id)
         return self.daemon._streams.next_items(streamId, context.client, most, lambda item: len(serializer.dumps(item)))
 
     def close_stream(self, streamId: str) -> None:
         """Free an item stream; an unknown one is left alone."""
+        _check_text(streamId, "streamId")
         self.daemon._streams.close(streamId)
+
+
+def _check_text(value: Any, what: str) -> None:
+    """Raise TypeError for anything but a text: a value from a client is not used before its exact type is known."""
+    if type(value) is not str:
+        raise TypeError("%s must be a str, not %s" % (what, type(value).__name__))
 
 
 DaemonObject.__module__ = "Pyro5.server"

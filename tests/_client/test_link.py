@@ -98,9 +98,12 @@ class ConnectTests(LinkTestCase):
         self.check_refused(lambda peer: peer.welcome([]), errors.PyroError, "PYRO:thing.*@expose")
 
     def test_unusable_metadata(self) -> None:
-        for metadata in ({"methods": ["x"]}, {"methods": 5, "oneway": [], "attrs": []}, "text"):
+        for metadata in ({"methods": ["x"]}, {"methods": 5, "oneway": [], "attrs": []},
+                         {"methods": [5], "oneway": [], "attrs": []}):
             self.check_refused(lambda peer, m=metadata: peer.send(2, peer.read(), {"handshake": 1, "meta": m}),
                                errors.ProtocolError, "unusable metadata of 'PYRO:thing")
+        self.check_refused(lambda peer: peer.send(2, peer.read(), {"handshake": 1, "meta": "text"}),
+                           errors.ProtocolError, "no proper 'meta': text")
 
     def test_a_response_that_the_client_does_not_like(self) -> None:
         def refuse(response: Any) -> None:

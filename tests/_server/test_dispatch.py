@@ -259,10 +259,12 @@ class Handshake(DispatchTestCase):
         self.assertEqual((False, True), (self.client.greeted, self.client.closing))
 
     def test_unknown_object(self) -> None:
-        unknown: List[Any] = ["unknown", 5, None, ["obj"], {"obj": 1}]
-        for object_id in unknown:
+        misshapen: List[Any] = [5, None, ["obj"], {"obj": 1}]
+        with self.assertLogs(LOGGER, "WARNING"):
+            self.check_refused(self.connect("unknown"), "unknown object")
+        for object_id in misshapen:
             with self.assertLogs(LOGGER, "WARNING"):
-                self.check_refused(self.connect(object_id), "unknown object")
+                self.check_refused(self.connect(object_id), "the object id is no str")
 
     def test_a_response_that_cannot_be_sent(self) -> None:
         self.daemon.validate = lambda connection, data: print

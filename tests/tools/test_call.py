@@ -175,7 +175,7 @@ class Errors(CallTestCase):
         for kind, text in (("key", "KeyError - 'no\\nkey'"), ("pipe", "BrokenPipeError - [Errno 32] pipe"),
                            ("none", "ValueError\n")):
             self.check_fails((self.uri, "fail", kind), "Error: " + text)
-        self.check_fails((self.uri, "fail", "odd"), "Error: PyroError - ")
+        self.check_fails((self.uri, "fail", "odd"), "Error: RemoteError - ")
 
     def test_verbose_shows_what_happened_in_the_server(self) -> None:
         result = self.call("-v", self.uri, "fail", "key")
