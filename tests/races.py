@@ -19,9 +19,11 @@ from unittest import mock
 
 from Pyro5 import config, errors, serializers
 from Pyro5._naming import host_lookup
+from Pyro5._naming.capacity import TURNS, SearchTurns
 from Pyro5._naming.host_lookup import HostLookups
 from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
+from Pyro5._naming.storage.sharing import Locked, Patience
 from Pyro5._net import busy_poll, tls
 from Pyro5._server import exposure
 from Pyro5._server.exposure import behavior, expose
@@ -31,6 +33,7 @@ from Pyro5._server.oneway import OnewayCalls
 from Pyro5._server.streams import StreamTable
 from Pyro5._server.workers import WorkerPool
 from Pyro5._wire import handshake
+from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
 from Pyro5.protocol import HEADER_SIZE, MSG_CONNECTOK, ReceivingMessage, SendingMessage
 from Pyro5.serializers import SerializerBase
@@ -451,6 +454,43 @@ def settings(steps: int) -> None:
         config.COMMTIMEOUT = before
 
 
+def search_turns(steps: int) -> None:
+    """All search at once, and end their turns: no turn is lost, and no more are taken than there are. A tenth of the steps."""
+    turns = SearchTurns(waiting=THREADS)
+    active: List[int] = []
+    clients = [mock.Mock(gone=True) for _ in range(THREADS)]
+
+    def step(thread: int, number: int) -> None:
+        current_context.client = clients[thread]
+        turns.begin()
+        active.append(thread)
+        check(len(active) <= TURNS, "more turns than there are")
+        active.remove(thread)
+        turns.end()
+    in_threads(max(2, steps // 10), step)
+    for _ in range(TURNS):
+        check(turns._turns.acquire(blocking=False), "a turn is lost")
+
+
+def waiting_for_a_lock(steps: int) -> None:
+    """All meet a lock of another process: few wait for it, and places to wait are given back. A tenth of the steps."""
+    patience = Patience(5.0)
+    attempts = [0] * THREADS
+
+    def step(thread: int, number: int) -> None:
+        def operation() -> int:
+            attempts[thread] += 1
+            if attempts[thread] % 2:
+                raise Locked("held by another process")
+            return attempts[thread]
+        try:
+            patience.run(operation)
+        except errors.NamingError:
+            attempts[thread] = 0
+    in_threads(max(2, steps // 10), step)
+    check(patience.run(lambda: 5) == 5, "nothing can be done any more")
+
+
 # By the rows of the table in docs/architecture.md.
 RACES: Dict[str, Callable[[int], None]] = {
     "converters for classes": converters,
@@ -469,6 +509,8 @@ RACES: Dict[str, Callable[[int], None]] = {
     "hosts that are being looked up": lookups,
     "processes that match regular expressions": regular_expressions,
     "TLS contexts": tls_contexts,
+    "turns of searches, clients with large results": search_turns,
+    "threads that wait for another process's lock": waiting_for_a_lock,
     "names": names_in_memory,
     "names in an sql database": names_in_sql,
     "names in a dbm database": names_in_dbm,
