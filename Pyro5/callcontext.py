@@ -217,15 +217,18 @@ class _NewCorrelations:
         try:
             return ids.pop()  # atomic: no two threads get the same one
         except IndexError:
-            block = os.urandom(16 * CORRELATIONS_AT_ONCE)
-            made = [_as_uuid4(block[start:start + 16]) for start in range(0, len(block), 16)]
-            ids.extend(made[1:])
-            return made[0]
+            block = _random_uuids(CORRELATIONS_AT_ONCE)
+            ids.extend([block[start:start + 16] for start in range(16, len(block), 16)])
+            return block[:16]
 
 
-def _as_uuid4(number: bytes) -> bytes:
-    """Return 16 random bytes as those of a random UUID (version 4), which peers of other releases see in its place."""
-    return b"%b%c%c%c%b" % (number[:6], number[6] & 0x0F | 0x40, number[7], number[8] & 0x3F | 0x80, number[9:])
+def _random_uuids(count: int) -> bytes:
+    """Return the bytes of ``count`` random UUIDs (version 4), one after the other."""
+    block = bytearray(os.urandom(16 * count))
+    # byte 6 has the version in its upper half, byte 8 the variant in its upper two bits
+    block[6::16] = bytes([byte & 0x0F | 0x40 for byte in block[6::16]])
+    block[8::16] = bytes([byte & 0x3F | 0x80 for byte in block[8::16]])
+    return bytes(block)
 
 
 _new_correlations = _NewCorrelations()

@@ -94,7 +94,9 @@ class Dispatcher:
         return contextvars.copy_context().run(self._answer, connection, message)
 
     def _answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
-        correlation_id = message.corr_bytes or callcontext.new_correlation_bytes()
+        # not corr_bytes: a property costs as much as all the rest of this line
+        has_id = message.flags & protocol.FLAGS_CORR_ID
+        correlation_id = message.corr_id if has_id else callcontext.new_correlation_bytes()
         reply: Optional[SendingMessage]
         if not connection.greeted:
             reply = self._greet(connection, message, correlation_id)
