@@ -35,7 +35,7 @@ log = logging.getLogger("Pyro5.nameserver")
 
 
 def __getattr__(name: str) -> Any:
-    """Give the storages that are loaded when somebody asks for them."""
+    """Return the storage classes that are imported on first use."""
     if name == "SqlStorage":
         from ._naming.storage.sqlite import SqlStorage
         return SqlStorage
@@ -47,8 +47,8 @@ def __getattr__(name: str) -> Any:
 
 class NameServerDaemon(Daemon):
     """
-    A daemon with a name server registered in it, under its reserved name; it also runs the periodic cleaning
-    (setting NS_AUTOCLEAN). `close` ends that, and closes the storage unless the user brought it.
+    A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
+    (setting NS_AUTOCLEAN). `close` stops the cleaning, and closes the storage unless the program passed it in.
 
     Attributes:
         nameserver: the `NameServer`.
@@ -59,13 +59,13 @@ class NameServerDaemon(Daemon):
                  write_token: Optional[str] = None) -> None:
         """
         Args:
-            host, port, nathost, natport: None is what the settings HOST, NS_PORT, NATHOST and NATPORT say.
+            host, port, nathost, natport: None means the settings HOST, NS_PORT, NATHOST and NATPORT.
             storage: as for `open_storage`.
-            write_token: only clients that have this text as their ``_pyroHandshake`` can change registrations; None: all can.
+            write_token: only clients that send this text as their ``_pyroHandshake`` can change registrations; None: all can.
 
         Raises:
-            OSError: cannot listen there, the text names the address.
-            ValueError: no such storage type, NS_AUTOCLEAN is too short, or the write token is.
+            OSError: cannot listen on that address, the text names it.
+            ValueError: unknown storage type, NS_AUTOCLEAN is too short, or the write token is invalid.
             NamingError: the storage cannot be used.
         """
         period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)
@@ -94,13 +94,15 @@ class NameServerDaemon(Daemon):
         return self._writers.are_limited
 
     def validateHandshake(self, conn: Any, data: Any) -> Any:
-        """Take note of whether a new client may change registrations. All are let in. An override has to call this one,
-        else none of them may."""
+        """
+        Record whether a new client may change registrations. All clients are accepted. An override must call this method,
+        otherwise no client is authorized.
+        """
         self._writers.introduce(conn, data)
         return super().validateHandshake(conn, data)
 
     def handleRequest(self, conn: Any) -> None:
-        """Answer the request at hand; when its reply is encoded, a search gives its turn back."""
+        """Process one request; when its reply has been encoded, the slot of a search is released."""
         try:
             super().handleRequest(conn)
         finally:
@@ -110,10 +112,10 @@ class NameServerDaemon(Daemon):
         self._writers.require(self.transportServer)
 
     def _warn_out_of_reach(self, reason: str) -> None:
-        """Not needed: clients find a name server by the address that they ask, not by its own URI."""
+        """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""
 
     def close(self) -> None:
-        """Stop cleaning, close all connections, then the storage. May be called again."""
+        """Stop cleaning, close all connections, then the storage. Can be called more than once."""
         if self._cleaner is not None:
             self._cleaner.stop()
         self.nameserver.end_searches()
@@ -122,7 +124,7 @@ class NameServerDaemon(Daemon):
 
 
 def _search_limits() -> Limits:
-    """Give what searches with a regular expression may take, so that there are always threads left for the others."""
+    """Return the limits for regular expression searches, chosen so that threads remain available for other requests."""
     if config.SERVERTYPE == "multiplex" or config.THREADPOOL_SIZE < 2:
         return ONE_AT_A_TIME
     return Limits(at_once=config.THREADPOOL_SIZE // 2)
@@ -133,11 +135,11 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
              nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
              write_token: Optional[str] = None) -> Tuple[URI, NameServerDaemon, Optional[BroadcastServer]]:
     """
-    Make a name server, ready for connections, for an event loop of your own (or ``daemon.requestLoop``).
+    Create a name server, ready for connections, for the event loop of the program (or ``daemon.requestLoop``).
 
     Args:
         host, port, unixsocket, nathost, natport, storage, write_token: as for `NameServerDaemon`.
-        enableBroadcast: make a broadcast responder too, unless the name server is on a loopback address, a Unix
+        enableBroadcast: also create a broadcast responder, unless the name server is on a loopback address, a Unix
             socket, or IPv6.
         bchost, bcport: as for `BroadcastServer`.
 
@@ -151,7 +153,7 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
     responder = None
     if enableBroadcast and not unixsocket and not _why_no_broadcast(daemon):
         try:
-            # A broadcast stays on this side of an address translation: it is answered with the internal address.
+            # A broadcast does not pass address translation: it is answered with the internal address.
             responder = BroadcastServer(daemon.uriFor(daemon.nameserver, nat=False), bchost, bcport)
         except BaseException:
             daemon.close()
@@ -167,7 +169,7 @@ def _ip_of(daemon: NameServerDaemon) -> str:
 
 
 def _why_no_broadcast(daemon: NameServerDaemon) -> Optional[str]:
-    """Say why a name server on a TCP address has no broadcast responder, None if it can have one."""
+    """Return why a name server on a TCP address has no broadcast responder, None if it can have one."""
     ip = _ip_of(daemon)
     if addresses.is_loopback(ip):
         return "Not starting broadcast server for localhost."
@@ -182,7 +184,7 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
                   loopCondition: Callable[[], bool] = lambda: True, *, write_token: Optional[str] = None) -> None:
     """
     Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
-    ``daemon.shutdown``. Prints where it runs, and tells the service manager (systemd) if that started it.
+    ``daemon.shutdown``. Prints its location, and notifies the service manager (systemd) if that started it.
 
     Args:
         loopCondition: the name server also stops when this returns False, as in ``Daemon.requestLoop``.
@@ -215,20 +217,20 @@ def lookup(ns: Any, name: str, return_metadata: Any = False, delay_time: float =
 
     Args:
         ns: a proxy for a name server, or a `NameServer`.
-        delay_time: seconds to wait at most; 0 stands for the setting NS_LOOKUP_DELAY.
+        delay_time: seconds to wait at most; 0 means the setting NS_LOOKUP_DELAY.
 
     Raises:
         NamingError: the name is still not registered.
     """
     if return_metadata is not True and isinstance(return_metadata, (int, float)):
-        return_metadata, delay_time = False, return_metadata or delay_time  # lookup(ns, name, 5.0): the delay
+        return_metadata, delay_time = False, return_metadata or delay_time  # lookup(ns, name, 5.0): 5.0 is the delay
     return retry_until_found(lambda: ns.lookup(name, return_metadata=return_metadata), delay_time)
 
 
 def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
              return_metadata: bool = True, delay_time: float = 0.0) -> Dict[str, Any]:
     """
-    Search by metadata as ``ns.yplookup`` does, but wait until there is something to find.
+    Search by metadata as ``ns.yplookup`` does, but wait until the search finds something.
 
     Args:
         ns, delay_time: as for `lookup`.
@@ -249,11 +251,11 @@ def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Option
 
 
 class _NothingFound(errors.NamingError):
-    """The search has no result yet."""
+    """The search has not found anything yet."""
 
 
 def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer], is_unix: bool) -> Iterable[str]:
-    """Give the lines that are printed when the name server is ready."""
+    """Yield the lines that are printed when the name server is ready."""
     found = daemon.nameserver.count() - 1
     if found:
         yield "Storage has %d existing registration%s." % (found, "" if found == 1 else "s")
@@ -278,9 +280,9 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
 
 def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
     """
-    Say that no other machine can reach the name server, if it was given a host name that leads to a loopback address.
+    Yield a warning that no other machine can reach the name server, if its host name resolves to a loopback address.
 
-    Many systems give such an address to the machine's own name. Who asks for 127.0.0.1 itself knows what they get.
+    Many systems resolve the machine's own name to such an address. A host given as an IP address is taken to be intentional.
     """
     ip = _ip_of(daemon)
     if not addresses.is_loopback(ip) or addresses.is_ip_address(host) or daemon.natLocationStr:
@@ -315,7 +317,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; give its exit code."""
+    """Run the command line tool; return its exit code."""
     options = _parser().parse_args(args)
     return console.exit_code_of(lambda: _run(options))
 

@@ -1,11 +1,10 @@
 """
-The name server control tool: ``python -m Pyro5.nsc [options] command [arguments]`` talks to a running name server.
+The name server control tool: ``python -m Pyro5.nsc [options] command [arguments]`` sends a command to a running name server.
 
-Commands that list something print it as JSON with the option ``--json``: an object of name -> {"uri": text, "metadata": list}
-(``lookup``: one such value), in which new keys may appear in later releases.
+Commands that list registrations print them as JSON with the option ``--json``: an object of name -> {"uri": text,
+"metadata": list} (``lookup``: one such value). Later releases may add keys.
 
-The exit code is 0 when the command worked, 1 when it did not (with one line on standard error that says why), 2 when the
-command line could not be understood.
+The exit code is 0 on success, 1 on failure (with one line on standard error that says why), 2 for an invalid command line.
 """
 from __future__ import annotations
 
@@ -20,12 +19,12 @@ from ._naming.authorization import read_token
 from ._net.addresses import name_server_host
 from .client import locate_ns
 
-# What the error says if metadata are asked of a storage that keeps none.
+# Part of the error for a metadata request to a storage without metadata.
 NO_METADATA = "has no metadata"
 
 
 def _metadata_text(metadata: Iterable[str]) -> str:
-    """Write the tags as a Python set, in alphabetical order."""
+    """Format the tags as a Python set, in alphabetical order."""
     return "{%s}" % ", ".join(repr(tag) for tag in sorted(metadata))
 
 
@@ -48,7 +47,7 @@ def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) 
 
 
 def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: str) -> Dict[str, Any]:
-    """Give name -> (uri, metadata); the metadata are empty if the name server's storage has none at all."""
+    """Return name -> (uri, metadata); the metadata are empty if the name server's storage has none."""
     with progress.answer_shown(nameserver):
         try:
             return search(return_metadata=True, **criterion)
@@ -132,14 +131,14 @@ def _ping(nameserver: Any, options: argparse.Namespace) -> None:
 
 
 class Command(NamedTuple):
-    """What one command does, and how many arguments it takes."""
+    """The function of a command, and how many arguments it takes."""
 
     run: Callable[[Any, argparse.Namespace], None]
-    least: int                  # number of arguments that it needs
-    most: Optional[int]         # number of arguments that it takes; None is any number
-    usage: str = ""             # its arguments
-    complaint: str = ""         # printed when their number is wrong
-    lists: bool = False         # knows --json
+    least: int                  # minimum number of arguments
+    most: Optional[int]         # maximum number of arguments; None means no limit
+    usage: str = ""             # argument names for the usage text
+    complaint: str = ""         # printed when the number of arguments is wrong
+    lists: bool = False         # accepts --json
 
 
 COMMANDS = {
@@ -161,7 +160,7 @@ def _locate(options: argparse.Namespace) -> Any:
     if options.write_token_file is None:
         return locate_ns(host, options.port)
     token = read_token(options.write_token_file)
-    # Anybody might answer a broadcast, and would get the token: none is sent.
+    # Any host could answer a broadcast and would receive the token, so no broadcast is sent.
     nameserver = locate_ns(host or name_server_host(), options.port)
     nameserver._pyroRelease()
     nameserver._pyroHandshake = token
@@ -177,8 +176,8 @@ def handle_command(namesrv: Any, args: Any) -> None:
         args: the words of the command line, or an object with ``command`` (its name) and ``args`` (its arguments).
 
     Raises:
-        ValueError: there is no such command, or the number of its arguments is wrong.
-        Exception: what the name server raises.
+        ValueError: unknown command, or wrong number of arguments.
+        Exception: an error raised by the name server.
     """
     words = args if isinstance(args, (list, tuple)) else [args.command, *(getattr(args, "args", None) or ())]
     command, rest = words[0], list(words[1:])
@@ -213,14 +212,14 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("--json", action="store_true", help="print what a command lists, or looks up, as JSON")
     option("command", choices=list(COMMANDS), help="what to do")
     option("args", nargs="*", default=[], metavar="argument", help="what to do it with")
-    # Names and tags may look like options: what is not one of ours belongs to the command.
+    # Names and tags may look like options: unknown options are arguments of the command.
     options, unknown = parser.parse_known_args(args)
     options.args += unknown
     return options
 
 
 def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
-    """Say what is wrong with the arguments, None if they are fine."""
+    """Return what is wrong with the arguments, None if they are valid."""
     if len(options.args) < command.least or command.most is not None and len(options.args) > command.most:
         usage = " ".join(filter(None, ("pyro5-nsc", "[options]", options.command, command.usage)))
         return "%s %s (usage: %s)" % (options.command, command.complaint, usage)
@@ -231,7 +230,7 @@ def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; give its exit code."""
+    """Run the command line tool; return its exit code."""
     options = _parse(args)
     complaint = _complaint(COMMANDS[options.command], options)
     if complaint is not None:

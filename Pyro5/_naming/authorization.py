@@ -1,8 +1,8 @@
 """
-Who may change the registrations of a name server: everybody, or only the clients that know its write token.
+Write authorization for the name server: either every client may change registrations, or only those with the write token.
 
-The token is a secret text that clients have as their ``_pyroHandshake`` when they connect. Those without it are let in all
-the same, but can only look. What the program that runs the name server does with it directly is never restricted.
+The token is a secret text that clients send as their ``_pyroHandshake`` when they connect. Clients without it are accepted
+too, but only with read access. The process that runs the name server is never restricted.
 """
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Optional
 
 from .. import callcontext, errors
 
-LEAST_TOKEN_CHARS = 16  # a token is made by a machine; this keeps guessing, and the usual handshakes, from being one
+LEAST_TOKEN_CHARS = 16  # rules out tokens that can be guessed, and common handshake values
 MOST_FILE_CHARS = 4096
 
 
 def read_token(path: str) -> str:
     """
-    Read a token from a file, in which it stands alone.
+    Read a token from a file that contains nothing else.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: what is in there is no token; the text names the file, and tells nothing of its contents.
+        ValueError: the file does not contain a valid token; the text names the file but reveals nothing of its contents.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -35,11 +35,11 @@ def read_token(path: str) -> str:
 
 def checked_token(token: str) -> str:
     """
-    Give the token if it can be one.
+    Return the token if it is valid.
 
     Raises:
-        TypeError: it is no str.
-        ValueError: it is too short, too long, or more than one word.
+        TypeError: it is not a str.
+        ValueError: it is too short, too long, or contains whitespace.
     """
     if not isinstance(token, str):
         raise TypeError("a write token is a str, not %s" % type(token).__name__)
@@ -52,13 +52,13 @@ def checked_token(token: str) -> str:
 
 class Writers:
     """
-    The clients that may change registrations. Thread-safe.
+    The client connections that may change registrations. Thread-safe.
 
     Args:
-        token: what makes a client one of them; None: all are.
+        token: the text that clients must send to be authorized; None authorizes all clients.
 
     Raises:
-        TypeError, ValueError: that is no token.
+        TypeError, ValueError: the token is invalid, see `checked_token`.
     """
 
     def __init__(self, token: Optional[str]) -> None:
@@ -72,7 +72,7 @@ class Writers:
         return self._token is not None
 
     def introduce(self, connection: Any, handshake: Any) -> None:
-        """Take note of a new client, and of what it said in its handshake."""
+        """Authorize a new client connection if its handshake data is the token."""
         if self._token is None or not isinstance(handshake, str):
             return
         import hmac
@@ -82,13 +82,13 @@ class Writers:
 
     def require(self, server: Any) -> None:
         """
-        Make sure that the call that this thread serves, if it came to this server, comes from one of them.
+        Check that the remote call served by this thread, if it arrived at this server, comes from an authorized client.
 
         Args:
-            server: the socket server that the clients in question are connected to.
+            server: the socket server whose clients are checked.
 
         Raises:
-            NamingError: it does not; the text says what its client has to do.
+            NamingError: the client is not authorized; the text says how to fix that.
         """
         if self._token is None:
             return

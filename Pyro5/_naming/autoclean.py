@@ -1,8 +1,8 @@
 """
-Removing the registrations of objects that are gone.
+Automatic removal of registrations whose objects no longer exist.
 
-A registration is removed once its server could not be connected to for some time (`MISSING_SECONDS`), or said for as long
-that it does not have the object: one that restarts, or a network that is away for a moment, loses nothing.
+A registration is removed after its server has been unreachable, or has denied having the object, for `MISSING_SECONDS`.
+A server that restarts or a brief network outage therefore loses no registrations.
 """
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ KEPT_NAMES = frozenset([constants.NAMESERVER_NAME, constants.DAEMON_NAME])
 
 def checked_period(seconds: float) -> float:
     """
-    Give the period of the setting NS_AUTOCLEAN, 0 meaning off.
+    Return the period of the setting NS_AUTOCLEAN; 0 means off.
 
     Raises:
-        ValueError: it is not 0 and too short, or longer than a thread can wait, or no number at all.
+        ValueError: it is not 0 and too short, longer than a thread can wait, or not a number.
     """
     if seconds and seconds < MINIMUM_PERIOD_SECONDS:
         raise ValueError("NS_AUTOCLEAN cannot be smaller than %d" % MINIMUM_PERIOD_SECONDS)
@@ -38,7 +38,7 @@ def checked_period(seconds: float) -> float:
 
 
 class _Registration(NamedTuple):
-    """A registration that can be checked, as it is in this round."""
+    """A registration that can be checked, as of the current round."""
 
     name: str
     uri_text: str
@@ -47,19 +47,20 @@ class _Registration(NamedTuple):
 
 class AutoCleaner:
     """
-    Checks all registrations periodically, in a thread of its own, and removes the dead ones.
+    Checks all registrations periodically in its own thread and removes those whose objects are gone.
 
-    `start` and `stop` belong to the owner. `clean` is one round; the thread calls it, and so may a test, but not both.
+    Only the owner calls `start` and `stop`. `clean` runs one round; the thread calls it, and a test may call it instead
+    while the thread is not running.
     """
 
     def __init__(self, registrations: Callable[[], Mapping[str, str]], remove: Callable[[str, str], bool],
                  period_seconds: float, prober: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
         """
         Args:
-            registrations: gives a snapshot, name -> uri text.
-            remove: removes a name if it still has the uri, and tells whether it did.
-            prober: asks the servers; a `Prober`, or what has its methods.
-            clock: gives seconds that never go back.
+            registrations: returns a snapshot, name -> uri text.
+            remove: removes a name if it still has the given uri, and returns whether it did.
+            prober: checks the servers; a `Prober` or an object with the same methods.
+            clock: returns monotonic seconds.
         """
         self._registrations = registrations
         self._remove = remove
@@ -72,12 +73,12 @@ class AutoCleaner:
         self._thread: Optional[threading.Thread] = None
 
     def start(self) -> None:
-        """Begin; the first round comes after one period."""
+        """Start the thread; the first round begins after one period."""
         self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 name server autoclean")
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread, in the middle of a round if need be, and wait for it. May be called again."""
+        """Stop the thread, even in the middle of a round, and join it. Can be called more than once."""
         self._stopping.set()
         self._prober.stop()
         if self._thread is not None:
@@ -90,11 +91,12 @@ class AutoCleaner:
             try:
                 self.clean()
             except Exception:
-                # A storage that fails now may work in the next round, and nobody else watches this thread.
+                # A storage that fails now may work in the next round; an exception that escaped would end the thread
+                # unnoticed.
                 log.exception("autoclean: this round failed")
 
     def clean(self) -> None:
-        """Check every registration, each server once for all of its objects, and remove those missing too long."""
+        """Check all registrations, with one query per server, and remove those that have been missing too long."""
         began = self._clock()
         registrations = self._registrations()
         self._missing_since = {key: since for key, since in self._missing_since.items()
@@ -110,7 +112,7 @@ class AutoCleaner:
                   len(registrations), len(servers), self._clock() - began, removed)
 
     def _judge(self, registration: _Registration, answer: Answer) -> bool:
-        """Remove a registration if it has been dead for long enough; tell whether it did."""
+        """Remove a registration if its object has been missing long enough; return whether it was removed."""
         name, uri_text, object_id = registration
         key = name, uri_text
         if answer.failure is not None:
@@ -134,7 +136,7 @@ class AutoCleaner:
 
 
 def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Registration]], List[Question]]:
-    """Give the registrations that can be checked, by the location of their server, and a question for each server."""
+    """Return the registrations that can be checked, grouped by the location of their server, and a question per server."""
     servers: Dict[str, List[_Registration]] = {}
     uris: Dict[str, URI] = {}
     for name, uri_text in registrations.items():
@@ -149,13 +151,13 @@ def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Regist
 
 
 def _uri_to_check(name: str, uri_text: str) -> Optional[URI]:
-    """Give the uri of a registration that has a location of its own; None for aliases and the name server itself."""
+    """Return the uri of a registration with a location of its own; None for aliases and the name server itself."""
     if name in KEPT_NAMES:
         return None
     try:
         uri = URI(uri_text)
     except errors.PyroError as x:
-        # a storage file may hold anything; what cannot be checked is left alone
+        # A storage file may contain anything; registrations that cannot be checked are kept.
         log.debug("autoclean: %s has no valid uri: %s", name, x)
         return None
     return uri if uri.protocol == "PYRO" else None

@@ -1,8 +1,8 @@
 """
-The broadcast responder: tells clients on the local network where the name server is.
+The broadcast responder: tells clients on the local network the location of the name server.
 
-A client sends the datagram ``GET_NSURI`` to a broadcast address; every responder that hears it answers with the uri
-of its name server. Nothing else is ever answered.
+A client sends the datagram ``GET_NSURI`` to a broadcast address; every responder that receives it replies with the uri
+of its name server. All other datagrams are ignored.
 """
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ..constants import NS_QUESTION
 
 log = logging.getLogger("Pyro5.broadcast")
 
-# One byte more than the question shows that a datagram is longer; the rest of it is of no interest.
+# One byte more than the question is enough to detect a longer datagram; the rest of it is not needed.
 RECEIVE_BYTES = len(NS_QUESTION) + 1
 
 
@@ -27,26 +27,27 @@ class BroadcastServer:
     """
     Answers broadcast lookups with the uri of one name server. It is bound and ready when the constructor returns.
 
-    Three ways to run it: let a daemon do it (``daemon.combine(server)``), give it a thread (`runInThread`), or put its
-    `sockets` into an event loop of your own that calls `events`. Only `close` may be called from other threads.
+    It can run in three ways: in the loop of a daemon (``daemon.combine(server)``), in its own thread (`runInThread`), or in
+    an event loop of the program that waits for its `sockets` and calls `events`. Only `close` may be called from other
+    threads.
 
     Attributes:
         sock: the UDP socket, non-blocking.
-        locationStr: ``host:port`` as it is bound.
-        nsUri: the uri that is given out.
+        locationStr: ``host:port`` of the bound socket.
+        nsUri: the uri that is sent to clients.
     """
 
     def __init__(self, nsUri: Any, bchost: Any = None, bcport: Optional[int] = None, ipv6: Optional[bool] = False) -> None:
         """
         Args:
-            nsUri: URI (or its text) of the name server. The host ``0.0.0.0`` in it is replaced, in each answer, by
-                the address of the network interface that reaches the asking client.
-            bchost: host name or address to listen on; None is the setting NS_BCHOST, and if that is None too, every
-                interface of this machine.
-            bcport: None is the setting NS_BCPORT; 0 is a free port.
+            nsUri: URI (or its text) of the name server. The host ``0.0.0.0`` in it is replaced, in each reply, by
+                the address of the network interface that reaches the client.
+            bchost: host name or address to listen on; None means the setting NS_BCHOST, and if that is None too, all
+                interfaces of this machine.
+            bcport: UDP port; None means the setting NS_BCPORT, 0 a free port.
 
         Raises:
-            OSError: cannot listen there; the text names the address.
+            OSError: cannot listen on that address; the text names it.
         """
         self.nsUri = URI(nsUri)
         host = config.NS_BCHOST if bchost is None else str(bchost)
@@ -55,7 +56,7 @@ class BroadcastServer:
         self.sock.setblocking(False)
         self.locationStr = socketutil.address_text(self.sock.getsockname())
         self._answer = str(self.nsUri).encode("iso-8859-1", "replace")
-        # Guards the start and the end of runInThread's thread; _thread and _wakeup exist while it runs.
+        # Guards starting and stopping the thread of runInThread; _thread and _wakeup are set while it runs.
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
         self._wakeup: Optional[Wakeup] = None
@@ -68,42 +69,42 @@ class BroadcastServer:
         self.close()
 
     def getPort(self) -> int:
-        """Return the UDP port it is bound to."""
+        """Return the bound UDP port."""
         port: int = self.sock.getsockname()[1]
         return port
 
     def fileno(self) -> int:
-        """Return the descriptor of the socket, so that the server itself can be passed to ``select``; -1 once closed."""
+        """Return the file descriptor of the socket, so that the server itself can be passed to ``select``; -1 once closed."""
         return self.sock.fileno()
 
     @property
     def sockets(self) -> List[socket.socket]:
-        """The sockets to wait for in an event loop; none once the server is closed."""
+        """The sockets to wait for in an event loop; empty once the server is closed."""
         return [self.sock] if self.sock.fileno() >= 0 else []
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Answer the question that waits in the socket, if the socket (or the server itself) is among those given."""
+        """Answer one pending datagram if the socket (or the server itself) is among those given."""
         if any(sock is self.sock or sock is self or sock == self.sock.fileno() for sock in eventsockets):
             self.processRequest()
 
     def processRequest(self) -> None:
-        """Take one datagram, if there is one, and answer it if it is the question. Never blocks, never raises."""
+        """Receive one datagram, if there is one, and answer it if it is a lookup. Never blocks and never raises."""
         try:
             question, asker = self.sock.recvfrom(RECEIVE_BYTES)
             if question == NS_QUESTION:
                 log.debug("broadcast lookup from %s", asker)
                 self.sock.sendto(self._answer_for(asker), asker)
         except BlockingIOError:
-            # the datagram turned out to be damaged, or another caller took it
+            # select reported a datagram with a bad checksum, or another caller has received it
             return
         except OSError as x:
-            # what one asker does (a longer datagram, an unreachable address) must not end the service
+            # an error caused by one client (a longer datagram, an unreachable address) must not stop the responder
             log.debug("broadcast lookup not answered: %s", x)
 
     def _answer_for(self, asker: Tuple[Any, ...]) -> bytes:
         """
-        Give the text for this asker. A name server bound to every interface is at a different address for each
-        network; the asker must get the one that it can reach.
+        Return the reply for this client. A name server bound to all interfaces has a different address on each network; the
+        client must get the one that it can reach.
         """
         if self.nsUri.host != "0.0.0.0":
             return self._answer
@@ -113,10 +114,10 @@ class BroadcastServer:
 
     def runInThread(self) -> threading.Thread:
         """
-        Start a thread that answers until `close`, and give it.
+        Start a thread that answers lookups until `close`, and return it.
 
         Raises:
-            RuntimeError: it has been started already, or closed.
+            RuntimeError: the responder runs in a thread already, or is closed.
         """
         with self._lock:
             if self._thread is not None or not self.sockets:
@@ -138,8 +139,10 @@ class BroadcastServer:
                 self.events(ready)
 
     def close(self) -> None:
-        """Stop and join the thread, if there is one, and close the socket. May be called again, in any other thread."""
-        # The lock is held to the end: whoever closes at the same time must not take the socket from the thread.
+        """
+        Stop and join the thread, if there is one, and close the socket. Can be called more than once, from any other thread.
+        """
+        # The lock is held to the end, so that a concurrent close cannot close the socket while the thread still uses it.
         with self._lock:
             if self._thread is not None and self._wakeup is not None:
                 self._wakeup.wake()

@@ -1,5 +1,6 @@
 """
-How much memory clients can make a name server use: a total for what they register, and turns for searches with large results.
+Limits on the memory that clients can make a name server use: a total for registrations, and slots for searches with large
+results.
 """
 from __future__ import annotations
 
@@ -17,23 +18,24 @@ from .storage import Registration, Storage, cost
 
 log = logging.getLogger("Pyro5.nameserver")
 
-# Between two counts of all registrations: a storage may also be changed by others, so what was added up here is an estimate.
+# Interval between full counts: other processes may change the storage too, so the running total is only an estimate.
 RECOUNT_SECONDS = 10.0
-# From this size on, searches take turns.
+# From this total size on, searches need one of a limited number of slots.
 LARGE_BYTES = 8 << 20
-TURNS = 2                       # searches at once, each until its reply is encoded
-TURN_SECONDS = 10.0             # how long a search waits for its turn
+TURNS = 2                       # concurrent searches, each until its reply is encoded
+TURN_SECONDS = 10.0             # how long a search waits for a slot
 RESULTS_PER_REQUEST = 8         # searches in one batch
-UNREAD_BYTES = 256 << 20        # of large results that clients have not read yet
+UNREAD_BYTES = 256 << 20        # limit for large results that clients have not read yet
 
 
 class Capacity:
     """
-    Adds up what registrations take, and refuses those that exceed the limit. The caller has the lock of the name server.
+    Tracks the size of all registrations and rejects those that exceed the limit. The caller holds the lock of the name
+    server.
 
     Args:
-        limit_bytes: the setting NS_MAX_SIZE; 0: no limit.
-        clock: returns seconds that never go back.
+        limit_bytes: the setting NS_MAX_SIZE; 0 means no limit.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, limit_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -43,20 +45,20 @@ class Capacity:
         self._recount_at = -sys.float_info.max
 
     def recount(self, storage: Storage) -> None:
-        """Count everything anew, unless that was done a moment ago."""
+        """Count all registrations again, unless that was done less than `RECOUNT_SECONDS` ago."""
         if self._clock() >= self._recount_at:
             self.used_bytes = storage.total_cost()
             self._recount_at = self._clock() + RECOUNT_SECONDS
 
     def store(self, storage: Storage, name: str, registration: Registration, is_own: bool = False) -> None:
         """
-        Store a registration, if there is room.
+        Store a registration if the limit allows it.
 
         Args:
-            is_own: it is stored in any case.
+            is_own: store the name server's own registration, regardless of the limit.
 
         Raises:
-            NamingError: there is no room.
+            NamingError: the name server is full.
         """
         if self._recount_at < 0:
             self.recount(storage)
@@ -73,32 +75,33 @@ class Capacity:
         return 0 < self.limit_bytes < self.used_bytes + added
 
     def removed(self, found: Dict[str, Registration]) -> None:
-        """Account for registrations that were removed."""
+        """Subtract the size of registrations that were removed."""
         self.used_bytes = max(self.used_bytes - sum(cost(name, registration) for name, registration in found.items()), 0)
 
 
 class SearchTurns:
     """
-    Bounds the memory that large results take: few are built at once, and clients that leave many bytes of them unread are
-    disconnected, those that have waited longest first. Thread-safe.
+    Bounds the memory used by large results: only a few are built at the same time, and if clients leave too many bytes
+    unread, they are disconnected, beginning with those whose search is oldest. Thread-safe.
 
     Args:
-        waiting: how many searches may wait for their turn.
+        waiting: how many searches may wait for a slot.
     """
 
     def __init__(self, waiting: int = TURNS) -> None:
         self._turns = threading.BoundedSemaphore(TURNS)
         self._waiting = threading.BoundedSemaphore(waiting)
-        self._lock = threading.Lock()  # guards what follows
-        self._results: Dict[int, int] = {}  # thread that has a turn -> results in its request so far
-        self._receivers: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # clients, the first one first
+        self._lock = threading.Lock()  # guards the attributes below
+        self._results: Dict[int, int] = {}  # thread that holds a slot -> results in its request so far
+        self._receivers: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # oldest search first
 
     def begin(self) -> None:
         """
-        Take a turn for the search of a client that this thread serves, until `end`. A search of the process itself needs none.
+        Acquire a slot for the search of the client that this thread serves, until `end`. Searches by the process itself need
+        none.
 
         Raises:
-            NamingError: too many others are waiting, or it took too long; or the request has too many searches.
+            NamingError: too many searches are waiting, the wait timed out, or the request contains too many searches.
         """
         client = current_context.client
         if client is None:
@@ -117,12 +120,12 @@ class SearchTurns:
         with self._lock:
             self._results[thread] = 1
             self._receivers.pop(client, None)
-            self._receivers[client] = None  # the last one, now
+            self._receivers[client] = None  # moved to the end: it has the newest search
         self._disconnect_excess()
 
     def end(self) -> None:
-        """Give back the turn of this thread, if it has one: its reply is encoded, and sent as far as the client reads."""
-        if self._results:  # nothing at all for small name servers
+        """Release the slot of this thread, if it holds one: the reply is encoded, and sent as far as the client reads."""
+        if self._results:  # always empty for small name servers
             with self._lock:
                 had_turn = self._results.pop(threading.get_ident(), 0)
             if had_turn:
@@ -154,11 +157,11 @@ class SearchTurns:
 
 
 def _unread_bytes(connection: Any) -> int:
-    """Return how much of its replies a client has not taken yet; another thread may be sending them."""
+    """Return how many reply bytes a client has not read yet; another thread may be sending at the same time."""
     if connection.gone:
         return 0
     for _ in range(3):
-        with contextlib.suppress(RuntimeError):  # changed meanwhile
+        with contextlib.suppress(RuntimeError):  # the buffers changed during iteration
             count: int = connection.buffered_bytes
             return count
     return 0

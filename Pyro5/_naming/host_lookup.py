@@ -1,8 +1,8 @@
 """
-Looking up the addresses of hosts without waiting for the name service.
+Non-blocking host name lookups.
 
-That takes ten seconds and more to say that it has no answer, and nothing can interrupt it. So it is asked in threads that
-nobody waits for. There are only a few of them, and each ends when nothing is left to look up.
+A DNS lookup can take ten seconds or more to fail, and cannot be interrupted. Lookups therefore run in a small pool of daemon
+threads that are never joined; each thread ends when the queue is empty.
 """
 from __future__ import annotations
 
@@ -24,33 +24,34 @@ Result = Union[List[addresses.Candidate], OSError, ValueError]
 
 class HostLookups:
     """
-    Looks up hosts, each once however often it is asked for, in the order in which they were asked for. Thread-safe.
+    Looks up hosts in the order in which they were requested, each only once even if requested several times. Thread-safe.
 
-    What comes after `forget` is kept for whoever asks next: the turn of every host comes, even if each of those before it
-    takes longer than anybody is willing to wait.
+    A result that arrives after `forget` is kept for the next request. So every queued host is looked up eventually, even if
+    each lookup before it takes longer than the callers are willing to wait.
 
     Args:
-        on_result: called, in any thread, when a host has been looked up.
+        on_result: called, in any thread, when a lookup has finished.
     """
 
     def __init__(self, on_result: Callable[[], None]) -> None:
         self._on_result = on_result
-        # guards what follows
+        # guards the attributes below
         self._lock = threading.Lock()
         self._results: Dict[str, Result] = {}
         self._waiting: Deque[str] = collections.deque()
-        self._unfinished: Set[str] = set()      # those that wait, and those that are being looked up
+        self._unfinished: Set[str] = set()      # queued, or being looked up
         self._threads = 0
         self._closed = False
 
     def find(self, host: str) -> Optional[Result]:
         """
-        Give the addresses of a host, with port 0, or the error that says why there are none.
+        Return the addresses of a host, with port 0, or the error that says why there are none.
 
-        None means that it is being looked up. Then `on_result` will be called, if it is not closed before.
+        None means that the lookup is pending. `on_result` is called when it has finished, unless this object is closed
+        before.
         """
         if addresses.is_ip_address(host):
-            return _look_up(host)  # which asks nobody
+            return _look_up(host)  # needs no DNS lookup
         with self._lock:
             if host not in self._results and host not in self._unfinished and not self._closed:
                 self._unfinished.add(host)
@@ -59,12 +60,12 @@ class HostLookups:
             return self._results.get(host)
 
     def forget(self) -> None:
-        """Forget all results that there are now."""
+        """Discard all results so far."""
         with self._lock:
             self._results.clear()
 
     def close(self) -> None:
-        """Look up nothing any more. Threads that wait for the name service end when it answers."""
+        """Start no more lookups. Threads that wait for a DNS reply end when it arrives."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
@@ -75,7 +76,7 @@ class HostLookups:
         try:
             threading.Thread(target=self._work, daemon=True, name="Pyro5 host lookup").start()
             self._threads += 1
-        except RuntimeError as x:  # the system has no more threads
+        except RuntimeError as x:  # the system cannot start another thread
             if not self._threads:
                 host = self._waiting.pop()
                 self._unfinished.discard(host)
@@ -100,6 +101,6 @@ def _look_up(host: str) -> Result:
         return addresses.resolve_host((host, 0), addresses.wanted_family(None), socket.SOCK_STREAM)
     except (OSError, ValueError) as x:
         return x
-    except Exception as x:  # border of a thread: whoever asked must get an answer
+    except Exception as x:  # thread boundary: the caller must get a result
         log.exception("looking up the host '%s' failed", host)
         return OSError("cannot look up the host '%s': %s" % (host, x))

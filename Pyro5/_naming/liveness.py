@@ -1,9 +1,9 @@
 """
-Asking many servers at once, in one thread, whether they are there, and whether they still have certain objects.
+Checks many servers at the same time, in one thread: whether they are reachable, and whether they still have certain objects.
 
-A server is asked over a connection of its own, in steps: look up its host, connect, TLS if it is switched on, handshake
-with its ``Pyro.Daemon``, the list of its objects. Each step is a generator that gives a socket and the events to wait for;
-when they have come (or the time is up) `Prober` lets it go on.
+Each server is checked over its own connection in steps: look up its host, connect, TLS if enabled, handshake with its
+``Pyro.Daemon``, list its objects. Each step is a generator that yields a socket and the events to wait for; `Prober`
+resumes it when they occur or when its time is up.
 """
 from __future__ import annotations
 
@@ -49,34 +49,34 @@ __all__ = ["Answer", "Prober", "Question"]
 log = logging.getLogger("Pyro5.probing")
 
 T = TypeVar("T")
-# gives (socket, events to wait for), or None to wait until some host has been looked up; in the end it returns a T
+# yields (socket, events to wait for), or None to wait until any host has been looked up; finally returns a T
 Steps = Generator[Optional[Tuple[Any, int]], None, T]
 
 SERVERS_AT_ONCE = 100
-PROMPT_SECONDS = 0.5  # a server that takes longer is asked again when all others have been asked
-ROUND_SECONDS = 30.0  # for those that took longer; the rest of them comes first next time
-USUAL_SECONDS = 5.0  # that a server may take for everything, if COMMTIMEOUT is off
+PROMPT_SECONDS = 0.5  # a slower server is checked again after all others
+ROUND_SECONDS = 30.0  # for slow servers; those left over come first in the next round
+USUAL_SECONDS = 5.0  # limit for all steps with one server, if COMMTIMEOUT is off
 REPLY_BYTES = 4 * 1024 * 1024
-REQUESTS_AT_ONCE = 100  # under way on one connection: few enough for its buffers, even if the server reads one at a time
+REQUESTS_AT_ONCE = 100  # pipelined on one connection: few enough for its buffers, even if the server reads one at a time
 
-# a Unix socket says EWOULDBLOCK if too many clients wait already: then somebody listens, and sending fails
+# A Unix socket reports EWOULDBLOCK if its backlog is full: then a server is listening, and a later send will fail.
 _IN_PROGRESS = frozenset(number for number in (errno.EINPROGRESS, errno.EWOULDBLOCK, getattr(errno, "WSAEWOULDBLOCK", 0))
                          if number)
 
 
 class Answer(NamedTuple):
-    """What became of a question."""
+    """The result of a check."""
 
-    failure: Optional[str]          # why there is no connection; None: something accepts connections
-    unknown: FrozenSet[str]         # of the objects, those that the server says it does not have, as far as that is known
+    failure: Optional[str]          # why the connection failed; None: the server accepts connections
+    unknown: FrozenSet[str]         # the objects that the server is known not to have
 
 
 class Prober:
     """
-    Asks questions. One thread at a time may `ask`; `stop` may be called in any thread.
+    Checks servers. Only one thread at a time may call `ask`; any thread may call `stop`.
 
     Args:
-        clock: gives seconds that never go back.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,17 +84,18 @@ class Prober:
         self._wakeup = Wakeup()
         self._lookups = HostLookups(self._wakeup.wake)
         self._stopped = False
-        # Locations of servers: those that were prompt the last time; those that were not, the one asked longest ago first.
+        # Locations of servers: those that answered promptly the last time; those that did not, the least recently checked
+        # first.
         self._prompt: Set[str] = set()
         self._slow: Dict[str, None] = {}
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Tuple[Question, Answer]]:
         """
-        Ask all questions, many at a time, and yield each of them with its answer as soon as that is there.
+        Check all servers, many at a time, and yield each question with its answer as soon as that is known.
 
-        Servers that do not answer delay no others, however many they are: those that were prompt the last time come first,
-        and one that is not prompt gives its place to the next, and is asked again when all others have been. If there are so
-        many of these that it takes too long, the rest of them gets no answer this time.
+        Servers that do not answer delay no others, however many they are: servers that answered promptly the last time are
+        checked first, and a slow one is postponed until all others have been checked. If there are too many slow servers for
+        one round, the rest of them get no answer in this round.
         """
         queue = ProbeQueue(questions, self._prompt, self._slow, self._clock() + ROUND_SECONDS)
         seconds = config.COMMTIMEOUT or USUAL_SECONDS
@@ -114,36 +115,36 @@ class Prober:
         self._lookups.forget()
 
     def stop(self) -> None:
-        """Make `ask` end now; what has no answer yet gets none."""
+        """Make `ask` return now; pending questions get no answer."""
         self._stopped = True
         self._wakeup.wake()
 
     def close(self) -> None:
-        """Free what it holds. Nobody may be asking any more."""
+        """Release all resources. No thread may be in `ask`."""
         self._lookups.close()
         self._wakeup.close()
 
 
 class _Task:
-    """A question that is being asked."""
+    """A check in progress."""
 
     def __init__(self, question: Question, steps: Steps[Answer], slow_at: float, may_be_postponed: bool) -> None:
         self.question = question
         self.steps = steps
-        self.slow_at = slow_at      # from then on the server is not prompt
-        self.may_be_postponed = may_be_postponed    # from then on it has to give its place to others that wait
-        self.waits_for: Any = None      # a socket; None: until some host has been looked up
+        self.slow_at = slow_at      # from this time on the server counts as slow
+        self.may_be_postponed = may_be_postponed    # from slow_at on it has to make room for waiting servers
+        self.waits_for: Any = None      # a socket; None: waits for a host lookup
 
 
 class _Tasks:
     """
-    All that goes on at the same time.
+    All checks in progress.
 
     Args:
-        wakeup: wakes it when a host has been looked up.
+        wakeup: made readable when a host has been looked up.
 
     Attributes:
-        deadlines: when each task must have ended; the first one is due first.
+        deadlines: when each task must have ended, in ascending order.
     """
 
     def __init__(self, wakeup: Wakeup) -> None:
@@ -164,7 +165,7 @@ class _Tasks:
 
     @property
     def are_all_done(self) -> bool:
-        """Whether nothing is going on any more, and everything that has finished was taken."""
+        """Whether no task is running, and all results have been taken."""
         return not self.deadlines and not self._finished
 
     def start(self, question: Question, steps: Steps[Answer], now: float, seconds: float, may_be_postponed: bool) -> None:
@@ -174,7 +175,7 @@ class _Tasks:
         self._advance(task)
 
     def take_slow(self, now: float) -> List[Question]:
-        """End the tasks that have to give their places to others; return their questions."""
+        """Cancel the tasks that have to make room for others; return their questions."""
         slow = [task for task in self.deadlines if task.may_be_postponed and task.slow_at <= now]
         for task in slow:
             if task.waits_for is not None:
@@ -184,7 +185,7 @@ class _Tasks:
         return [task.question for task in slow]
 
     def go_on(self, clock: Callable[[], float], others_wait: bool) -> None:
-        """Wait until something happens, or is overdue, and let the tasks that it concerns go on."""
+        """Wait until a socket is ready or a deadline expires, and resume the tasks concerned."""
         if not self.deadlines or self._finished:
             return
         wake_at = next(iter(self.deadlines.values()))
@@ -226,7 +227,7 @@ class _Tasks:
 # ---------------------------------------------------------------- steps
 
 def _ask(question: Question, lookups: HostLookups) -> Steps[Answer]:
-    """Ask a server. It counts as there if it accepts connections, whatever it says then."""
+    """Check a server. It counts as reachable if it accepts connections, even if the check of its objects fails."""
     try:
         candidates = yield from _candidates(question.uri, lookups)
         sock = yield from _connect(candidates)
@@ -237,16 +238,18 @@ def _ask(question: Question, lookups: HostLookups) -> Steps[Answer]:
         try:
             yield from _question_about(sock, question, unknown, list_first=True)
         except errors.MessageTooLargeError:
-            # over a new connection: the old one is full of the list that nobody reads
+            # over a new connection: the old one still has the unread list in it
             sock = yield from _connect(candidates)
             yield from _question_about(sock, question, unknown, list_first=False)
-    except Exception as x:  # border of a task: what listens there may be anything, and answer anything
+    except Exception as x:  # task boundary: any program may listen there, and send anything
         log.debug("%s cannot be asked about its objects: %s: %s", question.uri.location, type(x).__name__, x)
     return Answer(None, frozenset(unknown))
 
 
 def _failure(error: Exception) -> Optional[str]:
-    """Say why a server cannot be connected to; None if that is the fault of this machine, so that nothing is known."""
+    """
+    Return why a server cannot be reached; None if the cause is on this machine, so that nothing is known about the server.
+    """
     if isinstance(error, socket.gaierror):
         own_fault = error.errno == socket.EAI_AGAIN
     else:
@@ -258,7 +261,7 @@ def _failure(error: Exception) -> Optional[str]:
 
 
 def _candidates(uri: URI, lookups: HostLookups) -> Steps[List[addresses.Candidate]]:
-    """Give the socket addresses of a uri that are worth trying. Raises OSError or ValueError if there is none."""
+    """Return the socket addresses of a uri that are worth trying. Raises OSError or ValueError if there is none."""
     if uri.sockname:
         return addresses.resolve_host(uri.sockname, 0, socket.SOCK_STREAM)
     host = str(uri.host)
@@ -275,7 +278,7 @@ def _candidates(uri: URI, lookups: HostLookups) -> Steps[List[addresses.Candidat
 
 
 def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:
-    """Connect to the first of the addresses that answers. Raises OSError if none does."""
+    """Connect to the first address that accepts. Raises OSError if none does."""
     failure = OSError("there is no address to connect to")
     for family, address in candidates:
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -313,12 +316,12 @@ def _question_about(sock: socket.socket, question: Question, unknown: Set[str], 
     Ask a server which of the objects it does not have, and close the socket.
 
     Args:
-        unknown: gets the ids of these objects, each as soon as that is known: what follows may fail.
-        list_first: get the list of all objects first, so that only those that are not in there need be asked for.
+        unknown: the ids of these objects are added to it, each as soon as it is known, since a later step may fail.
+        list_first: request the list of all objects first, so that only those missing in it need a request each.
 
     Raises:
-        MessageTooLargeError: there are too many objects for a list.
-        Exception: all that can go wrong if it may be anything that listens there.
+        MessageTooLargeError: the list of objects is too large.
+        Exception: anything, since any program may be listening there.
     """
     try:
         if config.SSL:
@@ -328,14 +331,15 @@ def _question_about(sock: socket.socket, question: Question, unknown: Set[str], 
         suspects: Iterable[str] = question.object_ids
         if list_first:
             suspects = question.object_ids.difference((yield from conversation.listed()))
-        # In the same order each time: if there is no time for all, the first ones can go, and it will do for the others.
+        # Always in the same order: if there is no time for all, the first ones can be removed, and the next round gets
+        # further.
         yield from conversation.find_unknown(sorted(suspects), unknown)
     finally:
         sock.close()
 
 
 class _Conversation:
-    """What is asked over one connection."""
+    """The exchange of messages over one connection."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -351,16 +355,16 @@ class _Conversation:
         handshake.parse_connect_reply((yield from self._receive()))
 
     def listed(self) -> Steps[Any]:
-        """Ask for the ids of all objects."""
+        """Request the ids of all objects."""
         yield from self._ask("registered")
         return (yield from self._answer())
 
     def find_unknown(self, object_ids: Sequence[str], unknown: Set[str]) -> Steps[None]:
         """
-        Add to the set those that the server says it does not have.
+        Add to the set those ids that the server says it does not have.
 
-        It is asked for each of them, as a server may make objects when they are asked for; and for many of them before the
-        first answer is there: on a long way, waiting for one after the other takes too long.
+        Each id is requested separately, because a server may create objects on demand. The requests are pipelined: with a
+        long round trip time, waiting for each reply before the next request takes too long.
         """
         for start in range(0, len(object_ids), REQUESTS_AT_ONCE):
             some = object_ids[start:start + REQUESTS_AT_ONCE]
@@ -378,7 +382,7 @@ class _Conversation:
             self._serializer, self._sent_seq, 0, DAEMON_NAME, method, args, {}, self._wire))
 
     def _answer(self) -> Steps[Any]:
-        """Give the answer to the first call that has none yet."""
+        """Return the reply to the oldest pending request."""
         self._answered_seq = (self._answered_seq + 1) & 0xffff
         reply = yield from self._receive()
         if reply.seq != self._answered_seq:
@@ -394,7 +398,7 @@ class _Conversation:
                 yield self._sock, _events_or_raise(x, selectors.EVENT_WRITE)
 
     def _receive(self) -> Steps[ReceivingMessage]:
-        """Give the next message. Raises OSError, EOFError or ProtocolError if there is none."""
+        """Return the next message. Raises OSError, EOFError or ProtocolError if there is none."""
         message = self._reader.next_message()
         while message is None:
             try:
@@ -409,7 +413,7 @@ class _Conversation:
 
 
 def _events_or_raise(error: OSError, default: int) -> int:
-    """Give the events to wait for after a "not now" of a socket; raise all other errors again."""
+    """Return the events to wait for after a socket operation that would block; raise all other errors again."""
     wanted = socketutil.events_wanted(error, default)
     if not wanted:
         raise error

@@ -1,4 +1,4 @@
-"""In which order servers are asked whether they are there, so that those that do not answer delay no others."""
+"""The order in which servers are checked, so that those that do not answer delay no others."""
 from __future__ import annotations
 
 import collections
@@ -8,21 +8,21 @@ from .._wire.uri import URI
 
 
 class Question(NamedTuple):
-    """What to ask a server."""
+    """What to ask one server."""
 
-    uri: URI                        # of any of its objects: where it is
-    object_ids: FrozenSet[str]      # what it should have
+    uri: URI                        # of any of its objects; only the location matters
+    object_ids: FrozenSet[str]      # the objects that it should have
 
 
 class ProbeQueue:
     """
-    The questions of one round that are still to be asked: first those to servers that were prompt the last time, then those to
-    unknown ones, then those to slow ones.
+    The pending questions of one round: first those to servers that answered promptly the last time, then those to unknown
+    servers, then those to slow servers.
 
     Args:
-        prompt, slow: locations of servers, kept from round to round and updated here; of the slow ones, the one that was
-            asked longest ago comes first.
-        slow_until: when no further slow server is asked in this round.
+        prompt, slow: locations of servers, kept between rounds and updated here; of the slow ones, the least recently checked
+            comes first.
+        slow_until: the time after which no further slow server is checked in this round.
     """
 
     def __init__(self, questions: Iterable[Question], prompt: Set[str], slow: Dict[str, None], slow_until: float) -> None:
@@ -37,17 +37,17 @@ class ProbeQueue:
         rank = {location: number for number, location in enumerate(slow)}
         first = [question for question in pending if str(question.uri.location) not in rank]
         later = [question for question in pending if str(question.uri.location) in rank]
-        first.sort(key=lambda question: str(question.uri.location) not in prompt)  # which keeps the order otherwise
+        first.sort(key=lambda question: str(question.uri.location) not in prompt)  # a stable sort
         later.sort(key=lambda question: rank[str(question.uri.location)])
         self._first, self._later = collections.deque(first), collections.deque(later)
 
     @property
     def others_wait(self) -> bool:
-        """Whether there are some that have not been asked at all."""
+        """Whether there are servers that have not been checked in this round."""
         return bool(self._first)
 
     def take(self, count: int, now: float) -> Iterator[Tuple[Question, bool]]:
-        """Yield the next questions, and whether they have not been asked before."""
+        """Yield up to `count` questions, each with whether it is asked for the first time."""
         for _ in range(count):
             if self._first:
                 yield self._first.popleft(), True
@@ -55,14 +55,14 @@ class ProbeQueue:
                 yield self._later.popleft(), False
 
     def postpone(self, questions: Iterable[Question]) -> None:
-        """Ask these again when there is time."""
+        """Ask these questions again after all others."""
         for question in questions:
             self._later.append(question)
             self._slow[str(question.uri.location)] = None
             self._prompt.discard(str(question.uri.location))
 
     def note(self, question: Question, was_prompt: bool) -> None:
-        """Remember for the next time whether the server was prompt."""
+        """Record for the next round whether the server answered promptly."""
         location = str(question.uri.location)
         self._slow.pop(location, None)
         if was_prompt:

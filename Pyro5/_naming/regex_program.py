@@ -1,23 +1,23 @@
 """
-The program of the process that runs regular expressions, see `regex_sandbox`.
+The program of the helper process that runs regular expressions, see `regex_sandbox`.
 
-Each line of its input is JSON: a pattern, or a list of names. Each line of its output is the answer: null, or what is wrong
-with the pattern; the numbers of the names that match, or why there are none.
+Each line of its input is JSON: a pattern, or a list of names. Each line of its output is the reply: null, or the error in
+the pattern; the indexes of the names that match, or an error text.
 
-It must not outlive the server, not even when that is killed during a match that takes years: SIGALRM ends it whatever ``re``
-is doing. Ctrl-C on a terminal is meant for the server.
+It must not outlive the server, even if the server is killed during a match that would take years: SIGALRM ends the process
+regardless of what ``re`` is doing. It ignores SIGINT, because Ctrl-C on a terminal is meant for the server.
 
-Memory is bounded twice. ``re`` keeps a record for each repetition of a group, so a group that has to match four thousand
-million times, if only the empty text, takes gigabytes in a second: `kept` computes the number of these records from the
-parsed pattern, and too many of them are refused before anything runs. And the process may have little more memory than it
-begins with, on systems that can limit that; a pattern that needs more gets a MemoryError.
+Memory is bounded twice. ``re`` keeps a record for each repetition of a group, so a group that has to match four billion
+times, even the empty text, takes gigabytes within a second: `kept` computes the number of these records from the
+parsed pattern, and a pattern with too many of them is rejected before it runs. And the memory of the process may grow only a
+little beyond its initial size, on systems that can limit that; a pattern that needs more fails with a MemoryError.
 """
 from __future__ import annotations
 
-# Repetitions of groups that ``re`` may have to keep for one match, times the groups that it saves for each; a name has at
-# most 1000 characters, so that sensible patterns need far fewer.
+# Repetitions of groups that ``re`` may have to keep for one match, times the groups that it saves for each. A name has at
+# most 1000 characters, so sensible patterns need far fewer.
 MOST_KEPT = 50000
-# What the process may take in addition to what it has when it starts.
+# Memory that the process may use in addition to its initial size.
 MEMORY_BYTES = 128 << 20
 
 _PROGRAM = """
@@ -88,5 +88,5 @@ for line in sys.stdin:
 
 
 def program(seconds: float) -> str:
-    """Return the text of the program, which ends itself if one question takes longer than this."""
+    """Return the source of the program, which terminates itself if one request takes longer than this."""
     return _PROGRAM % {"most_kept": MOST_KEPT, "memory_bytes": MEMORY_BYTES, "seconds": seconds}

@@ -1,14 +1,14 @@
 """
-Running the regular expressions of clients, so that none of them holds up anybody else.
+Runs the regular expressions of clients in such a way that none of them blocks other clients.
 
-A regular expression of a few characters can keep a processor busy for years, and while Python's ``re`` works on a single
-text, every other thread of the process waits. So a pattern is looked at before it runs:
+A regular expression of a few characters can keep a processor busy for years, and while Python's ``re`` matches a single
+text, every other thread of the process waits. So each pattern is analysed before it runs:
 
-* A sequence of plain characters, classes and repeats of these has a worst case that can be computed. If that is small for
-  the names at hand, the pattern runs right here.
-* Everything else runs in a process that does nothing else, and is killed when it takes too long. It costs a few
-  milliseconds more; the process is started when it is needed first, and kept for the next search. It refuses patterns that
-  would take much memory, and where the system can limit the memory of a process, this one has little; see `regex_program`.
+* For a sequence of plain characters, classes and repeats of these, the worst case can be computed. If it is small for
+  the names at hand, the pattern runs in this process.
+* Everything else runs in a helper process, which is killed when it takes too long. That costs a few milliseconds more;
+  the process is started when it is first needed, and kept for later searches. It rejects patterns that would need
+  much memory, and on systems that can limit the memory of a process, its memory is limited; see `regex_program`.
 
 `steps_at_most` computes the worst case, `Matcher` does the rest.
 """
@@ -28,16 +28,16 @@ from .regex_program import program
 
 log = logging.getLogger("Pyro5.matching")
 
-REGEX_CHARS = 1000          # a longer pattern is refused
-SEARCH_SECONDS = 1.8        # a search has ended after this time, one way or another, the waiting for its turn included
-START_SECONDS = 1.0         # what the start of a process may take of that
-PROCESSES = 2               # that may run at the same time
-STEPS_PER_NAME = 1000000    # about 5 ms, in which no other thread runs
-NAMES_AT_ONCE = 5000        # that a process gets in one piece
-CHARS_AT_ONCE = 1000000     # that these may have, in all
+REGEX_CHARS = 1000          # a longer pattern is rejected
+SEARCH_SECONDS = 1.8        # time limit of a search, including the wait for its turn
+START_SECONDS = 1.0         # time limit for the start of a process
+PROCESSES = 2               # that run at the same time
+STEPS_PER_NAME = 1000000    # about 5 ms, during which no other thread runs
+NAMES_AT_ONCE = 5000        # sent to a process in one message
+CHARS_AT_ONCE = 1000000     # in the names of one message
 
-# One piece of a pattern of which the cost is known: something that matches one character, and how often it is repeated.
-# Classes are of ASCII characters only: those with thousands of characters take long to compile.
+# One item of a pattern with a known cost: something that matches one character, and how often it is repeated.
+# Classes may only contain ASCII characters: those with thousands of characters take long to compile.
 _ITEM = re.compile(r"""
     (?: [^\\.^$*+?{}\[\]|()] | \. | \\[dDsSwW] | \\[^0-9A-Za-z] | \[\^?(?:[0-9A-Za-z_.:/@\ ](?:-[0-9A-Za-z])?)+\] )
     (?: (?: (?P<sign>[*+?]) | \{(?P<least>\d{1,4})(?P<comma>,?)(?P<most>\d{0,4})\} ) \?? )?
@@ -45,28 +45,28 @@ _ITEM = re.compile(r"""
 
 class Limits(NamedTuple):
     """
-    What searches may take.
+    Limits for searches.
 
     The defaults are for a server whose threads serve other clients in the meantime.
     """
 
-    steps_here: int = 20000000      # for all names together, in this process: about 0.1 s in the worst case
-    wait_seconds: float = 1.8       # until a process is free, or has been started
-    match_seconds: float = 1.0      # for the match alone, in that process
-    rest_seconds: float = 0.0       # after a match that took too long: how long no other one runs there
-    at_once: int = 40               # searches at the same time, those that wait for their turn included
+    steps_here: int = 20000000      # for all names, in this process: about 0.1 s in the worst case
+    wait_seconds: float = 1.8       # wait for a process that is idle or has been started
+    match_seconds: float = 1.0      # for the match alone, in the helper process
+    rest_seconds: float = 0.0       # after a match that timed out: no other one runs for this time
+    at_once: int = 40               # concurrent searches, including those that wait for their turn
 
 
 USUAL = Limits()
-# For a server that does nothing else while it serves a client.
+# For a server with a single thread, which serves no other client during a search.
 ONE_AT_A_TIME = Limits(steps_here=10000000, wait_seconds=0.05, match_seconds=0.05, rest_seconds=1.0, at_once=1)
 
 
 def steps_at_most(regex: str, name_chars: int) -> Optional[int]:
     """
-    Give how many steps a match of the pattern takes at most, on a name of that length; None if that is not known.
+    Return the maximum number of steps for matching the pattern on a name of that length; None if unknown.
 
-    Each repeat can take any number of characters between its limits, and all combinations of these may have to be tried.
+    Each repeat can match any number of characters between its limits, and all combinations of these may have to be tried.
     """
     position = 1 if regex.startswith("^") else 0
     combinations = 1
@@ -84,7 +84,7 @@ def steps_at_most(regex: str, name_chars: int) -> Optional[int]:
 
 
 def _repeats(item: Match[str], name_chars: int) -> Tuple[int, int]:
-    """Give how often an item is matched at least, and how many numbers of times are possible."""
+    """Return the minimum number of matches of an item, and how many different numbers are possible."""
     if item["sign"] == "?":
         return 0, 2
     if item["sign"]:
@@ -100,20 +100,20 @@ def _repeats(item: Match[str], name_chars: int) -> Tuple[int, int]:
 
 class Matcher:
     """
-    Finds the names at whose beginning a client's regular expression matches. Thread-safe.
+    Finds the names that match a client's regular expression at their beginning. Thread-safe.
 
     Args:
-        limits: what searches may take.
-        clock: gives seconds that never go back.
+        limits: limits for searches.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, limits: Limits = USUAL, clock: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
         self._admission = threading.BoundedSemaphore(limits.at_once)
-        # Held while a pattern runs in this process: the other threads then compete with one search, however many come.
+        # Held while a pattern runs in this process: the other threads then compete with one search only.
         self._turn_here = threading.Lock()
-        # Guards what follows; notified when a process becomes free.
+        # Guards the attributes below; notified when a process becomes idle.
         self._changed = threading.Condition()
         self._processes: Set[_Process] = set()
         self._idle: List[_Process] = []
@@ -125,13 +125,13 @@ class Matcher:
 
     def matching(self, regex: str, snapshot: Callable[[], List[str]]) -> List[str]:
         """
-        Give the names that match, within `SEARCH_SECONDS`.
+        Return the names that match, within `SEARCH_SECONDS`.
 
         Args:
-            snapshot: gives the names, as a list of its own; it is called when it is this search's turn.
+            snapshot: returns the names as a new list; called when it is this search's turn.
 
         Raises:
-            NamingError: the pattern is invalid, too long, or takes too long; or too many searches are going on.
+            NamingError: the pattern is invalid, too long, or takes too long; or there are too many concurrent searches.
         """
         if len(regex) > REGEX_CHARS:
             raise errors.NamingError("the regex is too long: %d characters, %d are allowed" % (len(regex), REGEX_CHARS))
@@ -147,7 +147,7 @@ class Matcher:
             self._admission.release()
 
     def close(self) -> None:
-        """End all processes; searches that are going on there fail. May be called again."""
+        """Terminate all processes; searches in progress there fail. Can be called more than once."""
         with self._changed:
             self._closed = True
             idle, self._idle = self._idle, []
@@ -157,11 +157,11 @@ class Matcher:
         for process in idle:
             self._end(process)
         with self._changed:
-            # those that are at work are ended by the threads that use them, which notice at once
+            # busy processes are cleaned up by the threads that use them, which notice the kill immediately
             self._changed.wait_for(lambda: not self._processes and not self._starting, SEARCH_SECONDS)
 
     def _match_here(self, regex: str, snapshot: Callable[[], List[str]], deadline: float) -> Optional[List[str]]:
-        """Give the names that match; None if that may take too long for these names."""
+        """Return the names that match; None if that may take too long for these names."""
         if not self._turn_here.acquire(timeout=max(deadline - self._clock(), 0)):
             raise _busy()
         try:
@@ -196,7 +196,7 @@ class Matcher:
 
     @contextlib.contextmanager
     def _process(self, deadline: float) -> Iterator[_Process]:
-        """Lend a process for the block; one that did not do its work in there is ended."""
+        """Borrow a process for the block; one that did not complete its work is terminated."""
         process = self._borrow(min(deadline, self._clock() + self._limits.wait_seconds))
         try:
             yield process
@@ -207,12 +207,12 @@ class Matcher:
                 self._end(process)
 
     def _borrow(self, deadline: float) -> _Process:
-        """Wait until a process is idle; start one if there may be one more."""
+        """Wait until a process is idle; start one if the limit allows another."""
         with self._changed:
             if self._clock() < self._resting_until:
                 raise _busy()
             if not self._idle and len(self._processes) + self._starting < PROCESSES and not self._closed:
-                # in a thread of its own: it goes on even if this search cannot wait for its end
+                # in a thread of its own: the start continues even if this search cannot wait for it
                 threading.Thread(target=self._start, name="Pyro5 regex process start", daemon=True).start()
                 self._starting += 1
             failed_starts = self._failed_starts
@@ -230,7 +230,7 @@ class Matcher:
         process, failure = None, ""
         try:
             process = _Process(START_SECONDS)
-        except Exception as x:  # border of a thread: whoever waits for the process must be told
+        except Exception as x:  # thread boundary: the waiting searches must be notified
             failure = str(x) or type(x).__name__
             log.warning("cannot start a process for regular expressions: %s", failure)
         with self._changed:
@@ -265,13 +265,13 @@ class Matcher:
 
 class _Process:
     """
-    A process that matches patterns. Only the thread that started or borrowed it uses it; any thread may call `kill`.
+    A helper process that matches patterns. Only the thread that started or borrowed it uses it; any thread may call `kill`.
 
     Args:
-        seconds: that its start may take.
+        seconds: time limit for its start.
 
     Attributes:
-        usable: it is there, and has done all that it was asked for.
+        usable: it is running, and has completed all requests so far.
 
     Raises:
         OSError, EOFError: it cannot be started.
@@ -294,11 +294,11 @@ class _Process:
 
     def matching(self, regex: str, names: List[str], seconds: float) -> List[str]:
         """
-        Give the names that match.
+        Return the names that match.
 
         Raises:
             NamingError: the pattern is invalid.
-            TimeoutError: it takes longer than this; the process is not usable any more.
+            TimeoutError: the match took too long; the process is no longer usable.
             OSError, EOFError: the process has died.
         """
         self.usable = False
@@ -317,16 +317,16 @@ class _Process:
         return found
 
     def kill(self) -> None:
-        """End the process; whoever waits for its answer gets an EOFError or OSError."""
+        """Kill the process; a thread that waits for its reply gets an EOFError or OSError."""
         self._popen.kill()
 
     def close(self) -> None:
-        """End the process, and leave nothing of it behind."""
+        """Kill the process, reap it and close its pipes."""
         self.usable = False
         self._popen.kill()
         self._popen.wait()
         for pipe in (self._popen.stdin, self._popen.stdout):
-            with contextlib.suppress(OSError):  # what is still to be written has no reader any more
+            with contextlib.suppress(OSError):  # buffered data cannot be written any more
                 if pipe is not None:
                     pipe.close()
 
@@ -353,7 +353,7 @@ class _Process:
             raise TimeoutError("no answer within %.2f seconds" % seconds)
 
     def _ask(self, question: Any) -> Any:
-        """Send a pattern, or names; give what is wrong with the pattern, or the numbers of the names that match."""
+        """Send a pattern, or names; return the error in the pattern, or the indexes of the names that match."""
         stream: Any = self._popen.stdin
         stream.write(json.dumps(question).encode("ascii") + b"\n")
         stream.flush()
@@ -368,7 +368,7 @@ class _Process:
 
 
 def _portions(names: List[str]) -> Iterator[List[str]]:
-    """Split the names into pieces that take a bounded amount of memory on their way."""
+    """Split the names into pieces, so that the memory for each message is bounded."""
     start, chars = 0, 0
     for position, name in enumerate(names):
         if position - start == NAMES_AT_ONCE or chars > CHARS_AT_ONCE:

@@ -1,5 +1,5 @@
 """
-The object that a name server is: it maps names to uris, with metadata tags, on top of a storage.
+The object that implements a name server: maps names to uris, with metadata tags, on top of a storage.
 """
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from .storage.specs import open_storage
 
 log = logging.getLogger("Pyro5.registry")
 
-# What a registration may have: far more than anybody needs, and little enough that nobody can fill the memory with a few.
+# Limits of one registration: far more than programs need, and small enough that a few cannot exhaust the memory.
 NAME_CHARS = 1000
 URI_CHARS = 2000
 TAG_CHARS = 1000
 TAGS = 500
-NAMES_AT_ONCE = 1000        # read from the storage while nobody else can
+NAMES_AT_ONCE = 1000        # read from the storage while the lock is held
 
-# Control characters, line and paragraph separators, and halves of surrogate pairs: they would break lines in listings and
-# logs, and not every storage could keep them.
+# Control characters, line and paragraph separators, and lone surrogates: they would break lines in listings and
+# logs, and not every storage can store them.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# the beginning of an abstract socket name of Linux
+# The prefix of the name of an abstract Unix socket on Linux.
 _ABSTRACT_SOCKET = "@./u:\0"
 
 # Part of the wire format: clients search for it.
@@ -41,25 +41,25 @@ OWN_METADATA = frozenset(["class:Pyro5.nameserver.NameServer"])
 @behavior(instance_mode="single")
 class NameServer:
     """
-    Maps names to uris, with metadata tags for each.
+    Maps names to uris, with metadata tags for each name.
 
-    Every method may be called in any thread; only those marked as exposed can be called remotely. The name
-    ``Pyro.NameServer`` is its own: no client can remove or change that registration, only the process that runs it can.
+    All methods are thread-safe; only those marked as exposed can be called remotely. The name ``Pyro.NameServer`` is reserved
+    for itself: clients cannot remove or change that registration, only the process that runs the name server can.
 
     Attributes:
-        lock: guards the storage, and operations on it that take several steps; reentrant. Not held while a regular
-            expression of a client runs. A program that accesses the storage while the name server is running holds it.
+        lock: guards the storage, and operations on it that take several steps; reentrant. It is not held while a regular
+            expression of a client runs. A program that accesses the storage while the name server is running must hold it.
     """
 
     def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
                  require_writer: Callable[[], None] = lambda: None, turns: Optional[SearchTurns] = None) -> None:
         """
         Args:
-            storageProvider: as for `open_storage`. `close` closes it if it is opened here.
-            matcher: what runs the regular expressions of clients; None is one with the usual limits.
+            storageProvider: as for `open_storage`. `close` closes the storage if it is opened here.
+            matcher: runs the regular expressions of clients; None creates one with the default limits.
             require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
-                if whoever wants it must not make it.
-            turns: for searches of a large name server; whoever passes it ends them when the reply is encoded.
+                if the caller is not authorized.
+            turns: limits searches of a large name server; the caller ends them when the reply has been encoded.
         """
         self._turns = turns
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
@@ -70,7 +70,7 @@ class NameServer:
 
     @property
     def storage(self) -> Any:
-        """What holds the registrations: the object that the program passed in, or the `Storage` that was opened here."""
+        """The registrations: the object that the program passed in, or the `Storage` that was opened here."""
         return self._provider
 
     @storage.setter
@@ -89,18 +89,18 @@ class NameServer:
 
     @expose
     def count(self) -> int:
-        """Give the number of registrations, the name server's own included."""
+        """Return the number of registrations, including the name server's own."""
         with self._reading:
             return len(self._storage)
 
     @expose
     def ping(self) -> None:
-        """Do nothing: whoever gets an answer knows that the name server is there."""
+        """Do nothing; a reply shows that the name server is running."""
 
     @expose
     def lookup(self, name: str, return_metadata: bool = False) -> Union[URI, Tuple[URI, Set[str]]]:
         """
-        Find one registration.
+        Return one registration.
 
         Returns:
             its URI, or a tuple of its URI and its set of metadata tags.
@@ -111,7 +111,7 @@ class NameServer:
         with self._reading:
             uri_text, metadata = self._registration(name)
         uri = URI(uri_text)
-        # Clients up to release 5.17 put the seconds that they are willing to wait in the place of return_metadata.
+        # Clients up to release 5.17 pass the seconds that they are willing to wait as return_metadata.
         if return_metadata and not isinstance(return_metadata, float):
             return uri, set(metadata)
         return uri
@@ -123,14 +123,14 @@ class NameServer:
         Register a uri under a name.
 
         Args:
-            safe: refuse to replace a registration that exists.
-            metadata: tags to find the registration by; the tags that it had before are gone in any case.
+            safe: raise an error instead of replacing an existing registration.
+            metadata: tags to find the registration by; they replace the previous tags in any case.
 
         Raises:
-            NamingError: the name is taken (safe), or is the name server's own; or this client may change nothing.
-            PyroError: the text is no uri.
+            NamingError: the name is already registered (safe) or reserved; or this client is not authorized.
+            PyroError: the text is not a uri.
             TypeError: an argument is of the wrong type.
-            ValueError: a text is empty or too long, or has control characters in it.
+            ValueError: a text is empty or too long, or contains control characters.
         """
         self._require_writer()
         _checked_text(name, "name", NAME_CHARS)
@@ -143,12 +143,12 @@ class NameServer:
     @expose
     def set_metadata(self, name: str, metadata: Optional[Iterable[str]]) -> None:
         """
-        Replace the metadata tags of a registration; None takes them away.
+        Replace the metadata tags of a registration; None removes them.
 
         Raises:
-            NamingError: the name is not registered, or is the name server's own; or this client may change nothing.
+            NamingError: the name is not registered, or reserved; or this client is not authorized.
             TypeError: an argument is of the wrong type.
-            ValueError: there are too many tags, or one is empty or too long, or has control characters in it.
+            ValueError: there are too many tags, or one is empty or too long, or contains control characters.
         """
         self._require_writer()
         _checked_type(name, "name")
@@ -162,12 +162,12 @@ class NameServer:
         Remove the registration of that name, or all whose name begins with the prefix or matches the regex.
 
         Returns:
-            how many were removed; a name that is not registered, or no argument at all, is 0.
+            the number of removed registrations; 0 for a name that is not registered, or without arguments.
 
         Raises:
-            NamingError: the regex is invalid, or takes too long; or this client may change nothing.
+            NamingError: the regex is invalid, or takes too long; or this client is not authorized.
             ValueError: more than one argument is given.
-            TypeError: an argument is no str.
+            TypeError: an argument is not a str.
         """
         self._require_writer()
         _require_one_at_most(name, prefix, regex)
@@ -180,7 +180,7 @@ class NameServer:
     def list(self, prefix: Optional[str] = None, regex: Optional[str] = None,
              return_metadata: bool = False) -> Dict[str, Any]:
         """
-        Give all registrations, or those whose name begins with the prefix or matches the regex at its beginning.
+        Return all registrations, or those whose name begins with the prefix or matches the regex at its beginning.
 
         Returns:
             name -> uri text, or name -> tuple of uri text and set of metadata tags.
@@ -188,7 +188,7 @@ class NameServer:
         Raises:
             NamingError: the regex is invalid, or takes too long.
             ValueError: both a prefix and a regex are given.
-            TypeError: an argument is no str.
+            TypeError: an argument is not a str.
         """
         _require_one_at_most(prefix, regex)
         names = self._names_matching(regex) if regex else []
@@ -207,8 +207,8 @@ class NameServer:
         Search by metadata ("yellow pages").
 
         Args:
-            meta_all: find what has all of these tags.
-            meta_any: find what has at least one of these tags.
+            meta_all: find registrations that have all of these tags.
+            meta_any: find registrations that have at least one of these tags.
 
         Returns:
             as for `list`; empty if no tags are given.
@@ -229,21 +229,21 @@ class NameServer:
         return listing(found, return_metadata)
 
     def register_self(self, uri: URI) -> None:
-        """Make, or bring up to date, the name server's own registration."""
+        """Create or update the name server's own registration."""
         self._storage.patiently(lambda: self._register(constants.NAMESERVER_NAME, str(uri), OWN_METADATA, False))
 
     def all_uris(self) -> Dict[str, str]:
-        """Give the uri text of every name, without holding up anybody for long."""
+        """Return the uri text of every name; the lock is only held for short periods."""
         return listing(self._find(self._names()), return_metadata=False)
 
     def remove_unchanged(self, name: str, uri_text: str) -> bool:
-        """Remove a registration if it still has this uri; return whether it had."""
+        """Remove a registration if it still has this uri; return whether it was removed."""
         return self._storage.patiently(lambda: self._remove_if(name, uri_text))
 
     def close(self) -> None:
         """
-        End what runs for searches, and close the storage (unless it was brought in by the user). Nobody else may be using
-        the name server any more. May be called again.
+        Stop the helper processes for searches, and close the storage (unless the program passed it in). The name server must
+        no longer be in use by other threads. Can be called more than once.
         """
         self.end_searches()
         if self._owns_storage:
@@ -251,14 +251,15 @@ class NameServer:
                 self._storage.close()
 
     def end_searches(self) -> None:
-        """Make searches that are going on fail, and all later ones that need a process of their own."""
+        """Make searches in progress fail, and all later ones that need a helper process."""
         self._matcher.close()
 
     def _take_turn(self) -> None:
         if self._turns is not None and self._capacity.used_bytes > LARGE_BYTES:
             self._turns.begin()
 
-    # What follows takes the lock, for one attempt: a storage that others have locked is waited for without it.
+    # The methods below hold the lock for a single attempt; waiting for a storage locked by another process is done without
+    # it.
 
     def _register(self, name: str, uri_text: str, tags: FrozenSet[str], safe: bool) -> None:
         with self.lock:
@@ -277,7 +278,7 @@ class NameServer:
                 if name not in self._storage or name == constants.NAMESERVER_NAME and _is_called_by_client():
                     return 0
                 found = {name: self._storage[name]}
-                del self._storage[name]  # not as one of many: a program may have overridden it
+                del self._storage[name]  # not remove_names: a program may have overridden __delitem__
                 self._capacity.removed(found)
                 return 1
             if prefix:
@@ -298,7 +299,7 @@ class NameServer:
             return True
 
     def _registration(self, name: str) -> Registration:
-        """Read one registration; the caller may read."""
+        """Read one registration; the caller holds the lock if the storage needs it."""
         _checked_type(name, "name")
         try:
             return self._storage[name]
@@ -314,7 +315,7 @@ class NameServer:
             return self._storage.names()
 
     def _find(self, names: List[str]) -> Dict[str, Registration]:
-        """Read those of the names that (still) exist, a portion at a time: others get the lock in between."""
+        """Read those of the names that (still) exist, in portions, so that other threads get the lock in between."""
         found: Dict[str, Registration] = {}
         for start in range(0, len(names), NAMES_AT_ONCE):
             with self._reading:
@@ -329,7 +330,7 @@ def _checked_type(text: str, what: str) -> str:
 
 
 def _checked_text(text: str, what: str, most_chars: int) -> str:
-    """Check a text that is to be kept, and give it."""
+    """Return the text after checking that it can be stored."""
     if not _checked_type(text, what):
         raise ValueError("%s must not be empty" % what)
     if len(text) > most_chars:
@@ -342,7 +343,7 @@ def _checked_text(text: str, what: str, most_chars: int) -> str:
 
 
 def _uri_text(uri: Union[URI, str]) -> str:
-    """Give the text of a uri, which is checked."""
+    """Return the text of a uri after checking it."""
     if isinstance(uri, URI):
         uri = str(uri)
     if not isinstance(uri, str):
@@ -355,28 +356,28 @@ def _uri_text(uri: Union[URI, str]) -> str:
 def _listed(tags: Optional[Iterable[str]], what: str) -> List[str]:
     if tags is None:
         return []
-    # What a client sends may be a proxy, which connects to some address when it is iterated.
+    # A client may send a proxy, which would open a connection when it is iterated.
     if type(tags) not in plain.COLLECTIONS and (_is_called_by_client() or isinstance(tags, (str, bytes))):
         raise TypeError("%s must be a set or list of str, not %s" % (what, type(tags).__name__))
     return list(tags)
 
 
 def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
-    """Give the set of metadata tags, the types of which are checked; None is no tags."""
+    """Return the set of metadata tags after checking their types; None means no tags."""
     return frozenset(_checked_type(tag, "each tag of " + what) for tag in _listed(tags, what))
 
 
 def _searched_tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
-    """Give the set of metadata tags to search for; None is no tags. A search costs as much as it has tags."""
+    """Return the set of metadata tags to search for; None means no tags. The cost of a search grows with their number."""
     given = _listed(tags, what)
-    # Counted before anything else: to look at each of a million is what others would have to wait for.
+    # Checked before anything else: looking at a million tags would delay other clients.
     if len(given) > TAGS:
         raise ValueError("%s has %d tags, at most %d are allowed" % (what, len(given), TAGS))
     return _tags(given, what)
 
 
 def _checked_tags(metadata: Optional[Iterable[str]]) -> FrozenSet[str]:
-    """Give the set of metadata tags that are to be kept, which are checked; None is no tags."""
+    """Return the set of metadata tags to store, after checking them; None means no tags."""
     tags = _tags(metadata, "metadata")
     if len(tags) > TAGS:
         raise ValueError("metadata has %d tags, at most %d are allowed" % (len(tags), TAGS))

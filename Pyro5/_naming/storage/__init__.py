@@ -1,29 +1,29 @@
 """
-What a name server keeps its registrations in, and how they are searched.
+The contract of name server storages, and how registrations are searched.
 
 A storage is a mutable mapping: name -> ``(uri, metadata)``, the uri as text, the metadata tags as a set of strings.
-`Storage` is that contract. There are three ways to bring one's own to ``NameServer`` and ``start_ns``:
+`Storage` is that contract. A program can pass its own storage to ``NameServer`` and ``start_ns`` in three forms:
 
-* any mutable mapping, a plain dict included: `adapt` puts it behind the contract;
-* a subclass of `Storage` with the five methods of a mutable mapping: the searches come for free;
-* the same, with searches replaced by faster ones that find exactly the same.
+* any mutable mapping, including a plain dict: `adapt` wraps it;
+* a subclass of `Storage` with the five methods of a mutable mapping, which inherits the searches;
+* the same with faster searches that return exactly the same results.
 
-What the searches mean is written once, here, and holds for every storage:
+The meaning of the searches is defined here for all storages:
 
 ========  ============================================================================================
-prefix    the beginning of the name, character by character: case counts, and no character is special
+prefix    the beginning of the name, character by character: case-sensitive, without special characters
 regex     a regular expression of the ``re`` module that matches at the beginning of the name
 tags      all of the given metadata tags, or at least one of them; no tags find nothing
 ========  ============================================================================================
 
-A storage needs no search for regular expressions: the name server asks for all `names` and looks for itself, because an
-expression may take long, and nobody else shall wait for it.
+A storage does not search with regular expressions: the name server reads all `names` and matches them itself, since a
+match may take long and must not block other clients.
 
-Threads: the name server holds its lock around every call, so a storage that nobody else uses needs no lock itself.
-Its methods may be called in any thread. A storage that says that it ``reads_alongside`` is asked without that lock, and
-nobody waits for it while something is changed or much is read.
+Threads: the name server holds its lock around every call, so a storage without other users needs no lock of its own.
+Its methods may be called in any thread. A storage with ``reads_alongside`` is read without that lock, so that reads do
+not wait for changes or for other large reads.
 
-This module has the contract only. The storages that keep their names in files are loaded when one is asked for.
+This module contains only the contract. The storages that use files are imported on first use.
 """
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from typing import (AbstractSet, Any, Callable, Dict, FrozenSet, ItemsView, Iter
 from ... import errors
 
 T = TypeVar("T")
-# The uri text, and the metadata tags.
+# The uri text and the metadata tags.
 Registration = Tuple[str, AbstractSet[str]]
-# What a registration, and each of its tags, takes beside its texts.
+# Estimated memory of a registration, and of each of its tags, in addition to the texts.
 ENTRY_BYTES, TAG_BYTES = 300, 100
 _MAPPING_METHODS = ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__", "__contains__", "items")
 
@@ -47,33 +47,33 @@ class Storage(MutableMapping[str, Registration]):
     The contract of a storage; see the module's documentation.
 
     A subclass has ``__getitem__``, ``__setitem__``, ``__delitem__``, ``__iter__`` and ``__len__``. Each of its methods
-    is one step: it happens as a whole or not at all. What it gives out is not changed by the receiver, and does not
-    change afterwards; what it is given it copies.
+    is atomic: it takes effect completely or not at all. Callers do not modify what a method returns, and it does not
+    change later; a storage copies what it is given.
 
     Raises:
-        KeyError: from reading or deleting one name that is not there.
-        NamingError: the storage itself fails, or cannot do what is asked for.
+        KeyError: when reading or deleting a name that does not exist.
+        NamingError: the storage itself fails, or does not support the operation.
 
     Attributes:
-        reads_alongside: whether any number of threads may call what only reads, while another one makes a change.
+        reads_alongside: whether any number of threads may call reading methods while another one makes a change.
     """
 
     reads_alongside = False
 
     def names(self) -> List[str]:
-        """Give all names, as a list of its own."""
+        """Return all names as a new list."""
         return list(self)
 
     def find_names(self, names: Iterable[str]) -> Dict[str, Registration]:
-        """Give the registrations of those of the names that exist."""
+        """Return the registrations of those of the names that exist."""
         return {name: self[name] for name in names if name in self}
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
-        """Give the registrations whose name begins with the prefix; an empty one gives them all."""
+        """Return the registrations whose name begins with the prefix; an empty prefix matches all."""
         return {name: registration for name, registration in self.items() if name.startswith(prefix)}
 
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
-        """Give the registrations that have all of the tags, or (not match_all) at least one. No tags find nothing."""
+        """Return the registrations that have all of the tags, or (not match_all) at least one. No tags find nothing."""
         if not tags:
             return {}
         if match_all:
@@ -81,32 +81,32 @@ class Storage(MutableMapping[str, Registration]):
         return {name: found for name, found in self.items() if not tags.isdisjoint(found[1] or ())}
 
     def remove_names(self, names: Iterable[str]) -> int:
-        """Remove those of the names that exist, as one step; give how many that were."""
+        """Remove those of the names that exist, atomically; return how many were removed."""
         existing = [name for name in names if name in self]
         for name in existing:
             del self[name]
         return len(existing)
 
     def total_cost(self) -> int:
-        """Return the sum of `cost` for everything, or an estimate."""
+        """Return the sum of `cost` for all registrations, or an estimate."""
         return sum(cost(name, registration) for name, registration in self.items())
 
     def patiently(self, operation: Callable[[], T]) -> T:
-        """Run an operation on this storage, repeatedly while another process keeps it from being done. Call it without holding
-        a lock; the operation may take one."""
+        """Run an operation on this storage, and retry it while another process blocks it. The caller must not hold
+        a lock; the operation may acquire one."""
         return operation()
 
     def close(self) -> None:
-        """Release files and other resources; may be called again. Afterwards a storage that keeps a file is empty."""
+        """Release files and other resources; can be called more than once. Afterwards a storage that uses a file is empty."""
 
-    # ------------------------------------------------------------ names of releases 5.x
+    # ------------------------------------------------------------ method names of releases 5.x
 
     def everything(self, return_metadata: bool = False) -> Dict[str, Any]:
         """Return all registrations: name -> uri, or name -> (uri, metadata)."""
         return listing(self.find_prefix(""), return_metadata)
 
     def remove_items(self, items: Iterable[str]) -> int:
-        """Remove those of the names that exist; return how many that were."""
+        """Remove those of the names that exist; return how many were removed."""
         return self.remove_names(items)
 
     def optimized_prefix_list(self, prefix: str, return_metadata: bool = False) -> Dict[str, Any]:
@@ -117,7 +117,7 @@ class Storage(MutableMapping[str, Registration]):
         """
         Return the registrations whose name matches the regular expression at its beginning, in the form of `everything`.
 
-        The expression runs in this process without any time limit: never pass one that came from a client.
+        The expression runs in this process without a time limit: never pass one that came from a client.
         """
         try:
             match = re.compile(regex).match
@@ -134,7 +134,7 @@ class Storage(MutableMapping[str, Registration]):
 
 
 def cost(name: str, registration: Registration) -> int:
-    """Return about how many bytes a registration takes in memory."""
+    """Return the approximate memory of a registration in bytes."""
     uri, tags = registration
     size = ENTRY_BYTES + sys.getsizeof(name) + sys.getsizeof(uri)
     if isinstance(tags, (set, frozenset, tuple, list)):
@@ -151,10 +151,10 @@ def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, 
 
 class MappingStorage(Storage):
     """
-    Puts a mutable mapping (name -> (uri, metadata)) behind the contract.
+    Adapts a mutable mapping (name -> (uri, metadata)) to the contract.
 
-    Searches and removals of its own, if it has any under the names that releases 5.x gave them, are used; a search that
-    returns None (not optimized) is made here.
+    If the mapping has search and removal methods under the names of releases 5.x, these are used; if a search
+    returns None (not optimized), the default search is used.
     """
 
     def __init__(self, mapping: MutableMapping[str, Registration]) -> None:
@@ -180,7 +180,7 @@ class MappingStorage(Storage):
         return name in self._mapping
 
     def items(self) -> ItemsView[str, Registration]:
-        """Give the mapping's own view: searches are several times faster than by way of ``__getitem__``."""
+        """Return the mapping's own view: searches are several times faster than with ``__getitem__``."""
         return self._mapping.items()
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
@@ -206,12 +206,14 @@ class MappingStorage(Storage):
         return len(existing)
 
     def _own(self, search: str, *args: Any, **criterion: Any) -> Optional[Dict[str, Any]]:
-        """Return what a search of the mapping finds; None if it has no such search, or does not optimize it."""
+        """
+        Return the result of a search method of the mapping; None if it has no such method, or does not optimize the search.
+        """
         method: Optional[Callable[..., Optional[Dict[str, Any]]]] = getattr(self._mapping, search, None)
         return None if method is None else method(*args, **criterion)
 
     def close(self) -> None:
-        """Close the mapping, if it can be closed."""
+        """Close the mapping if it has a ``close`` method."""
         close = getattr(self._mapping, "close", None)
         if close is not None:
             close()
@@ -219,7 +221,7 @@ class MappingStorage(Storage):
 
 def adapt(provider: Any) -> Storage:
     """
-    Give a storage for what a user handed in: the storage itself, or one that works on their mapping.
+    Return a storage for an object that the program passed in: the storage itself, or an adapter for a mapping.
 
     Raises:
         TypeError: it is neither.

@@ -1,13 +1,13 @@
 """
-The storage ``dbm:FILE``: a file of the standard library's ``dbm``, as Pyro 4 wrote them. It has names and uris (in UTF-8),
-and no metadata.
+The storage ``dbm:FILE``: a file of the standard library's ``dbm``, as written by Pyro 4. It stores names and uris (in UTF-8),
+but no metadata.
 
-Of an existing file it uses the kind that it is, for a new one the kind that ``dbm`` prefers. None of these kinds but one
-survives being killed in the middle of a change, some keep changes to themselves until they are closed, one must stay in the
-thread that opened it, and one writes its whole index for each name that is removed. So they are asked for as little as they
-are good at: the file is read at the start, and changed at the end. Meanwhile the names are in memory, and each change is in
-a log beside the file, ``FILE.changes``, before it is acknowledged. A server that was killed finds it there when it starts
-again, and brings the file up to date.
+An existing file is opened with the dbm module that wrote it, a new one with the module that ``dbm`` prefers. Only one of
+these modules survives being killed in the middle of a change; some write nothing until the file is closed, one may only be
+used in the thread that opened it, and one rewrites its whole index for each removed name. Therefore the file is only
+read at the start and written at the end. In between the names are in memory, and each change is appended to
+a log beside the file, ``FILE.changes``, before it is acknowledged. After a crash, the next start finds the log and brings the
+file up to date.
 """
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from .ordered import OrderedNames
 
 log = logging.getLogger("Pyro5.storage.dbmfile")
 
-# Bringing the file up to date takes a while if there are many names. It is done at this size of the log, about half a million
-# changes, so that the log does not grow forever.
+# Updating the file takes a while if there are many names. It is done when the log reaches this size, about half a million
+# changes, so that the log does not grow without limit.
 LOG_LIMIT_BYTES = 64 << 20
-# More removals than this, and making a new file is quicker for the kind that writes its index each time.
+# With more removals than this, a module that rewrites its index each time is faster at writing a new file.
 REMOVALS_AT_MOST = 20
 
 _LOG_SUFFIX = ".changes"
-# All that the different kinds of files have behind the name.
+# All suffixes that the dbm modules append to the file name.
 _FILE_SUFFIXES = ("", ".db", ".dat", ".dir", ".pag")
-# What the different kinds raise if the file is damaged, cannot be read or written, or its module is not there.
+# What the dbm modules raise if the file is damaged or cannot be read or written, or if the module is missing.
 _FAULTS = dbm.error + (ImportError, LookupError, SyntaxError, TypeError, ValueError, AttributeError)
 
 
@@ -44,7 +44,7 @@ def _metadata_refused() -> errors.NamingError:
 
 
 class _NoMetadata(AbstractSet[str]):
-    """Stands in the place of a set of metadata tags; whoever looks what is in it gets the error."""
+    """Placeholder for a set of metadata tags; accessing its contents raises the error."""
 
     def __contains__(self, tag: object) -> bool:
         raise _metadata_refused()
@@ -61,18 +61,18 @@ NO_METADATA = _NoMetadata()
 
 class DbmStorage(Storage):
     """
-    Keeps names and uris, without metadata, in a dbm file.
+    Stores names and uris, without metadata, in a dbm file.
 
-    Metadata tags are refused, and searching by them, or looking at those of a registration, is a NamingError too. Only the
+    Registering metadata tags, searching by them, or reading those of a registration raises a NamingError. Only the
     name server's own registration may come with tags, which are dropped.
     """
 
     def __init__(self, filename: str) -> None:
         """
-        Open the file; it is made when there is something to put into it.
+        Open the file; it is created when there is something to write.
 
         Raises:
-            NamingError: the file cannot be used, or another process uses it. It is left as it is.
+            NamingError: the file cannot be used, or another process uses it. It is left unchanged.
         """
         self._spec = "dbm:" + filename
         self._path = checked_path(self._spec, filename, _FILE_SUFFIXES)
@@ -89,7 +89,7 @@ class DbmStorage(Storage):
         self._ordered = OrderedNames(self._uris)
         self._closed = False
         self._files = _identities(self._path)
-        # A full disk is no reason to withhold what is registered.
+        # A full disk must not prevent lookups of existing registrations.
         self._update_file_or_log()
 
     def _open_log(self) -> ChangeLog:
@@ -102,7 +102,7 @@ class DbmStorage(Storage):
             raise unusable(self._spec, "cannot use %s: %s" % (path, getattr(x, "strerror", None) or x)) from x
 
     def _load(self) -> Dict[str, str]:
-        """Give what is registered: what is in the file, and the changes that did not get into it at the end."""
+        """Return the registrations: those in the file, with the logged changes that have not been written to it."""
         with self._faults_reported():
             uris = {} if self._log.is_complete else _read(self._path)
         _apply(self._log.changes, uris)
@@ -147,7 +147,7 @@ class DbmStorage(Storage):
         return len(existing)
 
     def close(self) -> None:
-        """Bring the file up to date. If that fails it is logged, and done at the next start: nothing is lost."""
+        """Update the file. If that fails, the error is logged and the next start tries again: no change is lost."""
         if self._closed:
             return
         self._closed = True
@@ -159,10 +159,10 @@ class DbmStorage(Storage):
 
     def _restore_log(self) -> None:
         """
-        If the log of changes was removed, replaced or truncated, write a new one that has everything.
+        Write a complete new log if the log was removed, replaced or truncated.
 
         Raises:
-            NamingError: what is there now is no log, or it cannot be written.
+            NamingError: the file with the log's name is not a log, or it cannot be written.
         """
         if self._log.is_in_place:
             return
@@ -173,7 +173,7 @@ class DbmStorage(Storage):
             self._log.append_everything(self._uris)
 
     def _change(self, changes: Changes) -> None:
-        """Make a change as a whole; when this returns, it is safe."""
+        """Make a change atomically; it is on disk when this returns."""
         if self._closed:
             raise unusable(self._spec, "it is closed")
         self._restore_log()
@@ -191,7 +191,7 @@ class DbmStorage(Storage):
             self._update_at_bytes = 2 * self._log.size_bytes
 
     def _update_file_or_log(self) -> bool:
-        """Bring the file up to date; tell whether that went well."""
+        """Update the file; return whether that succeeded."""
         try:
             self._restore_log()
             if self._log.size_bytes:
@@ -202,10 +202,10 @@ class DbmStorage(Storage):
         return True
 
     def _update_file(self, uris: Dict[str, str]) -> None:
-        """Make the file hold these names and uris, which are those that it had with all changes in the log."""
+        """Write these names and uris to the file; they are its previous contents with all changes in the log."""
         with self._faults_reported():
             changes = self._log.changes
-            # A file that was removed or replaced does not have what changed before.
+            # A file that was removed or replaced does not contain the earlier changes.
             make_anew = (self._log.is_complete or self._files != _identities(self._path)
                          or _is_quicker_anew(self._path, changes))
             self._log.append_everything(uris)
@@ -218,7 +218,7 @@ class DbmStorage(Storage):
 
     @contextlib.contextmanager
     def _faults_reported(self) -> Iterator[None]:
-        """Make a NamingError of what goes wrong."""
+        """Convert the errors of the block to NamingError."""
         try:
             yield
         except _FAULTS as x:
@@ -226,7 +226,7 @@ class DbmStorage(Storage):
 
 
 def _identities(path: str) -> Dict[str, Tuple[int, int]]:
-    """Return which files there are, by the suffix."""
+    """Return the device and inode of each existing file, by suffix."""
     found = {}
     for suffix in _FILE_SUFFIXES:
         with contextlib.suppress(OSError):
@@ -245,10 +245,10 @@ def _apply(changes: Changes, uris: Dict[str, str]) -> None:
 
 def _kind(path: str) -> str:
     """
-    Give the name of the module for the kind of file that this is; an empty text if there is none.
+    Return the name of the dbm module for the file; an empty text if there is no file.
 
     Raises:
-        ValueError: it is a file of another kind.
+        ValueError: it is not a dbm file that this Python supports.
     """
     kind = dbm.whichdb(path)
     if kind == "" or kind is None and os.path.exists(path):
@@ -257,13 +257,13 @@ def _kind(path: str) -> str:
 
 
 def _open(path: str, flag: str) -> Any:
-    """Open the file as the kind that it is. (To make it anew, dbm.open would take the kind it prefers.)"""
+    """Open the file with the module that wrote it. (For a new file, dbm.open chooses the module.)"""
     kind = _kind(path)
     return importlib.import_module(kind).open(path, flag) if kind else dbm.open(path, flag)  # type: ignore[arg-type]
 
 
 def _read(path: str) -> Dict[str, str]:
-    """Give what is in the file, nothing if there is none."""
+    """Return the contents of the file, empty if there is none."""
     if not _kind(path):
         return {}
     with contextlib.closing(_open(path, "r")) as file:

@@ -1,6 +1,6 @@
 """
-What the storages that keep a file have in common: the place of the file, how they keep other processes away from it, and how
-they say what is wrong with it.
+What the file storages have in common: checking the path of the file, locking out other processes, and the text of
+their errors.
 """
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from ... import errors
 if sys.platform != "win32":
     import fcntl
 
-# What flock says on file systems that do not know it, or are not set up for it.
+# Errors of flock on file systems that do not support it, or are not configured for it.
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
 
 def unusable(spec: str, reason: object) -> errors.NamingError:
-    """Make the error which says that a storage, named as the user named it, cannot do its work, and why."""
+    """Build the error that says why a storage, named as the user named it, cannot do its work."""
     return errors.NamingError("storage %s: %s" % (spec, reason))
 
 
 def checked_path(spec: str, filename: str, suffixes: Iterable[str] = ("",)) -> str:
     """
-    Give the absolute path of the file, which stays right when the program changes its working folder.
+    Return the absolute path of the file, which stays valid when the program changes its working directory.
 
     Args:
-        suffixes: what may stand behind the name; one name can mean several files.
+        suffixes: what may follow the name; one name can stand for several files.
 
     Raises:
-        NamingError: such files cannot be there, or cannot be written to. None of them has been opened.
+        NamingError: the files cannot exist there, or cannot be written. None of them has been opened.
     """
     path = os.path.abspath(filename)
     folder = os.path.dirname(path)
@@ -45,7 +45,7 @@ def checked_path(spec: str, filename: str, suffixes: Iterable[str] = ("",)) -> s
             raise unusable(spec, "no permission to read %s" % file)
         if not os.access(file, os.W_OK):
             raise unusable(spec, "%s is read-only" % file)
-    # Each storage has further files beside the one with the name.
+    # Each storage creates further files in the directory.
     if not os.access(folder, os.W_OK):
         raise unusable(spec, "the folder %s is read-only" % folder)
     return path
@@ -53,10 +53,10 @@ def checked_path(spec: str, filename: str, suffixes: Iterable[str] = ("",)) -> s
 
 def lock_at_once(file: IO[Any], path: str) -> None:
     """
-    Lock an open file, for as long as it is open, on systems that have ``flock``.
+    Lock an open file for as long as it is open, on systems that have ``flock``.
 
     Raises:
-        BlockingIOError: it is locked already, or whoever had locked it has just removed it.
+        BlockingIOError: it is locked already, or the previous owner has just removed it.
         OSError: it cannot be locked.
     """
     if sys.platform != "win32":
@@ -69,11 +69,11 @@ def lock_at_once(file: IO[Any], path: str) -> None:
 
 class FileLock:
     """
-    Keeps a file for one owner among all processes, by a second file beside it, which is there as long as somebody has the lock
-    (or was killed while having it: then it is free all the same).
+    Reserves a file for one owner among all processes, by locking a second file beside it. The second file exists while the
+    lock is held (if the owner was killed, it remains, but is not locked).
 
-    The file itself must not be locked, nor even opened, if it is SQLite's: that would hinder, or end, the locks that SQLite
-    has on it. Where file systems know no such lock (or the system, as Windows), everybody gets it.
+    A SQLite file itself must not be locked, or even opened: that would interfere with, or release, the locks that SQLite
+    holds on it. Where the file system or the system (Windows) does not support such locks, every process gets it.
     """
 
     def __init__(self, path: str) -> None:
@@ -82,8 +82,8 @@ class FileLock:
             path: of the second file.
 
         Raises:
-            BlockingIOError: somebody has the lock.
-            OSError: the file cannot be made.
+            BlockingIOError: another owner holds the lock.
+            OSError: the file cannot be created.
         """
         self._path = path
         self._file = open(path, "ab")
@@ -98,13 +98,13 @@ class FileLock:
                 raise
 
     def release(self) -> None:
-        """Let others have it. May be called again."""
+        """Release the lock. Can be called more than once."""
         if self._file.closed:
             return
-        # in this order: see `lock_at_once`; a system that cannot remove an open file keeps it
+        # in this order: see `lock_at_once`; a system that cannot remove an open file leaves it
         with contextlib.suppress(OSError):
             os.unlink(self._path)
         if sys.platform != "win32":
             with contextlib.suppress(OSError):
-                fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)  # a child of this process may have it open, too
+                fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)  # a child process may have inherited the open file
         self._file.close()

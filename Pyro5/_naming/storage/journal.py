@@ -1,14 +1,14 @@
 """
-A file beside another file, to which it adds what a change costs little to write: one line, on the disk at once.
+A change log beside another file, in which a change costs only one line, written to disk immediately.
 
-Some files can only be changed in several steps, and are useless if the process is killed between two of them. With a log of
-changes, such a file need not be touched until there is time, and can be made again if that went wrong:
+Some files can only be changed in several steps, and are corrupt if the process is killed between two of them. With a log of
+changes, such a file is only written from time to time, and can be written again if that failed:
 
-1. each change is appended to the log; the file stays as it is;
-2. to bring the file up to date, everything there is goes into the log first, then the file is changed, and when that is
-   done the log is emptied.
+1. each change is appended to the log; the file is not touched;
+2. to update the file, its complete new contents are appended to the log, then the file is written, and finally
+   the log is emptied.
 
-So after a crash either the file is whole and the log has the changes since, or the log has everything.
+So after a crash either the file is valid and the log has the changes since, or the log has the complete contents.
 """
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from typing import Dict, List, Optional
 
 from .files import lock_at_once
 
-# What changed: name -> its new text, or None if it is gone.
+# A set of changes: name -> its new text, or None if it is removed.
 Changes = Dict[str, Optional[str]]
 
 _HEADER = b"Pyro5 name server: changes\n"
@@ -29,24 +29,24 @@ _CHANGES, _EVERYTHING = "changes", "everything"
 
 class ChangeLog:
     """
-    A log of changes to a mapping of texts. It is not for several threads at once.
+    A log of changes to a mapping of texts. Not thread-safe.
 
-    While it is open no other process can open it (on systems that have ``flock``).
+    While it is open, no other process can open it (on systems that have ``flock``).
 
     Attributes:
-        changes: all of the changes in the log, the later ones in the place of earlier ones.
-        is_complete: whether they are everything there is, rather than changes to what the file has.
+        changes: all changes in the log; later ones replace earlier ones.
+        is_complete: whether they are the complete contents, rather than changes to the contents of the file.
         size_bytes: the size of the log.
     """
 
     def __init__(self, path: str) -> None:
         """
-        Open the log, or make an empty one.
+        Open the log, or create an empty one.
 
         Raises:
             BlockingIOError: another process has it open.
-            OSError: it cannot be read or written to.
-            ValueError: the file is no such log.
+            OSError: it cannot be read or written.
+            ValueError: the file is not a change log.
         """
         self._path = path
         self.changes: Changes = {}
@@ -63,7 +63,7 @@ class ChangeLog:
 
     @property
     def is_in_place(self) -> bool:
-        """Whether the file with the log's name is still the one that is written to, with all that was written."""
+        """Whether the file with the log's name is still the open one, with everything that was written to it."""
         try:
             own = os.fstat(self._file.fileno())
             return own.st_size >= self.size_bytes and os.path.samestat(own, os.stat(self._path))
@@ -72,7 +72,7 @@ class ChangeLog:
 
     def append(self, changes: Changes) -> None:
         """
-        Add a change. When this returns it is on the disk; if it fails, nothing is changed.
+        Append a change. When this returns it is on disk; if it fails, nothing has changed.
 
         Raises:
             OSError: it cannot be written.
@@ -81,32 +81,32 @@ class ChangeLog:
         self.changes.update(changes)
 
     def append_everything(self, contents: Dict[str, str]) -> None:
-        """Add all there is, so that the file can be changed, and even be made anew. Raises as `append`."""
+        """Append the complete contents, so that the file can be written again from the log. Raises as `append`."""
         self._write(_EVERYTHING, contents)
         self.changes, self.is_complete = dict(contents), True
 
     def clear(self) -> None:
-        """Empty the log: the file is up to date."""
+        """Empty the log, because the file is up to date."""
         self._file.truncate(0)
         os.fsync(self._file.fileno())
         self.changes, self.is_complete, self.size_bytes = {}, False, 0
 
     def remove(self) -> None:
-        """Close the log, and remove its file. May be called again."""
+        """Close the log and remove its file. Can be called more than once."""
         if not self._file.closed:
-            # A system that cannot remove an open file keeps it; if it was closed first, another process could have it.
+            # Some systems cannot remove an open file and leave it; if it were closed first, another process could lock it.
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
             self._file.close()
 
     def close(self) -> None:
-        """Close the log, and leave its file. May be called again."""
+        """Close the log but keep its file. Can be called more than once."""
         self._file.close()
 
     def _load(self) -> None:
         self._file.seek(0)
         data = self._file.read()
-        # The process may have been killed while it wrote the end; nobody was told that this was done.
+        # The process may have been killed during the last write; that change was not acknowledged.
         whole = data[:data.rfind(b"\n") + 1]
         if not data.startswith(_HEADER[:len(data)]):
             raise ValueError("the file is no log of changes")
@@ -129,7 +129,7 @@ class ChangeLog:
     def _write(self, kind: str, changes: object) -> None:
         data = b"" if self.size_bytes else _HEADER
         data += json.dumps([kind, changes], separators=(",", ":")).encode("ascii") + b"\n"
-        # What a failed attempt (a full disk, say) has left.
+        # Remove what a failed write (a full disk, for example) has left.
         self._file.truncate(self.size_bytes)
         rest = memoryview(data)
         while rest:
@@ -139,7 +139,7 @@ class ChangeLog:
 
 
 def _sync_folder(path: str) -> None:
-    """Make the name of a new file last through a power failure, where folders can be opened."""
+    """Sync the directory, so that a new file survives a power failure, on systems where directories can be opened."""
     if sys.platform != "win32":
         descriptor = os.open(os.path.dirname(path), os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""The storage that is fast and forgets: registrations last as long as the name server runs."""
+"""The storage without a file: registrations last as long as the name server runs."""
 from __future__ import annotations
 
 import itertools
@@ -10,19 +10,19 @@ from .ordered import OrderedNames
 
 class MemoryStorage(Storage):
     """
-    Keeps the registrations in a dict, in the order in which their names were first registered, and an index for each kind
-    of search: what a search costs depends on what it finds.
+    Stores the registrations in a dict, in the order of first registration, with an index for each kind of search: the cost of
+    a search depends on the size of its result.
     """
 
     def __init__(self, *registrations: Any, **more: Registration) -> None:
         """
         Args:
-            registrations, more: the first contents, as for ``dict``.
+            registrations, more: the initial contents, as for ``dict``.
         """
         self._registrations: Dict[str, Registration] = {}
         self._ordered = OrderedNames()
-        # Tag -> the same text, for all registrations that have it, and their names (the values mean nothing: a dict keeps
-        # the order in which the names came).
+        # Tag -> the same text, shared by all registrations that have it, and their names (as a dict with unused values, which
+        # keeps their order).
         self._tagged: Dict[str, Tuple[str, Dict[str, None]]] = {}
         self.update(*registrations, **more)
 
@@ -56,7 +56,7 @@ class MemoryStorage(Storage):
         return name in self._registrations
 
     def items(self) -> ItemsView[str, Registration]:
-        """Give the view of the dict, which is several times faster than going by way of ``__getitem__``."""
+        """Return the view of the dict, which is several times faster than ``__getitem__``."""
         return self._registrations.items()
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
@@ -68,7 +68,7 @@ class MemoryStorage(Storage):
         tagged = [self._tagged[tag][1] if tag in self._tagged else {} for tag in sorted(tags)]
         if not tagged:
             return {}
-        # Beginning with the fewest: it does not matter how many have the other tags.
+        # Begin with the smallest set, so that the number of names with the other tags does not matter.
         tagged.sort(key=len)
         if match_all:
             names = [name for name in tagged[0] if all(name in others for others in tagged[1:])]
@@ -83,7 +83,7 @@ class MemoryStorage(Storage):
 
     def remove_names(self, names: Iterable[str]) -> int:
         if type(self).__delitem__ is not MemoryStorage.__delitem__:
-            return super().remove_names(names)  # a program wants to see every removal
+            return super().remove_names(names)  # a subclass overrides removal: call it for each name
         existing = {name for name in names if name in self._registrations}
         for name in existing:
             self._remove_tags(name)
@@ -92,7 +92,7 @@ class MemoryStorage(Storage):
         return len(existing)
 
     def _add_tag(self, name: str, tag: str) -> str:
-        """Note that a name has this tag; give its text, which is one object for all names."""
+        """Add a name to the index of a tag; return the tag as an object shared by all names."""
         text, names = self._tagged.setdefault(tag, (tag, {}))
         names[name] = None
         return text

@@ -1,4 +1,4 @@
-"""Names in order, so that those with a prefix are found without looking at the others."""
+"""A sorted list of names for fast prefix searches."""
 from __future__ import annotations
 
 from bisect import bisect_left
@@ -7,22 +7,22 @@ from typing import Collection, Iterable, List
 
 class OrderedNames:
     """
-    A set of names that is kept in order. It is not for several threads at once.
+    A sorted set of names. Not thread-safe.
 
-    Adding or removing one name moves those behind it in a list: some microseconds if there are 100 000.
+    Adding or removing a name moves the later ones in a list: some microseconds for 100 000 names.
     """
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         self._names = sorted(set(names))
 
     def add(self, name: str) -> None:
-        """Add a name, if it is not there yet."""
+        """Add a name if it is not in the set."""
         index = bisect_left(self._names, name)
         if index == len(self._names) or self._names[index] != name:
             self._names.insert(index, name)
 
     def remove(self, names: Collection[str]) -> None:
-        """Remove those of the names that are there."""
+        """Remove those of the names that are in the set."""
         if len(names) > 10:
             unwanted = frozenset(names)
             self._names = [name for name in self._names if name not in unwanted]
@@ -33,7 +33,7 @@ class OrderedNames:
                 del self._names[index]
 
     def with_prefix(self, prefix: str) -> List[str]:
-        """Give the names that begin with the prefix, in order."""
+        """Return the names that begin with the prefix, in order."""
         if not prefix:
             return list(self._names)
         first = end = bisect_left(self._names, prefix)

@@ -1,6 +1,6 @@
 """
-What the SQLite storage needs because other processes can use its files too: noticing that a file was removed or replaced,
-waiting for a lock, and connections for reading.
+Support for SQLite files that other processes may use too: detecting a removed or replaced file, waiting for locks, and
+connections for reading.
 """
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ log = logging.getLogger("Pyro5.storage.sqlite")
 
 T = TypeVar("T")
 
-# How many connections for reading are kept when nobody reads. One costs about 100 KB, and 0.2 ms to open.
+# Number of idle connections for reading that are kept. One costs about 100 KB, and 0.2 ms to open.
 IDLE_READERS = 4
-# How many threads may wait for a lock of another process at the same time: each is one that serves no client meanwhile.
+# Number of threads that may wait for a lock of another process at the same time: none of them serves a client meanwhile.
 WAITING_AT_ONCE = 4
-FIRST_PAUSE_SECONDS = 0.005     # between two attempts to get the lock; SQLite cannot notify us
+FIRST_PAUSE_SECONDS = 0.005     # between two attempts; SQLite cannot notify us
 MAX_PAUSE_SECONDS = 0.05
 
 # The part of a -shm file that says whether the rest is valid: two copies of the header.
@@ -32,14 +32,14 @@ _SHM_HEADER_BYTES = 96
 
 
 class Locked(errors.NamingError):
-    """Another process has locked the database; it never leaves the storage."""
+    """Another process has locked the database; never raised to callers of the storage."""
 
 
 class Patience:
     """
-    Repeats an operation while another process has the database locked. Thread-safe.
+    Retries an operation while another process has the database locked. Thread-safe.
 
-    Only a few threads wait; all others get the error at once, so that a lock held elsewhere cannot occupy every thread of
+    Only a few threads wait; all others get the error immediately, so that a lock held elsewhere cannot block all threads of
     the name server. The wait is the outermost step: the caller holds no lock during it.
     """
 
@@ -50,7 +50,7 @@ class Patience:
 
     def run(self, operation: Callable[[], T]) -> T:
         """
-        Run the operation; within another `run` of the same thread just once, as the outer one repeats everything.
+        Run the operation; nested in another `run` of the same thread only once, because the outer one retries everything.
 
         Raises:
             NamingError: the database is still locked, or too many threads are waiting already.
@@ -87,16 +87,16 @@ class Patience:
 
 class DatabaseFiles:
     """
-    The files of an open database, to notice what others do to them. Thread-safe: what it has noted only ever gets worse.
+    The files of an open database, monitored for changes by other processes. Thread-safe: a recorded problem is never cleared.
 
-    The database and its write-ahead log are known by their inode: what is written to a file that was removed or replaced is
-    lost. Of the shared memory (-shm), only the size matters: SQLite maps that file, and touching pages that were cut off would
-    end the process with SIGBUS.
+    The database and its write-ahead log are identified by inode: data written to a file that was removed or replaced is
+    lost. Of the shared memory (-shm), only the size matters: SQLite maps that file, and accessing pages that were cut off
+    would kill the process with SIGBUS.
     """
 
     def __init__(self, spec: str, path: str) -> None:
         self._spec = spec
-        real = os.path.realpath(path)  # SQLite keeps the other files beside the file itself, whatever links lead there
+        real = os.path.realpath(path)  # SQLite follows links, and keeps its other files beside the target
         self._paths = (path, real + "-wal")
         self._shm_path = real + "-shm"
         self._identities: Dict[str, Tuple[int, int]] = {}
@@ -105,7 +105,7 @@ class DatabaseFiles:
         self._reported: Optional[str] = None
 
     def note(self) -> None:
-        """Remember which files there are; call it when the database is open."""
+        """Record which files exist; call it when the database is open."""
         for path in self._paths:
             with contextlib.suppress(OSError):
                 self._identities[path] = _identity(path)
@@ -113,7 +113,7 @@ class DatabaseFiles:
             self._shm_bytes = os.stat(self._shm_path).st_size
 
     def problem(self) -> Optional[str]:
-        """Return why writing would be lost, None if it would not."""
+        """Return why written data would be lost, None if it would not."""
         for path, identity in self._identities.items():
             try:
                 if _identity(path) != identity:
@@ -123,7 +123,7 @@ class DatabaseFiles:
         return None
 
     def require_in_place(self) -> None:
-        """Raise NamingError if what is written would be lost."""
+        """Raise NamingError if written data would be lost."""
         problem = self.problem()
         if problem != self._reported:
             self._reported = problem
@@ -135,14 +135,14 @@ class DatabaseFiles:
                                                  "restarted")
 
     def require_intact(self) -> None:
-        """Raise NamingError if SQLite must not touch its shared memory any more."""
+        """Raise NamingError if SQLite must no longer access its shared memory."""
         if not self._shm_bytes:
             return
         if not self._shm_is_damaged:
             try:
                 size = os.stat(self._shm_path).st_size
             except OSError:
-                return  # it was removed: the pages are still there
+                return  # it was removed: the mapped pages remain valid
             if size >= self._shm_bytes:
                 self._shm_bytes = size
                 return
@@ -152,13 +152,13 @@ class DatabaseFiles:
         raise unusable(self._spec, "%s was truncated while it was in use; restart the name server" % self._shm_path)
 
     def prepare_closing(self) -> None:
-        """Make the database safe to close: give shared memory that was truncated its size back, marked as not valid, and
-        SQLite builds it anew from the write-ahead log."""
+        """Make the database safe to close: restore the size of truncated shared memory, with an invalid header, so that
+        SQLite rebuilds it from the write-ahead log."""
         with contextlib.suppress(errors.NamingError):
             self.require_intact()
             return
         with contextlib.suppress(OSError):
-            # By name: opening the file here, and closing it, would end the locks that SQLite has on it.
+            # By name: opening and closing the file here would release the locks that SQLite holds on it.
             os.truncate(self._shm_path, 0)
             os.truncate(self._shm_path, self._shm_bytes)
 
@@ -169,30 +169,30 @@ def _identity(path: str) -> Tuple[int, int]:
 
 
 def connect(path: str, timeout: float, uri: bool = False) -> sqlite3.Connection:
-    """Open a database, or make it; with `uri`, the path is a ``file:`` URI."""
+    """Open or create a database; with `uri`, the path is a ``file:`` URI."""
     return sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False, uri=uri)
 
 
 class Readers:
     """
-    Connections for reading, each for one thread at a time. As many are opened as threads are reading. Thread-safe.
+    Connections for reading, each used by one thread at a time; as many are opened as threads are reading. Thread-safe.
 
     Args:
         probe: a query that opens all files of the database.
     """
 
     def __init__(self, path: str, files: DatabaseFiles, probe: str, timeout: float) -> None:
-        self._uri = pathlib.Path(os.path.realpath(path)).as_uri() + "?mode=rw"  # never make a new file
+        self._uri = pathlib.Path(os.path.realpath(path)).as_uri() + "?mode=rw"  # never create a new file
         self._files = files
         self._probe = probe
         self._timeout = timeout
         self._idle: List[sqlite3.Connection] = []
         self._closed = False
-        # guards the above
+        # guards _idle and _closed
         self._lock = threading.Lock()
 
     def maybe_take(self) -> Optional[sqlite3.Connection]:
-        """Borrow a connection until it is given back, outside of a transaction; None if no further one can be opened now."""
+        """Borrow a connection, outside of a transaction, until `give_back`; None if no further one can be opened now."""
         with self._lock:
             if self._closed:
                 raise sqlite3.ProgrammingError("it is closed")
@@ -206,13 +206,13 @@ class Readers:
             if self._files.problem():
                 return None
             connection = connect(self._uri, self._timeout, uri=True)
-            connection.execute(self._probe).fetchall()  # this opens its other files
-        except sqlite3.OperationalError as x:  # most likely the process has as many open files as it may
+            connection.execute(self._probe).fetchall()  # opens the other files
+        except sqlite3.OperationalError as x:  # most likely the limit of open files is reached
             log.warning("one more connection for reading cannot be opened: %s", x)
             if connection is not None:
                 connection.close()
             return None
-        if self._files.problem():  # it may be a connection to another file
+        if self._files.problem():  # the connection may be to the wrong file
             connection.close()
             return None
         return connection
@@ -225,7 +225,7 @@ class Readers:
         connection.close()
 
     def close(self) -> None:
-        """Close them all; those in use when they come back."""
+        """Close all idle connections; those in use are closed when they are given back."""
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []

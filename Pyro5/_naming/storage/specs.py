@@ -1,4 +1,4 @@
-"""Which storage the text of the name server's option ``--storage`` stands for."""
+"""Parses the name server's option ``--storage``."""
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Optional
@@ -27,27 +27,27 @@ def _open_dbm(filename: Optional[str]) -> Storage:
     return DbmStorage(filename)
 
 
-# The text up to the colon -> function that makes a storage of what follows the colon (None: there is no colon).
+# The text up to the colon -> function that opens a storage from the text after the colon (None without a colon).
 STORAGE_TYPES: Dict[str, Callable[[Optional[str]], Storage]] = {
     "memory": _open_memory,
     "sql": _open_sql,
     "dbm": _open_dbm,
 }
-# For those who choose one.
+# For help and error texts.
 STORAGE_CHOICES = "memory, sql:FILE or dbm:FILE"
 
 
 def open_storage(storage: Any = None) -> Storage:
     """
-    Give the storage that a user asked for.
+    Return the storage for an option or an object.
 
     Args:
-        storage: None or ``"memory"``, ``"sql:FILE"``, ``"dbm:FILE"``, or an object of one's own (see the package's
+        storage: None or ``"memory"``, ``"sql:FILE"``, ``"dbm:FILE"``, or a storage object of the program (see the package's
             documentation).
 
     Raises:
-        ValueError: no such storage type, or it lacks the name of a file.
-        TypeError: the object is no storage.
+        ValueError: unknown storage type, or its file name is missing.
+        TypeError: the object is not a storage.
         NamingError: the file cannot be used.
     """
     if storage is None:

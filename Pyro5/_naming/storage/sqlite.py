@@ -1,18 +1,18 @@
 """
-The storage ``sql:FILE``: an SQLite database. It is shared with releases 5.x, in both directions.
+The storage ``sql:FILE``: an SQLite database, compatible with releases 5.x in both directions.
 
-What is in the file: ``pyro_names`` has a row for each name, ``pyro_metadata`` one for each of its tags. Files without the
-indexes that the searches need get them when they are opened.
+The table ``pyro_names`` has a row for each name, ``pyro_metadata`` one for each tag of a name. Missing indexes that
+the searches need are created when the file is opened.
 
-What is acknowledged stays: each change is one transaction that is on the disk, not only on its way there, when the method
-returns (``synchronous=FULL``). The write-ahead log needs a single write to the disk for that, where a rollback journal
-needs several, and lets others read the file (for a backup, say) without holding up a registration. It is kept in two
-files beside the database while that is open.
+Acknowledged changes are durable: each change is one transaction that has reached the disk when the method
+returns (``synchronous=FULL``). With a write-ahead log, that takes a single disk write instead of the several of a
+rollback journal, and other programs can read the file (for a backup, for example) without blocking a registration. The log
+consists of two files beside the database while that is open.
 
-One connection makes the changes, one at a time: a second one could not make a write to the disk faster. Reading goes on
-beside that, by connections of its own: nobody waits for the disk, for another process that is writing, or for somebody who
-reads everything, to look up a name. Where the write-ahead log cannot be had (some network file systems), readers would
-stand in the way of writers, and the one connection does it all.
+One connection makes all changes, one at a time: a second one could not speed up the disk. Reads use
+connections of their own in parallel: a lookup does not wait for the disk, for a writing process, or for a
+large read. Where the write-ahead log is not available (some network file systems), readers would block
+writers, and a single connection does everything.
 """
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from .sharing import DatabaseFiles, Locked, Patience, Readers, connect
 
 # How long a change waits for another process that is writing to the file.
 BUSY_SECONDS = 1.0
-# What a statement takes at most; every build of SQLite allows 999 variables.
+# Maximum numbers in one statement; every build of SQLite allows 999 variables.
 NAMES_PER_QUERY = 500
 TAGS_PER_QUERY = 50
 
-# Behind the name of the file, for the lock.
+# Suffix of the lock file.
 _LOCK_SUFFIX = "-lock"
-# The size of a database's only page, if it has but one, and that is as small as can be.
+# The smallest possible SQLite database: a single page of the minimum page size.
 _SMALLEST_FILE_BYTES = 512
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS pyro_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uri TEXT NOT NULL)",
@@ -47,14 +47,14 @@ _TABLES = (
 _INDEXES = (("pyro_names", ["name"]), ("pyro_metadata", ["object"]), ("pyro_metadata", ["metadata", "object"]))
 _COLUMNS = ("SELECT id, name, uri FROM pyro_names LIMIT 0", "SELECT object, metadata FROM pyro_metadata LIMIT 0")
 
-# The plus before id makes SQLite use the index of the column object even in an older file that declares no type for it.
+# The plus before id makes SQLite use the index of the column object, even in an older file that declares no type for it.
 _SELECT = ("SELECT n.name, n.uri, m.metadata FROM pyro_names AS n"
            " LEFT JOIN pyro_metadata AS m ON m.object = +n.id ")
 _WITH_TAG = "n.id IN (SELECT t.object FROM pyro_metadata AS t WHERE "
 _AND_TAG = " AND EXISTS (SELECT 1 FROM pyro_metadata AS o WHERE o.metadata = ? AND o.object = t.object)"
 
 _LOCKED = "database is locked"
-# What SQLite says, and what that means for somebody who runs a name server.
+# SQLite's messages, and what they mean for a name server.
 _PLAIN_WORDS = (
     (_LOCKED, "another process has locked it"),
     ("readonly database", "it is read-only"),
@@ -75,22 +75,22 @@ def _patient(operation: Operation) -> Operation:
 
 
 class SqlStorage(Storage):
-    """Keeps the registrations in an SQLite database. Any number of threads may use it at once."""
+    """Stores the registrations in an SQLite database. Thread-safe."""
 
     reads_alongside = True
 
     def __init__(self, filename: str) -> None:
         """
-        Open the file; it is made if there is none.
+        Open the file; it is created if it does not exist.
 
         Raises:
-            NamingError: the file cannot be used, or is in use already. It is left as it is.
+            NamingError: the file cannot be used, or is in use already. It is left unchanged.
         """
         self._spec = "sql:" + filename
         path = checked_path(self._spec, filename)
         _check_size(self._spec, path)
         self._file_lock = _locked_out_others(self._spec, path)
-        # Guards the connection: statements of one thread must not get into the transaction of another.
+        # Guards the connection: statements of one thread must not become part of a transaction of another.
         self._lock = threading.Lock()
         self._readers: Optional[Readers] = None
         self._closed = False
@@ -103,7 +103,7 @@ class SqlStorage(Storage):
             raise unusable(self._spec, _plain_words(x)) from x
         try:
             journal = self.patiently(self._prepare)
-            self._connection.execute(_COLUMNS[0]).fetchall()  # this makes the other files
+            self._connection.execute(_COLUMNS[0]).fetchall()  # creates the other files
             self._files.note()
             if journal == "wal":
                 self._readers = Readers(path, self._files, _COLUMNS[0], BUSY_SECONDS)
@@ -113,8 +113,8 @@ class SqlStorage(Storage):
 
     def _prepare(self) -> str:
         """
-        Make sure that this is a name server's database, that it can be written to, and that it has all it needs; give the
-        kind of its journal.
+        Check that this is a writable name server database, and create missing tables and indexes; return its journal
+        mode.
         """
         with self._change() as database:
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -126,11 +126,11 @@ class SqlStorage(Storage):
                 _make_index(database, table, columns)
         with self._exclusively() as database:
             database.execute("PRAGMA synchronous = FULL")
-            # This may fail (network file systems, other users of the file): then it keeps the kind of journal that it has.
+            # This may fail (network file systems, other users of the file): then the journal mode stays as it is.
             with contextlib.suppress(sqlite3.OperationalError):
                 database.execute("PRAGMA journal_mode = WAL").fetchall()
             journal: str = database.execute("PRAGMA journal_mode").fetchone()[0]
-            # From now on nothing waits inside of SQLite, and thereby with our lock; see `Patience`.
+            # From now on no call blocks inside SQLite while holding our lock; see `Patience`.
             database.execute("PRAGMA busy_timeout = 0")
         return journal
 
@@ -153,7 +153,7 @@ class SqlStorage(Storage):
             else:
                 key = row[0]
                 database.execute("UPDATE pyro_names SET uri = ? WHERE id = ?", (uri, key))
-            # Also for a new name: a file may hold tags that somebody left behind, and SQLite uses ids again.
+            # Also for a new name: a file may contain orphaned tags, and SQLite reuses ids.
             database.execute("DELETE FROM pyro_metadata WHERE object = ?", (key,))
             database.executemany("INSERT INTO pyro_metadata (object, metadata) VALUES (?, ?)",
                                  [(key, tag) for tag in frozenset(metadata)])
@@ -181,7 +181,7 @@ class SqlStorage(Storage):
         return int(names * (ENTRY_BYTES + 2 * text) + chars + tags * (TAG_BYTES + text) + tag_chars)
 
     def items(self) -> ItemsView[str, Registration]:
-        """Give a view of what is registered now, read in one go."""
+        """Return a view of the current registrations, read in one query."""
         return self.find_prefix("").items()
 
     @_patient
@@ -199,7 +199,7 @@ class SqlStorage(Storage):
 
     @_patient
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
-        # SQLite compares the UTF-8 bytes, which is the order of the code points: a range of the index.
+        # SQLite compares the UTF-8 bytes, which is the order of the code points, so this is a range of the index.
         condition, limits = "WHERE n.name >= ?", [prefix]
         end = _end_of_prefix(prefix)
         if end is not None:
@@ -235,14 +235,14 @@ class SqlStorage(Storage):
 
     @contextlib.contextmanager
     def _exclusively(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection that makes changes to this thread alone."""
+        """Yield the connection for changes, with exclusive access for this thread."""
         with self._lock, self._faults_reported():
             self._files.require_intact()
             yield self._connection
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection for one query."""
+        """Yield a connection for one query."""
         if self._closed:
             with contextlib.closing(connect(":memory:", 0)) as empty:
                 for statement in _TABLES:
@@ -264,25 +264,25 @@ class SqlStorage(Storage):
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
-        """Lend the connection for one change, which an exception undoes."""
+        """Yield the connection for one change; an exception rolls it back."""
         if self._closed:
             raise unusable(self._spec, "it is closed")
         with self._exclusively() as database:
             self._files.require_in_place()
             with _transaction(database, "BEGIN IMMEDIATE"):
                 yield database
-            # Not acknowledged unless the file that has it now is still the one with the name.
+            # Not acknowledged unless the file that was written is still the one with that name.
             self._files.require_in_place()
 
     @contextlib.contextmanager
     def _snapshot(self) -> Iterator[sqlite3.Connection]:
-        """Have a connection for several queries that see the same."""
+        """Yield a connection for several queries that see the same state."""
         with self._reading() as database, _transaction(database, "BEGIN"):
             yield database
 
     @contextlib.contextmanager
     def _faults_reported(self) -> Iterator[None]:
-        """Make a NamingError of what goes wrong."""
+        """Convert the errors of the block to NamingError."""
         try:
             yield
         except (sqlite3.Error, UnicodeEncodeError) as x:
@@ -297,7 +297,7 @@ def _transaction(database: sqlite3.Connection, begin: str) -> Iterator[None]:
         yield
         database.execute("COMMIT")
     except BaseException:
-        # Some errors of SQLite have undone it already.
+        # Some errors of SQLite have already rolled back.
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
@@ -305,17 +305,21 @@ def _transaction(database: sqlite3.Connection, begin: str) -> Iterator[None]:
 
 def _check_size(spec: str, path: str) -> None:
     """
-    Refuse a file that is too short for a database but not empty: SQLite takes some of those for new, and would write to them.
+    Raise an error for a file that is too short for a database but not empty: SQLite treats some of those as new, and would
+    overwrite them.
 
-    The file must not be opened for this. Closing it would end the locks that other connections of this process have on it.
+    The file must not be opened for this. Closing it would release the locks that other connections of this process hold on
+    it.
     """
     if os.path.exists(path) and 0 < os.path.getsize(path) < _SMALLEST_FILE_BYTES:
         raise unusable(spec, "the file is not an SQLite database")
 
 
 def _locked_out_others(spec: str, path: str) -> FileLock:
-    """Keep other name servers away from the file: each would have its own registration in it. Everybody else may come."""
-    # beside the file itself, whatever links lead there
+    """
+    Lock the file against other name servers, whose own registrations would overwrite each other; other programs may use it.
+    """
+    # beside the target of any links
     lock_path = os.path.realpath(path) + _LOCK_SUFFIX
     try:
         return FileLock(lock_path)
@@ -334,7 +338,7 @@ def _plain_words(error: Exception) -> str:
 
 
 def _make_index(database: sqlite3.Connection, table: str, columns: List[str]) -> None:
-    """Make an index unless the table has one that begins with these columns."""
+    """Create an index unless the table has one that begins with these columns."""
     for _, name, _, _, is_partial in database.execute("PRAGMA index_list(%s)" % table).fetchall():
         indexed = [row[2] for row in database.execute('PRAGMA index_info("%s")' % name)]
         if indexed[:len(columns)] == columns and not is_partial:
@@ -343,20 +347,20 @@ def _make_index(database: sqlite3.Connection, table: str, columns: List[str]) ->
 
 
 def _registrations(rows: Iterable[Tuple[str, str, Optional[str]]]) -> Dict[str, Registration]:
-    """Put together the rows of a query, one for each tag, or one without a tag."""
+    """Build the registrations from the rows of a query: one row per tag, or one for a name without tags."""
     uris: Dict[str, str] = {}
     tags: Dict[str, Tuple[str, ...]] = {}
     for name, uri, tag in rows:
         uris[name] = uri
         if tag is not None:
             tags[name] = tags.get(name, ()) + (tag,)
-    # Many names have the same tags: they share one set.
+    # Many names have the same tags and share one set.
     sets = {some: frozenset(some) for some in {(), *tags.values()}}
     return {name: (uri, sets[tags.get(name, ())]) for name, uri in uris.items()}
 
 
 def _portions(values: List[str]) -> Iterator[List[str]]:
-    """Give the values in portions that a single query takes."""
+    """Yield the values in portions that fit into a single query."""
     for start in range(0, len(values), NAMES_PER_QUERY):
         yield values[start:start + NAMES_PER_QUERY]
 
@@ -366,11 +370,11 @@ def _marks(values: Sequence[str]) -> str:
 
 
 def _end_of_prefix(prefix: str) -> Optional[str]:
-    """Give the smallest text that is greater than all that begin with the prefix; None if there is no such text."""
+    """Return the smallest text that is greater than all texts with the prefix; None if there is none."""
     for index in reversed(range(len(prefix))):
         code = ord(prefix[index])
         if code < 0x10ffff:
-            # what would come next are the surrogates, which are no characters
+            # the next code points are surrogates, which are not characters
             return prefix[:index] + chr(0xe000 if code == 0xd7ff else code + 1)
     return None
 
@@ -384,17 +388,17 @@ def _with_any_tag(database: sqlite3.Connection, tags: List[str]) -> Dict[str, Re
 
 
 def _with_all_tags(database: sqlite3.Connection, tags: FrozenSet[str]) -> Dict[str, Registration]:
-    """Go through those that have the rarest of the tags: it does not matter how many have the other ones."""
+    """Search among the names with the rarest of the tags, so that the number of names with other tags does not matter."""
     rarest = _rarest(database, tags)
     others = list(tags - {rarest})[:TAGS_PER_QUERY]
     found = _registrations(database.execute(
         "%s WHERE %s t.metadata = ?%s)" % (_SELECT, _WITH_TAG, _AND_TAG * len(others)), [rarest] + others))
-    # There may have been too many tags for the query.
+    # Necessary if there were too many tags for the query.
     return {name: registration for name, registration in found.items() if tags.issubset(registration[1])}
 
 
 def _rarest(database: sqlite3.Connection, tags: FrozenSet[str]) -> str:
-    """Find the tag that the fewest have, at a cost that depends on how many those are, not on the other tags."""
+    """Return the tag with the fewest names; the cost depends on their number, not on those of the other tags."""
     query = "SELECT count(*) FROM (SELECT 1 FROM pyro_metadata WHERE metadata = ? LIMIT ?)"
     limit = 16
     while True:
