@@ -1,4 +1,4 @@
-"""The HTTP gateway as a WSGI application: what a request means, and how it is answered. See httpgateway for the urls."""
+"""The HTTP gateway as a WSGI application: routes requests and builds responses. See httpgateway for the urls."""
 from __future__ import annotations
 
 import contextvars
@@ -26,9 +26,9 @@ __all__ = ["Gateway", "PyroApp", "DEFAULT_EXPOSED"]
 
 log = logging.getLogger("Pyro5.utils.gatewayapp")
 
-LISTED_OBJECTS = 2000           # on the page; it says how many there are
-LISTING_SECONDS = 1.0           # how old the list of all objects may be
-DEAD_SECONDS = 5.0              # how old the list of the dead ones may be
+LISTED_OBJECTS = 2000           # shown on the page, along with the total number
+LISTING_SECONDS = 1.0           # maximum age of the list of all objects
+DEAD_SECONDS = 5.0              # maximum age of the list of dead objects
 RETRY_AFTER_SECONDS = "2"
 
 
@@ -37,19 +37,19 @@ class Gateway:
     The gateway as a WSGI application, which may be called in any number of threads.
 
     Args:
-        expose: regular expression, matched at the beginning of names: the objects that can be used. Empty: all.
-        gatewaykey: what clients have to send, if anything.
+        expose: regular expression, matched at the beginning of names: the objects that clients can use. Empty: all.
+        gatewaykey: the key that clients have to send; empty for none.
         cors: the web sites (origins, separated by commas) whose scripts may use the gateway; ``*`` for all, empty for
             none but its own page. None: all if there is a key, otherwise none.
-        timeout: seconds that a call may take; None is what the setting COMMTIMEOUT says, 0 is any time.
+        timeout: time limit of a call in seconds; None means the setting COMMTIMEOUT, 0 no limit.
         locate: finds the name server, or raises PyroError.
-        allowed_hosts: host names and addresses that it answers for, besides loopback ones and those of the setting
+        allowed_hosts: host names and addresses accepted in the Host header, besides loopback ones and those of the setting
             GATEWAY_HOSTS; ``*`` for all.
-        any_address: answer also for every IP address, and for the name of this machine.
+        any_address: also accept every IP address, and the name of this machine.
 
     Raises:
         re.error: the regular expression is invalid.
-        ValueError: an option has a value that cannot be right.
+        ValueError: an option has an invalid value.
     """
 
     def __init__(self, expose: str = DEFAULT_EXPOSED, gatewaykey: Any = "", cors: Optional[str] = None,
@@ -62,7 +62,7 @@ class Gateway:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         state = self._state     # read once: the options may be replaced while the request is processed
-        # in a copy: the correlation id is this request's own
+        # in a copy of the context: the correlation id only applies to this request
         response = contextvars.copy_context().run(_answer, state, environ)
         headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         if response.status != 302:
@@ -71,12 +71,12 @@ class Gateway:
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
     def close(self) -> None:
-        """Close the connections to the name server, and end the check of dead names."""
+        """Close the connections to the name server, and stop the check of dead names."""
         self._state.dead.close()
         self.name_servers.close()
 
     def replace_options(self, options: Options) -> None:
-        """Process the requests that come from now on with other options."""
+        """Use other options for all later requests."""
         self.name_servers.timeout = options.timeout
         replaced, self._state = self._state, _State(options, self.name_servers, self._memory)
         replaced.dead.stop()
@@ -84,32 +84,32 @@ class Gateway:
 
 class PyroApp:
     """
-    The gateway as a WSGI application whose options are attributes, read on every request.
+    The gateway as a WSGI application whose options are attributes, which are read for every request.
 
     Attributes:
-        ns_regex: regular expression, matched at the beginning of names: the objects that can be used. Empty: all.
-        gateway_key: what clients have to send, a string or bytes; None or empty if nothing.
+        ns_regex: regular expression, matched at the beginning of names: the objects that clients can use. Empty: all.
+        gateway_key: the key that clients have to send, a string or bytes; None or empty for none.
         cors: the web sites whose scripts may use it, as for `Gateway`; empty for none but its own page.
-        comm_timeout: seconds that a call may take, 0 is any time; until it is assigned, the setting COMMTIMEOUT.
-        allowed_hosts: host names that it answers for, besides loopback ones, IP addresses, the name of this machine and
-            those of the setting GATEWAY_HOSTS; ``*`` for all.
+        comm_timeout: time limit of a call in seconds, 0 for no limit; until it is assigned, the setting COMMTIMEOUT.
+        allowed_hosts: host names accepted in the Host header, besides loopback ones, IP addresses, the name of this machine
+            and those of the setting GATEWAY_HOSTS; ``*`` for all.
     """
 
     def __init__(self) -> None:
-        self.__name__ = "pyro_app"      # frameworks show it in their logs, as that of a function
+        self.__name__ = "pyro_app"      # frameworks show it in their logs as the name of the application
         self.ns_regex: Optional[str] = DEFAULT_EXPOSED
         self.gateway_key: Any = None
         self.cors: Optional[str] = ""
         self._comm_timeout: Optional[float] = None
         self.allowed_hosts: Iterable[str] = ()
-        # Guards the two below: the gateway, and the attributes that it was last set up with.
+        # Guards _gateway, and _applied: the attributes that it was last configured with.
         self._lock = threading.Lock()
         self._gateway: Optional[Gateway] = None
         self._applied: Tuple[Any, ...] = ()
 
     @property
     def comm_timeout(self) -> float:
-        """Seconds that a call may take."""
+        """Time limit of a call in seconds."""
         return config.COMMTIMEOUT if self._comm_timeout is None else self._comm_timeout
 
     @comm_timeout.setter
@@ -120,7 +120,7 @@ class PyroApp:
         """Process a request."""
         try:
             gateway = self._current_gateway()
-        except Exception as x:  # an attribute that makes no sense must not leave the gateway open
+        except Exception as x:  # an invalid attribute must not leave the gateway unprotected
             log.error("the attributes of pyro_app make no sense, all requests are refused: %s", x)
             body = b"Error 500: the gateway is not configured properly"
             start_response("500 Internal Server Error", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
@@ -135,7 +135,7 @@ class PyroApp:
             gateway.close()
 
     def _current_gateway(self) -> Gateway:
-        """Return the gateway, with the options that the attributes say now."""
+        """Return the gateway, configured with the current attributes."""
         hosts = self.allowed_hosts.split(",") if isinstance(self.allowed_hosts, str) else self.allowed_hosts
         attributes = (self.ns_regex, self.gateway_key, self.cors, self.comm_timeout,
                       (*(hosts or ()), *config.GATEWAY_HOSTS))
@@ -151,7 +151,7 @@ class PyroApp:
 
 
 class _State:
-    """The options of a gateway, and what it knows of the objects that they expose."""
+    """The options of a gateway, and the cached state of the objects that they expose."""
 
     def __init__(self, options: Options, name_servers: NameServers, memory: MemoryBudget) -> None:
         self.options = options
@@ -165,7 +165,7 @@ class _State:
         return {name: found[name] for name in sorted(found) if self.options.is_exposed(name)}
 
     def overview(self) -> Dict[str, Any]:
-        """Return what the page shows of all objects. Raises NameServerGone."""
+        """Return the data of the page about all objects. Raises NameServerGone."""
         exposed = self.objects.get()
         listed = [{"name": name, "uri": registration.uri, "metadata": sorted(registration.metadata)}
                   for name, registration in list(exposed.items())[:LISTED_OBJECTS]]
@@ -179,7 +179,7 @@ def _answer(state: _State, environ: Environ) -> Response:
         return _Request(state, environ, lease).route()
     except Refused as x:
         return x.response
-    except Exception as x:  # border of a request: whatever is wrong with it, the next one must be served
+    except Exception as x:  # request boundary: a failure must not affect later requests
         log.error("request failed: %s", loggable_path(environ.get("PATH_INFO", "")), exc_info=True)
         return responses.error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
     finally:
@@ -187,7 +187,7 @@ def _answer(state: _State, environ: Environ) -> Response:
 
 
 class _Request:
-    """One request, from its url to its answer. All methods may raise Refused."""
+    """The processing of one request, from its url to the response. All methods may raise Refused."""
 
     def __init__(self, state: _State, environ: Environ, lease: Lease) -> None:
         self._lease = lease
@@ -196,10 +196,10 @@ class _Request:
         self._environ = environ
         self._query: Parameters = {}
 
-    # ------------------------------------------------------------ which request it is
+    # ------------------------------------------------------------ routing
 
     def route(self) -> Response:
-        """Return the answer."""
+        """Return the response."""
         environ = self._environ
         if not self._options.hosts.allow(environ.get("HTTP_HOST")):
             raise Refused(responses.text(403, "403 Forbidden - the gateway does not answer for this host; list it with "
@@ -225,7 +225,7 @@ class _Request:
         refusal = self._options.refusal(self._environ)
         if refusal:
             return responses.text(403, refusal)
-        if "$key" in unquote(unquote(path)):    # mistakenly encoded; it would get into errors and logs as part of a name
+        if "$key" in unquote(unquote(path)):    # wrongly encoded; it would appear in errors and logs as part of a name
             return responses.text(400, "400 Bad Request - the key is in the path; send it in the header X-Pyro-Gateway-Key")
         self._query = parse_query(self._environ)
         self._check_key()
@@ -236,7 +236,7 @@ class _Request:
         return self._use_object(name, functools.partial(self._use_member, member))
 
     def _check_key(self) -> None:
-        """Take the key out of the query; refuse the request if the right one is not there and not in the header."""
+        """Remove the key from the query; refuse the request unless the query or the header has the right one."""
         if not self._options.key:
             return
         given = self._query.pop("$key", "")
@@ -250,7 +250,7 @@ class _Request:
     # ------------------------------------------------------------ one object
 
     def _use_object(self, name: str, use: Callable[[Any], Response]) -> Response:
-        """Find the object, and connect to it; every error on the way becomes an exception in JSON."""
+        """Find the object and connect to it; return every error on the way as an exception in JSON."""
         if not self._options.is_exposed(name):
             return responses.text(403, "403 Forbidden - access to the requested object has been denied")
         headers: Headers = ()
@@ -261,7 +261,7 @@ class _Request:
             return _gone(x)
         except errors.NamingError as x:
             return responses.error(404, x, headers)
-        except Exception as x:  # of any kind: a name server has raised it, or the correlation id is none
+        except Exception as x:  # any exception: raised by the name server, or for an invalid correlation id
             return responses.error(500, x, headers)
         try:
             with calls.connected_proxy(uri, self._options.timeout) as proxy:
@@ -271,7 +271,7 @@ class _Request:
         except Exhausted as x:
             return responses.error(503, errors.PyroError("the result is an iterator, and there is %s for its items" % x),
                                    headers + (("Retry-After", RETRY_AFTER_SECONDS),))
-        except Exception as x:  # of any kind: the network, the object's server, the arguments
+        except Exception as x:  # any exception: from the network, the object's server, the arguments
             log.debug("%s cannot be used: %s", loggable_path(name), x)
             return responses.error(500, x, headers)
         return response._replace(headers=headers + response.headers)
@@ -301,10 +301,10 @@ class _Request:
         return self._use_object(name, use)
 
 
-# ---------------------------------------------------------------- parts of an answer
+# ---------------------------------------------------------------- parts of a response
 
 def _names(members: Iterable[Any]) -> List[str]:
-    """Return names that a server has sent, in order. Raises ProtocolError if they are none."""
+    """Return names that a server has sent, sorted. Raises ProtocolError if they are not strings."""
     return sorted(calls.exact(str, name) for name in members)
 
 
@@ -324,7 +324,7 @@ def _called(reply: Reply) -> Response:
 
 
 def _correlate(environ: Environ) -> Headers:
-    """Set the correlation id of the request, or a new one; return the header for the answer. Raises ValueError."""
+    """Set the correlation id of the request, or a new one; return the response header. Raises ValueError."""
     given = environ.get("HTTP_X_PYRO_CORRELATION_ID")
     current_context.correlation_id = uuid.UUID(given) if given else uuid.uuid4()
     return (("X-Pyro-Correlation-Id", str(current_context.correlation_id)),)

@@ -1,4 +1,4 @@
-"""Parse the parameters of a request: query string, form, JSON."""
+"""Parses the parameters of a request: query string, form, JSON."""
 from __future__ import annotations
 
 import json
@@ -12,13 +12,13 @@ from .responses import Refused
 
 __all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "call_arguments", "parse_query"]
 
-BODY_BYTES = 16 * 1024 * 1024   # of one request
+BODY_BYTES = 16 * 1024 * 1024   # maximum for one request
 PARAMETERS = 1000               # in a query string, or in a form
-INTEGER_DIGITS = 4300           # of a number in JSON: converting a longer one takes a time that grows with its square
-CHUNK_BYTES = 65536             # of a body, read at a time
-SMALL_BODY_BYTES = 16384        # that are read whatever memory other bodies take: for all connections together it is little
-COPIES = 3                      # of a body that exist at a time: bytes, text, values
-# Bytes that the values of a JSON text take beyond its own length, per character that begins or separates them.
+INTEGER_DIGITS = 4300           # maximum for a number in JSON: the time for converting grows with the square of its length
+CHUNK_BYTES = 65536             # of a body, read with one call
+SMALL_BODY_BYTES = 16384        # read regardless of the memory limit: for all connections together it is little
+COPIES = 3                      # of a body that exist at the same time: bytes, text, values
+# Memory that the values of a JSON text need in addition to its length, per character that begins or separates them.
 VALUE_COSTS = ((b",", 56), (b":", 56), (b"[", 90), (b"{", 240))
 
 Environ = Dict[str, Any]
@@ -43,10 +43,10 @@ def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> 
     """Return positional and keyword arguments; a parameter of the query replaces one of the same name in the body.
 
     Args:
-        lease: what the arguments take of the memory for all requests.
+        lease: the memory of this request, within the limit for all requests.
 
     Raises:
-        Refused: the body is too large, incomplete, or not of a known kind.
+        Refused: the body is too large, incomplete, or of an unknown type.
     """
     try:
         return _arguments(environ, query, lease)
@@ -92,7 +92,7 @@ def _read_body(environ: Environ, lease: Lease) -> bytes:
 
 
 def _read_chunks(stream: Any, length: int, lease: Lease) -> Iterator[bytes]:
-    """Read a body; memory is taken as it arrives, not as it is announced."""
+    """Read a body; memory is reserved as data arrives, not for the announced length."""
     is_small = length <= SMALL_BODY_BYTES
     while length > 0:
         chunk: bytes = stream.read(min(length, CHUNK_BYTES))

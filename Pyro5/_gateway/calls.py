@@ -1,6 +1,6 @@
 """
-What the HTTP gateway asks of the Pyro side: names of a name server that may come and go, calls whose results stay JSON, and
-which of many objects are there.
+The gateway's connections to Pyro servers: name server lookups that survive a lost name server, calls whose results stay
+JSON, and cached values.
 """
 from __future__ import annotations
 
@@ -27,35 +27,35 @@ log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
 T = TypeVar("T")
 
-NAME_SERVER_SECONDS = 5.0       # that it may take to answer
-IDLE_CONNECTIONS = 8            # to the name server, that are kept for later
-RETRY_SECONDS = 1.0             # after a search for the name server that found none; nobody searches until then
-STREAM_ITEMS = 10000            # of an item stream: it becomes a list, and must come to an end
+NAME_SERVER_SECONDS = 5.0       # time limit for a reply
+IDLE_CONNECTIONS = 8            # idle connections to the name server that are kept
+RETRY_SECONDS = 1.0             # after a failed search for the name server, before the next search
+STREAM_ITEMS = 10000            # limit for an item stream, which is collected into a list
 STREAM_BYTES = 64 * 1024 * 1024
 STREAM_SECONDS = 60.0
-ITEM_BYTES = 50                 # that an item of a stream takes besides its text
+ITEM_BYTES = 50                 # memory of a stream item in addition to its text
 
 
 class NameServerGone(Exception):
-    """There is no name server, or it does not answer; the cause (``__cause__``) says more."""
+    """There is no name server, or it does not reply; the cause (``__cause__``) has the details."""
 
 
 class Registration(NamedTuple):
-    """What the name server knows of an object."""
+    """The name server's entry for an object."""
 
     uri: str
     metadata: FrozenSet[str]
 
 
 class Reply(NamedTuple):
-    """What came back from a call: JSON, of an exception unless it is ok; empty for a oneway call."""
+    """The reply to a call: a result or (not ok) an exception in JSON; empty for a one-way call."""
 
     ok: bool
     payload: bytes
 
 
 def exact(kind: Type[T], value: Any) -> T:
-    """Return a value that came from a peer if it is of exactly this type. Raises ProtocolError."""
+    """Return a value received from a peer if it is exactly of this type. Raises ProtocolError."""
     if type(value) is not kind:
         raise errors.ProtocolError("unexpected %s in a reply, instead of %s" % (type(value).__name__, kind.__name__))
     return value
@@ -69,17 +69,17 @@ def _registration(entry: Any) -> Registration:
 
 class NameServers:
     """
-    Connections to the name server, for all threads. Each of them is used by one thread at a time.
+    Connections to the name server, shared by all threads; each connection is used by one thread at a time.
 
-    A connection that turns out to be lost is replaced: the name server is searched again, in all the usual places.
+    A lost connection is replaced: the name server is searched for again, in all the usual places.
 
     Args:
-        timeout: seconds that an answer may take; None is NAME_SERVER_SECONDS, which is also the most.
+        timeout: time limit of a reply in seconds; None means NAME_SERVER_SECONDS, which is also the maximum.
         locate: finds the name server, or raises PyroError.
-        clock: gives seconds that never go back.
+        clock: returns monotonic seconds.
 
     Attributes:
-        timeout: may be changed; counts for every question asked afterwards.
+        timeout: may be changed; applies to all later requests.
     """
 
     def __init__(self, timeout: Optional[float] = None, locate: Callable[[], Proxy] = locate_ns,
@@ -87,7 +87,7 @@ class NameServers:
         self.timeout = timeout
         self._locate = locate
         self._clock = clock
-        # Guards the three below.
+        # Guards the attributes below.
         self._lock = threading.Lock()
         self._idle: List[Proxy] = []
         self._search_again_at = clock()
@@ -95,11 +95,11 @@ class NameServers:
 
     def lookup(self, name: str) -> URI:
         """
-        Find one object.
+        Return the uri of one object.
 
         Raises:
             NamingError: the name is unknown.
-            NameServerGone: nobody can tell.
+            NameServerGone: no name server can be reached.
         """
         found = self._ask(lambda nameserver: nameserver.lookup(name))
         return found if type(found) is URI else URI(exact(str, found))
@@ -115,19 +115,19 @@ class NameServers:
         return {exact(str, name): Registration(exact(str, uri), frozenset()) for name, uri in found.items()}
 
     def location(self) -> URI:
-        """Give the uri of the name server. Raises NameServerGone."""
+        """Return the uri of the name server. Raises NameServerGone."""
         uri: URI = self._ask(lambda nameserver: nameserver._pyroUri)
         return uri
 
     def close(self) -> None:
-        """Close the idle connections. It can be used again afterwards."""
+        """Close the idle connections. The object can still be used afterwards."""
         with self._lock:
             idle, self._idle = self._idle, []
         for proxy in idle:
             proxy._pyroRelease()
 
     def _ask(self, question: Callable[[Proxy], T]) -> T:
-        """Ask over a connection that is idle; if that is lost, or there is none, over a new one."""
+        """Send a request over an idle connection; if that is lost, or there is none, over a new one."""
         with self._lock:
             proxy = self._idle.pop() if self._idle else None
         if proxy is not None:
@@ -177,26 +177,26 @@ class NameServers:
 
 class Fresh(Generic[T]):
     """
-    A value that is computed when it is asked for, unless the last one is young enough. One thread computes, and the
-    others that ask meanwhile wait for its outcome, a failure too; no lock is held while it is computed.
+    A cached value that is computed again on request when it is too old. One thread computes it; others that request it in the
+    meantime wait for its result or exception. No lock is held while it is computed.
 
     Args:
-        seconds: how old it may be.
-        clock: gives seconds that never go back.
+        seconds: maximum age.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, compute: Callable[[], T], seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._compute = compute
         self._seconds = seconds
         self._clock = clock
-        # Guards the three below.
+        # Guards the attributes below.
         self._lock = threading.Lock()
-        self._outcome: Optional[Future[T]] = None   # none before the first time
+        self._outcome: Optional[Future[T]] = None   # None until the first request
         self._is_computed = True
         self._computed_at = 0.0
 
     def get(self) -> T:
-        """Return the value; raises what computing it raises."""
+        """Return the value; raise the exception if computing it failed."""
         with self._lock:
             outcome = self._outcome
             is_mine = outcome is None or self._is_computed and self._clock() - self._computed_at >= self._seconds
@@ -210,21 +210,21 @@ class Fresh(Generic[T]):
     def _run(self, outcome: Future[T]) -> None:
         try:
             outcome.set_result(self._compute())
-        except BaseException as x:  # whatever it is, the others that wait must hear of it
+        except BaseException as x:  # any exception is passed on to the waiting threads
             outcome.set_exception(x)
         failed = outcome.exception() is not None
         with self._lock:
             self._is_computed = True
             self._computed_at = self._clock()
             if failed:
-                self._outcome = None    # only those that were waiting share a failure
+                self._outcome = None    # a failure is not cached: only the waiting threads share it
 
 
 # ---------------------------------------------------------------- calls
 
 def connected_proxy(uri: URI, timeout: Optional[float]) -> Proxy:
     """
-    Make a proxy for `invoke`: connected, and speaking JSON. The caller releases it.
+    Create a connected proxy for `invoke` that uses JSON. The caller releases it.
 
     Raises:
         PyroError: the object cannot be reached.
@@ -240,15 +240,15 @@ def connected_proxy(uri: URI, timeout: Optional[float]) -> Proxy:
 def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool,
            take: Callable[[int], None]) -> Reply:
     """
-    Call a method; an item stream becomes a list.
+    Call a method; collect an item stream into a list.
 
     Args:
         take: called with the size of each item before it is kept; may raise.
 
     Raises:
         AttributeError: the object exposes no such method.
-        PyroError: the call failed on the way.
-        Exception: what the serializer says of the arguments.
+        PyroError: communication failed.
+        Exception: the arguments cannot be serialized.
     """
     if method not in proxy._pyroMethods:
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (proxy._pyroUri, method))
@@ -262,13 +262,15 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
 
 
 def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Reply:
-    """Read an exposed attribute. Raises PyroError if that failed on the way."""
+    """Read an exposed attribute. Raises PyroError if communication fails."""
     reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
     return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
 
 
 def _as_json(reply: ReceivingMessage) -> Reply:
-    """Give the payload as it came, in JSON (unless the object has passed on a blob that somebody else has serialized)."""
+    """
+    Return the payload unchanged if it is JSON; otherwise convert it (the object may have passed on a blob from elsewhere).
+    """
     ok = not reply.flags & protocol.FLAGS_EXCEPTION
     json_serializer = serializers.get_serializer("json")
     if reply.serializer_id == json_serializer.serializer_id:
@@ -291,7 +293,7 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
             error = json.loads(reply.payload)
             ended = type(error) is dict and error.get("__class__") == "builtins.StopIteration"
             return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
-        take(2 * len(reply.payload) + ITEM_BYTES)   # it exists twice when the items are joined
+        take(2 * len(reply.payload) + ITEM_BYTES)   # two copies exist when the items are joined
         items.append(reply.payload)
         bytes_left -= len(reply.payload)
     proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
@@ -300,6 +302,6 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
 
 
 def encode_error(error: Exception) -> bytes:
-    """Give an exception in JSON, as servers send it."""
+    """Return an exception in JSON, as servers send it."""
     json_serializer = serializers.get_serializer("json")
     return json_serializer.dumps(calls.sendable(error, json_serializer))

@@ -1,8 +1,8 @@
 """
-One connection of the HTTP server: requests are read, each within its limits, handed to the WSGI application, and answered.
+One connection of the HTTP server: reads requests within their limits, calls the WSGI application, and sends responses.
 
-What http.server and wsgiref of the standard library do is left to them; they have neither limits nor connections that stay
-open.
+It builds on http.server and wsgiref of the standard library, and adds the limits and persistent connections that they
+lack.
 """
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ log = logging.getLogger("Pyro5.utils.httpconnection")
 
 READ_BUFFER_BYTES = 16384
 WRITE_BUFFER_BYTES = 65536
-DRAINED_BYTES = 65536  # of a body that nobody read: more than that is cheaper to cut off
-LINGER_SECONDS = 1.0  # that a client which is still sending gets to see why it is cut off
+DRAINED_BYTES = 65536  # of an unread body: with more than that, closing the connection is cheaper
+LINGER_SECONDS = 1.0  # time for a client that is still sending to receive the error response
 
 
 class Limits(NamedTuple):
-    """What one client may take."""
+    """Limits for clients."""
 
-    connections: int = 200          # at once, of all clients together; for one more, the longest waiting one is cut off
+    connections: int = 200          # of all clients together; for one more, the longest waiting one is closed
     head_bytes: int = 32768         # request line and headers
     head_seconds: float = 10.0      # from the first byte of a request to the end of its headers
     idle_seconds: float = 15.0      # between two requests
     body_seconds: float = 60.0      # for the whole body
-    send_seconds: float = 30.0      # without taking anything of an answer
+    send_seconds: float = 30.0      # without receiving any part of a response
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket until a deadline (monotonic seconds), which may be changed; raises socket.timeout then."""
+    """Reads from a socket until a deadline (monotonic seconds), which may be changed; then raises socket.timeout."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
@@ -61,10 +61,10 @@ class _Reader(io.RawIOBase):
 
 class _Writer(io.RawIOBase):
     """
-    Writes to a socket. It raises nothing: when the client is gone, or takes nothing for too long, the rest is dropped.
+    Writes to a socket. It never raises: when the client is gone, or receives nothing for too long, the rest is discarded.
 
     Attributes:
-        failure: what went wrong.
+        failure: the first error, or None.
     """
 
     def __init__(self, sock: socket.socket, seconds: float) -> None:
@@ -90,7 +90,7 @@ class _Body(io.RawIOBase):
     The body of one request.
 
     Args:
-        rfile: what to read it from.
+        rfile: the stream to read it from.
         length: in bytes.
         begin: called before the first byte is read.
         end: called after the last byte was read.
@@ -121,10 +121,10 @@ class _Body(io.RawIOBase):
 
 
 class Connection(WSGIRequestHandler):
-    """One connection of an HttpServer; everything happens in the constructor, as socketserver has it."""
+    """One connection of an HttpServer, processed entirely in the constructor, as socketserver does."""
 
     protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.1"    # so that the answer to a malformed request line has a head
+    default_request_version = "HTTP/1.1"    # so that the response to a malformed request line has headers
     server_version = "Pyro5"
     sys_version = ""
     error_content_type = "text/plain; charset=utf-8"
@@ -144,7 +144,7 @@ class Connection(WSGIRequestHandler):
         self._unread = False
 
     def handle(self) -> None:
-        """Serve one request after the other."""
+        """Process requests until the connection is closed."""
         self.close_connection = False
         patience = self._limits.head_seconds
         try:
@@ -162,7 +162,7 @@ class Connection(WSGIRequestHandler):
     # ------------------------------------------------------------ reading a request
 
     def _is_coming(self, seconds: float) -> bool:
-        """Wait for the first byte of a request; tell whether there is one."""
+        """Wait for the first byte of a request; return whether there is one."""
         self.server.begin_waiting(self.connection)
         self._reader.deadline = time.monotonic() + seconds
         try:
@@ -190,7 +190,7 @@ class Connection(WSGIRequestHandler):
             self.close_connection = True
 
     def _read_head(self) -> Optional[List[bytes]]:
-        """Read the request line, and the headers up to the empty line; None if the client closes before that."""
+        """Read the request line, and the headers up to the empty line; return None if the client closes before."""
         self._reader.deadline = time.monotonic() + self._limits.head_seconds
         bytes_left = self._limits.head_bytes
         lines: List[bytes] = []
@@ -205,13 +205,13 @@ class Connection(WSGIRequestHandler):
                 if not lines[-1]:
                     raise BadRequest(400, "the request ends in the middle of its head")
                 if len(lines) == 1 and not lines[0].strip(b"\r\n"):
-                    lines.pop()     # some clients send an empty line behind a body
+                    lines.pop()     # some clients send an empty line after a body
         except socket.timeout as x:
             raise BadRequest(408) from x
         return lines
 
     def _use_head(self, head: Head) -> None:
-        """Note what the head says about the connection."""
+        """Set the attributes of the connection that depend on the request head."""
         self.head = head
         self.command, self.path = head.method, head.target
         self.requestline = "%s %s" % (head.method, head.target)
@@ -221,7 +221,7 @@ class Connection(WSGIRequestHandler):
         self._wants_100 = head.version >= (1, 1) and head.headers.get("expect", "").lower() == "100-continue"
 
     def get_environ(self) -> Dict[str, Any]:
-        """Return what the application is told about the request."""
+        """Return the WSGI environment of the request."""
         path, _, query = self.head.target.partition("?")
         environ = dict(self.server.base_environ)
         environ.update(
@@ -234,10 +234,10 @@ class Connection(WSGIRequestHandler):
                 environ["HTTP_" + name.replace("-", "_").upper()] = value
         return environ
 
-    # ------------------------------------------------------------ answering it
+    # ------------------------------------------------------------ sending the response
 
     def _run(self, body_length: int) -> None:
-        """Have the application answer, then get the rest of the body out of the way."""
+        """Run the application, then read and discard the rest of the body."""
         self._body = body = _Body(self.rfile, body_length, self._invite, self._begin_work)
         if not body_length:
             self._begin_work()
@@ -251,7 +251,7 @@ class Connection(WSGIRequestHandler):
         self.server.end_waiting(self.connection)
 
     def begin_answer(self) -> None:
-        """Note that the application has done its work; decide whether the rest of the body is worth reading."""
+        """Note that the application has finished; decide whether the rest of the body is worth reading."""
         self.server.begin_waiting(self.connection)
         if self._body.remaining and (self._wants_100 or self._body.remaining > DRAINED_BYTES):
             self._unread = self.close_connection = True
@@ -264,7 +264,7 @@ class Connection(WSGIRequestHandler):
             self.wfile.flush()
 
     def _linger(self) -> None:
-        """Read what the client is still sending: closing before that could keep it from getting the answer."""
+        """Read what the client is still sending: closing before that could prevent it from receiving the response."""
         self._reader.deadline = time.monotonic() + LINGER_SECONDS
         scratch = bytearray(READ_BUFFER_BYTES)
         with contextlib.suppress(OSError):
@@ -276,7 +276,7 @@ class Connection(WSGIRequestHandler):
         return self.server_version
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: log_request has told what became of the request, and a request line may have a key in it."""
+        """Do nothing: log_request has logged the request, and a request line may contain a key."""
 
     def log_request(self, code: Any = "-", size: Any = "-") -> None:
         log.debug("%s: %s %s: %s", self.client_address, self.command, loggable_path(self.path), code)

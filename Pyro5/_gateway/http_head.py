@@ -1,8 +1,8 @@
-"""Parse the head of an HTTP/1.x request strictly: what two programs could understand differently is refused.
+"""Parses the head of an HTTP/1.x request strictly: what two programs could interpret differently is rejected.
 
-A web server in front of the gateway may decide by what it understands (who is let in, which headers are taken away). So there
-must be one way only to read a head: no folded lines, no line breaks but the announced ones, no names that differ in a
-hyphen or underscore, no header twice of which there can be one.
+A web server in front of the gateway may make decisions based on the head (access control, removing headers). So there
+must be only one way to interpret it: no folded lines, no mixed line breaks, no names that differ only in a
+hyphen or underscore, no duplicates of headers that must be unique.
 """
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 __all__ = ["BadRequest", "Head", "loggable_path", "parse_head"]
 
-HEADERS = 100  # of one request
+HEADERS = 100  # maximum for one request
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) ([!-~\x80-\xff]+)(?: HTTP/([0-9])\.([0-9]))?")
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")       # a token, without the underscore
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
 _LOGGABLE = re.compile(r"(?:[A-Za-z0-9/._~-]|\$(?:objects|dead|meta)\b)*")
-# Only one of each may be there. Of other headers the values are joined.
+# Headers that must be unique. The values of other headers are joined.
 _SINGLE = frozenset(("host", "content-length", "content-type", "transfer-encoding", "expect", "origin", "referer",
                      "sec-fetch-site", "authorization", "x-pyro-gateway-key", "x-pyro-correlation-id", "x-pyro-options"))
 
 
 class BadRequest(Exception):
-    """A request that is answered without the application: status code and a text."""
+    """A request that is rejected without calling the application: status code and text."""
 
 
 class Head(NamedTuple):
@@ -42,7 +42,7 @@ class Head(NamedTuple):
     headers: Dict[str, str]
 
     def body_length(self) -> int:
-        """Return the length of the body in bytes. Raises BadRequest if there can be two opinions about it."""
+        """Return the length of the body in bytes. Raises BadRequest if it is ambiguous."""
         length = self.headers.get("content-length")
         if "transfer-encoding" in self.headers:
             if length is not None or self.version < (1, 1):
@@ -57,10 +57,10 @@ class Head(NamedTuple):
 
 def parse_head(lines: Sequence[bytes]) -> Head:
     """
-    Parse the lines of a head, the empty one at the end included, each with its line break.
+    Parse the lines of a head, including the empty line at the end, each with its line break.
 
     Raises:
-        BadRequest: it is malformed, or ambiguous.
+        BadRequest: it is malformed or ambiguous.
     """
     stripped = _without_breaks(lines)
     match = _REQUEST_LINE.fullmatch(stripped[0])
@@ -72,14 +72,14 @@ def parse_head(lines: Sequence[bytes]) -> Head:
     headers = _parse_headers(stripped[1:])
     target = match[2].decode("latin-1")
     absolute = _ABSOLUTE.match(target)
-    if absolute is not None:    # as clients of proxies write it: then the host of the target is the one that counts
+    if absolute is not None:    # absolute form, used by proxy clients: its host takes precedence
         headers["host"] = absolute[1]
         target = target[absolute.end():] or "/"
     return Head(match[1].decode("ascii"), target, min(version, (1, 1)), headers)
 
 
 def _without_breaks(lines: Sequence[bytes]) -> List[bytes]:
-    """Return the lines up to the empty one; all must have the same line break, and no other one inside."""
+    """Return the lines up to the empty one without line breaks, which must be the same for all lines."""
     line_break = b"\r\n" if lines[0].endswith(b"\r\n") else b"\n"
     result = []
     for line in lines:
@@ -108,6 +108,6 @@ def _parse_headers(lines: Sequence[bytes]) -> Dict[str, str]:
 
 
 def loggable_path(path: str) -> str:
-    """Return the part of a path that may be logged: up to the first character that can begin parameters, however encoded."""
+    """Return the part of a path that may be logged: up to the first character that can begin parameters, in any encoding."""
     shown = _LOGGABLE.match(path)[0][:200]  # type: ignore[index]
     return shown if shown == path else shown + "..."

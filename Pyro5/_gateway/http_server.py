@@ -1,6 +1,6 @@
 """
-A small HTTP/1.1 server for a WSGI application: a thread for each connection, connections that stay open, and a limit for
-everything that a client decides about.
+A small HTTP/1.1 server for a WSGI application: one thread per connection, persistent connections, and limits for
+everything that clients control.
 """
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ log = logging.getLogger("Pyro5.utils.httpserver")
 
 WsgiApp = Callable[[Dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors or threads left
+ACCEPT_PAUSE_SECONDS = 0.1  # while the process is out of file descriptors or threads
 _FULL = (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: text/plain\r\nContent-Length: 29\r\n"
          b"Connection: close\r\n\r\nError 503: too many clients\r\n")
 
 
 class HttpServer:
     """
-    Serves a WSGI application on a TCP port. `stop` may be called anywhere, and connections call from their own threads; all
-    else belongs to one thread.
+    Serves a WSGI application on a TCP port. `stop` may be called from any thread, and connections call methods from their own
+    threads; everything else belongs to one thread.
 
     Args:
         app: called in the thread of each connection.
         host: name or address to listen on.
-        port: to listen on, 0 is a free one.
-        limits: what clients may take; None is the usual.
+        port: port to listen on, 0 for a free one.
+        limits: limits for clients; None means the defaults.
 
     Attributes:
-        port: where it listens.
-        base_environ: what the application is told with every request.
+        port: the port that it listens on.
+        base_environ: the part of the WSGI environment that is the same for all requests.
 
     Raises:
-        OSError: cannot listen there; the text names the address.
+        OSError: cannot listen on that address; the text names it.
     """
 
     def __init__(self, app: WsgiApp, host: str, port: int, limits: Optional[Limits] = None) -> None:
@@ -55,27 +55,27 @@ class HttpServer:
         self.port = int(self._listener.getsockname()[1])
         self._wakeup = Wakeup()
         self._stopping = threading.Event()
-        # Guards the three below, and keeps what is in the first two from being closed.
+        # Guards the attributes below, and keeps the sockets in the first two from being closed.
         self._lock = threading.Lock()
         self._open: Set[socket.socket] = set()
-        self._waiting: Dict[socket.socket, None] = {}   # for their clients; the longest waiting first
+        self._waiting: Dict[socket.socket, None] = {}   # waiting for their clients, longest first
         self._threads: Set[threading.Thread] = set()
         self.base_environ = {"SERVER_NAME": host, "SERVER_PORT": str(self.port), "GATEWAY_INTERFACE": "CGI/1.1",
                              "REMOTE_HOST": "", "CONTENT_LENGTH": "", "SCRIPT_NAME": ""}
 
     @property
     def is_stopping(self) -> bool:
-        """Whether it is about to stop: then no connection is kept for a next request."""
+        """Whether it is about to stop: then connections are closed after the current request."""
         return self._stopping.is_set()
 
     # ------------------------------------------------------------ loop
 
     def serve(self, companion: Any = None) -> None:
         """
-        Let clients in, until `stop` is called.
+        Accept connections until `stop` is called.
 
         Args:
-            companion: what has ``sockets`` to wait for too, and ``events(sockets)`` to be called when they are ready.
+            companion: an object with ``sockets`` to wait for too, and ``events(sockets)`` to call when they are ready.
         """
         with selectors.DefaultSelector() as selector:
             selector.register(self._listener, selectors.EVENT_READ)
@@ -93,13 +93,13 @@ class HttpServer:
             self._accept()
 
     def stop(self) -> None:
-        """Make `serve` return. Any thread may call this, and any signal handler."""
+        """Make `serve` return. Can be called from any thread or signal handler."""
         self._stopping.set()
         self._wakeup.wake()
 
     def close(self) -> None:
         """
-        Stop, let requests that are under way come to their end (SHUTDOWN_TIMEOUT seconds at most), and close everything.
+        Stop, wait for requests in progress (for SHUTDOWN_TIMEOUT seconds at most), and close everything.
         """
         self.stop()
         self._listener.close()
@@ -137,7 +137,7 @@ class HttpServer:
             _turn_away(sock)
 
     def _make_room_for(self, sock: socket.socket) -> bool:
-        """Take it in; if there are too many, cut off the one that does nothing but wait, and has waited longest."""
+        """Add a connection; if there are too many, close the one that has been waiting for its client longest."""
         with self._lock:
             if len(self._open) >= self.limits.connections:
                 if not self._waiting:
@@ -155,14 +155,14 @@ class HttpServer:
         self._waiting.pop(sock, None)
 
     def begin_waiting(self, sock: socket.socket) -> None:
-        """Note that a connection waits for its client from now on: to send a request, or to take an answer."""
+        """Note that a connection is waiting for its client from now on: to send a request, or to receive a response."""
         with self._lock:
             self._waiting.pop(sock, None)
             if sock in self._open:
                 self._waiting[sock] = None
 
     def end_waiting(self, sock: socket.socket) -> None:
-        """Note that a request has come in whole, and the application is at work: it is not cut off."""
+        """Note that a request is complete and the application is running: its connection must not be closed."""
         with self._lock:
             self._waiting.pop(sock, None)
 
@@ -183,10 +183,10 @@ class HttpServer:
     def _serve_connection(self, sock: socket.socket, address: Any) -> None:
         try:
             Connection(sock, address, self)  # type: ignore[arg-type]
-        except Exception as x:  # border of a thread
+        except Exception as x:  # thread boundary
             log.error("a connection with %s failed: %r", address, x, exc_info=True)
         finally:
-            # Out of the sets first: a closed socket's number is soon that of another one.
+            # Remove it from the sets first: the number of a closed socket is soon reused for another.
             with self._lock:
                 self._forget_locked(sock)
                 self._threads.discard(threading.current_thread())
@@ -194,7 +194,7 @@ class HttpServer:
 
 
 def _turn_away(sock: socket.socket) -> None:
-    """Tell a client that there is no room, as far as that goes without waiting for it."""
+    """Send a client an error response because there are too many connections, without blocking."""
     with sock, contextlib.suppress(OSError):
         sock.setblocking(False)
         sock.send(_FULL)

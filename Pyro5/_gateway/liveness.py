@@ -1,4 +1,4 @@
-"""Find the registered objects that are not there, in a thread of its own: no request waits for silent servers."""
+"""Finds registered objects that no longer exist, in a separate thread, so that requests do not wait for dead servers."""
 from __future__ import annotations
 
 import logging
@@ -15,18 +15,18 @@ __all__ = ["DeadObjects"]
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
-ROUND_SECONDS = 20.0    # that one round of checks takes at most; the next one begins with the servers that were left out
-WAIT_SECONDS = 1.0      # that a request waits for a round to end; after that it gets what is known
+ROUND_SECONDS = 20.0    # time limit of one round; the next one begins with the servers that were left out
+WAIT_SECONDS = 1.0      # that a request waits for a round to end, before it returns the known results
 
 
 class DeadObjects:
     """
-    The objects that are registered but not there. `get` and `close` may be called in any thread.
+    The objects that are registered but do not exist. `get` and `close` may be called in any thread.
 
     Args:
         registrations: returns all registrations; may raise.
-        seconds: how old the result of a round may be before the next one begins.
-        clock: gives seconds that never go back.
+        seconds: maximum age of the result of a round before the next one begins.
+        clock: returns monotonic seconds.
     """
 
     def __init__(self, registrations: Callable[[], Mapping[str, Registration]], seconds: float,
@@ -34,18 +34,18 @@ class DeadObjects:
         self._registrations = registrations
         self._seconds = seconds
         self._clock = clock
-        # Guards everything below; no server is asked, and no name server, while it is held.
+        # Guards everything below; not held during network operations.
         self._lock = threading.Lock()
         self._dead: Dict[str, Dict[str, str]] = {}      # location of a server -> name -> reason
         self._checked_at: Optional[float] = None
         self._round: Optional[threading.Thread] = None
         self._round_ended = threading.Event()
         self._prober: Optional[Prober] = None
-        self._unanswered: List[str] = []    # locations that the last round had no time for
+        self._unanswered: List[str] = []    # locations that the last round left out
         self._is_closed = False
 
     def get(self) -> Dict[str, str]:
-        """Return name -> reason, as far as it is known. Raises what asking for the registrations raises."""
+        """Return name -> reason, as far as known. Raises the errors of `registrations`."""
         registered = self._registrations()
         ended = self._begin_round(registered)
         ended.wait(WAIT_SECONDS)
@@ -54,14 +54,14 @@ class DeadObjects:
         return {name: reason for dead in known for name, reason in sorted(dead.items()) if name in registered}
 
     def stop(self) -> None:
-        """Begin no more rounds, and end the one that is under way without waiting for it."""
+        """Start no more rounds, and cancel the current one without waiting for it."""
         with self._lock:
             self._is_closed = True
-            if self._prober is not None:    # in the lock: the round closes it as soon as it is not here any more
+            if self._prober is not None:    # under the lock: the round closes it after removing it from here
                 self._prober.stop()
 
     def close(self) -> None:
-        """End the round that is under way, if any."""
+        """Cancel the current round, if any, and wait for it."""
         self.stop()
         with self._lock:
             thread = self._round
@@ -69,7 +69,7 @@ class DeadObjects:
             thread.join()
 
     def _begin_round(self, registered: Mapping[str, Registration]) -> threading.Event:
-        """Start a round unless one is under way or has just ended; return the event that is set at its end."""
+        """Start a round unless one is in progress or has just ended; return the event that is set at its end."""
         with self._lock:
             is_young = self._checked_at is not None and self._clock() - self._checked_at < self._seconds
             if self._round is not None or is_young or self._is_closed:
@@ -80,7 +80,7 @@ class DeadObjects:
             thread, ended = self._round, self._round_ended
         try:
             thread.start()
-        except RuntimeError as x:   # no more threads: what is known has to do
+        except RuntimeError as x:   # no more threads: return the known results
             log.warning("cannot check which objects are there: %s", x)
             with self._lock:
                 self._round = None
@@ -90,7 +90,7 @@ class DeadObjects:
     def _check(self, registered: Mapping[str, Registration], ended: threading.Event) -> None:
         try:
             self._ask_servers(_by_location(registered))
-        except Exception as x:  # border of a thread
+        except Exception as x:  # thread boundary
             log.warning("checking which objects are there failed: %s: %s", type(x).__name__, x)
         finally:
             with self._lock:

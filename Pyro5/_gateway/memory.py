@@ -1,4 +1,4 @@
-"""The memory that the bodies of all requests may take together."""
+"""The memory limit for the bodies of all requests together."""
 from __future__ import annotations
 
 import threading
@@ -7,7 +7,7 @@ from typing import Callable
 
 __all__ = ["Exhausted", "Lease", "MemoryBudget"]
 
-WAIT_SECONDS = 5.0      # that a request waits for others to end
+WAIT_SECONDS = 5.0      # that a request waits for memory of other requests
 
 
 class Exhausted(Exception):
@@ -20,27 +20,27 @@ class Exhausted(Exception):
 
 class MemoryBudget:
     """
-    Counts the bytes that requests under way take, in any number of threads.
+    Counts the bytes used by requests in progress. Thread-safe.
 
     Args:
-        limit: returns the most bytes that may be taken, 0 for any number.
+        limit: returns the maximum number of bytes, 0 for no limit.
     """
 
     def __init__(self, limit: Callable[[], int]) -> None:
         self._limit = limit
-        # Guards the number below; notified when it becomes smaller.
+        # Guards the number below; notified when it decreases.
         self._changed = threading.Condition()
         self.taken = 0
 
     def take(self, count: int, own: int) -> None:
         """
-        Count some bytes more, and wait for others to give theirs back if there is no room.
+        Reserve bytes; wait for other requests to release theirs if the limit is reached.
 
         Args:
-            own: what the request has taken already.
+            own: the number of bytes that this request has reserved already.
 
         Raises:
-            Exhausted: there is no room even if the request is alone, or still none after WAIT_SECONDS.
+            Exhausted: the request alone exceeds the limit, or the limit is still reached after WAIT_SECONDS.
         """
         limit = self._limit()
         if limit and own + count > limit:
@@ -55,26 +55,26 @@ class MemoryBudget:
             self.taken += count
 
     def give_back(self, count: int) -> None:
-        """Count bytes as free again."""
+        """Release bytes."""
         with self._changed:
             self.taken -= count
             self._changed.notify_all()
 
 
 class Lease:
-    """What one request takes of a budget. It belongs to one thread."""
+    """The memory reserved by one request. It belongs to one thread."""
 
     def __init__(self, budget: MemoryBudget) -> None:
         self._budget = budget
         self._taken = 0
 
     def take(self, count: int) -> None:
-        """Take some bytes more. Raises Exhausted."""
+        """Reserve more bytes. Raises Exhausted."""
         self._budget.take(count, self._taken)
         self._taken += count
 
     def release(self) -> None:
-        """Give everything back."""
+        """Release all reserved bytes."""
         if self._taken:
             self._budget.give_back(self._taken)
             self._taken = 0

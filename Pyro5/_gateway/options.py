@@ -1,4 +1,4 @@
-"""The options of a gateway, checked, and what they decide about a request: which names, which key, which web sites."""
+"""The validated options of a gateway, and their application to requests: names, key, web sites."""
 from __future__ import annotations
 
 import hmac
@@ -18,14 +18,14 @@ _REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Cor
 
 
 class Options(NamedTuple):
-    """Options of a gateway; immutable, so that one request sees one state of all of them.
+    """Options of a gateway; immutable, so that a request sees a consistent state of them.
 
     Attributes:
-        exposed: matched at the beginning of names: the objects that can be used.
-        key: what clients have to send, empty if there is none.
-        timeout: seconds that a call may take, None is any time.
+        exposed: matched at the beginning of names: the objects that clients can use.
+        key: the key that clients have to send, empty for none.
+        timeout: time limit of a call in seconds, None for no limit.
         origins: the web sites whose scripts may use the gateway.
-        hosts: the hosts that it answers for.
+        hosts: the hosts accepted in the Host header.
     """
 
     exposed: Pattern[str]
@@ -37,11 +37,11 @@ class Options(NamedTuple):
     @classmethod
     def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float],
               allowed_hosts: Optional[Iterable[str]] = None, any_address: bool = True) -> Options:
-        """Check and convert the options that a program gives.
+        """Validate and convert options.
 
         Raises:
             re.error: the regular expression is invalid.
-            ValueError: an option has a value that cannot be right.
+            ValueError: an option has an invalid value.
             TypeError: an option has a value of a wrong type.
         """
         key_bytes = _key_bytes(key)
@@ -57,11 +57,11 @@ class Options(NamedTuple):
         return len(name) <= NAME_CHARS and self.exposed.match(name) is not None
 
     def is_key(self, given: bytes) -> bool:
-        """Return whether this is the key, in a time that does not depend on how much of it is right."""
+        """Return whether this is the key, in constant time."""
         return hmac.compare_digest(given, self.key)
 
     def refusal(self, environ: Mapping[str, Any]) -> str:
-        """Return why a request that uses objects is refused, in view of the page that made it; empty if it is not."""
+        """Return why a request is refused because of the page that made it; an empty text if it is accepted."""
         origin = foreign_origin(environ)
         if origin is None or "*" in self.origins or origin in self.origins:
             return ""
@@ -69,7 +69,7 @@ class Options(NamedTuple):
                 "with --cors, or in pyro_app.cors")
 
     def cors_headers(self, origin: str) -> Headers:
-        """Return the headers that let the scripts of a listed web site read an answer."""
+        """Return the headers that allow the scripts of a listed web site to read a response."""
         if not self.origins:
             return ()
         headers = (("Access-Control-Allow-Origin", origin if origin in self.origins else self.origins[0]),

@@ -1,9 +1,9 @@
-"""Which hosts a gateway answers for, and which requests were made by the page of another web site.
+"""Checks of the Host header, and detection of requests made by pages of other web sites.
 
-A browser sends requests to any address that a page names, a gateway on localhost included. Two things keep such a page
-from using the gateway. A page whose own name is re-bound to the address of the gateway (DNS rebinding) is of the same origin
-for the browser, but the header Host has that name, which is not one of the listed ones. For any other page the browser says in
-Sec-Fetch-Site or Origin that the request is from another site.
+A browser sends requests to any address that a page names, including a gateway on localhost. Two checks prevent such a page
+from using the gateway. A page whose host name is re-bound to the address of the gateway (DNS rebinding) is of the same origin
+for the browser, but the Host header contains that name, which is not listed. For any other page, the browser says in
+Sec-Fetch-Site or Origin that the request comes from another site.
 """
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["Hosts", "foreign_origin"]
 
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?")
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]+)")
-UNKNOWN_ORIGIN = "null"     # what browsers call a site that they do not tell
+UNKNOWN_ORIGIN = "null"     # sent by browsers to hide the origin
 
 
 class Hosts:
     """
-    The hosts that a gateway answers for: loopback names and addresses, and those that are listed.
+    The hosts accepted in the Host header: loopback names and addresses, and listed ones.
 
     Args:
         listed: names and addresses, ``*`` for all.
-        any_address: answer for every IP address, and for the name of this machine: for a server that listens on all
-            addresses, or one that is not known. A page that re-binds its name cannot have an address in its place.
+        any_address: accept every IP address, and the name of this machine: for a server that listens on all
+            addresses, or on an unknown one. DNS rebinding cannot put an IP address into the header.
 
     Raises:
-        ValueError: one of them cannot be a host.
+        ValueError: one of them is not a valid host.
     """
 
     def __init__(self, listed: Iterable[str] = (), any_address: bool = True) -> None:
@@ -38,7 +38,7 @@ class Hosts:
         self._machine = socket.gethostname().lower()
 
     def allow(self, header: Optional[str]) -> bool:
-        """Return whether a request with this header Host is answered; one without is none of a browser."""
+        """Return whether a request with this Host header is accepted; browsers always send one."""
         if header is None or "*" in self._listed:
             return True
         host = host_of(header)
@@ -53,7 +53,7 @@ class Hosts:
 
 
 def host_of(header: str) -> Optional[str]:
-    """Return the host in a header Host in a normal form, without the port; None if it is malformed."""
+    """Return the normalized host of a Host header, without the port; None if it is malformed."""
     match = _HOST.fullmatch(header)
     if match is None:
         return None
@@ -70,7 +70,7 @@ def _listed_host(text: str) -> str:
 
 
 def _address(host: str) -> Any:
-    """Return the IP address that a host is, an IPv4 one in IPv6 as such; None for a name."""
+    """Return the IP address in a host (IPv4-mapped ones as IPv4); None for a name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -79,10 +79,10 @@ def _address(host: str) -> Any:
 
 
 def foreign_origin(environ: Mapping[str, Any]) -> Optional[str]:
-    """Return the origin of the page of another web site that made a request; None if none did.
+    """Return the origin of a request made by a page of another web site; None for other requests.
 
-    Browsers send Sec-Fetch-Site to https urls and to localhost only, and Origin not with every GET. Where neither is there,
-    the header Referer is looked at; a page can keep the browser from sending that.
+    Browsers send Sec-Fetch-Site only to https urls and localhost, and do not send Origin with every GET. Without both,
+    the Referer header is used, although a page can keep the browser from sending it.
     """
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
     if site in ("same-origin", "none"):
@@ -98,6 +98,6 @@ def foreign_origin(environ: Mapping[str, Any]) -> Optional[str]:
 
 
 def _is_at(origin: str, host: str) -> bool:
-    """Return whether an origin is the server that a request was sent to, whatever encrypts the connection in between."""
+    """Return whether an origin is the server that a request was sent to, regardless of TLS in between."""
     match = _ORIGIN.fullmatch(origin)
     return match is not None and match[1].lower() == host.lower()

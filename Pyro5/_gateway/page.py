@@ -1,4 +1,4 @@
-"""The gateway's page: one file that loads nothing, under a policy that lets nothing run but the script that it contains."""
+"""The gateway's page: a single file without external resources, with a policy that allows only the script in it."""
 from __future__ import annotations
 
 import base64
@@ -14,7 +14,7 @@ __all__ = ["page"]
 
 @functools.lru_cache(maxsize=None)
 def page() -> Response:
-    """Return the answer that contains the page."""
+    """Return the response with the page."""
     data = pkgutil.get_data(__package__ or "", "page.html") or b""
     policy = ("default-src 'none'; connect-src 'self'; img-src data:; style-src %s; script-src %s; base-uri 'none'; "
               "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -25,6 +25,6 @@ def page() -> Response:
 
 
 def _hashes(html: bytes, element: bytes) -> str:
-    """Return the source expressions of the policy for the contents of these elements."""
+    """Return the policy's source expressions for the contents of these elements."""
     contents = re.findall(b"<%s>(.*?)</%s>" % (element, element), html, re.DOTALL)
     return " ".join("'sha256-%s'" % base64.b64encode(hashlib.sha256(each).digest()).decode("ascii") for each in contents)

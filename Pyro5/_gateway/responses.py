@@ -1,4 +1,4 @@
-"""What a request is answered with: plain text for what HTTP itself says, JSON for everything about a call."""
+"""HTTP responses: plain text for HTTP errors, JSON for everything about a call."""
 from __future__ import annotations
 
 from typing import NamedTuple, Tuple
@@ -18,7 +18,7 @@ Headers = Tuple[Tuple[str, str], ...]
 
 
 class Response(NamedTuple):
-    """An answer to a request."""
+    """A response to a request."""
 
     status: int
     content_type: str
@@ -27,7 +27,7 @@ class Response(NamedTuple):
 
 
 class Refused(Exception):
-    """Ends the processing of a request with an answer."""
+    """Aborts the processing of a request with a response."""
 
     def __init__(self, response: Response) -> None:
         super().__init__(response.status)
@@ -35,16 +35,16 @@ class Refused(Exception):
 
 
 def text(status: int, message: str = "", headers: Headers = ()) -> Response:
-    """Build a plain text answer; without a message it says what the status means."""
+    """Build a plain text response; without a message, it contains the reason phrase of the status."""
     message = message or "Error %d: %s" % (status, REASONS[status])
     return Response(status, TEXT, message.encode("utf-8"), headers)
 
 
 def json_response(status: int, payload: bytes, headers: Headers = ()) -> Response:
-    """Build an answer of JSON, which no browser keeps."""
+    """Build a JSON response that browsers do not cache."""
     return Response(status, _JSON, payload, headers + _NEVER_STORED)
 
 
 def error(status: int, exception: Exception, headers: Headers = ()) -> Response:
-    """Build an answer of an exception in JSON, as servers send it."""
+    """Build a response with an exception in JSON, as servers send it."""
     return json_response(status, calls.encode_error(exception), headers)

@@ -1,1 +1,1 @@
-"""Servers that are ready to run: the test echo server and the HTTP gateway."""
+"""Ready-made servers: the test echo server and the HTTP gateway."""

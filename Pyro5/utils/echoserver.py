@@ -1,5 +1,5 @@
 """
-An object to try things on, and a server for it: ``python -m Pyro5.utils.echoserver``, with a name server if wanted.
+A test object, and a server for it: ``python -m Pyro5.utils.echoserver``, optionally with a name server.
 """
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ SLOW_SECONDS = 5.0
 
 class EchoServer:
     """
-    Methods for every kind of call. With the attribute ``verbose`` on, each prints what it does.
+    Has methods for every kind of call. If the attribute ``verbose`` is true, each call is printed.
 
     Its methods may be called in any thread.
     """
 
-    # set by the daemon that the object is registered in
+    # set by the daemon when the object is registered
     _pyroDaemon: Any = None
 
     def __init__(self) -> None:
@@ -41,14 +41,14 @@ class EchoServer:
 
     @expose
     def echo(self, message: Any) -> Any:
-        """Give back the message."""
+        """Return the message."""
         self._report("echo %r" % (message,))
         return message
 
     @expose
     @oneway
     def oneway_echo(self, message: Any) -> Any:
-        """Do as `echo` does, for a client that waits for no answer."""
+        """Do the same as `echo` in a one-way call."""
         self._report("oneway_echo %r" % (message,))
         return message
 
@@ -61,7 +61,7 @@ class EchoServer:
     @expose
     @oneway
     def oneway_slow(self) -> None:
-        """Take five seconds, for a client that waits for no answer."""
+        """Wait five seconds in a one-way call."""
         self._take_time("oneway_slow")
 
     def _take_time(self, what: str) -> None:
@@ -77,25 +77,25 @@ class EchoServer:
 
     @expose
     def error_with_text(self) -> None:
-        """Raise a ValueError that has a text."""
+        """Raise a ValueError with a text."""
         self._report("error_with_text")
         raise ValueError("the message of the error")
 
     @expose
     def nan(self) -> float:
-        """Give the float that is no number."""
+        """Return a NaN float."""
         self._report("nan")
         return float("nan")
 
     @expose
     def inf(self) -> float:
-        """Give the infinite float."""
+        """Return an infinite float."""
         self._report("inf")
         return float("inf")
 
     @expose
     def generator(self) -> Iterator[str]:
-        """Give some texts, one after the other, as an item stream."""
+        """Yield some texts, one by one, as an item stream."""
         self._report("generator")
         for number in ("one", "two", "three"):
             self._report("generator yields %s" % number)
@@ -103,13 +103,13 @@ class EchoServer:
 
     @expose
     def __dunder__(self) -> str:
-        """Show that a method with such a name can be called."""
+        """Return a text; shows that a method with a dunder name can be called."""
         self._report("__dunder__")
         return "dunder"
 
     @expose
     def shutdown(self) -> None:
-        """End the server that this object is registered in."""
+        """Stop the server that this object is registered in."""
         self._report("shutdown")
         self._shutting_down.set()
         self._pyroDaemon.shutdown()
@@ -127,10 +127,10 @@ class EchoServer:
 
 class EchoDaemon(Daemon):
     """
-    A daemon of the multiplex kind that takes its companions along when it closes.
+    A daemon of the multiplex type that also closes its companions.
 
     Attributes:
-        companions: what was started with this daemon; closed after it.
+        companions: objects started along with this daemon; closed after it.
     """
 
     def __init__(self, host: Optional[str], port: int, unixsocket: Optional[str]) -> None:
@@ -139,14 +139,14 @@ class EchoDaemon(Daemon):
             super().__init__(host, port, unixsocket)
 
     def close(self) -> None:
-        """Close this daemon, then the companions. May be called again."""
+        """Close this daemon, then the companions. Can be called more than once."""
         super().close()
         self.companions.close()
 
 
 @contextlib.contextmanager
 def _server_type(name: str) -> Iterator[None]:
-    """Make daemons of this type in the block; a daemon reads the setting only once, when it is made."""
+    """Set the type of daemons created in the block; a daemon reads the setting only when it is created."""
     before = config.SERVERTYPE
     config.SERVERTYPE = name
     try:
@@ -156,7 +156,7 @@ def _server_type(name: str) -> Iterator[None]:
 
 
 def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]) -> None:
-    """Run a name server (in its own thread) as long as the daemon, and register the echo object there."""
+    """Run a name server in its own thread until the daemon is closed, and register the echo object there."""
     ns_uri, ns_daemon, responder = start_ns(host)
     daemon.companions.callback(ns_daemon.close)
     if responder is not None:
@@ -172,14 +172,14 @@ def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]
 
 
 def _use_name_server(daemon: EchoDaemon, say: Callable[[str], None]) -> None:
-    """Find the name server of this network and register the echo object there."""
+    """Register the echo object in the name server of this network."""
     with locate_ns() as nameserver:
         say("using name server at %s" % nameserver._pyroUri)
         nameserver.register(OBJECT_NAME, daemon.uriFor(OBJECT_NAME))
 
 
 def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
-    """Make the daemon with the echo object in it, and do about a name server what the options say."""
+    """Create the daemon with the echo object, and start or use a name server according to the options."""
     say_more = console.say if options.verbose else console.say_nothing
     if not options.quiet:
         console.say("Starting Pyro's built-in test echo server.")
@@ -233,7 +233,7 @@ def main(args: Optional[Sequence[str]] = None, returnWithoutLooping: bool = Fals
     Run the command line tool.
 
     Args:
-        returnWithoutLooping: only make everything. The caller runs the daemon's request loop, and closes the daemon.
+        returnWithoutLooping: only create everything. The caller runs the daemon's request loop, and closes the daemon.
 
     Returns:
         the exit code; or, without looping, a tuple of the daemon, the `EchoServer` and its URI.

@@ -1,15 +1,15 @@
 """
-The HTTP gateway: Pyro objects for web browsers, and for everything else that speaks HTTP and JSON.
+The HTTP gateway: makes Pyro objects available to web browsers and other HTTP clients that use JSON.
 
-As a command line tool, ``python -m Pyro5.utils.httpgateway``, it comes with an HTTP server. In any other WSGI server, run
+As a command line tool, ``python -m Pyro5.utils.httpgateway``, it includes an HTTP server. In any other WSGI server, run
 `pyro_app`, whose options are its attributes, or a `Gateway`.
 
 ==========================  ======================================================================================
-``/pyro/``                  the page: what objects there are, and forms to call them
-``/pyro/NAME/METHOD``       calls the method (or reads the attribute) of the object that the name server knows by this name
-``/pyro/NAME/$meta``        which methods and attributes the object has
-``/pyro/$objects``          all objects that are exposed, with uris and metadata; with ``?name=NAME`` all about one
-``/pyro/$dead``             which of them are not there
+``/pyro/``                  the page: a list of objects, and forms to call them
+``/pyro/NAME/METHOD``       calls the method (or reads the attribute) of the object with this name in the name server
+``/pyro/NAME/$meta``        the methods and attributes of the object
+``/pyro/$objects``          all exposed objects with uris and metadata; with ``?name=NAME`` the details of one
+``/pyro/$dead``             the exposed objects that cannot be reached
 ==========================  ======================================================================================
 """
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .._net.addresses import address_text
 __all__ = ["Gateway", "pyro_app", "main"]
 
 
-# For other WSGI servers: the gateway as a WSGI application whose options are attributes of it.
+# For other WSGI servers: the gateway as a WSGI application whose options are attributes.
 pyro_app = PyroApp()
 
 
@@ -75,7 +75,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 class _StopSignals(console.StopSignals):
-    """Stops a server when a signal comes."""
+    """Stops a server when a signal arrives."""
 
     def __init__(self, server: HttpServer) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool, and give its exit code."""
+    """Run the command line tool; return its exit code."""
     options = _parse(args)
     return console.exit_code_of(lambda: _run(options))
 
