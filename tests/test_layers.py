@@ -58,6 +58,7 @@ HOMES = {"config": "configure", "current_context": "callcontext", "__version__":
 LATE_IMPORTS = {
     ("_wire.buffers", "_trim"): "ctypes is large, and only servers that had large messages need it",
     ("_net.tls", "_ssl"): "ssl is large, and most programs do not encrypt",
+    ("_values.classes", "own_class"): "programs may import the serializers alone, and the classes import them",
     ("_values.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import enum
+import importlib
 import threading
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Type
 
@@ -29,6 +30,11 @@ Convert = Callable[[Any], Any]                   # plain data -> the same with o
 FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), what converts parts of it -> instance
 
 NOT_REGISTERED = object()    # registered_form has nothing to say about an object
+
+
+# Where own classes are that the serializers do not import, by their tags. No name from the wire is ever imported.
+_HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._wire.uri", "Pyro5.server.Daemon": ".server"}
+_PACKAGE = __name__.rsplit(".", 2)[0]
 
 
 class _Converter(NamedTuple):
@@ -153,7 +159,11 @@ def registered_builder(tag: str) -> Optional[FromDict]:
 
 def own_class(tag: str) -> Optional[OwnClass]:
     """Return what builds instances of this package's own class with that tag, None if it is not one of them."""
-    return _own_dict_to_class.get(tag)
+    own = _own_dict_to_class.get(tag)
+    if own is None and tag in _HOMES:  # a program that imports the serializers alone: the module registers its class
+        importlib.import_module(_HOMES[tag], _PACKAGE)
+        own = _own_dict_to_class.get(tag)
+    return own
 
 
 def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:

@@ -6,14 +6,26 @@ compared or measured. Code that uses such a value itself checks it with these fu
 """
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, Callable, List, Tuple
 
-__all__ = ["SEQUENCES", "COLLECTIONS", "is_plain", "is_texts", "text_of"]
+__all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "is_plain", "is_texts", "text_of"]
+
+# Functions that return the value of an instance of a subclass as the base class has it, without code of the subclass.
+_BASE_VALUES: Tuple[Tuple[type, Callable[[Any], Any]], ...] = (
+    (int, int.__int__), (float, float.__float__), (str, str.__str__))
 
 SEQUENCES = frozenset((list, tuple))
 COLLECTIONS = SEQUENCES | {set, frozenset}
 _SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
 _LONGEST_TEXT = 200  # characters
+
+
+def base_value(value: Any) -> Any:
+    """Return an instance of a subclass of int, float or str (such as numpy.float64) as that; any other value as it is."""
+    for base, convert in _BASE_VALUES:
+        if isinstance(value, base):
+            return convert(value)
+    return value
 
 
 def is_texts(value: Any) -> bool:

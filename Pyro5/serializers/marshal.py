@@ -5,10 +5,10 @@ import enum
 import marshal
 import struct
 import uuid
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes
+from .._values import classes, plain
 from .._values.marshal import check
 from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
 
@@ -34,12 +34,12 @@ class MarshalSerializer(SerializerBase):
     name = "marshal"
 
     def _encode(self, data: Any, version: int = marshal.version) -> bytes:
-        plain = data if type(data) in _NATIVE else self._to_plain(data)
+        converted = data if type(data) in _NATIVE else self._to_plain(data)
         try:
-            return marshal.dumps(plain, version)
+            return marshal.dumps(converted, version)
         except ValueError:
             # something that marshal does not know is somewhere inside; it can only be converted in copies
-            return marshal.dumps(self._to_plain_inside(plain), version)
+            return marshal.dumps(self._to_plain_inside(converted), version)
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         return self._blob_in_parts(data) if type(data) is bytes else None
@@ -94,29 +94,41 @@ class MarshalSerializer(SerializerBase):
         if form is not classes.NOT_REGISTERED:
             return form if type(form) in _NATIVE else self._to_plain(form)
         if isinstance(obj, _LEFT_TO_MARSHAL):
-            return obj
+            return obj if isinstance(obj, type) else plain.base_value(obj)
         if isinstance(obj, uuid.UUID):
             return str(obj)
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
         return self.class_to_dict(obj)
 
-    def _to_plain_inside(self, value: Any) -> Any:
-        """Copy a value with the class instances in it converted, where that is possible."""
+    def _to_plain_inside(self, value: Any, around: FrozenSet[int] = frozenset()) -> Any:
+        """Return a copy of a value in which class instances are converted, where that is possible.
+
+        Args:
+            around: the ids of the containers that the value is in.
+
+        Raises:
+            ValueError: a container contains itself.
+        """
         kind = type(value)
+        if kind in (dict, list, tuple):
+            if id(value) in around:
+                raise ValueError("circular reference: a %s contains itself" % kind.__name__)
+            around |= {id(value)}
         if kind is dict:
-            return {key: self._to_plain_inside(element) for key, element in value.items()}
+            return {self._to_plain_inside(key, around): self._to_plain_inside(element, around)
+                    for key, element in value.items()}
         if kind is list:
-            return [self._to_plain_inside(element) for element in value]
+            return [self._to_plain_inside(element, around) for element in value]
         if kind is tuple:
-            return tuple([self._to_plain_inside(element) for element in value])
+            return tuple([self._to_plain_inside(element, around) for element in value])
         if kind in _NATIVE or classes.is_array(value):
             return value
         try:
-            plain = self._to_plain(value)
+            converted = self._to_plain(value)
         except errors.SerializeError:
             return value    # marshal says what it says of everything it does not know
-        return value if plain is value else self._to_plain_inside(plain)
+        return value if converted is value else self._to_plain_inside(converted, around)
 
 
 def __getattr__(name: str) -> Any:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import collections
+import enum
 import gc
 import importlib
 import importlib.util
@@ -73,6 +74,8 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
             # one level more: a converter that returns an instance of its own class comes to an end
             self._serialize(form, out, level + 1)
             return
+        if not isinstance(obj, enum.Enum):  # the library writes the repr of numbers, which is the subclass's own
+            obj = plain.base_value(obj)
         super()._serialize(obj, out, level)
         # the library does not do so for OrderedDicts, and takes a second occurrence for a cycle
         self.serialized_obj_ids.discard(id(obj))

@@ -30,6 +30,7 @@ REASONS = {
     "late-unknown-type": "a message that has no place on an open connection is answered",
     "list-without-len": "list(proxy) does without a remote __len__",
     "malformed-call": "what is no call is refused as such",
+    "kin-of-builtins": "instances of subclasses of int, float and str travel as what they are over serpent and marshal, too",
     "malformed-reply": "what is no proper reply is a ProtocolError, not whatever Python stumbles over",
     "marshal-containers": "marshal converts objects inside of containers as well",
     "metadata-over-json": "entries without metadata travel as those with metadata",
@@ -115,6 +116,11 @@ SERVER = _table({
                                            "ping_and_limits invoke_payload_kwargs_list *",
                                            "ping_and_limits invoke_payload_method_not_str *",
                                            "ping_and_limits invoke_payload_object_not_str *"]),
+    ],
+    "kin-of-builtins": [
+        (("result 1", "open"), ["types return_only_intenum marshal"]),
+        (("result 'sub'", "open"), ["types return_only_str_subclass serpent", "types return_only_str_subclass marshal"]),
+        (("result 9", "open"), ["types return_only_int_subclass serpent", "types return_only_int_subclass marshal"]),
     ],
     "marshal-containers": [
         (("result [{'__class__': 'wire-converted', 'val': 7}]", "open"),
@@ -203,6 +209,11 @@ CLIENT = _table({
                                                   "client_faults connectok_no_meta_key *",
                                                   "client_faults result_bad_zlib *",
                                                   "client_faults result_exception_flag_not_exception *"]),
+    ],
+    "kin-of-builtins": [
+        (("calls calls.*",), ["types argument_*_intenum marshal", "types argument_*_str_subclass serpent",
+                              "types argument_*_str_subclass marshal", "types argument_*_int_subclass serpent",
+                              "types argument_*_int_subclass marshal"]),
     ],
     "marshal-containers": [
         (("calls access.__getattr__",), ["access attr_get marshal", "access attr_get_[!w]* marshal",
