@@ -1,24 +1,25 @@
 """
-What is known about the call that is being made or served: ``current_context``.
+The context of the call that is being made or served: ``current_context``.
 
-All fields are kept in context variables, so each thread and each asyncio task sees its own values, and a copied
-context (``contextvars.copy_context()``, as oneway calls use) keeps the values it was copied with. Assigning a field
-therefore never shows anywhere else. (What the server sets for every request is one immutable tuple in one variable:
-setting a variable costs a tenth of a microsecond.) The dicts themselves are ordinary objects: where a context was inherited
-(by a task, or by a thread on a free-threaded Python) assign a new dict instead of changing one that was there before.
+All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied
+context (``contextvars.copy_context()``, as used by one-way calls) keeps the values it was copied with. Assigning a field
+is therefore never visible elsewhere. (The fields that the server sets for every request are one immutable tuple in one
+variable, because setting a variable takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a
+context was inherited (by a task, or by a thread on a free-threaded Python), assign a new dict instead of changing an
+existing one.
 
-Two directions meet here and are kept apart:
+The two directions of annotations are kept apart:
 
 ====================  =========================================  ==========================================
-who                   sends                                      received
+role                  sends                                      received
 ====================  =========================================  ==========================================
 client (a proxy)      the annotations that the user assigned     ``response_annotations`` of the last reply
 server (a daemon)     the response annotations the method set    ``annotations`` of the request being served
 ====================  =========================================  ==========================================
 
-A method that is being served and calls another object is both at once: what it received from its client is not
-passed on, and what it received from the other object does not end up in its own reply. Only the correlation id
-travels along.
+A method that is being served and calls another object has both roles: the annotations of its own client are not
+passed on, and those of the other object's reply are not part of its own reply. Only the correlation id
+is passed on.
 """
 from __future__ import annotations
 
@@ -30,9 +31,9 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 from . import errors
 
 Annotations = Dict[str, Any]
-CORRELATIONS_AT_ONCE = 256  # a call of the system for each takes half a microsecond
+CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microsecond each
 
-# What is being served: the connection, its peer's address, sequence number, flags, serializer id, annotations.
+# The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations.
 _Request = Tuple[Any, ...]
 _CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS = range(6)
 _request: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None))
@@ -48,17 +49,17 @@ _FIELDS = ("client", "client_sock_addr", "seq", "msg_flags", "serializer_id", "a
 
 
 class _ReceivedAnnotations(Dict[str, Any]):
-    """Annotations, in what to_global() returns, that came with a request, and so are not to be sent on."""
+    """Annotations in the result of to_global() that came with a request, and must not be sent on."""
 
 
 class CallContext:
-    """The current call, as seen from the thread or task that asks. Has no state of its own: use ``current_context``."""
+    """The current call, as seen by the calling thread or task. It has no state of its own: use ``current_context``."""
 
     __slots__ = ()
 
     @property
     def client(self) -> Any:
-        """The connection (``socketutil.SocketConnection``) of the client being served; None if nobody is."""
+        """The connection (``socketutil.SocketConnection``) of the client being served; None outside of a request."""
         return _request.get()[_CLIENT]
 
     @client.setter
@@ -94,7 +95,7 @@ class CallContext:
 
     @property
     def serializer_id(self) -> int:
-        """Number of the serializer that the request being served was written with."""
+        """Number of the serializer that the request being served was encoded with."""
         return int(_request.get()[_SERIALIZER])
 
     @serializer_id.setter
@@ -104,8 +105,8 @@ class CallContext:
     @property
     def annotations(self) -> Annotations:
         """
-        Four-character id -> bytes. What was assigned here, which the next requests of a proxy carry; if nothing was,
-        and a request is being served, the annotations that came with that request (these are never sent on).
+        Four-character id -> bytes. The assigned annotations, which are sent with the next requests of a proxy; if none were
+        assigned while a request is being served, the annotations of that request (these are never sent on).
         """
         current = _assigned.get()
         if current is None:
@@ -122,8 +123,8 @@ class CallContext:
     @property
     def response_annotations(self) -> Annotations:
         """
-        Four-character id -> bytes. After a call was made: what its reply carried. Else, in a method being served: what
-        its reply will carry; assign a dict or add items. Assigning also forgets what the last reply carried.
+        Four-character id -> bytes. After a call: the annotations of its reply. Otherwise, in a method being served: those
+        of its own reply; assign a dict or add items. Assigning also discards those of the last reply.
         """
         current = _received.get()
         if current is None:
@@ -141,10 +142,11 @@ class CallContext:
     @property
     def correlation_id(self) -> Optional[uuid.UUID]:
         """
-        Identifies a chain of calls: sent with every request, found here by the methods that serve it, and sent on.
+        Identifies a chain of calls: sent with every request, available to the methods that serve it, and passed on by their
+        calls.
 
         Raises:
-            TypeError: when something else than a ``uuid.UUID`` or None is assigned.
+            TypeError: a value other than a ``uuid.UUID`` or None is assigned.
         """
         value = _correlation.get()
         if isinstance(value, bytes):
@@ -160,8 +162,8 @@ class CallContext:
 
     def track_resource(self, resource: Any) -> None:
         """
-        Have ``resource.close()`` called when the connection of the client being served goes away. The resource is only
-        weakly referenced: it is forgotten when nothing else holds it.
+        Call ``resource.close()`` when the connection of the client being served ends. The resource is only
+        weakly referenced: tracking ends when there are no other references to it.
 
         Raises:
             PyroError: no client is being served.
@@ -169,18 +171,18 @@ class CallContext:
         _require_client("track").tracked_resources.add(resource)
 
     def untrack_resource(self, resource: Any) -> None:
-        """Undo track_resource; nothing happens if the resource is not tracked."""
+        """Stop tracking a resource; ignored if it is not tracked."""
         _require_client("untrack").tracked_resources.discard(resource)
 
     def to_global(self) -> Dict[str, Any]:
-        """Return the values of all fields, by name: for from_global(), in a thread that goes on with the work of this call."""
+        """Return the values of all fields, by name: for from_global(), in a thread that continues the work of this call."""
         values = {name: getattr(self, name) for name in _FIELDS}
         was_received = _assigned.get() is None and _request.get()[_ANNOTATIONS] is not None
         values["annotations"] = (_ReceivedAnnotations if was_received else dict)(values["annotations"])
         return values
 
     def from_global(self, values: Mapping[str, Any]) -> None:
-        """Set all fields to values that to_global() returned, here or in another thread."""
+        """Set all fields to values returned by to_global(), here or in another thread."""
         annotations = values["annotations"]
         was_received = isinstance(annotations, _ReceivedAnnotations)
         _request.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
@@ -199,23 +201,23 @@ current_context = CallContext()
 
 class _NewCorrelations:
     """
-    Makes correlation ids for requests that came without one: random, so that they tell nothing about other requests.
+    Generates correlation ids for requests that came without one: random, so that they reveal nothing about other requests.
 
-    The system is asked for many at a time: they cost a tenth of what ``uuid.uuid4()`` costs.
+    Random bytes are read for many ids at a time, which costs a tenth of ``uuid.uuid4()``.
     """
 
     def __init__(self) -> None:
         self._ids: List[bytes] = []
 
     def renew(self) -> None:
-        """Forget what is in store, as a forked process must."""
+        """Discard the stored ids, as a forked process must."""
         self._ids = []
 
     def next(self) -> bytes:
         """Return 16 random bytes."""
         ids = self._ids
         try:
-            return ids.pop()  # atomic: no two threads get the same one
+            return ids.pop()  # atomic: two threads never get the same id
         except IndexError:
             block = _random_uuids(CORRELATIONS_AT_ONCE)
             ids.extend([block[start:start + 16] for start in range(16, len(block), 16)])
@@ -223,9 +225,9 @@ class _NewCorrelations:
 
 
 def _random_uuids(count: int) -> bytes:
-    """Return the bytes of ``count`` random UUIDs (version 4), one after the other."""
+    """Return the bytes of ``count`` random UUIDs (version 4), concatenated."""
     block = bytearray(os.urandom(16 * count))
-    # byte 6 has the version in its upper half, byte 8 the variant in its upper two bits
+    # the upper half of byte 6 is the version, the upper two bits of byte 8 are the variant
     block[6::16] = bytes([byte & 0x0F | 0x40 for byte in block[6::16]])
     block[8::16] = bytes([byte & 0x3F | 0x80 for byte in block[8::16]])
     return bytes(block)
@@ -237,19 +239,19 @@ if hasattr(os, "register_at_fork"):
 
 
 def new_correlation_bytes() -> bytes:
-    """Make a new correlation id, for a request that came without one."""
+    """Return a new correlation id, for a request that came without one."""
     return _new_correlations.next()
 
 
 def correlation_bytes() -> Optional[bytes]:
-    """Give the 16 bytes of the current correlation id, None if there is none."""
+    """Return the 16 bytes of the current correlation id, None if there is none."""
     value = _correlation.get()
     return value.bytes if isinstance(value, uuid.UUID) else value
 
 
 def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, serializer_id: int,
                   annotations: Annotations, correlation_bytes: Optional[bytes]) -> None:
-    """Set every field for a request that is about to run here; nothing of an earlier request or call remains."""
+    """Set every field for a request that is about to run here, and clear everything of earlier requests and calls."""
     _request.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations)))
     _correlation.set(correlation_bytes)
     for variable in _USERS:
@@ -264,17 +266,17 @@ def _assign(index: int, value: Any) -> None:
 
 
 def outgoing_annotations() -> Annotations:
-    """Give what a client's request must carry: the annotations assigned here, never those of a request being served."""
+    """Return the annotations of a client's request: those assigned here, never those of a request being served."""
     return _assigned.get() or {}
 
 
 def response_to_send() -> Annotations:
-    """Give what a server's reply must carry: what the method set, never what it received from a nested call."""
+    """Return the annotations of a server's reply: those set by the method, never those received from a nested call."""
     return _response.get() or {}
 
 
 def set_received_response(annotations: Annotations) -> None:
-    """Keep the annotations of a reply that just came in (the dict itself, not a copy)."""
+    """Store the annotations of a received reply (the dict itself, not a copy)."""
     _received.set(annotations)
 
 

@@ -1,11 +1,11 @@
 """
-The settings, ``Pyro5.config``: one table says each one's name, default, kind and meaning.
+The settings, ``Pyro5.config``: a table of their names, defaults, kinds and meanings.
 
-Their values come from the table and from environment variables with the prefix ``PYRO_``, read once when the package is
-loaded. A program changes them by assigning attributes: ``Pyro5.config.COMMTIMEOUT = 2.5``.
+The values come from the table and from environment variables with the prefix ``PYRO_``, which are read once when the package
+is imported. A program changes them by assigning attributes: ``Pyro5.config.COMMTIMEOUT = 2.5``.
 
-Threads: reading and assigning single settings is safe anywhere. Every change gives the configuration another
-``version``; proxies and daemons compare it once per call, and read their settings again when it is another one.
+Threads: reading and assigning single settings is thread-safe. Every change increases the ``version`` of the configuration;
+proxies and daemons compare it once per call, and read their settings again after a change.
 """
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ __all__ = ["Configuration", "dump", "global_config"]
 log = logging.getLogger("Pyro5.configure")
 
 ENVIRONMENT_PREFIX = "PYRO_"
-# Kubernetes and Docker set, for a service named "pyro-ns", PYRO_NS_PORT to the address of that service.
+# For a service named "pyro-ns", Kubernetes and Docker set PYRO_NS_PORT to the address of that service.
 _SERVICE_ADDRESS = re.compile("(tcp|udp|sctp)://")
-# The next number, over all configurations: two threads that change settings at once never leave the same number behind.
+# The next number, for all configurations: two threads that change settings concurrently never produce the same number.
 _versions = itertools.count(1)
 
 
 class Version:
     """
-    Holds a number that is another one after each change of a configuration.
+    Holds a number that changes with each change of a configuration.
 
-    What is asked for every call reads it here: an attribute of the configuration itself takes four times as long (90 ns, not
-    20), because reading one may end in ``__getattr__``.
+    Code that runs for every call reads it here: an attribute of the configuration itself takes four times as long (90 ns
+    instead of 20), because reading one may end in ``__getattr__``.
     """
 
     __slots__ = ("number",)
@@ -46,12 +46,12 @@ class Version:
         self.number = next(_versions)
 
     def renew(self) -> None:
-        """Take another number."""
+        """Set a new number."""
         self.number = next(_versions)
 
 
 class Setting(NamedTuple):
-    """One row of the table."""
+    """One row of the table of settings."""
 
     name: str
     default: Any
@@ -127,7 +127,7 @@ SETTINGS = tuple(Setting(*row) for row in (
 ))
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
-# Which values make sense is no matter of assignments, but of what uses them: programs may try what there is.
+# Unsuitable values are not rejected by assignments, but by the code that uses them, so that programs may try values.
 _SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
 _CHOICES: Mapping[str, Sequence[Any]] = {
     "PREFER_IP_VERSION": (0, 4, 6), "SERIALIZER": _SERIALIZERS, "SERIALIZERS_ACCEPTED": _SERIALIZERS,
@@ -139,8 +139,8 @@ _LEAST_AUTOCLEAN_SECONDS = 3
 
 
 class Configuration:
-    """All settings as attributes. Each assignment is checked; the only other attribute is ``version``, a number that is
-    another one after each change.
+    """All settings as attributes. Each assignment is checked; the only other attribute is ``version``, a number that
+    changes with each change of a setting.
 
     Settings, with their defaults:
     """
@@ -154,17 +154,17 @@ class Configuration:
 
     @property
     def version(self) -> int:
-        """A number that is another one after each change."""
+        """A number that changes with each change of a setting."""
         return self._version.number
 
     def reset(self, use_environment: bool = True) -> None:
         """
-        Set every setting to its default value, then to what the environment says about it.
+        Set every setting to its default value, then to the value of its environment variable, if that exists.
 
-        Environment variables that begin with PYRO_ and are no settings are ignored; a warning in the log lists them.
+        Environment variables that begin with PYRO_ but are not settings are ignored; a warning in the log lists them.
 
         Raises:
-            ValueError: the environment has an unfit value for a setting. Nothing is changed then.
+            ValueError: an environment variable has an invalid value. Nothing is changed in this case.
         """
         values = {setting.name: _own(setting.default) for setting in SETTINGS}
         if use_environment:
@@ -197,7 +197,7 @@ class Configuration:
 
     @staticmethod
     def parse_bool(value: Any) -> bool:
-        """Return the truth value that a text such as "yes" or "off", or anything equal to 0 or 1, stands for.
+        """Return the truth value of a text such as "yes" or "off", or of a value equal to 0 or 1.
 
         Raises:
             ValueError: it is another text.
@@ -205,7 +205,7 @@ class Configuration:
         return accept_bool(value)
 
     def dump(self) -> str:
-        """Return a readable text of what version this is, where it runs and what all settings are."""
+        """Return a readable text with the version, the platform and all settings."""
         lines = [
             "Pyro version: %s" % __version__,
             "Loaded from: %s" % os.path.dirname(os.path.abspath(__file__)),
@@ -218,7 +218,10 @@ class Configuration:
         return "\n".join(lines)
 
     def changes(self) -> str:
-        """Give a readable text of which settings are not at their defaults, and what made them so; empty if all are."""
+        """
+        Return a readable text of the settings that are not at their defaults and where they come from; empty if there are
+        none.
+        """
         environment = _from_environment(os.environ)
         lines = []
         for setting in SETTINGS:
@@ -229,8 +232,8 @@ class Configuration:
         return "\n".join(["Settings that are not at their defaults:", *lines]) if lines else ""
 
     def problems(self) -> List[str]:
-        """Return a line about each value that makes no sense: what uses it fails, or does as if it were another one; and
-        one about each environment variable that has the prefix but is no setting."""
+        """Return a line about each unsuitable value, which makes the code that uses it fail or use another value, and
+        one about each environment variable that has the prefix but is not a setting."""
         wanted = {name: _wanted(name, value) for name, value in self.as_dict().items()}
         lines = ["%s is %r: it takes %s" % (name, self.__dict__[name], takes) for name, takes in wanted.items() if takes]
         return lines + ["environment variable, but no setting: " + variable for variable in _ignored_variables(os.environ)]
@@ -244,7 +247,7 @@ class Configuration:
         kind = _BY_NAME[name].kind
         try:
             self.__dict__[name] = kind.accept(value)
-            self._version.renew()  # after the value: who sees this number finds the new value
+            self._version.renew()  # after the value: a thread that reads this number also sees the new value
         except (TypeError, ValueError, OverflowError) as x:
             raise TypeError("config.%s takes %s, not %s: %.100r" % (
                 name, kind.takes, type(value).__name__, value)) from x
@@ -254,12 +257,12 @@ class Configuration:
 
 
 def _own(value: Any) -> Any:
-    """Give a value of the table or of another configuration in a form that nobody else changes."""
+    """Return a value of the table or of another configuration as a copy that is not shared."""
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _wanted(name: str, value: Any) -> str:
-    """Give in words what a setting takes, if this value makes no sense; an empty text if it does."""
+    """Return a description of suitable values if this value is unsuitable; otherwise an empty text."""
     if name in _CHOICES:
         values = value if isinstance(value, list) else [] if value is None else [value]
         return "" if set(values) <= set(_CHOICES[name]) else ", ".join(map(str, _CHOICES[name]))
@@ -279,13 +282,13 @@ def _unknown(name: str) -> str:
 
 
 def _closest(name: str, similarity: float) -> str:
-    """Return the name of a setting that may be meant by a misspelled one, or an empty text."""
+    """Return the name of a setting similar to a misspelled one, or an empty text."""
     import difflib
     return next(iter(difflib.get_close_matches(name.upper(), _BY_NAME, 1, similarity)), "")
 
 
 def _from_environment(environ: Mapping[str, str]) -> Dict[str, Any]:
-    """Return the values that environment variables give to settings, by name of the setting."""
+    """Return the values of settings in environment variables, by name of the setting."""
     values = {}
     for name, setting in _BY_NAME.items():
         text = environ.get(ENVIRONMENT_PREFIX + name)
@@ -295,7 +298,7 @@ def _from_environment(environ: Mapping[str, str]) -> Dict[str, Any]:
 
 
 def _ignored_variables(environ: Mapping[str, str]) -> List[str]:
-    """Return those variables with the prefix that are no settings, sorted, each with a hint at what it may be meant to be."""
+    """Return the variables with the prefix that are not settings, sorted, with a hint at similar names."""
     ignored = []
     for variable in sorted(name for name in environ if name.startswith(ENVIRONMENT_PREFIX)):
         name = variable[len(ENVIRONMENT_PREFIX):]
@@ -308,15 +311,15 @@ def _ignored_variables(environ: Mapping[str, str]) -> List[str]:
 
 
 def _is_foreign(setting: Setting, text: str) -> bool:
-    """Return whether the value is the address of a service that is called so, and no number."""
+    """Return whether the value is not a number, but the address of a service of that name."""
     return setting.kind is INT and _SERVICE_ADDRESS.match(text) is not None
 
 
 def _origin(name: str, value: Any, environment: Mapping[str, Any]) -> str:
-    """Say what gave a setting its value, which is not the default; `environment` is what the environment says."""
+    """Return where a value that is not the default comes from; `environment` has the values of the environment variables."""
     variable = name
     if name == "NS_HOST" and name not in environment:
-        variable = "HOST"  # which NS_HOST follows
+        variable = "HOST"  # NS_HOST defaults to it
     if variable in environment and environment[variable] == value:
         return "set by the environment variable %s%s" % (ENVIRONMENT_PREFIX, variable)
     return "set by the program"
@@ -341,11 +344,11 @@ Configuration.__doc__ = "%s\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _d
 
 def _of_this_process() -> Configuration:
     """
-    Give the settings that this process begins with.
+    Return the initial settings of this process.
 
     Raises:
-        ValueError: the environment makes no sense.
-        SystemExit: it makes no sense to a command line tool of this package, which says so in one line.
+        ValueError: an environment variable has an invalid value.
+        SystemExit: the same in a command line tool of this package, with a one-line error.
     """
     try:
         return Configuration()
@@ -356,7 +359,7 @@ def _of_this_process() -> Configuration:
 
 
 def _runs_tool() -> bool:
-    """Tell whether this process runs one of the package's own modules, or one of the scripts that are installed for them."""
+    """Return whether this process runs one of the package's modules, or one of the scripts installed for them."""
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None:
         return bool(spec.name.startswith("%s." % __package__))
@@ -368,9 +371,9 @@ global_version = global_config._version
 
 
 def count_change() -> None:
-    """Give the configuration a new version, because something changed that is used along with settings.
+    """Set a new version of the configuration after a change to something that is used along with settings.
 
-    Proxies and daemons then read their settings again, and look up serializers anew.
+    Proxies and daemons then read their settings and look up serializers again.
     """
     global_version.renew()
 
@@ -381,7 +384,7 @@ def dump() -> None:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Print the active configuration: what ``python -m Pyro5.configure`` and ``pyro5-check-config`` do."""
+    """Print the active configuration (``python -m Pyro5.configure`` and ``pyro5-check-config``)."""
     import argparse
     parser = argparse.ArgumentParser(prog="pyro5-check-config", description="Print the version, where it is, and all "
                                      "settings as they are in effect; last, those that are not at their defaults, what made "

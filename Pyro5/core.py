@@ -1,4 +1,4 @@
-"""What clients and servers both use: uris and how to resolve them, the name server, type metadata."""
+"""Shared by clients and servers: uris and how to resolve them, the name server, type metadata."""
 from __future__ import annotations
 
 import inspect
@@ -8,7 +8,7 @@ from typing import Any, Set
 from . import config as config
 from . import errors as errors
 from ._client.discovery import lookup, resolve, yplookup
-from ._wire.calls import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that look at results of batches)
+from ._wire.calls import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that inspect batch results)
 from ._wire.uri import URI
 from .callcontext import current_context
 from .client import locate_ns
@@ -21,6 +21,6 @@ log = logging.getLogger("Pyro5.core")
 
 
 def type_meta(class_or_object: Any, prefix: str = "class:") -> Set[str]:
-    """Give name server tags for the class, or the class of the object: one for it and one for each of its bases."""
+    """Return name server tags for the class, or the class of the object: one for it and one for each of its base classes."""
     clazz = class_or_object if inspect.isclass(class_or_object) else type(class_or_object)
     return {"%s%s.%s" % (prefix, base.__module__, base.__name__) for base in clazz.__mro__ if base is not object}

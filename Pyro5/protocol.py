@@ -1,9 +1,9 @@
-"""The wire protocol, version 502: bytes to messages and messages to bytes.
+"""The wire protocol, version 502: encodes and decodes messages.
 
-This module touches no socket, clock or thread.  What it must know (limits, compression, correlation id) comes as
-arguments; what a program that makes messages by hand leaves out comes from the settings and the current context.
+This module uses no socket, clock or thread.  Limits, compression and correlation id are passed as arguments;
+for messages that a program builds itself, omitted arguments default to the settings and the current context.
 
-A message on the wire is a header of 40 bytes, the annotation chunks, the payload:
+A message consists of a header of 40 bytes, the annotation chunks, and the payload:
 
     ======  ======  ====  ===========================================================
     offset  format  size  field
@@ -15,13 +15,13 @@ A message on the wire is a header of 40 bytes, the annotation chunks, the payloa
     0x08    H       2     flags (``FLAGS_*``, or-ed)
     0x0a    H       2     sequence number; a reply repeats that of its request
     0x0c    I       4     payload length in bytes, as sent (after compression)
-    0x10    I       4     annotations length in bytes: all chunks with their heads
+    0x10    I       4     annotations length in bytes: including the chunk headers
     0x14    16s     16    correlation id, the bytes of a UUID (zero if there is none)
     0x24    H       2     reserved, 0
     0x26    H       2     magic number 0x4dc5
     ======  ======  ====  ===========================================================
 
-All numbers are big endian.  An annotation chunk is its id (4 ASCII characters), the length of its value (4 bytes), the value.
+All numbers are big-endian.  An annotation chunk is its id (4 ASCII characters), the length of its value (4 bytes), the value.
 """
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ FLAGS_ITEMSTREAMRESULT = 1 << 4
 FLAGS_KEEPSERIALIZED = 1 << 5
 FLAGS_CORR_ID = 1 << 6
 
-SERIALIZER_PING = 42  # a ping carries no serialized value; recorded peers send this id
+SERIALIZER_PING = 42  # a ping contains no serialized value; existing peers send this id
 
 log = logging.getLogger("Pyro5.protocol")
 
 _TAG = b"PYRO"
-_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # how an alert and a handshake of TLS begin
+_TLS_RECORDS = (b"\x15\x03", b"\x16\x03")  # first bytes of a TLS alert and a TLS handshake
 _MAGIC = 0x4DC5
 _NO_CORRELATION = bytes(16)
-# the layout of headers, by the names under which programs that take messages apart by themselves know it
+# header layout, under the names used by programs that parse messages themselves
 _header_format = "!4sHBBHHII16sHH"
 _HEADER = struct.Struct(_header_format)
 _header_size = _HEADER.size
@@ -65,27 +65,27 @@ _empty_correlation_id = _NO_CORRELATION
 PREFIX = struct.Struct("!4sH")
 _CHUNK = struct.Struct("!4sI")
 HEADER_SIZE = _header_size
-PREFIX_SIZE = PREFIX.size  # as soon as these bytes are in, something that is not this protocol is found out
+PREFIX_SIZE = PREFIX.size  # enough to detect another protocol
 
-COMPRESS_ABOVE_BYTES = 100  # shorter payloads never pay for it; part of the recorded behaviour of every peer
+COMPRESS_ABOVE_BYTES = 100  # shorter payloads do not benefit; existing peers use the same threshold
 COMPRESS_LEVEL = 4
-MOST_ANNOTATIONS = 10000  # per message: a loop that serves others takes them apart, 20 MB of empty ones took it 10 seconds
+MOST_ANNOTATIONS = 10000  # per message: decoding 20 MB of empty ones took a server loop 10 seconds
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
-MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below what any system takes
+MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below the limit of any system
 
 class _FromContext:
-    """The type of the constant below."""
+    """The type of the constant FROM_CONTEXT."""
 
 
 FROM_CONTEXT = _FromContext()
-_NOT_GIVEN_FLAGS = ~(FLAGS_COMPRESSED | FLAGS_CORR_ID)  # these say what was done to a message, so they cannot be given
+_NOT_GIVEN_FLAGS = ~(FLAGS_COMPRESSED | FLAGS_CORR_ID)  # set by the encoder, so callers cannot pass them
 
 Buffer = Union[bytes, bytearray, memoryview]
 Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
 
 
 def check_prefix(tag: bytes, version: int) -> None:
-    """Raise ProtocolError unless a message may begin so."""
+    """Raise ProtocolError if the first bytes are not those of a message of this protocol."""
     if tag != _TAG:
         hint = "; TLS? The setting SSL has to be the same on both sides" if bytes(tag[:2]) in _TLS_RECORDS else ""
         raise errors.ProtocolError("invalid data: this is not the Pyro protocol (it starts with %r%s)" % (bytes(tag), hint))
@@ -94,8 +94,8 @@ def check_prefix(tag: bytes, version: int) -> None:
 
 
 def check_size(size: int, max_size: Optional[int], setting: str = "MAX_MESSAGE_SIZE") -> None:
-    """Raise MessageTooLargeError if a body is larger than allowed (0: any size is) by the setting of that name.  If max_size
-    is None, MAX_MESSAGE_SIZE counts as it is now, and the error is a ProtocolError: for messages made or received by hand."""
+    """Raise MessageTooLargeError if a body is larger than the limit (0: no limit) in the setting of that name.  If max_size
+    is None, the current MAX_MESSAGE_SIZE applies, and the error is a ProtocolError: for messages handled by programs."""
     if max_size is None:
         limit = config.MAX_MESSAGE_SIZE or 0
         if limit and size > limit:
@@ -105,7 +105,7 @@ def check_size(size: int, max_size: Optional[int], setting: str = "MAX_MESSAGE_S
 
 
 def _encode_annotations(annotations: Mapping[str, Buffer]) -> List[Buffer]:
-    """Give the chunks' heads and values in turn, ready for a scatter write."""
+    """Return the chunk headers and values in turn, ready for a scatter write."""
     parts: List[Buffer] = []
     for key, value in annotations.items():
         if not isinstance(key, str) or len(key) != 4 or not key.isascii():
@@ -121,7 +121,7 @@ def _encode_annotations(annotations: Mapping[str, Buffer]) -> List[Buffer]:
 
 
 def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
-    """Split the chunks; the values stay views on the received bytes."""
+    """Split the chunks; the values are views of the received bytes."""
     annotations: Dict[str, memoryview] = {}
     position, end, count = 0, len(view), 0
     while position < end:
@@ -143,7 +143,7 @@ def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
 
 
 def _inflate(data: Buffer, max_size: int, setting: str) -> bytes:
-    """Decompress one zlib stream, never into more than max_size bytes (0: no limit), as the setting of that name says."""
+    """Decompress one zlib stream to at most max_size bytes (0: no limit); `setting` is the name of the limit."""
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(data, max_size + 1 if max_size else 0)
@@ -161,18 +161,20 @@ class SendingMessage:
     """One message, encoded and ready to be sent.
 
     Args:
-        flags: FLAGS constants; what was done to the message here, compression and correlation id, is added.
-        payload: the serialized value, in one piece or in a list of them; compressed here if it is longer than 100 bytes and
-            `compress` is set, or if that is None, the setting COMPRESSION.
-        annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
-        correlation_id: 16 bytes, or None for none at all; without this argument that of the current context.
-        max_size: limit in bytes for annotations and payload together as sent, 0 for none; None: the setting MAX_MESSAGE_SIZE.
+            flags: FLAGS constants; the flags for compression and correlation id are added here.
+            payload: the serialized value, as one buffer or a list of them; compressed here if it is longer than 100 bytes and
+                `compress` is set, or if that is None, the setting COMPRESSION.
+            annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
+            correlation_id: 16 bytes, or None for no id; the default is that of the current context.
+            max_size: limit in bytes for annotations and payload together as sent, 0 for none; None: the setting
+                MAX_MESSAGE_SIZE.
 
-    Raises:
-        MessageTooLargeError: the message exceeds max_size.
-        ProtocolError: an annotation has a bad id or value, or the message exceeds MAX_MESSAGE_SIZE.
+        Raises:
+            MessageTooLargeError: the message exceeds max_size.
+            ProtocolError: an annotation has an invalid id or value, or the message exceeds MAX_MESSAGE_SIZE.
 
-    ``buffers`` is what to send: one bytes object for a small message, several buffers for a large one, so that large
+    ``buffers`` holds the encoded message: one bytes object for a small message, several buffers for a large one, so that
+    large
     values are not copied.
     """
 
@@ -229,17 +231,17 @@ class SendingMessage:
 
     @property
     def corr_id(self) -> bytes:
-        """The 16 bytes of the correlation id, all zero if the message carries none."""
+        """The 16 bytes of the correlation id, all zero if the message has none."""
         return ReceivingMessage(self.buffers[0]).corr_id
 
     @property
     def corr_bytes(self) -> Optional[bytes]:
-        """The 16 bytes of the correlation id, None if the message carries none."""
+        """The 16 bytes of the correlation id, None if the message has none."""
         return self.corr_id if self.flags & FLAGS_CORR_ID else None
 
     @property
     def annotations(self) -> Dict[str, memoryview]:
-        """The annotations, taken out of the message."""
+        """The annotations, decoded from the message."""
         data = self.data
         return _decode_annotations(memoryview(data)[HEADER_SIZE:HEADER_SIZE + ReceivingMessage(data).annotations_size])
 
@@ -249,10 +251,10 @@ class SendingMessage:
 
     @staticmethod
     def ping(pyroConnection: Any) -> None:
-        """Send a ping over a connection (``send(bytes)`` and ``recv(size)``) and wait for the answer.
+        """Send a ping over a connection (``send(bytes)`` and ``recv(size)``) and wait for the reply.
 
         Raises:
-            ProtocolError: something else than the answer to a ping came back.
+            ProtocolError: the reply is not a ping message.
             CommunicationError: the connection was lost or timed out.
         """
         pyroConnection.send(SendingMessage(MSG_PING, 0, 0, SERIALIZER_PING, b"ping").data)
@@ -262,16 +264,17 @@ class SendingMessage:
 class ReceivingMessage:
     """One received message.
 
-    ``annotations`` holds memoryviews on the received bytes; ``data`` is the payload, already decompressed; ``corr_id`` is the
-    correlation id as it is in the header: 16 bytes, usually all zero if the message carries none; ``deflated_size`` is the
-    size that the payload had before it was decompressed, 0 if it was not compressed.
+    ``annotations`` contains memoryviews of the received bytes; ``data`` is the decompressed payload; ``corr_id`` is the
+    correlation id in the header: 16 bytes, usually all zero if the message has none; ``deflated_size`` is the
+    size of the compressed payload, 0 if it was not compressed.
 
     Args:
-        header: the 40 header bytes; or more, from position on.
-        payload: annotations and payload, if they are at hand; else hand them to :meth:`add_payload` later.
+        header: the 40 header bytes; or a longer buffer that contains them at `position`.
+        payload: annotations and payload, if available; otherwise pass them to :meth:`add_payload` later.
 
     Raises:
-        ProtocolError: the header is not one of this protocol, the annotations or the compressed payload are malformed.
+        ProtocolError: the header does not belong to this protocol, or the annotations or the compressed payload are
+            malformed.
     """
 
     __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_id",
@@ -293,16 +296,16 @@ class ReceivingMessage:
 
     @property
     def body_size(self) -> int:
-        """Bytes that follow the header."""
+        """The number of bytes that follow the header."""
         return self.annotations_size + self.data_size  # type: ignore[no-any-return]
 
     @property
     def corr_bytes(self) -> Optional[bytes]:
-        """The 16 bytes of the correlation id, None if the message carries none."""
+        """The 16 bytes of the correlation id, None if the message has none."""
         return self.corr_id if self.flags & FLAGS_CORR_ID else None
 
     def add_payload(self, payload: Buffer, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
-        """Take in what follows the header: split the annotations off and decompress the payload.
+        """Decode the body that follows the header: split off the annotations and decompress the payload.
 
         Args:
             max_size: limit in bytes for the decompressed payload, 0 for none.
@@ -324,12 +327,12 @@ class ReceivingMessage:
 
     @staticmethod
     def validate(data: Buffer) -> None:
-        """Check that the data, at least 4 bytes, starts like a message of this protocol: its tag, as far as they are there the
-        version, and in a whole header the magic number.
+        """Check that the data, at least 4 bytes, starts like a message of this protocol: the tag, the version if it is
+        included, and the magic number if the whole header is included.
 
         Raises:
             ProtocolError: it does not.
-            ValueError: fewer than 4 bytes were given.
+            ValueError: there are fewer than 4 bytes.
         """
         if len(data) < len(_TAG):
             raise ValueError("need at least %d bytes to tell, got %d" % (len(_TAG), len(data)))
@@ -347,14 +350,14 @@ class ReceivingMessage:
 
 def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None,
               max_size: Optional[int] = None) -> ReceivingMessage:
-    """Receive one message from a connection (``recv(size)`` gives exactly that many bytes), blocking.
+    """Receive one message from a connection (``recv(size)`` returns exactly that number of bytes), blocking.
 
     Args:
         accepted_msgtypes: the message types to accept, None for any.
         max_size: limit in bytes for annotations and payload, 0 for none; None: the setting MAX_MESSAGE_SIZE.
 
     Raises:
-        ProtocolError: what came is no message, or none of an accepted type, or too large.
+        ProtocolError: the data is not a message, or the message is not of an accepted type or is too large.
     """
     prefix = connection.recv(PREFIX_SIZE)
     ReceivingMessage.validate(prefix)
@@ -368,7 +371,7 @@ def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None
 
 
 def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, ReceivingMessage]) -> None:
-    """Log what a message consists of, at level DEBUG."""
+    """Log the contents of a message at level DEBUG."""
     corr_id = None if msg.corr_bytes is None else uuid.UUID(bytes=msg.corr_bytes)
     if isinstance(msg, SendingMessage):
         logger.debug("%s: %r corr_id=%s data=%r", text, msg, corr_id, msg.data)

@@ -1,8 +1,8 @@
 """
-Sockets: creating, binding and connecting them, their options, whole reads and writes, connections.
+Sockets: creating, binding and connecting them, their options, complete reads and writes, connections.
 
-Nothing here knows of messages or proxies. Timeouts are in seconds everywhere; ``-1`` stands for the setting
-COMMTIMEOUT, ``None`` and ``0`` for "no limit".
+This module does not deal with messages or proxies. All timeouts are in seconds; ``-1`` means the setting
+COMMTIMEOUT, ``None`` and ``0`` mean no limit.
 """
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ __all__ = ["create_socket", "create_bc_socket", "bind_unused_port", "find_probab
 
 log = logging.getLogger("Pyro5.socketutil")
 
-# Numbers of errors by what they mean, for programs that use sockets of their own.
+# Error numbers by meaning, for programs that use sockets directly.
 ERRNO_RETRIES = [errno.EINTR, errno.EAGAIN, errno.EWOULDBLOCK, errno.EINPROGRESS]
 ERRNO_BADF = [errno.EBADF]
 ERRNO_ENOTSOCK = [errno.ENOTSOCK]
@@ -62,9 +62,9 @@ for _numbers, _name in ((ERRNO_RETRIES, "WSAEINTR"), (ERRNO_RETRIES, "WSAEWOULDB
                         (ERRNO_EADDRNOTAVAIL, "WSAEADDRNOTAVAIL"), (ERRNO_EADDRINUSE, "WSAEADDRINUSE")):
     if hasattr(errno, _name):
         _numbers.append(getattr(errno, _name))
-USE_MSG_WAITALL = hasattr(socket, "MSG_WAITALL") and os.name != "nt"  # whether this system has that flag; not used here
+USE_MSG_WAITALL = hasattr(socket, "MSG_WAITALL") and os.name != "nt"  # whether the system supports the flag; not used here
 
-# One receive never asks for more than this, so that a size claimed by a peer reserves no memory.
+# Maximum size of a single receive, so that a size claimed by a peer does not reserve memory.
 RECEIVE_CHUNK_BYTES = 1 << 18
 
 
@@ -78,19 +78,19 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
     Args:
         bind, connect: a ``(host, port)`` pair, or the file name of a Unix domain socket (a leading NUL character
             makes it an abstract name). At most one of the two.
-        timeout: for connecting (all addresses of the host together, TLS handshake included) and for every later
+        timeout: for connecting (all addresses of the host together, including the TLS handshake) and for every later
             operation on the socket.
-        noinherit: never pass the socket on to child processes.
-        ipv6: False for IPv4, True for IPv6, None for what the setting PREFER_IP_VERSION says. A literal IPv6 address
-            is used as one whatever is said here.
-        sslContext: talk TLS. A socket that neither listens nor is connected is on the side that the context is for; one for
-            clients must not check host names, as there is none yet. Connections accepted by a listening TLS socket have
-            not done their handshake yet: it is done by their first read or write, or step by step with
+        noinherit: disable inheritance of the socket by child processes.
+        ipv6: False for IPv4, True for IPv6, None for the setting PREFER_IP_VERSION. A literal IPv6 address
+            overrides it.
+        sslContext: use TLS. A socket that neither listens nor is connected takes the side that the context is for; a client
+            context must then not check host names, because none is known yet. Connections accepted by a listening TLS socket
+            have not done their handshake yet: it is done by their first read or write, or step by step with
             `tls_handshake_step`.
 
     Raises:
         ValueError: both bind and connect are given.
-        OSError: of the kind that the system reported, with a text that names the address; this includes
+        OSError: of the class that the system reported, with a text that names the address; this includes
             ConnectionRefusedError, socket.gaierror (host not found) and socket.timeout.
     """
     if bind is not None and connect is not None:
@@ -113,7 +113,7 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
 
 
 def effective_timeout(timeout: Optional[float]) -> Optional[float]:
-    """Return the seconds that a socket takes for a timeout argument: a negative one is COMMTIMEOUT; 0, None and infinity are
+    """Return the socket timeout in seconds for a timeout argument: negative means COMMTIMEOUT; 0, None and infinity mean
     no limit (None)."""
     if timeout is not None and timeout < 0:
         timeout = config.COMMTIMEOUT
@@ -123,7 +123,7 @@ def effective_timeout(timeout: Optional[float]) -> Optional[float]:
 
 
 def require_timeout(seconds: Any) -> None:
-    """Raise ValueError unless this is None, or a number of whatever type."""
+    """Raise ValueError unless this is None or a number of any type."""
     try:
         is_number = seconds is None or float(seconds) == seconds
     except (TypeError, ValueError, OverflowError):
@@ -163,7 +163,7 @@ def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, ti
 
 
 def bind_unused_port(sock: socket.socket, host: Union[str, IPAddress] = "localhost") -> int:
-    """Bind the socket to a free port of the host, and give the port."""
+    """Bind the socket to a free port of the host, and return the port."""
     name = str(host)
     if sock.family == socket.AF_INET6 and name == "localhost":
         name = "::1"
@@ -173,13 +173,13 @@ def bind_unused_port(sock: socket.socket, host: Union[str, IPAddress] = "localho
 
 
 def find_probably_unused_port(family: int = socket.AF_INET, socktype: int = socket.SOCK_STREAM) -> int:
-    """Give a port that was free a moment ago; another program may take it first (binding to port 0 has no such gap)."""
+    """Return a port that was free a moment ago; another program may bind it first (port 0 avoids this race)."""
     with socket.socket(family, socktype) as sock:
         return bind_unused_port(sock)
 
 
 def interrupt_socket(address: Tuple[str, int]) -> None:
-    """Make a short connection to a listening socket, to wake a server that blocks on it. Failure is not an error."""
+    """Connect to a listening socket and disconnect, to wake a server that blocks on it. Errors are ignored."""
     with contextlib.suppress(OSError):
         create_socket(connect=address, timeout=1, keepalive=False, ipv6=None).close()
 
@@ -189,8 +189,8 @@ def receive_data(sock: socket.socket, size: int) -> bytes:
     Receive exactly ``size`` bytes.
 
     Raises:
-        ConnectionClosedError: the connection ended first; what had arrived is in its attribute ``partialData``.
-        TimeoutError: nothing came within the socket's timeout; ``partialData`` as well.
+        ConnectionClosedError: the connection ended before; its attribute ``partialData`` has the received bytes.
+        TimeoutError: the socket's timeout expired; also has ``partialData``.
     """
     received = bytearray()
     cause: Optional[OSError] = None
@@ -210,7 +210,7 @@ def receive_data(sock: socket.socket, size: int) -> bytes:
 
 
 def communication_error(doing: str, cause: Optional[OSError]) -> errors.CommunicationError:
-    """Translate an error of a connected socket (None: the other side closed) to this library's own."""
+    """Convert an error of a connected socket (None: the other side closed) to one of this library."""
     if cause is None:
         return errors.ConnectionClosedError("%s: connection closed by the other side" % doing)
     if is_timeout(cause):
@@ -219,7 +219,7 @@ def communication_error(doing: str, cause: Optional[OSError]) -> errors.Communic
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Tell whether the socket's own timeout ran out (and not that of the network, which means a lost connection)."""
+    """Return whether the socket's own timeout expired (a network timeout, by contrast, means a lost connection)."""
     return isinstance(error, socket.timeout) and error.errno != errno.ETIMEDOUT
 
 
@@ -233,11 +233,11 @@ def _receive_some(sock: socket.socket, size: int) -> bytes:
 
 def send_data(sock: socket.socket, data: Union[bytes, bytearray, memoryview]) -> None:
     """
-    Send all of the data, on a non-blocking socket too.
+    Send all of the data; also works on a non-blocking socket.
 
     Raises:
-        ConnectionClosedError: the connection is gone.
-        TimeoutError: the socket's timeout passed before everything was sent.
+        ConnectionClosedError: the connection is lost.
+        TimeoutError: the socket's timeout expired before everything was sent.
     """
     try:
         if sock.gettimeout() == 0:
@@ -257,7 +257,7 @@ def _send_in_pieces(sock: socket.socket, rest: memoryview) -> None:
 
 
 def _wait_or_raise(sock: socket.socket, error: OSError, default: int) -> None:
-    """Wait until the operation that would have blocked can go on; raise errors of any other kind again."""
+    """Wait until an operation that would block can continue; raise all other errors again."""
     wanted = events_wanted(error, default)
     if not wanted:
         raise error
@@ -274,16 +274,16 @@ def family_str(sock: socket.socket) -> str:
 
 class SocketConnection:
     """
-    A connected socket and what belongs to the connection.
+    A connected socket and the state of the connection.
 
-    One thread uses it at a time, except for `close`, which any thread may call.
+    Only one thread may use it at a time, except for `close`, which any thread may call.
 
     Attributes:
         sock: the socket.
-        objectId: id of the object that the other side connected to.
+        objectId: id of the object that the client connected to.
         pyroInstances: instances that live as long as this connection, by class.
         tracked_resources: weak set of objects whose ``close()`` is called when the connection ends.
-        keep_open: leave the socket open in `close` (somebody else owns it).
+        keep_open: do not close the socket in `close`, because it has another owner.
     """
 
     def __init__(self, sock: socket.socket, objectId: Optional[str] = None, keep_open: bool = False) -> None:
@@ -294,8 +294,8 @@ class SocketConnection:
         self._tracked_resources: Optional[weakref.WeakSet[Any]] = None
 
     def __del__(self) -> None:
-        # No shutdown here: in a forked child the parent still uses the connection. Attributes are missing where the
-        # constructor was cut short, by a signal handler for instance.
+        # No shutdown here: the parent of a forked child still uses the connection. Attributes are missing if the
+        # constructor was interrupted, for example by a signal handler.
         sock = getattr(self, "sock", None)
         if sock is not None and not getattr(self, "keep_open", True):
             sock.close()
@@ -318,12 +318,12 @@ class SocketConnection:
         return receive_data(self.sock, size)
 
     def close(self) -> None:
-        """Free the tracked resources and close the socket (not when ``keep_open``). May be called again."""
+        """Close the tracked resources and the socket (unless ``keep_open``). Can be called more than once."""
         self.free_tracked_resources()
         self.pyroInstances.clear()
         if self.keep_open:
             return
-        # Another thread may be receiving: shutdown wakes it, a bare close would not.
+        # Another thread may be blocked in a receive: shutdown wakes it, close alone would not.
         try:
             self.sock.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -331,13 +331,13 @@ class SocketConnection:
         self.sock.close()
 
     def free_tracked_resources(self) -> None:
-        """Call ``close()`` of every tracked resource that still exists, and forget them."""
+        """Call ``close()`` of every tracked resource that still exists, and stop tracking them."""
         tracked, self._tracked_resources = self._tracked_resources, None
         for resource in list(tracked or ()):
             try:
                 resource.close()
             except Exception:
-                # The user's own close: its failure must not keep the others, or the socket, open.
+                # User code: its failure must not prevent closing the other resources or the socket.
                 log.warning("closing of tracked resource %r failed", resource, exc_info=True)
 
     def __enter__(self) -> SocketConnection:
@@ -351,15 +351,15 @@ class SocketConnection:
         return self.sock.fileno()
 
     def family(self) -> str:
-        """Return the kind of connection: "IPv4", "IPv6", "Unix", or "???"."""
+        """Return the address family of the connection: "IPv4", "IPv6", "Unix", or "???"."""
         return family_str(self.sock)
 
     def setTimeout(self, timeout: Optional[float]) -> None:
-        """Set the socket's timeout in seconds; None is no limit."""
+        """Set the socket's timeout in seconds; None means no limit."""
         self.sock.settimeout(timeout)
 
     def getTimeout(self) -> Optional[float]:
-        """Give the socket's timeout in seconds; None is no limit."""
+        """Return the socket's timeout in seconds; None means no limit."""
         return self.sock.gettimeout()
 
     settimeout = setTimeout
@@ -367,6 +367,6 @@ class SocketConnection:
     timeout = property(getTimeout, setTimeout)
 
     def getpeercert(self) -> Any:
-        """Give the certificate of the other side as `ssl.SSLSocket.getpeercert` does; None without TLS."""
+        """Return the certificate of the other side like `ssl.SSLSocket.getpeercert`; None without TLS."""
         ask = getattr(self.sock, "getpeercert", None)
         return None if ask is None else ask()

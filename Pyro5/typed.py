@@ -1,11 +1,12 @@
 """
-Remote objects as type checkers and editors see them.
+Static types of remote objects, for type checkers and editors.
 
-``Proxy[Interface](uri)`` is ``Proxy(uri)`` when the program runs, and an ``Interface`` to a type checker: names of methods,
-arguments and results are checked, and an editor completes them. The interface is a ``typing.Protocol``, or a class, that
-has the methods and properties of the remote object. One that also derives from `ProxyMembers` has what every proxy has.
+At run time, ``Proxy[Interface](uri)`` is the same as ``Proxy(uri)``; for a type checker it is an ``Interface``: names of
+methods, arguments and results are checked, and an editor completes them. The interface is a ``typing.Protocol``, or a class,
+with the methods and properties of the remote object. If it also derives from `ProxyMembers`, it includes those of all
+proxies.
 
-The checks are made of what the interface says; nothing compares it with what is on the other side of the network.
+The checks rely on the interface; it is never compared with the actual remote object.
 """
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ if TYPE_CHECKING:
 
     class ProxyClass(ABCMeta):
         """
-        The class of proxy classes, for type checkers; it derives from ABCMeta so that a proxy class can have abstract ones
-        among its bases. Programs run without it.
+        The class of proxy classes, for type checkers; it derives from ABCMeta so that a proxy class can have abstract base
+        classes. It is not used at run time.
         """
 
-        # any callable: a parameter of type Type[...] would not take protocols and abstract classes
+        # any callable: a parameter of type Type[...] would not accept protocols and abstract classes
         def __getitem__(cls: Callable[_Arguments, Any], interface: Callable[..., _Interface],
                         ) -> Callable[_Arguments, _Interface]: ...
 else:
@@ -40,8 +41,8 @@ else:
 
 class ProxyMembers(Protocol):
     """
-    What every proxy has of its own; for interfaces that are used in a ``with`` statement, or whose users connect, release
-    and set up the proxy::
+    The members of all proxies, for interfaces that are used in a ``with`` statement, or whose users connect, release
+    and configure the proxy::
 
         class Garden(Protocol):
             def sow(self, bed: str, count: int = 1) -> int: ...
@@ -52,7 +53,7 @@ class ProxyMembers(Protocol):
             garden._pyroTimeout = 2.5
             garden.sow("leek")
 
-    `Proxy` explains them.
+    They are documented at `Proxy`.
     """
 
     _pyroUri: URI

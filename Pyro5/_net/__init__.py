@@ -1,6 +1,6 @@
 """
-Addresses, TLS, wake-ups and busy polling: what sockets need besides the standard library.
+Network helpers beyond the standard library: addresses, TLS, thread wake-ups and busy polling.
 
-Imported by the client and the server side alike, through ``Pyro5.socketutil`` or directly. Start reading at
+Imported by the client and the server side, through ``Pyro5.socketutil`` or directly. Start reading at
 ``addresses``.
 """

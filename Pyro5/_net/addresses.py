@@ -1,7 +1,7 @@
 """
-Network addresses: host names to socket addresses, the interfaces of this machine, texts for messages.
+Network addresses: resolving host names to socket addresses, the interfaces of this machine, texts for messages.
 
-Host names are only ever resolved to addresses. Nothing here waits for a reverse lookup.
+Host names are only resolved to addresses. No function here does a reverse lookup.
 """
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from .tls import is_ssl_error
 IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
 IPInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 Address = Union[Tuple[Any, ...], str]  # (host, port), or the name of a Unix domain socket
-Candidate = Tuple[int, Any]  # address family, address as the socket functions take it
+Candidate = Tuple[int, Any]  # address family, address for the socket functions
 
-# A documentation address (RFC 5737): routing a datagram socket to it shows the outgoing interface, and sends nothing.
+# A documentation address (RFC 5737): connecting a datagram socket to it reveals the outgoing interface, and sends nothing.
 OUTSIDE_ADDRESS = "192.0.2.1"
 
 
 def address_text(address: Address) -> str:
-    """Give the text under which messages name a socket address: ``host:port``, ``[ipv6]:port`` or the socket file."""
+    """Return the text of a socket address for messages: ``host:port``, ``[ipv6]:port`` or the socket file."""
     if isinstance(address, str):
         return "unix socket " + address.replace("\0", "@", 1)
     host, port = str(address[0]), address[1]
@@ -32,7 +32,7 @@ def address_text(address: Address) -> str:
 
 
 def server_host() -> str:
-    """Return the host that servers listen on, unless they are told another one: the setting HOST."""
+    """Return the default host that servers listen on: the setting HOST."""
     return "localhost" if config.HOST is None else str(config.HOST)
 
 
@@ -42,14 +42,14 @@ def name_server_host() -> str:
 
 
 def wanted_family(ipv6: Optional[bool]) -> int:
-    """Give the address family for a caller's ``ipv6`` flag, None meaning the setting PREFER_IP_VERSION."""
+    """Return the address family for an ``ipv6`` argument; None means the setting PREFER_IP_VERSION."""
     if ipv6 is None:
         return {4: socket.AF_INET, 6: socket.AF_INET6}.get(config.PREFER_IP_VERSION, socket.AF_UNSPEC)
     return socket.AF_INET6 if ipv6 else socket.AF_INET
 
 
 def require_port(port: int) -> None:
-    """Raise ValueError, or TypeError, unless this is the number of a port."""
+    """Raise TypeError or ValueError unless this is a valid port number."""
     if not isinstance(port, int):
         raise TypeError("a port is a number from 0 to 65535, not %r" % (port,))
     if not 0 <= port <= 65535:
@@ -58,13 +58,13 @@ def require_port(port: int) -> None:
 
 def resolve_host(address: Address, family: int, socktype: int, passive: bool = False) -> List[Candidate]:
     """
-    Resolve an address to the socket families and addresses worth trying, best first; there is at least one.
+    Resolve an address to the socket families and addresses worth trying, best first; returns at least one.
 
-    A host that is None or empty means all interfaces (``passive``), or this machine.
+    An empty host or None means all interfaces (``passive``), or this machine.
 
     Raises:
-        socket.gaierror: the host name is not known (the text names it).
-        ValueError: there is no such port.
+        socket.gaierror: the host name is unknown (the text names it).
+        ValueError: the port is out of range.
     """
     if isinstance(address, str):
         if not hasattr(socket, "AF_UNIX"):
@@ -72,11 +72,11 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
         return [(socket.AF_UNIX, address)]
     host = "" if address[0] is None else str(address[0])
     if isinstance(address[1], int):
-        require_port(address[1])  # getaddrinfo would cut it off
+        require_port(address[1])  # getaddrinfo would truncate it
     if ":" in host:
-        family = socket.AF_INET6       # a literal: there is no choice to make
+        family = socket.AF_INET6       # an IPv6 literal: no other family is possible
     elif family != socket.AF_INET6 and isinstance(address[1], int) and _is_ipv4(host):
-        return [(socket.AF_INET, (host, address[1]))]  # asking the system costs as much as a small call
+        return [(socket.AF_INET, (host, address[1]))]  # getaddrinfo takes as long as a small call
     try:
         if host == "localhost" and isinstance(address[1], int):
             return [(found, (ip, address[1], *rest)) for found, (ip, _, *rest) in _resolve_localhost(family)]
@@ -90,12 +90,12 @@ def resolve_host(address: Address, family: int, socktype: int, passive: bool = F
 
 @functools.lru_cache(maxsize=None)
 def _resolve_localhost(family: int) -> List[Candidate]:
-    """Ask for the one name that stays what it is just once: the system reads a file or two each time."""
+    """Resolve localhost only once, because its addresses do not change: the system reads files for each lookup."""
     return _ask_system("localhost", 0, family, socket.SOCK_STREAM, passive=False)
 
 
 def _ask_system(host: str, port: Any, family: int, socktype: int, passive: bool) -> List[Candidate]:
-    # text would go through the codec for international names, which has to be loaded first
+    # a str would be encoded with the idna codec, which has to be imported first
     name: Any = host.encode("ascii") if host.isascii() else host
     found = socket.getaddrinfo(name or None, port, family, socktype, 0, socket.AI_PASSIVE if passive else 0)
     unique = dict.fromkeys((entry[0], entry[4]) for entry in found)
@@ -113,10 +113,10 @@ def _is_ipv4(host: str) -> bool:
 
 
 def explained(error: OSError, text: str) -> OSError:
-    """Make an error of the same kind as the given one (class and errno) that says more."""
+    """Build an error of the same class and errno as the given one with a more detailed text."""
     if isinstance(error, socket.timeout) and error.errno is None:
         return socket.timeout("%s: timeout" % text)
-    if type(error) is OSError and error.errno is None:  # such as "AF_UNIX path too long"
+    if type(error) is OSError and error.errno is None:  # for example "AF_UNIX path too long"
         return OSError("%s: %s" % (text, error))
     if isinstance(error, socket.gaierror) or error.errno is None or is_ssl_error(error):
         return error
@@ -125,11 +125,11 @@ def explained(error: OSError, text: str) -> OSError:
 
 def get_ip_address(hostname: str, workaround127: bool = False, version: Optional[int] = None) -> IPAddress:
     """
-    Give the ip address of a host.
+    Return the ip address of a host.
 
     Args:
         hostname: name or literal address; an empty one means this machine.
-        workaround127: when the answer is a loopback address, look for one that other machines can use (IPv4 only).
+        workaround127: if the result is a loopback address, look for one that other machines can use (IPv4 only).
         version: 4, 6, 0 (the system chooses) or None (the setting PREFER_IP_VERSION).
 
     Raises:
@@ -150,10 +150,10 @@ def get_ip_address(hostname: str, workaround127: bool = False, version: Optional
 
 def get_interface(ip_address: Union[str, IPAddress]) -> IPInterface:
     """
-    Give the network interface of this machine through which the given address is reached. Nothing is sent.
+    Return the network interface of this machine through which the given address is reached. Nothing is sent.
 
     Raises:
-        OSError: there is no route to the address, or it is a host name that is not known.
+        OSError: there is no route to the address, or it is an unknown host name.
     """
     family, address = resolve_host((str(ip_address), 9), socket.AF_UNSPEC, socket.SOCK_DGRAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
@@ -166,16 +166,16 @@ def get_interface(ip_address: Union[str, IPAddress]) -> IPInterface:
 
 def plain_ip(text: str) -> IPAddress:
     """
-    Make an address object, without the zone of a link-local address (which Python 3.8 cannot express).
+    Return an address object, without the zone of a link-local address (which Python 3.8 does not support).
 
     Raises:
-        ValueError: the text is no ip address.
+        ValueError: the text is not an ip address.
     """
     return ipaddress.ip_address(text.partition("%")[0])
 
 
 def is_ip_address(host: str) -> bool:
-    """Tell whether a host is given by its address, so that there is nothing to look up."""
+    """Return whether a host is an ip address, so that no lookup is needed."""
     try:
         plain_ip(host)
         return True
@@ -184,7 +184,7 @@ def is_ip_address(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an ip address, or ``localhost``, leads back to the machine itself; other names are not looked up."""
+    """Return whether an ip address or ``localhost`` is a loopback address; other names are not looked up."""
     if host == "localhost" or host.startswith("127."):
         return True
     return is_ip_address(host) and plain_ip(host).is_loopback

@@ -1,11 +1,11 @@
 """
-Adaptive spinning: what is due in a moment is looked for again and again, before anybody waits for it.
+Adaptive busy polling: poll the socket a few hundred times before blocking on it.
 
-A thread that waits is woken by the system when something arrives, and on another processor that takes longer than all of
-this library's work for a small call (some 40 microseconds, twice per call). So whoever expects an answer looks for it some
-times first. That pays while answers come at once, and costs processor time while they do not: it is given up after a few
-failures in a row, and where others would have needed the processor, or the interpreter's lock, for the time being; and tried
-again now and then. Where there is one processor only it could never succeed. In a process, one thread at a time does it.
+When data arrives, the system must first wake a blocked thread, and on another processor that takes longer than all of
+this library's work for a small call (some 40 microseconds, twice per call). So a thread that expects a reply polls for it
+first. That pays off while replies arrive quickly, and wastes processor time while they do not. Polling is therefore suspended
+after a few failures in a row, and while other threads or processes need the processor or the interpreter's lock; it is tried
+again from time to time. On a single processor it can never succeed. In a process, only one thread polls at a time.
 """
 from __future__ import annotations
 
@@ -21,32 +21,33 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-LOOKS = 250  # at about a microsecond each: enough also if the other side has to be woken first, or has some work to do
-FAILURES = 3  # in a row, after which it is given up ...
-PAUSES = 8, 128  # ... for so many times; twice as many after each time in vain, up to where it costs next to nothing
-# So many times it is done before it shows whether others need the processor, or the interpreter's lock; at first, and as long
-# as they do not. If they have had it in a fourth of them, it is given up, too.
+LOOKS = 250  # polls, of about a microsecond each: also enough if the other side has to be woken first, or has some work to do
+FAILURES = 3  # failures in a row, after which polling is suspended ...
+PAUSES = 8, 128  # ... for this number of receives; doubled after each failure, until the cost is negligible
+# Minimum and maximum length of a measuring period, in polls. At the end of a period, the context switches of the thread show
+# whether others need the processor or the interpreter's lock; while they do not, the next period is twice as long. If context
+# switches happened in a fourth of the polls, polling is suspended, too.
 TERMS = 4, 32
 CROWDED_PART = 4
-FIRST_PAUSE = 32  # at most so many times a new one in another thread does without, if the last one who did it gave it up
-CROWD = 2  # while so many others receive, and have begun since the last time, waiting costs less
+FIRST_PAUSE = 32  # maximum suspension that a new object in another thread inherits from the last one that polled
+CROWD = 2  # while this number of other threads receive, and have started since, blocking is cheaper
 
-_processors = os.cpu_count() or 1  # asked once: the system reads a file to tell
+_processors = os.cpu_count() or 1  # read once, because the system reads a file for it
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
-# held by the thread that spins: several would take the processors from each other
+# held by the polling thread: several would compete for the processors
 _one_at_a_time = threading.Lock()
-# The last one who did it, or was made. Without a lock: it does little harm to take another one for it.
+# The last object that polled or was created. Not guarded by a lock: a race only means that another one is used instead.
 _last: Optional[_Considerate] = None
 
-# Who receives now, and who was the last to begin.  Where several threads talk with somebody by turns, there is always one to
-# go on: none has to be woken, but each needs the interpreter's lock.
+# The objects that are receiving now, and the one that started last. Where several threads exchange messages in turn, one of
+# them can always continue: none has to be woken, but each needs the interpreter's lock.
 _receiving: Set[SpinningReceiver] = set()
 _latest: Optional[SpinningReceiver] = None
 
 
 def _forget_other_threads() -> None:
-    """In a forked child: none of the parent's threads receives here."""
+    """Reset the state in a forked child, where the parent's threads do not exist."""
     global _one_at_a_time
     _one_at_a_time = threading.Lock()
     _receiving.clear()
@@ -57,12 +58,12 @@ if hasattr(os, "register_at_fork"):
 
 
 def is_promising() -> bool:
-    """Whether it can succeed at all: it is not switched off, and another processor may be at work on the answer."""
+    """Return whether polling can succeed at all: it is enabled, and another processor may be working on the reply."""
     return bool(config.SPINNING) and _processors > 1
 
 
 class Spinning:
-    """Knows whether spinning has been worth its while: whether it has succeeded.  For one thread at a time."""
+    """The policy for one user of busy polling: decides by previous results. Not thread-safe."""
 
     __slots__ = ("_failures", "_pause", "_next_pause")
 
@@ -72,14 +73,14 @@ class Spinning:
         self._next_pause = PAUSES[0]
 
     def shall_begin(self) -> bool:
-        """Whether to spin now.  If so, ended() is to be called afterwards."""
+        """Return whether to poll now. If so, ended() must be called afterwards."""
         if self._pause:
             self._pause -= 1
             return False
         return _one_at_a_time.acquire(False)
 
     def ended(self, has_succeeded: bool) -> None:
-        """Note how it went."""
+        """Record the result of polling."""
         self._note(has_succeeded)
         if has_succeeded:
             self._next_pause = PAUSES[0]
@@ -88,10 +89,10 @@ class Spinning:
         try:
             _one_at_a_time.release()
         except RuntimeError:
-            pass  # a signal handler has forked meanwhile, and this is the child: its lock is a new one
+            pass  # a signal handler has forked in between, and this is the child, with a new lock
         self._failures = 0 if has_succeeded else self._failures + 1
         if self._failures >= FAILURES:
-            self._failures = FAILURES - 1  # one more is enough the next time
+            self._failures = FAILURES - 1  # one more failure is enough the next time
             self._give_up()
 
     def _give_up(self) -> None:
@@ -101,9 +102,10 @@ class Spinning:
 
 class _Considerate(Spinning):
     """
-    Gives it up, too, where others would have needed what spinning takes up.  For one thread at a time.
+    A policy that also suspends polling while others need the processor or the interpreter's lock. Not thread-safe.
 
-    A new one goes on where the last one is: many connections are used for two or three messages, too few to learn from.
+    A new object starts with the state of the last one: many connections carry only two or three messages, too few to learn
+    from.
     """
 
     __slots__ = ("_term", "_left", "_switches_before", "_thread")
@@ -124,7 +126,7 @@ class _Considerate(Spinning):
         else:
             self._pause, self._thread = last._pause, last._thread
             self._term, self._left, self._switches_before = last._term, last._left, last._switches_before
-        _last = self  # not sooner: others may look at it at once
+        _last = self  # at the end: other threads may read it immediately
 
     def _begin_term(self, count: int) -> None:
         self._term = self._left = count
@@ -147,14 +149,14 @@ class _Considerate(Spinning):
         self._note(has_succeeded)
         if not (self._left or self._pause):
             self._end_term()
-        self._switches_before += not has_succeeded  # there will be one more, as the waiting begins now
+        self._switches_before += not has_succeeded  # blocking now causes one more switch
 
     def _end_term(self) -> None:
-        """Others that have been waiting for what spinning takes up may be the very ones that make the answer."""
+        """Evaluate the period: threads that wait for the processor may be the ones that compute the reply."""
         before, count, thread = self._switches_before, self._term, self._thread
         self._begin_term(min(2 * count, TERMS[1]))
         if thread != self._thread:
-            return  # what the system has counted for another thread says nothing
+            return  # the counts of different threads cannot be compared
         if (self._switches_before - before) * CROWDED_PART >= count:
             self._give_up()
         else:
@@ -162,8 +164,8 @@ class _Considerate(Spinning):
 
 
 def _switches() -> int:
-    """How often the calling thread has had to stop, since others had its processor or something else that it needed; 0
-    where the system does not tell."""
+    """Return the number of context switches of the calling thread, voluntary or not; 0 where the system does not
+    report it."""
     if _THIS_THREAD is None:
         return 0
     usage = resource.getrusage(_THIS_THREAD)
@@ -171,7 +173,7 @@ def _switches() -> int:
 
 
 class SpinningReceiver(_Considerate):
-    """Receives from a socket that has no TLS; what there is to know about it is in the module's text."""
+    """Receives from a socket without TLS, with busy polling; see the module's documentation."""
 
     __slots__ = ("_receive", "_timeout", "_set_timeout", "recv_into")
 
@@ -182,7 +184,7 @@ class SpinningReceiver(_Considerate):
         self.recv_into = sock.recv_into
 
     def recv(self, size: int) -> bytes:
-        """As the socket does."""
+        """Receive like ``socket.recv``, but poll first if that is promising."""
         global _latest
         may_pay = _latest is self or len(_receiving) < CROWD
         _latest = self
@@ -209,7 +211,7 @@ class SpinningReceiver(_Considerate):
         return None
 
     def _look_without_timeout(self, size: int) -> Optional[bytes]:
-        """As _look, where each look would wait: Python waits first, if there is a timeout."""
+        """Poll with the timeout set to 0: with a timeout, Python waits in each receive, even with MSG_DONTWAIT."""
         timeout = self._timeout()
         self._set_timeout(0.0)
         try:
@@ -219,12 +221,12 @@ class SpinningReceiver(_Considerate):
 
 
 class SpinningSelector(_Considerate):
-    """Waits for the sockets of a selector."""
+    """Waits for the sockets of a selector, with busy polling."""
 
     __slots__ = ()
 
     def select(self, selector: Any, timeout_seconds: float) -> List[Any]:
-        """As the selector does."""
+        """Select like the selector itself, but poll first if that is promising."""
         ready: List[Any] = []
         if self.shall_begin():
             try:
@@ -242,7 +244,7 @@ class SpinningSelector(_Considerate):
 
 
 def receiver_for(sock: Any) -> Any:
-    """Give what to receive from in place of a socket on which requests and replies take turns: maybe the socket itself."""
+    """Return an object to receive from for a socket with alternating requests and replies; it may be the socket itself."""
     if not _DONT_WAIT or hasattr(sock, "pending") or not is_promising():
         return sock
     return SpinningReceiver(sock)

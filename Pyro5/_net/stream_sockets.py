@@ -1,4 +1,4 @@
-"""Stream sockets that listen or are connected, and the options of sockets."""
+"""Listening and connected stream sockets, and socket options."""
 from __future__ import annotations
 
 import errno
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Options", "new_stream", "bind_stream", "connect_stream", "set_keepalive", "set_nodelay", "set_noinherit",
            "set_reuseaddr"]
 
-# As many waiting clients as the operating system allows; it lowers the number to its own limit.
+# The maximum; the operating system reduces it to its own limit.
 LISTEN_BACKLOG = 4096
 
 
@@ -45,7 +45,7 @@ def new_stream(family: int, options: Options) -> socket.socket:
 
 
 def bind_stream(address: Address, family: int, options: Options) -> socket.socket:
-    """Create a listening socket on the first of the host's addresses that this machine has."""
+    """Create a listening socket on the first of the host's addresses that belongs to this machine."""
     failures = []
     for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM, passive=True):
         try:
@@ -81,9 +81,9 @@ def _bind_hint(address: Address, error: OSError) -> str:
 
 def connect_stream(address: Address, family: int, options: Options,
                     timeout: Optional[float], context: Optional[ssl.SSLContext]) -> socket.socket:
-    """Create a socket that is connected to the first of the host's addresses that answers."""
+    """Create a socket connected to the first of the host's addresses that accepts."""
     deadline = None if timeout is None else time.monotonic() + timeout
-    # On a Unix socket the server is on this machine: its certificate has to say so.
+    # On a Unix socket the server is on this machine, and its certificate must be valid for localhost.
     tls_name = "localhost" if isinstance(address, str) else str(address[0])
     failures = []
     for found, chosen in resolve_host(address, family, socket.SOCK_STREAM):
@@ -107,33 +107,33 @@ def connect_stream(address: Address, family: int, options: Options,
 
 
 def _seconds_until(deadline: Optional[float]) -> Optional[float]:
-    """Return the seconds left, at least a fraction: 0 would make a socket non-blocking."""
+    """Return the seconds left, but never 0, which would make a socket non-blocking."""
     return None if deadline is None else max(deadline - time.monotonic(), 0.001)
 
 
 def set_reuseaddr(sock: socket.socket) -> None:
-    """Switch SO_REUSEADDR on where it means "bind again soon after a stop" (on Windows it means something else)."""
+    """Set SO_REUSEADDR where it allows binding soon after a stop (on Windows it has another meaning)."""
     if os.name != "nt" and sys.platform != "cygwin":
         _switch_on(sock, socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
 def set_nodelay(sock: socket.socket) -> None:
-    """Switch TCP_NODELAY on, if the socket has such an option: small messages leave at once."""
+    """Set TCP_NODELAY, if the socket supports it, so that small messages are sent immediately."""
     _switch_on(sock, socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def set_keepalive(sock: socket.socket) -> None:
-    """Switch SO_KEEPALIVE on, if the socket has such an option: a peer that vanished is noticed in the end."""
+    """Set SO_KEEPALIVE, if the socket supports it, so that a vanished peer is detected eventually."""
     _switch_on(sock, socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def _switch_on(sock: socket.socket, level: int, option: int) -> None:
-    try:  # contextlib.suppress() would take longer than the system does
+    try:  # contextlib.suppress() would take longer than the system call
         sock.setsockopt(level, option, 1)
     except OSError:
         pass
 
 
 def set_noinherit(sock: socket.socket) -> None:
-    """Do not pass the socket on to child processes."""
+    """Disable inheritance of the socket by child processes."""
     sock.set_inheritable(False)

@@ -1,7 +1,7 @@
 """
-TLS: contexts made from certificate files, and handshakes that do not block.
+TLS: contexts for certificate files, and non-blocking handshakes.
 
-The ssl module is loaded when TLS is first used, not before.
+The ssl module is imported when TLS is first used.
 """
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _contexts: Dict[Tuple[Any, ...], ssl.SSLContext] = {}
 
 
 def _ssl() -> Any:
-    """Load the ssl module, which programs without TLS never need."""
+    """Import the ssl module on first use; programs without TLS never need it."""
     import ssl
     return ssl
 
 
 def is_ssl_error(error: BaseException) -> bool:
-    """Tell whether TLS has raised an error."""
-    # Only a loaded ssl module can have raised one of its errors.
+    """Return whether an error was raised by TLS."""
+    # If the ssl module has not been imported, the error cannot be one of its own.
     ssl_module: Any = sys.modules.get("ssl")
     return ssl_module is not None and isinstance(error, ssl_module.SSLError)
 
@@ -38,17 +38,17 @@ def is_ssl_error(error: BaseException) -> bool:
 def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str = "", clientkey: str = "",
                     cacerts: str = "", keypassword: str = "") -> ssl.SSLContext:
     """
-    Give the TLS context for these files; the same arguments give the same context. Safe in every thread.
+    Return the TLS context for these files; the same arguments return the same context. Thread-safe.
 
-    With a server certificate it is a server's context, which asks clients for a certificate if the setting
-    SSL_REQUIRECLIENTCERT is on. Otherwise it is a client's, which checks the server's certificate and host name.
+    With a server certificate it is a context for servers, which requests certificates from clients if the setting
+    SSL_REQUIRECLIENTCERT is on. Otherwise it is one for clients, which verifies the server's certificate and host name.
 
     Args:
-        cacerts: file or directory with the certificates of the authorities to trust; without it, the system's.
+        cacerts: file or directory with the certificates of trusted authorities; without it, the system's are used.
 
     Raises:
         ValueError: arguments for both sides, or a key without its certificate.
-        OSError: a file cannot be read, or does not hold what it should (ssl.SSLError); the text names the file.
+        OSError: a file cannot be read, or has invalid contents (ssl.SSLError); the text names the file.
     """
     if (servercert or serverkey) and (clientcert or clientkey):
         raise ValueError("a TLS context is for a server or for a client: give servercert/serverkey or "
@@ -56,7 +56,7 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
     if serverkey and not servercert or clientkey and not clientcert:
         raise ValueError("a TLS private key needs its certificate file as well")
     require_client_cert = bool(servercert and config.SSL_REQUIRECLIENTCERT)
-    # settings that are None are not set
+    # settings may be None
     key = (servercert or "", serverkey or "", clientcert or "", clientkey or "", cacerts or "", keypassword or "",
            require_client_cert)
     with _contexts_lock:
@@ -66,13 +66,13 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
 
 
 def client_context() -> ssl.SSLContext:
-    """Give the TLS context that the settings say for clients; raises as `get_ssl_context`."""
+    """Return the TLS context for clients, according to the settings; raises as `get_ssl_context`."""
     return get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
                            keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
 
 
 def server_context() -> ssl.SSLContext:
-    """Give the TLS context that the settings say for servers, which name a certificate; raises as `get_ssl_context`."""
+    """Return the TLS context for servers, according to the settings; raises as `get_ssl_context`."""
     return get_ssl_context(servercert=config.SSL_SERVERCERT, serverkey=config.SSL_SERVERKEY,
                            keypassword=config.SSL_SERVERKEYPASSWD, cacerts=config.SSL_CACERTS)
 
@@ -85,13 +85,13 @@ def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: s
     try:
         trusted = {"capath" if os.path.isdir(cacerts) else "cafile": cacerts or None}
         context: ssl.SSLContext = ssl_module.create_default_context(purpose, **trusted)
-        context.options |= ssl_module.OP_NO_RENEGOTIATION  # it is costly for servers, and of no use; the default by now
+        context.options |= ssl_module.OP_NO_RENEGOTIATION  # costly for servers and useless; the default in recent versions
         if require_client_cert:
             context.verify_mode = ssl_module.CERT_REQUIRED
             if not cacerts:
                 context.load_default_certs(purpose)
         if cert:
-            # An empty password, not None: openssl would ask for it on the terminal, and a server must not hang there.
+            # An empty password instead of None: openssl would prompt for it on the terminal, and block the server.
             context.load_cert_chain(cert, cert_key or None, keypassword or "")
     except OSError as x:
         files = ", ".join(name for name in (cert, cert_key, cacerts) if name)
@@ -100,21 +100,21 @@ def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: s
 
 
 def tls_server_socket(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSocket:
-    """Put the server's side of TLS on an accepted connection; its handshake is still to be done, and nothing blocks."""
+    """Wrap an accepted connection in server-side TLS without blocking; the handshake is done later."""
     return context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
 
 
 def is_server_context(context: ssl.SSLContext) -> bool:
-    """Return whether a TLS context can only be the server's."""
+    """Return whether a TLS context is only usable by servers."""
     return bool(context.protocol == _ssl().PROTOCOL_TLS_SERVER)
 
 
 def tls_handshake_step(sock: socket.socket) -> int:
     """
-    Go on with the TLS handshake of a non-blocking socket.
+    Continue the TLS handshake of a non-blocking socket.
 
     Returns:
-        0 when it is complete, else what to wait for: selectors.EVENT_READ or selectors.EVENT_WRITE.
+        0 when it is complete, otherwise the event to wait for: selectors.EVENT_READ or selectors.EVENT_WRITE.
 
     Raises:
         OSError: the handshake failed (ssl.SSLError) or the connection was lost.
@@ -130,18 +130,18 @@ def tls_handshake_step(sock: socket.socket) -> int:
 
 
 def handshake_refused(error: OSError) -> bool:
-    """Tell whether a failed handshake was refused, by either side, and not just left by a client that has gone."""
+    """Return whether a failed handshake was rejected by either side, rather than aborted by a client that disconnected."""
     return is_ssl_error(error) and not isinstance(error, _ssl().SSLEOFError)
 
 
 def events_wanted(error: OSError, default: int) -> int:
     """
-    Tell whether an error of a non-blocking socket only means "not now", and what to wait for.
+    Return the event to wait for if an operation on a non-blocking socket would block, 0 for real errors.
 
-    A TLS socket may want to write before it can read, and the other way round.
+    A TLS socket may need to write before it can read, and vice versa.
 
     Args:
-        default: what a plain socket has to wait for: selectors.EVENT_READ or selectors.EVENT_WRITE.
+        default: the event for a plain socket: selectors.EVENT_READ or selectors.EVENT_WRITE.
 
     Returns:
         selectors.EVENT_READ, selectors.EVENT_WRITE, or 0 if it is a real error.

@@ -1,4 +1,4 @@
-"""A way to wake a thread that waits for sockets."""
+"""Wakes a thread that waits for sockets."""
 from __future__ import annotations
 
 import contextlib
@@ -9,9 +9,10 @@ __all__ = ["Wakeup"]
 
 class Wakeup:
     """
-    A pair of sockets that wakes a selector loop: register it for reading, and call `wake` from anywhere.
+    A socket pair that wakes a selector loop: register it for reading, and call `wake` from anywhere.
 
-    `wake` never blocks; any thread and any signal handler may call it, after `close` too. The rest is for the loop's thread.
+    `wake` never blocks, and may be called from any thread or signal handler, even after `close`. Only the thread of the loop
+    may call the other methods.
     """
 
     def __init__(self) -> None:
@@ -20,22 +21,22 @@ class Wakeup:
         self._sender.setblocking(False)
 
     def fileno(self) -> int:
-        """Give the file descriptor to wait for; it is readable from `wake` to `drain`."""
+        """Return the file descriptor to wait for; it is readable from `wake` to `drain`."""
         return self._receiver.fileno()
 
     def wake(self) -> None:
-        """Make the waiting loop look around."""
-        # A full buffer has woken the loop already; a closed one has nobody left to wake.
+        """Wake the waiting loop."""
+        # If the buffer is full, the loop has been woken already; if the socket is closed, there is no loop any more.
         with contextlib.suppress(OSError):
             self._sender.send(b"\0")
 
     def drain(self) -> None:
-        """Take back every wake-up so far."""
+        """Discard all pending wake-ups."""
         with contextlib.suppress(BlockingIOError):
             while self._receiver.recv(4096):
                 continue
 
     def close(self) -> None:
-        """Close both sockets. May be called again."""
+        """Close both sockets. Can be called more than once."""
         self._sender.close()
         self._receiver.close()

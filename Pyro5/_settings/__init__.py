@@ -1,5 +1,5 @@
 """
-What the table of settings is made of: the kinds of values, how they are parsed and checked.
+The building blocks of the table of settings: kinds of values, with parsing and checking.
 
-Imported by ``configure`` only; it imports nothing of the package. Start reading at ``kinds``.
+Imported by ``configure`` only; imports no other module of the package. Start reading at ``kinds``.
 """

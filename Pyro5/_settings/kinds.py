@@ -1,4 +1,4 @@
-"""What settings take: the text of an environment variable, and what a program assigns, to the value that is kept."""
+"""Kinds of settings: convert environment variables and assigned values to the stored values."""
 from __future__ import annotations
 
 import ipaddress
@@ -11,11 +11,11 @@ _BOOL_TEXTS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no
 
 
 class Kind(NamedTuple):
-    """What a setting takes."""
+    """The kind of a setting: the values that it accepts."""
 
-    takes: str                         # words for error messages
+    takes: str                         # description for error messages
     parse: Callable[[str], Any]        # text of an environment variable -> value, or ValueError
-    accept: Callable[[Any], Any]       # value a program assigns -> value to keep, or TypeError or ValueError
+    accept: Callable[[Any], Any]       # assigned value -> stored value, or TypeError or ValueError
 
 
 def _parse_bool(text: str) -> bool:
@@ -63,7 +63,7 @@ def _accept_text(value: Any) -> str:
 
 def _accept_host(value: Any) -> str:
     if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
-        return str(getattr(value, "ip", value))  # that of an interface, without its network
+        return str(getattr(value, "ip", value))  # the address of an interface, without its network
     return _accept_text(value)
 
 
@@ -81,7 +81,7 @@ def _accept_list(value: Any) -> List[str]:
 
 
 def _optional(kind: Kind) -> Kind:
-    """Return a kind that takes None too. What reads such a setting takes None for off, none, or no limit."""
+    """Return a kind that also accepts None, which means off, none or no limit, depending on the setting."""
     return Kind(kind.takes + " or None", kind.parse, lambda value: None if value is None else kind.accept(value))
 
 
