@@ -174,8 +174,7 @@ class SendingMessage:
             ProtocolError: an annotation has an invalid id or value, or the message exceeds MAX_MESSAGE_SIZE.
 
     ``buffers`` holds the encoded message: one bytes object for a small message, several buffers for a large one, so that
-    large
-    values are not copied.
+    large values are not copied.
     """
 
     __slots__ = ("type", "flags", "seq", "serializer_id", "buffers", "size")

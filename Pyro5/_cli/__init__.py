@@ -1,5 +1,5 @@
 """
-What the command line tools share: output, progress, checks and conversions of arguments.
+Shared by the command line tools: output, progress, checks and conversion of arguments.
 
 Imported by the tools and by modules that can be run as one. Start reading at ``console``.
 """

@@ -1,5 +1,5 @@
 """
-What the command line tools have in common: flushed lines, one-line errors, a clean end on Ctrl-C and SIGTERM, and a word to
+Shared by the command line tools: flushed output, one-line errors, a clean stop on Ctrl-C and SIGTERM, and notifications to
 the service manager.
 """
 from __future__ import annotations
@@ -18,14 +18,14 @@ from .._text.printable import printable
 
 log = logging.getLogger("Pyro5.console")
 
-# What a user can cause and mend: a wrong argument or setting, the network, the other side. The rest is a defect.
+# Errors that a user can cause and fix: a wrong argument or setting, the network, the peer. Other exceptions are defects.
 EXPECTED_ERRORS = (errors.PyroError, OSError, ValueError, TypeError, EOFError)
-# As shells report it: 128 + the number of SIGINT.
+# The convention of shells: 128 + the number of SIGINT.
 EXIT_INTERRUPTED = 130
 
 
 def seconds(text: str) -> float:
-    """Read an option that says how long something may take. Raises ValueError if it makes no sense."""
+    """Parse an option that is a time limit in seconds. Raises ValueError if it is invalid."""
     value = float(text)
     if not 0 <= value <= threading.TIMEOUT_MAX:
         raise ValueError(text)
@@ -33,30 +33,30 @@ def seconds(text: str) -> float:
 
 
 def say(*lines: str) -> None:
-    """Print lines on standard output and flush them. Each is one line: what is not printable becomes an escape sequence."""
+    """Print lines on standard output and flush them. In each line, unprintable characters become escape sequences."""
     print("\n".join(map(printable, lines)), flush=True)
 
 
 def say_nothing(*_lines: str) -> None:
-    """Print nothing: in the place of `say`, for a tool that is to be quiet."""
+    """Print nothing; replaces `say` in a quiet tool."""
 
 
 def complain(text: str) -> None:
-    """Print an error on standard error as one line, whatever line breaks it has."""
+    """Print an error on standard error in one line, regardless of line breaks in it."""
     print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
 
 
 def complain_of(error: BaseException) -> None:
-    """Print what an error says on standard error."""
+    """Print the text of an error on standard error."""
     complain("Error: %s" % (str(error) or type(error).__name__))
 
 
 def complain_with_class(error: BaseException, verbose: bool) -> None:
     """
-    Print the class of an error, and what it says, on standard error. It must be called while the error is being handled.
+    Print the class and text of an error on standard error. Call it while the error is being handled.
 
     Args:
-        verbose: print the traceback first, with the remote one.
+        verbose: print the traceback first, including the remote one.
     """
     if verbose:
         sys.stderr.write("".join(errors.get_pyro_traceback()))
@@ -65,8 +65,8 @@ def complain_with_class(error: BaseException, verbose: bool) -> None:
 
 def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None] = complain_of) -> int:
     """
-    Run a tool, and report its expected errors in one line (the traceback goes to the log). What a remote method raised is
-    expected, whatever it is.
+    Run a tool, and report its expected errors in one line (the traceback goes to the log). Errors raised by a remote method
+    are always expected.
 
     Args:
         report: called with the error, while it is being handled.
@@ -79,10 +79,10 @@ def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None
         return 0
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
-    except Exception as x:  # the last place to tell a user's mistake from a defect
+    except Exception as x:  # outermost handler: separates user errors from defects
         is_remote = hasattr(x, "_pyroTraceback")
         if isinstance(x, BrokenPipeError) and not is_remote:
-            # Nobody reads the output any more (``| head``). Python would complain again when it flushes at exit.
+            # The output is no longer read (``| head``). Python would raise again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
         if not is_remote and not isinstance(x, EXPECTED_ERRORS):
@@ -94,10 +94,10 @@ def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None
 
 def tell_service_manager(*states: str) -> None:
     """
-    Tell systemd, or what else understands its notifications, such as ``READY=1``, if that has started this process.
+    Send notifications such as ``READY=1`` to systemd, or a compatible service manager, if that has started this process.
 
-    It says where it listens in the environment variable NOTIFY_SOCKET: the path of a datagram socket, or, after an ``@``,
-    an abstract name. That nobody is there to hear it is no error.
+    The environment variable NOTIFY_SOCKET contains its address: the path of a datagram socket, or, after an ``@``,
+    an abstract name. It is not an error if the service manager cannot be reached.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or not hasattr(socket, "AF_UNIX"):
@@ -114,18 +114,18 @@ def tell_service_manager(*states: str) -> None:
 
 class StopSignals:
     """
-    While it is entered as a context manager, Ctrl-C and SIGTERM only set `asked`; a second signal acts as before.
+    A context manager in which Ctrl-C and SIGTERM only set `asked`; a second signal acts as before.
 
-    Only signals that still have their default action are taken over, and only in the main thread: elsewhere Python
-    can have no handlers, and nothing changes.
+    Only signals that still have their default action are handled, and only in the main thread: in other threads Python
+    cannot install handlers, and nothing changes.
 
-    Combine it with the daemon whose loop it shall end: ``daemon.combine(signals)``, then
-    ``daemon.requestLoop(lambda: not signals.asked)``. The interpreter itself writes to its socket when a signal comes,
-    so a loop wakes up even if the signal arrives in the instant before it goes to sleep.
+    Combine it with the daemon whose loop should stop: ``daemon.combine(signals)``, then
+    ``daemon.requestLoop(lambda: not signals.asked)``. The interpreter itself writes to its socket when a signal arrives,
+    so the loop wakes up even if the signal arrives just before it blocks.
 
     Attributes:
-        asked: whether such a signal has come.
-        sockets: what to wait for.
+        asked: whether a signal has arrived.
+        sockets: the sockets to wait for.
     """
 
     def __init__(self) -> None:
@@ -153,13 +153,13 @@ class StopSignals:
         self._sender.close()
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Take back the wake-up."""
+        """Discard the pending wake-up."""
         with contextlib.suppress(BlockingIOError):
             while self._receiver.recv(4096):
                 continue
 
     def _on_signal(self, signum: int, frame: object) -> None:
-        # This may interrupt anything in the main thread: it takes no lock and does no more than this.
+        # This may interrupt any code in the main thread, so it must not acquire locks.
         self.asked = True
         self._restore_handlers()
 

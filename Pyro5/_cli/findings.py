@@ -1,4 +1,4 @@
-"""What a check has found, and checks that cannot hang their caller."""
+"""Findings of checks, and a way to run checks that may block forever."""
 from __future__ import annotations
 
 import logging
@@ -13,12 +13,12 @@ log = logging.getLogger("Pyro5.tools.findings")
 
 OK, NOTE, WRONG = "ok", "note", "WRONG"
 
-USUAL_SECONDS = 5.0  # that one step on the network may take, if COMMTIMEOUT is off
-CHECK_SECONDS = 20.0  # that one line of the report may take, which may be the outcome of several steps
+USUAL_SECONDS = 5.0  # time limit of one network operation, if COMMTIMEOUT is off
+CHECK_SECONDS = 20.0  # time limit for one line of the report, which may take several operations
 
 
 class Finding(NamedTuple):
-    """One line of the report; a note is no defect, but may be what the user looks for."""
+    """One line of the report; a note is not a defect, but may be what the user is looking for."""
 
     level: str
     text: str
@@ -32,21 +32,21 @@ class Finding(NamedTuple):
 
 
 def reason_of(error: Exception) -> str:
-    """Give what an error says, without the number that the system has for it."""
+    """Return the text of an error, without its errno."""
     return str(getattr(error, "strerror", None) or error)
 
 
 def step_seconds() -> float:
-    """Give what one step on the network may take."""
+    """Return the time limit of one network operation in seconds."""
     return config.COMMTIMEOUT if (config.COMMTIMEOUT or 0) > 0 else USUAL_SECONDS
 
 
 def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = CHECK_SECONDS) -> Iterator[Finding]:
     """
-    Run a check in a thread of its own, and give its findings as they come; the last one says so if it failed, or if nothing
-    came for too long.
+    Run a check in its own thread, and yield its findings as they arrive. If it fails, or if nothing arrives
+    for too long, the last finding says so.
 
-    The thread is left alone then: what it waits for, such as the system's name service, cannot be interrupted.
+    The thread is then left running: a DNS lookup, for example, cannot be interrupted.
     """
     found: queue.Queue[Optional[Finding]] = queue.Queue()
 
@@ -54,7 +54,7 @@ def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = 
         try:
             for finding in check():
                 found.put(finding)
-        except BaseException as x:  # border of a thread; a peer may send anything, and the other checks still have their say
+        except BaseException as x:  # thread boundary; a peer may send anything, and the other checks must still run
             log.info("the check failed: %s", what, exc_info=True)
             found.put(Finding(WRONG, "%s: %s: %s" % (what, type(x).__name__, x)))
         found.put(None)
@@ -74,11 +74,11 @@ def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = 
 
 def host_addresses(host: str, seconds: Optional[float] = None) -> List[str]:
     """
-    Give the ip addresses of a host name, each once.
+    Return the ip addresses of a host name, without duplicates.
 
     Raises:
         OSError: it has none.
-        TimeoutError: the name service does not answer in time.
+        TimeoutError: the name service does not reply in time.
     """
     known = threading.Event()
     lookups = HostLookups(known.set)

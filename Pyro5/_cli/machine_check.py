@@ -18,11 +18,11 @@ from ..client import Proxy
 from ..constants import PROTOCOL_VERSION
 from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds
 
-PORT_SECONDS = 0.5  # what finding out whether something listens on this machine may take
+PORT_SECONDS = 0.5  # time limit for a connection to this machine
 
 
 def outside_address() -> Optional[str]:
-    """Give the address of this machine in its network; None if there is no network."""
+    """Return the address of this machine in its network; None if there is no network."""
     try:
         return str(addresses.get_interface(addresses.OUTSIDE_ADDRESS).ip)
     except OSError:
@@ -32,7 +32,7 @@ def outside_address() -> Optional[str]:
 # ---------------------------------------------------------------- settings
 
 def check_settings() -> Iterator[Finding]:
-    """What runs here, and which settings are not the usual ones."""
+    """Check the versions, and report unusual settings."""
     yield Finding(OK, "Pyro %s, protocol %d, in %s; %s %s on %s" % (
         __version__, PROTOCOL_VERSION, os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
         platform.python_implementation(), platform.python_version(), platform.system()))
@@ -66,7 +66,7 @@ class _HostName(NamedTuple):
 
 
 def check_host_names() -> Iterator[Finding]:
-    """What the host names that matter here stand for."""
+    """Check the addresses of the relevant host names."""
     names = [_HostName(socket.gethostname(), "this machine's own name", False),
              _HostName(server_host(), "where servers listen, the setting HOST", True),
              _HostName(name_server_host(), "where clients look for the name server, the setting NS_HOST", True)]
@@ -97,7 +97,7 @@ def _check_host_name(name: _HostName) -> Finding:
 
 
 def check_ports() -> Iterator[Finding]:
-    """Whether the ports of name servers are taken on this machine."""
+    """Check whether the ports of name servers are in use on this machine."""
     own = [host for host in ("127.0.0.1", outside_address()) if host]
     listening = [host for host in dict.fromkeys(own) if _accepts_connections(host, config.NS_PORT)]
     yield Finding(OK, "TCP port %d, of name servers: %s" % (
@@ -126,7 +126,7 @@ def _is_bound(udp_port: int) -> bool:
 # ---------------------------------------------------------------- name server
 
 def check_name_server(is_needed: bool) -> Iterator[Finding]:
-    """Whether a name server is found, and how. Not to find one is a mere note if it is not needed."""
+    """Check whether a name server is found, and how. Failure is only a note if none is needed."""
     failures: List[str] = []
     try:
         nameserver, how = _locate(failures)
@@ -146,7 +146,9 @@ def check_name_server(is_needed: bool) -> Iterator[Finding]:
 
 
 def _locate(failures: List[str]) -> Any:
-    """Give a connected proxy for the name server, and a text that says how it was found; put down what did not work."""
+    """
+    Return a connected proxy for the name server, and a text that says how it was found; append failed attempts to the list.
+    """
     def attempt(uri: URI, limit_seconds: Optional[float], how: str) -> Any:
         proxy = Proxy(uri)
         proxy._pyroTimeout = discovery.shorter(limit_seconds, step_seconds())
@@ -164,7 +166,7 @@ def _locate(failures: List[str]) -> Any:
 # ---------------------------------------------------------------- broadcasts
 
 def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadcast) -> Iterator[Finding]:
-    """Whether broadcasts leave this machine, and who answers them."""
+    """Check whether broadcasts leave this machine, and which name servers answer them."""
     leaving: List[str] = []
     for address in config.BROADCAST_ADDRS:
         try:
@@ -190,7 +192,7 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
 
 
 def _route_of_broadcast(address: str) -> str:
-    """Give the address by which a broadcast goes out; nothing is sent. Raises OSError if it cannot."""
+    """Return the source address of a broadcast; nothing is sent. Raises OSError if it cannot be sent."""
     with contextlib.closing(socketutil.create_bc_socket()) as sock:
         sock.connect((address, config.NS_BCPORT))
         return str(sock.getsockname()[0])

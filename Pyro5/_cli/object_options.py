@@ -1,4 +1,4 @@
-"""What the tools that use one remote object have in common: its uri as people write it, their options, their exit code."""
+"""Shared by the tools that use one remote object: its uri, common options, the exit code."""
 from __future__ import annotations
 
 import argparse
@@ -12,7 +12,7 @@ from . import console
 
 def uri_of(text: str) -> URI:
     """
-    Make a uri of what a user wrote: a uri, or just the name of an object in the name server.
+    Build a uri from user input: a uri, or just the name of an object in the name server.
 
     Raises:
         PyroError: it is neither.
@@ -23,7 +23,7 @@ def uri_of(text: str) -> URI:
 
 
 def hint_of(text: str) -> str:
-    """Return what to write instead if ``PYRO:`` was forgotten in front of ``object@host:port``; "" where that cannot be."""
+    """Return a hint if ``PYRO:`` is missing in front of ``object@host:port``; an empty text if it is not."""
     object_id, _, location = text.rpartition("@")
     if not object_id or text.partition(":")[0].upper() in PROTOCOLS:
         return ""
@@ -33,7 +33,7 @@ def hint_of(text: str) -> str:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a tool the options that `proxy_of` and `exit_code_of` look at, except ``uri``: what that may be it says itself."""
+    """Add the options that `proxy_of` and `exit_code_of` use; the tool itself adds ``uri``."""
     parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for an answer "
                         "(default: the setting COMMTIMEOUT)")
     parser.add_argument("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the "
@@ -41,7 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def proxy_of(options: argparse.Namespace) -> Proxy:
-    """Make a proxy for the object, not connected yet. Raises PyroError if the uri is none."""
+    """Create a proxy for the object, not yet connected. Raises PyroError if the uri is invalid."""
     proxy = Proxy(uri_of(options.uri))
     if options.timeout is not None:
         proxy._pyroTimeout = options.timeout
@@ -49,7 +49,7 @@ def proxy_of(options: argparse.Namespace) -> Proxy:
 
 
 def exit_code_of(run: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:
-    """Run the tool and give its exit code; an error is told with its class, and with tracebacks if that is wanted."""
+    """Run the tool and return its exit code; errors are printed with their class, and with tracebacks if verbose."""
     def report(error: BaseException) -> None:
         console.complain_with_class(error, options.verbose)
         if isinstance(error, errors.PyroError) and hint_of(options.uri):

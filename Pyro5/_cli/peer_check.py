@@ -1,4 +1,4 @@
-"""Checks of a remote object: from its name to a call, step by step, until one fails."""
+"""Checks of a remote object: from its name to a call, step by step, until a step fails."""
 from __future__ import annotations
 
 import contextlib
@@ -28,7 +28,7 @@ PLAIN, ENCRYPTED = "plain", "TLS"
 
 
 class Hopeless(Exception):
-    """The finding after which there is nothing more to check."""
+    """A finding after which further checks are pointless."""
 
     def __init__(self, text: str, remedy: str = "") -> None:
         super().__init__(text)
@@ -49,10 +49,10 @@ def check_object(text: str) -> Iterator[Finding]:
         yield Finding(WRONG, str(x))
 
 
-# ---------------------------------------------------------------- where it is
+# ---------------------------------------------------------------- location
 
 def _resolve(text: str) -> Any:
-    """Find the uri that says where the object is."""
+    """Resolve the name or uri to a uri with the location of the object."""
     try:
         uri = uri_of(text)
         if uri.protocol == "PYRO":
@@ -72,7 +72,7 @@ def _resolve(text: str) -> Any:
 
 
 def _reach(uri: URI) -> Any:
-    """Connect to each address of the server, and give one that works."""
+    """Connect to each address of the server, and return one that works."""
     if uri.sockname:
         candidates: List[Any] = [uri.sockname]
     else:
@@ -129,10 +129,10 @@ def _remedy_of(failure: OSError) -> str:
     return "is the address right, and is there a way to that network?"
 
 
-# ---------------------------------------------------------------- what it speaks
+# ---------------------------------------------------------------- protocol
 
 def _check_greeting(address: Any) -> Iterator[Finding]:
-    """Find out what listens there, by the first bytes that it sends, and whether it fits the settings here."""
+    """Detect the protocol of the server by its first bytes, and check that it matches the settings here."""
     prefix = _first_bytes(address)
     if len(prefix) == PREFIX_SIZE and prefix.startswith(b"PYRO"):
         _, version = PREFIX.unpack(prefix)
@@ -157,7 +157,7 @@ def _check_greeting(address: Any) -> Iterator[Finding]:
 
 
 def _first_bytes(address: Any) -> bytes:
-    """Introduce a client without TLS, and give the first bytes of the answer; none if the other side has nothing to say."""
+    """Send a handshake without TLS, and return the first bytes of the reply; empty if there is none."""
     request = handshake.connect_request(serializers.get_serializer("serpent"), 0, DAEMON_NAME, "hello", WIRE)
     received = b""
     with contextlib.suppress(OSError), contextlib.closing(_connect(address)) as sock:
@@ -172,7 +172,7 @@ def _first_bytes(address: Any) -> bytes:
 
 def _speaks_tls(address: Any) -> bool:
     import ssl
-    # whether its certificate is good is another question, and nothing is told to it
+    # without verification, because only the protocol is of interest and no data is sent
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -183,10 +183,10 @@ def _speaks_tls(address: Any) -> bool:
         return False
 
 
-# ---------------------------------------------------------------- what it lets clients do
+# ---------------------------------------------------------------- access
 
 def _introduced(uri: URI, serializer: SerializerBase) -> Connection:
-    """Connect to the server's own object. Raises Hopeless if there is no connection, PyroError if the server refuses."""
+    """Connect to the server's daemon object. Raises Hopeless if that fails, PyroError if the server refuses the handshake."""
     try:
         connection = open_connection(uri, step_seconds(), WIRE.max_size)
     except errors.PyroError as x:
@@ -205,7 +205,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
     for name in SERIALIZERS:
         try:
             serializer = serializers.get_serializer(name)
-        except errors.SerializeError:  # it is not installed here
+        except errors.SerializeError:  # not installed here
             continue
         try:
             _introduced(uri, serializer).close()
@@ -222,7 +222,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
 
 
 def _check_members(uri: URI) -> Iterator[Finding]:
-    """Ask for the object itself, over a connection of the kind that its clients use."""
+    """Check the object itself, over the same kind of connection that its clients use."""
     serializer = serializers.get_serializer(config.SERIALIZER)
     with contextlib.closing(_introduced(uri, serializer)) as connection:
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""What remote objects give, as JSON."""
+"""Conversion of results to JSON."""
 from __future__ import annotations
 
 import base64
@@ -11,7 +11,7 @@ from ..client import Proxy
 
 
 def plain(value: Any) -> Any:
-    """Make what JSON can express of what a call gave; what has no form there becomes a text."""
+    """Convert a result to values that JSON can represent; all others become text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else str(value)
     if value is None or isinstance(value, (bool, int, str)):
@@ -30,12 +30,14 @@ def plain(value: Any) -> Any:
 
 
 def _plain_bytes(data: bytes) -> Dict[str, str]:
-    """Write binary data as the serpent serializer does."""
+    """Encode binary data in the same way as the serpent serializer."""
     return {"data": base64.b64encode(data).decode("ascii"), "encoding": "base64"}
 
 
 def json_text(value: Any, indent: Optional[int] = None) -> str:
-    """Return plain data as JSON, with escapes only for what standard output cannot show, or what could control a terminal."""
+    """
+    Return plain data as JSON; only escape characters that standard output cannot encode or that could control a terminal.
+    """
     text = "\n".join(line if line.isprintable() else _escaped(line)
                      for line in json.dumps(value, ensure_ascii=False, indent=indent).split("\n"))
     try:

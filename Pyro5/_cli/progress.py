@@ -1,5 +1,5 @@
 """
-A line that tells how far something is that takes long. On a terminal only: nothing of it gets into a file or a pipe.
+A progress line for long operations, shown on a terminal only: nothing is written to a file or a pipe.
 """
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any, Callable, Iterator, Optional, TextIO
 
 from .._text.printable import printable
 
-FIRST_SECONDS = 1.0  # what takes no longer than this needs no such line
+FIRST_SECONDS = 1.0  # the line is only shown after this time
 INTERVAL_SECONDS = 0.2
 USUAL_COLUMNS = 80
 
 
 class ProgressLine:
     """
-    Shows one line, again and again. One thread at a time uses it.
+    Shows a line and overwrites it with later ones. Only one thread at a time may use it.
 
     Args:
-        stream: where to, None: standard error.
+        stream: the output stream, None: standard error.
     """
 
     def __init__(self, stream: Optional[TextIO] = None) -> None:
@@ -32,28 +32,28 @@ class ProgressLine:
         self._next_time = 0.0
 
     def show(self, text: str) -> None:
-        """Put this text in the place of the one before."""
+        """Replace the line with this text."""
         if self.is_shown:
             self._stream.write("\r\033[K" + printable(text)[:self._columns() - 1])
             self._stream.flush()
             self._is_empty = not text
 
     def show_now_and_then(self, text: Callable[[], str]) -> None:
-        """Show what the function gives, if the last time is a while ago; for something that changes very often."""
+        """Show the result of the function, unless the last update was too recent; for values that change very often."""
         now = time.monotonic()
         if self.is_shown and now >= self._next_time:
             self._next_time = now + INTERVAL_SECONDS
             self.show(text())
 
     def clear(self) -> None:
-        """Make the line empty."""
+        """Clear the line."""
         if not self._is_empty:
             self.show("")
 
     def _columns(self) -> int:
         try:
             return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
-        except (OSError, ValueError):  # ValueError: it has no descriptor
+        except (OSError, ValueError):  # ValueError: the stream has no descriptor
             return USUAL_COLUMNS
 
 
@@ -61,7 +61,7 @@ class ProgressLine:
 def shown_while(text: Callable[[], str], line: Optional[ProgressLine] = None,
                 first_seconds: float = FIRST_SECONDS) -> Iterator[None]:
     """
-    Show, while the block runs, what the function gives; not at once, and nothing if there is no terminal.
+    Show the result of a function, with updates, while the block runs; starts after a delay, and only on a terminal.
 
     Args:
         text: called in another thread, several times a second.
@@ -89,20 +89,20 @@ def shown_while(text: Callable[[], str], line: Optional[ProgressLine] = None,
 
 
 def answer_shown(proxy: Any) -> Any:
-    """Make a context manager that shows how much of the answer is there, while a proxy's method is being called."""
+    """Return a context manager that shows how much of the reply has arrived while a method of the proxy is being called."""
     return shown_while(_Answer(proxy).text, first_seconds=FIRST_SECONDS)
 
 
 class _Answer:
-    """What is known of an answer that is awaited."""
+    """The progress of a pending reply."""
 
     def __init__(self, proxy: Any) -> None:
         self._proxy = proxy
         self._started = time.monotonic()
-        self._expected = 0  # bytes of the answer, as soon as they are known
+        self._expected = 0  # size of the reply in bytes, as soon as it is known
 
     def text(self) -> str:
-        connection = getattr(self._proxy, "_pyroConnection", None)  # None also for a name server in this process
+        connection = getattr(self._proxy, "_pyroConnection", None)  # also None for a name server in this process
         received, expected = (0, 0) if connection is None else connection.receiving
         self._expected = expected or self._expected
         text = "%d:%02d  " % divmod(int(time.monotonic() - self._started), 60)

@@ -1,36 +1,36 @@
 """
-Lets programs that were written for Pyro4 run on this library::
+Runs programs that were written for Pyro4 on this library::
 
     from Pyro5.compatibility import Pyro4
 
-Put this line where the program is entered. After it, ``import Pyro4``, ``from Pyro4 import Proxy`` and ``import Pyro4.errors``
-mean this library everywhere in the process. The package of that name is not needed; when it has been imported already,
-the line raises an ImportError instead of mixing the two. Both sides of a connection have to be of this generation: the wire
+Put this line at the start of the program. After it, ``import Pyro4``, ``from Pyro4 import Proxy`` and ``import Pyro4.errors``
+refer to this library everywhere in the process. The package Pyro4 need not be installed; if it has been imported already,
+the line raises an ImportError instead of mixing the two. Both sides of a connection must use this library, because the wire
 protocols differ.
 
 Names
-    The classes are those of ``Pyro5.api``, so old and new code can share objects. ``Proxy`` and ``Daemon`` are subclasses that
-    know what has gone, and let ``proxy()`` call a remote ``__call__``; every proxy and daemon counts as an instance of them.
+    The classes are those of ``Pyro5.api``, so old and new code can share objects. ``Proxy`` and ``Daemon`` are subclasses
+    that reject removed features, and ``proxy()`` calls a remote ``__call__``; every proxy and daemon is an instance of them.
     Functions have their old names (``locateNS``) as well as the new ones. There are stand-ins for the submodules
     ``constants``, ``core``, ``errors``, ``message``, ``naming``, ``naming_storage``, ``nsc``, ``socketutil``,
     ``test.echoserver`` and ``util``. In them, and among the methods of ``config``, each
-    function also answers to its name in camelCase, if that only differs in underscores and in capitals:
+    function is also available under its camelCase name, if that only differs in underscores and capitals:
     ``Pyro4.util.getPyroTraceback`` is ``errors.get_pyro_traceback``.
 
 Settings
-    ``Pyro4.config`` is the configuration of this library. A setting that has gone may be assigned and read again; it has no
+    ``Pyro4.config`` is the configuration of this library. Removed settings can be assigned and read; they have no
     effect, and a line in the log (a warning of the logger ``Pyro5.compatibility``) says so. ``METADATA`` is always true. A
-    ``SERIALIZER`` of the pickle family may be assigned too: programs then talk serpent. ``SERIALIZERS_ACCEPTED`` is a set;
-    what it has of today's serializers, and serpent in the place of the pickle family, is what servers accept. A setting
-    whose name only differs in underscores is the one of today: ``THREADPOOLSIZE`` is ``THREADPOOL_SIZE``.
-    Environment variables are read before this module: they need their names of today.
+    ``SERIALIZER`` of the pickle family can be assigned too: programs then use serpent. ``SERIALIZERS_ACCEPTED`` is a set;
+    servers accept the current serializers in it, and serpent in place of the pickle family. A setting
+    whose name only differs in underscores is the current one: ``THREADPOOLSIZE`` is ``THREADPOOL_SIZE``.
+    Environment variables are read before this module: they need their current names.
 
-Not there any more
+Removed
     The pickle family of serializers; HMAC keys, which are refused with a SecurityError, because without them a program would
     run unprotected (use TLS with client certificates); asynchronous proxies, futures and Flame, which raise a
-    NotImplementedError that says what to use instead; proxies that several threads use at once (``_pyroClaimOwnership``);
+    NotImplementedError that names the replacement; proxies that several threads use concurrently (``_pyroClaimOwnership``);
     metadata searches by the name server's ``list`` (``yplookup``). ``@expose`` is always
-    required. The command line tools have the names of today.
+    required. The command line tools have their current names.
 """
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _NO_HMAC = ("there are no HMAC keys any more: protect connections with TLS and c
 # ---------------------------------------------------------------- classes
 
 class _Stands(ProxyClass):
-    """The class of the classes below: every instance of what they stand for is one of theirs."""
+    """The metaclass of the classes below: every instance of the class that they stand for is also an instance of them."""
 
     _stands_for: Any
 
@@ -91,7 +91,7 @@ class _Stands(ProxyClass):
 
 
 class _WithoutKey:
-    """Base of what had an HMAC key."""
+    """Base of the classes that had an HMAC key."""
 
     @property
     def _pyroHmacKey(self) -> NoReturn:
@@ -103,7 +103,7 @@ class _WithoutKey:
 
 
 class Proxy(_WithoutKey, client.Proxy, metaclass=_Stands):
-    """A proxy of this library, with what programs for Pyro4 expect of one; see `Pyro5.client.Proxy`."""
+    """A proxy of this library, with the additional interface of Pyro4; see `Pyro5.client.Proxy`."""
 
     _stands_for = client.Proxy
 
@@ -111,17 +111,17 @@ class Proxy(_WithoutKey, client.Proxy, metaclass=_Stands):
         return self._pyroOperator("__call__")(*args, **kwargs)
 
     def _pyroAsync(self, asynchronous: bool = True) -> NoReturn:
-        """Raise NotImplementedError: asynchronous proxies are no more."""
+        """Raise NotImplementedError, because asynchronous proxies have been removed."""
         raise NotImplementedError("asynchronous proxies are no more: call the proxy in a thread of concurrent.futures")
 
 
 class Daemon(_WithoutKey, server.Daemon, metaclass=_Stands):
-    """A daemon of this library, which takes no HMAC key; see `Pyro5.server.Daemon`."""
+    """A daemon of this library that does not accept an HMAC key; see `Pyro5.server.Daemon`."""
 
     _stands_for = server.Daemon
 
 
-# they travel as what they are a subclass of
+# they are serialized as their base classes
 classes.register_own_class(Proxy, client.WIRE_TAG, client.Proxy.__getstate__, client._proxy_from_wire, client._deliver)
 classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._daemon_from_state)
 
@@ -130,19 +130,19 @@ classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._d
 
 def locateNS(host: Optional[str] = None, port: Optional[int] = None, broadcast: bool = True,
              hmac_key: Optional[bytes] = None) -> client.Proxy:
-    """Give a proxy for a name server; see `Pyro5.api.locate_ns`."""
+    """Return a proxy for a name server; see `Pyro5.api.locate_ns`."""
     _refuse_hmac_key(hmac_key)
     return api.locate_ns(host or "", port, broadcast)
 
 
 def resolve(uri: Any, hmac_key: Optional[bytes] = None, delay_time: float = 0.0) -> URI:
-    """Give the PYRO uri that a uri leads to; see `Pyro5.api.resolve`."""
+    """Return the PYRO uri that a uri resolves to; see `Pyro5.api.resolve`."""
     _refuse_hmac_key(hmac_key)
     return api.resolve(uri, delay_time)
 
 
 def batch(proxy: client.Proxy) -> BatchProxy:
-    """Give a proxy that collects calls and makes them all at once; see `Pyro5.api.BatchProxy`."""
+    """Return a proxy that collects calls and sends them together; see `Pyro5.api.BatchProxy`."""
     return BatchProxy(proxy)
 
 
@@ -150,7 +150,7 @@ def _start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroa
               bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
               nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None,
               hmac: Optional[bytes] = None) -> Tuple[URI, nameserver.NameServerDaemon, Any]:
-    """Make a name server; see `Pyro5.api.start_ns`."""
+    """Create a name server; see `Pyro5.api.start_ns`."""
     _refuse_hmac_key(hmac)
     return api.start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
 
@@ -159,23 +159,23 @@ def _start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enabl
                    bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
                    nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None,
                    hmac: Optional[bytes] = None) -> None:
-    """Run a name server until it is told to stop; see `Pyro5.api.start_ns_loop`."""
+    """Run a name server until it is stopped; see `Pyro5.api.start_ns_loop`."""
     _refuse_hmac_key(hmac)
     api.start_ns_loop(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
 
 
 def _sql_storage(dbfile: str) -> Any:
-    """Open the names kept in an sqlite file."""
+    """Open a storage in an SQLite file."""
     return nameserver.open_storage("sql:%s" % dbfile)
 
 
 def _dbm_storage(dbmfile: str) -> Any:
-    """Open the names kept in a dbm file."""
+    """Open a storage in a dbm file."""
     return nameserver.open_storage("dbm:%s" % dbmfile)
 
 
 def _refuse_hmac_key(key: Optional[bytes]) -> None:
-    """Raise SecurityError where a program relies on a key that would not be checked."""
+    """Raise SecurityError if a program relies on a key, which would not be checked."""
     if key is not None:
         raise errors.SecurityError(_NO_HMAC)
 
@@ -200,7 +200,7 @@ def _get_ip_version(hostname_or_address: Any) -> int:
 
 
 def _get_ip_address(hostname: Optional[str], workaround127: bool = False, ipVersion: Optional[int] = None) -> str:
-    """Return the ip address of a host, of this machine if it is None, as text; see `Pyro5.socketutil.get_ip_address`."""
+    """Return the ip address of a host (None: this machine) as text; see `Pyro5.socketutil.get_ip_address`."""
     return str(socketutil.get_ip_address(hostname or "", workaround127, ipVersion))
 
 
@@ -212,12 +212,12 @@ def _get_interface_address(peer_ip_address: str) -> str:
 # ---------------------------------------------------------------- old spellings
 
 def _letters(name: str) -> str:
-    """Reduce a name to what its old and new spellings have in common."""
+    """Normalize a name so that its old and new spellings are equal."""
     return name.replace("_", "").lower()
 
 
 def _old_spelling(name: str, candidates: Any) -> Optional[str]:
-    """Give the candidate that a name in camelCase means, None if there is none."""
+    """Return the candidate that matches a name in camelCase, None if there is none."""
     if "_" in name or name.islower():
         return None
     wanted = _letters(name)
@@ -227,13 +227,13 @@ def _old_spelling(name: str, candidates: Any) -> Optional[str]:
 # ---------------------------------------------------------------- settings
 
 class _AcceptedSerializers(Set[str]):
-    """SERIALIZERS_ACCEPTED as it was: a set. What is changed in it counts."""
+    """SERIALIZERS_ACCEPTED in its old form, a set. Changes of the set take effect."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__(names.replace(",", " ").split() if isinstance(names, str) else names)
 
     def apply(self) -> None:
-        """Let servers accept what is in the set, serpent in the place of the pickle family."""
+        """Assign the set to the setting, with serpent in place of the pickle family."""
         _settings.SERIALIZERS_ACCEPTED = {"serpent" if name in _PICKLE_FAMILY else name for name in self}
 
 
@@ -253,7 +253,7 @@ for _name in ("add", "remove", "discard", "pop", "clear", "update", "difference_
 
 
 class _OldConfiguration:
-    """The settings of this library, and those of Pyro4 that have gone: they keep what they are given, without effect."""
+    """The settings of this library, and removed ones of Pyro4, which keep assigned values but have no effect."""
 
     def __init__(self) -> None:
         self.__dict__["_gone"] = {"METADATA": True}
@@ -304,7 +304,7 @@ config = _OldConfiguration()
 # ---------------------------------------------------------------- submodules
 
 class _StandIn(types.ModuleType):
-    """A submodule of Pyro4 that shows names of other modules, the functions among them in their old spelling too."""
+    """A stand-in for a submodule of Pyro4, with names of other modules; functions also have their old spelling."""
 
     def __init__(self, name: str, names: Dict[str, Any]) -> None:
         super().__init__("%s.%s" % (_PACKAGE, name), "Stands in for the module of Pyro4; see Pyro5.compatibility.Pyro4.")
@@ -320,7 +320,7 @@ class _StandIn(types.ModuleType):
 
 
 def _public_names(module: types.ModuleType) -> Dict[str, Any]:
-    """Give what a module offers: what it says itself, or else its constants and everything that is defined in it."""
+    """Return the public names of a module: its ``__all__``, or else its constants and the objects defined in it."""
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return {name: getattr(module, name) for name in listed}
@@ -329,7 +329,7 @@ def _public_names(module: types.ModuleType) -> Dict[str, Any]:
 
 
 def _stand_ins() -> Dict[str, _StandIn]:
-    """Make the submodules, by name."""
+    """Return the stand-ins for the submodules, by name."""
     of = _public_names
     tracebacks = {name: getattr(errors, name) for name in ("get_pyro_traceback", "format_traceback", "excepthook")}
     at_top = {name: globals()[name] for name in __all__}
@@ -355,7 +355,7 @@ def _stand_ins() -> Dict[str, _StandIn]:
     return {name: _StandIn(name, content) for name, content in names.items()}
 
 
-# ---------------------------------------------------------------- taking the name
+# ---------------------------------------------------------------- replacing the package Pyro4
 
 def _refuse_to_mix() -> None:
     """Raise ImportError if the package Pyro4 itself, or part of it, has been imported already."""
@@ -367,7 +367,7 @@ def _refuse_to_mix() -> None:
 
 
 def _take_name() -> None:
-    """Have this module and the stand-ins found as Pyro4 and its submodules."""
+    """Install this module and the stand-ins as Pyro4 and its submodules."""
     _refuse_to_mix()
     this = sys.modules[__name__]
     sys.modules[_PACKAGE] = this
@@ -379,5 +379,5 @@ def _take_name() -> None:
 
 if os.environ.get("PYRO_HMAC_KEY"):
     _refuse_hmac_key(os.environ["PYRO_HMAC_KEY"].encode())
-__path__: List[str] = []  # a package to the import system, in which nothing is found but what stands in for it
+__path__: List[str] = []  # marks a package, without files for the import system to find
 _take_name()

@@ -1,1 +1,1 @@
-"""Stand-ins for older generations of this library."""
+"""Modules for programs written for older generations of this library."""

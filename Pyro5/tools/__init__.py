@@ -1,1 +1,1 @@
-"""What ``python -m Pyro5`` offers besides the servers: serve, call, inspect and doctor."""
+"""The tools of ``python -m Pyro5`` other than the servers: serve, call, inspect and doctor."""

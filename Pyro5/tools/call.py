@@ -1,12 +1,10 @@
 """
-Calling remote objects from the shell: ``python -m Pyro5.tools.call URI METHOD arguments...`` prints the result as JSON.
+Calls remote objects from the shell: ``python -m Pyro5.tools.call URI METHOD arguments...`` prints the result as JSON.
 
-Arguments are JSON; what does not look like JSON is taken as a string. ``name=value`` is a keyword argument. What an iterator
-or generator gives is printed item by item, each on a line of its own. The name of an attribute, instead of a method, gives its
-value.
+Arguments are JSON; an argument that does not look like JSON is a string. ``name=value`` is a keyword argument. The items of
+an iterator or generator are printed one per line. With the name of an attribute instead of a method, its value is printed.
 
-The exit code is 0 when the call worked, 1 when it did not (with one line on standard error that says why), 2 when the command
-line could not be understood.
+The exit code is 0 on success, 1 on failure (with one line on standard error that says why), 2 for an invalid command line.
 """
 from __future__ import annotations
 
@@ -34,10 +32,10 @@ LONG_ARGUMENT = 200  # characters of an argument that an error text repeats
 
 def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
     """
-    Turn the arguments of the command line into those of the call.
+    Convert the arguments of the command line to those of the call.
 
     Raises:
-        ValueError: a keyword argument is there twice, or an argument looks like JSON and is not valid.
+        ValueError: a keyword argument is repeated, or an argument looks like JSON but is invalid.
     """
     positional: List[Any] = []
     named: Dict[str, Any] = {}
@@ -97,7 +95,7 @@ def _listed(names: Any) -> str:
 
 
 def _print_items(items: ItemStream, options: argparse.Namespace) -> None:
-    # where the items themselves are seen, a line among them would only disturb
+    # if the items are visible on the terminal, a progress line between them would be confusing
     line = None if sys.stdout.isatty() else progress.ProgressLine()
     with contextlib.closing(items):
         for number, item in enumerate(items, 1):
@@ -114,7 +112,7 @@ def _print(value: Any, options: argparse.Namespace) -> None:
     elif sys.stdout.isatty():
         console.say(*value.split("\n"))
     else:
-        sys.stdout.write(value + "\n")     # as it is, for a program at the other end of the pipe
+        sys.stdout.write(value + "\n")     # unchanged, for a program that reads the pipe
         sys.stdout.flush()
 
 
@@ -132,12 +130,12 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("uri", help="uri of the object, or its name in the name server")
     option("method", help="name of the method or attribute")
     option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="what to call it with; name=value is a keyword "
-           "argument").required = False     # some Pythons list it among those that are missing
+           "argument").required = False     # some versions of Python would report it as missing
     return parser.parse_args(args)
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; give its exit code."""
+    """Run the command line tool; return its exit code."""
     return object_options.exit_code_of(_run, _parse(args))
 
 

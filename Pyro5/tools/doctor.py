@@ -1,8 +1,8 @@
 """
-Help for the lost: ``python -m Pyro5.tools.doctor [URI]`` checks what must be right before a call can work.
+Diagnosis: ``python -m Pyro5.tools.doctor [URI]`` checks the conditions for a successful call.
 
-Each line begins with ``ok``, ``note`` (no defect, but maybe what you look for) or ``WRONG``; a line with an arrow below says
-what to do. The exit code is 0 if nothing is wrong, 1 if something is, 2 when the command line could not be understood.
+Each line begins with ``ok``, ``note`` (not a defect, but possibly relevant) or ``WRONG``; a line with an arrow below says
+what to do. The exit code is 0 if nothing is wrong, 1 if something is wrong, 2 for an invalid command line.
 """
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Check = Tuple[str, Callable[[], Iterable[Finding]]]
 
 
 def checks_for(uri: Optional[str]) -> List[Check]:
-    """Give all checks, with a name each."""
-    needs_name_server = uri is None or not (uri.upper().startswith("PYRO:") or "@" in uri)  # which says where to look
+    """Return all checks with their names."""
+    needs_name_server = uri is None or not (uri.upper().startswith("PYRO:") or "@" in uri)  # which contains the location
     checks: List[Check] = [
         ("settings", machine_check.check_settings),
         ("host names", machine_check.check_host_names),
@@ -33,7 +33,7 @@ def checks_for(uri: Optional[str]) -> List[Check]:
 
 
 def examine(checks: Iterable[Check]) -> int:
-    """Run the checks, print what they find, and give how many things are wrong."""
+    """Run the checks, print their findings, and return the number of problems."""
     wrong = 0
     for what, check in checks:
         for finding in bounded(what, check):
@@ -52,7 +52,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; give its exit code."""
+    """Run the command line tool; return its exit code."""
     options = _parse(args)
     wrong: List[int] = []
     failure = console.exit_code_of(lambda: wrong.append(examine(checks_for(options.uri))))

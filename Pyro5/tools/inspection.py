@@ -1,9 +1,8 @@
 """
-What a remote object has: ``python -m Pyro5.tools.inspection URI`` shows its methods and attributes, with their signatures and
-docstrings if the server gives them (older releases only give names).
+Shows the members of a remote object: ``python -m Pyro5.tools.inspection URI`` prints its methods and attributes, with their
+signatures and docstrings if the server provides them (older releases only provide names).
 
-The exit code is 0 when that worked, 1 when it did not (with one line on standard error that says why), 2 when the command line
-could not be understood.
+The exit code is 0 on success, 1 on failure (with one line on standard error that says why), 2 for an invalid command line.
 """
 from __future__ import annotations
 
@@ -19,15 +18,15 @@ from ..constants import DAEMON_NAME
 
 def inspect_object(proxy: Proxy) -> Dict[str, Any]:
     """
-    Ask a server what an object has.
+    Query a server for the members of an object.
 
     Returns:
         A dict of ``uri``, ``doc``, ``methods`` (name -> dict of ``signature``, ``doc`` and ``oneway``) and ``attributes``
-        (name -> dict of ``doc`` and ``writable``); what is not known is None. For a daemon's own object also
-        ``registered``, the ids of all objects there.
+        (name -> dict of ``doc`` and ``writable``); unknown values are None. For a daemon's own object also
+        ``registered``, the ids of all objects in the daemon.
 
     Raises:
-        CommunicationError, NamingError: as any call does.
+        CommunicationError, NamingError: as for any call.
     """
     proxy._pyroBind()
     told = _descriptions(proxy)
@@ -45,13 +44,13 @@ def inspect_object(proxy: Proxy) -> Dict[str, Any]:
 
 
 def _descriptions(proxy: Proxy) -> Mapping[str, Any]:
-    """Give what the server's daemon tells besides the names; an empty dict if that is nothing."""
+    """Return the descriptions of the members by the server's daemon; an empty dict if it has none."""
     try:
         metadata = proxy._pyroInvoke("get_metadata", [proxy._pyroUri.object], {"descriptions": True}, objectId=DAEMON_NAME)
     except TypeError as x:
         if not hasattr(x, "_pyroTraceback"):
             raise
-        return {}  # an older release: it does not know the argument
+        return {}  # an older release, which does not support the argument
     return _section(metadata, "descriptions")
 
 
@@ -65,7 +64,7 @@ def _attribute(told: Mapping[str, Any]) -> Dict[str, Any]:
 
 
 def _section(values: Any, key: str) -> Mapping[str, Any]:
-    """Give a dict that is in a dict, as far as the peer has sent one."""
+    """Return a dict inside a dict; empty if the peer has not sent one."""
     section = values.get(key) if isinstance(values, dict) else None
     return section if isinstance(section, dict) else {}
 
@@ -75,10 +74,10 @@ def _text(values: Mapping[str, Any], key: str) -> Optional[str]:
     return text if isinstance(text, str) and text else None
 
 
-# ---------------------------------------------------------------- for people
+# ---------------------------------------------------------------- text output
 
 def report(found: Mapping[str, Any]) -> Iterator[str]:
-    """Give the lines that show what `inspect_object` has found."""
+    """Yield the lines that show the result of `inspect_object`."""
     yield found["uri"]
     yield from _indented(found["doc"], 4)
     if found["methods"]:
@@ -122,7 +121,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; give its exit code."""
+    """Run the command line tool; return its exit code."""
     return object_options.exit_code_of(_run, _parse(args))
 
 

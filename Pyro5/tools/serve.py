@@ -1,5 +1,6 @@
 """
-Publishing without writing a server: ``python -m Pyro5.tools.serve module:Class`` serves a class, or an object, of a module.
+Publishes objects without a server program: ``python -m Pyro5.tools.serve module:Class`` serves a class or an object of a
+module.
 """
 from __future__ import annotations
 
@@ -19,21 +20,21 @@ from .._wire.uri import URI
 from ..client import Proxy, locate_ns
 from ..server import Daemon
 
-UNREGISTER_SECONDS = 3.0  # what taking the name back may take, when the name server may be gone as well
+UNREGISTER_SECONDS = 3.0  # time limit for unregistering, since the name server may have stopped as well
 
 
 # ---------------------------------------------------------------- what to publish
 
 class BrokenModule(ValueError):
-    """Importing a module failed, because of an exception that is the cause of this one."""
+    """Importing a module failed; the cause is the exception that was raised."""
 
 
 def load(target: str) -> Any:
     """
-    Import what ``module:Class``, ``module:object`` or ``path/to/file.py:Class`` names; dots lead on to attributes.
+    Import the object that ``module:Class``, ``module:object`` or ``path/to/file.py:Class`` names; dots access attributes.
 
     Raises:
-        ValueError: it is not of this form, or is not there.
+        ValueError: the text has another form, or the object does not exist.
         BrokenModule: the module cannot be imported.
     """
     module_name, _, path = target.rpartition(":")
@@ -58,14 +59,14 @@ def load(target: str) -> Any:
 def _import(module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
-    except Exception as x:  # the module may do what it likes
+    except Exception as x:  # the module may raise any exception
         if isinstance(x, ModuleNotFoundError) and x.name and (module_name + ".").startswith(x.name + "."):
             raise ValueError("there is no module %s, neither here nor where Python looks for modules" % x.name) from x
         raise BrokenModule("importing %s failed: %s: %s" % (module_name, type(x).__name__, x)) from x
 
 
 def _report(error: BaseException) -> None:
-    """Print what an error says on standard error; of an error in a module, first where it is."""
+    """Print an error on standard error; for an error in a module, print its traceback first."""
     if isinstance(error, BrokenModule) and error.__cause__ is not None:
         steps = error.__cause__.__traceback__
         while steps is not None and _is_importing(steps.tb_frame.f_code.co_filename):
@@ -80,15 +81,15 @@ def _is_importing(file_name: str) -> bool:
 
 def prepare(published: Any, target: str, expose_all: bool, instance_mode: Optional[Any]) -> None:
     """
-    See to it that clients can do something with what is to be published.
+    Check, and change if requested, what clients can access of the object to publish.
 
     Args:
-        target: what the user calls it.
-        expose_all: do to its class what ``@expose`` does.
-        instance_mode: do to a class what ``@behavior`` does.
+        target: the user's name for it.
+        expose_all: apply ``@expose`` to its class.
+        instance_mode: apply ``@behavior`` to a class.
 
     Raises:
-        ValueError: they cannot; the text says why.
+        ValueError: it cannot be published; the text says why.
     """
     if inspect.ismodule(published) or inspect.isroutine(published):
         raise ValueError("%s is a %s; what can be published are classes and objects" % (target, type(published).__name__))
@@ -125,12 +126,12 @@ def _why_nothing_exposed(clazz: type, target: str, expose_all: bool) -> str:
 
 
 def _check_constructor(clazz: type, target: str) -> None:
-    """Raise ValueError if instances of a class cannot be made as a daemon makes them."""
+    """Raise ValueError if the daemon cannot create instances of a class."""
     if instancing_of(clazz)[1] is not None:
         return
     try:
         signature = inspect.signature(clazz)
-    except (TypeError, ValueError):  # it cannot be known
+    except (TypeError, ValueError):  # unknown
         return
     try:
         signature.bind()
@@ -163,14 +164,14 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _register(name: str, uri: URI) -> URI:
-    """Register a name, in the place of whatever had it, and give the uri of the name server."""
+    """Register a name, replacing an existing registration, and return the uri of the name server."""
     with locate_ns() as nameserver:
         nameserver.register(name, uri)
         return URI(nameserver._pyroUri)
 
 
 def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
-    """Take a name back, unless somebody else has it by now."""
+    """Remove the registration of a name, unless another server has replaced it."""
     with Proxy(ns_uri) as nameserver:
         nameserver._pyroTimeout = UNREGISTER_SECONDS
         try:
@@ -201,7 +202,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; give its exit code."""
+    """Run the command line tool; return its exit code."""
     options = _parse(args)
     return console.exit_code_of(lambda: _run(options), _report)
 
