@@ -2,6 +2,9 @@
 from __future__ import annotations
 
 import ast
+import io
+import re
+import tokenize
 import unittest
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Set, Tuple, Union
@@ -92,6 +95,14 @@ IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio"
 PUBLIC = set("""__init__ __main__ api core constants errors configure callcontext client server protocol socketutil typed
                 nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
 
+# Modules, and packages with all that is in them, whose docstrings and comments are plain technical English.
+PLAIN_ENGLISH = ("_cli", "_gateway", "_naming", "_net", "_settings", "callcontext", "compatibility", "configure", "core",
+                 "nameserver", "nsc", "protocol", "socketutil", "tools", "typed", "utils")
+# A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...
+VAGUE_VERBS = frozenset(("give", "gives", "have", "has", "let", "lets", "take", "takes", "tell", "tells"))
+VAGUE_WORDS = re.compile(r"\b(?:nobody|somebody|anybody|everybody|whoever|whatever|so\s+many|such\s+a|in\s+vain|"
+                         r"what\s+is\s+due|newcomers?|strangers?|introduc\w+\s+(?:itself|oneself|themselves))\b", re.I)
+
 MAX_FILE_LINES = 450
 MAX_BODY_LINES = 40
 MAX_NESTING = 3
@@ -105,6 +116,7 @@ class Module(NamedTuple):
     is_package: bool
     lines: int
     tree: ast.Module
+    source: str
 
 
 def module_name(path: Path) -> str:
@@ -118,12 +130,12 @@ def read_modules() -> List[Module]:
     modules = []
     for path in sorted(PACKAGE.rglob("*.py")):
         source = path.read_text(encoding="utf-8")
-        modules.append(Module(module_name(path), path.name == "__init__.py", source.count("\n"), ast.parse(source)))
+        modules.append(Module(module_name(path), path.name == "__init__.py", source.count("\n"), ast.parse(source), source))
     return modules
 
 
 def imported_modules(module: Module, node: ast.ImportFrom) -> Iterator[str]:
-    """Give the names of the package's modules that a relative import means."""
+    """Yield the names of the package's modules that a relative import means."""
     parts = [] if module.name == "__init__" else module.name.split(".")
     up = node.level - (1 if module.is_package and parts else 0)
     base = parts[:len(parts) - up] + (node.module.split(".") if node.module else [])
@@ -135,6 +147,33 @@ def imported_modules(module: Module, node: ast.ImportFrom) -> Iterator[str]:
             yield HOMES.get(alias.name, full)
         else:
             yield ".".join(base)
+
+
+def is_in(name: str, prefixes: Tuple[str, ...]) -> bool:
+    """Return whether a module is one of these, or in one of these packages."""
+    return any(name == prefix or name.startswith(prefix + ".") for prefix in prefixes)
+
+
+def comments(source: str) -> str:
+    """Return the text of all comments, so that words on successive lines stand side by side."""
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    return "\n".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
+
+
+def vague_language(module: Module) -> Iterator[str]:
+    """Yield what is not plain technical English in the docstrings and comments of a module."""
+    for word in VAGUE_WORDS.findall(comments(module.source)):
+        yield "%s: '%s' in a comment" % (module.name, word)
+    for node in ast.walk(module.tree):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        text = ast.get_docstring(node) or ""
+        owner = module.name + "." + getattr(node, "name", "")
+        for word in VAGUE_WORDS.findall(text):
+            yield "%s: '%s' in the docstring" % (owner, word)
+        first = re.match(r"\w*", text)
+        if not isinstance(node, (ast.Module, ast.ClassDef)) and first and first[0].lower() in VAGUE_VERBS:
+            yield "%s: the docstring begins with '%s'" % (owner, first[0])
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
@@ -162,7 +201,7 @@ def nesting(node: ast.AST) -> int:
 
 
 def late_imports(tree: ast.AST) -> Iterator[Tuple[str, int]]:
-    """Give (function, line) of everything that imports inside of a function."""
+    """Yield (function, line) of everything that imports inside of a function."""
     for function in functions(tree):
         for node in ast.walk(function):
             is_call = isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
@@ -176,7 +215,7 @@ def is_for_type_checkers_only(node: ast.AST) -> bool:
 
 
 def top_imported(tree: ast.AST) -> Set[str]:
-    """Give the first parts of the names of all modules that are imported absolutely."""
+    """Return the first parts of the names of all modules that are imported absolutely."""
     found: Set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -249,6 +288,11 @@ class Layers(unittest.TestCase):
         self.check_none(["%s:%d the body of %s has %d lines" % (m.name, f.lineno, f.name, body_lines(f))
                          for m in self.modules for f in functions(m.tree) if body_lines(f) > MAX_BODY_LINES])
 
+    def test_docstrings_and_comments_are_plain_english(self) -> None:
+        names = [m.name for m in self.modules]
+        self.assertEqual([], [prefix for prefix in PLAIN_ENGLISH if not any(is_in(name, (prefix,)) for name in names)])
+        self.check_none([problem for m in self.modules if is_in(m.name, PLAIN_ENGLISH) for problem in vague_language(m)])
+
     def test_functions_are_flat(self) -> None:
         self.check_none(["%s:%d %s nests %d deep" % (m.name, f.lineno, f.name, nesting(f))
                          for m in self.modules for f in functions(m.tree) if nesting(f) > MAX_NESTING])
@@ -258,7 +302,7 @@ class Checks(unittest.TestCase):
     """The checks above see what they are there to see."""
 
     def parse(self, source: str, name: str = "server", is_package: bool = False) -> Module:
-        return Module(name, is_package, source.count("\n"), ast.parse(source))
+        return Module(name, is_package, source.count("\n"), ast.parse(source), source)
 
     def targets(self, source: str, name: str, is_package: bool = False) -> List[str]:
         module = self.parse(source, name, is_package)
@@ -288,6 +332,23 @@ class Checks(unittest.TestCase):
     def test_late_imports_are_found(self) -> None:
         for statement in ("import ssl", "from . import errors", "importlib.import_module('x')", "__import__('x')"):
             self.assertEqual([("f", 2)], list(late_imports(ast.parse("def f():\n %s\n" % statement))), statement)
+
+    def language(self, source: str) -> List[str]:
+        return list(vague_language(self.parse(source)))
+
+    def test_vague_verbs_are_found_in_docstrings_of_functions(self) -> None:
+        self.assertEqual(["server.f: the docstring begins with 'Give'"], self.language('def f():\n """Give a text."""\n'))
+        self.assertEqual([], self.language('def f():\n """Return what f has, without let or hindrance."""\n'))
+        self.assertEqual([], self.language('class C:\n """Takes a socket and serves it."""\n'))
+
+    def test_vague_words_are_found_in_docstrings_and_comments(self) -> None:
+        self.assertEqual(["server.f: 'such\na' in the docstring"], self.language('def f():\n """Close such\n  a pipe."""\n'))
+        self.assertEqual(["server: 'so\nmany' in a comment"], self.language("x = 1  # there are so\n# many of them\n"))
+        self.assertEqual(["server.: 'Whoever' in the docstring"], self.language('"""Whoever connects is a client."""\n'))
+        self.assertEqual([], self.language('x = "nobody"  # a value such as an address is no comment\n'))
+
+    def test_modules_are_found_in_packages(self) -> None:
+        self.assertEqual([True, True, False], [is_in(name, ("_net", "core")) for name in ("_net.tls", "core", "corexx")])
 
 
 if __name__ == "__main__":

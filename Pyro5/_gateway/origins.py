@@ -1,6 +1,6 @@
 """Checks of the Host header, and detection of requests made by pages of other web sites.
 
-A browser sends requests to any address that a page names, including a gateway on localhost. Two checks prevent such a page
+A browser sends requests to any address that a page names, including a gateway on localhost. Two checks prevent that page
 from using the gateway. A page whose host name is re-bound to the address of the gateway (DNS rebinding) is of the same origin
 for the browser, but the Host header contains that name, which is not listed. For any other page, the browser says in
 Sec-Fetch-Site or Origin that the request comes from another site.

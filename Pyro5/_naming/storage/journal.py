@@ -2,7 +2,7 @@
 A change log beside another file, in which a change costs only one line, written to disk immediately.
 
 Some files can only be changed in several steps, and are corrupt if the process is killed between two of them. With a log of
-changes, such a file is only written from time to time, and can be written again if that failed:
+changes, the file is only written from time to time, and can be written again if that failed:
 
 1. each change is appended to the log; the file is not touched;
 2. to update the file, its complete new contents are appended to the log, then the file is written, and finally
