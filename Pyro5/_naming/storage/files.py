@@ -72,7 +72,7 @@ class FileLock:
     Reserves a file for one owner among all processes, by locking a second file beside it. The second file exists while the
     lock is held (if the owner was killed, it remains, but is not locked).
 
-    A SQLite file itself must not be locked, or even opened: that would interfere with, or release, the locks that SQLite
+    An SQLite file itself must not be locked, or even opened: that would interfere with, or release, the locks that SQLite
     holds on it. Where the file system or the system (Windows) does not support such locks, every process gets it.
     """
 
