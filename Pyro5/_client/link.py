@@ -14,7 +14,7 @@ import weakref
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Set, Union
 
 from .. import callcontext, config, errors, serializers
-from .._values import plain
+from .._values import plain, unsendable
 from .._wire import calls
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
@@ -213,8 +213,9 @@ class Link:
         except errors.MessageTooLargeError as x:  # the server's limit is a MessageTooLargeError
             raise errors.ProtocolError("calling %s of %s: %s" % (method, self.bound_uri, x)) from None
         except Exception as x:  # whatever a serializer, or the user's part in it, says of an argument
-            errors.add_context(x, "calling %s of %s" % (method, self.bound_uri))
-            raise
+            explained = unsendable.explain(x, unsendable.argument_parts(args, kwargs), self.serializer)
+            errors.add_context(explained, "calling %s of %s" % (method, self.bound_uri))
+            raise explained from (x.__cause__ if explained is x else x)
         try:
             if flags & FLAGS_ONEWAY:
                 connection.send_only(request, method)
@@ -362,7 +363,7 @@ class Link:
 
 def _server_parts_after(error: BaseException, connection: Connection) -> bool:
     """Tell whether the server closes the connection after it has reported this error, or may do so."""
-    if isinstance(error, errors.RemoteError):  # a method raised this
+    if isinstance(error, (errors.RemoteError, unsendable.Unsendable)):  # a method raised this, or its result cannot be sent
         return False
     if connection.keep_open:  # it has no other one, and gives it up only when it cannot read on
         return isinstance(error, errors.MessageTooLargeError)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, constants, errors, protocol, serializers
+from .._values import unsendable
 from .._wire import calls, handshake
 from .._wire.batch_results import BatchResults
 from .._wire.calls import Call, ReplyTo, WireOptions
@@ -241,7 +242,7 @@ class Dispatcher:
     def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Clients of every release expect the connection to end after these two errors, and connect anew."""
         return (isinstance(error, (errors.SecurityError, errors.SerializeError))
-                and not isinstance(error, errors.RemoteError) and not connection.keep_open
+                and not isinstance(error, (errors.RemoteError, unsendable.Unsendable)) and not connection.keep_open
                 and message.serializer_id in self._serializers)  # else it was only refused, before it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
@@ -252,9 +253,8 @@ class Dispatcher:
             if flags & protocol.FLAGS_BATCH:
                 return calls.batch_reply(to, value)
             return calls.value_reply(to, value)
-        except errors.ProtocolError as x:
-            errors.add_context(x, "cannot send the result of %s.%s" % (call.object_id, call.method))
-            raise
+        except Exception as x:  # whatever a serializer, or the user's part in it, says of the result
+            raise calls.unsent_result(x, value, to.serializer, "%s.%s" % (call.object_id, call.method)) from x
 
     def _prepare(self, connection: Any, published: Published, call: Call) -> Callable[[], Any]:
         """Find what a call means and check that it is allowed; the result runs it."""
@@ -308,7 +308,7 @@ class Dispatcher:
                     counting = False
         except Exception as x:  # user code: the client gets it in place of the result
             if counting:
-                raise
+                raise calls.unsent_result(x, result, serializer, "%s.%s" % (call.object_id, call.method)) from x
             if steps is elements:  # the others have seen to it themselves
                 step, args, kwargs = elements[len(results)]
                 self._tell_error_handler(connection, methods[step], args, kwargs, x)

@@ -18,7 +18,7 @@ from .. import errors
 from . import plain
 
 __all__ = ["ACCEPTED", "exception_to_dict", "dict_to_exception", "find_exception_class", "foreign_exception",
-           "is_group", "restore_attributes"]
+           "is_group", "restore_attributes", "send_as"]
 
 log = logging.getLogger("Pyro5.serializers")
 
@@ -55,6 +55,11 @@ ACCEPTED: Dict[str, ExceptionClass] = {
     **{OWN_TAG_PREFIX + name: clazz for name, clazz in _OWN.items()},
     "struct.error": struct.error,
 }
+
+
+def send_as(clazz: ExceptionClass, tag: str) -> None:
+    """Make instances of an exception class travel as another class; for this package's own classes, when it is imported."""
+    _OWN_TAGS[clazz] = tag
 
 
 def exception_to_dict(error: BaseException) -> Dict[str, Any]:

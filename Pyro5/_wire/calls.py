@@ -12,7 +12,7 @@ import marshal
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, errors, protocol, serializers
-from .._values import classes, exceptions, plain, recreation
+from .._values import classes, exceptions, plain, recreation, unsendable
 from .._values.marshal import check
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -261,6 +261,15 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
                           correlation_id=correlation_id, compress=compress, max_size=max_size)
 
 
+def unsent_result(error: Exception, value: Any, serializer: SerializerBase, method: str) -> Exception:
+    """Return the error to answer with when a result could not be serialized: one that says which part of it is the cause."""
+    parts = [("a result", each) for each in value.values] if isinstance(value, BatchResults) else [("result", value)]
+    explained = unsendable.explain(error, parts, serializer)
+    if isinstance(explained, errors.ProtocolError):
+        errors.add_context(explained, "cannot send the result of " + method)
+    return explained
+
+
 def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
     """Build the reply that carries the results of a batch; raises what value_reply raises."""
     return _reply(to, protocol.FLAGS_BATCH, results.payload(), to.annotations)
@@ -392,6 +401,7 @@ def _harmless(exception: BaseException) -> Exception:
     """
     if not isinstance(exception, Exception):
         exception = exceptions.foreign_exception(exceptions.exception_to_dict(exception))
+    exception = unsendable.as_received(exception)
     if type(exception) is not StopIteration:  # the end of every item stream
         errors.show_remote_traceback(exception)
     return exception

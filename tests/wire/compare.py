@@ -3,7 +3,8 @@ Tells whether a message is the recorded one, byte by byte, except for what diffe
 
 correlation ids and stream ids that the server makes up, generated object ids, ports, memory addresses, the contents of
 tracebacks, the order of elements of sets and of lists that were made of sets, how many workers or connections there are,
-and the wording of errors by Python or this library (their classes count; what the recorded objects said counts too).
+and the wording of errors by Python or this library (their classes count; what the recorded objects said counts too); errors
+for results that cannot be sent have an attribute of this library.
 
 Payloads that hold nothing of that must be identical. The others are decoded, without the library, and compared type by
 type; so are all payloads in marshal (its bytes depend on reference counts) and compressed ones (on the zlib version).
@@ -95,6 +96,7 @@ class Masked:
     def _mask_dict(self, value: Dict[Any, Any]) -> Any:
         if value.get("__exception__") and isinstance(value.get("args"), (list, tuple)):
             value = dict(value, args=type(value["args"])(map(self._mask_wording, value["args"])))
+            value["attributes"] = {name: each for name, each in value["attributes"].items() if name != "_pyroUnsendable"}
             if value["__class__"] == "builtins.SyntaxError" and "<unknown>" in repr(value["args"]):
                 value["args"] = "<position>"  # Python's own, for text that it cannot read
         return "dict", [(self._mask(key), self._mask(value[key], key)) for key in value]

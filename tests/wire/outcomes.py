@@ -8,6 +8,7 @@ from typing import Any, List, Optional, Sequence, Tuple
 
 from Pyro5 import api, errors
 from Pyro5._client.streams import ItemStream
+from Pyro5._values import unsendable
 
 from .values import RECORDED_MODULE
 
@@ -90,12 +91,17 @@ def raised_as_recorded(raised: Optional[BaseException], wanted: Tuple[Any, ...])
     Args:
         wanted: name of the class, text of the arguments (None if it does not count), remote or local, attributes if known.
     """
-    if raised is None or not same_class(class_name(type(raised)), wanted[0]):
+    if raised is None:
+        return False
+    # a value that cannot be sent: a SerializeError that is caught by handlers of the recorded class as well
+    classes = type(raised).__mro__ if isinstance(raised, unsendable.Unsendable) else type(raised).__mro__[:1]
+    wanted_class = wanted[0].replace("UnicodeEncodeError", "UnicodeError") if len(classes) > 1 else wanted[0]
+    if not any(same_class(class_name(each), wanted_class) for each in classes):
         return False
     if (wanted[2] == "remote") != bool(getattr(raised, "_pyroTraceback", None)):
         return False
     own = {**vars(raised), "__notes__": errors.notes_of(raised)}
     attributes = {key: repr(value) for key, value in own.items()
-                  if key != "_pyroTraceback" and (key != "__notes__" or value)}
+                  if key not in ("_pyroTraceback", unsendable.MARK) and (key != "__notes__" or value)}
     arguments = _ADDRESS.sub("0xADDR", show(raised.args))
     return (wanted[1] is None or same_text(arguments, wanted[1])) and (len(wanted) < 4 or attributes == wanted[3])

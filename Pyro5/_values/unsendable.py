@@ -1,0 +1,191 @@
+"""
+Explain why a value cannot be sent: name its type, its place in the result or in the arguments, and what to do.
+
+Nothing here runs before serializing has failed. The place is found by serializing parts of the value again.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple, Type
+
+from .. import errors
+from .._text.printable import printable
+from . import classes, exceptions
+
+__all__ = ["MARK", "Unsendable", "argument_parts", "as_received", "explain", "rebuild"]
+
+Dumps = Callable[[Any], Any]
+Part = Tuple[str, Any]      # (path, value)
+
+_MAX_LEVELS = 16       # of a path; bounds the work, because each level serializes parts of the value again
+_MAX_KEY_LENGTH = 60   # characters of a key in a path
+_MAX_REASON_LENGTH = 500
+_SEQUENCES = (list, tuple)
+_SETS = (set, frozenset)
+_PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset))
+MARK = "_pyroUnsendable"
+_USUAL_REASONS = ("don't know how to serialize", "unmarshallable object")
+_ADVICE = ("convert it to plain data first, give it vars() or a __getstate__ that returns a dict, or register a converter "
+           "with register_class_to_dict")
+
+
+class Unsendable(errors.SerializeError):
+    """
+    A SerializeError that handlers of what the serializer's library raises catch as well.
+
+    It travels as that other class, so that clients of other releases get what they always did; the attribute MARK makes it a
+    SerializeError again at this library's clients. The connection can still be used.
+    """
+
+    def __reduce__(self) -> Any:
+        return rebuild, (_base_of(self), self.args), vars(self)
+
+
+def _variant(base: Type[Exception], tag: str) -> Type[Unsendable]:
+    namespace = {"__module__": errors.__name__, "__qualname__": "SerializeError", "__doc__": errors.SerializeError.__doc__}
+    variant = type("SerializeError", (Unsendable, base), namespace)
+    exceptions.send_as(variant, tag)
+    return variant
+
+
+# Lone surrogates always arrived as a PyroError, because a UnicodeEncodeError has them in its arguments.
+_VARIANTS: Dict[Type[Exception], Type[Unsendable]] = {
+    UnicodeError: _variant(UnicodeError, "Pyro5.errors.PyroError"),
+    ValueError: _variant(ValueError, "builtins.ValueError"),
+    TypeError: _variant(TypeError, "builtins.TypeError"),
+}
+_BASES: Dict[type, Type[Exception]] = {**{base: base for base in _VARIANTS}, errors.PyroError: UnicodeError}
+
+
+def _base_of(error: BaseException) -> Type[Exception]:
+    return next(base for base, variant in _VARIANTS.items() if type(error) is variant)
+
+
+def rebuild(base: Type[Exception], args: Tuple[Any, ...]) -> Unsendable:
+    """Build the error that is a SerializeError and an instance of another class as well; for pickle."""
+    return _VARIANTS[base](*args)
+
+
+def as_received(error: Exception) -> Exception:
+    """Return the SerializeError that a received exception was, or that exception if it was none."""
+    if vars(error).get(MARK) is True and type(error) in _BASES:
+        received = rebuild(_BASES[type(error)], error.args)
+        vars(received).update(vars(error))
+        return received
+    return error
+
+
+def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Exception:
+    """
+    Build the error for values that a serializer refused.
+
+    Args:
+        error: what the serializer raised.
+        parts: the values, each with what it is: "result", for instance.
+
+    Returns:
+        a SerializeError, which is also an instance of the builtin class that the given error has; or the given error, if it is
+        not about one of these values, or the program's own.
+    """
+    is_serializers_own = type(error).__module__ in ("builtins", errors.__name__)  # not a class of the program
+    if not (is_serializers_own and isinstance(error, (errors.SerializeError, TypeError, ValueError))):
+        return error
+    if isinstance(error.__cause__, RecursionError):  # nested too deeply: there is no single part to blame
+        return error
+    found = _find(parts, serializer.dumps)
+    if found is None:
+        return error
+    kind = type(found[1])
+    known = kind in _PLAIN or isinstance(found[1], type)
+    text = "%s, %s, cannot be sent over %s" % (found[0], _kind(found[1]), serializer.name)
+    reason = str(error)[:_MAX_REASON_LENGTH]
+    if not reason.startswith(_USUAL_REASONS):
+        text = "%s: %s" % (text, reason)
+    explained: Exception = errors.SerializeError(printable(text if known and reason in text else "%s: %s" % (text, _ADVICE)))
+    for base, variant in _VARIANTS.items():
+        if isinstance(error, base):
+            explained = variant(*explained.args)
+            vars(explained)[MARK] = True
+            break
+    return explained
+
+
+def argument_parts(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> List[Part]:
+    """Return the arguments of a request as explain() takes them; kwargs is None for attribute access and batches."""
+    if kwargs is not None:
+        return _numbered("argument %d", args) + [("argument %s" % name, value) for name, value in kwargs.items()]
+    parts: List[Part] = []
+    for number, call in enumerate(args, 1):
+        if type(call) is not tuple or len(call) != 3:  # the value for an attribute
+            return _numbered("argument %d", args)
+        parts += [("call %d, %s" % (number, place), value) for place, value in argument_parts(call[1], call[2] or {})]
+    return parts
+
+
+def _numbered(pattern: str, values: Sequence[Any]) -> List[Part]:
+    return [(pattern % number, value) for number, value in enumerate(values, 1)] if isinstance(values, _SEQUENCES) else []
+
+
+def _kind(value: Any) -> str:
+    if type(value) in _PLAIN:
+        return "a value of type %s" % type(value).__name__
+    if isinstance(value, type):
+        return "the class %s.%s itself" % (value.__module__, value.__qualname__)
+    return "an instance of %s.%s" % (type(value).__module__, type(value).__qualname__)
+
+
+# ---------------------------------------------------------------- the place
+
+def _find(parts: Iterable[Part], dumps: Dumps) -> Optional[Part]:
+    """Return the innermost part that cannot be serialized on its own, None if all can."""
+    around: Set[int] = set()
+    found = _first_refused(parts, dumps)
+    while found is not None and len(around) < _MAX_LEVELS and id(found[1]) not in around:
+        around.add(id(found[1]))
+        try:
+            inner = _first_refused(_parts_of(*found), dumps)
+        except Exception:  # user code: the container's own methods, or its __getstate__
+            break
+        if inner is None:
+            break
+        found = inner
+    return found
+
+
+def _first_refused(parts: Iterable[Part], dumps: Dumps) -> Optional[Part]:
+    for part in parts:
+        try:
+            dumps(part[1])
+        except Exception:  # whatever a serializer, or the user's part in it, raises
+            return part
+    return None
+
+
+def _parts_of(path: str, value: Any) -> Iterable[Part]:
+    if isinstance(value, dict):
+        return _parts_of_dict(path, value)
+    if isinstance(value, _SEQUENCES):
+        return [("%s[%d]" % (path, index), element) for index, element in enumerate(value)]
+    if isinstance(value, _SETS):
+        return [("an element of " + path, element) for element in value]
+    if type(value) in _PLAIN or isinstance(value, type):
+        return ()
+    return _parts_of_instance(path, value)
+
+
+def _parts_of_dict(path: str, value: Mapping[Any, Any]) -> Iterable[Part]:
+    for key, element in value.items():
+        yield "%s[%s]" % (path, _key_text(key)), element
+    for key in value:
+        yield "a key of " + path, key
+
+
+def _parts_of_instance(path: str, value: Any) -> Iterable[Part]:
+    form: Dict[str, Any] = classes.class_to_dict(value)
+    if type(form) is not dict:
+        return _parts_of(path, form)
+    return [("%s.%s" % (path, key), element) for key, element in form.items()]
+
+
+def _key_text(key: Any) -> str:
+    text = '"%s"' % key if type(key) is str else repr(key)
+    return text if len(text) <= _MAX_KEY_LENGTH else text[:_MAX_KEY_LENGTH] + "..."
