@@ -26,6 +26,7 @@ from ..socketutil import SocketConnection, events_wanted, is_timeout
 log = logging.getLogger("Pyro5.serving.connection")
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
+NEW_SECONDS = 5.0  # after its handshake a connection shares the account of new ones for this long
 SECONDS_PER_BYTE = 1e-6  # what it takes to read costly values
 # So many times MAX_HANDSHAKE_SIZE may the annotations of an introduction have: older clients send those of the first call.
 HANDSHAKE_ANNOTATIONS = 16
@@ -63,6 +64,7 @@ class ServerConnection(SocketConnection):
         super().__init__(sock, keep_open=keep_open)
         self.server = server
         self.greeted = greeted
+        self._is_new, self._new_until = not greeted, 0.0
         self.closing = False
         self.lost = False
         self.gone = False
@@ -103,6 +105,7 @@ class ServerConnection(SocketConnection):
     def welcome(self) -> None:
         """The handshake was accepted: messages may have their full size from now on."""
         self.greeted = True
+        self._new_until = time.monotonic() + NEW_SECONDS
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
         self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
@@ -127,9 +130,14 @@ class ServerConnection(SocketConnection):
 
     @property
     def loop_account(self) -> Any:
-        """What counts the loop's time that is spent on this connection.  All that have not had their handshake share one:
-        connections are free, so new ones must not come before those that are connected."""
-        return self if self.greeted else self.server.handshake_account
+        """The account that the loop's time for this connection is charged to.
+
+        All connections that are new, or have not finished their handshake, share one: connections cost a client nothing, so
+        one that makes a new one for each costly request must not get ahead of those that stay connected.
+        """
+        if self._is_new and self.greeted and time.monotonic() > self._new_until:
+            self._is_new = False
+        return self.server.handshake_account if self._is_new else self
 
     @property
     def keeps_worker(self) -> bool:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import select
 import selectors
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional
+from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
 
 from .. import config, errors
 from .._net.busy_poll import SpinningSelector
@@ -28,6 +29,8 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 USUAL_POLL_SECONDS = 2.0  # when POLLTIMEOUT is None
 TICK_SECONDS = 2.0  # housekeeping happens about this often
 TURN_SECONDS = 0.02  # those that are ready get so much of the loop's time before it looks who else has become ready
+AHEAD_SECONDS = 0.05  # an account that has had so much more than another one waits for further requests of that one
+AGAIN_MILLISECONDS = 1  # how long these may take to arrive
 BEHIND_SECONDS = 5.0  # what has come in is looked at, before anybody is overdue, unless the loop is that far behind
 END_SECONDS = 1.0  # how long the end itself may take, when what was under way is done or given up
 
@@ -229,19 +232,69 @@ class EventLoop:
         Returns:
             whether all of it was handled.
         """
-        ready.sort(key=lambda entry: self._loop_seconds_of(entry) + getattr(entry[0].data, "expected_seconds", 0.0))
-        for number, (key, events) in enumerate(ready, 1):
-            account = _account_of(key.data)  # before: a connection gets one of its own when its handshake is done
-            before, seconds = now, self._loop_seconds_of((key, events))
-            _handle(key.data, events)
-            now = time.monotonic()
-            if seconds < 0:
-                continue
-            account.loop_seconds = seconds + now - before
-            self._loop_seconds = max(seconds, self._loop_seconds)
-            if now > self._turn_ends and number < len(ready):
+        ready.sort(key=self._place_in_turn)
+        for number, entry in enumerate(ready, 1):
+            if number > 1 and self._loop_seconds_of(entry) > self._loop_seconds_of(ready[0]) + AHEAD_SECONDS:
+                before, now = now, self._handle_again(ready[:number - 1], self._loop_seconds_of(entry) - AHEAD_SECONDS, now)
+                if now > max(before, self._turn_ends):
+                    return False
+            has_share = self._loop_seconds_of(entry) >= 0
+            now = self._handle_and_charge(entry, now)
+            if has_share and now > self._turn_ends and number < len(ready):
                 return False
         return True
+
+    def _handle_and_charge(self, entry: Any, now: float) -> float:
+        """Handle what is ready, charge the time to its account, and return the time."""
+        key, events = entry
+        account = _account_of(key.data)  # before: a connection may get another one while it is handled
+        seconds = self._loop_seconds_of(entry)
+        _handle(key.data, events)
+        after = time.monotonic()
+        if seconds >= 0:
+            if account is not key.data:  # its own share orders those that have the same account
+                key.data.loop_seconds = getattr(key.data, "loop_seconds", 0.0) + after - now
+            account.loop_seconds = seconds + after - now
+            self._loop_seconds = max(seconds, self._loop_seconds)
+        return after
+
+    def _handle_again(self, handled: List[Any], limit_seconds: float, now: float) -> float:
+        """Handle further requests of those just handled, before others that have had far more of the loop's time.
+
+        Without this, a client that waits for each reply would get one call for each costly request of the others: its next
+        request arrives a moment after its reply.
+
+        Args:
+            handled: entries of the selector.
+            limit_seconds: of an account; those that have had this much wait for the others.
+
+        Returns:
+            the time; the same one if nothing was handled.
+        """
+        if not hasattr(select, "poll"):
+            return now
+        poll, waiting = select.poll(), {}
+        for key, events in handled:
+            if self._may_come_again((key, events), limit_seconds):
+                poll.register(key.fd, select.POLLIN)
+                waiting[key.fd] = key, READ
+        while waiting and now < self._turn_ends:
+            found = poll.poll(AGAIN_MILLISECONDS)
+            if not found:
+                break
+            for fd, _ in found:
+                now = self._handle_and_charge(waiting[fd], now)
+                if not self._may_come_again(waiting[fd], limit_seconds):
+                    poll.unregister(fd)
+                    del waiting[fd]
+        return now
+
+    def _may_come_again(self, entry: Any, limit_seconds: float) -> bool:
+        return getattr(entry[0].data, "watched", 0) == READ and 0 <= self._loop_seconds_of(entry) < limit_seconds
+
+    def _place_in_turn(self, entry: Any) -> Tuple[float, float]:
+        data = entry[0].data
+        return (self._loop_seconds_of(entry) + getattr(data, "expected_seconds", 0.0), getattr(data, "loop_seconds", 0.0))
 
     def _loop_seconds_of(self, entry: Any) -> float:
         seconds: float = getattr(_account_of(entry[0].data), "loop_seconds", -1.0)

@@ -3,13 +3,14 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 import traceback
 import unittest
 from typing import Any, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._server.connection import ServerConnection
+from Pyro5._server.connection import NEW_SECONDS, ServerConnection
 from Pyro5.protocol import MSG_RESULT, SendingMessage
 
 PATIENCE_SECONDS = 20.0
@@ -30,6 +31,24 @@ class ConnectionTestCase(unittest.TestCase):
         self.peer.settimeout(PATIENCE_SECONDS)
         self.server = mock.Mock()
         self.connection = ServerConnection(here, self.server, 1000000)
+
+
+class Accounts(ConnectionTestCase):
+    def test_new_connections_share_that_of_handshakes(self) -> None:
+        shared, connection = self.server.handshake_account, self.connection
+        self.assertIs(shared, connection.loop_account)
+        connection.welcome()
+        self.assertIs(shared, connection.loop_account)
+        later = time.monotonic() + NEW_SECONDS + 1
+        with mock.patch("time.monotonic", lambda: later):
+            self.assertIs(connection, connection.loop_account)
+        self.assertIs(connection, connection.loop_account)
+
+    def test_a_socket_that_was_connected_before_has_its_own(self) -> None:
+        sock, other = socket.socketpair()
+        with sock, other:
+            connection = ServerConnection(sock, self.server, 0, greeted=True)
+            self.assertIs(connection, connection.loop_account)
 
 
 class Reading(ConnectionTestCase):

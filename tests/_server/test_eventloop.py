@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import select
 import socket
 import threading
 import unittest
@@ -136,6 +137,30 @@ class Running(EventLoopTestCase):
             here.send(b"x")
             loop.run_once(PATIENCE_SECONDS)
         self.assertEqual("connected", called[1])
+
+    @unittest.skipUnless(hasattr(select, "poll"), "needs poll")
+    def test_one_that_had_far_less_is_handled_again_first(self) -> None:
+        loop = self.loop()
+        called: List[str] = []
+        costly, costly_peer = self.pair()
+        entry = Entry(lambda events: called.append("costly"))
+        vars(entry).update({"loop_seconds": 10.0, "watched": READ})
+        loop.register(costly_peer, READ, entry)
+        costly.send(b"x")
+        client, server = self.pair()
+
+        def answer(events: int) -> None:
+            called.append("cheap")
+            server.recv(1)
+            if len(called) < 5:
+                client.send(b"x")  # the next request arrives as soon as the reply has been read
+        cheap = Entry(answer)
+        vars(cheap).update({"loop_seconds": 0.0, "watched": READ})
+        loop.register(server, READ, cheap)
+        client.send(b"x")
+        with mock.patch.object(eventloop, "TURN_SECONDS", PATIENCE_SECONDS):
+            loop.run_once(PATIENCE_SECONDS)
+        self.assertEqual(["cheap"] * 5 + ["costly"], called)
 
     def test_things_of_the_user_in_the_selector_are_left_alone(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
