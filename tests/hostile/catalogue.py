@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from . import bombs, crowds, encrypted, headers, http, payloads, stalling, structure
+from . import bombs, crowds, encrypted, headers, http, payloads, stalling, structure, traps
 from .attack import Attack
 
 GROUPS: Dict[str, Tuple[Attack, ...]] = {
@@ -13,6 +13,7 @@ GROUPS: Dict[str, Tuple[Attack, ...]] = {
     "payloads": payloads.ATTACKS,
     "bombs": bombs.ATTACKS,
     "structure": structure.ATTACKS,
+    "traps": traps.ATTACKS,
     "crowds": crowds.ATTACKS,
     "http": http.ATTACKS,
 }

@@ -47,7 +47,10 @@ class Attacks:
     def test_7_http(self) -> None:
         self.make("http")
 
-    def test_8_nothing_is_left(self: Any) -> None:
+    def test_8_traps(self) -> None:
+        self.make("traps")
+
+    def test_9_nothing_is_left(self: Any) -> None:
         self.target.release()
         self.target.wait_for_files(self.before.files)
         self.assertLess(self.target.state().memory, self.before.memory + attack.MORE_MEMORY_AFTER)
