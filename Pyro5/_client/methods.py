@@ -44,9 +44,15 @@ class _RemoteMethod:
         self._max_retries = max_retries
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if self._max_retries:
-            return with_retries(self._max_retries, self._send, self._name, args, kwargs)
-        return self._send(self._name, args, kwargs)
+        try:
+            if self._max_retries:
+                return with_retries(self._max_retries, self._send, self._name, args, kwargs)
+            return self._send(self._name, args, kwargs)
+        except Exception as error:
+            if not is_remote(error):
+                raise
+            # it was raised in the server: how the library got it says nothing, its note (or the excepthook) says where
+            raise error.with_traceback(None)  # noqa: B904
 
     def __get__(self, instance: object, owner: object = None) -> _RemoteMethod:
         return self  # a descriptor counts as a routine: so help() describes this method, not its class
@@ -76,6 +82,11 @@ def _descriptions(link: Any) -> Any:
 
 
 _RemoteMethod.__module__ = "Pyro5.client"
+
+
+def is_remote(error: BaseException) -> bool:
+    """Return whether an exception came from a server; no code of its class is run."""
+    return bool(BaseException.__getattribute__(error, "__dict__").get("_pyroTraceback"))
 
 
 def with_retries(max_retries: int, send: Callable[..., Any], name: str, *arguments: Any) -> Any:

@@ -89,6 +89,16 @@ class Caught(unittest.TestCase):
         text = "".join(traceback.format_exception(None, error, error.__traceback__))
         self.assertIn("Remote traceback", text)
 
+    def test_one_frame_of_the_library_is_left_in_the_client(self) -> None:
+        error = self.raised()
+        files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+        self.assertEqual(1, len([name for name in files if "Pyro5" in name]), files)
+
+    def test_errors_of_the_library_keep_their_traceback(self) -> None:
+        with self.assertRaises(errors.CommunicationError) as caught, api.Proxy("PYRO:x@127.0.0.1:1") as proxy:
+            proxy.move()
+        self.assertGreater(len(traceback.extract_tb(caught.exception.__traceback__)), 3)
+
     def test_the_servers_own_frames_are_left_out(self) -> None:
         remote = "".join(vars(self.raised())["_pyroTraceback"])
         self.assertIn("in move", remote)
