@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 import unittest
 from typing import Any
@@ -53,6 +54,14 @@ class Findings(unittest.TestCase):
     def test_exceptions(self) -> None:
         patch = mock.patch.object(check, "loads", side_effect=SystemError("broken"))
         self.assertIn("SystemError: broken", self.found(cases.PAYLOAD, patch))
+
+    def test_connections(self) -> None:
+        def connecting(data: Any) -> Any:
+            with socket.socket() as sock:
+                sock.connect_ex(("127.0.0.1", 1))
+            raise ValueError("refused")
+        found = self.found(cases.PAYLOAD, mock.patch.object(check, "loads", connecting))
+        self.assertIn("Finding: connected to ('127.0.0.1', 1), which the data asked for", found)
 
     def test_exceptions_on_their_way_to_a_client(self) -> None:
         def broken(*args: Any) -> None:

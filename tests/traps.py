@@ -58,9 +58,14 @@ class Trap:
 
     def proxies(self) -> List[Dict[str, Any]]:
         """Return proxies that lead to the trap: one that knows nothing of its object, and one that knows operators."""
-        uri = "PYRO:x@" + self.location
-        return [{"__class__": "Pyro5.client.Proxy", "state": [uri, [], [], [], "hello", None]},
-                {"__class__": "Pyro5.client.Proxy", "state": [uri, ["__str__"], _OPERATORS, ["__dict__"], "hello", None]}]
+        return proxies_of(self.location)
+
+
+def proxies_of(location: str) -> List[Dict[str, Any]]:
+    """Return proxies that lead to an address; see Trap.proxies."""
+    uri = "PYRO:x@" + location
+    return [{"__class__": "Pyro5.client.Proxy", "state": [uri, [], [], [], "hello", None]},
+            {"__class__": "Pyro5.client.Proxy", "state": [uri, ["__str__"], _OPERATORS, ["__dict__"], "hello", None]}]
 
 
 def _tagged(tag: str, key: str) -> Callable[[Any], Any]:

@@ -1,7 +1,8 @@
 """What reads the damaged bytes, in this process; and what it may raise.
 
 Each target takes a case and raises whatever it should not have raised. A finding is also: an error in the log, a reply that
-the other side cannot read, an exception of an unexpected class that the library itself raised, something left behind.
+the other side cannot read, an exception of an unexpected class that the library itself raised, a connection to an address in
+the data, something left behind.
 """
 from __future__ import annotations
 
@@ -20,6 +21,7 @@ from Pyro5.protocol import ReceivingMessage
 
 from . import cases, served
 from .cases import Case
+from .connecting import ConnectionWatch
 
 # What the documentation of SerializerBase.loads() lists.
 MALFORMED: Tuple[Type[Exception], ...] = (errors.PyroError, ValueError, SyntaxError, TypeError, EOFError, KeyError,
@@ -91,6 +93,7 @@ class Targets:
         self._settings.__enter__()
         self.daemon = served.FuzzedDaemon()
         self._log = _Errors()
+        self._connections = ConnectionWatch()
         self._unexpected: Optional[BaseException] = None
         self._watch_exceptions()
         self._run: Dict[str, Callable[[Case], None]] = {
@@ -99,9 +102,11 @@ class Targets:
 
     def __enter__(self) -> Targets:
         logging.getLogger("Pyro5").addHandler(self._log)
+        self._connections.start()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._connections.stop()
         logging.getLogger("Pyro5").removeHandler(self._log)
         self.daemon.close()
         self.daemon.nameserver.close()
@@ -125,6 +130,9 @@ class Targets:
             Exception: what the target should not have raised, or a Finding.
         """
         self._run[case.kind](case)
+        if self._connections.addresses:
+            addresses, self._connections.addresses = self._connections.addresses, []
+            raise Finding("connected to %r, which the data asked for" % (addresses[0],))
         if self._log.seen:
             seen, self._log.seen = self._log.seen, []
             raise Finding("logged as an error: %s" % seen[0])

@@ -5,6 +5,7 @@ import builtins
 import random
 from typing import Any, Callable, List, Tuple
 
+from .. import traps
 from . import corpus
 
 _EXCEPTIONS = [name for name, value in vars(builtins).items()
@@ -43,6 +44,14 @@ def _a_tagged_dict(rng: random.Random) -> Any:
     return tagged
 
 
+def _a_class_in_the_place_of_another(rng: random.Random) -> Any:
+    """A proxy as a part of an instance of any class: reading it must not connect to the proxy's address."""
+    value: Any = rng.choice(traps.proxies_of("127.0.0.1:1"))
+    for _ in range(rng.choice((1, 1, 2, 3))):
+        value = rng.choice(_PLACES)[1](value)
+    return value
+
+
 def _something_recorded(rng: random.Random) -> Any:
     value = rng.choice(corpus.values())
     path = rng.choice(_paths(value))
@@ -59,7 +68,8 @@ def _something_deep(rng: random.Random) -> Any:
     return value
 
 
-_MAKERS = (_an_atom, _an_atom, _a_name, _a_tagged_dict, _something_recorded, _something_deep)
+_PLACES = list(traps.places())
+_MAKERS = (_an_atom, _an_atom, _a_name, _a_tagged_dict, _a_class_in_the_place_of_another, _something_recorded, _something_deep)
 
 Path = Tuple[Any, ...]
 
