@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 from collections import deque
 from typing import Any, Callable, Deque, Set, Tuple
@@ -74,6 +75,7 @@ class OnewayCalls:
 
     def _run_calls(self) -> None:
         """Run the calls that wait, one after the other.  In a thread that counts as a seeker."""
+        process = os.getpid()
         while True:
             with self._lock:
                 if not self._waiting:
@@ -87,7 +89,10 @@ class OnewayCalls:
             try:
                 call()
             except BaseException as x:  # border of a thread: a method raised SystemExit or the like
-                log.warning("a oneway call raised %s", type(x).__name__, exc_info=True)
+                if os.getpid() == process:
+                    log.warning("a oneway call raised %s", type(x).__name__, exc_info=True)
+            if os.getpid() != process:
+                return  # the call has forked, and this is the child: the lock and the other calls are the parent's
             self._done(client, size)
             with self._lock:
                 self._seekers += 1

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import unittest
 
 from Pyro5.api import Proxy
 
-from ..support import ToolProcess
+from ..rawclient import PATIENCE_SECONDS
+from ..support import PROJECT, ToolProcess
 
 PROGRAM = """
 import os, sys
@@ -32,6 +35,36 @@ with Daemon() as daemon:
     daemon.requestLoop()
 """
 
+ASIDE = """
+import os, threading
+from Pyro5._server.oneway import OnewayCalls
+
+calls = OnewayCalls(1)
+
+class Client:
+    oneway_calls = 0
+    oneway_full = paused = False
+
+client = Client()
+queued, done = threading.Event(), threading.Event()
+
+def fork():
+    queued.wait()
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+
+def note():
+    os.write(1, b"run\\n")
+    done.set()
+
+calls.start(client, fork)
+calls.start(client, note)
+queued.set()
+done.wait()
+calls.stop(5)
+"""
+
 
 @unittest.skipUnless(hasattr(os, "fork"), "no fork here")
 class ForksInCalls(unittest.TestCase):
@@ -51,6 +84,11 @@ class ForksInCalls(unittest.TestCase):
 
     def test_multiplex(self) -> None:
         self.check("multiplex")
+
+    def test_oneway_calls_that_wait_are_run_by_the_parent_alone(self) -> None:
+        ended = subprocess.run([sys.executable, "-c", ASIDE], cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                               timeout=PATIENCE_SECONDS)
+        self.assertEqual((b"run\n", b"", 0), (ended.stdout, ended.stderr, ended.returncode))
 
 
 if __name__ == "__main__":
