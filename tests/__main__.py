@@ -24,7 +24,8 @@ HERE = Path(__file__).parent
 # Tests of processes and time-outs mostly wait: one process more than cores, but no more than this.
 MAX_PROCESSES = 3
 # The modules that take longest come first, so that no process has to wait long for another at the end.
-LONGEST = ("tests.test_hostile_thread", "tests.test_hostile_multiplex", "tests.test_conformance", "tests._server.test_quotas",
+LONGEST = ("tests.test_inert_values", "tests.test_hostile_thread", "tests.test_hostile_multiplex",
+           "tests.test_conformance", "tests._server.test_quotas",
            "tests.examples.test_features", "tests.test_wire_server", "tests._gateway.test_page", "tests._server.test_loop",
            "tests.test_faults", "tests._naming.storage.test_processes", "tests.test_bench", "tests.test_network",
            "tests.test_failures", "tests.test_processes", "tests.examples.test_applications",

@@ -111,7 +111,7 @@ class Values(ExampleTestCase):
         for name, at in (("serpent", 0), ("marshal", 2)):
             self.assertEqual([name + ": sunset at 17:43 there, 21:43 here, in -1 day, 23:43:00",
                               name + ": 22:00 here is 18:00 there (datetime)"], lines[at:at + 2])
-        self.assertRegex(lines[4], "^Refused: .*a moment without a time zone .*: 2031-06-21 22:00:00$")
+        self.assertRegex(lines[4], "^Refused: .*a moment without a time zone .*: 2031-06-21 22:00:00")
 
 
 class Calls(ExampleTestCase):
