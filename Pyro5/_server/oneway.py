@@ -63,9 +63,9 @@ class OnewayCalls:
             return
         try:
             self._workers.submit(self._run_calls)
-        except RuntimeError:  # not even one thread can be started
+        except RuntimeError:  # not even one thread can be started: better late replies for this client than a lost call
             self._give_up(client, call, size)
-            raise
+            call()
 
     def _give_up(self, client: Any, call: Callable[[], object], size: int) -> None:
         with self._lock:

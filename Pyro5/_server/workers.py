@@ -96,6 +96,7 @@ class WorkerPool:
         self._large_running = 0
         self._most_large = max(1, maximum - max(1, maximum // 4))
         self._stopping = False
+        self._has_warned = False
         # guards everything above
         self._lock = threading.Lock()
 
@@ -278,7 +279,9 @@ class WorkerPool:
                 if len(self._workers) <= self._reserved:
                     self._jobs.pop()
                     raise
-                log.warning("cannot start another thread, the job waits for one of %d: %s", len(self._workers), x)
+                if not self._has_warned:  # once: on a system without threads this happens all the time
+                    log.warning("cannot start another thread, jobs wait for one of %d: %s", len(self._workers), x)
+                self._has_warned = True
                 has_failed = True
         if self._resting and (has_failed or self._crowded_locked()):
             return self._longest_idle_locked()

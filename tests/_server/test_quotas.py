@@ -319,10 +319,12 @@ class FakeClient:
 
 class OnewayCallsTests(unittest.TestCase):
     def test_no_threads_left(self) -> None:
+        """The call runs in the thread of its connection."""
         oneway_calls, client = OnewayCalls(1), FakeClient()
-        with mock.patch.object(oneway_calls._workers, "submit", side_effect=RuntimeError("can't start new thread")), \
-                self.assertRaises(RuntimeError):
-            oneway_calls.start(client, print)
+        called: List[int] = []
+        with mock.patch.object(oneway_calls._workers, "submit", side_effect=RuntimeError("can't start new thread")):
+            oneway_calls.start(client, lambda: called.append(threading.get_ident()))
+        self.assertEqual([threading.get_ident()], called)
         self.assertEqual((0, False), (client.oneway_calls, client.oneway_full))
         self.assertFalse(oneway_calls.pause(client))
 
