@@ -177,6 +177,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
 
 
 def _parse_blob_annotation(data: bytes) -> Tuple[Any, str, str]:
+    structure.check_marshal(data)
     try:
         info, object_id, method = check.loads(data)
     except (EOFError, TypeError, ValueError) as x:
@@ -218,16 +219,14 @@ def parse_batch(call: Call) -> Tuple[Sequence[Tuple[Any, Sequence[Any], Dict[str
     if not elements:
         return [], set()
     # for all of them at once: element by element this takes as long as small methods do
-    names: Set[Any] = set()
+    names: Set[str] = set()
     is_batch = set(map(type, elements)) <= _ARGUMENTS and set(map(len, elements)) == {3}
     if is_batch:
         methods, argument_lists, keyword_dicts = zip(*elements)
-        try:
-            names = set(methods)
-        except TypeError:
-            pass  # not even hashable: no names
-        is_batch = (set(map(type, names)) == {str} and set(map(type, argument_lists)) <= _ARGUMENTS
+        # Types first: making a set of anything but texts may run code of theirs, and takes quadratic time if they hash alike.
+        is_batch = (set(map(type, methods)) == {str} and set(map(type, argument_lists)) <= _ARGUMENTS
                     and set(map(type, keyword_dicts)) == {dict})
+        names = set(methods) if is_batch else names
     if not is_batch:
         raise errors.ProtocolError("an element of a batch must be (method, args, kwargs)")
     return elements, names

@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from .. import config
-from ..protocol import ReceivingMessage
+from .._values.marshal import check as marshal_check
+from ..protocol import Buffer, ReceivingMessage
 from ..serializers import SerializerBase
 
 FREE_BYTES = 100000  # shorter payloads are not looked at: what is in them is decoded in a fraction of a second
@@ -23,6 +24,16 @@ def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
     if message.deflated_size:
         most = min(most, FREE_CONTAINERS + CONTAINERS_PER_BYTE * message.deflated_size)
     serializer.check_containers(message.data, most)
+
+
+def check_marshal(data: Buffer) -> None:
+    """Check marshal data outside of the payload, which is never compressed, if it is longer than FREE_BYTES.
+
+    Raises:
+        SerializeError: it has more containers than MAX_CONTAINERS.
+    """
+    if len(data) > FREE_BYTES and config.MAX_CONTAINERS:
+        marshal_check.check_containers(data, config.MAX_CONTAINERS)
 
 
 def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> None:

@@ -220,6 +220,15 @@ class Requests(InFreshContext):
             with self.subTest(element=element), self.assertRaises(errors.ProtocolError):
                 calls.parse_batch(Call("obj", calls.BATCH_METHOD, (("ok", (), {}), element), {}))
 
+    def test_a_method_of_a_batch_is_not_hashed_before_it_is_known_to_be_a_text(self) -> None:
+        class Unhashable(str):
+            def __hash__(self) -> int:
+                raise AssertionError("hashed")
+
+        for method in (Unhashable("ok"), 2 ** 61 - 1):
+            with self.subTest(method), self.assertRaises(errors.ProtocolError):
+                calls.parse_batch(Call("obj", calls.BATCH_METHOD, (("ok", (), {}), (method, (), {})), {}))
+
 
 class Blobs(InFreshContext):
     def send(self, blob: SerializedBlob, serializer: SerializerBase = SERPENT, wire: WireOptions = WIRE) -> ReceivingMessage:

@@ -49,6 +49,17 @@ class CallTests(unittest.TestCase):
                 config.MAX_CONTAINERS = 0
                 self.assertEqual(structure.FREE_BYTES, len(self.parse(name, payload, compressed)))
 
+    def test_the_annotation_of_a_blob_counts_too(self) -> None:
+        count = structure.FREE_BYTES
+        annotation = marshal.dumps(([[] for _ in range(count)], "obj", "echo"), 2)
+        message = ReceivingMessage(SendingMessage(protocol.MSG_INVOKE, protocol.FLAGS_KEEPSERIALIZED, 1, 1, b"").data)
+        message.annotations = {calls.BLOB_ANNOTATION: memoryview(annotation)}
+        config.MAX_CONTAINERS = count
+        with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
+            calls.parse_invoke_request(message, get_serializer("serpent"))
+        config.MAX_CONTAINERS = count + 10
+        self.assertEqual(count, len(calls.parse_invoke_request(message, get_serializer("serpent")).args[0].info))
+
     def test_a_compressed_message_may_have_fewer(self) -> None:
         for name in NAMES:
             payload = empty_lists(name, 2 * structure.FREE_CONTAINERS)

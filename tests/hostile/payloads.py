@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import marshal
 import struct
-from typing import Any
+from typing import Any, Sequence
 
 from ..drafts import message
 from .attack import ANSWERED, ERROR, FAILED, PARTED, REFUSED, Attack
@@ -58,6 +58,11 @@ def _numbers_that_hash_alike(text: str, count: int = 10000) -> str:
     return ",".join(text % (number * MERSENNE) for number in range(count))
 
 
+def _batch_of_methods(methods: Sequence[Any]) -> bytes:
+    elements = [[method, [], {}] for method in methods]
+    return message(INVOKE, marshal.dumps(("obj", "<batch>", elements, {}), 2), MARSHAL, flags=BATCH)
+
+
 MERSENNE = (1 << 61) - 1  # its multiples all hash to 0
 CYCLE = b"<\x01\0\0\0\xa9\x01r\0\0\0\0"  # hashing it would never end
 LONG = struct.pack("<ci", b"l", 60000) + b"\xff\x7f" * 60000
@@ -94,6 +99,8 @@ COSTLY = (
            _tagged("collections.OrderedDict", ", 'items': [%s]" % _numbers_that_hash_alike("(%d, 1)")), PARTED),
     Attack("a dict of numbers that hash alike, in marshal",
            _marshal(b"{" + b"".join(marshal.dumps(number * MERSENNE, 2) + b"N" for number in range(10000)) + b"0"), PARTED),
+    Attack("a batch of methods that are numbers that hash alike",
+           _batch_of_methods([number * MERSENNE for number in range(1, 10001)]), ERROR),
     Attack("a list of twice a list of twice a list", _marshal(b"\xdb" + _blown_up(60)), ERROR),
     Attack("a handshake that is endless",
            message(CONNECT, b"{\xfa\x06object\xfa\3obj\xfa\x09handshake\xdb" + _blown_up(60) + b"0",
