@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-import sys
 import threading
 import time
 from typing import Any, Callable, Iterable, List, Optional
@@ -32,11 +31,6 @@ log = logging.getLogger("Pyro5.svr_threads")
 KEEP_SECONDS = 0.01  # how long a worker waits for the next request of the client it has just served
 
 
-# Python 3.12.0 and 3.12.1 start no threads any more once the main thread has ended, even if the loop runs in a thread that
-# keeps the process alive; a program may start that thread in its last line.
-STARTS_EARLY = (3, 12) <= sys.version_info[:3] < (3, 12, 2)
-
-
 class SocketServer_Threadpool(SocketServer):
     """Serves each request in a thread of a pool."""
 
@@ -49,8 +43,6 @@ class SocketServer_Threadpool(SocketServer):
         super().__init__(hooks)
         self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._is_crowded)
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
-        if STARTS_EARLY:
-            self._pool.start()
 
     @property
     def pool(self) -> WorkerPool:

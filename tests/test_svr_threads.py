@@ -362,7 +362,7 @@ class Settings(ServerTestCase):
     def test_minimum(self) -> None:
         config.THREADPOOL_SIZE_MIN = 7
         daemon = self.daemon()
-        self.assertEqual(7 if svr_threads.STARTS_EARLY else 0, len(daemon.transportServer._pool))
+        self.assertEqual(0, len(daemon.transportServer._pool))
         self.run_loop(daemon)
         client = self.connect(daemon)
         client.send(connect_request())

@@ -27,7 +27,9 @@ class Adder:
 Pyro5.api.config.SERVERTYPE = %r
 daemon = Pyro5.api.Daemon(host="127.0.0.1")
 print(daemon.register(Adder(), "adder"), flush=True)
-threading.Thread(target=daemon.requestLoop).start()
+running = threading.Event()     # Python 3.12.0 and 3.12.1 start no threads once the main thread has ended
+threading.Thread(target=daemon.requestLoop, args=(lambda: running.set() or True,)).start()
+running.wait()
 """
 
 
