@@ -1,4 +1,4 @@
-# What a developer does, each as one command; all of it makes what it needs first, in .venv and .venvs.
+# Commands for developers. Each one first creates the environments that it needs, in .venv and .venvs.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,22 +10,22 @@ UNITTEST := -X dev -W error -m tests
 .PHONY: help demo test test-all lint types docs bench dist pyz vendor faults fuzz hostile races soak clean
 
 help:
-	@echo "make demo      start a name server and an object, call it, stop everything"
+	@echo "make demo      start a name server and an object, call the object, stop both"
 	@echo "make test      run all tests"
 	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
 	@echo "make lint      check the style of the sources"
-	@echo "make types     check the types of the sources, and what type checkers make of programs"
-	@echo "make docs      bring the tables of the documentation up to date that are made from the sources"
-	@echo "make bench     measure calls against bare sockets, into build/bench.json and build/bench.svg; options in BENCH=..."
-	@echo "make faults    kill processes, break networks, fill disks, and look for what is lost; options in FAULTS=..."
-	@echo "make fuzz      damage a million messages, and look for what crashes, hangs, grows or raises; options in FUZZ=..."
-	@echo "make hostile   all attacks in large, on both server types; options in HOSTILE=..."
-	@echo "make races     eight threads at every table that threads share"
-	@echo "make soak      mixed clients for MINUTES=10; memory, descriptors, threads, times in build/soak/soak.svg and soak.json"
-	@echo "make dist      build the source and wheel distributions, into dist/"
-	@echo "make pyz       pack everything into one file that needs no installation, dist/pyro5.pyz"
+	@echo "make types     type-check the sources, and programs that use the package"
+	@echo "make docs      regenerate the tables of the documentation that are made from the sources"
+	@echo "make bench     compare calls with plain sockets; writes build/bench.json and build/bench.svg; options in BENCH=..."
+	@echo "make faults    kill processes, break networks, fill disks, and check that nothing is lost; options in FAULTS=..."
+	@echo "make fuzz      send a million corrupted messages; look for crashes, hangs, leaks and unexpected exceptions; options in FUZZ=..."
+	@echo "make hostile   run all attacks at full size against both server types; options in HOSTILE=..."
+	@echo "make races     run eight threads against every data structure that threads share"
+	@echo "make soak      run mixed clients for MINUTES=10; memory, descriptors, threads and times go to build/soak/soak.svg and soak.json"
+	@echo "make dist      build the source and wheel distributions in dist/"
+	@echo "make pyz       build dist/pyro5.pyz, one file that needs no installation"
 	@echo "make vendor DEST=folder   copy the package, and the serpent library, into a folder"
-	@echo "make clean     remove everything that these commands made"
+	@echo "make clean     remove everything that these commands created"
 
 $(VENV)/ready: setup.py
 	$(PYTHON) -m venv --clear $(VENV)
