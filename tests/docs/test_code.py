@@ -32,7 +32,7 @@ from tests.compatibility.test_pyro4 import forget_stand_ins
 from tests.rawclient import wait_until
 from tests.support import PATIENCE_SECONDS, PROJECT, daemon_thread
 
-# Its programs are run as the files that they are to be: test_first_steps_doc.
+# Its programs are run as the files that they are to be, by tests.docs.test_first_steps.
 HAS_ITS_OWN_TEST = "first-steps"
 PAGES = [Path(PROJECT, "README.md"),
          *(page for page in sorted(Path(PROJECT, "docs").glob("*.md")) if page.stem != HAS_ITS_OWN_TEST)]
