@@ -26,7 +26,7 @@ MODULES = """
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _wire.uri _wire.structure _wire.batch_results _wire.calls _wire.handshake
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
-    _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.methods
+    _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
     _client.operators _client.names _client.reconnecting typed client
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
     _server.marks _server.instances _server.objects _server.streams _server.turns _server.dispatch _server.settings

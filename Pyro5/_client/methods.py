@@ -1,11 +1,13 @@
 """The methods of a proxy as callables, and the repetition of calls that failed for lack of a connection."""
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any, Callable, Mapping, Sequence
 
 from .. import errors
 from ..constants import DAEMON_NAME
+from .signatures import ANY_ARGUMENTS, parse_signature
 
 __all__ = ["_RemoteMethod", "with_retries"]
 
@@ -24,7 +26,18 @@ class _LazyDoc:
         return self._doc_of_class if method is None else str(method._pyroDocumentation())
 
 
+class _LazySignature:
+    """The signature of a remote method, which the server is asked for when it is read; the class has none of its own."""
+
+    def __get__(self, method: Any, owner: Any = None) -> inspect.Signature:
+        if method is None:
+            raise AttributeError("__signature__")
+        found: inspect.Signature = method._pyroSignature()
+        return found
+
+
 class _RemoteMethod:
+    __signature__ = _LazySignature()
     __doc__ = _LazyDoc("""
     A method of a remote object; calling it calls the remote one.
 
@@ -62,13 +75,22 @@ class _RemoteMethod:
         return self._name
 
     def _pyroDocumentation(self) -> str:
-        link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
         try:
-            told = _descriptions(link)["methods"][self._name]
+            told = self._pyroDescription()
             texts = [self._name + told["signature"] if told["signature"] else "", told["doc"] or ""]
             return "\n\n".join(filter(None, texts)) or GENERIC_DOC
         except Exception:  # a docstring fails for no reason: no connection, an older server, another thread's proxy, ...
             return GENERIC_DOC
+
+    def _pyroSignature(self) -> inspect.Signature:
+        try:
+            return parse_signature(self._pyroDescription()["signature"])
+        except Exception:  # as for the docstring
+            return ANY_ARGUMENTS
+
+    def _pyroDescription(self) -> Any:
+        link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
+        return _descriptions(link)["methods"][self._name]
 
     def __repr__(self) -> str:
         return "<remote method %s, called by %r>" % (self._name, self._send)

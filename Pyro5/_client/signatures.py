@@ -1,0 +1,80 @@
+"""Parse the signature of a remote method from the text that its server describes it with. Nothing in the text is evaluated."""
+from __future__ import annotations
+
+import ast
+import inspect
+from typing import Any, List, Optional, Tuple
+
+__all__ = ["ANY_ARGUMENTS", "parse_signature"]
+
+MAX_TEXT = 1500  # characters; bounds how deep chains of operators can be
+MAX_BRACKETS = 50  # opening brackets; bounds how deep the parser goes
+
+_Parameter = inspect.Parameter
+ANY_ARGUMENTS = inspect.Signature([_Parameter("args", _Parameter.VAR_POSITIONAL),
+                                   _Parameter("kwargs", _Parameter.VAR_KEYWORD)])
+
+
+class _SourceText:
+    """A default or an annotation that is no literal: shows in a signature as the text that the server sent."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
+
+
+def parse_signature(text: Any) -> inspect.Signature:
+    """
+    Return the signature that a text such as ``(degrees: int, slowly: bool = False) -> str`` describes.
+
+    Defaults that are literals have their value; other defaults, and annotations, are objects that show as their text.
+    A text that is no signature results in ``(*args, **kwargs)``.
+    """
+    if type(text) is not str or len(text) > MAX_TEXT or sum(map(text.count, "([{")) > MAX_BRACKETS:
+        return ANY_ARGUMENTS
+    source = "def method%s: pass" % text
+    try:
+        function, = ast.parse(source).body
+        if not isinstance(function, ast.FunctionDef) or not isinstance(function.body[0], ast.Pass):
+            return ANY_ARGUMENTS
+        return_annotation = _annotation(source, function.returns, inspect.Signature.empty)
+        return inspect.Signature(_parameters(source, function.args), return_annotation=return_annotation)
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        return ANY_ARGUMENTS
+
+
+def _parameters(source: str, arguments: ast.arguments) -> List[inspect.Parameter]:
+    positional: List[Tuple[ast.arg, Any]] = [(x, _Parameter.POSITIONAL_ONLY) for x in arguments.posonlyargs]
+    positional += [(x, _Parameter.POSITIONAL_OR_KEYWORD) for x in arguments.args]
+    without_default: List[Optional[ast.expr]] = [None] * (len(positional) - len(arguments.defaults))
+    found = [_parameter(source, x, kind, default)
+             for (x, kind), default in zip(positional, without_default + list(arguments.defaults))]
+    if arguments.vararg:
+        found.append(_parameter(source, arguments.vararg, _Parameter.VAR_POSITIONAL, None))
+    found += [_parameter(source, x, _Parameter.KEYWORD_ONLY, default)
+              for x, default in zip(arguments.kwonlyargs, arguments.kw_defaults)]
+    if arguments.kwarg:
+        found.append(_parameter(source, arguments.kwarg, _Parameter.VAR_KEYWORD, None))
+    return found
+
+
+def _parameter(source: str, argument: ast.arg, kind: Any, default: Optional[ast.expr]) -> inspect.Parameter:
+    annotation = _annotation(source, argument.annotation, _Parameter.empty)
+    return _Parameter(argument.arg, kind, default=_default(source, default), annotation=annotation)
+
+
+def _default(source: str, node: Optional[ast.expr]) -> Any:
+    if node is None:
+        return _Parameter.empty
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        return _SourceText(ast.get_source_segment(source, node) or "...")
+
+
+def _annotation(source: str, node: Optional[ast.expr], empty: Any) -> Any:
+    return empty if node is None else _SourceText(ast.get_source_segment(source, node) or "...")
