@@ -55,9 +55,14 @@ class Worker(threading.Thread):
         """Wait for the signal (-1: for ever); False if it did not come in time."""
         return self._signal.acquire(timeout=timeout_seconds)
 
+    def consume_signal(self) -> None:
+        """Discard the signal, if there is one."""
+        self._signal.acquire(blocking=False)
+
     def run(self) -> None:
         """Do jobs until the pool has none for this thread any more."""
         process = os.getpid()
+        self.pool._begin_running(self)
         job = self.pool._next_job(self)
         while job is not None:
             try:
@@ -89,6 +94,7 @@ class WorkerPool:
         self._is_crowded = is_crowded
         self._jobs: Deque[Tuple[Job, Any]] = deque()  # with their owners
         self._workers: Set[Worker] = set()
+        self._ending: List[Worker] = []  # threads that have left the pool, and may run for another moment
         self._idle: List[Worker] = []  # threads without an owner that wait
         self._resting: OrderedDict[Worker, None] = OrderedDict()  # those with an owner that wait, idle longest first
         self._reserved = 0
@@ -250,8 +256,8 @@ class WorkerPool:
             self._stopping = True
             self._idle.clear()
             self._resting.clear()
-            workers = list(self._workers)
-            for worker in workers:
+            workers = [*self._workers, *self._ending]
+            for worker in self._workers:
                 if worker.waiting:
                     worker.signal()
         deadline = time.monotonic() + timeout_seconds
@@ -329,6 +335,16 @@ class WorkerPool:
         self._workers.add(worker)
         return worker
 
+    def _begin_running(self, worker: Worker) -> None:
+        """Consume the signal of a job that came before the thread ran.  Called by the thread itself.
+
+        start() marks new threads as waiting.  Left over, the signal would meet a second one before the thread's next wait:
+        a lock cannot be released twice, so the second submit() would raise RuntimeError, and its job would never run.
+        """
+        with self._lock:
+            if not worker.waiting:
+                worker.consume_signal()
+
     def _next_job(self, worker: Worker) -> Optional[Job]:
         """Wait for a job; None if the thread shall end.  Called by the thread itself."""
         while True:
@@ -374,5 +390,7 @@ class WorkerPool:
             return True
 
     def _forget_locked(self, worker: Worker) -> None:
+        self._ending = [other for other in self._ending if other.is_alive() and other is not worker]
+        self._ending.append(worker)  # stop() waits for it too
         self._workers.discard(worker)
         self._unbind_locked(worker)

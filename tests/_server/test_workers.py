@@ -70,6 +70,24 @@ class PoolTestCase(unittest.TestCase):
 
 
 class PoolTests(PoolTestCase):
+    def test_jobs_that_come_before_a_thread_runs_leave_no_signal_behind(self) -> None:
+        pool = self.pool(1, 1)
+        with mock.patch.object(workers.Worker, "start"):
+            pool.start()
+        pool.submit(self.gate.job)
+        self.gate.open.set()
+        wait = workers.Worker.wait
+        late = [self.gate.job]  # comes when the thread is marked as waiting, but does not wait yet
+
+        def wait_late(worker: workers.Worker, timeout_seconds: float) -> bool:
+            if late:
+                pool.submit(late.pop())
+            return wait(worker, timeout_seconds)
+
+        with mock.patch.object(workers.Worker, "wait", wait_late):
+            next(iter(pool._workers)).start()
+            self.gate.wait_for(2)
+
     def test_starts_with_the_minimum(self) -> None:
         pool = self.pool(3, 5)
         self.assertEqual(0, len(pool))
@@ -336,6 +354,33 @@ class Owners(PoolTestCase):
         pool.shrink(later)
         self.assertEqual(1, len(pool))
         self.assertIsNotNone(self.run_in(pool, owners[0]))
+
+    def test_stopping_waits_for_threads_that_shrinking_has_ended(self) -> None:
+        may_end = threading.Event()
+        self.addCleanup(may_end.set)
+        run = workers.Worker.run
+
+        def end_late(worker: workers.Worker) -> None:
+            run(worker)
+            if worker is not last:
+                may_end.wait(PATIENCE_SECONDS)
+
+        crowded: List[bool] = []
+        self.pools.append(WorkerPool(1, 4, "test-worker", lambda: bool(crowded)))
+        pool = self.pools[0]
+        with mock.patch.object(workers.Worker, "run", end_late):
+            threads = [owner.worker for owner in self.owners(pool, 4)]
+            last = threads[-1]  # it stays, as one is the minimum
+            crowded.append(True)
+            pool.shrink(time.monotonic() + 2 * workers.IDLE_SECONDS)
+            self.assertEqual(1, len(pool))
+            stopping = threading.Thread(target=pool.stop, args=(PATIENCE_SECONDS,))
+            stopping.start()
+            stopping.join(0.05)
+            self.assertTrue(stopping.is_alive())
+            may_end.set()
+            stopping.join(PATIENCE_SECONDS)
+        self.assertEqual([], [thread for thread in threads if thread.is_alive()])
 
     def test_threads_of_idle_owners_stay_otherwise(self) -> None:
         with mock.patch.object(workers, "IDLE_SECONDS", 0.001):
