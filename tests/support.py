@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+import unittest
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
@@ -138,6 +140,27 @@ class ToolProcess:
         """Send the signal, then `wait`."""
         self.process.send_signal(signum)
         return self.wait()
+
+
+def assert_linear(test: unittest.TestCase, work: Callable[[int], object], count: int, what: object = None) -> None:
+    """Fail if the time of ``work(count)`` grows clearly faster than ``count``.
+
+    Compares with a run of an eighth of the size, at the same time and in processor time of this thread, so that neither the
+    speed nor the load of the machine matters.  Quadratic work takes 64 times as long for 8 times as much; this allows 24.
+    """
+    ratio = 0.0
+    for _ in range(3):  # caches and garbage collections may add to the larger run
+        # runs of less than a millisecond measure the clock
+        ratio = _thread_seconds(work, count) / max(0.001, _thread_seconds(work, count // 8))
+        if ratio < 24:
+            return
+    test.fail("8 times as much took %.0f times as long: %r" % (ratio, what))
+
+
+def _thread_seconds(work: Callable[[int], object], count: int) -> float:
+    began = time.thread_time()
+    work(count)
+    return time.thread_time() - began
 
 
 def correlation_of(message: Any) -> Optional[uuid.UUID]:

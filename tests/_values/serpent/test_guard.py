@@ -69,10 +69,10 @@ class Guard(unittest.TestCase):
             '"' + 'b"\\"""..None' * n,
             "'''" + "\\'''" * n + "\\",
         ):
-            begin = time.monotonic()
+            begin = time.thread_time()
             reader.fast_loads(text)
             self.swallow(text)
-            self.assertLess(time.monotonic() - begin, 5, text[:10])
+            self.assertLess(time.thread_time() - begin, 5, text[:10])
 
     def swallow(self, text: str) -> None:
         try:
