@@ -1,6 +1,7 @@
 """A trap: an address that nothing may connect to, and values that lead there if they are used while they are read."""
 from __future__ import annotations
 
+import functools
 import socket
 import threading
 from typing import Any, Callable, Dict, Iterator, List, Tuple
@@ -123,12 +124,13 @@ def places() -> Iterator[Place]:
     yield "tag", lambda value: {"__class__": value}
 
 
-def few_places() -> List[Place]:
-    """Return one place in each kind of class, for tests that cannot try all."""
+@functools.lru_cache(maxsize=None)
+def few_places() -> Tuple[Place, ...]:
+    """Return one place in each kind of class, for tests that cannot try all.  Built once: tests ask thousands of times."""
     chosen = ("state of Pyro5.client.Proxy", "state 1 of Pyro5.client.Proxy", "state 4 of Pyro5.client.Proxy",
               "state of Pyro5.core.URI", "state 1 of a URI", "state of Pyro5.server.Daemon", "args 1 of OSError",
               "exception of Pyro5.core._ExceptionWrapper", "args 0 of ValueError", "args 1 of ValueError",
               "args 3 of SyntaxError", "items of collections.OrderedDict", "key and item", "traceback line", "note", "tag",
               "args 1 of some.Unknown", "args 0 of some.Unknown", "attribute x")
     found = dict(places())
-    return [("as it is", lambda value: value)] + [(name, found[name]) for name in chosen]
+    return (("as it is", lambda value: value), *((name, found[name]) for name in chosen))
