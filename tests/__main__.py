@@ -30,7 +30,8 @@ LONGEST = ("tests.test_inert_values", "tests.test_hostile_thread", "tests.test_h
            "tests.test_faults", "tests._naming.storage.test_processes", "tests.test_bench", "tests.test_network",
            "tests.test_failures", "tests.test_processes", "tests.examples.test_applications",
            "tests._values.marshal.test_check", "tests._naming.test_liveness", "tests.utils.test_echoserver",
-           "tests.test_endings", "tests.test_nameserver")
+           "tests.test_endings", "tests.test_nameserver", "tests.test_fuzz", "tests.test_patterns", "tests.test_wire_client",
+           "tests.usage.test_own_serializers", "tests._text.test_log_filter")
 
 
 class Report(NamedTuple):
