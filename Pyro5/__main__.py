@@ -65,6 +65,8 @@ def _load(tool: Tool) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as x:
+        if x.name == "serpent":
+            raise ValueError(str(x)) from x
         if x.name != name:
             raise
         raise ValueError("the tool %s is not part of this installation: there is no module %s" % (tool.name, name)) from x

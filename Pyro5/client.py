@@ -33,6 +33,8 @@ __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 
 log = logging.getLogger("Pyro5.client")
 
+# Methods that a program may replace on one proxy: it then keeps no methods, so that each call comes past them.
+_HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake"))
 WIRE_TAG = "Pyro5.client.Proxy"
 
 STATE_ENTRIES = 6
@@ -138,7 +140,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
 
     def _pyroMethod(self, link: Link, name: str) -> _RemoteMethod:
-        if type(self) is not Proxy or "_pyroInvoke" in self.__dict__:
+        if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__):
             return _RemoteMethod(self._pyroInvoke, name, link.max_retries)
         # One without overridden methods keeps it: the next look finds it in the instance, without __getattr__ (0.7 us). It
         # refers to the link, not to the proxy, so that the proxy goes away, and the connection with it, when it is dropped.
@@ -148,7 +150,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):
             object.__setattr__(self, name, value)
-            if name == "_pyroInvoke":  # replaced for this proxy: the methods that are kept would go past it
+            if name in _HOOKS:  # replaced for this proxy: the methods that are kept would go past it
                 self._pyroForgetMethods()
             return
         if name.startswith("_pyro"):

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 from ._net.busy_poll import SpinningSelector, is_promising
-from ._server.callbacks import Hooks
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
 
@@ -10,16 +9,21 @@ from ._server.loop import SocketServer
 class SocketServer_Multiplex(SocketServer):
     """Serves all clients in the thread that runs the loop: no two calls ever run at the same time."""
 
-    def __init__(self, hooks: Hooks) -> None:
-        super().__init__(hooks)
-        self._may_spin = is_promising()
-
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
 
     def begin(self) -> None:
         super().begin()
-        if self._may_spin:
+        self._choose_how_to_wait()
+
+    def tick(self) -> None:
+        super().tick()
+        self._choose_how_to_wait()
+
+    def _choose_how_to_wait(self) -> None:
+        if not is_promising():
+            self._spinning = None
+        elif self._spinning is None:
             self._spinning = SpinningSelector()
 
     def serve(self, connection: ServerConnection) -> bool:

@@ -66,7 +66,7 @@ class SocketServer_Threadpool(SocketServer):
             self._pool.shrink(time.monotonic())
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
-        self._end_background()
+        self.end_background()
         super().loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
@@ -82,8 +82,8 @@ class SocketServer_Threadpool(SocketServer):
 
     @property
     def sockets(self) -> List[Any]:
-        """The listening socket: the only one that a foreign event loop has to watch."""
-        return [] if self._entrance is None else [self.sock]
+        """The listening sockets, of combined daemons too: the only ones that a foreign event loop has to watch."""
+        return ([] if self._entrance is None else [self.sock]) + self._sockets_of_combined()
 
     def adopt(self, connection: ServerConnection) -> None:
         if self._background is None or threading.current_thread() is self._background:
@@ -94,8 +94,7 @@ class SocketServer_Threadpool(SocketServer):
     def _loop_in_background(self) -> None:
         super().loop(lambda: self._background is not None)
 
-    def _end_background(self) -> None:
-        """requestLoop() takes over from events()."""
+    def end_background(self) -> None:
         thread, self._background = self._background, None
         if thread is not None:
             self.wakeup()

@@ -272,9 +272,19 @@ class Combined(LoopTestCase):
             with Proxy(part.uriFor("obj")) as proxy:
                 self.assertEqual(LARGE, len(proxy.large(LARGE)))
 
-    def test_with_a_timer(self) -> None:
-        daemon, _, responder = self.combined()
-        by_timer([daemon], self.ended(self.in_thread(self.visit, daemon, responder)))
+    def test_in_loops_of_the_program(self) -> None:
+        for loop in (by_timer, by_select):
+            with self.subTest(loop=loop.__name__):
+                daemon, _, responder = self.combined()
+                loop([daemon], self.ended(self.in_thread(self.visit, daemon, responder)))
+
+    def test_after_a_loop_of_the_program_has_served_each(self) -> None:
+        daemon, names, responder = parts = self.office()
+        by_select(parts, self.ended(self.in_thread(self.visit, daemon, responder)))
+        daemon.combine(names)
+        daemon.combine(responder)
+        self.run_loop(daemon)
+        self.join(self.in_thread(self.visit, daemon, responder))
 
 
 class Conditions(LoopTestCase):

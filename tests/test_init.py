@@ -75,6 +75,21 @@ class Attributes(InDirectory):
         self.check_run(code)
 
 
+class WithoutSerpent(InDirectory):
+    """Python without the packages that are installed: the sources alone."""
+
+    def test_programs(self) -> None:
+        result = run_python("import Pyro5.api", self.directory, "-S", PYTHONPATH=PROJECT)
+        self.assertEqual(1, result.returncode)
+        self.assertRegex(result.stderr, r"ModuleNotFoundError: Pyro5 needs the package serpent.* -m pip install serpent\n$")
+
+    def test_tools(self) -> None:
+        code = "import Pyro5.__main__ as tools; raise SystemExit(tools.main(['ns', '--help']))"
+        result = run_python(code, self.directory, "-S", PYTHONPATH=PROJECT)
+        self.assertEqual((1, ""), (result.returncode, result.stdout))
+        self.assertRegex(result.stderr, r"^Error: Pyro5 needs the package serpent.* -m pip install serpent\n$")
+
+
 class Logging(InDirectory):
     def test_only_warnings_by_default(self) -> None:
         result = self.check_run(LOGS)

@@ -22,7 +22,7 @@ MODULES = """
     _values _values.plain _values.exceptions _values.classes _values.unsendable
     _values.recreation _values.hash_flooding _values.containers
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
-    serializers.base _values.marshal _values.marshal.reader _values.marshal.check
+    serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _wire.uri _wire.structure _wire.batch_results _wire.calls _wire.handshake
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup

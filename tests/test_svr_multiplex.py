@@ -35,15 +35,23 @@ class MultiplexTestCase(ServerTestCase):
 
 
 class OneThread(MultiplexTestCase):
-    def test_spins_as_it_was_told_when_it_was_made(self) -> None:
+    def test_spins_as_the_setting_says_now(self) -> None:
+        daemon = self.daemon()
+        server = daemon.transportServer
         with mock.patch.object(busy_poll, "_processors", 2), settings(SPINNING=True):
-            daemon = self.daemon()
-        with settings(SPINNING=False):
-            another = self.daemon()
             daemon.requestLoop(lambda: False)
-        another.requestLoop(lambda: False)
-        self.assertIsInstance(daemon.transportServer._spinning, busy_poll.SpinningSelector)
-        self.assertIsNone(another.transportServer._spinning)
+            first = server._spinning
+            self.assertIsInstance(first, busy_poll.SpinningSelector)
+            server.tick()
+            self.assertIs(first, server._spinning)
+            with settings(SPINNING=False):
+                server.tick()
+                self.assertIsNone(server._spinning)
+            server.tick()
+            self.assertIsNotNone(server._spinning)
+        with settings(SPINNING=False):
+            daemon.requestLoop(lambda: False)
+            self.assertIsNone(server._spinning)
 
     def test_calls_run_in_the_loop(self) -> None:
         daemon = self.daemon()

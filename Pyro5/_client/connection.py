@@ -57,6 +57,7 @@ class Connection(socketutil.SocketConnection):
         self._reader.max_size = max_size
         self._reader.max_inflated = REPLY_INFLATED * (config.MAX_INFLATED_SIZE or 0)
         self._log_wire = bool(config.LOGWIRE)
+        self._incoming = busy_poll.receiver_for(self.sock, self._incoming)
 
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
                   wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:

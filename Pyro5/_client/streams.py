@@ -27,8 +27,8 @@ class ItemStream(Iterator[Any]):
     It belongs to the thread that owns the proxy. When the proxy was released, iterating raises ConnectionClosedError;
     once the proxy is connected again it goes on, if the server still has the stream.
 
-    The setting ITER_STREAM_BATCH, when the stream is opened, says how many items may be fetched at once. Daemons that
-    cannot do that (those of other releases) are asked for each.
+    The setting ITER_STREAM_BATCH says how many items may be fetched at once. Daemons that cannot do that (those of other
+    releases) are asked for each.
 
     Args:
         proxy: the proxy whose call opened the stream.
@@ -39,7 +39,7 @@ class ItemStream(Iterator[Any]):
         self._proxy: Optional[Any] = proxy  # None when there is nothing more to fetch
         self._link = proxy._pyro
         self._last_seq = proxy._pyroSeq
-        self._most: int = config.ITER_STREAM_BATCH
+        self._by_batches = True  # until the server turns out to give items one by one only
         self._fetched: Deque[Any] = deque()
 
     def __iter__(self) -> ItemStream:
@@ -55,7 +55,8 @@ class ItemStream(Iterator[Any]):
             raise errors.ConnectionClosedError("the proxy of this item stream is not connected; connect it again with "
                                                "_pyroReconnect() to go on")
         try:
-            return self._fetch_several(proxy) if self._most > 1 else self._fetch(proxy)
+            most = config.ITER_STREAM_BATCH if self._by_batches else 1
+            return self._fetch_several(proxy, most) if most > 1 else self._fetch(proxy)
         except StopIteration:
             self._proxy = None  # the server has forgotten the stream
             raise
@@ -66,14 +67,14 @@ class ItemStream(Iterator[Any]):
         # never repeated on its own: an item whose reply got lost would be skipped
         return proxy._pyroInvoke(NEXT_ITEM_METHOD, [self._stream_id, *most], {}, objectId=DAEMON_NAME)
 
-    def _fetch_several(self, proxy: Any) -> Any:
+    def _fetch_several(self, proxy: Any, most: int) -> Any:
         try:
-            answer = self._fetch(proxy, self._most)
+            answer = self._fetch(proxy, most)
         except TypeError as x:
             if NEXT_ITEM_METHOD + "()" not in str(x):  # it is not about the arguments: it comes from the generator
                 raise
             log.debug("the server gives items one by one only: %s", x)
-            self._most = 1
+            self._by_batches = False
             return self._fetch(proxy)
         items, is_last = _checked(answer)
         if is_last:

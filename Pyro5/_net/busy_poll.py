@@ -243,8 +243,13 @@ class SpinningSelector(_Considerate):
         return []
 
 
-def receiver_for(sock: Any) -> Any:
-    """Return an object to receive from for a socket with alternating requests and replies; it may be the socket itself."""
+def receiver_for(sock: Any, current: Any = None) -> Any:
+    """
+    Return an object to receive from for a socket with alternating requests and replies; it may be the socket itself.
+
+    Args:
+        current: what was returned before, when the settings may have changed since.
+    """
     if not _DONT_WAIT or hasattr(sock, "pending") or not is_promising():
         return sock
-    return SpinningReceiver(sock)
+    return current if isinstance(current, SpinningReceiver) else SpinningReceiver(sock)

@@ -39,7 +39,6 @@ class Entrance:
         self._take_in = take_in
         self._watched = False
         self._expected = 1  # how many may wait: an attempt in vain costs as much as a success
-        self._may_spin = busy_poll.is_promising()
         self._spinning = busy_poll.Spinning()
         # held by the worker that accepts in the place of the loop
         self._replacement = threading.Lock()
@@ -95,7 +94,7 @@ class Entrance:
         Many clients connect anew for every call.  The worker that sees one off can serve the next one sooner than a worker
         that the loop, itself woken for it, has to wake.
         """
-        if not (self._watched and self._may_spin and isinstance(self._loop.selector, _EPOLL)
+        if not (self._watched and busy_poll.is_promising() and isinstance(self._loop.selector, _EPOLL)
                 and self._replacement.acquire(blocking=False)):
             return False
         if self._spinning.shall_begin():

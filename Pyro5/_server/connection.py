@@ -117,6 +117,7 @@ class ServerConnection(SocketConnection):
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
         if self.greeted:
             self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
+        self._incoming = None  # SPINNING may be another one
         self._settings_version = version
 
     def resume(self) -> None:

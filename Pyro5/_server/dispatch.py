@@ -56,8 +56,8 @@ class Dispatcher:
         raised: decides which exceptions of calls are logged.
 
     Attributes:
-        get_metadata: called with the id of the object that a client connects to, for what the client is told of it; None: what
-            is exposed.
+        find_get_metadata: returns what is called with the id of the object that a client connects to, for what the client is
+            told of it; None: the client is told what is exposed.
     """
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
@@ -68,7 +68,7 @@ class Dispatcher:
         self._streams = streams
         self._raised = raised
         self.set_options(options, run_aside)
-        self.get_metadata: Optional[Callable[[str], Any]] = None
+        self.find_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
 
     def set_options(self, options: DispatchOptions,
                     run_aside: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
@@ -153,8 +153,9 @@ class Dispatcher:
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
             members = self._objects.get(object_id).members
-            if self.get_metadata is not None:
-                payload = handshake.welcome(serializer, response, self.get_metadata(object_id))
+            get_metadata = self.find_get_metadata()
+            if get_metadata is not None:
+                payload = handshake.welcome(serializer, response, get_metadata(object_id))
             elif type(response) is str and len(response) <= _SHORT_TEXT:
                 payload = _welcome(serializer, response, members)
             else:

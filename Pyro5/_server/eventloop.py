@@ -143,6 +143,9 @@ class EventLoop:
     def free(self) -> None:
         """The loop has ended for good: free everything that belongs to the subclass."""
 
+    def end_background(self) -> None:
+        """Another loop takes over: end a thread that runs this one, if there is one."""
+
     def in_worker(self) -> bool:
         """Whether the calling thread works for this loop, so that the loop's end may have to wait for it."""
         return False
@@ -408,6 +411,7 @@ class EventLoop:
         """
         if other is self or other._master is not None or self._master is other or other.stopping or self.stopping:
             raise ValueError("cannot combine these daemons: one is closed, or combined already, or they are the same")
+        other.end_background()
         for key in list(other.selector.get_map().values()):
             self.register(key.fileobj, key.events or READ, key.data)  # 0: a worker accepts in the loop's place just now
         other.selector.close()

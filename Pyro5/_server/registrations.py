@@ -1,8 +1,9 @@
 """The part of a daemon that registers objects, and tells about those that are registered."""
 from __future__ import annotations
 
+import functools
 import inspect
-from typing import Any, Dict, Iterable, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .. import client, errors
 from .._wire.uri import URI
@@ -69,9 +70,7 @@ class Registrations:
     def _register_own(self, daemon_object: Any) -> None:
         """Publish the daemon's own remote object."""
         self._objects.add(daemon_object, DAEMON_NAME, force=True)
-        method = getattr(daemon_object, "get_metadata", None)
-        is_overridden = getattr(method, "__func__", None) is not _own_get_metadata
-        self._dispatcher.get_metadata = method if is_overridden else None
+        self._dispatcher.find_get_metadata = functools.partial(_overridden_get_metadata, daemon_object)
 
     def unregister(self, objectOrId: Any) -> None:
         """Take an object or class back, given itself or by its id.  Calls that are running go on."""
@@ -151,5 +150,12 @@ class Registrations:
         return self._objects.instances.get(clazz, conn)
 
 
-# Programs override these, or replace them on the class: only then they are called for each request, or each handshake.
+# Programs override these, or replace them on the class or on the object: only then they are called for each request, or each
+# handshake.
 own_get_instance, _own_get_metadata = Registrations._getInstance, DaemonObject.get_metadata
+
+
+def _overridden_get_metadata(daemon_object: Any) -> Optional[Callable[[str], Any]]:
+    """Return the method of a daemon's own object if it is not the one of this package."""
+    method: Optional[Callable[[str], Any]] = getattr(daemon_object, "get_metadata", None)
+    return None if getattr(method, "__func__", None) is _own_get_metadata else method

@@ -14,6 +14,7 @@ from .. import errors
 from .._values import classes
 from ..configure import count_change
 from .base import SerializerBase
+from .foreign import ForeignSerializer, adapted
 from .json import JsonSerializer
 from .marshal import MarshalSerializer
 from .msgpack import MsgpackSerializer
@@ -83,7 +84,8 @@ def _made(known: Union[str, SerializerBase]) -> SerializerBase:
 
 class _Serializers(MutableMapping[Any, SerializerBase]):
     """
-    The serializers that can be used on this machine. Programs add their own ones here, by name and by number.
+    The serializers that can be used on this machine. Programs add their own ones here, by name and by number: subclasses of
+    SerializerBase, or other objects with the methods and the number of a serializer.
 
     Args:
         table: what it shows.
@@ -94,18 +96,19 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
 
     def __getitem__(self, key: Any) -> SerializerBase:
         try:
-            return _made(self._table[key])
+            serializer = _made(self._table[key])
         except errors.SerializeError as x:
             raise KeyError(str(x)) from x
+        if isinstance(serializer, ForeignSerializer):
+            original: SerializerBase = serializer.original
+            return original
+        return serializer
 
     def __setitem__(self, key: Any, serializer: SerializerBase) -> None:
-        if not isinstance(serializer, SerializerBase):
-            raise TypeError("a serializer must be an instance of a subclass of SerializerBase, not %r" % (serializer,))
         self._check_key(key)
-        if not serializer.name:
-            serializer.name = str(key)
+        usable = adapted(serializer, str(key))
         with _lock:
-            self._table[key] = serializer
+            self._table[key] = usable
         count_change()
 
     def __delitem__(self, key: Any) -> None:

@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import os
 import re
+import sys
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -25,7 +26,13 @@ def _load_serpent_library() -> Any:
     parent = (__package__ or "").rpartition(".")[0].rpartition(".")[0]
     if parent and importlib.util.find_spec(parent + ".serpent"):
         return importlib.import_module(parent + ".serpent")
-    import serpent  # a statement, so that tools that bundle programs see it
+    try:
+        import serpent  # a statement, so that tools that bundle programs see it
+    except ModuleNotFoundError as x:
+        if x.name == "serpent":
+            x.msg = "Pyro5 needs the package serpent, which is not installed for %s: run %s -m pip install serpent" % (
+                sys.executable, sys.executable)
+        raise
     return serpent
 
 

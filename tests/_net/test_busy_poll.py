@@ -233,6 +233,15 @@ class WhereTests(unittest.TestCase):
         sock.pending = lambda: 0  # type: ignore[attr-defined]
         self.assertIs(sock, self.receiver(sock))
 
+    def test_after_a_change_of_the_settings(self) -> None:
+        sock: Any = FakeSocket()
+        with mock.patch.object(busy_poll, "_processors", 2):
+            current = self.receiver(sock)
+            self.assertIs(current, busy_poll.receiver_for(sock, current))
+            with settings(SPINNING=False):
+                self.assertIs(sock, busy_poll.receiver_for(sock, current))
+            self.assertIsInstance(busy_poll.receiver_for(sock, sock), SpinningReceiver)
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -128,6 +128,29 @@ class Instances(RunningDaemon):
                 self.assertEqual(5, proxy.read())
         self.assertEqual([clazz], asked)
 
+    def test_a_replacement_after_the_registration_is_asked(self) -> None:
+        asked: List[str] = []
+        daemon = self.run_daemon(Daemon("127.0.0.1"))
+        original = daemon._getInstance
+
+        def of_the_daemon(clazz: type, conn: Any) -> Any:
+            asked.append("daemon")
+            return original(clazz, conn)
+
+        def of_the_class(daemon: Daemon, clazz: type, conn: Any) -> Any:
+            asked.append("class")
+            return original(clazz, conn)
+
+        clazz = behavior("single")(expose(type("Instrument", (), {"read": lambda self: id(self)})))
+        with Proxy(daemon.register(clazz)) as proxy:
+            first = proxy.read()
+            with mock.patch.object(daemon, "_getInstance", of_the_daemon):
+                self.assertEqual(first, proxy.read())
+            with mock.patch.object(Daemon, "_getInstance", of_the_class):
+                self.assertEqual(first, proxy.read())
+            self.assertEqual(first, proxy.read())
+        self.assertEqual(["daemon", "class"], asked)
+
     def test_it_is_not_asked_about_registered_objects(self) -> None:
         class Refusing(Daemon):
             def _getInstance(self, clazz: type, conn: Any) -> Any:
@@ -181,6 +204,24 @@ class Metadata(RunningDaemon):
             with Proxy(daemon.register(Factory())) as proxy:
                 proxy._pyroBind()
                 self.assertEqual({"make"}, proxy._pyroMethods)
+
+    def test_so_it_does_when_the_method_is_replaced_while_the_daemon_runs(self) -> None:
+        daemon = self.run_daemon(Daemon("127.0.0.1"))
+        uri = daemon.register(Factory())
+        own = daemon.objectsById["Pyro.Daemon"]
+        original = own.get_metadata
+
+        def fewer(*args: Any) -> Any:
+            return {**original(args[-1]), "methods": {"is_mine", "items"}}
+
+        for patch in (mock.patch.object(own, "get_metadata", fewer),
+                      mock.patch.object(Pyro5.server.DaemonObject, "get_metadata", fewer)):
+            with patch, Proxy(uri) as proxy:
+                proxy._pyroBind()
+                self.assertEqual({"is_mine", "items"}, proxy._pyroMethods)
+        with Proxy(uri) as proxy:
+            proxy._pyroBind()
+            self.assertIn("make", proxy._pyroMethods)
 
     def test_so_it_does_when_the_object_of_the_daemon_is_replaced(self) -> None:
         daemon = self.run_daemon(Daemon("127.0.0.1"))

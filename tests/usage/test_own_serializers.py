@@ -83,7 +83,7 @@ class StrangeError(Exception):
     """Has no class on the other side."""
 
 
-class OwnSerializers(unittest.TestCase):
+class AddingTests(unittest.TestCase):
     def add(self, name: str, serializer: SerializerBase) -> SerializerBase:
         serializers[name] = serializer
         self.addCleanup(serializers.pop, name)
@@ -100,6 +100,8 @@ class OwnSerializers(unittest.TestCase):
         self.addCleanup(proxy._pyroRelease)
         return proxy
 
+
+class OwnSerializers(AddingTests):
     def test_one_of_the_program_on_both_sides(self) -> None:
         mine: Any = self.add("mine", PlainSerializer())
         self.addCleanup(setattr, config, "SERIALIZER", config.SERIALIZER)
@@ -198,6 +200,67 @@ class OwnSerializers(unittest.TestCase):
         proxy._pyroSerializer = "mine"
         with self.assertRaisesRegex(errors.CommunicationError, "77"):
             proxy.echo(1)
+
+
+class Complete:
+    """Has all that a serializer needs, but is no SerializerBase."""
+
+    serializer_id = 81
+
+    def dumps(self, data: Any) -> bytes:
+        return json.dumps(data, default=self.plain).encode()
+
+    def plain(self, obj: Any) -> Any:
+        return list(obj) if isinstance(obj, set) else SerializerBase.class_to_dict(obj)
+
+    def loads(self, data: Any) -> Any:
+        value = json.loads(bytes(data))
+        return SerializerBase.dict_to_class(value) if isinstance(value, dict) and "__class__" in value else value
+
+    def dumpsCall(self, obj: Any, method: Any, vargs: Any, kwargs: Any) -> bytes:
+        return self.dumps([obj, method, vargs, kwargs])
+
+    def loadsCall(self, data: Any) -> Any:
+        return self.loads(data)
+
+
+class WithoutTheBaseClass(AddingTests):
+    def test_on_both_sides(self) -> None:
+        mine: Any = Complete()
+        self.add("complete", mine)
+        self.assertIs(mine, serializers["complete"])
+        self.assertIs(mine, serializers_by_id[81])
+        self.addCleanup(setattr, config, "SERIALIZER", config.SERIALIZER)
+        config.SERIALIZER = "complete"
+        proxy = self.client()
+        long = "x" * 100000
+        for value in (5, "text", [1, {"a": None}], long, {"data": long, "encoding": "base64"}):
+            self.assertEqual(value, proxy.echo(value))
+        with self.assertRaisesRegex(ValueError, "on purpose"):
+            proxy.fail()
+        batch = Pyro5.api.BatchProxy(proxy)
+        batch.echo(1)
+        batch.echo(2)
+        self.assertEqual([1, 2], list(batch()))
+        serializers_by_id[81] = serializers["complete"]
+        with Proxy(proxy._pyroUri) as other:
+            other._pyroSerializer = "complete"
+            self.assertEqual(3, other.echo(3))
+
+    def test_what_is_missing_is_named(self) -> None:
+        class NoNumber:
+            dumps = loads = dumpsCall = loadsCall = repr
+
+        class NoMethods:
+            serializer_id = 82
+
+        tables: Any = serializers, serializers_by_id
+        for bad, missing in ((NoNumber(), "lacks serializer_id$"), (NoMethods(), "lacks dumps, loads, dumpsCall, loadsCall$"),
+                             (None, "lacks dumps"), (Complete, "SerializerBase")):
+            for table, key in zip(tables, ("bad", 82)):
+                with self.assertRaisesRegex(TypeError, missing):
+                    table[key] = bad
+                self.assertNotIn(key, table)
 
 
 class Thing:

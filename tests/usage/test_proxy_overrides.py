@@ -10,6 +10,7 @@ from unittest import mock
 import Pyro5.api
 import Pyro5.client
 from Pyro5 import errors
+from Pyro5.api import current_context
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon, expose, oneway
 
@@ -25,6 +26,9 @@ class Shop:
 
     def square(self, number: int) -> int:
         return number * number
+
+    def received(self) -> Any:
+        return {key: bytes(value).decode() for key, value in current_context.annotations.items()}
 
     @oneway
     def hint(self) -> None:
@@ -43,6 +47,10 @@ class Shop:
 
     def __len__(self) -> int:
         return 7
+
+
+def refuse(response: Any) -> None:
+    raise PermissionError(response)
 
 
 @expose
@@ -119,6 +127,17 @@ class Invoke(ShopTestCase):
             with mock.patch.object(proxy, "_pyroInvoke", return_value="patched"):
                 self.assertEqual("patched", proxy.square(2))
                 self.assertEqual(4, other.square(2))
+            self.assertEqual(4, proxy.square(2))
+
+    def test_hooks_replaced_on_one_proxy_that_was_used_before(self) -> None:
+        with Proxy(self.uri) as proxy:
+            self.assertEqual({}, proxy.received())
+            proxy._pyroAnnotations = lambda: {"MINE": b"yes"}
+            self.assertEqual({"MINE": "yes"}, proxy.received())
+            with mock.patch.object(proxy, "_pyroValidateHandshake", refuse):
+                proxy._pyroRelease()
+                with self.assertRaisesRegex(PermissionError, "hello"):
+                    proxy.square(1)
             self.assertEqual(4, proxy.square(2))
 
     def test_annotations_replaced_on_the_class(self) -> None:

@@ -2,12 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import threading
 import time
 import unittest
 from typing import Any, Iterator, List
+from unittest import mock
 
 from Pyro5 import config, errors, protocol, serializers
+from Pyro5._net import busy_poll
 from Pyro5.api import Daemon, Proxy, current_context, expose
 
 from ..support import PATIENCE_SECONDS, daemon_thread
@@ -26,6 +29,9 @@ class Thing:
 
     def items(self) -> Iterator[str]:
         yield from "abc"
+
+    def letters(self, count: int) -> Iterator[str]:
+        yield from "x" * count
 
     def thread_name(self) -> str:
         return threading.current_thread().name
@@ -95,6 +101,24 @@ class OfProxies(LaterTests):
             with self.assertLogs(logger, "DEBUG") as logged:
                 self.proxy.echo("look here")
             self.assertIn("look here", "".join(logged.output))
+
+    def test_busy_polling(self) -> None:
+        with mock.patch.object(busy_poll, "_processors", 2):
+            for spinning in (True, False, True):
+                config.SPINNING = spinning
+                self.assertEqual(1, self.proxy.echo(1))
+                receiver: Any = self.proxy._pyroConnection
+                self.assertEqual(spinning, isinstance(receiver._incoming, busy_poll.SpinningReceiver))
+
+    def test_items_per_round_trip_of_a_stream_that_is_open(self) -> None:
+        letters = self.proxy.letters(20)
+        requests = [self.proxy._pyroSeq]
+        for batch in (1, 10, 1):
+            config.ITER_STREAM_BATCH = batch
+            self.assertEqual("xxxxx", "".join(itertools.islice(letters, 5)))
+            requests.append(self.proxy._pyroSeq)
+        self.assertEqual([5, 1, 0], [after - before for before, after in zip(requests, requests[1:])])  # 5 came together
+        self.assertEqual("xxxxx", "".join(letters))
 
     def test_read_once(self) -> None:
         config.COMMTIMEOUT, config.MAX_RETRIES = 5, 3
