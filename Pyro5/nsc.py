@@ -17,10 +17,25 @@ from . import errors
 from ._cli import console, progress
 from ._naming.authorization import read_token
 from ._net.addresses import name_server_host
+from ._values import plain
+from ._wire.uri import URI
 from .client import locate_ns
 
 # Part of the error for a metadata request to a storage without metadata.
 NO_METADATA = "has no metadata"
+
+
+def _checked(found: Any) -> Dict[str, Any]:
+    """Return what a name server found. Raises ProtocolError unless it consists of names, each with uri and tags."""
+    # A name server can send anything; a proxy, for example, would connect to an address of its choice.
+    if type(found) is not dict or not plain.is_texts([*found]) or not all(map(_is_registration, found.values())):
+        raise errors.ProtocolError("the name server did not send registrations, but %s" % plain.text_of(found))
+    return found
+
+
+def _is_registration(value: Any) -> bool:
+    return (type(value) in plain.SEQUENCES and len(value) == 2 and type(value[0]) in (str, URI)
+            and plain.is_texts(value[1]))
 
 
 def _metadata_text(metadata: Iterable[str]) -> str:
@@ -50,11 +65,12 @@ def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: 
     """Return name -> (uri, metadata); the metadata are empty if the name server's storage has none."""
     with progress.answer_shown(nameserver):
         try:
-            return search(return_metadata=True, **criterion)
+            return _checked(search(return_metadata=True, **criterion))
         except errors.NamingError as x:
             if NO_METADATA not in str(x):
                 raise
-            return {name: (uri, ()) for name, uri in search(return_metadata=False, **criterion).items()}
+            found = search(return_metadata=False, **criterion)
+            return _checked({name: (uri, ()) for name, uri in found.items()} if type(found) is dict else found)
 
 
 def _list(nameserver: Any, options: argparse.Namespace) -> None:
@@ -121,7 +137,7 @@ def _search_any(nameserver: Any, options: argparse.Namespace) -> None:
 
 def _print_tagged(nameserver: Any, options: argparse.Namespace, **tags: Sequence[str]) -> None:
     with progress.answer_shown(nameserver):
-        found = nameserver.yplookup(**tags)
+        found = _checked(nameserver.yplookup(**tags))
     _print_list(found, " - searched by metadata", options)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import itertools
 import socket
 import threading
@@ -10,15 +11,19 @@ import traceback
 import unittest
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
-from Pyro5 import config, errors, nameserver, protocol
+from Pyro5 import config, errors, nameserver, nsc, protocol
+from Pyro5._cli import findings, peer_check
 from Pyro5._client import discovery
 from Pyro5._client.streams import ItemStream
+from Pyro5._naming import liveness
 from Pyro5._values import recreation
 from Pyro5._wire import calls
 from Pyro5._wire.reader import MessageReader
+from Pyro5._wire.uri import URI
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.serializers import SerializerBase, serializers
 from Pyro5.server import expose
+from Pyro5.tools import inspection
 
 from .drafts import message
 from .rawclient import RawClient
@@ -407,6 +412,50 @@ class Calling(WithTrap):
                     with contextlib.suppress(errors.PyroError, ValueError, TypeError, KeyError):
                         discovery.resolve(uri)
                     self.assert_nothing_caught("an answer of a name server")
+
+    def test_what_the_library_does_with_results(self) -> None:
+        """Operators, docstrings and signatures of proxies use what the server answers, without a program that asks for it."""
+        uses: List[Callable[[Proxy], Any]] = [
+            lambda proxy: list(proxy), len, lambda proxy: 1 in proxy, lambda proxy: proxy.echo.__doc__,
+            lambda proxy: inspect.signature(proxy.echo), lambda proxy: proxy._pyroGetMetadata("other")]
+        meta = {**META, "methods": [*META["methods"], "__iter__", "__len__", "__contains__"]}
+        serializer = serializers[config.SERIALIZER]
+        for harmful in self.trap.proxies():
+            for answer in (harmful, {"descriptions": harmful}, {"descriptions": {"methods": harmful}},
+                           {"descriptions": {"methods": {"echo": harmful}}},
+                           {"descriptions": {"methods": {"echo": {"signature": harmful, "doc": harmful}}}}):
+                for use in uses:
+                    self.script(serializer, answer, welcome={"handshake": "hello", "meta": meta})
+                    self.call(serializer, use)
+
+    def test_command_line_tools(self) -> None:
+        location = "127.0.0.1:%d" % self.server.port
+        serializer = serializers[config.SERIALIZER]
+        commands = (["list"], ["listmatching", "x"], ["lookup", "n"], ["yplookup_all", "x"], ["remove", "n"], ["ping"])
+        for harmful in self.trap.proxies():
+            for answer in (harmful, [harmful], {"n": harmful}, {"n": [harmful, ["x"]]}, {"n": ["PYRO:a@b:1", harmful]},
+                           ["PYRO:a@b:1", harmful], {"methods": harmful, "attrs": harmful, "oneway": []}):
+                self.script(serializer, answer)
+                for command in commands:
+                    self.call(serializer, lambda proxy, command=command: nsc.handle_command(proxy, command))
+                with Proxy("PYRO:Pyro.Daemon@" + location) as daemon, contextlib.suppress(errors.PyroError, TypeError):
+                    inspection.inspect_object(daemon)
+                list(findings.bounded("an object", lambda: peer_check.check_object("PYRO:obj@" + location)))
+                self.script(serializer, harmful, EXCEPTION)
+                self.call(serializer, lambda proxy: peer_check._known_objects(proxy.echo()))
+        self.assert_nothing_caught("an answer to a command line tool")
+
+    def test_probes_of_servers(self) -> None:
+        """A name server looks for objects that are gone: at addresses that clients have registered."""
+        prober = liveness.Prober()
+        self.addCleanup(prober.close)
+        question = liveness.Question(URI(self.uri), frozenset(["obj"]))
+        serializer = serializers[config.SERIALIZER]
+        for _, harmful in self.values():
+            for answer in (harmful, [harmful], ["x", harmful]):
+                self.script(serializer, answer)
+                self.assertEqual([(question, liveness.Answer(None, frozenset()))], list(prober.ask([question])))
+                self.assert_nothing_caught("an answer to a probe")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from .. import __version__, config, errors, socketutil
 from .._client import discovery
 from .._net import addresses, tls
 from .._net.addresses import is_loopback, name_server_host, server_host
+from .._values import plain
 from .._wire.uri import URI
 from ..client import Proxy
 from ..constants import PROTOCOL_VERSION
@@ -138,6 +139,8 @@ def check_name_server(is_needed: bool) -> Iterator[Finding]:
     with nameserver:
         started = time.monotonic()
         count = nameserver.count()
+        if type(count) is not int:
+            raise errors.ProtocolError("the name server did not send a number, but %s" % plain.text_of(count))
         yield Finding(OK, "name server %s, found %s: %d names, answers in %.1f ms" % (
             nameserver._pyroUri, how, count, 1000 * (time.monotonic() - started)))
         if is_loopback(str(nameserver._pyroUri.host)):

@@ -11,6 +11,7 @@ from .._client import discovery
 from .._client.connection import Connection, open_connection
 from .._net import addresses
 from .._net.addresses import is_loopback
+from .._values import plain
 from .._wire import handshake
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
@@ -237,7 +238,10 @@ def _check_members(uri: URI) -> Iterator[Finding]:
 
 
 def _member_finding(uri: URI, metadata: Any, seconds: float) -> Finding:
-    methods, attrs = (len(metadata.get(key) or ()) for key in ("methods", "attrs"))
+    # A server can send anything; a proxy, for example, would connect to an address of its choice.
+    if type(metadata) is not dict or not all([plain.is_texts(metadata.get(key)) for key in ("methods", "attrs")]):
+        return Finding(WRONG, "the server sent unusable metadata of %s: %s" % (uri.object, plain.text_of(metadata)))
+    methods, attrs = len(metadata["methods"]), len(metadata["attrs"])
     if not methods and not attrs:
         return Finding(WRONG, "the object %s exposes nothing" % uri.object,
                        "mark what clients may use with @Pyro5.api.expose")
@@ -246,7 +250,7 @@ def _member_finding(uri: URI, metadata: Any, seconds: float) -> Finding:
 
 
 def _known_objects(known: Any) -> str:
-    names = [name for name in known if name != DAEMON_NAME]
+    names = [name for name in known if name != DAEMON_NAME] if plain.is_texts(known) else []
     if not names:
         return "nothing is registered there; is it the right server?"
     more = "" if len(names) <= LISTED_OBJECTS else " and %d more" % (len(names) - LISTED_OBJECTS)

@@ -51,6 +51,7 @@ class Connection(socketutil.SocketConnection):
         self._incoming = busy_poll.receiver_for(sock)  # what the first bytes of a reply are received from
         self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
         self._log_wire = bool(config.LOGWIRE)
+        self._deadline: Optional[float] = None  # of the handshake
 
     def read_settings(self, max_size: int) -> None:
         """Use the settings as they are now, and this limit, from the next message on."""
@@ -62,7 +63,7 @@ class Connection(socketutil.SocketConnection):
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
                   wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:
         """
-        Introduce the client to the server.
+        Introduce the client to the server. All of it together may take as long as the timeout of the connection.
 
         Returns:
             the server's handshake value, and the metadata of the object (None if the server left it out).
@@ -71,6 +72,8 @@ class Connection(socketutil.SocketConnection):
             CommunicationError: the server refused, or what it answered is not understood.
         """
         request = handshake.connect_request(serializer, seq, object_id, value, wire)
+        timeout = self.sock.gettimeout()
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         try:
             reply = self._exchange(request, None)
         except errors.ConnectionClosedError as x:
@@ -79,6 +82,8 @@ class Connection(socketutil.SocketConnection):
         except errors.TimeoutError as x:
             x.args = ("%s (the server did not answer the handshake: does its request loop run?)" % x,)
             raise
+        finally:
+            self._deadline = None
         callcontext.set_received_response(reply.annotations)
         try:
             result = handshake.parse_connect_reply(reply)
@@ -231,8 +236,13 @@ class Connection(socketutil.SocketConnection):
                 self.sock.settimeout(timeout)
 
     def _receive_step(self, timeout: Optional[float]) -> Optional[ReceivingMessage]:
-        """Receive as much as fits one buffer, in the time allowed: a sender that dribbles is as bad as a silent one."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        """Receive as much as fits one buffer, in the time allowed: a sender that dribbles is as bad as a silent one.
+
+        The whole of a handshake has no more time than one step: anyone can answer a broadcast, and then send slowly.
+        """
+        deadline = self._deadline
+        if deadline is None and timeout is not None:
+            deadline = time.monotonic() + timeout
         received_bytes = 0
         message = None
         while message is None and received_bytes < RECEIVE_BYTES:

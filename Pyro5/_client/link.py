@@ -15,7 +15,7 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Set, Union
 
 from .. import callcontext, config, errors, serializers
 from .._values import plain, unsendable
-from .._wire import calls
+from .._wire import calls, structure
 from .._wire.calls import WireOptions
 from .._wire.uri import URI
 from ..configure import global_version
@@ -256,7 +256,7 @@ class Link:
         serializer = self.serializer
         if reply.serializer_id != serializer.serializer_id:  # a blob that is passed on keeps the serializer it came with
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
-        if not reply.flags & calls.MORE_THAN_A_VALUE:
+        if not reply.flags & calls.MORE_THAN_A_VALUE and len(reply.data) <= structure.FREE_BYTES:
             return serializer.loads(reply.data)
         result = calls.parse_reply(reply, serializer)
         if type(result) is calls.StreamOpened and result.stream_id is None:

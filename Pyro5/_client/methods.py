@@ -3,9 +3,10 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import Any, Callable, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence, Tuple
 
 from .. import errors
+from .._values import plain
 from ..constants import DAEMON_NAME
 from .signatures import ANY_ARGUMENTS, parse_signature
 
@@ -76,21 +77,24 @@ class _RemoteMethod:
 
     def _pyroDocumentation(self) -> str:
         try:
-            told = self._pyroDescription()
-            texts = [self._name + told["signature"] if told["signature"] else "", told["doc"] or ""]
-            return "\n\n".join(filter(None, texts)) or GENERIC_DOC
+            signature, doc = self._pyroDescription()
+            return "\n\n".join(filter(None, [self._name + signature if signature else "", doc])) or GENERIC_DOC
         except Exception:  # a docstring fails for no reason: no connection, an older server, another thread's proxy, ...
             return GENERIC_DOC
 
     def _pyroSignature(self) -> inspect.Signature:
         try:
-            return parse_signature(self._pyroDescription()["signature"])
+            return parse_signature(self._pyroDescription()[0])
         except Exception:  # as for the docstring
             return ANY_ARGUMENTS
 
-    def _pyroDescription(self) -> Any:
+    def _pyroDescription(self) -> Tuple[str, str]:
+        """Return signature and docstring, as the server describes them; empty if it does not."""
         link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
-        return _descriptions(link)["methods"][self._name]
+        told = plain.item(_descriptions(link), "descriptions", "methods", self._name)
+        # A server can send anything; a proxy, for example, would connect to an address of its choice.
+        signature, doc = (plain.item(told, key) for key in ("signature", "doc"))
+        return signature if type(signature) is str else "", doc if type(doc) is str else ""
 
     def __repr__(self) -> str:
         return "<remote method %s, called by %r>" % (self._name, self._send)
@@ -100,7 +104,7 @@ def _descriptions(link: Any) -> Any:
     connection = link.maybe_ready()
     if connection is None:
         raise errors.ConnectionClosedError("no connection is made for a docstring")
-    return link.call(connection, "get_metadata", [link.object_id], {"descriptions": True}, 0, DAEMON_NAME)["descriptions"]
+    return link.call(connection, "get_metadata", [link.object_id], {"descriptions": True}, 0, DAEMON_NAME)
 
 
 _RemoteMethod.__module__ = "Pyro5.client"

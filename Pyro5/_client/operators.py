@@ -27,7 +27,10 @@ class ProxyOperators:
         return True
 
     def __len__(self) -> int:
-        return int(self._pyroOperator("__len__")())
+        length = self._pyroOperator("__len__")()
+        if type(length) not in (int, bool, float):
+            raise TypeError("the remote __len__ returned no number, but an object of class %s" % type(length).__name__)
+        return int(length)
 
     def __getitem__(self, key: Any) -> Any:
         return self._pyroOperator("__getitem__")(key)
@@ -45,8 +48,15 @@ class ProxyOperators:
 
     def __iter__(self) -> Iterator[Any]:
         if self._pyroExposes("__iter__"):
-            return iter(self._pyroOperator("__iter__")())
+            return _iterator(self._pyroOperator("__iter__")())
         return _items(self._pyroOperator("__getitem__"))
+
+
+def _iterator(result: Any) -> Iterator[Any]:
+    """Return an iterator over the result of a remote ``__iter__``, which normally is an item stream."""
+    if isinstance(result, ProxyOperators):  # to iterate it would connect to an address that the server has chosen
+        raise TypeError("the remote __iter__ returned no iterator, but a proxy: %s" % result)
+    return iter(result)
 
 
 def _items(get_item: Callable[[int], Any]) -> Iterator[Any]:

@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, Named
 from .. import errors, protocol, serializers
 from .._client.discovery import shorter
 from .._client.methods import with_retries
-from .._wire import calls
+from .._wire import calls, structure
 from .._wire.uri import URI
 from ..client import Proxy, locate_ns
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
@@ -275,7 +275,9 @@ def _as_json(reply: ReceivingMessage) -> Reply:
     json_serializer = serializers.get_serializer("json")
     if reply.serializer_id == json_serializer.serializer_id:
         return Reply(ok, bytes(reply.data))
-    value = serializers.get_serializer_by_id(reply.serializer_id).loads_reply(reply.data)
+    serializer = serializers.get_serializer_by_id(reply.serializer_id)
+    structure.check_reply(reply, serializer)
+    value = serializer.loads_reply(reply.data)
     return Reply(ok, json_serializer.dumps(value))
 
 

@@ -35,7 +35,8 @@ from .. import config, errors, serializers, socketutil
 from .._net import addresses, tls
 from .._net.wakeup import Wakeup
 from .._server.listener import OUT_OF_RESOURCES
-from .._wire import calls, handshake
+from .._values import plain
+from .._wire import calls, handshake, structure
 from .._wire.calls import WireOptions
 from .._wire.reader import MessageReader
 from .._wire.uri import URI
@@ -357,7 +358,11 @@ class _Conversation:
     def listed(self) -> Steps[Any]:
         """Request the ids of all objects."""
         yield from self._ask("registered")
-        return (yield from self._answer())
+        ids = yield from self._answer()
+        # A proxy, for example, would connect to an address that the server has chosen.
+        if not plain.is_texts(ids):
+            raise errors.ProtocolError("the server did not send the ids of its objects, but %s" % plain.text_of(ids))
+        return ids
 
     def find_unknown(self, object_ids: Sequence[str], unknown: Set[str]) -> Steps[None]:
         """
@@ -409,6 +414,7 @@ class _Conversation:
             if not count:
                 raise EOFError("connection closed by the other side")
             message = self._reader.next_message()
+        structure.check_probed(message)
         return message
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, List, Tuple
 
-__all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "is_plain", "is_texts", "text_of"]
+__all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "item", "is_plain", "is_texts", "text_of"]
 
 # Functions that return the value of an instance of a subclass as the base class has it, without code of the subclass.
 _BASE_VALUES: Tuple[Tuple[type, Callable[[Any], Any]], ...] = (
@@ -31,6 +31,13 @@ def base_value(value: Any) -> Any:
 def is_texts(value: Any) -> bool:
     """Return whether a value is a list, tuple or set, and has only texts in it."""
     return type(value) in COLLECTIONS and all([type(element) is str for element in value])
+
+
+def item(value: Any, *keys: str) -> Any:
+    """Return what is found in nested dicts by these keys, one after the other; None if there is no such item."""
+    for key in keys:
+        value = value.get(key) if type(value) is dict else None
+    return value
 
 
 def is_plain(value: Any) -> bool:

@@ -371,7 +371,7 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
         Exception: whatever the serializer raises on malformed data.
     """
     if len(message.data) > structure.FREE_BYTES:
-        structure.check(message, serializer)
+        structure.check_reply(message, serializer)
     if not message.flags & MORE_THAN_A_VALUE:
         return serializer.loads(message.data)
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:

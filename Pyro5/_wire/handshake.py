@@ -117,6 +117,8 @@ def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
 
 def _load(message: ReceivingMessage) -> Any:
     serializer = serializers.get_serializer_by_id(message.serializer_id)
+    if len(message.data) > structure.FREE_BYTES:
+        structure.check(message, serializer)
     return serializer.loads(message.data) if len(message.data) else None
 
 

@@ -10,8 +10,10 @@ import argparse
 import sys
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
+from .. import errors
 from .._cli import console, object_options
 from .._cli.plain_data import json_text
+from .._values import plain
 from ..client import Proxy
 from ..constants import DAEMON_NAME
 
@@ -39,7 +41,11 @@ def inspect_object(proxy: Proxy) -> Dict[str, Any]:
         "attributes": {name: _attribute(_section(attributes, name)) for name in sorted(proxy._pyroAttrs)},
     }
     if proxy._pyroUri.object == DAEMON_NAME:
-        result["registered"] = list(proxy._pyroInvoke("registered", [], {}))
+        ids = proxy._pyroInvoke("registered", [], {})
+        # A server can send anything; a proxy, for example, would connect to an address of its choice.
+        if not plain.is_texts(ids):
+            raise errors.ProtocolError("the server did not send the ids of its objects, but %s" % plain.text_of(ids))
+        result["registered"] = list(ids)
     return result
 
 

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
-from .. import config
+from .. import config, errors
 from .._cli import console
 from .._server.exposure import expose, oneway
 from .._wire.uri import URI
@@ -19,6 +19,7 @@ from ..server import Daemon
 
 OBJECT_NAME = "test.echoserver"
 SLOW_SECONDS = 5.0
+SHOWN_CHARS = 2000      # of a message that is printed
 
 
 class EchoServer:
@@ -42,14 +43,14 @@ class EchoServer:
     @expose
     def echo(self, message: Any) -> Any:
         """Return the message."""
-        self._report("echo %r" % (message,))
+        self._report("echo " + errors.one_line(repr(message), SHOWN_CHARS))
         return message
 
     @expose
     @oneway
     def oneway_echo(self, message: Any) -> Any:
         """Do the same as `echo` in a one-way call."""
-        self._report("oneway_echo %r" % (message,))
+        self._report("oneway_echo " + errors.one_line(repr(message), SHOWN_CHARS))
         return message
 
     @expose

@@ -6,6 +6,7 @@ the data, something left behind.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import traceback
@@ -19,7 +20,7 @@ from Pyro5._wire.reader import RECEIVE_BYTES, MessageReader
 from Pyro5._wire.uri import URI
 from Pyro5.protocol import ReceivingMessage
 
-from . import cases, served
+from . import cases, served, uses
 from .cases import Case
 from .connecting import ConnectionWatch
 
@@ -177,7 +178,10 @@ class Targets:
             if message.type in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
                 handshake.parse_connect_reply(message)
             else:
-                calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
+                result = calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
+                for use in uses.uses(result):
+                    with contextlib.suppress(*MALFORMED):
+                        use()
         except Exception as x:  # a remote exception may be of any class; what the library itself raises may not
             if not isinstance(x, MALFORMED) and _raised_by_library(x, but_not="raise _harmless"):
                 raise

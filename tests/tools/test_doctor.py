@@ -299,7 +299,7 @@ class Objects(DoctorTestCase):
         self.check(peer_check.check_object(uri.replace("thing", "else")), *REACHED, UNDERSTOOD, LET_IN,
                    (WRONG, "there is no object 'else' in this server", "^it has thing; "))
         self.assertIn("nothing is registered", peer_check._known_objects(["Pyro.Daemon"]))
-        self.assertIn("it has %s and 2 more;" % ", ".join(map(str, range(10))), peer_check._known_objects(range(12)))
+        self.assertIn("it has %s and 2 more;" % ", ".join("0123456789"), peer_check._known_objects(list("0123456789ab")))
 
 
 class Encryption(DoctorTestCase):
