@@ -1,13 +1,14 @@
-"""The client: proxies, through which the methods of remote objects are called as if they were local."""
+"""The client: proxies, which call the methods of remote objects as if these were local objects."""
 from __future__ import annotations
 
 import functools
 import importlib
 import logging
 import socket
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
-from . import config, protocol, serializers
+from . import config as config
+from . import protocol
 from ._client import discovery
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
@@ -17,6 +18,7 @@ from ._client.link import Link, connected_socket_uri
 from ._client.methods import _RemoteMethod, with_retries
 from ._client.names import may_be_remote
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
+from ._client.properties import ProxyProperties
 from ._client.reconnecting import reconnect
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
@@ -26,57 +28,47 @@ from ._wire.calls import BATCH_METHOD, SerializedBlob
 from ._wire.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
-from .socketutil import effective_timeout, require_timeout
+from .socketutil import effective_timeout
 from .typed import ProxyClass
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 
 log = logging.getLogger("Pyro5.client")
 
-# Methods that a program may replace on one proxy: it then keeps no methods, so that each call comes past them.
+# Methods that a program may replace on a single proxy. That proxy keeps no methods, so that every call uses the replacement.
 _HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake"))
 WIRE_TAG = "Pyro5.client.Proxy"
 
-STATE_ENTRIES = 6
+STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ returns and that is sent over the wire
 ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
 
-def _link_field(field: str, doc: str) -> Any:
-    """Make the property of a proxy that shows one field of its link."""
-    def get(proxy: Proxy) -> Any:
-        return getattr(proxy._pyro, field)
-
-    def put(proxy: Proxy, value: Any) -> None:
-        setattr(proxy._pyro, field, value)
-
-    return property(get, put, doc=doc)
-
-
-class Proxy(ProxyOperators, metaclass=ProxyClass):
+class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
     """
-    Stands in for a remote object: calls of its methods, and access to its attributes, happen there.
+    Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
-    A proxy belongs to one thread at a time: the one that made it (or got it from a call, and used it first), or that called
-    `_pyroClaimOwnership` last. If that thread was serving a client, those that serve the same client may use it too.
+    A proxy has one owner, the only thread that may use it: the thread that created it, or that called `_pyroClaimOwnership`
+    last. The owner of a proxy that was received as an argument or result is the first thread that uses it. If the owner was
+    serving a client at that time, other threads that serve the same client may use the proxy too. Using it in another thread
+    raises PyroError.
 
-    It connects when it is first used; after a communication error, or `_pyroRelease`, it connects again when it is next
-    used. Use it as a context manager to have the connection released in the end.
+    The proxy connects when it is first used, and again at the next use after a communication error or `_pyroRelease`. Use it
+    as a context manager to release the connection at the end of the block.
 
-    Names that begin with ``_pyro``, and those that a subclass defines, belong to the proxy; all others to the object.
+    Names that begin with ``_pyro``, and those that a subclass defines, are attributes of the proxy. All other names are
+    attributes of the remote object.
 
     Args:
-        uri: of the object: text or a URI. With connected_socket only the object's name.
-        connected_socket: talk over this socket, whose other end is a daemon's; it is never closed here.
+        uri: the URI of the object, a str or URI. With connected_socket only the name of the object is used.
+        connected_socket: a socket that is connected to a daemon. The proxy uses it and never closes it.
 
     Raises:
         PyroError: the uri is not valid.
         ValueError: the setting SERIALIZER is unknown.
     """
 
-    _pyro: Link
-
     def __class_getitem__(cls, interface: Any) -> Any:
-        """Give this class, which type checkers then take for one of the interface: see Pyro5.typed."""
+        """Return this class. Type checkers treat ``Proxy[Interface]`` as a proxy with these methods, see Pyro5.typed."""
         return cls
 
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None) -> None:
@@ -84,93 +76,57 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
             uri = connected_socket_uri(uri)
         self._pyro = Link(URI(uri), connected_socket)
 
-    _pyroUri: URI = _link_field("uri", "The URI of the object; after `_pyroBind` always a PYRO one.")
-    _pyroConnection: Optional[Connection] = _link_field("connection", "The connection, None while there is none.")
-    _pyroSeq: int = _link_field("seq", "Sequence number of the last request.")
-    _pyroMaxRetries: int = _link_field("max_retries", "How often a call is tried again after a lost connection or a timeout; "
-                                                 "mind what happens if the object gets it twice.")
-    _pyroHandshake: Any = _link_field("handshake", "The value to introduce oneself with when connecting.")
-    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes.")
-    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for an answer.")
-    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
-    _pyroRawWireResponse: bool = _link_field("raw_response", "If true, calls return the reply message as it came.")
-
-    @property
-    def _pyroTimeout(self) -> Optional[float]:
-        """Seconds that a call may take before it raises TimeoutError; None and 0 are no limit, a negative number means
-        the setting COMMTIMEOUT."""
-        return self._pyro.timeout
-
-    @_pyroTimeout.setter
-    def _pyroTimeout(self, seconds: Optional[float]) -> None:
-        require_timeout(seconds)
-        self._pyro.timeout = seconds
-        if self._pyro.connection is not None:
-            self._pyro.connection.timeout = effective_timeout(seconds)
-
-    @property
-    def _pyroSerializer(self) -> Optional[str]:
-        """Name of the serializer of this proxy; None for the one that is configured."""
-        return self._pyro.serializer_name
-
-    @_pyroSerializer.setter
-    def _pyroSerializer(self, name: Optional[str]) -> None:
-        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
-        self._pyro.serializer_name = name
-
-    @property
-    def _pyroLocalSocket(self) -> Any:
-        """The address of this side of the connection, ``(ip, port)`` for IPv4; None while not connected."""
-        connection = self._pyro.connection
-        return None if connection is None else connection.sock.getsockname()
-
     # ------------------------------------------------------------ calls
 
     def __getattr__(self, name: str) -> Any:
-        # only names that are not the proxy's own get here; a method's first, as every call does
+        # Python calls this only for names that are not attributes of the proxy itself. Methods come first, because they are
+        # used most. Read _pyro from the instance: as an attribute it would call this method again if it is missing.
         link = self.__dict__.get("_pyro")
         if link is not None and name in link.methods:
-            return self._pyroMethod(link, name)
+            return self._pyroMakeMethod(link, name)
         if link is None or (name.startswith("_") and not may_be_remote(name)):
-            raise AttributeError("proxy has no attribute %r, and it is not a name that can be exposed" % name)
+            raise AttributeError("a proxy has no attribute %r, and this name cannot be exposed by remote objects" % name)
+        # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
+        # been connected yet: then connect and look again.
         if name in link.attrs:
             return with_retries(link.max_retries, self._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
-        if self._pyroLearn():
+        if self._pyroEnsureMetadata():
             return getattr(self, name)
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
 
-    def _pyroMethod(self, link: Link, name: str) -> _RemoteMethod:
+    def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
         if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__):
             return _RemoteMethod(self._pyroInvoke, name, link.max_retries)
-        # One without overridden methods keeps it: the next look finds it in the instance, without __getattr__ (0.7 us). It
-        # refers to the link, not to the proxy, so that the proxy goes away, and the connection with it, when it is dropped.
+        # A proxy without overridden methods keeps the method in the instance: the next access does not call __getattr__, which
+        # saves 0.7 us per call. The method refers to the link and not to the proxy: without a reference cycle, a proxy that is
+        # dropped is destroyed at once, and its connection closed.
         method = self.__dict__[name] = _RemoteMethod(functools.partial(_invoke, link), name)
         return method
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):
             object.__setattr__(self, name, value)
-            if name in _HOOKS:  # replaced for this proxy: the methods that are kept would go past it
-                self._pyroForgetMethods()
+            if name in _HOOKS:  # replaced on this proxy: the methods kept in the instance do not call it
+                self._pyroClearMethods()
             return
         if name.startswith("_pyro"):
             if type(self) is Proxy:
                 raise AttributeError("a proxy has no attribute '%s'" % name)
-            object.__setattr__(self, name, value)  # a subclass's own
+            object.__setattr__(self, name, value)  # an attribute of the subclass
             return
-        self._pyroLearn()
+        self._pyroEnsureMetadata()
         if name not in self._pyro.attrs:
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
         with_retries(self._pyro.max_retries, self._pyroInvoke, calls.SETATTR_METHOD, (name, value), None)
 
     def __delattr__(self, name: str) -> None:
         if name in self._pyro.attrs or name in self._pyro.methods:
-            raise AttributeError("'%s' of remote object '%s' cannot be deleted: clients can call methods, read attributes and "
-                                 "assign those that have a setter" % (name, self._pyro.uri))
+            raise AttributeError("'%s' of remote object '%s' cannot be deleted: clients can only call methods, and read and "
+                                 "assign attributes" % (name, self._pyro.uri))
         object.__delattr__(self, name)
 
-    def _pyroLearn(self) -> bool:
-        """Connect if nothing is known yet about what the object exposes, and tell whether that was so."""
+    def _pyroEnsureMetadata(self) -> bool:
+        """Connect if the metadata of the object is not known yet, and return whether this was necessary."""
         if self._pyro.methods or self._pyro.attrs:
             return False
         self._pyroConnect()
@@ -179,92 +135,112 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
                     objectId: Optional[str] = None) -> Any:
         """
-        Call a method of the object once, whether or not it is known to be exposed.
+        Call a method of the object once. It need not be among the exposed methods that the proxy knows.
 
-        Every call goes through here, those for attributes, batches and items of streams included: override it to see, change
-        or repeat calls. `_pyroMaxRetries` is heeded by the callers.
+        All calls use this method, including those for attributes, batches and items of streams. Override it to observe, change
+        or repeat calls. The callers of this method repeat it as `_pyroMaxRetries` says.
 
         Args:
-            kwargs: None for the reserved methods, which take no keyword arguments.
+            methodname: the name of the method.
+            vargs: the positional arguments.
+            kwargs: the keyword arguments; None for the reserved methods, which have none.
             flags: FLAGS constants of the protocol module.
-            objectId: call this object of the same daemon instead.
+            objectId: the id of another object of the same daemon, to call that one.
+
+        Returns:
+            The result of the method; None for a oneway call.
+
+        Raises:
+            CommunicationError: connecting or the call failed.
+            PyroError: the calling thread is not the owner of the proxy.
+            Exception: the exception that the method raised.
         """
         link = self._pyro
-        connection = link.maybe_ready() or self._pyroConnect()
+        connection = link.usable_connection() or self._pyroConnect()
         if methodname in link.oneway:
             flags |= protocol.FLAGS_ONEWAY
         result = link.call(connection, methodname, vargs, kwargs, flags, objectId, self._pyroAnnotations())
+        # the exact class: an isinstance test would run code of the class of the result
         if type(result) is calls.StreamOpened:
             return ItemStream(str(result.stream_id), self)
         return result
 
     def _pyroInvokeBatch(self, calls: Sequence[BatchedCall], oneway: bool = False) -> Any:
         """
-        Make the calls of a batch, in one request.
+        Send the calls of a batch in one request.
 
         Args:
-            calls: of each the method's name, the positional and the keyword arguments.
+            calls: the method name, the positional and the keyword arguments of each call.
             oneway: do not wait for the results.
 
         Returns:
-            The list of results, in which the last one may be an ExceptionWrapper; None with oneway.
+            The list of results, of which the last one may be an ExceptionWrapper; None if oneway is true.
         """
         flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
         return with_retries(self._pyro.max_retries, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
 
     def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
-        """Give annotations to send with every request, besides those in current_context. To be overridden."""
+        """Return annotations to send with every request, in addition to those in current_context. Override as needed."""
         return None
 
     # ------------------------------------------------------------ connecting
 
     def _pyroBind(self) -> bool:
         """
-        Connect now, and replace a PYRONAME or PYROMETA uri by the PYRO uri that it leads to.
+        Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
 
         Returns:
-            False if the proxy was connected before.
+            False if the proxy was connected already.
+
+        Raises:
+            NamingError: the uri cannot be resolved.
+            CommunicationError: connecting failed.
         """
-        connected = self._pyro.maybe_ready() is not None
+        connected = self._pyro.usable_connection() is not None
         if not connected or self._pyro.uri.protocol != "PYRO":
             self._pyroConnect(replace_uri=True)
         return not connected
 
     def _pyroConnect(self, replace_uri: bool = False) -> Connection:
-        self._pyroForgetMethods()
+        self._pyroClearMethods()
         return self._pyro.connect(self._pyroValidateHandshake, replace_uri)
 
     def _pyroGetMetadata(self, objectId: Optional[str] = None, known_metadata: Optional[Mapping[str, Any]] = None) -> None:
         """
-        Learn what the object exposes: ask its daemon, now and again, or take what is known.
+        Request the metadata of the object from its daemon, and store the names that it exposes.
 
         Args:
-            objectId: ask about this object of the same daemon instead.
-            known_metadata: a dict with the keys methods, oneway and attrs; no question is asked.
+            objectId: the id of another object of the same daemon, to use its metadata.
+            known_metadata: a dict with the keys methods, oneway and attrs, to be stored without a request.
 
         Raises:
             PyroError: the object exposes nothing.
+            CommunicationError: connecting or the request failed.
         """
         if not known_metadata:
             link = self._pyro
-            if link.maybe_ready() is None:
-                self._pyroConnect()  # this learns what the own object exposes
+            if link.usable_connection() is None:
+                self._pyroConnect()  # stores the metadata of the object itself
                 if objectId is None:
                     return
             known_metadata = self._pyroInvoke("get_metadata", [objectId or link.object_id], {}, objectId=DAEMON_NAME)
-        self._pyroForgetMethods()
-        self._pyro.learn(known_metadata)
+        self._pyroClearMethods()
+        self._pyro.set_metadata(known_metadata)
 
     def _pyroRelease(self) -> None:
-        """Close the connection; the next use of the proxy makes a new one. Any thread may do this."""
+        """Close the connection. The next use of the proxy makes a new one. Any thread may call this."""
         self._pyro.release()
 
     def _pyroReconnect(self, tries: int = 100000000) -> None:
         """
-        Close the connection and make a new one, waiting a little longer after every failure.
+        Close the connection and make a new one, with increasing pauses (0.1 to 2 seconds) between the attempts.
+
+        Args:
+            tries: the maximum number of attempts.
 
         Raises:
-            ConnectionClosedError: it failed for the last time.
+            ConnectionClosedError: the last attempt failed.
+            ValueError: tries is less than 1.
         """
         if tries < 1:
             raise ValueError("tries must be at least 1, not %r" % tries)
@@ -272,11 +248,15 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         reconnect(self._pyroConnect, tries)
 
     def _pyroValidateHandshake(self, response: Any) -> None:
-        """Look at what the server answered in the handshake; raise an exception to refuse it. To be overridden."""
+        """Check the server's handshake response: raise an exception to refuse the connection. Override as needed."""
         return
 
     def _pyroClaimOwnership(self) -> None:
-        """Make the calling thread the owner of this proxy; its connection stays."""
+        """
+        Make the calling thread the owner of this proxy. The connection is kept.
+
+        Any thread may call this. The program must ensure that the previous owner has finished its calls.
+        """
         self._pyro.claim()
 
     def __enter__(self) -> Proxy:
@@ -285,7 +265,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
     def __exit__(self, exc_type: object = None, exc_value: object = None, traceback: object = None) -> None:
         self._pyroRelease()
 
-    def _pyroForgetMethods(self) -> None:
+    def _pyroClearMethods(self) -> None:
         for name in [name for name, value in self.__dict__.items() if type(value) is _RemoteMethod]:
             del self.__dict__[name]
 
@@ -306,7 +286,7 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
         return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
 
     def _pyroExposes(self, name: str) -> bool:
-        self._pyroLearn()
+        self._pyroEnsureMetadata()
         return name in self._pyro.methods
 
     def _pyroOperator(self, name: str) -> Callable[..., Any]:
@@ -322,12 +302,12 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
                 link.handshake, link.serializer_name)
 
     def __setstate__(self, state: Sequence[Any]) -> None:
-        # Pyrolite sends more than these six
+        # Pyrolite, the client for Java and .NET, sends a seventh entry
         uri, oneway, methods, attrs, handshake, serializer_name = state[:STATE_ENTRIES]
-        link = Link(URI(uri))
+        link = Link(URI(uri))  # not connected, and owned by this thread: connections are never copied
         link.oneway, link.methods, link.attrs = set(oneway), set(methods), set(attrs)
         link.handshake = handshake
-        self._pyroForgetMethods()
+        self._pyroClearMethods()
         self._pyro = link
         if serializer_name is not None:
             self._pyroSerializer = serializer_name
@@ -346,61 +326,69 @@ class Proxy(ProxyOperators, metaclass=ProxyClass):
 
 
 def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-    """Do what `_pyroInvoke` does for proxies that override nothing: at once, if the connection is ready."""
-    connection = link.maybe_ready()
+    """
+    Call a method as `_pyroInvoke` does, for proxies that override nothing.
+
+    With a usable connection, no retries and nothing replaced on the class, this saves the two calls of with_retries() and
+    _pyroInvoke(). Everything else takes the usual way.
+    """
+    connection = link.usable_connection()
     if (connection is None or link.max_retries or Proxy._pyroInvoke is not _own_invoke
             or Proxy._pyroAnnotations is not _own_annotations):
-        return with_retries(link.max_retries, _proxy_with(link)._pyroInvoke, name, args, kwargs)
+        return with_retries(link.max_retries, _proxy_sharing(link)._pyroInvoke, name, args, kwargs)
     result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else 0)
     if type(result) is calls.StreamOpened:
-        return ItemStream(str(result.stream_id), _proxy_with(link))
+        return ItemStream(str(result.stream_id), _proxy_sharing(link))
     return result
 
 
-# A program may replace these on the class: then they are called.
+# The original functions: a program may replace them on the class, and _invoke() then has to call the replacements.
 _own_invoke, _own_annotations = Proxy._pyroInvoke, Proxy._pyroAnnotations
 
 
-def _proxy_with(link: Link) -> Proxy:
-    """Give another proxy that shares a link; whoever needs one does not keep the first one alive."""
+def _proxy_sharing(link: Link) -> Proxy:
+    """Return a second proxy with the same link, for code that must not keep the first proxy alive."""
     proxy = Proxy.__new__(Proxy)
     proxy._pyro = link
     return proxy
 
 
 def _proxy_from_wire(state: Sequence[Any], convert: classes.Convert) -> Proxy:
-    # nothing is used before its exact type is known: it came over the network
+    # untrusted: check the exact types first, so that no code of the values' own classes runs
     if not (len(state) >= STATE_ENTRIES and type(state[0]) is str and all(map(plain.is_texts, state[1:4]))
             and (state[5] is None or type(state[5]) is str)):
         raise ValueError("invalid Proxy state: %s" % plain.text_of(state))
     proxy = Proxy.__new__(Proxy)
     proxy.__setstate__(state)
-    proxy._pyro.seal()
+    # Converters of the program run while the message is decoded. They must not call the proxy: an attacker could then make
+    # this process connect to any address just by sending a message.
+    proxy._pyro.mark_in_transit()
     proxy._pyro.handshake = convert(state[4])
     return proxy
 
 
-def _deliver(proxy: Proxy) -> None:
-    proxy._pyro.disown()  # the method that gets it may run in another thread, as a oneway call does
+def _on_delivery(proxy: Proxy) -> None:
+    # The decoding thread does not become the owner: a oneway call that gets the proxy runs in another thread.
+    proxy._pyro.clear_owner()
 
 
-classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire, _deliver)
+classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire, _on_delivery)
 
 
 def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:
     """
-    Return a proxy for a name server somewhere in the network.
+    Find a name server, and return a proxy for it.
 
-    It is connected, unless the name server was found by a broadcast.
+    The proxy is connected, unless the name server was found by a broadcast.
 
     Args:
-        host: where the name server is; without it, look at this machine, ask by broadcast, then try NS_HOST.
-        port: of the name server if the host is given, else of the broadcast responder; the configured one if None.
-        broadcast: whether to use broadcasts at all; with the setting BROADCAST_LOOKUP off none are used anyway.
-        delay_time: seconds to wait for a name server to be there; 0 stands for the setting NS_LOOKUP_DELAY.
+        host: the host of the name server. By default this machine is tried, then a broadcast, then the setting NS_HOST.
+        port: the port of the name server if host is given, otherwise of the broadcast responder; None for the setting.
+        broadcast: whether to use broadcasts; none are sent either if the setting BROADCAST_LOOKUP is off.
+        delay_time: seconds to wait until a name server is running; 0 means the setting NS_LOOKUP_DELAY.
 
     Raises:
-        NamingError: there is none; the text lists every place that was looked at.
+        NamingError: no name server was found; the text lists the places that were tried.
     """
     return discovery.retry_until_found(
         lambda: discovery.locate(_bound_proxy, Proxy, host, port, broadcast), delay_time)
@@ -408,14 +396,14 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
 
 def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
     proxy = Proxy(uri)
-    usual_timeout = proxy._pyroTimeout
-    proxy._pyroTimeout = discovery.shorter(limit_seconds, effective_timeout(usual_timeout))
+    timeout = proxy._pyroTimeout
+    proxy._pyroTimeout = discovery.shorter(limit_seconds, effective_timeout(timeout))
     proxy._pyroBind()
-    proxy._pyroTimeout = usual_timeout
+    proxy._pyroTimeout = timeout  # the limit applies to connecting only
     return proxy
 
 
-# Modules that programs reach through this one.
+# Modules that programs use as attributes of this one.
 _MODULES = {name: "." + name for name in (
     "callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil")}
 

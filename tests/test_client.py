@@ -54,13 +54,13 @@ class UnconnectedTests(unittest.TestCase):
             self.assertIn("not connected", text)
         self.assertIn("_pyroBind", dir(proxy))
 
-    def test_names_that_cannot_be_exposed_are_not_asked_for(self) -> None:
+    def test_names_that_cannot_be_exposed_are_not_requested(self) -> None:
         proxy = Proxy(NOWHERE)
         for name in ("_private", "_pyroNonsense", "__mangled", "__wrapped__", "__deepcopy__x"):
             self.assertFalse(hasattr(proxy, name), name)
         self.assertFalse(inspect.isgenerator(proxy))
 
-    def test_releasing_what_is_not_connected(self) -> None:
+    def test_releasing_a_proxy_that_is_not_connected(self) -> None:
         with Proxy(NOWHERE) as proxy:
             proxy._pyroRelease()
         self.assertIsNone(proxy._pyroConnection)
@@ -86,12 +86,12 @@ class UnconnectedTests(unittest.TestCase):
                 proxy._pyroTimeout = senseless
         self.assertEqual(2.5, proxy._pyroTimeout)
 
-    def test_a_failed_constructor_leaves_nothing_to_complain_about(self) -> None:
+    def test_a_failed_constructor_prints_no_error(self) -> None:
         proxy = Proxy.__new__(Proxy)
         self.assertFalse(hasattr(proxy, "method"))
         del proxy
 
-    def test_a_class_may_add_attributes_of_its_own(self) -> None:
+    def test_a_subclass_may_add_attributes(self) -> None:
         class Counted(Proxy):
             count = 0
 
@@ -229,7 +229,7 @@ class CallTests(ScriptTestCase):
         self.assertEqual([("thing", "__getattr__", ("value",)), ("thing", "__setattr__", ("value", "new"))],
                          [(r.object_id, r.method, tuple(r.args)) for r in self.requests])
 
-    def test_unknown_names_cost_no_traffic(self) -> None:
+    def test_unknown_names_send_nothing(self) -> None:
         with ScriptedServer(self.script()) as server, Proxy(server.uri) as proxy:
             with self.assertRaisesRegex(AttributeError, "%s' has no exposed attribute or method 'missing'" % server.uri):
                 proxy.missing()
@@ -327,7 +327,7 @@ class OperatorTests(ScriptTestCase):
                           ("__delitem__", ("key",)), ("__contains__", ("x",))],
                          [(r.method, tuple(r.args)) for r in self.requests])
 
-    def test_what_is_not_exposed_is_not_there(self) -> None:
+    def test_operators_that_are_not_exposed(self) -> None:
         with ScriptedServer(self.script()) as server, Proxy(server.uri) as proxy:
             for use in (len, iter, list, lambda p: p[0], lambda p: p.__setitem__(0, 0), lambda p: p.__delitem__(0),
                         lambda p: 5 in p):
@@ -335,20 +335,20 @@ class OperatorTests(ScriptTestCase):
                     use(proxy)  # type: ignore[operator]
             self.assertTrue(proxy)
 
-    def test_a_list_needs_no_length(self) -> None:
+    def test_list_works_without_len(self) -> None:
         answers = ["a", "b", IndexError()]
         with ScriptedServer(self.script(*answers, methods=["__getitem__"])) as server, Proxy(server.uri) as proxy:
             self.assertEqual(["a", "b"], list(proxy))
         self.assertEqual([0, 1, 2], [r.args[0] for r in self.requests])
 
-    def test_membership_without_contains_looks_at_the_items(self) -> None:
+    def test_membership_without_contains_compares_the_items(self) -> None:
         with ScriptedServer(self.script(["a", "b"], ["a"], methods=["__iter__"])) as server, Proxy(server.uri) as proxy:
             self.assertIn("b", proxy)
             self.assertNotIn("b", proxy)
 
 
 class FailureTests(ScriptTestCase):
-    def test_nobody_there(self) -> None:
+    def test_no_server_at_the_address(self) -> None:
         uri = "PYRO:thing@127.0.0.1:%d" % free_port()
         with Proxy(uri) as proxy, self.assertRaisesRegex(errors.CommunicationError, uri):
             proxy.echo()
@@ -407,7 +407,7 @@ class FailureTests(ScriptTestCase):
             with self.assertRaises(errors.ConnectionClosedError):
                 proxy.echo()
 
-    def test_a_timeout_is_tried_again_too(self) -> None:
+    def test_a_timeout_is_retried(self) -> None:
         def be_slow(peer: Peer) -> None:
             peer.welcome()
             self.read(peer)
@@ -422,7 +422,7 @@ class FailureTests(ScriptTestCase):
             proxy._pyroConnection.timeout = 0.05
             self.assertEqual("in time", proxy.echo())
 
-    def test_what_the_method_raised_is_not_tried_again(self) -> None:
+    def test_exceptions_of_the_method_are_not_retried(self) -> None:
         with ScriptedServer(self.script(errors.TimeoutError("remote"))) as server, Proxy(server.uri) as proxy:
             proxy._pyroMaxRetries = 5
             with self.assertRaisesRegex(errors.TimeoutError, "remote"):
@@ -436,7 +436,7 @@ class ConnectTests(ScriptTestCase):
             self.assertTrue(proxy._pyroBind())
             self.assertFalse(proxy._pyroBind())
 
-    def test_bind_keeps_what_a_name_leads_to(self) -> None:
+    def test_bind_replaces_a_name_by_its_uri(self) -> None:
         with ScriptedServer(self.script("x")) as server:
             with ScriptedServer(name_server({"name": server.uri})) as ns:
                 with Proxy("PYRONAME:name@127.0.0.1:%d" % ns.port) as proxy:
@@ -462,7 +462,7 @@ class ConnectTests(ScriptTestCase):
             self.assertEqual((["granted"], True), proxy.response)
         self.assertEqual({"handshake": {"user": "x"}, "object": "thing"}, server.results[0])
 
-    def test_reconnecting_waits_longer_every_time(self) -> None:
+    def test_pauses_between_reconnects_increase(self) -> None:
         waits: List[float] = []
         with mock.patch("threading.Event.wait", lambda event, seconds: waits.append(seconds)):
             with self.assertRaisesRegex(errors.ConnectionClosedError, "after 7 tries"):
@@ -473,7 +473,7 @@ class ConnectTests(ScriptTestCase):
         with self.assertRaises(ValueError):
             Proxy(NOWHERE)._pyroReconnect(tries=0)
 
-    def test_a_ready_made_socket(self) -> None:
+    def test_a_connected_socket(self) -> None:
         near, far = socket.socketpair()
 
         def play() -> None:
@@ -499,20 +499,20 @@ class LocateTests(unittest.TestCase):
                 self.assertIsNotNone(nameserver._pyroConnection)
                 self.assertEqual(URI(NOWHERE), nameserver.lookup("name"))
 
-    def test_the_time_allowed_for_a_guess_does_not_stay(self) -> None:
+    def test_the_time_limit_of_the_search_is_not_kept(self) -> None:
         with ScriptedServer(name_server({})) as server:
             with settings(NS_HOST="127.0.0.1", NS_PORT=server.port), locate_ns() as nameserver:
                 self.assertIsNone(nameserver._pyroTimeout)
                 self.assertIsNone(nameserver._pyroConnection.timeout)
 
-    def test_an_answer_to_a_broadcast_is_not_connected_to(self) -> None:
+    def test_a_name_server_found_by_broadcast_is_not_connected(self) -> None:
         found = URI("PYRO:Pyro.NameServer@192.0.2.7:9090")
         with settings(NS_HOST="192.0.2.1"), mock.patch("Pyro5._client.discovery.ask_by_broadcast", return_value=[found]):
             nameserver = locate_ns()
         self.assertEqual(found, nameserver._pyroUri)
         self.assertIsNone(nameserver._pyroConnection)
 
-    def test_there_is_none(self) -> None:
+    def test_no_name_server(self) -> None:
         port = free_port()
         with self.assertRaisesRegex(errors.NamingError, "127.0.0.1:%d" % port):
             locate_ns("127.0.0.1", port)

@@ -130,7 +130,7 @@ class Reading(WithTrap):
         with self.assertRaises(ZeroDivisionError), recreation.Undelivered():
             with recreation.Undelivered():
                 proxy = recreation.dict_to_class(self.trap.proxies()[0])
-            with self.assertRaisesRegex(errors.PyroError, "still being read"):
+            with self.assertRaisesRegex(errors.PyroError, "still being decoded"):
                 proxy._pyroBind()
             raise ZeroDivisionError
         with self.assertRaises(errors.CommunicationError):

@@ -27,7 +27,7 @@ MODULES = """
     _wire.uri _wire.structure _wire.batch_results _wire.calls _wire.handshake
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
-    _client.operators _client.names _client.reconnecting typed client
+    _client.properties _client.operators _client.names _client.reconnecting typed client
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
     _server.marks _server.instances _server.objects _server.streams _server.turns _server.dispatch _server.settings
     _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
@@ -97,8 +97,8 @@ PUBLIC = set("""__init__ __main__ api core constants errors configure callcontex
                 nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
 
 # Modules, and packages with all that is in them, whose docstrings and comments are plain technical English.
-PLAIN_ENGLISH = ("_cli", "_gateway", "_naming", "_net", "_settings", "callcontext", "compatibility", "configure", "core",
-                 "nameserver", "nsc", "protocol", "socketutil", "tools", "typed", "utils")
+PLAIN_ENGLISH = ("_cli", "_client", "_gateway", "_naming", "_net", "_settings", "callcontext", "client", "compatibility",
+                 "configure", "core", "nameserver", "nsc", "protocol", "socketutil", "tools", "typed", "utils")
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...
 VAGUE_VERBS = frozenset(("give", "gives", "have", "has", "let", "lets", "take", "takes", "tell", "tells"))
 VAGUE_WORDS = re.compile(r"\b(?:nobody|somebody|anybody|everybody|whoever|whatever|so\s+many|such\s+a|in\s+vain|"

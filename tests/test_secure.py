@@ -203,7 +203,7 @@ class Refused(TlsTestCase):
     def test_a_client_with_a_wrong_certificate(self) -> None:
         daemon = self.server(SERVER, SSL_REQUIRECLIENTCERT=True, SSL_CACERTS=path("server.pem"))
         self.settings(TRUST, CLIENT)
-        self.assert_refused(daemon, "unknown ca.*trust the one it gets", "certificate verify failed")
+        self.assert_refused(daemon, "unknown ca.*trust the one that was sent", "certificate verify failed")
 
     def test_a_client_that_the_daemon_does_not_know(self) -> None:
         daemon = self.server(SERVER, TRUST, daemon_class=StrictDaemon)
@@ -215,7 +215,7 @@ class Refused(TlsTestCase):
     def test_a_plain_client_at_a_tls_server(self) -> None:
         daemon = self.server(SERVER)
         self.settings(SSL=False)
-        self.assert_refused(daemon, "if the server uses TLS, switch the setting SSL on here too", "does the client use TLS")
+        self.assert_refused(daemon, "if the server uses TLS, enable the setting SSL on this side", "does the client use TLS")
 
     def test_a_tls_client_at_a_plain_server(self) -> None:
         daemon = self.server(SSL=False)

@@ -89,9 +89,10 @@ class Running(ServerTestCase):
         members = {name for name in (*vars(ProxyMembers), *ProxyMembers.__annotations__)
                    if name.startswith("_pyro") or name in ("__enter__", "__exit__", "__copy__")}
         self.assertEqual([], sorted(name for name in members if not hasattr(Proxy, name)))
-        public = {name for name in vars(Proxy) if re.match("_pyro[A-Z]", name)}
-        internal = {"_pyroMethod", "_pyroLearn", "_pyroInvoke", "_pyroInvokeBatch", "_pyroGetMetadata", "_pyroAnnotations",
-                    "_pyroConnect", "_pyroValidateHandshake", "_pyroForgetMethods", "_pyroExposes", "_pyroOperator"}
+        public = {name for base in Proxy.__mro__ for name in vars(base) if re.match("_pyro[A-Z]", name)}
+        internal = {"_pyroMakeMethod", "_pyroEnsureMetadata", "_pyroInvoke", "_pyroInvokeBatch", "_pyroGetMetadata",
+                    "_pyroAnnotations", "_pyroConnect", "_pyroValidateHandshake", "_pyroClearMethods", "_pyroExposes",
+                    "_pyroOperator"}
         self.assertEqual(members - {"__enter__", "__exit__", "__copy__"}, public - internal)
 
 

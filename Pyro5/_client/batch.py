@@ -1,4 +1,4 @@
-"""Batched calls: many calls of one object, sent as one request."""
+"""Batched calls: many calls of the methods of one object, sent in one request."""
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -12,11 +12,11 @@ BatchedCall = Tuple[str, Tuple[Any, ...], Dict[str, Any]]
 
 class _BatchedRemoteMethod:
     """
-    A method in a batch; calling it adds a call to the batch.
+    A method of a batch. Calling it adds a call to the batch.
 
     Args:
-        batched: the list of the batch's calls.
-        name: of the method.
+        batched: the list of the calls of the batch.
+        name: the name of the method.
     """
 
     __slots__ = ("_add", "_name")
@@ -37,14 +37,16 @@ _BatchedRemoteMethod.__module__ = "Pyro5.client"
 
 class BatchProxy:
     """
-    Collects method calls for a proxy, and makes them all at once when it is called itself.
+    Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
 
-    Calling a method here returns None and sends nothing. Calling the batch sends what was collected, and gives a
-    generator of the results, in order. The server stops at the first call that fails: its exception is raised in the
-    place of its result. Afterwards the batch is empty and can be filled again.
+    Calling a method of the batch sends nothing and returns None. Calling the batch sends the collected calls and returns an
+    iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
+    that exception in the place of its result. After it was called the batch is empty and can be used again.
+
+    A batch is used by one thread at a time; different threads may do so one after the other.
 
     Args:
-        proxy: the proxy that makes the calls. It then belongs to the thread that calls the batch.
+        proxy: the proxy that makes the calls. The thread that calls the batch becomes its owner.
     """
 
     def __init__(self, proxy: Any) -> None:
@@ -54,7 +56,8 @@ class BatchProxy:
     def __getattr__(self, name: str) -> Callable[..., None]:
         if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
             raise AttributeError("private name %r cannot be called remotely" % name)
-        method = self.__dict__[name] = _BatchedRemoteMethod(self._calls, name)  # the next look finds it there
+        # keep it in the instance: the next access of the name does not call __getattr__
+        method = self.__dict__[name] = _BatchedRemoteMethod(self._calls, name)
         return method
 
     def __enter__(self) -> BatchProxy:
@@ -76,28 +79,32 @@ class BatchProxy:
 
     def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
         """
-        Make the collected calls.
+        Send the collected calls.
 
         Args:
-            oneway: do not wait, and never learn of results or errors; returns None.
+            oneway: return None at once; results and exceptions are discarded.
+
+        Returns:
+            An iterator of the results.
 
         Raises:
-            AttributeError: the object has no such method; then none of the calls was made.
-            CommunicationError: the request or its reply was lost; nobody knows which of the calls were made.
+            AttributeError: the object does not expose one of the methods; none of the calls was made.
+            CommunicationError: the request or its reply was lost; it is not known which of the calls were made.
         """
-        self._proxy._pyroClaimOwnership()  # batches are often called in a pool of threads
+        self._proxy._pyroClaimOwnership()  # programs of 5.x call batches in thread pools
         batched = self._calls[:]
-        self._calls.clear()
+        self._calls.clear()  # not a new list: the methods of the batch keep a reference to this one
         results = self._proxy._pyroInvokeBatch(batched, oneway)
         return None if oneway else _results(results)
 
     def _pyroInvoke(self, methodname: str = "", vargs: Any = (), kwargs: Any = None) -> Optional[Iterator[Any]]:
-        """Make the collected calls, whatever the arguments: for programs that treat a batch as a proxy."""
+        """Send the collected calls and ignore the arguments, for programs that use a batch in the place of a proxy."""
         return self()
 
 
 def _results(results: List[Any]) -> Iterator[Any]:
     for result in results:
+        # the class itself, no subclass: a result that is an ExceptionWrapper can only come from the server's batch code
         if type(result) is calls.ExceptionWrapper:
             result.raise_it()
         yield result

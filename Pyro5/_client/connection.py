@@ -1,9 +1,9 @@
 """
-One connection of a client: connect, shake hands, send requests and wait for their replies.
+A connection of a client: connect, perform the handshake, send requests and receive their replies.
 
-This module knows neither proxies nor their rules. It translates what sockets report into this library's own errors,
-once: a timeout into TimeoutError, an ended or broken connection into ConnectionClosedError, an address where nobody
-answers into CommunicationError.
+This module does not know about proxies. It is the only place of the client that translates the errors of sockets: a timeout
+into TimeoutError, a closed or broken connection into ConnectionClosedError, an address that cannot be reached into
+CommunicationError.
 """
 from __future__ import annotations
 
@@ -25,51 +25,57 @@ __all__ = ["Connection", "open_connection"]
 
 log = logging.getLogger("Pyro5.connection")
 
-REPLY_INFLATED = 16  # times MAX_INFLATED_SIZE: clients choose their servers, servers do not choose their clients
-SEND_STEP_BYTES = 1024 * 1024  # a timeout counts for every step of a large message, not for all of it
+# Limit of a decompressed reply, in multiples of MAX_INFLATED_SIZE. Higher than that of requests: a client chooses the server
+# that it connects to, a server does not choose its clients.
+REPLY_INFLATED_FACTOR = 16
+SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large message, not to the whole message
 
 
 class Connection(socketutil.SocketConnection):
     """
-    A connection to one remote object; used by one thread at a time.
+    A connection to one remote object. Not thread-safe: one thread uses it at a time.
 
     Args:
-        target: text that names the object and where it is, for messages.
-        max_size: the largest message to accept, in bytes (0: any).
-        keep_open: the socket belongs to somebody else; leave it open.
+        target: the name and location of the object, for the texts of errors and logs.
+        max_size: size of the largest message to accept, in bytes; 0 is no limit.
+        keep_open: leave the socket open in `close`, because the program that passed it in owns it.
 
     Attributes:
-        in_doubt: an exchange was not completed, so what arrives next may be the reply to an earlier request. Such a
-            connection must not be used again.
+        mid_exchange: whether an exchange has begun and is not complete. If an exception ends the exchange this remains set:
+            the next bytes to arrive may be the reply to the earlier request, so the connection must not be used again.
     """
 
     def __init__(self, sock: socket.socket, target: str, max_size: int = 0, keep_open: bool = False) -> None:
         super().__init__(sock, keep_open=keep_open)
         self.target = target
-        self.in_doubt = False
-        self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED * (config.MAX_INFLATED_SIZE or 0))
-        self._incoming = busy_poll.receiver_for(sock)  # what the first bytes of a reply are received from
-        self._scatters = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # a TLS socket cannot
+        self.mid_exchange = False
+        self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
+        # The first bytes of a reply are received from here: the socket, or an object that polls it before it blocks.
+        self._incoming = busy_poll.receiver_for(sock)
+        self._can_scatter = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # TLS sockets have no sendmsg
         self._log_wire = bool(config.LOGWIRE)
-        self._deadline: Optional[float] = None  # of the handshake
+        self._deadline: Optional[float] = None  # of the handshake in progress, in seconds of time.monotonic()
 
     def read_settings(self, max_size: int) -> None:
-        """Use the settings as they are now, and this limit, from the next message on."""
+        """Apply the current settings, and this limit in bytes, from the next message on."""
         self._reader.max_size = max_size
-        self._reader.max_inflated = REPLY_INFLATED * (config.MAX_INFLATED_SIZE or 0)
+        self._reader.max_inflated = REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0)
         self._log_wire = bool(config.LOGWIRE)
         self._incoming = busy_poll.receiver_for(self.sock, self._incoming)
 
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
                   wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:
         """
-        Introduce the client to the server. All of it together may take as long as the timeout of the connection.
+        Perform the handshake. The timeout of the connection is the limit of all of it together.
+
+        Args:
+            value: application data for the server's `Daemon.validateHandshake`.
 
         Returns:
-            the server's handshake value, and the metadata of the object (None if the server left it out).
+            The handshake response of the server, and the metadata of the object (None if the server did not send it).
 
         Raises:
-            CommunicationError: the server refused, or what it answered is not understood.
+            CommunicationError: the server refused the connection, or its answer cannot be parsed.
         """
         request = handshake.connect_request(serializer, seq, object_id, value, wire)
         timeout = self.sock.gettimeout()
@@ -80,7 +86,7 @@ class Connection(socketutil.SocketConnection):
             x.args = ("%s (%s)" % (x, self._handshake_hint()),)
             raise
         except errors.TimeoutError as x:
-            x.args = ("%s (the server did not answer the handshake: does its request loop run?)" % x,)
+            x.args = ("%s (the server did not answer the handshake: is its request loop running?)" % x,)
             raise
         finally:
             self._deadline = None
@@ -90,47 +96,48 @@ class Connection(socketutil.SocketConnection):
         except errors.CommunicationError as x:
             errors.add_context(x, self._activity(None))
             raise
-        self.in_doubt = False
+        self.mid_exchange = False
         return result
 
     def round_trip(self, request: SendingMessage, method: str) -> ReceivingMessage:
         """
-        Send a request and wait for its reply.
+        Send a request, wait for its reply, and return it.
 
         Args:
-            method: what the request calls; only used for messages.
+            method: the name of the called method, for the texts of errors.
 
         Raises:
-            TimeoutError: no answer in time.
-            ConnectionClosedError: the connection ended before the reply was complete.
-            ProtocolError: what arrived is not the reply to this request.
+            TimeoutError: the reply did not arrive in time.
+            ConnectionClosedError: the connection was closed before the reply was complete.
+            ProtocolError: the message that arrived is not the reply to this request.
         """
         reply = self._exchange(request, method)
+        # An old reply has another sequence number. The caller then closes the connection: mid_exchange is still set.
         if (reply.type != protocol.MSG_RESULT or reply.seq != request.seq
                 or reply.serializer_id != request.serializer_id):
             raise self._mismatch(request, reply, method)
-        self.in_doubt = False
+        self.mid_exchange = False
         return reply
 
-    def send_only(self, request: SendingMessage, method: str) -> None:
-        """Send a request that gets no reply; raises as `round_trip`."""
-        self.in_doubt = True
+    def send_oneway(self, request: SendingMessage, method: str) -> None:
+        """Send a request that has no reply. Raises the same exceptions as `round_trip`."""
+        self.mid_exchange = True
         try:
             self._send(request)
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
-        self.in_doubt = False
+        self.mid_exchange = False
 
     def send_if_ready(self, request: SendingMessage) -> bool:
         """
-        Send a small request that gets no reply if the network takes it at once. Never waits; not for use during an exchange.
+        Send a small request that has no reply, if that is possible without blocking. Must not be called during an exchange.
 
         Returns:
-            False if nothing was sent. If the network took a part only, the connection is in doubt afterwards.
+            Whether all of it was sent. If only a part of it was sent, mid_exchange is set, and the connection is unusable.
         """
         data = b"".join(request.buffers)
         timeout = self.sock.gettimeout()
-        self.in_doubt = True
+        self.mid_exchange = True
         try:
             self.sock.settimeout(0)
             try:
@@ -141,32 +148,34 @@ class Connection(socketutil.SocketConnection):
             sent = 0
         except OSError:
             return False
-        # TLS wants the same data again when it could not take it, so that such a connection stays in doubt
-        self.in_doubt = sent != len(data) and (sent != 0 or hasattr(self.sock, "getpeercert"))
+        # A TLS socket that could not send expects exactly the same data in the next call, so it cannot be used for other data.
+        self.mid_exchange = sent != len(data) and (sent != 0 or hasattr(self.sock, "getpeercert"))
         return sent == len(data)
 
     def call(self, serializer: SerializerBase, seq: int, object_id: str, method: str, args: Sequence[Any],
              wire: WireOptions) -> Any:
-        """Call a method of an object and give its result; raises as `round_trip`, and what the method raised."""
+        """Call a method and return its result. Raises the exceptions of `round_trip`, and the one that the method raised."""
         request = calls.invoke_request(serializer, seq, 0, object_id, method, args, {}, wire)
         return calls.parse_reply(self.round_trip(request, method), serializer)
 
     @property
     def receiving(self) -> Tuple[int, int]:
-        """How many bytes of a large reply are there, and how many it has; 0 of 0 at other times. Any thread may look."""
+        """The bytes received of a large reply, and its size in bytes; (0, 0) at other times. Any thread may read this."""
         return self._reader.body_progress
 
-    def abandon(self) -> None:
-        """Let go of a connection that this process inherited by a fork: its use by the parent goes on undisturbed."""
+    def close_inherited(self) -> None:
+        """Close the descriptor of a connection that was inherited by a fork; the parent process can still use its own."""
         if not self.keep_open:
-            self.sock.close()
+            self.sock.close()  # without shutdown(), which would end the connection for the parent process as well
 
     def _exchange(self, request: SendingMessage, method: Optional[str]) -> ReceivingMessage:
-        self.in_doubt = True
+        # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception in between
+        # leaves it set, KeyboardInterrupt included.
+        self.mid_exchange = True
         reader = self._reader
         try:
             if len(request.buffers) == 1 and not self._log_wire:
-                self.sock.sendall(request.buffers[0])
+                self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
             else:
                 self._send(request)
             if not reader.receive_from(self._incoming):
@@ -176,7 +185,7 @@ class Connection(socketutil.SocketConnection):
             raise socketutil.communication_error(self._activity(method), x) from x
         except EOFError as x:
             raise socketutil.communication_error(self._activity(method), None) from x
-        except errors.MessageTooLargeError as x:  # the server's limit is a MessageTooLargeError
+        except errors.MessageTooLargeError as x:  # a MessageTooLargeError means the limit of the server, this is ours
             raise errors.ProtocolError("%s: %s" % (self._activity(method), x)) from None
         except errors.ProtocolError as x:
             errors.add_context(x, self._activity(method))
@@ -187,8 +196,8 @@ class Connection(socketutil.SocketConnection):
 
     def _handshake_hint(self) -> str:
         if hasattr(self.sock, "getpeercert"):
-            return "does the server ask for a certificate of the client (SSL_CLIENTCERT), and trust the one it gets?"
-        return "if the server uses TLS, switch the setting SSL on here too"
+            return "does the server require a client certificate (SSL_CLIENTCERT), and does it trust the one that was sent?"
+        return "if the server uses TLS, enable the setting SSL on this side too"
 
     def _activity(self, method: Optional[str]) -> str:
         return "calling %s of %s" % (method, self.target) if method else "connecting to %s" % self.target
@@ -215,7 +224,8 @@ class Connection(socketutil.SocketConnection):
 
     def _send_large(self, buffers: List[Buffer]) -> None:
         sent = 0
-        if self._scatters and len(buffers) <= MAX_SCATTERED_BUFFERS:
+        # one system call without joining the buffers; it may send only a part, the loop sends the rest
+        if self._can_scatter and len(buffers) <= MAX_SCATTERED_BUFFERS:
             sent = self.sock.sendmsg(buffers)
         for buffer in buffers:
             view = memoryview(buffer)
@@ -224,7 +234,7 @@ class Connection(socketutil.SocketConnection):
             sent = max(sent - len(view), 0)
 
     def _receive_rest(self) -> ReceivingMessage:
-        """Receive a message that did not come in one piece."""
+        """Receive the rest of a message of which the first receive returned only a part."""
         timeout = self.sock.gettimeout()
         try:
             message = None
@@ -233,12 +243,14 @@ class Connection(socketutil.SocketConnection):
             return message
         finally:
             if timeout is not None:
-                self.sock.settimeout(timeout)
+                self.sock.settimeout(timeout)  # _receive_step() has shortened it
 
     def _receive_step(self, timeout: Optional[float]) -> Optional[ReceivingMessage]:
-        """Receive as much as fits one buffer, in the time allowed: a sender that dribbles is as bad as a silent one.
+        """
+        Receive up to RECEIVE_BYTES, and return the message if it is complete.
 
-        The whole of a handshake has no more time than one step: anyone can answer a broadcast, and then send slowly.
+        The timeout applies to the whole step, and during a handshake to the whole handshake. If it applied to each receive, a
+        server that sends a byte now and then could block the client for ever; and any host can answer a broadcast.
         """
         deadline = self._deadline
         if deadline is None and timeout is not None:
@@ -265,15 +277,15 @@ def _seconds_left(deadline: float) -> float:
 
 def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Connection:
     """
-    Connect to the location of a PYRO uri, with TLS if the configuration says so. There is no handshake yet.
+    Connect to the location of a PYRO URI, with TLS if the setting SSL is on, and return the connection before the handshake.
 
     Args:
-        timeout: in seconds, for connecting and for every operation later on; None is no limit.
-        max_size: the largest message to accept, in bytes (0: any).
+        timeout: limit in seconds of connecting and of every later operation; None is no limit.
+        max_size: size of the largest message to accept, in bytes; 0 is no limit.
 
     Raises:
-        TimeoutError: nobody answered in time.
-        CommunicationError: nobody is there, or the TLS handshake failed.
+        TimeoutError: the server did not answer in time.
+        CommunicationError: the server cannot be reached, or the TLS handshake failed.
     """
     address = uri.sockname or (uri.host, uri.port)
     tls_context = tls.client_context() if config.SSL else None
@@ -283,12 +295,13 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
         hint = _hint(x)
         text = "cannot connect to %s: %s%s" % (uri, _reason(x), " (%s)" % hint if hint else "")
         error_class = errors.TimeoutError if socketutil.is_timeout(x) else errors.CommunicationError
-        raise error_class(text) from (x.__cause__ or x)  # the one between adds only the address, which the text has
+        # skip the error of create_socket in the chain: all it adds is the address, which is in this text already
+        raise error_class(text) from (x.__cause__ or x)
     return Connection(sock, str(uri), max_size)
 
 
 def _reason(error: OSError) -> str:
-    """Give the system's own words; the address, which create_socket adds to them, is in the uri already."""
+    """Return the error text of the operating system, without the address that create_socket adds to it."""
     cause = error.__cause__
     if isinstance(error, socket.gaierror) or not isinstance(cause, OSError):
         cause = error
@@ -296,11 +309,11 @@ def _reason(error: OSError) -> str:
 
 
 def _hint(error: OSError) -> str:
-    """Say what may help; nothing if the error does so itself."""
+    """Return a hint on what to check; an empty text if the error says it already."""
     if isinstance(error, socket.gaierror):
         return ""
     if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
-        return "is the server running, and is this where it listens?"
+        return "is the server running, and does it listen at this address?"
     if config.SSL:
-        return "does the server use TLS, and do the certificates fit? See the setting SSL_CACERTS"
-    return "is the server running, and can this machine reach it?"
+        return "does the server use TLS, and do the certificates match? See the setting SSL_CACERTS"
+    return "is the server running, and can it be reached from this machine?"

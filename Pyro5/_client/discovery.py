@@ -1,14 +1,14 @@
 """
-Find the name server, and through it objects by their names or tags.
+Find the name server, and look up objects there by name or by tags.
 
-Where a name server is looked for, in this order, until one is found:
+These places are tried in order until a name server is found:
 
- 1. the given host, and nowhere else, if there is one;
- 2. NS_HOST (and 127.0.1.1, which some systems give to the machine's own name), if that is this machine;
- 3. whoever answers a broadcast, sent to every one of BROADCAST_ADDRS, unless the setting BROADCAST_LOOKUP is off;
- 4. NS_HOST, if that is another machine.
+ 1. the host that was passed in; then no other place is tried;
+ 2. NS_HOST if it is this machine (and 127.0.1.1, the address that some systems assign to the name of the machine);
+ 3. the hosts that answer a broadcast to all BROADCAST_ADDRS, unless the setting BROADCAST_LOOKUP is off;
+ 4. NS_HOST if it is another machine.
 
-Resolving asks the name server over a bare connection; there is no proxy in this module.
+Lookups use a plain connection and no proxy, because proxies are built on this module.
 """
 from __future__ import annotations
 
@@ -37,34 +37,34 @@ T = TypeVar("T")
 Host = Union[str, addresses.IPAddress]
 Senders = List[Any]  # socket addresses
 
-ANSWER_BYTES = 512  # a longer datagram holds no uri
-ANSWER_SECONDS = 3.0  # what whoever answered may take to prove that it is a name server
-READ_ANSWERS = 100  # that are looked at after each broadcast
-TRIED_ANSWERS = 5  # that are followed, of those that look good
+ANSWER_BYTES = 512  # answers to a broadcast that are longer contain no valid URI
+ANSWER_SECONDS = 3.0  # time limit for connecting to a host that answered a broadcast
+MAX_ANSWERS_READ = 100  # answers that are read after each broadcast; bounds the work that a flood of answers causes
+MAX_ANSWERS_TRIED = 5  # valid answers that are connected to
 UNSPECIFIED_HOSTS = ("0.0.0.0", "::")
-BROADCASTS = 3  # datagrams may get lost
+BROADCASTS = 3  # the question is repeated, because datagrams can get lost
 BROADCAST_INTERVAL_SECONDS = 0.3
-LOOPBACK_SECONDS = 0.7  # what guesses at a port of this machine may take, should something silent listen there
-FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is still to be registered; doubles every time
+LOOPBACK_SECONDS = 0.7  # time limit for this machine: another program that never answers may listen at the port
+FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is not registered yet; doubled every time
 MAX_PAUSE_SECONDS = 1.0
 
 
 def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T],
            host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> T:
     """
-    Look for a name server in the usual places.
+    Find a name server, and return what `connect` or `accept` returns for it.
 
     Args:
-        connect: called with the uri of a name server that may be there and the seconds it may take (None: what the
-            configuration allows); returns the result, or raises PyroError.
-        accept: called with the uri that came as the answer to a broadcast; returns the result, or raises PyroError.
-        host: look there only. A host name, an ip address, or the location of a Unix domain socket.
-        port: of the name server if the host is given, else of the broadcast responder.
-        broadcast: whether to use broadcasts at all; with the setting BROADCAST_LOOKUP off none are used anyway.
+        connect: called with the URI of a possible name server and the time limit in seconds (None: that of the settings);
+            returns the result, or raises PyroError.
+        accept: called with the URI in an answer to a broadcast; returns the result, or raises PyroError.
+        host: the only place to try: a host name, an IP address, or the location of a Unix domain socket.
+        port: the port of the name server if host is given, otherwise of the broadcast responder.
+        broadcast: whether to use broadcasts; none are sent either if the setting BROADCAST_LOOKUP is off.
 
     Raises:
-        NamingError: there is none; the text lists every place.
-        ValueError: there is no such port.
+        NamingError: no name server was found; the text lists the places that were tried.
+        ValueError: the port is not a valid number.
     """
     addresses.require_port(port or 0)
     search = _Search(connect, accept)
@@ -79,7 +79,7 @@ def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI],
 
 
 class _Search(Generic[T]):
-    """One search for a name server. ``failures`` tells of the places where none was."""
+    """A search for a name server. ``failures`` lists the places without one, and why."""
 
     def __init__(self, connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T]) -> None:
         self._connect = connect
@@ -87,6 +87,7 @@ class _Search(Generic[T]):
         self.failures: List[str] = []
 
     def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
+        # this machine first: it answers at once, or refuses the connection at once; a broadcast takes up to a second
         local = addresses.is_loopback(addresses.name_server_host())
         found = self.try_this_machine() if local else None
         if found is None and broadcast:
@@ -117,7 +118,7 @@ class _Search(Generic[T]):
             return None
         failures_before = len(self.failures)
         ignored: Senders = []
-        for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), TRIED_ANSWERS):
+        for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), MAX_ANSWERS_TRIED):
             found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
             if found is not None:
                 return found
@@ -136,14 +137,14 @@ class _Search(Generic[T]):
 
 
 def _how_many(ignored: Senders) -> str:
-    """Tell of the answers to a broadcast that were ignored, in brackets; nothing if there are none."""
+    """Return a text about the ignored answers to a broadcast, in parentheses; empty if there are none."""
     if not ignored:
         return ""
     return " (%d ignored, the last one from %s)" % (len(ignored), socketutil.address_text(ignored[-1]))
 
 
 def shorter(timeout: Optional[float], other: Optional[float]) -> Optional[float]:
-    """Give the shorter of two timeouts in seconds; None is no limit."""
+    """Return the shorter of two timeouts in seconds; None is no limit."""
     return min((seconds for seconds in (timeout, other) if seconds is not None), default=None)
 
 
@@ -159,25 +160,26 @@ def _nameserver_uri(host: str, port: Optional[int]) -> URI:
 
 def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iterator[URI]:
     """
-    Ask who is the name server here, and give the good answers as they come, each once.
+    Broadcast the question for a name server, and yield the valid answers as they arrive, each URI once.
 
-    All addresses are asked at once, and again twice, as datagrams may get lost; it ends after a second. Nobody can tell an
-    honest answer from a forged one, but this passes over all that comes from another port than was asked, and all that is
-    not the uri of a name server on some host. Whoever finds that an answer leads nowhere can take the next one.
+    The question is sent to all places at once and repeated twice, because datagrams can get lost; this ends after about one
+    second. A forged answer cannot be detected with certainty. Ignored are answers from another port than the question was
+    sent to, and answers that are not the URI of a name server. The caller can connect to one answer after the other.
 
     Args:
-        ignored: gets the senders of the answers that were passed over.
+        places: the broadcast addresses.
+        ignored: a list to which the senders of ignored answers are appended.
     """
     try:
         sock = socketutil.create_bc_socket()
     except OSError as x:
         log.debug("broadcasts are not possible: %s", x)
         return
-    given: Set[URI] = set()
+    seen: Set[URI] = set()
     with sock:
         for uri in _ask_repeatedly(sock, list(places), port, ignored):
-            if uri not in given:
-                given.add(uri)
+            if uri not in seen:
+                seen.add(uri)
                 yield uri
 
 
@@ -185,7 +187,7 @@ def _ask_repeatedly(sock: socket.socket, places: List[str], port: int, ignored: 
     for _ in range(BROADCASTS):
         sent = [_send_question(sock, place, port) for place in places]
         if not any(sent):
-            return
+            return  # no answers to wait for
         yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS, ignored)
 
 
@@ -199,15 +201,16 @@ def _send_question(sock: socket.socket, address: str, port: int) -> bool:
 
 
 def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Senders) -> Iterator[URI]:
-    """Give the good ones among the answers that come until then, or have come if that is past."""
-    for _ in range(READ_ANSWERS):
+    """Yield the URIs of valid answers that arrive before the deadline; if it has passed, those that have arrived already."""
+    for _ in range(MAX_ANSWERS_READ):
         sock.settimeout(max(deadline - time.monotonic(), 0))
         try:
             data, sender = sock.recvfrom(ANSWER_BYTES)
         except OSError as x:
-            if not isinstance(x, ConnectionError):  # some systems report an earlier datagram's failure here
+            if not isinstance(x, ConnectionError):  # Windows reports here that a datagram sent earlier was rejected
                 return
             continue
+        # an answer comes from the port that was asked; on most machines other programs cannot send from that port
         uri = _read_answer(data) if sender[1] == port else None
         if uri is None:
             log.info("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
@@ -255,9 +258,9 @@ class _NameServer:
 
     def yplookup(self, meta_all: Optional[Set[str]], meta_any: Optional[Set[str]]) -> Dict[str, str]:
         found: Dict[str, str] = self.ask("yplookup", meta_all, meta_any, False)
-        # nothing is used before its exact type is known: it came over the network
+        # untrusted: check the exact types first, so that no code of the values' own classes runs
         if type(found) is not dict or not plain.is_texts([*found, *found.values()]):
-            raise errors.ProtocolError("the name server's answer is not a dict of names and uris: %s" % plain.text_of(found))
+            raise errors.ProtocolError("the name server's answer is not a dict of names and URIs: %s" % plain.text_of(found))
         if not found:
             raise errors.NamingError("no object is registered with %s of the tags %s" % (
                 "all" if meta_all else "any", ", ".join(sorted(meta_all or meta_any or ()))))
@@ -266,26 +269,26 @@ class _NameServer:
 
 def _direct_uri(answer: Any, subject: str) -> URI:
     if type(answer) is not str and type(answer) is not URI:
-        raise errors.ProtocolError("the name server's answer for the %s is no uri: %s" % (subject, plain.text_of(answer)))
+        raise errors.ProtocolError("the name server's answer for the %s is not a URI: %s" % (subject, plain.text_of(answer)))
     uri = URI(answer)
     if uri.protocol != "PYRO":
-        raise errors.NamingError("the name server has no direct uri for the %s, but %s" % (subject, uri))
+        raise errors.NamingError("the name server has no PYRO URI for the %s, but %s" % (subject, uri))
     return uri
 
 
 def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
     """
-    Give the PYRO uri that a PYRONAME or PYROMETA uri leads to. A PYRO uri is returned as it is.
+    Return the PYRO URI that a PYRONAME or PYROMETA URI refers to. A PYRO URI is returned unchanged.
 
     For PYROMETA, one of the objects that have all the tags is chosen at random.
 
     Args:
-        delay_time: seconds to wait for the name to be registered, and for a name server to be there; 0 stands for the
-            setting NS_LOOKUP_DELAY.
+        delay_time: seconds to wait until the name is registered or a name server is running; 0 means the setting
+            NS_LOOKUP_DELAY.
 
     Raises:
-        NamingError: there is no such name, or no name server.
-        CommunicationError: the name server could not be talked with.
+        NamingError: the name is not registered, or no name server was found.
+        CommunicationError: the communication with the name server failed.
     """
     uri = URI(uri)
     if uri.protocol == "PYRO":
@@ -301,29 +304,36 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
 
 
 def lookup(name: str, delay_time: float = 0.0) -> URI:
-    """Give the uri registered under a name; arguments and errors as for `resolve`."""
+    """Return the URI that is registered under a name. See `resolve` for delay_time and the exceptions."""
     return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time)
 
 
 def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
              delay_time: float = 0.0) -> Dict[str, str]:
     """
-    Give the names, and their uris, that are registered with all of some tags, or with any of them.
+    Return the names that are registered with all of some tags, or with any of some tags, and their URIs.
+
+    Args:
+        meta_all: tags that an object must all have. Exactly one of meta_all and meta_any must be passed.
+        meta_any: tags of which an object must have at least one.
+        delay_time: see `resolve`.
 
     Raises:
-        NamingError: there is no such object, or no name server.
-        CommunicationError: the name server could not be talked with.
+        NamingError: no object has these tags, or no name server was found.
+        CommunicationError: the communication with the name server failed.
+        ValueError: both or none of meta_all and meta_any were passed.
     """
     if (meta_all is None) == (meta_any is None):
-        raise ValueError("give either meta_all or meta_any")
+        raise ValueError("pass either meta_all or meta_any")
     all_tags, any_tags = (None if tags is None else set(tags) for tags in (meta_all, meta_any))
     return _ask_until_found(lambda nameserver: nameserver.yplookup(all_tags, any_tags), delay_time)
 
 
 def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: str = "", port: Optional[int] = None) -> T:
     """
-    Locate a name server and ask it, over one connection, until there is an answer or the time is up. If there is none yet, or
-    it goes away, locate it again.
+    Find a name server and call `ask` with it until it returns a result or the time is up.
+
+    One connection is used for all attempts; if it is lost, the name server is searched for again.
     """
     connected: List[_NameServer] = []
 
@@ -333,7 +343,7 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
         try:
             return ask(connected[0])
         except errors.ConnectionClosedError:
-            connected.pop().close()
+            connected.pop().close()  # the name server may be restarting, perhaps at another address: search again
             raise
 
     try:
@@ -351,11 +361,12 @@ def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,
                       clock: Callable[[], float] = time.monotonic,
                       wait: Optional[Callable[[float], Any]] = None) -> T:
     """
-    Ask repeatedly while the answer is a NamingError, or the connection is lost, and time is left.
+    Call `ask` until it returns a result, while it raises NamingError or ConnectionClosedError and the time is not up.
 
     Args:
-        delay_seconds: how long; 0 stands for the setting NS_LOOKUP_DELAY.
-        clock, wait: return the time, and let time pass, in seconds.
+        delay_seconds: the time limit in seconds; 0 means the setting NS_LOOKUP_DELAY. There is at least one attempt.
+        clock: returns the current time in seconds.
+        wait: waits for a number of seconds.
     """
     deadline = clock() + (delay_seconds or config.NS_LOOKUP_DELAY or 0)
     wait = wait or threading.Event().wait

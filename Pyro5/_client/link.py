@@ -1,7 +1,8 @@
 """
-A proxy's link with its object: whom to talk with and how, the sequence numbers, and a connection while there is one.
+The state of a proxy: the URI of its object, call options, sequence numbers, owner, and the connection while there is one.
 
-Kept apart from the proxy because that gives every name without ``_pyro`` away to the remote object.
+Separate from the proxy because every attribute name of a proxy that does not begin with ``_pyro`` belongs to the remote
+object.
 """
 from __future__ import annotations
 
@@ -31,11 +32,13 @@ __all__ = ["Link", "connected_socket_uri"]
 log = logging.getLogger("Pyro5.link")
 
 CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
-NOBODY = 0  # no thread has this number
-SEALED = -1  # nor this one
-_METADATA = ("methods", "oneway", "attrs")  # keys of what a server says of an object
+# Values of Link.owner that are not thread identifiers (those are positive numbers).
+UNOWNED = 0
+IN_TRANSIT = -1
+_METADATA = ("methods", "oneway", "attrs")  # keys of the metadata of an object
 
-# How many forks ago this process began: a connection made before the last one belongs to the parent process.
+# The number of forks between the first process and this one. A connection made at a lower count belongs to the parent
+# process: parent and child share its socket, so bytes that the child writes would end up in the parent's exchange.
 _fork_count = 0
 
 
@@ -48,9 +51,13 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_note_fork)
 
 
-def _session() -> Any:
-    """Tell the client whose requests, one after the other, run here; None if there is none. A oneway call is not one of them:
-    it may run beside the next request."""
+def _served_client() -> Any:
+    """
+    Return a weak reference to the client whose request this thread is serving, None if there is none.
+
+    Requests of one client run one after the other, so they may share a proxy although they run in different threads. This is
+    not true of a oneway call, which can run at the same time as the client's next request: None is returned for it.
+    """
     client = callcontext.current_context.client
     if client is None or callcontext.current_context.msg_flags & FLAGS_ONEWAY:
         return None
@@ -58,15 +65,16 @@ def _session() -> Any:
 
 
 def connected_socket_uri(object_name: Union[str, URI]) -> URI:
-    """Make the uri that stands for an object at the other end of a ready-made socket."""
+    """Return the placeholder URI of an object that is reached over an already connected socket."""
     if isinstance(object_name, URI) or object_name.upper().startswith("PYRO:"):
         object_name = str(URI(object_name).object)
     return URI("PYRO:%s@%s" % (object_name, CONNECTED_SOCKET_LOCATION))
 
 
 def _with_annotations(annotations: Mapping[str, bytes], build: Callable[..., SendingMessage]) -> Callable[..., SendingMessage]:
-    """Have a request carry more annotations than those of the current context, which stays as it is."""
+    """Return a function that calls `build` in a copy of the context, with these annotations added to the outgoing ones."""
     def build_in_copy(*args: Any) -> SendingMessage:
+        # in a copy of the context: the annotations of the proxy must not stay there for the calls of other proxies
         callcontext.current_context.annotations = {**callcontext.outgoing_annotations(), **annotations}
         return build(*args)
 
@@ -75,36 +83,42 @@ def _with_annotations(annotations: Mapping[str, bytes], build: Callable[..., Sen
 
 class Link:
     """
-    Everything a proxy knows. COMMTIMEOUT and MAX_RETRIES are read here, once; other settings whenever they were changed. All
-    methods but `release` belong to the owning thread.
+    The state of a proxy.
+
+    The settings COMMTIMEOUT and MAX_RETRIES are read once, in the constructor; the other settings are read again after they
+    were changed. Only the owning thread may call the methods, except for `claim`, `release` and `abandon_stream`, which any
+    thread may call.
 
     Args:
-        uri: of the object; PYRONAME and PYROMETA are resolved anew for every connection.
-        connected_socket: use this one and leave it open, if the uri is that of `connected_socket_uri`.
+        uri: the URI of the object. PYRONAME and PYROMETA URIs are resolved again for every connection.
+        connected_socket: an already connected socket, which is used and left open. The uri is then the one that
+            `connected_socket_uri` returns.
 
     Attributes:
-        bound_uri: the PYRO uri of the object that the connection is, or was last, made to.
-        object_id: the object's id in its daemon; known once connected.
-        forks: the value of _fork_count when the connection was made.
-        owner: the thread that may use the proxy; NOBODY: whoever uses it first becomes the owner; SEALED: the message that the
-            proxy came in is still being read.
-        owning_session: the client that was being served when the owner got it: other threads may use it too, while they
-            serve the same client, whose requests never run side by side.
-        abandoned_streams: item streams that were dropped, and that the server has not been told of yet.
-        methods, oneway, attrs: the names that the object exposes; empty while nothing is known.
+        bound_uri: the PYRO URI of the object that the current or last connection was made to.
+        object_id: the id of the object in its daemon; set when connected.
+        fork_count: the value of _fork_count when the connection was made.
+        owner: the identifier of the thread that may use the proxy. UNOWNED: the first thread that uses it becomes its owner.
+            IN_TRANSIT: the message that contains the proxy is still being decoded, no thread may use it.
+        owner_client: the client that the owner was serving when it became the owner. Other threads may use the proxy as
+            well while they serve this client, because requests of one client never run at the same time.
+        abandoned_streams: ids of item streams that were dropped and that the server still has to be asked to close.
+        methods, oneway, attrs: the names that the object exposes; empty until the metadata is known.
     """
 
-    __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "forks", "seq", "owner",
-                 "owning_session", "timeout", "max_retries", "wire", "serializer_name", "serializer", "handshake",
+    __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "owner",
+                 "owner_client", "timeout", "max_retries", "wire", "serializer_name", "serializer", "handshake",
                  "methods", "oneway", "attrs", "raw_response", "settings_version", "abandoned_streams")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
         self.bound_uri = uri
         self.object_id = ""
+        # No lock guards the connection: only the owner sends and receives. Other threads may release() it, which closes the
+        # socket, so that the owner gets an error in its exchange.
         self.connection: Optional[Connection] = None
         self.connected_socket = connected_socket
-        self.forks = _fork_count
+        self.fork_count = _fork_count
         self.seq = 0
         self.claim()
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
@@ -118,15 +132,18 @@ class Link:
         self.oneway: Set[str] = set()
         self.attrs: Set[str] = set()
         self.raw_response = False
-        self.abandoned_streams: List[str] = []  # ids; finalizers append to it in any thread
+        # Finalizers append in any thread while the owner pops: both are single operations of a list, which are atomic.
+        self.abandoned_streams: List[str] = []
 
     def _read_settings(self) -> None:
         """
-        Read the settings that count as soon as they are changed.
+        Read the settings that take effect as soon as they are changed.
 
-        `call` and `connect` do so when ``global_version`` has another number: this comparison is all that it costs a call.
+        `call` and `connect` do this when the number of ``global_version`` has changed. A call costs one comparison of ints.
         """
-        version = global_version.number  # first: a change that comes in between is found by the next comparison
+        # Read the number before the settings: if another thread changes a setting in between, the number that is stored here
+        # is already out of date, and the next call reads the settings again.
+        version = global_version.number
         self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         if self.serializer_name is None:
             self.serializer = serializers.get_serializer(config.SERIALIZER)
@@ -135,56 +152,60 @@ class Link:
         self.settings_version = version
 
     def __del__(self) -> None:
-        # the constructor may have been cut short, so any attribute may be missing
+        # any attribute may be missing if the constructor raised an exception
         if getattr(self, "connection", None) is not None:
             self.release()
 
     @property
     def can_reconnect(self) -> bool:
-        """Whether a new connection to the object could be made."""
+        """Whether a new connection to the object can be made: not if the proxy was created with a connected socket."""
         return self.uri.location != CONNECTED_SOCKET_LOCATION
 
     def claim(self) -> None:
         """Make the calling thread the owner."""
         self.owner = threading.get_ident()
-        self.owning_session = _session()
+        self.owner_client = _served_client()
 
-    def disown(self) -> None:
-        """Let whoever uses the proxy first be its owner."""
-        self.owner = NOBODY
-        self.owning_session = None
+    def clear_owner(self) -> None:
+        """Make the next thread that uses the proxy its owner."""
+        self.owner = UNOWNED
+        self.owner_client = None
 
-    def seal(self) -> None:
-        """Let no thread use the proxy: it is part of a message that is still being read, see _values.recreation."""
-        self.owner = SEALED
-        self.owning_session = None
+    def mark_in_transit(self) -> None:
+        """Forbid all threads to use the proxy while the message that contains it is being decoded, see _values.recreation."""
+        self.owner = IN_TRANSIT
+        self.owner_client = None
 
     def check_owner(self) -> None:
         """Raise PyroError if the calling thread may not use the proxy."""
-        if self.owner == NOBODY:
+        # Two threads may claim an unowned proxy at the same moment; the last one to write becomes the owner, and the other
+        # gets the error below at its next use. A lock would not help: the program has to decide which thread uses it.
+        if self.owner == UNOWNED:
             self.claim()
-        if self.owner == SEALED:
-            raise errors.PyroError("the message with this proxy for '%s' is still being read; a proxy can be used when it has "
-                                   "been handed over" % self.uri)
-        if self.owner != threading.get_ident() and (self.owning_session is None or self.owning_session != _session()):
-            raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; take it over with "
-                                   "_pyroClaimOwnership(), or give every thread a copy of its own" % self.uri)
+        if self.owner == IN_TRANSIT:
+            raise errors.PyroError("the message that contains this proxy for '%s' is still being decoded; the proxy can be "
+                                   "used after that" % self.uri)
+        if self.owner != threading.get_ident() and (self.owner_client is None or self.owner_client != _served_client()):
+            raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; call _pyroClaimOwnership() in "
+                                   "this thread, or give every thread a copy of the proxy" % self.uri)
 
-    def maybe_ready(self) -> Optional[Connection]:
+    def usable_connection(self) -> Optional[Connection]:
         """
-        Give the connection if the next request can go over it: it is there, is this process' own, and is in step.
+        Return the connection if the next request can be sent over it: it exists, was made by this process, and its last
+        exchange was completed. Otherwise return None.
 
         Raises:
             PyroError: the calling thread is not the owner.
         """
+        # the usual case, decided by one comparison; check_owner() handles the exceptions
         if self.owner != threading.get_ident():
             self.check_owner()
         connection = self.connection
-        if connection is None or connection.in_doubt or self.forks != _fork_count:
+        if connection is None or connection.mid_exchange or self.fork_count != _fork_count:
             return None
         if self.abandoned_streams:
             self._close_abandoned_streams(connection)
-            return None if connection.in_doubt else connection
+            return None if connection.mid_exchange else connection
         return connection
 
     # ------------------------------------------------------------ calling
@@ -192,17 +213,22 @@ class Link:
     def call(self, connection: Connection, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
              flags: int, object_id: Optional[str] = None, annotations: Optional[Mapping[str, bytes]] = None) -> Any:
         """
-        Call a method.
+        Call a method once and return its result.
 
         Args:
-            object_id: of another object of the same daemon, None for the own one.
-            annotations: to send besides those of the current context.
+            connection: the result of `usable_connection` or `connect`.
+            flags: FLAGS constants of the protocol module.
+            object_id: the id of another object of the same daemon; None for the object of this link.
+            annotations: annotations to send in addition to those of the current context.
 
         Returns:
-            the result; None for a oneway call; calls.StreamOpened for an iterator; with raw_response the reply itself.
+            The result of the method; None for a oneway call; calls.StreamOpened if the result is an iterator; the reply
+            message if raw_response is set.
 
         Raises:
-            CommunicationError: the connection is gone (also if the server raised it, except before anything was sent).
+            CommunicationError: the connection failed, and has been closed unless nothing was sent yet.
+            SerializeError: an argument or the result cannot be serialized.
+            Exception: the exception that the method raised.
         """
         if global_version.number != self.settings_version:
             self._read_settings()
@@ -210,40 +236,43 @@ class Link:
         build = calls.invoke_request if annotations is None else _with_annotations(annotations, calls.invoke_request)
         try:
             request = build(self.serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire)
-        except errors.MessageTooLargeError as x:  # the server's limit is a MessageTooLargeError
+        except errors.MessageTooLargeError as x:  # a MessageTooLargeError means the limit of the server, this is ours
             raise errors.ProtocolError("calling %s of %s: %s" % (method, self.bound_uri, x)) from None
-        except Exception as x:  # whatever a serializer, or the user's part in it, says of an argument
+        except Exception as x:  # a serializer, or user code that it calls, can raise anything for an argument
             explained = unsendable.explain(x, unsendable.argument_parts(args, kwargs), self.serializer)
             errors.add_context(explained, "calling %s of %s" % (method, self.bound_uri))
             raise explained from (x.__cause__ if explained is x else x)
         try:
             if flags & FLAGS_ONEWAY:
-                connection.send_only(request, method)
+                connection.send_oneway(request, method)
                 return None
             reply = connection.round_trip(request, method)
             callcontext.set_received_response(reply.annotations)
             return reply if self.raw_response else self._parse_reply(reply)
         except BaseException as x:
-            if connection.in_doubt or _server_parts_after(x, connection):
+            # Also for KeyboardInterrupt: the reply to this request may still arrive, and the next call must not get it.
+            if connection.mid_exchange or _server_closes_after(x, connection):
                 self.drop()
             raise
 
     def abandon_stream(self, stream_id: str) -> None:
         """
-        Tell the server that an item stream is not wanted any more, at once if that is possible without waiting.
+        Ask the server to close an item stream: now if that is possible without blocking, otherwise with the next call.
 
-        Otherwise the next call does, or the server finds out when the connection ends. May be called by finalizers: in any
-        thread, and in the middle of a call.
+        The server also closes the stream when the connection ends. Finalizers call this, in any thread and even in the middle
+        of a call; so it never blocks, and never raises an exception for a connection that failed.
         """
-        if self.forks != _fork_count or self.connection is None:
-            return  # the stream is the parent process's own, or has ended with its connection
+        if self.fork_count != _fork_count or self.connection is None:
+            return  # the stream belongs to the parent process, or was closed together with its connection
         self.abandoned_streams.append(stream_id)
-        if self.owner == threading.get_ident() and self.owning_session is None and not self.connection.in_doubt:
+        # Write to the connection only if this thread owns it alone and is not in the middle of an exchange, which is the
+        # case if the garbage collector has interrupted a call.
+        if self.owner == threading.get_ident() and self.owner_client is None and not self.connection.mid_exchange:
             self._close_abandoned_streams(self.connection)
 
     def _close_abandoned_streams(self, connection: Connection) -> None:
-        """Send what closes the streams that were dropped; those that the network does not take now stay for the next call."""
-        while self.abandoned_streams and not connection.in_doubt:
+        """Send the requests that close the dropped streams. Those that cannot be sent without blocking stay in the list."""
+        while self.abandoned_streams and not connection.mid_exchange:
             stream_id = self.abandoned_streams.pop()
             seq = self.seq = (self.seq + 1) & 0xFFFF
             request = calls.invoke_request(self.serializer, seq, FLAGS_ONEWAY, DAEMON_NAME, CLOSE_STREAM_METHOD,
@@ -254,8 +283,9 @@ class Link:
 
     def _parse_reply(self, reply: ReceivingMessage) -> Any:
         serializer = self.serializer
-        if reply.serializer_id != serializer.serializer_id:  # a blob that is passed on keeps the serializer it came with
+        if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its original serializer
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
+        # most replies: skips the tests of parse_reply()
         if not reply.flags & calls.MORE_THAN_A_VALUE and len(reply.data) <= structure.FREE_BYTES:
             return serializer.loads(reply.data)
         result = calls.parse_reply(reply, serializer)
@@ -268,28 +298,28 @@ class Link:
 
     def connect(self, validate: Callable[[Any], None], replace_uri: bool = False) -> Connection:
         """
-        Make a new connection in place of the one that there may be.
+        Close the connection if there is one, make a new one, and return it.
 
         Args:
-            validate: called with what the server answered in the handshake; may raise an exception to refuse it.
-            replace_uri: keep the PYRO uri that the uri leads to.
+            validate: called with the server's handshake response; may raise an exception to refuse the connection.
+            replace_uri: replace the uri by the PYRO URI that it was resolved to.
 
         Raises:
-            NamingError: the uri leads nowhere.
-            CommunicationError: nobody is there, or the server refuses.
-            PyroError: the object exposes nothing.
+            NamingError: the uri cannot be resolved.
+            CommunicationError: the server cannot be reached, or refuses the connection.
+            PyroError: the calling thread is not the owner, or the object exposes nothing.
         """
         self.check_owner()
         if global_version.number != self.settings_version:
             self._read_settings()
-        if self.connection is not None and self.connection.in_doubt:
+        if self.connection is not None and self.connection.mid_exchange:
             self.drop()
         self.release()
         connection = self.connection = self._open(replace_uri)
         connection.objectId = self.object_id
-        self.forks = _fork_count
+        self.fork_count = _fork_count
         try:
-            self._introduce(connection, validate)
+            self._handshake(connection, validate)
         except BaseException:
             self.drop()
             raise
@@ -297,23 +327,25 @@ class Link:
         return connection
 
     def release(self) -> None:
-        """Close the connection, if there is one. Any thread may do this."""
+        """Close the connection if there is one. Any thread may call this; a call that is waiting for its reply then fails."""
+        # Clear the attribute first: of two threads that release at the same time, at most both close the same socket, which
+        # is harmless, and no thread finds a closed connection here.
         connection, self.connection = self.connection, None
         if connection is None:
             return
-        if self.forks == _fork_count:
+        if self.fork_count == _fork_count:
             connection.close()
         else:
-            connection.abandon()
+            connection.close_inherited()
 
     def drop(self) -> None:
-        """Close a connection that is out of step; a socket that was given to the proxy is of no use any more."""
+        """Close a connection that cannot be used any more. A connected socket that the proxy was created with is forgotten."""
         self.release()
         self.connected_socket = None
 
     def _open(self, replace_uri: bool) -> Connection:
         if not self.can_reconnect:
-            return self._take_socket()
+            return self._use_connected_socket()
         uri = self.bound_uri = discovery.resolve(self.uri)
         self.object_id = str(uri.object)
         connection = open_connection(uri, self.timeout, self.wire.max_size)
@@ -321,39 +353,40 @@ class Link:
             self.uri = uri
         return connection
 
-    def _take_socket(self) -> Connection:
+    def _use_connected_socket(self) -> Connection:
         sock = self.connected_socket
         if sock is None:
-            raise errors.ConnectionClosedError("the socket that the proxy for '%s' was given is lost or out of step; make "
-                                               "a new proxy with another one" % self.uri)
+            raise errors.ConnectionClosedError("the connected socket of the proxy for '%s' was closed or is out of sync; "
+                                               "create a new proxy with a new socket" % self.uri)
         timeout = effective_timeout(self.timeout)
         if timeout is not None or sock.gettimeout() == 0:
             sock.settimeout(timeout)
         self.object_id = str(self.uri.object)
         return Connection(sock, str(self.uri), self.wire.max_size, keep_open=True)
 
-    def _introduce(self, connection: Connection, validate: Callable[[Any], None]) -> None:
-        """Shake hands (not over a socket that somebody else connected) and learn what the object exposes."""
+    def _handshake(self, connection: Connection, validate: Callable[[Any], None]) -> None:
+        """Perform the handshake (not over a connected socket, which has none) and store the metadata of the object."""
         response = metadata = None
         if not connection.keep_open:
             response, metadata = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire)
         if metadata is None:
             self.seq = (self.seq + 1) & 0xFFFF
             metadata = connection.call(self.serializer, self.seq, DAEMON_NAME, "get_metadata", [self.object_id], self.wire)
-        self.learn(metadata)
+        self.set_metadata(metadata)
         if not connection.keep_open:
             validate(response)
 
-    def learn(self, metadata: Any) -> None:
-        """Keep what an object exposes.
+    def set_metadata(self, metadata: Any) -> None:
+        """
+        Store the names of the members that the object exposes.
 
         Raises:
-            ProtocolError: the metadata cannot be used.
+            ProtocolError: the metadata is malformed.
             PyroError: the object exposes nothing.
         """
-        # nothing is used before its exact type is known: it came over the network
+        # untrusted: check the exact types first, so that no code of the values' own classes runs
         if type(metadata) is not dict or not all([plain.is_texts(metadata.get(key)) for key in _METADATA]):
-            raise errors.ProtocolError("the server sent unusable metadata of '%s': %s" % (self.uri, plain.text_of(metadata)))
+            raise errors.ProtocolError("the server sent malformed metadata of '%s': %s" % (self.uri, plain.text_of(metadata)))
         methods, oneway, attrs = (set(metadata[key]) for key in _METADATA)
         if not methods and not attrs:
             raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget setting "
@@ -361,10 +394,10 @@ class Link:
         self.methods, self.oneway, self.attrs = methods, oneway, attrs
 
 
-def _server_parts_after(error: BaseException, connection: Connection) -> bool:
-    """Tell whether the server closes the connection after it has reported this error, or may do so."""
+def _server_closes_after(error: BaseException, connection: Connection) -> bool:
+    """Return whether the server closes the connection, or may close it, after it has reported this error."""
     if isinstance(error, (errors.RemoteError, unsendable.Unsendable)):  # a method raised this, or its result cannot be sent
         return False
-    if connection.keep_open:  # it has no other one, and gives it up only when it cannot read on
+    if connection.keep_open:  # the only connection of that server: it is closed only when the server cannot read on
         return isinstance(error, errors.MessageTooLargeError)
     return isinstance(error, (errors.CommunicationError, errors.SecurityError))

@@ -1,4 +1,4 @@
-"""The methods of a proxy as callables, and the repetition of calls that failed for lack of a connection."""
+"""The methods of a proxy, and the retries of calls that failed because of the connection."""
 from __future__ import annotations
 
 import inspect
@@ -14,11 +14,11 @@ __all__ = ["_RemoteMethod", "with_retries"]
 
 log = logging.getLogger("Pyro5.client")
 
-GENERIC_DOC = "A method of a remote object, of which nothing else is known here."
+GENERIC_DOC = "A method of a remote object. Its documentation is not available."
 
 
 class _LazyDoc:
-    """The docstring of a remote method, which the server is asked for when it is read; and that of the class."""
+    """The docstring of a remote method, requested from the server when it is read. On the class: that of the class."""
 
     def __init__(self, doc_of_class: str) -> None:
         self._doc_of_class = doc_of_class
@@ -28,7 +28,7 @@ class _LazyDoc:
 
 
 class _LazySignature:
-    """The signature of a remote method, which the server is asked for when it is read; the class has none of its own."""
+    """The signature of a remote method, requested from the server when it is read. The class itself has none."""
 
     def __get__(self, method: Any, owner: Any = None) -> inspect.Signature:
         if method is None:
@@ -40,14 +40,14 @@ class _LazySignature:
 class _RemoteMethod:
     __signature__ = _LazySignature()
     __doc__ = _LazyDoc("""
-    A method of a remote object; calling it calls the remote one.
+    A method of a remote object. Calling it calls the remote method.
 
-    Its docstring begins with its signature. Both come from the server, if that can describe its objects.
+    Its docstring begins with its signature. Both are requested from the server, if the server can describe its objects.
 
     Args:
-        send: called with the name, the positional and the keyword arguments.
-        name: of the method.
-        max_retries: how often to repeat a call after a lost connection or a timeout.
+        send: called with the name, the positional arguments and the keyword arguments.
+        name: the name of the method.
+        max_retries: how many times to repeat a call after a lost connection or a timeout.
     """)
 
     __slots__ = ("_send", "_name", "_max_retries")
@@ -65,11 +65,12 @@ class _RemoteMethod:
         except Exception as error:
             if not is_remote(error):
                 raise
-            # it was raised in the server: how the library got it says nothing, its note (or the excepthook) says where
+            # The server raised it: drop the frames of this library from the traceback. The traceback of the server is in
+            # the note of the exception (and shown by excepthook).
             raise error.with_traceback(None)  # noqa: B904
 
     def __get__(self, instance: object, owner: object = None) -> _RemoteMethod:
-        return self  # a descriptor counts as a routine: so help() describes this method, not its class
+        return self  # inspect.isroutine() is true of descriptors: so help() describes this method and not its class
 
     @property
     def __name__(self) -> str:
@@ -79,21 +80,21 @@ class _RemoteMethod:
         try:
             signature, doc = self._pyroDescription()
             return "\n\n".join(filter(None, [self._name + signature if signature else "", doc])) or GENERIC_DOC
-        except Exception:  # a docstring fails for no reason: no connection, an older server, another thread's proxy, ...
+        except Exception:  # reading a docstring never fails: no connection, an older server, a proxy of another thread, ...
             return GENERIC_DOC
 
     def _pyroSignature(self) -> inspect.Signature:
         try:
             return parse_signature(self._pyroDescription()[0])
-        except Exception:  # as for the docstring
+        except Exception:  # as in _pyroDocumentation()
             return ANY_ARGUMENTS
 
     def _pyroDescription(self) -> Tuple[str, str]:
-        """Return signature and docstring, as the server describes them; empty if it does not."""
+        """Return the signature and the docstring that the server sent; empty texts if it sent none."""
         link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
-        told = plain.item(_descriptions(link), "descriptions", "methods", self._name)
-        # A server can send anything; a proxy, for example, would connect to an address of its choice.
-        signature, doc = (plain.item(told, key) for key in ("signature", "doc"))
+        description = plain.item(_descriptions(link), "descriptions", "methods", self._name)
+        # untrusted: a server can send any object; a proxy, for example, would connect to an address that the server chose
+        signature, doc = (plain.item(description, key) for key in ("signature", "doc"))
         return signature if type(signature) is str else "", doc if type(doc) is str else ""
 
     def __repr__(self) -> str:
@@ -101,9 +102,9 @@ class _RemoteMethod:
 
 
 def _descriptions(link: Any) -> Any:
-    connection = link.maybe_ready()
+    connection = link.usable_connection()
     if connection is None:
-        raise errors.ConnectionClosedError("no connection is made for a docstring")
+        raise errors.ConnectionClosedError("reading a docstring does not connect the proxy")
     return link.call(connection, "get_metadata", [link.object_id], {"descriptions": True}, 0, DAEMON_NAME)
 
 
@@ -111,26 +112,26 @@ _RemoteMethod.__module__ = "Pyro5.client"
 
 
 def is_remote(error: BaseException) -> bool:
-    """Return whether an exception came from a server; no code of its class is run."""
+    """Return whether an exception came from a server. No code of its class is run."""
     return bool(BaseException.__getattribute__(error, "__dict__").get("_pyroTraceback"))
 
 
 def with_retries(max_retries: int, send: Callable[..., Any], name: str, *arguments: Any) -> Any:
     """
-    Call a remote method, again and again if the connection is lost or the time runs out.
+    Call a remote method, and repeat the call if the connection is lost or the timeout expires.
 
     Args:
-        max_retries: how often the call may be repeated.
-        send: called with the name and the arguments, a Proxy's `_pyroInvoke` for instance.
+        max_retries: how many times the call may be repeated.
+        send: called with the name and the arguments, for example the `_pyroInvoke` of a Proxy.
 
     Raises:
-        Exception: what the last attempt raised; what the method itself raised on the server is never repeated.
+        Exception: the exception of the last attempt. An exception that the remote method raised ends the attempts.
     """
     for retries_left in range(max_retries, 0, -1):
         try:
             return send(name, *arguments)
         except (errors.ConnectionClosedError, errors.TimeoutError) as x:
             if hasattr(x, "_pyroTraceback"):
-                raise  # the method itself raised this, on the server
-            log.info("calling %s again (retries left: %d), as it failed: %s", name, retries_left, x)
+                raise  # the remote method raised it
+            log.info("call of %s failed, trying again (retries left: %d): %s", name, retries_left, x)
     return send(name, *arguments)

@@ -1,9 +1,9 @@
-"""Which names of a proxy can be those of the remote object."""
+"""Decide which names beginning with an underscore can be names of remote methods."""
 from __future__ import annotations
 
 __all__ = ["may_be_remote"]
 
-# Names that copy, pickle and introspection try on any object: asking a server for them would only cost time.
+# Names that copy, pickle, inspect and other libraries look up on any object. Sending these to the server would only cost time.
 LOCAL_ONLY_NAMES = frozenset("""
     __deepcopy__ __getinitargs__ __getnewargs__ __getnewargs_ex__ __wrapped__ __signature__ __text_signature__
     __annotations__ __set_name__ __get__ __set__ __delete__ __index__ __array__ __array_interface__ __array_struct__

@@ -1,4 +1,4 @@
-"""Operators of a proxy, such as ``len(proxy)`` and ``proxy[key]``: each calls the remote method of its name."""
+"""The operators of a proxy, such as ``len(proxy)`` and ``proxy[key]``. Each calls the remote special method of its name."""
 from __future__ import annotations
 
 from typing import Any, Callable, Iterator
@@ -7,15 +7,16 @@ __all__ = ["ProxyOperators", "UnsupportedOperatorError"]
 
 
 class UnsupportedOperatorError(AttributeError, TypeError):
-    """The remote object exposes no method for an operator.
+    """
+    The remote object does not expose the special method of an operator.
 
-    Python expects a TypeError of objects that lack an operator: list() asks for __len__, and goes on without it. Programs
-    that treat operators as the remote methods that they are catch AttributeError.
+    A TypeError because Python expects that of an object without the operator: list() calls __len__, and continues if it raises
+    TypeError. An AttributeError because an operator is a remote method, and programs catch this for a missing method.
     """
 
 
 class ProxyOperators:
-    """Base of Proxy: the operators, in terms of `_pyroExposes` and `_pyroOperator`, which Proxy has."""
+    """Base class of Proxy with the operators. Proxy implements `_pyroExposes` and `_pyroOperator`."""
 
     def _pyroExposes(self, name: str) -> bool:
         raise NotImplementedError
@@ -24,7 +25,7 @@ class ProxyOperators:
         raise NotImplementedError
 
     def __bool__(self) -> bool:
-        return True
+        return True  # without a call: programs test a proxy to see whether it is None
 
     def __len__(self) -> int:
         length = self._pyroOperator("__len__")()
@@ -42,6 +43,7 @@ class ProxyOperators:
         self._pyroOperator("__delitem__")(key)
 
     def __contains__(self, item: Any) -> bool:
+        # as Python does for local objects: an object without __contains__ or __iter__ is searched item by item
         if self._pyroExposes("__contains__"):
             return bool(self._pyroOperator("__contains__")(item))
         return any(item is each or item == each for each in self)
@@ -60,7 +62,7 @@ def _iterator(result: Any) -> Iterator[Any]:
 
 
 def _items(get_item: Callable[[int], Any]) -> Iterator[Any]:
-    """Iterate as Python does over sequences without ``__iter__``."""
+    """Yield the items of a remote sequence without ``__iter__``, as Python does: by index, until IndexError."""
     index = 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Connecting again and again, until it succeeds."""
+"""Reconnect a proxy, with increasing pauses between the attempts."""
 from __future__ import annotations
 
 import logging
@@ -11,16 +11,20 @@ __all__ = ["reconnect"]
 
 log = logging.getLogger("Pyro5.client")
 
-RECONNECT_FIRST_PAUSE_SECONDS = 0.1  # doubles with every failure
+RECONNECT_FIRST_PAUSE_SECONDS = 0.1  # doubled after every failure
 RECONNECT_MAX_PAUSE_SECONDS = 2.0
 
 
 def reconnect(connect: Callable[[], Any], tries: int) -> None:
     """
-    Connect, waiting a little longer after every failure.
+    Call `connect` until it succeeds. The pause after a failure doubles every time.
+
+    Args:
+        connect: raises CommunicationError or NamingError if it fails.
+        tries: the maximum number of attempts, at least 1.
 
     Raises:
-        ConnectionClosedError: it failed for the last time.
+        ConnectionClosedError: the last attempt failed.
     """
     wait = threading.Event().wait
     pause = RECONNECT_FIRST_PAUSE_SECONDS
@@ -31,6 +35,6 @@ def reconnect(connect: Callable[[], Any], tries: int) -> None:
         except (errors.CommunicationError, errors.NamingError) as x:
             if not tries_left:
                 raise errors.ConnectionClosedError("cannot reconnect, after %d tries: %s" % (tries, x)) from x
-            log.info("cannot reconnect yet (tries left: %d): %s", tries_left, x)
+            log.info("reconnecting failed, trying again (tries left: %d): %s", tries_left, x)
         wait(pause)
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)

@@ -1,4 +1,4 @@
-"""Parse the signature of a remote method from the text that its server describes it with. Nothing in the text is evaluated."""
+"""Parse the signature of a remote method from the text that the server sent. Nothing in the text is evaluated."""
 from __future__ import annotations
 
 import ast
@@ -7,8 +7,9 @@ from typing import Any, List, Optional, Tuple
 
 __all__ = ["ANY_ARGUMENTS", "parse_signature"]
 
-MAX_TEXT = 1500  # characters; bounds how deep chains of operators can be
-MAX_BRACKETS = 50  # opening brackets; bounds how deep the parser goes
+# The text is untrusted, and some versions of Python crash in the parser if an expression is nested too deeply.
+MAX_TEXT = 1500  # characters; limits the depth of chains of operators
+MAX_BRACKETS = 50  # opening brackets; limits the depth of nested expressions
 
 _Parameter = inspect.Parameter
 ANY_ARGUMENTS = inspect.Signature([_Parameter("args", _Parameter.VAR_POSITIONAL),
@@ -16,7 +17,7 @@ ANY_ARGUMENTS = inspect.Signature([_Parameter("args", _Parameter.VAR_POSITIONAL)
 
 
 class _SourceText:
-    """A default or an annotation that is no literal: shows in a signature as the text that the server sent."""
+    """A default that is not a literal, or an annotation. Its repr is the source text that the server sent."""
 
     __slots__ = ("_text",)
 
@@ -29,10 +30,10 @@ class _SourceText:
 
 def parse_signature(text: Any) -> inspect.Signature:
     """
-    Return the signature that a text such as ``(degrees: int, slowly: bool = False) -> str`` describes.
+    Return the signature described by a text such as ``(degrees: int, slowly: bool = False) -> str``.
 
-    Defaults that are literals have their value; other defaults, and annotations, are objects that show as their text.
-    A text that is no signature results in ``(*args, **kwargs)``.
+    Defaults that are literals become their values. Other defaults, and annotations, become objects whose repr is their source
+    text. The signature is ``(*args, **kwargs)`` if the text cannot be parsed.
     """
     if type(text) is not str or len(text) > MAX_TEXT or sum(map(text.count, "([{")) > MAX_BRACKETS:
         return ANY_ARGUMENTS

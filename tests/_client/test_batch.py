@@ -37,7 +37,7 @@ class BatchTests(unittest.TestCase):
         self.assertEqual([(collected, False)], proxy.invoked)
         self.assertEqual([3, "x"], list(results or ()))
 
-    def test_results_come_one_by_one_up_to_the_failure(self) -> None:
+    def test_results_are_returned_up_to_the_first_exception(self) -> None:
         batch = BatchProxy(FakeProxy([1, calls.ExceptionWrapper(ValueError("second"))]))
         results = iter(batch() or ())
         self.assertEqual(1, next(results))
@@ -51,7 +51,7 @@ class BatchTests(unittest.TestCase):
         self.assertIsNone(batch(oneway=True))
         self.assertEqual([([("add", (1, 2), {})], True)], proxy.invoked)
 
-    def test_it_can_be_filled_again(self) -> None:
+    def test_a_batch_can_be_used_again(self) -> None:
         proxy = FakeProxy([])
         batch = BatchProxy(proxy)
         batch.add(1, 2)
@@ -67,7 +67,7 @@ class BatchTests(unittest.TestCase):
         with self.assertRaises(AttributeError):
             BatchProxy(FakeProxy())._private()
 
-    def test_a_copy_is_filled_on_its_own(self) -> None:
+    def test_a_copy_collects_its_own_calls(self) -> None:
         proxy = FakeProxy([])
         batch = BatchProxy(proxy)
         batch.add(1, 2)
@@ -75,7 +75,7 @@ class BatchTests(unittest.TestCase):
         copied.add(3, 4)
         self.assertEqual((1, 2), (len(batch), len(copied)))
 
-    def test_leaving_the_context_forgets_the_calls(self) -> None:
+    def test_leaving_the_context_discards_the_calls(self) -> None:
         with BatchProxy(FakeProxy([])) as batch:
             batch.add(1, 2)
         self.assertEqual(0, len(batch))

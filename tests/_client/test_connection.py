@@ -45,15 +45,15 @@ class PairTestCase(unittest.TestCase):
 
 
 class RoundTripTests(PairTestCase):
-    def test_a_request_leaves_and_its_reply_comes_back(self) -> None:
+    def test_a_request_is_sent_and_its_reply_returned(self) -> None:
         conn, other = self.pair()
         other.sendall(reply("answer"))
         message = conn.round_trip(request(), "echo")
         self.assertEqual("answer", SERPENT.loads(message.data))
-        self.assertFalse(conn.in_doubt)
+        self.assertFalse(conn.mid_exchange)
         self.assertEqual(request().data, other.recv(1000))
 
-    def test_a_reply_in_any_slices(self) -> None:
+    def test_a_reply_that_arrives_in_pieces(self) -> None:
         conn, other = self.pair()
         data = reply("answer " * 100)
         senders = threading.Thread(target=lambda: [other.sendall(data[i:i + 7]) for i in range(0, len(data), 7)])
@@ -84,22 +84,22 @@ class RoundTripTests(PairTestCase):
         received: List[ReceivingMessage] = []
         thread = threading.Thread(target=lambda: received.append(Peer(other).read()))
         thread.start()
-        conn.send_only(message, "echo")
+        conn.send_oneway(message, "echo")
         thread.join()
         self.assertEqual(annotations, {key: bytes(value) for key, value in received[0].annotations.items()})
 
-    def test_sending_goes_on_after_a_part(self) -> None:
+    def test_sending_continues_after_a_partial_send(self) -> None:
         sock = mock.Mock(spec=socket.socket)
         sock.sendmsg.side_effect = lambda buffers: len(buffers[0]) + 3
         conn = Connection(sock, TARGET)
         payload = os.urandom(3 * connection.SEND_STEP_BYTES)
         message = SendingMessage(protocol.MSG_INVOKE, 0, 1, 1, payload)
-        conn.send_only(message, "echo")
+        conn.send_oneway(message, "echo")
         sent = b"".join(bytes(args[0]) for args, _ in sock.sendall.call_args_list)
         self.assertEqual(payload[3:], sent)
         self.assertLessEqual(max(len(args[0]) for args, _ in sock.sendall.call_args_list), connection.SEND_STEP_BYTES)
 
-    def test_wire_messages_are_logged_when_asked_for(self) -> None:
+    def test_wire_messages_are_logged_if_LOGWIRE_is_set(self) -> None:
         with settings(LOGWIRE=True):
             conn, other = self.pair()
         other.sendall(reply("answer"))
@@ -118,7 +118,7 @@ class BrokenReplyTests(PairTestCase):
         other.shutdown(socket.SHUT_WR)
         with self.assertRaisesRegex(error, "(?s)calling echo of %s: .*%s" % (TARGET, pattern)):
             conn.round_trip(request(), "echo")
-        self.assertTrue(conn.in_doubt)
+        self.assertTrue(conn.mid_exchange)
 
     def test_out_of_sync(self) -> None:
         self.check(reply("x", seq=2), errors.ProtocolError, "sequence number is 2, expected 1")
@@ -129,45 +129,45 @@ class BrokenReplyTests(PairTestCase):
     def test_other_message_type(self) -> None:
         self.check(reply("x", msgtype=protocol.MSG_PING), errors.ProtocolError, "message of type 6")
 
-    def test_garbage(self) -> None:
+    def test_bytes_that_are_not_a_message(self) -> None:
         self.check(b"HTTP/1.1 400 Bad Request\r\n", errors.ProtocolError, "not the Pyro protocol")
 
-    def test_too_large(self) -> None:
+    def test_a_reply_over_the_size_limit(self) -> None:
         self.check(reply("x" * 1000), errors.ProtocolError, "too large", max_size=500)
 
     def test_closed_before_the_reply(self) -> None:
         self.check(b"", errors.ConnectionClosedError, "closed by the other side")
 
-    def test_closed_within_the_reply(self) -> None:
+    def test_closed_in_the_middle_of_the_reply(self) -> None:
         self.check(reply("x")[:-1], errors.ConnectionClosedError, "closed by the other side")
         self.check(reply("x")[:20], errors.ConnectionClosedError, "closed by the other side")
 
     def test_lost_while_sending(self) -> None:
         conn, other = self.pair()
         other.close()
-        for send in (conn.round_trip, conn.send_only):
+        for send in (conn.round_trip, conn.send_oneway):
             with self.assertRaisesRegex(errors.ConnectionClosedError, "connection lost") as caught:
                 send(request(), "echo")
             self.assertIsInstance(caught.exception.__cause__, OSError)
-            self.assertTrue(conn.in_doubt)
+            self.assertTrue(conn.mid_exchange)
 
     def test_interrupted(self) -> None:
         conn, _ = self.pair()
         with mock.patch.object(conn, "_reader", mock.Mock(receive_from=mock.Mock(side_effect=KeyboardInterrupt))):
             with self.assertRaises(KeyboardInterrupt):
                 conn.round_trip(request(), "echo")
-        self.assertTrue(conn.in_doubt)
+        self.assertTrue(conn.mid_exchange)
 
 
 class TimeoutTests(PairTestCase):
-    def test_silence(self) -> None:
+    def test_no_reply_in_time(self) -> None:
         conn, _ = self.pair()
         conn.timeout = 0.01
         with self.assertRaisesRegex(errors.TimeoutError, "calling echo of .*timeout"):
             conn.round_trip(request(), "echo")
-        self.assertTrue(conn.in_doubt)
+        self.assertTrue(conn.mid_exchange)
 
-    def test_silence_in_mid_message(self) -> None:
+    def test_no_more_bytes_in_the_middle_of_a_reply(self) -> None:
         conn, other = self.pair()
         conn.timeout = 0.01
         other.sendall(reply("x")[:-1])
@@ -175,7 +175,7 @@ class TimeoutTests(PairTestCase):
             conn.round_trip(request(), "echo")
         self.assertEqual(0.01, conn.timeout)
 
-    def test_a_dribble_is_no_better_than_silence(self) -> None:
+    def test_bytes_that_arrive_one_by_one_do_not_extend_the_timeout(self) -> None:
         clock = iter(range(1000))
         sock = mock.Mock(spec=socket.socket)
         sock.gettimeout.return_value = 20
@@ -192,7 +192,7 @@ class TimeoutTests(PairTestCase):
                 Connection(sock, TARGET).round_trip(request(), "echo")
         self.assertLess(sock.recv.call_count + sock.recv_into.call_count, 30)
 
-    def test_a_large_reply_has_time_as_long_as_it_makes_progress(self) -> None:
+    def test_a_large_reply_that_makes_progress_does_not_time_out(self) -> None:
         text = "x" * (1 << 20)
         clock = iter(range(100000))
         sock = mock.Mock(spec=socket.socket)
@@ -224,23 +224,23 @@ class HandshakeTests(PairTestCase):
         response, metadata = conn.handshake(SERPENT, 7, "thing", value, WIRE)
         return response, metadata, other.recv(1000)
 
-    def test_welcome(self) -> None:
+    def test_an_accepted_handshake(self) -> None:
         accepted = reply({"handshake": "welcome", "meta": {"methods": []}}, 7, protocol.MSG_CONNECTOK)
         response, metadata, sent = self.shake(accepted, {"password": 1})
         self.assertEqual(("welcome", {"methods": []}), (response, metadata))
         self.assertEqual(handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE).data, sent)
 
-    def test_metadata_may_be_left_out(self) -> None:
+    def test_metadata_is_optional(self) -> None:
         self.assertIsNone(self.shake(reply({"handshake": "x", "meta": None}, 0, protocol.MSG_CONNECTOK))[1])
 
     def test_the_server_chooses_serializer_and_sequence_number(self) -> None:
         self.assertEqual("x", self.shake(reply({"handshake": "x", "meta": None}, 9, protocol.MSG_CONNECTOK, MARSHAL))[0])
 
-    def test_refused(self) -> None:
+    def test_a_refused_handshake(self) -> None:
         with self.assertRaisesRegex(errors.CommunicationError, "connecting to %s: .*go away" % TARGET):
             self.shake(reply("go away", 7, protocol.MSG_CONNECTFAIL))
 
-    def test_answered_by_something_else(self) -> None:
+    def test_a_reply_of_another_type(self) -> None:
         for data in (reply("x", 7), reply({"handshake": "x"}, 7, protocol.MSG_CONNECTOK), b"garbage"):
             with self.assertRaisesRegex(errors.ProtocolError, "connecting to %s: " % TARGET):
                 self.shake(data)
@@ -293,7 +293,7 @@ class OpenTests(unittest.TestCase):
             conn.send(b"12345")
             conn.close()
 
-    def test_nobody_there(self) -> None:
+    def test_no_server_at_the_address(self) -> None:
         uri = URI("PYRO:thing@127.0.0.1:%d" % free_port())
         with self.assertRaisesRegex(errors.CommunicationError, "%s.*is the server running" % uri) as caught:
             open_connection(uri, None)
@@ -315,11 +315,11 @@ class OpenTests(unittest.TestCase):
             with self.assertRaisesRegex(errors.TimeoutError, "PYRO:thing@127.0.0.1:5"):
                 open_connection(URI("PYRO:thing@127.0.0.1:5"), 1)
 
-    def test_inherited_connections_are_let_go_without_a_word(self) -> None:
+    def test_closing_an_inherited_connection_sends_nothing(self) -> None:
         # what a forked child does: its copy of the socket goes, the parent's works on
         first, second = socket.socketpair()
         with first, second:
-            Connection(socket.socket(fileno=os.dup(first.fileno())), TARGET).abandon()
+            Connection(socket.socket(fileno=os.dup(first.fileno())), TARGET).close_inherited()
             first.sendall(b"still open")
             self.assertEqual(b"still open", second.recv(100))
 
@@ -337,7 +337,7 @@ class TlsTests(unittest.TestCase):
         peer.answer(call, call.args[0])
         return peer.sock.getpeercert()  # type: ignore[attr-defined]
 
-    def test_both_sides_show_their_certificates(self) -> None:
+    def test_both_sides_present_certificates(self) -> None:
         text = "secret " * 30000
         with settings(SSL=True, SSL_CACERTS=os.path.join(CERTIFICATES, "ca.pem"),
                       SSL_CLIENTCERT=os.path.join(CERTIFICATES, "client.pem"),
@@ -357,10 +357,10 @@ class TlsTests(unittest.TestCase):
                 peer.read()
 
         with settings(SSL=True), ScriptedServer(see_the_refusal, wrap=self.wrap) as server:
-            with self.assertRaisesRegex(errors.CommunicationError, "do the certificates fit"):
+            with self.assertRaisesRegex(errors.CommunicationError, "do the certificates match"):
                 open_connection(URI(server.uri), PATIENCE_SECONDS)
 
-    def test_missing_certificate_files_are_an_error_of_their_own(self) -> None:
+    def test_missing_certificate_files_are_not_a_communication_error(self) -> None:
         with settings(SSL=True, SSL_CACERTS="nowhere.pem"):
             with self.assertRaisesRegex(FileNotFoundError, "nowhere.pem"):
                 open_connection(URI("PYRO:thing@127.0.0.1:5"), 1)

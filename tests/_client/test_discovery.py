@@ -66,12 +66,12 @@ class BroadcastTests(unittest.TestCase):
     def test_the_answer_is_the_uri(self) -> None:
         self.assertEqual([URI(NS_URI)], self.ask(NS_URI.encode()))
 
-    def test_the_first_answer_is_given_at_once(self) -> None:
+    def test_the_first_answer_is_returned_at_once(self) -> None:
         with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", PATIENCE_SECONDS):
             with Responder(NS_URI.encode()) as responder:
                 self.assertEqual(URI(NS_URI), self.first(["127.0.0.1"], responder))
 
-    def test_bad_answers_are_passed_over(self) -> None:
+    def test_invalid_answers_are_ignored(self) -> None:
         bad = [b"", b"\xff\x00garbage", b"PYRONAME:other@192.0.2.7:9090", b"PYRO:Pyro.NameServer@./u:/tmp/sock",
                b"PYRO:Pyro.NameServer@192.0.2.7:9090" + b" " * 600, b"PYRO:Pyro.NameServer@192.0.2.7:0",
                b"PYRO:other.object@192.0.2.7:9090", b"PYRO:Pyro.NameServer@0.0.0.0:9090", b"PYRO:Pyro.NameServer@[::]:9090"]
@@ -81,7 +81,7 @@ class BroadcastTests(unittest.TestCase):
         self.assertEqual({"INFO"}, {record.levelname for record in logs.records})
         self.assertEqual(len(logs.records), len(self.ignored))
 
-    def test_an_answer_from_another_port_is_a_forged_one(self) -> None:
+    def test_an_answer_from_another_port_is_ignored(self) -> None:
         forged = b"PYRO:Pyro.NameServer@192.0.2.66:9090"
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker, Responder(NS_URI.encode()) as responder:
             asker.bind(("127.0.0.1", 0))
@@ -107,7 +107,7 @@ class BroadcastTests(unittest.TestCase):
             self.assertEqual(URI(NS_URI), self.first(["127.0.0.2", "127.0.0.1", "127.0.0.3"], responder))
         self.assertEqual([b"GET_NSURI"], responder.asked)
 
-    def test_an_address_that_cannot_be_reached_keeps_no_other_from_being_asked(self) -> None:
+    def test_an_unreachable_address_does_not_prevent_the_others(self) -> None:
         with Responder(NS_URI.encode()) as responder:
             self.assertEqual(URI(NS_URI), self.first(["not an address", "127.0.0.1"], responder))
 
@@ -115,7 +115,7 @@ class BroadcastTests(unittest.TestCase):
         with mock.patch("Pyro5.socketutil.create_bc_socket", side_effect=OSError("no network")):
             self.assertEqual([], list(discovery.ask_by_broadcast(["127.0.0.1"], 9091, self.ignored)))
 
-    def test_nobody_is_waited_for_if_nothing_could_be_sent(self) -> None:
+    def test_it_ends_at_once_if_nothing_could_be_sent(self) -> None:
         with mock.patch.object(discovery, "_await_answers", side_effect=AssertionError("it waits")):
             self.assertEqual([], list(discovery.ask_by_broadcast(["not an address", "nor is this"], 9091, self.ignored)))
             self.assertEqual([], list(discovery.ask_by_broadcast([], 9091, self.ignored)))
@@ -173,32 +173,32 @@ class LocateTests(unittest.TestCase):
         self.listening = ["127.0.1.1:9090"]
         self.assertEqual("connected to PYRO:Pyro.NameServer@127.0.1.1:9090", self.locate())
 
-    def test_something_silent_on_this_machine_takes_no_more_than_its_time(self) -> None:
+    def test_a_program_that_never_answers_on_this_machine_is_given_up_after_the_limit(self) -> None:
         clock = iter(range(1000))
         with mock.patch("time.monotonic", lambda: next(clock)), self.assertRaises(errors.NamingError):
             self.locate()
         self.assertEqual([("broadcast", 9091)], self.tried)
 
-    def test_then_whoever_answers(self) -> None:
+    def test_then_the_hosts_that_answer_a_broadcast(self) -> None:
         self.answers = [URI(NS_URI)]
         self.assertEqual("told of " + NS_URI, self.locate())
 
-    def test_an_answer_that_leads_nowhere_hides_no_other(self) -> None:
+    def test_an_answer_without_a_name_server_does_not_hide_the_others(self) -> None:
         forged = [URI("PYRO:Pyro.NameServer@192.0.2.66:%d" % port) for port in range(1, 9)]
         self.answers = forged[:2] + [URI(NS_URI)]
         self.assertEqual("told of " + NS_URI, self.locate())
         self.answers = forged + [URI(NS_URI)]
         with self.assertRaises(errors.NamingError) as caught:
             self.locate()
-        self.assertEqual(discovery.TRIED_ANSWERS, str(caught.exception).count("the answer to a broadcast: nobody at"))
+        self.assertEqual(discovery.MAX_ANSWERS_TRIED, str(caught.exception).count("the answer to a broadcast: nobody at"))
 
-    def test_a_host_elsewhere_is_the_last_resort(self) -> None:
+    def test_a_remote_NS_HOST_is_tried_last(self) -> None:
         self.listening = ["ns.example:9099"]
         with settings(NS_HOST="ns.example", NS_PORT=9099):
             self.assertEqual("connected to PYRO:Pyro.NameServer@ns.example:9099", self.locate())
         self.assertEqual([("broadcast", 9091), ("ns.example:9099", None)], self.tried)
 
-    def test_a_given_host_is_the_only_place(self) -> None:
+    def test_an_explicit_host_is_the_only_place(self) -> None:
         self.listening = ["ns.example:9090"]
         self.assertTrue(self.locate(host="ns.example"))
         self.tried.clear()
@@ -214,7 +214,7 @@ class LocateTests(unittest.TestCase):
             self.locate(port=1234)
         self.assertIn(("broadcast", 1234), self.tried)
 
-    def test_ports_that_cannot_be(self) -> None:
+    def test_invalid_ports(self) -> None:
         reason = "^a port is a number from 0 to 65535, not %d$"
         for port in (99999, -1):
             for arguments in ({"port": port}, {"port": port, "broadcast": False}, {"host": "ns.example", "port": port}):
@@ -244,14 +244,14 @@ class LocateTests(unittest.TestCase):
         self.assertNotIn("BROADCAST_LOOKUP", str(caught.exception))
         self.assertEqual([], [place for place in self.tried if place[0] == "broadcast"])
 
-    def test_the_failure_lists_every_place(self) -> None:
+    def test_the_error_lists_every_place(self) -> None:
         with settings(BROADCAST_ADDRS=["192.0.2.255"]), self.assertRaises(errors.NamingError) as caught:
             self.locate()
         for place in ("localhost:9090", "127.0.1.1:9090", "port 9091 of 192.0.2.255", "python -m Pyro5.nameserver"):
             self.assertIn(place, str(caught.exception))
 
 
-    def test_the_failure_tells_of_answers_that_were_ignored(self) -> None:
+    def test_the_error_mentions_ignored_answers(self) -> None:
         with settings(BROADCAST_ADDRS=["192.0.2.255"]):
             with self.assertRaisesRegex(errors.NamingError, "port 9091 of 192.0.2.255: no answer. Start"):
                 self.locate()
@@ -262,7 +262,7 @@ class LocateTests(unittest.TestCase):
 
 
 class SpeedTests(unittest.TestCase):
-    def test_a_machine_without_name_server_is_found_out_soon(self) -> None:
+    def test_a_machine_without_name_server_is_detected_quickly(self) -> None:
         """All the waiting that there is has an end."""
         self.assertLess(discovery.LOOPBACK_SECONDS + discovery.BROADCASTS * discovery.BROADCAST_INTERVAL_SECONDS, 1.7)
         port = free_port()
@@ -281,7 +281,7 @@ class NameTests(unittest.TestCase):
             with settings(NS_PORT=server.port, NS_HOST="127.0.0.1"):
                 yield server, asked
 
-    def test_a_direct_uri_is_returned_as_it_is(self) -> None:
+    def test_a_PYRO_uri_is_returned_unchanged(self) -> None:
         self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRO:obj@host:1"))
 
     def test_a_name_is_looked_up(self) -> None:
@@ -289,7 +289,7 @@ class NameTests(unittest.TestCase):
             self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there"))
         self.assertEqual([("lookup", "there")], asked)
 
-    def test_the_uri_may_say_where_the_name_server_is(self) -> None:
+    def test_the_uri_may_contain_the_location_of_the_name_server(self) -> None:
         with self.server() as (server, _), settings(NS_PORT=1, NS_HOST="192.0.2.1"):
             self.assertEqual(URI("PYRO:obj@host:1"), discovery.resolve("PYRONAME:there@127.0.0.1:%d" % server.port))
 
@@ -308,7 +308,7 @@ class NameTests(unittest.TestCase):
         with self.server(), self.assertRaisesRegex(errors.NamingError, "missing"):
             discovery.resolve("PYRONAME:missing")
 
-    def test_a_name_that_leads_to_another_name(self) -> None:
+    def test_a_name_that_refers_to_another_name(self) -> None:
         with self.server(), self.assertRaisesRegex(errors.NamingError, "'indirect', but PYRONAME:there"):
             discovery.resolve("PYRONAME:indirect")
 
@@ -332,14 +332,14 @@ class NameTests(unittest.TestCase):
         with self.assertRaises(ValueError):
             discovery.yplookup()
 
-    def test_one_of_those_with_the_tags_is_picked_at_random(self) -> None:
+    def test_one_of_the_objects_with_the_tags_is_chosen_at_random(self) -> None:
         uris = ["PYRO:object%d@host:1" % number for number in range(9)]
         with self.server({"a": {uri: uri for uri in uris}}, connections=2):
             for position in (3, 8):
                 with mock.patch("random.choice", lambda found, position=position: sorted(found)[position]):
                     self.assertEqual(URI(uris[position]), discovery.resolve("PYROMETA:a"))
 
-    def test_each_way_waits_for_a_name_that_is_not_there_yet(self) -> None:
+    def test_all_lookups_wait_for_a_name_that_is_not_registered_yet(self) -> None:
         for ask, expected in ((lambda delay: discovery.resolve("PYRONAME:late", delay), URI("PYRO:late@host:1")),
                               (lambda delay: discovery.lookup("late", delay), URI("PYRO:late@host:1")),
                               (lambda delay: discovery.resolve("PYROMETA:late", delay), URI("PYRO:late@host:1")),
@@ -360,7 +360,7 @@ class NameTests(unittest.TestCase):
             with settings(NS_PORT=server.port, NS_HOST="127.0.0.1", NS_LOOKUP_DELAY=setting):
                 self.assertEqual(expected, ask())
 
-    def test_each_way_frees_its_connection_at_once(self) -> None:
+    def test_all_lookups_close_their_connection(self) -> None:
         opened: List[Any] = []
 
         def open_connection(*args: Any) -> Any:
@@ -378,7 +378,7 @@ class NameTests(unittest.TestCase):
                 self.assertRaises(errors.NamingError, ask)
             self.assertEqual([-1] * 8, [connection.fileno() for connection in opened])
 
-    def test_something_else_listens_there(self) -> None:
+    def test_another_program_listens_at_the_port(self) -> None:
         def talk_http(peer: Peer) -> None:
             peer.sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             peer.read()
@@ -415,12 +415,12 @@ class RetryTests(unittest.TestCase):
             self.retry(there_at=0.1, delay=0)
         self.assertEqual((1, []), (self.asked, self.waits))
 
-    def test_a_name_that_appears_in_time(self) -> None:
+    def test_a_name_that_is_registered_in_time(self) -> None:
         self.assertEqual("found", self.retry(there_at=5, delay=10))
         self.assertLess(self.asked, 12)
         self.assertEqual(discovery.MAX_PAUSE_SECONDS, max(self.waits))
 
-    def test_time_runs_out(self) -> None:
+    def test_the_time_limit(self) -> None:
         with self.assertRaises(errors.NamingError):
             self.retry(there_at=99, delay=10)
         self.assertAlmostEqual(10, self.now)

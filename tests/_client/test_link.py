@@ -24,7 +24,7 @@ def accept_any(response: Any) -> None:
 
 
 def call(link: Link, method: str = "echo", *args: Any, flags: int = 0) -> Any:
-    connection = link.maybe_ready() or link.connect(accept_any)
+    connection = link.usable_connection() or link.connect(accept_any)
     return link.call(connection, method, args, {}, flags, None, None)
 
 
@@ -66,7 +66,7 @@ class ConnectTests(LinkTestCase):
         self.assertEqual(["the response"], responses)
         self.assertEqual(({"echo", "fire"}, {"fire"}, {"value"}), (link.methods, link.oneway, link.attrs))
 
-    def test_metadata_that_the_handshake_left_out_is_asked_for(self) -> None:
+    def test_metadata_missing_in_the_handshake_is_requested(self) -> None:
         def script(peer: Peer) -> None:
             request = peer.read()
             peer.send(2, request, {"handshake": "hello", "meta": None})
@@ -94,18 +94,18 @@ class ConnectTests(LinkTestCase):
                 link.connect(validate)
             self.assertIsNone(link.connection)
 
-    def test_an_object_that_exposes_nothing(self) -> None:
+    def test_an_object_that_exposes_nothing_is_an_error(self) -> None:
         self.check_refused(lambda peer: peer.welcome([]), errors.PyroError, "PYRO:thing.*@expose")
 
-    def test_unusable_metadata(self) -> None:
+    def test_malformed_metadata(self) -> None:
         for metadata in ({"methods": ["x"]}, {"methods": 5, "oneway": [], "attrs": []},
                          {"methods": [5], "oneway": [], "attrs": []}):
             self.check_refused(lambda peer, m=metadata: peer.send(2, peer.read(), {"handshake": 1, "meta": m}),
-                               errors.ProtocolError, "unusable metadata of 'PYRO:thing")
+                               errors.ProtocolError, "malformed metadata of 'PYRO:thing")
         self.check_refused(lambda peer: peer.send(2, peer.read(), {"handshake": 1, "meta": "text"}),
                            errors.ProtocolError, "no proper 'meta': text")
 
-    def test_a_response_that_the_client_does_not_like(self) -> None:
+    def test_a_response_that_the_client_refuses(self) -> None:
         def refuse(response: Any) -> None:
             raise errors.SecurityError("not the server I know")
 
@@ -183,18 +183,18 @@ class BrokenExchangeTests(LinkTestCase):
 
         self.check_recovers(lambda peer: peer.read_call(), KeyboardInterrupt, prepare)
 
-    def test_a_reply_to_something_else(self) -> None:
+    def test_a_reply_to_another_request(self) -> None:
         self.check_recovers(lambda peer: peer.answer(peer.read_call(), "x", seq=77), errors.ProtocolError)
 
     def test_a_communication_error_of_the_method(self) -> None:
         self.check_recovers(lambda peer: peer.fail(peer.read_call(), errors.TimeoutError("remote")), errors.TimeoutError)
 
-    def test_an_interruption_that_nobody_handled(self) -> None:
+    def test_an_interruption_in_the_middle_of_an_exchange(self) -> None:
         with ScriptedServer(echo_script, echo_script) as server:
             link = self.link_to(server)
             first = link.connect(accept_any)
-            first.in_doubt = True
-            self.assertIsNone(link.maybe_ready())
+            first.mid_exchange = True
+            self.assertIsNone(link.usable_connection())
             self.assertEqual("x", call(link, "echo", "x"))
             self.assertIsNot(first, link.connection)
             link.release()
@@ -235,7 +235,7 @@ class KeptConnectionTests(LinkTestCase):
             with self.assertRaisesRegex(ValueError, "remote") as caught:
                 call(link)
             self.assertEqual(["remote traceback\n"], caught.exception._pyroTraceback)  # type: ignore[attr-defined]
-            self.assertIsNotNone(link.maybe_ready())
+            self.assertIsNotNone(link.usable_connection())
             link.release()
 
 
@@ -245,7 +245,7 @@ class OwnerTests(unittest.TestCase):
         caught = []
 
         def use() -> None:
-            for step in (link.maybe_ready, lambda: link.connect(accept_any)):
+            for step in (link.usable_connection, lambda: link.connect(accept_any)):
                 try:
                     step()
                 except errors.PyroError as x:
@@ -291,17 +291,17 @@ class ReadyMadeSocketTests(unittest.TestCase):
         self.near.shutdown(socket.SHUT_RDWR)
         thread.join(PATIENCE_SECONDS)
 
-    def test_a_non_blocking_socket_is_made_to_wait(self) -> None:
+    def test_a_non_blocking_socket_is_made_blocking(self) -> None:
         self.near.setblocking(False)
         self.run_script(self.serve)
         self.assertEqual("x", call(self.link, "echo", "x"))
         self.near.shutdown(socket.SHUT_RDWR)
 
-    def test_a_socket_out_of_step_is_not_used_again(self) -> None:
+    def test_a_socket_that_is_out_of_sync_is_not_used_again(self) -> None:
         self.link.timeout = 0.02
         with self.assertRaises(errors.TimeoutError):
             call(self.link)
-        with self.assertRaisesRegex(errors.ConnectionClosedError, "make a new proxy"):
+        with self.assertRaisesRegex(errors.ConnectionClosedError, "create a new proxy"):
             call(self.link)
         self.assertFalse(self.link.can_reconnect)
 
@@ -330,7 +330,7 @@ proxy._pyroRelease()
 
 @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
 class ForkTests(unittest.TestCase):
-    def test_a_child_has_a_connection_of_its_own_and_leaves_the_parents_alone(self) -> None:
+    def test_a_forked_child_makes_its_own_connection_and_does_not_use_that_of_the_parent(self) -> None:
         served = []
 
         def script(number: int) -> Callable[[Peer], Any]:
@@ -349,14 +349,14 @@ class ForkTests(unittest.TestCase):
 
 
 class ReleaseTests(unittest.TestCase):
-    def test_a_connection_made_before_a_fork_is_only_let_go(self) -> None:
+    def test_a_connection_made_before_a_fork_is_closed_without_shutdown(self) -> None:
         first, second = socket.socketpair()
         self.addCleanup(second.close)
         other = socket.socket(fileno=os.dup(first.fileno()))
         self.addCleanup(other.close)
         link = Link(URI("PYRO:thing@host:1"))
         link.connection = Connection(first, "thing")
-        link.forks -= 1
+        link.fork_count -= 1
         link.release()
         other.sendall(b"still open")
         self.assertEqual(b"still open", second.recv(100))

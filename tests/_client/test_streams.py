@@ -81,7 +81,7 @@ class ItemTests(StreamTestCase):
                 proxy.numbers()
             self.assertIsNone(proxy._pyroConnection)
 
-    def test_no_item_is_skipped_by_trying_again(self) -> None:
+    def test_no_item_is_skipped_by_a_retry(self) -> None:
         def script(peer: Peer) -> None:
             self.open(peer)
             self.read(peer)
@@ -93,7 +93,7 @@ class ItemTests(StreamTestCase):
                 next(stream)
         self.assertEqual(2, len(self.requests))
 
-    def test_it_goes_on_after_a_reconnect(self) -> None:
+    def test_iteration_continues_after_a_reconnect(self) -> None:
         def begin(peer: Peer) -> None:
             self.open(peer)
             peer.answer(self.read(peer), "a")
@@ -138,7 +138,7 @@ class SeveralAtOnce(StreamTestCase):
                          [call for call in self.seen() if call[0] == 2])
         self.assertEqual(["numbers", *["get_next_stream_item"] * 2, "other"], [call[2] for call in self.seen()])
 
-    def test_a_server_that_knows_nothing_of_it(self) -> None:
+    def test_a_server_that_sends_single_items_only(self) -> None:
         def script(peer: Peer) -> None:
             self.open(peer)
             peer.fail(self.read(peer), TypeError("get_next_stream_item() takes 2 positional arguments but 3 were given"))
@@ -163,7 +163,7 @@ class SeveralAtOnce(StreamTestCase):
                 list(proxy.numbers())
         self.assertEqual("close_stream", self.seen()[-1][2])
 
-    def test_what_is_here_is_read_without_a_connection_and_gone_after_close(self) -> None:
+    def test_fetched_items_need_no_connection_and_are_discarded_by_close(self) -> None:
         def script(peer: Peer) -> None:
             self.open(peer)
             peer.answer(self.read(peer), [[1, 2, 3], False])
@@ -227,7 +227,7 @@ class CloseTests(StreamTestCase):
             thread.join()
         self.assertEqual((1, "Pyro.Daemon", "close_stream", ["the-id"]), self.seen()[-1])
 
-    def test_not_at_all_without_connection(self) -> None:
+    def test_close_sends_nothing_without_a_connection(self) -> None:
         def script(peer: Peer) -> None:
             self.open(peer)
             peer.wait_for_close()
@@ -238,7 +238,7 @@ class CloseTests(StreamTestCase):
             stream.close()
             del stream
 
-    def test_a_dropped_stream_does_not_complain(self) -> None:
+    def test_a_dropped_stream_prints_no_error(self) -> None:
         proxy = mock.Mock(_pyroSeq=1)
         proxy._pyro.abandon_stream.side_effect = errors.ConnectionClosedError("gone")
         stream = ItemStream("the-id", proxy)
@@ -282,7 +282,7 @@ class Finalizers(unittest.TestCase):
         thread.start()
         thread.join()
 
-    def test_a_dropped_stream_is_closed_over_the_connection_that_is_there(self) -> None:
+    def test_a_dropped_stream_is_closed_over_the_existing_connection(self) -> None:
         with mock.patch.object(socketutil, "create_socket", side_effect=AssertionError("connected")):
             for number in self.proxy.numbers():
                 if number == 3:
@@ -290,7 +290,7 @@ class Finalizers(unittest.TestCase):
             self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
         self.assertEqual("pong", self.proxy.ping())
 
-    def test_one_dropped_in_another_thread_is_closed_by_the_next_call(self) -> None:
+    def test_a_stream_dropped_in_another_thread_is_closed_by_the_next_call(self) -> None:
         streams = [self.proxy.numbers()]
         self.assertEqual(0, next(streams[0]))
         with mock.patch.object(socketutil, "create_socket", side_effect=AssertionError("connected")):
@@ -299,17 +299,17 @@ class Finalizers(unittest.TestCase):
             self.assertEqual("pong", self.proxy.ping())
             self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
 
-    def test_one_dropped_during_a_call_waits_for_the_next(self) -> None:
+    def test_a_stream_dropped_during_a_call_is_closed_by_the_next_call(self) -> None:
         streams = [self.proxy.numbers()]
         next(streams[0])
-        self.proxy._pyroConnection.in_doubt = True   # as in the middle of an exchange
+        self.proxy._pyroConnection.mid_exchange = True   # as in the middle of an exchange
         streams.clear()
-        self.proxy._pyroConnection.in_doubt = False
+        self.proxy._pyroConnection.mid_exchange = False
         self.assertFalse(self.counter.closed.is_set())
         self.proxy.ping()
         self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
 
-    def test_a_network_that_takes_nothing_is_not_waited_for(self) -> None:
+    def test_a_full_socket_buffer_does_not_block_the_finalizer(self) -> None:
         stream = self.proxy.numbers()
         next(stream)
         connection = self.proxy._pyroConnection
@@ -321,19 +321,19 @@ class Finalizers(unittest.TestCase):
         self.assertEqual("pong", self.proxy.ping())
         self.assertTrue(self.counter.closed.wait(PATIENCE_SECONDS))
 
-    def test_a_part_that_was_sent_puts_the_connection_in_doubt(self) -> None:
+    def test_a_partial_send_makes_the_connection_unusable(self) -> None:
         stream = self.proxy.numbers()
         next(stream)
         connection = self.proxy._pyroConnection
         with mock.patch.object(connection, "sock", mock.Mock(wraps=connection.sock)) as sock:
             sock.send.side_effect = lambda data: 10
             del stream
-        self.assertTrue(connection.in_doubt)
+        self.assertTrue(connection.mid_exchange)
         self.assertEqual("pong", self.proxy.ping())
         self.assertIsNot(connection, self.proxy._pyroConnection)
 
     @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
-    def test_a_forked_child_leaves_the_stream_of_its_parent_alone(self) -> None:
+    def test_a_forked_child_does_not_close_the_stream_of_its_parent(self) -> None:
         stream = self.proxy.numbers()
         self.assertEqual(0, next(stream))
         child = os.fork()
@@ -346,7 +346,7 @@ class Finalizers(unittest.TestCase):
         self.assertEqual([1, 2, 3], [next(stream) for _ in range(3)])
         self.assertEqual("pong", self.proxy.ping())
 
-    def test_objects_whose_constructor_was_cut_short(self) -> None:
+    def test_objects_whose_constructor_failed(self) -> None:
         complaints: List[Any] = []
         with mock.patch.object(sys, "unraisablehook", complaints.append):
             for clazz in (ItemStream, Proxy, Link, Connection, socketutil.SocketConnection, Daemon):

@@ -58,7 +58,7 @@ class RemoteHelp(unittest.TestCase):
         heat = self.proxy.heat
         self.proxy._pyroRelease()
         self.assertIn("method of a remote object", heat.__doc__)
-        self.assertIn("calling it calls the remote one", type(heat).__doc__)
+        self.assertIn("Calling it calls the remote method", type(heat).__doc__)
 
     def test_read_only_attributes(self) -> None:
         with self.assertRaisesRegex(AttributeError, "'degrees' of 'Thermostat' is read-only"):

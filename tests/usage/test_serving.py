@@ -134,7 +134,7 @@ class BeforeTheLoopRuns(ServingTestCase):
         for config.SERVERTYPE in SERVER_TYPES:
             with Daemon() as daemon, Proxy(daemon.register(Thing())) as proxy:
                 proxy._pyroTimeout = 0.02
-                with self.assertRaisesRegex(errors.TimeoutError, "does its request loop run"):
+                with self.assertRaisesRegex(errors.TimeoutError, "is its request loop running"):
                     proxy._pyroBind()
 
 
