@@ -157,6 +157,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         """
         link = self._pyro
         connection = link.usable_connection() or self._pyroConnect()
+        # the server would treat the call as oneway in any case; without the flag the client would wait for a reply
         if methodname in link.oneway:
             flags |= protocol.FLAGS_ONEWAY
         result = link.call(connection, methodname, vargs, kwargs, flags, objectId, self._pyroAnnotations())
@@ -202,7 +203,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         return not connected
 
     def _pyroConnect(self, replace_uri: bool = False) -> Connection:
-        self._pyroClearMethods()
+        self._pyroClearMethods()  # the object may be another one after a reconnect, and expose other methods
         return self._pyro.connect(self._pyroValidateHandshake, replace_uri)
 
     def _pyroGetMetadata(self, objectId: Optional[str] = None, known_metadata: Optional[Mapping[str, Any]] = None) -> None:
@@ -272,6 +273,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
     # ------------------------------------------------------------ operators, see also ProxyOperators
 
     def __eq__(self, other: object) -> bool:
+        # never remote: proxies are kept in sets and dicts, where a comparison must not fail or block
         return self is other or (isinstance(other, Proxy) and self._pyro.uri == other._pyro.uri)
 
     def __hash__(self) -> int:
@@ -314,7 +316,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
 
     def __copy__(self) -> Proxy:
         copied = type(self).__new__(type(self))
-        copied.__dict__.update(self.__dict__)
+        copied.__dict__.update(self.__dict__)  # attributes of a subclass; __setstate__ replaces the link and kept methods
         copied.__setstate__(self.__getstate__())
         copied._pyro.timeout = self._pyro.timeout
         copied._pyro.max_retries = self._pyro.max_retries

@@ -83,6 +83,7 @@ class Connection(socketutil.SocketConnection):
         try:
             reply = self._exchange(request, None)
         except errors.ConnectionClosedError as x:
+            # A server that ends the connection here sends no reason: most often one side uses TLS and the other does not.
             x.args = ("%s (%s)" % (x, self._handshake_hint()),)
             raise
         except errors.TimeoutError as x:
@@ -90,6 +91,7 @@ class Connection(socketutil.SocketConnection):
             raise
         finally:
             self._deadline = None
+        # before the reply is parsed: a refusal carries annotations as well
         callcontext.set_received_response(reply.annotations)
         try:
             result = handshake.parse_connect_reply(reply)
@@ -135,6 +137,8 @@ class Connection(socketutil.SocketConnection):
         Returns:
             Whether all of it was sent. If only a part of it was sent, mid_exchange is set, and the connection is unusable.
         """
+        # Non-blocking mode for one send. A finalizer may have interrupted this thread anywhere, but not during an exchange
+        # (mid_exchange is checked by the caller), so no other code relies on the timeout now.
         data = b"".join(request.buffers)
         timeout = self.sock.gettimeout()
         self.mid_exchange = True
@@ -178,6 +182,7 @@ class Connection(socketutil.SocketConnection):
                 self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
             else:
                 self._send(request)
+            # Most replies arrive in one receive. Only the others need a deadline, which costs two system calls per receive.
             if not reader.receive_from(self._incoming):
                 raise EOFError
             reply = reader.next_message() or self._receive_rest()
@@ -227,6 +232,8 @@ class Connection(socketutil.SocketConnection):
         # one system call without joining the buffers; it may send only a part, the loop sends the rest
         if self._can_scatter and len(buffers) <= MAX_SCATTERED_BUFFERS:
             sent = self.sock.sendmsg(buffers)
+        # In steps, because the timeout of a socket applies to the whole of sendall(): a large message over a slow network
+        # would time out although it makes progress.
         for buffer in buffers:
             view = memoryview(buffer)
             for start in range(min(sent, len(view)), len(view), SEND_STEP_BYTES):

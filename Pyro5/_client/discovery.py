@@ -97,6 +97,7 @@ class _Search(Generic[T]):
         return found
 
     def try_this_machine(self) -> Optional[T]:
+        # the limit applies to all attempts together: a broadcast is still to come, and the program waits
         deadline = time.monotonic() + LOOPBACK_SECONDS
         ns_host = addresses.name_server_host()
         for host in [ns_host, "127.0.1.1"] if ns_host == "localhost" else [ns_host]:
@@ -116,6 +117,8 @@ class _Search(Generic[T]):
         if not config.BROADCAST_LOOKUP:
             self.failures.append("no broadcast was sent: the setting BROADCAST_LOOKUP is off")
             return None
+        # A forged or outdated answer must not hide a good one, so several are tried. But only a few: anyone can send answers,
+        # and each of them makes this process connect to some address.
         failures_before = len(self.failures)
         ignored: Senders = []
         for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), MAX_ANSWERS_TRIED):
@@ -202,6 +205,7 @@ def _send_question(sock: socket.socket, address: str, port: int) -> bool:
 
 def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Senders) -> Iterator[URI]:
     """Yield the URIs of valid answers that arrive before the deadline; if it has passed, those that have arrived already."""
+    # the deadline alone is not enough: it does not end the loop while answers keep arriving
     for _ in range(MAX_ANSWERS_READ):
         sock.settimeout(max(deadline - time.monotonic(), 0))
         try:
@@ -238,6 +242,7 @@ class _NameServer:
         self._serializer = serializers.get_serializer(config.SERIALIZER)
         self._wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self._seq = 0
+        # the shorter limit is for the handshake, by which a name server proves to be one; then the usual timeout applies
         self._connection: Connection = open_connection(uri, shorter(limit_seconds, timeout), self._wire.max_size)
         try:
             self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
@@ -300,6 +305,7 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
         return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, host or "", port)
     tags = wanted
     found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port)
+    # random: clients that look up the same tags are spread over all objects that have them
     return _direct_uri(random.choice(list(found.values())), "tags %s" % ", ".join(sorted(tags)))
 
 

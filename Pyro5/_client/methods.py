@@ -59,6 +59,7 @@ class _RemoteMethod:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
+            # every call passes here: without retries, calling _send directly saves the frame of with_retries()
             if self._max_retries:
                 return with_retries(self._max_retries, self._send, self._name, args, kwargs)
             return self._send(self._name, args, kwargs)
@@ -91,6 +92,7 @@ class _RemoteMethod:
 
     def _pyroDescription(self) -> Tuple[str, str]:
         """Return the signature and the docstring that the server sent; empty texts if it sent none."""
+        # _send is either functools.partial(_invoke, link), or the bound method _pyroInvoke of a proxy
         link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
         description = plain.item(_descriptions(link), "descriptions", "methods", self._name)
         # untrusted: a server can send any object; a proxy, for example, would connect to an address that the server chose
@@ -127,6 +129,8 @@ def with_retries(max_retries: int, send: Callable[..., Any], name: str, *argumen
     Raises:
         Exception: the exception of the last attempt. An exception that the remote method raised ends the attempts.
     """
+    # Only errors of the connection are retried. The server may have executed the call before the connection was lost, which
+    # is why the default of MAX_RETRIES is 0.
     for retries_left in range(max_retries, 0, -1):
         try:
             return send(name, *arguments)
