@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import importlib
 import logging
 import os
 import threading
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Type
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
 from . import client, config, errors
 from ._net.addresses import address_text
@@ -167,6 +168,11 @@ class Daemon(Registrations):
         if not hasattr(self, "transportServer"):
             return "<%s; not here>" % what  # one that came over the wire, see _daemon_from_state
         return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Return what makes an empty stand-in, as what arrives over the network: registered objects, which refer to their
+        daemon, can be pickled and copied deeply, daemons cannot."""
+        return copyreg.__newobj__, (type(self),)  # type: ignore[attr-defined]
 
     # ------------------------------------------------------------ to be overridden
 
@@ -338,7 +344,9 @@ def _replace_by_proxy(obj: Any) -> Any:
     if daemon is None:
         table = table_of_unmarked(obj) if unmarked else None
         return None if table is None else table.owner.proxyFor(obj)
-    object_id = daemon._id_of(obj) if isinstance(daemon, Daemon) and not isinstance(obj, type) else None
+    if not isinstance(daemon, Daemon) or isinstance(obj, type) or "transportServer" not in daemon.__dict__:
+        return None  # the last: what a pickled or copied object refers to
+    object_id = daemon._id_of(obj)
     return None if object_id is None else daemon.proxyFor(object_id)
 
 
