@@ -122,7 +122,7 @@ class Daemon(_WithoutKey, server.Daemon, metaclass=_Stands):
 
 
 # they are serialized as their base classes
-classes.register_own_class(Proxy, client.WIRE_TAG, client.Proxy.__getstate__, client._proxy_from_wire, client._deliver)
+classes.register_own_class(Proxy, client.WIRE_TAG, client.Proxy.__getstate__, client._proxy_from_wire, client._on_delivery)
 classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._daemon_from_state)
 
 
