@@ -70,6 +70,7 @@ PREFIX_SIZE = PREFIX.size  # enough to detect another protocol
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads do not benefit; existing peers use the same threshold
 COMPRESS_LEVEL = 4
 MOST_ANNOTATIONS = 10000  # per message: decoding 20 MB of empty ones took a server loop 10 seconds
+ANNOTATION_MEMORY = 300  # bytes of an annotation in addition to its value: key, view, entry in the dict
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
 MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below the limit of any system
 
@@ -297,6 +298,14 @@ class ReceivingMessage:
     def body_size(self) -> int:
         """The number of bytes that follow the header."""
         return self.annotations_size + self.data_size  # type: ignore[no-any-return]
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory payload and annotations take: many small annotations take far more than their bytes."""
+        size = len(self.data)
+        if self.annotations_size:
+            size += self.annotations_size + ANNOTATION_MEMORY * len(self.annotations)
+        return size
 
     @property
     def corr_bytes(self) -> Optional[bytes]:

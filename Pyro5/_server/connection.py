@@ -239,7 +239,7 @@ class ServerConnection(SocketConnection):
         """The size of the message that is coming, or is at hand and did not come in one piece; 0 for smaller ones."""
         if self._pending is None:
             return self._reader.announced_bytes
-        size = len(self._pending.data)
+        size = self._pending.memory_bytes
         return size if size > RECEIVE_BYTES else 0
 
     @property

@@ -238,7 +238,7 @@ class Dispatcher:
         run = self._prepare(connection, published, call)
         if self._run_aside is None:
             return run()
-        return self._start_oneway(connection, call, run, len(message.data))
+        return self._start_oneway(connection, call, run, message.memory_bytes)
 
     def _ends_connection(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Clients of every release expect the connection to end after these two errors, and connect anew."""

@@ -300,6 +300,28 @@ class Oneway(ServerTestCase):
         for client in clients:
             client.ping()
 
+    def test_large_annotations(self) -> None:
+        self.send_annotated({"ABCD": bytes(400000)})
+
+    def test_many_annotations(self) -> None:
+        """They take much more memory than they have bytes."""
+        self.send_annotated({"%04d" % number: b"" for number in range(1300)})
+
+    def send_annotated(self, annotations: Any) -> None:
+        daemon = self.serving(MAX_BUFFERED_SIZE=1000000)
+        client = self.client(daemon)
+        self.addCleanup(setattr, current_context, "annotations", {})
+        current_context.annotations = annotations
+        requests = [call_request("wait", number, flags=FLAGS_ONEWAY) for number in range(8)]
+        current_context.annotations = {}
+        client.send(b"".join(requests))
+        self.served._wait_for_notes(3)
+        self.assertEqual("other", self.client(daemon).call("echo", "other"))
+        self.assertEqual(3, len(self.served._notes))
+        self.served._open_gate()
+        self.assertEqual(8, len(self.served._wait_for_notes(8)))
+        client.ping()
+
     def test_any_number(self) -> None:
         daemon = self.serving(MAX_ONEWAY=0)
         client = self.flood(daemon, 30)

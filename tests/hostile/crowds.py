@@ -215,9 +215,19 @@ def _annotations(target: Target) -> None:
     raise AssertionError("so many annotations were taken")
 
 
-def _with_annotations(count: int) -> bytes:
+def _annotations_of_oneway_calls(target: Target) -> None:
+    """They stay in memory for as long as the calls take."""
+    with contextlib.ExitStack() as clients:
+        for _ in range(4):
+            client = clients.enter_context(target.greeted())
+            client.sock.settimeout(0.2)
+            with contextlib.suppress(OSError):  # the server stops reading
+                client.send(_with_annotations(9999, call_request("linger", flags=FLAGS_ONEWAY)) * 15)
+        target.probe()
+
+
+def _with_annotations(count: int, request: bytes = call_request("echo", 1)) -> bytes:
     chunks = [("%04d" % (number % 10000)).encode() + bytes(4) for number in range(count)]
-    request = call_request("echo", 1)
     header = bytearray(request[:40])
     header[16:20] = (8 * len(chunks)).to_bytes(4, "big")
     return bytes(header) + b"".join(chunks) + request[40:]
@@ -253,5 +263,6 @@ ATTACKS = (
     Attack("thousands of calls in batches", _batches),
     Attack("costly requests and handshakes from many clients", _costly_requests, memory=80),
     Attack("tens of thousands of annotations", _annotations, memory=48),
+    Attack("oneway calls that take long, with thousands of annotations", _annotations_of_oneway_calls, memory=64),
     Attack("errors that are as large as messages may be", _large_errors, memory=64),
 )

@@ -26,6 +26,7 @@ LIMITS = {"HANDSHAKE_TIMEOUT": 1.5, "MAX_MESSAGE_SIZE": 8 << 20, "MAX_BUFFERED_S
           "MAX_ONEWAY": 20, "THREADPOOL_SIZE": 10, "SHUTDOWN_TIMEOUT": 1.0, "ITER_STREAM_LINGER": 0.5, "POLLTIMEOUT": 0.2,
           "MAX_GATEWAY_MEMORY": 32 << 20}
 LARGE_BYTES = 2 << 20
+LINGER_SECONDS = 0.5
 ENCRYPTED = {"SSL": True, "SSL_SERVERCERT": os.path.join(CERTIFICATES, "server.pem"),
              "SSL_SERVERKEY": os.path.join(CERTIFICATES, "server.key")}
 
@@ -43,6 +44,9 @@ class Thing:
 
     def numbers(self, count: int) -> Iterator[int]:
         return iter(range(count))
+
+    def linger(self) -> None:
+        threading.Event().wait(LINGER_SECONDS)
 
     def fail(self, text: str) -> None:
         raise ValueError(text)
