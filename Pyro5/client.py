@@ -157,7 +157,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         """
         link = self._pyro
         connection = link.usable_connection() or self._pyroConnect()
-        # the server would treat the call as oneway in any case; without the flag the client would wait for a reply
+        # the flag alone makes a call oneway: the server does not look at how the method was declared
         if methodname in link.oneway:
             flags |= protocol.FLAGS_ONEWAY
         result = link.call(connection, methodname, vargs, kwargs, flags, objectId, self._pyroAnnotations())

@@ -182,7 +182,7 @@ class Connection(socketutil.SocketConnection):
                 self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
             else:
                 self._send(request)
-            # Most replies arrive in one receive. Only the others need a deadline, which costs two system calls per receive.
+            # Most replies arrive in one receive. Only the others need a deadline, which costs a system call per receive.
             if not reader.receive_from(self._incoming):
                 raise EOFError
             reply = reader.next_message() or self._receive_rest()
