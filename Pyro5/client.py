@@ -22,10 +22,11 @@ from ._client.properties import ProxyProperties
 from ._client.reconnecting import reconnect
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
+from ._messages import replies, requests
+from ._messages.blob import SerializedBlob
+from ._messages.requests import BATCH_METHOD
 from ._values import classes, plain
-from ._wire import calls
-from ._wire.calls import BATCH_METHOD, SerializedBlob
-from ._wire.uri import URI
+from ._values.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
 from .socketutil import effective_timeout
@@ -89,7 +90,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
         # been connected yet: then connect and look again.
         if name in link.attrs:
-            return with_retries(link.max_retries, self._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
+            return with_retries(link.max_retries, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
         if self._pyroEnsureMetadata():
             return getattr(self, name)
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
@@ -117,7 +118,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         self._pyroEnsureMetadata()
         if name not in self._pyro.attrs:
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
-        with_retries(self._pyro.max_retries, self._pyroInvoke, calls.SETATTR_METHOD, (name, value), None)
+        with_retries(self._pyro.max_retries, self._pyroInvoke, requests.SETATTR_METHOD, (name, value), None)
 
     def __delattr__(self, name: str) -> None:
         if name in self._pyro.attrs or name in self._pyro.methods:
@@ -162,7 +163,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
             flags |= protocol.FLAGS_ONEWAY
         result = link.call(connection, methodname, vargs, kwargs, flags, objectId, self._pyroAnnotations())
         # the exact class: an isinstance test would run code of the class of the result
-        if type(result) is calls.StreamOpened:
+        if type(result) is replies.StreamOpened:
             return ItemStream(str(result.stream_id), self)
         return result
 
@@ -339,7 +340,7 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any
             or Proxy._pyroAnnotations is not _own_annotations):
         return with_retries(link.max_retries, _proxy_sharing(link)._pyroInvoke, name, args, kwargs)
     result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else 0)
-    if type(result) is calls.StreamOpened:
+    if type(result) is replies.StreamOpened:
         return ItemStream(str(result.stream_id), _proxy_sharing(link))
     return result
 

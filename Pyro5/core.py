@@ -8,8 +8,8 @@ from typing import Any, Set
 from . import config as config
 from . import errors as errors
 from ._client.discovery import lookup, resolve, yplookup
-from ._wire.calls import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that inspect batch results)
-from ._wire.uri import URI
+from ._messages.replies import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that inspect batch results)
+from ._values.uri import URI
 from .callcontext import current_context
 from .client import locate_ns
 from .constants import DAEMON_NAME, NAMESERVER_NAME

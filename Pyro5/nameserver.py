@@ -22,7 +22,7 @@ from ._naming.storage import Storage
 from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage
 from ._net import addresses
-from ._wire.uri import URI
+from ._values.uri import URI
 from .server import Daemon
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from ._cli import console, progress
 from ._naming.authorization import read_token
 from ._net.addresses import name_server_host
 from ._values import plain
-from ._wire.uri import URI
+from ._values.uri import URI
 from .client import locate_ns
 
 # Part of the error for a metadata request to a storage without metadata.

@@ -25,13 +25,13 @@ from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
 from ._server.objects import ObjectTable, table_of_unmarked, unmarked
 from ._server.oneway import OnewayCalls
-from ._server.settings import dispatch_options, oneway_limits, stream_limits
 from ._server.registrations import Registrations, own_get_instance
+from ._server.settings import dispatch_options, oneway_limits, stream_limits
 from ._server.streams import StreamTable
 from ._server.transports import Host, listen, nat_address
 from ._values import classes
+from ._values.uri import URI
 from ._wire import buffers
-from ._wire.uri import URI
 from .callcontext import current_context as current_context
 from .configure import global_version
 from .svr_existingconn import serve_connected

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Set, TypeVar
 
-from ._wire.uri import URI
+from ._values.uri import URI
 
 __all__ = ["ProxyClass", "ProxyMembers"]
 

@@ -9,8 +9,8 @@ import threading
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from Pyro5 import config, errors, protocol, serializers
+from Pyro5._values.uri import URI
 from Pyro5._wire.reader import MessageReader
-from Pyro5._wire.uri import URI
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 
 # Generous: it only passes when something is broken.

@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, errors, serializers
+from Pyro5._messages import handshake
 from Pyro5._naming import host_lookup
 from Pyro5._naming.capacity import TURNS, SearchTurns
 from Pyro5._naming.host_lookup import HostLookups
@@ -32,7 +33,6 @@ from Pyro5._server.objects import ObjectTable
 from Pyro5._server.oneway import OnewayCalls
 from Pyro5._server.streams import StreamTable
 from Pyro5._server.workers import WorkerPool
-from Pyro5._wire import handshake
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
 from Pyro5.protocol import HEADER_SIZE, MSG_CONNECTOK, ReceivingMessage, SendingMessage

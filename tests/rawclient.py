@@ -9,9 +9,9 @@ import unittest
 from typing import Any, Callable, Dict, List, Optional
 
 from Pyro5 import config, protocol, serializers
+from Pyro5._messages import handshake, replies, requests
+from Pyro5._messages.requests import WireOptions
 from Pyro5._server.exposure import expose, oneway
-from Pyro5._wire import calls, handshake
-from Pyro5._wire.calls import WireOptions
 from Pyro5._wire.reader import MessageReader
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import ReceivingMessage, SendingMessage
@@ -29,7 +29,7 @@ def connect_request(object_id: str = "obj") -> bytes:
 
 
 def call_request(method: str, *args: Any, seq: int = 1, flags: int = 0, object_id: str = "obj") -> bytes:
-    return calls.invoke_request(SERPENT, seq, flags, object_id, method, args, {}, WireOptions()).data
+    return requests.invoke_request(SERPENT, seq, flags, object_id, method, args, {}, WireOptions()).data
 
 
 class RawClient:
@@ -72,7 +72,7 @@ class RawClient:
             raise EOFError("the server has ended the connection")
         if message.type in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
             return handshake.parse_connect_reply(message)
-        return calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
+        return replies.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
 
     def greet(self, object_id: str = "obj") -> RawClient:
         self.send(connect_request(object_id))

@@ -8,9 +8,9 @@ import unittest
 from typing import Any
 from unittest import mock
 
+from Pyro5._messages import requests
 from Pyro5._values.marshal import check
-from Pyro5._wire import calls
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 from .fuzz import cases, live, served, targets, watch, worker
 from .support import run_tool
@@ -67,7 +67,7 @@ class Findings(unittest.TestCase):
         def broken(*args: Any) -> None:
             raise RuntimeError("broken")
         with self.assertLogs("Pyro5", "WARNING"), mock.patch.object(targets, "LIBRARY", os.path.dirname(__file__)):
-            found = self.found(cases.SESSION, mock.patch.object(calls, "parse_invoke_request", broken), 50)
+            found = self.found(cases.SESSION, mock.patch.object(requests, "parse_invoke_request", broken), 50)
         self.assertIn("Finding: raised in the library: RuntimeError('broken')", found)
 
     def test_wrong_results(self) -> None:

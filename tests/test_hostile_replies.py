@@ -11,8 +11,8 @@ from typing import Any, Callable, List
 from Pyro5 import config, errors, protocol
 from Pyro5._client import discovery
 from Pyro5._gateway import calls as gateway_calls
-from Pyro5._wire import structure
-from Pyro5._wire.uri import URI
+from Pyro5._messages import limits
+from Pyro5._values.uri import URI
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.serializers import serializers
@@ -75,17 +75,17 @@ class Structure(unittest.TestCase):
     def test_as_many_as_were_sent(self) -> None:
         """A compressed reply may have more containers than a request, but not any number for a few bytes."""
         config.MAX_CONTAINERS = 0
-        few = structure.REPLY_FACTOR * structure.FREE_CONTAINERS
-        for count, is_accepted in ((structure.FREE_CONTAINERS + 50000, True), (few + 20000, False)):
+        few = limits.REPLY_FACTOR * limits.FREE_CONTAINERS
+        for count, is_accepted in ((limits.FREE_CONTAINERS + 50000, True), (few + 20000, False)):
             config.MAX_CONTAINERS = 2 * few
             data = zlib.compress(b"\xdd" + count.to_bytes(4, "big") + b"\x90" * count)
             header = message(protocol.MSG_RESULT, data, serializers["msgpack"].serializer_id, flags=COMPRESSED)
             received = ReceivingMessage(header[:protocol.HEADER_SIZE], header[protocol.HEADER_SIZE:])
             if is_accepted:
-                structure.check_reply(received, serializers["msgpack"])
+                limits.check_reply(received, serializers["msgpack"])
                 continue
             with self.assertRaises(errors.SerializeError):
-                structure.check_reply(received, serializers["msgpack"])
+                limits.check_reply(received, serializers["msgpack"])
 
 
 class Slowness(unittest.TestCase):

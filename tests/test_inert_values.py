@@ -15,11 +15,11 @@ from Pyro5 import config, errors, nameserver, nsc, protocol
 from Pyro5._cli import findings, peer_check
 from Pyro5._client import discovery
 from Pyro5._client.streams import ItemStream
+from Pyro5._messages import replies
 from Pyro5._naming import liveness
 from Pyro5._values import recreation
-from Pyro5._wire import calls
+from Pyro5._values.uri import URI
 from Pyro5._wire.reader import MessageReader
-from Pyro5._wire.uri import URI
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.serializers import SerializerBase, serializers
 from Pyro5.server import expose
@@ -368,7 +368,7 @@ class Calling(WithTrap):
 
     def test_batches(self) -> None:
         def wrapped(value: Any) -> Any:
-            return [{"__class__": calls.EXCEPTION_WRAPPER_TAG, "exception": value}]
+            return [{"__class__": replies.EXCEPTION_WRAPPER_TAG, "exception": value}]
 
         for serializer, _, harmful in self.each():
             for answer in (harmful, [harmful], wrapped(harmful)):

@@ -15,9 +15,9 @@ from unittest import mock
 
 import Pyro5.api as pyro
 from Pyro5 import config, errors, protocol, serializers
+from Pyro5._messages import replies, requests
+from Pyro5._messages.replies import ExceptionWrapper
 from Pyro5._server.workers import WorkerPool
-from Pyro5._wire import calls
-from Pyro5._wire.calls import ExceptionWrapper
 
 from .support import daemon_thread
 
@@ -186,11 +186,11 @@ class WhatComesOverTheNetworkTests(unittest.TestCase):
     def test_a_remote_exit_is_an_ordinary_error(self) -> None:
 
         serializer = serializers.get_serializer("serpent")
-        to = calls.ReplyTo(1, serializer, bytes(16), {}, calls.WireOptions())
-        sent = calls.exception_reply(to, KeyboardInterrupt(), [])
+        to = replies.ReplyTo(1, serializer, bytes(16), {}, requests.WireOptions())
+        sent = replies.exception_reply(to, KeyboardInterrupt(), [])
         message = protocol.ReceivingMessage(sent.data[:40], sent.data[40:])
         with self.assertRaises(errors.PyroError):
-            calls.parse_reply(message, serializer)
+            replies.parse_reply(message, serializer)
 
 
 class CombineTests(unittest.TestCase):

@@ -20,11 +20,11 @@ MODULES = """
     errors configure callcontext
     _wire _wire.buffers protocol _wire.reader
     _values _values.plain _values.exceptions _values.classes _values.unsendable
-    _values.recreation _values.hash_flooding _values.containers
+    _values.recreation _values.hash_flooding _values.containers _values.uri
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
-    _wire.uri _wire.structure _wire.batch_results _wire.calls _wire.handshake
+    _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
     _client.properties _client.operators _client.names _client.reconnecting typed client
@@ -89,8 +89,12 @@ LATE_IMPORTS = {
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "_wire.reader", "_wire.calls", "_wire.handshake", "_server.dispatch")
+PURE = ("protocol", "_wire.reader", "_messages.blob", "_messages.requests", "_messages.replies", "_messages.handshake",
+        "_server.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
+
+# The wire format knows no objects: bytes and messages come first, then values, then the serializers.
+RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_client")
 
 # What stands at the top of the package is public: the modules and packages that the reference documents.
 PUBLIC = set("""__init__ __main__ api core constants errors configure callcontext client server protocol socketutil typed
@@ -267,6 +271,18 @@ class Layers(unittest.TestCase):
                              if RANK.get(target, len(RANK)) >= RANK.get(module.name, -1)]
         self.check_none(problems)
 
+    def test_packages_import_only_packages_of_lower_rank(self) -> None:
+        problems = []
+        for module in self.modules:
+            package = module.name.partition(".")[0]
+            if package not in RANK_OF_PACKAGES:
+                continue
+            higher = RANK_OF_PACKAGES[RANK_OF_PACKAGES.index(package) + 1:]
+            problems += ["%s imports %s" % (module.name, target) for node in ast.walk(module.tree)
+                         if isinstance(node, ast.ImportFrom) and node.level
+                         for target in sorted(set(imported_modules(module, node))) if is_in(target, higher)]
+        self.check_none(problems)
+
     def test_imports_within_the_package_are_relative(self) -> None:
         self.check_none(["%s imports Pyro5 by its name" % m.name for m in self.modules if "Pyro5" in top_imported(m.tree)])
 
@@ -313,7 +329,7 @@ class Checks(unittest.TestCase):
     def test_relative_imports_are_resolved(self) -> None:
         self.assertEqual(["errors", "configure", "callcontext"],
                          self.targets("from . import errors, config, current_context", "client"))
-        self.assertEqual(["_wire.uri"], self.targets("from ._wire.uri import URI", "client"))
+        self.assertEqual(["_values.uri"], self.targets("from ._values.uri import URI", "client"))
         self.assertEqual(["errors"], self.targets("from .. import errors", "_values.classes"))
         self.assertEqual(["errors"], self.targets("from .. import errors", "serializers", is_package=True))
         self.assertEqual(["_values.classes"], self.targets("from . import classes", "_values", is_package=True))

@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, errors, nameserver
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.nameserver import MemoryStorage, NameServerDaemon, Storage, start_ns
 from Pyro5.serializers import serializers

@@ -9,7 +9,7 @@ from unittest import mock
 
 from Pyro5 import config, errors, nameserver
 from Pyro5._naming import regex_sandbox
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
 from tests.support import PATIENCE_SECONDS, daemon_thread
 from tests.test_nameserver import ONE, NameServerTestCase

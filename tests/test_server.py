@@ -14,9 +14,9 @@ from typing import Any, List
 
 from Pyro5 import config, errors
 from Pyro5._server.exposure import expose
-from Pyro5.constants import DAEMON_NAME
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
+from Pyro5.constants import DAEMON_NAME
 from Pyro5.server import Daemon
 from tests.conformance.places import ABSTRACT, IPV6, UNIX
 from tests.support import PATIENCE_SECONDS, daemon_thread

@@ -14,7 +14,7 @@ from unittest import mock
 from xml.etree import ElementTree
 
 from Pyro5 import config
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 from .soak import __main__ as program
 from .soak import chart, clients, figures, rude, runner, servers

@@ -13,9 +13,9 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import config, serializers, svr_threads
+from Pyro5._messages import handshake, requests
 from Pyro5._server import loop
 from Pyro5._server.exposure import expose
-from Pyro5._wire import calls, handshake
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import FLAGS_ONEWAY
 from Pyro5.server import Daemon
@@ -67,7 +67,7 @@ class Workers(ServerTestCase):
         self.served._wait_for_notes(1)
         newcomer = self.connect(daemon)
         newcomer.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
-                                                calls.WireOptions()).data)
+                                                requests.WireOptions()).data)
         wait_until(lambda: daemon.transportServer._pool._large_jobs)
         self.assertEqual("small", self.client(daemon).call("echo", "small"))
         self.served._open_gate()

@@ -14,7 +14,7 @@ from .._client import discovery
 from .._net import addresses, tls
 from .._net.addresses import is_loopback, name_server_host, server_host
 from .._values import plain
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..client import Proxy
 from ..constants import PROTOCOL_VERSION
 from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_seconds

@@ -5,7 +5,7 @@ import argparse
 from typing import Callable
 
 from .. import errors
-from .._wire.uri import PROTOCOLS, URI
+from .._values.uri import PROTOCOLS, URI
 from ..client import Proxy
 from . import console
 

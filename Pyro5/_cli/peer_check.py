@@ -9,12 +9,12 @@ from typing import Any, Dict, Iterator, List
 from .. import config, errors, serializers
 from .._client import discovery
 from .._client.connection import Connection, open_connection
+from .._messages import handshake
+from .._messages.requests import WireOptions
 from .._net import addresses
 from .._net.addresses import is_loopback
 from .._values import plain
-from .._wire import handshake
-from .._wire.calls import WireOptions
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..constants import DAEMON_NAME, PROTOCOL_VERSION
 from ..protocol import PREFIX, PREFIX_SIZE
 from ..serializers import SerializerBase

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-from .._wire import calls
+from .._messages import replies
 
 __all__ = ["BatchProxy", "BatchedCall", "_BatchedRemoteMethod"]
 
@@ -105,6 +105,6 @@ class BatchProxy:
 def _results(results: List[Any]) -> Iterator[Any]:
     for result in results:
         # the class itself, no subclass: a result that is an ExceptionWrapper can only come from the server's batch code
-        if type(result) is calls.ExceptionWrapper:
+        if type(result) is replies.ExceptionWrapper:
             result.raise_it()
         yield result

@@ -13,11 +13,11 @@ import time
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, config, errors, protocol, socketutil
+from .._messages import handshake, replies, requests
+from .._messages.requests import WireOptions
 from .._net import busy_poll, tls
-from .._wire import calls, handshake
-from .._wire.calls import WireOptions
+from .._values.uri import URI
 from .._wire.reader import RECEIVE_BYTES, MessageReader
-from .._wire.uri import URI
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 
@@ -159,8 +159,8 @@ class Connection(socketutil.SocketConnection):
     def call(self, serializer: SerializerBase, seq: int, object_id: str, method: str, args: Sequence[Any],
              wire: WireOptions) -> Any:
         """Call a method and return its result. Raises the exceptions of `round_trip`, and the one that the method raised."""
-        request = calls.invoke_request(serializer, seq, 0, object_id, method, args, {}, wire)
-        return calls.parse_reply(self.round_trip(request, method), serializer)
+        request = requests.invoke_request(serializer, seq, 0, object_id, method, args, {}, wire)
+        return replies.parse_reply(self.round_trip(request, method), serializer)
 
     @property
     def receiving(self) -> Tuple[int, int]:

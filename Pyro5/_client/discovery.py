@@ -22,10 +22,10 @@ import time
 from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
 from .. import config, errors, serializers, socketutil
+from .._messages.requests import WireOptions
 from .._net import addresses
 from .._values import plain
-from .._wire.calls import WireOptions
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .connection import Connection, open_connection
 

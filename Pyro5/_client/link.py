@@ -15,10 +15,10 @@ import weakref
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Set, Union
 
 from .. import callcontext, config, errors, serializers
+from .._messages import limits, replies, requests
+from .._messages.requests import WireOptions
 from .._values import plain, unsendable
-from .._wire import calls, structure
-from .._wire.calls import WireOptions
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..configure import global_version
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
@@ -222,7 +222,7 @@ class Link:
             annotations: annotations to send in addition to those of the current context.
 
         Returns:
-            The result of the method; None for a oneway call; calls.StreamOpened if the result is an iterator; the reply
+            The result of the method; None for a oneway call; replies.StreamOpened if the result is an iterator; the reply
             message if raw_response is set.
 
         Raises:
@@ -233,7 +233,7 @@ class Link:
         if global_version.number != self.settings_version:
             self._read_settings()
         seq = self.seq = (self.seq + 1) & 0xFFFF
-        build = calls.invoke_request if annotations is None else _with_annotations(annotations, calls.invoke_request)
+        build = requests.invoke_request if annotations is None else _with_annotations(annotations, requests.invoke_request)
         try:
             request = build(self.serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire)
         except errors.MessageTooLargeError as x:  # a MessageTooLargeError means the limit of the server, this is ours
@@ -275,7 +275,7 @@ class Link:
         while self.abandoned_streams and not connection.mid_exchange:
             stream_id = self.abandoned_streams.pop()
             seq = self.seq = (self.seq + 1) & 0xFFFF
-            request = calls.invoke_request(self.serializer, seq, FLAGS_ONEWAY, DAEMON_NAME, CLOSE_STREAM_METHOD,
+            request = requests.invoke_request(self.serializer, seq, FLAGS_ONEWAY, DAEMON_NAME, CLOSE_STREAM_METHOD,
                                            [stream_id], {}, self.wire)
             if not connection.send_if_ready(request):
                 self.abandoned_streams.append(stream_id)
@@ -286,10 +286,10 @@ class Link:
         if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its original serializer
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
         # most replies: skips the tests of parse_reply()
-        if not reply.flags & calls.MORE_THAN_A_VALUE and len(reply.data) <= structure.FREE_BYTES:
+        if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES:
             return serializer.loads(reply.data)
-        result = calls.parse_reply(reply, serializer)
-        if type(result) is calls.StreamOpened and result.stream_id is None:
+        result = replies.parse_reply(reply, serializer)
+        if type(result) is replies.StreamOpened and result.stream_id is None:
             raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item streams "
                                        "(its setting ITER_STREAMING)")
         return result

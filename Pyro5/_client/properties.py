@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Optional, Set
 
 from .. import config, serializers
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..socketutil import effective_timeout, require_timeout
 from .connection import Connection
 from .link import Link

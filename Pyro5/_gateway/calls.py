@@ -14,8 +14,8 @@ from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, Named
 from .. import errors, protocol, serializers
 from .._client.discovery import shorter
 from .._client.methods import with_retries
-from .._wire import calls, structure
-from .._wire.uri import URI
+from .._messages import limits, replies, requests
+from .._values.uri import URI
 from ..client import Proxy, locate_ns
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
@@ -263,7 +263,7 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
 
 def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Reply:
     """Read an exposed attribute. Raises PyroError if communication fails."""
-    reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, calls.GETATTR_METHOD, (name,), None)
+    reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
     return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
 
 
@@ -276,14 +276,14 @@ def _as_json(reply: ReceivingMessage) -> Reply:
     if reply.serializer_id == json_serializer.serializer_id:
         return Reply(ok, bytes(reply.data))
     serializer = serializers.get_serializer_by_id(reply.serializer_id)
-    structure.check_reply(reply, serializer)
+    limits.check_reply(reply, serializer)
     value = serializer.loads_reply(reply.data)
     return Reply(ok, json_serializer.dumps(value))
 
 
 def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], None]) -> Reply:
     """Fetch all items of a stream, up to a limit."""
-    stream_id = calls.parse_reply(opened, serializers.get_serializer("json")).stream_id
+    stream_id = replies.parse_reply(opened, serializers.get_serializer("json")).stream_id
     if stream_id is None or type(stream_id) is not str:
         raise errors.ProtocolError("the result is an iterator, but the server does not allow item streams")
     deadline = time.monotonic() + STREAM_SECONDS
@@ -306,4 +306,4 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
 def encode_error(error: Exception) -> bytes:
     """Return an exception in JSON, as servers send it."""
     json_serializer = serializers.get_serializer("json")
-    return json_serializer.dumps(calls.sendable(error, json_serializer))
+    return json_serializer.dumps(replies.sendable(error, json_serializer))

@@ -7,7 +7,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .._naming.liveness import Answer, Prober, Question
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..errors import PyroError
 from .calls import Registration
 

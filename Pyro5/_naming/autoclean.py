@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from .. import constants, errors
-from .._wire.uri import URI
+from .._values.uri import URI
 from .liveness import Answer, Prober, Question
 
 log = logging.getLogger("Pyro5.autoclean")

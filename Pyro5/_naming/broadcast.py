@@ -14,7 +14,7 @@ from typing import Any, Iterable, List, Optional, Tuple
 
 from .. import config, socketutil
 from .._net.wakeup import Wakeup
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..constants import NS_QUESTION
 
 log = logging.getLogger("Pyro5.broadcast")

@@ -32,14 +32,14 @@ from typing import (
 )
 
 from .. import config, errors, serializers, socketutil
+from .._messages import handshake, limits, replies, requests
+from .._messages.requests import WireOptions
 from .._net import addresses, tls
 from .._net.wakeup import Wakeup
 from .._server.listener import OUT_OF_RESOURCES
 from .._values import plain
-from .._wire import calls, handshake, structure
-from .._wire.calls import WireOptions
+from .._values.uri import URI
 from .._wire.reader import MessageReader
-from .._wire.uri import URI
 from ..constants import DAEMON_NAME
 from ..protocol import ReceivingMessage, SendingMessage
 from .host_lookup import HostLookups
@@ -383,7 +383,7 @@ class _Conversation:
 
     def _ask(self, method: str, *args: Any) -> Steps[None]:
         self._sent_seq = (self._sent_seq + 1) & 0xffff
-        yield from self._send(calls.invoke_request(
+        yield from self._send(requests.invoke_request(
             self._serializer, self._sent_seq, 0, DAEMON_NAME, method, args, {}, self._wire))
 
     def _answer(self) -> Steps[Any]:
@@ -392,7 +392,7 @@ class _Conversation:
         reply = yield from self._receive()
         if reply.seq != self._answered_seq:
             raise errors.ProtocolError("the reply has number %d, expected is %d" % (reply.seq, self._answered_seq))
-        return calls.parse_reply(reply, self._serializer)
+        return replies.parse_reply(reply, self._serializer)
 
     def _send(self, request: SendingMessage) -> Steps[None]:
         rest = memoryview(request.data)
@@ -414,7 +414,7 @@ class _Conversation:
             if not count:
                 raise EOFError("connection closed by the other side")
             message = self._reader.next_message()
-        structure.check_probed(message)
+        limits.check_probed(message)
         return message
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import collections
 from typing import Dict, FrozenSet, Iterable, Iterator, NamedTuple, Set, Tuple
 
-from .._wire.uri import URI
+from .._values.uri import URI
 
 
 class Question(NamedTuple):

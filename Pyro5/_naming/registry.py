@@ -10,10 +10,10 @@ from contextlib import nullcontext
 from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
 
 from .. import config, constants, errors
-from ..callcontext import current_context
 from .._server.exposure import behavior, expose
 from .._values import plain
-from .._wire.uri import URI
+from .._values.uri import URI
+from ..callcontext import current_context
 from .capacity import LARGE_BYTES, Capacity, SearchTurns
 from .regex_sandbox import Matcher
 from .storage import Registration, adapt, listing

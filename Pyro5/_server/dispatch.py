@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, constants, errors, protocol, serializers
+from .._messages import handshake, replies, requests
+from .._messages.batch_results import BatchResults
+from .._messages.replies import ReplyTo
+from .._messages.requests import Call, WireOptions
 from .._values import unsendable
-from .._wire import calls, handshake
-from .._wire.batch_results import BatchResults
-from .._wire.calls import Call, ReplyTo, WireOptions
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import error_log, exposure
@@ -104,7 +105,7 @@ class Dispatcher:
         elif message.type == protocol.MSG_INVOKE:
             reply = self._invoke(connection, message, correlation_id)
         elif message.type == protocol.MSG_PING:
-            reply = calls.pong(message, correlation_id)
+            reply = replies.pong(message, correlation_id)
         else:
             reply = self._unexpected(connection, message, correlation_id)
         if self._options.log_wire and reply is not None:
@@ -169,10 +170,10 @@ class Dispatcher:
             return None
         except Exception as x:  # border of a request: the user's validator, and whatever malformed data makes it raise
             log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__,
-                        errors.one_line(calls.text_of(x)))
+                        errors.one_line(replies.text_of(x)))
             log.debug("the refused handshake", exc_info=True)
             connection.closing = True
-            return handshake.connect_refused(message if serializer else None, serializer, calls.text_of(x), correlation_id,
+            return handshake.connect_refused(message if serializer else None, serializer, replies.text_of(x), correlation_id,
                                              self._wire)
 
     def _parse_connect_request(self, message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
@@ -199,7 +200,7 @@ class Dispatcher:
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
                                       message.annotations, correlation_id)
-            call = calls.parse_invoke_request(message, serializer)
+            call = requests.parse_invoke_request(message, serializer)
             published = self._objects.get(call.object_id)
             if flags & _BATCH_OR_ONEWAY:
                 value = self._run_special(connection, published, call, serializer, message)
@@ -249,23 +250,23 @@ class Dispatcher:
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
         if type(value) not in _NO_ITERATORS and isinstance(value, Iterator):
             stream_id = self._streams.open(value, connection) if self._options.streaming else None
-            return calls.stream_reply(to, stream_id)
+            return replies.stream_reply(to, stream_id)
         try:
             if flags & protocol.FLAGS_BATCH:
-                return calls.batch_reply(to, value)
-            return calls.value_reply(to, value)
+                return replies.batch_reply(to, value)
+            return replies.value_reply(to, value)
         except Exception as x:  # whatever a serializer, or the user's part in it, says of the result
-            raise calls.unsent_result(x, value, to.serializer, "%s.%s" % (call.object_id, call.method)) from x
+            raise replies.unsent_result(x, value, to.serializer, "%s.%s" % (call.object_id, call.method)) from x
 
     def _prepare(self, connection: Any, published: Published, call: Call) -> Callable[[], Any]:
         """Find what a call means and check that it is allowed; the result runs it."""
         instance = published.instance_for(connection)
         name, args, kwargs = call.method, call.args, call.kwargs
-        if name == calls.GETATTR_METHOD:
-            attribute = calls.parse_getattr(call)
+        if name == requests.GETATTR_METHOD:
+            attribute = requests.parse_getattr(call)
             return lambda: exposure.get_exposed_attribute(instance, attribute, published.members)
-        if name == calls.SETATTR_METHOD:
-            attribute, value = calls.parse_setattr(call)
+        if name == requests.SETATTR_METHOD:
+            attribute, value = requests.parse_setattr(call)
             return lambda: exposure.set_exposed_attribute(instance, attribute, value, published.members)
         method = exposure.exposed_method(instance, name, published.members)
         return lambda: self._run_method(connection, method, args, kwargs)
@@ -287,7 +288,7 @@ class Dispatcher:
     def _run_batch(self, connection: Any, published: Published, call: Call, serializer: SerializerBase,
                    flags: int) -> BatchResults:
         """Run the calls of a batch; nothing runs if one of them is not allowed, and nothing after the first that fails."""
-        elements, names = calls.parse_batch(call)
+        elements, names = requests.parse_batch(call)
         methods: Dict[Any, Callable[..., Any]] = self._methods_of(published, names)
         steps = elements
         if not methods:
@@ -309,13 +310,13 @@ class Dispatcher:
                     counting = False
         except Exception as x:  # user code: the client gets it in place of the result
             if counting:
-                raise calls.unsent_result(x, result, serializer, "%s.%s" % (call.object_id, call.method)) from x
+                raise replies.unsent_result(x, result, serializer, "%s.%s" % (call.object_id, call.method)) from x
             if steps is elements:  # the others have seen to it themselves
                 step, args, kwargs = elements[len(results)]
                 self._tell_error_handler(connection, methods[step], args, kwargs, x)
             self._log_exception(connection, call, x)
-            calls.set_remote_traceback(x, self._traceback(x))
-            results.values.append(calls.ExceptionWrapper(calls.sendable(x, serializer)))
+            replies.set_remote_traceback(x, self._traceback(x))
+            results.values.append(replies.ExceptionWrapper(replies.sendable(x, serializer)))
             errors.drop_tracebacks(x)  # they lead back to the results
         return results
 
@@ -378,7 +379,7 @@ class Dispatcher:
             log.exception("Daemon.annotations failed")
             annotations = {}
         to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
-        return calls.exception_reply(to, error, self._traceback(error))
+        return replies.exception_reply(to, error, self._traceback(error))
 
     @staticmethod
     def _serializer_to_refuse_in(message: ReceivingMessage) -> SerializerBase:
@@ -392,7 +393,7 @@ class Dispatcher:
         detailed = self._options.detailed_traceback
         tb = errors.without_own_frames(error.__traceback__)
         try:
-            if calls.remote_traceback(error):  # it came from yet another server: keep what happened there
+            if replies.remote_traceback(error):  # it came from yet another server: keep what happened there
                 return errors.get_pyro_traceback(type(error), error, tb, detailed)
             return errors.format_traceback(type(error), error, tb, detailed)
         except Exception as x:  # the attributes and texts of exceptions are user code
@@ -411,7 +412,7 @@ class Dispatcher:
         write = log.info if is_answer else log.warning
         write(
             "%s from %s raised %s: %s%s", what, connection.peer_address, type(error).__name__,
-            errors.one_line(calls.text_of(error)), " (%s)" % errors.one_line(place) if place else "",
+            errors.one_line(replies.text_of(error)), " (%s)" % errors.one_line(place) if place else "",
             exc_info=(type(error), error, errors.without_own_frames(error.__traceback__)) if with_traceback else None)
 
     def log_repetitions(self, at_end: bool = False) -> None:
@@ -432,7 +433,7 @@ class Dispatcher:
 
 def _name_called(call: Call) -> str:
     """Return what a call is about in the user's names: the attribute, not the method that reads or sets it."""
-    is_attribute = call.method in (calls.GETATTR_METHOD, calls.SETATTR_METHOD)
+    is_attribute = call.method in (requests.GETATTR_METHOD, requests.SETATTR_METHOD)
     return str(call.args[0]) if is_attribute and call.args and type(call.args[0]) is str else call.method
 
 

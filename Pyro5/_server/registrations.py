@@ -6,7 +6,7 @@ import inspect
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .. import client, errors
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..constants import DAEMON_NAME
 from ..socketutil import SocketConnection
 from . import marks

@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Tuple
 
 from .. import config
-from .._wire.calls import WireOptions
+from .._messages.requests import WireOptions
 from .dispatch import DispatchOptions
 
 

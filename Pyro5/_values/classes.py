@@ -33,7 +33,7 @@ NOT_REGISTERED = object()    # registered_form has nothing to say about an objec
 
 
 # Where own classes are that the serializers do not import, by their tags. No name from the wire is ever imported.
-_HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._wire.uri", "Pyro5.server.Daemon": ".server"}
+_HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._values.uri", "Pyro5.server.Daemon": ".server"}
 _PACKAGE = __name__.rsplit(".", 2)[0]
 
 

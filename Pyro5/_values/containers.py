@@ -11,7 +11,9 @@ from typing import Union
 
 from .. import errors
 
-__all__ = ["check_text", "too_many"]
+__all__ = ["Data", "check_text", "too_many"]
+
+Data = Union[bytes, bytearray, memoryview]
 
 _TEXT_BUT_OPENINGS = bytes(code for code in range(256) if code not in b"[{(")
 _TEXT_BUT_ELEMENTS = bytes(code for code in range(256) if code not in b"[{(,")
@@ -19,7 +21,7 @@ _TEXT_BUT_ELEMENTS = bytes(code for code in range(256) if code not in b"[{(,")
 _STRING = re.compile(rb"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|['"].*""", re.DOTALL)
 
 
-def check_text(data: Union[bytes, bytearray, memoryview], most: int, elements: bool = False) -> None:
+def check_text(data: Data, most: int, elements: bool = False) -> None:
     """
     Check the number of containers (and of commas, if elements is set) in JSON or Python literals.
 

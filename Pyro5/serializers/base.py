@@ -6,10 +6,10 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from .._values import classes, exceptions, recreation
+from .._values.containers import Data
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
 
-Data = Union[bytes, bytearray, memoryview]
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
 Payload = Union[bytes, List[bytes]]          # in one piece, or in several
 

@@ -16,7 +16,7 @@ from typing import Any, Optional, Sequence
 from .. import errors
 from .._cli import console
 from .._server.exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..client import Proxy, locate_ns
 from ..server import Daemon
 

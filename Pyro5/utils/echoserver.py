@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 from .. import config, errors
 from .._cli import console
 from .._server.exposure import expose, oneway
-from .._wire.uri import URI
+from .._values.uri import URI
 from ..client import locate_ns
 from ..nameserver import start_ns
 from ..server import Daemon

@@ -6,7 +6,7 @@ import unittest
 from typing import Any, List, Optional
 
 from Pyro5._client.batch import BatchProxy
-from Pyro5._wire import calls
+from Pyro5._messages import replies
 
 
 class FakeProxy:
@@ -38,7 +38,7 @@ class BatchTests(unittest.TestCase):
         self.assertEqual([3, "x"], list(results or ()))
 
     def test_results_are_returned_up_to_the_first_exception(self) -> None:
-        batch = BatchProxy(FakeProxy([1, calls.ExceptionWrapper(ValueError("second"))]))
+        batch = BatchProxy(FakeProxy([1, replies.ExceptionWrapper(ValueError("second"))]))
         results = iter(batch() or ())
         self.assertEqual(1, next(results))
         with self.assertRaisesRegex(ValueError, "second"):

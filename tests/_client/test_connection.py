@@ -12,9 +12,9 @@ from unittest import mock
 from Pyro5 import errors, protocol, serializers
 from Pyro5._client import connection
 from Pyro5._client.connection import Connection, open_connection
+from Pyro5._messages import handshake, requests
 from Pyro5._net import tls
-from Pyro5._wire import calls, handshake
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.socketutil import receive_data
 
@@ -22,7 +22,7 @@ from ..peers import CERTIFICATES, PATIENCE_SECONDS, Peer, ScriptedServer, free_p
 
 SERPENT = serializers.get_serializer("serpent")
 MARSHAL = serializers.get_serializer("marshal")
-WIRE = calls.WireOptions(1 << 30, False)
+WIRE = requests.WireOptions(1 << 30, False)
 TARGET = "PYRO:thing@somewhere:1"
 
 
@@ -31,7 +31,7 @@ def reply(value: Any, seq: int = 1, msgtype: int = protocol.MSG_RESULT, serializ
 
 
 def request(value: Any = "x", seq: int = 1) -> SendingMessage:
-    return calls.invoke_request(SERPENT, seq, 0, "thing", "echo", (value,), {}, WIRE)
+    return requests.invoke_request(SERPENT, seq, 0, "thing", "echo", (value,), {}, WIRE)
 
 
 class PairTestCase(unittest.TestCase):
@@ -251,7 +251,7 @@ class CallTests(PairTestCase):
         conn, other = self.pair()
         other.sendall(reply({"methods": []}, 5))
         self.assertEqual({"methods": []}, conn.call(SERPENT, 5, "Pyro.Daemon", "get_metadata", ["thing"], WIRE))
-        expected = calls.invoke_request(SERPENT, 5, 0, "Pyro.Daemon", "get_metadata", ["thing"], {}, WIRE).data
+        expected = requests.invoke_request(SERPENT, 5, 0, "Pyro.Daemon", "get_metadata", ["thing"], {}, WIRE).data
         self.assertEqual(expected, other.recv(1000))
 
 

@@ -12,7 +12,7 @@ from unittest import mock
 
 from Pyro5 import errors
 from Pyro5._client import discovery
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 from ..peers import PATIENCE_SECONDS, Peer, ScriptedServer, free_port, name_server, settings
 

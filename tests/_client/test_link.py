@@ -13,7 +13,7 @@ from unittest import mock
 from Pyro5 import errors
 from Pyro5._client.connection import Connection
 from Pyro5._client.link import Link, connected_socket_uri
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 from ..peers import PATIENCE_SECONDS, Peer, ScriptedServer, name_server, settings
 from ..support import PROJECT

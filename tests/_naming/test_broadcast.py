@@ -11,7 +11,7 @@ from typing import Any, List
 
 from Pyro5 import config
 from Pyro5._naming.broadcast import BroadcastServer
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 NS_URI = "PYRO:Pyro.NameServer@127.0.0.1:9090"
 PATIENCE_SECONDS = 10.0

@@ -15,7 +15,7 @@ from Pyro5 import config, errors, socketutil
 from Pyro5._naming import liveness
 from Pyro5._naming.liveness import Answer, Prober, Question
 from Pyro5._server import exposure
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.serializers import serializers
 from Pyro5.server import Daemon, DaemonObject
 from tests.peers import CERTIFICATES, Peer, ScriptedServer

@@ -13,7 +13,7 @@ from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.memory import MemoryStorage
 from Pyro5._server import exposure
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 
 ONE, TWO = "PYRO:one@host:1", "PYRO:two@host:2"

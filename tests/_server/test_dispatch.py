@@ -1,9 +1,9 @@
 """Message in, reply out, without any socket: the handshake, the calls, and what is answered when something is wrong."""
 from __future__ import annotations
 
-import itertools
 import contextvars
 import gc
+import itertools
 import marshal
 import unittest
 import uuid
@@ -12,14 +12,15 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 from unittest import mock
 
 from Pyro5 import errors, protocol, serializers
+from Pyro5._messages import handshake, replies, requests
+from Pyro5._messages.blob import SerializedBlob
+from Pyro5._messages.requests import WireOptions
 from Pyro5._server import dispatch
 from Pyro5._server.dispatch import Dispatcher, DispatchOptions
 from Pyro5._server.error_log import RepeatFilter
 from Pyro5._server.exposure import callback, expose, oneway
 from Pyro5._server.objects import ObjectTable
 from Pyro5._server.streams import StreamTable
-from Pyro5._wire import calls, handshake
-from Pyro5._wire.calls import SerializedBlob, WireOptions
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 
@@ -174,7 +175,7 @@ class DispatchTestCase(unittest.TestCase):
         def build() -> SendingMessage:
             current_context.annotations = annotations
             current_context.correlation_id = correlation_id
-            return calls.invoke_request(serializers.get_serializer(serializer), self.seq, flags, object_id, method, args,
+            return requests.invoke_request(serializers.get_serializer(serializer), self.seq, flags, object_id, method, args,
                                         kwargs or {}, WireOptions())
         self.seq += 1
         return incoming(contextvars.Context().run(build))
@@ -192,7 +193,7 @@ class DispatchTestCase(unittest.TestCase):
         return reply
 
     def parse(self, reply: ReceivingMessage) -> Any:
-        return calls.parse_reply(reply, serializers.get_serializer_by_id(reply.serializer_id))
+        return replies.parse_reply(reply, serializers.get_serializer_by_id(reply.serializer_id))
 
     def call(self, method: str, *args: Any, **options: Any) -> Any:
         return self.parse(self.reply(self.message(method, args, **options)))

@@ -10,8 +10,8 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import callcontext, errors, protocol, serializers
+from Pyro5._messages import handshake, requests
 from Pyro5._server.exposure import expose
-from Pyro5._wire import calls, handshake
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 
 from ..support import correlation_of
@@ -191,7 +191,7 @@ class Exceptions(ErrorTestCase):
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.failed(errors.PyroError, self.message("fail", object_id="raising"), "Mute")
             self.client.greeted = False
-            request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", calls.WireOptions())
+            request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", requests.WireOptions())
             with self.assertLogs(LOGGER, "WARNING"):
                 reply = self.answer(incoming(request))
         self.assertEqual("", stderr.getvalue())
@@ -326,7 +326,7 @@ class Annotations(ErrorTestCase):
             callcontext.current_context.response_annotations = {"LEAK": b"1"}
             raise PermissionError("no")
         self.daemon.validate = validate
-        request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", calls.WireOptions())
+        request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", requests.WireOptions())
         with self.assertLogs(LOGGER, "WARNING"):
             reply = self.answer(incoming(request), FakeConnection(greeted=False))
         self.assertEqual({}, reply and reply.annotations)

@@ -12,10 +12,10 @@ from typing import Any, List, Tuple
 from unittest import mock
 
 from Pyro5 import errors, serializers
+from Pyro5._messages import handshake, requests
 from Pyro5._server import loop, quotas
 from Pyro5._server.oneway import OnewayCalls
 from Pyro5._server.quotas import SMALL_BYTES, Buffered
-from Pyro5._wire import calls, handshake
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import FLAGS_ONEWAY
 
@@ -146,14 +146,14 @@ class HandshakeSize(ServerTestCase):
 
     def test_too_large_when_inflated(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
-        compressed = calls.WireOptions(0, True)
+        compressed = requests.WireOptions(0, True)
         client.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, compressed).data)
         with self.assertRaisesRegex(errors.CommunicationError, r"inflates to more than 1000 bytes \(MAX_HANDSHAKE_SIZE\)"):
             client.reply()
 
     def test_a_compressed_one_inflates_to_little(self) -> None:
         daemon = self.serving()
-        compressed, serpent = calls.WireOptions(0, True), serializers.get_serializer("serpent")
+        compressed, serpent = requests.WireOptions(0, True), serializers.get_serializer("serpent")
         for size, fits in ((10000, True), (20000, False)):
             client = self.connect(daemon)
             client.send(handshake.connect_request(serpent, 0, "obj", "x" * size, compressed).data)
@@ -162,13 +162,13 @@ class HandshakeSize(ServerTestCase):
                     client.reply()
                 continue
             client.reply()
-            client.send(calls.invoke_request(serpent, 1, 0, "obj", "echo", ("y" * 100000,), {}, compressed).data)
+            client.send(requests.invoke_request(serpent, 1, 0, "obj", "echo", ("y" * 100000,), {}, compressed).data)
             self.assertEqual("y" * 100000, client.reply())
 
     def test_one_with_many_containers(self) -> None:
         client = self.connect(self.serving())
         json = serializers.get_serializer("json")
-        client.send(handshake.connect_request(json, 0, "obj", [[]] * 6000, calls.WireOptions()).data)
+        client.send(handshake.connect_request(json, 0, "obj", [[]] * 6000, requests.WireOptions()).data)
         with self.assertRaisesRegex(errors.CommunicationError, "too many lists"):
             client.reply()
 
@@ -222,7 +222,8 @@ class BufferedBytes(ServerTestCase):
             return  # there are no workers
         daemon = self.serving(MAX_BUFFERED_SIZE=3000000)
         buffered, serpent = daemon.transportServer._buffered, serializers.get_serializer("serpent")
-        request = calls.invoke_request(serpent, 1, 0, "obj", "wait", ("x" * 1000000,), {}, calls.WireOptions(0, True)).data
+        options = requests.WireOptions(0, True)
+        request = requests.invoke_request(serpent, 1, 0, "obj", "wait", ("x" * 1000000,), {}, options).data
         self.assertLess(len(request), 10000)
         *busy, refused = self.idle_clients(daemon, 3)
         for client in busy:
@@ -470,8 +471,8 @@ class BufferedTests(unittest.TestCase):
         self.assertEqual((0, []), (buffered.total_bytes, buffered.take_excess()))
 
 
-def wire() -> calls.WireOptions:
-    return calls.WireOptions(0, False)
+def wire() -> requests.WireOptions:
+    return requests.WireOptions(0, False)
 
 
 for base in (Connections, HandshakeSize, BufferedBytes, Oneway):

@@ -328,7 +328,7 @@ class OwnClasses(Base):
             self.assertEqual(["PYRO", "x", None, "localhost", 55], list(data["state"]))
 
     def test_nested_tagged_dicts_are_objects_for_own_dicts(self) -> None:
-        from Pyro5._wire import calls
+        from Pyro5._messages import replies
 
         data = {
             "__class__": "Pyro5.core._ExceptionWrapper",
@@ -336,7 +336,7 @@ class OwnClasses(Base):
         }
         self.assertRaises(errors.SerializeError, recreation.Recreator().recreate, [copy.deepcopy(data)])
         wrapper = recreation.Recreator(foreign_exceptions=True).recreate([data])[0]
-        self.assertIsInstance(wrapper, calls.ExceptionWrapper)
+        self.assertIsInstance(wrapper, replies.ExceptionWrapper)
         self.assertEqual("some.Unknown", wrapper.exception.remote_class)
 
 

@@ -14,15 +14,15 @@ from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from Pyro5 import api, serializers
 from Pyro5._client.connection import Connection
+from Pyro5._messages import replies, requests
 from Pyro5._server.connection import ServerConnection
-from Pyro5._wire import calls
 from Pyro5._wire.reader import MessageReader
 
 from .programs.workload import SUM, SUMMANDS, add
 
 OBJECT_ID = "object"
 MICRO = 1e6
-WIRE = calls.WireOptions(1 << 30, False)
+WIRE = requests.WireOptions(1 << 30, False)
 
 
 class Step(NamedTuple):
@@ -107,7 +107,7 @@ def measure(serializer_name: str, seconds: float) -> List[Step]:
     with api.Daemon(host="127.0.0.1") as daemon:
         uri = daemon.register(Adder(), OBJECT_ID)
         serializer = serializers.get_serializer(serializer_name)
-        request = calls.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE).data
+        request = requests.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE).data
         server_side = InMemory()
         connection = ServerConnection(server_side, None, WIRE.max_size)  # type: ignore[arg-type]
         connection.greeted = True
@@ -136,7 +136,7 @@ def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -
     network_itself = shortest(lambda: network.sendall(reply), seconds)
     call = shortest(lambda: proxy.add(*SUMMANDS), seconds) - network_itself
     writing = shortest(lambda: serializer.dumpsCall(OBJECT_ID, "add", SUMMANDS, {}), seconds)
-    building = shortest(lambda: calls.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE), seconds)
+    building = shortest(lambda: requests.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE), seconds)
     message = read(reply)
     steps = [Step("client", "arguments to bytes", writing), Step("client", "building the message", building - writing),
              Step("client", "taking the reply apart", shortest(lambda: read(reply), seconds)),
@@ -146,14 +146,14 @@ def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -
 
 def server_steps(daemon: Any, serializer: Any, request: bytes, reply: bytes, seconds: float) -> List[Step]:
     message = read(request)
-    to = calls.ReplyTo(7, serializer, bytes(16), {}, WIRE)
+    to = replies.ReplyTo(7, serializer, bytes(16), {}, WIRE)
     adder = Adder()
     writing = shortest(lambda: serializer.dumps(SUM), seconds)
     return [Step("server", "taking the request apart", shortest(lambda: read(request), seconds)),
             Step("server", "bytes to the call", shortest(lambda: serializer.loadsCall(message.data), seconds)),
             Step("server", "the method itself", shortest(lambda: adder.add(*SUMMANDS), seconds)),
             Step("server", "result to bytes", writing),
-            Step("server", "building the reply", shortest(lambda: calls.value_reply(to, SUM), seconds) - writing)]
+            Step("server", "building the reply", shortest(lambda: replies.value_reply(to, SUM), seconds) - writing)]
 
 
 def read(data: bytes) -> Any:

@@ -15,10 +15,10 @@ import uuid
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from Pyro5 import config, protocol, serializers
+from Pyro5._messages import handshake, replies, requests
+from Pyro5._messages.requests import WireOptions
 from Pyro5._server.exposure import expose
-from Pyro5._wire import calls, handshake
-from Pyro5._wire.calls import WireOptions
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
 from Pyro5.protocol import SendingMessage
@@ -62,12 +62,12 @@ class Frame(NamedTuple):
 
 # ---------------------------------------------------------------- the conversation
 
-def requests() -> Iterator[bytes]:
+def client_messages() -> Iterator[bytes]:
     """Give what the client of the page sends."""
     json = serializers.get_serializer("json")
 
     def invoke(seq: int, object_id: str, method: str, *args: Any, flags: int = 0, **kwargs: Any) -> bytes:
-        return calls.invoke_request(json, seq, flags, object_id, method, list(args), kwargs, WireOptions()).data
+        return requests.invoke_request(json, seq, flags, object_id, method, list(args), kwargs, WireOptions()).data
 
     current_context.correlation_id = CORRELATION_ID
     try:
@@ -105,7 +105,7 @@ def conversation(daemon: Any) -> Iterator[Frame]:
     """Talk with a daemon, and give all messages; a stream id is replaced by the one that the page shows, and back."""
     stream = STREAM_ID_ON_THE_PAGE
     with RawClient(connected_to(daemon)) as client:
-        for request in requests():
+        for request in client_messages():
             yield Frame(CLIENT, request)
             client.send(request.replace(STREAM_ID_ON_THE_PAGE, stream))
             if not Frame(CLIENT, request).flags & protocol.FLAGS_ONEWAY:
@@ -152,7 +152,7 @@ def call_payloads() -> Iterator[str]:
 
 def exception_payload() -> Iterator[str]:
     exception = KeyError("roof")
-    calls.set_remote_traceback(exception, ["Traceback (most recent call last):\n", "KeyError: 'roof'\n"])
+    replies.set_remote_traceback(exception, ["Traceback (most recent call last):\n", "KeyError: 'roof'\n"])
     for name in ("serpent", "json"):
         yield from ("    " + line for line in text_of(serializers.get_serializer(name).dumps(exception)).splitlines())
         yield ""

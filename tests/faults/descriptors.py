@@ -19,7 +19,7 @@ import time
 from typing import Any, Dict, List, NamedTuple
 
 from Pyro5 import config, errors
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.nameserver import start_ns
 

@@ -14,10 +14,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import Pyro5
 from Pyro5 import errors, protocol, serializers
+from Pyro5._messages import handshake, replies
 from Pyro5._server.connection import ServerConnection
-from Pyro5._wire import calls, handshake
+from Pyro5._values.uri import URI
 from Pyro5._wire.reader import RECEIVE_BYTES, MessageReader
-from Pyro5._wire.uri import URI
 from Pyro5.protocol import ReceivingMessage
 
 from . import cases, served, uses
@@ -178,7 +178,7 @@ class Targets:
             if message.type in (protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
                 handshake.parse_connect_reply(message)
             else:
-                result = calls.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
+                result = replies.parse_reply(message, serializers.get_serializer_by_id(message.serializer_id))
                 for use in uses.uses(result):
                     with contextlib.suppress(*MALFORMED):
                         use()

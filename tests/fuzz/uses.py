@@ -8,7 +8,7 @@ from Pyro5._cli import peer_check
 from Pyro5._client import discovery, link, streams
 from Pyro5._client.operators import ProxyOperators
 from Pyro5._gateway import calls as gateway_calls
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 _URI = URI("PYRO:obj@localhost:1")
 

@@ -18,7 +18,7 @@ import serpent
 
 from Pyro5 import errors
 from Pyro5._client.batch import BatchProxy
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.serializers import serializers
 

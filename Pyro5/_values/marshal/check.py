@@ -16,8 +16,8 @@ import struct
 import sys
 from typing import Any, Dict, List, Set, Tuple
 
-from ...serializers.base import Data
 from .. import containers
+from ..containers import Data
 from . import reader
 
 __all__ = ["loads", "check", "check_containers"]

@@ -16,10 +16,10 @@ from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage import dbm as dbm_storage
 from Pyro5._naming.storage.dbm import DbmStorage
 from Pyro5._naming.storage.specs import open_storage
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
-from .folder import FolderTestCase
 from .contract import ODD_NAMES, ONE, NamesContract, names_and_uris
+from .folder import FolderTestCase
 
 CAFE = "caf\N{LATIN SMALL LETTER E WITH ACUTE}"
 # As Pyro 4 wrote them.

@@ -6,7 +6,7 @@ import re
 from typing import Any, NoReturn, Optional, Sequence, Set, Tuple, Union
 
 from .. import config, errors
-from .._values import classes, plain
+from . import classes, plain
 
 __all__ = ["URI"]
 

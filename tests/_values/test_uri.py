@@ -9,7 +9,7 @@ import unittest
 from typing import Any
 
 from Pyro5 import config, core, errors, serializers
-from Pyro5._wire.uri import URI
+from Pyro5._values.uri import URI
 
 
 class Forms(unittest.TestCase):

@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, List, Optional
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._wire.batch_results import COUNTED_VALUES, UNWRITTEN_BYTES, BatchResults, estimated_size
-from Pyro5._wire.calls import ExceptionWrapper
+from Pyro5._messages.batch_results import COUNTED_VALUES, UNWRITTEN_BYTES, BatchResults, estimated_size
+from Pyro5._messages.replies import ExceptionWrapper
 from Pyro5.serializers import SerializerBase, get_serializer
 
 NAMES = ("serpent", "json", "marshal", "msgpack")

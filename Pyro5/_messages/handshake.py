@@ -13,8 +13,8 @@ from .._text.printable import printable_lines
 from .._values import plain, recreation
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from . import structure
-from .calls import WireOptions
+from . import limits
+from .requests import WireOptions
 
 # Servers give every client the same reply, and many programs connect for every call: what it says need not be read again.
 # Serializer id and payload -> what parse_connect_reply() gives.  Without a lock: at worst something is read twice.
@@ -45,7 +45,7 @@ def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase)
         ProtocolError: the payload is not what a handshake consists of.
         Exception: whatever the serializer raises on malformed data.
     """
-    structure.check_handshake(message, serializer)
+    limits.check_handshake(message, serializer)
     with recreation.Undelivered():
         data = serializer.loads(message.data)
         # nothing is used before its exact type is known: it came over the network
@@ -117,8 +117,8 @@ def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
 
 def _load(message: ReceivingMessage) -> Any:
     serializer = serializers.get_serializer_by_id(message.serializer_id)
-    if len(message.data) > structure.FREE_BYTES:
-        structure.check(message, serializer)
+    if len(message.data) > limits.FREE_BYTES:
+        limits.check(message, serializer)
     return serializer.loads(message.data) if len(message.data) else None
 
 

@@ -11,7 +11,7 @@ from typing import Any, Dict
 from unittest import mock
 
 from Pyro5 import config, errors, protocol
-from Pyro5._wire import calls, handshake, structure
+from Pyro5._messages import blob, handshake, limits, replies, requests
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.serializers import get_serializer
 
@@ -34,39 +34,39 @@ class CallTests(unittest.TestCase):
         self.addCleanup(setattr, config, "MAX_CONTAINERS", config.MAX_CONTAINERS)
 
     def parse(self, name: str, payload: bytes, compressed: bool) -> Any:
-        return calls.parse_invoke_request(received(name, payload, compressed), get_serializer(name)).args[0]
+        return requests.parse_invoke_request(received(name, payload, compressed), get_serializer(name)).args[0]
 
     def test_more_than_the_setting_allows(self) -> None:
         for name, compressed in itertools.product(NAMES, (False, True)):
             with self.subTest(name, compressed=compressed):
-                payload = empty_lists(name, structure.FREE_BYTES)
-                config.MAX_CONTAINERS = structure.FREE_BYTES
+                payload = empty_lists(name, limits.FREE_BYTES)
+                config.MAX_CONTAINERS = limits.FREE_BYTES
                 with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
                     self.parse(name, payload, compressed)
-                config.MAX_CONTAINERS = structure.FREE_BYTES + 10
+                config.MAX_CONTAINERS = limits.FREE_BYTES + 10
                 if not compressed:
-                    self.assertEqual(structure.FREE_BYTES, len(self.parse(name, payload, compressed)))
+                    self.assertEqual(limits.FREE_BYTES, len(self.parse(name, payload, compressed)))
                 config.MAX_CONTAINERS = 0
-                self.assertEqual(structure.FREE_BYTES, len(self.parse(name, payload, compressed)))
+                self.assertEqual(limits.FREE_BYTES, len(self.parse(name, payload, compressed)))
 
     def test_the_annotation_of_a_blob_counts_too(self) -> None:
-        count = structure.FREE_BYTES
+        count = limits.FREE_BYTES
         annotation = marshal.dumps(([[] for _ in range(count)], "obj", "echo"), 2)
         message = ReceivingMessage(SendingMessage(protocol.MSG_INVOKE, protocol.FLAGS_KEEPSERIALIZED, 1, 1, b"").data)
-        message.annotations = {calls.BLOB_ANNOTATION: memoryview(annotation)}
+        message.annotations = {blob.BLOB_ANNOTATION: memoryview(annotation)}
         config.MAX_CONTAINERS = count
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
-            calls.parse_invoke_request(message, get_serializer("serpent"))
+            requests.parse_invoke_request(message, get_serializer("serpent"))
         config.MAX_CONTAINERS = count + 10
-        self.assertEqual(count, len(calls.parse_invoke_request(message, get_serializer("serpent")).args[0].info))
+        self.assertEqual(count, len(requests.parse_invoke_request(message, get_serializer("serpent")).args[0].info))
 
     def test_a_compressed_message_may_have_fewer(self) -> None:
         for name in NAMES:
-            payload = empty_lists(name, 2 * structure.FREE_CONTAINERS)
-            self.assertLess(len(zlib.compress(payload)), structure.FREE_CONTAINERS // structure.CONTAINERS_PER_BYTE)
+            payload = empty_lists(name, 2 * limits.FREE_CONTAINERS)
+            self.assertLess(len(zlib.compress(payload)), limits.FREE_CONTAINERS // limits.CONTAINERS_PER_BYTE)
             with self.subTest(name), self.assertRaisesRegex(errors.SerializeError, "too many lists"):
                 self.parse(name, payload, True)
-            self.assertEqual(2 * structure.FREE_CONTAINERS, len(self.parse(name, payload, False)))
+            self.assertEqual(2 * limits.FREE_CONTAINERS, len(self.parse(name, payload, False)))
 
     def test_what_only_looks_like_containers_is_not_counted(self) -> None:
         texts: Dict[str, Any] = {"serpent": "[({" * 60000, "json": "[({" * 60000, "marshal": b"([{)<>" * 30000,
@@ -110,13 +110,13 @@ class CallTests(unittest.TestCase):
 
     def test_replies_and_blobs(self) -> None:
         config.MAX_CONTAINERS = 100
-        payload = get_serializer("json").dumps([[]] * structure.FREE_BYTES)
+        payload = get_serializer("json").dumps([[]] * limits.FREE_BYTES)
         reply = received("json", payload, False, protocol.MSG_RESULT)
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
-            calls.parse_reply(reply, get_serializer("json"))
-        blob = calls.SerializedBlob("info", received("json", empty_lists("json", structure.FREE_BYTES), True), is_blob=True)
+            replies.parse_reply(reply, get_serializer("json"))
+        forwarded = blob.SerializedBlob("info", received("json", empty_lists("json", limits.FREE_BYTES), True), is_blob=True)
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
-            blob.deserialized()
+            forwarded.deserialized()
 
 
 class HandshakeTests(unittest.TestCase):
@@ -124,7 +124,7 @@ class HandshakeTests(unittest.TestCase):
         encoders: Dict[str, Any] = {"json": lambda value: json.dumps(value).encode(), "marshal": marshal.dumps}
         for name in NAMES:
             encode = encoders.get(name, get_serializer(name).dumps)
-            for count, allowed in ((structure.HANDSHAKE_CONTAINERS // 2 - 10, True), (structure.HANDSHAKE_CONTAINERS, False)):
+            for count, allowed in ((limits.HANDSHAKE_CONTAINERS // 2 - 10, True), (limits.HANDSHAKE_CONTAINERS, False)):
                 payload = encode({"handshake": [[] for _ in range(count)], "object": "obj"})
                 message = received(name, payload, False, protocol.MSG_CONNECT)
                 with self.subTest(name, count=count):

@@ -10,8 +10,10 @@ from typing import Any, Callable, Dict, List
 from unittest import mock
 
 from Pyro5 import errors, protocol, serializers
-from Pyro5._wire import calls, handshake
-from Pyro5._wire.calls import Call, ReplyTo, SerializedBlob, WireOptions
+from Pyro5._messages import handshake, replies, requests
+from Pyro5._messages.blob import SerializedBlob
+from Pyro5._messages.replies import ReplyTo
+from Pyro5._messages.requests import Call, WireOptions
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 from Pyro5.serializers import SerializerBase
@@ -156,32 +158,32 @@ class Handshake(InFreshContext):
 class Requests(InFreshContext):
     @with_each_serializer
     def test_call(self, serializer: SerializerBase) -> None:
-        request = over_the_wire(calls.invoke_request(serializer, 9, protocol.FLAGS_ONEWAY, "obj", "method",
+        request = over_the_wire(requests.invoke_request(serializer, 9, protocol.FLAGS_ONEWAY, "obj", "method",
                                                      (1, "two"), {"three": 3}, WIRE))
         self.assertEqual((protocol.MSG_INVOKE, 9, serializer.serializer_id, protocol.FLAGS_ONEWAY, None, {}),
                          (request.type, request.seq, request.serializer_id, request.flags, correlation_of(request),
                           request.annotations))
-        object_id, method, args, kwargs = calls.parse_invoke_request(request, serializer)
+        object_id, method, args, kwargs = requests.parse_invoke_request(request, serializer)
         self.assertEqual(("obj", "method", [1, "two"], {"three": 3}), (object_id, method, list(args), kwargs))
 
     @with_each_serializer
     def test_without_keyword_arguments(self, serializer: SerializerBase) -> None:
         no_arguments: List[Any] = [None, {}]
         for kwargs in no_arguments:
-            request = calls.invoke_request(serializer, 1, 0, "obj", calls.GETATTR_METHOD, ("name",), kwargs, WIRE)
-            self.assertEqual({}, calls.parse_invoke_request(over_the_wire(request), serializer).kwargs)
+            request = requests.invoke_request(serializer, 1, 0, "obj", requests.GETATTR_METHOD, ("name",), kwargs, WIRE)
+            self.assertEqual({}, requests.parse_invoke_request(over_the_wire(request), serializer).kwargs)
 
     def test_context_travels_along(self) -> None:
         current_context.annotations = {"ANNO": b"value"}
         current_context.correlation_id = CORRELATION
-        request = over_the_wire(calls.invoke_request(SERPENT, 1, 0, "obj", "method", (), {}, WIRE))
+        request = over_the_wire(requests.invoke_request(SERPENT, 1, 0, "obj", "method", (), {}, WIRE))
         self.assertEqual((CORRELATION, {"ANNO": b"value"}), (correlation_of(request), request.annotations))
 
     def test_compression_and_limit(self) -> None:
-        request_of = functools.partial(calls.invoke_request, SERPENT, 1, 0, "obj", "method", ("x" * 1000,), {})
+        request_of = functools.partial(requests.invoke_request, SERPENT, 1, 0, "obj", "method", ("x" * 1000,), {})
         request = request_of(WireOptions(max_size=500, compress=True))
         self.assertTrue(request.flags & protocol.FLAGS_COMPRESSED)
-        self.assertEqual(["x" * 1000], list(calls.parse_invoke_request(over_the_wire(request), SERPENT).args))
+        self.assertEqual(["x" * 1000], list(requests.parse_invoke_request(over_the_wire(request), SERPENT).args))
         with self.assertRaises(errors.MessageTooLargeError):
             request_of(WireOptions(max_size=500))
 
@@ -193,22 +195,22 @@ class Requests(InFreshContext):
             {"object": "o", "kwargs": "text"}, {"object": ["o"]}]
         for change in changes:
             with self.subTest(change=change), self.assertRaises(errors.ProtocolError):
-                calls.parse_invoke_request(with_payload({**values, **change}, JSON), JSON)
+                requests.parse_invoke_request(with_payload({**values, **change}, JSON), JSON)
 
     @with_each_serializer
     def test_payloads_of_another_shape(self, serializer: SerializerBase) -> None:
         values: List[Any] = [None, 5, "text", [], [1, 2, 3], [1, 2, 3, 4, 5], {}]
         for value in values:
             with self.assertRaises((TypeError, ValueError, KeyError, errors.ProtocolError)):
-                calls.parse_invoke_request(with_payload(value, serializer), serializer)
+                requests.parse_invoke_request(with_payload(value, serializer), serializer)
 
     @with_each_serializer
     def test_batch(self, serializer: SerializerBase) -> None:
         batched = [("first", (1,), {}), ("second", (), {"key": 2})]
-        request = over_the_wire(calls.invoke_request(serializer, 1, protocol.FLAGS_BATCH, "obj", calls.BATCH_METHOD,
+        request = over_the_wire(requests.invoke_request(serializer, 1, protocol.FLAGS_BATCH, "obj", requests.BATCH_METHOD,
                                                      batched, None, WIRE))
-        call = calls.parse_invoke_request(request, serializer)
-        elements, names = calls.parse_batch(call)
+        call = requests.parse_invoke_request(request, serializer)
+        elements, names = requests.parse_batch(call)
         self.assertEqual([("first", [1], {}), ("second", [], {"key": 2})],
                          [(method, list(args), kwargs) for method, args, kwargs in elements])
         self.assertEqual({"first", "second"}, names)
@@ -218,7 +220,7 @@ class Requests(InFreshContext):
                           ([], (), {}), ("m", (), None), ("m", (), []), {"m": 1, "a": 2, "k": 3}]
         for element in bad:
             with self.subTest(element=element), self.assertRaises(errors.ProtocolError):
-                calls.parse_batch(Call("obj", calls.BATCH_METHOD, (("ok", (), {}), element), {}))
+                requests.parse_batch(Call("obj", requests.BATCH_METHOD, (("ok", (), {}), element), {}))
 
     def test_a_method_of_a_batch_is_not_hashed_before_it_is_known_to_be_a_text(self) -> None:
         class Unhashable(str):
@@ -227,15 +229,15 @@ class Requests(InFreshContext):
 
         for method in (Unhashable("ok"), 2 ** 61 - 1):
             with self.subTest(method), self.assertRaises(errors.ProtocolError):
-                calls.parse_batch(Call("obj", calls.BATCH_METHOD, (("ok", (), {}), (method, (), {})), {}))
+                requests.parse_batch(Call("obj", requests.BATCH_METHOD, (("ok", (), {}), (method, (), {})), {}))
 
 
 class Blobs(InFreshContext):
     def send(self, blob: SerializedBlob, serializer: SerializerBase = SERPENT, wire: WireOptions = WIRE) -> ReceivingMessage:
-        return over_the_wire(calls.invoke_request(serializer, 1, 0, "obj", "publish", (blob,), {}, wire))
+        return over_the_wire(requests.invoke_request(serializer, 1, 0, "obj", "publish", (blob,), {}, wire))
 
     def receive(self, request: ReceivingMessage) -> SerializedBlob:
-        call = calls.parse_invoke_request(request, SERPENT)
+        call = requests.parse_invoke_request(request, SERPENT)
         self.assertEqual(("obj", "publish", {}), (call.object_id, call.method, call.kwargs))
         (blob,) = call.args
         return blob  # type: ignore[no-any-return]
@@ -268,7 +270,7 @@ class Blobs(InFreshContext):
                                 ((), {"key": blob}), ((1,), {"key": blob})]
         for args, kwargs in arguments:
             with self.subTest(args=args, kwargs=kwargs), self.assertRaisesRegex(errors.SerializeError, "only argument"):
-                calls.invoke_request(SERPENT, 1, 0, "obj", "method", args, kwargs, WIRE)
+                requests.invoke_request(SERPENT, 1, 0, "obj", "method", args, kwargs, WIRE)
 
     def test_own_annotations_go_along_and_stay_as_they_are(self) -> None:
         current_context.annotations = mine = {"MINE": b"value"}
@@ -276,7 +278,7 @@ class Blobs(InFreshContext):
         self.assertEqual({"MINE", "BLBI"}, set(request.annotations))
         self.assertEqual({"MINE": b"value"}, mine)
         self.assertIs(mine, current_context.annotations)
-        plain = over_the_wire(calls.invoke_request(SERPENT, 1, 0, "obj", "method", (), {}, WIRE))
+        plain = over_the_wire(requests.invoke_request(SERPENT, 1, 0, "obj", "method", (), {}, WIRE))
         self.assertEqual({"MINE"}, set(plain.annotations))
 
     def test_only_messages_are_received_blobs(self) -> None:
@@ -294,7 +296,7 @@ class Blobs(InFreshContext):
             request = over_the_wire(SendingMessage(protocol.MSG_INVOKE, protocol.FLAGS_KEEPSERIALIZED, 1, 1, b"?",
                                                    annotations_sent))
             with self.assertRaisesRegex(errors.ProtocolError, "BLBI"):
-                calls.parse_invoke_request(request, SERPENT)
+                requests.parse_invoke_request(request, SERPENT)
 
 
 class Unprintable(Exception):
@@ -308,24 +310,24 @@ class CustomError(Exception):
 
 class Replies(InFreshContext):
     def raised(self, error: BaseException, to: ReplyTo) -> BaseException:
-        reply = over_the_wire(calls.exception_reply(to, error, ["the traceback\n"]))
+        reply = over_the_wire(replies.exception_reply(to, error, ["the traceback\n"]))
         self.assertEqual((protocol.MSG_RESULT, 7, CORRELATION), (reply.type, reply.seq, correlation_of(reply)))
         self.assertTrue(reply.flags & protocol.FLAGS_EXCEPTION)
         with self.assertRaises(BaseException) as caught:
-            calls.parse_reply(reply, to.serializer)
+            replies.parse_reply(reply, to.serializer)
         self.assertEqual(["the traceback\n"], list(caught.exception._pyroTraceback))  # type: ignore[attr-defined]
         return caught.exception
 
     @with_each_serializer
     def test_value(self, serializer: SerializerBase) -> None:
-        reply = over_the_wire(calls.value_reply(reply_to(serializer, ANNO=b"value"), {"a": [1, None]}))
+        reply = over_the_wire(replies.value_reply(reply_to(serializer, ANNO=b"value"), {"a": [1, None]}))
         self.assertEqual((protocol.MSG_RESULT, 7, serializer.serializer_id, CORRELATION, {"ANNO": b"value"}),
                          (reply.type, reply.seq, reply.serializer_id, correlation_of(reply), reply.annotations))
-        self.assertEqual({"a": [1, None]}, calls.parse_reply(reply, serializer))
+        self.assertEqual({"a": [1, None]}, replies.parse_reply(reply, serializer))
 
     def test_value_over_the_limit(self) -> None:
         with self.assertRaises(errors.MessageTooLargeError):
-            calls.value_reply(reply_to(max_size=100), "x" * 200)
+            replies.value_reply(reply_to(max_size=100), "x" * 200)
 
     @with_each_serializer
     def test_exceptions_arrive_as_themselves(self, serializer: SerializerBase) -> None:
@@ -365,46 +367,46 @@ class Replies(InFreshContext):
         self.assertIn("ValueError", str(got))
 
     def test_limit_too_small_even_for_the_substitute(self) -> None:
-        reply = calls.exception_reply(reply_to(max_size=50, ANNO=b"x" * 100), ValueError("x" * 5000), ["trace\n"])
+        reply = replies.exception_reply(reply_to(max_size=50, ANNO=b"x" * 100), ValueError("x" * 5000), ["trace\n"])
         self.assertLess(reply.size, 2000)
         with self.assertRaisesRegex(errors.PyroError, "ValueError"):
-            calls.parse_reply(over_the_wire(reply), SERPENT)
+            replies.parse_reply(over_the_wire(reply), SERPENT)
 
     def test_annotations_that_cannot_be_sent(self) -> None:
         bad = reply_to()._replace(annotations={"TOO LONG": b"x"})
         with self.assertRaises(errors.ProtocolError):
-            calls.value_reply(bad, 1)
+            replies.value_reply(bad, 1)
         with self.assertRaisesRegex((ValueError, errors.PyroError), "the reason"):
-            calls.parse_reply(over_the_wire(calls.exception_reply(bad, ValueError("the reason"), [])), SERPENT)
+            replies.parse_reply(over_the_wire(replies.exception_reply(bad, ValueError("the reason"), [])), SERPENT)
 
     def test_something_else_in_an_error_reply(self) -> None:
         for value in (None, "text", {"a": 1}):
             with self.assertRaises(errors.ProtocolError):
-                calls.parse_reply(with_payload(value, msgtype=protocol.MSG_RESULT, flags=protocol.FLAGS_EXCEPTION), SERPENT)
+                replies.parse_reply(with_payload(value, msgtype=protocol.MSG_RESULT, flags=protocol.FLAGS_EXCEPTION), SERPENT)
 
     @with_each_serializer
     def test_stream(self, serializer: SerializerBase) -> None:
         to = reply_to(serializer, ANNO=b"value")
-        reply = over_the_wire(calls.stream_reply(to, "the-id"))
+        reply = over_the_wire(replies.stream_reply(to, "the-id"))
         self.assertEqual({"ANNO": b"value", "STRM": b"the-id"}, reply.annotations)
-        self.assertEqual("the-id", calls.parse_reply(reply, serializer).stream_id)
+        self.assertEqual("the-id", replies.parse_reply(reply, serializer).stream_id)
         self.assertEqual({"ANNO": b"value"}, to.annotations)
         hint = serializer.loads(reply.data)  # what peers see that know no streams
         self.assertEqual((errors.ProtocolError, None), (type(hint), hint._pyroTraceback))
 
     def test_stream_refused(self) -> None:
-        reply = over_the_wire(calls.stream_reply(reply_to(), None))
+        reply = over_the_wire(replies.stream_reply(reply_to(), None))
         self.assertEqual({}, reply.annotations)
-        self.assertIsNone(calls.parse_reply(reply, SERPENT).stream_id)
+        self.assertIsNone(replies.parse_reply(reply, SERPENT).stream_id)
 
     @with_each_serializer
     def test_batch(self, serializer: SerializerBase) -> None:
         failure = CustomError("foreign")
-        calls.set_remote_traceback(failure, ["line\n"])
-        reply = over_the_wire(calls.value_reply(reply_to(serializer), [1, "two", calls.ExceptionWrapper(failure)],
+        replies.set_remote_traceback(failure, ["line\n"])
+        reply = over_the_wire(replies.value_reply(reply_to(serializer), [1, "two", replies.ExceptionWrapper(failure)],
                                                 protocol.FLAGS_BATCH))
         self.assertEqual(protocol.FLAGS_BATCH | protocol.FLAGS_CORR_ID, reply.flags)
-        one, two, wrapper = calls.parse_reply(reply, serializer)
+        one, two, wrapper = replies.parse_reply(reply, serializer)
         self.assertEqual((1, "two"), (one, two))
         with self.assertRaisesRegex(errors.PyroError, "foreign") as caught:
             wrapper.raise_it()
@@ -412,7 +414,7 @@ class Replies(InFreshContext):
 
     def test_pong(self) -> None:
         ping = over_the_wire(SendingMessage(protocol.MSG_PING, 0, 3, 42, b"ping"))
-        reply = over_the_wire(calls.pong(ping, CORRELATION.bytes))
+        reply = over_the_wire(replies.pong(ping, CORRELATION.bytes))
         self.assertEqual((protocol.MSG_PING, 3, 42, b"pong", CORRELATION),
                          (reply.type, reply.seq, reply.serializer_id, reply.data, correlation_of(reply)))
 
