@@ -18,6 +18,7 @@ __all__ = ["MarshalSerializer"]
 _NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset))
 _LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, type, enum.Enum)
 
+_CONTAINERS = (dict, list, tuple)
 _BLOB_HEAD = struct.Struct("<ci")   # type code, and size or number of elements
 _MAX_BLOB = (1 << 31) - 1           # bytes
 _NO_REFERENCES = 2                  # the last version of the format without them
@@ -105,15 +106,15 @@ class MarshalSerializer(SerializerBase):
         """Return a copy of a value in which class instances are converted, where that is possible.
 
         Args:
-            around: the ids of the containers that the value is in.
+            around: the ids of the containers and instances that the value is in.
 
         Raises:
-            ValueError: a container contains itself.
+            ValueError: one of these contains itself.
         """
         kind = type(value)
-        if kind in (dict, list, tuple):
+        if kind in _CONTAINERS or kind not in _NATIVE:
             if id(value) in around:
-                raise ValueError("circular reference: a %s contains itself" % kind.__name__)
+                raise ValueError("circular reference: a value of type %s contains itself" % kind.__name__)
             around |= {id(value)}
         if kind is dict:
             return {self._to_plain_inside(key, around): self._to_plain_inside(element, around)

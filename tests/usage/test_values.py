@@ -144,11 +144,23 @@ class CircularData(unittest.TestCase):
                 with self.subTest(name, inside=inside), self.assertRaises(ValueError):
                     serializers[name].dumps(circular)
 
+    def test_of_instances_is_a_value_error_too(self) -> None:
+        class Node:
+            pass
+
+        node: Any = Node()
+        node.parent = {"nodes": [node]}
+        for name in NAMES:
+            for value in (node, [1, node], {"a": (node,)}):
+                with self.subTest(name), self.assertRaises(ValueError):
+                    serializers[name].dumps(value)
+
     def test_the_same_object_twice_is_not_circular(self) -> None:
         twice = [api.URI("PYRO:x@y:1")]
         for name in NAMES:
-            first, second = serializers[name].loads(serializers[name].dumps([twice, twice]))
-            self.assertEqual(first, second)
+            for value in (twice, twice[0]):
+                first, second = serializers[name].loads(serializers[name].dumps([value, value]))
+                self.assertEqual(first, second)
 
 
 class SerializersAlone(InDirectory):
