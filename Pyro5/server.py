@@ -245,7 +245,7 @@ class Daemon(Registrations):
             self._read_settings()
         self._streams.expire()
         self._dispatcher.log_repetitions()
-        buffers.give_back()
+        buffers.release_unused()
         try:
             if self.transportServer.housekeeping_is_due():
                 with self.housekeeper_lock:

@@ -320,11 +320,11 @@ def known_replies(steps: int) -> None:
     """Replies to handshakes are read, more of them than are kept."""
     def step(thread: int, number: int) -> None:
         serializer = serializers.get_serializer("json")
-        payload = handshake.welcome(serializer, str(number % 20), {"methods": [str(number % 20)]})
+        payload = handshake.accepted_payload(serializer, str(number % 20), {"methods": [str(number % 20)]})
         data = SendingMessage(MSG_CONNECTOK, 0, 1, serializer.serializer_id, payload).data
         reply = handshake.parse_connect_reply(ReceivingMessage(data[:HEADER_SIZE], data[HEADER_SIZE:]))
         check(reply == (str(number % 20), {"methods": [str(number % 20)]}), "another server's reply")
-    with mock.patch.object(handshake, "_MOST_KNOWN", 10):
+    with mock.patch.object(handshake, "_MAX_CACHED_REPLIES", 10):
         in_threads(steps, step)
 
 

@@ -1,4 +1,4 @@
-"""The results of a batch, serialized one by one when they take much memory, and counted as they come."""
+"""The results of a batch: large ones are serialized one by one, and their total size is checked with each result."""
 from __future__ import annotations
 
 from typing import Any, List
@@ -6,8 +6,8 @@ from typing import Any, List
 from .. import protocol
 from ..serializers import SerializerBase
 
-UNWRITTEN_BYTES = 65536  # results are kept as they are, together, up to about this size
-COUNTED_VALUES = 200  # a result with more values in it is not counted but written
+MAX_UNSERIALIZED_BYTES = 65536  # results are kept as objects up to about this total size
+MAX_COUNTED_VALUES = 200  # the size of a result with more values in it is not estimated: it is serialized at once
 _FIXED = {type(None): 4, bool: 4, float: 8}
 _TEXTS = frozenset((str, bytes, bytearray))
 _SEQUENCES = frozenset((list, tuple, set, frozenset))
@@ -15,72 +15,77 @@ UNKNOWN = -1
 
 
 class BatchResults:
-    """Collects the results of a batch.
+    """
+    Collects the results of a batch. Not thread-safe.
 
-    As long as all of them are small they stay values, and are serialized together.  A large one is serialized as soon as
-    it is there, so that what is counted is what will be sent, no result is in memory as objects longer than necessary, and
-    other threads run between two of them.
+    Small results are kept as objects and serialized together at the end. A large result is serialized at once. So the size
+    that is checked is the size that will be sent, large results do not stay in memory as objects, and other threads can run
+    between the serialization of two results.
 
     Args:
-        serializer: what writes them.
-        max_size: limit in bytes for all of them, 0 for none.
+        serializer: the serializer of the reply.
+        max_size: limit of the size of all results together in bytes; 0 is no limit.
     """
 
     def __init__(self, serializer: SerializerBase, max_size: int) -> None:
         self.values: List[Any] = []
         self._serializer = serializer
         self._max_size = max_size
-        self._written: List[bytes] = []  # the first ones; the others are in `values`
-        self._written_bytes = 0
-        self._unwritten_bytes = 0
+        self._serialized: List[bytes] = []  # the first results; the others are still in `values`
+        self._serialized_bytes = 0
+        self._unserialized_bytes = 0
 
     def __len__(self) -> int:
-        return len(self._written) + len(self.values)
+        return len(self._serialized) + len(self.values)
 
     def add(self, value: Any) -> None:
-        """Add a result.
+        """
+        Add a result.
 
         Raises:
-            MessageTooLargeError: together they are larger than allowed.
-            Exception: what the serializer raises for a value that it cannot serialize.
+            MessageTooLargeError: all results together exceed the limit.
+            Exception: the error of the serializer for a value that it cannot serialize.
         """
         self.values.append(value)
         self.count(value)
 
     def count(self, value: Any) -> None:
-        """Count a result that was just appended to `values`; raises what add() raises."""
+        """Count the size of a result that was just appended to `values`. Raises the same exceptions as add()."""
         size = estimated_size(value)
-        if not self._serializer.joins_elements:  # one of the program's: all is written at the end
-            self._unwritten_bytes += len(self._serializer.dumps(value)) if size == UNKNOWN else size
-            protocol.check_size(self._unwritten_bytes, self._max_size)
+        # A serializer of the program cannot join serialized elements: all results are serialized together at the end.
+        if not self._serializer.joins_elements:
+            self._unserialized_bytes += len(self._serializer.dumps(value)) if size == UNKNOWN else size
+            protocol.check_size(self._unserialized_bytes, self._max_size)
             return
-        self._unwritten_bytes += size
-        if size == UNKNOWN or self._unwritten_bytes > UNWRITTEN_BYTES or self._is_too_large():
-            self._write_all()
+        self._unserialized_bytes += size
+        if size == UNKNOWN or self._unserialized_bytes > MAX_UNSERIALIZED_BYTES or self._is_too_large():
+            self._serialize_all()
 
     def _is_too_large(self) -> bool:
-        return 0 < self._max_size < self._written_bytes + self._unwritten_bytes
+        return 0 < self._max_size < self._serialized_bytes + self._unserialized_bytes
 
-    def _write_all(self) -> None:
+    def _serialize_all(self) -> None:
+        # the limit is checked with each element: a batch that exceeds it ends before all of it was serialized
         for value in self.values:
             element = self._serializer.dumps_element(value)
-            self._written.append(element)
-            self._written_bytes += len(element)
-            if self._written_bytes > self._max_size > 0:
-                protocol.check_size(self._written_bytes, self._max_size)
+            self._serialized.append(element)
+            self._serialized_bytes += len(element)
+            if self._serialized_bytes > self._max_size > 0:
+                protocol.check_size(self._serialized_bytes, self._max_size)
         self.values.clear()
-        self._unwritten_bytes = 0
+        self._unserialized_bytes = 0
 
     def payload(self) -> protocol.Payload:
-        """Return the list of all results, serialized; raises what add() raises."""
-        if not self._written:
+        """Return the serialized list of all results. Raises the same exceptions as add()."""
+        if not self._serialized:
             return self._serializer.dumps(self.values)
-        self._write_all()
-        return self._serializer.list_payload(self._written)
+        self._serialize_all()
+        return self._serializer.list_payload(self._serialized)
 
 
 def estimated_size(value: Any) -> int:
-    """Return about how many bytes a value takes when it is serialized; UNKNOWN if finding out takes long."""
+    """Return the approximate size in bytes of a value when it is serialized; UNKNOWN if finding out would take long."""
+    # Iterative and limited in its steps: it runs for each result of a batch, and saves serializing small results one by one.
     size, count, left = 0, 0, [value]
     while left:
         value = left.pop()
@@ -93,7 +98,7 @@ def estimated_size(value: Any) -> int:
             size += _FIXED[kind]
         elif kind in _SEQUENCES or kind is dict:
             count += len(value)
-            if count > COUNTED_VALUES:
+            if count > MAX_COUNTED_VALUES:
                 return UNKNOWN
             size += 2
             left += value

@@ -12,15 +12,19 @@ BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request t
 
 
 class SerializedBlob:
-    """Wraps call arguments so that they pass through servers unread, as the bytes that the first sender made.
+    """
+    Wraps call arguments that servers on the way forward without deserializing them.
 
-    Hand it to a remote method as the only argument.  A dispatcher receives it still serialized and can pass it on as it
-    is; the final receiver calls :meth:`deserialized`.
+    Pass it to a remote method as the only argument. The server receives it in serialized form and can pass it to another
+    remote method unchanged. The final receiver calls :meth:`deserialized`.
 
     Args:
-        info: something small that describes the blob (an id, a name, a topic); must be marshallable.
-        data: the payload: a list or tuple of what you would have given as arguments, or anything else.
-        is_blob: True if `data` is a received message and still to be deserialized (set by the server).
+        info: a small value that describes the blob, such as an id, a name or a topic; must be marshallable.
+        data: the payload, usually a list or tuple of arguments.
+        is_blob: whether `data` is a received message that has not been deserialized yet (set by the server).
+
+    Raises:
+        TypeError: is_blob is true and data is not a message.
     """
 
     def __init__(self, info: Any, data: Any, is_blob: bool = False) -> None:
@@ -31,15 +35,18 @@ class SerializedBlob:
         self._contains_blob = is_blob
 
     def deserialized(self) -> Any:
-        """Give the data; if it came over the network it is deserialized now.
+        """
+        Return the data. If it was received from the network it is deserialized now, again in every call.
 
         Raises:
-            SerializeError: the data cannot be deserialized here.
+            SerializeError: the data cannot be deserialized in this process.
         """
         if not self._contains_blob:
             return self._data
         message = self._data
+        # the serializer of the original sender: servers on the way may use another one for their own calls
         serializer = serializers.get_serializer_by_id(message.serializer_id)
+        # checked here and not when the message arrived: a server that only forwards a blob need not look into it
         if isinstance(message, ReceivingMessage) and len(message.data) > limits.FREE_BYTES:
             limits.check(message, serializer)
         _object_id, _method, args, _kwargs = serializer.loadsCall(message.data)
@@ -47,11 +54,18 @@ class SerializedBlob:
 
 
 def parse_annotation(data: bytes) -> Tuple[Any, str, str]:
+    """
+    Parse the annotation of a request with a blob: (info, object id, method name).
+
+    Raises:
+        ProtocolError: it is missing or malformed.
+    """
     limits.check_marshal(data)
     try:
         info, object_id, method = check.loads(data)
     except (EOFError, TypeError, ValueError) as x:
-        raise errors.ProtocolError("a call with a serialized blob needs a proper annotation %s" % BLOB_ANNOTATION) from x
+        raise errors.ProtocolError("the annotation %s of a call with a serialized blob is missing or malformed"
+                                   % BLOB_ANNOTATION) from x
     if not (type(object_id) is str and type(method) is str):
-        raise errors.ProtocolError("the annotation %s must name an object and a method" % BLOB_ANNOTATION)
+        raise errors.ProtocolError("the annotation %s must contain an object id and a method name" % BLOB_ANNOTATION)
     return info, object_id, method

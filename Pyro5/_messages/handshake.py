@@ -1,8 +1,9 @@
 """
-How a connection begins: the client says whom it wants and hands over a value, the server lets it in, or says why not.
+The handshake: the first message of a connection, and the reply by which the server accepts or refuses the connection.
 
-Payloads are dicts: ``{"handshake": value, "object": object id}`` one way and ``{"handshake": value, "meta": metadata}`` the
-other; a refusal is a text.  Both directions of both messages stand here.  Nothing here knows a socket or a thread.
+The payload of the request is ``{"handshake": application data, "object": object id}``, the payload of the reply is
+``{"handshake": response, "meta": metadata of the object}``, or the reason as a text if the connection is refused. Both sides
+of each message are in this module.
 """
 from __future__ import annotations
 
@@ -16,61 +17,77 @@ from ..serializers import SerializerBase
 from . import limits
 from .requests import WireOptions
 
-# Servers give every client the same reply, and many programs connect for every call: what it says need not be read again.
-# Serializer id and payload -> what parse_connect_reply() gives.  Without a lock: at worst something is read twice.
-_known_replies: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
-_MOST_KNOWN = 64
-_KNOWN_BYTES = 4096  # longer ones are read each time
-_MOST_ANNOTATIONS = 65536  # bytes of all together that go out with a handshake
+# Most servers send the same reply to every client, and many programs connect for every call: a cache saves decoding it
+# again. (serializer id, payload) -> result of parse_connect_reply(). Without a lock: two threads may decode the same
+# reply at the same time, or clear the cache, and each still gets a correct result.
+_reply_cache: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
+_MAX_CACHED_REPLIES = 64
+_MAX_CACHED_BYTES = 4096  # longer payloads are not cached
+_MAX_ANNOTATION_BYTES = 65536  # of all annotations together that are sent in a handshake
 
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
                     wire: WireOptions) -> SendingMessage:
-    """Build the first message of a connection: who is wanted, and the client's handshake value.
+    """
+    Build the first message of a connection.
 
-    Annotations that are large are for the calls only: a server need not take them from somebody it does not know.
+    Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
+    send one. They are sent with the calls.
+
+    Args:
+        handshake: application data for the server's `Daemon.validateHandshake`.
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
-    if annotations and sum(map(len, annotations.values())) > _MOST_ANNOTATIONS:
+    if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload, annotations,
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 
 def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
-    """Give (object id, handshake value).
+    """
+    Return the object id and the application data of a handshake.
 
     Raises:
-        ProtocolError: the payload is not what a handshake consists of.
-        Exception: whatever the serializer raises on malformed data.
+        ProtocolError: the payload is not that of a handshake.
+        Exception: the error of the serializer for malformed data.
     """
     limits.check_handshake(message, serializer)
+    # Proxies in the data stay unusable until the types are checked: a client must not make the server connect anywhere.
     with recreation.Undelivered():
         data = serializer.loads(message.data)
-        # nothing is used before its exact type is known: it came over the network
+        # untrusted: check the exact types first, so that no code of the values' own classes runs
         if type(data) is not dict or "object" not in data or "handshake" not in data:
             raise errors.ProtocolError("invalid handshake: expected a dict with the keys 'handshake' and 'object'")
         if type(data["object"]) is not str:
-            raise errors.ProtocolError("invalid handshake: the object id is no str, but %s" % type(data["object"]).__name__)
+            raise errors.ProtocolError("invalid handshake: the object id must be a str, not %s"
+                                       % type(data["object"]).__name__)
         return data["object"], data["handshake"]
 
 
-def welcome(serializer: SerializerBase, handshake: Any, metadata: Any) -> bytes:
-    """Build the payload of the reply that lets a client in."""
+def accepted_payload(serializer: SerializerBase, handshake: Any, metadata: Any) -> bytes:
+    """Build the payload of the reply that accepts a connection."""
     return serializer.dumps({"handshake": handshake, "meta": metadata})
 
 
 def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, payload: bytes, correlation_id: bytes,
                      annotations: Mapping[str, Buffer], wire: WireOptions) -> SendingMessage:
-    """Build the reply that lets a client in."""
+    """Build the reply that accepts a connection, with the result of accepted_payload()."""
     return SendingMessage(protocol.MSG_CONNECTOK, 0, request.seq, serializer.serializer_id, payload, annotations,
                           correlation_id=correlation_id, compress=wire.compress, max_size=wire.max_size)
 
 
 def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[SerializerBase], reason: str,
                     correlation_id: bytes, wire: WireOptions) -> SendingMessage:
-    """Build the reply that sends a client away; in marshal if the request never told its serializer."""
+    """
+    Build the reply that refuses a connection. It has no size limit.
+
+    Args:
+        request: None if the handshake could not be read.
+        serializer: the serializer of the request; None if it is not known, then the reply uses marshal.
+        reason: the text that the client gets in its CommunicationError.
+    """
     if serializer is None:
         serializer = serializers.get_serializer("marshal")
     return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
@@ -78,39 +95,45 @@ def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[Se
 
 
 def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:
-    """Give (handshake response, metadata of the object), not to be changed; the metadata is None if the server left it out.
+    """
+    Return the handshake response and the metadata of the object (None if the server did not send it).
+
+    The result may come from a cache, so the caller must not modify it.
 
     Raises:
-        CommunicationError: the server refused, with its reason.
-        ProtocolError: the reply is neither yes nor no.
+        CommunicationError: the server refused the connection; the text contains its reason.
+        ProtocolError: the message is not a reply to a handshake.
     """
     if message.type != protocol.MSG_CONNECTOK:
         raise _refusal(message)
-    # what is too long to be kept is not even looked up: that would take a copy of it
-    text = (message.serializer_id, bytes(message.data)) if len(message.data) <= _KNOWN_BYTES else None
-    known = None if text is None else _known_replies.get(text)
-    if known is not None:
-        return known
+    # a payload that is too long for the cache is not looked up either, because the key would be a copy of it
+    key = (message.serializer_id, bytes(message.data)) if len(message.data) <= _MAX_CACHED_BYTES else None
+    cached = None if key is None else _reply_cache.get(key)
+    if cached is not None:
+        return cached
     with recreation.Undelivered():
         data = _load(message)
         if type(data) is not dict or "handshake" not in data or "meta" not in data:
             raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
         if data["meta"] is not None and type(data["meta"]) is not dict:
-            raise errors.ProtocolError("the server's handshake reply has no proper 'meta': %s" % plain.text_of(data["meta"]))
+            raise errors.ProtocolError("'meta' in the server's handshake reply is not a dict: %s"
+                                       % plain.text_of(data["meta"]))
     reply = data["handshake"], data["meta"]
-    if text is not None and _is_plain(*reply):
-        if len(_known_replies) >= _MOST_KNOWN:
-            _known_replies.clear()
-        _known_replies[text] = reply
+    if key is not None and _is_cacheable(*reply):
+        # clearing everything is simple, and rare: a client that uses more servers than this decodes their replies again
+        if len(_reply_cache) >= _MAX_CACHED_REPLIES:
+            _reply_cache.clear()
+        _reply_cache[key] = reply
     return reply
 
 
 def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
     if message.type != protocol.MSG_CONNECTFAIL:
-        return errors.ProtocolError("the handshake was answered by a message of type %d" % message.type)
+        return errors.ProtocolError("the reply to the handshake is a message of type %d" % message.type)
     with recreation.Undelivered():
         reason = _load(message)
-        # It may be printed on a terminal. What is no text is not formatted: it could be anything.
+        # Control characters are replaced, because the text may be printed on a terminal. Other values are not formatted at
+        # all, since this could run code of their classes.
         text = printable_lines(reason) if type(reason) is str else "no reason given"
         return errors.CommunicationError("connection rejected by the server: %s" % text)
 
@@ -122,7 +145,7 @@ def _load(message: ReceivingMessage) -> Any:
     return serializer.loads(message.data) if len(message.data) else None
 
 
-def _is_plain(response: Any, metadata: Any) -> bool:
-    """Whether a reply means the same each time it is read, and nobody is given a part of it that can be changed."""
+def _is_cacheable(response: Any, metadata: Any) -> bool:
+    """Return whether a reply has no mutable part that the program gets, and means the same whenever it is decoded."""
     return (response is None or type(response) is str) and type(metadata) is dict and all(
         plain.is_texts(names) for names in metadata.values())

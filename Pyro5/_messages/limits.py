@@ -1,4 +1,9 @@
-"""Limits on the number of containers in a message, checked before it is decoded."""
+"""
+Limits on the number of containers (lists, dicts, tuples and sets) in a message, checked before it is decoded.
+
+A container takes two bytes of a message, but some hundred bytes of memory. So a message within the size limit could use up the
+memory of the process if the number of containers was not limited.
+"""
 from __future__ import annotations
 
 from .. import config, serializers
@@ -6,19 +11,22 @@ from .._values.marshal import check as marshal_check
 from ..protocol import Buffer, ReceivingMessage
 from ..serializers import SerializerBase
 
-FREE_BYTES = 100000  # shorter payloads are not looked at: what is in them is decoded in a fraction of a second
-FREE_CONTAINERS = 100000  # that a compressed message may always have ...
-CONTAINERS_PER_BYTE = 4  # ... and so many more for each byte as sent
-REPLY_FACTOR = 16  # replies may have this many times as much: clients choose their servers
-PROBED_CONTAINERS = 1000  # of a server that was not chosen: it is asked because a client registered it
-HANDSHAKE_CONTAINERS = 5000  # of a client that has not been let in yet; in text, elements count as well
+FREE_BYTES = 100000  # payloads up to this size are not checked: they are decoded in a fraction of a second
+# A compressed message may have FREE_CONTAINERS, and CONTAINERS_PER_BYTE more for each byte that was sent: otherwise a few
+# kilobytes could inflate to millions of containers.
+FREE_CONTAINERS = 100000
+CONTAINERS_PER_BYTE = 4
+REPLY_FACTOR = 16  # replies may have this many times FREE_CONTAINERS: clients choose the servers that they connect to
+PROBE_CONTAINERS = 1000  # in a reply of a server that is asked only because a client registered it
+HANDSHAKE_CONTAINERS = 5000  # in the handshake of a client; in text formats, elements are counted as well
 
 
 def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """Check a message that is longer than FREE_BYTES.
+    """
+    Check a request. Called for payloads that are longer than FREE_BYTES.
 
     Raises:
-        SerializeError: it has more containers than MAX_CONTAINERS, or than its size as sent allows.
+        SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
     """
     most = config.MAX_CONTAINERS
     if not most:
@@ -29,10 +37,11 @@ def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
 
 
 def check_reply(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """Check a reply that is longer than FREE_BYTES, for a client.
+    """
+    Check a reply. Called for payloads that are longer than FREE_BYTES.
 
     Raises:
-        SerializeError: it has more containers than MAX_CONTAINERS, or than its size as sent allows.
+        SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
     """
     most = config.MAX_CONTAINERS
     if not most:
@@ -42,18 +51,21 @@ def check_reply(message: ReceivingMessage, serializer: SerializerBase) -> None:
     serializer.check_containers(message.data, most)
 
 
-def check_probed(message: ReceivingMessage) -> None:
-    """Check a reply of a server of which only names are wanted.
+def check_probe(message: ReceivingMessage) -> None:
+    """
+    Check the reply to a probe, from which only names are used.
 
     Raises:
-        SerializeError: it has more than PROBED_CONTAINERS, or its serializer is unknown.
+        SerializeError: it has more than PROBE_CONTAINERS, or its serializer is unknown.
     """
-    if len(message.data) > PROBED_CONTAINERS:
-        serializers.get_serializer_by_id(message.serializer_id).check_containers(message.data, PROBED_CONTAINERS)
+    # a container takes at least one byte, so a payload with fewer bytes need not be counted
+    if len(message.data) > PROBE_CONTAINERS:
+        serializers.get_serializer_by_id(message.serializer_id).check_containers(message.data, PROBE_CONTAINERS)
 
 
 def check_marshal(data: Buffer) -> None:
-    """Check marshal data outside of the payload, which is never compressed, if it is longer than FREE_BYTES.
+    """
+    Check marshal data that is not part of the payload, such as an annotation. It is never compressed.
 
     Raises:
         SerializeError: it has more containers than MAX_CONTAINERS.
@@ -63,7 +75,8 @@ def check_marshal(data: Buffer) -> None:
 
 
 def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """Check the message of a client that has not been let in.
+    """
+    Check the handshake of a client.
 
     Raises:
         SerializeError: it has more containers than HANDSHAKE_CONTAINERS.

@@ -1,4 +1,8 @@
-"""Replies: results, exceptions, item streams and results of batches, as the server builds and the client parses them."""
+"""
+Replies: results, exceptions, item streams and results of batches. The server builds them, the client parses them.
+
+Both sides of each format are in this module, so that a format is changed in one place.
+"""
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional
@@ -11,15 +15,16 @@ from . import limits
 from .batch_results import BatchResults
 from .requests import WireOptions
 
-STREAM_ANNOTATION = "STRM"  # stream id, in the reply that opens an item stream
-# a reply with none of these flags is the result of a call, as the serializer wrote it
+STREAM_ANNOTATION = "STRM"  # the stream id, in the reply that opens an item stream
+# the payload of a reply without these flags is the serialized result of the call
 MORE_THAN_A_VALUE = protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT
-_MAYBE_LONG_RESULT = frozenset((bytes, str, dict))  # serpent makes dicts of bytes
+# types of results that the serializer may be able to send without copying them; serpent turns bytes into a dict
+_MAYBE_LONG_RESULT = frozenset((bytes, str, dict))
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
 
 
 class StreamOpened:
-    """A reply that says: the result is an iterator, fetch its items by this id (None: the server does not stream)."""
+    """The result of a call that returned an iterator: the id of the item stream, None if the server does not allow streams."""
 
     __slots__ = ("stream_id",)
 
@@ -28,16 +33,16 @@ class StreamOpened:
 
 
 class ExceptionWrapper:
-    """Stands in the results of a batch at the place of the call that failed."""
+    """The exception of a call, in the place of its result in the results of a batch."""
 
     def __init__(self, exception: BaseException) -> None:
         self.exception = exception
 
     def raise_it(self) -> NoReturn:
-        """Raise the exception; its ``_pyroTraceback`` tells where it happened on the server."""
-        raise _harmless(self.exception)
+        """Raise the exception. Its ``_pyroTraceback`` is the traceback on the server."""
+        raise _raisable(self.exception)
 
-    raiseIt = raise_it  # the name that programs know
+    raiseIt = raise_it  # the name in 5.x
 
 
 def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
@@ -47,12 +52,12 @@ def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
 def _dict_to_wrapper(data: Mapping[str, Any], convert: classes.Convert) -> ExceptionWrapper:
     exception = convert(data["exception"])
     if not isinstance(exception, BaseException):
-        raise ValueError("what a batch has at the place of an exception is none: %s" % plain.text_of(exception))
+        raise ValueError("a batch contains something else in the place of an exception: %s" % plain.text_of(exception))
     return ExceptionWrapper(exception)
 
 
 class ReplyTo(NamedTuple):
-    """What a reply repeats of its request, and how it is to be encoded."""
+    """The values that a reply repeats from its request, and the options of its encoding."""
 
     seq: int
     serializer: SerializerBase
@@ -67,12 +72,14 @@ def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, 
 
 
 def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
-    """Build the reply that carries a result (of a batch: the list of results, and FLAGS_BATCH).
+    """
+    Build the reply with the result of a call.
 
     Raises:
-        Exception: whatever the serializer raises for a value that it cannot serialize.
         MessageTooLargeError: the reply exceeds the limit.
+        Exception: the error of the serializer for a value that it cannot serialize.
     """
+    # the reply to most calls: unpacking the tuple once is faster than the attribute accesses of _reply()
     seq, serializer, correlation_id, annotations, (max_size, compress) = to
     payload = serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
     return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, payload, annotations,
@@ -80,7 +87,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
 
 
 def unsent_result(error: Exception, value: Any, serializer: SerializerBase, method: str) -> Exception:
-    """Return the error to answer with when a result could not be serialized: one that says which part of it is the cause."""
+    """Return the error to send when a result could not be serialized; its text names the part that is the cause."""
     parts = [("a result", each) for each in value.values] if isinstance(value, BatchResults) else [("result", value)]
     explained = unsendable.explain(error, parts, serializer)
     if isinstance(explained, errors.ProtocolError):
@@ -89,14 +96,16 @@ def unsent_result(error: Exception, value: Any, serializer: SerializerBase, meth
 
 
 def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
-    """Build the reply that carries the results of a batch; raises what value_reply raises."""
+    """Build the reply with the results of a batch. Raises the same exceptions as value_reply."""
+    # no flag for exceptions: those of single calls are ExceptionWrappers in the list
     return _reply(to, protocol.FLAGS_BATCH, results.payload(), to.annotations)
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
-    """Build the reply that opens an item stream, or says (stream_id None) that this server does not stream.
+    """
+    Build the reply that opens an item stream; with stream_id None, the reply that the server does not allow streams.
 
-    The payload is an error, for peers that know nothing of item streams.
+    The payload is an exception, for peers that do not support item streams.
     """
     hint = errors.ProtocolError("result of call is an iterator")
     hint.__dict__["_pyroTraceback"] = None
@@ -108,27 +117,30 @@ def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
 
 
 def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List[str]) -> SendingMessage:
-    """Build the reply that carries an exception and its remote traceback.
-
-    An exception that cannot be serialized, or is larger than the limit, goes as a PyroError that names it.
     """
-    carried = remote_traceback(exception)
+    Build the reply with an exception and its traceback.
+
+    An exception that cannot be serialized or exceeds the size limit is replaced by a PyroError whose text describes it. So
+    this never fails, and every call gets a reply.
+    """
+    carried = remote_traceback(exception)  # of an exception that the method itself received from another server
     try:
-        return _first_that_fits(to, exception, traceback_lines, ["the remote traceback is too large to be sent\n"])
-    except Exception as x:  # a request border: any serializer or user-made __getstate__ may fail in its own way
+        return _first_within_limit(to, exception, traceback_lines, ["the remote traceback is too large to be sent\n"])
+    except Exception as x:  # a serializer, or user code that it calls such as __getstate__, can raise anything
         reason = "Error serializing exception: %s. Original exception: %s: %s" % (
             text_of(x), type(exception), text_of(exception))
     finally:
-        set_remote_traceback(exception, carried)  # it may be raised again: then this is not a remote one's
+        # Restore the attribute: the server may raise the same exception object again, where it is not a remote exception.
+        set_remote_traceback(exception, carried)
     try:
-        return _first_that_fits(to, errors.PyroError(reason[:2000]), traceback_lines, [])
-    except errors.ProtocolError:  # still too large, or the annotations themselves cannot be sent
+        return _first_within_limit(to, errors.PyroError(reason[:2000]), traceback_lines, [])
+    except errors.ProtocolError:  # still too large, or the annotations cannot be sent: without limit and annotations
         bare = to._replace(wire=WireOptions(), annotations={})
-        return _first_that_fits(bare, errors.PyroError(reason[:200]), [])
+        return _first_within_limit(bare, errors.PyroError(reason[:200]), [])
 
 
-def _first_that_fits(to: ReplyTo, exception: BaseException, *tracebacks: List[str]) -> SendingMessage:
-    """Build an exception reply with the first of these tracebacks that keeps it within the limit."""
+def _first_within_limit(to: ReplyTo, exception: BaseException, *tracebacks: List[str]) -> SendingMessage:
+    """Build an exception reply with the first of these tracebacks for which it does not exceed the size limit."""
     for traceback_lines in tracebacks[:-1]:
         set_remote_traceback(exception, traceback_lines)
         try:
@@ -140,7 +152,7 @@ def _first_that_fits(to: ReplyTo, exception: BaseException, *tracebacks: List[st
 
 
 def sendable(exception: Exception, serializer: SerializerBase) -> Exception:
-    """Give the exception, or a PyroError that names it if it cannot be serialized."""
+    """Return the exception, or a PyroError that describes it if it cannot be serialized."""
     try:
         serializer.dumps(exception)
         return exception
@@ -152,22 +164,26 @@ def sendable(exception: Exception, serializer: SerializerBase) -> Exception:
 
 
 def remote_traceback(exception: BaseException) -> Optional[List[str]]:
-    """Give the traceback text that came with an exception, None if it came from nowhere; runs none of its class's code."""
+    """
+    Return the remote traceback of an exception, None if it is not a remote exception. No code of its class is run.
+
+    An exception class can override __getattribute__, so the attribute is read by the method of BaseException.
+    """
     attributes = BaseException.__getattribute__(exception, "__dict__")
     lines: Optional[List[str]] = attributes.get("_pyroTraceback")
     return lines
 
 
 def text_of(error: BaseException) -> str:
-    """Give the text of an exception, whatever its class does when it is asked for."""
+    """Return the text of an exception; a substitute if its class fails to return one."""
     try:
         return str(error)
-    except Exception as x:  # the user's own __str__
+    except Exception as x:  # __str__ is code of the program
         return "<no text, %s>" % type(x).__name__
 
 
 def set_remote_traceback(exception: BaseException, lines: Optional[List[str]]) -> None:
-    """Attach the traceback text that travels with an exception (running none of its class's code); None takes it off again."""
+    """Set the remote traceback of an exception; None removes it. No code of its class is run."""
     attributes = BaseException.__getattribute__(exception, "__dict__")
     if lines is None:
         attributes.pop("_pyroTraceback", None)
@@ -176,51 +192,53 @@ def set_remote_traceback(exception: BaseException, lines: Optional[List[str]]) -
 
 
 def pong(message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
-    """Build the answer to a ping."""
+    """Build the reply to a ping."""
     return SendingMessage(protocol.MSG_PING, 0, message.seq, message.serializer_id, b"pong",
                           correlation_id=correlation_id, compress=False, max_size=0)
 
 
 def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
-    """Give the result of a call: its value, or a StreamOpened.
+    """
+    Return the result of a call: its value, a list of results of a batch, or a StreamOpened.
 
     Raises:
-        BaseException: the remote exception.
-        ProtocolError: the reply says that it is an exception but holds none.
-        Exception: whatever the serializer raises on malformed data.
+        Exception: the exception in the reply; or the error of the serializer for malformed data.
+        ProtocolError: the payload does not match the flags of the reply.
     """
     if len(message.data) > limits.FREE_BYTES:
-        limits.check_reply(message, serializer)
+        limits.check_reply(message, serializer)  # before anything is decoded: afterwards the memory is already used
     if not message.flags & MORE_THAN_A_VALUE:
         return serializer.loads(message.data)
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         stream_id = message.annotations.get(STREAM_ANNOTATION)
         return StreamOpened(None if stream_id is None else bytes(stream_id).decode("ascii", "replace"))
+    # Proxies in exceptions and batches stay unusable until the types have been checked: nothing here may connect anywhere.
     with recreation.Undelivered():
         data = serializer.loads_reply(message.data)
         if not message.flags & protocol.FLAGS_EXCEPTION:
             return _batch_results(data)
         if not isinstance(data, BaseException):
-            raise errors.ProtocolError("the server replied with an error that is no exception: %s" % plain.text_of(data))
-        raise _harmless(data)
+            raise errors.ProtocolError("the server sent something else in the place of an exception: %s" % plain.text_of(data))
+        raise _raisable(data)
 
 
 def _batch_results(data: Any) -> Any:
     if type(data) not in plain.SEQUENCES:
-        raise errors.ProtocolError("the server replied to a batch with something else than a list of results: %s"
-                                   % plain.text_of(data))
+        raise errors.ProtocolError("expected a list of results in the reply to a batch, got %s" % plain.text_of(data))
     return data
 
 
-def _harmless(exception: BaseException) -> Exception:
-    """Return what to raise for a remote exception.
+def _raisable(exception: BaseException) -> Exception:
+    """
+    Return the exception to raise for one that was received.
 
-    Nothing that comes over the network may act as a SystemExit, KeyboardInterrupt or GeneratorExit in this process.
+    A SystemExit, KeyboardInterrupt or GeneratorExit from the network must not have its effect in this process: these
+    are replaced by a RemoteError.
     """
     if not isinstance(exception, Exception):
         exception = exceptions.foreign_exception(exceptions.exception_to_dict(exception))
     exception = unsendable.as_received(exception)
-    if type(exception) is not StopIteration:  # the end of every item stream
+    if type(exception) is not StopIteration:  # it ends every item stream, and its traceback is never shown
         errors.show_remote_traceback(exception)
     return exception
 

@@ -1,4 +1,10 @@
-"""Requests: calls of methods, accesses of attributes and batches, as the client builds and the server parses them."""
+"""
+Requests: method calls, attribute accesses and batches. The client builds them, the server parses them.
+
+Both sides of each format are in this module, so that a format is changed in one place. A request is what the serializer's
+dumpsCall() returns for (object id, method, args, kwargs). Attribute accesses and batches are calls of reserved method names
+without kwargs. See the module handshake for the first message of a connection.
+"""
 from __future__ import annotations
 
 import marshal
@@ -10,22 +16,23 @@ from ..serializers import SerializerBase
 from . import blob, limits
 from .blob import SerializedBlob
 
-GETATTR_METHOD = "__getattr__"  # reserved method names: read an exposed property ...
-SETATTR_METHOD = "__setattr__"  # ... write one ...
-BATCH_METHOD = "<batch>"  # ... run a list of calls
-_ARGUMENTS = frozenset((list, tuple))  # what positional arguments come in
-_MAYBE_LONG = frozenset((bytes, str))  # values that the serializer may be able to send without copying them
+# reserved method names
+GETATTR_METHOD = "__getattr__"  # read an exposed attribute
+SETATTR_METHOD = "__setattr__"  # assign an exposed attribute
+BATCH_METHOD = "<batch>"  # call a list of methods
+_ARGUMENTS = frozenset((list, tuple))  # types of the positional arguments
+_MAYBE_LONG = frozenset((bytes, str))  # types of values that the serializer may be able to send without copying them
 
 
 class WireOptions(NamedTuple):
-    """How messages are encoded: settings as plain values, read once by the Proxy or Daemon that owns them."""
+    """Settings of the encoding of messages, as plain values. The proxy or daemon that owns them has read the settings."""
 
-    max_size: int = 0  # bytes, 0: no limit
+    max_size: int = 0  # in bytes; 0 is no limit
     compress: bool = False
 
 
 class Call(NamedTuple):
-    """A request, decoded: call `method` of the object registered as `object_id`."""
+    """A decoded request: call `method` of the object that is registered as `object_id`."""
 
     object_id: str
     method: str
@@ -35,16 +42,21 @@ class Call(NamedTuple):
 
 def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
                    kwargs: Optional[Mapping[str, Any]], wire: WireOptions) -> SendingMessage:
-    """Build a call.  kwargs is None for attribute access and batches.
+    """
+    Build the request of a call.
+
+    Args:
+        kwargs: the keyword arguments; None for attribute accesses and batches.
 
     Raises:
-        SerializeError: a SerializedBlob came together with other arguments.
-        Exception: whatever the serializer raises for arguments that it cannot serialize.
+        SerializeError: a SerializedBlob is not the only argument.
         MessageTooLargeError: the request exceeds the limit.
+        Exception: the error of the serializer for arguments that it cannot serialize.
     """
     annotations: Dict[str, Buffer] = callcontext.outgoing_annotations()
     serializer_id = serializer.serializer_id
     payload: Payload
+    # Comparing exact types is the fastest way to find the special arguments; subclasses of SerializedBlob are not supported.
     if SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
         _require_only_argument(args, kwargs)
         only = args[0]
@@ -54,7 +66,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         if only._contains_blob:
             payload, serializer_id = only._data.data, only._data.serializer_id
         else:
-            payload = serializer.dumpsCall(object_id, method, only._data, {})  # in the place of the arguments
+            payload = serializer.dumpsCall(object_id, method, only._data, {})  # the data are the arguments of the call
+    # long bytes and texts can leave in a piece of their own, without being copied into the payload
     elif not _MAYBE_LONG.isdisjoint(map(type, args)):
         payload = serializer.call_payload(object_id, method, args, kwargs)
     else:
@@ -66,15 +79,16 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
 
 def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:
     if len(args) != 1 or kwargs:
-        raise errors.SerializeError("a SerializedBlob must be the only argument of the call")
+        raise errors.SerializeError("a SerializedBlob must be the only argument of a call")
 
 
 def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) -> Call:
-    """Decode a call; the arguments of one that carries a blob stay as they are.
+    """
+    Parse the request of a call. If it carries a blob, its arguments are not deserialized.
 
     Raises:
-        ProtocolError: the payload is no call.
-        Exception: whatever the serializer raises on malformed data.
+        ProtocolError: the payload is not a call.
+        Exception: the error of the serializer for malformed data.
     """
     if message.flags & protocol.FLAGS_KEEPSERIALIZED:
         info, object_id, method = blob.parse_annotation(bytes(message.annotations.get(blob.BLOB_ANNOTATION, b"")))
@@ -82,52 +96,56 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
     if len(message.data) > limits.FREE_BYTES:
         limits.check(message, serializer)
     object_id, method, args, kwargs = serializer.loadsCall(message.data)
+    # untrusted: exact types only. The first test decides for nearly all calls, the others find the reason for a refusal.
     if type(kwargs) is dict and type(args) in _ARGUMENTS and type(object_id) is str and type(method) is str:
         return Call(object_id, method, args, kwargs)
     if not (type(object_id) is str and type(method) is str and type(args) in _ARGUMENTS):
-        raise errors.ProtocolError("a call consists of an object id, a method name, arguments and keyword arguments")
+        raise errors.ProtocolError("a call must consist of an object id, a method name, arguments and keyword arguments")
     if kwargs is not None:
         raise errors.ProtocolError("the keyword arguments of a call must be a dict, not %s" % type(kwargs).__name__)
     return Call(object_id, method, args, {})
 
 
 def parse_getattr(call: Call) -> str:
-    """Give the name of the attribute that a call of GETATTR_METHOD asks for.
+    """
+    Return the name of the attribute that a call of GETATTR_METHOD reads.
 
     Raises:
-        ProtocolError: it names none.
+        ProtocolError: the name is missing.
     """
     if not call.args or type(call.args[0]) is not str:
-        raise errors.ProtocolError("reading an attribute takes its name")
+        raise errors.ProtocolError("a request that reads an attribute must contain its name")
     return call.args[0]
 
 
 def parse_setattr(call: Call) -> Tuple[str, Any]:
-    """Give name and new value of the attribute that a call of SETATTR_METHOD writes.
+    """
+    Return the name and the new value of the attribute that a call of SETATTR_METHOD assigns.
 
     Raises:
-        ProtocolError: it lacks one of them.
+        ProtocolError: one of them is missing.
     """
     if len(call.args) < 2 or type(call.args[0]) is not str:
-        raise errors.ProtocolError("writing an attribute takes its name and the value")
+        raise errors.ProtocolError("a request that assigns an attribute must contain its name and the value")
     return call.args[0], call.args[1]
 
 
 def parse_batch(call: Call) -> Tuple[Sequence[Tuple[Any, Sequence[Any], Dict[str, Any]]], Set[str]]:
-    """Give method, arguments and keyword arguments of the single calls of a batch, and the names of all methods in it.
+    """
+    Return the calls of a batch, each as (method, args, kwargs), and the set of all method names.
 
     Raises:
-        ProtocolError: an element is something else.
+        ProtocolError: an element is not a call.
     """
     elements = call.args
     if not elements:
         return [], set()
-    # for all of them at once: element by element this takes as long as small methods do
+    # check all elements at once: a check per element would take as long as a call of a small method
     names: Set[str] = set()
     is_batch = set(map(type, elements)) <= _ARGUMENTS and set(map(len, elements)) == {3}
     if is_batch:
         methods, argument_lists, keyword_dicts = zip(*elements)
-        # Types first: making a set of anything but texts may run code of theirs, and takes quadratic time if they hash alike.
+        # Types first: putting objects into a set may run their code, and takes quadratic time if all have the same hash.
         is_batch = (set(map(type, methods)) == {str} and set(map(type, argument_lists)) <= _ARGUMENTS
                     and set(map(type, keyword_dicts)) == {dict})
         names = set(methods) if is_batch else names

@@ -414,7 +414,7 @@ class _Conversation:
             if not count:
                 raise EOFError("connection closed by the other side")
             message = self._reader.next_message()
-        limits.check_probed(message)
+        limits.check_probe(message)
         return message
 
 

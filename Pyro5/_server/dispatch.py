@@ -156,11 +156,11 @@ class Dispatcher:
             members = self._objects.get(object_id).members
             get_metadata = self.find_get_metadata()
             if get_metadata is not None:
-                payload = handshake.welcome(serializer, response, get_metadata(object_id))
+                payload = handshake.accepted_payload(serializer, response, get_metadata(object_id))
             elif type(response) is str and len(response) <= _SHORT_TEXT:
                 payload = _welcome(serializer, response, members)
             else:
-                payload = handshake.welcome(serializer, response, members.metadata())
+                payload = handshake.accepted_payload(serializer, response, members.metadata())
             reply = handshake.connect_accepted(message, serializer, payload, correlation_id, self._annotations(), self._wire)
             connection.welcome()
             return reply
@@ -444,5 +444,5 @@ def _is_answer(call: Optional[Call], error: Exception) -> bool:
 
 @functools.lru_cache(maxsize=128)
 def _welcome(serializer: SerializerBase, response: str, members: exposure.Members) -> bytes:
-    """As handshake.welcome(); most clients of an object are told the same."""
-    return handshake.welcome(serializer, response, members.metadata())
+    """As handshake.accepted_payload(); most clients of an object are told the same."""
+    return handshake.accepted_payload(serializer, response, members.metadata())

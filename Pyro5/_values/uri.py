@@ -1,4 +1,4 @@
-"""URI: the address of a Pyro object, or the question for the name server that leads to one."""
+"""URIs: the location of a Pyro object, or the name or tags to look it up in a name server."""
 from __future__ import annotations
 
 import functools
@@ -19,10 +19,10 @@ _EXAMPLES = {
     "PYRONAME": "PYRONAME:name or PYRONAME:name@hostname:port",
     "PYROMETA": "PYROMETA:tag1,tag2 or PYROMETA:tag1,tag2@hostname:port",
 }
-REMEMBERED_LENGTH = 200  # characters; so that remembering takes little memory whatever comes
+CACHED_LENGTH = 200  # in characters; longer URIs are not cached, so that the cache stays small
 
 _BLANK = re.compile(r"\s")
-_NOT_IN_HOST = re.compile(r"[\s/\[\]]")  # written out, some of these would be read as something else
+_NOT_IN_HOST = re.compile(r"[\s/\[\]]")  # with one of these in the host, str(uri) would be parsed as another URI
 
 _TEXT_OR_NONE = frozenset((str, type(None)))
 
@@ -31,30 +31,32 @@ State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[
 
 class URI:
     """
-    Where a Pyro object is: ``PYRO:object@location``; or how to find it: ``PYRONAME:name[@location]`` asks the name
-    server for a name, ``PYROMETA:tag1,tag2[@location]`` for any object that is registered with all of these tags.
+    The location of a Pyro object, ``PYRO:object@location``, or how to look it up: ``PYRONAME:name[@location]`` refers to the
+    object that is registered with this name, ``PYROMETA:tag1,tag2[@location]`` to any object that is registered with all of
+    these tags. The location in the latter two is that of the name server.
 
-    The location is ``hostname:port``, ``[ipv6address]:port`` or ``./u:socketname`` (a Unix domain socket, without a colon
-    in its name). That of a name server may lack the port, then it is the NS_PORT of the configuration. The protocol may be
-    written in lower case. Blanks and line breaks around the whole text do not count: it may come from a file or a form.
+    The location is ``hostname:port``, ``[ipv6address]:port`` or ``./u:socketname`` (a Unix domain socket, whose name must not
+    contain a colon). The location of a name server may omit the port; the default is the setting NS_PORT. The protocol may be
+    written in lower case. White space around the whole text is ignored, because it may come from a file or a form.
 
     Attributes:
         protocol: PYRO, PYRONAME or PYROMETA.
-        object: id or name of the object; for PYROMETA the set of tags.
-        sockname: name of the Unix domain socket, or None.
-        host: host name or address (IPv6 without brackets), or None.
-        port: port number, or None.
+        object: the id or name of the object; for PYROMETA the set of tags.
+        sockname: the name of the Unix domain socket, or None.
+        host: the host name or address (IPv6 without brackets), or None.
+        port: the port number, or None.
 
     Args:
         uri: the text, or a URI to copy.
 
     Raises:
-        PyroError: the text is not a URI; the message starts with "invalid" and says what is wrong.
+        PyroError: the text is not a valid URI; the message starts with "invalid" and contains the reason.
+        TypeError: the argument is neither a str nor a URI.
     """
 
-    __module__ = __name__.rsplit(".", 2)[0] + ".core"  # where it is documented, and imported from
+    __module__ = __name__.rsplit(".", 2)[0] + ".core"  # the documented module, where programs import it from
 
-    # how the parts of a uri are told apart, for programs that look for uris in texts
+    # not used here: for programs that search texts for URIs
     uriRegEx = re.compile("(?P<protocol>%s):(?P<object>[^\\s@]+)(?:@(?P<location>.+))?$" % "|".join(PROTOCOLS), re.IGNORECASE)
 
     protocol: str
@@ -67,20 +69,20 @@ class URI:
         if isinstance(uri, URI):
             self.__setstate__(uri.__getstate__())
         elif isinstance(uri, str):
-            # a proxy is often made from the same text as the last one; the settings have no part in the parsing of these
-            remembered = uri.startswith("PYRO:") and len(uri) <= REMEMBERED_LENGTH
-            self.__setstate__(_parse_remembered(uri) if remembered else _parse(uri))
+            # Many programs create proxies for the same few URIs. Only the result for PYRO URIs does not depend on settings.
+            cached = uri.startswith("PYRO:") and len(uri) <= CACHED_LENGTH
+            self.__setstate__(_parse_cached(uri) if cached else _parse(uri))
         else:
-            raise TypeError("a URI is made from a str or another URI, not from %s" % type(uri).__name__)
+            raise TypeError("expected a str or a URI, not %s" % type(uri).__name__)
 
     @staticmethod
     def isUnixsockLocation(location: str) -> bool:
-        """Tell whether a location is that of a Unix domain socket."""
+        """Return whether a location is that of a Unix domain socket."""
         return location.startswith(_UNIX_PREFIX)
 
     @property
     def location(self) -> Optional[str]:
-        """The part behind the ``@``, such as ``hostname:port``; None if there is none."""
+        """The part after the ``@``, such as ``hostname:port``; None if there is none."""
         if self.host:
             return ("[%s]:%s" if ":" in self.host else "%s:%s") % (self.host, self.port)
         if self.sockname:
@@ -95,6 +97,7 @@ class URI:
     def __repr__(self) -> str:
         return "<%s at 0x%x; %s>" % (WIRE_TAG, id(self), self)
 
+    # Mutable, so a set or dict of URIs breaks if one is changed. 5.x has the same attributes, and programs rely on both.
     def __eq__(self, other: Any) -> bool:
         if not isinstance(other, URI):
             return NotImplemented
@@ -117,7 +120,7 @@ class URI:
 
 
 def _from_wire(state: Sequence[Any], convert: classes.Convert) -> URI:
-    # nothing is used before its exact type is known: it came over the network
+    # untrusted: check the exact types first, so that no code of the values' own classes runs
     if not _is_state(state):
         raise ValueError("invalid URI state: %s" % plain.text_of(state))
     protocol, name, sockname, host, port = state
@@ -130,7 +133,7 @@ def _is_state(state: Sequence[Any]) -> bool:
     if len(state) != 5 or type(state[0]) is not str or state[0] not in PROTOCOLS:
         return False
     protocol, name, sockname, host, port = state
-    # not every serializer knows sets
+    # the tags may be a list, because some serializers have no sets
     is_name = type(name) is str or protocol == "PYROMETA" and plain.is_texts(name)
     return (is_name and type(sockname) in _TEXT_OR_NONE and type(host) in _TEXT_OR_NONE
             and (port is None or type(port) is int))
@@ -143,24 +146,24 @@ def _parse(text: str) -> State:
         _refuse(text, "it must start with one of PYRO: PYRONAME: PYROMETA:")
     name, at, location = rest.partition("@")
     if not name:
-        _refuse(text, "nothing stands between '%s:' and the location" % protocol, protocol)
+        _refuse(text, "the object is missing after '%s:'" % protocol, protocol)
     if _BLANK.search(name):
-        _refuse(text, "there is a blank in %r" % name, protocol)
+        _refuse(text, "%r contains white space" % name, protocol)
     if at and not location:
-        _refuse(text, "nothing follows the '@'", protocol)
+        _refuse(text, "the location is missing after '@'", protocol)
     if not at and protocol == "PYRO":
         _refuse(text, "the location is missing", protocol)
     sockname, host, port = _parse_location(text, protocol, location) if at else (None, None, None)
     return protocol, _parse_tags(text, name) if protocol == "PYROMETA" else name, sockname, host, port
 
 
-_parse_remembered = functools.lru_cache(maxsize=256)(_parse)
+_parse_cached = functools.lru_cache(maxsize=256)(_parse)  # thread-safe
 
 
 def _parse_tags(text: str, name: str) -> Set[str]:
     tags = set(name.split(","))
     if "" in tags:
-        _refuse(text, "there is an empty tag in %r" % name, "PYROMETA")
+        _refuse(text, "%r contains an empty tag" % name, "PYROMETA")
     return tags
 
 
@@ -170,17 +173,19 @@ def _parse_location(text: str, protocol: str, location: str) -> Tuple[Optional[s
         if not sockname:
             _refuse(text, "the name of the Unix domain socket is missing", protocol)
         if ":" in sockname:
-            _refuse(text, "invalid location: there is a colon in the name of the Unix domain socket", protocol)
+            _refuse(text, "invalid location: the name of the Unix domain socket contains a colon", protocol)
         return sockname, None, None
+    # A location without port is valid only for a name server. The port is then a setting, so the result must not be cached.
     host, port_text = _split_host(text, protocol, location)
     if not host or _NOT_IN_HOST.search(host):
-        _refuse(text, "%r is no host name" % host, protocol)
+        _refuse(text, "%r is not a host name" % host, protocol)
     if port_text is None:
         if protocol == "PYRO":
-            _refuse(text, "the port is missing behind %r" % location, protocol)
+            _refuse(text, "the port is missing after %r" % location, protocol)
         return None, host, int(config.NS_PORT)
+    # isdigit() alone would accept digits of other scripts, and int() numbers of any length
     if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and int(port_text) <= 65535):
-        _refuse(text, "%r is no port number" % port_text, protocol)
+        _refuse(text, "%r is not a port number" % port_text, protocol)
     return None, host, int(port_text)
 
 
@@ -188,10 +193,11 @@ def _split_host(text: str, protocol: str, location: str) -> Tuple[str, Optional[
     if location.startswith("["):
         host, bracket, rest = location[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            _refuse(text, "%r is no [ipv6address]:port" % location, protocol)
+            _refuse(text, "%r is not [ipv6address]:port" % location, protocol)
         return host, rest[1:] if rest else None
+    # without brackets it is not clear which colon separates the port of an IPv6 address
     if location.count(":") > 1:
-        _refuse(text, "%r is no hostname:port (an IPv6 address goes in brackets)" % location, protocol)
+        _refuse(text, "%r is not hostname:port (put an IPv6 address in brackets)" % location, protocol)
     host, colon, port_text = location.partition(":")
     return host, port_text if colon else None
 

@@ -1,6 +1,6 @@
 """
-The wire protocol without I/O: bytes to messages, messages to requests, replies and handshakes, and back.
+The wire format without I/O: received bytes to messages, and the memory of large messages.
 
-Everything here is free of sockets, threads and clocks, so it may be imported by any module above it and driven by any
-kind of transport. Start reading at ``reader`` (bytes to messages) and ``calls`` (what requests and replies mean).
+It uses no sockets, threads or clocks, so any module above it may import it, and any kind of transport can drive it.
+Start reading at ``reader``; the format of a single message is in ``Pyro5.protocol``, its meaning in the package ``_messages``.
 """

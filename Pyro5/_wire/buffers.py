@@ -1,43 +1,49 @@
-"""How the process treats the memory of large messages."""
+"""Keep the memory of large messages in the process for later ones, and release it when it is not used any more."""
 from __future__ import annotations
 
-LARGE_BYTES = 64 * 1024  # from here on it matters
-# What messages of more than so many bytes are worth to be kept for the next ones: blocks of up to so many bytes.
+LARGE_BYTES = 64 * 1024  # messages above this size are worth the effort
+# (size of a message, size of the largest block that the allocator keeps once there was a message above that size)
 _KEPT_BLOCKS = ((1024 * 1024, 32 * 1024 * 1024 - 64 * 1024), (LARGE_BYTES, 4 * 1024 * 1024))
-_kept_up_to = 0
-_seen = _seen_by_last_call = _given_back = 0  # counts of large messages
+_largest_kept = 0
+_seen = _seen_at_last_call = _released_at = 0  # counts of large messages
 
 
 def expect_large(size: int) -> None:
-    """Let the memory of large messages be used again by the next ones.  Call it when one of this size is at hand.
-
-    The allocator of the GNU C library gives freed blocks of 128 KB and more back to the system, and gets each new one from
-    there in pages that the system has to clear: that is most of what a client spends on the echo of 10 MB (30 of 40 ms of the
-    processor).  It stops doing so for blocks up to the size of the largest one that was freed so far, and then keeps twice as
-    much for later, in each of its arenas.  So one block is had and freed once.  It is never touched, and costs nothing where
-    the allocator is another one.  (The variables MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_ overrule this.)
-
-    Any thread may call it; that two do it at the same time does no harm.
     """
-    global _kept_up_to, _seen
+    Make the allocator keep the memory of messages of about this size, so that later messages can use it.
+
+    The allocator of the GNU C library returns freed blocks of 128 KB and more to the system at once, and requests new ones
+    as pages that the system has to clear. For the echo of 10 MB this takes 30 of the 40 ms of processor time in the client.
+    The allocator does not do this for blocks up to the size of the largest block freed so far; of these, it keeps twice that
+    size in each of its arenas. So this allocates one block of the desired size and frees it again. The block is never written
+    to, and has no effect with other allocators. The environment variables MALLOC_MMAP_THRESHOLD_ and MALLOC_TRIM_THRESHOLD_
+    take precedence.
+
+    Any thread may call this. There is no lock: if two threads call it at the same time, the block may be allocated twice or a
+    message not be counted, which does no harm.
+    """
+    global _largest_kept, _seen
     _seen += 1
     for message_bytes, block_bytes in _KEPT_BLOCKS:
         if size > message_bytes:
-            if _kept_up_to < block_bytes:
-                _kept_up_to = block_bytes
-                bytearray(block_bytes)
+            if _largest_kept < block_bytes:
+                _largest_kept = block_bytes
+                bytearray(block_bytes)  # allocate and free
             return
 
 
-def give_back() -> None:
-    """Give the memory that was kept back to the system, if no large message was seen since the last call.  Call it now and
-    then, in any thread."""
-    global _seen_by_last_call, _given_back
+def release_unused() -> None:
+    """
+    Return the kept memory to the system if there was no large message since the last call of this function.
+
+    The server's housekeeping calls this from time to time. Any thread may call it.
+    """
+    global _seen_at_last_call, _released_at
     seen = _seen
-    if seen == _seen_by_last_call and seen != _given_back:
-        _given_back = seen
+    if seen == _seen_at_last_call and seen != _released_at:
+        _released_at = seen
         _trim()
-    _seen_by_last_call = seen
+    _seen_at_last_call = seen
 
 
 def _trim() -> None:
@@ -45,4 +51,4 @@ def _trim() -> None:
         import ctypes
         ctypes.CDLL(None).malloc_trim(0)
     except (ImportError, OSError, AttributeError, TypeError):
-        return  # another system, or another C library: it does as it likes
+        return  # another system or C library, which manages its memory in its own way

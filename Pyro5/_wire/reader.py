@@ -1,4 +1,4 @@
-"""Received bytes to messages, whatever slices the bytes arrive in."""
+"""Parse a stream of received bytes into messages."""
 from __future__ import annotations
 
 import io
@@ -8,32 +8,36 @@ from .. import errors
 from ..protocol import FLAGS_COMPRESSED, HEADER_SIZE, PREFIX, PREFIX_SIZE, Buffer, ReceivingMessage, check_prefix, check_size
 from . import buffers
 
-RECEIVE_BYTES = 64 * 1024  # small messages arrive in one receive of this size
-FIRST_BODY_BYTES = 64 * 1024  # what an announced body gets before any of it has arrived
-INFLATED_RATIO = 32  # ordinary data hardly ever is compressed by more than that; what is made to do harm is, by 1000
-MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # a body's buffer at most grows by this at once
+RECEIVE_BYTES = 64 * 1024  # size of a receive; a small message arrives in one
+FIRST_BODY_BYTES = 64 * 1024  # initial size of the buffer for a body, independent of the size that the header announces
+INFLATED_RATIO = 32  # ordinary data is rarely compressed by a higher factor; data of an attack can be, by a factor of 1000
+MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # the buffer for a body grows by at most this size at once
 
 
 class MessageReader:
-    """Cuts a stream of received bytes into messages, whatever slices the bytes arrive in.
+    """
+    Parses a stream of bytes, which arrive in pieces of any size, into messages. Not thread-safe: one thread uses it at a time.
 
-    Use: call :meth:`receive_from` when there is something to receive, then :meth:`next_message` until it gives None.  Or,
-    without a socket: as long as :attr:`mid_body` is false hand bytes to :meth:`feed`, if it is true fill ``get_buffer()``
-    and report the count with :meth:`received`.  So a small message is in memory once, as it was received, and a large body
-    is received in place, into a buffer that grows with what arrives, never by what was announced.  Not thread-safe: one
-    thread at a time.
+    Call :meth:`receive_from` when the socket is readable, then :meth:`next_message` until it returns None. Without a socket:
+    while :attr:`mid_body` is false pass the received bytes to :meth:`feed`; while it is true write them into ``get_buffer()``
+    and report their number to :meth:`received`.
+
+    A small message is kept in memory once, as it was received. A large body is received into a buffer of its own, without
+    further copies. The buffer grows with the bytes that have arrived, and not with the size that the header announces: a
+    header alone cannot make the process allocate much memory.
 
     Args:
-        max_size: limit in bytes for annotations and payload, as sent and after decompression; 0 for none.
-        size_setting: name of the setting that this limit comes from.
-        max_inflated: what a compressed payload may always become, in bytes; more than that only up to INFLATED_RATIO times
-            what it has; 0 for no such limit.
+        max_size: limit in bytes of annotations and payload, as sent and after decompression; 0 is no limit.
+        size_setting: the name of the setting with this limit, for the texts of errors.
+        max_inflated: the size in bytes that every compressed payload may be inflated to. A larger size is allowed up to
+            inflated_ratio times the compressed size. 0 is no limit.
 
-    The attributes of these names may be changed between two messages.  So may ``free_annotations``, the number of bytes of
-    annotations (which are not decoded) that do not count toward max_size, and ``inflated_ratio``, at first INFLATED_RATIO.
-
-    ``refused`` is, after next_message() raised, the message whose header was sound but whose size or body was not (its
-    type, sequence number and serializer id may be used to answer), else None.
+    Attributes:
+        max_size, size_setting, max_inflated: see above. They may be changed between two messages.
+        free_annotations: bytes of annotations that do not count toward max_size, because they are not decoded.
+        inflated_ratio: see max_inflated; INFLATED_RATIO at first.
+        refused: after next_message() has raised an exception, the message if its header was valid but not its size or body.
+            Its type, sequence number and serializer id can be used for a reply. Otherwise None.
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
@@ -45,50 +49,55 @@ class MessageReader:
         self.max_inflated = max_inflated
         self.free_annotations = 0
         self.inflated_ratio = INFLATED_RATIO
-        self._rest: bytes = b""  # received and not yet consumed, from _position on
+        self._rest: bytes = b""  # received bytes; those from _position on have not been parsed yet
         self._position = 0
-        self._message: Optional[ReceivingMessage] = None  # its header is in, its body is being received in place
+        # While a large body is being received: the message with the parsed header, the buffer, its size and the bytes in it.
+        self._message: Optional[ReceivingMessage] = None
         self._body: Optional[io.BytesIO] = None
-        self._room = 0  # bytes that the body has memory for
+        self._room = 0
         self._filled = 0
-        self._target: Optional[memoryview] = None  # where bytes are being received right now
+        self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
 
     @property
     def mid_message(self) -> bool:
-        """Whether part of a message is in and the rest is still to come."""
+        """Whether a part of a message has been received and the rest has not."""
         return self._message is not None or len(self._rest) > self._position
 
     @property
     def mid_body(self) -> bool:
-        """Whether what comes next belongs into get_buffer()."""
+        """Whether the next bytes must be received into get_buffer()."""
         return self._message is not None
 
     @property
     def body_progress(self) -> Tuple[int, int]:
-        """How many bytes of the body in progress are in, and how many it will have; 0 of 0 if there is none.  Any thread may
-        look: the numbers may be a little old."""
-        message = self._message
+        """
+        The received bytes and the size in bytes of the body in progress; (0, 0) if there is none.
+
+        Any thread may read this; the numbers may be slightly out of date.
+        """
+        message = self._message  # read once: the thread that receives may set it to None at any time
         return (0, 0) if message is None else (self._filled, message.body_size)
 
     @property
     def announced_bytes(self) -> int:
-        """The size of the body that is being received in place, 0 if none is."""
+        """The size in bytes of the body that is being received, 0 if there is none."""
         return 0 if self._message is None else self._message.body_size
 
     @property
     def buffered_bytes(self) -> int:
-        """How much memory is taken up by what is in of a message."""
+        """The memory in bytes that is used by an incomplete message."""
         return self._room + len(self._rest) - self._position
 
     def receive_from(self, sock: Any) -> int:
-        """Receive once from a socket (what has ``recv`` and ``recv_into``); gives the number of bytes, 0 at the end."""
+        """Receive once from a socket (an object with ``recv`` and ``recv_into``); return the number of bytes, 0 at the end."""
         if self._message is not None:
             target = self.get_buffer()
             try:
                 count: int = sock.recv_into(target)
             except BaseException:
-                # kept, it would be collected after its BytesIO if both are in a cycle, which Python reports as an error
+                # Do not keep the view: if a reference cycle holds both, Python may collect the BytesIO first and report an
+                # error, because a BytesIO with views cannot be destroyed.
                 self._target = None
                 target.release()
                 raise
@@ -102,7 +111,7 @@ class MessageReader:
         return len(data)
 
     def feed(self, data: bytes) -> None:
-        """Take in bytes that were received, while no body is being received."""
+        """Add received bytes. Must not be called while mid_body is true."""
         if self._message is not None:
             raise ValueError("feed() in the middle of a body")
         rest = self._rest
@@ -110,48 +119,51 @@ class MessageReader:
         self._position = 0
 
     def get_buffer(self) -> memoryview:
-        """Give the memory to receive into next: the free part of the body in progress."""
+        """Return the buffer for the next receive: the free part of the body in progress. It is valid until `received`."""
         if self._message is None or self._body is None:
             raise ValueError("get_buffer() without a body")
         if self._target is not None:
-            self._target.release()  # the last receive failed: a buffer that is still looked at could not grow
+            self._target.release()  # the last receive failed; a BytesIO cannot grow while there are views of it
         if self._filled == self._room:
-            # it doubles, in bounded steps and never beyond what was announced
+            # the size doubles, in limited steps and up to the announced size
             self._make_room(self._body, min(2 * self._room, self._room + MAX_BODY_STEP_BYTES, self._message.body_size))
         with self._body.getbuffer() as whole:
             self._target = whole[self._filled:]
         return self._target
 
     def received(self, count: int) -> None:
-        """Take note of `count` bytes received into the memory that get_buffer() gave."""
+        """Report that `count` bytes were received into the result of get_buffer(), which is released."""
         target, self._target = self._target, None
         if target is None:
             raise ValueError("received() without get_buffer()")
         self._filled += count
-        target.release()  # a buffer that somebody still looks at could not grow
+        target.release()  # a BytesIO cannot grow while there are views of it
 
     def next_message(self) -> Optional[ReceivingMessage]:
-        """Take the next whole message out, None if there is none yet.
+        """
+        Remove the next complete message and return it, None if there is none yet.
 
         Raises:
-            ProtocolError, MessageTooLargeError: the stream cannot be read any further.
+            ProtocolError, MessageTooLargeError: no further messages can be read from the stream.
         """
         if self._message is not None:
             return self._finish_body(self._message)
         rest, position = self._rest, self._position
         body_start = position + HEADER_SIZE
         if len(rest) < body_start:
+            # Check the prefix as soon as it is there: a peer that speaks another protocol may never send a whole header.
             if len(rest) >= position + PREFIX_SIZE:
                 check_prefix(*PREFIX.unpack_from(rest, position))
             return None
         message = ReceivingMessage(rest, None, position)
         body_size = message.annotations_size + message.data_size
-        if body_size > self.max_size:
+        if body_size > self.max_size:  # also true if there is no limit (0): the method decides
             self._check_announced(message)
         end = body_start + body_size
         if len(rest) < end:
             self._begin_body(message, body_start)
             return None
+        # Usually one receive is one message; several small ones are parsed from the same bytes without moving the rest.
         if end == len(rest):
             self._rest, self._position = b"", 0
         else:
@@ -184,13 +196,15 @@ class MessageReader:
 
     def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
         self._message = message
-        self._body = io.BytesIO()  # it grows without copies, and gives bytes away without one
+        # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
+        self._body = io.BytesIO()
         self._filled = self._body.write(memoryview(self._rest)[body_start:])
         self._make_room(self._body, min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
         self._rest, self._position = b"", 0
 
     def _make_room(self, body: io.BytesIO, size: int) -> None:
         if size > self._filled:
+            # writing the last byte makes the BytesIO allocate everything before it
             body.seek(size - 1)
             body.write(b"\0")
         self._room = size

@@ -103,7 +103,7 @@ class ConnectTests(LinkTestCase):
             self.check_refused(lambda peer, m=metadata: peer.send(2, peer.read(), {"handshake": 1, "meta": m}),
                                errors.ProtocolError, "malformed metadata of 'PYRO:thing")
         self.check_refused(lambda peer: peer.send(2, peer.read(), {"handshake": 1, "meta": "text"}),
-                           errors.ProtocolError, "no proper 'meta': text")
+                           errors.ProtocolError, "'meta' in the server's handshake reply is not a dict: text")
 
     def test_a_response_that_the_client_refuses(self) -> None:
         def refuse(response: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._messages.batch_results import COUNTED_VALUES, UNWRITTEN_BYTES, BatchResults, estimated_size
+from Pyro5._messages.batch_results import MAX_COUNTED_VALUES, MAX_UNSERIALIZED_BYTES, BatchResults, estimated_size
 from Pyro5._messages.replies import ExceptionWrapper
 from Pyro5.serializers import SerializerBase, get_serializer
 
@@ -35,7 +35,7 @@ class ResultTests(unittest.TestCase):
         payload = results.payload()
         return b"".join(payload) if isinstance(payload, list) else payload
 
-    def test_small_ones_are_written_together(self) -> None:
+    def test_small_results_are_serialized_together(self) -> None:
         values = [1, "two", None, [3.5, {"four": b""}], (5,)]
         for name in NAMES:
             serializer = get_serializer(name)
@@ -43,8 +43,8 @@ class ResultTests(unittest.TestCase):
             with mock.patch.object(serializer, "dumps_element", side_effect=AssertionError):
                 self.assertEqual(serializer.loads(serializer.dumps(small)), serializer.loads(self.results(name, small)))
 
-    def test_large_ones_are_the_same_as_if_written_together(self) -> None:
-        long = list(range(COUNTED_VALUES + 1))
+    def test_large_results_have_the_same_payload(self) -> None:
+        long = list(range(MAX_COUNTED_VALUES + 1))
         for name in NAMES:
             serializer = get_serializer(name)
             for values in ([long, 1, "x"], ["x" * 40000] * 5, [1, long, {"a": long}], [[], long], [long] * 70):
@@ -88,7 +88,7 @@ class ResultTests(unittest.TestCase):
             def dumps(self, data: Any) -> bytes:
                 return get_serializer("json").dumps(data)
         results = BatchResults(Own(), 100000)
-        values = [list(range(COUNTED_VALUES + 1)), "x" * 70000, 5]
+        values = [list(range(MAX_COUNTED_VALUES + 1)), "x" * 70000, 5]
         for value in values:
             results.add(value)
         self.assertEqual(values, get_serializer("json").loads(results.payload()))
@@ -99,16 +99,16 @@ class ResultTests(unittest.TestCase):
     def test_without_a_limit(self) -> None:
         self.assertEqual(["x" * 1000] * 1000, get_serializer("json").loads(self.results("json", ["x" * 1000] * 1000)))
 
-    def test_they_are_written_in_pieces(self) -> None:
+    def test_results_are_serialized_in_parts(self) -> None:
         """So other threads run in between, and no more objects are kept than necessary."""
         results = BatchResults(get_serializer("serpent"), 0)
         most = 0
         for _ in range(2000):
             results.add(1 << 14000)
             most = max(most, len(results.values))
-        self.assertLess(most * (14000 // 3), UNWRITTEN_BYTES + 14000)
+        self.assertLess(most * (14000 // 3), MAX_UNSERIALIZED_BYTES + 14000)
 
-    def test_what_cannot_be_serialized(self) -> None:
+    def test_results_that_cannot_be_serialized(self) -> None:
         for name in NAMES:
             results = BatchResults(get_serializer(name), 0)
             with self.subTest(name), self.assertRaises((errors.SerializeError, TypeError, ValueError)):
@@ -120,7 +120,7 @@ class ResultTests(unittest.TestCase):
         for value, expected in cases:
             self.assertEqual(expected, estimated_size(value))
         unknown: Optional[SerializerBase] = get_serializer("json")
-        for value in (unknown, [unknown], list(range(COUNTED_VALUES + 1)), nested(COUNTED_VALUES + 1, 1)):
+        for value in (unknown, [unknown], list(range(MAX_COUNTED_VALUES + 1)), nested(MAX_COUNTED_VALUES + 1, 1)):
             self.assertEqual(-1, estimated_size(value))
 
 

@@ -36,7 +36,7 @@ class CallTests(unittest.TestCase):
     def parse(self, name: str, payload: bytes, compressed: bool) -> Any:
         return requests.parse_invoke_request(received(name, payload, compressed), get_serializer(name)).args[0]
 
-    def test_more_than_the_setting_allows(self) -> None:
+    def test_more_containers_than_the_setting_allows(self) -> None:
         for name, compressed in itertools.product(NAMES, (False, True)):
             with self.subTest(name, compressed=compressed):
                 payload = empty_lists(name, limits.FREE_BYTES)
@@ -49,7 +49,7 @@ class CallTests(unittest.TestCase):
                 config.MAX_CONTAINERS = 0
                 self.assertEqual(limits.FREE_BYTES, len(self.parse(name, payload, compressed)))
 
-    def test_the_annotation_of_a_blob_counts_too(self) -> None:
+    def test_the_annotation_of_a_blob_is_checked(self) -> None:
         count = limits.FREE_BYTES
         annotation = marshal.dumps(([[] for _ in range(count)], "obj", "echo"), 2)
         message = ReceivingMessage(SendingMessage(protocol.MSG_INVOKE, protocol.FLAGS_KEEPSERIALIZED, 1, 1, b"").data)
@@ -60,7 +60,7 @@ class CallTests(unittest.TestCase):
         config.MAX_CONTAINERS = count + 10
         self.assertEqual(count, len(requests.parse_invoke_request(message, get_serializer("serpent")).args[0].info))
 
-    def test_a_compressed_message_may_have_fewer(self) -> None:
+    def test_a_compressed_message_has_a_lower_limit(self) -> None:
         for name in NAMES:
             payload = empty_lists(name, 2 * limits.FREE_CONTAINERS)
             self.assertLess(len(zlib.compress(payload)), limits.FREE_CONTAINERS // limits.CONTAINERS_PER_BYTE)
@@ -68,7 +68,7 @@ class CallTests(unittest.TestCase):
                 self.parse(name, payload, True)
             self.assertEqual(2 * limits.FREE_CONTAINERS, len(self.parse(name, payload, False)))
 
-    def test_what_only_looks_like_containers_is_not_counted(self) -> None:
+    def test_brackets_in_texts_are_not_counted(self) -> None:
         texts: Dict[str, Any] = {"serpent": "[({" * 60000, "json": "[({" * 60000, "marshal": b"([{)<>" * 30000,
                                  "msgpack": bytes(range(0x80, 0xA0)) * 6000}
         config.MAX_CONTAINERS = 50
@@ -104,7 +104,7 @@ class CallTests(unittest.TestCase):
                 get_serializer(name).check_containers(data, 100)
                 get_serializer(name).loads(data)
 
-    def test_small_messages_are_not_looked_at(self) -> None:
+    def test_small_messages_are_not_checked(self) -> None:
         config.MAX_CONTAINERS = 1
         self.assertEqual([[], []], self.parse("serpent", empty_lists("serpent", 2), False))
 
@@ -120,7 +120,7 @@ class CallTests(unittest.TestCase):
 
 
 class HandshakeTests(unittest.TestCase):
-    def test_a_handshake_may_have_few(self) -> None:
+    def test_a_handshake_has_a_low_limit(self) -> None:
         encoders: Dict[str, Any] = {"json": lambda value: json.dumps(value).encode(), "marshal": marshal.dumps}
         for name in NAMES:
             encode = encoders.get(name, get_serializer(name).dumps)

@@ -265,7 +265,7 @@ class Handshake(DispatchTestCase):
             self.check_refused(self.connect("unknown"), "unknown object")
         for object_id in misshapen:
             with self.assertLogs(LOGGER, "WARNING"):
-                self.check_refused(self.connect(object_id), "the object id is no str")
+                self.check_refused(self.connect(object_id), "the object id must be a str")
 
     def test_a_response_that_cannot_be_sent(self) -> None:
         self.daemon.validate = lambda connection, data: print

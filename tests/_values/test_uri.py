@@ -82,7 +82,7 @@ class Forms(unittest.TestCase):
         self.assertEqual("PYRONAME:x", str(URI("PyroName:x")))
         self.assertEqual("PYROMETA:x", str(URI("pyrometa:x")))
 
-    def test_from_another(self) -> None:
+    def test_a_copy_of_another_uri(self) -> None:
         uri = URI("PYROMETA:a,b@host:5")
         other = URI(uri)
         self.assertEqual(uri, other)
@@ -97,48 +97,48 @@ class Forms(unittest.TestCase):
 
 
 class Wrong(unittest.TestCase):
-    def test_texts(self) -> None:
+    def test_invalid_texts(self) -> None:
         for text, complaint in (
             ("", "start with"),
             ("x", "start with"),
             ("PYRO", "start with"),
             ("http:x@host:5", "start with"),
             ("PYROLOC:x@host:5", "start with"),
-            ("PYRO:", "nothing stands"),
-            ("PYRO:@host:5", "nothing stands"),
-            ("PYRONAME:", "nothing stands"),
-            ("PYROMETA:@host", "nothing stands"),
+            ("PYRO:", "object is missing"),
+            ("PYRO:@host:5", "object is missing"),
+            ("PYRONAME:", "object is missing"),
+            ("PYROMETA:@host", "object is missing"),
             ("PYRO:x", "location is missing"),
-            ("PYRO:x@", "nothing follows"),
-            ("PYRONAME:x@", "nothing follows"),
-            ("PYRO:a b@host:5", "blank"),
-            ("PYRONAME:a\tb", "blank"),
+            ("PYRO:x@", "location is missing after"),
+            ("PYRONAME:x@", "location is missing after"),
+            ("PYRO:a b@host:5", "white space"),
+            ("PYRONAME:a\tb", "white space"),
             ("PYROMETA:a,,b", "empty tag"),
             ("PYROMETA:,", "empty tag"),
-            ("PYROMETA:a, b", "blank"),
+            ("PYROMETA:a, b", "white space"),
             ("PYRO:x@host", "port is missing"),
             ("PYRO:x@[::1]", "port is missing"),
-            ("PYRO:x@host:", "'' is no port"),
-            ("PYRO:x@host:http", "'http' is no port"),
-            ("PYRO:x@host:-1", "no port"),
-            ("PYRO:x@host:65536", "no port"),
-            ("PYRO:x@host:\u0661", "no port"),
-            ("PYRO:x@host:1.5", "no port"),
-            ("PYRO:x@host: 5", "no port"),
+            ("PYRO:x@host:", "'' is not a port"),
+            ("PYRO:x@host:http", "'http' is not a port"),
+            ("PYRO:x@host:-1", "not a port"),
+            ("PYRO:x@host:65536", "not a port"),
+            ("PYRO:x@host:\u0661", "not a port"),
+            ("PYRO:x@host:1.5", "not a port"),
+            ("PYRO:x@host: 5", "not a port"),
             ("PYRO:x@::1:55", "brackets"),
             ("PYRO:x@host:1:2", "brackets"),
             ("PYRO:x@[::1", "ipv6address"),
             ("PYRO:x@[::1]5", "ipv6address"),
-            ("PYRO:x@[]:5", "no host"),
-            ("PYRO:x@:5", "no host"),
-            ("PYRO:x@a b:5", "no host"),
+            ("PYRO:x@[]:5", "not a host"),
+            ("PYRO:x@:5", "not a host"),
+            ("PYRO:x@a b:5", "not a host"),
             ("PYRO:x@./u:", "socket is missing"),
             ("PYRO:x@./u:/run/thing.sock:9999", "colon"),
             ("PYRONAME:x@./u:with:colon", "colon"),
-            ("PYRONAME:x@./u", "no host"),
-            ("PYRO:x@a/b:5", "no host"),
-            ("PYRO:x@[[,]:6", "no host"),
-            ("PYRO:x@a]:6", "no host"),
+            ("PYRONAME:x@./u", "not a host"),
+            ("PYRO:x@a/b:5", "not a host"),
+            ("PYRO:x@[[,]:6", "not a host"),
+            ("PYRO:x@a]:6", "not a host"),
         ):
             with self.subTest(text), self.assertRaisesRegex(errors.PyroError, complaint) as caught:
                 URI(text)
@@ -151,11 +151,11 @@ class Wrong(unittest.TestCase):
             URI("pyrometa:a,,b")
         self.assertTrue(str(caught.exception).endswith("expected PYROMETA:tag1,tag2 or PYROMETA:tag1,tag2@hostname:port"))
 
-    def test_blanks_and_line_breaks_around_it_do_not_count(self) -> None:
+    def test_surrounding_white_space_is_ignored(self) -> None:
         for text in ("PYRO:x@host:5\n", "\r\n PYRO:x@host:5 \t", "PYRONAME:some.name\n", "PYROMETA:a,b@host:5\n"):
             self.assertEqual((URI(text.strip()), text.strip()), (URI(text), str(URI(text))))
 
-    def test_the_regular_expression_tells_the_parts_apart(self) -> None:
+    def test_the_regular_expression_matches_the_parts(self) -> None:
         for text, parts in (("PYRO:x@host:5", ("PYRO", "x", "host:5")), ("pyroname:a.b", ("pyroname", "a.b", None)),
                             ("PYROMETA:a,b@./u:/a b", ("PYROMETA", "a,b", "./u:/a b"))):
             match = URI.uriRegEx.match(text)
@@ -250,7 +250,7 @@ class Copying(unittest.TestCase):
             json.loads(other.dumps(URI("PYROMETA:m"))),
         )
 
-    def test_bad_state(self) -> None:
+    def test_malformed_state(self) -> None:
         serializer = serializers.get_serializer("json")
         for state in (
             [1],

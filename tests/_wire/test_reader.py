@@ -70,7 +70,7 @@ class Reading(unittest.TestCase):
             sizes = {name: len(value) for name, value in received.annotations.items()}
             self.assertEqual(({}, {"ANNO": 5}, {"ANNO": 0, "MORE": 40000})[received.seq % 3], sizes)
 
-    def test_whole(self) -> None:
+    def test_whole_messages(self) -> None:
         for receive_bytes in (1, 7, 40, 41, 1000, 65536, 1000000):
             self.check(Feeder(receive_bytes=receive_bytes).feed(self.stream))
 
@@ -79,14 +79,14 @@ class Reading(unittest.TestCase):
         found = Feeder().feed(*(small[n:n + 1] for n in range(len(small))))
         self.assertEqual([(n, b"x" * n) for n in range(60)], [(m.seq, bytes(m.data)) for m in found])
 
-    def test_random_slices(self) -> None:
+    def test_pieces_of_random_size(self) -> None:
         for seed in range(8):
             chance = random.Random(seed)
             sizes = chance.choices((1, 3, 39, 40, 41, 500, 5000, 65536, 200000), k=len(self.stream))
             with self.subTest(seed=seed):
                 self.check(Feeder(receive_bytes=chance.choice((50, 4096, 65536))).feed(*cut(self.stream, sizes)))
 
-    def test_messages_taken_late(self) -> None:
+    def test_several_messages_are_kept_until_they_are_read(self) -> None:
         feeder = Feeder()
         rest = b"".join(message(b"x" * 10, seq=n) for n in range(50))
         while rest:
@@ -106,7 +106,7 @@ class Reading(unittest.TestCase):
         self.assertEqual(1, len(list(feeder.messages())))
         self.assertTrue(feeder.reader.mid_message)
 
-    def test_wrong_use(self) -> None:
+    def test_methods_called_in_the_wrong_state(self) -> None:
         feeder = Feeder()
         for use in (lambda: feeder.reader.received(1), feeder.reader.get_buffer):
             with self.assertRaises(ValueError):
@@ -125,24 +125,24 @@ class Inflated(unittest.TestCase):
         assert received is not None
         return bytes(received.data)
 
-    def test_small_ones_may_be_compressed_by_any_ratio(self) -> None:
+    def test_small_payloads_may_be_compressed_by_any_ratio(self) -> None:
         payload = bytes(100000)
         self.assertTrue(payload == self.read(payload, 0, 100000))
         self.assertTrue(payload == self.read(payload, 0, 0))
 
-    def test_larger_ones_by_an_ordinary_ratio(self) -> None:
+    def test_larger_payloads_only_by_an_ordinary_ratio(self) -> None:
         payload = os.urandom(5000) * 12
         self.assertTrue(payload == self.read(payload, 0, 1000))
         with self.assertRaisesRegex(errors.MessageTooLargeError, "inflates to more than .*MAX_INFLATED_SIZE"):
             self.read(bytes(100000), 0, 1000)
 
-    def test_the_smaller_limit_counts(self) -> None:
+    def test_the_smaller_limit_applies(self) -> None:
         with self.assertRaisesRegex(errors.MessageTooLargeError, "more than 500 bytes .MAX_MESSAGE_SIZE"):
             self.read(bytes(100000), 500, 1000)
 
 
 class LargeBodies(unittest.TestCase):
-    def test_received_in_place(self) -> None:
+    def test_a_large_body_is_received_in_place(self) -> None:
         payload = b"x" * 500000
         feeder = Feeder(receive_bytes=1000)
         rest: Any = memoryview(message(payload))
@@ -156,7 +156,7 @@ class LargeBodies(unittest.TestCase):
         self.assertTrue(payload == found[0].data)
         self.assertLess(most, 1.5 * len(payload))  # there was no second copy at any time
 
-    def test_memory_grows_with_what_arrives(self) -> None:
+    def test_memory_grows_with_the_received_bytes(self) -> None:
         feeder = Feeder()
         feeder.feed(raw(b"", size=0xFFFFFFFF))  # 4 GiB announced, nothing sent
         arrived = 0
@@ -182,7 +182,7 @@ class LargeBodies(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "released"):
             len(sock.buffer)
 
-    def test_one_step_is_bounded(self) -> None:
+    def test_the_growth_of_the_buffer_is_limited(self) -> None:
         feeder = Feeder()
         feeder.feed(raw(b"", size=0xFFFFFFFF))
         sizes: List[int] = []
@@ -207,7 +207,7 @@ class LargeBodies(unittest.TestCase):
             position += feeder.receive(data[position:])
         self.assertEqual(len(data), position)
 
-    def test_memory_that_is_still_held_does_not_hinder(self) -> None:
+    def test_views_that_are_still_held_do_not_prevent_growth(self) -> None:
         reader = MessageReader()
         data = message(b"x" * 300000)
         reader.feed(data[:1000])
@@ -223,7 +223,7 @@ class LargeBodies(unittest.TestCase):
             found = reader.next_message()
         self.assertEqual(300000, len(found.data))
 
-    def test_a_failed_receive_whose_memory_is_still_held(self) -> None:
+    def test_a_failed_receive_whose_view_is_still_held(self) -> None:
         feeder = Feeder(receive_bytes=40)
         data = message(b"x" * 200000)
         feeder.feed(data[:40 + reader.FIRST_BODY_BYTES - 1])
@@ -253,7 +253,7 @@ class Limits(unittest.TestCase):
         with self.assertRaises(errors.MessageTooLargeError):
             Feeder(max_size=1000).feed(message(b"x" * 989, {"ANNO": b"1234"}))
 
-    def test_inflation(self) -> None:
+    def test_the_limit_applies_after_decompression(self) -> None:
         exact, bomb = (message(bytes(size), compress=True) for size in (1000, 1001))
         self.assertEqual(bytes(1000), Feeder(max_size=1000).feed(exact)[0].data)
         for data in (bomb, message(bytes(10000000), compress=True)):
@@ -271,7 +271,7 @@ class Limits(unittest.TestCase):
             feeder.feed(bomb)
         self.assertLess(tracemalloc.get_traced_memory()[1], 5000000)
 
-    def test_garbage_is_found_out_after_six_bytes(self) -> None:
+    def test_another_protocol_is_detected_after_six_bytes(self) -> None:
         for data in (b"GET / HTTP", raw(b"", tag=b"PYRX"), raw(b"", version=503)):
             feeder = Feeder()
             self.assertEqual([], feeder.feed(*cut(data[:5], iter(lambda: 1, None))))
@@ -283,7 +283,7 @@ class Limits(unittest.TestCase):
         with self.assertRaises(errors.ProtocolError):
             Feeder().feed(raw(b"x", magic=1))
 
-    def test_messages_before_a_bad_one_come_out(self) -> None:
+    def test_messages_before_a_malformed_one_are_returned(self) -> None:
         feeder = Feeder()
         feeder.receive(message(b"good") + b"garbage")
         good = feeder.reader.next_message()
