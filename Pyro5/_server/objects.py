@@ -177,11 +177,12 @@ class ObjectTable:
 
     def _get_instance(self, clazz: type, connection: Any) -> Any:
         """Return the instance of a class that serves a call; the owner's method decides if it is overridden or replaced."""
-        # looked up for every call (0.1 us): programs replace the method on the class or the daemon at any time
-        method: Optional[GetInstance] = getattr(self.owner, "_getInstance", None)
-        if method is None or getattr(method, "__func__", None) is self._default_get_instance:
+        # looked for in every call (0.1 us): programs replace the method on the class or on the daemon at any time
+        owner: Any = self.owner
+        default = self._default_get_instance
+        if default is None or type(owner)._getInstance is default and "_getInstance" not in owner.__dict__:
             return self.instances.get(clazz, connection)
-        return method(clazz, connection)
+        return owner._getInstance(clazz, connection)
 
     def remove(self, object_or_id: Any) -> None:
         """Take an object back; one that is not published is left alone.
