@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -180,6 +181,8 @@ def print_summary(reports: List[Report], seconds: float) -> bool:
 
 
 def main() -> int:
+    # A script that starts this with & lets it ignore SIGINT, and so would all processes that the tests start and interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     suite = Suite()
     print("%d modules" % len(ordered_modules()), flush=True)
     workers = [Worker(suite) for _ in range(min(MAX_PROCESSES, (os.cpu_count() or 1) + 1))]

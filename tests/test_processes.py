@@ -225,7 +225,7 @@ class Pairs(ProcessTestCase):
         with self.pair_with(serve_pair) as sock, Proxy("obj", connected_socket=sock) as proxy:
             with self.assertRaisesRegex(errors.ConnectionClosedError, "calling die of PYRO:obj"):
                 proxy.die()
-            with self.assertRaisesRegex(errors.ConnectionClosedError, "make a new proxy"):
+            with self.assertRaisesRegex(errors.ConnectionClosedError, "create a new proxy"):
                 proxy.echo(1)
 
 

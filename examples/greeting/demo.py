@@ -80,6 +80,8 @@ def clean_environment():
 
 
 def main():
+    # A script that starts this with & lets it ignore Ctrl-C, and so would the programs that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     environ = clean_environment()
     with Program("name server", ["-m", "Pyro5.nameserver", "-n", "127.0.0.1", "-p", "0"], environ) as name_server:
         environ["PYRO_NS_PORT"] = name_server.wait_for(r"^URI = PYRO:Pyro.NameServer@127.0.0.1:(\d+)").group(1)

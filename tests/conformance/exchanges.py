@@ -6,6 +6,7 @@ import uuid
 from typing import Any, List
 
 from Pyro5 import current_context, errors, serializers
+from Pyro5._messages.blob import BLOB_ANNOTATION
 from Pyro5._values.uri import URI
 from Pyro5.client import BatchProxy, Proxy, SerializedBlob
 from tests.conformance.places import PlaceTestCase
@@ -256,7 +257,7 @@ class Blobs(PlaceTestCase):
     def test_blob(self) -> None:
         blob = SerializedBlob(["an", "info"], [{"some": ["data", 1]}])
         self.assertEqual(self.proxy.open_blob(blob), [["an", "info"], [{"some": ["data", 1]}]])
-        self.assertNotIn(blob.BLOB_ANNOTATION, current_context.annotations)
+        self.assertNotIn(BLOB_ANNOTATION, current_context.annotations)
 
     def test_blob_passed_on_unread(self) -> None:
         mine = self.listening_thing()
