@@ -102,8 +102,8 @@ PUBLIC = set("""__init__ __main__ api core constants errors configure callcontex
 
 # Modules, and packages with all that is in them, whose docstrings and comments are plain technical English.
 PLAIN_ENGLISH = ("_cli", "_client", "_gateway", "_messages", "_naming", "_net", "_settings", "_values.uri", "_wire",
-                 "callcontext", "client", "compatibility", "configure", "core", "nameserver", "nsc", "protocol", "socketutil",
-                 "tools", "typed", "utils")
+                 "callcontext", "client", "compatibility", "configure", "core", "nameserver", "nsc", "protocol", "serializers",
+                 "socketutil", "tools", "typed", "utils")
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...
 VAGUE_VERBS = frozenset(("give", "gives", "have", "has", "let", "lets", "take", "takes", "tell", "tells"))
 VAGUE_WORDS = re.compile(r"\b(?:nobody|somebody|anybody|everybody|whoever|whatever|so\s+many|such\s+a|in\s+vain|"

@@ -1,9 +1,9 @@
 """
-Serializers: between Python values and the payloads of messages.
+Serializers: convert Python values to the payloads of messages and back.
 
-Every message says by number which serializer made its payload. There are ``serpent`` (the default), ``json``, ``marshal``
-and, if the msgpack package is installed, ``msgpack``. Programs add others to `serializers` and `serializers_by_id`; a server
-accepts those that were added in its process.
+Every message contains the number of the serializer of its payload. The serializers are ``serpent`` (the default), ``json``,
+``marshal`` and, if the msgpack package is installed, ``msgpack``. Programs can add others to `serializers` and
+`serializers_by_id`. A server accepts all serializers that are registered in its process.
 """
 from __future__ import annotations
 
@@ -27,38 +27,39 @@ _CLASSES: Dict[str, Type[SerializerBase]] = {
     clazz.name: clazz for clazz in (SerpentSerializer, MarshalSerializer, JsonSerializer, MsgpackSerializer)
 }
 
-# Guards the creation of the package's own serializers, and changes of the two tables.
+# Guards the creation of this package's serializers and changes of the two tables. Readers need no lock: a single lookup in a
+# dict is atomic.
 _lock = threading.Lock()
-# The package's own serializers that were used, by name.
+# The instances of this package's serializers by name. Created when first used, because msgpack is optional.
 _instances: Dict[str, SerializerBase] = {}
-# What is known under a name, and under a number: a serializer, or the name of one of the package's own.
+# Serializers by name and by number: an instance that a program added, or the name of one of this package's serializers.
 _by_name: Dict[Any, Union[str, SerializerBase]] = {name: name for name in _CLASSES}
 _by_id: Dict[Any, Union[str, SerializerBase]] = {clazz.serializer_id: name for name, clazz in _CLASSES.items()}
 
 
 def get_serializer(name: str) -> SerializerBase:
     """
-    Return the serializer of that name.
+    Return the serializer with this name.
 
     Raises:
-        ValueError: there is none of that name.
-        SerializeError: it needs a package that is not installed.
+        ValueError: no serializer has this name.
+        SerializeError: the serializer needs a package that is not installed.
     """
     try:
-        return _made(_by_name[name])
+        return _instance(_by_name[name])
     except KeyError:
         raise ValueError("unknown serializer %r; choose one of: %s" % (name, ", ".join(map(str, _by_name)))) from None
 
 
 def get_serializer_by_id(serializer_id: int) -> SerializerBase:
     """
-    Return the serializer that a message names by number.
+    Return the serializer with this number.
 
     Raises:
         SerializeError: the number is unknown, or the serializer needs a package that is not installed.
     """
     try:
-        return _made(_by_id[serializer_id])
+        return _instance(_by_id[serializer_id])
     except KeyError:
         known = ", ".join("%d (%s)" % (number, value if isinstance(value, str) else value.name)
                           for number, value in sorted(_by_id.items()))
@@ -67,16 +68,17 @@ def get_serializer_by_id(serializer_id: int) -> SerializerBase:
 
 def is_own(serializer: SerializerBase) -> bool:
     """Return whether a serializer is one of this package, not one that the program added."""
-    return any(serializer is each for each in list(_instances.values()))
+    return any(serializer is each for each in list(_instances.values()))  # a copy: other threads may add entries
 
 
-def _made(known: Union[str, SerializerBase]) -> SerializerBase:
+def _instance(known: Union[str, SerializerBase]) -> SerializerBase:
+    """Return the serializer for an entry of the tables; create one of this package when it is first used."""
     if not isinstance(known, str):
         return known
     serializer = _instances.get(known)
     if serializer is None:
         with _lock:
-            serializer = _instances.get(known)
+            serializer = _instances.get(known)  # another thread may have created it meanwhile
             if serializer is None:
                 serializer = _instances[known] = _CLASSES[known]()
     return serializer
@@ -84,11 +86,13 @@ def _made(known: Union[str, SerializerBase]) -> SerializerBase:
 
 class _Serializers(MutableMapping[Any, SerializerBase]):
     """
-    The serializers that can be used on this machine. Programs add their own ones here, by name and by number: subclasses of
-    SerializerBase, or other objects with the methods and the number of a serializer.
+    A mapping of the serializers that can be used in this process. Thread-safe.
+
+    Programs add their own serializers by name and by number: instances of subclasses of SerializerBase, or other objects with
+    the methods and the number of a serializer.
 
     Args:
-        table: what it shows.
+        table: the dict of the entries.
     """
 
     def __init__(self, table: Dict[Any, Union[str, SerializerBase]]) -> None:
@@ -96,10 +100,10 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
 
     def __getitem__(self, key: Any) -> SerializerBase:
         try:
-            serializer = _made(self._table[key])
-        except errors.SerializeError as x:
+            serializer = _instance(self._table[key])
+        except errors.SerializeError as x:  # msgpack is not installed
             raise KeyError(str(x)) from x
-        if isinstance(serializer, ForeignSerializer):
+        if isinstance(serializer, ForeignSerializer):  # programs get the object that they added, not its adapter
             original: SerializerBase = serializer.original
             return original
         return serializer
@@ -109,7 +113,7 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
         usable = adapted(serializer, str(key))
         with _lock:
             self._table[key] = usable
-        count_change()
+        count_change()  # so that existing proxies and daemons look up their serializer again
 
     def __delitem__(self, key: Any) -> None:
         with _lock:
@@ -117,6 +121,7 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
         count_change()
 
     def __iter__(self) -> Iterator[Any]:
+        # without serializers whose package is not installed: __getitem__ raises KeyError for them
         return iter([key for key in list(self._table) if key in self])
 
     def __len__(self) -> int:
@@ -141,7 +146,7 @@ serializers_by_id: MutableMapping[int, SerializerBase] = _SerializersById(_by_id
 
 
 def _register_own_class(clazz: Type[SerializerBase]) -> None:
-    """Let references to a serializer travel; the tag names a module that has long been gone."""
+    """Register a serializer class to be sent as a tagged dict. The tag is that of 5.x; its module does not exist."""
     tag = "Pyro5.util.%sSerializer" % clazz.name.capitalize()
     classes.register_own_dict(clazz, tag, lambda serializer: {classes.TAG: tag},
                               lambda data, convert: get_serializer(clazz.name))

@@ -1,4 +1,4 @@
-"""What serializers have in common."""
+"""The base class of serializers, and functions that several serializers use."""
 from __future__ import annotations
 
 import functools
@@ -14,28 +14,39 @@ CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
 Payload = Union[bytes, List[bytes]]          # in one piece, or in several
 
 _TAG_BYTES = classes.TAG.encode("ascii")
-_LONG_DATA = 4096           # bytes; shorter data is searched sooner than looked at
-_LONG_VALUE = 32 * 1024      # bytes or characters; shorter ones are sooner copied into one payload than sent on their own
-_SENT_AS_IT_IS = frozenset((bytes, str))
-_FEW = 8
+_LONG_DATA = 4096           # bytes; searching shorter data is faster than examining the decoded value
+_LONG_VALUE = 32 * 1024     # bytes or characters; copying shorter values into one payload is faster than sending them apart
+_SENT_WITHOUT_COPY = frozenset((bytes, str))    # immutable, so the value cannot change while it is being sent
+_MAX_EXAMINED = 8           # elements of a container
 _CONTAINERS = frozenset((dict, list, tuple))
 
 
 class SerializerBase:
     """
-    Turns values into bytes and back.
+    Converts values to bytes and back. Thread-safe.
 
-    The class methods are the registry of converters for classes that serializers do not know; it is shared by all
-    serializers. Serializers may be used from several threads at once.
+    The class methods for converters change a registry that all serializers share: how instances of classes that serializers
+    do not support are converted to dicts and back.
+
+    Attributes:
+        serializer_id: the number of the serializer in messages, 0 to 255.
+        name: the name of the serializer in settings.
+        joins_elements: whether list_payload() is implemented.
     """
 
-    serializer_id = 0     # the number that messages carry
+    serializer_id = 0
     name = ""
-    joins_elements = False    # whether list_payload() is there
-    _replacements: Dict[type, Callable[[Any], Any]] = {}    # of the class, see register_type_replacement; replaced whole
+    joins_elements = False
+    # See register_type_replacement. A change replaces the dict, so that readers need no lock.
+    _replacements: Dict[type, Callable[[Any], Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Make a subclass that overrides a public method do so for all ways in which the package calls it."""
+        """
+        Disable the optimized methods that would bypass the public methods that a subclass overrides.
+
+        A program may derive a class from one of the serializers here and override dumps, for example. Then value_payload must
+        call the new dumps, and not the inherited _value_in_parts.
+        """
         super().__init_subclass__(**kwargs)
         own = vars(cls)
         if "dumps" in own and "_value_in_parts" not in own:
@@ -49,15 +60,17 @@ class SerializerBase:
         if not {"loads", "loadsCall"}.isdisjoint(own) and "check_containers" not in own:
             cls.check_containers = SerializerBase.check_containers  # type: ignore[method-assign]
         if "loads" in own:
-            cls.loads_reply = SerializerBase._loads_as_ever  # type: ignore[method-assign]
+            cls.loads_reply = SerializerBase._loads_reply_by_loads  # type: ignore[method-assign]
 
     def __init__(self, extra_tags: Optional[Mapping[str, classes.FromTaggedDict]] = None,
                  inner_first: bool = False) -> None:
-        """Set up what subclasses deserialize class instances with; for the arguments see recreation.Recreator."""
+        """Create the functions that convert tagged dicts to objects. See recreation.Recreator for the arguments."""
         self._recreate_builtin: Callable[[Any], Any] = recreation.Recreator(extra_tags, inner_first).recreate
         self._recreate: Callable[[Any], Any] = self._recreate_builtin
+        # Two recreators, because only exceptions in replies become RemoteErrors: a server does not accept unknown exceptions.
         foreign = recreation.Recreator(extra_tags, inner_first, foreign_exceptions=True)
         self._recreate_foreign: Callable[[Any], Any] = foreign.recreate
+        # overridden by a subclass of the program, which then gets everything that was decoded
         if type(self).recreate_classes is not SerializerBase.recreate_classes:
             self._recreate = self._recreate_foreign = self.recreate_classes
             self._decode = functools.partial(_decode_as_tagged, self._decode)  # type: ignore[method-assign]
@@ -69,33 +82,34 @@ class SerializerBase:
         raise NotImplementedError
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
-        """Give the plain data that some bytes stand for, and whether there may be tagged dicts in it."""
+        """Decode bytes; return the plain data, and whether it may contain tagged dicts."""
         raise NotImplementedError
 
     def _decode_call(self, data: Data) -> Tuple[Any, bool]:
-        """As _decode, for a method call."""
+        """Decode the bytes of a method call; see _decode."""
         return self._decode(data)
 
     def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
         """
-        Check the number of lists, dicts, tuples and sets in some bytes before they are deserialized.
+        Check the number of lists, dicts, tuples and sets in serialized data before it is deserialized.
 
-        Serializers of programs need not do that.
+        Serializers of programs need not implement this.
 
         Args:
-            elements: count the commas of text as well: what they separate may take as long to be read.
+            most: the maximum number.
+            elements: in text formats, count commas as well, because decoding an element may take as long as a container.
 
         Raises:
-            SerializeError: there are more than that.
+            SerializeError: there are more containers.
         """
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
-        """Give what _encode gives for a long value, in pieces; None if this cannot be done, or saves nothing."""
+        """Encode a long value in several pieces; None if that is not possible or saves nothing."""
         return None
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
-        """Give a call that is worth as much as what dumpsCall gives, in pieces; None as with _value_in_parts."""
+        """Encode a call in several pieces; None if that is not possible or saves nothing."""
         return None
 
     # ------------------------------------------------------------ values
@@ -105,7 +119,7 @@ class SerializerBase:
         Serialize a value.
 
         Raises:
-            SerializeError, TypeError, ValueError: the value, or something in it, cannot be serialized.
+            SerializeError, TypeError, ValueError: the value or a part of it cannot be serialized.
         """
         try:
             return self._encode(data)
@@ -113,16 +127,16 @@ class SerializerBase:
             raise too_deep("serialized") from x
 
     def value_payload(self, data: Any) -> Payload:
-        """Serialize a value as dumps does, but in several pieces if that saves copying: it is a long bytes object or str."""
+        """Serialize a value, in several pieces if that saves copying a long bytes object or str. Raises as dumps."""
         parts = self._value_in_parts(data) if is_long(data) or is_long_dict(data) else None
         return self.dumps(data) if parts is None else parts
 
     def dumps_element(self, data: Any) -> bytes:
-        """Serialize an element of a list that list_payload() will be called for; raises what dumps raises."""
+        """Serialize an element of a list for list_payload(). Raises as dumps."""
         return self.dumps(data)
 
     def list_payload(self, elements: Sequence[bytes]) -> Payload:
-        """Return the payload of a list, given what dumps_element made of its elements."""
+        """Return the serialized list of elements that dumps_element() has serialized."""
         raise NotImplementedError
 
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
@@ -130,33 +144,34 @@ class SerializerBase:
         Deserialize a value.
 
         Args:
-            foreign_exceptions: let an exception of a class that is unknown here become a RemoteError that describes it.
+            foreign_exceptions: convert an exception whose class is unknown in this process to a RemoteError.
 
         Raises:
-            SerializeError: it contains an instance of a class that is not accepted, or is nested too deeply.
-            SecurityError: it contains a class name that looks like an attack.
+            SerializeError: the data contains an instance of a class that is not accepted, or is nested too deeply.
+            SecurityError: the data contains a class name with double underscores.
             ValueError, SyntaxError, TypeError, EOFError, KeyError, AttributeError: the data is malformed.
-            PyroError: so is the URI of a proxy in it.
+            PyroError: the data contains a proxy with an invalid URI.
         """
         try:
             value, tagged = self._decode(data)
             if not tagged:
-                return value
+                return value  # most values: no tagged dicts, so nothing in them has to be converted
             return self._recreate_foreign(value) if foreign_exceptions else self._recreate(value)
-        except (RecursionError, MemoryError) as x:
+        except (RecursionError, MemoryError) as x:  # the parser of some Python versions reports deep nesting as MemoryError
             raise too_deep("deserialized") from x
 
     def loads_reply(self, data: Data) -> Any:
-        """Deserialize a reply as loads does, with foreign_exceptions."""
+        """Deserialize the payload of a reply: as loads with foreign_exceptions."""
         return self.loads(data, foreign_exceptions=True)
 
-    def _loads_as_ever(self, data: Data) -> Any:
-        return self.loads(data)
+    def _loads_reply_by_loads(self, data: Data) -> Any:
+        return self.loads(data)  # overridden by the program, perhaps without the argument foreign_exceptions
 
     def recreate_classes(self, literal: Any) -> Any:
-        """Return plain data with the tagged dicts in it turned into the objects that they describe; raises what loads raises.
+        """
+        Return plain data in which tagged dicts are converted to the objects that they describe. Raises as loads.
 
-        A subclass may override it: loads and loadsCall then call it for all that was decoded.
+        A subclass may override this method; loads and loadsCall then call it for everything that was decoded.
         """
         if not hasattr(self, "_recreate_builtin"):  # the subclass did not call __init__
             SerializerBase.__init__(self)
@@ -166,18 +181,21 @@ class SerializerBase:
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         """
-        Serialize a method call; raises what dumps raises.
+        Serialize a method call. Raises as dumps.
 
         Args:
-            obj: id of the object.
-            kwargs: None for the requests that are no method calls: attribute access and batches.
+            obj: the id of the object.
+            method: the name of the method.
+            vargs: the positional arguments.
+            kwargs: the keyword arguments; None for attribute accesses and batches.
         """
         return self.dumps((obj, method, vargs, kwargs))
 
     def call_payload(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> Payload:
-        """Serialize a call as dumpsCall does, but in several pieces if that saves copying: some of its arguments are long."""
+        """Serialize a method call, in several pieces if that saves copying long arguments. Raises as dumps."""
         parts = None
-        if kwargs is not None and len(vargs) <= _FEW and any(map(is_long, vargs)):
+        # A few arguments only: with many, the test would take longer than copying the one that is long.
+        if kwargs is not None and len(vargs) <= _MAX_EXAMINED and any(map(is_long, vargs)):
             try:
                 parts = self._call_in_parts(obj, method, vargs, kwargs)
             except RecursionError as x:
@@ -185,10 +203,11 @@ class SerializerBase:
         return self.dumpsCall(obj, method, vargs, kwargs) if parts is None else parts
 
     def loadsCall(self, data: Data) -> CallPayload:
-        """Deserialize a method call: (object id, method, args, kwargs); raises what loads raises."""
+        """Deserialize a method call: (object id, method, args, kwargs). Raises as loads."""
         try:
             value, tagged = self._decode_call(data)
             obj, method, vargs, kwargs = self._call_parts(value)
+            # only the arguments can contain objects: the caller requires the other two to be texts
             if tagged:
                 return obj, method, self._recreate(vargs), self._recreate(kwargs)
             return obj, method, vargs, kwargs
@@ -203,26 +222,30 @@ class SerializerBase:
 
     @classmethod
     def class_to_dict(cls, obj: Any) -> Any:
-        """Turn an instance of any class into a dict; see classes.class_to_dict."""
+        """Convert an instance of any class to a dict; see classes.class_to_dict."""
         return classes.class_to_dict(obj, cls.name)
 
     @classmethod
     def dict_to_class(cls, data: Dict[str, Any]) -> Any:
-        """Turn a dict with the key ``__class__`` into the object it describes; see recreation.dict_to_class."""
+        """Convert a dict with the key ``__class__`` to the object that it describes; see recreation.dict_to_class."""
         return recreation.dict_to_class(data)
 
     @classmethod
     def make_exception(cls, exceptiontype: Type[BaseException], data: Mapping[str, Any]) -> BaseException:
-        """Build an exception of a class from its description: a dict with ``args`` and maybe ``attributes``."""
+        """Build an exception of a class from a dict with ``args`` and optionally ``attributes``."""
         return exceptions.dict_to_exception(exceptiontype, {"__class__": exceptiontype.__name__, **data})
 
     @classmethod
     def register_type_replacement(cls, object_type: Type[Any], replacement_function: Callable[[Any], Any]) -> None:
         """
-        Register a function whose result this serializer serializes in the place of an object.
+        Register a function whose result is serialized in the place of an object.
 
-        It counts for this serializer's class and its subclasses, for objects of that type and its subclasses, as far as they
-        are not plain data; and before what was registered by register_class_to_dict.
+        It applies to this serializer class and its subclasses, and to instances of object_type and its subclasses, unless they
+        are plain data. It takes precedence over the converters of register_class_to_dict.
+
+        Args:
+            object_type: the type of the objects to replace.
+            replacement_function: called with the object; returns the replacement.
 
         Raises:
             ValueError: object_type is not a type, or it is the type ``type`` itself.
@@ -232,8 +255,8 @@ class SerializerBase:
         cls._replacements = {**cls._replacements, object_type: replacement_function}
 
     def _replaced(self, obj: Any) -> Any:
-        """Return what is to be serialized in the place of an object, which may be the object itself."""
-        for base in type(obj).__mro__:
+        """Return the replacement of an object, the object itself if there is none."""
+        for base in type(obj).__mro__:  # the nearest base class decides
             if base in self._replacements:
                 return self._replacements[base](obj)
         return obj
@@ -246,56 +269,57 @@ class SerializerBase:
     @classmethod
     def register_class_to_dict(cls, clazz: Type[Any], converter: Callable[[Any], Any],
                                serpent_too: bool = True) -> None:
-        """Register a function that gives the dict for instances of a class; see classes.register_class_to_dict."""
+        """Register a function that converts instances of a class to dicts; see classes.register_class_to_dict."""
         classes.register_class_to_dict(clazz, converter, serpent_too)
 
     @classmethod
     def unregister_class_to_dict(cls, clazz: Type[Any]) -> None:
-        """Forget the function that gives the dict for instances of a class."""
+        """Remove the function that converts instances of a class to dicts."""
         classes.unregister_class_to_dict(clazz)
 
     @classmethod
     def register_dict_to_class(cls, classname: str, converter: Callable[[str, Dict[str, Any]], Any]) -> None:
-        """Register a function that makes an object of a tagged dict; see classes.register_dict_to_class."""
+        """Register a function that converts tagged dicts to objects; see classes.register_dict_to_class."""
         classes.register_dict_to_class(classname, converter)
 
     @classmethod
     def unregister_dict_to_class(cls, classname: str) -> None:
-        """Forget the function that makes objects of dicts with that class name."""
+        """Remove the function that converts dicts with this class name to objects."""
         classes.unregister_dict_to_class(classname)
 
 
 def _decode_as_tagged(decode: Callable[[Data], Tuple[Any, bool]], data: Data) -> Tuple[Any, bool]:
-    return decode(data)[0], True
+    return decode(data)[0], True  # so that recreate_classes() of the program gets every value
 
 
 def is_long(value: Any) -> bool:
-    """Tell whether a value is better sent as it is than copied first; only what nobody can change meanwhile is."""
-    return type(value) in _SENT_AS_IT_IS and len(value) >= _LONG_VALUE
+    """Return whether sending a value without copying it pays. Only immutable values can be sent in this way."""
+    return type(value) in _SENT_WITHOUT_COPY and len(value) >= _LONG_VALUE
 
 
 def is_long_dict(value: Any) -> bool:
-    """Tell whether a value is what serpent makes of long bytes."""
+    """Return whether a value is the dict that serpent uses for a long bytes object."""
     return type(value) is dict and len(value) == 2 and is_long(value.get("data"))
 
 
 def may_be_tagged(value: Any, data: Data) -> bool:
-    """Tell whether there may be tagged dicts in a value that was made of some bytes, in which text is written as it is."""
-    if len(data) > _LONG_DATA and not _may_hold_dicts(value, 3):
-        return False    # most long data is a single blob; searching it takes longer than copying it
+    """Return whether a decoded value may contain tagged dicts, for formats whose bytes contain text in UTF-8."""
+    # Most long data is a single blob, for which a look at the value is much faster than searching the bytes for the tag.
+    if len(data) > _LONG_DATA and not _may_contain_dicts(value, 3):
+        return False
     return _TAG_BYTES in (bytes(data) if type(data) is memoryview else data)
 
 
-def _may_hold_dicts(value: Any, levels: int) -> bool:
-    """Tell whether there may be dicts that are not empty in a value; looks at a few of its elements only."""
+def _may_contain_dicts(value: Any, levels: int) -> bool:
+    """Return whether a value may contain dicts that are not empty. Examines only a few elements, and assumes the others do."""
     kind = type(value)
     if kind not in _CONTAINERS or not value:
         return False
-    if kind is dict or len(value) > _FEW or not levels:
+    if kind is dict or len(value) > _MAX_EXAMINED or not levels:
         return True
-    return any([_may_hold_dicts(element, levels - 1) for element in value])
+    return any([_may_contain_dicts(element, levels - 1) for element in value])
 
 
 def too_deep(action: str) -> errors.SerializeError:
-    """Make the error for data that is nested deeper than can be handled; action is "serialized" or "deserialized"."""
+    """Build the error for data that is nested too deeply. action: "serialized" or "deserialized"."""
     return errors.SerializeError("the data is nested too deeply to be %s" % action)

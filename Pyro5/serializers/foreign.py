@@ -1,4 +1,4 @@
-"""Serializers of programs that are not derived from SerializerBase."""
+"""Adapt serializers of programs that are not derived from SerializerBase."""
 from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Sequence
@@ -12,14 +12,15 @@ _METHODS = ("dumps", "loads", "dumpsCall", "loadsCall")
 
 class ForeignSerializer(SerializerBase):
     """
-    Makes an object with the four methods of a serializer usable where a SerializerBase is expected.
+    Adapts an object with the four methods of a serializer to the interface of SerializerBase.
 
     Attributes:
-        original: the object.
+        original: the adapted object.
     """
 
     def __init__(self, original: Any, name: str) -> None:
         super().__init__()
+        # Copied, not looked up in each call: every message compares the number.
         self.original = original
         self.serializer_id = original.serializer_id
         self.name = name
@@ -31,7 +32,7 @@ class ForeignSerializer(SerializerBase):
 
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
         """Deserialize a value."""
-        return self.original.loads(data)
+        return self.original.loads(data)  # it does not know the argument foreign_exceptions
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         """Serialize a method call."""
@@ -46,18 +47,19 @@ class ForeignSerializer(SerializerBase):
 
 def adapted(serializer: Any, name: str) -> SerializerBase:
     """
-    Return what the package uses for a serializer that a program has added: the serializer itself if it is a SerializerBase.
+    Return a serializer that a program has added; an adapter for it if it is not a SerializerBase.
 
     Args:
-        name: of the serializer, if it has none itself.
+        name: the name to use if the serializer has none.
 
     Raises:
-        TypeError: it lacks something that a serializer needs.
+        TypeError: a method or the number of a serializer is missing.
     """
     if isinstance(serializer, SerializerBase):
         if not serializer.name:
             serializer.name = name
         return serializer
+    # checked here, when the program adds it: an incomplete serializer would otherwise fail in the middle of a call
     missing = [method for method in _METHODS if not callable(getattr(serializer, method, None))]
     if type(getattr(serializer, "serializer_id", None)) is not int:
         missing.append("serializer_id")

@@ -1,4 +1,4 @@
-"""The json serializer: strings, numbers, lists and dicts only, in text that every language reads."""
+"""The json serializer: supports strings, numbers, lists and dicts, in a text that programs in all languages can parse."""
 from __future__ import annotations
 
 import datetime
@@ -15,15 +15,16 @@ __all__ = ["JsonSerializer"]
 _NATIVE = frozenset((type(None), bool, int, float, str, list, tuple, dict))
 
 _write_string: Optional[Callable[[str], str]] = getattr(json.encoder, "encode_basestring", None)
-# What dumps() makes of the dict that a call is, in half the time.
+# the text that dumps() returns for the dict of a call, built in half the time
 _CALL = '{"object": %s, "method": %s, "params": %s, "kwargs": %s}'
 
 
 def _make_fast_encoder(encoder: json.JSONEncoder) -> Optional[Callable[[Any, int], Iterable[str]]]:
     """
-    Give what JSONEncoder.encode makes for each value anew, and uses to write it; None if this Python has no such thing.
+    Return the C function that JSONEncoder.encode creates in each call and uses once; None if this Python does not have it.
 
-    That saves a microsecond of two. Cycles are not noticed: they end in a RecursionError.
+    Reusing the function takes one microsecond instead of two for a small value. It does not detect cycles: they end in a
+    RecursionError.
     """
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None or _write_string is None:
@@ -37,7 +38,7 @@ class JsonSerializer(SerializerBase):
     """
     JSON in UTF-8, see the json module of the standard library.
 
-    Tuples and sets become lists; keys of dicts become strings; binary data cannot be serialized.
+    Tuples and sets become lists, and keys of dicts become strings. Binary data is not supported.
     """
 
     serializer_id = 3
@@ -52,10 +53,10 @@ class JsonSerializer(SerializerBase):
 
     def _encode(self, data: Any) -> bytes:
         if self._to_chunks is not None and type(data) is not str:
-            try:    # contextlib.suppress() would take as long as writing a small value
+            try:    # not contextlib.suppress(), which takes as long as encoding a small value
                 return "".join(self._to_chunks(data, 0)).encode("utf-8")
             except RecursionError:
-                pass    # maybe a cycle: the other way tells
+                pass    # perhaps a cycle: the encoder below detects it and raises the right error
         return self._to_text(data).encode("utf-8")
 
     def list_payload(self, elements: Sequence[bytes]) -> Payload:
@@ -66,12 +67,13 @@ class JsonSerializer(SerializerBase):
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
-        # letters and underscores can also be written as escapes
+        # Searching the text is much faster than examining every dict. The tag may also be written with escapes such as \u005f.
         tagged = "_" in text and classes.TAG in text or "\\" in text and "\\u" in text
         return self._loads(text), tagged
 
     def _loads(self, text: str) -> Any:
-        """As json.loads, which takes a microsecond more, for blanks around the value and other things that are not there."""
+        """Decode as json.loads, but without its tests for unusual input, which take a microsecond."""
+        # Anything that is not exactly one JSON value from the first to the last character is left to json.loads().
         try:
             value, end = self._scan(text, 0)
         except StopIteration:
@@ -79,6 +81,7 @@ class JsonSerializer(SerializerBase):
         return value if end == len(text) else json.loads(text)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
+        # the dict itself is always the same, so only the values in it have to be encoded
         chunks = self._to_chunks
         if chunks is not None and _write_string is not None and type(obj) is str and type(method) is str:
             try:
@@ -86,13 +89,14 @@ class JsonSerializer(SerializerBase):
                 text = _CALL % (_write_string(obj), _write_string(method), "".join(chunks(vargs, 0)), named)
                 return text.encode("utf-8")
             except RecursionError:
-                pass    # maybe a cycle: the other way tells
+                pass    # perhaps a cycle: dumps() detects it
         return self.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
 
     def _call_parts(self, value: Any) -> CallPayload:
         return value["object"], value["method"], value["params"], value["kwargs"]
 
     def _to_plain(self, obj: Any) -> Any:
+        # The order decides what applies if several do: replacements of this serializer, converters, then known types.
         if self._replacements:
             obj = self._replaced(obj)
             if type(obj) in _NATIVE:
@@ -112,7 +116,7 @@ class JsonSerializer(SerializerBase):
 
 
 def __getattr__(name: str) -> Any:
-    """Return what the standard module has under a name: programs write ``from Pyro5.serializers import json``."""
+    """Return an attribute of the standard module: programs of 5.x use ``from Pyro5.serializers import json``."""
     if name.startswith("__"):
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
     return getattr(json, name)

@@ -1,4 +1,4 @@
-"""The marshal serializer: Python's own binary format for its builtin types. Fast, and limited to those."""
+"""The marshal serializer: Python's binary format for its builtin types. Fast, and limited to these types."""
 from __future__ import annotations
 
 import enum
@@ -14,21 +14,22 @@ from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
 
 __all__ = ["MarshalSerializer"]
 
-# What marshal takes as it is, and types whose instances (subclasses, mostly) are left to marshal, which refuses them.
+# Types that marshal supports, and types whose instances are passed to marshal unchanged, which refuses those of subclasses.
 _NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset))
 _LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, type, enum.Enum)
 
 _CONTAINERS = (dict, list, tuple)
 _BLOB_HEAD = struct.Struct("<ci")   # type code, and size or number of elements
 _MAX_BLOB = (1 << 31) - 1           # bytes
-_NO_REFERENCES = 2                  # the last version of the format without them
+_NO_REFERENCES = 2                  # the last version of the format without references to earlier objects
 
 
 class MarshalSerializer(SerializerBase):
     """
-    See the marshal module of the standard library.
+    The binary format of the marshal module of the standard library.
 
-    Class instances travel as dicts, as with the other serializers, but no subclass of a builtin type can.
+    Class instances are converted to dicts, as in the other serializers. Instances of most subclasses of builtin types cannot
+    be serialized.
     """
 
     serializer_id = 2
@@ -39,7 +40,8 @@ class MarshalSerializer(SerializerBase):
         try:
             return marshal.dumps(converted, version)
         except ValueError:
-            # something that marshal does not know is somewhere inside; it can only be converted in copies
+            # There is an unsupported object inside. Marshal has no hook for these, so convert a copy of the whole value. This
+            # is slow, and so only done after marshal has failed.
             return marshal.dumps(self._to_plain_inside(converted), version)
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
@@ -47,11 +49,12 @@ class MarshalSerializer(SerializerBase):
 
     def _blob_in_parts(self, blob: bytes) -> List[bytes]:
         if len(blob) > _MAX_BLOB:
-            raise ValueError("marshal cannot serialize so many bytes: %d" % len(blob))
+            raise ValueError("marshal cannot serialize a bytes object of %d bytes" % len(blob))
         return [_BLOB_HEAD.pack(b"s", len(blob)), blob]
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Mapping[str, Any]) -> List[bytes]:
-        # each part counts its objects from the beginning, so there must not be references to objects by their numbers
+        # Later versions of the format refer to earlier objects by their index. In separately encoded parts the indexes would
+        # be wrong, so use a version without references.
         parts = [b"(\4\0\0\0" + self._encode(obj, _NO_REFERENCES) + self._encode(method, _NO_REFERENCES)
                  + _BLOB_HEAD.pack(b"[", len(vargs))]
         for value in vargs:
@@ -76,17 +79,17 @@ class MarshalSerializer(SerializerBase):
         return value, may_be_tagged(value, data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        args: Any = vargs  # the content of a SerializedBlob may be anything
+        args: Any = vargs  # not a list or tuple if it is the content of a SerializedBlob
         if isinstance(vargs, (list, tuple)):
             args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
-        # None, for attribute access and batches, is no mapping in the eyes of older releases
+        # {} also for None (attribute accesses and batches), because servers of 5.x do not accept None
         named = {}
         if kwargs:
             named = {key: value if type(value) in _NATIVE else self._to_plain(value) for key, value in kwargs.items()}
         return self.dumps((obj, method, args, named))
 
     def _to_plain(self, obj: Any) -> Any:
-        """Convert an instance of whatever class; what is inside of it stays."""
+        """Convert an object to a supported value; the objects in it are not converted."""
         if self._replacements:
             obj = self._replaced(obj)
             if type(obj) in _NATIVE:
@@ -103,10 +106,11 @@ class MarshalSerializer(SerializerBase):
         return self.class_to_dict(obj)
 
     def _to_plain_inside(self, value: Any, around: FrozenSet[int] = frozenset()) -> Any:
-        """Return a copy of a value in which class instances are converted, where that is possible.
+        """
+        Return a copy of a value in which class instances are converted, as far as possible.
 
         Args:
-            around: the ids of the containers and instances that the value is in.
+            around: the ids of the containers and instances that contain the value.
 
         Raises:
             ValueError: one of these contains itself.
@@ -128,12 +132,12 @@ class MarshalSerializer(SerializerBase):
         try:
             converted = self._to_plain(value)
         except errors.SerializeError:
-            return value    # marshal says what it says of everything it does not know
+            return value    # marshal will raise its own error for it
         return value if converted is value else self._to_plain_inside(converted, around)
 
 
 def __getattr__(name: str) -> Any:
-    """Return what the standard module has under a name: programs write ``from Pyro5.serializers import marshal``."""
+    """Return an attribute of the standard module: programs of 5.x use ``from Pyro5.serializers import marshal``."""
     if name.startswith("__"):
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
     return getattr(marshal, name)

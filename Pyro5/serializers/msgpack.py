@@ -13,11 +13,11 @@ from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
-# Extension types; numbers in them are in the byte order of the sender's machine.
+# Extension types of 5.x; binary numbers in them are in the native byte order of the sender.
 _EXT_COMPLEX = 0x30      # two doubles
-_EXT_NUMBER = 0x31       # decimal text of a number that msgpack has no form for
-_EXT_DATETIME = 0x32     # local time, as the seconds since the epoch in a double
-_EXT_DATE = 0x33         # proleptic ordinal, a C long: 4 or 8 bytes
+_EXT_NUMBER = 0x31       # decimal text of a number that msgpack does not support
+_EXT_DATETIME = 0x32     # local time: seconds since the epoch, a double
+_EXT_DATE = 0x33         # proleptic Gregorian ordinal, a C long of 4 or 8 bytes
 
 _BLOB_HEAD = struct.Struct(">BI")    # type code "bin 32", and size
 _BLOB_CODE = 0xC6
@@ -27,7 +27,7 @@ _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tupl
 
 
 def _load_msgpack_library() -> Any:
-    # optional, so it is not loaded before it is needed; a statement, so that tools that bundle programs see it
+    # Loaded when needed, because it is optional. An import statement, so that tools that bundle programs find it.
     try:
         import msgpack
     except ImportError as x:
@@ -40,7 +40,7 @@ class MsgpackSerializer(SerializerBase):
     """
     MessagePack, see the msgpack package.
 
-    Tuples and sets become lists. The keys of dicts must be strings or bytes: others can be sent, but are not accepted.
+    Tuples and sets become lists. The keys of dicts must be strings or bytes: receivers do not accept other keys.
 
     Raises:
         SerializeError: the package is not installed.
@@ -65,7 +65,7 @@ class MsgpackSerializer(SerializerBase):
 
     def _blob_in_parts(self, blob: bytes) -> List[bytes]:
         if len(blob) > _MAX_BLOB:
-            raise ValueError("msgpack cannot serialize so many bytes: %d" % len(blob))
+            raise ValueError("msgpack cannot serialize a bytes object of %d bytes" % len(blob))
         return [_BLOB_HEAD.pack(_BLOB_CODE, len(blob)), blob]
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Mapping[str, Any]) -> List[bytes]:
@@ -81,7 +81,9 @@ class MsgpackSerializer(SerializerBase):
 
     def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
         if len(data) <= most or len(bytes(data).translate(None, _BUT_CONTAINERS)) <= most:
-            return      # but these bytes may also be parts of numbers and texts
+            return
+        # The counted bytes can also be parts of numbers and texts, so parse the data to count exactly. The hooks return
+        # nothing, so each container is discarded at its end and the whole takes little memory.
         count = 0
 
         def container(_value: Any) -> None:
@@ -89,11 +91,11 @@ class MsgpackSerializer(SerializerBase):
             count += 1
             if count > most:
                 raise containers.too_many(count, most)
-        # each container is forgotten as soon as its end is reached
         self._unpack(data, raw=True, strict_map_key=False, ext_hook=self._skip_ext, list_hook=container,
                      object_pairs_hook=container)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
+        # the library limits the nesting, and the sizes of containers by that of the data
         value = self._unpack(data, raw=False, ext_hook=_from_ext)
         return value, may_be_tagged(value, data)
 
@@ -104,7 +106,7 @@ class MsgpackSerializer(SerializerBase):
                 return obj
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
-            # msgpack asks only once
+            # msgpack does not call this again for the result, so the result must be a supported type
             return form if isinstance(form, _NATIVE) else self._to_plain(form)
         if isinstance(obj, set):
             return tuple(obj)
@@ -130,7 +132,7 @@ def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
             raise errors.SerializeError("msgpack cannot serialize a datetime with timezone info: %s" % obj.isoformat())
         return _EXT_DATETIME, struct.pack("=d", obj.timestamp())
     if isinstance(obj, datetime.date):
-        return _EXT_DATE, struct.pack("l", obj.toordinal())
+        return _EXT_DATE, struct.pack("l", obj.toordinal())  # 5.x sends a C long, whose size depends on the platform
     return None
 
 
@@ -144,7 +146,7 @@ def _from_ext(code: int, data: bytes) -> Any:
             return datetime.datetime.fromtimestamp(struct.unpack("=d", data)[0])
         if code == _EXT_DATE:
             return datetime.date.fromordinal(struct.unpack("=i" if len(data) == 4 else "=q", data)[0])
-    except (struct.error, ArithmeticError, OSError) as x:
+    except (struct.error, ArithmeticError, OSError) as x:  # fromtimestamp() raises OSError for years out of range
         raise ValueError("invalid data for msgpack extension type 0x%x: %s" % (code, x)) from x
     raise errors.SerializeError("unknown msgpack extension type 0x%x" % (code & 0xFF))
 
@@ -156,7 +158,7 @@ def _number_from_text(text: bytes) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """Return what the msgpack package has under a name: programs write ``from Pyro5.serializers import msgpack``."""
+    """Return an attribute of the msgpack package: programs of 5.x use ``from Pyro5.serializers import msgpack``."""
     try:
         library = None if name.startswith("__") else _load_msgpack_library()
     except errors.SerializeError:

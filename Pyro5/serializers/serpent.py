@@ -1,4 +1,4 @@
-"""The serpent serializer: values as the text of Python literals. The default, and the one that takes most types."""
+"""The serpent serializer: values as the text of Python literals. It is the default, and supports the most types."""
 from __future__ import annotations
 
 import collections
@@ -22,12 +22,12 @@ __all__ = ["SerpentSerializer"]
 
 
 def _load_serpent_library() -> Any:
-    """Import the library; when this package is a part of another one, a copy that lies beside it there goes first."""
+    """Import the serpent library. If this package is vendored, a copy of the library beside it takes precedence."""
     parent = (__package__ or "").rpartition(".")[0].rpartition(".")[0]
     if parent and importlib.util.find_spec(parent + ".serpent"):
         return importlib.import_module(parent + ".serpent")
     try:
-        import serpent  # a statement, so that tools that bundle programs see it
+        import serpent  # an import statement, so that tools that bundle programs find it
     except ModuleNotFoundError as x:
         if x.name == "serpent":
             x.msg = "Pyro5 needs the package serpent, which is not installed for %s: run %s -m pip install serpent" % (
@@ -38,7 +38,7 @@ def _load_serpent_library() -> Any:
 
 _library = _load_serpent_library()
 
-# What no converter can be registered for: builtins are what everything else is turned into.
+# Converters do not apply to these types: they are what converters convert to.
 _BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, tuple, list, dict, set,
                        frozenset))
 
@@ -48,9 +48,9 @@ _ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")
 
 class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
     """
-    The library's serializer, with what was registered here for classes taking precedence.
+    The serializer of the library, for which the converters of this package take precedence.
 
-    Hooks that a program registered with the library itself go on working for all other classes.
+    Hooks that a program has registered with the library itself apply to all other classes.
     """
 
     def __init__(self, bytes_repr: bool, replaced: Optional[Callable[[Any], Any]] = None) -> None:
@@ -58,7 +58,7 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
         self._replaced = replaced
 
     def write(self, obj: Any) -> bytes:
-        # the library always leaves the garbage collector switched on
+        # the library disables the garbage collector, and enables it afterwards even if it was disabled before
         collecting = gc.isenabled()
         try:
             data: bytes = self.serialize(obj)
@@ -78,13 +78,14 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
                 return
         form = classes.registered_form(obj, for_serpent=True)
         if form is not classes.NOT_REGISTERED:
-            # one level more: a converter that returns an instance of its own class comes to an end
+            # One level deeper: the library limits the depth, so a converter that returns an instance of its own class ends
+            # in an error and not in an endless recursion.
             self._serialize(form, out, level + 1)
             return
-        if not isinstance(obj, enum.Enum):  # the library writes the repr of numbers, which is the subclass's own
+        if not isinstance(obj, enum.Enum):  # the library writes the repr of a number, which a subclass may override
             obj = plain.base_value(obj)
         super()._serialize(obj, out, level)
-        # the library does not do so for OrderedDicts, and takes a second occurrence for a cycle
+        # the library does not do this for an OrderedDict, and would report a second occurrence of it as a cycle
         self.serialized_obj_ids.discard(id(obj))
 
 
@@ -92,7 +93,7 @@ _NUMBERS = frozenset((str, int, float))
 
 
 def _number(value: Any) -> float:
-    if type(value) not in _NUMBERS:
+    if type(value) not in _NUMBERS:  # float() would call methods of any other object
         raise ValueError("not a number: %s" % plain.text_of(value))
     return float(value)
 
@@ -102,7 +103,7 @@ def _to_float(data: Dict[str, Any], convert: classes.Convert) -> float:
 
 
 def _to_complex(data: Dict[str, Any], convert: classes.Convert) -> complex:
-    # not a number is a tagged dict itself
+    # each part may be the tagged dict of a float: the library writes NaN as one
     return complex(_number(convert(data["real"])), _number(convert(data["imag"])))
 
 
@@ -114,11 +115,11 @@ def _to_ordered_dict(data: Dict[str, Any], convert: classes.Convert) -> Any:
     keys = [item[0] for item in items]
     if not plain.is_plain(keys):
         raise TypeError("the keys of an OrderedDict must be plain data")
-    hash_flooding.check(keys)
+    hash_flooding.check(keys)  # keys with equal hashes would make building the dict take quadratic time
     return collections.OrderedDict([(key, convert(item[1])) for key, item in zip(keys, items)])
 
 
-# What has no literal: the library writes these as tagged dicts.
+# Values without a literal, which the library writes as tagged dicts.
 _TAGS: Mapping[str, classes.FromTaggedDict] = {
     "float": _to_float,
     "complex": _to_complex,
@@ -126,29 +127,29 @@ _TAGS: Mapping[str, classes.FromTaggedDict] = {
 }
 
 
-# Held while a long text is read in the slow way: of many threads that do that at once, one at a time competes with all the
-# others for the interpreter.  No user code runs meanwhile.
-_slow_reading = threading.Lock()
-_AT_ONCE_CHARACTERS = 16384     # reading shorter ones takes no longer than waiting
+# Held while the slow reader evaluates a long text, so that only one of them at a time competes with the other threads for the
+# interpreter. Otherwise clients that send long texts could slow down all others. No user code runs while it is held.
+_slow_read_lock = threading.Lock()
+_UNLOCKED_CHARACTERS = 16384     # shorter texts are read without the lock: waiting could take longer than reading
 
 
-def _renew_lock() -> None:
-    """In a forked child: the thread that held the lock may be the parent's."""
-    global _slow_reading
-    _slow_reading = threading.Lock()
+def _replace_lock_after_fork() -> None:
+    """Replace the lock in a forked child: the thread that holds it may exist in the parent only, and never release it."""
+    global _slow_read_lock
+    _slow_read_lock = threading.Lock()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+    os.register_at_fork(after_in_child=_replace_lock_after_fork)
 
 
-# What hardly any text has, to be replaced by a long value.
-_MARK = "\1long\1"
-_MARK_TEXT = repr(_MARK).encode("ascii")
+# Stands for a long value in a text that is written without it. If the value itself contains this, the usual way is taken.
+_PLACEHOLDER = "\1long\1"
+_PLACEHOLDER_TEXT = repr(_PLACEHOLDER).encode("ascii")
 
 
 class SerpentSerializer(SerializerBase):
-    """Python literals in UTF-8, see the serpent library."""
+    """Python literals in UTF-8, the format of the serpent library."""
 
     serializer_id = 1
     name = "serpent"
@@ -157,6 +158,7 @@ class SerpentSerializer(SerializerBase):
         super().__init__(extra_tags=_TAGS)
 
     def _encode(self, data: Any) -> bytes:
+        # The fast writer returns None for values that it does not support; the library then serializes the whole value.
         text = writer.fast_dumps(data, config.SERPENT_BYTES_REPR)
         return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
 
@@ -169,15 +171,15 @@ class SerpentSerializer(SerializerBase):
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         long_values: List[Any] = []
-        text = writer.fast_dumps(_with_marks(data, long_values))
-        return _put_together(text, long_values)
+        text = writer.fast_dumps(_with_placeholders(data, long_values))
+        return _insert_long_values(text, long_values)
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
         long_values: List[Any] = []
-        args = [_with_marks(value, long_values) for value in vargs]
+        args = [_with_placeholders(value, long_values) for value in vargs]
         text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
-        return _put_together(text, long_values)
+        return _insert_long_values(text, long_values)
 
     def dumps_element(self, data: Any) -> bytes:
         return self.dumps(data)[len(HEADER):]
@@ -197,23 +199,23 @@ class SerpentSerializer(SerializerBase):
         return _with_tags(reader.fast_loads_call(text), text)
 
 
-def _with_marks(value: Any, long_values: List[Any]) -> Any:
-    """Put a mark in the place of a long value, or of the one in the dict that bytes become; the value goes to the list."""
+def _with_placeholders(value: Any, long_values: List[Any]) -> Any:
+    """Replace a long value, also in the dict of a bytes object, by the placeholder, and append it to the list."""
     if is_long(value):
         long_values.append(value)
-        return _MARK
+        return _PLACEHOLDER
     if is_long_dict(value):
-        return {key: _with_marks(element, long_values) for key, element in value.items()}
+        return {key: _with_placeholders(element, long_values) for key, element in value.items()}
     return value
 
 
-def _put_together(text: Optional[str], long_values: Sequence[Any]) -> Optional[List[bytes]]:
-    """Put long values where the marks in the text of a document are; None if that cannot be done."""
+def _insert_long_values(text: Optional[str], long_values: Sequence[Any]) -> Optional[List[bytes]]:
+    """Return the document in pieces, with the long values in the place of the placeholders; None if that is not possible."""
     if text is None or config.SERPENT_BYTES_REPR:
         return None
-    pieces = (HEADER + text).encode("utf-8").split(_MARK_TEXT)
+    pieces = (HEADER + text).encode("utf-8").split(_PLACEHOLDER_TEXT)
     if len(pieces) != len(long_values) + 1:
-        return None         # something else in the value looks like a mark
+        return None         # the value itself contains the text of the placeholder
     parts = [pieces[0]]
     for value, piece in zip(long_values, pieces[1:]):
         written = writer.long_text_in_parts(value)
@@ -226,28 +228,28 @@ def _put_together(text: Optional[str], long_values: Sequence[Any]) -> Optional[L
 
 
 def _with_tags(value: Any, text: str) -> Tuple[Any, bool]:
-    """Give the value, if need be read in the slow way, and whether there may be tagged dicts in it."""
+    """Return the value, read by the slow reader if the fast one could not, and whether it may contain tagged dicts."""
     if value is reader.NOT_FAST:
         return _slow_loads(text), True
-    # letters and underscores may be written as escapes
+    # the tag may also be written with escapes such as \x5f
     return value, "_" in text and classes.TAG in text or "\\" in text and _ESCAPED_LETTER.search(text) is not None
 
 
 def _slow_loads(text: str) -> Any:
-    """As serpent.loads, which would switch the garbage collector off and on again, even if it was off before."""
+    """Decode as serpent.loads, which would always leave the garbage collector enabled."""
     if "\0" in text:
         raise ValueError("the serpent data contains 0-bytes; it has been corrupted")
     from .._values.serpent import chunks, guard
-    if len(text) <= _AT_ONCE_CHARACTERS:
+    if len(text) <= _UNLOCKED_CHARACTERS:
         guard.check_complexity(text)
         return chunks.evaluate(text)
-    with _slow_reading:
+    with _slow_read_lock:
         guard.check_complexity(text)
         return chunks.evaluate(text)
 
 
 def __getattr__(name: str) -> Any:
-    """Return what the serpent library has under a name: programs write ``from Pyro5.serializers import serpent``."""
+    """Return an attribute of the serpent library: programs of 5.x use ``from Pyro5.serializers import serpent``."""
     if name.startswith("__"):
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
     return getattr(_library, name)

@@ -52,7 +52,7 @@ class Registry(Base):
             self.assertIs(serializer, serializers.serializers[name])
             self.assertIs(serializer, serializers.serializers_by_id[IDS[name]])
 
-    def test_all_there(self) -> None:
+    def test_all_serializers_are_listed(self) -> None:
         expected = [name for name in IDS if name != "msgpack" or HAS_MSGPACK]
         self.assertEqual(sorted(expected), sorted(serializers.serializers))
         self.assertEqual(len(expected), len(serializers.serializers_by_id))
@@ -70,7 +70,7 @@ class Registry(Base):
         self.assertNotIn("pickle", serializers.serializers)
         self.assertNotIn(99, serializers.serializers_by_id)
 
-    def test_base_class_does_nothing(self) -> None:
+    def test_the_base_class_is_abstract(self) -> None:
         self.assertRaises(NotImplementedError, SerializerBase().dumps, 1)
         self.assertRaises(NotImplementedError, SerializerBase().loads, b"1")
 
@@ -95,7 +95,7 @@ class Registry(Base):
 
 
 class Vendored(Base):
-    def test_under_another_name(self) -> None:
+    def test_the_package_under_another_name(self) -> None:
         # with the serpent library beside it, and another copy of the package around
         with tempfile.TemporaryDirectory() as folder:
             vendor = os.path.join(folder, "app", "vendor")
@@ -144,7 +144,7 @@ class Calls(Base):
                 serializers.get_serializer("msgpack").dumpsCall("obj", "method", args, kwargs),
             )
 
-    def test_both_ways_of_writing_serpent(self) -> None:
+    def test_serpent_text_of_fast_and_slow_writer(self) -> None:
         serializer = serializers.get_serializer("serpent")
         for vargs, kwargs in (
             ((), {}),
@@ -161,7 +161,7 @@ class Calls(Base):
                 expected = serpent.dumps((obj, "method", vargs, kwargs), module_in_classname=True)
                 self.assertEqual(expected, serializer.dumpsCall(obj, "method", vargs, kwargs))
 
-    def test_json_calls_are_what_json_writes(self) -> None:
+    def test_json_calls_are_the_text_of_the_json_module(self) -> None:
         serializer = serializers.get_serializer("json")
         calls: Any = (((), {}), ((1, "x"), {}), ([1.5, {"a": [None, True]}], {"k": (1,)}), ((), None), ("blob", {}),
                       (None, {}), (("%s", {1, 2}), {"%": 1}), ([("add", (1,), {})], None),
@@ -244,7 +244,7 @@ class LongBlobs(Base):
         parts = serializer.call_payload("object", "method", args, kwargs)
         return parts if isinstance(parts, bytes) else self.assert_parts(serializer, whole, parts)
 
-    def test_one_piece(self) -> None:
+    def test_values_that_are_sent_in_one_piece(self) -> None:
         for serializer in self.binary():
             for value in (b"x", bytearray(self.blob), "\xe9" * 100000, {"data": "x", "encoding": "base64"}):
                 self.assertEqual(serializer.dumps(value), serializer.value_payload(value))
@@ -265,7 +265,7 @@ class LongBlobs(Base):
             parts = serializer.value_payload(value)
             self.assertEqual(serializer.dumps(value), parts if isinstance(parts, bytes) else b"".join(parts))
 
-    def test_what_looks_like_the_mark_of_a_blob(self) -> None:
+    def test_a_text_that_contains_the_placeholder(self) -> None:
         serializer = serializers.get_serializer("serpent")
         args = (self.blob, "\1long\1")
         self.assertEqual(serializer.dumpsCall("o", "m", args, {}), serializer.call_payload("o", "m", args, {}))
@@ -344,7 +344,7 @@ class Payloads(Base):
                 with self.subTest(serializer.name), self.assertRaises((errors.SerializeError, ValueError)):
                     serializer.dumps(value)
 
-    def test_class_tags_in_disguise(self) -> None:
+    def test_class_tags_with_escapes(self) -> None:
         for name, text in (
             ("serpent", r"{'\x5f_class__':'x.Y'}"),
             ("serpent", r"{'\u005f_class__':'x.Y'}"),
@@ -390,7 +390,7 @@ class Payloads(Base):
             if serializer.name != "json":
                 self.assertEqual(data, serpent.tobytes(serializer.loads(serializer.dumps([data]))[0]))
 
-    def test_garbage_collector_is_left_alone(self) -> None:
+    def test_the_state_of_the_garbage_collector_is_not_changed(self) -> None:
         serializer = serializers.get_serializer("serpent")
         gc.disable()
         self.addCleanup(gc.enable)

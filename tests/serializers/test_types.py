@@ -556,7 +556,7 @@ class Types(unittest.TestCase):
         self.assert_arrives(value, form.arrives, vargs[0])
         self.assert_arrives(value, form.arrives, kwargs["key"])
 
-    def test_what_arrives(self) -> None:
+    def test_values_after_a_round_trip(self) -> None:
         for label, value, form in self.each():
             if is_error(form.wire):
                 continue
