@@ -8,7 +8,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers
+from .._values import classes, containers, msgpack_check
 from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -53,7 +53,7 @@ class MsgpackSerializer(SerializerBase):
         super().__init__(inner_first=True)
         library = _load_msgpack_library()
         self._pack, self._unpack, self._ext_type = library.packb, library.unpackb, library.ExtType
-        self._packer = library.Packer
+        self._packer, self._library = library.Packer, library
         self._skip_ext = lambda code, data: None
 
     def _encode(self, data: Any) -> bytes:
@@ -82,6 +82,7 @@ class MsgpackSerializer(SerializerBase):
     def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
         if len(data) <= most or len(bytes(data).translate(None, _BUT_CONTAINERS)) <= most:
             return
+        msgpack_check.check_announced(data, self._library)
         # The counted bytes can also be parts of numbers and texts, so parse the data to count exactly. The hooks return
         # nothing, so each container is discarded at its end and the whole takes little memory.
         count = 0
@@ -95,7 +96,9 @@ class MsgpackSerializer(SerializerBase):
                      object_pairs_hook=container)
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
-        # the library limits the nesting, and the sizes of containers by that of the data
+        # the library limits the nesting
+        if len(data) > msgpack_check.HARMLESS_SIZE:
+            msgpack_check.check_announced(data, self._library)
         value = self._unpack(data, raw=False, ext_hook=_from_ext)
         return value, may_be_tagged(value, data)
 

@@ -85,6 +85,8 @@ HUGE = (
     Attack("a tuple that is longer than the message, in marshal", _marshal(b"(\xff\xff\xff\x7f"), ERROR),
     Attack("a list that is longer than the message, in msgpack", _msgpack(b"\xdd\xff\xff\xff\xff"), ERROR),
     Attack("a text that is longer than the message, in msgpack", _msgpack(b"\xdb\xff\xff\xff\xff"), ERROR),
+    Attack("lists in lists that are all longer than the message, in msgpack",
+           _msgpack((b"\xdd" + struct.pack(">I", 100000)) * 500 + bytes(100000)), PARTED, memory=20),
     Attack("an infinite date in msgpack", _msgpack(b"\xd7\x32" + struct.pack("<d", float("inf"))), ERROR),
     Attack("a fraction by zero in msgpack", _msgpack(b"\xc7\x03\x311/0"), ERROR),
     Attack("a multiplication", _echo("'x' * 10**10"), ERROR),

@@ -61,6 +61,17 @@ def _handshakes_that_are_packed(target: Target) -> None:
                 raise AssertionError("a handshake with %d times 90 lists was %s" % (count, ended))
 
 
+def _handshakes_that_announce_much(target: Target) -> None:
+    """Lists in lists, each of which announces as many elements as there are bytes: 89 bytes, if compressed."""
+    data = (b"\xdd" + (16000).to_bytes(4, "big")) * 500
+    payload = zlib.compress(data + bytes(16000 - len(data)), 9)
+    for _ in range(CROWD * target.scale):
+        with target.connect() as client:
+            client.send(_compressed(payload, MSGPACK, CONNECT))
+            if observe(client) != REFUSED:
+                raise AssertionError("a handshake that announces too much was not refused")
+
+
 def _batch(method: str, argument: str, count: int) -> bytes:
     return ("('obj','<batch>',[%s],None)" % ",".join(["('%s',[%s],{})" % (method, argument)] * count)).encode()
 
@@ -77,6 +88,7 @@ ATTACKS = (
     Attack("many elements in a handshake", message(CONNECT, _handshake("{%s}" % ",".join(["1j"] * 40000))), REFUSED,
            greeted=False),
     Attack("handshakes with much structure", _handshakes_that_are_packed),
+    Attack("handshakes that announce much", _handshakes_that_announce_much, memory=20),
     Attack("many costly calls at once", _many_costly_calls, memory=90),
     Attack("deep brackets in quantity", message(INVOKE, ("('obj','echo',[[%s]],{})" % ",".join([DEEP] * 500)).encode()),
            ANSWERED, memory=40),
