@@ -15,6 +15,8 @@ __all__ = ["Hashes", "check"]
 
 MOST_COMPARISONS = 1000000  # 1400 keys that all have the same hash; some 20 milliseconds
 FEW_KEYS = 1000
+FEW_CONTAINERS = 30  # keys that are tuples or frozensets: all of their elements may be compared
+_CONTAINERS = frozenset((tuple, frozenset))
 
 
 class Hashes:
@@ -37,13 +39,30 @@ class Hashes:
             if type(key) is not str:
                 number = hash(key)
                 alike = counts.get(number, 0)
-                self._comparisons += alike
                 counts[number] = alike + 1
+                if alike:
+                    self._add_comparisons(key, alike)
+
+    def _add_comparisons(self, key: Any, times: int) -> None:
+        self._comparisons += times * _elements(key) if type(key) in _CONTAINERS else times
         if self._comparisons > MOST_COMPARISONS:
             raise errors.SerializeError("the data has too many keys that hash alike")
 
 
+def _elements(key: Any) -> int:
+    """Return how many elements are compared when a key is compared with one that is almost equal; not more than needed."""
+    count, waiting = 0, [(key, 1)]
+    while waiting and count <= MOST_COMPARISONS:
+        value, times = waiting.pop()
+        count += times
+        if type(value) is tuple:
+            waiting += [(element, times) for element in value]
+        elif type(value) is frozenset:    # each element is looked up among all, which may hash alike
+            waiting += [(element, times * len(value)) for element in value]
+    return count
+
+
 def check(keys: Collection[Any]) -> None:
     """Look at all the keys of a dict, or elements of a set, that is about to be made; raises what Hashes.add raises."""
-    if len(keys) > FEW_KEYS:
+    if len(keys) > FEW_KEYS or len(keys) > FEW_CONTAINERS and not _CONTAINERS.isdisjoint(map(type, keys)):
         Hashes().add(keys)

@@ -2,9 +2,9 @@
 Check msgpack data for lists and dicts that announce more elements than it has, before the library decodes it.
 
 For each list the library reserves memory for as many elements as it announces (at most the number of bytes of the data),
-before it has read the first of them. Lists nested in each other multiply that: 3 KB that are nested 500 deep take 12 MB, and 89
-bytes of compressed data that become 16 KB take 64 MB. Data that is complete has at least one byte for each element that it
-announces.
+before it has read the first of them. Lists nested in each other multiply that: 3 KB that are nested 500 deep take 12 MB, and
+89 bytes of compressed data that become 16 KB take 64 MB. Data that is complete has at least one byte for each element that
+it announces.
 """
 from __future__ import annotations
 

@@ -54,6 +54,20 @@ def _blown_up(levels: int) -> bytes:
     return marshal.dumps(value)[1:]
 
 
+def _equal_frozensets(levels: int) -> bytes:
+    """A dict with two equal keys in marshal; each has a frozenset twice, which has a frozenset twice, and so on."""
+    parts, number = [], -1
+    for _ in range(2):
+        parts.append(b"\xbe\1\0\0\0N")
+        number += 1
+        for _ in range(levels):
+            before = b"r" + struct.pack("<i", number)
+            parts.append(b"\xbe\2\0\0\0)\2" + before + b"T)\2" + before + b"F")
+            number += 1
+    keys = b"r" + struct.pack("<i", levels) + b"Nr" + struct.pack("<i", number) + b"N"
+    return b")\2[" + struct.pack("<i", len(parts)) + b"".join(parts) + b"{" + keys + b"0"
+
+
 def _numbers_that_hash_alike(text: str, count: int = 10000) -> str:
     return ",".join(text % (number * MERSENNE) for number in range(count))
 
@@ -104,6 +118,10 @@ COSTLY = (
     Attack("a batch of methods that are numbers that hash alike",
            _batch_of_methods([number * MERSENNE for number in range(1, 10001)]), ERROR),
     Attack("a list of twice a list of twice a list", _marshal(b"\xdb" + _blown_up(60)), ERROR),
+    Attack("a handshake with frozensets whose comparison is endless",
+           message(CONNECT, _equal_frozensets(60), MARSHAL), REFUSED, greeted=False),
+    Attack("tuples of thousands that hash alike",
+           _echo("{%s}" % ",".join("(%s%d)" % ("1," * 500, number * MERSENNE) for number in range(100))), PARTED),
     Attack("a handshake that is endless",
            message(CONNECT, b"{\xfa\x06object\xfa\3obj\xfa\x09handshake\xdb" + _blown_up(60) + b"0",
                                                   MARSHAL), REFUSED, greeted=False),

@@ -28,7 +28,6 @@ else:
     _loads = marshal.loads
 
 _LONG_DATA = 4096          # bytes
-_VERY_LONG_DATA = 65536    # in less, there is no room for keys that take long to compare
 _FEW_OBJECTS = 50
 
 # What could do harm, and most data has not got. A list or tuple of 4096 elements and more; the beginning of a code object
@@ -37,8 +36,8 @@ _FEW_OBJECTS = 50
 _LARGE_OR_CODE = (rb"(?<=[(\[\xdb\xa8])(?=.[^\0-\x0f]|..[^\0]|...[^\0])"
                   rb"|(?<=[c\xe3])(?=...\0...\0...\0.{8}(?:.{4})?[sr\xf3\xf2]...\0)")
 _HARMFUL = re.compile(rb"[(\[\xdb\xa8c\xe3](?:" + _LARGE_OR_CODE + rb")", re.DOTALL)
-# The same, and a tuple that later data may refer to.
-_SUSPECT = re.compile(rb"[\xa8\xa9(\[\xdbc\xe3](?:(?<=[\xa8\xa9])|" + _LARGE_OR_CODE + rb")", re.DOTALL)
+# The same, and a tuple or frozenset that later data may refer to.
+_SUSPECT = re.compile(rb"[\xa8\xa9\xbe(\[\xdbc\xe3](?:(?<=[\xa8\xa9\xbe])|" + _LARGE_OR_CODE + rb")", re.DOTALL)
 _NUMBERS_CAN_BE_LARGER = 1 << 24
 _REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
 _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
@@ -74,11 +73,12 @@ def loads(data: Data) -> Any:
         SerializeError: it has too many keys that hash alike.
     """
     if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
-        has_few_objects = check(data)
+        has_few_objects, elements = _look(data)
     else:
-        has_few_objects = True
+        has_few_objects, elements = True, 0
     try:
-        if not has_few_objects and len(data) > _VERY_LONG_DATA and reader.has_large_table(bytes(data)):
+        has_much = not has_few_objects and len(data) > _LONG_DATA or elements > len(data)
+        if has_much and reader.has_costly_table(bytes(data), elements):
             value = reader.loads(bytes(data))
         else:
             value = _loads(data)
@@ -120,13 +120,27 @@ def check(data: Data) -> bool:
     Raises:
         ValueError, EOFError: the data would do harm.
     """
+    return _look(data)[0]
+
+
+def _look(data: Data) -> Tuple[bool, int]:
+    """Refuse data as `check` does.
+
+    Returns:
+        what `check` returns, and the number of elements of all containers, those of shared ones as often as they occur; 0 if
+        nothing is shared that could be in a key.
+    """
     # looking at objects one by one is exact, but slow if there are many; so is searching if there are many bytes
-    if len(data) > _LONG_DATA and _walk(data, _FEW_OBJECTS):
-        return True
+    if len(data) > _LONG_DATA:
+        walk = _Walk(data)
+        if _walk(walk, _FEW_OBJECTS):
+            return True, walk.elements
     data = bytes(data)      # of which single bytes are got faster than of other buffers
-    if _is_suspect(data):
-        _walk(data, len(data) + 1)
-    return False
+    if not _is_suspect(data):
+        return False, 0
+    walk = _Walk(data)
+    _walk(walk, len(data) + 1)
+    return False, walk.elements
 
 
 def _is_suspect(data: Data) -> bool:
@@ -141,9 +155,9 @@ def _is_suspect(data: Data) -> bool:
     for match in _SUSPECT.finditer(data):
         position = match.start()
         code = data[position]
-        if code in b"c\xe3" or (code in b"\xa8\xa9" and has_references and position > 0):
+        if code in b"c\xe3" or (code in b"\xa8\xa9\xbe" and has_references and position > 0):
             return True
-        if code != 0xA9:
+        if code not in b"\xa9\xbe":
             elements += int.from_bytes(data[position + 1:position + 5], "little")
             if elements > len(data):
                 return True
@@ -167,7 +181,7 @@ _SIZES = _sizes_of_simple_objects()     # by type code, which is included; 0: no
 _NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range(256)]      # these have the flag in vain
 
 
-def _walk(data: Data, budget: int) -> bool:
+def _walk(walk: _Walk, budget: int) -> bool:
     """
     Go from object to object as the marshal module would, as far as that would get.
 
@@ -178,7 +192,7 @@ def _walk(data: Data, budget: int) -> bool:
         False if it gave up.
     """
     try:
-        return _walk_on(_Walk(data), data, budget)
+        return _walk_on(walk, walk.data, budget)
     except (IndexError, struct.error):
         return True
 
@@ -207,7 +221,7 @@ def _walk_on(walk: _Walk, data: Data, budget: int) -> bool:
 
 # The type codes of the other objects, without the flag.
 _LONG_TEXT, _LONG_INT = b"sAatu", ord("l")
-_TUPLES, _SEQUENCES, _DICT, _NULL = b"()", b"()[<>", ord("{"), ord("0")
+_HASHABLE, _SEQUENCES, _DICT, _NULL = b"()>", b"()[<>", ord("{"), ord("0")
 _read_int = struct.Struct("<i").unpack_from
 
 
@@ -215,37 +229,37 @@ class _Walk:
     """What a walk has to keep in mind."""
 
     def __init__(self, data: Data) -> None:
-        self._data = data
+        self.data = data
         self._elements_allowed = len(data)              # an object has one byte at least
         self._most_elements = _MOST_CONTAINERS + _MOST_TIMES * len(data)
-        self._elements = 0                              # those of shared tuples as often as they occur
-        self._sizes: Dict[bytes, int] = {}              # of finished tuples, by number
+        self.elements = 0                              # those of shared tuples as often as they occur
+        self._sizes: Dict[bytes, int] = {}              # of finished tuples and frozensets, by number
         self.numbers = 0                                # of the objects with the flag
         # containers: objects to come, number of the one in there, elements before it
         self.outer: List[Tuple[int, bytes, int]] = []
-        self._unfinished_tuples: Set[bytes] = set()     # by number
+        self._unfinished: Set[bytes] = set()     # by number
 
     def leave(self) -> int:
         """Finish the innermost container; gives the number of objects to come in the one around it."""
         left, number, elements = self.outer.pop()
         if number:
-            self._unfinished_tuples.discard(number)
-            self._sizes[number] = self._elements - elements
+            self._unfinished.discard(number)
+            self._sizes[number] = self.elements - elements
         return left
 
     def reference(self, number: bytes) -> None:
         """Deal with a reference to an earlier object."""
-        if number in self._unfinished_tuples:
+        if number in self._unfinished:
             raise ValueError("bad marshal data (a tuple that contains itself)")
-        self._elements += self._sizes.get(number, 0)
-        if self._elements > self._most_elements:  # hashing it would take as many steps
+        self.elements += self._sizes.get(number, 0)
+        if self.elements > self._most_elements:  # hashing it would take as many steps
             raise ValueError("bad marshal data (%s)" % _TOO_OFTEN)
 
     def special_object(self, position: int, left: int) -> Tuple[int, int]:
         """Deal with an object that is not simple; gives the position behind it, and the objects to come there."""
-        kind = self._data[position] & ~_FLAG
+        kind = self.data[position] & ~_FLAG
         if kind in _LONG_TEXT or kind == _LONG_INT:
-            size = _read_int(self._data, position + 1)[0]
+            size = _read_int(self.data, position + 1)[0]
             return position + 5 + (2 * abs(size) if kind == _LONG_INT else max(size, 0)), left
         if kind == _NULL:
             return position + 1, max(left, 0)       # the end of a dict; elsewhere the marshal module complains
@@ -257,16 +271,16 @@ class _Walk:
         raise ValueError("bad marshal data (unknown type code)")
 
     def _enter_sequence(self, position: int, left: int) -> Tuple[int, int]:
-        code = self._data[position]
+        code = self.data[position]
         short = code & ~_FLAG == ord(")")
-        count = self._data[position + 1] if short else _read_int(self._data, position + 1)[0]
+        count = self.data[position + 1] if short else _read_int(self.data, position + 1)[0]
         self._elements_allowed -= count
         if count < 0 or self._elements_allowed < 0:
             raise EOFError("marshal data too short")
         number = b""
-        if code & _FLAG and code & ~_FLAG in _TUPLES:
+        if code & _FLAG and code & ~_FLAG in _HASHABLE:
             number = (self.numbers - 1).to_bytes(4, "little")
-            self._unfinished_tuples.add(number)
-        self.outer.append((left, number, self._elements))
-        self._elements += count
+            self._unfinished.add(number)
+        self.outer.append((left, number, self.elements))
+        self.elements += count
         return position + (2 if short else 5), count

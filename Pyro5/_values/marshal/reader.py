@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import hash_flooding
 
-__all__ = ["has_large_table", "count_containers", "loads"]
+__all__ = ["has_costly_table", "count_containers", "loads"]
 
 _FLAG = 0x80        # in a type code: later data may refer to the object, by its number among those with the flag
 _MAX_DEPTH = 200
@@ -25,46 +25,61 @@ _SIZES_IN_WALK = {**_SIZES, **dict.fromkeys(b"NTF.", 1), ord("r"): 5}
 _RUNS = {code: re.compile(b"(?:[%c%c].{%d}){1,1000}" % (code, code | _FLAG, _SIZES[code] - 1), re.DOTALL) for code in b"ig"}
 _RISKY = frozenset(b"ly()<>r")      # what can be chosen to hash alike; or a reference, perhaps to such a thing
 _RISKY_BYTES = bytes(_RISKY) + bytes(code | _FLAG for code in _RISKY)
+_COMPARED_INSIDE = frozenset(b"()>r")   # keys, or references to keys, in which there is more to compare
+_TUPLE_CODES = b"(", b")", b"\xa8", b"\xa9"
+_HASHABLE_BYTES = b"()>\xa8\xa9\xbe"
 _DIGITS_OF_64_BITS, _TOP_DIGIT = 5, 15      # with 15 bits each; among so few numbers no more than 16 hash alike
 _LARGE_TABLE = 1400                 # keys that all hash alike: no trouble yet
+_MOST_COMPARED = 4000000            # keys with other elements in them, times elements or bytes: 20 milliseconds
 _SHORT_TEXT, _LONG_INT, _REFERENCE = b"zZ", ord("l"), ord("r")
 _SIMPLE = frozenset(b"igylzZsAatu")
 _read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
 
 
-def has_large_table(data: bytes) -> bool:
+def has_costly_table(data: bytes, elements: int = 0) -> bool:
     """
-    Tell whether there is such a dict or set in data that marshalcheck.check has let through.
+    Return whether there is such a dict or set in data that `check` has let through.
+
+    Keys that are tuples or frozensets cost more: all of their elements may be compared, with those of each other key.
+
+    Args:
+        elements: of all containers, those of shared ones as often as they occur.
 
     Raises:
         ValueError: there is something in it that Python does not write any more.
     """
-    if len(data) - len(data.translate(None, _RISKY_BYTES)) <= _LARGE_TABLE:
-        return False
+    risky = len(data) - len(data.translate(None, _RISKY_BYTES))
+    if risky <= _LARGE_TABLE:
+        containers = len(data) - len(data.translate(None, _HASHABLE_BYTES)) - (data[:1] in _TUPLE_CODES)
+        if containers < 2 or risky * max(len(data), elements) <= _MOST_COMPARED:
+            return False
     try:
-        return _find_large_table(data)
+        return _find_costly_table(data, elements if elements > len(data) else 0)
     except (IndexError, struct.error):  # malformed: the marshal module will say so
         return False
 
 
-def _find_large_table(data: bytes) -> bool:
+def _find_costly_table(data: bytes, elements: int) -> bool:
     position, left = 0, 1       # objects to come in the innermost container (negative: until a NULL)
-    is_set, risky_keys = False, 0
-    outer: List[Tuple[int, bool, int]] = []
+    table = _Table(0)
+    outer: List[Tuple[int, _Table]] = []
     while True:
         while not left:
+            if table.hashable * max(elements, position - table.begin) > _MOST_COMPARED:
+                return True
             if not outer:
                 return False
-            left, is_set, risky_keys = outer.pop()
+            left, table = outer.pop()
         left -= 1
         code = data[position] & ~_FLAG
-        if code in _RISKY and (is_set or left < 0 and not left & 1) and _is_risky(data, position, code):
-            risky_keys += 1
-            if risky_keys > _LARGE_TABLE:
+        if code in _RISKY and (table.is_set or left < 0 and not left & 1) and _is_risky(data, position, code):
+            table.risky += 1
+            table.hashable += code in _COMPARED_INSIDE
+            if table.risky > _LARGE_TABLE:
                 return True
         if code in b"()[<>{":
-            outer.append((left, is_set, risky_keys))
-            is_set, risky_keys = code in b"<>", 0
+            outer.append((left, table))
+            table = _Table(position, code in b"<>")
             position, left = _begin_container(data, position, code)
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
@@ -72,6 +87,16 @@ def _find_large_table(data: bytes) -> bool:
             position += _SIZES_IN_WALK.get(code) or _size_of_simple_object(data, position, code)
             if left > 0 and code in _RUNS:
                 position, left = _skip_run(data, position, code, left)
+
+
+class _Table:
+    """A container, where it begins, how many of its keys are risky, and how many of these may be tuples or frozensets."""
+
+    __slots__ = ("begin", "is_set", "risky", "hashable")
+
+    def __init__(self, begin: int, is_set: bool = False) -> None:
+        self.begin, self.is_set = begin, is_set
+        self.risky = self.hashable = 0
 
 
 def count_containers(data: bytes, most: int) -> int:

@@ -33,6 +33,21 @@ class Harm(unittest.TestCase):
             with self.subTest(data), self.assertRaisesRegex(ValueError, "contains itself"):
                 check.loads(data)
 
+    def test_frozensets_whose_comparison_never_ends(self) -> None:
+        """Each has the one before it twice; so have those of a second chain, of which each is equal, but another object."""
+        parts, number = [], -1
+        for _ in range(2):
+            parts.append(b"\xbe\1\0\0\0N")
+            number += 1
+            for _ in range(60):
+                before = b"r" + number.to_bytes(4, "little")
+                parts.append(b"\xbe\2\0\0\0)\2" + before + b"T)\2" + before + b"F")
+                number += 1
+        keys = b"r\x3c\0\0\0Nr" + number.to_bytes(4, "little") + b"N"
+        data = b")\2[" + len(parts).to_bytes(4, "little") + b"".join(parts) + b"{" + keys + b"0"
+        with self.assertRaisesRegex(ValueError, "too many places"):
+            check.loads(data)
+
     def test_containers_longer_than_the_data(self) -> None:
         nested = b"(\x00\x10\x00\x00" * 1000
         for data in (HUGE_TUPLE, HUGE_LIST, b"\xdb" + HUGE_LIST[1:], b"\xa8" + HUGE_TUPLE[1:], b")\x02" + HUGE_LIST, nested):

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import marshal
 import random
+import struct
 import unittest
 from typing import Any
 from unittest import mock
@@ -89,6 +90,44 @@ class LargeTables(unittest.TestCase):
                      b"[\1\0\0\0{z\1a{" + b"z\1y".join(numbers) + b"N00", b"{" + in_shared[:3] + b"N" + in_shared[3:] + b"0"):
             with self.subTest(data[:20]), self.assertRaisesRegex(errors.SerializeError, "hash alike"):
                 check.loads(data)
+
+    def test_half_the_limit_of_numbers_is_checked_in_small_data_too(self) -> None:
+        numbers = b"".join(marshal.dumps(number * MERSENNE, 2) + b"N" for number in range(1500))
+        self.assertLess(len(numbers), 25000)
+        with self.assertRaisesRegex(errors.SerializeError, "hash alike"):
+            check.loads(b"{" + numbers + b"0")
+
+    def test_long_tuples_that_hash_alike(self) -> None:
+        """Each is compared with the others, element by element."""
+        tuples = [b"(" + struct.pack("<i", 1001) + b"N" * 1000 + marshal.dumps(number * MERSENNE, 2) for number in range(100)]
+        for data in (b"{" + b"N".join(tuples) + b"N0", b"<" + struct.pack("<i", 100) + b"".join(tuples)):
+            with self.assertRaisesRegex(errors.SerializeError, "hash alike"):
+                check.loads(data)
+
+    def test_nested_tuples_that_hash_alike(self) -> None:
+        """Their elements are equal, but not the same objects, on each level; nothing but a reference is repeated."""
+        tuples, keys, number = [], [], -1
+        for key in range(300):
+            tuples.append(b"\xa9\2NN")
+            tuples += [b"\xa9\2" + b"r" + struct.pack("<i", number + level) + b"r" + struct.pack("<i", number + level)
+                       for level in range(1, 8)]
+            number += 8
+            keys.append(b")\2r" + struct.pack("<i", number) + marshal.dumps(key * MERSENNE, 2) + b"N")
+        data = b")\2[" + struct.pack("<i", len(tuples)) + b"".join(tuples) + b"{" + b"".join(keys) + b"0"
+        with self.assertRaisesRegex(errors.SerializeError, "hash alike"):
+            check.loads(data)
+
+    def test_frozensets_that_hash_alike(self) -> None:
+        """Each element of one is looked up in the other, where all have the same hash."""
+        sets = [b">" + struct.pack("<i", 200) + b"".join([marshal.dumps((200 * number + index) * MERSENNE, 2)
+                                                           for index in range(200)]) for number in range(60)]
+        with self.assertRaisesRegex(errors.SerializeError, "hash alike"):
+            check.loads(b"{" + b"N".join(sets) + b"N0")
+
+    def test_small_tables_of_tuples_are_left_to_the_marshal_module(self) -> None:
+        for value in ({(number, number % 7): 1.5 for number in range(300)}, [{(1, 2): ("x", 3)} for _ in range(5000)],
+                      ["the (rare) error is %d" % number for number in range(3000)]):
+            self.assertFalse(self.read(value))
 
     def test_cut_off(self) -> None:
         data = marshal.dumps({(number, "x"): 1 for number in range(20000)})
