@@ -114,7 +114,7 @@ class Reading(WithTrap):
         self.assertEqual(len(serializers), self.trap.count)
 
     def test_a_proxy_is_inert_until_then(self) -> None:
-        with recreation.Undelivered():
+        with recreation.DeferredDelivery():
             proxy = recreation.dict_to_class(copy.deepcopy(self.trap.proxies()[1]))
             for use in (iter, len, lambda it: it[0], lambda it: 1 in it, lambda it: it.method(), lambda it: it(),
                         lambda it: it._pyroBind(), lambda it: it._pyroReconnect(1), lambda it: it.items,
@@ -127,8 +127,8 @@ class Reading(WithTrap):
             proxy._pyroBind()
 
     def test_it_is_delivered_also_when_the_reader_fails(self) -> None:
-        with self.assertRaises(ZeroDivisionError), recreation.Undelivered():
-            with recreation.Undelivered():
+        with self.assertRaises(ZeroDivisionError), recreation.DeferredDelivery():
+            with recreation.DeferredDelivery():
                 proxy = recreation.dict_to_class(self.trap.proxies()[0])
             with self.assertRaisesRegex(errors.PyroError, "still being decoded"):
                 proxy._pyroBind()

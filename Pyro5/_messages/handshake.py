@@ -55,7 +55,7 @@ def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase)
     """
     limits.check_handshake(message, serializer)
     # Proxies in the data stay unusable until the types are checked: a client must not make the server connect anywhere.
-    with recreation.Undelivered():
+    with recreation.DeferredDelivery():
         data = serializer.loads(message.data)
         # untrusted: check the exact types first, so that no code of the values' own classes runs
         if type(data) is not dict or "object" not in data or "handshake" not in data:
@@ -111,7 +111,7 @@ def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mappin
     cached = None if key is None else _reply_cache.get(key)
     if cached is not None:
         return cached
-    with recreation.Undelivered():
+    with recreation.DeferredDelivery():
         data = _load(message)
         if type(data) is not dict or "handshake" not in data or "meta" not in data:
             raise errors.ProtocolError("the server's handshake reply lacks 'handshake' or 'meta'")
@@ -130,7 +130,7 @@ def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mappin
 def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
     if message.type != protocol.MSG_CONNECTFAIL:
         return errors.ProtocolError("the reply to the handshake is a message of type %d" % message.type)
-    with recreation.Undelivered():
+    with recreation.DeferredDelivery():
         reason = _load(message)
         # Control characters are replaced, because the text may be printed on a terminal. Other values are not formatted at
         # all, since this could run code of their classes.

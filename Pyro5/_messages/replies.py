@@ -213,7 +213,7 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
         stream_id = message.annotations.get(STREAM_ANNOTATION)
         return StreamOpened(None if stream_id is None else bytes(stream_id).decode("ascii", "replace"))
     # Proxies in exceptions and batches stay unusable until the types have been checked: nothing here may connect anywhere.
-    with recreation.Undelivered():
+    with recreation.DeferredDelivery():
         data = serializer.loads_reply(message.data)
         if not message.flags & protocol.FLAGS_EXCEPTION:
             return _batch_results(data)

@@ -1,11 +1,11 @@
 """
-Instances of classes, as plain data: a dict whose key ``__class__`` tells what it was; and back.
+Convert instances of classes to plain data and back: tagged dicts, whose key ``__class__`` contains the name of the class.
 
-Nothing is ever imported, looked up or evaluated because of a name that came over the wire. What a tag can become is
-decided by the tables here alone: converters that the program registered, this package's own classes (each registered
-where it is defined), and the exceptions of module exceptions. Every other tag is refused.
+Names from the network are never imported or evaluated. The tables here decide which tags are converted to objects: converters
+that the program has registered, the classes of this package (each registered where it is defined), and the exceptions of the
+module exceptions. All other tags are refused.
 
-Threads: the registries may be used and changed from any thread.
+Thread-safe: any thread may use and change the registries.
 """
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ TAG = "__class__"
 
 ToDict = Callable[[Any], Any]                    # instance -> dict (or other plain data)
 FromDict = Callable[[str, Dict[str, Any]], Any]  # tag, dict -> instance
-Convert = Callable[[Any], Any]                   # plain data -> the same with objects in the place of the tagged dicts
-FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), what converts parts of it -> instance
+Convert = Callable[[Any], Any]                   # plain data -> plain data with objects in the place of tagged dicts
+FromTaggedDict = Callable[[Any, Convert], Any]   # dict (or its state), function that converts a part of it -> instance
 
-NOT_REGISTERED = object()    # registered_form has nothing to say about an object
+NOT_REGISTERED = object()    # result of registered_form for an object without a converter
 
 
-# Where own classes are that the serializers do not import, by their tags. No name from the wire is ever imported.
+# The modules of own classes that the serializers do not import, by tag. A fixed table: no name from the network is imported.
 _HOMES = {"Pyro5.client.Proxy": ".client", "Pyro5.core.URI": "._values.uri", "Pyro5.server.Daemon": ".server"}
 _PACKAGE = __name__.rsplit(".", 2)[0]
 
@@ -44,24 +44,24 @@ class _Converter(NamedTuple):
 
 class OwnClass(NamedTuple):
     """
-    How instances of one of this package's classes are built.
+    The functions that build instances of a class of this package.
 
     Attributes:
         build: called with the tagged dict, in which nothing has been converted, and a function that converts a part of it.
-            Checks the exact types of all that it uses first.
-        deliver: called with the instance when the message that it came in has been read and is handed over; None: nothing
-            to do.
+            It checks the exact types of everything that it uses.
+        deliver: called with the instance when the message has been decoded and is delivered to the program; may be None.
     """
 
     build: FromTaggedDict
     deliver: Optional[Callable[[Any], None]] = None
 
 
-# Guards changes of the four tables below: a writer replaces a table whole, so readers need no lock.
+# Guards changes of the four tables below. A change replaces the whole table and never modifies one, so readers need no lock
+# and can iterate over a table while another thread changes it.
 _registry_lock = threading.Lock()
-_class_to_dict: Dict[type, _Converter] = {}          # what the program registered
+_class_to_dict: Dict[type, _Converter] = {}          # converters of the program
 _dict_to_class: Dict[str, FromDict] = {}
-_own_class_to_dict: Dict[type, ToDict] = {}          # this package's own classes
+_own_class_to_dict: Dict[type, ToDict] = {}          # classes of this package
 _own_dict_to_class: Dict[str, OwnClass] = {}
 
 _autoproxy: Optional[Callable[[Any], Any]] = None
@@ -71,15 +71,17 @@ _autoproxy: Optional[Callable[[Any], Any]] = None
 
 def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: bool = True) -> None:
     """
-    Have instances of a class, and of its subclasses, serialized as what a converter makes of them.
+    Register the function that converts instances of a class and its subclasses when they are serialized.
 
-    Where converters are registered for several of an object's base classes, the nearest in the method resolution order
-    counts.
+    If there are converters for several base classes of an object, the nearest one in the method resolution order is used.
 
     Args:
-        converter: called with the instance; returns a dict, usually with the key ``__class__``, or other plain data. One that
-            cannot be called is a TypeError when such an instance is serialized.
-        serpent_too: False: the serpent serializer goes on treating these instances in its own way.
+        converter: called with the instance; returns a dict, usually with the key ``__class__``, or other plain data. An object
+            that is not callable raises TypeError only when an instance is serialized.
+        serpent_too: if false, the serpent serializer ignores the converter and uses its own rules for the instances.
+
+    Raises:
+        TypeError: clazz is not a class.
     """
     global _class_to_dict
     if not isinstance(clazz, type):
@@ -89,7 +91,7 @@ def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: boo
 
 
 def unregister_class_to_dict(clazz: Type[Any]) -> None:
-    """Forget the converter for a class, if there is one."""
+    """Remove the converter of a class, if there is one."""
     global _class_to_dict
     with _registry_lock:
         _class_to_dict = {key: value for key, value in _class_to_dict.items() if key is not clazz}
@@ -97,12 +99,12 @@ def unregister_class_to_dict(clazz: Type[Any]) -> None:
 
 def register_dict_to_class(classname: str, converter: FromDict) -> None:
     """
-    Have dicts whose ``__class__`` is the given text turned into what a converter makes of them.
+    Register the function that converts dicts with this text as ``__class__`` to objects.
 
-    Mind who may send you such dicts: a converter runs on whatever data a peer puts there.
+    Any peer can send a dict with this text and any other data: the converter must not trust the data.
 
     Args:
-        classname: the text; anything else never equals one, and so is of no effect.
+        classname: the text; an object of another type has no effect, because it is never equal to a text.
         converter: called with the class name and the dict; returns the object.
     """
     global _dict_to_class
@@ -111,7 +113,7 @@ def register_dict_to_class(classname: str, converter: FromDict) -> None:
 
 
 def unregister_dict_to_class(classname: str) -> None:
-    """Forget the converter for a class name, if there is one."""
+    """Remove the converter of a class name, if there is one."""
     global _dict_to_class
     with _registry_lock:
         _dict_to_class = {key: value for key, value in _dict_to_class.items() if key != classname}
@@ -120,17 +122,18 @@ def unregister_dict_to_class(classname: str) -> None:
 def register_own_class(clazz: Type[Any], tag: str, to_state: ToDict, from_state: FromTaggedDict,
                        deliver: Optional[Callable[[Any], None]] = None) -> None:
     """
-    Register one of this package's classes to travel as ``{"__class__": tag, "state": to_state(instance)}``.
+    Register a class of this package to be sent as ``{"__class__": tag, "state": to_state(instance)}``.
 
-    An instance of a subclass travels under the subclass's own module and name: a receiver does not take it for more
-    than it knows, unless a converter for that name is registered there.
+    An instance of a subclass is sent with the module and name of the subclass. A receiver refuses it, unless a converter for
+    that name is registered there.
 
     Args:
-        from_state: called with a list of state and a function that converts tagged dicts; see OwnClass.build. The elements
+        from_state: called with the state, a list, and a function that converts tagged dicts; see OwnClass.build. The elements
             of the list have not been checked, and are plain data in which nothing has been converted.
         deliver: see OwnClass.
     """
     def to_dict(instance: Any) -> Dict[str, Any]:
+        # not the tag of the class: the receiver would build an instance without what the subclass changes
         exact = type(instance) is clazz
         return {TAG: tag if exact else _full_name(type(instance)), "state": to_state(instance)}
 
@@ -145,7 +148,7 @@ def register_own_class(clazz: Type[Any], tag: str, to_state: ToDict, from_state:
 
 def register_own_dict(clazz: Type[Any], tag: str, to_dict: ToDict, from_dict: FromTaggedDict,
                       deliver: Optional[Callable[[Any], None]] = None) -> None:
-    """Register one of this package's classes to travel as a dict of another layout; the arguments are those of OwnClass."""
+    """Register a class of this package to be sent as a dict of another layout. See OwnClass for the arguments."""
     global _own_class_to_dict, _own_dict_to_class
     with _registry_lock:
         _own_class_to_dict = {**_own_class_to_dict, clazz: to_dict}
@@ -153,14 +156,15 @@ def register_own_dict(clazz: Type[Any], tag: str, to_dict: ToDict, from_dict: Fr
 
 
 def registered_builder(tag: str) -> Optional[FromDict]:
-    """Return the converter that the program registered for a tag, None if there is none."""
+    """Return the converter that the program has registered for a tag, None if there is none."""
     return _dict_to_class.get(tag)
 
 
 def own_class(tag: str) -> Optional[OwnClass]:
-    """Return what builds instances of this package's own class with that tag, None if it is not one of them."""
+    """Return the functions for the class of this package with that tag, None if there is no such class."""
     own = _own_dict_to_class.get(tag)
-    if own is None and tag in _HOMES:  # a program that imports the serializers alone: the module registers its class
+    # A class registers itself when its module is imported, which a program that imports only the serializers has not done.
+    if own is None and tag in _HOMES:
         importlib.import_module(_HOMES[tag], _PACKAGE)
         own = _own_dict_to_class.get(tag)
     return own
@@ -168,18 +172,18 @@ def own_class(tag: str) -> Optional[OwnClass]:
 
 def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
     """
-    Install the hook that lets objects of a daemon travel as proxies.
+    Set the function that replaces objects of a daemon by proxies when they are serialized.
 
     Args:
-        replace: called with every class instance that is about to be serialized; returns what to serialize in its
-            place, or None to leave it as it is.
+        replace: called with every class instance that is about to be serialized; returns the object to serialize in its place,
+            or None to serialize the instance itself.
     """
     global _autoproxy
     _autoproxy = replace
 
 
 def accepted_tags() -> List[str]:
-    """List the tags that become objects without any converter of the program's, sorted (and sqlite3's exceptions)."""
+    """Return the sorted tags that are converted without converters of the program, except those of sqlite3 exceptions."""
     return sorted(set(_own_dict_to_class) | set(exceptions.ACCEPTED))
 
 
@@ -187,17 +191,17 @@ def accepted_tags() -> List[str]:
 
 def registered_form(obj: Any, for_serpent: bool = False) -> Any:
     """
-    Give what an object is to be replaced by for the journey, if anything was laid down for its class.
+    Convert an object by the function that is registered for its class.
 
     Returns:
-        plain data, possibly with more objects in it; or NOT_REGISTERED.
+        Plain data, which may contain other objects; NOT_REGISTERED if there is no function for the class.
     """
-    autoproxy = _autoproxy
+    autoproxy = _autoproxy  # read once: another thread may set it to None
     if autoproxy is not None:
         replacement = autoproxy(obj)
         if replacement is not None:
             obj = replacement
-    if _class_to_dict:
+    if _class_to_dict:  # empty in most programs: then nothing is searched
         converter = _find_converter(type(obj), obj)
         if converter is not None and (converter.serpent_too or not for_serpent):
             return converter.convert(obj)
@@ -214,7 +218,7 @@ def _find_converter(clazz: type, obj: Any) -> Optional[_Converter]:
     for base in clazz.__mro__:
         if base in registry:
             return registry[base]
-    for base, converter in registry.items():    # abstract base classes may claim objects in their own way
+    for base, converter in registry.items():    # an abstract base class can have virtual subclasses, not in the __mro__
         if isinstance(obj, base):
             return converter
     return None
@@ -222,19 +226,21 @@ def _find_converter(clazz: type, obj: Any) -> Optional[_Converter]:
 
 def class_to_dict(obj: Any, serializer_name: Optional[str] = None) -> Any:
     """
-    Turn an instance of any class into a dict, for serializers that cannot do so themselves.
+    Convert an instance of any class to a dict, for serializers that do not do this themselves.
 
-    That is what was registered for its class; else what its __getstate__ returns, if that is a dict; else its
-    attributes (or slots) and, under the key ``__class__``, the name of its class.
+    The result is that of the function registered for the class; otherwise that of __getstate__ if it is a dict; otherwise a
+    dict of the attributes (or slots) with the name of the class under the key ``__class__``.
 
     Raises:
-        SerializeError: there is nothing in the object to make a dict of.
+        SerializeError: the object has no attributes to convert.
     """
     form = registered_form(obj)
     if form is not NOT_REGISTERED:
         return form
+    # classes and enum members have a __dict__, but it does not describe them
     if isinstance(obj, (type, enum.Enum)):
         _refuse_object(obj, serializer_name)
+    # since Python 3.11 every object has a __getstate__; only one that the class defines is used
     getstate = getattr(type(obj), "__getstate__", None)
     if getstate is not None and getstate is not getattr(object, "__getstate__", None):
         state = obj.__getstate__()
@@ -262,12 +268,12 @@ def _refuse_object(obj: Any, serializer_name: Optional[str]) -> NoReturn:
 
 
 def is_array(obj: Any) -> bool:
-    """Tell whether an object is an array.array."""
+    """Return whether an object is an array.array."""
     return isinstance(obj, array.array)
 
 
 def array_to_plain(values: Any) -> Any:
-    """Turn an array.array into a str, if it is one of characters, or a list."""
+    """Convert an array.array to a str if it is an array of characters, otherwise to a list."""
     return values.tounicode() if values.typecode in "uw" else values.tolist()
 
 

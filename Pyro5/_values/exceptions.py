@@ -1,8 +1,8 @@
 """
-Exceptions, as plain data: ``{"__class__": name, "__exception__": True, "args": ..., "attributes": {...}}``; and back.
+Convert exceptions to plain data and back: ``{"__class__": name, "__exception__": True, "args": ..., "attributes": {...}}``.
 
-Only exception classes that are part of Python's builtins or of this package are built, and struct.error and the ones of
-sqlite3; each is found in a table by its exact name. The remote traceback travels in the attribute ``_pyroTraceback``.
+Only classes of Python's builtins and of this package, struct.error, and the classes of sqlite3 are built. Each is found in a
+table by its exact name. The remote traceback is sent in the attribute ``_pyroTraceback``.
 """
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def _exception_classes(namespace: Mapping[str, Any], base: ExceptionClass) -> Di
 
 
 _BUILTIN = _exception_classes(vars(builtins), BaseException)
-# What other releases lack is sent as the class that they would raise in its place.
+# Classes that 5.x does not have are sent as the class that 5.x would raise.
 _SENT_AS: Dict[ExceptionClass, str] = {errors.RemoteError: OWN_TAG_PREFIX + "PyroError"}
 _OWN = {name: clazz for name, clazz in _exception_classes(vars(errors), errors.PyroError).items() if clazz not in _SENT_AS}
 _OWN_TAGS = {**{clazz: OWN_TAG_PREFIX + name for name, clazz in _OWN.items()}, **_SENT_AS}
 
 _GROUP = _BUILTIN.get("BaseExceptionGroup")     # new in Python 3.11
 
-# These look at their arguments when they are built or printed: they are built of plain data only.
-_USE_THEIR_ARGUMENTS = (OSError, SyntaxError, UnicodeError)
+# These classes use their arguments when an instance is built or printed, so they are built of plain data only.
+_CLASSES_THAT_USE_ARGUMENTS = (OSError, SyntaxError, UnicodeError)
 _SCALARS = frozenset((str, int, float, type(None)))
 
-# Every tag that can become an exception, but for sqlite3's; where a bare name is in both, builtins win.
+# All tags of exceptions that are built, except for sqlite3. A name without module means the builtin if there are both.
 ACCEPTED: Dict[str, ExceptionClass] = {
     **_OWN,
     **_BUILTIN,
@@ -58,12 +58,12 @@ ACCEPTED: Dict[str, ExceptionClass] = {
 
 
 def send_as(clazz: ExceptionClass, tag: str) -> None:
-    """Make instances of an exception class travel as another class; for this package's own classes, when it is imported."""
+    """Set the tag that instances of an exception class of this package are sent with. Called during import only."""
     _OWN_TAGS[clazz] = tag
 
 
 def exception_to_dict(error: BaseException) -> Dict[str, Any]:
-    """Describe an exception; its args and attributes are left for the serializer to deal with."""
+    """Convert an exception to a dict. Its args and attributes are not converted; this is left to the serializer."""
     clazz = type(error)
     return {
         "__class__": _OWN_TAGS.get(clazz) or "%s.%s" % (clazz.__module__, clazz.__name__),
@@ -74,8 +74,9 @@ def exception_to_dict(error: BaseException) -> Dict[str, Any]:
 
 
 def _attributes_of(error: BaseException) -> Dict[str, Any]:
-    """Return the attributes that travel; a note that only shows the remote traceback, which travels anyway, stays here."""
+    """Return the attributes to send: without the note that shows the remote traceback, which is sent as an attribute."""
     attributes = vars(error)
+    # the receiver creates a note of its own; sent along, there would be one more with each server that passes the exception on
     if "__notes__" not in attributes:
         return attributes
     notes = errors.notes_of(error)
@@ -84,14 +85,14 @@ def _attributes_of(error: BaseException) -> Dict[str, Any]:
 
 
 def find_exception_class(tag: str) -> Optional[ExceptionClass]:
-    """Give the exception class that a tag stands for, or None if it stands for none that may be built."""
+    """Return the exception class with this tag, None if it is not one of those that may be built."""
     if tag.startswith(_SQLITE_PREFIX):
         return _sqlite_exception_class(tag[len(_SQLITE_PREFIX):])
     return ACCEPTED.get(tag)
 
 
 def _sqlite_exception_class(name: str) -> Optional[ExceptionClass]:
-    # loaded only when such an exception arrives: programs without a database need not have it
+    # imported when such an exception is received: some systems have no sqlite3, and most programs do not use it
     if not (name.isidentifier() and name.endswith("Error")):
         return None
     try:
@@ -102,60 +103,69 @@ def _sqlite_exception_class(name: str) -> Optional[ExceptionClass]:
 
 
 def is_group(clazz: ExceptionClass) -> bool:
-    """Tell whether the args of an exception class are a text and a list of exceptions."""
-    return _GROUP is not None and issubclass(clazz, _GROUP)
+    """Return whether an exception class is one of exception groups, whose args are a text and a list of exceptions."""
+    return _GROUP is not None and issubclass(clazz, _GROUP)  # before Python 3.11 there are none
 
 
 def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseException:
     """
-    Build an exception of the given class from its description.
+    Build an exception of the given class from a dict.
 
-    Where the class refuses the arguments the result is a PyroError that names both.
+    If the class does not accept the arguments, the result is a RemoteError that describes the exception.
 
     Raises:
-        KeyError: there are no args in the description.
-        ValueError: they are no sequence.
+        KeyError: the dict has no args.
+        ValueError: the args are not a list or tuple.
     """
     args = data["args"]
     if type(args) not in plain.SEQUENCES:
         raise ValueError("the args of an exception must be a list or tuple, not %s" % type(args).__name__)
-    if clazz is errors.PyroError and _stands_in(data):
+    if clazz is errors.PyroError and _is_remote_error(data):
         clazz = errors.RemoteError
+    # The constructors of the accepted classes run no code of the program, but some require a certain number or type of args.
     try:
-        error = clazz(*_natural_args(clazz, tuple(args)))
+        error = clazz(*_checked_args(clazz, tuple(args)))
     except (TypeError, ValueError, OverflowError, AttributeError) as x:
-        log.debug("%s cannot be made from the arguments that came over the network: %s", clazz, x)
+        log.debug("%s does not accept the received arguments: %s", clazz, x)
         error = foreign_exception(data)
     else:
         restore_attributes(error, data)
     return error
 
 
-def _stands_in(data: Mapping[str, Any]) -> bool:
-    """Return whether a PyroError is what a RemoteError is sent as."""
+def _is_remote_error(data: Mapping[str, Any]) -> bool:
+    """Return whether the dict of a PyroError is that of a RemoteError, which is sent as a PyroError."""
     attributes = data.get("attributes")
     return type(attributes) is dict and type(attributes.get("remote_class")) is str
 
 
-def _natural_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
-    """Undo what text formats make of bytes; refuse what the class would use, or crash on, when it is built or printed."""
+def _checked_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
+    """
+    Return the args to build an exception with. Bytes that a text format has converted to base64 are restored.
+
+    Raises:
+        TypeError, ValueError: the class would run code of the args, or fail on them, when it is built or printed.
+    """
     if is_group(clazz):
         if not (len(args) == 2 and type(args[0]) is str and type(args[1]) in plain.SEQUENCES
                 and all([isinstance(each, BaseException) for each in args[1]])):
-            raise TypeError("a group of exceptions is made of a text and a list of exceptions")
+            raise TypeError("the args of an exception group must be a text and a list of exceptions")
         return args
-    if not issubclass(clazz, _USE_THEIR_ARGUMENTS):
+    if not issubclass(clazz, _CLASSES_THAT_USE_ARGUMENTS):
         return args
+    # OSError, for example, compares its first argument with error numbers to choose a subclass
     if not plain.is_plain(args):
         raise TypeError("the arguments are not plain data")
     if issubclass(clazz, SyntaxError) and len(args) > 1:
         if type(args[1]) not in plain.SEQUENCES or not _SCALARS.issuperset(map(type, args[1])):
-            raise TypeError("the place of a syntax error is a sequence of texts and numbers")
+            raise TypeError("the location of a syntax error must be a sequence of texts and numbers")
     if not issubclass(clazz, UnicodeError) or len(args) < 4:
         return args
+    # str() of a UnicodeError with wrong positions crashes some versions of Python
     start, end = args[-3:-1]
     if type(start) is not int or type(end) is not int or start < 0 or end < 0:
         raise ValueError("invalid position")
+    # the object of a UnicodeDecodeError is bytes, which serpent sends as a dict and other formats not at all
     if issubclass(clazz, UnicodeDecodeError) and type(args[1]) is dict:
         return (args[0], _base64_to_bytes(args[1])) + args[2:]
     return args
@@ -163,20 +173,21 @@ def _natural_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ..
 
 def _base64_to_bytes(data: Mapping[str, Any]) -> bytes:
     if data.get("encoding") != "base64":
-        raise TypeError("no bytes: %r" % (data,))
+        raise TypeError("expected bytes in base64, got %r" % (data,))
     try:
         return base64.b64decode(data["data"])
     except (KeyError, binascii.Error) as x:
-        raise TypeError("no bytes: %s" % x) from x
+        raise TypeError("expected bytes in base64: %s" % x) from x
 
 
 def foreign_exception(data: Mapping[str, Any]) -> errors.RemoteError:
     """
-    Return what stands in for an exception whose class cannot be built here.
+    Build the RemoteError for an exception whose class cannot be built in this process.
 
-    It shows class name and text, has the attributes of the remote exception, its class name in ``remote_class`` and its args
-    in ``remote_args``.
+    Its text contains the class name and the text of the exception. It has the attributes of the exception, the class name in
+    ``remote_class``, and the args in ``remote_args``.
     """
+    # The class name comes from the peer. It is used as a text only.
     tag = str(data["__class__"])
     args = data.get("args", ())
     args = tuple(args) if type(args) in plain.SEQUENCES else (args,)
@@ -192,10 +203,11 @@ def _text_of(args: Sequence[Any]) -> str:
 
 
 def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:
-    """Give an exception the attributes in its description (remote traceback and notes are two of them) that it lacks."""
+    """Set the attributes in the dict of an exception (such as remote traceback and notes) that the exception does not have."""
     attributes = data.get("attributes")
     if type(attributes) is not dict:
         return
+    # into the __dict__ directly: setattr() and getattr() could run code of the exception class
     present = BaseException.__getattribute__(error, "__dict__")
     for name, value in attributes.items():
         if type(name) is str and name not in present and _may_be_set(error, name, value):
@@ -203,16 +215,21 @@ def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:
 
 
 def _may_be_set(error: BaseException, name: str, value: Any) -> bool:
-    """Return whether a peer may set an attribute: not what the exception object or its class need, and only texts to show."""
+    """
+    Return whether a peer may set this attribute.
+
+    Not allowed are names that Python or the class use, and values other than texts for attributes that are shown.
+    """
+    # Python prints notes, and this package the remote traceback; only texts are safe to print.
     if name == "__notes__":
         return type(value) is list and plain.is_texts(value)
     if name == "remote_class":
         return type(value) is str
     if name == "_pyroTraceback":
         return value is None or type(value) is str or plain.is_texts(value)
-    return not (name.startswith("__") or _has_meaning(error, name))
+    return not (name.startswith("__") or _is_used_by_class(error, name))
 
 
-def _has_meaning(error: BaseException, name: str) -> bool:
+def _is_used_by_class(error: BaseException, name: str) -> bool:
     attribute = getattr(type(error), name, None)
     return name == "add_note" or callable(attribute) or hasattr(attribute, "__set__")

@@ -1,9 +1,9 @@
 """
-Keys that hash alike, though they are different.
+Refuse dicts and sets with many keys that have the same hash (hash flooding).
 
-The hashes of strings are different in each process, those of numbers and tuples are the same everywhere: whoever knows that
-can choose thousands of them that have the same one. Each is compared with all that came before it when a dict or set is made
-of them, and nothing else runs in the process meanwhile: a megabyte of them takes half a minute.
+The hashes of strings are randomized in each process, but those of numbers and tuples are the same everywhere, so an attacker
+can choose thousands of them with the same hash. When a dict or set is built of such keys, each key is compared with all
+earlier ones, and no other thread runs meanwhile: a megabyte of keys takes half a minute.
 """
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .. import errors
 
 __all__ = ["Hashes", "check"]
 
-MOST_COMPARISONS = 1000000  # 1400 keys that all have the same hash; some 20 milliseconds
-FEW_KEYS = 1000
-FEW_CONTAINERS = 30  # keys that are tuples or frozensets: all of their elements may be compared
+MAX_COMPARISONS = 1000000  # that of 1400 keys that all have the same hash: about 20 milliseconds
+UNCHECKED_KEYS = 1000  # fewer keys are not checked: they take at most half of MAX_COMPARISONS ...
+UNCHECKED_CONTAINERS = 30  # ... unless they are tuples or frozensets: all elements of these may have to be compared
 _CONTAINERS = frozenset((tuple, frozenset))
 
 
 class Hashes:
-    """The hashes of the keys of one dict, or of the elements of one set, that are added bit by bit."""
+    """Counts the equal hashes of the keys of one dict or elements of one set, which are added step by step."""
 
     def __init__(self) -> None:
         self._counts: Dict[int, int] = {}
@@ -28,15 +28,15 @@ class Hashes:
 
     def add(self, keys: Collection[Any]) -> None:
         """
-        Note keys that are about to be added.
+        Count keys that are about to be added.
 
         Raises:
-            SerializeError: too many have the same hash as others.
-            TypeError: one of them cannot be a key.
+            SerializeError: too many keys have the same hash as others.
+            TypeError: a key is not hashable.
         """
         counts = self._counts
         for key in keys:
-            if type(key) is not str:
+            if type(key) is not str:  # hashes of strings are randomized
                 number = hash(key)
                 alike = counts.get(number, 0)
                 counts[number] = alike + 1
@@ -45,24 +45,24 @@ class Hashes:
 
     def _add_comparisons(self, key: Any, times: int) -> None:
         self._comparisons += times * _elements(key) if type(key) in _CONTAINERS else times
-        if self._comparisons > MOST_COMPARISONS:
-            raise errors.SerializeError("the data has too many keys that hash alike")
+        if self._comparisons > MAX_COMPARISONS:
+            raise errors.SerializeError("the data has too many keys with the same hash")
 
 
 def _elements(key: Any) -> int:
-    """Return how many elements are compared when a key is compared with one that is almost equal; not more than needed."""
+    """Return how many elements have to be compared to find that a key differs from an almost equal one; stop at the limit."""
     count, waiting = 0, [(key, 1)]
-    while waiting and count <= MOST_COMPARISONS:
+    while waiting and count <= MAX_COMPARISONS:
         value, times = waiting.pop()
         count += times
         if type(value) is tuple:
             waiting += [(element, times) for element in value]
-        elif type(value) is frozenset:    # each element is looked up among all, which may hash alike
+        elif type(value) is frozenset:    # each element is looked up among all others, which may have the same hash
             waiting += [(element, times * len(value)) for element in value]
     return count
 
 
 def check(keys: Collection[Any]) -> None:
-    """Look at all the keys of a dict, or elements of a set, that is about to be made; raises what Hashes.add raises."""
-    if len(keys) > FEW_KEYS or len(keys) > FEW_CONTAINERS and not _CONTAINERS.isdisjoint(map(type, keys)):
+    """Check all keys of a dict, or elements of a set, before it is built. Raises the same exceptions as Hashes.add."""
+    if len(keys) > UNCHECKED_KEYS or len(keys) > UNCHECKED_CONTAINERS and not _CONTAINERS.isdisjoint(map(type, keys)):
         Hashes().add(keys)

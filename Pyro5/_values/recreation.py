@@ -1,10 +1,10 @@
 """
-Build the objects that the tagged dicts in the plain data of a message stand for.
+Build the objects that tagged dicts in the plain data of a message describe.
 
-Reading a message never acts. Every class checks that its state is plain data of exact builtin types before anything is
-built of it, and what could act (a proxy connects when it is used) stays inert until the whole message has been read and is
-handed to the program. So nothing that a peer sends can make the reader connect somewhere, wait, or run anything but the
-converters that the program registered.
+Decoding a message has no effects. Each class checks that its state is plain data of exact builtin types before it builds an
+instance. An object whose use has effects (a proxy connects when it is used) stays unusable until the whole message has been
+decoded and is delivered to the program. So a peer cannot make the decoding process connect to an address, block, or run any
+code but the converters that the program has registered.
 """
 from __future__ import annotations
 
@@ -15,53 +15,57 @@ from .. import errors
 from . import classes, exceptions
 from .classes import TAG, FromTaggedDict
 
-__all__ = ["Recreator", "Undelivered", "dict_to_class"]
+__all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
 
-_CONTAINERS = frozenset((dict, list, tuple))    # sets hold nothing that could be, or contain, a dict
-_Arrival = Tuple[Callable[[Any], None], Any]    # what makes an object usable, and the object
+_CONTAINERS = frozenset((dict, list, tuple))    # no sets: their elements are hashable, and so are or contain no dicts
+_Pending = Tuple[Callable[[Any], None], Any]    # the function that makes an object usable, and the object
 
-# What the current thread has read and not handed to the program yet, if it is to wait: see Undelivered.
+# The objects that the current thread has decoded inside of a DeferredDelivery and that are not usable yet. One per thread,
+# because a message is decoded by one thread.
 _thread = threading.local()
 
 
-class Undelivered:
+class DeferredDelivery:
     """
-    A context in which objects that this thread reads stay inert to its end: they are checked before the program gets them.
+    A context manager in which objects that this thread decodes stay unusable until its end. It may be nested.
 
-    Used where this package itself looks at what came in a message: handshakes, exceptions, results of batches.
+    Used where code of this package processes a decoded message before the program gets it: handshakes, exceptions, results of
+    batches. A mistake in that code can then not make a proxy connect.
     """
 
     def __init__(self) -> None:
-        self._arrivals: List[_Arrival] = []
-        self._outer: Optional[List[_Arrival]] = None
+        self._arrivals: List[_Pending] = []
+        self._outer: Optional[List[_Pending]] = None
 
+    # The list of the outer context is kept and restored, so that its objects are not delivered at the end of this one.
     def __enter__(self) -> None:
-        self._outer = getattr(_thread, "arrivals", None)
-        _thread.arrivals = self._arrivals
+        self._outer = getattr(_thread, "pending", None)
+        _thread.pending = self._arrivals
 
     def __exit__(self, *exc_info: object) -> None:
-        _thread.arrivals = self._outer
+        _thread.pending = self._outer
         _deliver(self._arrivals)
 
 
-def _deliver(arrivals: List[_Arrival]) -> None:
-    waiting: Optional[List[_Arrival]] = getattr(_thread, "arrivals", None)
+def _deliver(pending: List[_Pending]) -> None:
+    """Make objects usable now, or at the end of the outer DeferredDelivery of this thread."""
+    waiting: Optional[List[_Pending]] = getattr(_thread, "pending", None)
     if waiting is not None:
-        waiting.extend(arrivals)
+        waiting.extend(pending)
         return
-    for make_usable, instance in arrivals:
+    for make_usable, instance in pending:
         make_usable(instance)
 
 
 class Recreator:
     """
-    Convert the tagged dicts in the data of messages to objects. Thread-safe.
+    Converts the tagged dicts in the data of messages to objects. Thread-safe.
 
     Args:
-        extra: more tags, that only one serializer uses.
-        inner_first: convert tagged dicts that are inside of others before a converter of the program, or an exception, gets
-            them. Otherwise what is inside a tagged dict is left to whatever converts that one.
-        foreign_exceptions: build a RemoteError for exceptions of unknown classes instead of refusing them.
+        extra: builders for additional tags, which only one serializer uses.
+        inner_first: convert tagged dicts inside of a tagged dict before a converter of the program, or an exception, gets the
+            outer one. Otherwise the converter gets them unconverted.
+        foreign_exceptions: build a RemoteError for an exception of an unknown class instead of refusing it.
     """
 
     def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
@@ -71,32 +75,33 @@ class Recreator:
         self.foreign_exceptions = foreign_exceptions
 
     def recreate(self, value: Any) -> Any:
-        """Convert every tagged dict in some plain data; the containers are changed in place where they can be."""
-        reading = _Reading(self)
-        value = reading.convert(value)
-        if reading.arrivals:
-            _deliver(reading.arrivals)
+        """Convert all tagged dicts in plain data. Lists and dicts are modified in place."""
+        conversion = _Conversion(self)
+        value = conversion.convert(value)
+        if conversion.pending:
+            _deliver(conversion.pending)
         return value
 
     def from_dict(self, data: Dict[str, Any]) -> Any:
         """Convert one tagged dict; see dict_to_class."""
-        reading = _Reading(self)
-        instance = reading.from_dict(data)
-        if reading.arrivals:
-            _deliver(reading.arrivals)
+        conversion = _Conversion(self)
+        instance = conversion.from_dict(data)
+        if conversion.pending:
+            _deliver(conversion.pending)
         return instance
 
 
-class _Reading:
-    """Converts the data of one message, and notes what has to be made usable at its end."""
+class _Conversion:
+    """Converts the data of one message, and collects the objects that are to be made usable at its end."""
 
-    __slots__ = ("_recreator", "arrivals")
+    __slots__ = ("_recreator", "pending")
 
     def __init__(self, recreator: Recreator) -> None:
         self._recreator = recreator
-        self.arrivals: List[_Arrival] = []
+        self.pending: List[_Pending] = []
 
     def convert(self, value: Any) -> Any:
+        # exact types: this is called for every container of a message, and decoders build only these
         kind = type(value)
         if kind is dict:
             return self.from_dict(value) if TAG in value else self._convert_values(value)
@@ -116,8 +121,9 @@ class _Reading:
 
     def from_dict(self, data: Dict[str, Any]) -> Any:
         tag = data[TAG]
-        if type(tag) is not str:
+        if type(tag) is not str:  # before the tables are searched: hashing another object may run its code
             raise TypeError("the class tag of serialized data must be a str, not %s" % type(tag).__name__)
+        # Converters of the program take precedence, also over the classes of this package and builtin exceptions.
         convert = classes.registered_builder(tag)
         if convert is not None:
             instance = convert(tag, self._inner(data))
@@ -132,8 +138,10 @@ class _Reading:
 
     def _from_own(self, own: classes.OwnClass, data: Dict[str, Any]) -> Any:
         instance = own.build(data, self.convert)
+        # Delivered when the whole message has been converted: a converter of the program that gets this instance before that
+        # cannot use it.
         if own.deliver is not None:
-            self.arrivals.append((own.deliver, instance))
+            self.pending.append((own.deliver, instance))
         return instance
 
     def _inner(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
@@ -144,24 +152,25 @@ class _Reading:
         if "__" not in tag:
             clazz = exceptions.find_exception_class(tag)
             if clazz is not None and (described or tag.startswith(exceptions.OWN_TAG_PREFIX) or tag == "struct.error"):
-                # the exceptions in a group have to be exceptions when the group is made
+                # the constructor of an exception group requires exceptions, so convert the inner ones first
                 data = self._convert_values(data) if exceptions.is_group(clazz) else self._inner(data)
                 return exceptions.dict_to_exception(clazz, data)
         if described and self._recreator.foreign_exceptions:
             return exceptions.foreign_exception(self._inner(data))
+        # the names of accepted classes have none; attacks on deserializers use names like __builtin__ and __import__
         if "__" in tag:
             raise errors.SecurityError("refused to deserialize types with double underscores in their name: %s" % tag)
         if tag.startswith(exceptions.OWN_TAG_PREFIX):
-            raise AttributeError("there is no exception class %s here" % tag)
+            raise AttributeError("unknown exception class %s" % tag)
         raise errors.SerializeError("unsupported serialized class: %s" % tag)
 
 
 def dict_to_class(data: Dict[str, Any]) -> Any:
     """
-    Turn a dict with the key ``__class__`` into the object that it describes.
+    Convert a dict with the key ``__class__`` to the object that it describes.
 
     Raises:
-        SerializeError: the tag is none that is accepted.
-        SecurityError: the tag is none that is accepted, and holds a double underscore.
+        SerializeError: the class is not accepted.
+        SecurityError: the class is not accepted, and its name contains a double underscore.
     """
     return Recreator().from_dict(data)

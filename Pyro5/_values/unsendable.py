@@ -1,7 +1,7 @@
 """
-Explain why a value cannot be sent: name its type, its place in the result or in the arguments, and what to do.
+Explain why a value cannot be sent: build an error that names its type, its place in the result or arguments, and a remedy.
 
-Nothing here runs before serializing has failed. The place is found by serializing parts of the value again.
+This runs only after serializing has failed. The place is found by serializing parts of the value again.
 """
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MARK", "Unsendable", "argument_parts", "as_received", "explain", "re
 Dumps = Callable[[Any], Any]
 Part = Tuple[str, Any]      # (path, value)
 
-_MAX_LEVELS = 16       # of a path; bounds the work, because each level serializes parts of the value again
+_MAX_LEVELS = 16       # of a path; limits the work, because each level serializes parts of the value again
 _MAX_KEY_LENGTH = 60   # characters of a key in a path
 _MAX_REASON_LENGTH = 500
 _SEQUENCES = (list, tuple)
@@ -30,10 +30,10 @@ _ADVICE = ("convert it to plain data first, give it vars() or a __getstate__ tha
 
 class Unsendable(errors.SerializeError):
     """
-    A SerializeError that handlers of what the serializer's library raises catch as well.
+    A SerializeError that is also an instance of the class that the serializer's library raises, so that handlers catch both.
 
-    It travels as that other class, so that clients of other releases get what they always did; the attribute MARK makes it a
-    SerializeError again at this library's clients. The connection can still be used.
+    It is sent as that other class, so that clients of 5.x get the same exception as from a server of 5.x. Clients of this
+    library recognize the attribute MARK and raise a SerializeError. The connection can still be used.
     """
 
     def __reduce__(self) -> Any:
@@ -47,7 +47,8 @@ def _variant(base: Type[Exception], tag: str) -> Type[Unsendable]:
     return variant
 
 
-# Lone surrogates always arrived as a PyroError, because a UnicodeEncodeError has them in its arguments.
+# The UnicodeEncodeError for a lone surrogate contains the surrogate in its arguments, and so cannot be sent itself: 5.x sends
+# a PyroError.
 _VARIANTS: Dict[Type[Exception], Type[Unsendable]] = {
     UnicodeError: _variant(UnicodeError, "Pyro5.errors.PyroError"),
     ValueError: _variant(ValueError, "builtins.ValueError"),
@@ -61,12 +62,12 @@ def _base_of(error: BaseException) -> Type[Exception]:
 
 
 def rebuild(base: Type[Exception], args: Tuple[Any, ...]) -> Unsendable:
-    """Build the error that is a SerializeError and an instance of another class as well; for pickle."""
+    """Build the SerializeError that is also an instance of another class. Pickle calls this."""
     return _VARIANTS[base](*args)
 
 
 def as_received(error: Exception) -> Exception:
-    """Return the SerializeError that a received exception was, or that exception if it was none."""
+    """Return the SerializeError that was sent as this exception; the exception itself if it was not one."""
     if vars(error).get(MARK) is True and type(error) in _BASES:
         received = rebuild(_BASES[type(error)], error.args)
         vars(received).update(vars(error))
@@ -76,20 +77,21 @@ def as_received(error: Exception) -> Exception:
 
 def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Exception:
     """
-    Build the error for values that a serializer refused.
+    Build the error for values that cannot be serialized.
 
     Args:
-        error: what the serializer raised.
-        parts: the values, each with what it is: "result", for instance.
+        error: the exception that the serializer raised.
+        parts: the values, each with a description such as "result".
+        serializer: the serializer.
 
     Returns:
-        a SerializeError, which is also an instance of the builtin class that the given error has; or the given error, if it is
-        not about one of these values, or the program's own.
+        A SerializeError that is also an instance of the builtin class of the given error. The given error itself if it is not
+        about one of these values, or if its class is one of the program.
     """
     is_serializers_own = type(error).__module__ in ("builtins", errors.__name__)  # not a class of the program
     if not (is_serializers_own and isinstance(error, (errors.SerializeError, TypeError, ValueError))):
         return error
-    if isinstance(error.__cause__, RecursionError):  # nested too deeply: there is no single part to blame
+    if isinstance(error.__cause__, RecursionError):  # nested too deeply: no single part is the cause
         return error
     found = _find(parts, serializer.dumps)
     if found is None:
@@ -110,12 +112,12 @@ def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Excepti
 
 
 def argument_parts(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> List[Part]:
-    """Return the arguments of a request as explain() takes them; kwargs is None for attribute access and batches."""
+    """Return the arguments of a request for explain(). kwargs is None for attribute accesses and batches."""
     if kwargs is not None:
         return _numbered("argument %d", args) + [("argument %s" % name, value) for name, value in kwargs.items()]
     parts: List[Part] = []
     for number, call in enumerate(args, 1):
-        if type(call) is not tuple or len(call) != 3:  # the value for an attribute
+        if type(call) is not tuple or len(call) != 3:  # not a batch, but the assignment of an attribute
             return _numbered("argument %d", args)
         parts += [("call %d, %s" % (number, place), value) for place, value in argument_parts(call[1], call[2] or {})]
     return parts
@@ -136,8 +138,9 @@ def _kind(value: Any) -> str:
 # ---------------------------------------------------------------- the place
 
 def _find(parts: Iterable[Part], dumps: Dumps) -> Optional[Part]:
-    """Return the innermost part that cannot be serialized on its own, None if all can."""
-    around: Set[int] = set()
+    """Return the innermost part that cannot be serialized on its own, None if all parts can be serialized."""
+    around: Set[int] = set()  # ids of the containers on the way, which may contain themselves
+    # One level per round: find the first part that fails on its own, and continue with the parts of that one.
     found = _first_refused(parts, dumps)
     while found is not None and len(around) < _MAX_LEVELS and id(found[1]) not in around:
         around.add(id(found[1]))
@@ -155,7 +158,7 @@ def _first_refused(parts: Iterable[Part], dumps: Dumps) -> Optional[Part]:
     for part in parts:
         try:
             dumps(part[1])
-        except Exception:  # whatever a serializer, or the user's part in it, raises
+        except Exception:  # a serializer, or user code that it calls, can raise anything
             return part
     return None
 
@@ -173,6 +176,7 @@ def _parts_of(path: str, value: Any) -> Iterable[Part]:
 
 
 def _parts_of_dict(path: str, value: Mapping[Any, Any]) -> Iterable[Part]:
+    # values first: a key is rarely the cause
     for key, element in value.items():
         yield "%s[%s]" % (path, _key_text(key)), element
     for key in value:

@@ -110,6 +110,7 @@ class URI:
     def __copy__(self) -> URI:
         return type(self)(self)
 
+    # A copy of the set of tags in both directions, so that two URIs never share a mutable attribute.
     def __getstate__(self) -> State:
         name = self.object if isinstance(self.object, str) else set(self.object)
         return self.protocol, name, self.sockname, self.host, self.port

@@ -90,10 +90,10 @@ class _Container:
             return elements[0] if len(elements) == 1 and not self.has_comma else tuple(elements)
         keys = self.keys
         if keys is None:
-            if len(elements) > hash_flooding.FEW_CONTAINERS:
+            if len(elements) > hash_flooding.UNCHECKED_CONTAINERS:
                 hash_flooding.check(elements)
             return set(elements) if elements else {}
-        if len(keys) > hash_flooding.FEW_CONTAINERS:
+        if len(keys) > hash_flooding.UNCHECKED_CONTAINERS:
             hash_flooding.check(keys)
         return dict(zip(keys, elements))
 
