@@ -61,7 +61,8 @@ class Registrations:
             raise TypeError("expose must be a list of names, not one name: %r" % expose)
         if objectId and isinstance(objectId, str):
             objectId.encode("utf-8")  # it has to be one that clients can send ...
-            self.uriFor(objectId)  # ... and that fits into a URI
+            if Registrations.uriFor(self, objectId).object != objectId:  # ... and that fits into a URI
+                raise errors.PyroError("%r cannot be an object id: what follows an @ in a URI is the location" % objectId)
         if objectId == DAEMON_NAME and force:
             self._register_own(obj_or_class)
             return self.uriFor(DAEMON_NAME)

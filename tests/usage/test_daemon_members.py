@@ -243,6 +243,13 @@ class Ids(unittest.TestCase):
                 with self.assertRaises(TypeError):
                     daemon.register(Factory(), bad)  # type: ignore[arg-type]
 
+    def test_an_id_that_a_uri_would_lead_elsewhere_with_is_refused(self) -> None:
+        with Daemon("127.0.0.1") as daemon:
+            for bad in ("smith@laboratory", "@laboratory"):
+                with self.assertRaises(errors.PyroError):
+                    daemon.register(Factory(), bad)
+            self.assertEqual(["Pyro.Daemon"], list(daemon.objectsById))
+
 
 class Errors(unittest.TestCase):
     def test_a_bad_server_type_is_an_error_of_this_library(self) -> None:
