@@ -15,7 +15,7 @@ import os
 import platform
 import re
 import sys
-from typing import Any, ClassVar, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, ClassVar, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from . import __version__
 from ._settings.kinds import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT, Kind, accept_bool
@@ -129,6 +129,7 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 # Unsuitable values are not rejected by assignments, but by the code that uses them, so that programs may try values.
 _SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
+program_serializers: Set[str] = set()  # names of those that the program has registered, see Pyro5.serializers
 _CHOICES: Mapping[str, Sequence[Any]] = {
     "PREFER_IP_VERSION": (0, 4, 6), "SERIALIZER": _SERIALIZERS, "SERIALIZERS_ACCEPTED": _SERIALIZERS,
     "SERVERTYPE": ("thread", "multiplex"),
@@ -265,7 +266,10 @@ def _wanted(name: str, value: Any) -> str:
     """Return a description of suitable values if this value is unsuitable; otherwise an empty text."""
     if name in _CHOICES:
         values = value if isinstance(value, list) else [] if value is None else [value]
-        return "" if set(values) <= set(_CHOICES[name]) else ", ".join(map(str, _CHOICES[name]))
+        others = set(values) - set(_CHOICES[name])
+        if name.startswith("SERIALIZER"):
+            others -= program_serializers
+        return "" if not others else ", ".join(map(str, _CHOICES[name]))
     if not isinstance(value, (int, float)):
         return ""
     if name in _PORTS:

@@ -220,7 +220,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5-nsc", description="Control a running name server.")
     option = parser.add_argument
     option("-n", "--host", default="", help="host of the name server (default: search for it)")
-    option("-p", "--port", type=int, help="its port (or, when searching for it, the port for broadcasts)")
+    option("-p", "--port", type=console.port, help="its port (or, when searching for it, the port for broadcasts)")
     option("-u", "--unixsocket", help="name of its Unix domain socket, instead of host and port")
     option("--write-token-file", metavar="FILE", help="a file with the name server's write token, if it wants one; with this "
            "option the name server is not searched for: it is on --host, or NS_HOST")

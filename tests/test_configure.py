@@ -19,6 +19,7 @@ from unittest import mock
 
 from Pyro5 import configure, protocol
 from Pyro5.configure import Configuration
+from Pyro5.serializers import get_serializer, serializers
 
 from .support import run_tool
 
@@ -332,6 +333,18 @@ Settings that are not at their defaults:
             self.assertEqual(configure.main([]), 1)
         self.assertTrue(out.getvalue().endswith(
             "\n\nSettings that make no sense:\n  SERVERTYPE is 'fork': it takes thread, multiplex\n"), out.getvalue())
+
+    def test_serializers_of_the_program_are_no_problem(self) -> None:
+        config = configuration()
+        config.SERIALIZER = "own"
+        self.assertEqual(1, len(config.problems()))
+        serializers["own"] = get_serializer("json")
+        self.addCleanup(serializers.pop, "own", None)
+        self.assertEqual([], config.problems())
+        config.SERIALIZERS_ACCEPTED = ["own", "json"]
+        self.assertEqual([], config.problems())
+        del serializers["own"]
+        self.assertEqual(2, len(config.problems()))
 
     def test_which_values_make_no_sense(self) -> None:
         config = configuration()

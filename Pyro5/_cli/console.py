@@ -4,6 +4,7 @@ the service manager.
 """
 from __future__ import annotations
 
+import argparse
 import contextlib
 import logging
 import os
@@ -22,6 +23,13 @@ log = logging.getLogger("Pyro5.console")
 EXPECTED_ERRORS = (errors.PyroError, OSError, ValueError, TypeError, EOFError)
 # The convention of shells: 128 + the number of SIGINT.
 EXIT_INTERRUPTED = 130
+
+
+def port(text: str) -> int:
+    """Parse an option that is a port. Raises ArgumentTypeError if it is none."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535, not %s" % printable(text[:100]))
+    return int(text)
 
 
 def seconds(text: str) -> float:

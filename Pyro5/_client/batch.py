@@ -106,5 +106,5 @@ def _results(results: List[Any]) -> Iterator[Any]:
     for result in results:
         # the class itself, no subclass: a result that is an ExceptionWrapper can only come from the server's batch code
         if type(result) is replies.ExceptionWrapper:
-            result.raise_it()
+            raise replies.raisable(result.exception)  # here, so that its traceback has one frame of this library only
         yield result

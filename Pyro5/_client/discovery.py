@@ -16,6 +16,7 @@ import functools
 import itertools
 import logging
 import random
+import re
 import socket
 import threading
 import time
@@ -48,6 +49,9 @@ LOOPBACK_SECONDS = 0.7  # time limit for this machine: another program that neve
 FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is not registered yet; doubled every time
 MAX_PAUSE_SECONDS = 1.0
 
+# The error for all places together says what to do; for each of them the hint is left out.
+_HINT = re.compile(r" \(is the server running, [^()]*\)")
+
 
 def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T],
            host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> T:
@@ -74,7 +78,7 @@ def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI],
         found = search.try_everywhere(port, broadcast)
     if found is None:
         raise errors.NamingError("failed to locate the name server. %s. Start one with 'python -m Pyro5.nameserver', or "
-                                 "say where it is: settings NS_HOST and NS_PORT" % "; ".join(search.failures))
+                                 "say where it is: settings NS_HOST and NS_PORT" % _HINT.sub("", "; ".join(search.failures)))
     return found
 
 

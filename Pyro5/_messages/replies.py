@@ -40,7 +40,7 @@ class ExceptionWrapper:
 
     def raise_it(self) -> NoReturn:
         """Raise the exception. Its ``_pyroTraceback`` is the traceback on the server."""
-        raise _raisable(self.exception)
+        raise raisable(self.exception)
 
     raiseIt = raise_it  # the name in 5.x
 
@@ -219,7 +219,7 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
             return _batch_results(data)
         if not isinstance(data, BaseException):
             raise errors.ProtocolError("the server sent something else in the place of an exception: %s" % plain.text_of(data))
-        raise _raisable(data)
+        raise raisable(data)
 
 
 def _batch_results(data: Any) -> Any:
@@ -228,7 +228,7 @@ def _batch_results(data: Any) -> Any:
     return data
 
 
-def _raisable(exception: BaseException) -> Exception:
+def raisable(exception: BaseException) -> Exception:
     """
     Return the exception to raise for one that was received.
 

@@ -361,7 +361,7 @@ class Dispatcher:
     def _unexpected(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
         """Answer a message of a type that has no place here; the stream is still in step."""
         error = errors.ProtocolError("invalid message type %d received on an open connection" % message.type)
-        log.warning("from %s: %s", connection.peer_address, error)
+        log.warning("from %s: %s", error_log.client_name(connection), error)
         if message.type == protocol.MSG_CONNECT:
             connection.closing = True
             return handshake.connect_refused(message, None, "this connection has had its handshake already",
@@ -411,7 +411,7 @@ class Dispatcher:
         place = error_log.place_of(error)
         write = log.info if is_answer else log.warning
         write(
-            "%s from %s raised %s: %s%s", what, connection.peer_address, type(error).__name__,
+            "%s from %s raised %s: %s%s", what, error_log.client_name(connection), type(error).__name__,
             errors.one_line(replies.text_of(error)), " (%s)" % errors.one_line(place) if place else "",
             exc_info=(type(error), error, errors.without_own_frames(error.__traceback__)) if with_traceback else None)
 

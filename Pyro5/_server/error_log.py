@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
 
-from ..errors import is_own_frame
+from .. import errors
 
-__all__ = ["RepeatFilter", "place_of"]
+__all__ = ["RepeatFilter", "client_name", "place_of"]
 
 REPEAT_SECONDS = 60.0
 MAX_KINDS = 1000  # names of objects and methods come from clients, so their number is bounded
+_OTHERS = object()  # the kind of all that are not remembered
 
 
 class Shown(NamedTuple):
@@ -40,12 +41,13 @@ class RepeatFilter:
             description: what summaries() says of it.
         """
         with self._lock:
+            if kind not in self._shown and len(self._shown) >= MAX_KINDS:
+                # More kinds than are remembered count as one: a client that invents names must not fill the log.
+                kind, description = _OTHERS, "calls of still other methods raised exceptions"
             shown = self._shown.get(kind)
             if shown is not None and self._clock() - shown.time < REPEAT_SECONDS:
                 self._shown[kind] = shown._replace(repeated=shown.repeated + 1)
                 return False
-            if shown is None and len(self._shown) >= MAX_KINDS:
-                return True  # more kinds than are worth remembering: each is logged
             self._shown.pop(kind, None)
             self._shown[kind] = Shown(description, self._clock(), 0)
             return True
@@ -68,6 +70,16 @@ def place_of(error: BaseException) -> Optional[str]:
     tb = error.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
-    if tb is None or is_own_frame(tb.tb_frame):
+    if tb is None or errors.is_own_frame(tb.tb_frame):
         return None
     return "%s, line %d" % (tb.tb_frame.f_code.co_filename, tb.tb_lineno)
+
+
+def client_name(connection: Any) -> Any:
+    """Return where a client is, for a line of the log. A client of a Unix domain socket mostly has no address of its own."""
+    if connection.peer_address:
+        return connection.peer_address
+    try:
+        return "a client of the Unix domain socket %s" % errors.one_line(str(connection.sock.getsockname()))
+    except (OSError, AttributeError):
+        return "an unknown address"

@@ -16,7 +16,7 @@ from .. import errors
 from .._net.tls import handshake_refused
 from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
-from . import quotas
+from . import error_log, quotas
 from .acceptor import Entrance
 from .callbacks import Hooks
 from .connection import ServerConnection
@@ -193,7 +193,7 @@ class SocketServer(Limited, EventLoop):
         self.apply_limits()
         is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
-        log.debug("client connected from %s", connection.peer_address)
+        log.debug("client connected from %s", error_log.client_name(connection))
         if is_full:
             self._watch(connection, READ)
             self._turn_away(connection)
@@ -218,7 +218,8 @@ class SocketServer(Limited, EventLoop):
             stranger = self._handshakes.oldest()
         if stranger is None:
             return False
-        log.info("closing the connection with %s, which has not introduced itself: others want in", stranger.peer_address)
+        log.info("closing the connection with %s, which has not introduced itself: others want in",
+                 error_log.client_name(stranger))
         self.drop(stranger)
         return True
 
@@ -256,10 +257,10 @@ class SocketServer(Limited, EventLoop):
         except errors.ProtocolError as x:
             self._refuse(connection, x)
         except OSError as x:
-            log.debug("connection with %s lost: %s", connection.peer_address, x)
+            log.debug("connection with %s lost: %s", error_log.client_name(connection), x)
             self.drop(connection)
         except Exception:  # border of a request: a fault in here must not end the loop of all the others
-            log.exception("connection with %s failed, closing it", connection.peer_address)
+            log.exception("connection with %s failed, closing it", error_log.client_name(connection))
             self.drop(connection)
         except GeneratorExit:  # raised by a method: it means nothing here
             self.drop(connection)
@@ -303,7 +304,7 @@ class SocketServer(Limited, EventLoop):
     def _tls_refused(self, connection: ServerConnection, error: OSError) -> None:
         """One side does not like the other's certificate, or the client talks no TLS: it was told in terms of TLS."""
         log.warning("closing the connection with %s: the TLS handshake failed: %s (does the client use TLS, and do the "
-                    "certificates fit?)", connection.peer_address, error)
+                    "certificates fit?)", error_log.client_name(connection), error)
         connection.tls_handshake = False
         connection.closing = True
         self._end_after_refusal(connection)
@@ -387,7 +388,7 @@ class SocketServer(Limited, EventLoop):
 
     def _refuse(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
         """What a client sent cannot be read: tell it why if that is possible, and part."""
-        log.warning("closing the connection with %s: %s", connection.peer_address, error)
+        log.warning("closing the connection with %s: %s", error_log.client_name(connection), error)
         if connection.closing:
             self.drop(connection)  # refused already, and that went wrong too
             return
@@ -427,7 +428,7 @@ class SocketServer(Limited, EventLoop):
         """COMMTIMEOUT has passed since a connection was last heard of."""
         if self.closes_idle or connection.mid_message or connection.has_outgoing:
             log.info("closing the connection with %s: silent for %g seconds (COMMTIMEOUT)",
-                     connection.peer_address, self._silence.seconds)
+                     error_log.client_name(connection), self._silence.seconds)
             self.drop(connection)
 
     def drop(self, connection: ServerConnection) -> None:

@@ -44,6 +44,7 @@ _GROUP = _BUILTIN.get("BaseExceptionGroup")     # new in Python 3.11
 
 # These classes use their arguments when an instance is built or printed, so they are built of plain data only.
 _CLASSES_THAT_USE_ARGUMENTS = (OSError, SyntaxError, UnicodeError)
+_LONGEST_TEXT = 10000    # characters of arguments, in the text of a RemoteError
 _SCALARS = frozenset((str, int, float, type(None)))
 
 # All tags of exceptions that are built, except for sqlite3. A name without module means the builtin if there are both.
@@ -199,7 +200,7 @@ def foreign_exception(data: Mapping[str, Any]) -> errors.RemoteError:
 
 
 def _text_of(args: Sequence[Any]) -> str:
-    return str(args[0]) if len(args) == 1 else str(tuple(args))
+    return plain.text_of(args[0] if len(args) == 1 else tuple(args), _LONGEST_TEXT)
 
 
 def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ asked for its length. Code of this package that uses a received value checks it 
 """
 from __future__ import annotations
 
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Dict, List, Tuple
 
 __all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "item", "is_plain", "is_texts", "text_of"]
 
@@ -17,7 +17,11 @@ _BASE_VALUES: Tuple[Tuple[type, Callable[[Any], Any]], ...] = (
 SEQUENCES = frozenset((list, tuple))
 COLLECTIONS = SEQUENCES | {set, frozenset}
 _SCALARS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
+_TEXTS = frozenset((str, bytes, bytearray))
+_BRACKETS: Dict[type, Tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), dict: ("{", "}"), set: ("{", "}"),
+                                         frozenset: ("frozenset({", "})")}
 _LONGEST_TEXT = 200  # characters
+_LONGEST_BITS = 1000
 
 
 def base_value(value: Any) -> Any:
@@ -57,9 +61,42 @@ def is_plain(value: Any) -> bool:
     return True
 
 
-def text_of(value: Any) -> str:
-    """Return a received text, or a short description of another received value, for the text of an error."""
-    if type(value) is str:
-        return value
-    # repr() of any other object would run its code, and a proxy in a list would connect
-    return repr(value)[:_LONGEST_TEXT] if is_plain(value) else "an object of class %s" % type(value).__name__
+def text_of(value: Any, most_chars: int = _LONGEST_TEXT) -> str:
+    """Return a received text, or a short description of another received value, for the text of an error.
+
+    The description is the beginning of the repr, where the value is plain. The time that it takes does not depend on the size
+    of the value.
+
+    Args:
+        most_chars: of the description.
+    """
+    return value if type(value) is str else _short_repr(value, most_chars)[:most_chars]
+
+
+def _short_repr(value: Any, room: int) -> str:
+    """Return as much of the repr of a value as there is room for, and perhaps a little more."""
+    kind = type(value)
+    if kind in _TEXTS:
+        return repr(value[:max(room, 0)]) + ("..." if len(value) > room else "")
+    if kind is int and value.bit_length() > _LONGEST_BITS:  # Python may refuse to convert it, and takes quadratic time
+        return "an int of %d bits" % value.bit_length()
+    if kind in _SCALARS:
+        return repr(value)
+    if kind is not dict and kind not in COLLECTIONS:  # its repr() would run its code, and a proxy would connect
+        return "an object of class %s" % kind.__name__
+    begin, end = _BRACKETS[kind]
+    parts: List[str] = []
+    for element in value.items() if kind is dict else value:
+        if room <= len(begin):
+            parts.append("...")
+            break
+        if kind is dict:
+            key = _short_repr(element[0], room)
+            text = "%s: %s" % (key, _short_repr(element[1], room - len(key)))
+        else:
+            text = _short_repr(element, room - len(begin))
+        parts.append(text)
+        room -= len(text) + len(", ")
+    if not parts and kind in (set, frozenset):
+        return "%s()" % kind.__name__
+    return begin + ", ".join(parts) + ("," if kind is tuple and len(value) == 1 else "") + end

@@ -137,7 +137,18 @@ def _is_state(state: Sequence[Any]) -> bool:
     # the tags may be a list, because some serializers have no sets
     is_name = type(name) is str or protocol == "PYROMETA" and plain.is_texts(name)
     return (is_name and type(sockname) in _TEXT_OR_NONE and type(host) in _TEXT_OR_NONE
-            and (port is None or type(port) is int))
+            and (port is None or type(port) is int) and _is_from_text(protocol, name, sockname, host, port))
+
+
+def _is_from_text(protocol: str, name: Any, sockname: Optional[str], host: Optional[str], port: Optional[int]) -> bool:
+    """Return whether there is a text that gives this state: so nothing is in it that a URI cannot have."""
+    uri = URI.__new__(URI)
+    uri.__setstate__((protocol, name, sockname, host, port))
+    text = str(uri)
+    try:
+        return (_parse_cached if len(text) <= CACHED_LENGTH else _parse)(text) == uri.__getstate__()
+    except errors.PyroError:
+        return False
 
 
 def _parse(text: str) -> State:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, MutableMapping, Type, Union
 
 from .. import errors
 from .._values import classes
-from ..configure import count_change
+from ..configure import count_change, program_serializers
 from .base import SerializerBase
 from .foreign import ForeignSerializer, adapted
 from .json import JsonSerializer
@@ -113,11 +113,14 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
         usable = adapted(serializer, str(key))
         with _lock:
             self._table[key] = usable
+            if isinstance(key, str):
+                program_serializers.add(key)
         count_change()  # so that existing proxies and daemons look up their serializer again
 
     def __delitem__(self, key: Any) -> None:
         with _lock:
             del self._table[key]
+            program_serializers.discard(key)
         count_change()
 
     def __iter__(self) -> Iterator[Any]:

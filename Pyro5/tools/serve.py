@@ -190,10 +190,10 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("--ns", action="store_true", help="register the name in the name server, and take it back in the end (without "
            "--name it is module.Class)")
     option("-H", "--host", help="host name or address to listen on (default: the setting HOST)")
-    option("-p", "--port", type=int, default=0, help="port to listen on, 0 is a free one (default: 0)")
+    option("-p", "--port", type=console.port, default=0, help="port to listen on, 0 is a free one (default: 0)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
     option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")
-    option("--natport", type=int, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
+    option("--natport", type=console.port, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
     option("-x", "--expose", action="store_true", help="let clients use all public methods and properties that the class "
            "itself defines, as if it were marked with @expose; for classes that are not made for this")
     option("-m", "--instance-mode", choices=INSTANCE_MODES, help="when instances of a class are made: one for each "

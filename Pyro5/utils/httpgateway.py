@@ -59,7 +59,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
                                      "web browsers, and for everything else that speaks HTTP and JSON.")
     option = parser.add_argument
     option("-H", "--host", default="localhost", help="host name or address to listen on (default: localhost)")
-    option("-p", "--port", type=int, default=8080, help="port to listen on, 0 is a free one (default: 8080)")
+    option("-p", "--port", type=console.port, default=8080, help="port to listen on, 0 is a free one (default: 8080)")
     option("-e", "--expose", type=_pattern, default=DEFAULT_EXPOSED, metavar="REGEX", help="what the names of the objects "
            "that can be used begin with; empty exposes all (default: %s)" % DEFAULT_EXPOSED)
     option("-g", "--gatewaykey", default="", metavar="KEY", help="what clients have to know (default: nothing)")

@@ -1,12 +1,17 @@
 """Which exceptions of calls are logged, and which are only counted."""
 from __future__ import annotations
 
+import os
+import socket
+import tempfile
 import unittest
 from typing import List
+from unittest import mock
 
 from Pyro5 import errors
 from Pyro5._server import error_log
 from Pyro5._server.error_log import MAX_KINDS, REPEAT_SECONDS, RepeatFilter
+from Pyro5.socketutil import SocketConnection
 
 
 class Repetitions(unittest.TestCase):
@@ -39,10 +44,34 @@ class Repetitions(unittest.TestCase):
     def test_the_number_of_kinds_is_bounded(self) -> None:
         names = ["kind %d" % number for number in range(MAX_KINDS)]
         self.assertEqual({True}, set(self.admitted(*names)))
-        self.assertEqual([True, True, False], self.admitted("one more", "one more", names[0]))
+        self.assertEqual([True, False, False, False], self.admitted("one more", "one more", "and another", names[0]))
         self.now += REPEAT_SECONDS
-        self.filter.summaries()
+        self.assertEqual([("description of " + names[0], 1), ("calls of still other methods raised exceptions", 2)],
+                         self.filter.summaries())
         self.assertEqual([True, False], self.admitted("one more", "one more"))
+
+    def test_invented_names_do_not_fill_the_log(self) -> None:
+        self.assertEqual(MAX_KINDS + 1, sum(self.admitted(*("kind %d" % number for number in range(5 * MAX_KINDS)))))
+
+
+class Clients(unittest.TestCase):
+    def test_with_an_address(self) -> None:
+        first, second = socket.socketpair()
+        with first, second:
+            self.assertEqual(("::1", 5, 0, 0), error_log.client_name(mock.Mock(sock=first, peer_address=("::1", 5, 0, 0))))
+
+    @unittest.skipUnless(hasattr(socket, "AF_UNIX"), "needs Unix domain sockets")
+    def test_of_a_unix_domain_socket(self) -> None:
+        with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(os.path.join(directory, "name\n"))
+            listener.listen()
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(listener.getsockname())
+                accepted = SocketConnection(listener.accept()[0])
+                accepted.peer_address = accepted.sock.getpeername()  # type: ignore[attr-defined]
+                self.assertEqual("a client of the Unix domain socket %s/name\\n" % directory, error_log.client_name(accepted))
+                accepted.close()
+            self.assertEqual("an unknown address", error_log.client_name(accepted))
 
 
 class Places(unittest.TestCase):

@@ -253,6 +253,21 @@ class Copying(unittest.TestCase):
     def test_malformed_state(self) -> None:
         serializer = serializers.get_serializer("json")
         for state in (
+            ["PYRO", "a b", None, "localhost", 5],
+            ["PYRO", "a\u2028b", None, "localhost", 5],
+            ["PYRO", "a@b", None, "localhost", 5],
+            ["PYRO", "", None, "localhost", 5],
+            ["PYRO", "obj", None, "local\nhost", 5],
+            ["PYRO", "obj", None, "[::1]", 5],
+            ["PYRO", "obj", None, "localhost", 65536],
+            ["PYRO", "obj", None, "localhost", -1],
+            ["PYRO", "obj", None, "localhost", 10**5000],
+            ["PYRO", "obj", "name", "localhost", 5],
+            ["PYRO", "obj", "na:me", None, None],
+            ["PYRO", "obj", None, None, None],
+            ["PYROMETA", ["a b"], None, None, None],
+            ["PYROMETA", ["a,b"], None, None, None],
+            ["PYROMETA", [], None, None, None],
             [1],
             ["PYRO", "x", None, "host"],
             ["HTTP", "x", None, "host", 5],

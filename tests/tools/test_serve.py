@@ -11,11 +11,12 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from Pyro5 import config
+from Pyro5 import config, nameserver
 from Pyro5._server.exposure import exposed_members, instancing_of
 from Pyro5.client import Proxy
 from Pyro5.nameserver import start_ns
 from Pyro5.tools import serve
+from Pyro5.utils import echoserver
 from tests.support import ToolProcess, ToolResult, daemon_thread, run_main
 
 TOOL = "Pyro5.tools.serve"
@@ -219,13 +220,19 @@ class Tool(ServeTestCase):
         for args, text in ((["toolshop:Empty"], "toolshop:Empty exposes nothing"),
                            (["toolshop:slots"], "cannot register <toolshop.Slots object"),
                            (["toolshop:Counter", "-n", "a b"], "invalid uri"),
-                           (["toolshop:Counter", "-p", "99999"], "a port is a number"),
                            (["toolshop:Counter", "--ns"], "failed to locate the name server")):
             result = run_main(serve.main, "-H", "127.0.0.1", *args)
             self.assertEqual(result.exit_code, 1)
             self.assertTrue(result.err.startswith("Error: " + text), result.err)
             self.assertEqual(result.err.count("\n"), 1)
         self.assertEqual(run_main(serve.main, "x:y", "-m", "nosuch").exit_code, 2)
+
+    def test_ports_are_checked_before_anything_starts(self) -> None:
+        for main, args in ((serve.main, ["x:y"]), (echoserver.main, []), (nameserver.main, [])):
+            for port in ("abc", "99999999", "65536", "-5", "\u0661", ""):
+                result = run_main(main, "--port=" + port, *args)
+                self.assertEqual((2, ""), (result.exit_code, result.out))
+                self.assertIn(": a port is a number from 0 to 65535, not %s\n" % port, result.err)
 
     def test_modules_are_no_objects(self) -> None:
         with self.assertRaisesRegex(ValueError, "^m:o is a module; what can be published are classes and objects$"):

@@ -102,7 +102,12 @@ class Caught(unittest.TestCase):
         uri = daemon.register(Motor(), "motor")
         with daemon_thread(daemon), api.Proxy(uri) as proxy, self.assertLogs("Pyro5", "WARNING"):
             files = self.frames(lambda: proxy.move())
+            batch = api.BatchProxy(proxy)
+            batch.move()
+            results = batch()
+            files_of_batch = self.frames(lambda: next(results))
         self.assertEqual(1, len([name for name in files if "_client" in name]), files)
+        self.assertEqual(1, len([name for name in files_of_batch if "Pyro5" in name]), files_of_batch)
 
     def test_errors_of_the_library_keep_their_traceback(self) -> None:
         with api.Proxy("PYRO:x@127.0.0.1:1") as proxy:
