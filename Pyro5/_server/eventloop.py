@@ -11,16 +11,16 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import select
 import selectors
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
 from .._net.busy_poll import SpinningSelector
 from .._net.wakeup import Wakeup
+from .fair_order import FairOrder, ParkedEntry
 from .housekeeping import Housekeeper
 
 log = logging.getLogger("Pyro5.serving.eventloop")
@@ -29,8 +29,6 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 USUAL_POLL_SECONDS = 2.0  # when POLLTIMEOUT is None
 TICK_SECONDS = 2.0  # housekeeping happens about this often
 TURN_SECONDS = 0.02  # those that are ready get so much of the loop's time before it looks who else has become ready
-AHEAD_SECONDS = 0.05  # an account that has had so much more than another one waits for further requests of that one
-AGAIN_MILLISECONDS = 1  # how long these may take to arrive
 BEHIND_SECONDS = 5.0  # what has come in is looked at, before anybody is overdue, unless the loop is that far behind
 END_SECONDS = 1.0  # how long the end itself may take, when what was under way is done or given up
 
@@ -65,17 +63,6 @@ def _poll_seconds() -> float:
     return USUAL_POLL_SECONDS if config.POLLTIMEOUT is None else float(config.POLLTIMEOUT)
 
 
-def _handle(data: Any, events: int) -> None:
-    on_ready = getattr(data, "on_ready", None)  # a user may have registered something of their own
-    if on_ready is not None:
-        on_ready(events)
-
-
-def _account_of(data: Any) -> Any:
-    """Return what the loop's time is charged to when something is handled."""
-    return getattr(data, "loop_account", data)
-
-
 class EventLoop:
     """Waits for sockets and calls what is registered for them.
 
@@ -95,8 +82,7 @@ class EventLoop:
         self._wakeup = Wakeup()
         self._next_tick = 0.0
         self._spinning: Optional[SpinningSelector] = None
-        self._turn_ends = 0.0
-        self._loop_seconds = 0.0  # what somebody counts as having had who was not ready before
+        self._order = FairOrder()
         self._all_handled_at = 0.0
         self.parked: Deque[Any] = deque()
         self.read_settings()
@@ -208,107 +194,46 @@ class EventLoop:
         ready = (self.selector.select(timeout_seconds) if spinning is None or not timeout_seconds
                  else spinning.select(self.selector, timeout_seconds))
         now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
-        self._turn_ends = now + TURN_SECONDS
-        self._take_parked()
+        self._order.turn_ends = now + TURN_SECONDS
+        if self.parked or self._combined:
+            ready += self._take_parked()
         if len(ready) <= 1:
-            for key, events in ready:
-                _handle(key.data, events)
+            for entry in ready:
+                self._order.handle_one(entry, now)
+            left = []
+        else:
+            left = self._order.handle_all(ready, now)
+        if not left:
             self._all_handled_at = now
-        elif self._handle_in_turn(ready, now):
-            self._all_handled_at = now
+        for key, _ in left:  # the rest stays in the selector until the next time
+            if type(key) is ParkedEntry:
+                key.loop.parked.append(key.data)
         self.keep_time(max(self._all_handled_at, now - BEHIND_SECONDS))
 
-    def _take_parked(self) -> None:
-        """Go on with what was given back, as far as the turn goes.  Clients that have ended make room for new ones."""
-        while self.parked:
-            self.take_back(self.parked.popleft())
-            if self.turn_is_over():
-                break
+    def _take_parked(self) -> List[Any]:
+        """Remove what was given back, and return it as a selector returns what is ready: it waits for its turn as well.
+
+        Only connections that have ended are dealt with at once, as far as the turn goes: they make room for new ones.
+        """
+        entries: List[Any] = []
+        for _ in range(len(self.parked)):
+            given_back = self.parked.popleft()
+            if not getattr(given_back, "ended", False):
+                entries.append((ParkedEntry(given_back, self), 0))
+            elif self.turn_is_over():
+                self.parked.append(given_back)
+            else:
+                self.take_back(given_back)
         for other in self._combined:
-            other._take_parked()
-
-    def _handle_in_turn(self, ready: List[Any], now: float) -> bool:
-        """Handle what is ready.  If that takes long, the rest stays in the selector until the next time.
-
-        So nobody waits for clients that all ask for much: whoever has just begun, or asks for little, is the next one.
-
-        Returns:
-            whether all of it was handled.
-        """
-        ready.sort(key=self._place_in_turn)
-        for number, entry in enumerate(ready, 1):
-            if number > 1 and self._loop_seconds_of(entry) > self._loop_seconds_of(ready[0]) + AHEAD_SECONDS:
-                before, now = now, self._handle_again(ready[:number - 1], self._loop_seconds_of(entry) - AHEAD_SECONDS, now)
-                if now > max(before, self._turn_ends):
-                    return False
-            has_share = self._loop_seconds_of(entry) >= 0
-            now = self._handle_and_charge(entry, now)
-            if has_share and now > self._turn_ends and number < len(ready):
-                return False
-        return True
-
-    def _handle_and_charge(self, entry: Any, now: float) -> float:
-        """Handle what is ready, charge the time to its account, and return the time."""
-        key, events = entry
-        account = _account_of(key.data)  # before: a connection may get another one while it is handled
-        seconds = self._loop_seconds_of(entry)
-        _handle(key.data, events)
-        after = time.monotonic()
-        if seconds >= 0:
-            if account is not key.data:  # its own share orders those that have the same account
-                key.data.loop_seconds = getattr(key.data, "loop_seconds", 0.0) + after - now
-            account.loop_seconds = seconds + after - now
-            self._loop_seconds = max(seconds, self._loop_seconds)
-        return after
-
-    def _handle_again(self, handled: List[Any], limit_seconds: float, now: float) -> float:
-        """Handle further requests of those just handled, before others that have had far more of the loop's time.
-
-        Without this, a client that waits for each reply would get one call for each costly request of the others: its next
-        request arrives a moment after its reply.
-
-        Args:
-            handled: entries of the selector.
-            limit_seconds: of an account; those that have had this much wait for the others.
-
-        Returns:
-            the time; the same one if nothing was handled.
-        """
-        if not hasattr(select, "poll"):
-            return now
-        poll, waiting = select.poll(), {}
-        for key, events in handled:
-            if self._may_come_again((key, events), limit_seconds):
-                poll.register(key.fd, select.POLLIN)
-                waiting[key.fd] = key, READ
-        while waiting and now < self._turn_ends:
-            found = poll.poll(AGAIN_MILLISECONDS)
-            if not found:
-                break
-            for fd, _ in found:
-                now = self._handle_and_charge(waiting[fd], now)
-                if not self._may_come_again(waiting[fd], limit_seconds):
-                    poll.unregister(fd)
-                    del waiting[fd]
-        return now
-
-    def _may_come_again(self, entry: Any, limit_seconds: float) -> bool:
-        return getattr(entry[0].data, "watched", 0) == READ and 0 <= self._loop_seconds_of(entry) < limit_seconds
-
-    def _place_in_turn(self, entry: Any) -> Tuple[float, float]:
-        data = entry[0].data
-        return (self._loop_seconds_of(entry) + getattr(data, "expected_seconds", 0.0), getattr(data, "loop_seconds", 0.0))
-
-    def _loop_seconds_of(self, entry: Any) -> float:
-        seconds: float = getattr(_account_of(entry[0].data), "loop_seconds", -1.0)
-        return seconds if seconds < 0 else max(seconds, self._loop_seconds)
+            entries += other._take_parked()
+        return entries
 
     def turn_is_over(self) -> bool:
         """Whether what runs in the loop has to end its turn, so that others get theirs."""
         loop = self
         while loop._master is not None:
             loop = loop._master
-        return time.monotonic() > loop._turn_ends
+        return time.monotonic() > loop._order.turn_ends
 
     def _round_seconds(self) -> float:
         """Return how long the loop waits at most before it looks whether periodic work has become due."""

@@ -162,6 +162,58 @@ class Running(EventLoopTestCase):
             loop.run_once(PATIENCE_SECONDS)
         self.assertEqual(["cheap"] * 5 + ["costly"], called)
 
+    def test_what_is_parked_waits_for_its_turn(self) -> None:
+        loop = self.loop()
+        called: List[str] = []
+        parked = Entry(lambda events: None)
+        vars(parked)["loop_seconds"] = 10.0
+        loop.take_back = lambda given_back: called.append("parked")  # type: ignore[assignment, method-assign]
+        for name in ("first", "second"):
+            here, there = self.pair()
+            entry = Entry(lambda events, name=name: called.append(name))  # type: ignore[misc]
+            vars(entry)["loop_seconds"] = 0.0
+            loop.register(there, READ, entry)
+            here.send(b"x")
+        loop.parked.append(parked)
+        loop.run_once(PATIENCE_SECONDS)
+        self.assertEqual(["first", "second", "parked"], called)
+        self.assertGreater(parked.loop_seconds, 10.0)  # type: ignore[attr-defined]
+        loop.parked.append(parked)
+        with mock.patch.object(eventloop, "TURN_SECONDS", -1.0):  # one is handled in each turn
+            loop.run_once(PATIENCE_SECONDS)
+        self.assertEqual(1, called.count("parked"))
+        self.assertEqual([parked], list(loop.parked))
+
+    def test_connections_that_have_ended_do_not_wait(self) -> None:
+        loop = self.loop()
+        called: List[str] = []
+        ended = Entry(lambda events: None)
+        vars(ended).update({"loop_seconds": 10.0, "ended": True})
+        loop.take_back = lambda given_back: called.append("ended")  # type: ignore[assignment, method-assign]
+        here, there = self.pair()
+        loop.register(there, READ, Entry(lambda events: called.append("ready")))
+        here.send(b"x")
+        loop.parked.append(ended)
+        loop.run_once(PATIENCE_SECONDS)
+        self.assertEqual(["ended", "ready"], called)
+
+    def test_one_that_is_handled_alone_is_charged_too(self) -> None:
+        loop, (here, there) = self.loop(), self.pair()
+        account, clock = Entry(lambda events: None), Clock()
+        vars(account)["loop_seconds"] = 1.0
+
+        def take_long(events: int) -> None:
+            there.recv(1)
+            clock.now += 5.0
+        entry = Entry(take_long)
+        vars(entry)["loop_account"] = account
+        loop.register(there, READ, entry)
+        here.send(b"x")
+        with mock.patch("time.monotonic", clock.monotonic):
+            loop.run_once(0)
+        self.assertEqual(6.0, account.loop_seconds)  # type: ignore[attr-defined]
+        self.assertEqual(5.0, entry.loop_seconds)  # type: ignore[attr-defined]
+
     def test_things_of_the_user_in_the_selector_are_left_alone(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         loop.selector.register(there, READ, "the user's own")

@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 import socket
+import struct
+import time
+from typing import List
 
 from Pyro5 import errors
 from Pyro5.protocol import FLAGS_BATCH, FLAGS_ONEWAY
@@ -11,12 +13,14 @@ from Pyro5.protocol import FLAGS_BATCH, FLAGS_ONEWAY
 from ..drafts import message
 from ..rawclient import RawClient, call_request, connect_request
 from .attack import Attack
-from .server import LIMITS
+from .server import LIMITS, NEW_SECONDS
 from .target import Target
 
 CONNECT, INVOKE = 1, 4
 NAMES = "Pyro.NameServer"
 POOL = int(LIMITS["THREADPOOL_SIZE"])  # type: ignore[call-overload]
+# echo, with what keeps a processor busy for longer than a turn of the server's loop
+COSTLY = message(INVOKE, b"# serpent utf-8\n('obj','echo',[[%s]],{})" % b",".join([b"[" * 90 + b"]" * 90] * 80))
 EVIL_REGEX = "(a+)+$"
 
 
@@ -24,6 +28,21 @@ def _connects(target: Target) -> None:
     """One after the other, each gone before it is greeted."""
     for _ in range(150 * target.scale):
         target.connect().close()
+
+
+def _connects_at_once(target: Target) -> None:
+    """Clients that connect, shake hands and leave, all the time: one that is connected is served as if they were not there."""
+    with target.greeted() as honest:
+        for _ in range(5 * target.scale):
+            crowd = [target.connect() for _ in range(31)]
+            for client in crowd:
+                client.send(connect_request())
+            since = time.monotonic()
+            for _ in range(20):
+                honest.call("echo", 1)
+            target.check_promise(time.monotonic() - since)
+            for client in crowd:
+                client.close()
 
 
 def _handshakes(target: Target) -> None:
@@ -201,6 +220,43 @@ def _costly_requests(target: Target) -> None:
         target.probe("plain")
 
 
+def _costly_requests_of_new_connections(target: Target) -> None:
+    """From 20 clients that connect again for each: a client that was connected before is served before them."""
+    with target.greeted() as honest:
+        since = time.monotonic()
+        while time.monotonic() < since + NEW_SECONDS:  # until then it counts as new, too
+            honest.call("echo", 1)
+        for _ in range(target.scale):
+            attackers = [target.greeted() for _ in range(20)]
+            for attacker in attackers:
+                attacker.send(COSTLY)
+            honest.call("echo", 1)
+            _check_order(attackers, 14)
+
+
+def _pipelined_costly_requests(target: Target) -> None:
+    """Several in one piece from each of many clients: requests that are received already wait for their turn as well."""
+    with target.greeted() as honest:
+        attackers = [target.greeted() for _ in range(8)]
+        for attacker in attackers:
+            attacker.send(COSTLY * 3)
+        for _ in range(3):
+            honest.call("echo", 1)
+        _check_order(attackers, 14)
+
+
+def _check_order(attackers: List[RawClient], most: int) -> None:
+    """Check that no more costly calls than that were answered up to now."""
+    answered = 0
+    for attacker in attackers:
+        attacker.sock.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            answered += -(-len(attacker.sock.recv(len(COSTLY) * 4, socket.MSG_PEEK)) // len(COSTLY))
+        _reset(attacker)
+    if answered > most:
+        raise AssertionError("%d costly calls came before cheap ones of another client" % answered)
+
+
 def _annotations(target: Target) -> None:
     """As many as a message may have, none of them with a value; then more."""
     with target.greeted() as client:
@@ -262,6 +318,9 @@ ATTACKS = (
     Attack("a batch with more results than can be sent", _large_batches, memory=48),
     Attack("thousands of calls in batches", _batches),
     Attack("costly requests and handshakes from many clients", _costly_requests, memory=80),
+    Attack("costly requests of clients that connect again for each", _costly_requests_of_new_connections, memory=80),
+    Attack("costly requests that are pipelined", _pipelined_costly_requests, memory=80),
+    Attack("crowds of connects", _connects_at_once),
     Attack("tens of thousands of annotations", _annotations, memory=48),
     Attack("oneway calls that take long, with thousands of annotations", _annotations_of_oneway_calls, memory=64),
     Attack("errors that are as large as messages may be", _large_errors, memory=64),

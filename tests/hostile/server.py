@@ -16,6 +16,7 @@ from Pyro5 import config
 from Pyro5._gateway import memory
 from Pyro5._gateway.app import Gateway
 from Pyro5._gateway.http_server import HttpServer
+from Pyro5._server import connection
 from Pyro5.client import Proxy
 from Pyro5.nameserver import NameServerDaemon
 from Pyro5.server import Daemon, behavior, expose
@@ -25,6 +26,7 @@ from ..peers import CERTIFICATES
 LIMITS = {"HANDSHAKE_TIMEOUT": 1.5, "MAX_MESSAGE_SIZE": 8 << 20, "MAX_BUFFERED_SIZE": 32 << 20, "MAX_STREAMS": 50,
           "MAX_ONEWAY": 20, "THREADPOOL_SIZE": 10, "SHUTDOWN_TIMEOUT": 1.0, "ITER_STREAM_LINGER": 0.5, "POLLTIMEOUT": 0.2,
           "MAX_GATEWAY_MEMORY": 32 << 20}
+NEW_SECONDS = 0.5  # a test waits until a connection does not count as new any more
 LARGE_BYTES = 2 << 20
 LINGER_SECONDS = 0.5
 ENCRYPTED = {"SSL": True, "SSL_SERVERCERT": os.path.join(CERTIFICATES, "server.pem"),
@@ -90,6 +92,7 @@ def _gateway(daemons: Dict[str, Daemon]) -> Gateway:
 def main() -> None:
     config.__dict__.update(LIMITS)
     memory.WAIT_SECONDS = 0.5
+    connection.NEW_SECONDS = NEW_SECONDS
     config.SERVERTYPE = sys.argv[1]
     with contextlib.ExitStack() as at_end:
         daemons = _daemons()

@@ -50,6 +50,9 @@ class Attacks:
     def test_8_traps(self) -> None:
         self.make("traps")
 
+    def test_5b_structure(self) -> None:
+        self.make("structure")
+
     def test_9_nothing_is_left(self: Any) -> None:
         self.target.release()
         self.target.wait_for_files(self.before.files)
