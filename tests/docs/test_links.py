@@ -1,4 +1,4 @@
-"""Every link in the project's pages leads to something that is there, and every page can be found from the first one."""
+"""Every link in the documentation has an existing target, and every page can be reached from README.md."""
 from __future__ import annotations
 
 import re
@@ -9,7 +9,7 @@ from typing import List, Optional
 from tests.support import PROJECT
 
 DOCS = Path(PROJECT, "docs")
-PAGES = [Path(PROJECT, "README.md"), Path(PROJECT, "CHANGELOG.md"), *sorted(DOCS.glob("*.md")),
+PAGES = [Path(PROJECT, "README.md"), Path(PROJECT, "CHANGELOG.md"), Path(PROJECT, "CONTRIBUTING.md"), *sorted(DOCS.glob("*.md")),
          *sorted(Path(PROJECT, "examples").glob("**/*.md"))]
 CODE = re.compile(r"^```.*?^```$|^ {4}[^\n]*$|``.*?``|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -18,18 +18,18 @@ ELSEWHERE = re.compile(r"[a-z]+://|mailto:")
 
 
 def links(page: Path) -> List[str]:
-    """Give the targets of a page's links; what looks like one in code is none."""
+    """Return the targets of the links of a page, except those in code."""
     return [link for link in LINK.findall(CODE.sub("", page.read_text(encoding="utf-8"))) if not ELSEWHERE.match(link)]
 
 
 def anchors(page: Path) -> List[str]:
-    """Give the names by which a page's headings can be linked to."""
+    """Return the anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def problem_of_link(folder: Path, link: str) -> Optional[str]:
-    """Tell what is wrong with a link in a page of that folder; None if nothing is."""
+    """Return what is wrong with a link in a page of that folder, None if nothing is."""
     name, _, anchor = link.partition("#")
     target = folder / name
     if not target.is_file():
@@ -48,9 +48,17 @@ class Links(unittest.TestCase):
                     self.assertIsNone(problem_of_link(page.parent, target))
 
     def test_files_that_are_named_are_there(self) -> None:
-        for page in PAGES[:2] + sorted(DOCS.glob("*.md")):
+        for page in PAGES[:3] + sorted(DOCS.glob("*.md")):
             for name in re.findall(r"`((?:docs|examples|tests|Pyro5)/[\w./-]+)`", page.read_text(encoding="utf-8")):
                 self.assertTrue(name in STAND_FOR_ANY or Path(PROJECT, name).exists(), "%s names %s" % (page.name, name))
+
+    def test_modules_that_the_architecture_names_exist(self) -> None:
+        text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+        names = set(re.findall(r"(?<![\w/])(_[a-z]+/(?:[\w/.]*\w)?)", text)) | set(re.findall(r"`(\w+\.py)`", text))
+        self.assertGreater(len(names), 50)
+        for name in sorted(names):
+            path = Path(PROJECT, "Pyro5", name)
+            self.assertTrue(path.exists() or path.with_suffix(".py").exists(), name)
 
     def test_the_index_has_every_page(self) -> None:
         named = [link for link in links(DOCS / "README.md") if "/" not in link]
