@@ -15,7 +15,7 @@ from tests.support import PROJECT
 from tests.test_layers import VAGUE_WORDS
 
 # Relative to the project's folder; folders mean all pages in them.
-PAGES = ("CONTRIBUTING.md", "docs/architecture.md")
+PAGES = ("CONTRIBUTING.md", "docs/architecture.md", "docs/nameserver.md", "docs/storage.md")
 
 
 def pages() -> List[Path]:

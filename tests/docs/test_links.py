@@ -9,7 +9,7 @@ from typing import List, Optional
 from tests.support import PROJECT
 
 DOCS = Path(PROJECT, "docs")
-PAGES = [Path(PROJECT, "README.md"), Path(PROJECT, "CHANGELOG.md"), Path(PROJECT, "CONTRIBUTING.md"), *sorted(DOCS.glob("*.md")),
+PAGES = [*(Path(PROJECT, name) for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")), *sorted(DOCS.glob("*.md")),
          *sorted(Path(PROJECT, "examples").glob("**/*.md"))]
 CODE = re.compile(r"^```.*?^```$|^ {4}[^\n]*$|``.*?``|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
