@@ -15,8 +15,8 @@ from tests.test_layers import VAGUE_WORDS
 
 # Relative to the project's folder; folders mean all pages in them.
 PAGES = ("CONTRIBUTING.md", "docs/architecture.md", "docs/http.md", "docs/logging.md", "docs/moving-over.md",
-         "docs/nameserver.md", "docs/performance.md", "docs/storage.md",
-         "docs/tls.md", "docs/tools.md")
+         "docs/nameserver.md", "docs/performance.md", "docs/reliability.md", "docs/storage.md",
+         "docs/tls.md", "docs/tools.md", "docs/wire-protocol.md")
 
 
 def pages() -> List[Path]:
