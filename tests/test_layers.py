@@ -101,9 +101,7 @@ PUBLIC = set("""__init__ __main__ api core constants errors configure callcontex
                 nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
 
 # Modules, and packages with all that is in them, whose docstrings and comments are plain technical English.
-PLAIN_ENGLISH = ("_cli", "_client", "_gateway", "_messages", "_naming", "_net", "_settings", "_wire",
-                 "_values.classes", "_values.containers", "_values.exceptions", "_values.hash_flooding", "_values.plain",
-                 "_values.recreation", "_values.unsendable", "_values.uri",
+PLAIN_ENGLISH = ("_cli", "_client", "_gateway", "_messages", "_naming", "_net", "_settings", "_values", "_wire",
                  "callcontext", "client", "compatibility", "configure", "core", "nameserver", "nsc", "protocol", "serializers",
                  "socketutil", "tools", "typed", "utils")
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...

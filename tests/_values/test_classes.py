@@ -106,7 +106,7 @@ class AllowList(Base):
         expected |= {prefix + name for name in builtin for prefix in ("builtins.", "exceptions.")}
         self.assertEqual(sorted(expected), [tag for tag in classes.accepted_tags() if not tag.startswith(("tests.", "test_"))])
 
-    def test_others_are_refused(self) -> None:
+    def test_unknown_tags_are_refused(self) -> None:
         for tag in (
             "some.Thing",
             "builtins.int",
@@ -126,13 +126,13 @@ class AllowList(Base):
             with self.subTest(tag), self.assertRaisesRegex(errors.SerializeError, "unsupported serialized class: "):
                 recreation.dict_to_class({"__class__": tag, "args": []})
 
-    def test_double_underscores_look_like_an_attack(self) -> None:
+    def test_double_underscores_are_a_security_error(self) -> None:
         for tag in ("__main__.Thing", "builtins.__import__", "__builtins__", "Pyro5.errors.__name__", "a__b"):
             for extra in ({}, {"__exception__": True, "args": []}):
                 with self.subTest(tag), self.assertRaisesRegex(errors.SecurityError, "double underscores"):
                     recreation.dict_to_class({"__class__": tag, **extra})
 
-    def test_tags_that_are_no_text(self) -> None:
+    def test_tags_that_are_not_texts(self) -> None:
         for tag in (5, None, b"ValueError", ["ValueError"], ("a",)):
             with self.assertRaises(TypeError):
                 recreation.dict_to_class({"__class__": tag})
@@ -175,13 +175,13 @@ class ToDict(Base):
         self.assertEqual({"only": 1, "__class__": HERE + ".One"}, SerializerBase.class_to_dict(One()))
         self.assertEqual({"a": 1, "__class__": HERE + ".Unset"}, SerializerBase.class_to_dict(Unset()))
 
-    def test_original_is_left_alone(self) -> None:
+    def test_the_original_is_not_changed(self) -> None:
         thing = Thing(5)
         for serializer in self.each():
             serializer.dumps([thing])
         self.assertEqual({"value": 5}, vars(thing))
 
-    def test_nothing_to_make_a_dict_of(self) -> None:
+    def test_objects_without_attributes(self) -> None:
         class Color(enum.Enum):
             RED = 1
 
@@ -195,7 +195,7 @@ class ToDict(Base):
 
 
 class Converters(Base):
-    def test_both_ways(self) -> None:
+    def test_convert_and_convert_back(self) -> None:
         SerializerBase.register_class_to_dict(Thing, lambda thing: {"__class__": "my-thing", "v": thing.value})
         SerializerBase.register_dict_to_class("my-thing", lambda tag, data: (tag, Thing(data["v"])))
         for serializer in self.each():
@@ -264,13 +264,13 @@ class Converters(Base):
         for serializer in self.each():
             self.assertEqual({"__class__": "my-thing"}, self.plain(serializer, SubThing()))
 
-    def test_converter_that_goes_nowhere(self) -> None:
+    def test_a_converter_that_returns_its_own_class(self) -> None:
         SerializerBase.register_class_to_dict(Thing, lambda thing: thing)
         for serializer in self.each():
             with self.subTest(serializer.name), self.assertRaises((ValueError, errors.SerializeError)):
                 serializer.dumps([Thing()])
 
-    def test_registered_tag_goes_first(self) -> None:
+    def test_a_registered_converter_takes_precedence(self) -> None:
         for tag in ("__main__.Thing", "builtins.ValueError", "Pyro5.core.URI"):
             SerializerBase.register_dict_to_class(tag, lambda tag, data: tag)
             self.assertEqual(tag, recreation.dict_to_class({"__class__": tag, "__exception__": True, "args": [], "state": []}))
@@ -285,7 +285,7 @@ class Converters(Base):
         serializer = serializers.get_serializer("serpent")
         self.assertEqual(["hooked"], serializer.loads(serializer.dumps([SubThing()])))
 
-    def test_registry_of_the_serpent_library_is_left_alone(self) -> None:
+    def test_the_registry_of_the_serpent_library_is_not_changed(self) -> None:
         before = dict(serpent._special_classes_registry)
         SerializerBase.register_class_to_dict(Thing, lambda thing: {})
         serializers.get_serializer("serpent").dumps([Thing()])
@@ -318,7 +318,7 @@ class Autoproxy(Base):
 
 
 class OwnClasses(Base):
-    def test_subclasses_have_a_tag_of_their_own(self) -> None:
+    def test_subclasses_have_their_own_tag(self) -> None:
         class SpecialURI(Pyro5.api.URI):
             pass
 
@@ -343,7 +343,7 @@ class OwnClasses(Base):
 class Recreating(Base):
     uri = {"__class__": "Pyro5.core.URI", "state": ["PYRO", "x", None, "localhost", 55]}
 
-    def test_everywhere(self) -> None:
+    def test_replacement_in_all_containers(self) -> None:
         value = [copy.deepcopy(self.uri), {"k": (copy.deepcopy(self.uri), [copy.deepcopy(self.uri)])}]
         got = recreation.Recreator().recreate(value)
         for uri in (got[0], got[1]["k"][0], got[1]["k"][1][0]):

@@ -86,7 +86,7 @@ class Known(Base):
                 self.assertEqual((UnicodeDecodeError, b"\xff"), (type(got), got.object))
         self.assertRaises(errors.SerializeError, serializers.get_serializer("json").dumps, caught.exception)
 
-    def test_bytes_for_other_exceptions_are_left_alone(self) -> None:
+    def test_bytes_for_other_exceptions_are_not_converted(self) -> None:
         got = self.travel(serializers.get_serializer("serpent"), ValueError(b"abc"))
         self.assertEqual({"data": "YWJj", "encoding": "base64"}, got.args[0])
 
@@ -123,7 +123,7 @@ class Names(Base):
             got = recreation.dict_to_class(described(tag, "k"))
             self.assertEqual((clazz, ("k",)), (type(got), got.args))
 
-    def test_our_own_need_no_mark(self) -> None:
+    def test_own_exceptions_need_no_mark(self) -> None:
         got = SerializerBase.dict_to_class({"__class__": "Pyro5.errors.NamingError", "args": ["n"]})
         self.assertEqual((errors.NamingError, ("n",)), (type(got), got.args))
         self.assertIs(struct.error, type(recreation.dict_to_class({"__class__": "struct.error", "args": []})))
@@ -184,7 +184,7 @@ class Unbuildable(Base):
         got = recreation.Recreator(foreign_exceptions=True).from_dict(described("__main__.CustomError", "x"))
         self.assertEqual("__main__.CustomError: x", str(got))
 
-    def test_only_where_it_is_asked_for(self) -> None:
+    def test_remote_errors_only_on_request(self) -> None:
         for serializer in self.each():
             self.assertRaises(errors.SerializeError, serializer.loads, serializer.dumps(CustomError()))
             self.assertRaises(
@@ -196,7 +196,7 @@ class Unbuildable(Base):
         self.assertRaises(errors.SerializeError, recreator.from_dict, {"__class__": "x.Thing", "args": []})
         self.assertRaises(errors.SecurityError, recreator.from_dict, {"__class__": "__main__.Thing"})
 
-    def test_args_that_the_class_refuses(self) -> None:
+    def test_args_that_the_class_does_not_accept(self) -> None:
         for tag, args in (
             ("builtins.UnicodeDecodeError", ("only one",)),
             ("builtins.UnicodeDecodeError", ("utf-8", {"k": 1}, 0, 1, "x")),
@@ -218,7 +218,7 @@ class Unbuildable(Base):
 
 
 class HostileAttributes(Base):
-    def test_inner_workings_cannot_be_set(self) -> None:
+    def test_internal_attributes_cannot_be_set(self) -> None:
         attributes = {
             "__class__": "x",
             "__dict__": {"a": 1},
@@ -237,13 +237,13 @@ class HostileAttributes(Base):
         self.assertEqual(("x",), got.args)
         self.assertIs(got, got.with_traceback(None))
 
-    def test_attributes_that_do_not_fit(self) -> None:
+    def test_attributes_of_the_wrong_type(self) -> None:
         got = recreation.dict_to_class(
             described("builtins.UnicodeDecodeError", "utf-8", b"x", 0, 1, "r", start="no number", more=1)
         )
         self.assertEqual((UnicodeDecodeError, 0, 1), (type(got), got.start, got.more))
 
-    def test_attributes_that_are_none(self) -> None:
+    def test_attributes_that_are_not_a_dict(self) -> None:
         for attributes in (None, 5, ["x"], {5: 6}):
             got = recreation.dict_to_class(
                 {"__class__": "ValueError", "__exception__": True, "args": [], "attributes": attributes}

@@ -1,5 +1,5 @@
 """
-Checks of marshal data before the interpreter's own reader gets it.
+Checks of marshal data before the marshal module of the interpreter decodes it.
 
-Imported by the marshal serializer and the request parser only. Start reading at ``check``.
+Imported by the marshal serializer and the package ``_messages``. Start reading at ``check``.
 """

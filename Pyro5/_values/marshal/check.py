@@ -1,11 +1,11 @@
 """
-Marshal data from somebody else: a look at it before the marshal module gets it.
+Check marshal data from the network before the marshal module decodes it.
 
-That module is made for data that Python itself wrote. A dozen bytes from somebody else can crash the interpreter (a tuple
-that contains itself cannot be hashed), have it allocate gigabytes (lists and tuples are made as long as the data says), or
-make it build code objects; and some hundred can make a value in which everything is there twice, in something that is there
-twice, and so on, which nobody can walk through to the end. Such data is refused here; everything else that is malformed is
-left to that module.
+The marshal module is made for data that Python itself has written. A dozen bytes of an attacker can crash the interpreter (a
+tuple that contains itself cannot be hashed), make it allocate gigabytes (lists and tuples are allocated with the size that the
+data announces), or make it build code objects. A few hundred bytes can describe a value with exponentially many parts: a list
+that contains the same list twice, which contains another list twice, and so on. All this is refused here. Other malformed data
+is left to the marshal module, which raises its own errors.
 """
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ else:
 _LONG_DATA = 4096          # bytes
 _FEW_OBJECTS = 50
 
-# What could do harm, and most data has not got. A list or tuple of 4096 elements and more; the beginning of a code object
-# (its type, 3 small numbers, 2 or 3 others, then bytes or a reference). Numbers are taken to be less than 2**24. All of it
-# may be found in the middle of strings, too.
+# Patterns that may be harmful and that most data does not contain: a list or tuple of 4096 or more elements; the beginning
+# of a code object (its type code, 3 small numbers, 2 or 3 others, then bytes or a reference). Numbers are assumed to be less
+# than 2**24. A match can also be a part of a string, so a match only means that the data has to be examined more closely.
 _LARGE_OR_CODE = (rb"(?<=[(\[\xdb\xa8])(?=.[^\0-\x0f]|..[^\0]|...[^\0])"
                   rb"|(?<=[c\xe3])(?=...\0...\0...\0.{8}(?:.{4})?[sr\xf3\xf2]...\0)")
 _HARMFUL = re.compile(rb"[(\[\xdb\xa8c\xe3](?:" + _LARGE_OR_CODE + rb")", re.DOTALL)
-# The same, and a tuple or frozenset that later data may refer to.
+# The same, and a tuple or frozenset that is numbered, so that later data can refer to it.
 _SUSPECT = re.compile(rb"[\xa8\xa9\xbe(\[\xdbc\xe3](?:(?<=[\xa8\xa9\xbe])|" + _LARGE_OR_CODE + rb")", re.DOTALL)
 _NUMBERS_CAN_BE_LARGER = 1 << 24
 _REFERENCE_TO_FIRST = re.compile(rb"[r\xf2]\0\0\0\0")
 _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
 
-# What a value may come to when all that is shared in it is counted as often as it occurs.
-_MOST_CONTAINERS, _MOST_ELEMENTS = 100000, 4000000
-_MOST_TIMES = 16            # so many more of both for each byte of the data
+# Limits of a value when a shared container is counted at each place that refers to it.
+_MAX_CONTAINERS, _MAX_ELEMENTS = 100000, 4000000
+_MORE_PER_BYTE = 16         # added to both limits for each byte of the data
 _TOO_OFTEN = "the same containers are in too many places"
 _CONTAINERS_TO_SHARE = (b"\xdb", b"\xfb", b"\xa9", b"\xa8")   # lists, dicts, tuples; what is in a set is hashed
 _CONTAINERS = frozenset((list, dict, tuple))
@@ -55,9 +55,13 @@ def check_containers(data: Data, most: int) -> None:
     """
     Check the number of containers in marshal data.
 
+    Args:
+        most: the maximum number.
+
     Raises:
-        SerializeError: there are more than that.
+        SerializeError: there are more containers.
     """
+    # counting the bytes that can be type codes of containers is fast, and nearly all data has fewer than the limit
     if len(data) > most and len(bytes(data).translate(None, _BUT_CONTAINERS)) > most:
         count = reader.count_containers(bytes(data), most)
         if count > most:
@@ -66,23 +70,25 @@ def check_containers(data: Data, most: int) -> None:
 
 def loads(data: Data) -> Any:
     """
-    Deserialize marshal data that may be hostile.
+    Deserialize untrusted marshal data.
 
     Raises:
-        ValueError, EOFError, TypeError: it is malformed, or would do harm.
-        SerializeError: it has too many keys that hash alike.
+        ValueError, EOFError, TypeError: the data is malformed or harmful.
+        SerializeError: the data has too many keys with the same hash.
     """
-    if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):  # hardly ever in small messages
-        has_few_objects, elements = _look(data)
+    # Most small messages match none of the patterns. For these the check costs two searches.
+    if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):
+        has_few_objects, elements = _examine(data)
     else:
         has_few_objects, elements = True, 0
     try:
+        # The marshal module would build dicts and sets before their keys can be checked, so large ones are read in Python.
         has_much = not has_few_objects and len(data) > _LONG_DATA or elements > len(data)
         if has_much and reader.has_costly_table(bytes(data), elements):
             value = reader.loads(bytes(data))
         else:
             value = _loads(data)
-    except SystemError as x:  # a code object whose parts make no sense at all: too unlike a real one to be found above
+    except SystemError as x:  # a malformed code object, which does not match the pattern of a valid one
         raise ValueError("bad marshal data (%s)" % x) from x
     if _may_share(data):
         _check_sharing(value, len(data))
@@ -90,15 +96,16 @@ def loads(data: Data) -> Any:
 
 
 def _may_share(data: Data) -> bool:
-    """Tell whether there may be containers that are in several places."""
-    if isinstance(data, memoryview):  # in which nothing can be looked for
+    """Return whether there may be containers that several places refer to."""
+    if isinstance(data, memoryview):  # it has no search
         data = bytes(data)
     return (b"r" in data or b"\xf2" in data) and any([code in data for code in _CONTAINERS_TO_SHARE])
 
 
 def _check_sharing(value: Any, size: int) -> None:
-    """Refuse a value that is endless, or in effect much larger than its data, since the same containers are everywhere."""
-    containers, elements = _MOST_CONTAINERS + _MOST_TIMES * size, _MOST_ELEMENTS + _MOST_TIMES * size
+    """Refuse a value that contains itself, or that is much larger than its data because of shared containers."""
+    # Budgets that are used up by walking the value as a tree. A value that contains itself exceeds every budget.
+    containers, elements = _MAX_CONTAINERS + _MORE_PER_BYTE * size, _MAX_ELEMENTS + _MORE_PER_BYTE * size
     waiting = [value] if type(value) in _CONTAINERS else []
     while waiting:
         container = waiting.pop()
@@ -112,30 +119,32 @@ def _check_sharing(value: Any, size: int) -> None:
 
 def check(data: Data) -> bool:
     """
-    Refuse data that the marshal module must not see.
+    Refuse data that is harmful for the marshal module.
 
     Returns:
-        whether there are certainly few objects in it.
+        Whether the data is known to have few objects.
 
     Raises:
-        ValueError, EOFError: the data would do harm.
+        ValueError, EOFError: the data is harmful.
     """
-    return _look(data)[0]
+    return _examine(data)[0]
 
 
-def _look(data: Data) -> Tuple[bool, int]:
-    """Refuse data as `check` does.
+def _examine(data: Data) -> Tuple[bool, int]:
+    """
+    Refuse data as `check` does.
 
     Returns:
-        what `check` returns, and the number of elements of all containers, those of shared ones as often as they occur; 0 if
-        nothing is shared that could be in a key.
+        The result of `check`, and the number of elements of all containers, with those of shared containers counted at each
+        place; 0 if nothing is shared that could be a part of a key.
     """
-    # looking at objects one by one is exact, but slow if there are many; so is searching if there are many bytes
+    # Walking the objects is exact, but slow if there are many. Searching is slow if there are many bytes. So large data is
+    # first walked with a small budget: often it is a few large objects.
     if len(data) > _LONG_DATA:
         walk = _Walk(data)
         if _walk(walk, _FEW_OBJECTS):
             return True, walk.elements
-    data = bytes(data)      # of which single bytes are got faster than of other buffers
+    data = bytes(data)      # indexing bytes is faster than indexing other buffers
     if not _is_suspect(data):
         return False, 0
     walk = _Walk(data)
@@ -144,10 +153,10 @@ def _look(data: Data) -> Tuple[bool, int]:
 
 
 def _is_suspect(data: Data) -> bool:
-    """Search for bytes that would do harm if they were what they look like."""
+    """Return whether the data contains bytes that are harmful if they are not a part of a string."""
     if len(data) >= _NUMBERS_CAN_BE_LARGER:
         return True
-    # often the whole is a tuple that could be referred to
+    # The whole is often a numbered tuple. This is harmful only if something in it refers to it.
     if data[:1] in (b"\xa8", b"\xa9") and _REFERENCE_TO_FIRST.search(data):
         return True
     has_references = _REFERENCE.search(data) is not None
@@ -164,7 +173,7 @@ def _is_suspect(data: Data) -> bool:
     return False
 
 
-_FLAG = 0x80                # in a type code: later data may refer to the object, by its number among those with the flag
+_FLAG = 0x80                # in a type code: the object is numbered, so that later data can refer to it
 _REFERENCES = frozenset(b"r\xf2")
 _SHORT_TEXT = frozenset(b"zZ\xfa\xda")
 
@@ -177,19 +186,19 @@ def _sizes_of_simple_objects() -> List[int]:
     return sizes
 
 
-_SIZES = _sizes_of_simple_objects()     # by type code, which is included; 0: not a simple object
-_NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range(256)]      # these have the flag in vain
+_SIZES = _sizes_of_simple_objects()     # by type code, including it; 0: not a simple object
+_NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range(256)]      # the flag has no effect on these
 
 
 def _walk(walk: _Walk, budget: int) -> bool:
     """
-    Go from object to object as the marshal module would, as far as that would get.
+    Walk from object to object as the marshal module would, up to the end or the first malformed object.
 
     Args:
-        budget: the number of objects after which to give up.
+        budget: the maximum number of objects.
 
     Returns:
-        False if it gave up.
+        False if the budget was used up.
     """
     try:
         return _walk_on(walk, walk.data, budget)
@@ -198,7 +207,8 @@ def _walk(walk: _Walk, budget: int) -> bool:
 
 
 def _walk_on(walk: _Walk, data: Data, budget: int) -> bool:
-    left, position = 1, 0       # objects to come in the innermost container (negative: until a NULL)
+    # Iterative, because the data decides how deep it is nested. One branch per kind of object, the most frequent ones first.
+    left, position = 1, 0       # objects that follow in the innermost container (negative: until a NULL)
     for _ in range(budget):
         while not left:
             if not walk.outer:
@@ -226,21 +236,22 @@ _read_int = struct.Struct("<i").unpack_from
 
 
 class _Walk:
-    """What a walk has to keep in mind."""
+    """The state of a walk: open containers, and what is known about numbered objects."""
 
     def __init__(self, data: Data) -> None:
         self.data = data
-        self._elements_allowed = len(data)              # an object has one byte at least
-        self._most_elements = _MOST_CONTAINERS + _MOST_TIMES * len(data)
-        self.elements = 0                              # those of shared tuples as often as they occur
+        self._elements_allowed = len(data)              # an object takes at least one byte
+        self._max_elements = _MAX_CONTAINERS + _MORE_PER_BYTE * len(data)
+        self.elements = 0                               # those of shared tuples are counted at each place
         self._sizes: Dict[bytes, int] = {}              # of finished tuples and frozensets, by number
-        self.numbers = 0                                # of the objects with the flag
-        # containers: objects to come, number of the one in there, elements before it
+        self.numbers = 0                                # how many objects have been numbered
+        # The containers around the innermost one: the objects that follow there, and for the container in it its number and
+        # the elements before it.
         self.outer: List[Tuple[int, bytes, int]] = []
-        self._unfinished: Set[bytes] = set()     # by number
+        self._unfinished: Set[bytes] = set()            # numbers of tuples and frozensets
 
     def leave(self) -> int:
-        """Finish the innermost container; gives the number of objects to come in the one around it."""
+        """Finish the innermost container; return the number of objects that follow in the one around it."""
         left, number, elements = self.outer.pop()
         if number:
             self._unfinished.discard(number)
@@ -248,21 +259,21 @@ class _Walk:
         return left
 
     def reference(self, number: bytes) -> None:
-        """Deal with a reference to an earlier object."""
+        """Process a reference to an earlier object."""
         if number in self._unfinished:
             raise ValueError("bad marshal data (a tuple that contains itself)")
         self.elements += self._sizes.get(number, 0)
-        if self.elements > self._most_elements:  # hashing it would take as many steps
+        if self.elements > self._max_elements:  # hashing the tuple would take as many steps
             raise ValueError("bad marshal data (%s)" % _TOO_OFTEN)
 
     def special_object(self, position: int, left: int) -> Tuple[int, int]:
-        """Deal with an object that is not simple; gives the position behind it, and the objects to come there."""
+        """Process an object that is not simple; return the next position, and the number of objects that follow there."""
         kind = self.data[position] & ~_FLAG
         if kind in _LONG_TEXT or kind == _LONG_INT:
             size = _read_int(self.data, position + 1)[0]
             return position + 5 + (2 * abs(size) if kind == _LONG_INT else max(size, 0)), left
         if kind == _NULL:
-            return position + 1, max(left, 0)       # the end of a dict; elsewhere the marshal module complains
+            return position + 1, max(left, 0)       # the end of a dict; the marshal module refuses it anywhere else
         if kind == _DICT:
             self.outer.append((left, b"", 0))
             return position + 1, -1
@@ -274,6 +285,7 @@ class _Walk:
         code = self.data[position]
         short = code & ~_FLAG == ord(")")
         count = self.data[position + 1] if short else _read_int(self.data, position + 1)[0]
+        # The marshal module allocates the whole container at once: all sizes together must be possible for this data.
         self._elements_allowed -= count
         if count < 0 or self._elements_allowed < 0:
             raise EOFError("marshal data too short")

@@ -1,8 +1,9 @@
 """
-Marshal data with large tables: dicts and sets whose keys are of types that can be chosen to hash alike, see `hashes`.
+Read marshal data with large tables: dicts and sets whose keys an attacker can choose to have the same hash.
 
-The marshal module would make these as they come. Here they are found, in a walk over the data; and then all of it is read in
-Python: far slower than the marshal module does it, but every dict and set is looked at before it is made.
+The marshal module would build these without a check, see `hash_flooding`. They are found by a walk over the data. All of the
+data is then decoded in Python, which is much slower than the marshal module, but checks the keys of each dict and set before
+it is built.
 """
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from .. import hash_flooding
 
 __all__ = ["has_costly_table", "count_containers", "loads"]
 
-_FLAG = 0x80        # in a type code: later data may refer to the object, by its number among those with the flag
+_FLAG = 0x80        # in a type code: the object is numbered, so that later data can refer to it
 _MAX_DEPTH = 200
 _NULL: Any = object()       # ends a dict
 _UNFINISHED: Any = object()
@@ -23,14 +24,14 @@ _SINGLETONS: Dict[int, Any] = {ord("N"): None, ord("T"): True, ord("F"): False, 
 _SIZES = {ord("i"): 5, ord("g"): 9, ord("y"): 17}
 _SIZES_IN_WALK = {**_SIZES, **dict.fromkeys(b"NTF.", 1), ord("r"): 5}
 _RUNS = {code: re.compile(b"(?:[%c%c].{%d}){1,1000}" % (code, code | _FLAG, _SIZES[code] - 1), re.DOTALL) for code in b"ig"}
-_RISKY = frozenset(b"ly()<>r")      # what can be chosen to hash alike; or a reference, perhaps to such a thing
+_RISKY = frozenset(b"ly()<>r")      # types whose values can be chosen to have the same hash, and references to any type
 _RISKY_BYTES = bytes(_RISKY) + bytes(code | _FLAG for code in _RISKY)
-_COMPARED_INSIDE = frozenset(b"()>r")   # keys, or references to keys, in which there is more to compare
+_COMPARED_INSIDE = frozenset(b"()>r")   # types of keys with elements that have to be compared, and references
 _TUPLE_CODES = b"(", b")", b"\xa8", b"\xa9"
 _HASHABLE_BYTES = b"()>\xa8\xa9\xbe"
-_DIGITS_OF_64_BITS, _TOP_DIGIT = 5, 15      # with 15 bits each; among so few numbers no more than 16 hash alike
-_LARGE_TABLE = 1400                 # keys that all hash alike: no trouble yet
-_MOST_COMPARED = 4000000            # keys with other elements in them, times elements or bytes: 20 milliseconds
+_DIGITS_OF_64_BITS, _TOP_DIGIT = 5, 15      # digits of 15 bits; of the ints below 2**64 at most 16 have the same hash
+_LARGE_TABLE = 1400                 # this many keys with the same hash take about 20 milliseconds
+_MAX_COMPARED = 4000000             # keys with elements, times elements or bytes: about 20 milliseconds
 _SHORT_TEXT, _LONG_INT, _REFERENCE = b"zZ", ord("l"), ord("r")
 _SIMPLE = frozenset(b"igylzZsAatu")
 _read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
@@ -38,20 +39,21 @@ _read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
 
 def has_costly_table(data: bytes, elements: int = 0) -> bool:
     """
-    Return whether there is such a dict or set in data that `check` has let through.
+    Return whether the data, which `check` has accepted, may contain a dict or set with expensive keys.
 
-    Keys that are tuples or frozensets cost more: all of their elements may be compared, with those of each other key.
+    Keys that are tuples or frozensets cost more: all of their elements may have to be compared with those of each other key.
 
     Args:
-        elements: of all containers, those of shared ones as often as they occur.
+        elements: the elements of all containers, with those of shared containers counted at each place.
 
     Raises:
-        ValueError: there is something in it that Python does not write any more.
+        ValueError: the data contains a type code that current versions of Python do not write.
     """
+    # Counting the bytes that can be type codes of risky keys decides for most data.
     risky = len(data) - len(data.translate(None, _RISKY_BYTES))
     if risky <= _LARGE_TABLE:
         containers = len(data) - len(data.translate(None, _HASHABLE_BYTES)) - (data[:1] in _TUPLE_CODES)
-        if containers < 2 or risky * max(len(data), elements) <= _MOST_COMPARED:
+        if containers < 2 or risky * max(len(data), elements) <= _MAX_COMPARED:
             return False
     try:
         return _find_costly_table(data, elements if elements > len(data) else 0)
@@ -60,18 +62,19 @@ def has_costly_table(data: bytes, elements: int = 0) -> bool:
 
 
 def _find_costly_table(data: bytes, elements: int) -> bool:
-    position, left = 0, 1       # objects to come in the innermost container (negative: until a NULL)
+    position, left = 0, 1       # objects that follow in the innermost container (negative: until a NULL)
     table = _Table(0)
     outer: List[Tuple[int, _Table]] = []
     while True:
         while not left:
-            if table.hashable * max(elements, position - table.begin) > _MOST_COMPARED:
+            if table.hashable * max(elements, position - table.begin) > _MAX_COMPARED:
                 return True
             if not outer:
                 return False
             left, table = outer.pop()
         left -= 1
         code = data[position] & ~_FLAG
+        # in a dict, keys and values alternate, and `left` counts down from -1: keys are at even numbers
         if code in _RISKY and (table.is_set or left < 0 and not left & 1) and _is_risky(data, position, code):
             table.risky += 1
             table.hashable += code in _COMPARED_INSIDE
@@ -90,7 +93,7 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
 
 
 class _Table:
-    """A container, where it begins, how many of its keys are risky, and how many of these may be tuples or frozensets."""
+    """A container: where it begins, how many keys are risky, and how many of these may be tuples or frozensets."""
 
     __slots__ = ("begin", "is_set", "risky", "hashable")
 
@@ -100,7 +103,7 @@ class _Table:
 
 
 def count_containers(data: bytes, most: int) -> int:
-    """Count the containers, as far as the data makes sense; stop when there are more than that."""
+    """Count the containers up to the first malformed object; stop when there are more than `most`."""
     count = 0
     try:
         for _ in _containers(data):
@@ -113,8 +116,8 @@ def count_containers(data: bytes, most: int) -> int:
 
 
 def _containers(data: bytes) -> Iterator[int]:
-    """Yield the position behind the beginning of each container."""
-    position, left = 0, 1       # objects to come in the innermost container (negative: until a NULL)
+    """Yield the position after the head of each container."""
+    position, left = 0, 1       # objects that follow in the innermost container (negative: until a NULL)
     outer: List[int] = []
     while True:
         while not left:
@@ -144,7 +147,7 @@ def _is_risky(data: bytes, position: int, code: int) -> bool:
 
 
 def _begin_container(data: bytes, position: int, code: int) -> Tuple[int, int]:
-    """Give the position of what is in a container, and how many objects that is (-1: until a NULL)."""
+    """Return the position of the first object in a container, and the number of objects (-1: until a NULL)."""
     if code == ord("{"):
         return position + 1, -1
     if code == ord(")"):
@@ -167,7 +170,7 @@ def _size_of_simple_object(data: bytes, position: int, code: int) -> int:
 
 
 def _skip_run(data: bytes, position: int, code: int, left: int) -> Tuple[int, int]:
-    """Skip more of the same kind of number, which is what long lists consist of."""
+    """Skip the following numbers of the same type, which long lists often consist of, by one regular expression match."""
     run = _RUNS[code].match(data, position)
     if run is None:
         return position, left
@@ -177,11 +180,11 @@ def _skip_run(data: bytes, position: int, code: int, left: int) -> Tuple[int, in
 
 def loads(data: bytes) -> Any:
     """
-    Deserialize data that marshalcheck.check has let through.
+    Deserialize data that `check` has accepted.
 
     Raises:
-        ValueError, EOFError, TypeError: it is malformed, or nested too deeply.
-        SerializeError: it has too many keys that hash alike.
+        ValueError, EOFError, TypeError: the data is malformed or nested too deeply.
+        SerializeError: the data has too many keys with the same hash.
     """
     try:
         value = _Reader(data).read(0)
@@ -193,7 +196,7 @@ def loads(data: bytes) -> Any:
 
 
 class _Reader:
-    """Reads one value, object by object, as the marshal module does."""
+    """Reads a value object by object, with the same results as the marshal module."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -209,6 +212,7 @@ class _Reader:
             return _SINGLETONS[kind]
         if kind == _REFERENCE:
             return self._refer()
+        # The number is assigned before the elements are read, as in the marshal module; until then nothing can refer to it.
         number: Optional[int] = None
         if code & _FLAG:
             number = len(self._references)
@@ -226,7 +230,7 @@ class _Reader:
         return self._references[number]
 
     def _simple(self, kind: int) -> Any:
-        """Let the marshal module read a number or a text."""
+        """Read a number or a text by the marshal module, which is not harmful for a single simple object."""
         start, data = self._position, self._data
         self._position += _size_of_simple_object(data, start, kind)
         if self._position > len(data):
@@ -246,7 +250,7 @@ class _Reader:
             return elements
         if kind in b"()":
             return tuple(elements)
-        hash_flooding.check(elements)
+        hash_flooding.check(elements)  # before the set is built
         return set(elements) if kind == ord("<") else frozenset(elements)
 
     def _dict(self, depth: int) -> Dict[Any, Any]:
@@ -256,7 +260,7 @@ class _Reader:
         while key is not _NULL:
             value = self.read(depth + 1)
             if value is _NULL:
-                break  # as the marshal module does
+                break  # the marshal module also ignores a key without a value
             keys.append(key)
             values.append(value)
             key = self.read(depth + 1)

@@ -1,10 +1,10 @@
 """
-Python literals that are long: read container by container.
+Evaluate long Python literals in chunks, container by container.
 
-What ast.literal_eval makes on its way (a tree with an object for each number) takes hundreds of times the memory of the
-text, no other thread runs while the compiler is at work, and nested brackets cost it fifteen seconds per megabyte.  So
-only numbers, strings and constants that are not written in the usual way go to the compiler here, one by one; brackets,
-commas and colons are read in a loop that other threads can interrupt.
+ast.literal_eval builds a syntax tree with an object for each number, which takes hundreds of times the memory of the text. No
+other thread runs while the compiler works, and nested brackets take fifteen seconds per megabyte. So here the compiler gets
+only numbers, strings and constants that are written in an unusual form, one by one. Brackets, commas and colons are parsed in
+a loop, during which other threads can run.
 """
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from .guard import STRING_OR_COMMENT
 
 __all__ = ["evaluate"]
 
-SHORT_CHARACTERS = 1024  # the compiler takes shorter texts at once; 15 milliseconds at most
+SHORT_CHARACTERS = 1024  # shorter texts are compiled as a whole, which takes at most 15 milliseconds
 
 _TOKEN = re.compile("([][(){},:]) | %s" % STRING_OR_COMMENT.pattern, re.VERBOSE | re.DOTALL)
-# A comment goes on to the end of its line, in one way only: else "####" could be split in 8 ways, and so on.
+# A comment must extend to the end of its line: otherwise "####" could be matched in 8 ways, and longer ones in exponentially
+# many.
 _BLANK = re.compile(r"(?:[ \t\f\r\n]|\\\r?\n|#[^\n\r]*(?![^\n\r]))*\Z")
 _SPACES = " \t\f\r\n"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
@@ -31,30 +32,31 @@ _INTEGER = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\Z")
 _FLOAT = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\.[0-9]{1,99}(?:e[-+]?[0-9]{1,9})?\Z")
 _IMAGINARY = re.compile(r"(?:[1-9][0-9]{0,99}|0)(?:\.[0-9]{1,99})?j\Z")
 _PLAIN_STRING = re.compile(r"""'[^'\\\r\n\0]*'\Z|"[^"\\\r\n\0]*"\Z""")
-_MOST_KNOWN_ATOMS = 5000
-_KNOWN_ATOM_CHARACTERS = 40
+_MAX_CACHED_ATOMS = 5000
+_CACHED_ATOM_CHARACTERS = 40
 
 
 def evaluate(text: str) -> Any:
     """
-    Return the value of a literal, as ast.literal_eval does. For text that guard.check_complexity has let through.
+    Return the value of a literal, as ast.literal_eval does. The text must have passed guard.check_complexity.
 
     Raises:
-        ValueError, SyntaxError, TypeError, MemoryError, RecursionError: it is no literal.
-        SerializeError: it has too many keys that hash alike.
+        ValueError, SyntaxError, TypeError, MemoryError, RecursionError: the text is not a literal.
+        SerializeError: the text has too many keys with the same hash.
     """
     return ast.literal_eval(text) if len(text) <= SHORT_CHARACTERS else _Evaluation(text).run()
 
 
 class _Container:
-    """A container whose end has not been reached; so is the whole text.
+    """
+    A container whose closing bracket has not been read yet. The whole text is treated as one too.
 
     Attributes:
-        elements: those read so far; of a dict, the values.
-        keys: those of a dict; None for other containers, and as long as "{" may begin a set as well.
-        key: of the element in progress, before its colon.
-        value: the element in progress, if it is a container whose end was reached.
-        is_call: it is the empty pair of parentheses of ``set()``.
+        elements: the elements read so far; the values of a dict.
+        keys: the keys of a dict; None for other containers, and while "{" may still begin a set.
+        key: the key of the current element of a dict.
+        value: the current element if it is a container that was closed.
+        is_call: whether these are the parentheses of ``set()``.
     """
 
     __slots__ = ("bracket", "elements", "keys", "key", "value", "has_comma", "is_call")
@@ -68,21 +70,21 @@ class _Container:
         self.is_call = is_call
 
     def add(self, element: Any) -> None:
-        """Add the element in progress, whose end was reached."""
+        """Add the current element, which is complete."""
         key = self.key
         if key is not _MISSING:
             if self.keys is None:
                 if self.elements:
-                    raise SyntaxError("a mixture of a dict and a set")
+                    raise SyntaxError("dict and set elements in one container")
                 self.keys = []
             self.keys.append(key)
             self.key = _MISSING
         elif self.keys is not None:
-            raise SyntaxError("a mixture of a dict and a set")
+            raise SyntaxError("dict and set elements in one container")
         self.elements.append(element)
 
     def finished(self) -> Any:
-        """Return the value, when all elements are there."""
+        """Return the value of the container. Called when it is complete."""
         elements = self.elements
         if self.bracket == "[":
             return elements
@@ -99,7 +101,7 @@ class _Container:
 
 
 class _Evaluation:
-    """Goes through a text once."""
+    """Evaluates one text, in one pass."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -107,11 +109,13 @@ class _Evaluation:
         self._atoms: Dict[str, Any] = {"": _MISSING, "None": None, "True": True, "False": False}
 
     def run(self) -> Any:
+        # `before` is the atom (number, string or constant) before the current bracket, comma or colon. Nested containers are
+        # kept in a list and not on the stack of the interpreter, so the nesting is limited by check_complexity only.
         text, here, start = self._text, _Container("("), 0
         for match in _TOKEN.finditer(text):
             character = match.group(1)
             if character is None:
-                continue  # a string or comment: part of what ends at the next comma, colon or bracket
+                continue  # a string or comment: part of the atom that ends at the next comma, colon or bracket
             position = match.start()
             before = _MISSING if start == position else self._atom(text[start:position])
             start = position + 1
@@ -120,7 +124,7 @@ class _Evaluation:
                 here.value, here.has_comma = _MISSING, True
             elif character == ":":
                 if here.bracket != "{" or here.key is not _MISSING:
-                    raise SyntaxError("a colon in the wrong place")
+                    raise SyntaxError("unexpected colon")
                 here.key, here.value = self._element(here, before), _MISSING
             elif character in _CLOSING:
                 here = self._open(here, character, before)
@@ -132,27 +136,27 @@ class _Evaluation:
         if before is not _MISSING or here.value is not _MISSING:
             here.add(self._element(here, before))
         if not here.elements:
-            raise SyntaxError("there is nothing in the text")
+            raise SyntaxError("the text is empty")
         return here.finished()
 
     def _open(self, here: _Container, bracket: str, before: Any) -> _Container:
-        """Enter a container; returns it."""
+        """Open a container and return it."""
         is_call = before is set and bracket == "("
         if here.value is not _MISSING or before is not _MISSING and not is_call:
-            raise SyntaxError("a comma is missing")
+            raise SyntaxError("missing comma")
         self._outer.append(here)
         return _Container(bracket, is_call)
 
     def _close(self, closed: _Container, bracket: str, before: Any) -> _Container:
-        """Leave a container; returns the one around it."""
+        """Close a container and return the one around it."""
         if not self._outer or _CLOSING[closed.bracket] != bracket:
             raise SyntaxError("brackets do not match")
         if before is not _MISSING or closed.value is not _MISSING or closed.key is not _MISSING:
-            closed.add(self._element(closed, before))  # else there is nothing behind the last comma
+            closed.add(self._element(closed, before))  # otherwise there is nothing after the last comma
         here = self._outer.pop()
         if closed.is_call:
             if closed.elements:
-                raise ValueError("malformed: a call")
+                raise ValueError("calls are not allowed")
             here.value = set()
         else:
             here.value = closed.finished()
@@ -160,25 +164,27 @@ class _Evaluation:
 
     @staticmethod
     def _element(here: _Container, before: Any) -> Any:
-        """Return the element, or key, that ends here."""
+        """Return the element or key that ends here: an atom or a closed container, but not both."""
         value = here.value
         if (value is _MISSING) is (before is _MISSING) or before is set:
-            raise SyntaxError("an element or a comma is missing")
+            raise SyntaxError("missing element or comma")
         return before if value is _MISSING else value
 
     def _atom(self, text: str) -> Any:
-        """Return the value of what stands between brackets, commas and colons; _MISSING if it is blank."""
-        known = self._atoms
-        if text in known:
-            return known[text]
+        """Return the value of the text between brackets, commas and colons; _MISSING if it is blank."""
+        # Long literals often contain the same atoms many times. All atoms are immutable, so the values can be shared.
+        cached = self._atoms
+        if text in cached:
+            return cached[text]
         value = _atom(text)
-        if len(text) < _KNOWN_ATOM_CHARACTERS and len(known) < _MOST_KNOWN_ATOMS:
-            known[text] = value  # immutable, all of them
+        if len(text) < _CACHED_ATOM_CHARACTERS and len(cached) < _MAX_CACHED_ATOMS:
+            cached[text] = value
         return value
 
 
 def _atom(text: str) -> Any:
-    """As _Evaluation._atom; returns the class set for its name, which is the only one that can be called."""
+    """Evaluate an atom without the cache. The name ``set`` results in the class: it may be called."""
+    # The usual forms are evaluated here; the compiler is for the others (escapes, underscores in numbers, bytes, ...).
     stripped = text.strip(_SPACES)
     if _INTEGER.match(stripped):
         return int(stripped)
@@ -194,7 +200,7 @@ def _atom(text: str) -> Any:
         return set
     if stripped in ("None", "True", "False"):
         return {"None": None, "True": True, "False": False}[stripped]
-    # the line ends since it may have a comment behind it
+    # the line break is for a comment at the end of the text
     elements: Tuple[Any, ...] = tuple(ast.literal_eval("[%s \n]" % text))
     value, = elements
     return value

@@ -1,4 +1,4 @@
-"""The guard of the slow way to read serpent text: Python source goes to the compiler only after a look at it."""
+"""Check serpent text before the slow reader passes it to the Python compiler."""
 from __future__ import annotations
 
 import re
@@ -9,12 +9,12 @@ from .reader import depth, openings
 
 __all__ = ["check_complexity", "STRING_OR_COMMENT"]
 
-_MAX_DEPTH = 200 if sys.version_info >= (3, 9) else 90       # what the parser can take
-_MAX_CHAIN = 100
+_MAX_DEPTH = 200 if sys.version_info >= (3, 9) else 90       # limit of the parser
+_MAX_CHAIN = 100        # operators, attributes, calls or subscripts in one expression
 _CHAIN_CHARACTERS = "+-*/%@&|^<>=!~.(["
-_LITERAL = "\1"         # stands for a string, or a comment
+_LITERAL = "\1"         # replaces a string or a comment
 
-# Linear time: nothing is left behind a string without an end, so no other one is looked for there.
+# Linear time: a string without an end matches up to the end of the text, so the search for strings does not start again in it.
 STRING_OR_COMMENT = re.compile(r"""
     \'\'\'[^'\\]*(?:(?:\\.|'(?!\'\'))[^'\\]*)*(?:\'\'\'|\\?\Z)
   | \"\"\"[^"\\]*(?:(?:\\.|"(?!\"\"))[^"\\]*)*(?:\"\"\"|\\?\Z)
@@ -32,23 +32,25 @@ _LINK = re.compile(r"[\w)\]}%s](?=[-+*/%%@&|^<>=!~(\[{]|\.(?!\d))" % _LITERAL)
 
 def check_complexity(text: str) -> None:
     """
-    Refuse Python source that can exhaust, or even crash, the interpreter that compiles it.
+    Refuse Python source that can exhaust the memory of the compiler or crash it.
 
-    Long chains of operators, attributes, calls or subscripts become syntax trees as deep as the chain is long, and some
-    Python versions walk these without any limit. Literals have no chains.
+    A long chain of operators, attributes, calls or subscripts becomes a syntax tree as deep as the chain is long, and some
+    versions of Python walk the tree without a limit for the depth. Literals contain no chains.
 
     Raises:
-        SerializeError: there is a chain, or too much nesting.
+        SerializeError: the text contains a chain, or is nested too deeply.
     """
+    # Two counts that are an upper limit for both decide for most texts.
     if _chain_characters(text) <= _MAX_CHAIN and openings(text) <= _MAX_DEPTH:
         return
     code = _BLANK.sub("", STRING_OR_COMMENT.sub(_LITERAL, text))
     if depth(code) > _MAX_DEPTH or _SIGNS.search(code):
         raise errors.SerializeError("the data is nested too deeply")
     if _FORMATTED_STRING.search(code):
-        raise errors.SerializeError("the data is no literal: it holds a formatted string")
+        raise errors.SerializeError("the data is not a literal: it contains a formatted string")
+    # Numbers can contain the characters of operators (1e-5, 1+2j): remove them, but only if the first count is too high.
     if _links(code) > _MAX_CHAIN and _links(_COMPLEX.sub("0", _NUMBER.sub("0", code))) > _MAX_CHAIN:
-        raise errors.SerializeError("the data is no literal: it holds a long expression")
+        raise errors.SerializeError("the data is not a literal: it contains a long expression")
 
 
 def _chain_characters(text: str) -> int:
@@ -56,5 +58,5 @@ def _chain_characters(text: str) -> int:
 
 
 def _links(code: str) -> int:
-    """Count where an operator, or another thing that can go on and on, follows an operand."""
+    """Return how many times an operator, attribute, call or subscript follows an operand."""
     return len(_LINK.findall(code))

@@ -1,17 +1,17 @@
 """
-A fast path for reading serpent text: Python literals, read at the speed of C.
+A fast reader of serpent text: Python literals, parsed by C code.
 
-Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster, and
-the literals that messages carry differ from JSON only in their quotes, in the names of three constants, and in tuples. So
-these are rewritten; the scanner reads the whole. There are three ways to do so, and the first that can do it counts (of
-texts that are long, the second one is tried first):
+Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster. The
+literals in messages differ from JSON only in the quotes, in the names of three constants, and in tuples. So these are
+rewritten, and the JSON scanner parses the result. There are three methods. The first one that succeeds is used (for long
+texts, the second one is tried first):
 
-- all of the text is rewritten in a few strokes, in such a way that the scanner refuses it if that changes a string;
-- long strings, if there are few strings, are taken out first, and put into the value that was read without them;
-- what lies inside of strings is told from what lies outside, and only that is rewritten.
+- rewrite the whole text by a few calls of replace(), in a way that the scanner refuses the result if this changes a string;
+- remove long strings, if there are few strings, and insert them into the value that was read without them;
+- separate strings from the text outside of strings, and rewrite only the latter.
 
-Every function here gives up where it cannot guarantee the very value that the serpent library would come to; the caller
-then takes the slow way. All that is malformed is left to the slow way, and to its errors.
+Each function gives up if it cannot guarantee exactly the value that the serpent library would return. The caller then uses
+the slow reader. Malformed text is left to the slow reader too, which raises the errors.
 """
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .writer import HEADER
 
 __all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth"]
 
-NOT_FAST = object()     # what is returned instead of guessing
+NOT_FAST = object()     # result of a function that gives up
 
-_MAX_FAST_DEPTH = 50    # no Python version has trouble with this, and hardly a value has more
+_MAX_FAST_DEPTH = 50    # no version of Python fails at this depth, and few values are deeper
 _LONG_BODY = 2000       # characters
-_MARK = "\0"            # stands for a string in the text outside of strings
+_MARK = "\0"            # replaces a string in the text outside of strings
 
-# A string, as repr writes it; or, not in a group, one without an end. Linear time: every character is looked at by one
-# part of the pattern only, and nothing is left behind a string without an end.
+# A string as repr() writes it; or, not in a group, a string without an end. Linear time: each character is matched by one part
+# of the pattern only, and a string without an end matches up to the end of the text.
 _STRING = re.compile(r"""('[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*")|['"].*""", re.DOTALL)
 _BRACKETS = {"(": 1, "[": 1, "{": 1, ")": -1, "]": -1, "}": -1}
 _ASCII_BUT_BRACKETS = {code: None for code in range(128) if chr(code) not in _BRACKETS}
@@ -41,12 +41,12 @@ _BYTES_BUT_BRACKETS = bytes(code for code in range(256) if chr(code) not in _BRA
 
 # ---------------------------------------------------------------- JSON, with tuples and sets
 
-# In JSON a tuple is written as an object with two keys, one for each parenthesis; the second one tells whether there is a
-# comma before it. No string of the text can be one of these keys: it has no NUL. An object that has but one of them, or
-# anything else, comes of brackets that do not match. A set becomes an object with one key. Only sets without brackets in
-# them are told from dicts here.
+# A tuple is rewritten as a JSON object with two keys, one for each parenthesis; the second key says whether there is a comma
+# before it. The keys contain NUL, which no string of the text does, so they cannot be keys of a dict. An object with only one
+# of the keys, or with other keys, is the result of brackets that do not match. A set is rewritten as an object with one key.
+# Only sets that contain no brackets are distinguished from dicts here.
 _BEGIN, _END, _COMMA_END = "\0<", "\0>", "\0,>"
-# The line breaks are for _read_at_once.
+# The line breaks are needed by _read_at_once.
 _BEGIN_JSON, _END_JSON, _COMMA_END_JSON = '{\n"\\u0000<":[', '],\n"\\u0000>":0}', '],\n"\\u0000,>":0}'
 _SET = "\0{"
 _SET_LITERAL, _SET_JSON = re.compile(r"\{([^][(){}:]+)\}"), r'{"\\u0000{":[\1]}'
@@ -67,26 +67,26 @@ def _dict_tuple_or_set(data: Dict[str, Any]) -> Any:
 
 def _nonempty_set(elements: List[Any]) -> Set[Any]:
     if not elements:
-        raise ValueError("not a set")  # but a dict, with a blank in it
+        raise ValueError("not a set")  # but an empty dict with white space in it
     hash_flooding.check(elements)
     return set(elements)
 
 
 def _make_scanner(strict: bool, object_hook: Optional[Callable[[Dict[str, Any]], Any]]) -> Callable[[str, int], Any]:
-    """Make a function that gives the value which stands at a place in JSON text, and where it ends."""
+    """Return a function that parses the value at a position of a JSON text, and returns the value and its end."""
     decoder = json.JSONDecoder(strict=strict, parse_constant=_refuse_constant, object_hook=object_hook)
     scanner: Callable[[str, int], Any] = decoder.scan_once  # type: ignore[attr-defined]
     return scanner
 
 
 _scan, _scan_with_hook = _make_scanner(False, None), _make_scanner(False, _dict_tuple_or_set)
-# these refuse strings that have control characters in them
+# these refuse strings with control characters
 _scan_strictly, _scan_strictly_with_hook = _make_scanner(True, None), _make_scanner(True, _dict_tuple_or_set)
 
 
 # ---------------------------------------------------------------- documents
 
-# The beginning of a call as dumpsCall writes it, up to the arguments, and its end if there are no keyword arguments.
+# The beginning of a call as dumpsCall writes it, up to the arguments; and its end if there are no keyword arguments.
 _CALL = re.compile(re.escape(HEADER) + r"""\('([^'"\\\0\r\n]*)','([^'"\\\0\r\n]*)',\(""")
 _END_OF_CALL = "),{})"
 _CONSTANTS = {"None": None, "True": True, "False": False}
@@ -94,7 +94,7 @@ _OF_NUMBERS = "0123456789.-,[]"
 
 
 def fast_loads(text: str) -> Any:
-    """Read a serpent document; gives NOT_FAST where that takes the slow way."""
+    """Return the value of a serpent document; NOT_FAST if only the slow reader can read it."""
     if len(text) > _LONG_BODY:
         value = _attempt(_read_without_long_strings, text)
         if value is not NOT_FAST:
@@ -106,7 +106,8 @@ def fast_loads(text: str) -> Any:
 
 
 def fast_loads_call(text: str) -> Any:
-    """As fast_loads, for what should be the tuple of object id, method, args, kwargs, but may be anything."""
+    """Return the value of a document that should be a call (object id, method, args, kwargs), but may be any value."""
+    # Object id and method are matched by the pattern, so only the arguments have to be rewritten and scanned.
     beginning = _CALL.match(text)
     if beginning is None or not text.endswith(_END_OF_CALL):
         return fast_loads(text)
@@ -114,7 +115,7 @@ def fast_loads_call(text: str) -> Any:
         value = _attempt(_read_without_long_strings, text)
         if value is not NOT_FAST:
             return value
-    # the arguments are whatever reads as the elements of a list, so these parentheses do belong together
+    # If the arguments can be read as the elements of a list, their brackets match, and so the outer parentheses match too.
     args_text = text[beginning.end():-len(_END_OF_CALL)]
     has_comma = args_text.endswith(",")
     if not args_text:
@@ -129,21 +130,21 @@ def _read(body: str) -> Any:
     if len(body) < _MAX_FAST_DEPTH and not body.strip(_OF_NUMBERS):
         return _attempt(_read_numbers, body)
     if "\0" in body or "\n" in body or "\r" in body:
-        return NOT_FAST     # serpent writes them as escapes
+        return NOT_FAST     # serpent writes these characters as escapes
     value = _attempt(_read_at_once, body)
     return _attempt(_read_in_parts, body) if value is NOT_FAST else value
 
 
 def _read_numbers(body: str) -> Any:
-    """Read a short text that consists of numbers and lists of them, in half the time that all of the checks would take."""
+    """Read a short text of numbers and lists of numbers. Without the other checks this takes half the time."""
     value, end = _scan(body, 0)
     return value if end == len(body) else NOT_FAST
 
 
-def _attempt(way: Callable[[str], Any], body: str) -> Any:
+def _attempt(method: Callable[[str], Any], body: str) -> Any:
     try:
-        return way(body)
-    except (ValueError, StopIteration, RecursionError, Warning):  # Python warns of escapes that it does not know
+        return method(body)
+    except (ValueError, StopIteration, RecursionError, Warning):  # Python warns of unknown escapes
         return NOT_FAST
 
 
@@ -156,31 +157,32 @@ def _cut_comment(text: str) -> Optional[str]:
     return None if "\r" in comment or "\0" in comment else body
 
 
-# ---------------------------------------------------------------- first way: all at once
+# ---------------------------------------------------------------- first method: all at once
 
-_SAMPLES = 3    # capitals that are looked at before all are taken for the beginning of words
+_SAMPLES = 3    # capital letters that are examined before all are assumed to begin the words True or False
 
 
 def _read_at_once(body: str) -> Any:
     """
-    Read a text in which strings are left as they are by what is rewritten outside of them.
+    Rewrite the whole text, including its strings, and give up if this has changed a string.
 
-    A line break goes with whatever is rewritten: it means nothing outside of strings, and is refused inside of them.
+    Each replacement contains a line break. Outside of strings it has no meaning. Inside of a string the scanner refuses it,
+    so a string that contains one of the replaced texts is detected.
     """
-    if '"' in body or ("(" in body and " (" in body):     # in a string, most likely
+    if '"' in body or ("(" in body and " (" in body):     # most likely in a string
         return NOT_FAST
-    # these escapes mean something else in JSON, which refuses the others that it has not got
+    # These escapes have another meaning in JSON. The scanner refuses the other escapes of Python that JSON does not have.
     if "\\" in body and _has_any(body, ("\\'", "\\/", "\\u")):
         return NOT_FAST
-    # JSON's words are not Python's
+    # constants of JSON that are not valid in Python
     if "null" in body or "true" in body or "false" in body or _may_be_deep(body):
         return NOT_FAST
     json_text = body.replace("'", '"')
     if len(body) < _LONG_BODY:
         return _scan_rewritten(json_text.replace("None", "null\n").replace("True", "true\n").replace("False", "false\n"))
-    json_text = "null\n".join(json_text.split("None"))      # replace() would search everything twice
+    json_text = "null\n".join(json_text.split("None"))      # faster than replace(), which searches the text twice
     if _all_begin(json_text, "T", "True") and _all_begin(json_text, "F", "False"):
-        # looking for a letter takes a tenth of the time of looking for a word
+        # searching for a single letter takes a tenth of the time of searching for a word
         value = _attempt(_scan_rewritten, json_text.replace("T", "\nt").replace("F", "\nf"))
         if value is not NOT_FAST:
             return value
@@ -188,7 +190,7 @@ def _read_at_once(body: str) -> Any:
 
 
 def _all_begin(text: str, letter: str, word: str) -> bool:
-    """Tell whether the first few of these letters each begin that word: then all may."""
+    """Return whether each of the first few occurrences of a letter begins this word. Then all others are likely to."""
     place = -1
     for _ in range(_SAMPLES):
         place = text.find(letter, place + 1)
@@ -200,7 +202,7 @@ def _all_begin(text: str, letter: str, word: str) -> bool:
 
 
 def _scan_rewritten(json_text: str) -> Any:
-    """Read JSON but for its tuples."""
+    """Rewrite tuples, and parse the text, in which everything else has been rewritten."""
     scan = _scan_strictly
     if "(" in json_text:
         scan = _scan_strictly_with_hook
@@ -210,26 +212,26 @@ def _scan_rewritten(json_text: str) -> Any:
 
 
 def _may_be_deep(body: str) -> bool:
-    """Tell whether there may be more nesting than is read here; brackets in strings count, too."""
+    """Return whether the text may be nested too deeply for the scanner. Brackets in strings are counted too."""
     if len(body) < _LONG_BODY:
         return openings(body) > _MAX_FAST_DEPTH
     brackets = body.encode("utf-8", "surrogatepass").translate(None, _BYTES_BUT_BRACKETS)
     for _ in range(_MAX_FAST_DEPTH // 3):
         if not brackets:
             return False
-        # at most three levels, and mostly all there are
+        # this removes one to three levels
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"").replace(b"()", b"")
     return bool(brackets)
 
 
-# ---------------------------------------------------------------- second way: without long strings
+# ---------------------------------------------------------------- second method: without long strings
 
 _MAX_STRINGS = 20
-_MAX_OUTSIDE = 1000         # characters outside of strings: there are few values to look at
+_MAX_OUTSIDE = 1000         # characters outside of strings; limits the number of values that _put_strings() visits
 
 
 def _read_without_long_strings(text: str) -> Any:
-    """Read a document that consists mostly of a few long strings; these are copied once."""
+    """Read a document that consists mostly of a few long strings, which are copied only once."""
     header_size = len(HEADER) if text.startswith(HEADER) else 0
     if max(text.find("\n", header_size), text.find("\r"), text.find("\0")) >= 0:
         return NOT_FAST
@@ -246,12 +248,12 @@ def _read_without_long_strings(text: str) -> Any:
 
 
 def _unescape(string: str) -> str:
-    """Give what a string literal stands for, as the compiler does it; ValueError if there are characters past latin-1."""
+    """Return the value of a string literal. Raises ValueError if it contains characters that are not in latin-1."""
     return string[1:-1].encode("latin-1").decode("unicode_escape")
 
 
 def _put_strings(value: Any, strings: Dict[str, str]) -> Any:
-    """Put strings in the places of others that stand for them."""
+    """Return a value in which the placeholders are replaced by the strings."""
     kind = type(value)
     if kind is str:
         return strings[value]
@@ -262,11 +264,11 @@ def _put_strings(value: Any, strings: Dict[str, str]) -> Any:
     if kind is tuple:
         return tuple([_put_strings(element, strings) for element in value])
     if kind is set:
-        raise ValueError("the order of elements would be lost")
+        raise ValueError("the order of the elements would change")
     return value
 
 
-# ---------------------------------------------------------------- third way: inside and outside of strings
+# ---------------------------------------------------------------- third method: inside and outside of strings
 
 def _read_in_parts(body: str) -> Any:
     split = _split_escaped(body) if "\\" in body or '"' in body else _split_plain(body)
@@ -274,30 +276,30 @@ def _read_in_parts(body: str) -> Any:
 
 
 def _split_plain(body: str) -> Optional[Tuple[str, List[str]]]:
-    """Give the text outside of strings, with a mark for each, and their contents in JSON's form; or None."""
+    """Return the text outside of strings, with a mark for each string, and their contents as in JSON; None on failure."""
     parts = body.split("'")
     return (_MARK.join(parts[::2]), parts[1::2]) if len(parts) & 1 else None
 
 
 def _split_escaped(body: str) -> Optional[Tuple[str, List[str]]]:
-    """As _split_plain, where there are backslashes or double quotes."""
+    """Split as _split_plain a text with backslashes or double quotes."""
     parts = _split_single_quoted(body) or _split_any(body)
     if parts is None:
         return None
     try:
-        # all strings at once: what costs is the number of escapes, not that of strings
+        # all strings in one call: then the time depends on the number of escapes and not on that of strings
         contents = _json_contents(_MARK.join(parts[1::2]))
     except KeyError:
         return None
     return _MARK.join(parts[::2]), contents.split(_MARK) if len(parts) > 1 else []
 
 
-# Stand for an escaped backslash and an escaped single quote, so that all other quotes are where strings begin and end.
+# Replace an escaped backslash and an escaped single quote, so that all remaining quotes begin or end a string.
 _BACKSLASH, _QUOTE = "\1", "\2"
 
 
 def _split_single_quoted(body: str) -> Optional[List[str]]:
-    """Split into strings and what is outside of them; None if not all of the strings are in single quotes."""
+    """Split into strings and the text outside of them; None if a string is not in single quotes."""
     if _BACKSLASH in body or _QUOTE in body:
         return None
     parts = body.replace("\\\\", _BACKSLASH).replace("\\'", _QUOTE).split("'")
@@ -305,7 +307,7 @@ def _split_single_quoted(body: str) -> Optional[List[str]]:
 
 
 def _split_any(body: str) -> Optional[List[str]]:
-    """As _split_single_quoted, with both kinds of quotes; None if a string has no end."""
+    """Split as _split_single_quoted a text with both kinds of quotes; None if a string has no end."""
     parts = _STRING.split(body)
     if None in parts or "\\" in "".join(parts[::2]) or _has_any(body, (_BACKSLASH, _QUOTE)):
         return None
@@ -318,15 +320,15 @@ def _has_any(text: str, characters: Sequence[str]) -> bool:
 
 
 def _json_contents(contents: str) -> str:
-    """Rewrite the escapes in strings; KeyError if that cannot be done."""
+    """Rewrite the escapes in strings as those of JSON. Raises KeyError if that is not possible."""
     if contents.count("\\") != contents.count("\\n") + contents.count("\\t") + contents.count("\\r"):
         contents = contents.replace(_BACKSLASH, "\\\\").replace(_QUOTE, "\\'")
         return _ESCAPE.sub(_json_escape, contents)
     return contents.replace('"', '\\"').replace(_BACKSLASH, "\\\\").replace(_QUOTE, "'")
 
 
-# Where Python and JSON mean the same by an escape, and write it the same, or need not escape at all. The \u of a
-# surrogate is not here: JSON joins pairs of them. Nor is NUL, see above.
+# Escapes that have the same meaning in Python and JSON, or that JSON does not need. Without those of surrogates, because JSON
+# joins pairs of them, and without NUL, see above.
 _ESCAPE = re.compile(r'"|\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|.)')
 _ESCAPES = {'"': '\\"', '\\"': '\\"', "\\'": "'", "\\\\": "\\\\", "\\n": "\\n", "\\r": "\\r", "\\t": "\\t"}
 _ESCAPES.update(("\\x%02x" % code, "\\u%04x" % code) for code in range(1, 256))
@@ -344,7 +346,7 @@ def _json_escape(match: Match[str]) -> str:
 
 def _read_parts(outside: str, strings: List[str]) -> Any:
     if "null" in outside or "true" in outside or "false" in outside:
-        return NOT_FAST     # JSON's words are not Python's
+        return NOT_FAST     # constants of JSON that are not valid in Python
     if openings(outside) > _MAX_FAST_DEPTH and depth(outside) > _MAX_FAST_DEPTH:
         return NOT_FAST
     outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
@@ -364,10 +366,10 @@ def _read_parts(outside: str, strings: List[str]) -> Any:
 
 
 def openings(text: str) -> int:
-    """Count the brackets that open."""
+    """Return the number of opening brackets."""
     return text.count("[") + text.count("{") + text.count("(")
 
 
 def depth(text: str) -> int:
-    """Tell how deep the brackets in a text are nested."""
+    """Return the maximum depth of the brackets in a text."""
     return max(accumulate(map(_BRACKETS.get, text.translate(_ASCII_BUT_BRACKETS), repeat(0))), default=0)

@@ -1,10 +1,10 @@
 """
-A fast path for writing serpent text: the very text that the serpent library would write, or none.
+A fast writer of serpent text: it writes exactly the text that the serpent library would write, or gives up.
 
-The library looks at every value in turn, in Python. Here repr() writes all that it writes in the same way, whole lists of it
-in one go. Lists of dicts with the same keys, as they come from tables, are written column by column: what is the same in every
-row is looked at once, and the types of a column are found out by one call. That is three times faster than row by row, and
-eight times where most columns have few different values, as categories, flags and names of places do: each is written once.
+The library processes each value by Python code. Here repr() writes all values that it writes in the same way, whole lists of
+them in one call. Lists of dicts with the same keys, such as the rows of a table, are written column by column: the keys are
+examined once, and the types of a column by one call. This is three times faster than writing row by row, and eight times
+faster if most columns have few different values (categories, flags, names of places), each of which is written once.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["HEADER", "fast_dumps", "fast_dumps_call", "long_text_in_parts"]
 
 HEADER = "# serpent utf-8 python3.2\n"
 
-# Exact types: instances of their subclasses are written in other ways.
+# Exact types, because the library writes instances of subclasses in other ways.
 _BY_REPR = frozenset((type(None), bool, int, str))
 _SHORT = _BY_REPR - {str}
 _SCALARS = _BY_REPR | {float}
@@ -28,24 +28,24 @@ _IN_SETS = frozenset((bool, int, str))
 _ONLY_STR = frozenset((str,))
 
 _MAX_DEPTH = 50
-_FEW = 8                    # so many elements are written one by one
-_MAX_COLUMNS_OF_ROWS = 16   # longer lists are no rows of a table
-_REPEATED = 4               # times each value stands in a column for it to be worth writing each once
+_FEW = 8                    # elements; so few are written one by one
+_MAX_COLUMNS_OF_ROWS = 16   # longer lists are not treated as rows of a table
+_REPEATED = 4               # average count of each value in a column from which writing each value once pays
 _LONG_TEXT = 500            # characters
-# What stands for itself between single quotes; looking for anything else takes a third of the time of repr().
+# Characters that repr() writes unchanged between single quotes. Searching for others takes a third of the time of repr().
 _PLAIN_ASCII = bytes(code for code in range(32, 127) if chr(code) not in "'\\")
 
 
 class _NotPlain(Exception):
-    """There is something in a value that only the serpent library knows how to write."""
+    """A value contains something that only the serpent library can write."""
 
 
 def fast_dumps(value: Any, bytes_repr: bool = False) -> Optional[str]:
     """
-    Write a value as serpent does, without the first line; None where that takes the slow way.
+    Return the text that the serpent library writes for a value, without the first line; None if only the library can write it.
 
     Args:
-        bytes_repr: write bytes as literals, not as base 64.
+        bytes_repr: write bytes as literals instead of base64.
     """
     try:
         return _text(value, bytes_repr, _MAX_DEPTH)
@@ -55,7 +55,7 @@ def fast_dumps(value: Any, bytes_repr: bool = False) -> Optional[str]:
 
 def fast_dumps_call(obj: Any, method: Any, args: Any, kwargs: Optional[Mapping[str, Any]],
                     bytes_repr: bool = False) -> Optional[str]:
-    """As fast_dumps for the tuple of these; args may be anything."""
+    """Return the text of a call, the tuple of these values; see fast_dumps. args may be any value."""
     if type(obj) is not str or type(method) is not str:
         return None
     try:
@@ -67,7 +67,7 @@ def fast_dumps_call(obj: Any, method: Any, args: Any, kwargs: Optional[Mapping[s
 
 
 def long_text_in_parts(value: Union[bytes, str]) -> Optional[Tuple[bytes, bytes, bytes]]:
-    """Write bytes in base 64, or a str; give what begins it, the contents, and what ends it; None if that is not so simple."""
+    """Return the text of bytes (in base64) or a str in three parts: start, contents, end; None for a str with escapes."""
     if not isinstance(value, str):
         return b"{'data': '", b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
     contents = _plain_contents(value)
@@ -75,8 +75,8 @@ def long_text_in_parts(value: Union[bytes, str]) -> Optional[Tuple[bytes, bytes,
 
 
 def _plain_contents(text: str) -> Optional[bytes]:
-    """Give the characters of a str if they stand for themselves between single quotes, else None."""
-    if "\n" in text or "'" in text or not text.isascii():   # seen at once, in most texts that are not plain
+    """Return the characters of a str if repr() would write them unchanged between single quotes, otherwise None."""
+    if "\n" in text or "'" in text or not text.isascii():   # found at once in most texts with other characters
         return None
     contents = text.encode("ascii")
     return None if contents.translate(None, _PLAIN_ASCII) else contents
@@ -85,10 +85,11 @@ def _plain_contents(text: str) -> Optional[bytes]:
 # ---------------------------------------------------------------- one value
 
 def _text(value: Any, bytes_repr: bool, depth_left: int) -> str:
+    # the order of the tests is that of the frequency of the types in messages
     kind = type(value)
     if kind in _BY_REPR:
         return repr(value) if kind is not str or len(value) < _LONG_TEXT else _long_text(value)
-    if kind is float and isfinite(value):
+    if kind is float and isfinite(value):  # the library writes inf and nan in other ways
         return repr(value)
     if not depth_left:
         raise _NotPlain
@@ -124,7 +125,7 @@ def _dict_text(data: Dict[Any, Any], bytes_repr: bool, depth_left: int) -> str:
     for key, value in data.items():
         if type(key) not in _KEYS:
             raise _NotPlain
-        # most values by far; calling _text for them would take twice as long
+        # nearly all values of small dicts; a call of _text would take twice as long
         if type(value) in _BY_REPR:
             parts.append(f"{key!r}:{value!r}")
         else:
@@ -148,7 +149,7 @@ def _sequence_text(values: Sequence[Any], kind: type, bytes_repr: bool, depth_le
 
 
 def _text_without_quotes(values: Sequence[Any], with_floats: bool) -> str:
-    """Write a list or tuple in which there are no strings, so that what looks like a word or a separator is one."""
+    """Return the text of a list or tuple without strings, in which every "inf", "nan" and ", " is what it looks like."""
     text = repr(values)
     if with_floats and ("inf" in text or "nan" in text):
         raise _NotPlain
@@ -157,17 +158,17 @@ def _text_without_quotes(values: Sequence[Any], with_floats: bool) -> str:
 
 # ---------------------------------------------------------------- many values
 
-# The texts of many values, which may be the rows of a table, cut into pieces: a str is the same for all of them, anything
-# else gives a text for each.
+# The texts of many values, which may be the rows of a table, in pieces: a str is the same piece for all of them, an iterable
+# has one piece for each.
 _Pieces = List[Union[str, Iterable[str]]]
 
 
 def _texts(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_left: int) -> Iterable[str]:
-    """Write each of many values, which are of these types."""
+    """Return the texts of many values, whose types are in `kinds`."""
     pieces = _pieces(values, kinds, bytes_repr, depth_left)
     if len(pieces) == 1:
         return [pieces[0]] * len(values) if type(pieces[0]) is str else pieces[0]
-    # half of the time that formatting takes
+    # takes half the time of formatting each row
     return map("".join, zip(*[repeat(piece) if type(piece) is str else piece for piece in pieces]))
 
 
@@ -185,8 +186,8 @@ def _pieces(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_lef
 
 
 def _scalar_column(values: Sequence[Any], are_floats: bool) -> Union[str, Iterable[str]]:
-    """Write scalars of one type; equal ones look the same, but for zeros."""
-    # a look at the first ones: finding out that all are different would take a third of the time of writing them
+    """Return the pieces of a column of scalars of one type. Equal ones have the same text, except for 0.0 and -0.0."""
+    # Examine only the first values: finding out that all are different would take a third of the time of writing them.
     distinct = set(values) if len(set(values[:_FEW])) <= _FEW // 2 else values
     if are_floats and not all(map(isfinite, distinct)):
         raise _NotPlain
@@ -203,10 +204,10 @@ def _floats(values: Sequence[Any]) -> List[float]:
 
 
 def _pieces_of_containers(values: Sequence[Any], kind: type, bytes_repr: bool, depth_left: int) -> Optional[_Pieces]:
-    """As _pieces for values that are of the same kind; None if they do not look like the rows of a table."""
+    """Return the pieces of containers of the same type; None if they are not like the rows of a table."""
     if kind is dict:
         keys = set(map(tuple, values))
-        # 1 and True are the same key, but not the same text
+        # only keys that are texts: 1 and True are equal keys, but have different texts
         if len(keys) == 1 and _ONLY_STR.issuperset(map(type, chain.from_iterable(values))):
             names = [repr(key) + ":" for key in keys.pop()]
             return _row_pieces(zip(*map(dict.values, values)), names, ("{", "}"), bytes_repr, depth_left - 1)
@@ -221,10 +222,10 @@ def _pieces_of_containers(values: Sequence[Any], kind: type, bytes_repr: bool, d
 
 def _row_pieces(columns: Iterable[Sequence[Any]], names: List[str], brackets: Tuple[str, str],
                 bytes_repr: bool, depth_left: int) -> _Pieces:
-    """As _pieces for rows, whose elements come in columns already; names are what goes before each."""
+    """Return the pieces of rows, whose elements are passed as columns; `names` are the texts before the elements."""
     pieces: _Pieces = []
     begin, end = brackets
-    constant = begin        # what comes after the last piece, and is the same in all rows
+    constant = begin        # the text after the last piece, which is the same in all rows
     for separator, name, column in zip(chain([""], repeat(",")), names, columns):
         constant += separator + name
         for piece in _pieces(column, set(map(type, column)), bytes_repr, depth_left):

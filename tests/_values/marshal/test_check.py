@@ -56,7 +56,7 @@ class Harm(unittest.TestCase):
                 check.loads(data)
             self.assertLess(time.thread_time() - begin, 1)
 
-    def test_code(self) -> None:
+    def test_code_objects(self) -> None:
         code = compile("def f(a, b):\n return a + b", "name", "exec")
         for value in (code, [code], {"k": (1, code)}, code.co_consts[0]):
             with self.assertRaises(ValueError):
@@ -105,7 +105,7 @@ class NoHarm(unittest.TestCase):
             with self.subTest(data), self.assertRaises(error):
                 check.loads(data)
 
-    def test_shared_without_end(self) -> None:
+    def test_containers_shared_at_exponentially_many_places(self) -> None:
         """What doubles with every level takes ages to walk through; to hash it takes the marshal module that long."""
         doubled: Any = ["__class__"]
         wide: Any = ()

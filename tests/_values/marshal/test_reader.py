@@ -16,7 +16,7 @@ SHARED = ["shared"]
 
 
 class Values(unittest.TestCase):
-    def test_the_same_as_the_marshal_module_reads(self) -> None:
+    def test_same_results_as_the_marshal_module(self) -> None:
         for value in (None, True, False, ..., 0, -1, 2 ** 31, -2 ** 100, 1.5, float("inf"), 1 - 2j, "", "é", "x" * 300,
                       "\ud800",
                       b"", b"x" * 300, [], [1, [2, "x"]], (), (1,), tuple(range(300)), {}, {"a": {1: (2,)}, (1, "b"): None},
@@ -64,7 +64,7 @@ class LargeTables(unittest.TestCase):
             self.assertEqual(value, check.loads(marshal.dumps(value)))
         return loads.called
 
-    def test_which_data(self) -> None:
+    def test_which_data_is_read_in_python(self) -> None:
         """Only what might be a dict, or set, of keys that hash alike."""
         numbers = range(20000)
         for value in ({(number, "x"): 1 for number in numbers}, {number << 100 for number in numbers},
@@ -129,7 +129,7 @@ class LargeTables(unittest.TestCase):
                       ["the (rare) error is %d" % number for number in range(3000)]):
             self.assertFalse(self.read(value))
 
-    def test_cut_off(self) -> None:
+    def test_truncated_data(self) -> None:
         data = marshal.dumps({(number, "x"): 1 for number in range(20000)})
         for end in (70000, 70001, 70002, 70003, 70004, 70005, 70006, 70007, len(data) - 1):
             with self.assertRaises((ValueError, EOFError, TypeError)):

@@ -50,7 +50,7 @@ class Values(unittest.TestCase):
             with self.subTest(text), self.assertRaises(MALFORMED):
                 chunks.evaluate(text)
 
-    def test_blanks_and_comments(self) -> None:
+    def test_white_space_and_comments(self) -> None:
         for text in ("# serpent\n[1, # no, [\n 2, # )\n]", "[1,\\\n2, [3,\n4]\n#\n]", "{1 : # ,\n [2, 3] # }\n , 4: 5}",
                      "[\t(\f1, 2)\r\n, 3]"):
             with self.subTest(text):
@@ -68,7 +68,7 @@ class Values(unittest.TestCase):
             with self.subTest(text), self.assertRaises(MALFORMED):
                 print(chunks.evaluate(text))
 
-    def test_random_ones(self) -> None:
+    def test_random_literals(self) -> None:
         source = Fuzz()
         source.setUp()
         rng = source.random = random.Random(20240301)
@@ -115,7 +115,7 @@ class Costs(unittest.TestCase):
                 chunks.evaluate(text)
             literal_eval.assert_not_called()
 
-    def test_many_texts_that_are_the_same_are_read_once(self) -> None:
+    def test_equal_atoms_are_evaluated_once(self) -> None:
         text = "[%s]" % ("rb'x', " * 5000)
         with mock.patch.object(ast, "literal_eval", wraps=ast.literal_eval) as literal_eval:
             self.assertEqual([b"x"] * 5000, chunks.evaluate(text))
@@ -154,14 +154,14 @@ class KeysThatHashAlike(unittest.TestCase):
         self.refused("{'__class__':'collections.OrderedDict','items':[%s]}"
                      % ",".join("(%d,1)" % (number * MERSENNE) for number in range(self.many)))
 
-    def test_others_are_not_refused(self) -> None:
+    def test_other_keys_are_accepted(self) -> None:
         for value in (dict.fromkeys(range(5000), 1), {(number, -number): "x" for number in range(5000)},
                       {"k%d" % number: 1 for number in range(5000)}, set(range(-5000, 0)),
                       {number / 3: number for number in range(5000)}, {2 ** number for number in range(3000)}):
             data = get_serializer("serpent").dumps(value)
             self.assertEqual(value, get_serializer("serpent").loads(data))
 
-    def test_some_are_allowed(self) -> None:
+    def test_few_keys_with_the_same_hash_are_accepted(self) -> None:
         some: Any = {number * MERSENNE: 1 for number in range(1200)}
         self.assertEqual(some, get_serializer("serpent").loads(repr(some).encode()))
         with self.assertRaises(errors.SerializeError):

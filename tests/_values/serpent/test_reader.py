@@ -116,7 +116,7 @@ class Reading(unittest.TestCase):
         ):
             self.assert_fast(text)
 
-    def test_words_in_strings_stay(self) -> None:
+    def test_words_in_strings_are_not_changed(self) -> None:
         self.assert_fast("['None','True','False','null','true','(',')',',)','NaN',None]")
 
     def test_other_comments(self) -> None:
@@ -124,7 +124,7 @@ class Reading(unittest.TestCase):
         self.assertEqual([1], reader.fast_loads("#\n[1]"))
         self.assertIs(NOT_FAST, reader.fast_loads("#\r[2]\n[1]"))
 
-    def test_given_up(self) -> None:
+    def test_texts_for_the_slow_reader(self) -> None:
         for text in (
             "{1:2}",
             "{(1,)}",
@@ -176,7 +176,7 @@ class Reading(unittest.TestCase):
             got = reader.fast_loads_call(HEADER + text)
             self.assertTrue(alike(slow_loads(text), got), (text, got))
 
-    def test_calls_given_up(self) -> None:
+    def test_calls_for_the_slow_reader(self) -> None:
         for text in (
             "('object','method',(1),{})",
             "('object','method',(,),{})",
@@ -221,7 +221,7 @@ class Reading(unittest.TestCase):
             self.assert_fast("[[%s]]" % many)
         self.assert_not_fast("[" * 60 + ",".join(["1"] * 2000) + "]" * 60)
 
-    def test_json_that_is_no_literal(self) -> None:
+    def test_json_that_is_not_a_literal(self) -> None:
         for text in ("null", "true", "[false]", "NaN", "Infinity", "[-Infinity]", "nullNone", "[1]{}", "\ufeff1"):
             self.assert_not_fast(text)
 

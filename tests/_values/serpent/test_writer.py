@@ -117,7 +117,7 @@ class Writing(unittest.TestCase):
         shared = [1, {"k": 2}]
         self.assert_fast([shared, shared, (shared,)])
 
-    def test_given_up(self) -> None:
+    def test_values_for_the_library(self) -> None:
         class Text(str):
             pass
 
