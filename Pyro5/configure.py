@@ -82,7 +82,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("MAX_CONTAINERS", 2000000, OPTIONAL_INT,
      "lists, dicts, tuples and sets that a message may have; compressed: 100000, and 4 for each byte sent; 0 = any number"),
     ("MAX_GATEWAY_MEMORY", 268435456, OPTIONAL_INT,
-     "bytes that request bodies and collected streams of an HTTP gateway take at most; 0 = any number"),
+     "bytes that the bodies of requests to an HTTP gateway, and large results, take at most; 0 = any number"),
     ("MAX_HANDSHAKE_SIZE", 262144, OPTIONAL_INT,
      "bytes that a client's introduction may have, annotations 16 times as many; 0 = any"),
     ("MAX_INFLATED_SIZE", 4194304, OPTIONAL_INT,

@@ -21,6 +21,9 @@ from Pyro5.server import Daemon
 from .support import PATIENCE_SECONDS, daemon_thread
 
 
+LARGE_BYTES = 12 << 20      # more than the buffers of a connection take
+
+
 class Answer(NamedTuple):
     """An HTTP response; header names are in lower case."""
 
@@ -164,6 +167,9 @@ class Clerk:
     def file(self, form: Any) -> None:
         self.forms.append(form)
         self.filed.set()
+
+    def large(self) -> str:
+        return "x" * LARGE_BYTES
 
     def refuse(self) -> None:
         raise PermissionError("not today")

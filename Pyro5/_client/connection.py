@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import socket
 import time
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, config, errors, protocol, socketutil
 from .._messages import handshake, replies, requests
@@ -166,6 +166,10 @@ class Connection(socketutil.SocketConnection):
     def receiving(self) -> Tuple[int, int]:
         """The bytes received of a large reply, and its size in bytes; (0, 0) at other times. Any thread may read this."""
         return self._reader.body_progress
+
+    def admit_replies(self, admit: Callable[[int], object]) -> None:
+        """Call a function with the size of each large reply before memory is allocated for it; its exception ends the call."""
+        self._reader.admit = admit
 
     def close_inherited(self) -> None:
         """Close the descriptor of a connection that was inherited by a fork; the parent process can still use its own."""

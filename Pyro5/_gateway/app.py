@@ -15,6 +15,7 @@ from ..client import locate_ns
 from . import calls, responses
 from .arguments import Environ, Parameters, call_arguments, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration, Reply
+from .http_connection import DISCONNECT
 from .http_head import loggable_path
 from .liveness import DeadObjects
 from .memory import Exhausted, Lease, MemoryBudget
@@ -62,13 +63,17 @@ class Gateway:
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         state = self._state     # read once: the options may be replaced while the request is processed
+        lease = Lease(state.memory, environ.get(DISCONNECT, lambda: None))
         # in a copy of the context: the correlation id only applies to this request
-        response = contextvars.copy_context().run(_answer, state, environ)
+        response = contextvars.copy_context().run(_answer, state, environ, lease)
         headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         if response.status != 302:
             headers += state.options.cors_headers(environ.get("HTTP_ORIGIN", ""))
         start_response("%d %s" % (response.status, responses.REASONS[response.status]), headers)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        if environ["REQUEST_METHOD"] == "HEAD" or len(response.body) <= calls.SMALL_RESULT_BYTES:
+            lease.release()
+            return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+        return _LargeBody(response.body, lease)
 
     def close(self) -> None:
         """Close the connections to the name server, and stop the check of dead names."""
@@ -173,8 +178,19 @@ class _State:
                 "total": len(exposed), "objects": listed}
 
 
-def _answer(state: _State, environ: Environ) -> Response:
-    lease = Lease(state.memory)
+class _LargeBody(List[bytes]):
+    """A response body that counts toward the memory limit until the server calls `close`, when it has been sent."""
+
+    def __init__(self, body: bytes, lease: Lease) -> None:
+        super().__init__([body])
+        self._lease = lease
+        lease.reduce_to(len(body))
+
+    def close(self) -> None:
+        self._lease.release()
+
+
+def _answer(state: _State, environ: Environ, lease: Lease) -> Response:
     try:
         return _Request(state, environ, lease).route()
     except Refused as x:
@@ -182,8 +198,6 @@ def _answer(state: _State, environ: Environ) -> Response:
     except Exception as x:  # request boundary: a failure must not affect later requests
         log.error("request failed: %s", loggable_path(environ.get("PATH_INFO", "")), exc_info=True)
         return responses.error(500, errors.PyroError("the gateway failed: %s" % type(x).__name__))
-    finally:
-        lease.release()
 
 
 class _Request:
@@ -264,12 +278,12 @@ class _Request:
         except Exception as x:  # any exception: raised by the name server, or for an invalid correlation id
             return responses.error(500, x, headers)
         try:
-            with calls.connected_proxy(uri, self._options.timeout) as proxy:
+            with calls.connected_proxy(uri, self._options.timeout, self._lease.take) as proxy:
                 response = use(proxy)
         except Refused:
             raise
         except Exhausted as x:
-            return responses.error(503, errors.PyroError("the result is an iterator, and there is %s for its items" % x),
+            return responses.error(503, errors.PyroError("the result is large, and there is %s for it" % x),
                                    headers + (("Retry-After", RETRY_AFTER_SECONDS),))
         except Exception as x:  # any exception: from the network, the object's server, the arguments
             log.debug("%s cannot be used: %s", loggable_path(name), x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import json
 import re
 from typing import Any, Dict, Iterator, List, Mapping, Tuple, Union
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, unquote_to_bytes
 
 from . import responses
 from .memory import Exhausted, Lease
@@ -17,7 +17,9 @@ PARAMETERS = 1000               # in a query string, or in a form
 INTEGER_DIGITS = 4300           # maximum for a number in JSON: the time for converting grows with the square of its length
 CHUNK_BYTES = 65536             # of a body, read with one call
 SMALL_BODY_BYTES = 16384        # read regardless of the memory limit: for all connections together it is little
-COPIES = 3                      # of a body that exist at the same time: bytes, text, values
+COPIES = 4                      # of a body that exist at the same time: bytes, text, values, the request to the object
+WIDE_COPIES = 12                # more, if it has characters that take up to four bytes each in memory
+UNQUOTED_BYTES = 65536          # of a form, converted with one call: that takes up to a hundred times the memory
 # Memory that the values of a JSON text need in addition to its length, per character that begins or separates them.
 VALUE_COSTS = ((b",", 56), (b":", 56), (b"[", 90), (b"{", 240))
 
@@ -26,17 +28,55 @@ Parameters = Dict[str, Union[str, List[str]]]
 
 
 def parse_query(environ: Environ) -> Parameters:
-    """Return the parameters of the query string. Raises Refused if there are too many."""
-    return _form_values(environ.get("QUERY_STRING", ""))
+    """Return the parameters of the query string: a string each, or a list of strings if one is repeated.
 
-
-def _form_values(text: str) -> Parameters:
-    """Return the parameters of a query string or a form: a string each, or a list of strings if one is repeated."""
+    Raises:
+        Refused: there are too many.
+    """
     try:
-        found = parse_qs(text, max_num_fields=PARAMETERS)
+        return _single_values(parse_qs(environ.get("QUERY_STRING", ""), max_num_fields=PARAMETERS))
     except ValueError as x:
-        raise Refused(responses.error(400, ValueError("at most %d parameters are allowed" % PARAMETERS))) from x
+        raise _too_many_parameters() from x
+
+
+def _form_values(body: bytes) -> Parameters:
+    """Return the parameters of a form, as `parse_query` does."""
+    if body.count(b"&") >= PARAMETERS:
+        raise _too_many_parameters()
+    found: Dict[str, List[str]] = {}
+    for field in body.split(b"&"):
+        name, _, value = field.partition(b"=")
+        if value:
+            found.setdefault(_unquoted(name), []).append(_unquoted(value))
+    return _single_values(found)
+
+
+def _single_values(found: Mapping[str, List[str]]) -> Parameters:
     return {name: values[0] if len(values) == 1 else values for name, values in found.items()}
+
+
+def _too_many_parameters() -> Refused:
+    return Refused(responses.error(400, ValueError("at most %d parameters are allowed" % PARAMETERS)))
+
+
+def _unquoted(data: bytes) -> str:
+    """Return the text of a name or a value in a form."""
+    data = data.replace(b"+", b" ")
+    if b"%" in data:
+        data = b"".join(map(unquote_to_bytes, _pieces(data)))
+    return data.decode("utf-8", "replace")
+
+
+def _pieces(data: bytes) -> Iterator[bytes]:
+    """Yield the data in pieces that do not end within an escape sequence: it consists of % and two digits."""
+    start = 0
+    while start < len(data):
+        end = start + UNQUOTED_BYTES
+        if end < len(data):
+            escape = data.rfind(b"%", end - 2, end)
+            end = escape if escape >= 0 else end
+        yield data[start:end]
+        start = end
 
 
 def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
@@ -63,7 +103,7 @@ def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tupl
         return [], dict(query)
     content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if content_type == "application/x-www-form-urlencoded":
-        return [], {**_form_values(body.decode("utf-8", "replace")), **query}
+        return [], {**_form_values(body), **query}
     if content_type != "application/json":
         raise Refused(responses.error(415, TypeError("arguments are sent as application/json or as "
                                                      "application/x-www-form-urlencoded, not as %r" % content_type)))
@@ -88,6 +128,9 @@ def _read_body(environ: Environ, lease: Lease) -> bytes:
         raise Refused(responses.text(408)) from x
     if len(body) < length:
         raise Refused(responses.text(400))
+    # escape sequences of JSON and of forms can stand for any characters
+    if length > SMALL_BODY_BYTES and not (body.isascii() and b"\\u" not in body and b"%" not in body):
+        lease.take(WIDE_COPIES * length)
     return body
 
 

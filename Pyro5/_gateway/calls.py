@@ -34,6 +34,7 @@ STREAM_ITEMS = 10000            # limit for an item stream, which is collected i
 STREAM_BYTES = 64 * 1024 * 1024
 STREAM_SECONDS = 60.0
 ITEM_BYTES = 50                 # memory of a stream item in addition to its text
+SMALL_RESULT_BYTES = 65536      # not counted: for all connections together it is little
 
 
 class NameServerGone(Exception):
@@ -222,9 +223,12 @@ class Fresh(Generic[T]):
 
 # ---------------------------------------------------------------- calls
 
-def connected_proxy(uri: URI, timeout: Optional[float]) -> Proxy:
+def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], None]) -> Proxy:
     """
     Create a connected proxy for `invoke` that uses JSON. The caller releases it.
+
+    Args:
+        take: called with the size of a large reply before it is received; may raise.
 
     Raises:
         PyroError: the object cannot be reached.
@@ -234,6 +238,9 @@ def connected_proxy(uri: URI, timeout: Optional[float]) -> Proxy:
     proxy._pyroSerializer = "json"
     proxy._pyroRawWireResponse = True
     proxy._pyroBind()
+    connection = proxy._pyroConnection
+    if connection is not None:
+        connection.admit_replies(lambda size: take(size) if size > SMALL_RESULT_BYTES else None)
     return proxy
 
 
@@ -258,20 +265,25 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
         return Reply(True, b"")
     if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         return _whole_stream(proxy, reply, take)
-    return _as_json(reply)
+    return _as_json(reply, take)
 
 
 def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Reply:
     """Read an exposed attribute. Raises PyroError if communication fails."""
     reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
-    return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply)
+    return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply, take)
 
 
-def _as_json(reply: ReceivingMessage) -> Reply:
+def _as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = None) -> Reply:
     """
     Return the payload unchanged if it is JSON; otherwise convert it (the object may have passed on a blob from elsewhere).
+
+    Args:
+        take: called with the size of a large reply that was compressed.
     """
     ok = not reply.flags & protocol.FLAGS_EXCEPTION
+    if take is not None and reply.deflated_size and len(reply.data) > SMALL_RESULT_BYTES:
+        take(len(reply.data))
     json_serializer = serializers.get_serializer("json")
     if reply.serializer_id == json_serializer.serializer_id:
         return Reply(ok, bytes(reply.data))

@@ -20,13 +20,14 @@ from wsgiref.simple_server import WSGIRequestHandler
 from .. import socketutil
 from .http_head import BadRequest, Head, loggable_path, parse_head
 
-__all__ = ["Connection", "Limits", "DRAINED_BYTES"]
+__all__ = ["Connection", "Limits", "DISCONNECT", "DRAINED_BYTES"]
 
 log = logging.getLogger("Pyro5.utils.httpconnection")
 
 READ_BUFFER_BYTES = 16384
 WRITE_BUFFER_BYTES = 65536
 DRAINED_BYTES = 65536  # of an unread body: with more than that, closing the connection is cheaper
+DISCONNECT = "pyro5.disconnect"  # in the WSGI environment: the method that ends the connection, in any thread
 LINGER_SECONDS = 1.0  # time for a client that is still sending to receive the error response
 
 
@@ -81,7 +82,7 @@ class _Writer(io.RawIOBase):
                 self._sock.settimeout(self._seconds)
                 return self._sock.send(data)
             except OSError as x:
-                self.failure = x
+                self.failure = x.with_traceback(None)  # its frames refer to the data, and to this: a cycle
         return len(data)
 
 
@@ -228,11 +229,15 @@ class Connection(WSGIRequestHandler):
             REQUEST_METHOD=self.head.method, SERVER_PROTOCOL="HTTP/%d.%d" % max(self.head.version, (1, 0)), QUERY_STRING=query,
             PATH_INFO=unquote_to_bytes(path.encode("latin-1")).decode("latin-1"), REMOTE_ADDR=str(self.client_address[0]),
             CONTENT_TYPE=self.head.headers.get("content-type", "text/plain"),
-            CONTENT_LENGTH=self.head.headers.get("content-length", ""))
+            CONTENT_LENGTH=self.head.headers.get("content-length", ""), **{DISCONNECT: self._disconnect})
         for name, value in self.head.headers.items():
             if name not in ("content-type", "content-length"):
                 environ["HTTP_" + name.replace("-", "_").upper()] = value
         return environ
+
+    def _disconnect(self) -> None:
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
 
     # ------------------------------------------------------------ sending the response
 

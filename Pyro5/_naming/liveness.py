@@ -58,6 +58,7 @@ PROMPT_SECONDS = 0.5  # a slower server is checked again after all others
 ROUND_SECONDS = 30.0  # for slow servers; those left over come first in the next round
 USUAL_SECONDS = 5.0  # limit for all steps with one server, if COMMTIMEOUT is off
 REPLY_BYTES = 4 * 1024 * 1024
+STEP_BYTES = 256 * 1024  # received from one server before the others, and its time limit, are looked at again
 REQUESTS_AT_ONCE = 100  # pipelined on one connection: few enough for its buffers, even if the server reads one at a time
 
 # A Unix socket reports EWOULDBLOCK if its backlog is full: then a server is listening, and a later send will fail.
@@ -347,6 +348,7 @@ class _Conversation:
         self._serializer = serializers.get_serializer(config.SERIALIZER)
         self._wire = WireOptions(REPLY_BYTES, False)
         self._reader = MessageReader(REPLY_BYTES)
+        self._received_bytes = 0    # since the last step
         self._sent_seq = 0
         self._answered_seq = 0
         socketutil.set_nodelay(sock)
@@ -413,6 +415,11 @@ class _Conversation:
                 continue
             if not count:
                 raise EOFError("connection closed by the other side")
+            self._received_bytes += count
+            if self._received_bytes >= STEP_BYTES:
+                # A server that always has sent more would never be waited for, and so have no time limit.
+                self._received_bytes = 0
+                yield self._sock, selectors.EVENT_READ | selectors.EVENT_WRITE
             message = self._reader.next_message()
         limits.check_probe(message)
         return message

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any, Optional, Tuple
+from typing import Any, Callable, Optional, Tuple
 
 from .. import errors
 from ..protocol import FLAGS_COMPRESSED, HEADER_SIZE, PREFIX, PREFIX_SIZE, Buffer, ReceivingMessage, check_prefix, check_size
@@ -36,12 +36,14 @@ class MessageReader:
         max_size, size_setting, max_inflated: see above. They may be changed between two messages.
         free_annotations: bytes of annotations that do not count toward max_size, because they are not decoded.
         inflated_ratio: see max_inflated; INFLATED_RATIO at first.
+        admit: called with the size of a body that has not arrived in one piece, before memory is allocated for it; may raise.
+            None: not called.
         refused: after next_message() has raised an exception, the message if its header was valid but not its size or body.
             Its type, sequence number and serializer id can be used for a reply. Otherwise None.
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
-                 "_target", "refused", "free_annotations", "inflated_ratio")
+                 "_target", "refused", "free_annotations", "inflated_ratio", "admit")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
         self.max_size = max_size
@@ -58,6 +60,7 @@ class MessageReader:
         self._filled = 0
         self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
+        self.admit: Optional[Callable[[int], object]] = None
 
     @property
     def mid_message(self) -> bool:
@@ -195,6 +198,8 @@ class MessageReader:
             raise
 
     def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
+        if self.admit is not None:
+            self.admit(message.body_size)
         self._message = message
         # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
         self._body = io.BytesIO()

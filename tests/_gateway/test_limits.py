@@ -2,24 +2,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import random
 import socket
 import threading
 import time
+import tracemalloc
 import unittest
 from typing import Any, Dict, List
 from unittest import mock
+from urllib.parse import parse_qs
 
 from Pyro5 import errors
-from Pyro5._gateway import liveness, memory
+from Pyro5._gateway import arguments, liveness, memory, responses
 from Pyro5._gateway.calls import Fresh, NameServerGone, NameServers, Registration
+from Pyro5._gateway.http_connection import _Writer
 from Pyro5._gateway.liveness import DeadObjects
 from Pyro5._gateway.memory import Exhausted, Lease, MemoryBudget
 from Pyro5._server.exposure import expose
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 
-from ..gateways import Client, GatewayTestCase, read_answer
+from ..gateways import LARGE_BYTES, Client, GatewayTestCase, read_answer
 from ..peers import free_port, settings
 from ..rawclient import wait_until
 from ..support import PATIENCE_SECONDS, daemon_thread
@@ -53,6 +58,42 @@ class BudgetTests(unittest.TestCase):
     def test_no_limit(self) -> None:
         Lease(MemoryBudget(lambda: 0)).take(1 << 60)
 
+    def test_a_slow_receiver_makes_room(self) -> None:
+        budget, disconnected = MemoryBudget(lambda: 100), []  # type: Any
+        slow, quick = (Lease(budget, functools.partial(disconnected.append, name)) for name in ("slow", "quick"))
+        for lease in (slow, quick):
+            lease.take(60)
+            lease.reduce_to(40)
+        slow.disconnect = lambda: (disconnected.append("slow"), slow.release())
+        with mock.patch.object(memory, "SENDING_SECONDS", 0.01):
+            Lease(budget).take(50)
+        self.assertEqual((["slow"], 90), (disconnected, budget.taken))
+        quick.release()
+        self.assertEqual(50, budget.taken)
+
+
+class FormTests(unittest.TestCase):
+    def test_as_the_standard_library_reads_them(self) -> None:
+        chance = random.Random(5)
+        parts = [b"%", b"%4", b"%41", b"%C3%A9", b"%zz", b"&", b"=", b"+", b"a", "\u00e9".encode(), b"%F0%9F%98%80"]
+        with mock.patch.object(arguments, "UNQUOTED_BYTES", 4):
+            for _ in range(500):
+                body = b"".join(chance.choices(parts, k=chance.randrange(40)))
+                expected = {name: values if len(values) > 1 else values[0]
+                            for name, values in parse_qs(body.decode()).items()}
+                self.assertEqual(expected, arguments._form_values(body), body)
+
+    def test_too_many_parameters(self) -> None:
+        self.assertEqual({"a": ["1"] * 1000}, arguments._form_values(b"&".join([b"a=1"] * 1000)))
+        self.assertRaises(responses.Refused, arguments._form_values, b"&".join([b"a=1"] * 1001))
+
+    def test_memory(self) -> None:
+        body = b"value=" + b"%41" * 500000
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        self.assertEqual({"value": "A" * 500000}, arguments._form_values(body))
+        self.assertLess(tracemalloc.get_traced_memory()[1], 7 * len(body))
+
 
 class BodyTests(GatewayTestCase):
     def status(self, body: bytes) -> int:
@@ -67,11 +108,18 @@ class BodyTests(GatewayTestCase):
             self.assertEqual(413, self.status(json.dumps(["x" * 700000]).encode()))
         self.assertEqual(0, self.gateway._memory.taken)
 
+    def test_wide_characters_cost_more(self) -> None:
+        with settings(MAX_GATEWAY_MEMORY=2000000):
+            for text in ("x" * 200000, "x" * 200000 + "\\n"):
+                self.assertEqual(200, self.status(b'["%s"]' % text.encode()))
+            for text in ("x" * 200000 + "\U0001f600", "x" * 200000 + "\\ud83d\\ude00"):
+                self.assertEqual(413, self.status(b'["%s"]' % text.encode()))
+
     def test_bodies_that_stay(self) -> None:
         body = json.dumps(["x" * 200000]).encode()
         head = (b"POST /pyro/http.clerk/file HTTP/1.1\r\nContent-Type: application/json\r\n"
                 b"Content-Length: %d\r\n\r\n" % len(body))
-        with settings(MAX_GATEWAY_MEMORY=1500000), contextlib.ExitStack() as stack:
+        with settings(MAX_GATEWAY_MEMORY=1900000), contextlib.ExitStack() as stack:
             stack.enter_context(mock.patch.object(memory, "WAIT_SECONDS", 0.02))
             crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", self.client.port), PATIENCE_SECONDS))
                      for _ in range(2)]
@@ -85,6 +133,45 @@ class BodyTests(GatewayTestCase):
                 self.assertEqual(200, read_answer(sock, "POST").status)
         self.assertEqual(0, self.gateway._memory.taken)
         self.assertEqual(200, self.status(body))
+
+
+class ResultTests(GatewayTestCase):
+    """Results count from the moment that the object sends them until the client has received them."""
+
+    def large(self) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", self.client.port), PATIENCE_SECONDS)
+        self.addCleanup(sock.close)
+        sock.sendall(b"GET /pyro/http.clerk/large HTTP/1.1\r\nConnection: close\r\n\r\n")
+        return sock
+
+    def test_slow_receivers(self) -> None:
+        with settings(MAX_GATEWAY_MEMORY=2 * LARGE_BYTES + 1000), mock.patch.object(memory, "SENDING_SECONDS", 0.05):
+            stalled = []
+            for count in (1, 2):
+                stalled.append(self.large())
+                wait_until(lambda count=count: len(self.gateway._memory._sending) == count, "results that are being sent")
+            self.assertEqual(200, read_answer(self.large()).status)     # one of the others had to go
+            first = b"".join(iter(lambda: stalled[0].recv(1 << 20), b""))
+            self.assertLess(len(first), LARGE_BYTES)
+            self.assertEqual(200, read_answer(stalled[1]).status)
+        wait_until(lambda: self.gateway._memory.taken == 0, "the memory")
+
+    def test_nothing_refers_to_a_response_that_could_not_be_sent(self) -> None:
+        """Not even a traceback, which the garbage collector may free much later."""
+        ours, theirs = socket.socketpair()
+        theirs.close()
+        with ours:
+            writer = _Writer(ours, PATIENCE_SECONDS)
+            self.assertEqual(4, writer.write(b"body"))
+        self.assertIsNotNone(writer.failure)
+        self.assertIsNone(writer.failure.__traceback__)  # type: ignore[union-attr]
+
+    def test_one_that_is_too_large(self) -> None:
+        with settings(MAX_GATEWAY_MEMORY=LARGE_BYTES - 1000):
+            answer = read_answer(self.large())
+        self.assertEqual(503, answer.status)
+        self.assertIn(b"the result is large, and there is not enough memory", answer.body)
+        self.assertEqual(0, self.gateway._memory.taken)
 
 
 class FreshTests(unittest.TestCase):

@@ -1,6 +1,7 @@
 """Looking up hosts in threads: each once, a few at a time, nobody waits. The name service is played by the tests."""
 from __future__ import annotations
 
+import itertools
 import queue
 import socket
 import threading
@@ -9,7 +10,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5._naming import host_lookup
-from Pyro5._naming.host_lookup import LOOKUPS_AT_ONCE, HostLookups
+from Pyro5._naming.host_lookup import KEPT_CALLS, LOOKUPS_AT_ONCE, HostLookups
 
 PATIENCE_SECONDS = 10.0
 
@@ -100,6 +101,45 @@ class LookupTests(unittest.TestCase):
         self.let_answer(1)
         self.assertEqual(self.lookups.find("slow"), self.outcome)
         self.assertTrue(self.asked.empty())
+
+    def test_results_that_nobody_got_are_kept_for_a_while(self) -> None:
+        self.lookups.find("slow")
+        self.let_answer(1)
+        for _ in range(KEPT_CALLS):
+            self.lookups.forget()
+        self.assertEqual(self.lookups.find("slow"), self.outcome)
+        self.lookups.forget()
+        self.assertEqual({}, self.lookups._results)
+        self.lookups.find("slow")
+        self.let_answer(1)
+        for _ in range(KEPT_CALLS + 1):
+            self.lookups.forget()
+        self.assertEqual(({}, {}), (self.lookups._results, self.lookups._unused))
+
+    def test_hosts_without_answer_hold_up_no_others(self) -> None:
+        self.lookups.find("prompt")
+        self.let_answer(1)
+        self.assertEqual(self.lookups.find("prompt"), self.outcome)
+        self.lookups.forget()
+        for number in range(LOOKUPS_AT_ONCE + 3):
+            self.lookups.find("silent%d" % number)
+        self.next_asked(1 + LOOKUPS_AT_ONCE)
+        self.lookups.find("prompt")
+        self.assertEqual(["prompt"], self.next_asked(1))
+
+    def test_who_becomes_slow_is_no_longer_preferred(self) -> None:
+        seconds = itertools.count()
+        self.lookups = HostLookups(self.results.release, lambda: next(seconds))
+        self.lookups.find("slow")
+        self.let_answer(1)
+        self.assertEqual(set(), self.lookups._prompt)
+
+    def test_no_more_than_a_number_wait(self) -> None:
+        with mock.patch.object(host_lookup, "MOST_WAITING", 5):
+            found = [self.lookups.find("host%d" % number) for number in range(LOOKUPS_AT_ONCE + 20)]
+        refused = [each for each in found if each is not None]
+        self.assertIn(len(refused), range(1, 20))
+        self.assertEqual({socket.EAI_AGAIN}, {each.errno for each in refused if isinstance(each, OSError)})
 
     def test_threads_end(self) -> None:
         for host in ("one", "two"):

@@ -196,6 +196,26 @@ class BadServerTests(ProbingTestCase):
                 self.assertEqual(self.ask("PYRO:x@127.0.0.1:1"), [THERE])
 
 
+class TalkativeServerTests(ProbingTestCase):
+    def test_one_that_always_has_more_to_say(self) -> None:
+        """It is never waited for, and has a time limit all the same."""
+        config.COMMTIMEOUT = 0.2
+        sent: List[int] = []
+
+        def talk(peer: Peer) -> None:
+            peer.welcome()
+            text = "x" * 1000000
+            with contextlib.suppress(OSError, EOFError):
+                while len(sent) < 300:
+                    peer.answer(peer.read_call(), [text])
+                    sent.append(1)
+        with ScriptedServer(talk) as server:
+            uri = URI("PYRO:x@%s" % server.location)
+            question = Question(uri, frozenset("id%d" % number for number in range(300)))
+            self.assertEqual([(question, THERE)], list(self.prober.ask([question])))
+        self.assertLess(len(sent), 300)
+
+
 class ManyObjectsTests(ProbingTestCase):
     ids = frozenset("gone%03d" % number for number in range(25))
 

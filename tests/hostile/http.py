@@ -10,8 +10,10 @@ from .attack import Attack
 from .target import CLIENT_SECONDS, Target
 
 CALL = b"POST /pyro/http.obj/echo HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+FORM = CALL.replace(b"application/json", b"application/x-www-form-urlencoded")
 HIDDEN = b"GET /pyro/http.obj/echo?value=hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
 CROWD = 20
+UNREAD = 12     # results of 6 MB: twice as much as the gateway may keep
 
 
 def connect(target: Target) -> socket.socket:
@@ -47,9 +49,10 @@ def _site(name: str, headers: bytes) -> Attack:
     return _refusal(name, call, b"403")
 
 
-def _bodies(body: bytes, missing: int) -> Callable[[Target], None]:
+def _bodies(body: bytes, missing: int, head: bytes = CALL) -> Callable[[Target], None]:
     """Build an attack by many clients that send a body at once, all but its last bytes."""
     def attack(target: Target) -> None:
+        files = target.state().files
         sockets: List[socket.socket] = []
         with contextlib.ExitStack() as stack:
             for _ in range(CROWD * target.scale):
@@ -57,12 +60,33 @@ def _bodies(body: bytes, missing: int) -> Callable[[Target], None]:
                 sockets.append(sock)
                 sock.settimeout(0.05)
                 with contextlib.suppress(OSError):
-                    sock.sendall(CALL + b"Content-Length: %d\r\n\r\n" % len(body) + body[:len(body) - missing])
+                    sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:len(body) - missing])
             target.probe("http")
+        target.wait_for_files(files)    # a connection has a thread, which ends with it
     return attack
 
 
+def _unread_results(target: Target) -> None:
+    """Many clients ask for large results, and receive nothing of them."""
+    files = target.state().files
+    with contextlib.ExitStack() as stack:
+        for _ in range(UNREAD):
+            sock = stack.enter_context(socket.socket())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.settimeout(CLIENT_SECONDS)
+            sock.connect(("127.0.0.1", target.ports["http"]))
+            sock.sendall(b"GET /pyro/http.obj/huge HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            sock.recv(1)
+        target.probe("http")
+    target.wait_for_files(files)
+
+
 ATTACKS = (
+    Attack("http: a crowd that receives no results", _unread_results, memory=64, daemon="http"),
+    Attack("http: a crowd of forms of escape sequences", _bodies(b"value=" + b"%41" * 600000, 0, FORM), memory=80,
+           daemon="http"),
+    Attack("http: a crowd of bodies of wide characters", _bodies('["\U0001f600'.encode() + b"x" * 1000000 + b'"]', 0),
+           memory=80, daemon="http"),
     _refusal("a line feed that begins another header", CALL + b"X: a\nContent-Length: 0\r\n\r\n" + HIDDEN),
     _refusal("a carriage return that begins another header", CALL + b"X: a\rContent-Length: 0\r\n\r\n" + HIDDEN),
     _refusal("a folded header", CALL + b"X: a\r\n Content-Length: 0\r\n\r\n" + HIDDEN),

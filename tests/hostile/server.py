@@ -44,6 +44,9 @@ class Thing:
     def large(self) -> str:
         return "x" * LARGE_BYTES
 
+    def huge(self) -> str:
+        return "x" * 3 * LARGE_BYTES
+
     def numbers(self, count: int) -> Iterator[int]:
         return iter(range(count))
 
@@ -91,7 +94,7 @@ def _gateway(daemons: Dict[str, Daemon]) -> Gateway:
 
 def main() -> None:
     config.__dict__.update(LIMITS)
-    memory.WAIT_SECONDS = 0.5
+    memory.WAIT_SECONDS = 0.2
     connection.NEW_SECONDS = NEW_SECONDS
     config.SERVERTYPE = sys.argv[1]
     with contextlib.ExitStack() as at_end:

@@ -74,7 +74,8 @@ class RequestTests(GatewayTestCase):
 
     def test_all_about_an_object(self) -> None:
         about = self.client.get("/pyro/$objects?name=http.clerk").value
-        self.assertEqual({"attributes": ["desk"], "methods": ["file", "fill_in", "forget", "meet", "refuse", "who_asks"]},
+        methods = ["file", "fill_in", "forget", "large", "meet", "refuse", "who_asks"]
+        self.assertEqual({"attributes": ["desk"], "methods": methods},
                          self.client.get("/pyro/http.clerk/$meta").value)
         self.assertEqual((["desk"], ["forget"], "http.clerk"), (about["attributes"], about["oneway"], about["name"]))
         self.assertEqual(403, self.client.get("/pyro/$objects?name=hidden.clerk").status)
@@ -291,14 +292,15 @@ class DocumentationTests(unittest.TestCase):
         expected = {
             "request line and headers": "%d KiB, within %d seconds" % (limits.head_bytes >> 10, limits.head_seconds),
             "the body of a request": "%d MiB, within %d seconds" % (arguments.BODY_BYTES >> 20, limits.body_seconds),
-            "the bodies of all requests together, with the values in them":
+            "the bodies of all requests together, including the values in them, and large results":
                 "%d MiB (the setting `MAX_GATEWAY_MEMORY`)" % (config.MAX_GATEWAY_MEMORY >> 20),
-            "between two requests": "%d seconds" % limits.idle_seconds,
-            "without taking anything of an answer": "%d seconds" % limits.send_seconds,
+            "time between two requests": "%d seconds" % limits.idle_seconds,
+            "time without reading any part of a response": "%d seconds" % limits.send_seconds,
             "parameters": str(arguments.PARAMETERS),
             "an iterator": "%d items, %d MiB, %d seconds" % (
                 calls.STREAM_ITEMS, calls.STREAM_BYTES >> 20, calls.STREAM_SECONDS),
-            "connections": "%d; for one more, the one that has waited longest for its client is cut off" % limits.connections}
+            "connections": "%d; for one more, the connection that has been waiting longest for its client is closed"
+                           % limits.connections}
         rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
         self.assertEqual(expected, dict(rows[2:]))
 
