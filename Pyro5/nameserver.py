@@ -111,7 +111,7 @@ class NameServerDaemon(Daemon):
     def _require_writer(self) -> None:
         self._writers.require(self.transportServer)
 
-    def _warn_out_of_reach(self, reason: str) -> None:
+    def _warn_unreachable(self, reason: str) -> None:
         """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""
 
     def close(self) -> None:

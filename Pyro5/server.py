@@ -1,4 +1,4 @@
-"""The Daemon: publishes objects, and answers the clients that call them."""
+"""The Daemon, which publishes objects and answers the calls of clients."""
 from __future__ import annotations
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from . import client, config, errors
 from ._net.addresses import address_text
 from ._server import marks
-from ._server.callbacks import Hooks
+from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
 from ._server.daemon_object import DaemonObject
 from ._server.dispatch import Dispatcher
@@ -25,7 +25,7 @@ from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
 from ._server.objects import ObjectTable, table_of_unmarked, unmarked
 from ._server.oneway import OnewayCalls
-from ._server.registrations import Registrations, own_get_instance
+from ._server.registrations import Registrations, default_get_instance
 from ._server.settings import dispatch_options, oneway_limits, stream_limits
 from ._server.streams import StreamTable
 from ._server.transports import Host, listen, nat_address
@@ -42,64 +42,69 @@ log = logging.getLogger("Pyro5.server")
 
 WIRE_TAG = "Pyro5.server.Daemon"
 LoopCondition = Callable[[], bool]
-REMOVE_SECONDS = 3.0  # that one call may take which removes a name at the end of serve(): the name server may be gone too
+# timeout of the calls that remove names at the end of serve(): the name server may be unreachable
+REMOVE_TIMEOUT_SECONDS = 3.0
 
 
 def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
                   exception: Exception) -> None:
-    """The methodcall_error_handler that a daemon starts with; what was raised is logged anyway."""
+    """Do nothing: the default of Daemon.methodcall_error_handler. Exceptions are logged in any case."""
 
 
 class Daemon(Registrations):
-    """Publishes objects on the network and answers the calls that clients make to them.
+    """Publishes objects on the network and answers the calls of clients.
 
-    Settings that say where and how to listen are read when the daemon is made, all others whenever they were changed.
-    register(), unregister(), uriFor() and shutdown() may be called from any thread.  Use it in a ``with`` statement, or
-    close() it.
+    The settings that determine where and how to listen are read when the daemon is created; changes of all others take
+    effect at once. register(), unregister(), uriFor() and shutdown() may be called from any thread. Use a daemon in a
+    ``with`` statement, or call close().
 
     Args:
         host: name or address to listen on, None: the setting HOST.
         port: TCP port, 0: any free one.
         unixsocket: path of a Unix domain socket to listen on instead.
-        nathost, natport: what the published addresses say instead (behind a NAT router); natport 0: the internal port.
+        nathost, natport: the address to publish instead of the one listened on (behind a NAT router); natport 0: the
+            same port.
         interface: the class of the daemon's own remote object.
-        connected_socket: serve only the other end of this connected socket; all other arguments are ignored.
+        connected_socket: serve only the peer of this connected socket; all other arguments are ignored.
 
     Attributes:
         methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
-            exception that a method raises.
+            exception that a method raises, in the thread of the call.
+        housekeeper_lock: held while housekeeping() runs, for programs that share data with it.
         natLocationStr: the published ``host:port``, None without NAT.
-        transportServer: the socket server that does the work.
+        transportServer: the socket server.
 
     Raises:
-        OSError: the address cannot be used; the text names it.
-        PyroError: there is no server type of the name in the setting SERVERTYPE.
-        ValueError: a setting or argument makes no sense.
+        OSError: cannot listen on that address; the text names it.
+        PyroError: the setting SERVERTYPE names no server type.
+        ValueError: a setting or an argument is invalid.
     """
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
-        self.housekeeper_lock = threading.RLock()  # held while housekeeping() runs, for programs that share something with it
-        self._objects = ObjectTable(self, own_get_instance)
-        lifetime, linger, most_streams = stream_limits()
-        self._streams = StreamTable(lifetime, linger, time.monotonic, most_streams)
+        self.housekeeper_lock = threading.RLock()
+        self._objects = ObjectTable(self, default_get_instance)
+        lifetime, linger, max_streams = stream_limits()
+        self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
         self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                       RepeatFilter(time.monotonic))
         self._read_settings()
-        hooks = Hooks(self._handle, self._dispatcher.refusal, self._connection_ended, self._ends_at_once,
-                      self._oneway_calls.pause, self._tick, self._stopped)
+        callbacks = DaemonCallbacks(
+            handle_request=self._handle, build_refusal=self._dispatcher.build_refusal,
+            connection_ended=self._connection_ended, ends_without_user_code=self._ends_without_user_code,
+            must_pause=self._oneway_calls.pause, tick=self._tick, finish=self._finish)
         self.natLocationStr: Optional[str] = None
         if connected_socket is not None:
-            self.transportServer: SocketServer = serve_connected(hooks, self, connected_socket)
+            self.transportServer: SocketServer = serve_connected(callbacks, self, connected_socket)
         else:
             nat = nat_address(nathost, natport, unixsocket)
-            self.transportServer = listen(hooks, self, host, port, unixsocket)
+            self.transportServer = listen(callbacks, self, host, port, unixsocket)
             if nat is not None:
                 self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
-        if self.transportServer.out_of_reach and not self.natLocationStr:
-            self._warn_out_of_reach(self.transportServer.out_of_reach)
+        if self.transportServer.unreachable_reason and not self.natLocationStr:
+            self._warn_unreachable(self.transportServer.unreachable_reason)
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
@@ -107,31 +112,45 @@ class Daemon(Registrations):
     # ------------------------------------------------------------ serving
 
     def requestLoop(self, loopCondition: LoopCondition = lambda: True) -> None:
-        """Serve clients until shutdown() is called, loopCondition() returns False (it is called every few seconds at
-        least, and after each event), or Ctrl-C is pressed: then it returns normally, so that what follows it is run."""
+        """Serve clients until shutdown() is called, loopCondition() returns False, or Ctrl-C is pressed.
+
+        Ctrl-C (KeyboardInterrupt) makes it return normally, so the statements that follow it are executed.
+
+        Args:
+            loopCondition: called after each event, and at least every few seconds (setting POLLTIMEOUT).
+
+        Raises:
+            DaemonError: the loop is running in another thread.
+        """
         self.transportServer.loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Handle what happened on some of the daemon's sockets; for programs with their own event loop."""
+        """Handle events of the daemon's sockets, for programs with their own event loop."""
         self.transportServer.events(eventsockets)
 
     def shutdown(self) -> None:
-        """Make the request loop end and free everything.  Calls that are running may end, within the setting
-        SHUTDOWN_TIMEOUT, and are answered.  May be called from any thread, from a signal handler, and from inside a remote
-        call; does not wait."""
+        """Make the request loop end and free all resources. Returns at once.
+
+        Running calls get SHUTDOWN_TIMEOUT seconds to finish, and are answered. May be called from any thread, from a
+        signal handler, and inside a remote call.
+        """
         self.transportServer.shutdown()
 
     def close(self) -> None:
-        """End the request loop if it runs, free all sockets and threads.  May be called again.
+        """End the request loop if it runs, and close all sockets and threads. Can be called more than once.
 
-        Objects stay registered, so their ids and URIs can still be asked, but they do not keep the daemon alive.
+        Objects stay registered, so their ids and URIs are still available, but they do not keep the daemon alive.
         """
         self.transportServer.close()
         self._objects.close()
 
     def combine(self, daemon: Any) -> None:
-        """Let this daemon's request loop serve another daemon too (or anything that has ``sockets`` and
-        ``events(sockets)``, such as the name server's broadcast server).  Call it before the loop runs."""
+        """Make this daemon's request loop serve another daemon too. Call it before the loop runs.
+
+        Args:
+            daemon: a Daemon, or any object that has ``sockets`` and ``events(sockets)``, such as the name server's
+                broadcast server.
+        """
         if isinstance(daemon, Daemon):
             self.transportServer.combine(daemon.transportServer)
         else:
@@ -139,7 +158,7 @@ class Daemon(Registrations):
 
     @property
     def locationStr(self) -> str:
-        """Where this daemon listens: ``host:port`` or ``./u:path``."""
+        """The address that this daemon listens on: ``host:port`` or ``./u:path``."""
         return self.transportServer.locationStr
 
     @property
@@ -149,12 +168,12 @@ class Daemon(Registrations):
 
     @property
     def sockets(self) -> List[Any]:
-        """The sockets to watch in a program with its own event loop: for each that is readable call events()."""
+        """The sockets to watch in a program with its own event loop: call events() when some of them are readable."""
         return self.transportServer.sockets
 
     @property
     def selector(self) -> Any:
-        """The selector that the request loop waits with."""
+        """The selector of the request loop."""
         return self.transportServer.selector
 
     def __enter__(self) -> Daemon:
@@ -166,37 +185,43 @@ class Daemon(Registrations):
     def __repr__(self) -> str:
         what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
         if not hasattr(self, "transportServer"):
-            return "<%s; not here>" % what  # one that came over the wire, see _daemon_from_state
+            return "<%s; not here>" % what  # deserialized, see _daemon_from_state
         return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
 
     def __reduce__(self) -> Tuple[Any, ...]:
-        """Return what makes an empty stand-in, as what arrives over the network: registered objects, which refer to their
-        daemon, can be pickled and copied deeply, daemons cannot."""
+        """Return what creates an empty Daemon, the same as deserializing one. Daemons cannot be pickled or copied, but
+        registered objects, which refer to them, can.
+        """
         return copyreg.__newobj__, (type(self),)  # type: ignore[attr-defined]
 
-    # ------------------------------------------------------------ to be overridden
+    # ------------------------------------------------------------ methods for subclasses to override
 
     def annotations(self) -> Dict[str, Any]:
-        """Override it to give annotations (id of 4 characters: bytes) that go out with every reply."""
+        """Return annotations (4-character id -> bytes) to send with every reply. Override it to add some."""
         return {}
 
     def validateHandshake(self, conn: Any, data: Any) -> Any:
-        """Override it to look at new clients: raise an exception to refuse one, or give what it shall receive.
+        """Accept a new client, or raise an exception to refuse it. Override it to check clients.
 
         Args:
             conn: the client's SocketConnection.
-            data: the ``_pyroHandshake`` of its proxy.
+            data: the ``_pyroHandshake`` of the client's proxy.
+
+        Returns:
+            a value that is sent to the client.
         """
         return "hello"
 
     def clientDisconnect(self, conn: Any) -> None:
-        """Override it to be told of each client that was let in and is gone; conn is its connection, not closed yet."""
+        """Called when a client whose handshake was accepted has disconnected. Override it to be notified; conn is its
+        connection, which is not closed yet.
+        """
 
     def housekeeping(self) -> None:
-        """Override it to do something every few seconds in the thread of the request loop."""
+        """Called every few seconds in the thread of the request loop. Override it for periodic work."""
 
     def handleRequest(self, conn: Any) -> None:
-        """Answer the next message of a client.  Whatever the called method raises is sent as the reply.
+        """Answer the next message of a client. Exceptions that the called method raises are sent as the reply.
 
         Raises:
             OSError, CommunicationError: the connection is lost.
@@ -204,21 +229,25 @@ class Daemon(Registrations):
         process = os.getpid()
         reply = self._dispatcher.answer(conn, conn.take_message())
         if os.getpid() != process:
-            raise SystemExit(0)  # the method has forked and returned in both processes: the parent answers, the child ends
+            # The method has forked and returned in both processes: the parent sends the reply, the child ends.
+            raise SystemExit(0)
         if reply is not None:
             conn.send_message(reply)
 
-    # ------------------------------------------------------------ called by the loop
+    # ------------------------------------------------------------ called by the socket server
 
     def _read_settings(self) -> None:
-        """Use the settings as they are now, when ``global_version`` has another number.  Several threads may do it at once."""
-        version = global_version.number  # first: a change that comes in between is found by the next comparison
+        """Apply the current settings, when ``global_version`` has changed. Several threads may do this at the same
+        time.
+        """
+        version = global_version.number  # first: the next comparison finds changes that are made from here on
         self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
         self._streams.set_limits(*stream_limits())
         self._oneway_calls.set_limits(*oneway_limits())
-        self._settings_version = version  # last: until then, other threads read the settings themselves
+        self._settings_version = version  # last: until then, other threads do not rely on the old values
 
     def _handle(self, connection: ServerConnection) -> None:
+        # Comparing this number costs 20 ns per call; reading the settings would take some microseconds.
         if global_version.number != self._settings_version:
             self._read_settings()
         self.handleRequest(connection)
@@ -227,42 +256,44 @@ class Daemon(Registrations):
         if global_version.number != self._settings_version:
             self._read_settings()
         try:
-            if connection.greeted:
+            if connection.handshake_done:
                 self.clientDisconnect(connection)
-        except Exception:  # the user's hook: its failure must not keep the rest from being freed
+        except Exception:  # user code: an error must not prevent the cleanup below
             log.exception("clientDisconnect failed")
         finally:
-            self._streams.client_gone(connection)
+            self._streams.client_disconnected(connection)
             close_session_instances(connection)
             connection.close()
 
-    def _ends_at_once(self, connection: ServerConnection) -> bool:
-        is_heard_of = getattr(self.clientDisconnect, "__func__", None) is not Daemon.clientDisconnect
-        return not (is_heard_of and connection.greeted or connection.owns_something or self._streams.any_of(connection))
+    def _ends_without_user_code(self, connection: ServerConnection) -> bool:
+        # Then the thread that notices the end frees everything itself, without waiting for a worker.
+        hook_is_overridden = getattr(self.clientDisconnect, "__func__", None) is not Daemon.clientDisconnect
+        return not (hook_is_overridden and connection.handshake_done or connection.has_resources
+                    or self._streams.has_streams_of(connection))
 
     def _tick(self) -> None:
         if global_version.number != self._settings_version:
             self._read_settings()
         self._streams.expire()
-        self._dispatcher.log_repetitions()
+        self._dispatcher.log_repeated_errors()
         buffers.release_unused()
         try:
             if self.transportServer.housekeeping_is_due():
                 with self.housekeeper_lock:
                     self.housekeeping()
-        except Exception:  # the user's hook: its failure must not end the loop
+        except Exception:  # user code: an error must not end the loop
             log.exception("housekeeping failed")
 
-    def _warn_out_of_reach(self, reason: str) -> None:
+    def _warn_unreachable(self, reason: str) -> None:
         log.warning("listening on %s: %s", self.locationStr, reason)
 
-    def _stopped(self, timeout_seconds: float) -> None:
+    def _finish(self, timeout_seconds: float) -> None:
         self._oneway_calls.stop(timeout_seconds)
         self._streams.clear()
-        self._dispatcher.log_repetitions(at_end=True)
+        self._dispatcher.log_repeated_errors(at_end=True)
         self._objects.close()
 
-    # ------------------------------------------------------------ old ways
+    # ------------------------------------------------------------ older names
 
     @staticmethod
     def serveSimple(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0,
@@ -273,26 +304,27 @@ class Daemon(Registrations):
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
           use_ns: bool = True, verbose: bool = True, *, ns: Optional[bool] = None) -> None:
-    """Publish objects and classes, and serve them until the request loop ends; then remove their names from the name server.
+    """Register objects and classes, and serve them until the request loop ends. Then remove their names from the name
+    server.
 
     Args:
-        objects: what to publish, and the name of each; None: a generated id, and no name in the name server.
-        host, port: where a new daemon listens (not with `daemon`).
-        daemon: use this one; it is closed at the end, as a new one is.
-        use_ns: register the names in the name server; without it the names are the object ids in the daemon.
-        verbose: print what is published.
-        ns: the same as use_ns, as older programs write it.
+        objects: object or class -> name; None: a generated id, and no name in the name server.
+        host, port: the address for a new daemon (ignored if `daemon` is given).
+        daemon: use this daemon; it is closed at the end, like a new one.
+        use_ns: register the names in the name server; if False, the names are the object ids in the daemon.
+        verbose: print what is registered.
+        ns: older name of use_ns.
 
     Raises:
-        NamingError: there is no name server.
+        NamingError: no name server was found.
     """
     use_ns = use_ns if ns is None else ns
-    with contextlib.ExitStack() as at_end:
-        serving = at_end.enter_context(daemon or Daemon(host, port))
+    with contextlib.ExitStack() as cleanup:
+        serving = cleanup.enter_context(daemon or Daemon(host, port))
         if use_ns:
             with client.locate_ns() as nameserver:
                 names: Dict[str, URI] = {}
-                at_end.callback(_remove_names, names, nameserver._pyroUri)
+                cleanup.callback(_remove_names, names, nameserver._pyroUri)
                 _publish(serving, objects, nameserver, verbose, names)
         else:
             _publish(serving, objects, None, verbose, {})
@@ -303,7 +335,7 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
 
 def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool,
              names: Dict[str, URI]) -> None:
-    """Register objects; `names` gets those that were registered in the name server."""
+    """Register objects; the names that are registered in the name server are added to `names`."""
     for obj, name in objects.items():
         if nameserver is None:
             uri = daemon.register(obj, name)
@@ -317,41 +349,41 @@ def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: A
 
 
 def _remove_names(names: Mapping[str, URI], nameserver_uri: URI) -> None:
-    """Remove names from the name server, except those that lead elsewhere by now."""
+    """Remove names from the name server, except those that have been registered with another URI meanwhile."""
     if not names:
         return
     try:
         with client.Proxy(nameserver_uri) as nameserver:
-            nameserver._pyroTimeout = REMOVE_SECONDS
-            for name in [name for name, uri in names.items() if _leads_to(nameserver, name, uri)]:
+            nameserver._pyroTimeout = REMOVE_TIMEOUT_SECONDS
+            for name in [name for name, uri in names.items() if _is_registered_as(nameserver, name, uri)]:
                 nameserver.remove(name)
     except errors.PyroError as x:
         log.warning("the names of the objects that were served may still be in the name server: %s", x)
 
 
-def _leads_to(nameserver: Any, name: str, uri: URI) -> bool:
+def _is_registered_as(nameserver: Any, name: str, uri: URI) -> bool:
     try:
         return bool(URI(nameserver.lookup(name)) == uri)
-    except errors.NamingError:  # it was removed by others
+    except errors.NamingError:  # it has been removed meanwhile
         return False
 
 
-# ---------------------------------------------------------------- over the wire
+# ---------------------------------------------------------------- serialization
 
 def _replace_by_proxy(obj: Any) -> Any:
-    """Return a proxy for an object that is registered in a daemon, None for any other one."""
+    """Return a proxy for a registered object, None for any other object."""
     daemon = marks.daemon_of(obj)
     if daemon is None:
         table = table_of_unmarked(obj) if unmarked else None
         return None if table is None else table.owner.proxyFor(obj)
     if not isinstance(daemon, Daemon) or isinstance(obj, type) or "transportServer" not in daemon.__dict__:
-        return None  # the last: what a pickled or copied object refers to
+        return None  # the last: the empty Daemon of a pickled or copied object
     object_id = daemon._id_of(obj)
     return None if object_id is None else daemon.proxyFor(object_id)
 
 
 def _daemon_from_state(state: Any, convert: classes.Convert) -> Daemon:
-    """A daemon that came over the wire is a mere token of its class."""
+    """Return an empty Daemon: a deserialized one has no state."""
     return Daemon.__new__(Daemon)
 
 
@@ -359,7 +391,7 @@ classes.register_own_class(Daemon, WIRE_TAG, lambda daemon: (), _daemon_from_sta
 classes.set_autoproxy(_replace_by_proxy)
 
 
-# Modules that programs reach through this one.
+# Modules that programs use as attributes of this one; imported on first use.
 _MODULES = {"warnings": "warnings", **{name: "." + name for name in (
     "callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil")}}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 import socket
 from typing import Any, Optional
 
-from ._server.callbacks import Hooks
+from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
 from .svr_multiplex import SocketServer_Multiplex
 
@@ -15,8 +15,8 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
     The socket stays its owner's: it is given back with the timeout that it came with, and never closed here.
     """
 
-    def __init__(self, hooks: Hooks) -> None:
-        super().__init__(hooks)
+    def __init__(self, callbacks: DaemonCallbacks) -> None:
+        super().__init__(callbacks)
         self._timeout_before: Optional[float] = None
 
     def init_existing(self, daemon: Any, connected_socket: socket.socket) -> None:
@@ -32,7 +32,7 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self.locationStr = "./u:<<not-bound>>"
         self.watch_wakeup()
         self.adopt(ServerConnection(connected_socket, self, self.limits.message_bytes,
-                                    inflated_size=self.limits.inflated_bytes, greeted=True, keep_open=True))
+                                    inflated_size=self.limits.inflated_bytes, handshake_done=True, keep_open=True))
 
     def end(self, connection: ServerConnection) -> None:
         super().end(connection)
@@ -41,9 +41,10 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self.shutdown()
 
 
-def serve_connected(hooks: Hooks, daemon: Any, connected_socket: socket.socket) -> SocketServer_ExistingConnection:
+def serve_connected(callbacks: DaemonCallbacks, daemon: Any,
+                    connected_socket: socket.socket) -> SocketServer_ExistingConnection:
     """Make the server of a connected socket, ready to serve; raises as its init_existing()."""
-    server = SocketServer_ExistingConnection(hooks)
+    server = SocketServer_ExistingConnection(callbacks)
     try:
         server.init_existing(daemon, connected_socket)
     except BaseException:

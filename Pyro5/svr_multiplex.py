@@ -27,7 +27,7 @@ class SocketServer_Multiplex(SocketServer):
             self._spinning = SpinningSelector()
 
     def serve(self, connection: ServerConnection) -> bool:
-        self.hooks.handle_request(connection)
+        self.callbacks.handle_request(connection)
         if not self.turn_is_over():
             return True
         self.hand_over(connection)  # more may be in already, but others were waiting before it came
@@ -35,4 +35,4 @@ class SocketServer_Multiplex(SocketServer):
         return False
 
     def end(self, connection: ServerConnection) -> None:
-        self.hooks.connection_ended(connection)
+        self.callbacks.connection_ended(connection)

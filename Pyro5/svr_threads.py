@@ -1,12 +1,12 @@
 """Server type ``thread``: the loop watches idle connections, a pool of worker threads runs the calls.
 
 A worker keeps a busy connection for a short while, so that a client that calls again at once pays no hand-over, and
-gives it back to the loop when it falls silent.  So THREADPOOL_SIZE bounds the calls that run at the same time, not the
+gives it back to the loop when it falls silent. So THREADPOOL_SIZE bounds the calls that run at the same time, not the
 clients that may be connected; whoever finds all workers busy waits for the next free one.
 
-A client keeps its thread: objects hold sqlite handles, COM apartments, OpenGL contexts and locks that insist on it.  As long
+A client keeps its thread: objects hold sqlite handles, COM apartments, OpenGL contexts and locks that insist on it. As long
 as no more than THREADPOOL_SIZE clients are connected, the handshake, all calls and the end of a connection run in one and the
-same worker.  Beyond that, workers are taken from the connections that have been idle longest; last, and only after some
+same worker. Beyond that, workers are taken from the connections that have been idle longest; last, and only after some
 seconds, from those with objects of instance mode ``session``, for which up to half of the workers are reserved.
 """
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
-from ._server.callbacks import Hooks
+from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
 from ._server.eventloop import TURN_SECONDS
 from ._server.loop import SocketServer
@@ -36,11 +36,11 @@ class SocketServer_Threadpool(SocketServer):
 
     closes_idle = True
 
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, callbacks: DaemonCallbacks) -> None:
         minimum, maximum = config.THREADPOOL_SIZE_MIN, config.THREADPOOL_SIZE
         if minimum < 1 or maximum < 1:
             raise ValueError("THREADPOOL_SIZE_MIN and THREADPOOL_SIZE must be at least 1, not %d and %d" % (minimum, maximum))
-        super().__init__(hooks)
+        super().__init__(callbacks)
         self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._is_crowded)
         self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
 
@@ -53,7 +53,7 @@ class SocketServer_Threadpool(SocketServer):
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 
     def _is_crowded(self) -> bool:
-        """Whether more clients are connected than there may be workers.  Any thread may ask."""
+        """Whether more clients are connected than there may be workers. Any thread may ask."""
         # connections that have ended may be parked for a while, until the loop forgets them
         return len(self._connections) - len(self._handshakes) - len(self.parked) > self._pool.maximum
 
@@ -103,7 +103,7 @@ class SocketServer_Threadpool(SocketServer):
                 self._entrance.watch(True)
 
     def begin_waiting(self, connection: ServerConnection) -> None:
-        if self._pool.idle and not connection.tls_handshake and not connection.greeted:
+        if self._pool.idle and not connection.tls_handshake and not connection.handshake_done:
             self._handshakes.start(connection, time.monotonic())
             self._pool.submit(functools.partial(self._work, connection, False), connection)  # most clients speak at once
         else:
@@ -131,7 +131,7 @@ class SocketServer_Threadpool(SocketServer):
             self.drop(stalled)
 
     def end(self, connection: ServerConnection) -> None:
-        if self.hooks.ends_at_once(connection):
+        if self.callbacks.ends_without_user_code(connection):
             self._end(connection)
             return
         worker = connection.worker
@@ -154,7 +154,7 @@ class SocketServer_Threadpool(SocketServer):
 
     def _end(self, connection: ServerConnection) -> None:
         try:
-            self.hooks.connection_ended(connection)
+            self.callbacks.connection_ended(connection)
         finally:
             self._pool.release(connection)
 
@@ -178,7 +178,7 @@ class SocketServer_Threadpool(SocketServer):
                 request_is_in = False
                 if not self._may_handle(connection):
                     break
-                self.hooks.handle_request(connection)
+                self.callbacks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
                 if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
@@ -206,7 +206,7 @@ class SocketServer_Threadpool(SocketServer):
             if not connection.counts_as_large:
                 return False  # it waits for its turn
         # the last question, as it can be answered once only: whether the client has to make room for others
-        return connection.greeted or connection.claim_introduction()
+        return connection.handshake_done or connection.claim_introduction()
 
     def _part(self, connection: ServerConnection, may_go_on: bool = True) -> Optional[ServerConnection]:
         """Give a connection back to the loop, or end it, if the client has gone; give that of the next client, if there is
@@ -214,13 +214,13 @@ class SocketServer_Threadpool(SocketServer):
         if not (connection.lost and connection.claim_end()):
             if connection.pyroInstances:
                 self._pool.reserve(connection)
-            elif not connection.greeted:
+            elif not connection.handshake_done:
                 self._pool.release(connection)  # clients that say nothing keep no thread
             self.park(connection)
             return None
         entrance = self._entrance
-        accepts = (entrance is not None and may_go_on and not self._pool.jobs_waiting and self.hooks.ends_at_once(connection)
-                   and entrance.replace_loop())
+        accepts = (entrance is not None and may_go_on and not self._pool.jobs_waiting
+                   and self.callbacks.ends_without_user_code(connection) and entrance.replace_loop())
         try:
             self._end(connection)
         finally:
@@ -251,7 +251,8 @@ class SocketServer_Threadpool(SocketServer):
             if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_soon(connection):
                 return False
             is_in = connection.fetch_message()
-            if not connection.greeted or self._pool.is_full and connection.large_bytes and not connection.has_reserved_worker:
+            if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
+                                                 and not connection.has_reserved_worker):
                 break  # the loop sees to it that clients introduce themselves in time, and that workers are left for others
         return is_in
 

@@ -210,7 +210,7 @@ def item_streams(steps: int) -> None:
             table.close(own)
         elif number % 3 == 1:
             table.expire()
-            table.client_gone("client %d" % thread)
+            table.client_disconnected("client %d" % thread)
         with contextlib.suppress(StopIteration, errors.PyroError):  # closed, or at its end
             table.next_item(own, "client %d" % (thread + 1))
         table.close(own)

@@ -185,7 +185,7 @@ class WatchedDaemon(Daemon):
 
     def _connection_ended(self, connection: Any) -> None:
         super()._connection_ended(connection)
-        if not connection.greeted:  # clientDisconnect is not called for it
+        if not connection.handshake_done:  # clientDisconnect is not called for it
             WatchedDaemon.clientDisconnect(self, connection)
 
     def housekeeping(self) -> None:

@@ -67,7 +67,7 @@ class FailureTestCase(DaemonTestCase):
         with self.assertLogs("Pyro5", "DEBUG") as logs:
             yield
             Proxy(self.server.uriFor("Pyro.Daemon")).ping()  # what was to be logged before is there now
-        serving = [record for record in logs.records if record.name.startswith("Pyro5.serving")]
+        serving = [record for record in logs.records if record.name.startswith("Pyro5.server")]
         warnings = [record for record in serving if record.levelno >= logging.WARNING]
         self.assertEqual([record.levelname for record in warnings], ["WARNING"], logs.output)
         for part in parts:

@@ -334,7 +334,7 @@ class Callbacks(DeskTestCase):
         proxy = self.serve_desk()
         bell = Bell()
         self.own_daemon().register(bell)
-        with self.assertLogs("Pyro5.serving.dispatch", "WARNING") as logs:
+        with self.assertLogs("Pyro5.server.dispatch", "WARNING") as logs:
             self.assertEqual("the bell said: division by zero", proxy.ring_broken(bell))
         (line,) = logs.output
         self.assertIn("ring_and_fail", line)

@@ -220,7 +220,7 @@ class PoolTests(unittest.TestCase):
         go_on, done = threading.Event(), threading.Semaphore(0)
         pool.submit(go_on.wait)
         with mock.patch.object(threading.Thread, "start", side_effect=RuntimeError("no more threads")), \
-                self.assertLogs("Pyro5.serving.workers", "WARNING"):
+                self.assertLogs("Pyro5.server.workers", "WARNING"):
             pool.submit(done.release)
         go_on.set()
         self.assertTrue(done.acquire(timeout=5))

@@ -104,6 +104,8 @@ PUBLIC = set("""__init__ __main__ api core constants errors configure callcontex
 PLAIN_ENGLISH = ("_cli", "_client", "_gateway", "_messages", "_naming", "_net", "_settings", "_values", "_wire",
                  "callcontext", "client", "compatibility", "configure", "core", "nameserver", "nsc", "protocol", "serializers",
                  "socketutil", "tools", "typed", "utils")
+PLAIN_ENGLISH += ("_server.callbacks", "_server.dispatch", "_server.error_log", "_server.objects",
+                  "_server.registrations", "server")
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...
 VAGUE_VERBS = frozenset(("give", "gives", "have", "has", "let", "lets", "take", "takes", "tell", "tells"))
 VAGUE_WORDS = re.compile(r"\b(?:nobody|somebody|anybody|everybody|whoever|whatever|so\s+many|such\s+a|in\s+vain|"

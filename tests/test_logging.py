@@ -18,7 +18,7 @@ from .test_init import InDirectory
 
 LEVELS = ("ERROR", "WARNING", "INFO", "DEBUG")
 LEVEL_OF_METHOD = {"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR", "exception": "ERROR"}
-WIRE_LOGGERS = ("Pyro5.connection", "Pyro5.serving.dispatch")
+WIRE_LOGGERS = ("Pyro5.connection", "Pyro5.server.dispatch")
 
 SERVER = """
 import threading
@@ -190,14 +190,14 @@ class RemoteExceptions(LoggingTestCase):
                 self.logged.records.clear()
                 self.run_calls("fail", "add", SERVERTYPE=server_type)
                 record, = self.warnings()
-                self.assertEqual("Pyro5.serving.dispatch", record.name)
+                self.assertEqual("Pyro5.server.dispatch", record.name)
                 self.assertRegex(record.getMessage(), r"^thing\.fail from .*127\.0\.0\.1.* raised ValueError: not enough "
                                                       r"money \(.*test_logging\.py, line \d+\)$")
 
     def test_traceback_at_level_debug(self) -> None:
         self.run_calls("fail")
         record, = [record for record in self.logged.records if record.exc_info]
-        self.assertEqual(("Pyro5.serving.dispatch", logging.WARNING), (record.name, record.levelno))
+        self.assertEqual(("Pyro5.server.dispatch", logging.WARNING), (record.name, record.levelno))
         self.assertNotIn("_server", logging.Formatter().formatException(record.exc_info))
 
     def test_callbacks_have_it_in_the_warning(self) -> None:
@@ -208,7 +208,7 @@ class RemoteExceptions(LoggingTestCase):
 
 
 class Processes(InDirectory):
-    WARNING = (r"WARNING:Pyro5\.serving\.dispatch:bank\.transfer from .* raised ValueError: not enough money "
+    WARNING = (r"WARNING:Pyro5\.server\.dispatch:bank\.transfer from .* raised ValueError: not enough money "
                r"\(<string>, line \d\)\n")
 
     def test_a_program_with_ordinary_logging_sees_remote_exceptions(self) -> None:
@@ -233,7 +233,7 @@ class Processes(InDirectory):
     def test_warnings_only(self) -> None:
         self.check_run(SERVER, PYRO_LOGLEVEL="WARNING", PYRO_LOGFILE="my.log")
         line, = self.read("my.log").splitlines()
-        self.assertRegex(line, r"^\[.*,Pyro5.serving.dispatch,WARNING\] bank\.transfer from .*: not enough money \(<string")
+        self.assertRegex(line, r"^\[.*,Pyro5.server.dispatch,WARNING\] bank\.transfer from .*: not enough money \(<string")
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class TlsTestCase(ServerTestCase):
     def assert_refused(self, daemon: Any, client_reads: str, server_logs: str) -> None:
         """The client's error says what to do, and the server's log has one line about it."""
         self.assertFalse(daemon.gone)
-        with self.assertLogs("Pyro5.serving", "WARNING") as logged:
+        with self.assertLogs("Pyro5.server", "WARNING") as logged:
             with self.assertRaisesRegex(errors.CommunicationError, client_reads) as caught:
                 self.assert_served(daemon)
             daemon.wait_for_gone(1)
@@ -234,7 +234,7 @@ class Refused(TlsTestCase):
         self.settings(TRUST, CLIENT)
         self.assert_served(daemon)
         daemon.wait_for_gone(3)
-        self.assertEqual([False, False, True], [conn.greeted for conn in daemon.gone])
+        self.assertEqual([False, False, True], [conn.handshake_done for conn in daemon.gone])
 
 
 class Calls(TlsTestCase):

@@ -79,7 +79,7 @@ class ExistingConnection(ServerTestCase):
 
     def test_garbage_ends_it_without_closing_the_socket(self) -> None:
         _daemon, there, client, thread = self.connected()
-        with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+        with self.assertLogs("Pyro5.server.loop", "WARNING"):
             client.send(b"GET / HTTP/1.1\r\n")
             self.join(thread)
         self.assertNotEqual(-1, there.fileno())

@@ -13,7 +13,7 @@ from .._net import busy_poll
 from .eventloop import READ, EventLoop
 from .listener import Listener
 
-log = logging.getLogger("Pyro5.serving.entrance")
+log = logging.getLogger("Pyro5.server.acceptor")
 
 ACCEPT_AT_ONCE = 64  # clients accepted in one go, before the others are looked at again
 LOOKS = 50  # of a worker, at 2 microseconds each: a client on another processor that connects again at once takes no longer

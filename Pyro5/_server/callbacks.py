@@ -1,4 +1,4 @@
-"""What the loop calls of the daemon that it works for."""
+"""The functions of a daemon that its socket server calls."""
 from __future__ import annotations
 
 from typing import Callable, NamedTuple, Optional
@@ -8,13 +8,23 @@ from ..protocol import SendingMessage
 from .connection import ServerConnection
 
 
-class Hooks(NamedTuple):
-    """What the loop calls of the daemon."""
+class DaemonCallbacks(NamedTuple):
+    """The functions of a daemon that its socket server calls.
 
-    handle_request: Callable[[ServerConnection], None]  # a message is at hand: answer it
-    refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
-    connection_ended: Callable[[ServerConnection], None]  # runs user code ...
-    ends_at_once: Callable[[ServerConnection], bool]  # ... unless this gives True
-    pause: Callable[[ServerConnection], bool]  # shall this client wait until its oneway calls are done?
-    tick: Callable[[], None]  # housekeeping
-    stopped: Callable[[float], None]  # the end: stop what else runs, within these seconds
+    Attributes:
+        handle_request: answers the message at hand. Called by the thread that owns the connection.
+        build_refusal: returns the reply to data that cannot be parsed, None if there is none. Called by the loop.
+        connection_ended: frees what belongs to a connection. Runs user code, so the thread server calls it in a worker ...
+        ends_without_user_code: ... unless this returns True.
+        must_pause: returns whether to stop reading from a client until some of its one-way calls are done.
+        tick: does periodic work. Called by the loop every few seconds.
+        finish: called at the end with a number of seconds; waits at most this long for what else runs.
+    """
+
+    handle_request: Callable[[ServerConnection], None]
+    build_refusal: Callable[[ServerConnection, errors.ProtocolError], Optional[SendingMessage]]
+    connection_ended: Callable[[ServerConnection], None]
+    ends_without_user_code: Callable[[ServerConnection], bool]
+    must_pause: Callable[[ServerConnection], bool]
+    tick: Callable[[], None]
+    finish: Callable[[float], None]

@@ -23,7 +23,7 @@ from ..configure import global_version
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..socketutil import SocketConnection, events_wanted, is_timeout
 
-log = logging.getLogger("Pyro5.serving.connection")
+log = logging.getLogger("Pyro5.server.connection")
 
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
 # After its handshake a connection shares the account of new ones for so long: longer than a costly request waits behind
@@ -47,7 +47,7 @@ class ServerConnection(SocketConnection):
 
     Attributes:
         server: the socket server that it belongs to.
-        greeted: the client's handshake was accepted (or none is needed).
+        handshake_done: the client's handshake was accepted (or none is needed).
         closing: no further request is taken; the connection ends when what is to be sent has left.
         lost: the client is gone, nothing can be sent any more.
         gone: the loop has forgotten it.
@@ -62,11 +62,11 @@ class ServerConnection(SocketConnection):
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
-                 inflated_size: int = 0, greeted: bool = False, keep_open: bool = False, tls: bool = False) -> None:
+                 inflated_size: int = 0, handshake_done: bool = False, keep_open: bool = False, tls: bool = False) -> None:
         super().__init__(sock, keep_open=keep_open)
         self.server = server
-        self.greeted = greeted
-        self._is_new, self._new_until = not greeted, 0.0
+        self.handshake_done = handshake_done
+        self._is_new, self._new_until = not handshake_done, 0.0
         self.closing = False
         self.lost = False
         self.gone = False
@@ -84,7 +84,7 @@ class ServerConnection(SocketConnection):
         self._incoming: Any = None  # what receive_soon() receives from
         self._max_size, self._max_inflated = max_size, inflated_size
         self._reader = MessageReader(max_size, max_inflated=inflated_size)
-        if not greeted and handshake_size:
+        if not handshake_done and handshake_size:
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
             self._reader.free_annotations = HANDSHAKE_ANNOTATIONS * handshake_size
             self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
@@ -104,9 +104,9 @@ class ServerConnection(SocketConnection):
         return cls(sock, server, limits.message_bytes, limits.handshake_bytes, inflated_size=limits.inflated_bytes,
                    tls=hasattr(sock, "pending"))
 
-    def welcome(self) -> None:
+    def finish_handshake(self) -> None:
         """The handshake was accepted: messages may have their full size from now on."""
-        self.greeted = True
+        self.handshake_done = True
         self._new_until = time.monotonic() + NEW_SECONDS
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
@@ -117,7 +117,7 @@ class ServerConnection(SocketConnection):
         version = global_version.number
         limits = self.server.current_limits()
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
-        if self.greeted:
+        if self.handshake_done:
             self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
         self._incoming = None  # SPINNING may be another one
         self._settings_version = version
@@ -138,14 +138,14 @@ class ServerConnection(SocketConnection):
         All connections that are new, or have not finished their handshake, share one: connections cost a client nothing, so
         one that makes a new one for each costly request must not get ahead of those that stay connected.
         """
-        if self._is_new and self.greeted and time.monotonic() > self._new_until:
+        if self._is_new and self.handshake_done and time.monotonic() > self._new_until:
             self._is_new = False
         return self.server.handshake_account if self._is_new else self
 
     @property
     def keeps_worker(self) -> bool:
         """Whether the thread that is bound to this connection stays so: it was let in, and has not ended."""
-        return self.greeted and bool(self._unended)
+        return self.handshake_done and bool(self._unended)
 
     @property
     def has_reserved_worker(self) -> bool:
@@ -154,7 +154,7 @@ class ServerConnection(SocketConnection):
         return worker is not None and worker.reserved and worker.owner is self
 
     @property
-    def owns_something(self) -> bool:
+    def has_resources(self) -> bool:
         """Whether something of the user's is to be freed at its end."""
         return bool(self.pyroInstances or self._tracked_resources)
 

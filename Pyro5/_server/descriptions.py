@@ -14,7 +14,7 @@ from typing import Any, Callable, Dict, Optional, Tuple
 
 from .exposure import Members, class_of
 
-log = logging.getLogger("Pyro5.descriptions")
+log = logging.getLogger("Pyro5.server.descriptions")
 
 # Types whose values say all about themselves; a text or a number of more characters than this is left out too.
 _PLAIN_TYPES = (type(None), bool, int, float, str)

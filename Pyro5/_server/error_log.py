@@ -1,20 +1,27 @@
-"""Decides which exceptions of calls are logged: each kind once in a minute; the others are counted."""
+"""Logging of exceptions that calls raised: each kind once per minute; repetitions are counted."""
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any, Callable, Dict, Hashable, List, NamedTuple, Optional, Tuple
 
-from .. import errors
+from .. import constants, errors
+from .._messages import replies, requests
+from .._messages.requests import Call
 
-__all__ = ["RepeatFilter", "client_name", "place_of"]
+__all__ = ["ErrorLog", "RepeatFilter", "client_name", "raise_location"]
 
-REPEAT_SECONDS = 60.0
-MAX_KINDS = 1000  # names of objects and methods come from clients, so their number is bounded
-_OTHERS = object()  # the kind of all that are not remembered
+log = logging.getLogger("Pyro5.server.dispatch")
+
+REPEAT_SECONDS = 60.0  # how long repetitions are counted instead of logged
+MAX_KINDS = 1000  # that are remembered: names of objects and methods come from clients
+# Errors raised by these objects are mostly answers, such as "no such name".
+_LOOKUP_OBJECTS = frozenset((constants.DAEMON_NAME, constants.NAMESERVER_NAME))
+_OTHER_KINDS = object()  # stands for all kinds beyond MAX_KINDS
 
 
-class Shown(NamedTuple):
-    """A line that was logged, and how often the same happened since."""
+class LoggedKind(NamedTuple):
+    """A kind of exception that was logged, and how often it was raised again since."""
 
     description: str
     time: float
@@ -22,51 +29,50 @@ class Shown(NamedTuple):
 
 
 class RepeatFilter:
-    """
-    Remembers what was logged within the last minute. Thread-safe.
+    """Remembers which kinds were logged within the last minute. Thread-safe.
 
     Args:
-        clock: returns seconds that never go back, such as time.monotonic.
+        clock: returns monotonic seconds, such as time.monotonic.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._lock = threading.Lock()  # guards _shown
-        self._shown: Dict[Hashable, Shown] = {}  # the oldest first
+        self._lock = threading.Lock()  # guards _logged
+        self._logged: Dict[Hashable, LoggedKind] = {}  # in the order in which they were logged
 
-    def admit(self, kind: Hashable, description: str) -> bool:
-        """Return whether something of this kind is to be logged now; if not, it is counted.
+    def should_log(self, kind: Hashable, description: str) -> bool:
+        """Return whether an event of this kind is to be logged now. If not, it is counted.
 
         Args:
-            description: what summaries() says of it.
+            description: the text for this kind in summaries().
         """
         with self._lock:
-            if kind not in self._shown and len(self._shown) >= MAX_KINDS:
-                # More kinds than are remembered count as one: a client that invents names must not fill the log.
-                kind, description = _OTHERS, "calls of still other methods raised exceptions"
-            shown = self._shown.get(kind)
-            if shown is not None and self._clock() - shown.time < REPEAT_SECONDS:
-                self._shown[kind] = shown._replace(repeated=shown.repeated + 1)
+            if kind not in self._logged and len(self._logged) >= MAX_KINDS:
+                # Kinds beyond the limit count as one: a client that invents names must not fill the log.
+                kind, description = _OTHER_KINDS, "calls of still other methods raised exceptions"
+            logged = self._logged.get(kind)
+            if logged is not None and self._clock() - logged.time < REPEAT_SECONDS:
+                self._logged[kind] = logged._replace(repeated=logged.repeated + 1)
                 return False
-            self._shown.pop(kind, None)
-            self._shown[kind] = Shown(description, self._clock(), 0)
+            self._logged.pop(kind, None)
+            self._logged[kind] = LoggedKind(description, self._clock(), 0)
             return True
 
-    def summaries(self, all_of_them: bool = False) -> List[Tuple[str, int]]:
-        """Forget what was logged more than a minute ago, or everything.
+    def summaries(self, at_end: bool = False) -> List[Tuple[str, int]]:
+        """Forget the kinds that were logged more than a minute ago, or all of them.
 
         Returns:
             (description, number of repetitions) of those that were repeated.
         """
         with self._lock:
             now = self._clock()
-            over = [kind for kind, shown in self._shown.items() if all_of_them or now - shown.time >= REPEAT_SECONDS]
-            ended = [self._shown.pop(kind) for kind in over]
-        return [(shown.description, shown.repeated) for shown in ended if shown.repeated]
+            over = [kind for kind, logged in self._logged.items() if at_end or now - logged.time >= REPEAT_SECONDS]
+            ended = [self._logged.pop(kind) for kind in over]
+        return [(logged.description, logged.repeated) for logged in ended if logged.repeated]
 
 
-def place_of(error: BaseException) -> Optional[str]:
-    """Return ``file, line N`` of where an exception was raised; None if that is inside this library."""
+def raise_location(error: BaseException) -> Optional[str]:
+    """Return ``file, line N`` of the line that raised an exception; None if it is in this library."""
     tb = error.__traceback__
     while tb is not None and tb.tb_next is not None:
         tb = tb.tb_next
@@ -76,10 +82,64 @@ def place_of(error: BaseException) -> Optional[str]:
 
 
 def client_name(connection: Any) -> Any:
-    """Return where a client is, for a line of the log. A client of a Unix domain socket mostly has no address of its own."""
+    """Return the address of a client for the log. Clients of a Unix domain socket usually have no address of their own."""
     if connection.peer_address:
         return connection.peer_address
     try:
         return "a client of the Unix domain socket %s" % errors.one_line(str(connection.sock.getsockname()))
     except (OSError, AttributeError):
         return "an unknown address"
+
+
+class ErrorLog:
+    """Writes the exceptions of calls to the log. Thread-safe.
+
+    Args:
+        repeat_filter: decides which of them are logged, and counts the others.
+    """
+
+    def __init__(self, repeat_filter: RepeatFilter) -> None:
+        self._filter = repeat_filter
+
+    def log(self, connection: Any, call: Optional[Call], error: Exception, is_callback: Callable[[Call], bool]) -> None:
+        """Log an exception unless the same kind (object, method and exception class) was logged within the last minute.
+
+        Args:
+            connection: that of the client.
+            call: None if the request could not be decoded.
+            is_callback: returns whether the called method is marked with @callback: the traceback is logged then.
+        """
+        if isinstance(error, StopIteration) and call is not None and call.method == constants.NEXT_ITEM_METHOD:
+            return  # the normal end of an item stream
+        what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, _member_name(call)))
+        is_expected = _is_expected(call, error)
+        kind = (what, type(error))
+        if not is_expected and not self._filter.should_log(kind, "%s raised %s" % (what, type(error).__name__)):
+            return
+        with_traceback = log.isEnabledFor(logging.DEBUG) or call is not None and is_callback(call)
+        location = raise_location(error)
+        write = log.info if is_expected else log.warning
+        write(
+            "%s from %s raised %s: %s%s", what, client_name(connection), type(error).__name__,
+            errors.one_line(replies.text_of(error)), " (%s)" % errors.one_line(location) if location else "",
+            exc_info=(type(error), error, errors.without_own_frames(error.__traceback__)) if with_traceback else None)
+
+    def log_repeated(self, at_end: bool = False) -> None:
+        """Log how often exceptions that were not logged again were raised. Call it every few seconds.
+
+        Args:
+            at_end: no further calls are run: report all kinds, not only those that were logged more than a minute ago.
+        """
+        for description, number in self._filter.summaries(at_end):
+            log.warning("%s, and %d more", description, number)
+
+
+def _member_name(call: Call) -> str:
+    """Return the name of the member that a call is about: the attribute instead of the method that reads or sets it."""
+    is_attribute = call.method in (requests.GETATTR_METHOD, requests.SETATTR_METHOD)
+    return str(call.args[0]) if is_attribute and call.args and type(call.args[0]) is str else call.method
+
+
+def _is_expected(call: Optional[Call], error: Exception) -> bool:
+    """Return whether an error is a normal answer: the name server or the daemon does not know a name or an object."""
+    return call is not None and call.object_id in _LOOKUP_OBJECTS and isinstance(error, errors.PyroError)

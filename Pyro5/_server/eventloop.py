@@ -23,7 +23,7 @@ from .._net.wakeup import Wakeup
 from .fair_order import FairOrder, ParkedEntry
 from .housekeeping import Housekeeper
 
-log = logging.getLogger("Pyro5.serving.eventloop")
+log = logging.getLogger("Pyro5.server.eventloop")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 USUAL_POLL_SECONDS = 2.0  # when POLLTIMEOUT is None

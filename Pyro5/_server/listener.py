@@ -34,7 +34,7 @@ class Listener:
 
     def __init__(self, host: str, port: int, unixsocket: Optional[str] = None) -> None:
         self._path: Optional[str] = None
-        self.out_of_reach = ""  # why other machines cannot use the location, if they cannot though they should
+        self.unreachable_reason = ""  # why other machines cannot use the location, if they cannot though they should
         self._ssl_context = _server_ssl_context()
         if unixsocket:
             self.sock = self._bind_unixsocket(unixsocket)
@@ -45,7 +45,7 @@ class Listener:
                 nodelay=True)
             address = self.sock.getsockname()
             self.location = socketutil.address_text((host or address[0], address[1]))
-            self.out_of_reach = _out_of_reach(host, address[0])
+            self.unreachable_reason = _unreachable_reason(host, address[0])
         self.sock.setblocking(False)
 
     def _bind_unixsocket(self, path: str) -> socket.socket:
@@ -91,7 +91,7 @@ class Listener:
             self._path = None
 
 
-def _out_of_reach(host: str, address: str) -> str:
+def _unreachable_reason(host: str, address: str) -> str:
     """Tell why other machines cannot use the URIs of a server that is meant for them; empty if they can."""
     ip = addresses.plain_ip(address)
     if ip.is_unspecified:

@@ -18,14 +18,14 @@ from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
 from . import error_log, quotas
 from .acceptor import Entrance
-from .callbacks import Hooks
+from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE, EventLoop
 from .listener import Listener
 from .quotas import Limited
 from .timeouts import Deadlines
 
-log = logging.getLogger("Pyro5.serving.loop")
+log = logging.getLogger("Pyro5.server.loop")
 
 REFUSAL_SECONDS = 1.0  # how long a refused client may take to read why
 MANY_ENDED = 50  # so many connections that have ended may wait until the loop has something else to do
@@ -40,7 +40,7 @@ class SocketServer(Limited, EventLoop):
     Attributes:
         sock: the listening socket.
         locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
-        out_of_reach: why other machines cannot use that location, if they cannot though they should.
+        unreachable_reason: why other machines cannot use that location, if they cannot though they should.
         selector: what the loop waits with; combined servers share one.
     """
 
@@ -48,11 +48,11 @@ class SocketServer(Limited, EventLoop):
 
     sock: Any
     locationStr: str
-    out_of_reach = ""
+    unreachable_reason = ""
 
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, callbacks: DaemonCallbacks) -> None:
         super().__init__()
-        self.hooks = hooks
+        self.callbacks = callbacks
         self.handshake_account = quotas.LoopAccount()
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
         self._entrance: Optional[Entrance] = None
@@ -86,7 +86,7 @@ class SocketServer(Limited, EventLoop):
         listener = Listener(host, port, unixsocket)
         self.sock = listener.sock
         self.locationStr = listener.location
-        self.out_of_reach = listener.out_of_reach
+        self.unreachable_reason = listener.unreachable_reason
         self.watch_wakeup()
         self._entrance = Entrance(listener, self, self._take_in)
         self._entrance.watch(True)
@@ -125,7 +125,7 @@ class SocketServer(Limited, EventLoop):
     def tick(self) -> None:
         self.read_settings()
         self.apply_limits()
-        self.hooks.tick()
+        self.callbacks.tick()
 
     def next_due(self) -> Optional[float]:
         if not (self._handshakes or self._silence or self._refusals):
@@ -162,7 +162,7 @@ class SocketServer(Limited, EventLoop):
         while self.parked:  # clients that a foreign event loop has let in just before
             self.drop(self.parked.popleft())
         self.stop_workers(max(END_SECONDS, deadline - time.monotonic()))
-        self.hooks.stopped(max(END_SECONDS, deadline - time.monotonic()))
+        self.callbacks.finish(max(END_SECONDS, deadline - time.monotonic()))
 
     def _drop_idle(self) -> None:
         for connection in [c for c in self._all() if c.watched == READ and not c.closing]:
@@ -343,7 +343,7 @@ class SocketServer(Limited, EventLoop):
         elif connection.closing:
             self._end_after_refusal(connection)
             return
-        elif connection.oneway_full and self.hooks.pause(connection):
+        elif connection.oneway_full and self.callbacks.must_pause(connection):
             self.hand_over(connection)
             return
         else:
@@ -358,7 +358,7 @@ class SocketServer(Limited, EventLoop):
 
     def _start_waiting(self, connection: ServerConnection) -> None:
         """Let the time run that the client has for its next step."""
-        if connection.greeted:
+        if connection.handshake_done:
             self._handshakes.stop(connection)
             self._silence.start(connection, time.monotonic())
         elif connection not in self._handshakes:  # a handshake gets no more time because it dribbles
@@ -396,7 +396,7 @@ class SocketServer(Limited, EventLoop):
         self._attempt(lambda refused: self._send_refusal(refused, error), connection)
 
     def _send_refusal(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
-        reply = self.hooks.refusal(connection, error)
+        reply = self.callbacks.build_refusal(connection, error)
         if reply is None:
             self.drop(connection)
             return

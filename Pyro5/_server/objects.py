@@ -1,4 +1,4 @@
-"""The objects that a daemon publishes, by id."""
+"""The objects and classes that a daemon has registered, by id."""
 from __future__ import annotations
 
 import inspect
@@ -14,18 +14,22 @@ from .instances import Instances
 GetInstance = Callable[[Any, Any], Any]  # called with the class and the connection
 
 
-class Published:
-    """One published object or class.
+class PublishedObject:
+    """A registered object or class.
 
     Args:
-        expose: names that are exposed besides those that are marked.
-        get_instance: called with the class and a connection; None if it is no class.
+        obj_or_class: what is registered; `target` afterwards.
+        weak: keep only a weak reference to it.
+        expose: names that are exposed in addition to those marked with @expose.
+        get_instance: called with the class and a connection, returns the instance for a call; None for an object.
 
     Attributes:
-        object_id: the id that clients call it by.
-        members: what they may use of it.
-        fixed_instance: the object that serves every call; None if it has to be looked for, see instance_for().
+        object_id: the id that clients use.
+        members: the names that clients may use.
+        fixed_instance: the object that serves all calls; None if instance_for() has to be called.
         identity: the id() of the object or class.
+        finalizer: removes a weakly registered object when it is garbage-collected.
+        lifetime: the resource of a client's connection that removes the registration when the client disconnects.
     """
 
     __slots__ = ("object_id", "members", "fixed_instance", "identity", "finalizer", "lifetime", "_expose", "_get_instance",
@@ -37,8 +41,8 @@ class Published:
         self.identity = id(obj_or_class)
         self._expose = tuple(expose)
         self.members = self._find_members(obj_or_class)
-        self.finalizer: Any = None  # of a weakly registered object
-        self.lifetime: Any = None  # what ends the registration with a client's connection
+        self.finalizer: Any = None
+        self.lifetime: Any = None
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
         self._get_instance = get_instance
@@ -46,12 +50,12 @@ class Published:
 
     @property
     def target(self) -> Any:
-        """The object or class itself; None if it was weakly registered and is gone."""
+        """The object or class itself; None if it was weakly registered and has been garbage-collected."""
         return self._target() if self._weak else self._target
 
     @property
     def registered(self) -> Any:
-        """The object or class itself; the weak reference to a weakly registered one."""
+        """The object or class itself; the weak reference if it was weakly registered."""
         return self._target
 
     @property
@@ -60,11 +64,11 @@ class Published:
         return self._get_instance is not None
 
     def instance_for(self, connection: Any) -> Any:
-        """Return the object that serves a call on this connection; thread-safe.
+        """Return the object that serves a call on this connection. Thread-safe.
 
         Raises:
-            DaemonError: the weakly registered object is gone.
-            Exception: what the class or its instance creator raises.
+            DaemonError: the weakly registered object has been garbage-collected.
+            Exception: raised by the class or its instance creator.
         """
         if self._get_instance is not None:
             return self._get_instance(self._target, connection)
@@ -74,7 +78,7 @@ class Published:
         return target
 
     def refresh_members(self) -> None:
-        """Look again at what the object's class exposes."""
+        """Read again which members the object's class exposes."""
         target = self.target
         exposure.forget_members(target)
         self.members = self._find_members(target)
@@ -84,30 +88,33 @@ class Published:
         return exposure.with_names(target, members, self._expose) if self._expose else members
 
 
-# Guards the tables of all daemons and the marks on their objects: an object may be in several of them.
+# Guards the tables of all daemons and the marks (_pyroId, _pyroDaemon) of their objects. One lock for all, because an
+# object may be in several daemons, and its marks name the last one. Reentrant: registering can trigger garbage
+# collection, and that the finalizer of a weakly registered object.
 _lock = threading.RLock()
 _tables: weakref.WeakSet[ObjectTable] = weakref.WeakSet()
-# Objects that take no marks, by identity: a weak reference to the table that they are in.
+# By id() of an object that cannot have these attributes: a weak reference to the table it is in.
 unmarked: Dict[int, Callable[[], Optional[ObjectTable]]] = {}
 
 
 def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
-    """Return the table that an object is published in that takes no marks, None if there is none."""
+    """Return the table that contains an object without marks, None if there is none."""
     find = unmarked.get(id(obj))
     table = None if find is None else find()
     return table if table is not None and table.id_of(obj) is not None else None
 
 
 class ObjectTable:
-    """Published objects by id.  Thread-safe.
+    """Registered objects and classes by id. Thread-safe.
 
     Args:
-        owner: what the published objects get as their ``_pyroDaemon``.
-        default_get_instance: the function that its method ``_getInstance`` is unless it is overridden or replaced.
+        owner: the ``_pyroDaemon`` of the registered objects.
+        default_get_instance: the original function ``_getInstance`` of the owner's class. As long as the owner does
+            not override or replace it, instances are created without calling it.
 
     Attributes:
         owner: see above.
-        instances: those of the classes that are published.
+        instances: the instances of the registered classes.
     """
 
     def __init__(self, owner: Any, default_get_instance: Any = None) -> None:
@@ -115,24 +122,28 @@ class ObjectTable:
         self.owner = owner
         self._default_get_instance = default_get_instance
         self._is_closed = False
-        self._published: Dict[str, Published] = {}
-        self._ids: Dict[int, Tuple[str, ...]] = {}  # by the identity of the object, the last registration last
+        self._published: Dict[str, PublishedObject] = {}
+        self._ids: Dict[int, Tuple[str, ...]] = {}  # by id() of the object, the latest registration last
         with _lock:
             _tables.add(self)
 
     def add(self, obj_or_class: Any, object_id: Optional[str] = None, force: bool = False, weak: bool = False,
             expose: Iterable[str] = (), lifetime: Any = None) -> str:
-        """Publish an object or a class, and return its id.
+        """Register an object or a class, and return its id.
 
         Args:
-            expose: names that are exposed besides those that are marked.  An object of a type that takes no attributes
-                can be published with this argument only; it then has no marks.
-            lifetime: the connection of a client: the object is taken back when that ends.
+            object_id: None or empty: a generated one.
+            force: replace what is registered with this id, and register an object that is registered already.
+            weak: do not keep the object alive; it is unregistered when it is garbage-collected.
+            expose: names that are exposed in addition to those marked with @expose. An object whose type does not
+                allow new attributes can be registered only with this argument; it has no marks then.
+            lifetime: the connection of a client; the object is unregistered when this client disconnects.
 
         Raises:
-            DaemonError: it is published here already, or the id is in use (not with force), or that client is gone.
-            AttributeError: it has none of these names, or the name is private.
-            TypeError: the id is no str, or the object takes no attributes or no weak references.
+            DaemonError: it is registered here already, or the id is in use (without force), or that client has
+                disconnected.
+            AttributeError: the object has no such name to expose, or the name is private.
+            TypeError: the id is not a str, or the object's type allows no new attributes or no weak references.
         """
         if not object_id:
             object_id = "obj_" + uuid.uuid4().hex
@@ -143,41 +154,46 @@ class ObjectTable:
             if not force:
                 self._check_free_locked(obj_or_class, object_id)
             is_class = inspect.isclass(obj_or_class)
-            published = Published(obj_or_class, object_id, weak, expose, self._get_instance if is_class else None)
-            self._mark_locked(obj_or_class, object_id, is_optional=bool(expose))
+            published = PublishedObject(obj_or_class, object_id, weak, expose, self._get_instance if is_class else None)
+            self._mark_locked(obj_or_class, object_id, may_lack_marks=bool(expose))
+            # Marks first: if they cannot be set, nothing has changed yet.
             replaced = self._published.get(object_id)
             if replaced is not None:
                 self._forget_identity_locked(replaced)
-            self._published[object_id] = published  # at once: calls that come now find the one or the other
+            # a single assignment: concurrent calls see either the old or the new object
+            self._published[object_id] = published
             self._ids[published.identity] = self._ids.get(published.identity, ()) + (object_id,)
             if replaced is not None and replaced.target is not obj_or_class:
                 self._unmark_locked(replaced)
             if weak:
-                published.finalizer = weakref.finalize(obj_or_class, _object_gone, weakref.ref(self), published)
+                published.finalizer = weakref.finalize(obj_or_class, _remove_collected, weakref.ref(self), published)
                 published.finalizer.atexit = False
         if lifetime is not None:
-            self._end_with(lifetime, published)
+            self._bind_lifetime(lifetime, published)
         return object_id
 
-    def _end_with(self, connection: Any, published: Published) -> None:
+    def _bind_lifetime(self, connection: Any, published: PublishedObject) -> None:
         published.lifetime = _Lifetime(self, published)
         connection.tracked_resources.add(published.lifetime)
-        if getattr(connection, "ended", False):  # its resources may have been freed before
+        if getattr(connection, "ended", False):  # disconnected meanwhile, its resources may be freed
             self.remove_published(published)
-            raise errors.DaemonError("the client that '%s' was to be registered for is gone" % published.object_id)
+            raise errors.DaemonError("the client whose lifetime '%s' should have has disconnected" % published.object_id)
 
     def _check_free_locked(self, obj_or_class: Any, object_id: str) -> None:
-        known_as = self.id_of(obj_or_class)
-        if known_as is not None:
+        present_id = self.id_of(obj_or_class)
+        if present_id is not None:
             raise errors.DaemonError("object or class is already registered, as '%s' (use force=True to register it "
-                                     "again)" % known_as)
+                                     "again)" % present_id)
         if object_id in self._published:
             raise errors.DaemonError("an object is already registered with the id '%s' (use force=True to replace it)"
                                      % object_id)
 
     def _get_instance(self, clazz: type, connection: Any) -> Any:
-        """Return the instance of a class that serves a call; the owner's method decides if it is overridden or replaced."""
-        # looked for in every call (0.1 us): programs replace the method on the class or on the daemon at any time
+        """Return the instance of a class that serves a call: by the owner's _getInstance() if that was overridden or
+        replaced.
+        """
+        # Checked in every call (0.1 us), because programs may replace the method of the class or of the daemon at any
+        # time.
         owner: Any = self.owner
         default = self._default_get_instance
         if default is None or type(owner)._getInstance is default and "_getInstance" not in owner.__dict__:
@@ -185,10 +201,10 @@ class ObjectTable:
         return owner._getInstance(clazz, connection)
 
     def remove(self, object_or_id: Any) -> None:
-        """Take an object back; one that is not published is left alone.
+        """Unregister an object, or do nothing if it is not registered.
 
         Raises:
-            ValueError: None was given.
+            ValueError: the argument is None.
         """
         if object_or_id is None:
             raise ValueError("object_or_id must be an object, a class or an id, not None")
@@ -200,16 +216,16 @@ class ObjectTable:
             if published is not None:
                 self.remove_published(published)
 
-    def remove_published(self, published: Published) -> None:
-        """Take a registration back, unless that was done already."""
+    def remove_published(self, published: PublishedObject) -> None:
+        """Remove this registration, or do nothing if it was removed or replaced."""
         with _lock:
             if self._published.get(published.object_id) is published:
                 del self._published[published.object_id]
                 self._forget_identity_locked(published)
                 self._unmark_locked(published)
 
-    def _forget_identity_locked(self, published: Published) -> None:
-        """Undo what was noted about the object when it was registered, but for its id and its marks."""
+    def _forget_identity_locked(self, published: PublishedObject) -> None:
+        """Remove what the table stores about an object besides its id and its marks."""
         ids = self._ids.get(published.identity, ())
         if len(ids) > 1:
             ids = tuple([each for each in ids if each != published.object_id])
@@ -225,11 +241,11 @@ class ObjectTable:
 
     # ------------------------------------------------------------ marks
 
-    def _mark_locked(self, obj_or_class: Any, object_id: str, is_optional: bool = False) -> None:
+    def _mark_locked(self, obj_or_class: Any, object_id: str, may_lack_marks: bool = False) -> None:
         try:
             marks.set_marks(obj_or_class, object_id, self.owner)
         except (AttributeError, TypeError) as x:
-            if not is_optional:
+            if not may_lack_marks:
                 raise TypeError("cannot register %r: its type does not take the attributes _pyroId and _pyroDaemon (with "
                                 "__slots__, add them there)" % (obj_or_class,)) from x
             unmarked[id(obj_or_class)] = weakref.ref(self)
@@ -237,8 +253,10 @@ class ObjectTable:
             if self._is_closed:
                 marks.weaken_mark(obj_or_class, self.owner)
 
-    def _unmark_locked(self, published: Published) -> None:
-        """Remove the marks of a registration that has ended.  Another one, here or in another daemon, sets its own."""
+    def _unmark_locked(self, published: PublishedObject) -> None:
+        """Remove the marks of a registration that has ended, or set those of another registration of the object, here
+        or in another daemon.
+        """
         target = published.target
         if marks.id_of(target) != published.object_id or not marks.is_marked_by(target, self.owner):
             return
@@ -256,11 +274,12 @@ class ObjectTable:
         return None
 
     def close(self) -> None:
-        """Let go of the owner: objects stay published, but none of them keeps it alive."""
+        """Release the owner: objects stay registered, but none of them keeps the daemon alive."""
         with _lock:
             if self._is_closed:
                 return
             self._is_closed = True
+            # The marks of an object that is in an open daemon too name that one from now on.
             for published in list(self._published.values()):
                 target = published.target
                 if not marks.is_marked_by(target, self.owner):
@@ -271,13 +290,13 @@ class ObjectTable:
                 else:
                     table._mark_locked(target, table.id_of(target) or "")
 
-    # ------------------------------------------------------------ looking up
+    # ------------------------------------------------------------ lookup
 
-    def get(self, object_id: str) -> Published:
-        """Return what is published under an id.
+    def get(self, object_id: str) -> PublishedObject:
+        """Return the object that is registered with an id. Takes no lock: reading a dict is atomic.
 
         Raises:
-            DaemonError: nothing is.
+            DaemonError: there is none.
         """
         try:
             return self._published[object_id]
@@ -286,48 +305,49 @@ class ObjectTable:
                                      % (object_id,)) from None
 
     def id_of(self, obj_or_class: Any) -> Optional[str]:
-        """Return the id that an object or class itself was last published under here, None if it was not."""
+        """Return the id that an object or class was last registered with here, None if it is not registered."""
         ids = self._ids.get(id(obj_or_class))
         if not ids:
             return None
         published = self._published.get(ids[-1])
+        # id() of a garbage-collected object can be that of a new one: compare the objects.
         return ids[-1] if published is not None and published.target is obj_or_class else None
 
     def __contains__(self, object_id: str) -> bool:
         return object_id in self._published
 
     def ids(self) -> List[str]:
-        """Return all ids, in the order of their registration."""
+        """Return all ids in the order of registration."""
         with _lock:
             return list(self._published)
 
     def clear(self) -> None:
-        """Take all objects back."""
+        """Unregister all objects."""
         for object_id in self.ids():
             self.remove(object_id)
 
 
 class _Lifetime:
-    """A registration that ends with a client's connection: one of the resources that the connection tracks."""
+    """Ends a registration with a client's connection, which closes it as one of its tracked resources."""
 
-    def __init__(self, table: ObjectTable, published: Published) -> None:
+    def __init__(self, table: ObjectTable, published: PublishedObject) -> None:
         self._table = table
         self._published = published
 
     def close(self) -> None:
-        """Take the object back."""
+        """Unregister the object."""
         self._table.remove_published(self._published)
 
 
-def _object_gone(find_table: Callable[[], Optional[ObjectTable]], published: Published) -> None:
-    """Forget a weakly registered object that has been garbage-collected."""
+def _remove_collected(find_table: Callable[[], Optional[ObjectTable]], published: PublishedObject) -> None:
+    """Remove a weakly registered object that has been garbage-collected."""
     table = find_table()
     if table is not None:
         table.remove_published(published)
 
 
 class ObjectsById(Mapping[str, Any]):
-    """Live view of a table: the registered objects and classes by id, weakly registered ones as their weak references."""
+    """Live read-only view of a table: id -> object or class; for weakly registered objects their weak references."""
 
     def __init__(self, table: ObjectTable) -> None:
         self._table = table
@@ -345,7 +365,7 @@ class ObjectsById(Mapping[str, Any]):
         return len(self._table.ids())
 
     def copy(self) -> Dict[str, Any]:
-        """Return a dict of what is registered now."""
+        """Return a dict of the current contents."""
         return dict(self)
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from typing import Any, Callable, Deque, Set, Tuple
 
 from .workers import WorkerPool
 
-log = logging.getLogger("Pyro5.serving.oneway")
+log = logging.getLogger("Pyro5.server.oneway")
 
 ANY_NUMBER = 1000000  # the system has no more threads than that
 

@@ -16,7 +16,7 @@ try:
 except ImportError:  # Windows: there is no such limit to look at
     resource = None  # type: ignore[assignment]
 
-log = logging.getLogger("Pyro5.serving.limits")
+log = logging.getLogger("Pyro5.server.quotas")
 
 SMALL_BYTES = 64 * 1024  # what is not worth being counted
 MOST_LEFT = 16  # clients whose leaving a worker has not noticed yet; more count as present, lest the limit is exceeded

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .. import errors
 
-log = logging.getLogger("Pyro5.serving.streams")
+log = logging.getLogger("Pyro5.server.streams")
 
 # Items that are fetched together are bounded by more than their number, so that they make no large message, and the first
 # of them does not have to wait for long.
@@ -86,16 +86,15 @@ class _Stream:
 
 
 class StreamTable:
-    """Open streams by id.  Thread-safe.
+    """Open streams by id. Thread-safe.
 
-    (A client, here, is anything that can be a key.  If it has the attribute ``ended``, that is true before client_gone() is
-    called.)
+    A client is any hashable object. If it has the attribute ``ended``, that is true before client_disconnected() is called.
 
     Args:
         lifetime_seconds: how long a stream may exist, 0: for ever.
         linger_seconds: how long it stays when its client disconnects (and may come back), 0: it goes at once.
         clock: gives monotonic seconds.
-        most_per_client: how many streams a client may have open, 0: any number.  As many stay of all the clients of a
+        most_per_client: how many streams a client may have open, 0: any number. As many stay of all the clients of a
             host that have disconnected.
     """
 
@@ -229,11 +228,11 @@ class StreamTable:
         if stream is not None:
             stream.drop()
 
-    def any_of(self, client: Any) -> bool:
+    def has_streams_of(self, client: Any) -> bool:
         """Whether a client has streams that are not freed yet."""
         return client in self._owned
 
-    def client_gone(self, client: Any) -> None:
+    def client_disconnected(self, client: Any) -> None:
         """A client disconnected: let its streams linger, or free them."""
         until = self._clock() + self._linger
         host = _host_of(client)

@@ -7,7 +7,7 @@ from .. import config, errors
 from .._net.addresses import IPAddress, server_host
 from ..svr_multiplex import SocketServer_Multiplex
 from ..svr_threads import SocketServer_Threadpool
-from .callbacks import Hooks
+from .callbacks import DaemonCallbacks
 from .loop import SocketServer
 
 SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
@@ -15,7 +15,7 @@ SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadp
 Host = Union[str, IPAddress, None]
 
 
-def listen(hooks: Hooks, daemon: Any, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
+def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
     """Make the socket server that the setting SERVERTYPE names, listening.
 
     Args:
@@ -29,7 +29,7 @@ def listen(hooks: Hooks, daemon: Any, host: Host, port: int, unixsocket: Optiona
     if server_class is None:
         reason = ValueError("the setting SERVERTYPE is one of: %s" % ", ".join(SERVER_TYPES))
         raise errors.PyroError("invalid server type '%s'" % config.SERVERTYPE) from reason
-    server = server_class(hooks)
+    server = server_class(callbacks)
     try:
         server.init(daemon, str(server_host() if host is None else host), port, unixsocket)
     except BaseException:

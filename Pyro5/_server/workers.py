@@ -14,7 +14,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, List, Optional, Set, Tuple
 
-log = logging.getLogger("Pyro5.serving.workers")
+log = logging.getLogger("Pyro5.server.workers")
 
 IDLE_SECONDS = 5.0  # how long a thread above the minimum waits for work before it ends
 

@@ -238,13 +238,13 @@ class Visits(ServerTestCase):
 
     def test_what_has_to_be_done_at_the_end(self) -> None:
         daemon = self.plain_daemon()
-        connection = mock.Mock(owns_something=False)
-        self.assertTrue(daemon._ends_at_once(connection))
+        connection = mock.Mock(has_resources=False)
+        self.assertTrue(daemon._ends_without_user_code(connection))
         daemon._streams.open(iter("ab"), connection)
-        self.assertFalse(daemon._ends_at_once(connection))
-        self.assertFalse(daemon._ends_at_once(mock.Mock(owns_something=True)))
+        self.assertFalse(daemon._ends_without_user_code(connection))
+        self.assertFalse(daemon._ends_without_user_code(mock.Mock(has_resources=True)))
         daemon.clientDisconnect = print
-        self.assertFalse(daemon._ends_at_once(mock.Mock(owns_something=False)))
+        self.assertFalse(daemon._ends_without_user_code(mock.Mock(has_resources=False)))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Accounts(ConnectionTestCase):
     def test_new_connections_share_that_of_handshakes(self) -> None:
         shared, connection = self.server.handshake_account, self.connection
         self.assertIs(shared, connection.loop_account)
-        connection.welcome()
+        connection.finish_handshake()
         self.assertIs(shared, connection.loop_account)
         later = time.monotonic() + NEW_SECONDS + 1
         with mock.patch("time.monotonic", lambda: later):
@@ -47,7 +47,7 @@ class Accounts(ConnectionTestCase):
     def test_a_socket_that_was_connected_before_has_its_own(self) -> None:
         sock, other = socket.socketpair()
         with sock, other:
-            connection = ServerConnection(sock, self.server, 0, greeted=True)
+            connection = ServerConnection(sock, self.server, 0, handshake_done=True)
             self.assertIs(connection, connection.loop_account)
 
 

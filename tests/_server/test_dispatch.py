@@ -27,7 +27,7 @@ from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 from ..support import correlation_of
 
 CORRELATION = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
-LOGGER = "Pyro5.serving.dispatch"
+LOGGER = "Pyro5.server.dispatch"
 ALL = ["serpent", "json", "marshal", "msgpack"]
 
 
@@ -133,16 +133,16 @@ class FakeDaemon:
 class FakeConnection:
     """What dispatching needs to know of a connection."""
 
-    def __init__(self, greeted: bool = True) -> None:
+    def __init__(self, handshake_done: bool = True) -> None:
         self.peer_address = ("client", id(self) % 10000)
-        self.greeted = greeted
+        self.handshake_done = handshake_done
         self.closing = self.keep_open = False
         self.objectId: Any = None
         self.refused_message: Optional[ReceivingMessage] = None
         self.pyroInstances: Dict[type, Any] = {}
 
-    def welcome(self) -> None:
-        self.greeted = True
+    def finish_handshake(self) -> None:
+        self.handshake_done = True
 
 
 def incoming(message: SendingMessage) -> ReceivingMessage:
@@ -202,7 +202,7 @@ class DispatchTestCase(unittest.TestCase):
 class Handshake(DispatchTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.client.greeted = False
+        self.client.handshake_done = False
 
     def connect(self, object_id: Any = "obj", hello: Any = "hi", serializer: str = "json") -> Any:
         request = handshake.connect_request(serializers.get_serializer(serializer), 5, object_id, hello, WireOptions())
@@ -212,7 +212,7 @@ class Handshake(DispatchTestCase):
         self.assertEqual((protocol.MSG_CONNECTFAIL, in_serializer),
                          (reply.type, serializers.get_serializer_by_id(reply.serializer_id).name))
         self.assertEqual(5 if in_serializer == "json" else 0, reply.seq)
-        self.assertEqual((False, True), (self.client.greeted, self.client.closing))
+        self.assertEqual((False, True), (self.client.handshake_done, self.client.closing))
         with self.assertRaisesRegex(errors.CommunicationError, reason):
             handshake.parse_connect_reply(reply)
 
@@ -225,13 +225,13 @@ class Handshake(DispatchTestCase):
         self.assertEqual({"you said": ["user", "secret"]}, response)
         self.assertEqual((["fire"], ["attribute"]), (list(metadata["oneway"]), list(metadata["attrs"])))
         self.assertIn("echo", metadata["methods"])
-        self.assertEqual(("obj", True, False), (self.client.objectId, self.client.greeted, self.client.closing))
+        self.assertEqual(("obj", True, False), (self.client.objectId, self.client.handshake_done, self.client.closing))
 
     def test_long_responses_are_not_kept(self) -> None:
-        kept = dispatch._welcome.cache_info().currsize
+        kept = dispatch._cached_accepted_payload.cache_info().currsize
         self.daemon.validate = lambda connection, data: "x" * 10000
         self.assertEqual("x" * 10000, handshake.parse_connect_reply(self.connect())[0])
-        self.assertEqual(kept, dispatch._welcome.cache_info().currsize)
+        self.assertEqual(kept, dispatch._cached_accepted_payload.cache_info().currsize)
 
     def test_the_validator_sees_the_context_and_may_annotate(self) -> None:
         def validate(connection: Any, data: Any) -> Any:
@@ -244,7 +244,7 @@ class Handshake(DispatchTestCase):
         self.daemon.validate = validate
         with self.assertLogs(LOGGER, "WARNING"):
             self.check_refused(self.connect(hello="bad"), "not you")
-        self.client = FakeConnection(greeted=False)
+        self.client = FakeConnection(handshake_done=False)
         self.assertEqual({"VALI": b"dated"}, self.connect(hello="good").annotations)
 
     def test_refused(self) -> None:
@@ -257,7 +257,7 @@ class Handshake(DispatchTestCase):
     def test_denied_silently(self) -> None:
         self.daemon.validate = mock.Mock(side_effect=errors.ConnectionClosedError("go away"))
         self.assertIsNone(self.connect())
-        self.assertEqual((False, True), (self.client.greeted, self.client.closing))
+        self.assertEqual((False, True), (self.client.handshake_done, self.client.closing))
 
     def test_unknown_object(self) -> None:
         misshapen: List[Any] = [5, None, ["obj"], {"obj": 1}]

@@ -112,15 +112,15 @@ class Refusals(ErrorTestCase):
 
     def test_bytes_that_cannot_be_read_any_further(self) -> None:
         error = errors.MessageTooLargeError("too large")
-        self.assertIsNone(self.dispatcher.refusal(self.client, error))
+        self.assertIsNone(self.dispatcher.build_refusal(self.client, error))
         self.client.refused_message = self.message("echo")
-        reply = self.dispatcher.refusal(self.client, error)
+        reply = self.dispatcher.build_refusal(self.client, error)
         assert reply is not None
         self.assertEqual((self.client.refused_message.seq, SERPENT_ID), (reply.seq, reply.serializer_id))
         with self.assertRaisesRegex(errors.MessageTooLargeError, "too large"):
             self.parse(incoming(reply))
-        self.client.greeted = False
-        reply = self.dispatcher.refusal(self.client, error)
+        self.client.handshake_done = False
+        reply = self.dispatcher.build_refusal(self.client, error)
         assert reply is not None
         with self.assertRaisesRegex(errors.CommunicationError, "too large"):
             handshake.parse_connect_reply(incoming(reply))
@@ -190,7 +190,7 @@ class Exceptions(ErrorTestCase):
         self.daemon.validate = mock.Mock(side_effect=Mute())
         with contextlib.redirect_stderr(io.StringIO()) as stderr:
             self.failed(errors.PyroError, self.message("fail", object_id="raising"), "Mute")
-            self.client.greeted = False
+            self.client.handshake_done = False
             request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", requests.WireOptions())
             with self.assertLogs(LOGGER, "WARNING"):
                 reply = self.answer(incoming(request))
@@ -328,7 +328,7 @@ class Annotations(ErrorTestCase):
         self.daemon.validate = validate
         request = handshake.connect_request(serializers.get_serializer("json"), 1, "obj", "hi", requests.WireOptions())
         with self.assertLogs(LOGGER, "WARNING"):
-            reply = self.answer(incoming(request), FakeConnection(greeted=False))
+            reply = self.answer(incoming(request), FakeConnection(handshake_done=False))
         self.assertEqual({}, reply and reply.annotations)
         self.assertEqual({}, self.sent("echo"))
 

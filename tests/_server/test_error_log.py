@@ -19,39 +19,39 @@ class Repetitions(unittest.TestCase):
         self.now = 1000.0
         self.filter = RepeatFilter(lambda: self.now)
 
-    def admitted(self, *kinds: str) -> List[bool]:
-        return [self.filter.admit(kind, "description of " + kind) for kind in kinds]
+    def logged(self, *kinds: str) -> List[bool]:
+        return [self.filter.should_log(kind, "description of " + kind) for kind in kinds]
 
-    def test_each_kind_is_admitted_once_in_a_minute(self) -> None:
-        self.assertEqual([True, False, True, False, False], self.admitted("a", "a", "b", "b", "a"))
+    def test_each_kind_is_logged_once_per_minute(self) -> None:
+        self.assertEqual([True, False, True, False, False], self.logged("a", "a", "b", "b", "a"))
         self.now += REPEAT_SECONDS - 1
-        self.assertEqual([False, False], self.admitted("a", "b"))
+        self.assertEqual([False, False], self.logged("a", "b"))
         self.now += 1
-        self.assertEqual([True, False], self.admitted("a", "a"))
+        self.assertEqual([True, False], self.logged("a", "a"))
 
-    def test_what_was_not_admitted_is_counted(self) -> None:
-        self.admitted("a", "a", "a", "b")
+    def test_repetitions_are_counted(self) -> None:
+        self.logged("a", "a", "a", "b")
         self.assertEqual([], self.filter.summaries())
         self.now += REPEAT_SECONDS
         self.assertEqual([("description of a", 2)], self.filter.summaries())
         self.assertEqual([], self.filter.summaries(True))
 
     def test_everything_at_the_end(self) -> None:
-        self.admitted("a", "a")
-        self.assertEqual([("description of a", 1)], self.filter.summaries(all_of_them=True))
-        self.assertEqual([True], self.admitted("a"))
+        self.logged("a", "a")
+        self.assertEqual([("description of a", 1)], self.filter.summaries(at_end=True))
+        self.assertEqual([True], self.logged("a"))
 
     def test_the_number_of_kinds_is_bounded(self) -> None:
         names = ["kind %d" % number for number in range(MAX_KINDS)]
-        self.assertEqual({True}, set(self.admitted(*names)))
-        self.assertEqual([True, False, False, False], self.admitted("one more", "one more", "and another", names[0]))
+        self.assertEqual({True}, set(self.logged(*names)))
+        self.assertEqual([True, False, False, False], self.logged("one more", "one more", "and another", names[0]))
         self.now += REPEAT_SECONDS
         self.assertEqual([("description of " + names[0], 1), ("calls of still other methods raised exceptions", 2)],
                          self.filter.summaries())
-        self.assertEqual([True, False], self.admitted("one more", "one more"))
+        self.assertEqual([True, False], self.logged("one more", "one more"))
 
     def test_invented_names_do_not_fill_the_log(self) -> None:
-        self.assertEqual(MAX_KINDS + 1, sum(self.admitted(*("kind %d" % number for number in range(5 * MAX_KINDS)))))
+        self.assertEqual(MAX_KINDS + 1, sum(self.logged(*("kind %d" % number for number in range(5 * MAX_KINDS)))))
 
 
 class Clients(unittest.TestCase):
@@ -79,15 +79,15 @@ class Places(unittest.TestCase):
         try:
             raise ValueError
         except ValueError as x:
-            self.assertRegex(str(error_log.place_of(x)), r"test_error_log\.py, line \d+$")
+            self.assertRegex(str(error_log.raise_location(x)), r"test_error_log\.py, line \d+$")
 
     def test_not_inside_of_the_library(self) -> None:
-        self.assertIsNone(error_log.place_of(ValueError()))
+        self.assertIsNone(error_log.raise_location(ValueError()))
         try:
             errors.get_pyro_traceback(1)  # type: ignore[arg-type]
-            RepeatFilter(1).admit({}, "")  # type: ignore[arg-type, dict-item]
+            RepeatFilter(1).should_log({}, "")  # type: ignore[arg-type, dict-item]
         except TypeError as x:
-            self.assertIsNone(error_log.place_of(x))
+            self.assertIsNone(error_log.raise_location(x))
 
 
 if __name__ == "__main__":

@@ -516,7 +516,7 @@ class JoinedForeign(EventLoopTestCase):
         foreign.failing = True
         loop.combine_foreign(foreign)
         here.send(b"x")
-        with self.assertLogs("Pyro5.serving.eventloop", "ERROR") as logged:
+        with self.assertLogs("Pyro5.server.eventloop", "ERROR") as logged:
             loop.run_once(PATIENCE_SECONDS)
             loop.run_once(0)
         self.assertEqual((1, 1), (len(foreign.seen), len(logged.records)))

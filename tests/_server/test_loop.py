@@ -195,7 +195,7 @@ class Refusals(OtherClients):
     """Clients that cannot be understood, or must go, are told why, and cost nobody else anything."""
 
     def refused(self, client: RawClient, data: bytes, reason: str = "") -> None:
-        with client, self.assertLogs("Pyro5.serving", "WARNING"):
+        with client, self.assertLogs("Pyro5.server", "WARNING"):
             client.send(data)
             with self.assertRaisesRegex(errors.PyroError, reason):
                 client.reply()
@@ -211,7 +211,7 @@ class Refusals(OtherClients):
     def test_a_refused_client_that_goes_on_sending_still_reads_why(self) -> None:
         daemon = self.serving()
         client = self.connect(daemon)
-        with self.assertLogs("Pyro5.serving", "WARNING"):
+        with self.assertLogs("Pyro5.server", "WARNING"):
             client.send(b"GET / HTTP/1.1\r\n")
             for _ in range(20):
                 client.send(b"x" * 1000)
@@ -234,7 +234,7 @@ class Refusals(OtherClients):
         daemon = self.serving(MAX_MESSAGE_SIZE=5000)
         self.refused(self.connect(daemon), SendingMessage(1, 0, 0, 1, b"x" * 6000, max_size=0).data[:HEADER_SIZE], "5000")
         client = self.client(daemon)
-        with self.assertLogs("Pyro5.serving", "WARNING"):
+        with self.assertLogs("Pyro5.server", "WARNING"):
             client.send(call_request("echo", "x" * 6000, seq=77))
             message = client.read()
         self.assertEqual(77, message and message.seq)
@@ -244,7 +244,7 @@ class Refusals(OtherClients):
     def test_garbage_after_the_handshake(self) -> None:
         daemon = self.serving()
         client = self.client(daemon)
-        with self.assertLogs("Pyro5.serving", "WARNING"):
+        with self.assertLogs("Pyro5.server", "WARNING"):
             client.send(call_request("echo", "before") + b"GET / HTTP/1.1\r\n")
             self.assertEqual("before", client.reply())
             self.assertIsNone(client.read())

@@ -110,14 +110,14 @@ class BeforeTheHandshake(TimeoutTestCase):
         client = self.accepted()
         self.pass_time(9.9)
         self.assertEqual(1, self.connections())
-        with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+        with self.assertLogs("Pyro5.server.loop", "WARNING"):
             self.pass_time(0.1)
         self.check_refused(client, "within 10 seconds")
 
     def test_dribbling_does_not_help(self) -> None:
         self.start(COMMTIMEOUT=10)
         client = self.accepted()
-        with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+        with self.assertLogs("Pyro5.server.loop", "WARNING"):
             for position in range(10):
                 client.send(connect_request()[position:position + 1])
                 self.turn()
@@ -129,7 +129,7 @@ class BeforeTheHandshake(TimeoutTestCase):
                          {"HANDSHAKE_TIMEOUT": 10.0, "COMMTIMEOUT": 5.0}):
             self.start(**{"COMMTIMEOUT": 0.0, **settings})
             client, present = self.accepted(), self.greeted()
-            with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+            with self.assertLogs("Pyro5.server.loop", "WARNING"):
                 self.pass_time(5)
             with self.assertRaisesRegex(errors.CommunicationError, "no handshake within 5 seconds"):
                 client.reply()
@@ -238,7 +238,7 @@ class AfterTheHandshake(TimeoutTestCase):
 class Refused(TimeoutTestCase):
     def test_a_refused_client_has_a_moment_to_read_why(self) -> None:
         self.start()
-        with self.assertLogs("Pyro5.serving", "WARNING"):
+        with self.assertLogs("Pyro5.server", "WARNING"):
             client = self.accepted()
             client.send(SendingMessage(77, 0, 0, 1, b"").data)
             with self.assertRaises(errors.CommunicationError):
@@ -258,13 +258,13 @@ class NoDescriptorsLeft(TimeoutTestCase):
         present, listener = self.greeted(), self.running.transportServer._entrance.listener
         with mock.patch.object(listener, "accept", side_effect=OSError(errno.EMFILE, "too many open files")) as accept:
             waiting = self.connect(self.running)
-            with self.assertLogs("Pyro5.serving.entrance", "WARNING") as logged:
+            with self.assertLogs("Pyro5.server.acceptor", "WARNING") as logged:
                 for _ in range(5):
                     self.turn()
                 self.running.transportServer._entrance.accept()
             self.assertEqual((1, 1), (accept.call_count, len(logged.records)))
             self.check_alive(present)
-            with self.assertLogs("Pyro5.serving.entrance", "WARNING"):
+            with self.assertLogs("Pyro5.server.acceptor", "WARNING"):
                 self.pass_time(acceptor.ACCEPT_PAUSE_SECONDS)
                 self.turn()
         self.pass_time(acceptor.ACCEPT_PAUSE_SECONDS)
@@ -275,7 +275,7 @@ class NoDescriptorsLeft(TimeoutTestCase):
         daemon = self.start()
         with mock.patch.object(daemon.transportServer._entrance.listener, "accept", side_effect=OSError(errno.ENFILE, "full")):
             self.connect(daemon)
-            with self.assertLogs("Pyro5.serving.entrance", "WARNING"):
+            with self.assertLogs("Pyro5.server.acceptor", "WARNING"):
                 self.turn()
         daemon.close()
         self.assertEqual(-1, daemon.sock.fileno())

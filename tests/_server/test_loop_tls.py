@@ -133,7 +133,7 @@ class Calls(TlsTestCase):
 
     def test_a_refused_client_reads_why(self) -> None:
         client = self.connect(self.serving())
-        with self.assertLogs("Pyro5.serving", "WARNING"):
+        with self.assertLogs("Pyro5.server", "WARNING"):
             client.send(b"GET / HTTP/1.1\r\n\r\n")
             with self.assertRaisesRegex(Exception, "not the Pyro protocol"):
                 client.reply()

@@ -33,7 +33,7 @@ class Connections(ServerTestCase):
     def test_a_full_server_says_so(self) -> None:
         daemon = self.full()
         inside = [self.client(daemon) for _ in range(3)]
-        with self.assertLogs("Pyro5.serving.loop", "WARNING") as logged:
+        with self.assertLogs("Pyro5.server.loop", "WARNING") as logged:
             refused = self.connect(daemon)
             with self.assertRaisesRegex(errors.CommunicationError, "busy: 3 clients are connected"):
                 refused.greet()
@@ -194,7 +194,7 @@ class BufferedBytes(ServerTestCase):
     def test_the_stalled_go_first(self) -> None:
         daemon = self.serving(MAX_BUFFERED_SIZE=2 * LARGE + LARGE // 2)
         buffered = daemon.transportServer._buffered
-        with self.assertLogs("Pyro5.serving.limits", "WARNING") as logged:
+        with self.assertLogs("Pyro5.server.quotas", "WARNING") as logged:
             reader = self.stalled_reader(daemon)
             wait_until(lambda: buffered.total_bytes > LARGE // 2)
             writers = [self.stalled_writer(daemon, LARGE)]
@@ -230,7 +230,7 @@ class BufferedBytes(ServerTestCase):
             client.send(request)
         self.served._wait_for_notes(2)
         self.assertLess(2000000, buffered.total_bytes)
-        with self.assertLogs("Pyro5.serving.loop", "WARNING"):
+        with self.assertLogs("Pyro5.server.loop", "WARNING"):
             refused.send(request)
             with self.assertRaisesRegex(errors.MessageTooLargeError, "busy.*MAX_BUFFERED_SIZE"):
                 refused.reply()
@@ -405,7 +405,7 @@ class OnewayCallsTests(unittest.TestCase):
     def test_a_call_that_means_to_end_the_program_ends_nothing(self) -> None:
         oneway_calls, client = OnewayCalls(1), FakeClient()
         done = threading.Event()
-        with self.assertLogs("Pyro5.serving.oneway", "WARNING") as logged:
+        with self.assertLogs("Pyro5.server.oneway", "WARNING") as logged:
             oneway_calls.start(client, sys.exit)
             oneway_calls.start(client, done.set)
             self.assertTrue(done.wait(PATIENCE_SECONDS))

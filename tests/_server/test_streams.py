@@ -251,23 +251,23 @@ class Ending(StreamTests):
     def test_without_linger_a_stream_goes_with_its_client(self) -> None:
         table = self.table()
         stream_id = self.opened(table)
-        table.client_gone(self.other)
+        table.client_disconnected(self.other)
         self.assertEqual(1, table.next_item(stream_id, self.me))
-        table.client_gone(self.me)
+        table.client_disconnected(self.me)
         self.check_gone(table, stream_id)
 
     def test_linger(self) -> None:
         table = self.table(linger=30)
         stream_id = self.opened(table)
-        table.client_gone(self.me)
+        table.client_disconnected(self.me)
         self.clock.now += 29.9
         table.expire()
         self.assertEqual(1, table.next_item(stream_id, self.other))  # whoever knows the id may go on
         self.clock.now += 1000
         table.expire()
         self.assertEqual(2, table.next_item(stream_id, self.other))
-        table.client_gone(self.me)  # it is not his any more
-        table.client_gone(self.other)
+        table.client_disconnected(self.me)  # it is not his any more
+        table.client_disconnected(self.other)
         self.clock.now += 30
         table.expire()
         self.check_gone(table, stream_id)
@@ -280,10 +280,10 @@ class Ending(StreamTests):
         client = Client()
         self.assertEqual(1, table.next_item(stream_id, client))
         client.ended = True
-        table.client_gone(client)
+        table.client_disconnected(client)
         self.assertEqual(2, table.next_item(stream_id, client))  # a oneway call, say
         self.assertEqual(3, table.next_item(stream_id, self.other))  # the stream is still to be had
-        table.client_gone(self.other)
+        table.client_disconnected(self.other)
         self.assertEqual(4, table.next_item(stream_id, client))
         self.clock.now += 30
         table.expire()
@@ -292,14 +292,14 @@ class Ending(StreamTests):
     def test_linger_between_two_checks(self) -> None:
         table = self.table(linger=30)
         stream_id = self.opened(table)
-        table.client_gone(self.me)
+        table.client_disconnected(self.me)
         self.clock.now += 30
         self.check_gone_when_read(table, stream_id)
 
     def test_lifetime_counts_while_lingering(self) -> None:
         table = self.table(lifetime=10, linger=30)
         stream_id = self.opened(table)
-        table.client_gone(self.me)
+        table.client_disconnected(self.me)
         self.clock.now += 10
         table.expire()
         self.check_gone(table, stream_id)
@@ -329,7 +329,7 @@ class Ending(StreamTests):
         table = self.table()
         stream_id = table.open(stubborn(), self.me)
         table.next_item(stream_id, self.me)
-        with self.assertLogs("Pyro5.serving.streams", "WARNING") as logged:
+        with self.assertLogs("Pyro5.server.streams", "WARNING") as logged:
             table.clear()
         self.assertIn("in its cleanup", logged.output[0])
 
@@ -371,7 +371,7 @@ class Limit(StreamTests):
         for _ in range(3):
             client = object()
             streams += [table.open(self.numbers(), client) for _ in range(2)]
-            table.client_gone(client)
+            table.client_disconnected(client)
         self.assertEqual(3, len(table))
         for stream_id in streams[:3]:
             with self.assertRaisesRegex(errors.PyroError, "terminated"):
@@ -386,7 +386,7 @@ class Limit(StreamTests):
         table = self.table(linger=30)
         for _ in range(50):
             table.open(self.numbers(), self.me)
-        table.client_gone(self.me)
+        table.client_disconnected(self.me)
         self.assertEqual(50, len(table))
 
 
@@ -424,7 +424,7 @@ class WhileAnItemIsMade(StreamTests):
         self.check(lambda table, stream_id: table.clear())
 
     def test_client_gone(self) -> None:
-        self.check(lambda table, stream_id: table.client_gone(self.me))
+        self.check(lambda table, stream_id: table.client_disconnected(self.me))
 
     def test_closed_by_its_own_generator(self) -> None:
         def suicidal() -> Iterator[int]:

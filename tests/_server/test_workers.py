@@ -141,7 +141,7 @@ class PoolTests(PoolTestCase):
 
         def fail() -> None:
             raise failures.pop(0)
-        with self.assertLogs("Pyro5.serving.workers", "ERROR") as logged:
+        with self.assertLogs("Pyro5.server.workers", "ERROR") as logged:
             for _ in range(3):
                 pool.submit(fail)
             pool.submit(self.gate.job)
@@ -230,7 +230,7 @@ class LargeJobs(PoolTestCase):
     def test_those_that_fail_make_room_too(self) -> None:
         pool = self.pool(1, 2)
         self.gate.open.set()
-        with self.assertLogs("Pyro5.serving.workers", "ERROR"):
+        with self.assertLogs("Pyro5.server.workers", "ERROR"):
             for _ in range(3):
                 pool.submit_large(lambda: 1 / 0)
             pool.submit_large(self.gate.job)

@@ -110,7 +110,7 @@ def measure(serializer_name: str, seconds: float) -> List[Step]:
         request = requests.invoke_request(serializer, 7, 0, OBJECT_ID, "add", SUMMANDS, {}, WIRE).data
         server_side = InMemory()
         connection = ServerConnection(server_side, None, WIRE.max_size)  # type: ignore[arg-type]
-        connection.greeted = True
+        connection.handshake_done = True
         server_side.incoming = request
 
         def serve() -> None:

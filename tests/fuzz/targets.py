@@ -192,7 +192,7 @@ class Targets:
         """A connection, from its first byte to its end, as the loop goes about it."""
         sock = FakeSocket()
         connection = ServerConnection(sock, None, served.MAX_MESSAGE_SIZE, 100000,
-                                      greeted=case.greeted)  # type: ignore[arg-type]
+                                      handshake_done=case.greeted)  # type: ignore[arg-type]
         try:
             for piece in case.pieces:
                 sock.incoming = piece
@@ -213,7 +213,7 @@ class Targets:
                 self.daemon.handleRequest(connection)
         except errors.ProtocolError as x:
             connection.closing = True
-            reply = self.daemon._dispatcher.refusal(connection, x)
+            reply = self.daemon._dispatcher.build_refusal(connection, x)
             if reply is not None:
                 connection.send_message(reply)
 

@@ -62,9 +62,9 @@ class ProgramsOwnLogging(InDirectory):
         self.assertEqual([], self.lines("ERROR"))
 
     def test_levels_below_still_count(self) -> None:
-        setup = "logging.getLogger('Pyro5.serving.loop').setLevel('DEBUG')"
+        setup = "logging.getLogger('Pyro5.server.loop').setLevel('DEBUG')"
         names = {line.split()[1] for line in self.lines("WARNING", setup) if line.startswith("DEBUG")}
-        self.assertEqual({"Pyro5.serving.loop"}, names)
+        self.assertEqual({"Pyro5.server.loop"}, names)
 
 
 class PyroLogger(unittest.TestCase):

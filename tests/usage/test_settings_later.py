@@ -97,7 +97,7 @@ class OfProxies(LaterTests):
 
     def test_wire_log(self) -> None:
         config.LOGWIRE = True
-        for logger in ("Pyro5.connection", "Pyro5.serving.dispatch"):
+        for logger in ("Pyro5.connection", "Pyro5.server.dispatch"):
             with self.assertLogs(logger, "DEBUG") as logged:
                 self.proxy.echo("look here")
             self.assertIn("look here", "".join(logged.output))
@@ -215,7 +215,7 @@ class OfDaemons(LaterTests):
             large.echo(1)
             request = self.request(large, "x" * 5000)
             config.MAX_MESSAGE_SIZE = 2000
-            with self.assertLogs("Pyro5.serving.loop", "WARNING"), self.assertRaises(errors.MessageTooLargeError):
+            with self.assertLogs("Pyro5.server.loop", "WARNING"), self.assertRaises(errors.MessageTooLargeError):
                 large._pyroConnection.send(request)
                 raise self.exception(protocol.recv_stub(large._pyroConnection))
 
@@ -232,7 +232,7 @@ class OfDaemons(LaterTests):
 
     def test_number_of_clients(self) -> None:
         config.MAX_CONNECTIONS = 1
-        with self.assertLogs("Pyro5.serving.loop", "WARNING"), Proxy(self.uri) as other:
+        with self.assertLogs("Pyro5.server.loop", "WARNING"), Proxy(self.uri) as other:
             with self.assertRaisesRegex(errors.CommunicationError, "busy"):
                 other.echo(1)
         config.MAX_CONNECTIONS = 0
