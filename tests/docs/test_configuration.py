@@ -1,7 +1,7 @@
 """
-Holds docs/configuration.md to the truth: its tables are made from the one in Pyro5/configure.py.
+The tables in docs/configuration.md are generated from the table in Pyro5/configure.py.
 
-``python -m tests.docs.test_configuration write`` brings them up to date.
+``python -m tests.docs.test_configuration write`` updates them.
 """
 from __future__ import annotations
 
@@ -18,41 +18,42 @@ from tests.support import PROJECT
 DOCUMENT = os.path.join(PROJECT, "docs", "configuration.md")
 BEGIN, END = "<!-- settings: begin -->\n", "<!-- settings: end -->\n"
 UNITS = ("seconds", "bytes")
-KINDS = {BOOL: "on or off", INT: "number", OPTIONAL_INT: "number or None", FLOAT: "number or None", TEXT: "text",
-         OPTIONAL_TEXT: "text or None", HOST: "host or None", LEVEL: "level or None", LIST: "list of texts"}
+KINDS = {BOOL: "on or off", INT: "number", OPTIONAL_INT: "number or None", FLOAT: "number or None", TEXT: "string",
+         OPTIONAL_TEXT: "string or None", HOST: "host or None", LEVEL: "level or None", LIST: "list of strings"}
 
 
 class Topic(NamedTuple):
-    """A part of the page."""
+    """A section of the page."""
 
     title: str
-    page: str  # where more is said about it
-    names: str  # regular expression of its settings; those that fit several topics belong to the first
+    page: str  # the page that describes these settings
+    names: str  # regular expression; a setting that matches several topics belongs to the first
 
 
-# The page has them in reverse order; the last one here takes what fits no other.
+# The page has them in reverse order. The last one here contains all settings that match no other.
 TOPICS = (
     Topic("Encryption", "tls.md", "SSL"),
     Topic("Name server", "nameserver.md", "NS_|BROADCAST_"),
+    Topic("HTTP gateway", "http.md", "GATEWAY_|MAX_GATEWAY_"),
     Topic("Logging", "logging.md", "LOG"),
     Topic("Item streams", "clients.md#items-one-by-one", "ITER_|MAX_STREAMS"),
     Topic("Where servers listen", "servers.md#where-a-daemon-listens", "HOST|NAT|PREFER_IP|SOCK_"),
     Topic("What clients may do to servers", "servers.md#which-thread-runs-a-call",
           "HANDSHAKE_|MAX_(BUFFERED|CONNECTIONS|HANDSHAKE|ONEWAY)"),
-    Topic("Calls, on both sides", "clients.md", "COMM|COMPR|MAX_|SERIAL|SERPENT"),
+    Topic("Calls, in clients and servers", "clients.md", "COMM|COMPR|MAX_|SERIAL|SERPENT"),
     Topic("How servers run calls", "servers.md#which-thread-runs-a-call", ""),
 )
 
 
-def takes(setting: Setting) -> str:
-    """Give the unit, or what kind of value it is."""
+def type_of(setting: Setting) -> str:
+    """Return the unit of a setting, or the kind of its values."""
     first = setting.doc.partition(" ")[0]
     return first if first in UNITS else KINDS[setting.kind]
 
 
 def row(setting: Setting) -> str:
     default = list(setting.default) if isinstance(setting.default, tuple) else setting.default
-    return "| `%s` | `%r` | %s | %s | `%s%s` |\n" % (setting.name, default, takes(setting), setting.doc, ENVIRONMENT_PREFIX,
+    return "| `%s` | `%r` | %s | %s | `%s%s` |\n" % (setting.name, default, type_of(setting), setting.doc, ENVIRONMENT_PREFIX,
                                                   setting.name)
 
 
@@ -62,8 +63,8 @@ def topic_of(setting: Setting) -> Topic:
 
 def tables() -> Iterator[str]:
     for topic in reversed(TOPICS):
-        yield "\n## %s\n\nMore about them: [%s](%s)\n\n" % (topic.title, topic.page.partition("#")[0], topic.page)
-        yield "| setting | default | takes | meaning | environment variable |\n| --- | --- | --- | --- | --- |\n"
+        yield "\n## %s\n\nSee [%s](%s).\n\n" % (topic.title, topic.page.partition("#")[0], topic.page)
+        yield "| setting | default | type | meaning | environment variable |\n| --- | --- | --- | --- | --- |\n"
         for setting in SETTINGS:
             if topic_of(setting) is topic:
                 yield row(setting)
@@ -93,7 +94,7 @@ class Document(unittest.TestCase):
         self.assertEqual(sorted(setting.name for setting in SETTINGS), sorted(names))
 
     def test_units(self) -> None:
-        kinds = {setting.name: takes(setting) for setting in SETTINGS}
+        kinds = {setting.name: type_of(setting) for setting in SETTINGS}
         for name, kind in (("COMMTIMEOUT", "seconds"), ("MAX_MESSAGE_SIZE", "bytes"), ("SSL", "on or off"),
                            ("NS_BCHOST", "host or None"), ("MAX_RETRIES", "number or None")):
             self.assertEqual(kind, kinds[name])
