@@ -14,9 +14,23 @@ from tests.support import PROJECT
 from tests.test_layers import VAGUE_WORDS
 
 # Relative to the project's folder; folders mean all pages in them.
-PAGES = ("CONTRIBUTING.md", "docs/architecture.md", "docs/differences.md", "docs/features.md",
-         "docs/http.md", "docs/logging.md", "docs/moving-over.md", "docs/nameserver.md", "docs/performance.md", "docs/reliability.md", "docs/storage.md",
-         "docs/tls.md", "docs/tools.md", "docs/wire-protocol.md")
+PAGES = (
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/differences.md",
+    "docs/features.md",
+    "docs/http.md",
+    "docs/logging.md",
+    "docs/moving-over.md",
+    "docs/nameserver.md",
+    "docs/performance.md",
+    "docs/reliability.md",
+    "docs/storage.md",
+    "docs/tls.md",
+    "docs/tools.md",
+    "docs/wire-protocol.md",
+)
 
 
 def pages() -> List[Path]:
