@@ -1,11 +1,11 @@
 """
-Pyro5: Python remote objects. Call methods of objects in other processes, wherever these run, as if they were local.
+Pyro5: Python remote objects. Call methods of objects in other processes and on other machines as if they were local.
 
-What programs use is in ``Pyro5.api``. The submodules, ``Pyro5.config`` and ``Pyro5.current_context`` are loaded when
-they are first asked for, so that ``import Pyro5`` is enough to write ``Pyro5.server.expose`` or ``Pyro5.config.HOST``.
+Most programs need only ``Pyro5.api``. The submodules, ``Pyro5.config`` and ``Pyro5.current_context`` are loaded when they are
+first used, so ``import Pyro5`` is sufficient to use ``Pyro5.server.expose`` or ``Pyro5.config.HOST``.
 
-Logging is left to the program, except when the environment variable PYRO_LOGLEVEL is set: see configure_logging. In a
-program that sets up no logging, Python itself shows warnings and errors on standard error, and so those of this package.
+The program configures logging, unless the environment variable PYRO_LOGLEVEL is set: see configure_logging. In a program that
+does not configure logging, Python prints warnings and errors to standard error, including those of this package.
 """
 from __future__ import annotations
 
@@ -30,13 +30,15 @@ _LAZY_OBJECTS = {
 
 
 class _Logger(logging.Logger):
-    """The logger above all others of this library: it shows warnings and errors only, unless it is given a level.
+    """
+    The parent of all loggers of this library. Its level is at least WARNING, unless the program sets another one.
 
-    Without this, a program that logs at level DEBUG itself would get all that this library has to say.
+    Without this, a program whose root logger has the level DEBUG would get all debug records of this library.
     """
 
     @property
     def level(self) -> int:
+        # computed for each access, because the program may change the level of the root logger at any time
         own: int = self.__dict__.get("level", logging.NOTSET)
         return own or max(logging.WARNING, self.parent.getEffectiveLevel() if self.parent else logging.NOTSET)
 
@@ -47,22 +49,25 @@ class _Logger(logging.Logger):
 
 def configure_logging(environ: Mapping[str, str]) -> None:
     """
-    Log as PYRO_LOGLEVEL (a level name or number) and PYRO_LOGFILE (a path, or ``{stderr}``) say.
+    Configure logging by PYRO_LOGLEVEL (the name or number of a level) and PYRO_LOGFILE (a path, or ``{stderr}``).
 
-    Without PYRO_LOGLEVEL the library logs warnings and errors, unless the program sets a level for the logger ``Pyro5``.
+    Without PYRO_LOGLEVEL the library logs warnings and errors, unless the program sets a level for the logger ``Pyro5``. If
+    the program has already configured logging, PYRO_LOGFILE is ignored and only the level is set.
 
-    The program's own logging setup, when it was made first, decides where the records go; then only the level counts.
+    Args:
+        environ: the environment variables.
 
     Raises:
         AttributeError: PYRO_LOGLEVEL is not a level that the logging module knows.
     """
+    # The class is changed because the logger may exist already, and other modules may refer to it.
     logging.getLogger("Pyro5").__class__ = _Logger
     level_name = environ.get("PYRO_LOGLEVEL")
     if not level_name:
         return
     level = int(level_name) if level_name.isdigit() else logging.getLevelName(level_name.upper())
     if not isinstance(level, int):
-        raise AttributeError("invalid Pyro environment config value: PYRO_LOGLEVEL=%s (it takes a level of the logging "
+        raise AttributeError("invalid Pyro environment config value: PYRO_LOGLEVEL=%s (must be a level of the logging "
                              "module: DEBUG, INFO, WARNING, ERROR, CRITICAL)" % level_name)
     if not logging.getLogger().handlers:
         target = environ.get("PYRO_LOGFILE") or "pyro5.log"
@@ -81,7 +86,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
     else:
         value = _submodule(name)
-    globals()[name] = value
+    globals()[name] = value  # the next access does not call this function
     return value
 
 
@@ -91,9 +96,10 @@ def _submodule(name: str) -> Any:
         return importlib.import_module(full_name)
     except ModuleNotFoundError as x:
         if x.name != full_name:
-            raise
+            raise  # the submodule exists, but something that it imports does not
         raise AttributeError("module %r has no attribute %r" % (__name__, name)) from None
 
 
+# Before any other module of the package is imported, so that records logged during import are handled as well.
 configure_logging(os.environ)
 importlib.import_module("._text.log_filter", __name__).install()

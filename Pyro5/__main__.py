@@ -1,7 +1,7 @@
 """
-All command line tools under one name: ``python -m Pyro5 TOOL arguments...`` does what the tool's own module does.
+Run a command line tool: ``python -m Pyro5 TOOL arguments...`` is the same as running the module of the tool.
 
-Without a tool it lists them. Only the module of the tool that is asked for is loaded.
+Without arguments the tools are listed. Only the module of the selected tool is loaded.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._cli import console
 
 
 class Tool(NamedTuple):
-    """One row of the table; the module has a ``main`` that takes the arguments and gives the exit code."""
+    """A row of the table of tools. The module has a function ``main`` that takes the arguments and returns the exit code."""
 
     name: str
     module: str
@@ -36,15 +36,16 @@ TOOLS = (
 
 
 def _command() -> str:
-    """Give how this program was started: as a module, from the bundle, or by the name that it is installed under."""
+    """Return the command that this program was started with: the module, the bundle, or the installed script."""
     name = os.path.basename(sys.argv[0])
     if name.endswith(".pyz"):
         return "python " + name
+    # sys.argv[0] is the path of this file when it was run as a module
     return "python -m %s" % __package__ if name.endswith(".py") else name
 
 
 def _overview() -> str:
-    """Give the table of all tools."""
+    """Return the table of all tools as text."""
     package = __package__ or ""
     rows = [("TOOL", "THE SAME AS", "WHAT IT DOES")]
     rows += [(tool.name, "python -m %s.%s" % (package, tool.module), tool.does) for tool in TOOLS]
@@ -59,21 +60,23 @@ def _load(tool: Tool) -> Any:
     Import the module of a tool.
 
     Raises:
-        ValueError: a setting in the environment is not valid, or the module is not there.
+        ValueError: a setting in the environment is not valid, or the module is not installed.
     """
     name = "%s.%s" % (__package__, tool.module)
     try:
         return importlib.import_module(name)
+    # A tool may be missing in an installation, and serpent not be installed: both are reported without a traceback. Any other
+    # missing module is an error in the program.
     except ModuleNotFoundError as x:
         if x.name == "serpent":
             raise ValueError(str(x)) from x
         if x.name != name:
             raise
-        raise ValueError("the tool %s is not part of this installation: there is no module %s" % (tool.name, name)) from x
+        raise ValueError("the tool %s is not part of this installation: module %s not found" % (tool.name, name)) from x
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the tool that the first argument names; give its exit code."""
+    """Run the tool that the first argument names, and return its exit code."""
     arguments: List[str] = list(sys.argv[1:] if args is None else args)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         return console.exit_code_of(lambda: console.say(*_overview().split("\n")))
@@ -81,9 +84,10 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         return console.exit_code_of(lambda: console.say(__version__))
     tool = next((tool for tool in TOOLS if tool.name == arguments[0]), None)
     if tool is None:
-        console.complain("there is no tool '%s'; the tools are: %s" % (
+        console.complain("unknown tool '%s'; the tools are: %s" % (
             arguments[0], ", ".join(tool.name for tool in TOOLS)))
         return 2
+    # only errors of loading are handled here: the tool handles its own errors
     loaded: List[Any] = []
     failure = console.exit_code_of(lambda: loaded.append(_load(tool)))
     return failure or int(loaded[0].main(arguments[1:]) or 0)

@@ -1,4 +1,4 @@
-"""The names that most programs need, in one place."""
+"""The names that most programs need, in one module."""
 from __future__ import annotations
 
 from . import __version__ as __version__

@@ -1,5 +1,5 @@
 """
-The exceptions of this library, and the tracebacks that travel with remote ones.
+The exceptions of this library, and the tracebacks of remote exceptions.
 
 ::
 
@@ -16,9 +16,9 @@ The exceptions of this library, and the tracebacks that travel with remote ones.
                     +-- SerializeError            a value that cannot be turned into bytes, or back
                          +-- RemoteError               a remote exception of a class that is not known here
 
-Misuse of the local API is a ``TypeError`` or ``ValueError``. An exception that a remote method raised arrives as itself
-(or as a RemoteError where its class is not known here) and carries the traceback of the server in ``_pyroTraceback``, a
-list of strings.
+Misuse of the local API raises ``TypeError`` or ``ValueError``. An exception that a remote method raises is raised in the
+client with the same class and arguments, or as a RemoteError if its class is not known there. Its attribute
+``_pyroTraceback`` is the traceback of the server, a list of strings.
 """
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ _CONTEXT = "\nDuring handling of the above exception, another exception occurred
 _REMOTE_BEGIN = " +--- This exception occured remotely (Pyro) - Remote traceback:\n"
 _REMOTE_LINE = " | %s\n"
 _REMOTE_END = " +--- End of remote traceback\n"
-_SHOWN_LINKS = 50  # of a chain of causes: the first and the last ones; formatting each costs time for the whole rest
+_SHOWN_LINKS = 50  # of a chain of causes, the first and the last ones; formatting all links of a long chain takes too long
 _THIS_PACKAGE = __name__.rpartition(".")[0]
 
 _bounded = reprlib.Repr()
@@ -114,7 +114,7 @@ _bounded.maxstring = _bounded.maxlong = _bounded.maxother = 300
 
 
 class RemoteTracebackNote(str):
-    """The note by which a remote exception shows where it was raised in the server; see show_remote_traceback."""
+    """The note of a remote exception with the traceback of the server; see show_remote_traceback."""
 
     __slots__ = ()
 
@@ -122,25 +122,28 @@ class RemoteTracebackNote(str):
         return str, (str(self),)
 
 
-# Python's own; the module has a name for it since 3.10 only.
+# The default hook of Python; it has a public name since 3.10 only.
 _USUAL_THREAD_HOOK = getattr(threading, "__excepthook__", threading.excepthook)
 
 
 def show_remote_traceback(error: BaseException) -> None:
     """
-    Make Python show the remote traceback of an exception wherever it shows the exception, in a log for instance.
+    Make Python show the remote traceback of an exception together with the exception, for example in a log.
 
-    On Python 3.11 and later it becomes a note of the exception. Before, sys.excepthook and threading.excepthook show it,
-    unless the program has hooks of its own. Text, arguments and attributes of the exception stay as they are.
+    On Python 3.11 and later the traceback becomes a note of the exception. On earlier versions sys.excepthook and
+    threading.excepthook show it, unless the program has set its own hooks. The text, arguments and other attributes of the
+    exception are not changed.
     """
     remote = _remote_traceback(error)
     if not remote:
         return
     if sys.version_info >= (3, 11):
+        # not by add_note(), which a class of the program may override
         notes = error.__dict__.get("__notes__")
         notes = list(notes) if isinstance(notes, list) else []
         error.__dict__["__notes__"] = [*notes, RemoteTracebackNote("".join(remote).rstrip("\n"))]
         return
+    # When the first remote exception arrives, not at import: programs set their hooks at the start, and these are kept.
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = excepthook
     if threading.excepthook is _USUAL_THREAD_HOOK:
@@ -148,13 +151,13 @@ def show_remote_traceback(error: BaseException) -> None:
 
 
 def notes_of(error: BaseException) -> List[str]:
-    """Return the notes that an exception has of its own, without the one that shows the remote traceback."""
+    """Return the notes of an exception without the one that shows the remote traceback."""
     notes = error.__dict__.get("__notes__")
     return [note for note in notes if type(note) is not RemoteTracebackNote] if isinstance(notes, list) else []
 
 
 def without_own_frames(tb: Optional[TracebackType]) -> Optional[TracebackType]:
-    """Return a traceback without the frames of this library that it begins with."""
+    """Return a traceback without the frames of this library at its beginning."""
     while tb is not None and is_own_frame(tb.tb_frame):
         tb = tb.tb_next
     return tb
@@ -162,10 +165,12 @@ def without_own_frames(tb: Optional[TracebackType]) -> Optional[TracebackType]:
 
 def is_own_frame(frame: FrameType) -> bool:
     """Return whether a stack frame belongs to this library."""
+    # by the name of the module and not the file, because the package may be in a zip archive or vendored
     return str(frame.f_globals.get("__name__") or "").startswith(_THIS_PACKAGE + ".")
 
 
 def _excepthook_of_threads(args: Any) -> None:
+    # the same output as the default hook, except for the remote traceback
     if args.exc_type is not SystemExit and sys.stderr is not None:
         name = args.thread.name if args.thread is not None else threading.get_ident()
         sys.stderr.write("Exception in thread %s:\n" % name)
@@ -173,42 +178,46 @@ def _excepthook_of_threads(args: Any) -> None:
 
 
 def add_context(error: BaseException, context: str) -> None:
-    """Put what was being done before the text of an exception; one that holds more than a text is left as it is."""
+    """Insert a description of the activity before the text of an exception. No effect if its args are not a single text."""
+    # a class with its own __str__ (KeyError, OSError) may not show the changed argument
     if type(error).__str__ is BaseException.__str__ and len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = ("%s: %s" % (context, error.args[0]),)
 
 
 def drop_tracebacks(error: BaseException) -> None:
-    """Take the tracebacks off an exception, and off those that led to it: they keep all that their functions worked with."""
+    """
+    Remove the tracebacks of an exception and of all exceptions in its chain.
+
+    A traceback refers to the frames of its functions, and so keeps all their local variables in memory.
+    """
     seen: Set[int] = set()
     waiting: List[Optional[BaseException]] = [error]
     while waiting:
         exception = waiting.pop()
         if exception is not None and id(exception) not in seen:
             seen.add(id(exception))
-            BaseException.with_traceback(exception, None)  # whatever its class makes of it
+            BaseException.with_traceback(exception, None)  # not the method of its class, which may be overridden
             waiting += [exception.__cause__, exception.__context__]
 
 
 def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
                        ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
     """
-    Give the whole story of an exception: where it surfaced here, and where it occurred remotely, if it did. The same
-    for every exception that it was caused by.
+    Format the local and the remote traceback of an exception, and of all exceptions in its chain.
 
     Args:
-        ex_type: the class of the exception, or simply the exception.
-        ex_value: the exception; the one being handled if there is none at all.
-        ex_tb: its traceback, if that is not the one in the exception.
-        detailed: show the values of local variables too.
+        ex_type: the class of the exception, or the exception itself.
+        ex_value: the exception. Without arguments, the exception that is being handled is used.
+        ex_tb: the traceback, if it is not that of the exception.
+        detailed: show the values of local variables.
 
     Returns:
-        strings that each end in a newline; join them for printing.
+        A list of strings that each end in a newline. Join them for printing.
     """
     ex_class, value, tb = _exc_info(ex_type, ex_value, ex_tb)
     result: List[str] = []
     for error, error_tb, joint in _chain(value, tb):
-        # to be printed, and what a peer raised can have any text
+        # Made printable: the text of a remote exception is chosen by the peer, and could control the terminal.
         result.extend(_printable(error, _local_traceback(type(error), error, error_tb, detailed)))
         result.extend(map(printable_lines, _remote_traceback(error)))
         if joint:
@@ -219,14 +228,15 @@ def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseExcepti
 def format_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
                      ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
     """
-    Format the local traceback of an exception (of the one being handled, without arguments) and of its causes.
+    Format the local traceback of an exception, and of all exceptions in its chain.
 
     Args:
-        detailed: show for every stack frame its source line and the values of its local variables, shortened. Frames
-            of this library show no values.
+        ex_type, ex_value, ex_tb: see `get_pyro_traceback`.
+        detailed: show the source line of each stack frame and the values of its local variables, shortened. No values are
+            shown for frames of this library.
 
     Returns:
-        strings that each end in a newline: a header, one for every stack frame (several, when detailed), the error.
+        A list of strings that each end in a newline: a header, one for each stack frame (several if detailed), the error.
     """
     ex_class, value, tb = _exc_info(ex_type, ex_value, ex_tb)
     result: List[str] = []
@@ -239,7 +249,7 @@ def format_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException
 
 def excepthook(ex_type: Type[BaseException], ex_value: Optional[BaseException],
                ex_tb: Optional[TracebackType]) -> None:
-    """Print an uncaught exception with its remote traceback on standard error: to be assigned to sys.excepthook."""
+    """Print an uncaught exception with its remote traceback to standard error. Can be assigned to sys.excepthook."""
     if sys.stderr is not None:
         sys.stderr.write("".join(get_pyro_traceback(ex_type, ex_value, ex_tb)))
 
@@ -258,9 +268,9 @@ def _exc_info(ex_type: _ExcClass, ex_value: Optional[BaseException], ex_tb: Opti
 
 def _chain(error: Optional[BaseException], tb: Optional[TracebackType],
            ) -> List[Tuple[BaseException, Optional[TracebackType], str]]:
-    """List (exception, traceback, text that leads on to the next one), the first cause first."""
+    """Return (exception, traceback, text between this and the next one) for a chain of exceptions, the first cause first."""
     links: List[Tuple[BaseException, Optional[TracebackType], str]] = []
-    seen = set()
+    seen = set()  # a program can make a chain that leads back to itself
     joint = ""
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -281,15 +291,15 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
     shown = getattr(error, "__dict__", {}).get("__notes__")
     if not isinstance(shown, list) or error is None:
         return traceback.format_exception(ex_type, error, tb, chain=False)
-    # the note that repeats the remote traceback is left out: whoever asks here shows that, or has no use for it
+    # without the note of the remote traceback: callers show that traceback themselves, or do not want it
     lines = traceback.TracebackException(ex_type or type(error), error, tb)
     lines.__notes__ = notes_of(error)
-    lines.__cause__ = lines.__context__ = None
+    lines.__cause__ = lines.__context__ = None  # the caller formats the chain, with the remote traceback of each exception
     return list(lines.format(chain=False))
 
 
 def _printable(error: BaseException, parts: List[str]) -> Iterator[str]:
-    """Return the parts of a traceback so that they control no terminal; messages of remote exceptions are one line each."""
+    """Yield the parts of a traceback without control characters; the text of a remote exception becomes one line."""
     is_remote = hasattr(error, "_pyroTraceback")
     for part in parts:
         if is_remote and not part.startswith(("  File ", " ", "-", "Traceback (", "File ")):
@@ -303,13 +313,14 @@ def _remote_traceback(error: BaseException) -> List[str]:
     if not remote:
         return []
     if not isinstance(remote, str):
-        # it came over the wire: any peer can put any value there
+        # untrusted: a peer can send any value
         remote = "".join(map(str, remote)) if isinstance(remote, (list, tuple)) else str(remote)
     lines = [_REMOTE_LINE % line for line in remote.splitlines()]
     return [_REMOTE_BEGIN] + lines + [_REMOTE_END]
 
 
 def _detailed_lines(error: BaseException, tb: Optional[TracebackType]) -> Iterator[str]:
+    # the layout of 5.x, which programs show to their users
     headline = " EXCEPTION %s: %s\n" % (type(error), _text_or_placeholder(str, error))
     yield _RULE
     yield headline
@@ -329,7 +340,7 @@ def _frame_lines(frame: FrameType, line_number: int) -> Iterator[str]:
     if source:
         yield "Source code:\n"
         yield "    %s\n" % source
-    # this library's own frames hold connections, buffers and key locations: nothing of the user's to look at
+    # frames of this library contain connections, buffers and paths of keys, which are of no interest to the user
     if is_own_frame(frame):
         return
     values = sorted(frame.f_locals.items())
@@ -351,5 +362,5 @@ def _text_or_placeholder(to_text: Any, value: Any) -> str:
     try:
         text: str = to_text(value)
         return text.replace("\n", "\n    ")
-    except Exception as x:  # user code runs here, and a traceback must come out whatever it does
+    except Exception as x:  # repr() and str() are code of the program; formatting a traceback must not fail because of it
         return "<%s object, not printable: %s>" % (type(value).__name__, type(x).__name__)

@@ -58,7 +58,7 @@ class Running(unittest.TestCase):
     def test_no_such_tool(self) -> None:
         result = run("nsd")
         self.assertEqual((result.exit_code, result.out), (2, ""))
-        self.assertRegex(result.err, r"\Athere is no tool 'nsd'; the tools are: ns, nsc, .*\n\Z")
+        self.assertRegex(result.err, r"\Aunknown tool 'nsd'; the tools are: ns, nsc, .*\n\Z")
 
     def test_a_tool_that_is_not_installed(self) -> None:
         with mock.patch.object(tools, "TOOLS", [tools.Tool("gone", "utils.gone", "")]):

@@ -1,5 +1,5 @@
 """
-Text of peers, on its way to a log or a terminal.
+Make text from the network safe for logs and terminals.
 
 Imported by every other package. Start reading at ``printable``.
 """

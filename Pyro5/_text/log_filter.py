@@ -1,9 +1,9 @@
 """
-The filter that all loggers of the package have: no record has text of a peer that could pass for another record.
+A filter for all loggers of the package, so that text from the network cannot forge records of the log.
 
-Arguments of a log call may be anything that a peer has chosen: an exception, the path that a client has bound its Unix socket
-to, the name of an object. Instead of looking after each of them, the text of the whole record is made printable, and so is
-that of exceptions in its traceback.
+Many arguments of log calls are chosen by a peer: exceptions, the path that a client has bound its Unix domain socket to, names
+of objects. Instead of treating each of them, the filter makes the text of the whole record printable, and the text of
+exceptions in its traceback.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .printable import one_line, printable
 
 __all__ = ["LOGGERS", "PrintableText", "install", "traceback_text"]
 
-# All loggers of the package: filters of a logger do not count for those below it.
+# All loggers of the package. Each of them needs the filter: the filters of a logger do not apply to records of its children.
 LOGGERS = """
     Pyro5 Pyro5.autoclean Pyro5.broadcast Pyro5.client Pyro5.compatibility Pyro5.configure Pyro5.connection
     Pyro5.console Pyro5.core Pyro5.discovery Pyro5.itemstream Pyro5.link Pyro5.matching
@@ -25,33 +25,33 @@ LOGGERS = """
     Pyro5.socketutil Pyro5.storage.dbmfile Pyro5.storage.sqlite Pyro5.svr_threads Pyro5.tools.findings
     Pyro5.utils.gatewayapp Pyro5.utils.gatewaycalls Pyro5.utils.httpconnection Pyro5.utils.httpserver
 """.split()
-MESSAGE_CHARS = 10000   # of an exception's message, or of a line of its notes, in a traceback
+MESSAGE_CHARS = 10000   # of the message of an exception, or of a line of its notes, in a traceback
 LINKS = 50              # of a chain of causes
 
 
 class PrintableText(logging.Filter):
-    """Makes the text of records printable. Lets all of them through, and raises nothing."""
+    """Makes the text of records printable. It accepts all records and never raises an exception."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         try:
             message = record.getMessage()
-        except Exception as x:  # an argument that has no text; logging would print a traceback of its own
+        except Exception as x:  # str() of an argument failed; logging would print a traceback for this
             message = "%s (%s while formatting the arguments)" % (record.msg, type(x).__name__)
             record.args = None
             record.msg = message
         if not message.isprintable():
             record.msg, record.args = printable(message), None
         if record.exc_info and record.exc_info[1] is not None and not record.exc_text:
-            # Formatters use this text instead of formatting exc_info, which stays for handlers that look at the exception.
+            # Formatters use this text instead of formatting exc_info. That is kept for handlers that need the exception.
             record.exc_text = traceback_text(record.exc_info[1])
         return True
 
 
 def traceback_text(error: BaseException) -> str:
-    """Return the traceback of an exception and its causes; each message is one line, and every other line is indented."""
+    """Return the traceback of an exception and its chain. Each message is one line, and all other lines are indented."""
     try:
         return "\n".join(_lines(traceback.TracebackException(type(error), error, error.__traceback__)))
-    except Exception as x:  # the exception's own code may run, when its text is made
+    except Exception as x:  # formatting an exception runs code of its class
         return "%s (%s while formatting the traceback)" % (printable(type(error).__name__), type(x).__name__)
 
 
@@ -84,7 +84,7 @@ def _one(link: Any) -> Iterator[str]:
 
 
 def install() -> None:
-    """Put the filter on all loggers of the package."""
+    """Add the filter to all loggers of the package."""
     text_filter = PrintableText()
     for name in LOGGERS:
         logging.getLogger(name).addFilter(text_filter)
