@@ -76,7 +76,7 @@ class Tree(unittest.TestCase):
         for name, base in TREE.items():
             self.assertEqual((base,), found[name].__bases__, name)
 
-    def test_docstring_draws_every_class(self) -> None:
+    def test_the_docstring_shows_every_class(self) -> None:
         for name in TREE:
             self.assertIn("+-- " + name, errors.__doc__ or "")
 
@@ -109,7 +109,7 @@ class PlainTraceback(unittest.TestCase):
                 lines = function()
             self.assertEqual("ValueError: crashed with 2 numbers\n", lines[-1])
 
-    def test_given_traceback_wins(self) -> None:
+    def test_a_passed_traceback_takes_precedence(self) -> None:
         error = crash()
         tb = error.__traceback__
         self.assertIsNotNone(tb)
@@ -144,7 +144,7 @@ class PlainTraceback(unittest.TestCase):
 
 
 class DetailedTraceback(unittest.TestCase):
-    def test_shape(self) -> None:
+    def test_the_layout(self) -> None:
         lines = errors.format_traceback(crash("abc"), detailed=True)
         self.assertTrue(all(line.endswith("\n") for line in lines))
         rule = "-" * 52 + "\n"
@@ -218,7 +218,7 @@ class RemoteTraceback(unittest.TestCase):
         self.assertIn("Local values:", text)
         self.assertTrue(text.endswith(REMOTE_BLOCK))
 
-    def test_whatever_a_peer_sent_as_traceback(self) -> None:
+    def test_malformed_remote_tracebacks(self) -> None:
         for strange in ("one text", ["no newline"], [1, None], 5, {"a": 1}, ("a\n", "b\n")):
             lines = errors.get_pyro_traceback(crash_remotely(strange))
             self.assertEqual(" +--- End of remote traceback\n", lines[-1])

@@ -66,7 +66,7 @@ class Attributes(InDirectory):
                 getattr(Pyro5, name)
             self.assertFalse(hasattr(Pyro5, name))
 
-    def test_failing_import_inside_of_a_submodule_is_shown(self) -> None:
+    def test_a_failed_import_in_a_submodule_is_raised(self) -> None:
         code = ("import sys, Pyro5\n"
                 "sys.modules['ipaddress'] = None\n"
                 "try: Pyro5.socketutil\n"
@@ -115,7 +115,7 @@ class Logging(InDirectory):
         self.assertEqual(2, result.stderr.count("Pyro5.tests"))
         self.assertEqual([], os.listdir(self.directory))
 
-    def test_the_programs_own_setup_wins(self) -> None:
+    def test_the_setup_of_the_program_takes_precedence(self) -> None:
         code = "import logging, sys\nlogging.basicConfig(stream=sys.stdout, format='mine %(message)s')\n" + LOGS
         result = self.check_run(code, PYRO_LOGLEVEL="DEBUG")
         self.assertEqual("mine detail\nmine trouble\n", result.stdout)

@@ -100,10 +100,9 @@ RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_cl
 PUBLIC = set("""__init__ __main__ api core constants errors configure callcontext client server protocol socketutil typed
                 nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
 
-# Modules, and packages with all that is in them, whose docstrings and comments are plain technical English.
-PLAIN_ENGLISH = ("_cli", "_client", "_gateway", "_messages", "_naming", "_net", "_settings", "_values", "_wire",
-                 "callcontext", "client", "compatibility", "configure", "core", "nameserver", "nsc", "protocol", "serializers",
-                 "socketutil", "tools", "typed", "utils")
+# Modules whose docstrings and comments are plain technical English: all but the rest of the server.
+_SERVER = ("_server", "server", "svr_existingconn", "svr_multiplex", "svr_threads")
+PLAIN_ENGLISH = tuple(name for name in MODULES if not name.startswith(_SERVER))
 PLAIN_ENGLISH += ("_server.callbacks", "_server.dispatch", "_server.error_log", "_server.objects",
                   "_server.registrations", "server")
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...

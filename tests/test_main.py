@@ -41,7 +41,7 @@ class Overview(unittest.TestCase):
                              ["ns", "nsc", "serve", "call", "inspect", "doctor", "echo", "http", "config"])
         self.assertIn("\n  nsc      python -m Pyro5.nsc  ", result.out)
 
-    def test_says_how_it_was_started(self) -> None:
+    def test_the_command_that_it_was_started_with(self) -> None:
         for program, command in (("/x/Pyro5/__main__.py", "python -m Pyro5"), ("/x/pyro5.pyz", "python pyro5.pyz"),
                                  ("/usr/bin/pyro5", "pyro5")):
             self.assertIn(". Usage: %s TOOL " % command, run(program=program).out)
@@ -49,21 +49,21 @@ class Overview(unittest.TestCase):
     def test_version(self) -> None:
         self.assertEqual(run("--version"), ToolResult(0, Pyro5.__version__ + "\n", ""))
 
-    def test_every_module_is_there(self) -> None:
+    def test_every_module_exists(self) -> None:
         for tool in INSTALLED:
             self.assertIsNotNone(importlib.util.find_spec("Pyro5." + tool.module), tool.name)
 
 
 class Running(unittest.TestCase):
-    def test_no_such_tool(self) -> None:
+    def test_an_unknown_tool(self) -> None:
         result = run("nsd")
         self.assertEqual((result.exit_code, result.out), (2, ""))
         self.assertRegex(result.err, r"\Aunknown tool 'nsd'; the tools are: ns, nsc, .*\n\Z")
 
     def test_a_tool_that_is_not_installed(self) -> None:
         with mock.patch.object(tools, "TOOLS", [tools.Tool("gone", "utils.gone", "")]):
-            self.assertEqual(run("gone"), ToolResult(1, "", "Error: the tool gone is not part of this installation: there is "
-                                                            "no module Pyro5.utils.gone\n"))
+            self.assertEqual(run("gone"), ToolResult(1, "", "Error: the tool gone is not part of this installation: module "
+                                                            "Pyro5.utils.gone not found\n"))
 
     def test_arguments_and_exit_code_are_those_of_the_tool(self) -> None:
         uri, daemon, _ = start_ns("127.0.0.1", 0)
@@ -74,13 +74,13 @@ class Running(unittest.TestCase):
                              ToolResult(1, "", "Error: NamingError - unknown name: nosuch\n"))
         self.assertEqual(run("nsc", "frobnicate").exit_code, 2)
 
-    def test_every_tool_explains_itself(self) -> None:
+    def test_every_tool_has_a_help_text(self) -> None:
         for tool in INSTALLED:
             result = run(tool.name, "-h")
             self.assertEqual((result.exit_code, result.err), (0, ""), tool.name)
             self.assertTrue(result.out.startswith("usage: pyro5"), result.out)
 
-    def test_a_bad_setting_is_told_in_one_line(self) -> None:
+    def test_an_invalid_setting_is_reported_in_one_line(self) -> None:
         result = run_tool("Pyro5", "config", env={"PYRO_NS_PORT": "many"}, fresh=True)
         self.assertEqual((result.exit_code, result.out), (1, ""))
         self.assertRegex(result.err, r"\AError: invalid Pyro environment config value: PYRO_NS_PORT=many [^\n]*\n\Z")

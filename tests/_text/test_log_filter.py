@@ -93,7 +93,7 @@ class Functions(unittest.TestCase):
             self.assertIn("\n    noted", text)
         self.assertEqual([], harm_in(log_filter.traceback_text(SyntaxError(EVIL, (EVIL, 1, 2, EVIL)))))
 
-    def test_tracebacks_in_circles(self) -> None:
+    def test_circular_causes(self) -> None:
         one, two = ValueError("one"), ValueError("two")
         one.__context__, two.__context__ = two, one
         self.assertIn("ValueError: one", log_filter.traceback_text(one))
@@ -103,7 +103,7 @@ class Functions(unittest.TestCase):
         for name in log_filter.LOGGERS:
             self.assertTrue(any(isinstance(each, log_filter.PrintableText) for each in logging.getLogger(name).filters), name)
 
-    def test_arguments_without_a_text(self) -> None:
+    def test_arguments_whose_str_fails(self) -> None:
         class Broken:
             def __str__(self) -> str:
                 raise ValueError("no text")
