@@ -305,7 +305,7 @@ class Places(ExampleTestCase):
         path = os.path.join(self.temporary_folder(), "box")
         servers = [("--path", path)]
         if sys.platform == "linux":
-            servers.append(("--abstract", "letterbox of test %d" % os.getpid()))
+            servers.append(("--path", path, "--abstract", "letterbox of test %d" % os.getpid()))
         for address in servers:
             server = self.start("server.py", *address)
             server.read_until("Ready: ")

@@ -183,7 +183,7 @@ class Targets:
                     with contextlib.suppress(*MALFORMED):
                         use()
         except Exception as x:  # a remote exception may be of any class; what the library itself raises may not
-            if not isinstance(x, MALFORMED) and _raised_by_library(x, but_not="raise _harmless"):
+            if not isinstance(x, MALFORMED) and _raised_by_library(x, but_not="raise raisable"):
                 raise
 
     # ------------------------------------------------------------ the server
