@@ -1,7 +1,7 @@
 """
-Holds docs/serialization.md to the truth: its table is what the serializers do, its examples run.
+The table of docs/serialization.md shows what the serializers do, and the examples of the page run.
 
-``python -m tests.docs.test_serialization write`` brings the table up to date.
+``python -m tests.docs.test_serialization write`` updates the table.
 """
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class OwnError(Exception):
 
 Pair = collections.namedtuple("Pair", "left right")
 
-# What is sent, as it stands in the document; evaluated with the names below.
+# The values that are sent, as the page shows them; evaluated with the names below.
 SENT = (
     "None", "True", "42", "2 ** 70", "2.5", "float('inf')", "1 - 2j",
     "'text'", "b'bytes'", "bytearray(b'bytes')", "memoryview(b'bytes')",
@@ -100,11 +100,11 @@ def usable(name: str) -> bool:
 
 
 class Lost(Exception):
-    """A value does not arrive; the text says what becomes of it."""
+    """A value does not arrive; the text is the cell of the table."""
 
 
 def carry(name: str, value: Any) -> Any:
-    """Send a value through a serializer and give what arrives."""
+    """Send a value through a serializer and return the value that arrives."""
     serializer = serializers.get_serializer(name)
     try:
         data = serializer.dumps(value)
@@ -117,7 +117,7 @@ def carry(name: str, value: Any) -> Any:
 
 
 def arrives(name: str, value: Any, in_list: bool = False) -> str:
-    """Say what becomes of a value that one serializer carries."""
+    """Return the cell of the table for a value and a serializer."""
     try:
         received = carry(name, [value])[0] if in_list else carry(name, value)
     except Lost as x:
@@ -128,7 +128,7 @@ def arrives(name: str, value: Any, in_list: bool = False) -> str:
 
 
 def row(sent: str) -> List[str]:
-    """Give the cells of a row; that of a serializer which is not installed is empty."""
+    """Return the cells of a row; the cell of a serializer that is not installed is empty."""
     value = eval(sent, dict(NAMES))
     return ["`%s`" % sent] + [arrives(name, value) if usable(name) else "" for name in COLUMNS]
 
@@ -168,7 +168,7 @@ class Document(unittest.TestCase):
                      for column, cell in enumerate(rows[expected[0]])]
             self.assertEqual(expected, found)
 
-    def test_values_in_a_list_fare_as_they_do_alone(self) -> None:
+    def test_values_in_a_list_arrive_as_they_do_alone(self) -> None:
         for sent in SENT:
             value = eval(sent, dict(NAMES))
             for name in filter(usable, COLUMNS):
@@ -199,7 +199,7 @@ class Document(unittest.TestCase):
         with self.assertRaisesRegex(errors.SerializeError, "nested too deeply"):
             serializer.loads(header + b"[" * (most + 1) + b"]" * (most + 1))
 
-    def test_no_serializer_can_be_brought_down_by_nesting(self) -> None:
+    def test_nesting_does_not_crash_any_serializer(self) -> None:
         million = 1000 * 1000
         attacks = {"serpent": b"# serpent utf-8 python3.2\n" + b"[" * million + b"]" * million,
                    "json": b"[" * million + b"]" * million, "marshal": b"[\1\0\0\0" * million + b"N",
