@@ -49,7 +49,7 @@ class TableTests(unittest.TestCase):
         names = {setting.name for setting in configure.SETTINGS}
         self.assertEqual(set(), set(re.findall(r"`([A-Z][A-Z_]{3,}[A-Z])`", self.text)) - names)
 
-    def test_every_file_is_there(self) -> None:
+    def test_every_file_exists(self) -> None:
         folder = os.path.join(PROJECT, "Pyro5")
         files = re.findall(r"`([a-z_]+(?:/[a-z_]*)?(?:\.py|/))`", self.text)
         self.assertEqual([], [name for name in files if not os.path.exists(os.path.join(folder, name))])
@@ -77,8 +77,8 @@ class TableTests(unittest.TestCase):
         self.assertTrue(options.gatewaykey.startswith('"""What docs/security.md states'))
 
 
-class StrangerTests(unittest.TestCase):
-    """A daemon that lets in nobody."""
+class HandshakeTests(unittest.TestCase):
+    """A daemon whose validateHandshake refuses all clients."""
 
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
@@ -89,7 +89,7 @@ class StrangerTests(unittest.TestCase):
         class Closed(Daemon):
             def validateHandshake(self, conn: Any, data: Any) -> Any:
                 seen.append(data)
-                raise PermissionError("nobody gets in")
+                raise PermissionError("all clients are refused")
 
         daemon = Closed("127.0.0.1")
         running = daemon_thread(daemon)
@@ -97,8 +97,8 @@ class StrangerTests(unittest.TestCase):
         self.addCleanup(running.__exit__, None, None, None)
         self.uri = daemon.register(Thing(), "thing")
 
-    def knock(self, object_id: str = "thing", serializer: str = "serpent", handshake: Any = "hello") -> str:
-        """Try to get in; give the reason for the refusal."""
+    def refusal_of(self, object_id: str = "thing", serializer: str = "serpent", handshake: Any = "hello") -> str:
+        """Connect, and return the reason for the refusal."""
         with Proxy("PYRO:%s@%s" % (object_id, self.uri.location)) as proxy:
             proxy._pyroSerializer = serializer
             proxy._pyroHandshake = handshake
@@ -106,24 +106,25 @@ class StrangerTests(unittest.TestCase):
                 proxy._pyroBind()
         return str(caught.exception).partition("rejected by the server: ")[2]
 
-    def test_which_objects_there_are_is_no_business_of_strangers(self) -> None:
-        self.assertEqual(["nobody gets in"] * 3, [self.knock(name) for name in ("thing", "nosuch", "Pyro.Daemon")])
+    def test_refused_clients_do_not_learn_which_objects_exist(self) -> None:
+        reasons = {self.refusal_of(name) for name in ("thing", "nosuch", "Pyro.Daemon")}
+        self.assertEqual({"all clients are refused"}, reasons)
 
-    def test_the_serializer_comes_first(self) -> None:
-        self.assertIn("use one of: serpent, json", self.knock(serializer="marshal"))
+    def test_the_serializer_is_checked_first(self) -> None:
+        self.assertIn("use one of: serpent, json", self.refusal_of(serializer="marshal"))
         self.assertEqual([], self.seen)
 
-    def test_data_is_checked_before_the_own_decision(self) -> None:
-        self.assertIn("unsupported serialized class: evil.Class", self.knock(handshake={"__class__": "evil.Class"}))
+    def test_data_is_checked_before_validateHandshake(self) -> None:
+        self.assertIn("unsupported serialized class: evil.Class", self.refusal_of(handshake={"__class__": "evil.Class"}))
         self.assertEqual([], self.seen)
 
-    def test_own_converters_run_for_strangers(self) -> None:
+    def test_converters_run_before_validateHandshake(self) -> None:
         def to_thing(name: str, data: Dict[str, Any]) -> Any:
             return "converted"
 
         Pyro5.api.register_dict_to_class("greenhouse.Bed", to_thing)
         self.addCleanup(serializers["serpent"].unregister_dict_to_class, "greenhouse.Bed")
-        self.assertEqual("nobody gets in", self.knock(handshake={"__class__": "greenhouse.Bed"}))
+        self.assertEqual("all clients are refused", self.refusal_of(handshake={"__class__": "greenhouse.Bed"}))
         self.assertEqual(["converted"], self.seen)
 
     def test_too_large(self) -> None:
@@ -133,11 +134,11 @@ class StrangerTests(unittest.TestCase):
             with daemon_thread(daemon):
                 for compressed in (False, True):
                     config.COMPRESSION = compressed
-                    self.assertRegex(self.knock(handshake="x" * 5000), "^message too large.*MAX_HANDSHAKE_SIZE")
+                    self.assertRegex(self.refusal_of(handshake="x" * 5000), "^message too large.*MAX_HANDSHAKE_SIZE")
 
 
-class InsideTests(unittest.TestCase):
-    def test_who_is_in_may_use_every_object(self) -> None:
+class AcceptedClientTests(unittest.TestCase):
+    def test_every_object_can_be_used(self) -> None:
         with Daemon("127.0.0.1") as daemon:
             uri = daemon.register(Thing(), "one")
             daemon.register(Thing(), "two")
@@ -162,7 +163,7 @@ class InsideTests(unittest.TestCase):
         self.assertIsNotNone(clients[0])
         self.assertIs(clients[0], clients[1])
 
-    def test_a_proxy_takes_its_handshake_along(self) -> None:
+    def test_copies_of_a_proxy_contain_its_handshake_data(self) -> None:
         proxy = Proxy("PYRO:thing@localhost:9999")
         proxy._pyroHandshake = "a secret"
         copies = [copy.copy(proxy), pickle.loads(pickle.dumps(proxy))]
