@@ -21,6 +21,8 @@ class Store:
         self._lent = {}
 
     def borrow(self, label):
+        if type(label) is not str:
+            raise TypeError("a label is a text")
         if label in self._lent:
             raise LookupError("%s is lent already" % label)
         self._lent[label] = Oscilloscope(label)

@@ -19,6 +19,8 @@ class Bank:
         return self._name
 
     def open_account(self, owner, amount=0):
+        if type(owner) is not str or type(amount) is not int:
+            raise TypeError("an account has the name of its owner and an amount")
         with self._lock:
             self._accounts.setdefault(owner, 0)
             self._accounts[owner] += amount
@@ -30,8 +32,8 @@ class Bank:
             return self._accounts[owner]
 
     def transfer(self, giver, taker, amount):
-        if amount <= 0:
-            raise ValueError("an amount is positive, not %d" % amount)
+        if type(amount) is not int or amount <= 0:
+            raise ValueError("an amount is positive, not %r" % (amount,))
         with self._lock:            # all of it or nothing
             for owner in (giver, taker):
                 if owner not in self._accounts:

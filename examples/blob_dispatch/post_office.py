@@ -2,7 +2,7 @@
 import argparse
 import threading
 
-from Pyro5.api import Daemon, expose
+from Pyro5.api import Daemon, Proxy, SerializedBlob, expose
 from Pyro5.errors import CommunicationError
 
 
@@ -13,12 +13,17 @@ class PostOffice:
 
     @expose
     def subscribe(self, street, addressee):
+        if type(street) is not str or not isinstance(addressee, Proxy):
+            raise TypeError("an addressee is a proxy, and lives in a street with a name")
+        addressee._pyroTimeout = 5.0    # one who hangs must not hold up the letters of all others
         with self._lock:
             self._addressees.setdefault(street, []).append(addressee)
         print("somebody lives in", street, flush=True)
 
     @expose
     def post(self, blob):
+        if type(blob) is not SerializedBlob or type(blob.info) is not str:
+            raise TypeError("a letter is a blob with a street on its envelope")
         street = blob.info              # what is on the envelope; the rest stays bytes
         with self._lock:
             for addressee in list(self._addressees.get(street, ())):

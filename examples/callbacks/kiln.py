@@ -1,13 +1,15 @@
 """A pottery kiln that reports to whoever lit it, by calling back."""
 import argparse
 
-from Pyro5.api import Daemon, expose
+from Pyro5.api import Daemon, Proxy, expose
 
 
 class Kiln:
     @expose
     def fire(self, peak, watcher):
         """Heat up to the peak; the watcher is a proxy for an object in the client."""
+        if type(peak) is not int or not isinstance(watcher, Proxy):
+            raise TypeError("the peak is a number of degrees, and the watcher a proxy")
         for degrees in range(200, peak + 1, 200):
             watcher.heating(degrees)
         try:

@@ -2,7 +2,7 @@
 import argparse
 import threading
 
-from Pyro5.api import Daemon, expose
+from Pyro5.api import Daemon, Proxy, expose
 from Pyro5.errors import CommunicationError
 
 
@@ -24,6 +24,8 @@ class Radio:
             return {name: sorted(channel.listeners) for name, channel in self._channels.items() if channel.listeners}
 
     def tune_in(self, name, call_sign, listener):
+        if type(name) is not str or type(call_sign) is not str or not isinstance(listener, Proxy):
+            raise TypeError("channels and stations have names, and a listener is a proxy")
         with self._lock:
             channel = self._channels.setdefault(name, Channel())
             if call_sign in channel.listeners:

@@ -12,6 +12,8 @@ class Station:
     @expose
     def signal(self, message, seen):
         """Give the route of the message, once it has been everywhere."""
+        if type(message) is not str or type(seen) is not list:
+            raise TypeError("a signal has a text and the list of stations so far")
         if self._name in seen:
             return seen + [self._name]
         print("%s passes on %r" % (self._name, message), flush=True)

@@ -7,6 +7,8 @@ from Pyro5.api import Daemon, current_context, expose
 class Desk:
     @expose
     def sign_out(self, number):
+        if type(number) is not int:
+            raise TypeError("guides have numbers, not a %s" % type(number).__name__)
         current_context.client.guide_number = number       # the connection object is a place to keep things
         self._pyroDaemon.guides.add(number)
         print("guide %d is out, altogether: %s" % (number, sorted(self._pyroDaemon.guides)), flush=True)

@@ -14,6 +14,8 @@ class Bench:
 
     @expose
     def order(self, number, start, end):
+        if not {type(number), type(start), type(end)} <= {int}:
+            raise TypeError("an order consists of numbers")
         self._orders.put((number, start, end))
 
     @expose

@@ -16,6 +16,8 @@ class Archive:
         self._host = host
 
     def _path(self, name):
+        if type(name) is not str:
+            raise TypeError("the name of a recording is a text")
         path = (self._folder / name).resolve()
         if path.parent != self._folder or not path.is_file():       # nobody gets out of the folder
             raise FileNotFoundError("there is no recording named %r" % name)

@@ -26,6 +26,8 @@ class Greenhouse:
         return self._litres[bed]
 
     def move_roof(self, position):
+        if type(position) is not str:
+            raise TypeError("the position of the roof is a text")
         self._roof = position
         print("The roof is %s, by order %s" % (position, current_context.correlation_id), flush=True)
 

@@ -10,6 +10,8 @@ from Pyro5.api import Daemon, config, expose
 class Reservoir:
     def fill(self, water):
         """Give the length of what arrived; bytes that went through serpent are text in a dict."""
+        if type(water) not in (str, bytes, bytearray, dict):
+            raise TypeError("this is no water, but a %s" % type(water).__name__)
         return len(serpent.tobytes(water) if isinstance(water, dict) else water)
 
     def drain(self, size, as_text):

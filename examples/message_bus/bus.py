@@ -9,6 +9,13 @@ from storage import Storage
 from Pyro5.api import Daemon, expose
 
 
+def check(kind, *values):
+    """Clients can send anything, such as a proxy, which would be called when the database looks at it."""
+    for value in values:
+        if type(value) is not kind:
+            raise TypeError("expected %s, not %s" % (kind.__name__, type(value).__name__))
+
+
 @expose
 class Bus:
     def __init__(self, storage):
@@ -17,16 +24,20 @@ class Bus:
 
     def publish(self, topic, text):
         """The message is in the database when this returns."""
+        check(str, topic, text)
         number = self._storage.add(topic, text)
         with self._arrived:
             self._arrived.notify_all()
         return number
 
     def subscribe(self, subscriber, topic):
+        check(str, subscriber, topic)
         self._storage.subscribe(subscriber, topic)
 
     def fetch(self, subscriber, seconds, limit=100):
         """Give messages that were not acknowledged yet, as (number, topic, text); wait for some if there are none."""
+        check(str, subscriber)
+        check(int, limit)
         with self._arrived:
             messages = self._storage.unseen(subscriber, limit)
             if not messages and self._arrived.wait(seconds):
@@ -34,6 +45,8 @@ class Bus:
         return messages
 
     def acknowledge(self, subscriber, number):
+        check(str, subscriber)
+        check(int, number)
         self._storage.mark_seen(subscriber, number)
 
     def topics(self):

@@ -11,6 +11,8 @@ class Archive:
         self._lines = []
 
     def add(self, lines):
+        if type(lines) is not list:
+            raise TypeError("lines are a list, not a %s" % type(lines).__name__)
         self._lines.extend(lines)
         return len(self._lines)
 

@@ -39,6 +39,8 @@ class Arena:
 
     @expose
     def land(self, name):
+        if type(name) is not str or not name:
+            raise TypeError("the name of a rover is a text")
         with self._lock:
             if not self._starts:
                 raise RuntimeError("there is no room for another rover")

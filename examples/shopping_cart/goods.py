@@ -32,11 +32,15 @@ class Cart:
 
     @expose
     def put(self, article, pieces=1):
+        if type(article) is not str or type(pieces) is not int or pieces < 1:
+            raise TypeError("a number of pieces of an article goes into the cart")
         self._shelves.move(article, pieces)
         self._items[article] = self._items.get(article, 0) + pieces
 
     @expose
     def take_out(self, article, pieces=1):
+        if type(pieces) is not int or pieces < 1:
+            raise TypeError("a number of pieces is taken out")
         if self._items.get(article, 0) < pieces:
             raise ValueError("there are not so many in the cart")
         self._shelves.move(article, -pieces)

@@ -4,7 +4,7 @@ import threading
 
 from market import Market
 
-from Pyro5.api import Daemon, expose
+from Pyro5.api import Daemon, Proxy, expose
 from Pyro5.errors import CommunicationError
 
 
@@ -17,6 +17,9 @@ class Exchange(threading.Thread):
 
     @expose
     def subscribe(self, symbols, viewer):
+        if type(symbols) not in (list, tuple, set) or not isinstance(viewer, Proxy):
+            raise TypeError("a viewer is a proxy, and wants a list of symbols")
+        viewer._pyroTimeout = 5.0           # a viewer that hangs must not stop the exchange
         with self._lock:
             self._viewers.append((set(symbols), viewer))
 

@@ -13,6 +13,8 @@ class Exchange:
     @expose
     def trades(self, wanted):
         """An endless generator. It runs only as fast as somebody takes what it gives."""
+        if type(wanted) not in (list, tuple, set):
+            raise TypeError("wanted is a list of symbols")
         market = Market(self._symbols, self._seed)
         while set(wanted) & set(self._symbols):
             symbol, price = market.trade()

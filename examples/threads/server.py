@@ -13,6 +13,8 @@ class Census:
         self._connections = set()
 
     def add(self, birds):
+        if type(birds) is not int:
+            raise TypeError("birds are counted, a %s is none" % type(birds).__name__)
         with self._lock:
             self._birds += birds
             self._connections.add(current_context.client_sock_addr)

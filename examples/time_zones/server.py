@@ -17,6 +17,8 @@ class Observatory:
 
     def on_local_clock(self, moment):
         """A text, and what arrived as its type."""
+        if not isinstance(moment, datetime.datetime):
+            raise TypeError("a moment is a datetime, not a %s" % type(moment).__name__)
         return "%s there (%s)" % (moment.astimezone(self._zone).strftime("%H:%M"), type(moment).__name__)
 
 

@@ -12,6 +12,8 @@ class LetterBox:
         self._letters = 0
 
     def drop(self, text):
+        if type(text) is not str:
+            raise TypeError("a letter is a text, not a %s" % type(text).__name__)
         self._letters += 1
         print("letter %d: %s" % (self._letters, text), flush=True)
         return self._letters

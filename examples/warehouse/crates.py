@@ -14,6 +14,8 @@ class Warehouse:
 
     def store(self, robot, crate):
         """Give the number of the shelf."""
+        if type(robot) is not str or type(crate) is not str:
+            raise TypeError("robots and crates have names")
         with self._lock:
             for number, content in self._shelves.items():
                 if content is None:
