@@ -1,4 +1,4 @@
-"""Serving one ready-made connection, such as one end of a socketpair()."""
+"""Serve one connected socket, such as one end of a socketpair()."""
 from __future__ import annotations
 
 import socket
@@ -10,9 +10,9 @@ from .svr_multiplex import SocketServer_Multiplex
 
 
 class SocketServer_ExistingConnection(SocketServer_Multiplex):
-    """Serves the other end of a connected socket, without a handshake; the loop ends when that end is closed.
+    """Serves the peer of a connected socket, without a handshake. The loop ends when the peer closes its side.
 
-    The socket stays its owner's: it is given back with the timeout that it came with, and never closed here.
+    The socket still belongs to the caller: its timeout is restored at the end, and it is never closed here.
     """
 
     def __init__(self, callbacks: DaemonCallbacks) -> None:
@@ -20,7 +20,7 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self._timeout_before: Optional[float] = None
 
     def init_existing(self, daemon: Any, connected_socket: socket.socket) -> None:
-        """Make ready to serve this socket.
+        """Prepare to serve this socket.
 
         Raises:
             OSError: the socket is not connected.
@@ -43,7 +43,7 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
 
 def serve_connected(callbacks: DaemonCallbacks, daemon: Any,
                     connected_socket: socket.socket) -> SocketServer_ExistingConnection:
-    """Make the server of a connected socket, ready to serve; raises as its init_existing()."""
+    """Create the server of a connected socket, ready to serve. Raises the same as init_existing()."""
     server = SocketServer_ExistingConnection(callbacks)
     try:
         server.init_existing(daemon, connected_socket)

@@ -7,20 +7,21 @@ from ._server.loop import SocketServer
 
 
 class SocketServer_Multiplex(SocketServer):
-    """Serves all clients in the thread that runs the loop: no two calls ever run at the same time."""
+    """Runs all calls in the thread of the loop: two calls never run at the same time."""
 
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
 
     def begin(self) -> None:
         super().begin()
-        self._choose_how_to_wait()
+        self._update_polling()
 
     def tick(self) -> None:
         super().tick()
-        self._choose_how_to_wait()
+        self._update_polling()
 
-    def _choose_how_to_wait(self) -> None:
+    def _update_polling(self) -> None:
+        """Poll before blocking in the selector, if the setting SPINNING is on and there is more than one processor."""
         if not is_promising():
             self._spinning = None
         elif self._spinning is None:
@@ -30,7 +31,9 @@ class SocketServer_Multiplex(SocketServer):
         self.callbacks.handle_request(connection)
         if not self.turn_is_over():
             return True
-        self.hand_over(connection)  # more may be in already, but others were waiting before it came
+        # More requests may have arrived, but other clients have been waiting longer. Parked, it is the last in the
+        # next round.
+        self.hand_over(connection)
         self.park(connection)
         return False
 

@@ -1,13 +1,14 @@
-"""Server type ``thread``: the loop watches idle connections, a pool of worker threads runs the calls.
+"""Server type ``thread``: the loop waits for idle connections, and a pool of worker threads runs the calls.
 
-A worker keeps a busy connection for a short while, so that a client that calls again at once pays no hand-over, and
-gives it back to the loop when it falls silent. So THREADPOOL_SIZE bounds the calls that run at the same time, not the
-clients that may be connected; whoever finds all workers busy waits for the next free one.
+A worker keeps a busy connection for a few milliseconds after each reply, so that the next request of the same client
+needs no hand-over between threads. Then it returns the connection to the loop. So THREADPOOL_SIZE limits the calls
+that run at the same time, not the connected clients; a client that finds all workers busy waits for the next free one.
 
-A client keeps its thread: objects hold sqlite handles, COM apartments, OpenGL contexts and locks that insist on it. As long
-as no more than THREADPOOL_SIZE clients are connected, the handshake, all calls and the end of a connection run in one and the
-same worker. Beyond that, workers are taken from the connections that have been idle longest; last, and only after some
-seconds, from those with objects of instance mode ``session``, for which up to half of the workers are reserved.
+A client keeps its thread, because objects may hold sqlite connections, COM apartments, OpenGL contexts and locks,
+which can only be used in one thread. As long as no more than THREADPOOL_SIZE clients are connected, the handshake, all
+calls and the cleanup of a connection run in the same worker. Beyond that, workers are taken from the connections that
+have been idle longest; last, and only after some seconds, from those with objects of instance mode ``session``, for
+which up to half of the workers are reserved.
 """
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ KEEP_SECONDS = 0.01  # how long a worker waits for the next request of the clien
 
 
 class SocketServer_Threadpool(SocketServer):
-    """Serves each request in a thread of a pool."""
+    """Runs each request in a thread of a pool."""
 
     closes_idle = True
 
@@ -41,20 +42,22 @@ class SocketServer_Threadpool(SocketServer):
         if minimum < 1 or maximum < 1:
             raise ValueError("THREADPOOL_SIZE_MIN and THREADPOOL_SIZE must be at least 1, not %d and %d" % (minimum, maximum))
         super().__init__(callbacks)
-        self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._is_crowded)
-        self._background: Optional[threading.Thread] = None  # runs the loop while a foreign one calls events()
+        self._pool = WorkerPool(min(minimum, maximum), maximum, "Pyro-worker", self._has_more_owners)
+        # runs the loop if the program has its own event loop, which calls events()
+        self._background: Optional[threading.Thread] = None
 
     @property
     def pool(self) -> WorkerPool:
-        """The worker threads."""
+        """The pool of worker threads."""
         return self._pool
 
     def __repr__(self) -> str:
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 
-    def _is_crowded(self) -> bool:
-        """Whether more clients are connected than there may be workers. Any thread may ask."""
-        # connections that have ended may be parked for a while, until the loop forgets them
+    def _has_more_owners(self) -> bool:
+        """Return whether more clients are connected than there may be workers. Can be called from any thread."""
+        # Connections that have ended stay parked for a while, until the loop removes them. Those before their
+        # handshake keep no worker.
         return len(self._connections) - len(self._handshakes) - len(self.parked) > self._pool.maximum
 
     def begin(self) -> None:
@@ -62,7 +65,7 @@ class SocketServer_Threadpool(SocketServer):
 
     def tick(self) -> None:
         super().tick()
-        with contextlib.suppress(RuntimeError):  # the system has no thread left for a job that waits
+        with contextlib.suppress(RuntimeError):  # the system cannot start a thread for a waiting job; it stays in the queue
             self._pool.shrink(time.monotonic())
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
@@ -70,19 +73,23 @@ class SocketServer_Threadpool(SocketServer):
         super().loop(loopCondition)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Let in the clients that wait; a thread in the background looks after those that are connected."""
-        entrance = self._entrance
-        if entrance is None or self.stopping:
+        """Accept the waiting clients. Connected clients are served by a loop in a background thread, which is started
+        here.
+        """
+        acceptor = self._entrance
+        if acceptor is None or self.stopping:
             return
         if self._background is None:
-            entrance.watch(False)
+            acceptor.watch(False)
             self._background = threading.Thread(target=self._loop_in_background, name="Pyro-loop", daemon=True)
             self._background.start()
-        entrance.accept()
+        acceptor.accept()
 
     @property
     def sockets(self) -> List[Any]:
-        """The listening sockets, of combined daemons too: the only ones that a foreign event loop has to watch."""
+        """The listening sockets, including those of combined daemons: the only ones that a program with its own event
+        loop has to watch.
+        """
         return ([] if self._entrance is None else [self.sock]) + self._sockets_of_combined()
 
     def adopt(self, connection: ServerConnection) -> None:
@@ -105,23 +112,25 @@ class SocketServer_Threadpool(SocketServer):
     def begin_waiting(self, connection: ServerConnection) -> None:
         if self._pool.idle and not connection.tls_handshake and not connection.handshake_done:
             self._handshakes.start(connection, time.monotonic())
-            self._pool.submit(functools.partial(self._work, connection, False), connection)  # most clients speak at once
+            # most clients send their handshake at once
+            self._pool.submit(functools.partial(self._work, connection, False), connection)
         else:
             super().begin_waiting(connection)
 
     def serve(self, connection: ServerConnection) -> bool:
+        # From here until park() the worker owns the connection; the loop neither watches nor reads it.
         self.hand_over(connection)
         large_bytes = connection.large_bytes
         if large_bytes:
-            self._hold(connection, large_bytes)
+            self._count_large_request(connection, large_bytes)
         if large_bytes and not connection.has_reserved_worker:
             self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True), connection)
         else:
             self._pool.submit(functools.partial(self._work, connection, True), connection)
         return False
 
-    def _hold(self, connection: ServerConnection, size: int) -> None:
-        """Count a large request among what all clients have under way, until the worker gives it back."""
+    def _count_large_request(self, connection: ServerConnection, size: int) -> None:
+        """Add a large request to the total that all clients have in transit, until the worker returns the connection."""
         try:
             self._buffered.hold(connection, size)
         except errors.MessageTooLargeError:
@@ -134,6 +143,7 @@ class SocketServer_Threadpool(SocketServer):
         if self.callbacks.ends_without_user_code(connection):
             self._end(connection)
             return
+        # clientDisconnect and close() of session objects run in the thread of the calls. At shutdown, only if it is waiting.
         worker = connection.worker
         is_bound = worker is not None and worker.owner is connection and not (self.stopping and not worker.waiting)
         try:
@@ -150,7 +160,7 @@ class SocketServer_Threadpool(SocketServer):
     def in_worker(self) -> bool:
         return self._pool.is_worker()
 
-    # ------------------------------------------------------------ in a worker thread
+    # ------------------------------------------------------------ in a worker thread, which owns the connection
 
     def _end(self, connection: ServerConnection) -> None:
         try:
@@ -158,39 +168,39 @@ class SocketServer_Threadpool(SocketServer):
         finally:
             self._pool.release(connection)
 
-    def _work(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
-        """Serve a client, and when it has gone, the next one, if that is there at once."""
-        self._serve_requests(connection, request_is_in, is_large)
+    def _work(self, connection: ServerConnection, has_request: bool, is_large: bool = False) -> None:
+        """Serve a connection, and after its end the next client, if that connects at once."""
+        self._serve_requests(connection, has_request, is_large)
         if self.in_forked_child():
-            return  # the connection is the parent's
-        newcomer = self._part(connection, not is_large)
-        while newcomer is not None:
-            self._serve_requests(newcomer, False)
-            newcomer = self._part(newcomer)
+            return  # the connection belongs to the parent process
+        accepted = self._release_connection(connection, not is_large)
+        while accepted is not None:
+            self._serve_requests(accepted, False)
+            accepted = self._release_connection(accepted)
 
-    def _serve_requests(self, connection: ServerConnection, request_is_in: bool, is_large: bool = False) -> None:
-        """Serve a connection as long as requests keep coming."""
+    def _serve_requests(self, connection: ServerConnection, has_request: bool, is_large: bool = False) -> None:
+        """Handle the requests of a connection as long as they follow each other quickly."""
         connection.counts_as_large = is_large
         try:
             connection.wait_at_most(KEEP_SECONDS)
             turn_ends = time.monotonic() + TURN_SECONDS
-            while request_is_in or self._next_request(connection):
-                request_is_in = False
+            while has_request or self._receive_request(connection):
+                has_request = False
                 if not self._may_handle(connection):
                     break
                 self.callbacks.handle_request(connection)
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
                 if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
-                    break  # more may be in already, but others were waiting before it came
+                    break  # more requests may have arrived, but other clients have been waiting longer
             if not connection.lost:
                 connection.setTimeout(0)
         except errors.ProtocolError:
-            connection.setTimeout(0)  # the loop meets the same error, and refuses the client
+            connection.setTimeout(0)  # the loop gets the same error, and refuses the client
         except OSError as x:
             log.debug("connection with %s lost: %s", connection.peer_address, x)
             connection.abandon()
-        except BaseException as x:  # border of a thread: a method raised SystemExit or the like
+        except BaseException as x:  # a method raised SystemExit or similar; the worker continues
             if self.in_forked_child():
                 return
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
@@ -200,43 +210,50 @@ class SocketServer_Threadpool(SocketServer):
                 self._pool.end_large()
 
     def _may_handle(self, connection: ServerConnection) -> bool:
-        """Whether the request at hand may be handled now; else the loop does what is necessary."""
+        """Return whether the received request may be handled now. If not, the loop continues with the connection."""
         if connection.large_bytes and not connection.has_reserved_worker and not connection.counts_as_large:
             connection.counts_as_large = self._pool.begin_large()
             if not connection.counts_as_large:
-                return False  # it waits for its turn
-        # the last question, as it can be answered once only: whether the client has to make room for others
+                return False  # the loop queues it with submit_large()
+        # Asked last, because only one caller gets the claim: from now on the loop no longer drops this client to make
+        # room for others.
         return connection.handshake_done or connection.claim_introduction()
 
-    def _part(self, connection: ServerConnection, may_go_on: bool = True) -> Optional[ServerConnection]:
-        """Give a connection back to the loop, or end it, if the client has gone; give that of the next client, if there is
-        one to be served by this worker."""
+    def _release_connection(self, connection: ServerConnection, may_accept: bool = True) -> Optional[ServerConnection]:
+        """Return a connection to the loop, or end it if the client has disconnected.
+
+        Returns:
+            the connection of the next client, if this worker has accepted one and is to serve it.
+        """
         if not (connection.lost and connection.claim_end()):
             if connection.pyroInstances:
                 self._pool.reserve(connection)
             elif not connection.handshake_done:
-                self._pool.release(connection)  # clients that say nothing keep no thread
+                self._pool.release(connection)  # clients that have sent no handshake keep no thread
             self.park(connection)
             return None
-        entrance = self._entrance
-        accepts = (entrance is not None and may_go_on and not self._pool.jobs_waiting
-                   and self.callbacks.ends_without_user_code(connection) and entrance.replace_loop())
+        acceptor = self._entrance
+        accepts = (acceptor is not None and may_accept and not self._pool.jobs_waiting
+                   and self.callbacks.ends_without_user_code(connection) and acceptor.replace_loop())
+        # Accepting in the place of the loop saves waking the loop and another worker, when clients reconnect for each call.
         try:
             self._end(connection)
         finally:
-            sock = entrance.accept_soon() if entrance is not None and accepts else None
+            sock = acceptor.accept_soon() if acceptor is not None and accepts else None
             self.park(connection)
-        return None if sock is None else self._take_newcomer(sock)
+        return None if sock is None else self._accept_connection(sock)
 
-    def _take_newcomer(self, sock: Any) -> Optional[ServerConnection]:
-        """Take in a client that was accepted here, if there is room and nothing special about it."""
+    def _accept_connection(self, sock: Any) -> Optional[ServerConnection]:
+        """Create the connection of a client that this worker has accepted; None if the loop has to handle it (a TLS
+        handshake, or the server is full).
+        """
         connection = ServerConnection.accepted(sock, self)
         if connection.tls_handshake or len(self._connections) >= self.limits.connections:
-            self.park(connection)  # the loop knows what is to be done
+            self.park(connection)  # the loop does the TLS handshake, or refuses the client
             return None
         self._connections[sock] = connection
         self._pool.bind(connection)
-        if self.stopping:  # the loop may have closed all the others already
+        if self.stopping:  # the loop may have closed all other connections already, and would miss this one
             self._connections.pop(sock, None)
             self._pool.release(connection)
             sock.close()
@@ -244,17 +261,19 @@ class SocketServer_Threadpool(SocketServer):
         log.debug("client connected from %s", connection.peer_address)
         return connection
 
-    def _next_request(self, connection: ServerConnection) -> bool:
-        """Get the next request of a client: one that is in already, or arrives very soon while nobody else waits."""
-        is_in = connection.fetch_message()
-        while not is_in:
+    def _receive_request(self, connection: ServerConnection) -> bool:
+        """Return whether a request was received: it is buffered already, or arrives within KEEP_SECONDS while no other
+        client waits for a worker.
+        """
+        is_complete = connection.fetch_message()
+        while not is_complete:
             if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_soon(connection):
                 return False
-            is_in = connection.fetch_message()
+            is_complete = connection.fetch_message()
             if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
                                                  and not connection.has_reserved_worker):
-                break  # the loop sees to it that clients introduce themselves in time, and that workers are left for others
-        return is_in
+                break  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
+        return is_complete
 
     def _receive_soon(self, connection: ServerConnection) -> bool:
         try:

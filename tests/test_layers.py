@@ -103,8 +103,10 @@ PUBLIC = set("""__init__ __main__ api core constants errors configure callcontex
 # Modules whose docstrings and comments are plain technical English: all but the rest of the server.
 _SERVER = ("_server", "server", "svr_existingconn", "svr_multiplex", "svr_threads")
 PLAIN_ENGLISH = tuple(name for name in MODULES if not name.startswith(_SERVER))
-PLAIN_ENGLISH += ("_server.callbacks", "_server.dispatch", "_server.error_log", "_server.objects",
-                  "_server.registrations", "server")
+PLAIN_ENGLISH += ("_server.callbacks", "_server.daemon_object", "_server.descriptions", "_server.dispatch",
+                  "_server.error_log", "_server.exposure", "_server.housekeeping", "_server.instances", "_server.marks",
+                  "_server.objects", "_server.oneway", "_server.registrations", "_server.settings", "_server.streams",
+                  "_server.transports", "_server.workers", "server", "svr_existingconn", "svr_multiplex", "svr_threads")
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...
 VAGUE_VERBS = frozenset(("give", "gives", "have", "has", "let", "lets", "take", "takes", "tell", "tells"))
 VAGUE_WORDS = re.compile(r"\b(?:nobody|somebody|anybody|everybody|whoever|whatever|so\s+many|such\s+a|in\s+vain|"

@@ -16,7 +16,7 @@ class DaemonCallbacks(NamedTuple):
         build_refusal: returns the reply to data that cannot be parsed, None if there is none. Called by the loop.
         connection_ended: frees what belongs to a connection. Runs user code, so the thread server calls it in a worker ...
         ends_without_user_code: ... unless this returns True.
-        must_pause: returns whether to stop reading from a client until some of its one-way calls are done.
+        must_pause: returns whether to stop reading from a client until some of its oneway calls are done.
         tick: does periodic work. Called by the loop every few seconds.
         finish: called at the end with a number of seconds; waits at most this long for what else runs.
     """

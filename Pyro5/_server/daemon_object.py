@@ -13,30 +13,32 @@ __all__ = ["DaemonObject"]
 
 @expose
 class DaemonObject:
-    """What a daemon itself offers to clients, as the object ``Pyro.Daemon``."""
+    """The methods of a daemon that clients can call, as the object ``Pyro.Daemon``."""
 
     def __init__(self, daemon: Any) -> None:
         self.daemon = daemon
 
     def registered(self) -> List[str]:
-        """Give the ids of all objects that are registered in this daemon."""
+        """Return the ids of all objects that are registered in this daemon."""
         ids: List[str] = self.daemon._objects.ids()
         return ids
 
     def ping(self) -> None:
-        """Do nothing: that the call returns tells that the daemon is there."""
+        """Do nothing. A call that returns shows that the daemon is running."""
 
     def info(self) -> str:
-        """Describe the daemon in a line of text."""
+        """Return a line of text that describes the daemon."""
         return "%s bound on %s, NAT %s, %d objects registered. Servertype: %r" % (
             DAEMON_NAME, self.daemon.locationStr, self.daemon.natLocationStr, len(self.daemon._objects.ids()),
             self.daemon.transportServer)
 
     def get_metadata(self, objectId: str, *, descriptions: bool = False) -> Dict[str, Any]:
-        """Give the exposed methods, the oneway methods among them, and the exposed attributes of an object.
+        """Return the names of the exposed methods, of the oneway methods among them, and of the exposed attributes of
+        an object.
 
         Args:
-            descriptions: give their signatures and docstrings too, under the key of this name; older releases have none.
+            descriptions: also return their signatures and docstrings, with the key "descriptions"; older releases do
+                not have this.
 
         Raises:
             DaemonError: no object is registered with this id.
@@ -47,16 +49,17 @@ class DaemonObject:
         return {**published.members.metadata(), **more}
 
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:
-        """Give the next item of an item stream.
+        """Return the next item of an item stream.
 
         Args:
-            most: give up to so many items instead, together: ``[items, whether these are the last]``.  There are fewer when
-                they are large, or take long to be made; an exception that comes after some is kept for the next call.
-                (Daemons of other releases do not take this; a method of another name would change their metadata.)
+            most: return up to this number of items together: ``[items, whether these are the last]``. There are fewer
+                if they are large, or take long to create; an exception that occurs after some items is raised by the
+                next call. Daemons of other releases do not accept this argument. (It is not a separate method, because
+                that would change the metadata of this object.)
 
         Raises:
             StopIteration: there are no more items.
-            PyroError: there is no such stream (any more).
+            PyroError: the stream does not exist (any more).
         """
         _check_text(streamId, "streamId")
         context = callcontext.current_context
@@ -68,13 +71,15 @@ class DaemonObject:
         return self.daemon._streams.next_items(streamId, context.client, most, lambda item: len(serializer.dumps(item)))
 
     def close_stream(self, streamId: str) -> None:
-        """Free an item stream; an unknown one is left alone."""
+        """Close an item stream, or do nothing if it does not exist."""
         _check_text(streamId, "streamId")
         self.daemon._streams.close(streamId)
 
 
 def _check_text(value: Any, what: str) -> None:
-    """Raise TypeError for anything but a text: a value from a client is not used before its exact type is known."""
+    """Raise TypeError unless the value is exactly a str: methods of a value from a client must not be called before
+    its type is known.
+    """
     if type(value) is not str:
         raise TypeError("%s must be a str, not %s" % (what, type(value).__name__))
 

@@ -1,7 +1,6 @@
-"""
-What people want to know of an exposed member besides its name: how it is called, and what its docstring says.
+"""Signatures and docstrings of exposed members, for clients that ask for them.
 
-Nothing is told of members that are not exposed, and of default values only those that are plain constants.
+Members that are not exposed are not described, and default values only if they are plain constants.
 """
 from __future__ import annotations
 
@@ -16,13 +15,13 @@ from .exposure import Members, class_of
 
 log = logging.getLogger("Pyro5.server.descriptions")
 
-# Types whose values say all about themselves; a text or a number of more characters than this is left out too.
+# Default values of these types are shown, unless their repr() is longer than this.
 _PLAIN_TYPES = (type(None), bool, int, float, str)
 _PLAIN_CHARS = 40
 
 
-class _Text:
-    """Shows as this text in a signature."""
+class _VerbatimText:
+    """A text whose repr() is the text itself, for the parts of a signature."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -32,19 +31,20 @@ class _Text:
 
 
 _described: weakref.WeakKeyDictionary[type, Tuple[Members, Dict[str, Any]]] = weakref.WeakKeyDictionary()
-# guards _described
+# Guards _described.
 _described_lock = threading.Lock()
 
 
 def describe(obj_or_class: Any, members: Members) -> Dict[str, Any]:
-    """
-    Return what _describe does, not to be changed: a description is made once for each class, as long as its members stay.
+    """Return the result of _describe(), which must not be changed. It is cached per class, as long as the members are
+    the same.
     """
     clazz = class_of(obj_or_class)
     with _described_lock:
-        known = _described.get(clazz)
-    if known is not None and known[0] is members:
-        return known[1]
+        cached = _described.get(clazz)
+    if cached is not None and cached[0] is members:
+        return cached[1]
+    # Outside the lock, because it may run user code. Two threads may do this at the same time; one result is kept.
     description = _describe(clazz, members)
     with _described_lock:
         _described[clazz] = members, description
@@ -52,12 +52,11 @@ def describe(obj_or_class: Any, members: Members) -> Dict[str, Any]:
 
 
 def _describe(clazz: type, members: Members) -> Dict[str, Any]:
-    """
-    Return descriptions of the exposed members of a class.
+    """Return descriptions of the exposed members of a class.
 
     Returns:
-        A dict of ``doc`` (the docstring of the class, if it is exposed as a whole), ``methods`` (name -> ``signature`` and
-        ``doc``) and ``attrs`` (name -> ``doc`` and ``writable``). What is not known is None.
+        A dict of ``doc`` (the docstring of the class, if it is exposed as a whole), ``methods`` (name -> ``signature``
+            and ``doc``) and ``attrs`` (name -> ``doc`` and ``writable``). Unknown values are None.
     """
     return {
         "doc": _doc_text(clazz) if "_pyroExposed" in vars(clazz) else None,
@@ -74,22 +73,22 @@ def _describe_method(member: Any) -> Dict[str, Optional[str]]:
 
 
 def _doc_text(documented: Any) -> Optional[str]:
-    """Give its own docstring: what it may have inherited belongs to something that need not be exposed."""
+    """Return the member's own docstring: an inherited one belongs to a member that may not be exposed."""
     doc = getattr(documented, "__doc__", None)
     return inspect.cleandoc(doc) if isinstance(doc, str) and doc.strip() else None
 
 
 def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Optional[str]:
-    """
-    Give how a function is called, such as ``(name: str, limit: int = 10) -> List[str]``; None if that cannot be found out.
+    """Return the signature of a function, such as ``(name: str, limit: int = 10) -> List[str]``; None if it is
+    unknown.
 
     Args:
         skip_first: leave out the first parameter, which is ``self`` or the class.
     """
     try:
         signature = _signature(function)
-    except Exception as x:  # user code may run here, such as a __signature__
-        log.debug("there is no signature of %r: %s", function, x)
+    except Exception as x:  # reading a signature may run user code, such as a property __signature__
+        log.debug("%r has no signature: %s", function, x)
         return None
     parameters = list(signature.parameters.values())
     if skip_first and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
@@ -102,7 +101,7 @@ def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Opt
 def _signature(function: Callable[..., Any]) -> inspect.Signature:
     if sys.version_info >= (3, 14):
         from annotationlib import Format
-        return inspect.signature(function, annotation_format=Format.STRING)  # evaluates no annotation
+        return inspect.signature(function, annotation_format=Format.STRING)  # does not evaluate annotations
     else:
         return inspect.signature(function)
 
@@ -110,11 +109,11 @@ def _signature(function: Callable[..., Any]) -> inspect.Signature:
 def _shown_annotation(annotation: Any) -> Any:
     if annotation is inspect.Signature.empty:
         return annotation
-    return _Text(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+    return _VerbatimText(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
 
 
 def _shown_default(default: Any) -> Any:
     if default is inspect.Parameter.empty:
         return default
     is_plain = type(default) in _PLAIN_TYPES and len(repr(default)) <= _PLAIN_CHARS
-    return _Text(repr(default) if is_plain else "...")
+    return _VerbatimText(repr(default) if is_plain else "...")

@@ -54,8 +54,8 @@ class Dispatcher:
 
     Args:
         daemon: its documented methods validateHandshake, annotations and methodcall_error_handler are called.
-        run_oneway: called with a connection, a callable that runs a one-way call, and the size of the request in
-            bytes, to run the call in another thread; None: one-way calls run in the caller's thread.
+        run_oneway: called with a connection, a callable that runs a oneway call, and the size of the request in
+            bytes, to run the call in another thread; None: oneway calls run in the caller's thread.
         repeat_filter: decides which exceptions of calls are logged.
 
     Attributes:
@@ -243,7 +243,7 @@ class Dispatcher:
 
     def _run_batch_or_oneway(self, connection: Any, published: PublishedObject, call: Call, serializer: SerializerBase,
                      message: ReceivingMessage) -> Any:
-        """Run a batch, or a one-way call, or both. A one-way call may still be running in another thread when this
+        """Run a batch, or a oneway call, or both. A oneway call may still be running in another thread when this
         returns.
         """
         if message.flags & protocol.FLAGS_BATCH:

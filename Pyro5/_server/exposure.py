@@ -1,7 +1,7 @@
-"""Who may be called from outside: the decorators, and what they expose.
+"""The decorators that expose members, and which members of a class are exposed.
 
-A decorator only leaves a mark on the function or class that it is given; :func:`exposed_members` reads the marks of a
-class and gives the names that remote callers may use.  Everything that is not marked is out of reach.
+A decorator only sets a flag on a function or class; :func:`exposed_members` reads the flags of a class. Remote callers
+can use only the members that it returns.
 """
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ InstanceCreator = Callable[[Any], Any]  # called with the class
 InstanceMode = Literal["session", "single", "percall"]
 INSTANCE_MODES = ("session", "single", "percall")
 
-# Double underscore names that are never called remotely: the proxy itself, or Python's object model, needs them.
+# Names with double underscores that are never called remotely: proxies, or the object model of Python, use them
+# locally.
 _RESERVED_DUNDERS = frozenset(
     "__%s__" % name for name in (
         "bool call class cmp coerce copy deepcopy del delattr dir enter eq exit format ge getattr getattribute "
@@ -26,9 +27,10 @@ _RESERVED_DUNDERS = frozenset(
 
 
 def is_private_attribute(name: str) -> bool:
-    """Tell whether remote callers may never use this name, whatever is exposed.
+    """Return whether remote callers can never use this name, even if it is exposed.
 
-    Private are names that start with an underscore, except dunder names; and the dunder names that the proxy needs.
+    Private are names that start with an underscore, except double-underscore names; of these, the ones that a proxy
+    needs itself.
     """
     if not name.startswith("_"):
         return False
@@ -39,41 +41,42 @@ def is_private_attribute(name: str) -> bool:
 
 # ---------------------------------------------------------------- decorators
 
-# Descriptors of functools around one function. @expose on a class passes them over, as it always did; on the member it works.
-_WRAPPERS = (functools.cached_property, functools.singledispatchmethod)
+# Descriptors of functools that contain one function. @expose on a class skips them, as in earlier releases; @expose on
+# the member itself exposes it.
+_FUNCTION_WRAPPERS = (functools.cached_property, functools.singledispatchmethod)
 
 
 def _functions_of(member: Any) -> Tuple[Any, ...]:
-    """The plain functions behind a method, classmethod, staticmethod or property; none for anything else."""
+    """Return the functions of a method, classmethod, staticmethod or property; none for anything else."""
     if isinstance(member, property):
         return tuple(f for f in (member.fget, member.fset, member.fdel) if f is not None)
     if isinstance(member, (classmethod, staticmethod)):
         return (member.__func__,)
-    if isinstance(member, _WRAPPERS):
+    if isinstance(member, _FUNCTION_WRAPPERS):
         return (member.func,)
     if inspect.isroutine(member) and callable(member):
         return (member,)
     return ()
 
 
-def _mark(decorator: str, member: Any, mark: str) -> None:
+def _set_flag(decorator: str, member: Any, flag: str) -> None:
     functions = _functions_of(member)
     if not functions or decorator != "expose" and isinstance(member, functools.cached_property):
         raise TypeError("@%s is for methods%s, not for %r" % (
             decorator, ", properties and classes" if decorator == "expose" else "", member))
     for function in functions:
-        setattr(function, mark, True)
+        setattr(function, flag, True)
 
 
 def expose(method_or_class: _T) -> _T:
-    """Make a method, a property, or all public methods and properties that a class itself defines callable remotely.
+    """Expose a method, a property, or all public methods and properties that a class itself defines to remote callers.
 
     Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
-    @singledispatchmethod and other decorators, but below @classmethod and @staticmethod. The class decorator passes over
-    members that are made by @cached_property and @singledispatchmethod: expose them one by one.
+    @singledispatchmethod and other decorators, but below @classmethod and @staticmethod. On a class it skips members
+    created by @cached_property and @singledispatchmethod: expose these individually.
 
     Raises:
-        AttributeError: the name is private and cannot be exposed, or it stands on top of @classmethod or @staticmethod.
+        AttributeError: the name is private, or the decorator stands on top of @classmethod or @staticmethod.
         TypeError: it was applied to something else.
     """
     if inspect.isclass(method_or_class):
@@ -89,56 +92,59 @@ def expose(method_or_class: _T) -> _T:
         name = getattr(function, "__name__", "")
         if is_private_attribute(name):
             raise AttributeError("cannot expose '%s': names that start with an underscore are private" % name)
-    _mark("expose", method_or_class, "_pyroExposed")
+    _set_flag("expose", method_or_class, "_pyroExposed")
     return method_or_class
 
 
 def _expose_class(clazz: type) -> None:
     for name, member in list(vars(clazz).items()):
-        if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _WRAPPERS):
+        if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _FUNCTION_WRAPPERS):
             continue
         for function in _functions_of(member):
             try:
                 function._pyroExposed = True
-            except AttributeError:  # implemented in C: it carries no marks, and so stays unexposed
+            except AttributeError:  # implemented in C: it cannot have the flag, so it is not exposed
                 continue
     clazz._pyroExposed = True  # type: ignore[attr-defined]
 
 
 def oneway(method: _T) -> _T:
-    """Mark a method so that clients do not wait for it: they get None at once, and never see its result or exception.
+    """Mark a method as oneway: clients do not wait for it, their call returns None at once. Results and exceptions
+    are dropped.
 
     Raises:
-        TypeError: it was applied to something that is no method.
+        TypeError: it was applied to something that is not a method.
     """
-    _mark("oneway", method, "_pyroOneway")
+    _set_flag("oneway", method, "_pyroOneway")
     return method
 
 
 def callback(method: _T) -> _T:
-    """Mark a method whose exceptions are logged (with their traceback) where it runs, besides being sent to the caller.
+    """Mark a method whose exceptions are logged with their traceback in the process where it runs, in addition to
+    being sent to the caller.
 
     Raises:
-        TypeError: it was applied to something that is no method.
+        TypeError: it was applied to something that is not a method.
     """
-    _mark("callback", method, "_pyroCallback")
+    _set_flag("callback", method, "_pyroCallback")
     return method
 
 
 def behavior(instance_mode: InstanceMode = "session",
              instance_creator: Optional[InstanceCreator] = None, *, close: bool = True) -> Callable[[_T], _T]:
-    """Choose, for a class that is registered as such, when instances are made, and by what.
+    """Choose when instances of a registered class are created, and how.
 
     Args:
-        instance_mode: ``session`` one instance per connection, ``single`` one for all, ``percall`` a new one per call.
-        instance_creator: called with the class, must give an instance of it; None: the class is called without
+        instance_mode: ``session``: one instance per connection, ``single``: one for all, ``percall``: a new one for
+            each call.
+        instance_creator: called with the class, must return an instance of it; None: the class is called without
             arguments.
-        close: call the method ``close()`` of a session's instance, if it has one, when its client disconnects.
+        close: call the method ``close()`` of session instances, if they have one, when their client disconnects.
 
     Raises:
         SyntaxError: it was written without parentheses.
         ValueError: unknown instance_mode.
-        TypeError: instance_creator is not callable, or the decorator was applied to something that is no class.
+        TypeError: instance_creator is not callable, or the decorator was applied to something that is not a class.
     """
     if not isinstance(instance_mode, str):
         raise SyntaxError("write @behavior(...) with parentheses; instance_mode is one of: " + ", ".join(INSTANCE_MODES))
@@ -157,43 +163,49 @@ def behavior(instance_mode: InstanceMode = "session",
 
 
 def instancing_of(clazz: type) -> Tuple[str, Optional[InstanceCreator]]:
-    """Give (instance_mode, instance_creator) of a class, the defaults if @behavior was not used."""
+    """Return (instance_mode, instance_creator) of a class, the defaults if @behavior was not used."""
     return getattr(clazz, "_pyroInstancing", ("session", None))
 
 
 def closes_instances(clazz: type) -> bool:
-    """Return whether ``close()`` of a session's instance of a class is called when its client disconnects."""
+    """Return whether ``close()`` of session instances of a class is called when their client disconnects."""
     return bool(getattr(clazz, "_pyroClosing", True))
 
 
 # ---------------------------------------------------------------- exposed members
 
 class Members(NamedTuple):
-    """The names of a class that remote callers may use."""
+    """The names of a class that remote callers can use.
+
+    Attributes:
+        oneway, callbacks: those of `methods` with these decorators.
+        attrs: properties and other attributes.
+        writable: those of `attrs` that can be assigned.
+    """
 
     methods: FrozenSet[str]
-    oneway: FrozenSet[str]  # a subset of methods
-    attrs: FrozenSet[str]  # properties
-    writable: FrozenSet[str]  # a subset of attrs: those that can be set
-    callbacks: FrozenSet[str]  # a subset of methods
+    oneway: FrozenSet[str]
+    attrs: FrozenSet[str]
+    writable: FrozenSet[str]
+    callbacks: FrozenSet[str]
 
     def metadata(self) -> Dict[str, Any]:
-        """What is sent to clients when they connect."""
+        """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
         return {"methods": set(self.methods), "oneway": set(self.oneway), "attrs": set(self.attrs)}
 
 
 _members: weakref.WeakKeyDictionary[type, Members] = weakref.WeakKeyDictionary()
-# guards _members
+# Guards _members. The values are immutable, so they are used without the lock.
 _members_lock = threading.Lock()
 
 
 def class_of(obj_or_class: Any) -> type:
-    """Give a class itself, and the class of an object."""
+    """Return a class itself, or the class of an object."""
     return obj_or_class if inspect.isclass(obj_or_class) else type(obj_or_class)
 
 
 def exposed_members(obj_or_class: Any) -> Members:
-    """Give the exposed members of a class, or of the class of an object.  Thread-safe, cached per class."""
+    """Return the exposed members of a class, or of the class of an object. Thread-safe, cached per class."""
     clazz = class_of(obj_or_class)
     with _members_lock:
         members = _members.get(clazz)
@@ -203,7 +215,7 @@ def exposed_members(obj_or_class: Any) -> Members:
 
 
 def forget_members(obj_or_class: Any) -> None:
-    """Drop what is cached for a class, so that members that were added or removed since are seen."""
+    """Remove a class from the cache, so that later changes of its members are noticed."""
     with _members_lock:
         _members.pop(class_of(obj_or_class), None)
 
@@ -233,7 +245,7 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
 
 
 def _check_not_async(clazz: type, name: str, function: Any) -> None:
-    """Raise TypeError if a method is exposed that only an event loop could run."""
+    """Raise TypeError if an exposed method is a coroutine function or an asynchronous generator."""
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise TypeError("cannot publish '%s': its exposed method '%s' is 'async def', which daemons of this release cannot "
                         "run; expose an ordinary method instead, which may run it with asyncio.run() or with "
@@ -241,9 +253,9 @@ def _check_not_async(clazz: type, name: str, function: Any) -> None:
 
 
 def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Members:
-    """Return members with more names added: those of an object, or a class, that are exposed without being marked.
+    """Return members with additional names: those of an object or class that are exposed without a decorator.
 
-    What can be called becomes a method, everything else an attribute.
+    Callable members become methods, all others attributes.
 
     Raises:
         AttributeError: there is no such name, or it is private.
@@ -263,11 +275,11 @@ def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Mem
 
 
 def _get_exposed_members(obj: Any, only_exposed: bool = True, use_cache: bool = True) -> Dict[str, Any]:
-    """Return the names of the methods, the oneway methods and the attributes of a class, or of the class of an object.
+    """Return the names of the methods, oneway methods and attributes of a class, or of the class of an object.
 
     Args:
         only_exposed: False: all public ones, exposed or not.
-        use_cache: False: look at the class anew.
+        use_cache: False: read the class again.
     """
     if not use_cache:
         forget_members(obj)
@@ -275,7 +287,7 @@ def _get_exposed_members(obj: Any, only_exposed: bool = True, use_cache: bool = 
 
 
 def exposed_method(obj: Any, name: str, members: Members) -> Callable[..., Any]:
-    """Give the bound method that remote callers know as `name`.
+    """Return the bound method that remote callers know as `name`.
 
     Raises:
         AttributeError: there is no such method, or it is private or not exposed.
@@ -285,12 +297,13 @@ def exposed_method(obj: Any, name: str, members: Members) -> Callable[..., Any]:
         return method
     if is_private_attribute(name):
         raise AttributeError("attempt to access private attribute '%s' of %s" % (name, type(obj).__name__))
-    added_later = inspect.getattr_static(type(obj), name, None)
-    if added_later is None:
+    # Not in the cached members: it does not exist, is not exposed, or was added after the class was read.
+    member = inspect.getattr_static(type(obj), name, None)
+    if member is None:
         hint = "; attributes of the instance itself are never exposed" if name in getattr(obj, "__dict__", ()) else ""
         raise AttributeError("'%s' object has no attribute '%s'%s" % (type(obj).__name__, name, hint))
-    is_attribute = isinstance(added_later, (property, functools.cached_property))
-    functions = () if is_attribute else _functions_of(added_later)
+    is_attribute = isinstance(member, (property, functools.cached_property))
+    functions = () if is_attribute else _functions_of(member)
     if not any(getattr(f, "_pyroExposed", False) for f in functions):
         raise AttributeError("attempt to access unexposed attribute '%s' of %s (is @expose missing?)"
                              % (name, type(obj).__name__))
@@ -307,22 +320,22 @@ def _check_attribute(obj: Any, name: str, allowed: FrozenSet[str]) -> None:
 
 
 def get_exposed_attribute(obj: Any, name: str, members: Members) -> Any:
-    """Read an exposed property.
+    """Read an exposed attribute.
 
     Raises:
         AttributeError: it is not exposed.
-        Exception: whatever the property raises.
+        Exception: raised by the property.
     """
     _check_attribute(obj, name, members.attrs)
     return getattr(obj, name)
 
 
 def set_exposed_attribute(obj: Any, name: str, value: Any, members: Members) -> None:
-    """Write an exposed property.
+    """Assign an exposed attribute.
 
     Raises:
         AttributeError: it is not exposed, or read-only.
-        Exception: whatever the property raises.
+        Exception: raised by the property.
     """
     _check_attribute(obj, name, members.attrs)
     if name not in members.writable:

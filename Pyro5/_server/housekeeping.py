@@ -1,11 +1,11 @@
-"""When the periodic work of a daemon is done next."""
+"""The interval of periodic work."""
 from __future__ import annotations
 
 
 class Housekeeper:
-    """The interval of Daemon.housekeeping(), as programs see it: ``daemon.transportServer.housekeeper``.
+    """The interval of Daemon.housekeeping(). Programs know it as ``daemon.transportServer.housekeeper``.
 
-    Belongs to the thread that runs the loop, except ``waittime``, which any thread may set.
+    Belongs to the thread of the loop, except ``waittime``, which any thread may set.
 
     Args:
         waittime: seconds between two calls of Daemon.housekeeping().
@@ -16,7 +16,11 @@ class Housekeeper:
         self._last = float("-inf")
 
     def is_due(self, now: float) -> bool:
-        """Return whether the interval has passed; if so, the next one begins now (in monotonic seconds)."""
+        """Return whether the interval has passed; if so, start the next one.
+
+        Args:
+            now: monotonic seconds.
+        """
         if now - self._last < self.waittime:
             return False
         self._last = now

@@ -1,4 +1,4 @@
-"""Instances of classes that are registered as such: created and closed as their @behavior says."""
+"""Create and close the instances of registered classes, as their @behavior says."""
 from __future__ import annotations
 
 import inspect
@@ -12,7 +12,7 @@ log = logging.getLogger("Pyro5.server")
 
 
 class Instances:
-    """Creates the instances of registered classes.  Thread-safe.
+    """Creates the instances of registered classes. Thread-safe.
 
     Attributes:
         single: the instances of classes of mode ``single``, by class.
@@ -20,25 +20,27 @@ class Instances:
 
     def __init__(self) -> None:
         self.single: Dict[type, Any] = {}
-        # guards _creating
+        # Guards _creating and removals from `single`. Never held while user code runs.
         self._lock = threading.Lock()
-        # by class: the user's constructor runs while it is held, and delays only those that call the same class
+        # A lock per class, held while the constructor runs: a slow one delays only calls of the same class.
         self._creating: Dict[type, threading.Lock] = {}
 
     def get(self, clazz: type, connection: Any) -> Any:
         """Return the instance that serves a call on this connection.
 
         Raises:
-            Exception: what the class or its instance creator raises.
+            Exception: raised by the class or its instance creator.
         """
         mode, creator = exposure.instancing_of(clazz)
         if mode == "session":
+            # No lock: the requests of a connection run one after the other.
             instance = connection.pyroInstances.get(clazz)
             if instance is None:
                 instance = connection.pyroInstances[clazz] = _create(clazz, creator)
             return instance
         if mode == "percall":
             return _create(clazz, creator)
+        # The usual case needs no lock: reading a dict is atomic.
         instance = self.single.get(clazz)
         return self._create_single(clazz, creator) if instance is None else instance
 
@@ -51,7 +53,7 @@ class Instances:
             return self.single[clazz]
 
     def forget(self, clazz: type) -> None:
-        """Drop what is kept of a class that is not registered any more."""
+        """Remove what is stored for a class that is no longer registered."""
         with self._lock:
             self.single.pop(clazz, None)
             self._creating.pop(clazz, None)
@@ -62,14 +64,14 @@ def _create(clazz: type, creator: Optional[exposure.InstanceCreator]) -> Any:
         return clazz()
     instance = creator(clazz)
     if not isinstance(instance, clazz):
-        raise TypeError("the instance creator of %s gave an instance of %s" % (clazz.__name__, type(instance).__name__))
+        raise TypeError("the instance creator of %s returned an instance of %s" % (clazz.__name__, type(instance).__name__))
     return instance
 
 
 def close_session_instances(connection: Any) -> None:
-    """Call ``close()`` of every session instance of a connection that has ended, if it has such a method.
+    """Call ``close()`` of all session instances of a connection that has ended, if they have this method.
 
-    Resources that the connection tracks are left out: they are closed with it.
+    Instances that the connection also tracks as resources are skipped: they are closed with the connection.
     """
     if not connection.pyroInstances:
         return
@@ -83,9 +85,9 @@ def close_session_instances(connection: Any) -> None:
 def _close(instance: Any) -> None:
     try:
         inspect.signature(instance.close).bind()
-    except (TypeError, ValueError):  # it takes arguments: it means something else
+    except (TypeError, ValueError):  # it requires arguments: a method with another purpose
         return
     try:
         instance.close()
-    except Exception:  # the user's method: its failure must not keep the others open
-        log.warning("closing of session instance %s failed", type(instance).__name__, exc_info=True)
+    except Exception:  # user code: an error must not prevent the others from being closed
+        log.warning("closing the session instance %s failed", type(instance).__name__, exc_info=True)

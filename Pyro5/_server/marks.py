@@ -1,7 +1,7 @@
-"""The attributes that registered objects get: ``_pyroId`` and ``_pyroDaemon``.
+"""The attributes ``_pyroId`` and ``_pyroDaemon`` ("marks") of registered objects.
 
-A class refers to its daemon weakly, since classes live as long as the program.  An object refers to it strongly while the
-daemon is open, and weakly once it is closed.
+A class refers to its daemon weakly, because classes live as long as the program. An object refers to it strongly while
+the daemon is open, and weakly when it is closed.
 """
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ _plain_getattribute: Any = object.__getattribute__
 
 
 class _DaemonOfClass:
-    """Descriptor that stands in a registered class, and is the daemon when it is read from the class or an instance."""
+    """Descriptor for the ``_pyroDaemon`` of a registered class: returns the daemon, also for the instances of the
+    class.
+    """
 
     __slots__ = ("_daemon",)
 
@@ -36,14 +38,14 @@ def set_marks(obj_or_class: Any, object_id: str, daemon: Any) -> None:
     """Set both attributes.
 
     Raises:
-        AttributeError, TypeError: its type does not take them.
+        AttributeError, TypeError: the type does not allow them.
     """
     obj_or_class._pyroId = object_id
     obj_or_class._pyroDaemon = _DaemonOfClass(daemon) if inspect.isclass(obj_or_class) else daemon
 
 
 def weaken_mark(obj: Any, daemon: Any) -> None:
-    """Make an object refer weakly to this daemon.  When that is garbage-collected, the object's ``_pyroDaemon`` goes too."""
+    """Make an object refer to this daemon weakly. When the daemon is garbage-collected, ``_pyroDaemon`` is deleted."""
     if inspect.isclass(obj):
         return
     try:
@@ -65,36 +67,39 @@ def remove_marks(obj_or_class: Any) -> None:
 
 
 def id_of(obj_or_class: Any) -> Optional[str]:
-    """Return the id that an object or class was last registered under, None if it is not registered anywhere.
+    """Return the id that an object or class was last registered with, None if it is not registered in any daemon.
 
-    The mark of a class counts for the class alone, not for its instances and subclasses.
+    The marks of a class do not apply to its instances and subclasses.
     """
-    known_as: Optional[str] = getattr(obj_or_class, "__dict__", {}).get("_pyroId")
-    if known_as is None and inspect.isdatadescriptor(getattr(type(obj_or_class), "_pyroId", None)):
-        known_as = getattr(obj_or_class, "_pyroId", None)  # it is kept in a slot
-    return known_as
+    object_id: Optional[str] = getattr(obj_or_class, "__dict__", {}).get("_pyroId")
+    if object_id is None and inspect.isdatadescriptor(getattr(type(obj_or_class), "_pyroId", None)):
+        object_id = getattr(obj_or_class, "_pyroId", None)  # stored in a slot
+    return object_id
 
 
 def daemon_of(obj_or_class: Any) -> Any:
-    """Return the daemon that an object, its class, or a base of its class was last registered in; None without one.
+    """Return the daemon that an object, its class, or a base of its class was last registered in; None if there is
+    none.
 
-    No code of the object's class runs for that, a ``__getattr__`` or ``__getattribute__`` for instance.
+    Does not run code of the object's class, such as ``__getattr__`` or ``__getattribute__``.
     """
     clazz: Any = type(obj_or_class)
     try:
         if clazz.__getattribute__ is _plain_getattribute and not hasattr(clazz, "__getattr__"):
-            daemon = getattr(obj_or_class, "_pyroDaemon", None)  # costs a tenth of an exception
+            # Most objects have no such attribute; getattr() with a default takes a tenth of the time of an exception.
+            daemon = getattr(obj_or_class, "_pyroDaemon", None)
         else:
             daemon = _read(obj_or_class, "_pyroDaemon")
         if daemon is None:
             return None
-        return daemon if daemon.__class__ else None  # this fails for a weak proxy whose daemon is gone
+        # raises ReferenceError if it is a weak proxy of a daemon that was garbage-collected
+        return daemon if daemon.__class__ else None
     except (AttributeError, ReferenceError):
         return None
 
 
 def inherited_id(obj_or_class: Any) -> Optional[str]:
-    """Return the id that an object, its class, or a base of its class was last registered under, None without one."""
+    """Return the id that an object, its class, or a base of its class was last registered with, None if there is none."""
     try:
         object_id = _read(obj_or_class, "_pyroId")
     except AttributeError:
@@ -103,7 +108,7 @@ def inherited_id(obj_or_class: Any) -> Optional[str]:
 
 
 def _read(obj_or_class: Any, name: str) -> Any:
-    """Read an attribute, without the code that a class may have for those it lacks."""
+    """Read an attribute without running code of the class for missing attributes."""
     if isinstance(obj_or_class, type):
         return type.__getattribute__(obj_or_class, name)
     return object.__getattribute__(obj_or_class, name)

@@ -177,7 +177,8 @@ class ObjectTable:
         connection.tracked_resources.add(published.lifetime)
         if getattr(connection, "ended", False):  # disconnected meanwhile, its resources may be freed
             self.remove_published(published)
-            raise errors.DaemonError("the client whose lifetime '%s' should have has disconnected" % published.object_id)
+            raise errors.DaemonError("cannot register '%s' for the lifetime of a client that has disconnected"
+                                     % published.object_id)
 
     def _check_free_locked(self, obj_or_class: Any, object_id: str) -> None:
         present_id = self.id_of(obj_or_class)

@@ -1,4 +1,4 @@
-"""Oneway calls: nobody waits for them, so somebody has to mind how many there are."""
+"""Run oneway calls in a bounded thread pool of their own."""
 from __future__ import annotations
 
 import logging
@@ -12,123 +12,133 @@ from .workers import WorkerPool
 
 log = logging.getLogger("Pyro5.server.oneway")
 
-ANY_NUMBER = 1000000  # the system has no more threads than that
+UNLIMITED_THREADS = 1000000  # more threads than any system has
 
 
 class OnewayCalls:
-    """Runs oneway calls in threads of their own.  Thread-safe.
+    """Runs oneway calls in a pool of threads. Thread-safe.
 
-    A client that has too many of them under way is not listened to until some of them are done; so it waits, and neither
-    the server's memory nor the other clients have to suffer for it.  (A client, here, is a connection with the attributes
-    ``oneway_calls``, ``oneway_full`` and ``paused`` and the method ``resume``.)
+    Reading from a client that has too many unfinished calls is paused until some of them are done: that client is
+    slowed down, while the server's memory and the other clients are not affected. A client is a connection with the
+    attributes ``oneway_calls``, ``oneway_full`` and ``paused`` and the method ``resume()``.
 
     Args:
-        most: so many run at once, and so many may one client have under way; 0: any number.
-        most_bytes: when the requests of all calls under way have more than this, each client may have one call; 0: any size.
+        max_calls: how many calls run at the same time, and how many unfinished calls one client may have; 0: any
+            number.
+        max_bytes: when the requests of all unfinished calls are larger than this together, each client may have one
+            call; 0: any size.
     """
 
-    def __init__(self, most: int, most_bytes: int = 0) -> None:
-        self._most = most
-        self._most_bytes = most_bytes if most_bytes > 0 else math.inf
+    def __init__(self, max_calls: int, max_bytes: int = 0) -> None:
+        self._max_calls = max_calls
+        self._max_bytes = max_bytes if max_bytes > 0 else math.inf
         self._bytes = 0
-        self._workers = WorkerPool(0, most if most > 0 else ANY_NUMBER, "Pyro-oneway")
+        self._workers = WorkerPool(0, max_calls if max_calls > 0 else UNLIMITED_THREADS, "Pyro-oneway")
         self._waiting: Deque[Tuple[Any, Callable[[], object], int]] = deque()
-        self._seekers = 0  # threads that are about to look for a call that waits
+        self._fetching = 0  # threads that are about to fetch a waiting call
         self._paused: Set[Any] = set()
-        # guards these, and what the clients' attributes say
+        # Guards these fields and the attributes of the clients. Released before a call runs, and before resume() is called.
         self._lock = threading.Lock()
 
-    def set_limits(self, most: int, most_bytes: int) -> None:
-        """Use other limits from now on."""
+    def set_limits(self, max_calls: int, max_bytes: int) -> None:
+        """Use these limits from now on."""
         with self._lock:
-            self._most = most
-            self._most_bytes = most_bytes if most_bytes > 0 else math.inf
-        self._workers.set_maximum(most if most > 0 else ANY_NUMBER)
+            self._max_calls = max_calls
+            self._max_bytes = max_bytes if max_bytes > 0 else math.inf
+        self._workers.set_maximum(max_calls if max_calls > 0 else UNLIMITED_THREADS)
 
     def start(self, client: Any, call: Callable[[], object], size: int = 0) -> None:
-        """Run a call, whose request has that many bytes, as soon as there is a thread for it.
+        """Run a call as soon as a thread is available.
 
-        As long as calls wait there is a thread on its way to them, and no more than one: it calls for the next one when it
-        begins to run a call.  So no call waits for the end of another one, but many short ones share a few threads.
+        While calls are waiting, one thread at most is on its way to fetch them: when it has fetched one and more are
+        waiting, it starts the next thread before it runs its own call. So no call waits for another one to end, but
+        many short calls share a few threads.
+
+        Args:
+            size: the size of the request in bytes.
         """
         with self._lock:
             client.oneway_calls += 1
             self._bytes += size
-            if 0 < self._most <= client.oneway_calls or self._bytes > self._most_bytes:
+            if 0 < self._max_calls <= client.oneway_calls or self._bytes > self._max_bytes:
                 client.oneway_full = True
             self._waiting.append((client, call, size))
-            wanted = not self._seekers
-            self._seekers += wanted
-        if not wanted:
+            needs_thread = not self._fetching
+            self._fetching += needs_thread
+        if not needs_thread:
             return
         try:
             self._workers.submit(self._run_calls)
-        except RuntimeError:  # not even one thread can be started: better late replies for this client than a lost call
-            self._give_up(client, call, size)
+        except RuntimeError:
+            # No thread can be started: run it here. Late replies for this client are better than a lost call.
+            self._withdraw(client, call, size)
             call()
 
-    def _give_up(self, client: Any, call: Callable[[], object], size: int) -> None:
+    def _withdraw(self, client: Any, call: Callable[[], object], size: int) -> None:
         with self._lock:
-            self._seekers -= 1
+            self._fetching -= 1
             self._waiting.remove((client, call, size))
-        self._done(client, size)
+        self._call_done(client, size)
 
     def _run_calls(self) -> None:
-        """Run the calls that wait, one after the other.  In a thread that counts as a seeker."""
+        """Run waiting calls one after the other. The thread was counted in _fetching when it was started."""
         process = os.getpid()
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._seekers -= 1
+                    self._fetching -= 1
                     return
                 client, call, size = self._waiting.popleft()
-                wanted = bool(self._waiting) and self._seekers == 1
-                self._seekers -= not wanted  # else another one takes this one's place
-            if wanted:
-                self._call_for_another()
+                needs_thread = bool(self._waiting) and self._fetching == 1
+                self._fetching -= not needs_thread  # else the count passes to the thread that is started now
+            if needs_thread:
+                self._start_another_thread()
             try:
                 call()
-            except BaseException as x:  # border of a thread: a method raised SystemExit or the like
+            except BaseException as x:  # a method raised SystemExit or similar; the thread continues
                 if os.getpid() == process:
                     log.warning("a oneway call raised %s", type(x).__name__, exc_info=True)
             if os.getpid() != process:
-                return  # the call has forked, and this is the child: the lock and the other calls are the parent's
-            self._done(client, size)
+                return  # the child of a fork inside the call: the lock and the other calls belong to the parent
+            self._call_done(client, size)
             with self._lock:
-                self._seekers += 1
+                self._fetching += 1
 
-    def _call_for_another(self) -> None:
+    def _start_another_thread(self) -> None:
         try:
             self._workers.submit(self._run_calls)
         except RuntimeError as x:
             log.warning("cannot start another thread, oneway calls wait for this one: %s", x)
             with self._lock:
-                self._seekers -= 1
+                self._fetching -= 1
 
-    def _done(self, client: Any, size: int) -> None:
+    def _call_done(self, client: Any, size: int) -> None:
         with self._lock:
-            was_too_much = self._bytes > self._most_bytes
+            was_over = self._bytes > self._max_bytes
             self._bytes -= size
             client.oneway_calls -= 1
-            # others may have been waiting for these bytes only
-            concerned = {client, *self._paused} if was_too_much and self._bytes <= self._most_bytes else {client}
-            resumed = [each for each in concerned if self._has_room_locked(each) and self._go_on_locked(each)]
+            # Other clients may have been paused only because of the total size.
+            candidates = {client, *self._paused} if was_over and self._bytes <= self._max_bytes else {client}
+            resumed = [each for each in candidates if self._has_room_locked(each) and self._resume_locked(each)]
+        # From here on the loop owns these connections again.
         for each in resumed:
             each.resume()
 
     def _has_room_locked(self, client: Any) -> bool:
-        too_many = 0 < self._most and client.oneway_calls > self._most // 2
-        return not too_many and (not client.oneway_calls or self._bytes <= self._most_bytes)
+        # Half of the limit, so that the client is not paused again after each call.
+        too_many = 0 < self._max_calls and client.oneway_calls > self._max_calls // 2
+        return not too_many and (not client.oneway_calls or self._bytes <= self._max_bytes)
 
-    def _go_on_locked(self, client: Any) -> bool:
-        """Let a client have more calls; tell whether it is to be resumed."""
+    def _resume_locked(self, client: Any) -> bool:
+        """Reset the limits of a client; return whether reading from it was paused, so that resume() has to be called."""
         resumed, client.paused, client.oneway_full = client.paused, False, False
         self._paused.discard(client)
         return bool(resumed)
 
     def pause(self, client: Any) -> bool:
-        """For the loop: shall this client not be listened to now?  If so, its ``resume`` is called when that is over."""
+        """Return whether to stop reading from this client. If so, its resume() is called later. Called by the loop."""
         with self._lock:
+            # Decided under the lock: a call that ends now either is counted here, or sees the client among the paused ones.
             if client.oneway_full and self._has_room_locked(client):
                 client.oneway_full = False
             client.paused = client.oneway_full
@@ -137,5 +147,5 @@ class OnewayCalls:
             return bool(client.paused)
 
     def stop(self, timeout_seconds: float) -> None:
-        """Let the calls that are under way end, but wait no longer than this."""
+        """Wait until the running calls are done, but at most this long."""
         self._workers.stop(timeout_seconds)

@@ -87,11 +87,11 @@ class Buffered:
     stalled ones that have to go when it becomes too much.
 
     Args:
-        most_bytes: so many are allowed for all together, 0: any number.  The attribute of this name may be changed.
+        max_bytes: so many are allowed for all together, 0: any number.  The attribute of this name may be changed.
     """
 
-    def __init__(self, most_bytes: int) -> None:
-        self.most_bytes = most_bytes
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
         self._total = 0
         self._counts: OrderedDict[ServerConnection, int] = OrderedDict()
         self._held: Dict[ServerConnection, int] = {}
@@ -126,7 +126,7 @@ class Buffered:
             MessageTooLargeError: there is no room for so many bytes.
         """
         self.forget(connection)
-        if 0 < self.most_bytes < self._held_bytes + count:
+        if 0 < self.max_bytes < self._held_bytes + count:
             raise errors.MessageTooLargeError("the server is busy: a request of %d bytes is too large now (MAX_BUFFERED_SIZE)"
                                               % count)
         self._held[connection] = count
@@ -136,7 +136,7 @@ class Buffered:
     def take_excess(self) -> List[ServerConnection]:
         """Take out, and give, those that have to go."""
         excess: List[ServerConnection] = []
-        while 0 < self.most_bytes < self._total and self._counts:
+        while 0 < self.max_bytes < self._total and self._counts:
             connection, count = self._counts.popitem(last=False)
             self._total -= count
             excess.append(connection)
@@ -172,4 +172,4 @@ class Limited:
         """Use the limits that the settings make now.  Belongs to the loop's thread."""
         limits = self.current_limits()
         self._handshakes.seconds = limits.handshake_seconds
-        self._buffered.most_bytes = limits.buffered_bytes
+        self._buffered.max_bytes = limits.buffered_bytes

@@ -1,4 +1,4 @@
-"""The settings of a daemon, in the form in which its parts take them."""
+"""Convert settings into the arguments of the parts of a daemon."""
 from __future__ import annotations
 
 from typing import Tuple

@@ -1,4 +1,4 @@
-"""Item streams: the iterators that clients fetch item by item."""
+"""Item streams: iterators whose items clients fetch one by one, or several together."""
 from __future__ import annotations
 
 import logging
@@ -10,37 +10,50 @@ from .. import errors
 
 log = logging.getLogger("Pyro5.server.streams")
 
-# Items that are fetched together are bounded by more than their number, so that they make no large message, and the first
-# of them does not have to wait for long.
-TOGETHER_ITEMS = 10000
-TOGETHER_BYTES = 256 * 1024
-TOGETHER_SECONDS = 0.05
+# Limits of the items that one request fetches, besides the number that it asks for: they keep the reply small, and the
+# client does not wait long for the first item.
+MAX_ITEMS = 10000
+MAX_ITEMS_BYTES = 256 * 1024
+MAX_ITEMS_SECONDS = 0.05
 
 
 class _Stream:
-    __slots__ = ("stream_id", "iterator", "opened_at", "kept", "failure", "exhausted", "owner", "ends_at", "lingers_until",
-                 "lock", "dropped")
+    """An iterator and its owner.
 
-    def __init__(self, stream_id: str, iterator: Iterator[Any], ends_at: Optional[float], opened_at: float = 0.0) -> None:
+    Attributes:
+        pushed_back: items to return before the iterator is read again.
+        failure: an exception to raise instead of reading the iterator again.
+        exhausted: the iterator has ended.
+        owner: the connection that last fetched an item; while that is disconnected, the address of its host.
+        expires_at: when the stream is freed in any case (monotonic seconds), None: never.
+        linger_expires_at: when it is freed unless the client comes back, None while the owner is connected.
+        dropped: the stream is closed; its iterator is freed as soon as no thread is reading it.
+    """
+
+    __slots__ = ("stream_id", "iterator", "opened_at", "pushed_back", "failure", "exhausted", "owner", "expires_at",
+                 "linger_expires_at", "lock", "dropped")
+
+    def __init__(self, stream_id: str, iterator: Iterator[Any], expires_at: Optional[float], opened_at: float = 0.0) -> None:
         self.stream_id = stream_id
         self.iterator = iterator
         self.opened_at = opened_at
-        self.kept: List[Any] = []  # what comes before the rest: an item that was read and not handed out
-        self.failure: Optional[Exception] = None  # what comes instead of the rest
+        self.pushed_back: List[Any] = []
+        self.failure: Optional[Exception] = None
         self.exhausted = False
-        self.owner: Any = None  # the connection that last fetched an item; while that is gone, the address of its host
-        self.ends_at = ends_at
-        self.lingers_until: Optional[float] = None  # set while the owner is disconnected
+        self.owner: Any = None
+        self.expires_at = expires_at
+        self.linger_expires_at: Optional[float] = None
         self.dropped = False
-        # guards the iterator: one item at a time
+        # Guards the iterator. Held while user code runs: a generator must not be resumed by two threads.
         self.lock = threading.Lock()
 
-    def is_over(self, now: float) -> bool:
-        return (self.ends_at is not None and now >= self.ends_at
-                or self.lingers_until is not None and now >= self.lingers_until)
+    def is_expired(self, now: float) -> bool:
+        """Return whether its lifetime has passed, or its client has not come back in time."""
+        return (self.expires_at is not None and now >= self.expires_at
+                or self.linger_expires_at is not None and now >= self.linger_expires_at)
 
     def drop(self) -> None:
-        """Free the iterator: now, or (if it is just making an item in another thread) as soon as that is done."""
+        """Free the iterator: now, or as soon as the thread that is reading it has finished."""
         self.dropped = True
         if self.lock.acquire(blocking=False):
             try:
@@ -49,108 +62,114 @@ class _Stream:
                 self.lock.release()
 
     def next_item(self) -> Any:
-        if self.kept:
-            return self.kept.pop()
+        """Return the next item. The caller holds the lock."""
+        if self.pushed_back:
+            return self.pushed_back.pop()
         if self.failure is not None:
             raise self.failure
         return next(self.iterator)
 
-    def next_items(self, most: int, size_of: Callable[[Any], int], clock: Callable[[], float]) -> List[Any]:
-        """Read some items; what does not belong to them, or goes wrong after the first, is left for the next time."""
+    def next_items(self, max_items: int, size_of: Callable[[Any], int], clock: Callable[[], float]) -> List[Any]:
+        """Return the next items. Those that exceed a limit, and an exception after the first item, are kept for the
+        next request. The caller holds the lock.
+        """
         first = self.next_item()
-        items, size, ends_at = [first], size_of(first), clock() + TOGETHER_SECONDS
+        items, size, expires_at = [first], size_of(first), clock() + MAX_ITEMS_SECONDS
         try:
-            while len(items) < most and size < TOGETHER_BYTES and clock() < ends_at:
+            while len(items) < max_items and size < MAX_ITEMS_BYTES and clock() < expires_at:
                 item = self.next_item()
                 size += size_of(item)
-                if size > TOGETHER_BYTES:
-                    self.kept.append(item)
+                if size > MAX_ITEMS_BYTES:
+                    self.pushed_back.append(item)
                 else:
                     items.append(item)
         except StopIteration:
             self.exhausted = True
-        except Exception as x:  # of the user's generator, or about the item that it gave
+        except Exception as x:  # raised by the user's generator, or by size_of for this item
             self.failure = x
         return items
 
     def close_iterator(self) -> None:
+        """Call close() of the iterator, if it has one. The caller holds the lock."""
         close = getattr(self.iterator, "close", None)
         self.iterator, self.failure = iter(()), None
-        self.kept.clear()
+        self.pushed_back.clear()
         if close is None:
             return
         try:
             close()
-        except Exception:  # the user's generator failed in its cleanup: nobody is left to be told
-            log.warning("closing of an item stream failed", exc_info=True)
+        except Exception:  # the cleanup code of the user's generator failed; there is no call that could report it
+            log.warning("closing an item stream failed", exc_info=True)
 
 
 class StreamTable:
     """Open streams by id. Thread-safe.
 
-    A client is any hashable object. If it has the attribute ``ended``, that is true before client_disconnected() is called.
+    A client is any hashable object. If it has the attribute ``ended``, that is true before client_disconnected() is
+    called.
 
     Args:
-        lifetime_seconds: how long a stream may exist, 0: for ever.
-        linger_seconds: how long it stays when its client disconnects (and may come back), 0: it goes at once.
-        clock: gives monotonic seconds.
-        most_per_client: how many streams a client may have open, 0: any number. As many stay of all the clients of a
-            host that have disconnected.
+        lifetime_seconds: how long a stream may exist, 0: without a limit.
+        linger_seconds: how long it stays open when its client disconnects (and may reconnect), 0: it is closed at
+            once.
+        clock: returns monotonic seconds.
+        max_per_client: how many streams a client may have open, 0: any number. The same number of streams lingers for
+            all disconnected clients of a host.
     """
 
     def __init__(self, lifetime_seconds: float, linger_seconds: float, clock: Callable[[], float],
-                 most_per_client: int = 0) -> None:
+                 max_per_client: int = 0) -> None:
         self._lifetime = lifetime_seconds
         self._linger = linger_seconds
         self._clock = clock
-        self._most = most_per_client
+        self._max_per_client = max_per_client
         self._streams: Dict[str, _Stream] = {}
-        self._owned: Dict[Any, Dict[str, _Stream]] = {}  # by owner, the oldest first
-        # guards both
+        self._owned: Dict[Any, Dict[str, _Stream]] = {}  # by owner, oldest first
+        # Guards both tables, not the streams themselves.
         self._lock = threading.Lock()
 
-    def set_limits(self, lifetime_seconds: float, linger_seconds: float, most_per_client: int) -> None:
-        """Use other limits from now on, for the streams that are open, too."""
+    def set_limits(self, lifetime_seconds: float, linger_seconds: float, max_per_client: int) -> None:
+        """Use these limits from now on, also for open streams."""
         with self._lock:
             longer = linger_seconds - self._linger
-            self._lifetime, self._linger, self._most = lifetime_seconds, linger_seconds, most_per_client
+            self._lifetime, self._linger, self._max_per_client = lifetime_seconds, linger_seconds, max_per_client
             for stream in self._streams.values():
-                stream.ends_at = stream.opened_at + lifetime_seconds if lifetime_seconds > 0 else None
-                if stream.lingers_until is not None:
-                    stream.lingers_until += longer
+                stream.expires_at = stream.opened_at + lifetime_seconds if lifetime_seconds > 0 else None
+                if stream.linger_expires_at is not None:
+                    stream.linger_expires_at += longer
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def open(self, iterator: Iterator[Any], owner: Any) -> str:
-        """Take in an iterator, and give the id of its stream.
+        """Add an iterator, and return the id of its stream.
 
         Raises:
-            PyroError: the client has too many of them.
+            PyroError: the client has too many open streams.
         """
         now = self._clock()
-        ends_at = now + self._lifetime if self._lifetime > 0 else None
-        stream = _Stream(str(uuid.uuid4()), iterator, ends_at, now)
+        expires_at = now + self._lifetime if self._lifetime > 0 else None
+        stream = _Stream(str(uuid.uuid4()), iterator, expires_at, now)
         try:
             with self._lock:
-                self._give_to_locked(owner, stream)
+                self._set_owner_locked(owner, stream)
                 self._streams[stream.stream_id] = stream
         except errors.PyroError:
             stream.drop()
             raise
         return stream.stream_id
 
-    def _give_to_locked(self, owner: Any, stream: _Stream) -> None:
-        """Change the owner. Raises PyroError if that one has too many streams."""
+    def _set_owner_locked(self, owner: Any, stream: _Stream) -> None:
+        """Change the owner. Raises PyroError if the new one has too many streams."""
         streams = self._owned.setdefault(owner, {})
-        if 0 < self._most <= len(streams):
+        if 0 < self._max_per_client <= len(streams):
             raise errors.PyroError("too many item streams are open: this server allows %d per client (its setting "
-                                   "MAX_STREAMS); read them to their end, or close them" % self._most)
-        self._take_from_owner_locked(stream)
+                                   "MAX_STREAMS); read them to their end, or close them" % self._max_per_client)
+        self._remove_from_owner_locked(stream)
         stream.owner = owner
         streams[stream.stream_id] = stream
 
-    def _take_from_owner_locked(self, stream: _Stream) -> None:
+    def _remove_from_owner_locked(self, stream: _Stream) -> None:
         streams = self._owned.get(stream.owner)
         if streams is not None:
             streams.pop(stream.stream_id, None)
@@ -161,51 +180,53 @@ class StreamTable:
         with self._lock:
             stream = self._streams.pop(stream_id, None)
             if stream is not None:
-                self._take_from_owner_locked(stream)
+                self._remove_from_owner_locked(stream)
         return stream
 
     def next_item(self, stream_id: str, client: Any) -> Any:
-        """Give the next item; whoever fetches it (again) is the stream's client from then on.
+        """Return the next item. The client that fetches it becomes the owner of the stream.
 
         Raises:
-            StopIteration: there are no more items; the stream is gone.
-            PyroError: there is no such stream (any more), or it is another client's and this one has too many.
-            Exception: what the iterator raised; the stream is gone.
+            StopIteration: there are no more items; the stream is closed.
+            PyroError: the stream does not exist (any more), or it belongs to another client and this one has too many.
+            Exception: raised by the iterator; the stream is closed.
         """
         return self._read(stream_id, client, _Stream.next_item)
 
-    def next_items(self, stream_id: str, client: Any, most: int, size_of: Callable[[Any], int]) -> Tuple[List[Any], bool]:
-        """Give the next items, one at least, and whether there are no more.
+    def next_items(self, stream_id: str, client: Any, max_items: int, size_of: Callable[[Any], int]) -> Tuple[List[Any], bool]:
+        """Return at least one item, and whether there are no more.
 
-        Fewer than ``most`` come when they are large together, or when their making takes long.
+        There are fewer than max_items if they are large, or take long to create.
 
         Args:
-            size_of: tells how many bytes an item will have; what it raises is raised in the item's place.
+            size_of: returns the size of an item in bytes; an exception that it raises is raised instead of the item.
 
         Raises:
-            as `next_item`; if that happens after some items, they come first, and the exception with the next call.
+            as `next_item`; an exception that occurs after some items is raised by the next call.
         """
-        most = min(most, TOGETHER_ITEMS)
+        max_items = min(max_items, MAX_ITEMS)
         result: Tuple[List[Any], bool] = self._read(
-            stream_id, client, lambda stream: (stream.next_items(most, size_of, self._clock), stream.exhausted))
+            stream_id, client, lambda stream: (stream.next_items(max_items, size_of, self._clock), stream.exhausted))
         return result
 
     def _read(self, stream_id: str, client: Any, read: Callable[[_Stream], Any]) -> Any:
+        # No lock of the table here: it must not be held while the iterator runs user code.
         stream = self._streams.get(stream_id)
-        if stream is None or stream.dropped or stream.is_over(self._clock()):
+        if stream is None or stream.dropped or stream.is_expired(self._clock()):
             self.close(stream_id)
             raise errors.PyroError("item stream terminated: it is unknown, was closed, or has expired")
         try:
             with stream.lock:
                 if stream.owner is not client:
-                    self._hand_over(stream, client)
+                    self._change_owner(stream, client)
                 return self._read_locked(stream, read)
         finally:
+            # Closed by another thread, which found the lock taken and left the iterator to this thread.
             if stream.dropped:
                 stream.drop()
 
     def _read_locked(self, stream: _Stream, read: Callable[[_Stream], Any]) -> Any:
-        """The caller holds the lock of the stream."""
+        """Read from a stream whose lock the caller holds; close it at its end and after an exception."""
         try:
             result = read(stream)
         except BaseException:
@@ -215,50 +236,51 @@ class StreamTable:
             self._remove(stream.stream_id)
         return result
 
-    def _hand_over(self, stream: _Stream, client: Any) -> None:
+    def _change_owner(self, stream: _Stream, client: Any) -> None:
         with self._lock:
-            # the end of a client that has ended is not told again: what a late (oneway) call of it reads stays an orphan
+            # client_disconnected() is not called again for a client that has ended. A stream that a late oneway call
+            # of it reads keeps its present owner, so it can still expire.
             if stream.stream_id in self._streams and not getattr(client, "ended", False):
-                self._give_to_locked(client, stream)
-                stream.lingers_until = None
+                self._set_owner_locked(client, stream)
+                stream.linger_expires_at = None
 
     def close(self, stream_id: str) -> None:
-        """Free a stream; an unknown one is left alone."""
+        """Close a stream, or do nothing if it does not exist."""
         stream = self._remove(stream_id)
         if stream is not None:
             stream.drop()
 
     def has_streams_of(self, client: Any) -> bool:
-        """Whether a client has streams that are not freed yet."""
+        """Return whether a client owns open streams."""
         return client in self._owned
 
     def client_disconnected(self, client: Any) -> None:
-        """A client disconnected: let its streams linger, or free them."""
-        until = self._clock() + self._linger
+        """Make the streams of a client linger, or close them if they must not."""
+        linger_expires_at = self._clock() + self._linger
         host = _host_of(client)
         with self._lock:
             orphans = self._owned.pop(client, {})
-            superfluous = list(orphans)
+            excess = list(orphans)
             if orphans and self._linger > 0:
                 for stream in orphans.values():
                     stream.owner = host
-                    stream.lingers_until = until
+                    stream.linger_expires_at = linger_expires_at
                 lingering = self._owned.setdefault(host, {})
                 lingering.update(orphans)
-                superfluous = list(lingering)[:-self._most] if self._most > 0 else []
-        for stream_id in superfluous:
+                excess = list(lingering)[:-self._max_per_client] if self._max_per_client > 0 else []
+        for stream_id in excess:
             self.close(stream_id)
 
     def expire(self) -> None:
-        """Free the streams whose time is over."""
+        """Close the streams that have expired."""
         now = self._clock()
         with self._lock:
-            over = [stream_id for stream_id, stream in self._streams.items() if stream.is_over(now)]
-        for stream_id in over:
+            expired = [stream_id for stream_id, stream in self._streams.items() if stream.is_expired(now)]
+        for stream_id in expired:
             self.close(stream_id)
 
     def clear(self) -> None:
-        """Free all streams."""
+        """Close all streams."""
         with self._lock:
             all_ids = list(self._streams)
         for stream_id in all_ids:
@@ -266,7 +288,9 @@ class StreamTable:
 
 
 class StreamsById(Mapping[str, Any]):
-    """Live view of a table: (client, time of opening, time when it ends for lack of a client or 0, iterator) by stream id."""
+    """Live read-only view of a table: id -> (client, time of opening, time when it expires unless the client comes
+    back or 0, iterator).
+    """
 
     def __init__(self, table: StreamTable) -> None:
         self._table = table
@@ -274,7 +298,7 @@ class StreamsById(Mapping[str, Any]):
     def __getitem__(self, stream_id: str) -> Tuple[Any, float, float, Iterator[Any]]:
         stream = self._table._streams[stream_id]
         client = None if isinstance(stream.owner, str) else stream.owner
-        return client, stream.opened_at, stream.lingers_until or 0, stream.iterator
+        return client, stream.opened_at, stream.linger_expires_at or 0, stream.iterator
 
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._table._streams))
@@ -284,6 +308,6 @@ class StreamsById(Mapping[str, Any]):
 
 
 def _host_of(client: Any) -> str:
-    """Give the host that a connection comes from; empty for what has no network address."""
+    """Return the host address of a connection; empty if it has no network address."""
     address = getattr(client, "peer_address", None)
     return str(address[0]) if isinstance(address, tuple) else ""

@@ -1,4 +1,4 @@
-"""Where a daemon listens: its socket server by the configured type, and its address behind a NAT router."""
+"""Create the socket server of a daemon, and determine its external address behind a NAT router."""
 from __future__ import annotations
 
 from typing import Any, Mapping, Optional, Type, Union
@@ -16,14 +16,14 @@ Host = Union[str, IPAddress, None]
 
 
 def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
-    """Make the socket server that the setting SERVERTYPE names, listening.
+    """Create the socket server that the setting SERVERTYPE names, and start listening.
 
     Args:
         host: None: the setting HOST.
 
     Raises:
         PyroError: there is no such server type.
-        OSError: the address cannot be used.
+        OSError: cannot listen on that address.
     """
     server_class = SERVER_TYPES.get(config.SERVERTYPE)
     if server_class is None:
@@ -39,10 +39,10 @@ def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixs
 
 
 def nat_address(nathost: Host, natport: Optional[int], unixsocket: Optional[str]) -> Any:
-    """Return (host, port) that the published addresses say instead, None without NAT; port 0: the internal one."""
+    """Return (host, port) to publish instead of the address listened on, None without NAT; port 0: the same port."""
     if unixsocket:
         if nathost or natport:
-            raise ValueError("nathost and natport make no sense with a Unix domain socket")
+            raise ValueError("nathost and natport cannot be used with a Unix domain socket")
         return None
     nathost = nathost or config.NATHOST
     natport = config.NATPORT or 0 if natport is None else natport

@@ -198,7 +198,7 @@ class Visits(ServerTestCase):
         daemon = self.plain_daemon(HANDSHAKE_TIMEOUT=0.05)
         client, sock = self.newcomer(daemon)
         server = daemon.transportServer
-        server._pool.submit(lambda: server._part(self.served_by(server, server._take_newcomer(sock))))
+        server._pool.submit(lambda: server._release_connection(self.served_by(server, server._accept_connection(sock))))
         with self.assertRaisesRegex(errors.CommunicationError, "no handshake within"):
             client.reply()
 
@@ -210,7 +210,7 @@ class Visits(ServerTestCase):
         daemon = self.plain_daemon(MAX_CONNECTIONS=1)
         self.client(daemon)
         client, sock = self.newcomer(daemon)
-        self.assertIsNone(daemon.transportServer._take_newcomer(sock))
+        self.assertIsNone(daemon.transportServer._accept_connection(sock))
         with self.assertRaisesRegex(errors.CommunicationError, "busy"):
             client.reply()
 
@@ -218,7 +218,7 @@ class Visits(ServerTestCase):
         daemon = self.plain_daemon()
         client, sock = self.newcomer(daemon)
         with mock.patch.object(daemon.transportServer, "stopping", True):
-            self.assertIsNone(daemon.transportServer._take_newcomer(sock))
+            self.assertIsNone(daemon.transportServer._accept_connection(sock))
         self.assertIsNone(client.read())
         self.assertNotIn(sock, daemon.transportServer._connections)
 

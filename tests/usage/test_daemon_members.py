@@ -330,7 +330,7 @@ class Lifetime(RunningDaemon):
                 wait_until(lambda daemon=daemon, visited=visited: visited._pyroUri.object not in daemon.objectsById)
                 wait_until(lambda other=other: "elsewhere" not in other.objectsById)
                 self.assertIn(Pyro5.api.URI(stays).object, daemon.objectsById)
-                with self.assertRaisesRegex(errors.DaemonError, "gone"):
+                with self.assertRaisesRegex(errors.DaemonError, "has disconnected"):
                     daemon.register(Factory(), "late", lifetime=connection)
                 self.assertNotIn("late", daemon.objectsById)
 
@@ -412,7 +412,7 @@ class SessionInstances(RunningDaemon):
         failing = expose(type("Session", (), {"close": lambda self: 1 / 0, "nothing": lambda self: None}))
         with self.assertLogs("Pyro5.server", "WARNING") as logged:
             self.disconnected(failing)
-        self.assertIn("closing of session instance Session failed", logged.output[0])
+        self.assertIn("closing the session instance Session failed", logged.output[0])
 
 
 if __name__ == "__main__":
