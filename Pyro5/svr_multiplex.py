@@ -1,7 +1,7 @@
 """Server type ``multiplex``: the loop itself runs the calls, one at a time."""
 from __future__ import annotations
 
-from ._net.busy_poll import SpinningSelector, is_promising
+from ._net.busy_poll import PollingSelector, is_promising
 from ._server.connection import ServerConnection
 from ._server.loop import SocketServer
 
@@ -23,9 +23,9 @@ class SocketServer_Multiplex(SocketServer):
     def _update_polling(self) -> None:
         """Poll before blocking in the selector, if the setting SPINNING is on and there is more than one processor."""
         if not is_promising():
-            self._spinning = None
-        elif self._spinning is None:
-            self._spinning = SpinningSelector()
+            self._polling_selector = None
+        elif self._polling_selector is None:
+            self._polling_selector = PollingSelector()
 
     def serve(self, connection: ServerConnection) -> bool:
         self.callbacks.handle_request(connection)

@@ -308,12 +308,12 @@ def receivers(steps: int) -> None:
     def step(thread: int, number: int) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            receiver = busy_poll.SpinningReceiver(ours)
+            receiver = busy_poll.PollingReceiver(ours)
             for sent in (b"%d %d" % (thread, number), b"more"):
                 theirs.send(sent)
                 check(receiver.recv(100) == sent, "other bytes")
     in_threads(10 * steps, step)
-    check(not busy_poll._receiving and not busy_poll._one_at_a_time.locked(), "somebody spins for ever")
+    check(not busy_poll._receiving and not busy_poll._polling.locked(), "a thread polls for ever")
 
 
 def known_replies(steps: int) -> None:

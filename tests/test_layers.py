@@ -25,7 +25,7 @@ MODULES = """
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
-    _net _net.tls _net.addresses _net.stream_sockets socketutil _net.busy_poll _net.wakeup
+    _net _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
     _client.properties _client.operators _client.names _client.reconnecting typed client
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
@@ -89,8 +89,8 @@ LATE_IMPORTS = {
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "_wire.reader", "_messages.blob", "_messages.requests", "_messages.replies", "_messages.handshake",
-        "_server.dispatch")
+PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests", "_messages.replies",
+        "_messages.handshake", "_server.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 
 # The wire format knows no objects: bytes and messages come first, then values, then the serializers.

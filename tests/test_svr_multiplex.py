@@ -40,18 +40,18 @@ class OneThread(MultiplexTestCase):
         server = daemon.transportServer
         with mock.patch.object(busy_poll, "_processors", 2), settings(SPINNING=True):
             daemon.requestLoop(lambda: False)
-            first = server._spinning
-            self.assertIsInstance(first, busy_poll.SpinningSelector)
+            first = server._polling_selector
+            self.assertIsInstance(first, busy_poll.PollingSelector)
             server.tick()
-            self.assertIs(first, server._spinning)
+            self.assertIs(first, server._polling_selector)
             with settings(SPINNING=False):
                 server.tick()
-                self.assertIsNone(server._spinning)
+                self.assertIsNone(server._polling_selector)
             server.tick()
-            self.assertIsNotNone(server._spinning)
+            self.assertIsNotNone(server._polling_selector)
         with settings(SPINNING=False):
             daemon.requestLoop(lambda: False)
-            self.assertIsNone(server._spinning)
+            self.assertIsNone(server._polling_selector)
 
     def test_calls_run_in_the_loop(self) -> None:
         daemon = self.daemon()

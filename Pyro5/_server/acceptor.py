@@ -39,7 +39,7 @@ class Entrance:
         self._take_in = take_in
         self._watched = False
         self._expected = 1  # how many may wait: an attempt in vain costs as much as a success
-        self._spinning = busy_poll.Spinning()
+        self._attempts = busy_poll.PollingAttempts()
         # held by the worker that accepts in the place of the loop
         self._replacement = threading.Lock()
         # guards _watched, and the listening socket's entry in the selector, which takes several steps to change; reentrant,
@@ -97,10 +97,10 @@ class Entrance:
         if not (self._watched and busy_poll.is_promising() and isinstance(self._loop.selector, _EPOLL)
                 and self._replacement.acquire(blocking=False)):
             return False
-        if self._spinning.shall_begin():
+        if self._attempts.try_begin():
             if self._wait_for(0):
                 return True
-            self._spinning.ended(False)
+            self._attempts.end(False)
         self._replacement.release()
         return False
 
@@ -117,7 +117,7 @@ class Entrance:
             pass  # out of resources: the loop meets the same, and knows what to do
         finally:
             self._wait_for(READ)
-            self._spinning.ended(found is not None)
+            self._attempts.end(found is not None)
             self._replacement.release()
         return found
 

@@ -18,7 +18,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
-from .._net.busy_poll import SpinningSelector
+from .._net.busy_poll import PollingSelector
 from .._net.wakeup import Wakeup
 from .fair_order import FairOrder, ParkedEntry
 from .housekeeping import Housekeeper
@@ -54,7 +54,7 @@ class _Foreign:
     def on_ready(self, events: int) -> None:
         try:
             self._owner.events([self._sock])
-        except Exception:  # border to foreign code: it must not end the loop, nor keep it spinning
+        except Exception:  # border to foreign code: it must not end the loop, nor keep it busy
             log.exception("%r failed, its socket is not watched any more", self._owner)
             self._loop.selector.unregister(self._sock)
 
@@ -81,7 +81,7 @@ class EventLoop:
         self.stopping = False
         self._wakeup = Wakeup()
         self._next_tick = 0.0
-        self._spinning: Optional[SpinningSelector] = None
+        self._polling_selector: Optional[PollingSelector] = None
         self._order = FairOrder()
         self._all_handled_at = 0.0
         self.parked: Deque[Any] = deque()
@@ -190,9 +190,9 @@ class EventLoop:
     def run_once(self, timeout_seconds: float) -> None:
         """Wait at most this long for something to happen, and handle it."""
         timeout_seconds = self._until_due(timeout_seconds)
-        spinning = self._spinning
-        ready = (self.selector.select(timeout_seconds) if spinning is None or not timeout_seconds
-                 else spinning.select(self.selector, timeout_seconds))
+        polling = self._polling_selector
+        ready = (self.selector.select(timeout_seconds) if polling is None or not timeout_seconds
+                 else polling.select(self.selector, timeout_seconds))
         now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
         self._order.turn_ends = now + TURN_SECONDS
         if self.parked or self._combined:

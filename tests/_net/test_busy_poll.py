@@ -1,4 +1,4 @@
-"""Spinning: it finds what is there, gives up when that is not worth it, and leaves others alone."""
+"""Busy polling with sockets and selectors: when it polls, for how long, and which threads may."""
 from __future__ import annotations
 
 import socket
@@ -8,7 +8,15 @@ from typing import Any, List, Optional
 from unittest import mock
 
 from Pyro5._net import busy_poll
-from Pyro5._net.busy_poll import CROWD, FAILURES, FIRST_PAUSE, LOOKS, PAUSES, TERMS, SpinningReceiver, SpinningSelector
+from Pyro5._net.busy_poll import MAX_OTHER_RECEIVERS, MAX_POLLS, PollingReceiver, PollingSelector
+from Pyro5._net.polling_policy import (
+    MAX_FAILURES,
+    MAX_INHERITED_SKIPS,
+    MAX_PERIOD_ATTEMPTS,
+    MAX_SKIPPED_RECEIVES,
+    MIN_PERIOD_ATTEMPTS,
+    MIN_SKIPPED_RECEIVES,
+)
 
 from ..peers import settings
 
@@ -16,11 +24,11 @@ SOME = b"some bytes"
 
 
 class FakeSocket:
-    """Has data, or gets it only after somebody has waited."""
+    """A socket with data, or one whose data arrives only while a receive blocks."""
 
     def __init__(self) -> None:
         self.has_data = False
-        self.looks = 0
+        self.polls = 0
         self.timeout: Optional[float] = None
 
     def gettimeout(self) -> Optional[float]:
@@ -33,8 +41,8 @@ class FakeSocket:
         if not flags:
             return SOME
         if self.timeout:
-            raise AssertionError("Python waits for a socket with a timeout before it looks")
-        self.looks += 1
+            raise AssertionError("Python waits for a socket with a timeout in each receive")
+        self.polls += 1
         if not self.has_data:
             raise BlockingIOError
         return SOME
@@ -52,140 +60,140 @@ class ReceiverTests(unittest.TestCase):
         undisturbed.start()
         self.addCleanup(undisturbed.stop)
         self.sock: Any = FakeSocket()
-        self.receiver = SpinningReceiver(self.sock)
+        self.receiver = PollingReceiver(self.sock)
 
-    def looks(self, times: int = 1) -> int:
-        """Receive, and tell how often it was looked for data without waiting."""
-        before = self.sock.looks
+    def polls(self, times: int = 1) -> int:
+        """Receive, and return the number of polls."""
+        before = self.sock.polls
         for _ in range(times):
             self.assertEqual(SOME, self.receiver.recv(100))
-        return int(self.sock.looks - before)
+        return int(self.sock.polls - before)
 
-    def test_what_is_there_is_found_at_once(self) -> None:
+    def test_data_that_is_there_takes_one_poll(self) -> None:
         self.sock.has_data = True
-        self.assertEqual([1] * 10, [self.looks() for _ in range(10)])
+        self.assertEqual([1] * 10, [self.polls() for _ in range(10)])
 
-    def test_given_up_after_some_failures_and_tried_again_later(self) -> None:
-        self.assertEqual(FAILURES * LOOKS, self.looks(FAILURES))
-        pause = PAUSES[0]
+    def test_suspended_after_failures_and_tried_again_later(self) -> None:
+        self.assertEqual(MAX_FAILURES * MAX_POLLS, self.polls(MAX_FAILURES))
+        pause = MIN_SKIPPED_RECEIVES
         for _ in range(12):
-            self.assertEqual(0, self.looks(pause))
-            self.assertEqual(LOOKS, self.looks())
-            pause = min(2 * pause, PAUSES[1])
-        self.assertEqual(0, self.looks(pause))
+            self.assertEqual(0, self.polls(pause))
+            self.assertEqual(MAX_POLLS, self.polls())
+            pause = min(2 * pause, MAX_SKIPPED_RECEIVES)
+        self.assertEqual(0, self.polls(pause))
         self.sock.has_data = True
-        self.assertEqual(4 * TERMS[1], self.looks(4 * TERMS[1]))
+        self.assertEqual(4 * MAX_PERIOD_ATTEMPTS, self.polls(4 * MAX_PERIOD_ATTEMPTS))
         self.sock.has_data = False
-        self.assertEqual(FAILURES * LOOKS, self.looks(FAILURES))
-        self.assertEqual(LOOKS, self.looks(PAUSES[0] + 1))  # it has been worth its while in between
+        self.assertEqual(MAX_FAILURES * MAX_POLLS, self.polls(MAX_FAILURES))
+        self.assertEqual(MAX_POLLS, self.polls(MIN_SKIPPED_RECEIVES + 1))  # there was a success in between
 
-    def test_failures_in_between_do_not_matter(self) -> None:
+    def test_single_failures_do_not_suspend(self) -> None:
         for _ in range(10):
             self.sock.has_data = False
-            self.assertEqual((FAILURES - 1) * LOOKS, self.looks(FAILURES - 1))
+            self.assertEqual((MAX_FAILURES - 1) * MAX_POLLS, self.polls(MAX_FAILURES - 1))
             self.sock.has_data = True
-            self.assertEqual(1, self.looks())
+            self.assertEqual(1, self.polls())
 
-    def test_left_to_others_who_need_the_processor(self) -> None:
+    def test_suspended_while_others_need_the_processor(self) -> None:
         self.sock.has_data = True
-        switches = iter(range(0, 1000, TERMS[0]))
+        switches = iter(range(0, 1000, MIN_PERIOD_ATTEMPTS))
         with mock.patch.object(busy_poll, "_switches", lambda: next(switches)), mock.patch.object(busy_poll, "_last", None):
-            self.receiver = SpinningReceiver(self.sock)
-            self.assertEqual(TERMS[0], self.looks(TERMS[0]))
-            for pause in (PAUSES[0], 2 * PAUSES[0], 4 * PAUSES[0]):
-                self.assertEqual(0, self.looks(pause))
-                next(switches)  # what happens in a pause does not count
-                self.assertEqual(TERMS[0], self.looks(TERMS[0]))
+            self.receiver = PollingReceiver(self.sock)
+            self.assertEqual(MIN_PERIOD_ATTEMPTS, self.polls(MIN_PERIOD_ATTEMPTS))
+            for pause in (MIN_SKIPPED_RECEIVES, 2 * MIN_SKIPPED_RECEIVES, 4 * MIN_SKIPPED_RECEIVES):
+                self.assertEqual(0, self.polls(pause))
+                next(switches)  # switches during the suspension are not counted
+                self.assertEqual(MIN_PERIOD_ATTEMPTS, self.polls(MIN_PERIOD_ATTEMPTS))
 
-    def test_the_next_one_learns_from_it(self) -> None:
-        self.looks(FAILURES + PAUSES[0] + 1)
-        self.receiver = SpinningReceiver(self.sock)
-        self.assertEqual(0, self.looks(2 * PAUSES[0]))
+    def test_a_new_receiver_inherits_the_state(self) -> None:
+        self.polls(MAX_FAILURES + MIN_SKIPPED_RECEIVES + 1)
+        self.receiver = PollingReceiver(self.sock)
+        self.assertEqual(0, self.polls(2 * MIN_SKIPPED_RECEIVES))
         self.sock.has_data = True
-        self.assertEqual(1, self.looks())
+        self.assertEqual(1, self.polls())
 
-    def test_one_in_another_thread_learns_less(self) -> None:
+    def test_a_receiver_in_another_thread_inherits_less(self) -> None:
         for _ in range(20):
-            self.looks(PAUSES[1] + 1)
+            self.polls(MAX_SKIPPED_RECEIVES + 1)
         with ThreadPoolExecutor(1) as another:
-            self.receiver = another.submit(SpinningReceiver, self.sock).result()
+            self.receiver = another.submit(PollingReceiver, self.sock).result()
             self.sock.has_data = True
-            self.assertEqual(0, another.submit(self.looks, FIRST_PAUSE).result())
-            self.assertEqual(TERMS[0], another.submit(self.looks, TERMS[0]).result())
+            self.assertEqual(0, another.submit(self.polls, MAX_INHERITED_SKIPS).result())
+            self.assertEqual(MIN_PERIOD_ATTEMPTS, another.submit(self.polls, MIN_PERIOD_ATTEMPTS).result())
 
-    def test_what_other_threads_did_does_not_count(self) -> None:
+    def test_switches_of_other_threads_are_not_compared(self) -> None:
         self.sock.has_data = True
-        switches = iter(range(0, 100000, TERMS[1]))
+        switches = iter(range(0, 100000, MAX_PERIOD_ATTEMPTS))
         with mock.patch.object(busy_poll, "_switches", lambda: next(switches)), ThreadPoolExecutor(1) as another:
-            self.receiver = another.submit(SpinningReceiver, self.sock).result()
-            self.assertEqual(TERMS[0], self.looks(TERMS[0]))
-            self.assertEqual(1, self.looks())
+            self.receiver = another.submit(PollingReceiver, self.sock).result()
+            self.assertEqual(MIN_PERIOD_ATTEMPTS, self.polls(MIN_PERIOD_ATTEMPTS))
+            self.assertEqual(1, self.polls())
 
-    def test_many_who_receive_little_learn_together(self) -> None:
-        looks = []
+    def test_many_receivers_with_few_messages_share_their_results(self) -> None:
+        polls = []
         for _ in range(40):
-            self.receiver = SpinningReceiver(self.sock)
-            looks.append(self.looks(2))
-        self.assertEqual([2 * LOOKS, LOOKS, 0], looks[:3])
-        self.assertLess(sum(looks), 7 * LOOKS)
+            self.receiver = PollingReceiver(self.sock)
+            polls.append(self.polls(2))
+        self.assertEqual([2 * MAX_POLLS, MAX_POLLS, 0], polls[:3])
+        self.assertLess(sum(polls), 7 * MAX_POLLS)
         self.sock.has_data = True
-        for _ in range(PAUSES[1]):
-            self.receiver = SpinningReceiver(self.sock)
-            self.looks(2)
-        self.assertEqual(2, self.looks(2))
+        for _ in range(MAX_SKIPPED_RECEIVES):
+            self.receiver = PollingReceiver(self.sock)
+            self.polls(2)
+        self.assertEqual(2, self.polls(2))
 
-    def test_where_many_receive_by_turns_nobody_spins(self) -> None:
-        others = [SpinningReceiver(self.sock) for _ in range(CROWD)]
+    def test_no_polling_while_many_threads_receive_in_turn(self) -> None:
+        others = [PollingReceiver(self.sock) for _ in range(MAX_OTHER_RECEIVERS)]
         self.sock.has_data = True
         with mock.patch.object(busy_poll, "_receiving", set(others[1:])):
             for _ in range(3):
                 with mock.patch.object(busy_poll, "_latest", others[0]):
-                    self.assertEqual(1, self.looks())
+                    self.assertEqual(1, self.polls())
             busy_poll._receiving.update(others)
             with mock.patch.object(busy_poll, "_latest", others[0]):
-                self.assertEqual(0, self.looks())
-                self.assertEqual(1, self.looks())   # the others have not begun again meanwhile: they may wait for long
+                self.assertEqual(0, self.polls())
+                self.assertEqual(1, self.polls())   # the others have not started since: they may block for long
             self.assertEqual(set(others), busy_poll._receiving)
 
     def test_one_thread_at_a_time(self) -> None:
-        with busy_poll._one_at_a_time:
-            self.assertEqual(0, self.looks())
-        self.assertEqual(LOOKS, self.looks())
+        with busy_poll._polling:
+            self.assertEqual(0, self.polls())
+        self.assertEqual(MAX_POLLS, self.polls())
 
-    def test_a_timeout_is_for_waiting_only(self) -> None:
+    def test_the_timeout_is_restored(self) -> None:
         for timeout in (10.0, None, 5.0):  # it may change while the connection lasts
             self.sock.timeout, self.sock.has_data = timeout, True
-            self.assertEqual((1, timeout), (self.looks(), self.sock.timeout))
+            self.assertEqual((1, timeout), (self.polls(), self.sock.timeout))
             self.sock.has_data = False
-            self.assertEqual((LOOKS, timeout), (self.looks(), self.sock.timeout))
+            self.assertEqual((MAX_POLLS, timeout), (self.polls(), self.sock.timeout))
         with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
-            receiver = SpinningReceiver(self.sock)
+            receiver = PollingReceiver(self.sock)
             with self.assertRaises(ConnectionResetError):
                 receiver.recv(100)
         self.assertEqual(5.0, self.sock.timeout)
 
-    def test_forked_meanwhile(self) -> None:
-        """By a signal handler that returns in the child, too."""
+    def test_a_fork_during_polling(self) -> None:
+        """A signal handler forks, and returns in the child as well."""
         def recv(size: int, flags: int) -> bytes:
             busy_poll._forget_other_threads()
             return SOME
 
         with mock.patch.object(self.sock, "recv", recv):
-            receiver = SpinningReceiver(self.sock)
+            receiver = PollingReceiver(self.sock)
             self.assertEqual([SOME] * 2, [receiver.recv(100) for _ in range(2)])
-        self.assertFalse(busy_poll._one_at_a_time.locked())
+        self.assertFalse(busy_poll._polling.locked())
 
-    def test_an_error_ends_it(self) -> None:
+    def test_an_error_releases_the_lock(self) -> None:
         with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
-            receiver = SpinningReceiver(self.sock)
+            receiver = PollingReceiver(self.sock)
             with self.assertRaises(ConnectionResetError):
                 receiver.recv(100)
-        self.assertFalse(busy_poll._one_at_a_time.locked())
+        self.assertFalse(busy_poll._polling.locked())
 
     def test_real_sockets(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            receiver = SpinningReceiver(ours)
+            receiver = PollingReceiver(ours)
             theirs.sendall(b"hello")
             self.assertEqual(b"hello", receiver.recv(100))
             buffer = bytearray(3)
@@ -201,7 +209,7 @@ class ReceiverTests(unittest.TestCase):
 
 class SelectorTests(unittest.TestCase):
     @mock.patch.object(busy_poll, "_last", None)
-    def test_looks_before_it_waits(self) -> None:
+    def test_polls_before_it_blocks(self) -> None:
         timeouts: List[float] = []
 
         class FakeSelector:
@@ -209,10 +217,10 @@ class SelectorTests(unittest.TestCase):
                 timeouts.append(timeout)
                 return ["ready"] if timeout or len(timeouts) == 5 else []
 
-        waiting = SpinningSelector()
+        waiting = PollingSelector()
         self.assertEqual(["ready"], waiting.select(FakeSelector(), 2.0))
         self.assertEqual([0] * 5, timeouts)
-        for _ in range(FAILURES + 1):
+        for _ in range(MAX_FAILURES + 1):
             del timeouts[:]
             timeouts.extend([0] * 10)
             self.assertEqual(["ready"], waiting.select(FakeSelector(), 2.0))
@@ -224,9 +232,9 @@ class WhereTests(unittest.TestCase):
         with settings(**changes), mock.patch.object(busy_poll, "_processors", 2):
             return busy_poll.receiver_for(sock)
 
-    def test_where_it_may_succeed(self) -> None:
+    def test_where_polling_can_succeed(self) -> None:
         sock = FakeSocket()
-        self.assertIsInstance(self.receiver(sock), SpinningReceiver)
+        self.assertIsInstance(self.receiver(sock), PollingReceiver)
         self.assertIs(sock, self.receiver(sock, SPINNING=False))
         with mock.patch.object(busy_poll, "_processors", 1):
             self.assertIs(sock, busy_poll.receiver_for(sock))
@@ -240,7 +248,7 @@ class WhereTests(unittest.TestCase):
             self.assertIs(current, busy_poll.receiver_for(sock, current))
             with settings(SPINNING=False):
                 self.assertIs(sock, busy_poll.receiver_for(sock, current))
-            self.assertIsInstance(busy_poll.receiver_for(sock, sock), SpinningReceiver)
+            self.assertIsInstance(busy_poll.receiver_for(sock, sock), PollingReceiver)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._net import busy_poll
+from Pyro5._net import busy_poll, polling_policy
 from Pyro5._server import acceptor
 from Pyro5._server.acceptor import Entrance
 from Pyro5._server.eventloop import EventLoop
@@ -22,7 +22,7 @@ from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase
 
 
 @contextlib.contextmanager
-def spinning_pays() -> Iterator[None]:
+def polling_is_promising() -> Iterator[None]:
     with mock.patch.multiple(busy_poll, _processors=2, _last=None), settings(SPINNING=True):
         yield
 
@@ -32,7 +32,7 @@ class InPlaceOfTheLoop(unittest.TestCase):
     def setUp(self) -> None:
         at_end = contextlib.ExitStack()
         self.addCleanup(at_end.close)
-        at_end.enter_context(spinning_pays())
+        at_end.enter_context(polling_is_promising())
         self.at_end = at_end
         self.loop = EventLoop()
         at_end.callback(self.loop.close)
@@ -65,7 +65,7 @@ class InPlaceOfTheLoop(unittest.TestCase):
         self.assertIsNone(self.entrance.accept_soon())
         self.connect()
         self.assertTrue(self.is_watched())
-        self.assertFalse(busy_poll._one_at_a_time.locked())
+        self.assertFalse(busy_poll._polling.locked())
 
     def test_given_up_where_nobody_comes(self) -> None:
         replaced = 0
@@ -73,7 +73,7 @@ class InPlaceOfTheLoop(unittest.TestCase):
             if self.entrance.replace_loop():
                 replaced += 1
                 self.assertIsNone(self.entrance.accept_soon())
-        self.assertTrue(busy_poll.FAILURES <= replaced < 10, replaced)
+        self.assertTrue(polling_policy.MAX_FAILURES <= replaced < 10, replaced)
 
     def test_one_worker_at_a_time(self) -> None:
         self.assertTrue(self.entrance.replace_loop())
@@ -86,7 +86,7 @@ class InPlaceOfTheLoop(unittest.TestCase):
         self.entrance.watch(False)
         self.assertFalse(self.entrance.replace_loop())
 
-    def test_not_where_spinning_cannot_succeed(self) -> None:
+    def test_no_polling_where_it_cannot_succeed(self) -> None:
         with settings(SPINNING=False):
             self.assertFalse(self.entrance.replace_loop())
         self.assertTrue(self.entrance.replace_loop())
@@ -145,7 +145,7 @@ class Visits(ServerTestCase):
     """Clients that come one after the other."""
 
     def plain_daemon(self, daemon_class: Any = Daemon, **changes: Any) -> Any:
-        self.at_end.enter_context(spinning_pays())
+        self.at_end.enter_context(polling_is_promising())
         self.configure(**changes)
         daemon = self.daemon(daemon_class)
         self.run_loop(daemon)

@@ -108,7 +108,7 @@ class OfProxies(LaterTests):
                 config.SPINNING = spinning
                 self.assertEqual(1, self.proxy.echo(1))
                 receiver: Any = self.proxy._pyroConnection
-                self.assertEqual(spinning, isinstance(receiver._incoming, busy_poll.SpinningReceiver))
+                self.assertEqual(spinning, isinstance(receiver._incoming, busy_poll.PollingReceiver))
 
     def test_items_per_round_trip_of_a_stream_that_is_open(self) -> None:
         letters = self.proxy.letters(20)

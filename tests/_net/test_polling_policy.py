@@ -1,0 +1,148 @@
+"""The policy of busy polling, by tables: results in, decisions out. No sockets and no clock."""
+from __future__ import annotations
+
+import unittest
+from typing import List, Optional, Tuple
+
+from Pyro5._net.polling_policy import (
+    MAX_INHERITED_SKIPS,
+    MAX_PERIOD_ATTEMPTS,
+    MAX_SKIPPED_RECEIVES,
+    MIN_ATTEMPTS_PER_SWITCH,
+    MIN_PERIOD_ATTEMPTS,
+    MIN_SKIPPED_RECEIVES,
+    PollingPolicy,
+    YieldingPolicy,
+)
+
+
+def decisions(policy: PollingPolicy, results: str) -> List[int]:
+    """
+    Record results, "+" for a success and "-" for a failure.
+
+    Returns:
+        How many receives were skipped before each of them.
+    """
+    skipped = []
+    for result in results:
+        count = 0
+        while not policy.should_poll():
+            count += 1
+        skipped.append(count)
+        policy.record(result == "+")
+    return skipped
+
+
+class Machine:
+    """Counts context switches: some by themselves, the others as the test says."""
+
+    def __init__(self, thread: int = 1) -> None:
+        self.thread = thread
+        self.switches = 1000
+        self.measured = 0
+
+    def measure(self) -> Tuple[int, int]:
+        self.measured += 1
+        return self.thread, self.switches
+
+    def policy(self, previous: Optional[YieldingPolicy] = None) -> YieldingPolicy:
+        return YieldingPolicy(self.measure, self.thread, previous)
+
+
+class Failures(unittest.TestCase):
+    TABLE = (
+        ("++++++++", [0] * 8),
+        ("--+--+--+", [0] * 9),
+        ("---+", [0, 0, 0, 8]),
+        ("---+-", [0, 0, 0, 8, 0]),
+        ("----+", [0, 0, 0, 8, 16]),
+        ("-----+", [0, 0, 0, 8, 16, 32]),
+        ("----------+", [0, 0, 0, 8, 16, 32, 64, 128, 128, 128, 128]),
+    )
+
+    def test_skipped_receives(self) -> None:
+        self.assertEqual((8, 128), (MIN_SKIPPED_RECEIVES, MAX_SKIPPED_RECEIVES))
+        for results, expected in self.TABLE:
+            for policy in (PollingPolicy(), Machine().policy()):
+                with self.subTest(results, policy=type(policy).__name__):
+                    self.assertEqual(expected, decisions(policy, results))
+
+    def test_a_success_ends_the_doubling(self) -> None:
+        self.assertEqual([0, 0, 0, 8, 16, 0, 0, 0, 8], decisions(PollingPolicy(), "----+---+"))
+
+
+class Switches(unittest.TestCase):
+    def skipped(self, machine: Machine, policy: YieldingPolicy, switches: int) -> int:
+        """Poll for a period with this number of context switches; return the number of receives that are skipped then."""
+        for _ in range(MIN_PERIOD_ATTEMPTS):
+            self.assertTrue(policy.should_poll())
+            policy.record(True)
+            machine.switches += switches
+            switches = 0
+        return decisions(policy, "+")[0]
+
+    def test_switches_of_the_first_period(self) -> None:
+        limit = MIN_PERIOD_ATTEMPTS // MIN_ATTEMPTS_PER_SWITCH
+        for switches, expected in ((0, 0), (limit - 1, 0), (limit, 8), (limit + 5, 8)):
+            with self.subTest(switches):
+                machine = Machine()
+                self.assertEqual(expected, self.skipped(machine, machine.policy(), switches))
+
+    def test_suspensions_double(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        found = []
+        for _ in range(6):
+            self.assertTrue(policy.should_poll())
+            policy.record(True)
+            machine.switches += 4
+            found.append(decisions(policy, "+" * (MIN_PERIOD_ATTEMPTS - 1)))
+            while not policy.should_poll():
+                found[-1][0] += 1
+        self.assertEqual([8, 16, 32, 64, 128, 128], [skips[0] for skips in found])
+
+    def test_periods_double_while_there_are_no_switches(self) -> None:
+        machine = Machine()
+        decisions(machine.policy(), "+" * (4 + 8 + 16 + 32 * 3))
+        self.assertEqual(32, MAX_PERIOD_ATTEMPTS)
+        self.assertEqual(1 + 6, machine.measured)
+
+    def test_switches_of_failed_attempts_are_expected(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        for result in "+-+-+-+-" * 8:
+            self.assertTrue(policy.should_poll())
+            policy.record(result == "+")
+            machine.switches += result == "-"
+
+    def test_another_thread(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        machine.thread, machine.switches = 2, 5000
+        self.assertEqual([0] * 5, decisions(policy, "+++++"))
+
+
+class Inheriting(unittest.TestCase):
+    def suspended(self, machine: Machine) -> YieldingPolicy:
+        """Return a policy that skips the maximum of receives."""
+        policy = machine.policy()
+        decisions(policy, "-" * 9)
+        return policy
+
+    def test_the_same_thread_inherits_all(self) -> None:
+        machine = Machine()
+        self.assertEqual([MAX_SKIPPED_RECEIVES], decisions(machine.policy(self.suspended(machine)), "+"))
+
+    def test_another_thread_inherits_a_short_suspension(self) -> None:
+        previous = self.suspended(Machine(1))
+        self.assertEqual([MAX_INHERITED_SKIPS], decisions(Machine(2).policy(previous), "+"))
+
+    def test_failures_are_inherited(self) -> None:
+        machine = Machine()
+        previous = machine.policy()
+        decisions(previous, "--")
+        self.assertEqual([0, 8], decisions(machine.policy(previous), "-+"))
+
+
+if __name__ == "__main__":
+    unittest.main()
