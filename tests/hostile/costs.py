@@ -29,6 +29,7 @@ class Form(NamedTuple):
     name: str
     piece: str
     distinct: bool = False
+    filler: str = ""
 
 
 def _forms() -> Iterator[Form]:
@@ -46,13 +47,16 @@ def _forms() -> Iterator[Form]:
     for piece in ("%d.", "%dj", "0x%x", "%d_0", "'%d''b'", "b'%d'", "'\\x41%d'", "1+%dj", "- %d", "{%d}", "{%d:()}", "{(%d,):()}", "{'%d':()}",
                   "%d#\n", "'''%d'''", "{'__class__':'Pyro5.core.URI','state':('PYRO','x%d',None,'h',1)}"):
         yield Form(piece.replace("\n", "\\n") + ", distinct", piece, distinct=True)
+    filler = ",".join("%d_0" % number for number in range(1000, 6500))
+    for piece in (".5", "+1", "1.", "b''"):
+        yield Form("%s, behind many others" % piece, piece, filler=filler)
     yield Form("numbers of 4000 digits", "9" * 4000)
     yield Form("floats of 4000 digits", "." + "9" * 4000)
 
 
 def _text(form: Form, size: int) -> str:
     if not form.distinct:
-        return ",".join([form.piece] * (size // (len(form.piece) + 1)))
+        return form.filler + "," * bool(form.filler) + ",".join([form.piece] * (max(0, size - len(form.filler)) // (len(form.piece) + 1)))
     pieces: List[str] = []
     while size > 0:
         pieces.append(form.piece % (100000 + len(pieces)))
