@@ -22,6 +22,20 @@ ROW = "%-10s %-28s %-12s %9d %10.3f %8.2f  %s"
 HEADING = "%-10s %-28s %-12s %9s %10s %8s  %s" % ("serializer", "form", "as", "bytes", "CPU s", "s per MB", "outcome")
 MOST_PER_MB, MOST_OF_HANDSHAKE = 1.5, 0.3  # seconds of CPU
 
+_PIECES = (
+    '[]', '()', '{}', '{1}', '{()}', '{(),}', '{1:1}', "{'a':1}", '(1,)', '(1)', '((1))', 'set()', '1', '1.', '1j', '1.5e3',
+    '0x1', '1_0', '-1', '- 1', '+1', '--1', '1+2j', '-1-2j', 'True', 'None', '...', "''", "'a''b'", "b'x'", "r'x'", "u'x'",
+    "'\\x41'", "'\\101'", "'\\u0041'", "'\\N{DIGIT ONE}'", "'''x'''", '"a"', '\'a\'"b"', '1#\n', '#\n1', '\\\n1',
+    "{'__class__':1}", "{'__class__':'float','value':'1'}", "{'__class__':'complex','real':1.,'imag':2.}", '{**{}}',
+    '[*()]', "{'data':'eA==','encoding':'base64'}",
+    "{'__class__':'ValueError','__exception__':True,'args':(1,),'attributes':{}}",
+    "{'__class__':'Pyro5.core.URI','state':('PYRO','x',None,'h',1)}",
+)
+_DISTINCT_PIECES = (
+    '%d.', '%dj', '0x%x', '%d_0', "'%d''b'", "b'%d'", "'\\x41%d'", '1+%dj', '- %d', '{%d}', '{%d:()}', '{(%d,):()}',
+    "{'%d':()}", '%d#\n', "'''%d'''", "{'__class__':'Pyro5.core.URI','state':('PYRO','x%d',None,'h',1)}",
+)
+
 
 class Form(NamedTuple):
     """Pieces that are the elements of a list; `distinct` ones contain their number."""
@@ -37,15 +51,9 @@ def _forms() -> Iterator[Form]:
         yield Form("lists, %d deep" % levels, "[" * levels + "]" * levels)
         yield Form("tuples, %d deep" % levels, "(" * levels + "1" + ",)" * levels)
         yield Form("dicts, %d deep" % levels, "{1:" * levels + "1" + "}" * levels)
-    for piece in ("[]", "()", "{}", "{1}", "{()}", "{(),}", "{1:1}", "{'a':1}", "(1,)", "(1)", "((1))", "set()", "1", "1.", "1j", "1.5e3", "0x1",
-                  "1_0", "-1", "- 1", "+1", "--1", "1+2j", "-1-2j", "True", "None", "...", "''", "'a''b'", "b'x'", "r'x'", "u'x'",
-                  "'\\x41'", "'\\101'", "'\\u0041'", "'\\N{DIGIT ONE}'", "'''x'''", "\"a\"", "'a'\"b\"", "1#\n", "#\n1", "\\\n1",
-                  "{'__class__':1}", "{'__class__':'float','value':'1'}", "{'__class__':'complex','real':1.,'imag':2.}", "{**{}}", "[*()]",
-                  "{'data':'eA==','encoding':'base64'}", "{'__class__':'ValueError','__exception__':True,'args':(1,),'attributes':{}}",
-                  "{'__class__':'Pyro5.core.URI','state':('PYRO','x',None,'h',1)}"):
+    for piece in _PIECES:
         yield Form(piece.replace("\n", "\\n"), piece)
-    for piece in ("%d.", "%dj", "0x%x", "%d_0", "'%d''b'", "b'%d'", "'\\x41%d'", "1+%dj", "- %d", "{%d}", "{%d:()}", "{(%d,):()}", "{'%d':()}",
-                  "%d#\n", "'''%d'''", "{'__class__':'Pyro5.core.URI','state':('PYRO','x%d',None,'h',1)}"):
+    for piece in _DISTINCT_PIECES:
         yield Form(piece.replace("\n", "\\n") + ", distinct", piece, distinct=True)
     filler = ",".join("%d_0" % number for number in range(1000, 6500))
     for piece in (".5", "+1", "1.", "b''"):
@@ -56,7 +64,8 @@ def _forms() -> Iterator[Form]:
 
 def _text(form: Form, size: int) -> str:
     if not form.distinct:
-        return form.filler + "," * bool(form.filler) + ",".join([form.piece] * (max(0, size - len(form.filler)) // (len(form.piece) + 1)))
+        count = max(0, size - len(form.filler)) // (len(form.piece) + 1)
+        return ",".join([form.filler] * bool(form.filler) + [form.piece] * count)
     pieces: List[str] = []
     while size > 0:
         pieces.append(form.piece % (100000 + len(pieces)))
@@ -67,11 +76,11 @@ def _text(form: Form, size: int) -> str:
 def _serpent(size: int) -> Iterator[Tuple[str, bytes]]:
     for form in _forms():
         yield form.name, ("[%s]" % _text(form, size)).encode()
-    alike = _text(Form("", "%d"), 0)
-    for name, piece in (("numbers that hash alike", "%d"), ("keys that hash alike", "%d:1"), ("tuples that hash alike", "(%d,2)")):
-        keys = [piece % (number * MERSENNE) for number in range(1400 if "tuples" not in name else 700)]
+    for name, piece, count in (("numbers that hash alike", "%d", 1400), ("keys that hash alike", "%d:1", 1400),
+                               ("tuples that hash alike", "(%d,2)", 700)):
+        keys = [piece % (number * MERSENNE) for number in range(count)]
         one = "{%s}" % ",".join(keys)
-        yield name, ("[%s%s]" % (",".join([one] * (size // len(one))), alike)).encode()
+        yield name, ("[%s]" % ",".join([one] * (size // len(one)))).encode()
 
 
 def _json(size: int) -> Iterator[Tuple[str, bytes]]:
@@ -90,7 +99,8 @@ def _marshal(size: int) -> Iterator[Tuple[str, bytes]]:
         "numbers": number, "texts": b"Z\1x", "nested tuples": b")\1" * 90 + b")\0", "floats": b"g" + bytes(8),
         **{"set of %d that hash alike" % count: b"<" + struct.pack("<i", count) + b"".join(numbers[:count])
            for count in (30, 300, 1000, 1390, 4000)},
-        **{"dict of %d tuples that hash alike" % count: b"{" + b"N".join(tuples[:count]) + b"N0" for count in (30, 100, 300, 480, 1390)},
+        **{"dict of %d tuples that hash alike" % count: b"{" + b"N".join(tuples[:count]) + b"N0"
+           for count in (30, 100, 300, 480, 1390)},
         "tagged": b"{Z\x09__class__Z\1x0",
     }
     for name, piece in pieces.items():
@@ -99,9 +109,10 @@ def _marshal(size: int) -> Iterator[Tuple[str, bytes]]:
 
 
 def _msgpack(size: int) -> Iterator[Tuple[str, bytes]]:
-    for name, piece in (("empty lists", b"\x90"), ("empty dicts", b"\x80"), ("None", b"\xc0"), ("nested lists", b"\x91" * 90 + b"\x90"),
-                        ("announced", b"\xdc\xff\xff"), ("announced far", b"\xdd\0\x0f\xff\xff"), ("numbers", b"\xd4\x31\x31"),
-                        ("dates", b"\xd6\x33\0\0\0\1"), ("tagged", b"\x81\xa9__class__\xa1x")):
+    pieces = {"empty lists": b"\x90", "empty dicts": b"\x80", "None": b"\xc0", "nested lists": b"\x91" * 90 + b"\x90",
+              "announced": b"\xdc\xff\xff", "announced far": b"\xdd\0\x0f\xff\xff", "numbers": b"\xd4\x31\x31",
+              "dates": b"\xd6\x33\0\0\0\1", "tagged": b"\x81\xa9__class__\xa1x"}
+    for name, piece in pieces.items():
         count = max(1, size // len(piece))
         yield name, b"\xdd" + struct.pack(">I", count) + piece * count
 
@@ -153,12 +164,13 @@ def measure(names: Iterable[str], size: int, only: str, rounds: int) -> int:
                 per_mb = taken / len(payload) * 1e6
                 too_long = taken > MOST_OF_HANDSHAKE if kind == "handshake" else per_mb > MOST_PER_MB
                 over += too_long
-                print(ROW % (name, form[:28], kind, len(payload), taken, per_mb, outcome) + (" TOO LONG" if too_long else ""), flush=True)
+                row = ROW % (name, form[:28], kind, len(payload), taken, per_mb, outcome)
+                print(row + " TOO LONG" * too_long, flush=True)
     return over
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m tests.hostile.costs", description="Measure what costly forms of data cost.")
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile.costs", description="Measure the cost of costly data.")
     parser.add_argument("--size", type=int, default=1000000, help="bytes of a call (default %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="forms with this in their name")
     parser.add_argument("--rounds", type=int, default=1, help="the shortest time of so many counts (default %(default)s)")

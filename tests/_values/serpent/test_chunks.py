@@ -23,6 +23,8 @@ MERSENNE = (1 << 61) - 1  # its multiples all hash to 0
 
 class Values(unittest.TestCase):
     def setUp(self) -> None:
+        for name in ("_FEW_UNUSUAL", "_TOKENS_AHEAD"):
+            self.addCleanup(setattr, chunks, name, getattr(chunks, name))
         patch = mock.patch.object(chunks, "SHORT_CHARACTERS", 2)
         patch.start()
         self.addCleanup(patch.stop)
@@ -75,6 +77,7 @@ class Values(unittest.TestCase):
         values = 0
         for _ in range(1500):
             chunks.SHORT_CHARACTERS = rng.choice((1, 2, 3, 5, 8, 13, 30))  # type: ignore[misc]
+            chunks._FEW_UNUSUAL, chunks._TOKENS_AHEAD = rng.choice((0, 1, 20)), rng.choice((2, 5, 300))
             text = serpent.dumps(source.value(), indent=rng.random() < 0.3).decode()
             if rng.random() < 0.5:
                 text = text.replace(",", rng.choice((", # no, ]\n", ",\\\n", " ,\t")))
@@ -120,6 +123,30 @@ class Costs(unittest.TestCase):
         with mock.patch.object(ast, "literal_eval", wraps=ast.literal_eval) as literal_eval:
             self.assertEqual([b"x"] * 5000, chunks.evaluate(text))
         self.assertLess(literal_eval.call_count, 5)
+
+    def test_different_unusual_atoms_are_compiled_many_at_a_time(self) -> None:
+        for atom in ("0x%x", "%d_0", "'%d''b'", "{%d_0:()}", "- %d", "%d # 1,\n", "(b'%d', None)"):
+            text = "[%s]" % ",".join([atom % number for number in range(100000, 103000)])
+            with self.subTest(atom), mock.patch.object(ast, "literal_eval", wraps=ast.literal_eval) as literal_eval:
+                value = chunks.evaluate(text)
+            self.assertEqual(ast.literal_eval(text), value)
+            self.assertLess(literal_eval.call_count, 200)
+            self.assertLess(max([len(call[0][0]) for call in literal_eval.call_args_list]), 3 * chunks.SHORT_CHARACTERS)
+
+    def test_atoms_that_do_not_fit_into_the_cache(self) -> None:
+        text = "[%s%s]" % ("".join(["%d_0," % number for number in range(1000, 8000)]), ".5," * 20000)
+        with mock.patch.object(ast, "literal_eval", wraps=ast.literal_eval) as literal_eval:
+            self.assertEqual([number * 10 for number in range(1000, 8000)] + [0.5] * 20000, chunks.evaluate(text))
+        self.assertLess(literal_eval.call_count, 300)
+
+    def test_an_invalid_atom_among_unusual_ones(self) -> None:
+        for invalid in ("0x", "1_", "x", "'a' b", "*'ab'", "1 if 2 else 3", "'", "1 for x in 'a'", "1\\"):
+            before = ",".join(["%d_0" % number for number in range(1000, 1500)])
+            text = "[%s, %s, %s]" % (before, invalid, ",".join(["0x1"] * 500))
+            with self.subTest(invalid), mock.patch.object(ast, "literal_eval", wraps=ast.literal_eval) as literal_eval:
+                with self.assertRaises(MALFORMED):
+                    chunks.evaluate(text)
+                self.assertLess(literal_eval.call_count, 400)
 
     def test_nesting_does_not_add_up(self) -> None:
         text = "0"
