@@ -107,6 +107,17 @@ class Slowness(unittest.TestCase):
                 discovery._NameServer(URI("PYRO:Pyro.NameServer@%s" % server.location), 0.2)
             ended.set()
 
+    def test_a_name_server_that_says_nothing(self) -> None:
+        """The timeout of a proxy is also one for looking up its name."""
+        def silent(peer: Peer) -> None:
+            peer.welcome()
+            peer.read_call()
+            peer.wait_for_close()
+        with ScriptedServer(silent) as server, Proxy("PYRONAME:x@%s" % server.location) as proxy:
+            proxy._pyroTimeout = 0.1
+            with self.assertRaises(errors.TimeoutError):
+                proxy.echo()
+
     def test_replies_of_calls_may_take_longer(self) -> None:
         """There the timeout is for each step, as large results need."""
         pauses: List[bool] = []

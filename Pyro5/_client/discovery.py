@@ -239,10 +239,16 @@ def _read_answer(data: bytes) -> Optional[URI]:
 # ---------------------------------------------------------------- names
 
 class _NameServer:
-    """A connection to a name server."""
+    """
+    A connection to a name server.
 
-    def __init__(self, uri: URI, limit_seconds: Optional[float] = None) -> None:
-        timeout = socketutil.effective_timeout(-1)
+    Args:
+        limit_seconds: time limit for connecting and for the handshake.
+        reply_seconds: time limit for each of these, and for each reply.  The setting COMMTIMEOUT applies to all in any case.
+    """
+
+    def __init__(self, uri: URI, limit_seconds: Optional[float] = None, reply_seconds: Optional[float] = None) -> None:
+        timeout = shorter(reply_seconds, socketutil.effective_timeout(-1))
         self._serializer = serializers.get_serializer(config.SERIALIZER)
         self._wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self._seq = 0
@@ -285,7 +291,7 @@ def _direct_uri(answer: Any, subject: str) -> URI:
     return uri
 
 
-def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
+def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Optional[float] = None) -> URI:
     """
     Return the PYRO URI that a PYRONAME or PYROMETA URI refers to. A PYRO URI is returned unchanged.
 
@@ -294,6 +300,7 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
     Args:
         delay_time: seconds to wait until the name is registered or a name server is running; 0 means the setting
             NS_LOOKUP_DELAY.
+        reply_seconds: time limit for each reply of the name server, if that is shorter than the setting COMMTIMEOUT.
 
     Raises:
         NamingError: the name is not registered, or no name server was found.
@@ -306,9 +313,9 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
     wanted = uri.object
     if isinstance(wanted, str):
         name = wanted
-        return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, host or "", port)
+        return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, host or "", port, reply_seconds)
     tags = wanted
-    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port)
+    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port, reply_seconds)
     # random: clients that look up the same tags are spread over all objects that have them
     return _direct_uri(random.choice(list(found.values())), "tags %s" % ", ".join(sorted(tags)))
 
@@ -339,7 +346,8 @@ def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterab
     return _ask_until_found(lambda nameserver: nameserver.yplookup(all_tags, any_tags), delay_time)
 
 
-def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: str = "", port: Optional[int] = None) -> T:
+def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: str = "", port: Optional[int] = None,
+                     reply_seconds: Optional[float] = None) -> T:
     """
     Find a name server and call `ask` with it until it returns a result or the time is up.
 
@@ -349,7 +357,7 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
 
     def attempt() -> T:
         if not connected:
-            connected.append(_locate_nameserver(host, port))
+            connected.append(_locate_nameserver(host, port, reply_seconds))
         try:
             return ask(connected[0])
         except errors.ConnectionClosedError:
@@ -363,8 +371,9 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
             nameserver.close()
 
 
-def _locate_nameserver(host: str = "", port: Optional[int] = None) -> _NameServer:
-    return locate(_NameServer, lambda uri: _NameServer(uri, ANSWER_SECONDS), host, port)
+def _locate_nameserver(host: str, port: Optional[int], reply_seconds: Optional[float]) -> _NameServer:
+    return locate(lambda uri, limit: _NameServer(uri, limit, reply_seconds),
+                  lambda uri: _NameServer(uri, ANSWER_SECONDS, reply_seconds), host, port)
 
 
 def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,

@@ -346,7 +346,7 @@ class Link:
     def _open(self, replace_uri: bool) -> Connection:
         if not self.can_reconnect:
             return self._use_connected_socket()
-        uri = self.bound_uri = discovery.resolve(self.uri)
+        uri = self.bound_uri = discovery.resolve(self.uri, reply_seconds=effective_timeout(self.timeout))
         self.object_id = str(uri.object)
         connection = open_connection(uri, self.timeout, self.wire.max_size)
         if replace_uri:
