@@ -1,4 +1,4 @@
-"""The Daemon: registering objects, where it listens, NAT, its loop, own event loops, combining, closing."""
+"""The Daemon: registering objects, addresses, NAT, the request loop, own event loops, combining, closing."""
 from __future__ import annotations
 
 import contextlib
@@ -37,7 +37,7 @@ class Thing:
 
 
 class DaemonTestCase(unittest.TestCase):
-    """Restores the configuration, and closes the daemons and proxies that were made with its help."""
+    """Restores the configuration, and closes the daemons and proxies that tests create with its methods."""
 
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
@@ -51,7 +51,7 @@ class DaemonTestCase(unittest.TestCase):
         return daemon
 
     def serving(self, *args: Any, **kwargs: Any) -> Any:
-        """Give a daemon that runs until the test is over."""
+        """Return a daemon that runs until the end of the test."""
         context = daemon_thread(self.daemon(*args, **kwargs))
         self.addCleanup(context.__exit__, None, None, None)
         return context.__enter__()
@@ -79,7 +79,7 @@ class RegisterTests(DaemonTestCase):
         self.addCleanup(self.server.unregister, Thing)
         self.assertEqual(Thing._pyroId, "my.thing")  # type: ignore[attr-defined]
         self.assertIs(Thing._pyroDaemon, self.server)
-        self.server.register(Thing(), "an.instance")  # the mark of the class is not the instance's
+        self.server.register(Thing(), "an.instance")  # the mark of the class does not apply to the instance
 
     def test_second_registration_needs_force(self) -> None:
         thing = Thing()
@@ -99,7 +99,7 @@ class RegisterTests(DaemonTestCase):
         self.assertEqual(self.server.proxyFor("name")._pyroUri.object, "name")
         self.assertEqual(second._pyroId, "name")  # type: ignore[attr-defined]
 
-    def test_what_cannot_be_registered(self) -> None:
+    def test_objects_that_cannot_be_registered(self) -> None:
         class Slotted:
             __slots__ = ("x",)
 
@@ -110,7 +110,7 @@ class RegisterTests(DaemonTestCase):
             self.server.register(Thing(), 12)
         self.assertEqual(self.server._objects.ids(), [DAEMON_NAME])
 
-    def test_slots_that_take_the_marks(self) -> None:
+    def test_slots_for_the_marks(self) -> None:
         class Slotted:
             __slots__ = ("_pyroId", "_pyroDaemon")
 
@@ -226,7 +226,7 @@ class AddressTests(DaemonTestCase):
         self.assertEqual(os.listdir(self.directory), [])
 
     @unittest.skipIf(UNIX.why_not, UNIX.why_not)
-    def test_file_where_the_unix_socket_shall_be(self) -> None:
+    def test_a_file_at_the_path_of_the_unix_socket(self) -> None:
         path = os.path.join(self.directory, "sock")
         with socket.socket(socket.AF_UNIX) as killed:
             killed.bind(path)
@@ -249,7 +249,7 @@ class AddressTests(DaemonTestCase):
             Daemon()
         self.assertRegex(str(caught.exception.__cause__), "SERVERTYPE.*thread, multiplex")
 
-    def test_repr_and_info_tell_the_address(self) -> None:
+    def test_repr_and_info_contain_the_address(self) -> None:
         server = self.serving()
         self.assertIn(server.locationStr, repr(server))
         with self.proxy(server.uriFor(DAEMON_NAME)) as daemon:
@@ -282,7 +282,7 @@ class NatTests(DaemonTestCase):
         self.assertEqual(self.daemon().natLocationStr, "nat.example:4444")
         self.assertEqual(self.daemon(nathost="other.example", natport=1).natLocationStr, "other.example:1")
 
-    def test_arguments_that_make_no_sense(self) -> None:
+    def test_invalid_arguments(self) -> None:
         with self.assertRaisesRegex(ValueError, "natport.*nathost"):
             Daemon(natport=5555)
         with self.assertRaisesRegex(ValueError, "Unix"):
@@ -297,7 +297,7 @@ class LoopTests(DaemonTestCase):
             server = self.daemon()
             server.requestLoop(lambda asked=asked: asked.append(1) or len(asked) < 3)  # type: ignore[misc]
             self.assertEqual(len(asked), 3)
-            with daemon_thread(server):  # it can go on
+            with daemon_thread(server):  # it can be continued
                 self.assertEqual(self.proxy(server.register(Thing())).who(), "thing")
 
     def own_event_loop(self, server: Any, until: threading.Event, wait: Any) -> None:
@@ -332,7 +332,7 @@ class LoopTests(DaemonTestCase):
             self.assertEqual(seen, ["thing"] * 3, config.SERVERTYPE)
 
     def test_the_selector_can_be_shared(self) -> None:
-        """A program may have the daemon's loop wait for its own sockets: they are ignored."""
+        """A program may register its own sockets in the daemon's selector: the loop ignores them."""
         server = self.daemon()
         mine, other = socket.socketpair()
         with mine, other, daemon_thread(server):

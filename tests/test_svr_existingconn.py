@@ -1,4 +1,4 @@
-"""Serving a ready-made socket: no handshake, an end with the other side, and the socket given back as it was."""
+"""Serving a connected socket: no handshake, the end with the other side, and the socket returned unchanged."""
 from __future__ import annotations
 
 import gc
@@ -16,7 +16,7 @@ LARGE = 6 * 1024 * 1024
 
 class ExistingConnection(ServerTestCase):
     def connected(self, timeout: Optional[float] = None, loop: bool = True) -> Any:
-        """Give a daemon on one end of a pair of sockets, that end, a client on the other, and the loop's thread."""
+        """Provide a daemon on one end of a socket pair, that end, a client on the other, and the thread of the loop."""
         here, there = socket.socketpair()
         there.settimeout(timeout)
         self.at_end.callback(there.close)
@@ -56,7 +56,7 @@ class ExistingConnection(ServerTestCase):
             there.sendall(b"still usable")
             self.assertEqual(b"still usable", client.sock.recv(100))
 
-    def test_a_daemon_that_never_ran(self) -> None:
+    def test_a_daemon_whose_loop_never_ran(self) -> None:
         daemon, there, _client, _thread = self.connected(7.5, loop=False)
         daemon.close()
         self.assertEqual(7.5, there.gettimeout())
@@ -74,10 +74,10 @@ class ExistingConnection(ServerTestCase):
         with socket.socket() as sock:
             with self.assertRaises(OSError):
                 self.daemon(connected_socket=sock)
-            gc.collect()  # what is left open would warn now
+            gc.collect()  # an open socket would cause a ResourceWarning now
             self.assertIsNone(sock.gettimeout())
 
-    def test_garbage_ends_it_without_closing_the_socket(self) -> None:
+    def test_invalid_data_ends_it_without_closing_the_socket(self) -> None:
         _daemon, there, client, thread = self.connected()
         with self.assertLogs("Pyro5.server.loop", "WARNING"):
             client.send(b"GET / HTTP/1.1\r\n")

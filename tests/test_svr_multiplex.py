@@ -1,4 +1,4 @@
-"""The multiplex server: everything in one thread, in a loop of its own, in a foreign one, and together with others."""
+"""The multiplex server: all in one thread, with its own loop, in a foreign one, and combined with others."""
 from __future__ import annotations
 
 import functools
@@ -35,7 +35,7 @@ class MultiplexTestCase(ServerTestCase):
 
 
 class OneThread(MultiplexTestCase):
-    def test_spins_as_the_setting_says_now(self) -> None:
+    def test_polling_follows_the_setting(self) -> None:
         daemon = self.daemon()
         server = daemon.transportServer
         with mock.patch.object(busy_poll, "_processors", 2), settings(SPINNING=True):
@@ -69,8 +69,10 @@ class OneThread(MultiplexTestCase):
             client.reply()
         self.assertEqual(1, self.served._most)
 
-    def test_whoever_asks_for_much_keeps_nobody_waiting(self) -> None:
-        """Its requests are all in, but the others have their turns between them; and a new client's comes first."""
+    def test_many_requests_of_a_client_do_not_delay_other_clients(self) -> None:
+        """All its requests have arrived, but the other clients are served in between, and the request of a new client
+        is served first.
+        """
         daemon = self.serving()
         greedy = [self.client(daemon) for _ in range(3)]
         with mock.patch.object(eventloop, "TURN_SECONDS", 0.0):
@@ -87,7 +89,7 @@ class OneThread(MultiplexTestCase):
                     client.reply()
         self.assertLess(notes.index("modest"), 20)
         self.assertLess(notes.index("0 of greedy 2"), 20)
-        for number in range(3):  # everybody's in their order
+        for number in range(3):  # the requests of each client in order
             self.assertEqual(["%d of greedy %d" % (call, number) for call in range(100)],
                              [note for note in notes if note and note.endswith("greedy %d" % number)])
 
@@ -100,7 +102,7 @@ class OneThread(MultiplexTestCase):
         client.reply()
         self.assertIsNone(client.read())
         self.assertEqual([client.sock.getsockname()], [conn.peer_address for conn in daemon.gone])
-        self.run_loop(daemon)  # whoever caught it may go on
+        self.run_loop(daemon)  # a program that catches it may continue
         self.assertEqual("on", other.greet().call("echo", "on"))
 
     def test_shutdown_and_close_from_inside_a_call(self) -> None:
@@ -140,7 +142,7 @@ class OneThread(MultiplexTestCase):
         self.assertEqual(LARGE, len(client.reply()))
         self.join(thread)
 
-    def test_repr_tells_the_address(self) -> None:
+    def test_repr_contains_the_address(self) -> None:
         daemon = self.daemon()
         self.assertIn(daemon.locationStr, repr(daemon.transportServer))
 
@@ -161,7 +163,7 @@ class ForeignLoop(MultiplexTestCase):
         wait_until(one_turn)
 
     def asked(self, daemon: Daemon, ask: Callable[[], Any]) -> Any:
-        """Turn the loop until a client, in another thread, has what it asked for."""
+        """Run the loop until a client in another thread has its result."""
         answers: List[Any] = []
         thread = threading.Thread(target=lambda: answers.append(ask()))
         thread.start()
@@ -315,7 +317,7 @@ class Combined(MultiplexTestCase):
         foreign_here.sendall(b"x")
         self.assertTrue(seen.wait(PATIENCE_SECONDS))
         client.close()
-        connected.wait_for_gone(1)  # its loop ends, that of the others goes on
+        connected.wait_for_gone(1)  # its loop ends, that of the others continues
         self.assertEqual(2, self.client(daemon).call("echo", 2))
 
     def test_foreign_loop(self) -> None:

@@ -1,4 +1,6 @@
-"""The thread server: which thread runs what, how many at once, and what one stuck or dying call costs the others."""
+"""The thread server: which thread runs which call, how many run at the same time, and how stuck or failing calls
+affect other clients.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -27,7 +29,7 @@ LARGE = 6 * 1024 * 1024
 
 
 class Workers(ServerTestCase):
-    def test_calls_run_in_workers_and_oneway_calls_beside_them(self) -> None:
+    def test_calls_and_oneway_calls_run_in_pools_of_their_own(self) -> None:
         client = self.client(self.serving())
         self.assertTrue(client.call("thread").startswith("Pyro-worker"))
         threads: List[str] = []
@@ -60,22 +62,22 @@ class Workers(ServerTestCase):
         for client in clients:
             self.assertEqual("x" * 200000, client.reply())
 
-    def test_large_introductions_wait_for_their_turn(self) -> None:
+    def test_large_handshakes_wait_for_their_turn(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=2, MAX_HANDSHAKE_SIZE=1000000)
         busy = self.client(daemon)
         busy.send(call_request("wait", "x" * 200000))
         self.served._wait_for_notes(1)
-        newcomer = self.connect(daemon)
-        newcomer.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
-                                                requests.WireOptions()).data)
+        other = self.connect(daemon)
+        other.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 200000,
+                                             requests.WireOptions()).data)
         wait_until(lambda: daemon.transportServer._pool._large_jobs)
         self.assertEqual("small", self.client(daemon).call("echo", "small"))
         self.served._open_gate()
-        self.assertEqual("hello", newcomer.reply()[0])
+        self.assertEqual("hello", other.reply()[0])
         busy.reply()
 
-    def test_whoever_asks_for_much_keeps_nobody_waiting(self) -> None:
-        """Its requests are all in, but clients that wait for a worker have their turns between them."""
+    def test_many_requests_of_a_client_do_not_delay_other_clients(self) -> None:
+        """All its requests have arrived, but clients that wait for a worker are served in between."""
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
         with mock.patch.object(svr_threads, "TURN_SECONDS", 0.0):
             greedy, modest = self.client(daemon), self.client(daemon)
@@ -106,7 +108,7 @@ class Workers(ServerTestCase):
             client.close()
             daemon.wait_for_gone(1)
 
-    def test_a_kept_worker_is_let_go_when_others_wait(self) -> None:
+    def test_a_kept_worker_is_released_when_other_clients_wait(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
         hot, other = self.client(daemon), self.client(daemon)
         with mock.patch.object(svr_threads, "KEEP_SECONDS", 10 * PATIENCE_SECONDS):
@@ -141,13 +143,13 @@ class Workers(ServerTestCase):
         self.assertLess(sum(received), 3 * LARGE)
         self.join(reader)
 
-    def test_sizes_that_make_no_sense(self) -> None:
+    def test_invalid_sizes(self) -> None:
         for minimum, maximum in ((0, 5), (-1, 5), (1, 0)):
             self.configure(THREADPOOL_SIZE_MIN=minimum, THREADPOOL_SIZE=maximum)
             with self.assertRaisesRegex(ValueError, "THREADPOOL_SIZE"):
                 self.daemon()
 
-    def test_repr_tells_the_address(self) -> None:
+    def test_repr_contains_the_address(self) -> None:
         daemon = self.daemon()
         self.assertIn(daemon.locationStr, repr(daemon.transportServer))
 
@@ -163,7 +165,7 @@ class Endings(ServerTestCase):
         daemon.wait_for_gone(1)
         self.assertEqual("other", other.call("echo", "other"))
 
-    def test_a_slow_client_disconnect_holds_up_nobody(self) -> None:
+    def test_a_slow_client_disconnect_delays_no_other_client(self) -> None:
         started, go_on = threading.Event(), threading.Event()
         self.at_end.callback(go_on.set)
 
@@ -218,7 +220,7 @@ class Endings(ServerTestCase):
 
 @expose
 class Account:
-    """A session's object with something that insists on its thread."""
+    """A session object that can be used in one thread only."""
 
     def __init__(self) -> None:
         self._database = sqlite3.connect(":memory:")
@@ -315,7 +317,7 @@ class ForeignLoop(ServerTestCase):
         daemon.wait_for_gone(5)
         self.assertLessEqual(self.turns, 6)
 
-    def test_nobody_waits_for_a_stuck_call(self) -> None:
+    def test_other_clients_do_not_wait_for_a_stuck_call(self) -> None:
         daemon = self.daemon()
         self.run_foreign(daemon)
         stuck, other = self.client(daemon), self.client(daemon)
@@ -335,7 +337,7 @@ class ForeignLoop(ServerTestCase):
         self.assertEqual("old", client.call("echo", "old"))
         self.assertEqual("new", self.client(daemon).call("echo", "new"))
 
-    def test_a_client_that_comes_at_the_very_end(self) -> None:
+    def test_a_client_that_connects_during_shutdown(self) -> None:
         daemon = self.daemon()
         with self.connect(daemon) as client:
             daemon.events(daemon.sockets)

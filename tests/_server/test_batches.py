@@ -1,4 +1,4 @@
-"""Batches that ask for much: results of every kind are counted, instances of a class are made one at a time."""
+"""Batches with large results: the size of all types is counted; instances of mode percall are created one at a time."""
 from __future__ import annotations
 
 import unittest
@@ -18,7 +18,7 @@ class Cell:
 
 @expose
 class Generous:
-    """Gives large results for small requests."""
+    """Returns large results for small requests."""
 
     calls = 0
 
@@ -41,7 +41,7 @@ class Generous:
 @expose
 @behavior(instance_mode="percall")
 class Fleeting:
-    """Notes how many instances there are at once."""
+    """Counts the instances that exist at the same time."""
 
     living: List[Any] = []
     most = 0
@@ -73,7 +73,7 @@ class BatchCase(DispatchTestCase):
 
 
 class LargeResults(BatchCase):
-    def test_the_limit_holds_for_all_kinds(self) -> None:
+    def test_the_limit_applies_to_all_types(self) -> None:
         self.configure(max_size=100000)
         for call in (("deep", (), {}), ("cell", (), {}), ("power", (13000,), {})):
             Generous.calls = 0
@@ -82,7 +82,7 @@ class LargeResults(BatchCase):
                     self.batch("generous", *[call] * 1000)
                 self.assertLess(Generous.calls, 80)
 
-    def test_what_is_sent(self) -> None:
+    def test_results_below_the_limit_are_sent(self) -> None:
         results = self.batch("generous", ("power", (3,), {}), ("power", (4000,), {}), *[("deep", (), {})] * 10)
         self.assertEqual([8, 1 << 4000] + [[[[[[["x" * 10000]]]]]]] * 10, results)
 
@@ -97,7 +97,7 @@ class LargeResults(BatchCase):
         with self.assertLogs(LOGGER, "WARNING"), self.assertRaises((errors.SerializeError, AttributeError, TypeError)):
             self.batch("generous", ("power", (1,), {}), ("unsendable", (), {}), ("power", (1,), {}))
 
-    def test_nothing_is_counted_if_nobody_gets_it(self) -> None:
+    def test_results_of_oneway_batches_are_not_counted(self) -> None:
         self.configure(max_size=100000)
         self.assertIsNone(self.batch("generous", *[("cell", (), {})] * 30, flags=protocol.FLAGS_ONEWAY))
         while self.aside:
@@ -106,12 +106,12 @@ class LargeResults(BatchCase):
 
 
 class InstancesPerCall(BatchCase):
-    def test_one_at_a_time(self) -> None:
+    def test_one_instance_at_a_time(self) -> None:
         self.assertEqual([number + 1 for number in range(50)],
                          self.batch("fleeting", *[("add", (number, 1), {}) for number in range(50)]))
         self.assertEqual((50, 1), (len(Fleeting.living), Fleeting.most))
 
-    def test_attributes_too(self) -> None:
+    def test_one_instance_at_a_time_for_attributes(self) -> None:
         self.assertEqual([7] * 20, self.batch("fleeting", *[("__getattr__", ("attribute",), {})] * 20))
         self.assertEqual(1, Fleeting.most)
 

@@ -1,4 +1,6 @@
-"""The Daemon: the hooks that a program overrides, what a method finds in current_context, the daemon's own object."""
+"""The methods of a Daemon that programs override, the fields of current_context in a method, and the daemon's own
+object.
+"""
 from __future__ import annotations
 
 import threading
@@ -18,7 +20,7 @@ from tests.test_server import DaemonTestCase, Thing
 
 
 class Resource:
-    """Something that a method opens for its client."""
+    """A resource that a method opens for its client."""
 
     def __init__(self, fails: bool = False) -> None:
         self.closed = threading.Event()
@@ -60,7 +62,7 @@ class Worker:
 
 
 class HookTestCase(DaemonTestCase):
-    """Serves a `Worker` with a daemon class of the test, on every server type."""
+    """Serves a `Worker` with a daemon class of the test, with every server type."""
 
     def serve_worker(self, daemon_class: Any = Daemon, **kwargs: Any) -> Any:
         self.server = self.serving(daemon_class=daemon_class, **kwargs)
@@ -248,7 +250,7 @@ class DaemonObjectTests(HookTestCase):
                     daemon.get_next_stream_item("nothing")
                 self.assertIsNone(daemon.close_stream("nothing"))
 
-    def test_it_cannot_be_taken_away(self) -> None:
+    def test_it_cannot_be_unregistered(self) -> None:
         self.serve_worker()
         self.server.unregister(DAEMON_NAME)
         with self.assertRaises(errors.DaemonError):
@@ -320,7 +322,7 @@ class ContextTests(HookTestCase):
 
 
 class AcceptedSerializersTests(HookTestCase):
-    def test_others_are_refused(self) -> None:
+    def test_other_serializers_are_refused(self) -> None:
         config.SERIALIZERS_ACCEPTED = ["json", "marshal"]
         for _ in self.each_server_type():
             proxy = self.serve_worker()
@@ -331,7 +333,7 @@ class AcceptedSerializersTests(HookTestCase):
                 other.add(1, 2)
             self.assertEqual(proxy.add(3, 4), 7)
 
-    def test_a_change_in_mid_connection(self) -> None:
+    def test_the_setting_changes_during_a_connection(self) -> None:
         config.SERIALIZERS_ACCEPTED = ["json"]
         for _ in self.each_server_type():
             proxy = self.serve_worker()

@@ -1,4 +1,4 @@
-"""What the descriptions of exposed members tell, and what they keep to themselves."""
+"""The content of descriptions of exposed members, and what they must not contain."""
 from __future__ import annotations
 
 import functools
@@ -22,7 +22,7 @@ class Hidden:
         """Text of a method that is not exposed."""
 
     def quiet(self) -> None:
-        """Nobody shall read this."""
+        """This must not be visible."""
 
 
 class Shop(Hidden):
@@ -78,7 +78,7 @@ class Shop(Hidden):
         pass
 
     def private(self, secret: int = 4711) -> None:
-        """Nobody shall read this."""
+        """This must not be visible."""
 
 
 @expose
@@ -111,19 +111,19 @@ class Describing(unittest.TestCase):
         self.assertEqual(described(Shop)["attrs"], {"name": {"doc": None, "writable": True},
                                                     "price": {"doc": "What it costs.", "writable": False}})
 
-    def test_nothing_of_what_is_not_exposed(self) -> None:
+    def test_unexposed_members_are_not_described(self) -> None:
         text = repr(described(Shop))
-        for secret in ("Nobody", "4711", "Text of", "instance", "much longer", "object at"):
+        for secret in ("must not be visible", "4711", "Text of", "instance", "much longer", "object at"):
             self.assertNotIn(secret, text)
 
     def test_the_docstring_of_a_class(self) -> None:
         self.assertIsNone(described(Shop)["doc"])
         self.assertEqual(described(Whole)["doc"], "Text of an exposed class.")
 
-    def test_of_an_object(self) -> None:
+    def test_description_of_an_object(self) -> None:
         self.assertEqual(descriptions.describe(Shop(), exposed_members(Shop)), described(Shop))
 
-    def test_they_are_made_once_per_class(self) -> None:
+    def test_descriptions_are_cached_per_class(self) -> None:
         members = exposed_members(Shop)
         first = descriptions.describe(Shop(), members)
         self.assertIs(first, descriptions.describe(Shop, members))
@@ -146,11 +146,11 @@ class Signatures(unittest.TestCase):
             pass
         self.assertEqual(descriptions.signature_text(wrapper), "(a: int = 3) -> None")
 
-    def test_no_parameter_for_the_object(self) -> None:
+    def test_self_is_left_out(self) -> None:
         self.assertEqual(descriptions.signature_text(lambda *args: None), "(*args)")
         self.assertEqual(descriptions.signature_text(lambda: None), "()")
 
-    def test_one_that_cannot_be_found_out(self) -> None:
+    def test_unknown_signature(self) -> None:
         class Odd:
             def __call__(self) -> None:
                 pass
@@ -166,7 +166,7 @@ class OverTheNetwork(unittest.TestCase):
         with daemon_thread(daemon), Proxy(daemon.uriFor("Pyro.Daemon")) as proxy:
             return proxy.get_metadata(uri.object, **kwargs)
 
-    def test_on_demand_only(self) -> None:
+    def test_only_if_requested(self) -> None:
         names = {"methods": {"act"}, "oneway": (), "attrs": ()}
         daemon = Daemon("127.0.0.1")
         self.assertEqual(self.ask(daemon, daemon.register(Whole)), names)
@@ -174,7 +174,7 @@ class OverTheNetwork(unittest.TestCase):
         self.assertEqual(self.ask(daemon, daemon.register(Whole), descriptions=True),
                          {**names, "descriptions": described(Whole)})
 
-    def test_the_daemon_announces_what_it_always_did(self) -> None:
+    def test_the_metadata_of_the_daemon_is_unchanged(self) -> None:
         self.assertEqual(exposed_members(DaemonObject).methods, {
             "registered", "ping", "info", "get_metadata", "get_next_stream_item", "close_stream"})
 

@@ -1,4 +1,4 @@
-"""Message in, reply out, without any socket: the handshake, the calls, and what is answered when something is wrong."""
+"""Dispatch without sockets: the handshake, calls, and replies to invalid messages."""
 from __future__ import annotations
 
 import contextvars
@@ -37,7 +37,7 @@ class CustomError(Exception):
 
 @expose
 class Thing:
-    """Notes what is called."""
+    """Records the calls of its methods."""
 
     def __init__(self) -> None:
         self.called: List[Any] = []
@@ -112,7 +112,7 @@ class Thing:
 
 
 class FakeDaemon:
-    """The hooks of a daemon."""
+    """The methods of a daemon that the dispatcher calls."""
 
     def __init__(self) -> None:
         self.own_annotations: Dict[str, Any] = {}
@@ -131,7 +131,7 @@ class FakeDaemon:
 
 
 class FakeConnection:
-    """What dispatching needs to know of a connection."""
+    """The attributes of a connection that the dispatcher uses."""
 
     def __init__(self, handshake_done: bool = True) -> None:
         self.peer_address = ("client", id(self) % 10000)
@@ -151,7 +151,7 @@ def incoming(message: SendingMessage) -> ReceivingMessage:
 
 class DispatchTestCase(unittest.TestCase):
     def run(self, result: Any = None) -> Any:
-        """Every test runs in a context of its own, so that none leaves anything behind."""
+        """Run every test in a context of its own, so that no test affects another one."""
         return contextvars.Context().run(super().run, result)
 
     def setUp(self) -> None:
@@ -254,7 +254,7 @@ class Handshake(DispatchTestCase):
         self.assertEqual(["WARNING", "DEBUG"], [record.levelname for record in logged.records])
         self.assertIn("not you", logged.output[0])
 
-    def test_denied_silently(self) -> None:
+    def test_a_handshake_that_ends_without_a_reply(self) -> None:
         self.daemon.validate = mock.Mock(side_effect=errors.ConnectionClosedError("go away"))
         self.assertIsNone(self.connect())
         self.assertEqual((False, True), (self.client.handshake_done, self.client.closing))
@@ -324,7 +324,7 @@ class Calls(DispatchTestCase):
                          (list(address), seq, flags, serializer_id, correlation))
         self.assertEqual(CORRELATION, correlation_of(reply))
 
-    def test_a_correlation_id_is_made_up_where_there_is_none(self) -> None:
+    def test_a_missing_correlation_id_is_generated(self) -> None:
         replies = [self.reply(self.message("context")) for _ in range(2)]
         ids = [correlation_of(reply) for reply in replies]
         self.assertEqual([None if each is None else each.hex for each in ids], [self.parse(r)[4] for r in replies])
@@ -368,7 +368,7 @@ class Calls(DispatchTestCase):
 
 
 class Oneway(DispatchTestCase):
-    def test_runs_aside_in_the_context_of_the_request(self) -> None:
+    def test_runs_in_another_thread_in_the_context_of_the_request(self) -> None:
         message = self.message("fire", ("go",), flags=protocol.FLAGS_ONEWAY, correlation_id=CORRELATION)
         self.assertIsNone(self.answer(message))
         self.assertEqual([], self.thing.called)
@@ -426,7 +426,7 @@ class Batch(DispatchTestCase):
         self.assertEqual(1, len(logged.records))
 
     def test_results_that_cannot_all_be_sent(self) -> None:
-        """It is not waited until all of them are in memory."""
+        """The batch stops as soon as its results are too large; they are not all created first."""
         self.configure(max_size=100000)
         large = [("large", (40000,), {})] * 2
         self.assertEqual(2, len(list(self.parse(self.batch(*large)))))
@@ -435,16 +435,16 @@ class Batch(DispatchTestCase):
                 reply = self.batch(*calls_made)
             with self.assertRaises(errors.MessageTooLargeError):
                 self.parse(reply)
-        self.assertEqual(100, len(self.thing.called) // 10 * 10)  # of 150; the one behind the large ones is not made
+        self.assertEqual(100, len(self.thing.called) // 10 * 10)  # of 150: the call after those with large results is not run
         self.assertFalse(self.client.closing)
         self.thing.called.clear()
         self.assertIsNone(self.batch(*large * 50, ("echo", (1,), {}), flags=protocol.FLAGS_ONEWAY))
         while self.aside:
             self.aside.pop()()
-        self.assertEqual([(1,)], self.thing.called)  # nobody gets the results
+        self.assertEqual([(1,)], self.thing.called)  # there is no reply
 
-    def test_what_failed_is_not_kept(self) -> None:
-        """Not even until garbage is collected."""
+    def test_exceptions_are_not_kept_in_memory(self) -> None:
+        """Not even until garbage collection."""
         gc.disable()
         self.addCleanup(gc.enable)
         for method in ("fail_with", "fail_in_turn"):

@@ -1,4 +1,4 @@
-"""Dispatching when something is wrong: what is answered, what is logged, and that clients see nothing of each other."""
+"""Dispatch of calls that fail: the reply, the log records, and that clients do not affect each other."""
 from __future__ import annotations
 
 import contextlib
@@ -23,13 +23,13 @@ SERPENT_ID, JSON_ID = (serializers.get_serializer(name).serializer_id for name i
 class ErrorTestCase(DispatchTestCase):
     @contextlib.contextmanager
     def logs(self, *levels: str) -> Iterator[List[logging.LogRecord]]:
-        """Exactly these lines are logged."""
+        """Check that exactly these lines are logged."""
         with self.assertLogs(LOGGER, "DEBUG") as logged:
             yield logged.records
         self.assertEqual(list(levels), [record.levelname for record in logged.records], logged.output)
 
     def failed(self, kind: Any, message: ReceivingMessage, reason: str = "", closing: bool = False) -> Any:
-        """The request is answered by an exception, which is logged once, with its traceback at level DEBUG."""
+        """Check that the reply is an exception, which is logged once, with its traceback at level DEBUG."""
         with self.logs("WARNING") as records:
             reply = self.reply(message)
         self.assertEqual([True], [bool(record.exc_info) for record in records])
@@ -76,7 +76,7 @@ class Refusals(ErrorTestCase):
                     closing=True)
         self.failed(errors.SecurityError, self.message("echo", ({"__class__": "os.__import__"},)), "os.__import__",
                     closing=True)
-        self.client.keep_open = True  # a socket that is not ours to close
+        self.client.keep_open = True  # a socket that the library must not close
         self.failed(errors.SerializeError, self.message("echo", ({"__class__": "some.Unknown"},)), "some.Unknown")
         self.assertEqual([], self.thing.called)
 
@@ -98,7 +98,7 @@ class Refusals(ErrorTestCase):
         with self.assertRaisesRegex(errors.SerializeError, "99"):
             self.parse(reply)
 
-    def test_blobs_that_lie(self) -> None:
+    def test_invalid_blobs(self) -> None:
         crashing = b"<\x01\x00\x00\x00\xa9\x01r\x00\x00\x00\x00"  # a set with a tuple that contains itself
         for annotation in (None, b"", b"?", marshal.dumps(5), marshal.dumps((1, 2)), marshal.dumps((1, 2, 3)),
                            marshal.dumps(("info", ["obj"], "echo")), marshal.dumps(("info", "obj", None)), crashing):
@@ -110,7 +110,7 @@ class Refusals(ErrorTestCase):
                                      {"BLBI": marshal.dumps(("info", "unknown", "echo"))})
             self.failed(errors.DaemonError, incoming(message))
 
-    def test_bytes_that_cannot_be_read_any_further(self) -> None:
+    def test_invalid_data(self) -> None:
         error = errors.MessageTooLargeError("too large")
         self.assertIsNone(self.dispatcher.build_refusal(self.client, error))
         self.client.refused_message = self.message("echo")
@@ -127,14 +127,14 @@ class Refusals(ErrorTestCase):
 
 
 class Exceptions(ErrorTestCase):
-    def test_ordinary(self) -> None:
+    def test_builtin_exceptions(self) -> None:
         error = self.failed(ValueError, self.message("fail", ("value",)), "on purpose")
         self.assertIn("in fail", "".join(error._pyroTraceback))
 
-    def test_unknown_to_clients(self) -> None:
+    def test_classes_that_clients_do_not_know(self) -> None:
         self.failed(errors.PyroError, self.message("fail", ("custom",)), "CustomError.*on purpose")
 
-    def test_own_ones(self) -> None:
+    def test_exceptions_of_this_library(self) -> None:
         self.failed(errors.SecurityError, self.message("fail", ("security",)), "on purpose", closing=True)
         self.failed(errors.ConnectionClosedError, self.message("fail", ("closed",)), "on purpose")
 
@@ -143,8 +143,8 @@ class Exceptions(ErrorTestCase):
             self.reply(self.message("fail", ("custom",)))
         self.assertRegex(logged.output[0], r"obj\.fail.*'client', \d+.*CustomError: failed on purpose")
 
-    def test_log_lines_are_lines(self) -> None:
-        """Whatever clients put into them."""
+    def test_log_records_are_single_lines(self) -> None:
+        """Independent of the text that clients send."""
         with self.assertLogs(LOGGER, "WARNING") as logged:
             self.reply(self.message("x\nERROR:root:forged \x1b[31m", object_id="obj"))
             self.reply(self.message("y" * 1000000, object_id="obj"))
@@ -198,7 +198,7 @@ class Exceptions(ErrorTestCase):
         assert reply is not None
         self.assertEqual(protocol.MSG_CONNECTFAIL, reply.type)
 
-    def test_one_exception_raised_again_and_again(self) -> None:
+    def test_an_exception_that_is_raised_repeatedly(self) -> None:
         known = ValueError("always the same object")
 
         @expose
@@ -210,7 +210,7 @@ class Exceptions(ErrorTestCase):
                       for _ in range(3)]
         self.assertEqual(tracebacks[0], tracebacks[2])
 
-    def test_the_traceback_of_yet_another_server_is_kept(self) -> None:
+    def test_the_traceback_of_another_server_is_kept(self) -> None:
         @expose
         class Forwarding:
             def fail(self) -> None:
@@ -229,12 +229,12 @@ class Hooks(ErrorTestCase):
         self.assertEqual((self.daemon, self.client, "fail", ["value"], {}), (daemon, client, method, args, kwargs))
         self.assertIsInstance(exception, ValueError)
 
-    def test_error_handler_is_for_methods_alone(self) -> None:
+    def test_error_handler_is_not_called_for_attributes(self) -> None:
         self.failed(AttributeError, self.message("unknown"))
         self.failed(errors.DaemonError, self.message("echo", object_id="unknown"))
         self.assertEqual([], self.daemon.handled)
 
-    def test_error_handler_hears_of_batches_and_oneway_calls(self) -> None:
+    def test_error_handler_is_called_for_batches_and_oneway_calls(self) -> None:
         with self.assertLogs(LOGGER, "WARNING"):
             self.answer(self.message("<batch>", [("fail", ("value",), {})], flags=protocol.FLAGS_BATCH))
             self.answer(self.message("fire", ("fail",), flags=protocol.FLAGS_ONEWAY))
@@ -275,7 +275,7 @@ class Hooks(ErrorTestCase):
             self.parse(replies[0])
 
 
-    def test_answers_of_name_servers_and_daemons_are_no_warnings(self) -> None:
+    def test_expected_errors_of_name_servers_and_daemons_are_not_warnings(self) -> None:
         @expose
         class Registry:
             def lookup(self, name: str) -> None:
@@ -292,13 +292,13 @@ class Hooks(ErrorTestCase):
 
 
 class Annotations(ErrorTestCase):
-    """What a reply carries is what its own request made it carry."""
+    """A reply has only the annotations of its own request."""
 
     def sent(self, method: str, *args: Any, client: Any = None, **kwargs: Any) -> Any:
         reply = self.reply(self.message(method, args, kwargs), client)
         return {name: bytes(value) for name, value in reply.annotations.items()}
 
-    def test_what_the_method_set_and_what_the_daemon_adds(self) -> None:
+    def test_those_of_the_method_and_those_of_the_daemon(self) -> None:
         self.daemon.own_annotations = {"DAEM": b"daemon", "BOTH": b"daemon"}
         self.assertEqual({"METH": b"method", "DAEM": b"daemon", "BOTH": b"daemon"},
                          self.sent("annotate", METH="method", BOTH="method"))
@@ -332,7 +332,7 @@ class Annotations(ErrorTestCase):
         self.assertEqual({}, reply and reply.annotations)
         self.assertEqual({}, self.sent("echo"))
 
-    def test_what_a_nested_call_received_is_not_passed_on(self) -> None:
+    def test_annotations_received_by_a_nested_call_are_not_passed_on(self) -> None:
         @expose
         class Nesting:
             def nest(self) -> None:
@@ -341,7 +341,7 @@ class Annotations(ErrorTestCase):
         self.objects.add(Nesting(), "nesting")
         self.assertEqual({"OWN_"}, set(self.reply(self.message("nest", object_id="nesting")).annotations))
 
-    def test_bad_ones_are_an_error_of_this_call_alone(self) -> None:
+    def test_invalid_annotations_fail_this_call_only(self) -> None:
         with self.assertLogs(LOGGER, "WARNING"):
             reply = self.reply(self.message("annotate", (), {"TOOLONG": "x"}))
         with self.assertRaisesRegex(errors.ProtocolError, "TOOLONG"):

@@ -1,4 +1,4 @@
-"""Which exceptions of calls are logged, and which are only counted."""
+"""Which exceptions of calls are logged, and which are counted."""
 from __future__ import annotations
 
 import os
@@ -75,13 +75,13 @@ class Clients(unittest.TestCase):
 
 
 class Places(unittest.TestCase):
-    def test_of_the_raising_line(self) -> None:
+    def test_the_line_that_raised(self) -> None:
         try:
             raise ValueError
         except ValueError as x:
             self.assertRegex(str(error_log.raise_location(x)), r"test_error_log\.py, line \d+$")
 
-    def test_not_inside_of_the_library(self) -> None:
+    def test_not_inside_the_library(self) -> None:
         self.assertIsNone(error_log.raise_location(ValueError()))
         try:
             errors.get_pyro_traceback(1)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Who may be called from outside: every kind of member, marked in every way, and what stays out of reach."""
+"""Which members are exposed: all kinds of members, with all decorators, and members that stay private."""
 from __future__ import annotations
 
 import functools
@@ -17,11 +17,11 @@ def members_of(thing: Any) -> Tuple[List[str], List[str], List[str]]:
 
 class CallableThing:
     def __call__(self) -> None:
-        """Can be called, but is no method."""
+        """Do nothing: an instance is callable, but is not a method."""
 
 
 class Partly:
-    """Some members are exposed one by one; touching the property that is not exposed would be noticed."""
+    """Members that are exposed one by one. Reading a property that is not exposed would be noticed."""
 
     touched = False
     plain_value = 42
@@ -166,7 +166,7 @@ class Whole:
 
     class Inner:
         def method(self) -> None:
-            """Not exposed: nobody asked for it."""
+            """Not exposed: it has no decorator."""
 
     borrowed = len
     wrapped = functools.lru_cache()(lambda self: 1)
@@ -194,7 +194,7 @@ class Members(unittest.TestCase):
         instance.extra = expose(lambda: 1)  # type: ignore[attr-defined]
         self.assertIs(exposed_members(Partly), exposed_members(instance))
 
-    def test_nothing_is_exposed_without_a_mark(self) -> None:
+    def test_nothing_is_exposed_without_a_decorator(self) -> None:
         for clazz in (object, int, dict, Exception, type, threading.Thread):
             self.assertEqual(([], [], []), members_of(clazz))
 
@@ -204,10 +204,10 @@ class Members(unittest.TestCase):
                 """Not marked."""
         self.assertEqual(members_of(Partly), members_of(Derived))
 
-    def test_overriding_without_a_mark_hides(self) -> None:
+    def test_overriding_without_the_decorator_hides(self) -> None:
         class Derived(Whole):
             def method(self) -> None:
-                """Not marked: whoever overrides decides anew."""
+                """Not marked: an override needs its own decorator."""
 
             attribute = property(lambda self: 2)
             static = None  # type: ignore[assignment]
@@ -215,7 +215,7 @@ class Members(unittest.TestCase):
         self.assertEqual(["__len__", "called_back", "fire", "of_class", "wrapped"], methods)
         self.assertEqual((["fixed"], []), (attrs, writable))
 
-    def test_overriding_with_a_mark(self) -> None:
+    def test_overriding_with_the_decorator(self) -> None:
         @expose
         class Derived(Partly):
             def hidden(self) -> str:
@@ -244,7 +244,7 @@ class Members(unittest.TestCase):
     def test_a_library_class_exposed_by_a_call(self) -> None:
         class FromLibrary:
             def method(self) -> None:
-                """Written by somebody else."""
+                """A method of another library."""
         self.assertIs(FromLibrary, expose(FromLibrary))
         self.assertEqual(["method"], members_of(FromLibrary)[0])
 
@@ -319,11 +319,11 @@ class Misuse(unittest.TestCase):
             with self.assertRaisesRegex(AttributeError, kind.__name__):
                 expose(kind(lambda *args: 1))
 
-    def test_members_that_take_no_marks_are_an_error(self) -> None:
+    def test_members_that_cannot_be_marked_are_an_error(self) -> None:
         with self.assertRaises((TypeError, AttributeError)):
             expose(len)
 
-    def test_decorators_give_back_what_they_got(self) -> None:
+    def test_decorators_return_their_argument(self) -> None:
         def method(self: Any) -> None:
             """Marked."""
         for marked in (method, property(method), functools.singledispatchmethod(method), functools.cached_property(method)):
@@ -364,7 +364,7 @@ class Behavior(unittest.TestCase):
 
 
 class Access(unittest.TestCase):
-    """What happens when a remote caller uses a name."""
+    """Access to members by remote callers."""
 
     def setUp(self) -> None:
         self.thing = Partly()
@@ -429,7 +429,7 @@ class Access(unittest.TestCase):
         with self.assertRaises(AttributeError):
             exposed_method(Growing(), "unmarked", members)
 
-    def test_catch_all_methods_are_not_asked(self) -> None:
+    def test_getattr_of_the_class_is_not_called(self) -> None:
         class Greedy:
             def __getattr__(self, name: str) -> Any:
                 raise AssertionError("asked for " + name)
@@ -457,7 +457,7 @@ class AsyncMethods(unittest.TestCase):
                 with self.assertRaisesRegex(TypeError, "%s': its exposed method '%s' is 'async def'" % (clazz.__name__, name)):
                     exposed_members(thing)
 
-    def test_others_do_not_matter(self) -> None:
+    def test_unexposed_async_methods_are_allowed(self) -> None:
         class Robot:
             async def move(self) -> None:
                 pass

@@ -1,4 +1,4 @@
-"""What a daemon publishes: ids, marks, weak objects, and the instances of published classes."""
+"""Registered objects of a daemon: ids, marks, weak registrations, and instances of registered classes."""
 from __future__ import annotations
 
 import gc
@@ -26,7 +26,7 @@ class Slotted:
 
 
 class SlottedDerived(Slotted):
-    """Has a dict as well; the marks are in the slots of its base."""
+    """Has a dict, too; the marks are in the slots of its base class."""
 
 
 class Rigid:
@@ -34,7 +34,7 @@ class Rigid:
 
 
 class Unequal:
-    """Refuses to be compared, hashed or tested: nothing of that is needed to publish it."""
+    """Raises when it is compared, hashed or tested: registering does not need any of these."""
 
     def __eq__(self, other: object) -> bool:
         raise AssertionError("compared")
@@ -46,7 +46,7 @@ class Unequal:
 
 
 class Connection:
-    """As far as this module is concerned."""
+    """The attributes of a connection that instances need."""
 
     def __init__(self) -> None:
         self.pyroInstances: Dict[type, Any] = {}
@@ -95,7 +95,7 @@ class Registration(unittest.TestCase):
         with self.assertRaisesRegex(errors.DaemonError, "the-name"):
             self.table.get("the-name")
 
-    def test_an_id_is_given_once(self) -> None:
+    def test_an_id_in_use_is_refused(self) -> None:
         first, second = Thing(), Thing()
         self.table.add(first, "id")
         with self.assertRaisesRegex(errors.DaemonError, "'id'"):
@@ -154,7 +154,7 @@ class Registration(unittest.TestCase):
                     self.check_marks(thing, None)
                     self.assertEqual([], self.table.ids())
 
-    def test_removing_what_is_not_there(self) -> None:
+    def test_removing_an_unregistered_object(self) -> None:
         thing = Thing()
         self.table.add(thing, "id")
         self.table.remove("unknown")
@@ -164,7 +164,7 @@ class Registration(unittest.TestCase):
         with self.assertRaises(ValueError):
             self.table.remove(None)
 
-    def test_removing_what_another_table_has_under_the_same_id(self) -> None:
+    def test_removing_keeps_the_same_id_of_another_table(self) -> None:
         mine, other = Thing(), Thing()
         self.table.add(mine, "id")
         ObjectTable(object()).add(other, "id")
@@ -250,7 +250,7 @@ class WeakRegistration(unittest.TestCase):
     def setUp(self) -> None:
         self.table = ObjectTable(None)
 
-    def test_gone_when_nobody_needs_it(self) -> None:
+    def test_removed_when_garbage_collected(self) -> None:
         thing = Thing()
         self.table.add(thing, "id", weak=True)
         self.assertIs(thing, target(self.table, "id"))
@@ -260,7 +260,7 @@ class WeakRegistration(unittest.TestCase):
         with self.assertRaises(errors.DaemonError):
             self.table.get("id")
 
-    def test_gone_during_a_call(self) -> None:
+    def test_collected_during_a_call(self) -> None:
         thing = Thing()
         self.table.add(thing, "id", weak=True)
         published = self.table.get("id")
@@ -269,7 +269,7 @@ class WeakRegistration(unittest.TestCase):
         with self.assertRaisesRegex(errors.DaemonError, "'id'"):
             published.instance_for(Connection())
 
-    def test_the_id_used_anew_stays(self) -> None:
+    def test_a_reused_id_stays(self) -> None:
         for new in (Thing(), Thing()):
             thing = Thing()
             self.table.add(thing, "id", weak=True)
@@ -288,7 +288,7 @@ class WeakRegistration(unittest.TestCase):
         gc.collect()
         self.assertTrue("id" in self.table)
 
-    def test_strong_again(self) -> None:
+    def test_registered_strongly_afterwards(self) -> None:
         thing = Thing()
         self.table.add(thing, "id", weak=True)
         self.table.add(thing, "id", force=True)
@@ -317,7 +317,7 @@ class Instances(unittest.TestCase):
         self.assertIs(instance, published.instance_for(here))
         self.assertIsNot(instance, published.instance_for(there))
 
-    def test_session_is_what_a_class_does_by_itself(self) -> None:
+    def test_session_is_the_default(self) -> None:
         self.table.add(Thing, "id")
         self.addCleanup(self.table.clear)
         here = Connection()
@@ -333,7 +333,7 @@ class Instances(unittest.TestCase):
         published, here = self.publish("percall"), Connection()
         self.assertIsNot(published.instance_for(here), published.instance_for(here))
 
-    def test_an_instance_that_is_false_is_made_once(self) -> None:
+    def test_an_instance_that_is_false_is_created_once(self) -> None:
         for mode in ("session", "single"):
             clazz = behavior(mode)(type("Empty", (), {"__len__": lambda self: 0}))
             self.table.add(clazz, "id", force=True)
@@ -354,7 +354,7 @@ class Instances(unittest.TestCase):
             made.clear()
             self.table.clear()
 
-    def test_creators_that_give_something_else(self) -> None:
+    def test_creators_that_return_another_type(self) -> None:
         for wrong in (None, 5, Thing(), Thing):
             for mode in ("session", "single", "percall"):
                 published, here = self.publish(mode, lambda clazz, wrong=wrong: wrong), Connection()
@@ -363,11 +363,11 @@ class Instances(unittest.TestCase):
                         published.instance_for(here)
                 self.table.clear()
 
-    def test_creators_may_give_an_instance_of_a_subclass(self) -> None:
+    def test_creators_may_return_an_instance_of_a_subclass(self) -> None:
         published = self.publish("single", lambda clazz: type("Derived", (clazz,), {})())
         self.assertEqual("Derived", type(published.instance_for(Connection())).__name__)
 
-    def test_creators_that_raise_are_asked_again(self) -> None:
+    def test_creators_that_raise_are_called_again(self) -> None:
         for mode in ("session", "single", "percall"):
             answers: List[Any] = [ZeroDivisionError("not yet"), None]
 
@@ -382,7 +382,7 @@ class Instances(unittest.TestCase):
             self.assertIsInstance(published.instance_for(here), published.target)
             self.table.clear()
 
-    def test_a_slow_single_constructor_runs_once_and_holds_up_nobody_else(self) -> None:
+    def test_a_slow_single_constructor_runs_once_and_delays_only_its_class(self) -> None:
         started, go_on = threading.Event(), threading.Event()
 
         def create(clazz: type) -> Any:

@@ -1,4 +1,6 @@
-"""Item streams: who may read on, when they end, and that their iterators are freed; by an injected clock."""
+"""Item streams, with an injected clock: which clients may read them, when they end, and that their iterators are
+closed.
+"""
 from __future__ import annotations
 
 import threading
@@ -21,7 +23,7 @@ class Clock:
 
 
 class Closed:
-    """Notes whether a generator was closed."""
+    """Records whether a generator was closed."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -43,7 +45,7 @@ class StreamTests(unittest.TestCase):
         return StreamTable(lifetime, linger, self.clock, most)
 
     def opened(self, table: StreamTable) -> str:
-        """Open a stream of numbers and read the first."""
+        """Open a stream of numbers, and read the first one."""
         stream_id = table.open(self.closed.numbers(), self.me)
         self.assertEqual(0, table.next_item(stream_id, self.me))
         return stream_id
@@ -66,7 +68,7 @@ class Reading(StreamTests):
             table.next_item(stream_id, self.me)
         self.check_gone(table, stream_id, closed=0)
 
-    def test_streams_are_apart(self) -> None:
+    def test_streams_are_independent(self) -> None:
         table = self.table()
         ids = [table.open(iter("abc"), self.me) for _ in range(3)]
         self.assertEqual(3, len(set(ids)))
@@ -128,7 +130,7 @@ class SeveralAtOnce(StreamTests):
                          [self.read(table, stream_id) for _ in range(3)])
         self.check_gone(table, stream_id)
 
-    def test_an_end_that_shows_late(self) -> None:
+    def test_the_end_after_the_last_item(self) -> None:
         table = self.table()
         stream_id = table.open(iter("ab"), self.me)
         self.assertEqual((["a", "b"], False), self.read(table, stream_id, 2))
@@ -136,7 +138,7 @@ class SeveralAtOnce(StreamTests):
             self.read(table, stream_id, 2)
         self.check_gone(table, stream_id, 0)
 
-    def test_no_more_than_asked_for_is_made(self) -> None:
+    def test_no_more_items_than_requested_are_created(self) -> None:
         made: List[int] = []
         table = self.table()
         stream_id = table.open((made.append(number) or number for number in range(100)), self.me)  # type: ignore[func-returns-value]
@@ -146,7 +148,7 @@ class SeveralAtOnce(StreamTests):
     def test_both_ways_of_reading_can_be_mixed(self) -> None:
         table = self.table()
         stream_id = self.opened(table)
-        self.read(table, stream_id, 2, lambda item: 200000)  # one is read, and kept for the next time
+        self.read(table, stream_id, 2, lambda item: 200000)  # one item is read, and pushed back for the next request
         self.assertEqual(2, table.next_item(stream_id, self.me))
         self.assertEqual(([3, 4], False), self.read(table, stream_id, 2))
 
@@ -161,8 +163,8 @@ class SeveralAtOnce(StreamTests):
                 del expected[:count]
             self.assertTrue(is_last or self.assertRaises(StopIteration, self.read, table, stream_id) is None)
 
-    def test_what_is_kept_each_time_leaves_nothing_behind(self) -> None:
-        """A file of many gigabytes, say: each item costs the same, however many came before it."""
+    def test_pushed_back_items_do_not_accumulate(self) -> None:
+        """Each item costs the same, however many preceded it."""
         table = self.table()
         stream_id = table.open(iter(range(10 ** 6)), self.me)
         tracemalloc.start()
@@ -171,7 +173,7 @@ class SeveralAtOnce(StreamTests):
             self.assertEqual(([number], False), self.read(table, stream_id, 10, lambda item: 200000))
         self.assertLess(tracemalloc.get_traced_memory()[0], 20000)
 
-    def test_slow_ones_too(self) -> None:
+    def test_slow_items_come_in_smaller_groups(self) -> None:
         def slow() -> Iterator[int]:
             for number in range(5):
                 self.clock.now += 0.03
@@ -225,7 +227,7 @@ class Ending(StreamTests):
         stream_id = self.opened(table)
         self.clock.now += 9.9
         table.expire()
-        self.assertEqual(1, table.next_item(stream_id, self.me))  # reading does not make it live longer
+        self.assertEqual(1, table.next_item(stream_id, self.me))  # reading does not extend the lifetime
         self.clock.now += 0.1
         table.expire()
         self.check_gone(table, stream_id)
@@ -248,7 +250,7 @@ class Ending(StreamTests):
         table.expire()
         self.assertEqual(1, table.next_item(stream_id, self.me))
 
-    def test_without_linger_a_stream_goes_with_its_client(self) -> None:
+    def test_without_linger_a_stream_is_closed_with_its_client(self) -> None:
         table = self.table()
         stream_id = self.opened(table)
         table.client_disconnected(self.other)
@@ -262,11 +264,11 @@ class Ending(StreamTests):
         table.client_disconnected(self.me)
         self.clock.now += 29.9
         table.expire()
-        self.assertEqual(1, table.next_item(stream_id, self.other))  # whoever knows the id may go on
+        self.assertEqual(1, table.next_item(stream_id, self.other))  # any client that knows the id may continue
         self.clock.now += 1000
         table.expire()
         self.assertEqual(2, table.next_item(stream_id, self.other))
-        table.client_disconnected(self.me)  # it is not his any more
+        table.client_disconnected(self.me)  # it does not belong to the first client any more
         table.client_disconnected(self.other)
         self.clock.now += 30
         table.expire()
@@ -281,8 +283,8 @@ class Ending(StreamTests):
         self.assertEqual(1, table.next_item(stream_id, client))
         client.ended = True
         table.client_disconnected(client)
-        self.assertEqual(2, table.next_item(stream_id, client))  # a oneway call, say
-        self.assertEqual(3, table.next_item(stream_id, self.other))  # the stream is still to be had
+        self.assertEqual(2, table.next_item(stream_id, client))  # such as a oneway call
+        self.assertEqual(3, table.next_item(stream_id, self.other))  # the stream is still available
         table.client_disconnected(self.other)
         self.assertEqual(4, table.next_item(stream_id, client))
         self.clock.now += 30
@@ -304,7 +306,7 @@ class Ending(StreamTests):
         table.expire()
         self.check_gone(table, stream_id)
 
-    def test_only_what_is_over_goes(self) -> None:
+    def test_only_expired_streams_are_closed(self) -> None:
         table = self.table(lifetime=10)
         old = self.opened(table)
         self.clock.now += 5
@@ -355,7 +357,7 @@ class Limit(StreamTests):
             table.next_item(mine[1], self.me)
         table.open(self.numbers(), self.me)
 
-    def test_cannot_be_got_round_by_reading_the_streams_of_others(self) -> None:
+    def test_it_applies_to_streams_of_other_clients(self) -> None:
         table = self.table(most=2)
         theirs = [table.open(self.numbers(), self.other) for _ in range(2)]
         self.opened(table)
@@ -365,7 +367,7 @@ class Limit(StreamTests):
             table.next_item(theirs[1], self.me)
         self.assertEqual(0, table.next_item(theirs[1], self.other))
 
-    def test_clients_that_come_and_go_leave_no_more_than_one_may_have(self) -> None:
+    def test_disconnected_clients_of_a_host_share_one_limit(self) -> None:
         table = self.table(linger=30, most=3)
         streams = []
         for _ in range(3):
@@ -391,7 +393,9 @@ class Limit(StreamTests):
 
 
 class WhileAnItemIsMade(StreamTests):
-    """Another thread ends the stream while the generator runs: nobody waits, and it is closed when it pauses."""
+    """Another thread closes the stream while its generator runs: it does not wait, and the generator is closed at its
+    next yield.
+    """
 
     def check(self, end: Callable[[StreamTable, str], None]) -> None:
         running, go_on = threading.Event(), threading.Event()
@@ -404,7 +408,7 @@ class WhileAnItemIsMade(StreamTests):
             finally:
                 self.closed.count += 1
         table = self.table(linger=0)
-        generator = slow()  # somebody still refers to it: it does not go away by itself
+        generator = slow()  # a reference to it remains, so it is not garbage-collected
         stream_id = table.open(generator, self.me)
         items: List[int] = []
         reader = threading.Thread(target=lambda: items.append(table.next_item(stream_id, self.me)))
@@ -423,7 +427,7 @@ class WhileAnItemIsMade(StreamTests):
     def test_cleared(self) -> None:
         self.check(lambda table, stream_id: table.clear())
 
-    def test_client_gone(self) -> None:
+    def test_client_disconnected(self) -> None:
         self.check(lambda table, stream_id: table.client_disconnected(self.me))
 
     def test_closed_by_its_own_generator(self) -> None:

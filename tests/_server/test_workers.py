@@ -1,4 +1,4 @@
-"""The pool of workers: grows with the work up to its maximum, loses no job, shrinks, and ends."""
+"""The pool of workers: it grows with the work up to its maximum, loses no job, shrinks, and ends."""
 from __future__ import annotations
 
 import threading
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 20.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for something that other threads are about to do, and that nobody announces."""
+    """Wait for a change by another thread that no event announces."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not condition():
@@ -24,7 +24,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class Gate:
-    """Jobs that say that they run, and stay until they are let go."""
+    """Jobs that report when they run, and wait until they are released."""
 
     def __init__(self) -> None:
         self.entered = threading.Semaphore(0)
@@ -40,7 +40,7 @@ class Gate:
             self.threads.add(threading.get_ident())
         self.entered.release()
         if not self.open.wait(PATIENCE_SECONDS):
-            raise AssertionError("nobody opened the gate")
+            raise AssertionError("the gate was not opened")
         with self._lock:
             self.running -= 1
             self.done += 1
@@ -70,14 +70,14 @@ class PoolTestCase(unittest.TestCase):
 
 
 class PoolTests(PoolTestCase):
-    def test_jobs_that_come_before_a_thread_runs_leave_no_signal_behind(self) -> None:
+    def test_jobs_submitted_before_a_thread_runs_leave_no_signal(self) -> None:
         pool = self.pool(1, 1)
         with mock.patch.object(workers.Worker, "start"):
             pool.start()
         pool.submit(self.gate.job)
         self.gate.open.set()
         wait = workers.Worker.wait
-        late = [self.gate.job]  # comes when the thread is marked as waiting, but does not wait yet
+        late = [self.gate.job]  # submitted while the thread is marked as waiting, but does not wait yet
 
         def wait_late(worker: workers.Worker, timeout_seconds: float) -> bool:
             if late:
@@ -111,7 +111,7 @@ class PoolTests(PoolTestCase):
         self.gate.wait_for(1)
         self.assertEqual(1, len(pool))
 
-    def test_an_idle_worker_is_used_before_a_new_one_is_made(self) -> None:
+    def test_an_idle_worker_is_used_before_a_new_one_is_started(self) -> None:
         pool = self.pool(0, 10)
         threads: Set[int] = set()
         for _ in range(20):
@@ -163,7 +163,7 @@ class PoolTests(PoolTestCase):
                 pool.submit(self.gate.job)
             self.gate.wait_for(3)  # and grows again
 
-    def test_no_job_is_lost_while_workers_come_and_go(self) -> None:
+    def test_no_job_is_lost_while_workers_start_and_end(self) -> None:
         with mock.patch.object(workers, "IDLE_SECONDS", 0.0001):
             pool = self.pool(0, 8)
             done: List[Any] = []
@@ -180,7 +180,7 @@ class PoolTests(PoolTestCase):
             wait_until(lambda: len(pool) == 0)
         self.assertEqual(0, pool.busy())
 
-    def test_a_job_that_comes_just_when_a_worker_gives_up_waiting(self) -> None:
+    def test_a_job_submitted_just_when_a_worker_times_out(self) -> None:
         pool = self.pool(0, 1)
         pool.submit(self.gate.job)
         self.gate.wait_for(1)
@@ -220,14 +220,14 @@ class LargeJobs(PoolTestCase):
         wait_until(lambda: self.gate.done == 20)
         self.assertEqual(6, self.gate.most)
 
-    def test_a_single_worker_does_them_too(self) -> None:
+    def test_a_single_worker_runs_them(self) -> None:
         pool = self.pool(1, 1)
         self.gate.open.set()
         for _ in range(3):
             pool.submit_large(self.gate.job)
         wait_until(lambda: self.gate.done == 3)
 
-    def test_those_that_fail_make_room_too(self) -> None:
+    def test_failed_ones_release_their_slot(self) -> None:
         pool = self.pool(1, 2)
         self.gate.open.set()
         with self.assertLogs("Pyro5.server.workers", "ERROR"):
@@ -247,7 +247,7 @@ class LargeJobs(PoolTestCase):
 
 
 class Owner:
-    """A connection, as far as the pool is concerned."""
+    """The attributes of a connection that the pool uses."""
 
     def __init__(self) -> None:
         self.worker: Any = None
@@ -256,7 +256,7 @@ class Owner:
 
 class Owners(PoolTestCase):
     def run_in(self, pool: WorkerPool, owner: Any) -> Any:
-        """Run a job of the owner, and return its thread when that waits again."""
+        """Run a job of the owner, and return its thread when that is waiting again."""
         found: List[Any] = []
         pool.submit(lambda: found.append(threading.current_thread()), owner)
         wait_until(lambda: bool(found) and pool.busy() == 0)
@@ -276,7 +276,7 @@ class Owners(PoolTestCase):
         for owner in owners[::-1] * 5:
             self.assertIs(threads[owners.index(owner)], self.run_in(pool, owner))
 
-    def test_one_more_gets_the_thread_of_the_one_idle_longest(self) -> None:
+    def test_another_owner_gets_the_thread_that_was_idle_longest(self) -> None:
         pool = self.pool(1, 3)
         owners = self.owners(pool, 3)
         threads = [owner.worker for owner in owners]
@@ -285,7 +285,7 @@ class Owners(PoolTestCase):
         self.assertIs(threads[0], self.run_in(pool, owners[0]))
         self.assertIs(threads[2], self.run_in(pool, owners[1]))
 
-    def test_no_thread_is_taken_while_one_of_an_owner_that_ends_is_at_work(self) -> None:
+    def test_no_thread_is_taken_while_an_owner_is_ending(self) -> None:
         pool = self.pool(1, 3)
         owners = self.owners(pool, 3)
         threads = [owner.worker for owner in owners]
@@ -304,7 +304,7 @@ class Owners(PoolTestCase):
         self.assertIs(threads[2], new.worker)
         self.assertEqual(threads[:2], [self.run_in(pool, owner) for owner in owners[:2]])
 
-    def test_released_threads_work_for_all(self) -> None:
+    def test_released_threads_run_all_jobs(self) -> None:
         pool = self.pool(1, 2)
         owners = self.owners(pool, 2)
         thread = owners[0].worker
@@ -323,7 +323,7 @@ class Owners(PoolTestCase):
             pool.release(owner)
         self.assertEqual(0, pool._reserved)
 
-    def test_reserved_threads_of_idle_owners_are_taken_when_all_others_are_at_work(self) -> None:
+    def test_reserved_threads_of_idle_owners_are_taken_when_all_others_are_busy(self) -> None:
         pool = self.pool(1, 2)
         owners = self.owners(pool, 2)
         thread = owners[0].worker
@@ -423,7 +423,7 @@ class Stopping(PoolTestCase):
         stopper.join(PATIENCE_SECONDS)
         self.assertEqual((6, 0), (self.gate.done, len(pool)))
 
-    def test_waits_no_longer_than_told(self) -> None:
+    def test_waits_no_longer_than_the_timeout(self) -> None:
         pool = self.pool(1, 1)
         pool.submit(self.gate.job)
         self.gate.wait_for(1)
