@@ -1,10 +1,10 @@
 """
-The Python code in README.md and docs/*.md runs, and does what its comments say.
+Run the Python code in README.md and docs/*.md, and check that it does what its comments say.
 
 The fenced ``python`` blocks of a page run in their order, in one namespace, as if they were one program. What they print must
-be what the comments at the ends of lines say: ``print(x)   # text``, or ``f()   # prints: text``; ``...`` in it stands for
-anything. A last line with ``# raises SomeError: text`` must raise that. A block that ends with ``daemon.requestLoop()`` goes
-on in a thread of its own. A block after the line ``<!-- not run: reason -->`` is only compiled.
+be what the comments at the ends of lines say: ``print(x)   # text``, or ``f()   # prints: text``; ``...`` matches any
+text. A last line with ``# raises SomeError: text`` must raise that. A block that ends with ``daemon.requestLoop()`` runs
+in a separate thread. A block after the line ``<!-- not run: reason -->`` is only compiled.
 """
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.compatibility.test_pyro4 import forget_stand_ins
 from tests.rawclient import wait_until
 from tests.support import PATIENCE_SECONDS, PROJECT, daemon_thread
 
-# Its programs are run as the files that they are to be, by tests.docs.test_first_steps.
+# tests.docs.test_first_steps runs the programs of this page, as separate files.
 HAS_ITS_OWN_TEST = "first-steps"
 PAGES = [Path(PROJECT, "README.md"),
          *(page for page in sorted(Path(PROJECT, "docs").glob("*.md")) if page.stem != HAS_ITS_OWN_TEST)]
@@ -44,7 +44,7 @@ SHORTENED_URI = re.compile(r"PYRO:obj_\w+\.\.\.@[\w.]+:\d+")
 
 
 class Block(NamedTuple):
-    """One piece of code, and the line of the page before its first one."""
+    """A block of code, and the number of the line before its first line."""
 
     code: str
     line: int
@@ -66,7 +66,7 @@ def fits(wanted: str, got: str) -> bool:
     return doctest.OutputChecker().check_output(wanted + "\n", got + "\n", doctest.ELLIPSIS)
 
 
-# ---------------------------------------------------------------- what pages find when they begin
+# ---------------------------------------------------------------- what the pages need
 
 Names = Dict[str, Any]
 
@@ -114,7 +114,7 @@ def certificates_and_a_token(namespace: Names) -> Iterator[None]:
 
 @contextlib.contextmanager
 def the_old_name(namespace: Names) -> Iterator[None]:
-    """Nobody has the name Pyro4, neither before nor afterwards."""
+    """Remove stand-ins for the name Pyro4 before and after the page."""
     forget_stand_ins()
     try:
         yield
@@ -182,7 +182,7 @@ class DocsCode(unittest.TestCase):
             self.assertTrue(fits(raised["text"], str(caught.exception)), str(caught.exception))
 
     def run_in_thread(self, program: Any, printed: io.StringIO, lines: int) -> None:
-        """Wait until the loop runs, and everything before it is printed."""
+        """Run a block in a thread; wait until its loop runs, and everything before it is printed."""
         running = threading.Event()
         own = dict(self.namespace)
 
@@ -202,7 +202,7 @@ class DocsCode(unittest.TestCase):
         wait_until(lambda: printed.getvalue().count("\n") == lines)
 
     def clean_up(self) -> None:
-        """End what the page has started and (as a page may) not ended."""
+        """Stop the daemons that the page has started and not stopped."""
         for value in list(self.namespace.values()):
             if isinstance(value, Daemon):
                 value.shutdown()

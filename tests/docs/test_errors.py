@@ -1,4 +1,4 @@
-"""docs/errors.md has every exception class of Pyro5.errors, each with code that raises it (which test_docs_code runs)."""
+"""docs/errors.md has every exception class of Pyro5.errors, each with code that raises it (which `test_code` runs)."""
 from __future__ import annotations
 
 import re
@@ -15,7 +15,7 @@ CLASSES = [name for name in errors.__all__ if isinstance(getattr(errors, name), 
 
 
 def tree_of_the_page() -> Dict[str, str]:
-    """Give the class that each class is drawn below."""
+    """Return the base class of each class in the tree of the page."""
     drawn = re.findall(r"^ {4}( *)(?:\+-- )?(\w+)$", PAGE.read_text(encoding="utf-8").partition("## ")[0], re.MULTILINE)
     above: List[str] = []
     bases = {}

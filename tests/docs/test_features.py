@@ -23,7 +23,7 @@ class Row(NamedTuple):
 
 
 def rows() -> List[Row]:
-    """Give all rows of all tables, apart from their headings."""
+    """Return all rows of all tables, without the headings."""
     cells = [tuple(cell.strip() for cell in line.strip("|\n").split("|"))
              for line in (DOCS / "features.md").read_text(encoding="utf-8").splitlines() if line.startswith("|")]
     return [Row(*each) for each in cells if each != COLUMNS and set("".join(each)) != {"-"}]
@@ -54,7 +54,7 @@ def members_named(path: str) -> List[Any]:
 
 
 def is_test(member: Any) -> bool:
-    """Tell whether it is a test, or has some."""
+    """Return whether the member is a test, or a class that contains tests."""
     if callable(member) and not isinstance(member, type):
         return bool(member.__name__.startswith("test"))
     if isinstance(member, type):

@@ -26,7 +26,7 @@ MINUTES_FOR_READING = 4.0         # of five; the rest is for pasting two program
 
 
 class Transcript(NamedTuple):
-    """What somebody types into a terminal, and what is to be seen then."""
+    """The commands that are entered in a terminal, and the expected output."""
 
     words: List[str]
     printed: List[str]

@@ -97,7 +97,7 @@ class ChapterTests(ManualTestCase):
             self.assertTrue(text.rstrip().endswith("+--- End of remote traceback"))
 
     def in_two_processes(self) -> Iterator[str]:
-        """The two ways to have somebody at the other end of a socket pair."""
+        """Yield programs for the two ways to use a socket pair: with a process and with a thread at the other end."""
         yield '''
             import threading
             other = threading.Thread(target=serve)

@@ -1,4 +1,4 @@
-"""What users' documentation states name by name: signatures and defaults, and small things that can be tried on the spot."""
+"""Signatures, defaults and other details that the manual states about single names."""
 from __future__ import annotations
 
 import ast
@@ -127,7 +127,7 @@ svr_multiplex: SocketServer_Multiplex.loop(loopCondition)
 
 
 def stated() -> Iterator[Tuple[str, Any, ast.arguments]]:
-    """Give each name of the table, what it stands for, and its arguments as they are stated."""
+    """Yield each name of the table, the object that it names, and the arguments that the table states."""
     for line in REFERENCE.strip().splitlines():
         module, _, rest = line.partition(": ")
         name, _, arguments = rest.rstrip(")").partition("(")
@@ -139,7 +139,7 @@ def stated() -> Iterator[Tuple[str, Any, ast.arguments]]:
 
 class Signatures(unittest.TestCase):
     def test_arguments_and_defaults(self) -> None:
-        """There may be more arguments, if nobody has to give them."""
+        """Functions may have additional arguments, if these are optional."""
         for line, found, arguments in stated():
             with self.subTest(line):
                 ours = [each for each in inspect.signature(found).parameters.values() if each.name != "self"]
@@ -258,8 +258,8 @@ class Statements(ServerTestCase):
         with self.assertRaises(TypeError):
             current_context.correlation_id = str(uuid.uuid4())  # type: ignore[assignment]
 
-    def test_the_protocol_version_is_told_to_anybody(self) -> None:
-        """To whoever sends nothing but zeros, for instance."""
+    def test_every_client_receives_the_protocol_version(self) -> None:
+        """Also to a client that sends only zeros."""
         with self.assertLogs("Pyro5", "WARNING"), connected_to(self.serving()) as sock:
             sock.sendall(bytes(64))
             self.assertEqual(b"PYRO\x01\xf6", sock.recv(6, socket.MSG_WAITALL))

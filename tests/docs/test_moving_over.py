@@ -24,7 +24,7 @@ def rows() -> List[Tuple[str, str]]:
 
 
 def named(path: str) -> Any:
-    """Give what a dotted name means; the first part that is no submodule, and all after it, are attributes."""
+    """Return the object of a dotted name: the parts after the last submodule are attributes."""
     parts = path.split(".")
     found = importlib.import_module(parts[0])
     for number, part in enumerate(parts[1:], start=2):

@@ -1,4 +1,4 @@
-"""What docs/nameserver.md says about options, commands, methods, the service and the container."""
+"""Check docs/nameserver.md: options, commands, methods, the service and the container."""
 from __future__ import annotations
 
 import json

@@ -1,4 +1,4 @@
-"""What docs/security.md states: its tables, and what is checked before a client is let in."""
+"""Check docs/security.md: its tables, and the checks of new clients."""
 from __future__ import annotations
 
 import copy
@@ -74,7 +74,7 @@ class TableTests(unittest.TestCase):
         self.assertEqual(("localhost", r"http\.", "", None), (options.host, options.expose, options.gatewaykey, options.cors))
         options = httpgateway._parse(["-H", "neptune", "-e", "x", "-c", "y", "-G", __file__])
         self.assertEqual(("neptune", "x", "y"), (options.host, options.expose, options.cors))
-        self.assertTrue(options.gatewaykey.startswith('"""What docs/security.md states'))
+        self.assertTrue(options.gatewaykey.startswith('"""Check docs/security.md'))
 
 
 class HandshakeTests(unittest.TestCase):

@@ -25,7 +25,7 @@ OTHER_PAGES = {"ns": "nameserver.md", "nsc": "nameserver.md", "http": "http.md"}
 
 
 def sessions() -> List[Tuple[str, str]]:
-    """Give all commands of the page, and what the page says that they print."""
+    """Return all commands of the page, each with the output that the page shows."""
     found: List[Tuple[str, str]] = []
     for block in re.findall(r"^```console\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE):
         for command, output in re.findall(r"^\$ pyro5 ([^\n]*)\n((?:(?!\$ )[^\n]*\n)*)", block, re.MULTILINE):

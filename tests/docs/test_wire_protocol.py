@@ -63,7 +63,7 @@ class Frame(NamedTuple):
 # ---------------------------------------------------------------- the conversation
 
 def client_messages() -> Iterator[bytes]:
-    """Give what the client of the page sends."""
+    """Yield the messages that the client of the page sends."""
     json = serializers.get_serializer("json")
 
     def invoke(seq: int, object_id: str, method: str, *args: Any, flags: int = 0, **kwargs: Any) -> bytes:
@@ -165,7 +165,7 @@ def class_payloads() -> Iterator[str]:
 
 
 def parts(frames: List[Frame]) -> Dict[str, str]:
-    """Give the texts of the parts of the page that are made from the sources, by their names."""
+    """Return the generated parts of the page, by name."""
     shown: List[str] = []
     for frame in frames:
         shown += ["    " + frame.title(), *dump(frame.data), ""]
@@ -180,7 +180,7 @@ def read_document() -> str:
 
 
 def split_at(text: str, name: str) -> List[str]:
-    """Give what is before, in, and after a part of the page."""
+    """Return the text before, in, and after a part of the page."""
     before, begin, rest = text.partition("<!-- %s: begin -->\n" % name)
     inside, end, after = rest.partition("<!-- %s: end -->\n" % name)
     return [before + begin, inside, end + after]
