@@ -25,7 +25,8 @@ MODULES = """
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
-    _net _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll _net.wakeup
+    _net _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
+    _net.wakeup
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
     _client.properties _client.operators _client.names _client.reconnecting typed client
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
@@ -62,6 +63,7 @@ HOMES = {"config": "configure", "current_context": "callcontext", "__version__":
 LATE_IMPORTS = {
     ("_wire.buffers", "_trim"): "ctypes is large, and only servers that had large messages need it",
     ("_net.tls", "_ssl"): "ssl is large, and most programs do not encrypt",
+    ("_net.tls", "_sockets"): "it imports ssl",
     ("_values.classes", "own_class"): "programs may import the serializers alone, and the classes import them",
     ("_values.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
     ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",

@@ -301,7 +301,7 @@ def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:
 
 
 def _encrypt(sock: socket.socket, host: str) -> Steps[socket.socket]:
-    encrypted = tls.client_context().wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+    encrypted: socket.socket = tls.encrypted_client_end(sock, tls.client_context(), host)
     try:
         wanted = socketutil.tls_handshake_step(encrypted)
         while wanted:

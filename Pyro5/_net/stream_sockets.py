@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from .addresses import Address, address_text, explained, resolve_host
+from .tls import encrypted_client_end
 
 if TYPE_CHECKING:
     import ssl
@@ -87,16 +88,18 @@ def connect_stream(address: Address, family: int, options: Options,
     tls_name = "localhost" if isinstance(address, str) else str(address[0])
     failures = []
     for found, chosen in resolve_host(address, family, socket.SOCK_STREAM):
-        sock = new_stream(found, options)
+        sock: Any = new_stream(found, options)
         try:
             sock.settimeout(_seconds_until(deadline))
             sock.connect(chosen)
             if context is not None:
                 sock.settimeout(_seconds_until(deadline))
-                sock = context.wrap_socket(sock, server_hostname=tls_name)
+                sock = encrypted_client_end(sock, context, tls_name)
+                sock.do_handshake()
             if deadline is not None:
                 sock.settimeout(timeout)
-            return sock
+            connected: socket.socket = sock
+            return connected
         except OSError as x:
             failures.append(x)
             sock.close()

@@ -104,6 +104,30 @@ def tls_server_socket(sock: socket.socket, context: ssl.SSLContext) -> ssl.SSLSo
     return context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
 
 
+def _sockets() -> Any:
+    """Import the module with the class of TLS sockets on first use: it imports ssl."""
+    from . import tls_socket
+    return tls_socket
+
+
+def encrypted_server_end(sock: socket.socket, context: ssl.SSLContext) -> socket.socket:
+    """Put TLS on an accepted connection, with bounded work in each operation; the handshake is done later.
+
+    The socket that is given is used up.
+    """
+    end: socket.socket = _sockets().TlsSocket(sock, context, server_side=True)
+    return end
+
+
+def encrypted_client_end(sock: socket.socket, context: ssl.SSLContext, host: str) -> Any:
+    """Put TLS on a connection to a server, like `encrypted_server_end`.
+
+    Args:
+        host: name or address that the server's certificate must be valid for.
+    """
+    return _sockets().TlsSocket(sock, context, server_side=False, server_hostname=host)
+
+
 def is_server_context(context: ssl.SSLContext) -> bool:
     """Return whether a TLS context is only usable by servers."""
     return bool(context.protocol == _ssl().PROTOCOL_TLS_SERVER)

@@ -77,7 +77,7 @@ class Listener:
         """Put TLS on an accepted socket, without a handshake yet; None if its client is gone already."""
         try:
             sock.getpeername()  # some versions of the ssl module leave a socket open that turns out to be disconnected
-            return socketutil.tls_server_socket(sock, self._ssl_context)
+            return tls.encrypted_server_end(sock, self._ssl_context)
         except OSError:
             sock.close()
             return None

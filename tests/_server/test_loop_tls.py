@@ -5,11 +5,13 @@ import os
 import socket
 import ssl
 import threading
+import unittest
 from typing import Any
 
 from Pyro5.protocol import FLAGS_ONEWAY
 from tests.support import PROJECT
 
+from .. import tls_floods
 from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, connected_to, for_both_types, wait_until
 
 CERTIFICATES = os.path.join(PROJECT, "tests", "certs")
@@ -80,6 +82,32 @@ class Handshakes(TlsTestCase):
         self.check_others_are_served(daemon)
 
 
+@unittest.skipUnless(tls_floods.AVAILABLE, "OpenSSL cannot be made to send key updates here")
+class RecordsWithoutData(TlsTestCase):
+    def check_flood(self, after_a_call: bool) -> None:
+        daemon = self.serving()
+        with self.client(daemon) as other, connected_to(daemon) as sock:
+            context = ssl.create_default_context(cafile=os.path.join(CERTIFICATES, "ca.pem"))
+            peer = tls_floods.RawTls(sock, context, server_hostname="127.0.0.1")
+            if after_a_call:
+                peer.tls.write(connect_request())
+                peer.flush()
+                peer.receive()
+            flood = peer.key_updates(4000)
+            with self.assertRaises(ConnectionError):
+                sock.sendall(flood)
+                while sock.recv(65536):
+                    continue
+                raise ConnectionResetError("ended")
+            self.assertEqual("other", other.call("echo", "other"))
+
+    def test_a_client_that_is_not_let_in_yet_is_disconnected(self) -> None:
+        self.check_flood(after_a_call=False)
+
+    def test_a_client_is_disconnected(self) -> None:
+        self.check_flood(after_a_call=True)
+
+
 class Calls(TlsTestCase):
     def test_small_and_large(self) -> None:
         client = self.client(self.serving())
@@ -139,7 +167,7 @@ class Calls(TlsTestCase):
                 client.reply()
 
 
-for base in (Handshakes, Calls):
+for base in (Handshakes, RecordsWithoutData, Calls):
     for_both_types(globals(), base)
     del globals()[base.__name__]
 del base, TlsTestCase

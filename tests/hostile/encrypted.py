@@ -1,10 +1,16 @@
 """Attacks on the TLS handshake, and below it."""
 from __future__ import annotations
 
+import contextlib
+import functools
 import shutil
+import socket
 import ssl
 import subprocess
+import threading
+import time
 
+from .. import tls_floods
 from ..drafts import message
 from ..rawclient import call_request, connect_request
 from ..support import PATIENCE_SECONDS
@@ -90,6 +96,53 @@ def _renegotiation(target: Target) -> None:
             raise AssertionError(done.stdout.decode("ascii", "replace"))
 
 
+def _key_updates(count: int, kind: int, target: Target) -> None:
+    """Records without data, from several connections at once: the server ends them, and goes on with the others meanwhile."""
+    if not tls_floods.AVAILABLE:
+        return
+    with target.greeted("tls") as honest, contextlib.ExitStack() as at_end:
+        peers = []
+        for _ in range(3):
+            client = at_end.enter_context(target.connect("tls"))
+            peers.append(tls_floods.RawTls(client.sock, tls_context(), server_hostname="127.0.0.1"))
+        floods = [peer.key_updates(count * target.scale, kind) for peer in peers]
+        ended = [threading.Thread(target=_send_until_it_ends, args=(peer.sock, flood)) for peer, flood in zip(peers, floods)]
+        for thread in ended:
+            thread.start()
+        for _ in range(20):
+            since = time.monotonic()
+            honest.call("echo", 1)
+            target.check_promise(time.monotonic() - since)
+        for thread in ended:
+            thread.join(PATIENCE_SECONDS)
+            if thread.is_alive():
+                raise AssertionError("records without data are received without end")
+
+
+def _send_until_it_ends(sock: socket.socket, data: bytes) -> None:
+    try:
+        sock.sendall(data)
+        while sock.recv(65536):
+            continue
+    except ConnectionError:
+        return
+
+
+def _hellos_at_once(target: Target) -> None:
+    """The server signs something for each of them: a client that is connected is served between them."""
+    hello = _client_hello()
+    with target.greeted("tls") as honest:
+        clients = [target.connect("tls") for _ in range(50 * target.scale)]
+        for client in clients:
+            client.send(hello)
+        for _ in range(5):
+            since = time.monotonic()
+            honest.call("echo", 1)
+            target.check_promise(time.monotonic() - since)
+        for client in clients:
+            client.close()
+
+
 ATTACKS = (
     Attack("TLS: silence", _silence, daemon="tls"),
     Attack("TLS: half a hello", _half_a_hello, daemon="tls"),
@@ -101,5 +154,9 @@ ATTACKS = (
     Attack("TLS: a plain call", lambda target: _plain(call_request("echo", 1), target), daemon="tls"),
     Attack("TLS: four gigabytes announced, encrypted", _rubbish_inside, daemon="tls"),
     Attack("TLS: renegotiation", _renegotiation, daemon="tls"),
+    Attack("TLS: key updates without end", functools.partial(_key_updates, 4000, tls_floods.NOT_REQUESTED), daemon="tls"),
+    Attack("TLS: key updates that are to be answered", functools.partial(_key_updates, 4000, tls_floods.REQUESTED),
+           daemon="tls"),
+    Attack("TLS: many hellos at once", _hellos_at_once, memory=64, daemon="tls"),
     Attack("TLS: plain bytes between encrypted ones", _rubbish_below, daemon="tls"),
 )
