@@ -293,7 +293,9 @@ def _local_traceback(ex_type: Optional[Type[BaseException]], error: Optional[Bas
         return traceback.format_exception(ex_type, error, tb, chain=False)
     # without the note of the remote traceback: callers show that traceback themselves, or do not want it
     lines = traceback.TracebackException(ex_type or type(error), error, tb)
-    lines.__notes__ = notes_of(error)
+    notes = notes_of(error)
+    # a line break in the text of a peer must not begin a line that looks like one of this traceback
+    lines.__notes__ = [printable(str(note)) for note in notes] if hasattr(error, "_pyroTraceback") else notes
     lines.__cause__ = lines.__context__ = None  # the caller formats the chain, with the remote traceback of each exception
     return list(lines.format(chain=False))
 

@@ -8,6 +8,7 @@ from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional
 
 from .. import config
 from .._naming.host_lookup import HostLookups
+from .._text.printable import printable
 
 log = logging.getLogger("Pyro5.tools.findings")
 
@@ -25,9 +26,10 @@ class Finding(NamedTuple):
     remedy: str = ""        # what to do about it
 
     def __str__(self) -> str:
-        lines = ["%-7s%s" % (self.level, self.text)]
+        # one line each: a peer whose text had line breaks in it could add findings of its own
+        lines = ["%-7s%s" % (self.level, printable(self.text))]
         if self.remedy:
-            lines.append("%-7s-> %s" % ("", self.remedy))
+            lines.append("%-7s-> %s" % ("", printable(self.remedy)))
         return "\n".join(lines)
 
 

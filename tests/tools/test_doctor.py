@@ -68,6 +68,10 @@ class Bounds(DoctorTestCase):
         self.assertEqual(list(findings.bounded("check", lambda: [one, two])), [one, two])
         self.assertEqual((str(one), str(two)), ("ok     one", "WRONG  two\n       -> do it"))
 
+    def test_a_peer_adds_no_findings(self) -> None:
+        self.assertEqual("WRONG  no\\nok     fine\n       -> do\\r\\nit",
+                         str(Finding(WRONG, "no\nok     fine", "do\r\nit")))
+
     def test_a_check_that_hangs(self) -> None:
         released = threading.Event()
 

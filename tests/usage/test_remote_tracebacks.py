@@ -84,6 +84,12 @@ class Caught(unittest.TestCase):
         self.assertEqual([], errors.notes_of(error))
 
     @unittest.skipIf(sys.version_info < (3, 11), "notes of exceptions are new in Python 3.11")
+    def test_notes_of_a_peer_begin_no_lines(self) -> None:
+        error = ValueError("x")
+        error.__dict__.update(__notes__=["one\n  File \"/etc/passwd\", line 1"], _pyroTraceback=["remote\n"])
+        self.assertIn("one\\n  File \"/etc/passwd\", line 1\n", errors.get_pyro_traceback(error))
+
+    @unittest.skipIf(sys.version_info < (3, 11), "notes of exceptions are new in Python 3.11")
     def test_python_shows_it(self) -> None:
         error = self.raised()
         text = "".join(traceback.format_exception(None, error, error.__traceback__))
