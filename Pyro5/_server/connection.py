@@ -30,6 +30,8 @@ _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever
 # those of other new ones (with 2 seconds, 20 clients that connect again for each request left others a third of their calls).
 NEW_SECONDS = 5.0
 SECONDS_PER_BYTE = 1e-6  # what it takes to read costly values
+# What the first step of a TLS handshake takes (with an RSA key of 4096 bits): handshakes that are further on come before it.
+TLS_HELLO_SECONDS = 0.005
 # So many times MAX_HANDSHAKE_SIZE may the annotations of an introduction have: older clients send those of the first call.
 HANDSHAKE_ANNOTATIONS = 16
 # What a compressed handshake may always become, in bytes, and how many times its size as sent: it costs time to decode.
@@ -135,12 +137,18 @@ class ServerConnection(SocketConnection):
     def loop_account(self) -> Any:
         """The account that the loop's time for this connection is charged to.
 
-        All connections that are new, or have not finished their handshake, share one: connections cost a client nothing, so
-        one that makes a new one for each costly request must not get ahead of those that stay connected.
+        All connections that have not finished their handshake share one, and all that have just finished it share another:
+        connections cost a client nothing, so one that makes a new one for each costly request must not get ahead of those that
+        stay connected, and one that begins many handshakes not ahead of those whose handshake is done.
         """
-        if self._is_new and self.handshake_done and time.monotonic() > self._new_until:
-            self._is_new = False
-        return self.server.handshake_account if self._is_new else self
+        if not self._is_new:
+            return self
+        if not self.handshake_done:
+            return self.server.handshake_account
+        if time.monotonic() <= self._new_until:
+            return self.server.new_account
+        self._is_new = False
+        return self
 
     @property
     def keeps_worker(self) -> bool:
@@ -248,6 +256,8 @@ class ServerConnection(SocketConnection):
     def expected_seconds(self) -> float:
         """How long the message that is coming may keep the loop busy, at the least: it is served after those that ask for
         less."""
+        if self.tls_handshake and not self.loop_seconds:
+            return TLS_HELLO_SECONDS
         return self._reader.announced_bytes * SECONDS_PER_BYTE
 
     @property

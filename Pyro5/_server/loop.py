@@ -53,7 +53,7 @@ class SocketServer(Limited, EventLoop):
     def __init__(self, callbacks: DaemonCallbacks) -> None:
         super().__init__()
         self.callbacks = callbacks
-        self.handshake_account = quotas.LoopAccount()
+        self.handshake_account, self.new_account = quotas.LoopAccount(), quotas.LoopAccount()
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
         self._entrance: Optional[Entrance] = None
         self._refusals = Deadlines(REFUSAL_SECONDS)

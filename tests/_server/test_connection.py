@@ -35,14 +35,20 @@ class ConnectionTestCase(unittest.TestCase):
 
 class Accounts(ConnectionTestCase):
     def test_new_connections_share_that_of_handshakes(self) -> None:
-        shared, connection = self.server.handshake_account, self.connection
-        self.assertIs(shared, connection.loop_account)
+        connection = self.connection
+        self.assertIs(self.server.handshake_account, connection.loop_account)
         connection.finish_handshake()
-        self.assertIs(shared, connection.loop_account)
+        self.assertIs(self.server.new_account, connection.loop_account)
         later = time.monotonic() + NEW_SECONDS + 1
         with mock.patch("time.monotonic", lambda: later):
             self.assertIs(connection, connection.loop_account)
         self.assertIs(connection, connection.loop_account)
+
+    def test_tls_handshakes_that_are_further_on_come_first(self) -> None:
+        self.connection.tls_handshake = True
+        self.assertGreater(self.connection.expected_seconds, 0)
+        self.connection.loop_seconds = 0.001
+        self.assertEqual(0, self.connection.expected_seconds)
 
     def test_a_socket_that_was_connected_before_has_its_own(self) -> None:
         sock, other = socket.socketpair()
