@@ -1,6 +1,7 @@
-"""The wire protocol, version 502: encodes and decodes messages.
+"""
+The wire protocol, version 502: encodes and decodes messages.
 
-This module uses no socket, clock or thread.  Limits, compression and correlation id are passed as arguments;
+This module uses no socket, clock or thread. Limits, compression and correlation id are passed as arguments;
 for messages that a program builds itself, omitted arguments default to the settings and the current context.
 
 A message consists of a header of 40 bytes, the annotation chunks, and the payload:
@@ -21,7 +22,7 @@ A message consists of a header of 40 bytes, the annotation chunks, and the paylo
     0x26    H       2     magic number 0x4dc5
     ======  ======  ====  ===========================================================
 
-All numbers are big-endian.  An annotation chunk is its id (4 ASCII characters), the length of its value (4 bytes), the value.
+All numbers are big-endian. An annotation chunk is its id (4 ASCII characters), the length of its value (4 bytes), the value.
 """
 from __future__ import annotations
 
@@ -69,7 +70,7 @@ PREFIX_SIZE = PREFIX.size  # enough to detect another protocol
 
 COMPRESS_ABOVE_BYTES = 100  # shorter payloads do not benefit; existing peers use the same threshold
 COMPRESS_LEVEL = 4
-MOST_ANNOTATIONS = 10000  # per message: decoding 20 MB of empty ones took a server loop 10 seconds
+MAX_ANNOTATIONS = 10000  # per message: decoding 20 MB of empty ones took a server loop 10 seconds
 ANNOTATION_MEMORY = 300  # bytes of an annotation in addition to its value: key, view, entry in the dict
 JOIN_UP_TO_BYTES = 32 * 1024  # below this, copying into one buffer costs less than a scatter write
 MAX_SCATTERED_BUFFERS = 64  # of one scatter write: well below the limit of any system
@@ -95,8 +96,12 @@ def check_prefix(tag: bytes, version: int) -> None:
 
 
 def check_size(size: int, max_size: Optional[int], setting: str = "MAX_MESSAGE_SIZE") -> None:
-    """Raise MessageTooLargeError if a body is larger than the limit (0: no limit) in the setting of that name.  If max_size
-    is None, the current MAX_MESSAGE_SIZE applies, and the error is a ProtocolError: for messages handled by programs."""
+    """
+    Raise MessageTooLargeError if a body is larger than the limit (0: no limit) in the setting of that name.
+
+    If max_size is None, the current MAX_MESSAGE_SIZE applies and the error is a ProtocolError, as in 5.x: this is for messages
+    that programs handle themselves.
+    """
     if max_size is None:
         limit = config.MAX_MESSAGE_SIZE or 0
         if limit and size > limit:
@@ -114,6 +119,7 @@ def _encode_annotations(annotations: Mapping[str, Buffer]) -> List[Buffer]:
         if not isinstance(value, (bytes, bytearray, memoryview)):
             raise errors.ProtocolError(
                 "annotation %s must be bytes, bytearray or memoryview, not %s" % (key, type(value).__name__))
+        # len() of a memoryview counts elements, which may be larger than a byte
         if isinstance(value, memoryview):
             value = value.cast("B") if value.contiguous else value.tobytes()
         parts.append(_CHUNK.pack(key.encode("ascii"), len(value)))
@@ -127,8 +133,8 @@ def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
     position, end, count = 0, len(view), 0
     while position < end:
         count += 1
-        if count > MOST_ANNOTATIONS:
-            raise errors.ProtocolError("a message may have %d annotations at most" % MOST_ANNOTATIONS)
+        if count > MAX_ANNOTATIONS:
+            raise errors.ProtocolError("a message may have %d annotations at most" % MAX_ANNOTATIONS)
         start = position + _CHUNK.size
         if start > end:
             raise errors.ProtocolError("annotations are cut off: %d bytes left over" % (end - position))
@@ -145,6 +151,7 @@ def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
 
 def _inflate(data: Buffer, max_size: int, setting: str) -> bytes:
     """Decompress one zlib stream to at most max_size bytes (0: no limit); `setting` is the name of the limit."""
+    # One byte more than the limit is enough to know that it is exceeded: a small payload could inflate to gigabytes.
     inflater = zlib.decompressobj()
     try:
         inflated = inflater.decompress(data, max_size + 1 if max_size else 0)
@@ -159,23 +166,25 @@ def _inflate(data: Buffer, max_size: int, setting: str) -> bytes:
 
 
 class SendingMessage:
-    """One message, encoded and ready to be sent.
+    """
+    A message, encoded and ready to be sent.
 
     Args:
-            flags: FLAGS constants; the flags for compression and correlation id are added here.
-            payload: the serialized value, as one buffer or a list of them; compressed here if it is longer than 100 bytes and
-                `compress` is set, or if that is None, the setting COMPRESSION.
-            annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
-            correlation_id: 16 bytes, or None for no id; the default is that of the current context.
-            max_size: limit in bytes for annotations and payload together as sent, 0 for none; None: the setting
-                MAX_MESSAGE_SIZE.
+        flags: FLAGS constants; the flags for compression and correlation id are added here.
+        payload: the serialized value, as one buffer or a list of them; compressed here if it is longer than 100 bytes and
+            `compress` is set, or if that is None, the setting COMPRESSION.
+        annotations: chunk id (4 ASCII characters) to bytes-like value; sent in this order, never compressed.
+        correlation_id: 16 bytes, or None for no id; the default is that of the current context.
+        max_size: limit in bytes of annotations and payload together as sent; 0 is no limit, None the setting
+            MAX_MESSAGE_SIZE.
 
-        Raises:
-            MessageTooLargeError: the message exceeds max_size.
-            ProtocolError: an annotation has an invalid id or value, or the message exceeds MAX_MESSAGE_SIZE.
+    Raises:
+        MessageTooLargeError: the message exceeds max_size.
+        ProtocolError: an annotation has an invalid id or value, or the message exceeds MAX_MESSAGE_SIZE.
 
-    ``buffers`` holds the encoded message: one bytes object for a small message, several buffers for a large one, so that
-    large values are not copied.
+    Attributes:
+        buffers: the encoded message: one bytes object for a small message, several buffers for a large one, so that large
+            values are not copied.
     """
 
     __slots__ = ("type", "flags", "seq", "serializer_id", "buffers", "size")
@@ -207,6 +216,7 @@ class SendingMessage:
             chunks = _encode_annotations(annotations)
             chunks_size = sum(map(len, chunks))
         size = chunks_size + payload_size
+        # The arguments are compared here to save the call for nearly all messages; 0 (no limit) is left to check_size().
         if max_size is None or size > max_size:
             check_size(size, max_size)
         header = _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, flags, seq, payload_size, chunks_size,
@@ -216,6 +226,8 @@ class SendingMessage:
         self.seq = seq
         self.serializer_id = serializer_id
         self.size = HEADER_SIZE + size
+        # A small message is joined: one system call with one buffer. A large one would have to be copied for that, so its
+        # buffers are sent by a scatter write.
         if size > JOIN_UP_TO_BYTES:
             buffers.expect_large(size)
             self.buffers: List[Buffer] = [header, *chunks, payload, *more]
@@ -262,11 +274,8 @@ class SendingMessage:
 
 
 class ReceivingMessage:
-    """One received message.
-
-    ``annotations`` contains memoryviews of the received bytes; ``data`` is the decompressed payload; ``corr_id`` is the
-    correlation id in the header: 16 bytes, usually all zero if the message has none; ``deflated_size`` is the
-    size of the compressed payload, 0 if it was not compressed.
+    """
+    A received message.
 
     Args:
         header: the 40 header bytes; or a longer buffer that contains them at `position`.
@@ -275,6 +284,12 @@ class ReceivingMessage:
     Raises:
         ProtocolError: the header does not belong to this protocol, or the annotations or the compressed payload are
             malformed.
+
+    Attributes:
+        annotations: memoryviews of the received bytes, by chunk id.
+        data: the decompressed payload.
+        corr_id: the correlation id in the header: 16 bytes, usually all zero if the message has none.
+        deflated_size: the size of the compressed payload in bytes, 0 if it was not compressed.
     """
 
     __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_id",
@@ -283,6 +298,7 @@ class ReceivingMessage:
     def __init__(self, header: Buffer, payload: Optional[Buffer] = None, position: int = 0) -> None:
         (tag, version, self.type, self.serializer_id, flags, self.seq, self.data_size, self.annotations_size,
          corr_id, _reserved, magic) = _HEADER.unpack_from(header, position)
+        # one test for valid headers; which part is wrong is found out only for the others
         if magic != _MAGIC or tag != _TAG or version != PROTOCOL_VERSION:
             check_prefix(tag, version)
             raise errors.ProtocolError("invalid message: magic number is %#06x instead of %#06x" % (magic, _MAGIC))
@@ -313,15 +329,17 @@ class ReceivingMessage:
         return self.corr_id if self.flags & FLAGS_CORR_ID else None
 
     def add_payload(self, payload: Buffer, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
-        """Decode the body that follows the header: split off the annotations and decompress the payload.
+        """
+        Decode the body that follows the header: split off the annotations and decompress the payload.
 
         Args:
-            max_size: limit in bytes for the decompressed payload, 0 for none.
-            size_setting: name of the setting that this limit comes from.
+            max_size: limit of the decompressed payload in bytes; 0 is no limit.
+            size_setting: the name of the setting with this limit.
         """
         if len(payload) != self.annotations_size + self.data_size:
             raise errors.ProtocolError("message body has %d bytes, its header announces %d"
                                        % (len(payload), self.body_size))
+        # Views instead of slices: annotations and payload are not copied. They keep the whole body in memory.
         if self.annotations_size:
             view = memoryview(payload)
             self.annotations = _decode_annotations(view[:self.annotations_size])
@@ -329,13 +347,14 @@ class ReceivingMessage:
         if self.flags & FLAGS_COMPRESSED:
             self.deflated_size = len(payload)
             payload = _inflate(payload, max_size, size_setting)
-            self.flags &= ~FLAGS_COMPRESSED
+            self.flags &= ~FLAGS_COMPRESSED  # a message that is forwarded has the decompressed payload
             self.data_size = len(payload)
         self.data = payload
 
     @staticmethod
     def validate(data: Buffer) -> None:
-        """Check that the data, at least 4 bytes, starts like a message of this protocol: the tag, the version if it is
+        """
+        Check that the data, at least 4 bytes, starts like a message of this protocol: the tag, the version if it is
         included, and the magic number if the whole header is included.
 
         Raises:
@@ -343,7 +362,7 @@ class ReceivingMessage:
             ValueError: there are fewer than 4 bytes.
         """
         if len(data) < len(_TAG):
-            raise ValueError("need at least %d bytes to tell, got %d" % (len(_TAG), len(data)))
+            raise ValueError("need at least %d bytes, got %d" % (len(_TAG), len(data)))
         if len(data) < PREFIX_SIZE:
             check_prefix(bytes(data[:len(_TAG)]), PROTOCOL_VERSION)
         elif len(data) < HEADER_SIZE:
@@ -358,15 +377,17 @@ class ReceivingMessage:
 
 def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None,
               max_size: Optional[int] = None) -> ReceivingMessage:
-    """Receive one message from a connection (``recv(size)`` returns exactly that number of bytes), blocking.
+    """
+    Receive one message from a connection (``recv(size)`` returns exactly that number of bytes), blocking.
 
     Args:
         accepted_msgtypes: the message types to accept, None for any.
-        max_size: limit in bytes for annotations and payload, 0 for none; None: the setting MAX_MESSAGE_SIZE.
+        max_size: limit of annotations and payload in bytes; 0 is no limit, None the setting MAX_MESSAGE_SIZE.
 
     Raises:
         ProtocolError: the data is not a message, or the message is not of an accepted type or is too large.
     """
+    # In three steps: another protocol is detected before 40 bytes have arrived, and a size before memory is allocated for it.
     prefix = connection.recv(PREFIX_SIZE)
     ReceivingMessage.validate(prefix)
     message = ReceivingMessage(prefix + connection.recv(HEADER_SIZE - PREFIX_SIZE))

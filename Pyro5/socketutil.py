@@ -101,6 +101,7 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
         return connect_stream(connect, wanted_family(ipv6), options, timeout, sslContext)
     family = wanted_family(ipv6)
     sock = new_stream(family or socket.AF_INET, options) if bind is None else bind_stream(bind, family, options)
+    # the socket belongs to this function until it is returned, so any exception closes it
     try:
         if sslContext is not None:
             is_server = bind is not None or is_server_context(sslContext)
@@ -150,6 +151,7 @@ def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, ti
         family, address = resolve_host(bind, wanted_family(ipv6), socket.SOCK_DGRAM, passive=True)[0]
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:
+        # without SO_BROADCAST the system refuses to send to a broadcast address
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         if reuseaddr:
             set_reuseaddr(sock)
@@ -196,13 +198,14 @@ def receive_data(sock: socket.socket, size: int) -> bytes:
     cause: Optional[OSError] = None
     try:
         while len(received) < size:
+            # in chunks: the size may come from a header that a peer has made up
             chunk = _receive_some(sock, min(size - len(received), RECEIVE_CHUNK_BYTES))
             if not chunk:
                 break
             received += chunk
     except OSError as x:
         cause = x
-    if len(received) == size:
+    if len(received) == size:  # also if an error occurred after the last byte
         return bytes(received)
     failure = communication_error("receiving", cause)
     failure.__dict__["partialData"] = bytes(received)
@@ -239,6 +242,7 @@ def send_data(sock: socket.socket, data: Union[bytes, bytearray, memoryview]) ->
         ConnectionClosedError: the connection is lost.
         TimeoutError: the socket's timeout expired before everything was sent.
     """
+    # sendall() raises an error on a non-blocking socket, and does not say how much it has sent
     try:
         if sock.gettimeout() == 0:
             _send_in_pieces(sock, memoryview(data))
@@ -261,6 +265,7 @@ def _wait_or_raise(sock: socket.socket, error: OSError, default: int) -> None:
     wanted = events_wanted(error, default)
     if not wanted:
         raise error
+    # a selector of its own: the socket may be non-blocking, and not registered anywhere
     with selectors.DefaultSelector() as selector:
         selector.register(sock, wanted)
         selector.select()
@@ -305,6 +310,7 @@ class SocketConnection:
 
     @property
     def tracked_resources(self) -> weakref.WeakSet[Any]:
+        # created when first used: most connections track nothing, and a WeakSet is expensive
         if self._tracked_resources is None:
             self._tracked_resources = weakref.WeakSet()
         return self._tracked_resources
@@ -332,6 +338,7 @@ class SocketConnection:
 
     def free_tracked_resources(self) -> None:
         """Call ``close()`` of every tracked resource that still exists, and stop tracking them."""
+        # Taken out first: of two threads that close the connection, only one closes the resources.
         tracked, self._tracked_resources = self._tracked_resources, None
         for resource in list(tracked or ()):
             try:

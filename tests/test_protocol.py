@@ -217,7 +217,7 @@ class Receiving(unittest.TestCase):
 
     def test_only_so_many_annotations_are_taken_apart(self) -> None:
         chunk = b"SAME\0\0\0\0"
-        most = protocol.MOST_ANNOTATIONS
+        most = protocol.MAX_ANNOTATIONS
         self.assertEqual({"SAME": b""}, parse(raw(most * chunk, most * len(chunk))).annotations)
         with self.assertRaisesRegex(errors.ProtocolError, "10000 annotations at most"):
             parse(raw((most + 1) * chunk, (most + 1) * len(chunk)))

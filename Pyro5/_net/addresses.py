@@ -97,13 +97,14 @@ def _resolve_localhost(family: int) -> List[Candidate]:
 def _ask_system(host: str, port: Any, family: int, socktype: int, passive: bool) -> List[Candidate]:
     # a str would be encoded with the idna codec, which has to be imported first
     name: Any = host.encode("ascii") if host.isascii() else host
+    # An address may be listed once for each protocol; the order is that of the system, best first.
     found = socket.getaddrinfo(name or None, port, family, socktype, 0, socket.AI_PASSIVE if passive else 0)
     unique = dict.fromkeys((entry[0], entry[4]) for entry in found)
     return list(unique)
 
 
 def _is_ipv4(host: str) -> bool:
-    if not host[-1:].isdigit():
+    if not host[-1:].isdigit():  # most host names: saves the exception
         return False
     try:
         socket.inet_pton(socket.AF_INET, host)
@@ -114,6 +115,7 @@ def _is_ipv4(host: str) -> bool:
 
 def explained(error: OSError, text: str) -> OSError:
     """Build an error of the same class and errno as the given one with a more detailed text."""
+    # socket.timeout, gaierror and SSLError have other arguments than an OSError, and cannot be rebuilt in the same way.
     if isinstance(error, socket.timeout) and error.errno is None:
         return socket.timeout("%s: timeout" % text)
     if type(error) is OSError and error.errno is None:  # for example "AF_UNIX path too long"
@@ -185,6 +187,7 @@ def is_ip_address(host: str) -> bool:
 
 def is_loopback(host: str) -> bool:
     """Return whether an ip address or ``localhost`` is a loopback address; other names are not looked up."""
+    # names are not looked up, because this decides where to search first and must not take long
     if host == "localhost" or host.startswith("127."):
         return True
     return is_ip_address(host) and plain_ip(host).is_loopback

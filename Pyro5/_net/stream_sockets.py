@@ -47,6 +47,8 @@ def new_stream(family: int, options: Options) -> socket.socket:
 
 def bind_stream(address: Address, family: int, options: Options) -> socket.socket:
     """Create a listening socket on the first of the host's addresses that belongs to this machine."""
+    # A host name may also have addresses of other machines or of a family that is not enabled here. Any other failure, such as
+    # a port in use, must be reported: listening on another address instead would surprise the user.
     failures = []
     for chosen_family, chosen in resolve_host(address, family, socket.SOCK_STREAM, passive=True):
         try:
@@ -83,6 +85,7 @@ def _bind_hint(address: Address, error: OSError) -> str:
 def connect_stream(address: Address, family: int, options: Options,
                     timeout: Optional[float], context: Optional[ssl.SSLContext]) -> socket.socket:
     """Create a socket connected to the first of the host's addresses that accepts."""
+    # the timeout of a socket applies to each operation, but the argument to all addresses and steps together
     deadline = None if timeout is None else time.monotonic() + timeout
     # On a Unix socket the server is on this machine, and its certificate must be valid for localhost.
     tls_name = "localhost" if isinstance(address, str) else str(address[0])
@@ -97,13 +100,13 @@ def connect_stream(address: Address, family: int, options: Options,
                 sock = encrypted_client_end(sock, context, tls_name)
                 sock.do_handshake()
             if deadline is not None:
-                sock.settimeout(timeout)
+                sock.settimeout(timeout)  # from now on for every operation
             connected: socket.socket = sock
             return connected
         except OSError as x:
             failures.append(x)
             sock.close()
-        except BaseException:
+        except BaseException:  # KeyboardInterrupt in connect(), for example: no other code has the socket
             sock.close()
             raise
     raise explained(failures[-1], "cannot connect to %s" % address_text(address)) from failures[-1]
