@@ -216,7 +216,6 @@ class SendingMessage:
             chunks = _encode_annotations(annotations)
             chunks_size = sum(map(len, chunks))
         size = chunks_size + payload_size
-        # The arguments are compared here to save the call for nearly all messages; 0 (no limit) is left to check_size().
         if max_size is None or size > max_size:
             check_size(size, max_size)
         header = _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, flags, seq, payload_size, chunks_size,
@@ -226,8 +225,7 @@ class SendingMessage:
         self.seq = seq
         self.serializer_id = serializer_id
         self.size = HEADER_SIZE + size
-        # A small message is joined: one system call with one buffer. A large one would have to be copied for that, so its
-        # buffers are sent by a scatter write.
+        # a small message is joined into one buffer; a large one is sent by a scatter write without being copied
         if size > JOIN_UP_TO_BYTES:
             buffers.expect_large(size)
             self.buffers: List[Buffer] = [header, *chunks, payload, *more]

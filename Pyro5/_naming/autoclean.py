@@ -97,6 +97,7 @@ class AutoCleaner:
 
     def clean(self) -> None:
         """Check all registrations, with one query per server, and remove those that have been missing too long."""
+        # Entries of registrations that were removed or replaced meanwhile are dropped: a new uri gets the full time again.
         began = self._clock()
         registrations = self._registrations()
         self._missing_since = {key: since for key, since in self._missing_since.items()
@@ -105,7 +106,7 @@ class AutoCleaner:
         removed = 0
         for question, answer in self._prober.ask(questions):
             for registration in servers[str(question.uri.location)]:
-                if self._stopping.is_set():
+                if self._stopping.is_set():  # the storage may be closed already
                     return
                 removed += self._judge(registration, answer)
         log.debug("autoclean: checked %d registrations at %d servers in %.1f seconds, removed %d",

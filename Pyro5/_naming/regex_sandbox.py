@@ -135,6 +135,7 @@ class Matcher:
         """
         if len(regex) > REGEX_CHARS:
             raise errors.NamingError("the regex is too long: %d characters, %d are allowed" % (len(regex), REGEX_CHARS))
+        # Not waited for: a waiting search occupies a worker thread, so the number of these must be limited as well.
         if not self._admission.acquire(blocking=False):
             raise _busy()
         try:
@@ -149,6 +150,8 @@ class Matcher:
     def close(self) -> None:
         """Terminate all processes; searches in progress there fail. Can be called more than once."""
         with self._changed:
+            # Killed while the lock is held, so that no process is started or borrowed between the two steps; a kill does not
+            # block. Reaping can block, and is done without the lock.
             self._closed = True
             idle, self._idle = self._idle, []
             for process in self._processes:
@@ -165,6 +168,7 @@ class Matcher:
         if not self._turn_here.acquire(timeout=max(deadline - self._clock(), 0)):
             raise _busy()
         try:
+            # when it is this search's turn, so that waiting searches do not keep lists of all names in memory
             names = snapshot()
             steps = steps_at_most(regex, max(map(len, names), default=0))
             if steps is None or steps > STEPS_PER_NAME or steps * len(names) > self._limits.steps_here:
@@ -179,7 +183,7 @@ class Matcher:
 
     def _match_elsewhere(self, regex: str, snapshot: Callable[[], List[str]], deadline: float) -> List[str]:
         with self._process(deadline) as process:
-            names = snapshot()
+            names = snapshot()  # after a process has been borrowed, see above
             seconds = min(self._limits.match_seconds, deadline - self._clock())
             if seconds <= 0:
                 raise _busy()
@@ -301,6 +305,7 @@ class _Process:
             TimeoutError: the match took too long; the process is no longer usable.
             OSError, EOFError: the process has died.
         """
+        # False during a request: if an exception ends it, the pipes may contain half a message, and the process is ended.
         self.usable = False
         found: List[str] = []
         with self._killed_after(seconds):
@@ -339,6 +344,7 @@ class _Process:
             expired.set()
             self._popen.kill()
 
+        # A thread and a kill instead of a timeout for reading: pipes have none, and re holds the lock of that interpreter.
         watchdog = threading.Timer(max(seconds, 0), expire)
         watchdog.start()
         try:

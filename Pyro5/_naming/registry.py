@@ -75,6 +75,7 @@ class NameServer:
 
     @storage.setter
     def storage(self, provider: Any) -> None:
+        # A program may replace the storage while the name server runs; the lock keeps other calls out of a half-done change.
         with self.lock:
             if self._owns_storage and provider is not self._provider:
                 self._storage.close()
@@ -110,7 +111,7 @@ class NameServer:
         """
         with self._reading:
             uri_text, metadata = self._registration(name)
-        uri = URI(uri_text)
+        uri = URI(uri_text)  # parsed without the lock, which other clients wait for
         # Clients up to release 5.17 pass the seconds that they are willing to wait as return_metadata.
         if return_metadata and not isinstance(return_metadata, float):
             return uri, set(metadata)
@@ -132,6 +133,7 @@ class NameServer:
             TypeError: an argument is of the wrong type.
             ValueError: a text is empty or too long, or contains control characters.
         """
+        # authorization first: nothing that an unauthorized client has sent is processed
         self._require_writer()
         _checked_text(name, "name", NAME_CHARS)
         uri_text = _uri_text(uri)
@@ -171,6 +173,7 @@ class NameServer:
         """
         self._require_writer()
         _require_one_at_most(name, prefix, regex)
+        # The expression runs before the lock is acquired. Names that are registered meanwhile are not removed.
         names = self._names_matching(regex) if regex else []
         _checked_type(name or "", "name")
         _checked_type(prefix or "", "prefix")
@@ -192,6 +195,7 @@ class NameServer:
         """
         _require_one_at_most(prefix, regex)
         names = self._names_matching(regex) if regex else []
+        # From here on the result takes memory, so the number of searches in progress is limited.
         self._take_turn()
         if regex:
             found = self._find(names)
@@ -283,6 +287,7 @@ class NameServer:
                 return 1
             if prefix:
                 names = list(self._storage.find_prefix(prefix))
+            # the costs are read before the removal, in the same period of the lock, so that the sum stays right
             names = [found for found in names if found != constants.NAMESERVER_NAME]
             found = self._storage.find_names(names)
             count = self._storage.remove_names(names)
@@ -291,6 +296,7 @@ class NameServer:
 
     def _remove_if(self, name: str, uri_text: str) -> bool:
         with self.lock:
+            # autoclean has checked this uri; if the object was registered again meanwhile, the new one must stay
             if name not in self._storage or self._storage[name][0] != uri_text:
                 return False
             found = {name: self._storage[name]}

@@ -82,6 +82,7 @@ class Storage(MutableMapping[str, Registration]):
 
     def remove_names(self, names: Iterable[str]) -> int:
         """Remove those of the names that exist, atomically; return how many were removed."""
+        # A subclass whose deletion can fail in the middle overrides this to make it atomic.
         existing = [name for name in names if name in self]
         for name in existing:
             del self[name]
@@ -135,6 +136,7 @@ class Storage(MutableMapping[str, Registration]):
 
 def cost(name: str, registration: Registration) -> int:
     """Return the approximate memory of a registration in bytes."""
+    # An estimate: shared strings are counted for each registration, and a mapping of the program may contain anything.
     uri, tags = registration
     size = ENTRY_BYTES + sys.getsizeof(name) + sys.getsizeof(uri)
     if isinstance(tags, (set, frozenset, tuple, list)):

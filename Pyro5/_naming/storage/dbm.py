@@ -81,6 +81,7 @@ class DbmStorage(Storage):
         try:
             self._uris = self._load()
         except BaseException:
+            # The log is kept if it has changes that are not in the file: the next start needs them.
             if self._log.size_bytes:
                 self._log.close()
             else:

@@ -35,6 +35,7 @@ class MemoryStorage(Storage):
     def __setitem__(self, name: str, registration: Registration) -> None:
         uri, metadata = registration
         tags = frozenset(metadata)
+        # an existing name keeps its position in the dict and in the index of names
         if name in self._registrations:
             self._remove_tags(name)
         else:
@@ -84,6 +85,7 @@ class MemoryStorage(Storage):
     def remove_names(self, names: Iterable[str]) -> int:
         if type(self).__delitem__ is not MemoryStorage.__delitem__:
             return super().remove_names(names)  # a subclass overrides removal: call it for each name
+        # The index of names is updated once for all of them: removing one at a time takes linear time each.
         existing = {name for name in names if name in self._registrations}
         for name in existing:
             self._remove_tags(name)
@@ -102,4 +104,4 @@ class MemoryStorage(Storage):
             names = self._tagged[tag][1]
             names.pop(name, None)
             if not names:
-                del self._tagged[tag]
+                del self._tagged[tag]  # clients could otherwise fill the memory with tags that are not used any more

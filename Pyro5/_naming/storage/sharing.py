@@ -55,6 +55,7 @@ class Patience:
         Raises:
             NamingError: the database is still locked, or too many threads are waiting already.
         """
+        # Nested: the outer call retries the whole operation. If this one waited, it would do so with a lock held.
         if getattr(self._current, "is_running", False):
             return operation()
         self._current.is_running = True
@@ -222,7 +223,7 @@ class Readers:
             if not self._closed and len(self._idle) < IDLE_READERS:
                 self._idle.append(connection)
                 return
-        connection.close()
+        connection.close()  # without the lock: closing can write to the disk
 
     def close(self) -> None:
         """Close all idle connections; those in use are closed when they are given back."""
