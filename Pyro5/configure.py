@@ -246,7 +246,7 @@ class Configuration:
         one about each environment variable that has the prefix but is not a setting."""
         wanted = {name: _wanted(name, value) for name, value in self.as_dict().items()}
         lines = ["%s is %r: it takes %s" % (name, self.__dict__[name], takes) for name, takes in wanted.items() if takes]
-        return lines + ["environment variable, but no setting: " + variable for variable in _ignored_variables(os.environ)]
+        return lines + ["unknown environment variable: " + variable for variable in _ignored_variables(os.environ)]
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(_unknown(name))
@@ -399,16 +399,16 @@ def dump() -> None:
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Print the active configuration (``python -m Pyro5.configure`` and ``pyro5-check-config``)."""
     import argparse
-    parser = argparse.ArgumentParser(prog="pyro5-check-config", description="Print the version, where it is, and all "
-                                     "settings as they are in effect; last, those that are not at their defaults, what made "
-                                     "them so, and those that make no sense.")
+    parser = argparse.ArgumentParser(prog="pyro5-check-config", description="Print the version, its location and the "
+                                     "current settings; then the settings that differ from their defaults, with the origin of "
+                                     "each value, and the invalid settings.")
     parser.parse_args(args)
     print(global_config.dump())
     changes, problems = global_config.changes(), global_config.problems()
     if changes:
         print("\n" + changes)
     if problems:
-        print("\nSettings that make no sense:\n  " + "\n  ".join(problems))
+        print("\nInvalid settings:\n  " + "\n  ".join(problems))
     return 1 if problems else 0
 
 

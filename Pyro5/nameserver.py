@@ -296,17 +296,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="pyro5-ns", description="Run a name server.")
     option = parser.add_argument
     option("-n", "--host", help="host name or address to listen on (default: the setting HOST)")
-    option("-p", "--port", type=console.port, help="port to listen on, 0 is a free one (default: the setting NS_PORT)")
+    option("-p", "--port", type=console.port, help="port to listen on; 0 = any free port (default: the setting NS_PORT)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
     option("-s", "--storage", default="memory",
            help="where to keep the registrations: %s (default: memory)" % STORAGE_CHOICES)
     option("--bchost", help="host name or address for the broadcast responder (default: the setting NS_BCHOST)")
-    option("--bcport", type=console.port, help="its port, 0 is a free one (default: the setting NS_BCPORT)")
-    option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")
-    option("--natport", type=console.port, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
-    option("-x", "--nobc", action="store_true", help="start no broadcast responder")
-    option("--write-token-file", metavar="FILE", help="a file with a secret text (16 characters at least): only clients that "
-           "give it when they connect can change registrations (default: all can)")
+    option("--bcport", type=console.port,
+           help="port of the broadcast responder; 0 = any free port (default: the setting NS_BCPORT)")
+    option("--nathost", help="host name in uris, for clients outside of a NAT (default: the setting NATHOST)")
+    option("--natport", type=console.port,
+           help="port in uris; 0 = the port that the server listens on (default: the setting NATPORT)")
+    option("-x", "--nobc", action="store_true", help="do not start a broadcast responder")
+    option("--write-token-file", metavar="FILE", help="file with a secret of at least 16 characters: only clients that send "
+           "it when they connect can change registrations (default: all clients can)")
     return parser
 
 

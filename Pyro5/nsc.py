@@ -220,14 +220,15 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5-nsc", description="Control a running name server.")
     option = parser.add_argument
     option("-n", "--host", default="", help="host of the name server (default: search for it)")
-    option("-p", "--port", type=console.port, help="its port (or, when searching for it, the port for broadcasts)")
-    option("-u", "--unixsocket", help="name of its Unix domain socket, instead of host and port")
-    option("--write-token-file", metavar="FILE", help="a file with the name server's write token, if it wants one; with this "
-           "option the name server is not searched for: it is on --host, or NS_HOST")
-    option("-v", "--verbose", action="store_true", help="print more, and tracebacks of errors")
-    option("--json", action="store_true", help="print what a command lists, or looks up, as JSON")
-    option("command", choices=list(COMMANDS), help="what to do")
-    option("args", nargs="*", default=[], metavar="argument", help="what to do it with")
+    option("-p", "--port", type=console.port,
+           help="port of the name server, or of its broadcast responder if no host is given")
+    option("-u", "--unixsocket", help="Unix domain socket of the name server, instead of host and port")
+    option("--write-token-file", metavar="FILE", help="file with the write token, if the name server requires one; with "
+           "this option, the name server is not searched for: it must run on --host or NS_HOST")
+    option("-v", "--verbose", action="store_true", help="print more, including the tracebacks of errors")
+    option("--json", action="store_true", help="print the results of commands as JSON")
+    option("command", choices=list(COMMANDS), help="command to run")
+    option("args", nargs="*", default=[], metavar="argument", help="arguments of the command")
     # Names and tags may look like options: unknown options are arguments of the command.
     options, unknown = parser.parse_known_args(args)
     options.args += unknown

@@ -305,7 +305,7 @@ class Dump(unittest.TestCase):
     def test_variables_that_are_no_settings_are_problems(self) -> None:
         config = configuration()
         with mock.patch.dict(os.environ, clean_environment(PYRO_NS_PROT="1"), clear=True):
-            self.assertEqual(["environment variable, but no setting: PYRO_NS_PROT (did you mean PYRO_NS_PORT?)"],
+            self.assertEqual(["unknown environment variable: PYRO_NS_PROT (did you mean PYRO_NS_PORT?)"],
                              config.problems())
 
     def test_module_prints_the_dump(self) -> None:
@@ -332,7 +332,7 @@ Settings that are not at their defaults:
                 contextlib.redirect_stdout(io.StringIO()) as out:
             self.assertEqual(configure.main([]), 1)
         self.assertTrue(out.getvalue().endswith(
-            "\n\nSettings that make no sense:\n  SERVERTYPE is 'fork': it takes thread, multiplex\n"), out.getvalue())
+            "\n\nInvalid settings:\n  SERVERTYPE is 'fork': it takes thread, multiplex\n"), out.getvalue())
 
     def test_serializers_of_the_program_are_no_problem(self) -> None:
         config = configuration()

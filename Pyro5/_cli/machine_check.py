@@ -190,7 +190,7 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
     answers = [str(uri) for uri in ask(config.BROADCAST_ADDRS, config.NS_BCPORT, ignored)]
     yield Finding(OK, "broadcasts are answered by %s" % ", ".join(answers) if answers else "no name server answers broadcasts")
     if ignored:
-        yield Finding(NOTE, "answers to broadcasts that make no sense: %d, the last one from %s" % (
+        yield Finding(NOTE, "invalid answers to broadcasts: %d, the last one from %s" % (
             len(ignored), addresses.address_text(ignored[-1])), "find out what listens there")
 
 

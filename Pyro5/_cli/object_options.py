@@ -34,9 +34,9 @@ def hint_of(text: str) -> str:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `proxy_of` and `exit_code_of` use; the tool itself adds ``uri``."""
-    parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="how long to wait for an answer "
+    parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds to wait for a reply "
                         "(default: the setting COMMTIMEOUT)")
-    parser.add_argument("-v", "--verbose", action="store_true", help="print tracebacks of errors, with what happened in the "
+    parser.add_argument("-v", "--verbose", action="store_true", help="print the tracebacks of errors, including those of the "
                         "server")
 
 

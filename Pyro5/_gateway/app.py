@@ -126,7 +126,7 @@ class PyroApp:
         try:
             gateway = self._current_gateway()
         except Exception as x:  # an invalid attribute must not leave the gateway unprotected
-            log.error("the attributes of pyro_app make no sense, all requests are refused: %s", x)
+            log.error("the attributes of pyro_app are invalid, all requests are refused: %s", x)
             body = b"Error 500: the gateway is not configured properly"
             start_response("500 Internal Server Error", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]

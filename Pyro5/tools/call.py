@@ -119,9 +119,9 @@ def _print(value: Any, options: argparse.Namespace) -> None:
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="pyro5 call", description="Call a method of a remote object, or read an attribute, and print the result as "
-        "JSON; each item of an iterator on a line of its own. Options go before the uri.",
-        epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. What is no JSON is taken as a string, "
-        "so text needs no quotes of its own, unless it looks like JSON (it begins with {, [ or \", or is a number, true, ...) "
+        "JSON. The items of an iterator are printed one per line. Options must precede the uri.",
+        epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. Other arguments are passed as "
+        "strings. A string needs JSON quotes only if it looks like JSON (begins with {, [ or \", or is a number, true, ...) "
         "or like name=value.")
     object_options.add_options(parser)
     option = parser.add_argument

@@ -44,9 +44,9 @@ def examine(checks: Iterable[Check]) -> int:
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="pyro5 doctor", description="Check what must be right before a call can work: settings, host names, ports, "
-        "broadcasts, the name server; and, given its uri, everything on the way to an object.",
-        epilog="The exit code is 1 if something is wrong.")
+        prog="pyro5 doctor", description="Check everything that a call needs: settings, host names, ports, broadcasts and "
+        "the name server. With the uri of an object, also check the connection to this object.",
+        epilog="The exit code is 1 if a problem was found.")
     parser.add_argument("uri", nargs="?", help="uri of an object, or its name in the name server")
     return parser.parse_args(args)
 

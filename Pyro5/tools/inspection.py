@@ -117,12 +117,12 @@ def _run(options: argparse.Namespace) -> None:
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
-                                     "with signatures and docstrings if the server gives them.")
+                                     "with signatures and docstrings if the server provides them.")
     object_options.add_options(parser)
     option = parser.add_argument
-    option("--json", action="store_true", help="print it as JSON")
-    option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port shows what objects are "
-           "there")
+    option("--json", action="store_true", help="print the description as JSON")
+    option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port lists the objects "
+           "of a server")
     return parser.parse_args(args)
 
 

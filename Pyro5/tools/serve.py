@@ -182,22 +182,23 @@ def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5 serve", description="Publish a class, or an object, of a module, until "
-                                     "Ctrl-C or SIGTERM. Modules are looked for in the current folder too.")
+    parser = argparse.ArgumentParser(prog="pyro5 serve", description="Publish a class or an object of a module until "
+                                     "Ctrl-C or SIGTERM. Modules are searched for in the current directory too.")
     option = parser.add_argument
-    option("target", metavar="module:Class", help="what to publish; also module:object, or path/to/file.py:Class")
-    option("-n", "--name", help="its name, which becomes a part of the uri (default: a generated one)")
-    option("--ns", action="store_true", help="register the name in the name server, and take it back in the end (without "
-           "--name it is module.Class)")
+    option("target", metavar="module:Class", help="class to publish; or module:object, or path/to/file.py:Class")
+    option("-n", "--name", help="name of the object, which becomes part of its uri (default: a generated name)")
+    option("--ns", action="store_true", help="register the name in the name server, and remove it at the end (without "
+           "--name, it is module.Class)")
     option("-H", "--host", help="host name or address to listen on (default: the setting HOST)")
-    option("-p", "--port", type=console.port, default=0, help="port to listen on, 0 is a free one (default: 0)")
+    option("-p", "--port", type=console.port, default=0, help="port to listen on; 0 = any free port (default: 0)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
-    option("--nathost", help="host name to give to clients, behind address translation (default: the setting NATHOST)")
-    option("--natport", type=console.port, help="port to give to clients, 0 is the same (default: the setting NATPORT)")
-    option("-x", "--expose", action="store_true", help="let clients use all public methods and properties that the class "
-           "itself defines, as if it were marked with @expose; for classes that are not made for this")
-    option("-m", "--instance-mode", choices=INSTANCE_MODES, help="when instances of a class are made: one for each "
-           "connection, a single one, one for each call (default: what the class says, else session)")
+    option("--nathost", help="host name in uris, for clients outside of a NAT (default: the setting NATHOST)")
+    option("--natport", type=console.port,
+           help="port in uris; 0 = the port that the server listens on (default: the setting NATPORT)")
+    option("-x", "--expose", action="store_true", help="expose all public methods and properties that the class itself "
+           "defines, as if it were marked with @expose; for classes that do not use this library")
+    option("-m", "--instance-mode", choices=INSTANCE_MODES, help="instances of the class: one for each connection, "
+           "a single one, or one for each call (default: the mode of the class, otherwise session)")
     return parser.parse_args(args)
 
 

@@ -218,11 +218,11 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5-echoserver", description="Run the test echo server.")
     option = parser.add_argument
     option("-H", "--host", default="localhost", help="host name or address to listen on (default: localhost)")
-    option("-p", "--port", type=console.port, default=0, help="port to listen on, 0 is a free one (default: 0)")
+    option("-p", "--port", type=console.port, default=0, help="port to listen on; 0 = any free port (default: 0)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
-    option("-n", "--naming", action="store_true", help="register the object in the name server of this network")
-    option("-N", "--nameserver", action="store_true", help="run a name server too, and register the object there")
-    option("-v", "--verbose", action="store_true", help="print every call, and more at the start")
+    option("-n", "--naming", action="store_true", help="register the object in a name server that is already running")
+    option("-N", "--nameserver", action="store_true", help="also run a name server, and register the object in it")
+    option("-v", "--verbose", action="store_true", help="print every call, and more information at startup")
     option("-q", "--quiet", action="store_true", help="print nothing (unless -v is given as well)")
     options = parser.parse_args(args)
     options.quiet = options.quiet and not options.verbose

@@ -55,22 +55,22 @@ def _key_in_file(path: str) -> str:
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5-httpgateway", description="Run the HTTP gateway: Pyro objects for "
-                                     "web browsers, and for everything else that speaks HTTP and JSON.")
+    parser = argparse.ArgumentParser(prog="pyro5-httpgateway", description="Run the HTTP gateway, which "
+                                     "lets web browsers and other HTTP clients call Pyro objects.")
     option = parser.add_argument
     option("-H", "--host", default="localhost", help="host name or address to listen on (default: localhost)")
-    option("-p", "--port", type=console.port, default=8080, help="port to listen on, 0 is a free one (default: 8080)")
-    option("-e", "--expose", type=_pattern, default=DEFAULT_EXPOSED, metavar="REGEX", help="what the names of the objects "
-           "that can be used begin with; empty exposes all (default: %s)" % DEFAULT_EXPOSED)
-    option("-g", "--gatewaykey", default="", metavar="KEY", help="what clients have to know (default: nothing)")
-    option("-G", "--gatewaykeyfile", dest="gatewaykey", type=_key_in_file, metavar="FILE", help="a file with that key: "
-           "what stands on a command line is seen by all users of the machine")
-    option("-c", "--cors", metavar="ORIGIN", help="the web sites whose scripts may use the gateway, separated by commas; * "
-           "for all, empty for none (default: * if there is a key, otherwise none)")
-    option("--allow-host", action="append", default=[], metavar="HOST", help="a host name or address that the gateway is "
-           "reached by, besides localhost and --host; * for any (may be given several times)")
-    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="that a call may take, 0 is any time (default: "
-           "the setting COMMTIMEOUT)")
+    option("-p", "--port", type=console.port, default=8080, help="port to listen on; 0 = any free port (default: 8080)")
+    option("-e", "--expose", type=_pattern, default=DEFAULT_EXPOSED, metavar="REGEX", help="regular expression: "
+           "objects whose names begin with a match can be called; empty = all objects (default: %s)" % DEFAULT_EXPOSED)
+    option("-g", "--gatewaykey", default="", metavar="KEY", help="key that clients must send (default: no key)")
+    option("-G", "--gatewaykeyfile", dest="gatewaykey", type=_key_in_file, metavar="FILE", help="file that "
+           "contains the key; use it instead of -g, because other users of the machine can see the command line")
+    option("-c", "--cors", metavar="ORIGIN", help="origins of the web sites whose scripts may use the gateway, separated by "
+           "commas; * = all, empty = none (default: * if a key is set, otherwise none)")
+    option("--allow-host", action="append", default=[], metavar="HOST", help="host name or address "
+           "that clients may use to reach the gateway, besides localhost and --host; * = any (can be repeated)")
+    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds that a call may take; 0 = no limit "
+           "(default: the setting COMMTIMEOUT)")
     return parser.parse_args(args)
 
 

@@ -203,7 +203,7 @@ class NameServers(DoctorTestCase):
             self.check(machine_check.check_broadcasts(lambda places, port, ignored: iter(ignored.append(odd) or ())),
                        (OK, ".* stay on this machine"),
                        (NOTE, "no broadcast leaves this machine.*", "NS_HOST"), (OK, "no name server answers broadcasts"),
-                       (NOTE, r"answers to broadcasts that make no sense: 1, the last one from 192\.0\.2\.66:9091",
+                       (NOTE, r"invalid answers to broadcasts: 1, the last one from 192\.0\.2\.66:9091",
                         "find out"))
 
     def test_the_route_of_a_broadcast(self) -> None:
