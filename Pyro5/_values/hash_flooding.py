@@ -64,5 +64,5 @@ def _elements(key: Any) -> int:
 
 def check(keys: Collection[Any]) -> None:
     """Check all keys of a dict, or elements of a set, before it is built. Raises the same exceptions as Hashes.add."""
-    if len(keys) > UNCHECKED_KEYS or len(keys) > UNCHECKED_CONTAINERS and not _CONTAINERS.isdisjoint(map(type, keys)):
+    if len(keys) > UNCHECKED_KEYS or not _CONTAINERS.isdisjoint(map(type, keys)):
         Hashes().add(keys)

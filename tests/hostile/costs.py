@@ -101,6 +101,9 @@ def _marshal(size: int) -> Iterator[Tuple[str, bytes]]:
            for count in (30, 300, 1000, 1390, 4000)},
         **{"dict of %d tuples that hash alike" % count: b"{" + b"N".join(tuples[:count]) + b"N0"
            for count in (30, 100, 300, 480, 1390)},
+        **{"dict of frozensets of %d" % count: b"{" + b"N".join([
+            b">" + struct.pack("<i", count) + b"".join(numbers[:count - 1]) + numbers[2000 + index]
+            for index in range(keys)]) + b"N0" for count, keys in ((1390, 9), (400, 30), (99, 40), (50, 100))},
         "tagged": b"{Z\x09__class__Z\1x0",
     }
     for name, piece in pieces.items():

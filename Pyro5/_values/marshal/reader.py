@@ -32,6 +32,7 @@ _HASHABLE_BYTES = b"()>\xa8\xa9\xbe"
 _DIGITS_OF_64_BITS, _TOP_DIGIT = 5, 15      # digits of 15 bits; of the ints below 2**64 at most 16 have the same hash
 _LARGE_TABLE = 1400                 # this many keys with the same hash take about 20 milliseconds
 _MAX_COMPARED = 4000000             # keys with elements, times elements or bytes: about 20 milliseconds
+_LARGE_FROZENSET = 50                # elements; each is compared with all of another frozenset if all hash alike
 _SHORT_TEXT, _LONG_INT, _REFERENCE = b"zZ", ord("l"), ord("r")
 _SIMPLE = frozenset(b"igylzZsAatu")
 _read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
@@ -67,7 +68,7 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
     outer: List[Tuple[int, _Table]] = []
     while True:
         while not left:
-            if table.hashable * max(elements, position - table.begin) > _MAX_COMPARED:
+            if table.is_costly(max(elements, position - table.begin)):
                 return True
             if not outer:
                 return False
@@ -82,7 +83,7 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
                 return True
         if code in b"()[<>{":
             outer.append((left, table))
-            table = _Table(position, code in b"<>")
+            table = _Table(position, code)
             position, left = _begin_container(data, position, code)
         elif code == ord("0"):
             position, left = position + 1, max(left, 0)
@@ -95,11 +96,17 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
 class _Table:
     """A container: where it begins, how many keys are risky, and how many of these may be tuples or frozensets."""
 
-    __slots__ = ("begin", "is_set", "risky", "hashable")
+    __slots__ = ("begin", "is_set", "is_frozenset", "risky", "hashable")
 
-    def __init__(self, begin: int, is_set: bool = False) -> None:
-        self.begin, self.is_set = begin, is_set
+    def __init__(self, begin: int, code: int = ord("[")) -> None:
+        self.begin, self.is_set, self.is_frozenset = begin, code in b"<>", code == ord(">")
         self.risky = self.hashable = 0
+
+    def is_costly(self, elements: int) -> bool:
+        """Return whether comparing its keys, or comparing it as a key, can take long; it has that many elements or bytes."""
+        if self.is_frozenset and (self.risky > _LARGE_FROZENSET or self.hashable > 1):
+            return True    # the times of frozensets in frozensets multiply
+        return self.hashable * elements > _MAX_COMPARED
 
 
 def count_containers(data: bytes, most: int) -> int:

@@ -124,6 +124,24 @@ class LargeTables(unittest.TestCase):
         with self.assertRaisesRegex(errors.SerializeError, "same hash"):
             check.loads(b"{" + b"N".join(sets) + b"N0")
 
+    def test_frozensets_that_are_almost_equal(self) -> None:
+        """Each element is found in the other set, but only after all the others were compared with it."""
+        numbers = b"".join([marshal.dumps(number * MERSENNE, 2) for number in range(1389)])
+        sets = [b">" + struct.pack("<i", 1390) + numbers + marshal.dumps((5000 + number) * MERSENNE, 2) for number in range(5)]
+        with self.assertRaisesRegex(errors.SerializeError, "same hash"):
+            check.loads(b"{" + b"N".join(sets) + b"N0")
+
+    def test_frozensets_in_frozensets_in_frozensets(self) -> None:
+        """Each level multiplies the time of the one below by 1000 or so."""
+        parts = [b"\xec" + marshal.dumps(number * MERSENNE, 2)[1:] for number in range(60)]
+        for level in range(3):
+            for left_out in range(60 if level < 2 else 1):
+                chosen = [60 * level + index for index in range(60) if index % 30 != left_out % 30][:50 - left_out // 30]
+                references = [b"r" + struct.pack("<i", each) for each in chosen]
+                parts.append(b"\xbe" + struct.pack("<i", len(chosen)) + b"".join(references))
+        with self.assertRaisesRegex(errors.SerializeError, "same hash"):
+            check.loads(b"[" + struct.pack("<i", len(parts)) + b"".join(parts))
+
     def test_small_tables_of_tuples_are_left_to_the_marshal_module(self) -> None:
         for value in ({(number, number % 7): 1.5 for number in range(300)}, [{(1, 2): ("x", 3)} for _ in range(5000)],
                       ["the (rare) error is %d" % number for number in range(3000)]):
