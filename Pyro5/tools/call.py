@@ -129,7 +129,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-i", "--indent", action="store_true", help="print the result over several lines, indented")
     option("uri", help="uri of the object, or its name in the name server")
     option("method", help="name of the method or attribute")
-    option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="what to call it with; name=value is a keyword "
+    option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="arguments of the method; name=value is a keyword "
            "argument").required = False     # some versions of Python would report it as missing
     return parser.parse_args(args)
 
