@@ -364,7 +364,7 @@ def _remove_names(names: Mapping[str, URI], nameserver_uri: URI) -> None:
 def _is_registered_as(nameserver: Any, name: str, uri: URI) -> bool:
     try:
         return bool(URI(nameserver.lookup(name)) == uri)
-    except errors.NamingError:  # it has been removed meanwhile
+    except (errors.NamingError, TypeError):  # it has been removed meanwhile; or the name server sent something else than a URI
         return False
 
 

@@ -177,7 +177,7 @@ def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
         try:
             if URI(nameserver.lookup(name)) == uri:
                 nameserver.remove(name)
-        except errors.PyroError as x:
+        except (errors.PyroError, TypeError) as x:      # a TypeError: it sent something else than a URI
             console.complain("The name %s could not be taken back: %s" % (name, x))
 
 
