@@ -36,11 +36,11 @@ TOPICS = (
     Topic("Name server", "nameserver.md", "NS_|BROADCAST_"),
     Topic("HTTP gateway", "http.md", "GATEWAY_|MAX_GATEWAY_"),
     Topic("Logging", "logging.md", "LOG"),
-    Topic("Item streams", "clients.md#items-one-by-one", "ITER_|MAX_STREAMS"),
+    Topic("Item streams", "clients.md#item-streams", "ITER_|MAX_STREAMS"),
     Topic("Where servers listen", "servers.md#where-a-daemon-listens", "HOST|NAT|PREFER_IP|SOCK_"),
-    Topic("What clients may do to servers", "servers.md#which-thread-runs-a-call",
+    Topic("Limits for clients", "servers.md#which-thread-runs-a-call",
           "HANDSHAKE_|MAX_(BUFFERED|CONNECTIONS|HANDSHAKE|ONEWAY)"),
-    Topic("Calls, in clients and servers", "clients.md", "COMM|COMPR|MAX_|SERIAL|SERPENT"),
+    Topic("Calls, in clients and servers", "clients.md", "COMM|COMPR|MAX_|PROXY_|SERIAL|SERPENT"),
     Topic("How servers run calls", "servers.md#which-thread-runs-a-call", ""),
 )
 
