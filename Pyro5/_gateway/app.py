@@ -64,6 +64,13 @@ class Gateway:
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         state = self._state     # read once: the options may be replaced while the request is processed
         lease = Lease(state.memory, environ.get(DISCONNECT, lambda: None))
+        try:
+            return self._respond(state, environ, start_response, lease)
+        except BaseException:   # start_response may raise; then the server does not close what it has not received
+            lease.release()
+            raise
+
+    def _respond(self, state: _State, environ: Environ, start_response: Callable[..., Any], lease: Lease) -> Iterable[bytes]:
         # in a copy of the context: the correlation id only applies to this request
         response = contextvars.copy_context().run(_answer, state, environ, lease)
         headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]

@@ -166,6 +166,22 @@ class ResultTests(GatewayTestCase):
         self.assertIsNotNone(writer.failure)
         self.assertIsNone(writer.failure.__traceback__)  # type: ignore[union-attr]
 
+    def test_a_response_that_cannot_be_started(self) -> None:
+        def start_response(status: str, headers: Any) -> None:
+            raise ConnectionError(status)
+
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/pyro/http.clerk/large", "HTTP_HOST": "localhost"}
+        with self.assertRaisesRegex(ConnectionError, "200 OK"):
+            self.gateway(environ, start_response)
+        self.assertEqual(0, self.gateway._memory.taken)
+
+    def test_a_response_is_counted_until_it_is_closed(self) -> None:
+        environ = {"REQUEST_METHOD": "GET", "PATH_INFO": "/pyro/http.clerk/large", "HTTP_HOST": "localhost"}
+        body: Any = self.gateway(environ, lambda status, headers: None)
+        self.assertEqual((1, LARGE_BYTES + 2), (len(body), self.gateway._memory.taken))
+        body.close()
+        self.assertEqual(0, self.gateway._memory.taken)
+
     def test_one_that_is_too_large(self) -> None:
         with settings(MAX_GATEWAY_MEMORY=LARGE_BYTES - 1000):
             answer = read_answer(self.large())
