@@ -74,6 +74,7 @@ class NameServerDaemon(Daemon):
         self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
         self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer,
                                      turns=self._turns)
+        # The storage is opened before the socket, so that a name server that accepts connections can also answer them.
         try:
             super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
         except BaseException:
@@ -98,7 +99,7 @@ class NameServerDaemon(Daemon):
         Record whether a new client may change registrations. All clients are accepted. An override must call this method,
         otherwise no client is authorized.
         """
-        self._writers.introduce(conn, data)
+        self._writers.authorize(conn, data)
         return super().validateHandshake(conn, data)
 
     def handleRequest(self, conn: Any) -> None:
@@ -116,6 +117,8 @@ class NameServerDaemon(Daemon):
 
     def close(self) -> None:
         """Stop cleaning, close all connections, then the storage. Can be called more than once."""
+        # The order matters: first everything that uses the storage is stopped, and the storage is closed last. Searches are
+        # ended before the daemon waits for the calls in progress, because they could take longer than SHUTDOWN_TIMEOUT.
         if self._cleaner is not None:
             self._cleaner.stop()
         self.nameserver.end_searches()
@@ -193,6 +196,8 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
     """
     _, daemon, responder = start_ns(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage,
                                     write_token=write_token)
+    # Callbacks run in the reverse order: the service manager is notified, then daemon and responder are closed, then the line
+    # is printed.
     with contextlib.ExitStack() as at_end:
         at_end.callback(console.say, "NS shut down.")
         signals = at_end.enter_context(console.StopSignals())
@@ -241,7 +246,7 @@ def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Option
     def search() -> Dict[str, Any]:
         found: Dict[str, Any] = ns.yplookup(meta_all=meta_all, meta_any=meta_any, return_metadata=return_metadata)
         if not found:
-            raise _NothingFound
+            raise _NothingFound  # a NamingError, for which retry_until_found tries again
         return found
 
     try:

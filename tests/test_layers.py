@@ -73,7 +73,7 @@ LATE_IMPORTS = {
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("configure", "_closest"): "difflib makes the hint in an error",
     ("_server.descriptions", "_signature"): "the module is new in Python 3.14",
-    ("_naming.authorization", "introduce"): "hmac loads OpenSSL, and few name servers have a secret",
+    ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",
     ("nameserver", "_parser"): "argparse is for the tool only, the module is loaded by every program",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",

@@ -138,7 +138,7 @@ class CommandTests(NscTestCase):
             self.check_fails(("register", "new", ONE), "Error: NamingError - this name server lets only those clients change")
             self.check_fails(("--write-token-file", files[1], "register", "new", ONE), "Error: NamingError - this name server")
             self.check_fails(("--write-token-file", files[2], "ping"),
-                             "Error: ValueError - %s holds no write token: a write token has 16 " % files[2])
+                             "Error: ValueError - %s does not contain a write token: a write token must have 16 " % files[2])
             self.check(("--write-token-file", files[1], "ping"), "Name server ping ok.\n")
             self.location = self.location[:2]  # no search: a port belongs to the name server, wherever NS_HOST is
             with mock.patch.object(discovery, "ask_by_broadcast", side_effect=AssertionError("a broadcast")):

@@ -186,7 +186,7 @@ def _speaks_tls(address: Any) -> bool:
 
 # ---------------------------------------------------------------- access
 
-def _introduced(uri: URI, serializer: SerializerBase) -> Connection:
+def _connected(uri: URI, serializer: SerializerBase) -> Connection:
     """Connect to the server's daemon object. Raises Hopeless if that fails, PyroError if the server refuses the handshake."""
     try:
         connection = open_connection(uri, step_seconds(), WIRE.max_size)
@@ -209,7 +209,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
         except errors.SerializeError:  # not installed here
             continue
         try:
-            _introduced(uri, serializer).close()
+            _connected(uri, serializer).close()
             spoken.append(name)
         except errors.PyroError as x:
             refusals.append(str(x))
@@ -225,7 +225,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
 def _check_members(uri: URI) -> Iterator[Finding]:
     """Check the object itself, over the same kind of connection that its clients use."""
     serializer = serializers.get_serializer(config.SERIALIZER)
-    with contextlib.closing(_introduced(uri, serializer)) as connection:
+    with contextlib.closing(_connected(uri, serializer)) as connection:
         started = time.monotonic()
         connection.call(serializer, 1, DAEMON_NAME, "ping", [], WIRE)
         took = time.monotonic() - started

@@ -136,10 +136,11 @@ class NameServers:
                 return self._use(proxy, question)
             except NameServerGone as x:
                 log.info("the name server is lost, searching it again: %s", x.__cause__)
-                self.close()
+                self.close()  # the other idle connections are to the same name server
         return self._use(self._connect(), question)
 
     def _use(self, proxy: Proxy, question: Callable[[Proxy], T]) -> T:
+        # Popped from the list by this thread, so no other thread uses the proxy: the ownership can be taken.
         proxy._pyroClaimOwnership()
         proxy._pyroTimeout = shorter(self.timeout, NAME_SERVER_SECONDS)
         try:
@@ -159,6 +160,7 @@ class NameServers:
             proxy._pyroRelease()
 
     def _connect(self) -> Proxy:
+        # A search can take seconds. After a failure, requests fail at once for a while instead of each waiting for a search.
         with self._lock:
             if self._failure is not None and self._clock() < self._search_again_at:
                 raise NameServerGone() from self._failure
@@ -214,6 +216,7 @@ class Fresh(Generic[T]):
         except BaseException as x:  # any exception is passed on to the waiting threads
             outcome.set_exception(x)
         failed = outcome.exception() is not None
+        # After the result was set: a thread that sees the value as computed never waits for it.
         with self._lock:
             self._is_computed = True
             self._computed_at = self._clock()
@@ -310,6 +313,7 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
         take(2 * len(reply.payload) + ITEM_BYTES)   # two copies exist when the items are joined
         items.append(reply.payload)
         bytes_left -= len(reply.payload)
+    # the server would keep the generator, and what it refers to, until the connection ends
     proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
     raise errors.PyroError("the result is an iterator that gives too much: at most %d items and %d bytes, in %d seconds, can "
                            "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))

@@ -56,6 +56,7 @@ class _Reader(io.RawIOBase):
         seconds_left = self.deadline - time.monotonic()
         if seconds_left <= 0:
             raise socket.timeout("timed out")
+        # the deadline is for the whole head or body: a timeout for each receive would start again with every byte
         self._sock.settimeout(seconds_left)
         return self._sock.recv_into(buffer)
 
@@ -83,7 +84,7 @@ class _Writer(io.RawIOBase):
                 return self._sock.send(data)
             except OSError as x:
                 self.failure = x.with_traceback(None)  # its frames refer to the data, and to this: a cycle
-        return len(data)
+        return len(data)  # the buffered writer would try again with data that was not accepted
 
 
 class _Body(io.RawIOBase):
@@ -172,6 +173,7 @@ class Connection(WSGIRequestHandler):
             return False
 
     def _handle_request(self) -> None:
+        # Reset everything of the previous request. The connection is closed unless the head says otherwise.
         self.command = self.requestline = self.path = ""
         self.request_version = self.protocol_version
         self._wants_100 = False
@@ -197,6 +199,7 @@ class Connection(WSGIRequestHandler):
         lines: List[bytes] = []
         try:
             while not lines or lines[-1] not in (b"\r\n", b"\n"):
+                # one byte more than allowed is enough to know that the head is too long
                 lines.append(self.rfile.readline(bytes_left + 1))
                 bytes_left -= len(lines[-1])
                 if bytes_left < 0:
@@ -248,6 +251,7 @@ class Connection(WSGIRequestHandler):
             self._begin_work()
         _Exchange(self, io.BufferedReader(body, READ_BUFFER_BYTES)).run(self.server.app)
         self.wfile.flush()
+        # What is left of the body would otherwise be read as the next request.
         if body.remaining and not self.close_connection:
             self._reader.deadline = time.monotonic() + LINGER_SECONDS
             self.rfile.read(body.remaining)
@@ -308,7 +312,7 @@ class _Exchange(SimpleHandler):
     def cleanup_headers(self) -> None:
         super().cleanup_headers()
         if "Content-Length" not in self.headers:
-            self._connection.close_connection = True
+            self._connection.close_connection = True  # only the end of the connection shows the end of the response
         if self._connection.close_connection:
             self.headers["Connection"] = "close"
 

@@ -101,6 +101,8 @@ class HttpServer:
         """
         Stop, wait for requests in progress (for SHUTDOWN_TIMEOUT seconds at most), and close everything.
         """
+        # First end only the receiving direction: idle connections see the end of input and close, while requests in progress
+        # can still send their responses.
         self.stop()
         self._listener.close()
         self._shutdown_all(socket.SHUT_RD)
@@ -128,6 +130,7 @@ class HttpServer:
             return
         except OSError as x:
             log.warning("cannot accept clients now: %s", x)
+            # The listener remains readable: without a pause, the loop would try again all the time. `stop` ends the pause.
             self._stopping.wait(ACCEPT_PAUSE_SECONDS)
             return
         if self._make_room_for(sock):
@@ -142,6 +145,7 @@ class HttpServer:
             if len(self._open) >= self.limits.connections:
                 if not self._waiting:
                     return False
+                # shutdown, not close: the thread of that connection still uses the socket, and closes it when it wakes up
                 victim = next(iter(self._waiting))
                 self._forget_locked(victim)
                 with contextlib.suppress(OSError):
@@ -157,6 +161,8 @@ class HttpServer:
     def begin_waiting(self, sock: socket.socket) -> None:
         """Note that a connection is waiting for its client from now on: to send a request, or to receive a response."""
         with self._lock:
+            # Removed and added again, so that it is at the end: the order of the dict is that of the waiting time. A
+            # connection that is no longer open has been chosen as a victim meanwhile.
             self._waiting.pop(sock, None)
             if sock in self._open:
                 self._waiting[sock] = None
@@ -167,6 +173,7 @@ class HttpServer:
             self._waiting.pop(sock, None)
 
     def _start_thread(self, sock: socket.socket, address: Any) -> None:
+        # From here on the socket belongs to the thread; if it cannot be started, this thread still has to close it.
         thread = threading.Thread(target=self._serve_connection, args=(sock, address), daemon=True,
                                   name="Pyro5 http connection")
         with self._lock:

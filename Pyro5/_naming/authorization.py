@@ -28,9 +28,9 @@ def read_token(path: str) -> str:
         with open(path, encoding="utf-8-sig") as file:
             return checked_token(file.read(MOST_FILE_CHARS + 1).strip())
     except UnicodeDecodeError:
-        raise ValueError("%s holds no write token, but something that is no text" % path) from None
+        raise ValueError("%s does not contain a write token: it is not a text file" % path) from None
     except ValueError as x:
-        raise ValueError("%s holds no write token: %s" % (path, x)) from None
+        raise ValueError("%s does not contain a write token: %s" % (path, x)) from None
 
 
 def checked_token(token: str) -> str:
@@ -42,11 +42,12 @@ def checked_token(token: str) -> str:
         ValueError: it is too short, too long, or contains whitespace.
     """
     if not isinstance(token, str):
-        raise TypeError("a write token is a str, not %s" % type(token).__name__)
+        raise TypeError("a write token must be a str, not %s" % type(token).__name__)
     if not LEAST_TOKEN_CHARS <= len(token) <= MOST_FILE_CHARS:
-        raise ValueError("a write token has %d to %d characters, not %d" % (LEAST_TOKEN_CHARS, MOST_FILE_CHARS, len(token)))
+        raise ValueError("a write token must have %d to %d characters, not %d"
+                         % (LEAST_TOKEN_CHARS, MOST_FILE_CHARS, len(token)))
     if token.split() != [token]:
-        raise ValueError("a write token has no spaces or line breaks in it")
+        raise ValueError("a write token must not contain spaces or line breaks")
     return token
 
 
@@ -71,11 +72,12 @@ class Writers:
         """Whether there is a token."""
         return self._token is not None
 
-    def introduce(self, connection: Any, handshake: Any) -> None:
+    def authorize(self, connection: Any, handshake: Any) -> None:
         """Authorize a new client connection if its handshake data is the token."""
         if self._token is None or not isinstance(handshake, str):
             return
         import hmac
+        # the time of a comparison with == would depend on the number of equal characters
         if hmac.compare_digest(_as_bytes(handshake), self._token):
             with self._lock:
                 self._connections.add(connection)
@@ -93,6 +95,7 @@ class Writers:
         if self._token is None:
             return
         client = callcontext.current_context.client
+        # not a remote call to this server, but one of the process itself, perhaps while it serves a client of another daemon
         if getattr(client, "server", None) is not server:
             return
         with self._lock:

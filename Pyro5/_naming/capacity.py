@@ -63,6 +63,7 @@ class Capacity:
         if self._recount_at < 0:
             self.recount(storage)
         added = cost(name, registration) - (cost(name, storage[name]) if name in storage else 0)
+        # The running total does not know the changes of other processes, so count again before refusing a registration.
         if added > 0 and self._is_too_much(added) and not is_own:
             self.recount(storage)
             if self._is_too_much(added):

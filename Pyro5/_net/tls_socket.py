@@ -1,8 +1,9 @@
-"""TLS sockets that do a bounded amount of work in each operation, regardless of the records that the peer sends.
+"""
+TLS sockets that do a bounded amount of work in each operation, regardless of the records that the peer sends.
 
-An `ssl.SSLSocket` reads from its socket until it has data for its caller.  A peer that sends records without data, such as key
-updates, as fast as they can be processed keeps it busy for as long as it likes: neither a timeout nor non-blocking mode ends
-that.  Here the bytes pass through memory buffers instead, at most `FEED_BYTES` of them in each step.
+An `ssl.SSLSocket` reads from its socket until it has data for its caller. A peer that sends records without data, such as key
+updates, as fast as they can be processed keeps it busy without end: neither a timeout nor non-blocking mode ends the
+operation. Here the bytes pass through memory buffers instead, at most `FEED_BYTES` of them in each step.
 """
 from __future__ import annotations
 
@@ -13,14 +14,14 @@ import ssl
 import time
 from typing import Any, Callable, Optional
 
-# How many received bytes are decrypted in one step: a record of the largest size, or 600 key updates (a few milliseconds).
+# Received bytes that are decrypted in one step: a record of the largest size, or 600 key updates (a few milliseconds).
 FEED_BYTES = 16 * 1024 + 512
-RECORD_BYTES = 16 * 1024  # at most so much data is in one record
-# How many bytes a peer may send before there is data among them.  Key updates and session tickets are few and small.
+RECORD_BYTES = 16 * 1024  # maximum size of the data in one record
+# Bytes that a peer may send without data among them. Key updates and session tickets are few and small.
 EMPTY_BYTES = 64 * 1024
-# How many bytes send() encrypts at once.
+# Bytes that send() encrypts at once.
 SEND_BYTES = 256 * 1024
-# How many encrypted bytes may wait for the peer to read before nothing is received from it any more.
+# Encrypted bytes that may wait for the peer to read them before nothing more is received from it.
 UNSENT_BYTES = 64 * 1024
 _receive, _send = socket.socket.recv, socket.socket.send
 _INFORMATION = frozenset((
@@ -30,14 +31,15 @@ _INFORMATION = frozenset((
 
 
 class TlsSocket(socket.socket):
-    """A connected socket with TLS on it: an alternative to `ssl.SSLSocket`, with its methods.
+    """
+    A connected socket with TLS: an alternative to `ssl.SSLSocket`, with the same methods.
 
-    Not for several threads at once, apart from shutdown() and close().
+    One thread uses it at a time, except for shutdown() and close(), which any thread may call.
 
     Args:
-        sock: a connected socket without TLS; its descriptor now belongs to this object.
-        server_side: whether this is the server's end.
-        server_hostname: for the client's end, what the certificate is for.
+        sock: a connected socket without TLS; its descriptor is moved to this object.
+        server_side: whether this is the server.
+        server_hostname: for a client, the host name that the certificate must be valid for.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_side: bool,
@@ -49,13 +51,13 @@ class TlsSocket(socket.socket):
         self.settimeout(timeout)
         self.context, self.server_side, self.server_hostname = context, server_side, server_hostname
         self._tls: Optional[ssl.SSLObject] = tls  # None after a shutdown()
-        self._empty_bytes = 0  # how many bytes came since there was data among them
-        self._may_have_data = False  # not all that was received is decrypted
-        self._rest: Any = b""  # encrypted, and not sent yet
-        self._accepted = 0  # how many bytes of the next send() are encrypted already
+        self._empty_bytes = 0  # received since the last data
+        self._may_have_data = False  # there may be received bytes that have not been decrypted
+        self._rest: Any = b""  # encrypted bytes that have not been sent
+        self._accepted = 0  # bytes of the next send() that are encrypted already
 
     def __getattr__(self, name: str) -> Any:
-        """Return what the TLS layer knows: getpeercert, cipher, version and the like."""
+        """Return an attribute of the TLS layer, such as getpeercert, cipher or version."""
         if name not in _INFORMATION:
             raise AttributeError("%r object has no attribute %r" % (type(self).__name__, name))
         return getattr(self._connected(), name)
@@ -72,18 +74,18 @@ class TlsSocket(socket.socket):
     # ------------------------------------------------------------ handshake and end
 
     def do_handshake(self) -> None:
-        """Do the handshake, or continue it, as `ssl.SSLSocket.do_handshake` does.  The socket's timeout is for all of it."""
+        """Begin or continue the handshake, as `ssl.SSLSocket.do_handshake`. The timeout applies to all of it."""
         self._repeat(self._connected().do_handshake)
         self._may_have_data = self._received.pending > 0
 
     def unwrap(self) -> socket.socket:
-        """End TLS, and return the socket itself, which goes on without it."""
+        """End TLS, and return the socket itself, which can be used without TLS."""
         self._repeat(self._connected().unwrap)
         self._tls = None
         return self
 
     def _repeat(self, step: Callable[[], Any]) -> Any:
-        """Repeat a step of TLS with what is received, until it is done; with a non-blocking socket at most twice."""
+        """Repeat a step of TLS with received bytes until it is complete; with a non-blocking socket at most twice."""
         deadline, fed = self._deadline(), False
         while True:
             try:
@@ -94,7 +96,7 @@ class TlsSocket(socket.socket):
                 self._empty_bytes += self._feed()
                 fed = True
             except OSError:
-                self._answer()  # with the alert that says why
+                self._answer()  # with the alert that contains the reason
                 raise
             else:
                 self._flush()
@@ -102,7 +104,7 @@ class TlsSocket(socket.socket):
                 return result
 
     def _feed(self) -> int:
-        """Receive encrypted bytes once; return how many."""
+        """Receive encrypted bytes once, and return their number."""
         try:
             encrypted = _receive(self, FEED_BYTES)
         except BlockingIOError:
@@ -113,7 +115,7 @@ class TlsSocket(socket.socket):
         return self._received.write(encrypted)
 
     def _may_go_on(self, deadline: Optional[float], has_fed: bool) -> None:
-        """Raise the error that ends an operation whose time is over, if it is."""
+        """Raise an error if the operation has to end: too much without data, would block, or timed out."""
         if self._empty_bytes > EMPTY_BYTES:
             raise ConnectionAbortedError(errno.ECONNABORTED, "the other side sends TLS records without data")
         if has_fed and self.gettimeout() == 0.0:
@@ -122,18 +124,18 @@ class TlsSocket(socket.socket):
             raise socket.timeout("timed out")
 
     def shutdown(self, how: int) -> None:
-        """Shut down one or both directions, without the end of TLS; what arrives afterwards is not decrypted."""
+        """Shut down one or both directions without ending TLS. Bytes that arrive afterwards are not decrypted."""
         self._tls = None
         super().shutdown(how)
 
     # ------------------------------------------------------------ receiving
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
-        """Receive up to this many bytes; raises `ssl.SSLWantReadError` or `ssl.SSLWantWriteError` instead of blocking."""
+        """Receive data. If that would block in non-blocking mode, raise ssl.SSLWantReadError or SSLWantWriteError."""
         tls = self._tls
         if tls is None:
             return super().recv(buflen, flags)
-        # a record has no more, and memory for it would be reserved
+        # a record contains at most this much, and memory of this size is allocated
         data: bytes = self._read(tls, buflen if buflen < RECORD_BYTES else RECORD_BYTES, None)
         return data
 
@@ -150,7 +152,7 @@ class TlsSocket(socket.socket):
         return self._read(self._connected(), len, buffer)
 
     def pending(self) -> int:
-        """Return how many bytes can be received at once.  Bytes that are not decrypted yet count as one."""
+        """Return the number of bytes that can be received at once. Bytes that have not been decrypted count as one."""
         tls = self._tls
         return 0 if tls is None else tls.pending() or int(self._may_have_data)
 
@@ -160,7 +162,7 @@ class TlsSocket(socket.socket):
                 return self._decrypt(tls, size, buffer)
             except ssl.SSLWantReadError:
                 self._may_have_data = False
-                if self.gettimeout() == 0.0:  # one step in each call; the socket is ready again if there is more
+                if self.gettimeout() == 0.0:  # one step per call; the socket is still readable if there is more
                     raise
         deadline = None
         while True:
@@ -197,9 +199,10 @@ class TlsSocket(socket.socket):
     # ------------------------------------------------------------ sending
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Send some of the data, and return how many bytes; raises `ssl.SSLWantWriteError` instead of blocking.
+        """
+        Send a part of the data, and return its size. If that would block in non-blocking mode, raise ssl.SSLWantWriteError.
 
-        After that error, and after a timeout, the next call has to begin with the same data: it may be encrypted already.
+        After that error, and after a timeout, the next call must begin with the same data: it may be encrypted already.
         """
         tls = self._tls
         if tls is None:
@@ -229,11 +232,11 @@ class TlsSocket(socket.socket):
             rest = rest[self.send(rest):]
 
     def write(self, data: Any) -> int:
-        """Send some of the data, as send() does."""
+        """Send a part of the data, as send() does."""
         return self.send(data)
 
     def _flush(self) -> None:
-        """Send all that is encrypted."""
+        """Send all encrypted bytes."""
         rest: Any = self._rest or self._unsent.read()
         while rest:
             try:
@@ -247,18 +250,18 @@ class TlsSocket(socket.socket):
         self._rest = b""
 
     def _answer(self) -> None:
-        """Send what TLS itself has to say, as far as that takes no waiting."""
+        """Send messages of TLS itself, such as alerts, as far as that is possible without blocking."""
         timeout = self.gettimeout()
         self.settimeout(0.0)
         try:
             self._flush()
-        except OSError as x:  # else the peer has gone: the next operation finds out
+        except OSError as x:  # otherwise the peer has disconnected, which the next operation reports
             if isinstance(x, ssl.SSLWantWriteError) and self._unsent.pending > UNSENT_BYTES:
                 raise ConnectionAbortedError(errno.ECONNABORTED, "the other side does not read answers of TLS") from None
         finally:
             self.settimeout(timeout)
 
-    # ------------------------------------------------------------ what would pass by TLS
+    # ------------------------------------------------------------ methods that would bypass TLS
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError("not with TLS")

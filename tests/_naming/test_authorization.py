@@ -29,11 +29,12 @@ REFUSED = "^this name server lets only those clients change registrations that g
 class TokenTests(unittest.TestCase):
     def test_what_is_no_token(self) -> None:
         self.assertEqual(checked_token(TOKEN), TOKEN)
-        for text, reason in (("", "has 16 to 4096 characters, not 0"), ("x" * 15, "not 15"), ("x" * 4097, "not 4097"),
-                             ("two words are not one", "no spaces"), (TOKEN + "\n", "no spaces"), (" " * 20, "no spaces")):
+        blank = "must not contain spaces"
+        for text, reason in (("", "must have 16 to 4096 characters, not 0"), ("x" * 15, "not 15"), ("x" * 4097, "not 4097"),
+                             ("two words are not one", blank), (TOKEN + "\n", blank), (" " * 20, blank)):
             with self.assertRaisesRegex(ValueError, reason):
                 checked_token(text)
-        with self.assertRaisesRegex(TypeError, "^a write token is a str, not bytes$"):
+        with self.assertRaisesRegex(TypeError, "^a write token must be a str, not bytes$"):
             checked_token(TOKEN.encode())  # type: ignore[arg-type]
 
     def test_files(self) -> None:
@@ -50,7 +51,7 @@ class TokenTests(unittest.TestCase):
             for data in (b"", b"too short", b"two words of secret", b"x" * 5000, b"\xff\xfe" + TOKEN.encode("utf-16-le")):
                 with self.assertRaises(ValueError) as caught:
                     read_token(write(data))
-                self.assertTrue(str(caught.exception).startswith("%s holds no write token" % path), caught.exception)
+                self.assertTrue(str(caught.exception).startswith("%s does not contain a write token" % path), caught.exception)
                 self.assertNotIn("secret", str(caught.exception))
             with self.assertRaises(FileNotFoundError):
                 read_token(path + "x")
@@ -61,7 +62,7 @@ class WritersTests(unittest.TestCase):
         """Give what tells whether a client that said this may change registrations."""
         guard, client, server = Writers(token), mock.Mock(), mock.Mock()
         client.server = server
-        guard.introduce(client, handshake)
+        guard.authorize(client, handshake)
         self.addCleanup(setattr, current_context, "client", None)
 
         def check() -> None:
@@ -95,7 +96,7 @@ class WritersTests(unittest.TestCase):
 
         guard = Writers(TOKEN)
         client = Client()
-        guard.introduce(client, TOKEN)
+        guard.authorize(client, TOKEN)
         self.assertEqual(len(guard._connections), 1)
         del client
         self.assertEqual(len(guard._connections), 0)
@@ -263,7 +264,7 @@ class ProgramTests(ProtectedCase):
     def test_no_token_is_no_name_server(self) -> None:
         threads = threading.active_count()
         for token in ("hello", ""):
-            with self.assertRaisesRegex(ValueError, "^a write token has 16 to 4096 characters"):
+            with self.assertRaisesRegex(ValueError, "^a write token must have 16 to 4096 characters"):
                 NameServerDaemon("127.0.0.1", 0, write_token=token)
         self.assertEqual(threading.active_count(), threads)
 
