@@ -5,7 +5,7 @@ from Pyro5.api import Daemon, expose
 
 
 class Mount:
-    maker = "Meridian Optics"           # a plain class attribute: never visible from outside
+    maker = "Meridian Optics"           # a plain class attribute: never exposed
 
     def __init__(self):
         self._azimuth = 180.0
@@ -14,7 +14,7 @@ class Mount:
     @expose
     @property
     def azimuth(self):
-        """Degrees clockwise from north."""
+        """The direction in degrees, clockwise from north."""
         return self._azimuth
 
     @expose
@@ -31,7 +31,7 @@ class Mount:
         return self._moves
 
     @expose
-    def __len__(self):                  # operators work too
+    def __len__(self):                  # operators are exposed in the same way
         return self._moves
 
     @property

@@ -1,4 +1,4 @@
-"""Borrows an instrument from the store, uses it from afar, and brings it back."""
+"""Borrows an instrument from the store, uses it remotely, and returns it."""
 import argparse
 
 from Pyro5.api import Proxy
@@ -7,7 +7,7 @@ from Pyro5.errors import DaemonError
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:store@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:store@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--label", default="scope-7", help="which instrument")
     options = parser.parse_args()
     with Proxy(options.uri) as store, store.borrow(options.label) as scope:

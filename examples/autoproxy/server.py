@@ -1,4 +1,4 @@
-"""An instrument store that hands out its instruments: who borrows one gets a proxy, the instrument stays here."""
+"""An instrument store whose clients borrow instruments: they get proxies, the instruments stay in this process."""
 import argparse
 
 from Pyro5.api import Daemon, expose
@@ -26,11 +26,11 @@ class Store:
         if label in self._lent:
             raise LookupError("%s is lent already" % label)
         self._lent[label] = Oscilloscope(label)
-        self._pyroDaemon.register(self._lent[label])    # registered objects travel as proxies ...
+        self._pyroDaemon.register(self._lent[label])    # registered objects are sent as proxies ...
         return self._lent[label]                        # ... so the client gets one of those
 
     def bring_back(self, instrument):
-        # what comes back is a proxy for our own object; its URI says which one
+        # the argument is a proxy for an object of this server; its URI contains the object id
         label = next(label for label, lent in self._lent.items() if lent._pyroId == instrument._pyroUri.object)
         self._pyroDaemon.unregister(self._lent.pop(label))
         return label

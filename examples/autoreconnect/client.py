@@ -1,4 +1,4 @@
-"""Reads the gauge again and again; when the server goes away, it waits until there is one again."""
+"""Reads the gauge repeatedly; when the server is stopped, it waits until it is running again."""
 import argparse
 import time
 
@@ -12,13 +12,13 @@ def read(gauge, tries):
             return gauge.level()
         except ConnectionClosedError:
             print("Lost the gauge, waiting for it.", flush=True)
-            gauge._pyroReconnect(tries)     # waits a little longer after each failure
+            gauge._pyroReconnect(tries)     # the pause grows after each failure
             print("There it is again.", flush=True)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:gauge@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:gauge@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--readings", type=int, default=20)
     parser.add_argument("--interval", type=float, default=1.0, help="seconds between readings")
     parser.add_argument("--tries", type=int, default=60, help="how often to try to reconnect")

@@ -1,4 +1,4 @@
-"""A water gauge that comes back at the same address after a restart, because its id and its port are fixed."""
+"""A water gauge that has the same URI after a restart, because its object id and its port are fixed."""
 import argparse
 import itertools
 
@@ -20,7 +20,7 @@ def main():
     parser.add_argument("--port", type=int, default=9200)
     parser.add_argument("--start", type=int, default=100, help="the first level to report, in cm")
     options = parser.parse_args()
-    # The id given here, and a port that stays, make up a URI that holds for every run of this program.
+    # With this object id and a fixed port, the URI is the same in every run of this program.
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Gauge(options.start), "gauge"), flush=True)
         daemon.requestLoop()

@@ -1,4 +1,4 @@
-"""Calls the buoy over its bad link: first without retries, then with some."""
+"""Calls the buoy over its unreliable link: first without retries, then with retries."""
 import argparse
 
 from Pyro5.api import Proxy
@@ -7,7 +7,7 @@ from Pyro5.errors import CommunicationError
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:buoy@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:buoy@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--timeout", type=float, default=0.5, help="seconds to wait for an answer")
     parser.add_argument("--retries", type=int, default=3)
     options = parser.parse_args()

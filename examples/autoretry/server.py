@@ -1,4 +1,4 @@
-"""A radio link to a buoy that is not dependable: some calls take too long, some lose the connection."""
+"""An unreliable radio link to a buoy: some calls take too long, others lose the connection."""
 import argparse
 import threading
 
@@ -14,9 +14,9 @@ class Buoy:
     def temperature(self):
         self._calls += 1
         if self._calls % 4 == 1:
-            self._storm_is_over.wait(10)            # longer than any client wants to wait
+            self._storm_is_over.wait(10)            # longer than the timeout of the client
         elif self._calls % 4 == 2:
-            current_context.client.close()          # cut off
+            current_context.client.close()          # the connection is lost
         return 7.5
 
     def calls_so_far(self):

@@ -1,4 +1,4 @@
-"""A customer of all banks there are, who asks for more than there is."""
+"""A customer of all banks, who tries to transfer more than the balance."""
 import argparse
 
 from money import BankError, NoSuchAccount, NotEnoughMoney
@@ -9,7 +9,7 @@ from Pyro5.api import Proxy, locate_ns
 def pay_as_much_as_possible(bank, giver, taker, amount):
     try:
         bank.transfer(giver, taker, amount)
-    except NotEnoughMoney as x:             # with its attribute, not only its text
+    except NotEnoughMoney as x:             # the exception has its attribute, not only its text
         print("    %d are missing, so it is %d" % (x.missing, amount - x.missing))
         bank.transfer(giver, taker, amount - x.missing)
     print("    %s has %d, %s has %d" % (giver, bank.balance(giver), taker, bank.balance(taker)))

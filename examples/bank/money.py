@@ -1,9 +1,9 @@
-"""The exceptions that banks raise, known to both sides, so that they arrive as what they are."""
+"""The exception classes of the banks, registered on both sides, so that exceptions arrive with their class."""
 from Pyro5.api import register_class_to_dict, register_dict_to_class
 
 
 class BankError(Exception):
-    """Something that a bank refuses to do."""
+    """The bank has refused an order."""
 
 
 class NotEnoughMoney(BankError):
@@ -19,7 +19,7 @@ class NoSuchAccount(BankError):
 
 
 def register(exception_class, attribute):
-    """Let an exception with a single attribute travel as what it is."""
+    """Register the converters for an exception class with a single attribute."""
     name = "bank." + exception_class.__name__
     register_class_to_dict(exception_class, lambda x: {"__class__": name, "value": getattr(x, attribute)})
     register_dict_to_class(name, lambda classname, data: exception_class(data["value"]))

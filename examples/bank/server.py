@@ -1,4 +1,4 @@
-"""A bank: its accounts, and exceptions of its own for what it refuses."""
+"""A bank with accounts, which refuses orders with its own exceptions."""
 import argparse
 import threading
 
@@ -34,7 +34,7 @@ class Bank:
     def transfer(self, giver, taker, amount):
         if type(amount) is not int or amount <= 0:
             raise ValueError("an amount is positive, not %r" % (amount,))
-        with self._lock:            # all of it or nothing
+        with self._lock:            # the lock makes the transfer atomic
             for owner in (giver, taker):
                 if owner not in self._accounts:
                     raise NoSuchAccount(owner)

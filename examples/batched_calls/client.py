@@ -1,4 +1,4 @@
-"""Draws the same squares three times: call by call, in one batch, and in one batch without waiting for results."""
+"""Draws the same squares three times: call by call, in one batch, and in one oneway batch."""
 import argparse
 import time
 
@@ -8,7 +8,7 @@ DIRECTIONS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 def squares(strokes):
-    """Squares within squares, all from the same corner."""
+    """Return the strokes of nested squares that share a corner."""
     for number in range(strokes):
         dx, dy = DIRECTIONS[number % 4]
         size = 1 + number // 4 % 100
@@ -31,13 +31,13 @@ def batched(plotter, strokes, oneway=False):
     batch = BatchProxy(plotter)
     for dx, dy in squares(strokes):
         batch.stroke(dx, dy)            # nothing is sent yet
-    results = batch(oneway=oneway)      # one message there, one back
+    results = batch(oneway=oneway)      # one request, one reply
     return None if oneway else list(results)[-1]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:plotter@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:plotter@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--strokes", type=int, default=2000)
     options = parser.parse_args()
     with Proxy(options.uri) as plotter:
@@ -46,7 +46,7 @@ def main():
         timed("oneway batch", lambda: batched(plotter, options.strokes, oneway=True))
         batch = BatchProxy(plotter)
         batch.stroke(1, 0)
-        batch.stroke(1000, 0)           # fails, and ends the batch
+        batch.stroke(1000, 0)           # this call fails and ends the batch
         batch.stroke(1, 0)
         results = batch()
         print("first of three:", len(next(results)), "numbers")

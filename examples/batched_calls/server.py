@@ -1,4 +1,4 @@
-"""A pen plotter: every stroke is a small call."""
+"""A pen plotter; each stroke is a small call."""
 import argparse
 
 from Pyro5.api import Daemon, expose

@@ -1,7 +1,7 @@
-"""Waits for letters, and opens them."""
+"""Waits for letters and opens them."""
 import argparse
 
-import letters  # noqa: F401 (teaches the serializers the class)
+import letters  # noqa: F401 (registers the class with the serializers)
 from Pyro5.api import Daemon, Proxy, expose
 
 
@@ -22,7 +22,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("uri", nargs="?", default="PYRO:post@localhost:9200", help="what the post office printed")
     parser.add_argument("--street", default="Mill Lane")
-    parser.add_argument("--letters", type=int, default=2, help="end after so many")
+    parser.add_argument("--letters", type=int, default=2, help="end after this number")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()

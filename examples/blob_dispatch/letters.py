@@ -1,4 +1,4 @@
-"""What is sent: only senders and addressees know this class, the post office does not."""
+"""The class of the messages: senders and addressees import it, the post office does not."""
 from Pyro5.api import register_class_to_dict, register_dict_to_class
 
 

@@ -1,4 +1,4 @@
-"""Passes letters on to whoever asked for those of a street, without opening them."""
+"""Passes letters on to the addressees that are registered for a street, without opening them."""
 import argparse
 import threading
 
@@ -9,7 +9,7 @@ from Pyro5.errors import CommunicationError
 class PostOffice:
     def __init__(self):
         self._addressees = {}           # street -> list of proxies
-        self._lock = threading.Lock()   # a proxy is for one thread at a time, and each client may have its own
+        self._lock = threading.Lock()   # calls run in several threads, and each proxy allows one at a time
 
     @expose
     def subscribe(self, street, addressee):
@@ -24,7 +24,7 @@ class PostOffice:
     def post(self, blob):
         if type(blob) is not SerializedBlob or type(blob.info) is not str:
             raise TypeError("a letter is a blob with a street on its envelope")
-        street = blob.info              # what is on the envelope; the rest stays bytes
+        street = blob.info              # only the info of the blob; the rest is not decoded
         with self._lock:
             for addressee in list(self._addressees.get(street, ())):
                 self._deliver(addressee, street, blob)

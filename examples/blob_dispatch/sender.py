@@ -1,4 +1,4 @@
-"""Posts a letter to every street that is named."""
+"""Sends a letter to each of the given streets."""
 import argparse
 
 from letters import Letter
@@ -15,7 +15,7 @@ def main():
     with Proxy(options.uri) as office:
         for number, street in enumerate(options.streets, start=1):
             letter = Letter(options.name, ["Dear all in %s," % street, "this is my letter number %d." % number])
-            office.post(SerializedBlob(street, [letter]))    # a blob has to be the only argument
+            office.post(SerializedBlob(street, [letter]))    # a blob must be the only argument
             print("Posted to", street)
 
 

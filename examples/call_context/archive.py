@@ -1,4 +1,4 @@
-"""The second server: prints what it knows about the call that it serves."""
+"""The second server: prints information about the current call."""
 import argparse
 
 from Pyro5.api import Daemon, current_context, expose

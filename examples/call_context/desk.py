@@ -1,4 +1,4 @@
-"""The first server: answers in the language that the client names in an annotation, and asks the archive for copies."""
+"""The first server: answers in the language of an annotation of the client, and calls the archive."""
 import argparse
 
 from Pyro5.api import Daemon, Proxy, current_context, expose
@@ -17,19 +17,19 @@ class Desk:
         print("call %d from %s, case %s" % (current_context.seq, host, current_context.correlation_id), flush=True)
         current_context.response_annotations = {"WAIT": b"no queue"}
         with Proxy(self._archive_uri) as archive:
-            copy = archive.find(title)          # the correlation id goes along, the client's annotations do not
+            copy = archive.find(title)          # the correlation id is passed on, the client's annotations are not
             shelf = bytes(current_context.response_annotations["SHLF"]).decode()
         return WORDS[language] % (copy, shelf)
 
 
 class DeskDaemon(Daemon):
     def annotations(self):
-        return {"OPEN": b"9 to 5"}              # goes out with every reply, whatever the method
+        return {"OPEN": b"9 to 5"}              # added to every reply, of all methods
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("archive", nargs="?", default="PYRO:archive@localhost:9201", help="what the archive printed")
+    parser.add_argument("archive", nargs="?", default="PYRO:archive@localhost:9201", help="the URI that the archive printed")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=9200)
     options = parser.parse_args()

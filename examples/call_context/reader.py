@@ -1,4 +1,4 @@
-"""Asks at the desk in several languages, and shows what comes back besides the answer."""
+"""Calls the desk in several languages, and prints the annotations of the reply."""
 import argparse
 import uuid
 
@@ -7,10 +7,10 @@ from Pyro5.api import Proxy, current_context
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:desk@localhost:9200", help="what the desk printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:desk@localhost:9200", help="the URI that the desk printed")
     parser.add_argument("--languages", nargs="+", default=["en", "nl", "eo"])
     options = parser.parse_args()
-    current_context.correlation_id = uuid.UUID(int=2024)    # any UUID: it marks all calls that belong together
+    current_context.correlation_id = uuid.UUID(int=2024)    # any UUID: it identifies all calls that belong together
     with Proxy(options.uri) as desk:
         for language in options.languages:
             current_context.annotations = {"LANG": language.encode()}

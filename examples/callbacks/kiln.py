@@ -1,4 +1,4 @@
-"""A pottery kiln that reports to whoever lit it, by calling back."""
+"""A pottery kiln that reports its progress by calling an object of the client."""
 import argparse
 
 from Pyro5.api import Daemon, Proxy, expose
@@ -7,7 +7,7 @@ from Pyro5.api import Daemon, Proxy, expose
 class Kiln:
     @expose
     def fire(self, peak, watcher):
-        """Heat up to the peak; the watcher is a proxy for an object in the client."""
+        """Heat up to the peak temperature. The watcher is a proxy for an object in the client."""
         if type(peak) is not int or not isinstance(watcher, Proxy):
             raise TypeError("the peak is a number of degrees, and the watcher a proxy")
         for degrees in range(200, peak + 1, 200):

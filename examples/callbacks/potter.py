@@ -1,4 +1,4 @@
-"""Lights the kiln, and is called back by it: this client is a server as well."""
+"""Fires the kiln, which calls an object of this client: this program is a client and a server."""
 import argparse
 import logging
 import sys
@@ -13,7 +13,7 @@ class Watcher:
         print("It has %d degrees." % degrees)
 
     @expose
-    @callback                   # an exception in here is logged here, besides being sent to the kiln
+    @callback                   # an exception of this method is logged here, and also sent to the kiln
     def finished(self, peak):
         if peak > 1000:
             raise ValueError("%d degrees are too much for earthenware" % peak)
@@ -22,7 +22,7 @@ class Watcher:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:kiln@localhost:9200", help="what the kiln printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:kiln@localhost:9200", help="the URI that the kiln printed")
     parser.add_argument("--peaks", type=int, nargs="+", default=[600, 1200], help="degrees of each firing")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=0)
@@ -31,7 +31,7 @@ def main():
     with Daemon(options.host, options.port) as daemon, Proxy(options.uri) as kiln:
         watcher = Watcher()
         daemon.register(watcher)
-        # The main thread waits for fire() to return; another one has to answer the calls that come back meanwhile.
+        # The main thread waits for fire() to return; another thread handles the calls of the kiln in the meantime.
         thread = threading.Thread(target=daemon.requestLoop)
         thread.start()
         for peak in options.peaks:

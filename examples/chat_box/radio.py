@@ -1,4 +1,4 @@
-"""A harbour radio: stations tune in to channels, and hear what others say there."""
+"""A harbour radio: stations join channels and receive the messages of the others."""
 import argparse
 import threading
 
@@ -7,7 +7,7 @@ from Pyro5.errors import CommunicationError
 
 
 class Channel:
-    """Who listens, by call sign. Each listener is a proxy for an object in the client."""
+    """The listeners of a channel by call sign. Each one is a proxy for an object in the client."""
 
     def __init__(self):
         self.listeners = {}
@@ -17,7 +17,7 @@ class Channel:
 class Radio:
     def __init__(self):
         self._channels = {}
-        self._lock = threading.RLock()      # proxies are for one thread at a time, and so are the channels
+        self._lock = threading.RLock()      # proxies and channels may be used by one thread at a time
 
     def channels(self):
         with self._lock:
@@ -30,7 +30,7 @@ class Radio:
             channel = self._channels.setdefault(name, Channel())
             if call_sign in channel.listeners:
                 raise ValueError("%s is on channel %s already" % (call_sign, name))
-            listener._pyroTimeout = 5.0         # a station that hangs shall not hold up the others for long
+            listener._pyroTimeout = 5.0         # a station that hangs must not delay the others for long
             channel.listeners[call_sign] = listener
             self._send(channel, "radio", "%s is listening" % call_sign)
             return sorted(channel.listeners)
@@ -50,7 +50,7 @@ class Radio:
             try:
                 listener._pyroClaimOwnership()
                 listener.hear(call_sign, text)
-            except CommunicationError:          # its process is gone
+            except CommunicationError:          # its process has ended
                 del channel.listeners[other]
 
 

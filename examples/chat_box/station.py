@@ -1,4 +1,4 @@
-"""One station: says what it is told to say, or what is typed, and prints what it hears."""
+"""One station: sends the given or typed messages, and prints the received ones."""
 import argparse
 import sys
 import threading
@@ -32,11 +32,11 @@ def talk(radio, options, listener):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:radio@localhost:9200", help="what the radio printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:radio@localhost:9200", help="the URI that the radio printed")
     parser.add_argument("--call-sign", default="Albatross")
     parser.add_argument("--channel", default="16")
     parser.add_argument("--say", nargs="*", default=[])
-    parser.add_argument("--hear", type=int, default=0, help="end after so many lines; 0: read the keyboard")
+    parser.add_argument("--hear", type=int, default=0, help="end after this number of lines; 0: read the keyboard")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""Sends a message around the ring of stations, and shows which way it went."""
+"""Sends a message around the ring of stations, and prints its route."""
 import argparse
 
 from Pyro5.api import Proxy

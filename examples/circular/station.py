@@ -1,4 +1,4 @@
-"""A semaphore station on a line of hills that forms a ring; it passes messages on to the next one, by its name."""
+"""A semaphore station in a ring of stations; it passes messages on to the next one, which it finds by name."""
 import argparse
 
 from Pyro5.api import Daemon, Proxy, expose, locate_ns
@@ -11,13 +11,13 @@ class Station:
 
     @expose
     def signal(self, message, seen):
-        """Give the route of the message, once it has been everywhere."""
+        """Return the route of the message when it has been at all stations."""
         if type(message) is not str or type(seen) is not list:
             raise TypeError("a signal has a text and the list of stations so far")
         if self._name in seen:
             return seen + [self._name]
         print("%s passes on %r" % (self._name, message), flush=True)
-        # a proxy for each call: the call comes back here, in another thread, before this one is answered
+        # a new proxy per call: another thread enters this method before this call returns
         with Proxy("PYRONAME:example.station." + self._following) as following:
             return following.signal(message, seen + [self._name])
 

@@ -1,4 +1,4 @@
-"""Sends samples to the laboratory with each serializer, and shows that objects come back, not dicts."""
+"""Sends samples to the laboratory with each serializer, and shows that it returns objects, not dicts."""
 import argparse
 import fractions
 import importlib.util
@@ -11,7 +11,7 @@ from Pyro5.errors import SerializeError
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:laboratory@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:laboratory@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--serializers", nargs="+", default=["serpent", "json", "marshal", "msgpack"])
     options = parser.parse_args()
     with Proxy(options.uri) as laboratory:

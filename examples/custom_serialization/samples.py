@@ -1,4 +1,4 @@
-"""The classes that server and client share, and how they travel: a dict in between, made and read by functions here."""
+"""The classes that server and client share, and the functions that convert them to dicts and back."""
 import dataclasses
 import enum
 
@@ -18,7 +18,7 @@ class Sample:
 
 
 class Contaminated(Exception):
-    """A sample is not clean. The substance gets across as well as the text."""
+    """A sample is not clean. The attribute ``substance`` is sent as well as the text."""
 
     def __init__(self, label, substance):
         super().__init__("%s is contaminated with %s" % (label, substance))
@@ -27,11 +27,11 @@ class Contaminated(Exception):
 
 
 def sample_from_dict(classname, data):
-    # what arrives can come from anybody: check it, and build nothing else than what is expected
+    # the data can come from any client: check it, and build only the expected class
     return Sample(str(data["label"]), Rock(data["rock"]), float(data["grams"]))
 
 
-# A dict of plain values: what is inside of an object is best made plain here, and built again by the function above.
+# A dict of plain values; convert nested objects here, and build them again in the function above.
 register_class_to_dict(Sample, lambda sample: {"__class__": "geo.Sample", "label": sample.label,
                                                "rock": sample.rock.value, "grams": sample.grams})
 register_dict_to_class("geo.Sample", sample_from_dict)

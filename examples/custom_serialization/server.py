@@ -1,4 +1,4 @@
-"""A laboratory that gets samples of rock as real objects of the shared classes, and gives such back."""
+"""A laboratory that receives and returns samples of rock as objects of the shared classes."""
 import argparse
 import dataclasses
 
@@ -17,7 +17,7 @@ class Laboratory:
             raise TypeError("not a sample, but a %s" % type(sample).__name__)
         if sample.rock is Rock.GRANITE and sample.grams > 100:
             raise Contaminated(sample.label, "moss")
-        return dataclasses.replace(sample, grams=sample.grams * 0.98)      # it was wet
+        return dataclasses.replace(sample, grams=sample.grams * 0.98)      # the sample was wet
 
 
 def main():

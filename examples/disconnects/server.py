@@ -1,4 +1,4 @@
-"""Audio guides of a museum: the desk knows at any time which ones are out there, and forgets those whose connection ends."""
+"""The audio guides of a museum: the desk knows which ones are signed out, and removes those whose connection ends."""
 import argparse
 
 from Pyro5.api import Daemon, current_context, expose
@@ -9,7 +9,7 @@ class Desk:
     def sign_out(self, number):
         if type(number) is not int:
             raise TypeError("guides have numbers, not a %s" % type(number).__name__)
-        current_context.client.guide_number = number       # the connection object is a place to keep things
+        current_context.client.guide_number = number       # data of a client can be stored on its connection
         self._pyroDaemon.guides.add(number)
         print("guide %d is out, altogether: %s" % (number, sorted(self._pyroDaemon.guides)), flush=True)
 
@@ -24,7 +24,7 @@ class MuseumDaemon(Daemon):
         super().__init__(*args)
 
     def clientDisconnect(self, conn):
-        """Called for every connection that ends, for whatever reason."""
+        """Remove the guide of a connection that has ended, for any reason."""
         number = getattr(conn, "guide_number", None)
         if number is not None:
             self.guides.discard(number)

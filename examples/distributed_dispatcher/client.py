@@ -1,4 +1,4 @@
-"""Lays down orders for a whole range of numbers, and waits for the results, in whichever order they come."""
+"""Submits orders for a range of numbers, and waits for the results, in the order of their arrival."""
 import argparse
 from collections import Counter
 
@@ -7,10 +7,10 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:bench@localhost:9200", help="what the dispatcher printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:bench@localhost:9200", help="the URI that the dispatcher printed")
     parser.add_argument("--end", type=int, default=300000, help="look at all numbers below")
     parser.add_argument("--size", type=int, default=20000, help="numbers in an order")
-    parser.add_argument("--wait", type=float, default=60.0, help="give up after so many seconds without a result")
+    parser.add_argument("--wait", type=float, default=60.0, help="give up after this number of seconds without a result")
     options = parser.parse_args()
     starts = range(1, options.end, options.size)
     results, done_by = {}, Counter()
@@ -20,7 +20,7 @@ def main():
         while len(results) < len(starts):
             delivered = bench.pick_up(options.wait)
             if delivered is None:
-                raise SystemExit("nobody works: start some workers")
+                raise SystemExit("no worker is running: start some")
             number, worker, results[number] = delivered
             done_by[worker] += 1
     best, steps = max(results.values(), key=lambda result: result[1])

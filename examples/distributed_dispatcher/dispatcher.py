@@ -1,4 +1,4 @@
-"""A bench on which orders are laid down, to be taken by whichever worker is free, and results to be picked up."""
+"""A dispatcher with a queue of orders, which free workers take, and queues of results, which clients pick up."""
 import argparse
 import queue
 
@@ -6,7 +6,7 @@ from Pyro5.api import Daemon, expose
 
 
 class Bench:
-    """Queues have all the locks that are needed."""
+    """The queues. They do their own locking."""
 
     def __init__(self):
         self._orders = queue.Queue()
@@ -20,7 +20,7 @@ class Bench:
 
     @expose
     def take(self, seconds):
-        """Give an order, None if there is none within that time."""
+        """Return an order, or None if there is none within that time."""
         try:
             return self._orders.get(timeout=seconds)
         except queue.Empty:

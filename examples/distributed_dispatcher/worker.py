@@ -1,4 +1,4 @@
-"""Takes orders from the bench: finds the number in a range whose Collatz sequence is the longest."""
+"""Takes orders from the dispatcher, and finds the number in a range whose Collatz sequence is the longest."""
 import argparse
 import os
 
@@ -7,7 +7,7 @@ from Pyro5.errors import CommunicationError
 
 
 def steps(number):
-    """How often to halve it, or triple it and add one, until it is 1."""
+    """Count the steps of the Collatz sequence: halve, or triple and add one, until the number is 1."""
     count = 0
     while number != 1:
         number = 3 * number + 1 if number % 2 else number // 2
@@ -28,9 +28,9 @@ def work(bench, name, seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:bench@localhost:9200", help="what the dispatcher printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:bench@localhost:9200", help="the URI that the dispatcher printed")
     parser.add_argument("--name", default="worker-%d" % os.getpid())
-    parser.add_argument("--wait", type=float, default=60.0, help="end after so many seconds without an order")
+    parser.add_argument("--wait", type=float, default=60.0, help="end after this number of seconds without an order")
     options = parser.parse_args()
     with Proxy(options.uri) as bench:
         print("Ready:", options.name, flush=True)

@@ -1,4 +1,4 @@
-"""Sends the parts of a problem to several workers by the executor of the standard library."""
+"""Sends the parts of a problem to several workers, with the executor of the standard library."""
 import argparse
 import concurrent.futures
 import queue
@@ -7,7 +7,7 @@ from Pyro5.api import Proxy
 
 
 class Workers:
-    """Calls whichever worker is free. Each proxy waits in a queue, and belongs to the thread that takes it out."""
+    """Calls any free worker. The free proxies are in a queue; a proxy belongs to the thread that takes it out."""
 
     def __init__(self, uris):
         self._free = queue.Queue()
@@ -30,7 +30,7 @@ class Workers:
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("uris", nargs="*", default=["PYRO:chessboard@localhost:9200", "PYRO:chessboard@localhost:9201"],
-                        help="what the workers printed")
+                        help="the URI that the workers printed")
     parser.add_argument("--size", type=int, default=8, help="of the board")
     options = parser.parse_args()
     workers = Workers(options.uris)

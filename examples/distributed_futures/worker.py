@@ -1,4 +1,4 @@
-"""Counts the solutions of the problem of the queens that begin with a given queen."""
+"""Counts the solutions of the queens problem for a given first queen."""
 import argparse
 
 from Pyro5.api import Daemon, expose
@@ -16,7 +16,7 @@ def count(size, columns, rising, falling):
 @expose
 class Chessboard:
     def solutions(self, size, first):
-        """Ways to place a queen in each row of a board so that none attacks another; the first one stands there."""
+        """Count the ways to place a queen in each row so that none attacks another; the first column is given."""
         if not 0 <= first < size:
             raise ValueError("there is no column %d on a board of %d" % (first, size))
         return count(size, frozenset([first]), frozenset([first]), frozenset([first]))

@@ -1,4 +1,4 @@
-"""Finds all workers by their tag, and gives each a fair share of the work."""
+"""Finds all workers by their tag, and divides the work equally among them."""
 import argparse
 import threading
 

@@ -1,4 +1,4 @@
-"""Estimates volumes by throwing random points; found by the tag that it is registered with."""
+"""Estimates volumes with random points; registered in the name server with a tag."""
 import argparse
 import os
 import random
@@ -11,7 +11,7 @@ TAG = "example:raindrops"
 @expose
 class Worker:
     def drops(self, seed, count, dimensions):
-        """How many of so many random points of a cube lie in the ball inside of it."""
+        """Count how many random points of a cube are in the ball inside it."""
         source = random.Random(seed)
         return sum(1 for _ in range(count) if sum(source.uniform(-1, 1) ** 2 for _ in range(dimensions)) <= 1)
 

@@ -1,4 +1,4 @@
-"""Writes to the logbook, by calls and (if the port of a sensor is given) by a datagram."""
+"""Writes to the logbook with calls and (if the port of a sensor is given) with a datagram."""
 import argparse
 import socket
 
@@ -7,8 +7,8 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:logbook@127.0.0.1:9200", help="what the server printed")
-    parser.add_argument("--sensor-port", type=int, help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:logbook@127.0.0.1:9200", help="the URI that the server printed")
+    parser.add_argument("--sensor-port", type=int, help="the URI that the server printed")
     parser.add_argument("--texts", nargs="+", default=["wind from west", "two seals"])
     options = parser.parse_args()
     with Proxy(options.uri) as logbook:

@@ -13,16 +13,16 @@ def main():
     parser.add_argument("--port", type=int, default=9200)
     parser.add_argument("--names-port", type=int, default=9090)
     parser.add_argument("--broadcast-port", type=int, default=9091)
-    parser.add_argument("--entries", type=int, default=3, help="end after so many")
+    parser.add_argument("--entries", type=int, default=3, help="end after this number")
     options = parser.parse_args()
-    config.SERVERTYPE = "multiplex"         # combining is for this server type
+    config.SERVERTYPE = "multiplex"         # run all calls in the thread of the loop
     names_uri, names_daemon, _ = start_ns(options.host, options.names_port, enableBroadcast=False)
-    # start_ns() makes a responder by itself, except on localhost, where there are no broadcasts; this is to show it here
+    # start_ns() creates a responder itself, except on localhost, where there are no broadcasts; this shows how
     responder = BroadcastServer(names_uri, options.host, options.broadcast_port)
     logbook = Logbook(options.entries)
     with names_daemon, Daemon(options.host, options.port) as daemon:
         uri = daemon.register(logbook, "logbook")
-        names_daemon.nameserver.register("example.logbook", uri)    # no proxy: the name server is in this process
+        names_daemon.nameserver.register("example.logbook", uri)    # no proxy is needed: the name server is in this process
         print("Ready:", uri, "names", names_uri, "broadcasts", responder.locationStr, flush=True)
         daemon.combine(names_daemon)
         daemon.combine(responder)

@@ -1,4 +1,4 @@
-"""A daemon and a UDP socket in one loop around the selectors module, which is what many frameworks are built on."""
+"""A daemon and a UDP socket in one loop with the selectors module, on which many frameworks are built."""
 import argparse
 import selectors
 
@@ -8,7 +8,7 @@ from Pyro5.api import Daemon, config
 
 
 def watch(selector, daemon):
-    """Let the selector watch the sockets that the daemon has now."""
+    """Update the selector with the current sockets of the daemon."""
     watched = {key.fileobj for key in selector.get_map().values() if key.data is daemon}
     for gone in watched - set(daemon.sockets):
         selector.unregister(gone)
@@ -17,7 +17,7 @@ def watch(selector, daemon):
 
 
 def turn(selector, daemon):
-    """Wait until something happens, and see to it."""
+    """Wait for events, and handle them."""
     watch(selector, daemon)
     ready = [key for key, _ in selector.select(5.0)]
     daemon.events([key.fileobj for key in ready if key.data is daemon])
@@ -30,7 +30,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9200)
-    parser.add_argument("--entries", type=int, default=3, help="end after so many")
+    parser.add_argument("--entries", type=int, default=3, help="end after this number")
     options = parser.parse_args()
     config.SERVERTYPE = "multiplex"
     logbook = Logbook(options.entries)

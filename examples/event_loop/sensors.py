@@ -1,4 +1,4 @@
-"""What the loops of this example have in common: an object, and a UDP socket that has nothing to do with Pyro."""
+"""Shared by the loops of this example: an object, and a UDP socket that does not belong to Pyro."""
 import socket
 
 from Pyro5.api import expose
@@ -6,7 +6,7 @@ from Pyro5.api import expose
 
 @expose
 class Logbook:
-    """Keeps what came in by call or by datagram; ends the loop after so many entries."""
+    """Keeps the entries from calls and datagrams; ends the loop after a number of entries."""
 
     def __init__(self, limit):
         self._entries = []
@@ -23,7 +23,7 @@ class Logbook:
 
 
 class Sensor:
-    """Listens for datagrams. It has what a loop needs: fileno(), and something to call when there is something to read."""
+    """Listens for datagrams. It has the two methods that a loop needs: fileno(), and one to call when data has arrived."""
 
     def __init__(self, host, logbook):
         self._logbook = logbook

@@ -1,11 +1,11 @@
-"""A test rig for springs that breaks in several ways, and keeps its own list of what went wrong."""
+"""A test rig for springs that fails in several ways, and prints a list of its failures."""
 import argparse
 
 from Pyro5.api import Daemon, config, expose
 
 
 class SpringBroken(Exception):
-    """Not known in the client."""
+    """An exception class that the client does not know."""
 
 
 @expose
@@ -23,7 +23,7 @@ class Rig:
 
 
 def note(daemon, client_sock, method, vargs, kwargs, exception):
-    """Called for every exception that a method raises, whatever the client makes of it."""
+    """Print an exception of a method, whether or not the client handles it."""
     print("%s%r failed: %s" % (method.__name__, tuple(vargs), type(exception).__name__), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""Fetches the same file in three ways, and compares how fast they are."""
+"""Fetches the same file in three ways, and compares their rates."""
 import argparse
 import hashlib
 import socket
@@ -12,7 +12,7 @@ from Pyro5.api import Proxy, current_context
 
 def by_stream(archive, name, size):
     for item in archive.stream(name):
-        yield serpent.tobytes(item)         # undoes what the serpent serializer does to bytes
+        yield serpent.tobytes(item)         # decodes bytes that serpent has converted to text
 
 
 def by_annotations(archive, name, size):
@@ -32,7 +32,7 @@ def by_raw_socket(archive, name, size):
 
 
 def fetch(way, archive, name, size):
-    """Give the checksum of what comes, and show a bar meanwhile."""
+    """Return the checksum of the received data; show a progress bar."""
     checksum, received, began = hashlib.sha256(), 0, time.perf_counter()
     for block in way(archive, name, size):
         checksum.update(block)
@@ -48,7 +48,7 @@ def fetch(way, archive, name, size):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:archive@127.0.0.1:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:archive@127.0.0.1:9200", help="the URI that the server printed")
     parser.add_argument("--name", help="of the file (default: the largest one)")
     options = parser.parse_args()
     with Proxy(options.uri) as archive:

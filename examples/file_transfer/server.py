@@ -1,4 +1,4 @@
-"""An archive of recordings that sends files in three ways: as a stream, in annotations, and over a socket of its own."""
+"""An archive of recordings that sends files in three ways: as a stream, in annotations, and over a raw socket."""
 import argparse
 import os
 import pathlib
@@ -19,7 +19,7 @@ class Archive:
         if type(name) is not str:
             raise TypeError("the name of a recording is a text")
         path = (self._folder / name).resolve()
-        if path.parent != self._folder or not path.is_file():       # nobody gets out of the folder
+        if path.parent != self._folder or not path.is_file():       # only files of this folder
             raise FileNotFoundError("there is no recording named %r" % name)
         return path
 
@@ -29,20 +29,20 @@ class Archive:
 
     @expose
     def stream(self, name):
-        """Items of a stream go through the serializer: bytes become text with serpent, which takes time and space."""
+        """Yield the file in blocks. The serializer processes them: serpent converts bytes to text, which takes time."""
         with open(self._path(name), "rb") as file:
             yield from iter(lambda: file.read(BLOCK), b"")
 
     @expose
     def block(self, name, start):
-        """Annotations are bytes beside the answer, which no serializer touches."""
+        """Send a block as an annotation: bytes outside of the payload, which no serializer processes."""
         with open(self._path(name), "rb") as file:
             file.seek(start)
             current_context.response_annotations = {"FILE": file.read(BLOCK)}
 
     @expose
     def raw(self, name):
-        """Give a port, where the file comes out as it is to the first one who connects; and a password for it."""
+        """Return a port on which the file is sent unchanged to the first client with the password, and this password."""
         path, password = self._path(name), os.urandom(16)
         listener = socket.create_server((self._host, 0))
         listener.settimeout(10)
@@ -63,7 +63,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=9200)
-    parser.add_argument("--folder", default=".", help="what is in there can be fetched by anybody who connects")
+    parser.add_argument("--folder", default=".", help="all clients can fetch the files in it")
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Archive(options.folder, options.host), "archive"), flush=True)

@@ -1,4 +1,4 @@
-"""Has everybody greeted whose name is given."""
+"""Requests a greeting for each given name."""
 import argparse
 import sys
 
@@ -6,7 +6,7 @@ from Pyro5.api import Proxy
 
 
 def ask_for_name():
-    """Ask on a terminal; there is nobody to ask otherwise."""
+    """Ask for a name on a terminal; otherwise use a default."""
     if sys.stdin is not None and sys.stdin.isatty():
         return input("What is your name? ").strip()
     return "stranger"

@@ -1,6 +1,6 @@
-"""Runs the whole greeting example, shows what every program prints, and stops everything.
+"""Runs the complete greeting example, shows the output of each program, and stops everything.
 
-All ports are free ones that the system picks, so this gets along with a name server that is already running.
+All ports are free ones that the system chooses, so it works beside a name server that is already running.
 """
 import os
 import queue
@@ -16,7 +16,7 @@ START_SECONDS = STOP_SECONDS = 30
 
 
 class Program:
-    """A program that runs beside this one. What it prints is shown here, with its name in front."""
+    """A program that runs in parallel. Its output is shown here, with its name in front."""
 
     def __init__(self, name, arguments, environ):
         self.name = name
@@ -44,7 +44,7 @@ class Program:
         self._lines.put(None)
 
     def wait_for(self, pattern):
-        """Wait for a line that matches, and give the match."""
+        """Wait for a line that matches, and return the match."""
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
@@ -58,12 +58,12 @@ class Program:
                 return match
 
     def interrupt(self):
-        """Stop it as Ctrl-C does."""
+        """Send the signal of Ctrl-C."""
         self._process.send_signal(signal.SIGINT)
         self.finish()
 
     def finish(self):
-        """Wait until it ends; fail unless it says that all went well."""
+        """Wait until it ends, and fail if its exit code is not 0."""
         try:
             code = self._process.wait(timeout=STOP_SECONDS)
         except subprocess.TimeoutExpired:
@@ -73,7 +73,7 @@ class Program:
 
 
 def clean_environment():
-    """Give the environment without settings of somebody else's name server."""
+    """Return the environment without settings that lead to another name server."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYRO_")}
     environ.update(PYRO_HOST="127.0.0.1", PYRO_NS_HOST="127.0.0.1")
     return environ

@@ -18,9 +18,9 @@ class Greeter:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", help="where to listen (default: the setting HOST, which is localhost)")
+    parser.add_argument("--host", help="address to listen on (default: the setting HOST, which is localhost)")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--no-name-server", action="store_true", help="clients need to be told the URI, then")
+    parser.add_argument("--no-name-server", action="store_true", help="clients then need the URI")
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         uri = daemon.register(Greeter())

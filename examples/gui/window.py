@@ -1,4 +1,4 @@
-"""A window with a dial that other programs turn: a daemon in the event loop of tkinter."""
+"""A window with a dial that other programs can turn: a daemon in the event loop of tkinter."""
 import argparse
 import tkinter
 
@@ -6,7 +6,7 @@ from Pyro5.api import Daemon, config, expose
 
 
 class Dial:
-    """Everything runs in the one thread that tkinter wants to be called from."""
+    """The remote object. All its methods run in the thread of tkinter."""
 
     def __init__(self, window):
         self._window = window
@@ -16,16 +16,16 @@ class Dial:
     @expose
     def show(self, text):
         self._text.set(text)
-        self._window.update_idletasks()         # draw it now
+        self._window.update_idletasks()         # redraw now
         return self._window.winfo_width()
 
     @expose
     def close(self):
-        self._window.after(100, self._window.quit)      # after the answer is sent
+        self._window.after(100, self._window.quit)      # after the reply is sent
 
 
 def serve(window, daemon, milliseconds):
-    """Let the daemon look after its sockets, and come back in a moment. It does not wait for anything."""
+    """Make the daemon handle its sockets without waiting, and schedule the next call."""
     daemon.events(daemon.sockets)
     window.after(milliseconds, serve, window, daemon, milliseconds)
 
@@ -34,7 +34,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=9200)
-    parser.add_argument("--interval", type=int, default=20, help="milliseconds between looks at the network")
+    parser.add_argument("--interval", type=int, default=20, help="milliseconds between two calls of the daemon")
     options = parser.parse_args()
     config.SERVERTYPE = "multiplex"             # calls run in the thread that calls daemon.events()
     try:

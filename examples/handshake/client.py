@@ -1,4 +1,4 @@
-"""Shows a badge when it connects."""
+"""Sends a badge in the handshake."""
 import argparse
 
 from Pyro5.api import Proxy
@@ -7,13 +7,13 @@ from Pyro5.errors import CommunicationError
 
 class VaultProxy(Proxy):
     def _pyroValidateHandshake(self, response):
-        """Look at what the server answered; raising an exception here would end the connection."""
+        """Check the response of the server; an exception would end the connection."""
         print("The vault says:", *response)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:vault@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:vault@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--person", default="ines")
     parser.add_argument("--badge", default="granite-44")
     options = parser.parse_args()

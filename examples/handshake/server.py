@@ -1,4 +1,4 @@
-"""A vault that looks at who connects, before any method can be called."""
+"""A vault that checks clients in the handshake, before they can call methods."""
 import argparse
 import hmac
 
@@ -16,13 +16,13 @@ class Vault:
 
 class VaultDaemon(Daemon):
     def validateHandshake(self, conn, data):
-        """data is what the client put into _pyroHandshake; what is returned here is the client's to read."""
+        """Check the value of the client's _pyroHandshake; the client receives the returned value."""
         if not isinstance(data, dict) or not {"person", "badge"} <= data.keys():
             raise SecurityError("say who you are")
         badge = BADGES.get(data["person"], "")
         if not hmac.compare_digest(badge.encode(), str(data["badge"]).encode()) or not badge:
             raise SecurityError("this badge is not valid")
-        conn.person = data["person"]        # methods find it at current_context.client
+        conn.person = data["person"]        # methods can read it from current_context.client
         return ["Welcome, %s." % conn.person, "The vault closes at five."]
 
 

@@ -1,4 +1,4 @@
-"""Works in the greenhouse over HTTP. All it uses is the standard library: Pyro need not be installed where it runs."""
+"""Calls the greenhouse over HTTP. It uses only the standard library: Pyro does not have to be installed."""
 import argparse
 import json
 import urllib.error
@@ -8,7 +8,7 @@ import uuid
 
 
 class Refused(Exception):
-    """What the remote method raised: the name of the class, then its arguments."""
+    """An exception of the remote method: the name of its class, then its arguments."""
 
 
 class Gateway:
@@ -17,12 +17,12 @@ class Gateway:
         self._headers = {"X-Pyro-Gateway-Key": key} if key else {}
 
     def get(self, name, member, **parameters):
-        """Read an attribute, or call a method with parameters, which arrive as texts."""
+        """Read an attribute, or call a method with parameters, which arrive as strings."""
         query = urllib.parse.urlencode(parameters)
         return self._send(name + "/" + member + ("?" + query if query else ""), None, {})
 
     def call(self, name, method, *args, **headers):
-        """Call a method; the arguments arrive as what they are."""
+        """Call a method; the arguments keep their types."""
         headers = {key.replace("_", "-"): text for key, text in headers.items()}
         return self._send(name + "/" + method, json.dumps(args).encode(), {"Content-Type": "application/json", **headers})
 
@@ -54,7 +54,7 @@ def main():
     for bed in sorted(gateway.get("http.greenhouse", "beds")):
         print("%s: %.1f litres" % (bed, gateway.call("http.greenhouse", "water", bed, options.litres)))
 
-    # nobody waits for the roof; the correlation id shows up where the method runs
+    # a oneway call; the server prints the correlation id
     gateway.call("http.greenhouse", "move_roof", "open", X_Pyro_Options="oneway", X_Pyro_Correlation_Id=str(uuid.uuid4()))
 
     for what, attempt in (("no such bed", lambda: gateway.call("http.greenhouse", "water", "orchids", 1.0)),

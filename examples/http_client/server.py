@@ -1,4 +1,4 @@
-"""A greenhouse, in the name server under a name that the HTTP gateway exposes."""
+"""A greenhouse, registered under a name that the HTTP gateway exposes."""
 import argparse
 
 from Pyro5.api import Daemon, current_context, expose, locate_ns

@@ -1,4 +1,4 @@
-"""Sends and receives megabytes with each serializer, as bytes and as text, at once and in parts, and shows the rates."""
+"""Sends and receives megabytes with each serializer, as bytes and text, at once and in parts; prints the rates."""
 import argparse
 import importlib.util
 import time
@@ -21,7 +21,7 @@ def measure(what, size, transfer):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:reservoir@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:reservoir@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--megabytes", type=float, default=50.0)
     parser.add_argument("--serializers", nargs="+", default=["serpent", "json", "marshal", "msgpack"])
     options = parser.parse_args()
@@ -33,7 +33,7 @@ def main():
             reservoir._pyroSerializer = name
             measure(name + ", text to the server", size, lambda: reservoir.fill("~" * size))
             measure(name + ", text from there", size, lambda: len(reservoir.drain(size, True)))
-            if name != "json":          # it has no bytes
+            if name != "json":          # json has no bytes
                 measure(name + ", bytes to the server", size, lambda: reservoir.fill(b"~" * size))
                 measure(name + ", bytes from there", size, lambda: length(reservoir.drain(size, False)))
                 measure(name + ", bytes in parts", size,

@@ -1,4 +1,4 @@
-"""Takes and gives very large values."""
+"""Receives and returns very large values."""
 import argparse
 
 import serpent
@@ -9,7 +9,7 @@ from Pyro5.api import Daemon, config, expose
 @expose
 class Reservoir:
     def fill(self, water):
-        """Give the length of what arrived; bytes that went through serpent are text in a dict."""
+        """Return the length of the argument; bytes over serpent arrive as text in a dict."""
         if type(water) not in (str, bytes, bytearray, dict):
             raise TypeError("this is no water, but a %s" % type(water).__name__)
         return len(serpent.tobytes(water) if isinstance(water, dict) else water)

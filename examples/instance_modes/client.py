@@ -1,4 +1,4 @@
-"""Two visitors draw tickets from machines of all three kinds."""
+"""Two visitors draw tickets from machines with all three instance modes."""
 import argparse
 
 from Pyro5.api import URI, Proxy
@@ -11,14 +11,14 @@ def draw(machine, visitor, tickets):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:PerVisitor@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:PerVisitor@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--tickets", type=int, default=2, help="how many each visitor draws")
     options = parser.parse_args()
     uri = URI(options.uri)
     for kind in ("PerVisitor", "ForAll", "PerTicket"):
         print(kind)
         uri.object = kind
-        with Proxy(uri) as first, Proxy(uri) as second:     # a proxy is a connection is a session
+        with Proxy(uri) as first, Proxy(uri) as second:     # each proxy has one connection, and each connection is a session
             draw(first, 1, options.tickets)
             draw(second, 2, options.tickets)
 

@@ -1,4 +1,4 @@
-"""Three kinds of ticket machines, which differ in how many of them there are: one per visitor, one for all, one per ticket."""
+"""Ticket machines with three instance modes: one machine per visitor, one for all visitors, one per ticket."""
 import argparse
 import itertools
 
@@ -19,7 +19,7 @@ class Machine:
         return "machine %d, %s ticket %d" % (self._serial_number, self._paper, self._tickets)
 
 
-@behavior(instance_mode="session")              # this is what a class without @behavior does
+@behavior(instance_mode="session")              # the default without @behavior
 class PerVisitor(Machine):
     pass
 
@@ -30,7 +30,7 @@ class ForAll(Machine):
 
 
 def load_paper(machine_class):
-    """Makes the instances of a class whose constructor wants arguments."""
+    """Create an instance of a class whose constructor needs arguments."""
     return machine_class("yellow")
 
 
@@ -46,7 +46,7 @@ def main():
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
         for machine_class in (PerTicket, ForAll, PerVisitor):
-            uri = daemon.register(machine_class, machine_class.__name__)     # the class, not an object of it
+            uri = daemon.register(machine_class, machine_class.__name__)     # the class, not an instance
         print("Ready:", uri, flush=True)
         daemon.requestLoop()
         print("%d machines were built." % (next(serial_numbers) - 1))

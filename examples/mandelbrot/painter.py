@@ -1,4 +1,4 @@
-"""Has a picture of the Mandelbrot set computed by all workers there are, and writes it as a PNG file."""
+"""Requests a picture of the Mandelbrot set from all workers, and writes it to a PNG file."""
 import argparse
 import queue
 import struct
@@ -10,7 +10,7 @@ from Pyro5.api import Proxy, locate_ns
 
 
 def write_png(path, width, rows):
-    """The format in short: signature, then chunks of length, name, data and checksum."""
+    """Write a PNG file: a signature, then chunks of length, name, data and checksum."""
     def chunk(name, data):
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
@@ -21,7 +21,7 @@ def write_png(path, width, rows):
 
 
 def paint(uri, numbers, picture, options):
-    """Fill in rows until there are no numbers left in the queue that all threads share."""
+    """Compute rows until the queue of row numbers, which all threads share, is empty."""
     with Proxy(uri) as worker:
         while True:
             try:

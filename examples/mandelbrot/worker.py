@@ -5,7 +5,7 @@ from Pyro5.api import Daemon, expose, locate_ns
 
 
 def escape(x, y, limit):
-    """How many rounds a point stays near; at most the limit."""
+    """Return after how many iterations a point leaves the circle; at most the limit."""
     z, c = 0j, complex(x, y)
     for rounds in range(limit):
         z = z * z + c
@@ -17,7 +17,7 @@ def escape(x, y, limit):
 @expose
 class RowMaker:
     def row(self, y, left, right, width, limit):
-        """Give the grey values of a row, as text of hexadecimal digits: it is small with every serializer."""
+        """Return the grey values of a row as hexadecimal digits, which are compact with every serializer."""
         step = (right - left) / width
         return bytes(255 - 255 * escape(left + step * column, y, limit) // limit for column in range(width)).hex()
 

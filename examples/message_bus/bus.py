@@ -1,4 +1,4 @@
-"""A message bus: publishers put messages under topics, subscribers get those of their topics, all of them, even late ones."""
+"""A message bus: publishers send messages to topics; subscribers get all messages of their topics, even after a restart."""
 import argparse
 import os
 import tempfile
@@ -23,7 +23,7 @@ class Bus:
         self._arrived = threading.Condition()
 
     def publish(self, topic, text):
-        """The message is in the database when this returns."""
+        """Store a message; it is in the database when this returns."""
         check(str, topic, text)
         number = self._storage.add(topic, text)
         with self._arrived:
@@ -35,7 +35,7 @@ class Bus:
         self._storage.subscribe(subscriber, topic)
 
     def fetch(self, subscriber, seconds, limit=100):
-        """Give messages that were not acknowledged yet, as (number, topic, text); wait for some if there are none."""
+        """Return unacknowledged messages as (number, topic, text); if there are none, wait for some."""
         check(str, subscriber)
         check(int, limit)
         with self._arrived:

@@ -7,7 +7,7 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:bus@localhost:9200", help="what the bus printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:bus@localhost:9200", help="the URI that the bus printed")
     parser.add_argument("--station", default="hilltop")
     parser.add_argument("--topics", nargs="+", default=["wind", "rain"])
     parser.add_argument("--readings", type=int, default=5, help="for each topic")

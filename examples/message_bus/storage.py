@@ -1,4 +1,4 @@
-"""Where the bus keeps its messages: an sqlite file with a table of messages and one of what each subscriber has seen."""
+"""The storage of the bus: an sqlite file with a table of messages, and a table of what each subscriber has received."""
 import contextlib
 import sqlite3
 import threading
@@ -27,7 +27,7 @@ class Storage:
             return cursor.lastrowid
 
     def subscribe(self, subscriber, topic):
-        """Begin with the messages that come from now on; a subscription that is there already stays as it is."""
+        """Begin with the messages from now on; an existing subscription is not changed."""
         with self._transaction() as cursor:
             cursor.execute("insert or ignore into subscriptions select ?, ?, ifnull(max(number), 0) from messages",
                            (subscriber, topic))

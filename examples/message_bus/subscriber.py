@@ -1,4 +1,4 @@
-"""Prints the messages of some topics; when it is started again, it goes on where it was."""
+"""Prints the messages of some topics; after a restart it continues where it ended."""
 import argparse
 
 from Pyro5.api import Proxy
@@ -9,16 +9,16 @@ def listen(bus, options):
     while missing > 0:
         for number, topic, text in bus.fetch(options.name, options.wait, missing):
             print("%s: %s" % (topic, text), flush=True)
-            bus.acknowledge(options.name, number)       # not before the work is done: better twice than never
+            bus.acknowledge(options.name, number)       # only after the work is done: better twice than never
             missing -= 1
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:bus@localhost:9200", help="what the bus printed")
-    parser.add_argument("--name", default="farm", help="by which the bus remembers what was seen")
+    parser.add_argument("uri", nargs="?", default="PYRO:bus@localhost:9200", help="the URI that the bus printed")
+    parser.add_argument("--name", default="farm", help="name of the subscription")
     parser.add_argument("--topics", nargs="+", default=["rain"])
-    parser.add_argument("--messages", type=int, default=10, help="end after so many")
+    parser.add_argument("--messages", type=int, default=10, help="end after this number")
     parser.add_argument("--wait", type=float, default=20.0, help="seconds that one call waits for messages")
     options = parser.parse_args()
     with Proxy(options.uri) as bus:

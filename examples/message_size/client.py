@@ -1,4 +1,4 @@
-"""Shows how large a message gets with each serializer, then sends too much at once, and then enough at a time."""
+"""Prints the size of a message with each serializer, then sends too much at once, and then in smaller parts."""
 import argparse
 import importlib.util
 import zlib
@@ -24,8 +24,8 @@ def attempt(what, call):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:archive@localhost:9200", help="what the server printed")
-    parser.add_argument("--lines", type=int, default=1000, help="how much there is to send")
+    parser.add_argument("uri", nargs="?", default="PYRO:archive@localhost:9200", help="the URI that the server printed")
+    parser.add_argument("--lines", type=int, default=1000, help="size of the data, in lines")
     parser.add_argument("--step", type=int, default=200, help="lines to send at a time")
     options = parser.parse_args()
     lines = [{"hour": hour, "cm": 300 + hour * 37 % 250, "by": "gauge"} for hour in range(options.lines)]

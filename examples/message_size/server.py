@@ -1,4 +1,4 @@
-"""A tide gauge archive whose server takes no large messages."""
+"""A tide gauge archive whose server refuses large messages."""
 import argparse
 import itertools
 
@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--port", type=int, default=9200)
     parser.add_argument("--limit", type=int, default=20000, help="bytes that a message may have")
     options = parser.parse_args()
-    config.MAX_MESSAGE_SIZE = options.limit         # for what comes in, and for what goes out
+    config.MAX_MESSAGE_SIZE = options.limit         # for requests and for replies
     with Daemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Archive(), "archive"), flush=True)
         daemon.requestLoop()

@@ -1,4 +1,4 @@
-"""Keeps a name server busy from several threads, and checks that every answer is right."""
+"""Calls a name server from several threads, and checks every answer."""
 import argparse
 import random
 import threading
@@ -10,7 +10,7 @@ from Pyro5.errors import NamingError
 
 
 class Visitor(threading.Thread):
-    """Has names of its own, so that it knows what the name server has to answer."""
+    """Uses its own names, so that it knows the correct answers."""
 
     def __init__(self, number, operations):
         super().__init__()

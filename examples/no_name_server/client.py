@@ -1,4 +1,4 @@
-"""Finds the barometer by the three ways there are without a name server."""
+"""Finds the barometer in three ways without a name server."""
 import argparse
 import os
 import tempfile
@@ -21,7 +21,7 @@ def main():
     with open(options.file) as file:
         uri = URI(file.readline().strip())
     ask("by the file that the server wrote", uri)
-    # every daemon tells which objects it has
+    # every daemon lists its objects
     with Proxy("PYRO:Pyro.Daemon@%s:%d" % (uri.host, uri.port)) as daemon:
         names = [name for name in daemon.registered() if not name.startswith("Pyro.")]
     ask("by asking the daemon", "PYRO:%s@%s:%d" % (names[0], uri.host, uri.port))

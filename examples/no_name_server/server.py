@@ -1,4 +1,4 @@
-"""A barometer that can be found without a name server: by a well-known address, and by a file."""
+"""A barometer that can be found without a name server: by a fixed address, and by a file."""
 import argparse
 import os
 import tempfile
@@ -13,7 +13,7 @@ class Barometer:
 
 
 def write_file(path, uri):
-    """Write it as a whole or not at all, so that nobody reads half a URI."""
+    """Write the file atomically, so that no client reads half a URI."""
     with open(path + ".new", "w") as file:
         file.write("%s\n" % uri)
     os.replace(path + ".new", path)
@@ -26,7 +26,7 @@ def main():
     parser.add_argument("--file", default=os.path.join(tempfile.gettempdir(), "barometer.uri"))
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
-        uri = daemon.register(Barometer(), "barometer")     # without an id of our own it would get a random one
+        uri = daemon.register(Barometer(), "barometer")     # without this id, it would get a random one
         write_file(options.file, uri)
         print("Ready:", uri, flush=True)
         daemon.requestLoop()

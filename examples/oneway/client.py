@@ -1,4 +1,4 @@
-"""Has the lamp turned: first it waits for that, then it does not."""
+"""Turns the lamp: first with a normal call, then with oneway calls."""
 import argparse
 import time
 
@@ -13,14 +13,14 @@ def timed(what, call):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:lighthouse@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:lighthouse@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--turns", type=int, default=3)
     options = parser.parse_args()
     with Proxy(options.uri) as lighthouse:
         timed("a normal call", lighthouse.turn)
         for _ in range(options.turns):
             timed("a oneway call", lighthouse.turn_some_time)
-        # an ordinary call tells how far the others have come
+        # a normal call returns the progress of the others
         timed("until all turns are done", lambda: lighthouse.wait_for_turns(options.turns + 1))
 
 

@@ -1,4 +1,4 @@
-"""A lighthouse that takes its time: turning the lamp is slow, whether somebody waits for it or not."""
+"""A lighthouse whose lamp turns slowly, with a normal and a oneway method."""
 import argparse
 import threading
 
@@ -22,7 +22,7 @@ class Lighthouse:
     @expose
     @oneway
     def turn_some_time(self):
-        """Clients never see what this returns, or raises."""
+        """Turn the lamp. Clients get neither the result nor an exception."""
         return self.turn()
 
     @expose

@@ -1,4 +1,4 @@
-"""Splits into a small part with privileges and a large part without; the large one asks the small one over a socket pair."""
+"""Splits into a small part with privileges and a large part without, which calls the small one over a socket pair."""
 import argparse
 import os
 import socket
@@ -10,7 +10,7 @@ NOBODY = 65534
 
 
 class Keeper:
-    """The part with privileges: does these two things, and nothing else, whatever the other part asks for."""
+    """The part with privileges: it offers these two methods only."""
     def __init__(self, path):
         self._path = path
 
@@ -30,7 +30,7 @@ class Keeper:
 
 
 def drop_privileges():
-    """Become a user who may do nothing; only root can do that, others go on as they are."""
+    """Switch to a user without privileges; only root can do this, for other users it does nothing."""
     if os.geteuid() == 0:
         os.setgroups([])
         os.setgid(NOBODY)
@@ -57,7 +57,7 @@ def large_part(connection, path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--file", help="what to keep (default: one that is made for this)")
+    parser.add_argument("--file", help="file to read (default: a new temporary file)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         path = options.file or os.path.join(folder, "secrets.txt")
@@ -72,7 +72,7 @@ def main():
         theirs.close()
         with ours, Daemon(connected_socket=ours) as daemon:
             daemon.register(Keeper(path), "keeper")
-            daemon.requestLoop()            # ends when the large part closes its end
+            daemon.requestLoop()            # returns when the large part closes its end
         print("the large part ended with", os.waitpid(child, 0)[1])
 
 

@@ -1,4 +1,4 @@
-"""Reserves telescopes, and gives back fewer than it took."""
+"""Reserves telescopes, and releases only some of them."""
 import argparse
 import os
 
@@ -7,10 +7,10 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:observing@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:observing@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--reserve", type=int, default=2)
     parser.add_argument("--release", type=int, default=1)
-    parser.add_argument("--crash", action="store_true", help="end without closing anything")
+    parser.add_argument("--crash", action="store_true", help="end without closing the connection")
     options = parser.parse_args()
     with Proxy(options.uri) as observing:
         telescopes = []

@@ -1,4 +1,4 @@
-"""Lends out telescopes of an observatory, and gets each one back when its user's connection ends, however that happens."""
+"""Lends telescopes of an observatory, and releases those of a client when its connection ends, for any reason."""
 import argparse
 import threading
 
@@ -6,7 +6,7 @@ from Pyro5.api import Daemon, behavior, current_context, expose
 
 
 class Reservation:
-    """Anything with a close() method can be tracked."""
+    """A reservation. Objects with a close() method can be tracked."""
 
     def __init__(self, dome, telescope):
         self._dome, self._telescope = dome, telescope
@@ -42,7 +42,7 @@ class Observing:
     @expose
     def reserve(self):
         telescope = self.dome.take()
-        # tracking does not keep an object alive: that is what the dict of this session does
+        # tracking does not keep an object alive; the dict of this session does
         self._reservations[telescope] = Reservation(self.dome, telescope)
         current_context.track_resource(self._reservations[telescope])
         return telescope

@@ -1,4 +1,4 @@
-"""A field on Mars where rovers collect crystals; each rover is driven by a program of its own."""
+"""A field on Mars where rovers collect crystals; each rover is driven by its own program."""
 import argparse
 
 from field import Arena
@@ -12,7 +12,7 @@ def main():
     parser.add_argument("--port", type=int, default=9200)
     parser.add_argument("--size", type=int, default=12)
     parser.add_argument("--crystals", type=int, default=8)
-    parser.add_argument("--rovers", type=int, default=2, help="begin when so many have landed")
+    parser.add_argument("--rovers", type=int, default=2, help="number of rovers that must land before the game begins")
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:

@@ -18,7 +18,7 @@ def drunk(way, source):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:arena@localhost:9200", help="what the arena printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:arena@localhost:9200", help="the URI that the arena printed")
     parser.add_argument("--name", default="Kira")
     parser.add_argument("--style", choices=["greedy", "drunk"], default="greedy")
     parser.add_argument("--seed", type=int)

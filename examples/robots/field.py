@@ -1,4 +1,4 @@
-"""The rules of the game: the field, the rovers on it, and rounds in which all of them move at the same time."""
+"""The rules of the game: the field, the rovers, and rounds in which all rovers move at the same time."""
 import random
 import threading
 
@@ -8,7 +8,7 @@ DIRECTIONS = {"north": (0, -1), "south": (0, 1), "west": (-1, 0), "east": (1, 0)
 
 
 class Rover:
-    """What a driver gets; it stays here in the arena."""
+    """A rover. It stays in the arena; its driver gets a proxy."""
 
     def __init__(self, arena, name, place):
         self.arena, self.name, self.place, self.crystals = arena, name, place, 0
@@ -16,14 +16,14 @@ class Rover:
 
     @expose
     def look(self):
-        """Give the way to the nearest crystal as steps east and south; None if there are no more."""
+        """Return the way to the nearest crystal as steps east and south; None if there are no more."""
         x, y = self.place
         ways = [(cx - x, cy - y) for cx, cy in self.arena.crystals]
         return min(ways, key=lambda way: (abs(way[0]) + abs(way[1]), way), default=None)
 
     @expose
     def drive(self, direction):
-        """Say where to go, and wait until everybody has said so. Gives the number of crystals so far."""
+        """Set the next step, and wait until all rovers have one. Return the number of crystals so far."""
         self.step = DIRECTIONS[direction]
         self.arena.everybody.wait(60)
         return self.crystals
@@ -51,7 +51,7 @@ class Arena:
         return rover
 
     def _next_round(self):
-        """One of the waiting threads runs this when all of them are there, so nobody looks at what changes here."""
+        """Move all rovers. One of the threads runs this while all others wait, so no lock is needed."""
         for rover in self._rovers:
             rover.place = tuple(min(max(at + by, 0), self._size - 1) for at, by in zip(rover.place, rover.step))
             if rover.place in self.crystals:

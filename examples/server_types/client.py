@@ -1,4 +1,4 @@
-"""Several guests want soup at the same time; shows how long that takes altogether."""
+"""Several guests order soup at the same time; prints the total time."""
 import argparse
 import threading
 import time
@@ -7,13 +7,13 @@ from Pyro5.api import Proxy
 
 
 def eat(uri):
-    with Proxy(uri) as kitchen:     # each thread needs a proxy of its own
+    with Proxy(uri) as kitchen:     # each thread needs its own proxy
         kitchen.soup()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:kitchen@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:kitchen@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--guests", type=int, default=10)
     options = parser.parse_args()
     guests = [threading.Thread(target=eat, args=(options.uri,)) for _ in range(options.guests)]

@@ -13,7 +13,7 @@ class Kitchen:
 
     @expose
     def soup(self):
-        with self._lock:            # with the type thread, several threads are in here
+        with self._lock:            # with the server type thread, several threads run this
             self._busy += 1
             self._most_busy = max(self._busy, self._most_busy)
         threading.Event().wait(self._seconds)
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=9200)
     parser.add_argument("--servertype", choices=["thread", "multiplex"], default="thread")
-    parser.add_argument("--cooks", type=int, default=10, help="most calls at once, with the type thread")
+    parser.add_argument("--cooks", type=int, default=10, help="maximum number of calls at once, with the type thread")
     parser.add_argument("--seconds", type=float, default=0.5, help="how long a soup takes")
     options = parser.parse_args()
     config.SERVERTYPE = options.servertype

@@ -1,4 +1,4 @@
-"""Two customers want the same things; one of them leaves without paying."""
+"""Two customers buy the same goods; one of them leaves without paying."""
 import argparse
 
 from Pyro5.api import Proxy
@@ -6,7 +6,7 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:shop@localhost:9200", help="what the shop printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:shop@localhost:9200", help="the URI that the shop printed")
     parser.add_argument("--article", default="locomotive")
     parser.add_argument("--pieces", type=int, default=2)
     options = parser.parse_args()
@@ -21,7 +21,7 @@ def main():
             except ValueError as x:
                 print("Piet:", x)
             print("on the shelves:", shop.shelves())
-        # Piet is gone now, and has not paid
+        # Piet has disconnected, and has not paid
         cart.take_out("signal")
         print("Nadia has %d things" % len(cart))
         print(cart.pay())

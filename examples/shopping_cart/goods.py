@@ -1,4 +1,4 @@
-"""The shelves, which all customers share, and the carts, of which each has one."""
+"""The shelves, which all customers share, and the carts, one for each customer."""
 import threading
 
 from Pyro5.api import expose
@@ -11,7 +11,7 @@ class Shelves:
         self.prices = {article: price for article, (_, price) in stock.items()}
 
     def move(self, article, pieces):
-        """Take some pieces, or put them back if the number is negative."""
+        """Move pieces from the shelf to the cart, or back if the number is negative."""
         with self._lock:
             if article not in self._pieces:
                 raise KeyError(article)
@@ -25,7 +25,7 @@ class Shelves:
 
 
 class Cart:
-    """Belongs to one customer; what is in it is off the shelves."""
+    """The cart of one customer; goods in it are not on the shelves."""
 
     def __init__(self, shelves, customer):
         self._shelves, self._customer, self._items = shelves, customer, {}
@@ -42,7 +42,7 @@ class Cart:
         if type(pieces) is not int or pieces < 1:
             raise TypeError("a number of pieces is taken out")
         if self._items.get(article, 0) < pieces:
-            raise ValueError("there are not so many in the cart")
+            raise ValueError("the cart does not contain that many")
         self._shelves.move(article, -pieces)
         self._items[article] -= pieces
 
@@ -57,9 +57,9 @@ class Cart:
         return "%s pays %d.%02d" % (self._customer, total // 100, total % 100)
 
     def close(self):
-        """The customer is gone; what was not paid goes back."""
+        """Put back the goods that were not paid; called when the customer disconnects."""
         for article, pieces in self._items.items():
             self._shelves.move(article, -pieces)
-        # with the line end in the same text, as threads may print at the same time
+        # including the line end, because threads may print at the same time
         print("%s leaves, not paid: %d\n" % (self._customer, sum(self._items.values())), end="", flush=True)
         self._pyroDaemon.unregister(self)

@@ -1,4 +1,4 @@
-"""A shop for model railways: every customer gets a cart, and all of them take from the same shelves."""
+"""A shop for model railways: each customer gets a cart, and all of them use the same shelves."""
 import argparse
 
 from goods import Cart, Shelves
@@ -16,7 +16,7 @@ class Shop:
     def enter(self, customer):
         cart = Cart(self._shelves, customer)
         self._pyroDaemon.register(cart)
-        current_context.track_resource(cart)        # cart.close() when this connection ends
+        current_context.track_resource(cart)        # calls cart.close() when this connection ends
         return cart
 
     def shelves(self):

@@ -1,4 +1,4 @@
-"""A program starts a second process, and the two talk over a pair of sockets; when the first one ends, so does the other."""
+"""Two processes that communicate over a socket pair; when the first one ends, the second one ends, too."""
 import argparse
 import os
 import socket
@@ -21,7 +21,7 @@ class Dictionary:
 
 
 def be_the_second_process(fd):
-    """Serve the one client there is, until its end of the pair is closed."""
+    """Serve the only client, until its end of the pair is closed."""
     with socket.socket(fileno=fd) as theirs, Daemon(connected_socket=theirs) as daemon:
         daemon.register(Dictionary(), "dictionary")
         daemon.requestLoop()
@@ -31,14 +31,14 @@ def be_the_second_process(fd):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--text", default="red moon")
-    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)       # the number of the inherited socket
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)       # the descriptor of the inherited socket
     options = parser.parse_args()
     if options.serve is not None:
         be_the_second_process(options.serve)
         return
     ours, theirs = socket.socketpair()
     command = [sys.executable, os.path.abspath(__file__), "--serve", str(theirs.fileno())]
-    # leaving the block closes our end of the pair first, and then waits for the process to end because of that
+    # leaving the block closes this end of the pair, and then waits for the process, which ends because of that
     with subprocess.Popen(command, pass_fds=[theirs.fileno()]), ours, Proxy("dictionary", connected_socket=ours) as dictionary:
         theirs.close()
         dictionary.learn("red", "ruĝa")

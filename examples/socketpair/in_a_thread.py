@@ -1,4 +1,4 @@
-"""Two threads of one program talk over a pair of sockets: no address, and nobody else can get in between."""
+"""Two threads of one program communicate over a socket pair, which has no address."""
 import argparse
 import socket
 import threading
@@ -21,7 +21,7 @@ def main():
         daemon.register(Clockwork(), "clockwork")
         thread = threading.Thread(target=daemon.requestLoop, name="the tower")
         thread.start()
-        with Proxy("clockwork", connected_socket=ours) as clockwork:     # only the object's id: there is no address
+        with Proxy("clockwork", connected_socket=ours) as clockwork:     # only the object id, because there is no address
             for hour in options.hours:
                 print(clockwork.chime(hour))
         daemon.shutdown()

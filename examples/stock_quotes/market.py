@@ -1,4 +1,4 @@
-"""The model that all phases use: prices that go up and down at random."""
+"""The model for all phases: prices that rise and fall at random."""
 import random
 
 COMPANIES = {"KELP": 1200, "MOSS": 560, "SALT": 8350, "YARN": 75}      # prices in cents
@@ -10,7 +10,7 @@ class Market:
         self.prices = {symbol: COMPANIES[symbol] for symbol in symbols}
 
     def trade(self):
-        """Let somebody buy or sell something, and give (symbol, new price)."""
+        """Make a random trade; return (symbol, new price)."""
         symbol = self._random.choice(sorted(self.prices))
         price = self.prices[symbol]
         self.prices[symbol] = max(1, price + self._random.randint(-price // 20, price // 20))

@@ -1,4 +1,4 @@
-"""Phase 1, pull: whoever wants to know a price asks for it."""
+"""Phase 1, pull: clients ask for prices."""
 import argparse
 
 from market import Market
@@ -16,7 +16,7 @@ class Exchange:
 
     @expose
     def price(self, symbol):
-        self._market.trade()        # the world goes on meanwhile
+        self._market.trade()        # a trade between two questions
         return self._market.prices[symbol]
 
 

@@ -1,4 +1,4 @@
-"""Phase 1, pull: asks again and again, and misses what happens in between."""
+"""Phase 1, pull: asks repeatedly, and misses changes in between."""
 import argparse
 import time
 
@@ -9,7 +9,7 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:exchange@localhost:9200", help="what the market printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:exchange@localhost:9200", help="the URI that the market printed")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--interval", type=float, default=0.5, help="seconds between rounds")
     options = parser.parse_args()

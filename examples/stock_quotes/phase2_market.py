@@ -1,4 +1,4 @@
-"""Phase 2, push: viewers say what they want to hear about, and are called when there is something new."""
+"""Phase 2, push: viewers subscribe to symbols, and are called for each trade."""
 import argparse
 import threading
 
@@ -34,7 +34,7 @@ class Exchange(threading.Thread):
             symbols, viewer = entry
             if symbol in symbols:
                 try:
-                    viewer._pyroClaimOwnership()    # it came in by another thread
+                    viewer._pyroClaimOwnership()    # the proxy arrived in another thread
                     viewer.price_changed(symbol, price)
                 except CommunicationError:
                     viewer._pyroRelease()

@@ -1,4 +1,4 @@
-"""Phase 2, push: has a daemon of its own, and is called for every trade of its companies."""
+"""Phase 2, push: runs its own daemon, and is called for every trade of its symbols."""
 import argparse
 
 from market import text
@@ -16,14 +16,14 @@ class Viewer:
             print(text(symbol, price), flush=True)
             self._missing -= 1
         if self._missing == 0:
-            self._pyroDaemon.shutdown()     # ends the request loop, after this call is answered
+            self._pyroDaemon.shutdown()     # ends the request loop after the reply to this call
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:exchange@localhost:9200", help="what the market printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:exchange@localhost:9200", help="the URI that the market printed")
     parser.add_argument("--symbols", nargs="+", default=["KELP", "SALT"])
-    parser.add_argument("--changes", type=int, default=10, help="end after so many")
+    parser.add_argument("--changes", type=int, default=10, help="end after this number")
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()

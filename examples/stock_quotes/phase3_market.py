@@ -1,4 +1,4 @@
-"""Phase 3, stream: each viewer iterates over the trades; there are several markets, with names."""
+"""Phase 3, stream: viewers iterate over the trades; there can be several named markets."""
 import argparse
 
 from market import COMPANIES, Market
@@ -12,7 +12,7 @@ class Exchange:
 
     @expose
     def trades(self, wanted):
-        """An endless generator. It runs only as fast as somebody takes what it gives."""
+        """Yield trades without end, as fast as the client fetches them."""
         if type(wanted) not in (list, tuple, set):
             raise TypeError("wanted is a list of symbols")
         market = Market(self._symbols, self._seed)

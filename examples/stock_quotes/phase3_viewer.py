@@ -1,4 +1,4 @@
-"""Phase 3, stream: finds all markets by their tag, and takes trades from each of them in turn."""
+"""Phase 3, stream: finds all markets by their tag, and fetches trades from each of them in turn."""
 import argparse
 import contextlib
 import itertools

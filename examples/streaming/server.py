@@ -1,4 +1,4 @@
-"""A seismometer whose readings are fetched one by one, while they are made."""
+"""A seismometer whose readings are generated and fetched one by one."""
 import argparse
 import random
 
@@ -8,7 +8,7 @@ from Pyro5.api import Daemon, config, expose
 @expose
 class Seismometer:
     def readings(self, seed):
-        """An endless generator: it only computes what somebody asks for."""
+        """Yield readings without end; each one is computed when a client fetches it."""
         source = random.Random(seed)
         try:
             while True:
@@ -17,12 +17,12 @@ class Seismometer:
             print("nobody wants more", flush=True)
 
     def strong(self, seed, threshold, among):
-        """Filtered here, so that only what is wanted travels."""
+        """Yield the strong readings; filtering here avoids sending the others."""
         source = random.Random(seed)
         return ((number, value) for number, value in ((n, source.gauss(0, 1)) for n in range(among)) if value > threshold)
 
     def in_blocks(self, seed, count, size):
-        """Larger items mean fewer trips."""
+        """Yield readings in blocks; larger items need fewer round trips."""
         source = random.Random(seed)
         for start in range(0, count, size):
             yield [round(source.gauss(0, 1), 2) for _ in range(min(size, count - start))]

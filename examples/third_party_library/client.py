@@ -1,4 +1,4 @@
-"""Asks the library's class, published in two ways."""
+"""Calls the library's class, published in two ways."""
 import argparse
 
 from Pyro5.api import URI, Proxy
@@ -7,13 +7,13 @@ from Pyro5.api import URI, Proxy
 def show(table, what, call):
     try:
         print("    %s: %s" % (what, call(table)))
-    except Exception as x:      # to show which one it is
+    except Exception as x:      # to show the class
         print("    %s: %s" % (what, type(x).__name__))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:adapter@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:adapter@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--hour", type=int, default=6)
     options = parser.parse_args()
     uri = URI(options.uri)

@@ -1,4 +1,4 @@
-"""Publishes a class of a library without changing it: as a whole, and by an adapter."""
+"""Publishes a class of a library without changing it: as a whole, and with an adapter."""
 import argparse
 
 import tides
@@ -7,7 +7,7 @@ from Pyro5.api import Daemon, expose
 
 
 class TideService:
-    """The adapter: decides what is offered, and in which types."""
+    """The adapter: selects the exposed methods, and converts their types."""
 
     def __init__(self, harbour):
         self._table = tides.TideTable(harbour)
@@ -20,7 +20,7 @@ class TideService:
     def highest(self, hours):
         if type(hours) is not list:     # clients can send anything; the library would iterate over it
             raise TypeError("hours is a list of numbers")
-        moment = self._table.highest(hours)         # an object that could not travel ...
+        moment = self._table.highest(hours)         # an object that cannot be sent ...
         return {"hour": moment.hour, "cm": moment.centimetres}     # ... becomes a dict
 
 
@@ -30,7 +30,7 @@ def main():
     parser.add_argument("--port", type=int, default=9200)
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
-        # expose() is an ordinary function too. It marks the library's class itself, with all of its methods.
+        # expose() can also be called as a function. It marks the class of the library with all of its methods.
         daemon.register(expose(tides.TideTable), "whole")
         print("Ready:", daemon.register(TideService("Vrist"), "adapter"), flush=True)
         daemon.requestLoop()

@@ -1,4 +1,4 @@
-"""Stands for somebody else's library: nothing in here knows of Pyro, and nobody wants to change it."""
+"""A stand-in for another library: it does not use Pyro, and cannot be changed."""
 import math
 
 

@@ -1,4 +1,4 @@
-"""A proxy belongs to one thread. Three ways to call from several: hand it over, copy it, or make one each."""
+"""A proxy belongs to one thread. Three ways to use several threads: transfer it, copy it, or create one per thread."""
 import argparse
 import copy
 import threading
@@ -21,27 +21,27 @@ def use_a_foreign_proxy(census):
 
 
 def take_over(census):
-    census._pyroClaimOwnership()        # the connection stays; from now on the other thread must not use it
+    census._pyroClaimOwnership()        # the connection remains; from now on the other thread must not use the proxy
     print("taken over, birds so far:", census.add(1))
 
 
 def with_a_copy(census):
-    with copy.copy(census) as own:      # same object, own connection, belongs to this thread
+    with copy.copy(census) as own:      # the same object, another connection; belongs to this thread
         print("with a copy, birds so far:", own.add(1))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:census@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:census@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--threads", type=int, default=4)
     options = parser.parse_args()
     with Proxy(options.uri) as census:
         print("the owner, birds so far:", census.add(1))
         in_thread(use_a_foreign_proxy, census)
         in_thread(take_over, census)
-        census._pyroClaimOwnership()    # and back
+        census._pyroClaimOwnership()    # back to the main thread
         in_thread(with_a_copy, census)
-        own = threading.local()         # one proxy per thread, made when it is first needed
+        own = threading.local()         # one proxy per thread, created when first needed
 
         def count_many():
             own.census = Proxy(options.uri)

@@ -8,7 +8,7 @@ from Pyro5.api import Daemon, current_context, expose
 @expose
 class Census:
     def __init__(self):
-        self._lock = threading.Lock()       # the methods run in several threads here as well
+        self._lock = threading.Lock()       # in the server, methods run in several threads, too
         self._birds = 0
         self._connections = set()
 

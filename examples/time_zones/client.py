@@ -1,4 +1,4 @@
-"""Talks about the same moments with somebody in another time zone."""
+"""Exchanges times with a server in another time zone."""
 import argparse
 import datetime
 
@@ -9,7 +9,7 @@ from Pyro5.api import Proxy
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:observatory@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:observatory@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--offset", type=float, default=2.0, help="hours east of Greenwich")
     parser.add_argument("--serializers", nargs="+", default=["serpent", "json", "marshal"])
     options = parser.parse_args()

@@ -1,4 +1,4 @@
-"""How moments travel: as text with the offset from UTC, and back to an aware datetime."""
+"""Converters for aware datetimes: to text with the offset from UTC, and back."""
 import datetime
 
 from Pyro5.api import register_class_to_dict, register_dict_to_class

@@ -1,4 +1,4 @@
-"""An observatory far away: its clock has another offset than that of its clients."""
+"""An observatory whose clock has another offset than those of its clients."""
 import argparse
 import datetime
 
@@ -16,7 +16,7 @@ class Observatory:
         return datetime.datetime(2031, 6, 21, 17, 43, tzinfo=self._zone)
 
     def on_local_clock(self, moment):
-        """A text, and what arrived as its type."""
+        """Return the local time as text, and the type of the argument."""
         if not isinstance(moment, datetime.datetime):
             raise TypeError("a moment is a datetime, not a %s" % type(moment).__name__)
         return "%s there (%s)" % (moment.astimezone(self._zone).strftime("%H:%M"), type(moment).__name__)

@@ -1,4 +1,4 @@
-"""Rides the elevator, and loses patience."""
+"""Calls the elevator with a timeout."""
 import argparse
 import time
 
@@ -17,17 +17,17 @@ def ride(elevator, floor):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:elevator@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:elevator@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--patience", type=float, default=1.0, help="seconds")
     parser.add_argument("--floors", type=int, nargs="+", default=[3, 90, 93])
     options = parser.parse_args()
-    config.COMMTIMEOUT = options.patience       # for all proxies that are made from now on
+    config.COMMTIMEOUT = options.patience       # for all proxies created from now on
     with Proxy(options.uri) as elevator:
         for floor in options.floors:
             ride(elevator, floor)
-        elevator._pyroTimeout = None            # for this one: as long as it takes
+        elevator._pyroTimeout = None            # for this proxy: no timeout
         ride(elevator, options.floors[0])
-    # the timeout counts for connecting, too: 192.0.2.1 is an address that nobody has
+    # the timeout applies to connecting, too: 192.0.2.1 is an address that is not used
     with Proxy("PYRO:elevator@192.0.2.1:9200") as nowhere:
         nowhere._pyroTimeout = options.patience
         try:

@@ -1,4 +1,4 @@
-"""An elevator that is slow, and sometimes stuck."""
+"""An elevator that is slow, and sometimes gets stuck."""
 import argparse
 import threading
 
@@ -27,7 +27,7 @@ def main():
         print("Ready:", daemon.register(Elevator(closing), "elevator"), flush=True)
         daemon.requestLoop()
         print("Take the stairs.")
-        closing.set()           # whoever is on the way arrives now
+        closing.set()           # ends the calls that are still running
 
 
 if __name__ == "__main__":

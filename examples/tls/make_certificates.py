@@ -1,4 +1,4 @@
-"""Makes an authority, and certificates signed by it for a server and a client; needs the program openssl."""
+"""Creates a certificate authority, and certificates for a server and a client; needs the program openssl."""
 import argparse
 import os
 import subprocess
@@ -35,7 +35,7 @@ def make_certificate(name, subject, days, *extensions):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folder", default="certificates")
-    parser.add_argument("--names", default="DNS:localhost,IP:127.0.0.1", help="how clients may call the server")
+    parser.add_argument("--names", default="DNS:localhost,IP:127.0.0.1", help="host names and addresses of the server")
     parser.add_argument("--keeper", default="Ada", help="name of the client")
     parser.add_argument("--days", default="30")
     options = parser.parse_args()

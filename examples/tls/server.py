@@ -1,4 +1,4 @@
-"""A lighthouse that only keepers with a certificate can reach, over encrypted connections."""
+"""A lighthouse for keepers with a certificate, over encrypted connections."""
 import argparse
 import os
 
@@ -13,7 +13,7 @@ class Lighthouse:
 
 class LighthouseDaemon(Daemon):
     def validateHandshake(self, conn, data):
-        """The certificate is known to be good when this is called; here is who it belongs to."""
+        """Read the name from the client's certificate, which has already been verified."""
         subject = dict(pair for part in conn.getpeercert()["subject"] for pair in part)
         conn.keeper = subject["commonName"]
         return "hello"
@@ -29,7 +29,7 @@ def main():
     config.SSL_SERVERCERT = os.path.join(options.folder, "server.pem")
     config.SSL_SERVERKEY = os.path.join(options.folder, "server.key")
     config.SSL_REQUIRECLIENTCERT = True
-    config.SSL_CACERTS = os.path.join(options.folder, "authority.pem")     # whose clients are trusted
+    config.SSL_CACERTS = os.path.join(options.folder, "authority.pem")     # the CA of trusted clients
     with LighthouseDaemon(options.host, options.port) as daemon:
         print("Ready:", daemon.register(Lighthouse(), "lighthouse"), flush=True)
         daemon.requestLoop()

@@ -1,4 +1,4 @@
-"""Rides a lift. A type checker knows what can be done with it, and an editor completes it."""
+"""Calls a lift. Type checkers know its members, and editors complete them."""
 from __future__ import annotations
 
 import argparse

@@ -1,4 +1,4 @@
-"""What can be done with a lift, for those who write one and for those who call it. Nothing of this runs."""
+"""The interface of a lift, for its server and its clients. None of its methods runs."""
 from __future__ import annotations
 
 from typing import Iterator, List, Protocol
@@ -9,16 +9,16 @@ from Pyro5.typed import ProxyMembers
 class Lift(Protocol):
     @property
     def floor(self) -> int:
-        """Where the cabin is."""
+        """The current floor of the cabin."""
 
     def call(self, floor: int) -> int:
-        """Bring the cabin to a floor, and give the number of floors that it had to go."""
+        """Move the cabin to a floor, and return the number of floors that it moved."""
 
     def ride(self, *floors: int) -> Iterator[str]:
-        """Stop at these floors, and say something at each."""
+        """Stop at these floors, and yield an announcement at each."""
 
     def logbook(self) -> List[str]:
-        """Give what happened since the last inspection."""
+        """Return the events since the last inspection."""
 
 
 class LiftProxy(Lift, ProxyMembers, Protocol):

@@ -1,4 +1,4 @@
-"""Serves a lift. A type checker sees to it that it is one."""
+"""Serves a lift. A type checker verifies that it implements the interface."""
 from __future__ import annotations
 
 import argparse
@@ -40,11 +40,11 @@ class Paternoster:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--host", help="where to listen (default: the setting HOST, which is localhost)")
+    parser.add_argument("--host", help="address to listen on (default: the setting HOST, which is localhost)")
     parser.add_argument("--port", type=int, default=9200)
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
-        lift: Lift = Paternoster()      # refused by a type checker if a method is missing, or takes something else
+        lift: Lift = Paternoster()      # a type checker reports missing methods and wrong arguments here
         print("Ready:", daemon.register(lift, "lift"), flush=True)
         daemon.requestLoop()
         print("Out of service.")

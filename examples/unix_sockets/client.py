@@ -1,4 +1,4 @@
-"""Drops letters into the box on this machine."""
+"""Puts letters into the letter box on this machine."""
 import argparse
 import os
 import tempfile
@@ -12,7 +12,7 @@ def main():
     parser.add_argument("--abstract", metavar="NAME", help="the name that the server was started with, if any")
     parser.add_argument("--texts", nargs="+", default=["a bill", "a postcard"])
     options = parser.parse_args()
-    # ./u: stands where host and port would; a zero byte in front of the name is the mark of an abstract one
+    # ./u: replaces host and port; a zero byte in front marks an abstract name
     uri = "PYRO:letterbox@./u:" + ("\0" + options.abstract if options.abstract else options.path)
     with Proxy(uri) as box:
         for text in options.texts:

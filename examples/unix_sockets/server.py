@@ -1,4 +1,4 @@
-"""A letter box that only programs on this machine can reach: a Unix domain socket instead of a TCP port."""
+"""A letter box on a Unix domain socket, which only programs on this machine can reach."""
 import argparse
 import os
 import tempfile
@@ -24,9 +24,9 @@ def main():
     parser.add_argument("--path", default=os.path.join(tempfile.gettempdir(), "letterbox.sock"))
     parser.add_argument("--abstract", metavar="NAME", help="a name without a file instead (Linux)")
     options = parser.parse_args()
-    # A leading zero byte makes the name abstract: it is no file, and disappears with the server.
+    # A leading zero byte makes the name abstract: it is not a file, and disappears with the server.
     where = "\0" + options.abstract if options.abstract else options.path
-    old_mask = os.umask(0o077)          # the file is for this user alone: its permissions say who can connect
+    old_mask = os.umask(0o077)          # only this user may connect, because of the permissions of the file
     with Daemon(unixsocket=where) as daemon:
         os.umask(old_mask)
         print("Ready:", daemon.register(LetterBox(), "letterbox"), flush=True)

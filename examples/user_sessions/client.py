@@ -1,4 +1,4 @@
-"""Logs in, writes notes, and reads those of its user."""
+"""Logs in, writes notes, and reads the notes of its user."""
 import argparse
 
 from Pyro5.api import Proxy
@@ -7,7 +7,7 @@ from Pyro5.errors import CommunicationError
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:notebook@localhost:9200", help="what the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:notebook@localhost:9200", help="the URI that the server printed")
     parser.add_argument("--user", default="mira")
     parser.add_argument("--password", default="heron")
     parser.add_argument("--notes", nargs="*", default=["two herons at the pond"])

@@ -15,14 +15,14 @@ class Notebook:
     path = ""
 
     def __init__(self):
-        # One instance per connection, all of whose calls come in this thread: sqlite3 insists on that.
+        # One instance per connection, whose calls all run in the same thread, as sqlite3 requires.
         self._user = current_context.client.user
         self._database = sqlite3.connect(self.path)
         current_context.track_resource(self)        # close() is called when the connection ends
 
     def close(self):
         self._database.close()
-        print("%s has left\n" % self._user, end="", flush=True)     # one text: threads may print at the same time
+        print("%s has left\n" % self._user, end="", flush=True)     # one string, because threads may print at the same time
 
     @expose
     def write(self, text):

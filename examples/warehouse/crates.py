@@ -1,4 +1,4 @@
-"""The warehouse itself; all three phases use it as it is. The decorator does no harm where there is no network."""
+"""The warehouse, which all three phases use unchanged. Without a network, the decorator has no effect."""
 import threading
 
 from Pyro5.api import expose
@@ -6,14 +6,14 @@ from Pyro5.api import expose
 
 @expose
 class Warehouse:
-    """Crates on numbered shelves, one on each."""
+    """Crates on numbered shelves, one crate per shelf."""
 
     def __init__(self, shelves):
         self._shelves = dict.fromkeys(range(1, shelves + 1))
-        self._lock = threading.Lock()       # for phase 2 and 3, where several robots come at the same time
+        self._lock = threading.Lock()       # for phases 2 and 3, in which several robots call at the same time
 
     def store(self, robot, crate):
-        """Give the number of the shelf."""
+        """Store a crate; return the number of its shelf."""
         if type(robot) is not str or type(crate) is not str:
             raise TypeError("robots and crates have names")
         with self._lock:

@@ -1,4 +1,4 @@
-"""Phase 1: everything in one program, without any network."""
+"""Phase 1: everything in one program, without a network."""
 import argparse
 
 from crates import Warehouse

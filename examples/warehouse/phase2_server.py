@@ -1,4 +1,4 @@
-"""Phase 2: the warehouse in a program of its own, which prints its URI."""
+"""Phase 2: the warehouse in its own program, which prints its URI."""
 import argparse
 
 from crates import Warehouse

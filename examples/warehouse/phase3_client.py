@@ -1,4 +1,4 @@
-"""Phase 3: a robot that does a round in every warehouse that the name server knows."""
+"""Phase 3: a robot that visits every warehouse in the name server."""
 import argparse
 
 from robot import do_a_round

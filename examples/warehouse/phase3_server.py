@@ -1,4 +1,4 @@
-"""Phase 3: a warehouse with a name; there can be several, wherever there is room."""
+"""Phase 3: a warehouse with a name in the name server; there can be several."""
 import argparse
 
 from crates import Warehouse

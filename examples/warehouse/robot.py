@@ -1,4 +1,4 @@
-"""A robot that carries crates. It cannot tell whether its warehouse is an object or a proxy."""
+"""A robot that carries crates. It works the same with a warehouse object and with a proxy."""
 
 
 def do_a_round(warehouse, name, crates):

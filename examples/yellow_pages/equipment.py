@@ -1,4 +1,4 @@
-"""One piece of equipment on a campus: registered in the name server with tags that say what it is and where."""
+"""A piece of equipment on a campus: registered in the name server with tags for its kind and place."""
 import argparse
 
 from Pyro5.api import Daemon, expose, locate_ns, type_meta
@@ -39,7 +39,7 @@ def main():
     name = "example.equipment." + options.name
     with Daemon(options.host, options.port) as daemon, locate_ns() as names:
         uri = daemon.register(kind(options.name))
-        # type_meta() makes a tag for the class and one for each of its base classes
+        # type_meta() returns a tag for the class and one for each of its base classes
         names.register(name, uri, metadata=set(options.tags) | {"equipment:" + options.kind} | type_meta(kind))
         print("Ready:", uri, flush=True)
         daemon.requestLoop()

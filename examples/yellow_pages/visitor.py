@@ -1,4 +1,4 @@
-"""Looks for equipment by what it is, not by its name."""
+"""Searches equipment by its kind, not by its name."""
 import argparse
 
 from Pyro5.api import Proxy, locate_ns
@@ -22,7 +22,7 @@ def main():
         for _, (uri, tags) in sorted(names.list(prefix="example.equipment.", return_metadata=True).items()):
             with Proxy(uri) as thing:
                 print(thing.work(), "and has the tags", " ".join(sorted(tag for tag in tags if "class:" not in tag)))
-    # any one object that has all of these tags, without a word about the name server
+    # any object with all of these tags; the proxy asks the name server
     with Proxy("PYROMETA:equipment:laser," + place) as laser:
         print(laser.cut(options.material))
 

@@ -1,20 +1,21 @@
 """
 The documentation is plain technical English: the words that docstrings avoid are not in the pages either.
 
-Code in the pages is not checked here.
+Code in the pages is not checked here. The docstrings and comments of the examples are checked like those of the package.
 """
 from __future__ import annotations
 
+import ast
 import unittest
 from pathlib import Path
 from typing import List
 
 from tests.docs.test_links import CODE
 from tests.support import PROJECT
-from tests.test_layers import VAGUE_WORDS
+from tests.test_layers import VAGUE_WORDS, Module, vague_language
 
 # Relative to the project's folder; folders mean all pages in them.
-PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs")
+PAGES = ("CHANGELOG.md", "CONTRIBUTING.md", "README.md", "docs", "examples")
 
 
 def pages() -> List[Path]:
@@ -34,6 +35,12 @@ class Language(unittest.TestCase):
         for page in pages():
             with self.subTest(page.relative_to(PROJECT)):
                 self.assertEqual([], vague_words(page.read_text(encoding="utf-8")))
+
+    def test_examples_are_plain_technical_english(self) -> None:
+        for path in sorted(Path(PROJECT, "examples").glob("*/*.py")):
+            name, source = "%s.%s" % (path.parent.name, path.stem), path.read_text(encoding="utf-8")
+            with self.subTest(name):
+                self.assertEqual([], list(vague_language(Module(name, False, 0, ast.parse(source), source))))
 
     def test_vague_words_are_found(self) -> None:
         self.assertEqual(["line 2: nobody", "line 7: so\nmany"],
