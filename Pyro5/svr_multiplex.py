@@ -9,6 +9,8 @@ from ._server.loop import SocketServer
 class SocketServer_Multiplex(SocketServer):
     """Runs all calls in the thread of the loop: two calls never run at the same time."""
 
+    interrupts_batches = True
+
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
 
@@ -29,7 +31,7 @@ class SocketServer_Multiplex(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.callbacks.handle_request(connection)
-        if not self.turn_is_over():
+        if connection.suspended_batch is None and not self.turn_is_over():
             return True
         # More requests may have arrived, but other clients have been waiting longer. Parked, it is the last in the
         # next round.

@@ -30,8 +30,8 @@ MODULES = """
     _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
     _client.properties _client.operators _client.names _client.reconnecting typed client
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
-    _server.marks _server.instances _server.objects _server.streams _server.turns _server.dispatch _server.settings
-    _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
+    _server.marks _server.instances _server.objects _server.streams _server.turns _server.batches _server.dispatch
+    _server.settings _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server

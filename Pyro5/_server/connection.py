@@ -13,7 +13,6 @@ import struct
 import sys
 import time
 from collections import deque
-from itertools import chain
 from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
@@ -60,6 +59,7 @@ class ServerConnection(SocketConnection):
         loop_seconds: what the client has had of the loop's time.
         counts_as_large: it is one of the few that may keep workers busy with large requests now.
         worker: the thread that the calls of this client run in, see workers.Worker.
+        suspended_batch: a batch whose execution is interrupted, see batches.Batch.
         peer_address: where the client is, as the socket module gives it.
     """
 
@@ -93,6 +93,7 @@ class ServerConnection(SocketConnection):
         self._settings_version = global_version.number
         self._unreadable: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
+        self.suspended_batch: Any = None
         self._outgoing: Deque[memoryview] = deque()
         try:
             self.peer_address: Any = sock.getpeername()
@@ -185,22 +186,29 @@ class ServerConnection(SocketConnection):
         poll.register(self.sock, _HUNG_UP)
         return bool(poll.poll(0))
 
-    def while_connected(self, steps: Sequence[Any]) -> Iterator[Any]:
-        """Return an iterator over the steps of a request that ends early, and abandons the connection, when the client has
-        gone: the result would be lost, and a small request can ask for very much work."""
-        return chain.from_iterable(self._pieces_while_connected(steps))
+    def pieces_of(self, steps: Sequence[Any], needs_client: bool) -> Iterator[Optional[Sequence[Any]]]:
+        """Return the steps of a request in sequences of a few, and None where other clients have to be served first.
 
-    def _pieces_while_connected(self, steps: Sequence[Any]) -> Iterator[Sequence[Any]]:
+        Args:
+            needs_client: stop, and abandon the connection, when the client has disconnected: the results would be lost, and a
+                small request can ask for very much work.
+        """
         look_at = time.monotonic() + LOOK_SECONDS
         for start in range(0, len(steps), LOOK_STEPS):
             if start and time.monotonic() > look_at:
-                if self.has_hung_up():
+                if needs_client and self.has_hung_up():
                     log.info("the client at %s has gone after %d of %d calls of a batch: the others are not run",
                              self.peer_address, start, len(steps))
                     self.abandon()
                     return
+                if self.server.interrupts_batches and self.server.turn_is_over():
+                    yield None
                 look_at = time.monotonic() + LOOK_SECONDS
             yield steps[start:start + LOOK_STEPS]
+
+    def suspend(self, message: ReceivingMessage, batch: Any) -> None:
+        """Keep a batch whose execution is interrupted; its message is the next one to be handled."""
+        self._pending, self.suspended_batch = message, batch
 
     def claim_end(self) -> bool:
         """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""

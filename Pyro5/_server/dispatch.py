@@ -9,17 +9,17 @@ import contextvars
 import functools
 import logging
 from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import callcontext, errors, protocol, serializers
 from .._messages import handshake, replies, requests
-from .._messages.batch_results import BatchResults
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call, WireOptions
 from .._values import unsendable
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import exposure
+from .batches import Batch
 from .error_log import ErrorLog, RepeatFilter, client_name
 from .objects import ObjectTable, PublishedObject
 from .streams import StreamTable
@@ -28,12 +28,8 @@ from .turns import Turns
 log = logging.getLogger("Pyro5.server.dispatch")
 
 _MAX_CACHED_TEXT = 200  # characters of the response of validateHandshake: payloads with longer ones are not cached
-# results in a batch whose size is not counted; nor is that of an int of at most this many bits
-_UNCOUNTED_TYPES = frozenset((type(None), bool, float))
-_MAX_UNCOUNTED_INT_BITS = 256
 _SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time
 _MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to be decoded
-_BATCH_OR_ONEWAY = protocol.FLAGS_BATCH | protocol.FLAGS_ONEWAY
 # A result of one of these types is certainly no iterator. This lookup saves 0.2 us per call compared with
 # isinstance(..., Iterator), which asks the abstract class.
 _NON_ITERATOR_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
@@ -202,6 +198,8 @@ class Dispatcher:
 
     def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
         flags = message.flags
+        if flags & protocol.FLAGS_BATCH:
+            return self._answer_batch(connection, message, correlation_id)
         # For the log, if decoding the request fails.
         call = None
         try:
@@ -210,19 +208,23 @@ class Dispatcher:
                                       message.annotations, correlation_id)
             call = requests.parse_invoke_request(message, serializer)
             published = self._objects.get(call.object_id)
-            if flags & _BATCH_OR_ONEWAY:
-                value = self._run_batch_or_oneway(connection, published, call, serializer, message)
-                if flags & protocol.FLAGS_ONEWAY:
-                    return None
-            else:
-                value = self._run(connection, published, call)
+            if flags & protocol.FLAGS_ONEWAY:
+                self._run_oneway_call(connection, published, call, message)
+                return None
+            value = self._run(connection, published, call)
             to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
-            self._error_log.log(connection, call, x, self._is_callback)
-            if self._must_close_after(connection, message, x):
-                connection.closing = not flags & protocol.FLAGS_ONEWAY
-            return None if flags & protocol.FLAGS_ONEWAY else self._exception_reply(message, correlation_id, x)
+            return self._error_reply(connection, message, correlation_id, call, x)
+
+    def _error_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, call: Optional[Call],
+                     error: Exception) -> Optional[SendingMessage]:
+        """Return the reply to a request that failed, None if it was oneway.  Without a call, decoding it has failed."""
+        is_oneway = message.flags & protocol.FLAGS_ONEWAY
+        self._error_log.log(connection, call, error, self._is_callback)
+        if self._must_close_after(connection, message, error):
+            connection.closing = not is_oneway
+        return None if is_oneway else self._exception_reply(message, correlation_id, error)
 
     def _run(self, connection: Any, published: PublishedObject, call: Call) -> Any:
         """Run a call if it is allowed, and return its result."""
@@ -241,17 +243,13 @@ class Dispatcher:
             self._call_error_handler(connection, method, args, kwargs, x)
             raise
 
-    def _run_batch_or_oneway(self, connection: Any, published: PublishedObject, call: Call, serializer: SerializerBase,
-                     message: ReceivingMessage) -> Any:
-        """Run a batch, or a oneway call, or both. A oneway call may still be running in another thread when this
-        returns.
-        """
-        if message.flags & protocol.FLAGS_BATCH:
-            return self._run_batch(connection, published, call, serializer, message.flags)
+    def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
+        """Run a oneway call. It may still be running in another thread when this returns."""
         run = self._prepare(connection, published, call)
         if self._run_oneway is None:
-            return run()
-        return self._start_oneway(connection, call, run, message.memory_bytes)
+            run()
+        else:
+            self._start_oneway(connection, call, run, message.memory_bytes)
 
     def _must_close_after(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Return whether the connection has to be closed after this error: clients of all 5.x releases expect this
@@ -299,67 +297,50 @@ class Dispatcher:
         except Exception:  # the handler of the program failed: the client still gets the first error
             log.exception("methodcall_error_handler failed")
 
-    def _run_batch(self, connection: Any, published: PublishedObject, call: Call, serializer: SerializerBase,
-                   flags: int) -> BatchResults:
-        """Run the calls of a batch in order, until one fails. If any of them is not allowed, none is run."""
-        elements, names = requests.parse_batch(call)
-        methods: Dict[Any, Callable[..., Any]] = self._methods_of(published, names)
-        steps = elements
-        if not methods:
-            methods = dict(enumerate(self._prepare_batch(connection, published, call.object_id, elements)))
-            steps = [(number, (), {}) for number in methods]
-        wants_results, counting = not flags & protocol.FLAGS_ONEWAY, False
-        results = BatchResults(serializer, self._wire.max_size)
-        add, uncounted = results.values.append, _UNCOUNTED_TYPES
-        while_connected = getattr(connection, "while_connected", None) if wants_results else None
+    def _answer_batch(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+        """Execute a batch, or go on with one that was suspended.  None is returned if it is suspended, too."""
+        batch = getattr(connection, "suspended_batch", None)
+        if batch is not None:
+            connection.suspended_batch = None
+            return batch.context.run(self._continue_batch, connection, message, batch)  # type: ignore[no-any-return]
+        call, wants_results = None, not message.flags & protocol.FLAGS_ONEWAY
         try:
-            # This loop is half of the server's cost of a small call in a batch, so it looks up nothing that could be
-            # looked up before.
-            for step, args, kwargs in (while_connected(steps) if while_connected else steps):
-                result = methods[step](*args, **kwargs) if kwargs else methods[step](*args)
-                add(result if wants_results else None)
-                kind = type(result)
-                if (kind not in uncounted and (kind is not int or result.bit_length() > _MAX_UNCOUNTED_INT_BITS)
-                        and wants_results):
-                    counting = True  # set while count() runs, so that its errors are told from those of the method
-                    results.count(result)
-                    counting = False
-        except Exception as x:  # user code failed: the exception takes the place of the result
-            if counting:
-                raise replies.unsent_result(x, result, serializer, "%s.%s" % (call.object_id, call.method)) from x
-            if steps is elements:  # else _run_method has called the handler
-                step, args, kwargs = elements[len(results)]
-                self._call_error_handler(connection, methods[step], args, kwargs, x)
-            self._error_log.log(connection, call, x, self._is_callback)
-            replies.set_remote_traceback(x, self._traceback(x))
-            results.values.append(replies.ExceptionWrapper(replies.sendable(x, serializer)))
-            errors.drop_tracebacks(x)  # their frames refer to the results, which would be kept in memory
-        return results
+            serializer = self._serializer_for(message)
+            callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
+                                      message.annotations, correlation_id)
+            call = requests.parse_invoke_request(message, serializer)
+            published = self._objects.get(call.object_id)
+            batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size)
+            steps = batch.prepare(published, functools.partial(self._prepare, connection, published))
+            pieces_of = getattr(connection, "pieces_of", None)
+            batch.steps = batch.execute(pieces_of(steps, wants_results) if pieces_of else iter((steps,)),
+                                        functools.partial(self._add_batch_error, connection, batch))
+        except Exception as x:  # any error that malformed data causes
+            return self._error_reply(connection, message, correlation_id, call, x)
+        return self._continue_batch(connection, message, batch)
 
-    def _prepare_batch(self, connection: Any, published: PublishedObject, object_id: str,
-                       elements: Sequence[Any]) -> List[Callable[[], Any]]:
-        """Check that all calls of a batch are allowed, and return functions that run them."""
-        is_percall = published.is_class and exposure.instancing_of(published.target)[0] == "percall"
-        prepared: List[Callable[[], Any]] = []
-        for element in elements:
-            call = Call(object_id, *element)
-            if not is_percall:
-                prepared.append(self._prepare(connection, published, call))
-                continue
-            if call.method not in published.members.methods:
-                self._prepare(connection, published, call)  # raises if the call is not allowed
-            # Create each instance right before its call: there are never two of them at the same time.
-            prepared.append(functools.partial(self._prepare_and_run, connection, published, call))
-        return prepared
+    def _continue_batch(self, connection: Any, message: ReceivingMessage, batch: Batch) -> Optional[SendingMessage]:
+        try:
+            for _ in batch.steps:
+                batch.context = contextvars.copy_context()
+                connection.suspend(message, batch)
+                return None
+            if message.flags & protocol.FLAGS_ONEWAY:
+                return None
+            to = ReplyTo(message.seq, batch.serializer, batch.correlation_id, self._annotations(), self._wire)
+            return self._value_reply(connection, to, batch.results, batch.call, message.flags)
+        except Exception as x:
+            return self._error_reply(connection, message, batch.correlation_id, batch.call, x)
 
-    def _prepare_and_run(self, connection: Any, published: PublishedObject, call: Call) -> Any:
-        return self._prepare(connection, published, call)()
-
-    def _methods_of(self, published: PublishedObject, names: Set[str]) -> Dict[str, Callable[..., Any]]:
-        """Return the methods that a batch calls, by name; empty if they are not all methods of one registered object."""
-        if published.fixed_instance is None or not names <= published.members.methods:
-            return {}
-        return {name: getattr(published.fixed_instance, name) for name in names}
+    def _add_batch_error(self, connection: Any, batch: Batch, error: Exception, failed: Any) -> None:
+        """Handle the exception that ended a batch, and add it to the results."""
+        if failed is not None:  # else _run_method has called the handler
+            method, args, kwargs = failed
+            self._call_error_handler(connection, method, args, kwargs, error)
+        self._error_log.log(connection, batch.call, error, self._is_callback)
+        replies.set_remote_traceback(error, self._traceback(error))
+        batch.results.values.append(replies.ExceptionWrapper(replies.sendable(error, batch.serializer)))
+        errors.drop_tracebacks(error)  # their frames refer to the results, which would be kept in memory
 
     def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any], size: int) -> None:
         # A second copy: the reply of the next request in this thread must not change what this call sees.

@@ -177,7 +177,7 @@ class SocketServer(Limited, EventLoop):
         super().let_go()
 
     def _something_under_way(self) -> bool:
-        return self.calls_running() > 0 or any(c.has_outgoing for c in self._all())
+        return self.calls_running() > 0 or any(c.has_outgoing or c.suspended_batch for c in self._all())
 
     # ------------------------------------------------------------ accepting
 
@@ -329,7 +329,8 @@ class SocketServer(Limited, EventLoop):
 
     def _serve_what_is_in(self, connection: ServerConnection) -> None:
         """Serve the whole messages that have arrived, in order, as long as the client takes the replies."""
-        while not (self.stopping or connection.closing or connection.has_outgoing or connection.oneway_full):
+        while not (connection.closing or connection.has_outgoing or connection.oneway_full
+                   or self.stopping and not connection.suspended_batch):
             if not connection.fetch_message():
                 break
             if not self.serve(connection):

@@ -152,6 +152,8 @@ class Limited:
         limits: the settings that bound what clients may use.
     """
 
+    interrupts_batches = False  # whether other clients are served between the calls of a batch
+
     def __init__(self) -> None:
         super().__init__()
         self._limits_version = global_version.number
