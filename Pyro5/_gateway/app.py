@@ -73,6 +73,7 @@ class Gateway:
     def _respond(self, state: _State, environ: Environ, start_response: Callable[..., Any], lease: Lease) -> Iterable[bytes]:
         # in a copy of the context: the correlation id only applies to this request
         response = contextvars.copy_context().run(_answer, state, environ, lease)
+        # A body that was counted belongs to the server until it calls close(); a small one is not worth the effort.
         headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
         if response.status != 302:
             headers += state.options.cors_headers(environ.get("HTTP_ORIGIN", ""))
@@ -89,6 +90,7 @@ class Gateway:
 
     def replace_options(self, options: Options) -> None:
         """Use other options for all later requests."""
+        # Requests in progress continue with the previous state, which they have read at their beginning.
         self.name_servers.timeout = options.timeout
         replaced, self._state = self._state, _State(options, self.name_servers, self._memory)
         replaced.dead.stop()
@@ -151,6 +153,8 @@ class PyroApp:
         hosts = self.allowed_hosts.split(",") if isinstance(self.allowed_hosts, str) else self.allowed_hosts
         attributes = (self.ns_regex, self.gateway_key, self.cors, self.comm_timeout,
                       (*(hosts or ()), *config.GATEWAY_HOSTS))
+        # Comparing the attributes in each request is cheap. A program may change them at any time, also in place, so that a
+        # property that is called for an assignment would not see every change.
         with self._lock:
             if self._gateway is not None and attributes == self._applied:
                 return self._gateway
@@ -222,6 +226,8 @@ class _Request:
     def route(self) -> Response:
         """Return the response."""
         environ = self._environ
+        # First of all: a page of another site can reach this gateway under a name of its own (DNS rebinding), and its requests
+        # then look like those of the gateway's own page.
         if not self._options.hosts.allow(environ.get("HTTP_HOST")):
             raise Refused(responses.text(403, "403 Forbidden - the gateway does not answer for this host; list it with "
                                               "--allow-host, or in pyro_app.allowed_hosts"))
@@ -272,6 +278,7 @@ class _Request:
 
     def _use_object(self, name: str, use: Callable[[Any], Response]) -> Response:
         """Find the object and connect to it; return every error on the way as an exception in JSON."""
+        # checked before the name is looked up, so that the response does not reveal which other names exist
         if not self._options.is_exposed(name):
             return responses.text(403, "403 Forbidden - access to the requested object has been denied")
         headers: Headers = ()

@@ -87,6 +87,7 @@ class _Stands(ProxyClass):
     _stands_for: Any
 
     def __instancecheck__(cls, instance: Any) -> bool:
+        # Not for subclasses that a program derives: these have no `_stands_for` of their own.
         return super().__instancecheck__(instance) or "_stands_for" in vars(cls) and isinstance(instance, cls._stands_for)
 
 
@@ -131,6 +132,7 @@ classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._d
 def locateNS(host: Optional[str] = None, port: Optional[int] = None, broadcast: bool = True,
              hmac_key: Optional[bytes] = None) -> client.Proxy:
     """Return a proxy for a name server; see `Pyro5.api.locate_ns`."""
+    # before anything is sent: a program with a key must not talk to a server without one
     _refuse_hmac_key(hmac_key)
     return api.locate_ns(host or "", port, broadcast)
 
@@ -220,6 +222,7 @@ def _old_spelling(name: str, candidates: Any) -> Optional[str]:
     """Return the candidate that matches a name in camelCase, None if there is none."""
     if "_" in name or name.islower():
         return None
+    # only functions are spelled in lower case; classes and constants have kept their names
     wanted = _letters(name)
     return next((candidate for candidate in candidates if candidate.islower() and _letters(candidate) == wanted), None)
 
@@ -247,6 +250,7 @@ def _applying(name: str) -> Callable[..., Any]:
     return changed
 
 
+# Old programs change the set in place. Each of these methods has to assign the setting as well, which is a list.
 for _name in ("add", "remove", "discard", "pop", "clear", "update", "difference_update", "intersection_update",
               "symmetric_difference_update", "__ior__", "__iand__", "__isub__", "__ixor__"):
     setattr(_AcceptedSerializers, _name, _applying(_name))
@@ -256,6 +260,7 @@ class _OldConfiguration:
     """The settings of this library, and removed ones of Pyro4, which keep assigned values but have no effect."""
 
     def __init__(self) -> None:
+        # into the __dict__ directly: __setattr__ assigns settings
         self.__dict__["_gone"] = {"METADATA": True}
         self.__dict__["_accepted"] = _AcceptedSerializers(_settings.SERIALIZERS_ACCEPTED)
 
@@ -276,6 +281,7 @@ class _OldConfiguration:
             self.__dict__["_accepted"].apply()
             return
         if name == "SERIALIZER":
+            # The program reads back what it has assigned, but its proxies use serpent, which can send most of the same values.
             self._gone.pop(name, None)
             if value in _PICKLE_FAMILY:
                 log.warning("the serializer %s is no more, the setting SERIALIZER stays %s", value, _settings.SERIALIZER)
@@ -308,7 +314,7 @@ class _StandIn(types.ModuleType):
 
     def __init__(self, name: str, names: Dict[str, Any]) -> None:
         super().__init__("%s.%s" % (_PACKAGE, name), "Stands in for the module of Pyro4; see Pyro5.compatibility.Pyro4.")
-        self.__spec__ = importlib.machinery.ModuleSpec(self.__name__, None)
+        self.__spec__ = importlib.machinery.ModuleSpec(self.__name__, None)  # importlib and pickle look at it
         self.__all__ = sorted(names)
         self.__dict__.update(names)
 

@@ -46,6 +46,7 @@ def load(target: str) -> Any:
             raise ValueError("there is no file %s" % module_name)
         directory, file_name = os.path.split(os.path.abspath(module_name))
         module_name = file_name[:-len(".py")]
+    # as `python file.py` and `python -m` do, so that a module finds its neighbours
     if directory not in sys.path:
         sys.path.insert(0, directory)
     found = _import(module_name)
@@ -111,7 +112,7 @@ def prepare(published: Any, target: str, expose_all: bool, instance_mode: Option
 def _expose(clazz: type) -> None:
     try:
         expose(clazz)
-        forget_members(clazz)
+        forget_members(clazz)  # they may have been read before the class was marked
     except TypeError as x:
         raise ValueError("%s cannot be exposed, because it is not written in Python; write a class that uses it" %
                          clazz.__name__) from x
@@ -155,6 +156,7 @@ def _run(options: argparse.Namespace) -> None:
         lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
         if options.ns:
             ns_uri = _register(str(name), uri)
+            # called before the daemon is closed: clients should not find a name whose server is gone
             at_end.callback(_unregister, ns_uri, str(name), uri)
             lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
         console.say(*lines)
@@ -178,7 +180,7 @@ def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
             if URI(nameserver.lookup(name)) == uri:
                 nameserver.remove(name)
         except (errors.PyroError, TypeError) as x:      # a TypeError: it sent something else than a URI
-            console.complain("The name %s could not be taken back: %s" % (name, x))
+            console.complain("cannot remove the registration of %s: %s" % (name, x))
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:

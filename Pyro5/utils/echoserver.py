@@ -67,6 +67,7 @@ class EchoServer:
 
     def _take_time(self, what: str) -> None:
         self._report("%s begins" % what)
+        # an event instead of sleep(): the server must not take five seconds to stop
         self._shutting_down.wait(SLOW_SECONDS)
         self._report("%s is done" % what)
 
@@ -159,6 +160,7 @@ def _server_type(name: str) -> Iterator[None]:
 def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]) -> None:
     """Run a name server in its own thread until the daemon is closed, and register the echo object there."""
     ns_uri, ns_daemon, responder = start_ns(host)
+    # Callbacks run in the reverse order: the loop is stopped, its thread joined, and only then is everything closed.
     daemon.companions.callback(ns_daemon.close)
     if responder is not None:
         daemon.companions.callback(responder.close)
@@ -169,6 +171,7 @@ def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]
     daemon.companions.callback(ns_daemon.shutdown)
     say("using name server at %s" % ns_uri)
     say("using broadcast server at %s" % responder.locationStr if responder else "not using a broadcast server")
+    # directly and not by a proxy, so that the name is registered when the tool says that it is ready
     ns_daemon.nameserver.register(OBJECT_NAME, daemon.uriFor(OBJECT_NAME))
 
 

@@ -213,7 +213,7 @@ class Tool(ServeTestCase):
             serve._unregister(ns_uri, "name", serve.URI(mine))
             self.assertEqual(ns_daemon.nameserver.count(), 1)
         result = run_main(lambda args: serve._unregister(ns_uri, "name", serve.URI(mine)) or 0)  # type: ignore[func-returns-value]
-        self.assertRegex(result.err, r"\AThe name name could not be taken back: [^\n]+\n\Z")
+        self.assertRegex(result.err, r"\Acannot remove the registration of name: [^\n]+\n\Z")
 
     def test_errors_are_one_line(self) -> None:
         config.NS_HOST, config.NS_PORT, config.BROADCAST_ADDRS = "127.0.0.1", 1, ["127.0.0.1"]

@@ -192,7 +192,7 @@ class SqlStorage(Storage):
     @_patient
     def find_names(self, names: Iterable[str]) -> Dict[str, Registration]:
         rows: List[Tuple[str, str, Optional[str]]] = []
-        with self._snapshot() as database:
+        with self._snapshot() as database:  # several queries, between which no change may come
             for some in _portions(list(names)):
                 rows += database.execute(_SELECT + "WHERE n.name IN (%s)" % _marks(some), some)
         return _registrations(rows)
@@ -224,6 +224,7 @@ class SqlStorage(Storage):
             return max(database.executemany("DELETE FROM pyro_names WHERE name = ?", rows).rowcount, 0)
 
     def close(self) -> None:
+        # Marked as closed before the connections are closed, so that queries that begin now do not use them.
         if not self._closed:
             self._files.prepare_closing()
         self._closed = True
@@ -243,6 +244,7 @@ class SqlStorage(Storage):
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """Yield a connection for one query."""
+        # A closed storage is empty: queries get a new database in memory, so that all of them still work.
         if self._closed:
             with contextlib.closing(connect(":memory:", 0)) as empty:
                 for statement in _TABLES:
@@ -252,6 +254,7 @@ class SqlStorage(Storage):
         self._files.require_intact()
         with self._faults_reported():
             reader = self._readers.maybe_take() if self._readers else None
+        # Without a connection of its own, the query uses the one for changes, and waits for the change in progress.
         if self._readers is None or reader is None:
             with self._exclusively() as database:
                 yield database
