@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, errors, serializers
+from Pyro5._gateway.memory import Lease, MemoryBudget
 from Pyro5._messages import handshake
 from Pyro5._naming import host_lookup
 from Pyro5._naming.capacity import TURNS, SearchTurns
@@ -369,8 +370,24 @@ def lookups(steps: int) -> None:
     with mock.patch.object(host_lookup, "_look_up", lambda host: [host]):
         in_threads(steps, step)
         hosts.close()
-        wait_until(lambda: not hosts._threads, "the end of the threads")
+        wait_until(lambda: not any(queue.threads for queue in hosts._queues), "the end of the threads")
     check(not hosts._unfinished, "hosts are left: %r" % hosts._unfinished)
+
+
+def gateway_memory(steps: int) -> None:
+    """More is asked for than there is; in the end all of it is there again."""
+    budget = MemoryBudget(lambda: 1000)
+
+    def step(thread: int, number: int) -> None:
+        lease = Lease(budget)
+        lease.take(300)
+        check(budget.taken <= 1000, "more than there is: %d" % budget.taken)
+        if number % 2:
+            lease.reduce_to(100)
+        lease.release()
+    in_threads(steps, step)
+    check(budget.taken == 0 and not budget._sending, "memory is left: %d" % budget.taken)
+
 
 def tls_contexts(steps: int) -> None:
     """The same arguments give the same context."""
@@ -507,6 +524,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "replies of servers to handshakes": known_replies,
     "copies of a proxy": copies_of_a_proxy,
     "host lookups in progress": lookups,
+    "memory of a gateway's requests": gateway_memory,
     "processes that match regular expressions": regular_expressions,
     "TLS contexts": tls_contexts,
     "turns of searches, clients with large results": search_turns,

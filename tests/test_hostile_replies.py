@@ -88,6 +88,22 @@ class Structure(unittest.TestCase):
                 limits.check_reply(received, serializers["msgpack"])
 
 
+class Lengths(unittest.TestCase):
+    def test_what_is_no_length(self) -> None:
+        for result, expected in ((3, 3), (True, 1), (4.0, 4)):
+            self.assertEqual(expected, self.length(result))
+        for result in ("5", float("inf"), float("nan"), 1.5, None, [1]):
+            self.assertRaisesRegex(TypeError, "__len__ returned no number", self.length, result)
+
+    @staticmethod
+    def length(result: Any) -> int:
+        def script(peer: Peer) -> None:
+            peer.welcome(["__len__"])
+            peer.answer(peer.read_call(), result)
+        with ScriptedServer(script) as server, Proxy("PYRO:x@%s" % server.location) as proxy:
+            return len(proxy)
+
+
 class Slowness(unittest.TestCase):
     """A handshake that is sent bit by bit: whoever answers a broadcast could hold up the search for the name server."""
 

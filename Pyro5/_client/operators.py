@@ -29,7 +29,9 @@ class ProxyOperators:
 
     def __len__(self) -> int:
         length = self._pyroOperator("__len__")()
-        if type(length) not in (int, bool, float):
+        if type(length) is float and length.is_integer():
+            return int(length)
+        if type(length) not in (int, bool):
             raise TypeError("the remote __len__ returned no number, but an object of class %s" % type(length).__name__)
         return int(length)
 
