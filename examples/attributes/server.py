@@ -21,7 +21,7 @@ class Mount:
     @azimuth.setter
     def azimuth(self, degrees):
         if not isinstance(degrees, (int, float)):
-            raise TypeError("azimuth is a number of degrees, not %r" % (degrees,))
+            raise TypeError("azimuth must be a number of degrees, not %r" % (degrees,))
         self._azimuth = degrees % 360.0
         self._moves += 1
 

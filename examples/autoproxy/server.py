@@ -22,7 +22,7 @@ class Store:
 
     def borrow(self, label):
         if type(label) is not str:
-            raise TypeError("a label is a text")
+            raise TypeError("a label must be text")
         if label in self._lent:
             raise LookupError("%s is lent already" % label)
         self._lent[label] = Oscilloscope(label)

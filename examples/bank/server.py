@@ -20,7 +20,7 @@ class Bank:
 
     def open_account(self, owner, amount=0):
         if type(owner) is not str or type(amount) is not int:
-            raise TypeError("an account has the name of its owner and an amount")
+            raise TypeError("expected the name of the owner and an amount")
         with self._lock:
             self._accounts.setdefault(owner, 0)
             self._accounts[owner] += amount
@@ -33,7 +33,7 @@ class Bank:
 
     def transfer(self, giver, taker, amount):
         if type(amount) is not int or amount <= 0:
-            raise ValueError("an amount is positive, not %r" % (amount,))
+            raise ValueError("an amount must be a positive integer, not %r" % (amount,))
         with self._lock:            # the lock makes the transfer atomic
             for owner in (giver, taker):
                 if owner not in self._accounts:

@@ -14,16 +14,16 @@ class PostOffice:
     @expose
     def subscribe(self, street, addressee):
         if type(street) is not str or not isinstance(addressee, Proxy):
-            raise TypeError("an addressee is a proxy, and lives in a street with a name")
-        addressee._pyroTimeout = 5.0    # one who hangs must not hold up the letters of all others
+            raise TypeError("expected the name of a street and a proxy")
+        addressee._pyroTimeout = 5.0    # an addressee that hangs must not delay the letters of others
         with self._lock:
             self._addressees.setdefault(street, []).append(addressee)
-        print("somebody lives in", street, flush=True)
+        print("new addressee in", street, flush=True)
 
     @expose
     def post(self, blob):
         if type(blob) is not SerializedBlob or type(blob.info) is not str:
-            raise TypeError("a letter is a blob with a street on its envelope")
+            raise TypeError("expected a blob whose info is the name of a street")
         street = blob.info              # only the info of the blob; the rest is not decoded
         with self._lock:
             for addressee in list(self._addressees.get(street, ())):

@@ -9,14 +9,14 @@ class Kiln:
     def fire(self, peak, watcher):
         """Heat up to the peak temperature. The watcher is a proxy for an object in the client."""
         if type(peak) is not int or not isinstance(watcher, Proxy):
-            raise TypeError("the peak is a number of degrees, and the watcher a proxy")
+            raise TypeError("expected a number of degrees and a proxy")
         for degrees in range(200, peak + 1, 200):
             watcher.heating(degrees)
         try:
             watcher.finished(peak)
         except ValueError as x:
             print("The watcher is not content:", x, flush=True)
-            return "fired, but somebody complained"
+            return "fired, but the watcher failed"
         return "fired"
 
 

@@ -25,7 +25,7 @@ class Radio:
 
     def tune_in(self, name, call_sign, listener):
         if type(name) is not str or type(call_sign) is not str or not isinstance(listener, Proxy):
-            raise TypeError("channels and stations have names, and a listener is a proxy")
+            raise TypeError("expected the names of a channel and a station, and a proxy")
         with self._lock:
             channel = self._channels.setdefault(name, Channel())
             if call_sign in channel.listeners:

@@ -13,7 +13,7 @@ class Station:
     def signal(self, message, seen):
         """Return the route of the message when it has been at all stations."""
         if type(message) is not str or type(seen) is not list:
-            raise TypeError("a signal has a text and the list of stations so far")
+            raise TypeError("expected a text and a list of stations")
         if self._name in seen:
             return seen + [self._name]
         print("%s passes on %r" % (self._name, message), flush=True)

@@ -8,7 +8,7 @@ class Desk:
     @expose
     def sign_out(self, number):
         if type(number) is not int:
-            raise TypeError("guides have numbers, not a %s" % type(number).__name__)
+            raise TypeError("the number of a guide must be an integer, not %s" % type(number).__name__)
         current_context.client.guide_number = number       # data of a client can be stored on its connection
         self._pyroDaemon.guides.add(number)
         print("guide %d is out, altogether: %s" % (number, sorted(self._pyroDaemon.guides)), flush=True)

@@ -15,7 +15,7 @@ class Bench:
     @expose
     def order(self, number, start, end):
         if not {type(number), type(start), type(end)} <= {int}:
-            raise TypeError("an order consists of numbers")
+            raise TypeError("an order must consist of integers")
         self._orders.put((number, start, end))
 
     @expose

@@ -14,7 +14,7 @@ class Rig:
         if newtons > 900:
             raise SpringBroken("the spring broke at %d N" % newtons, newtons)
         if newtons < 0:
-            raise ValueError("a spring is pulled, not pushed")
+            raise ValueError("the force must be positive")
         return newtons / self._stiffness(newtons)
 
     def _stiffness(self, newtons):

@@ -17,7 +17,7 @@ class Archive:
 
     def _path(self, name):
         if type(name) is not str:
-            raise TypeError("the name of a recording is a text")
+            raise TypeError("the name of a recording must be text")
         path = (self._folder / name).resolve()
         if path.parent != self._folder or not path.is_file():       # only files of this folder
             raise FileNotFoundError("there is no recording named %r" % name)

@@ -27,7 +27,7 @@ class Greenhouse:
 
     def move_roof(self, position):
         if type(position) is not str:
-            raise TypeError("the position of the roof is a text")
+            raise TypeError("the position of the roof must be text")
         self._roof = position
         print("The roof is %s, by order %s" % (position, current_context.correlation_id), flush=True)
 

@@ -11,7 +11,7 @@ class Reservoir:
     def fill(self, water):
         """Return the length of the argument; bytes over serpent arrive as text in a dict."""
         if type(water) not in (str, bytes, bytearray, dict):
-            raise TypeError("this is no water, but a %s" % type(water).__name__)
+            raise TypeError("expected text or bytes, not %s" % type(water).__name__)
         return len(serpent.tobytes(water) if isinstance(water, dict) else water)
 
     def drain(self, size, as_text):

@@ -12,7 +12,7 @@ class Archive:
 
     def add(self, lines):
         if type(lines) is not list:
-            raise TypeError("lines are a list, not a %s" % type(lines).__name__)
+            raise TypeError("lines must be a list, not %s" % type(lines).__name__)
         self._lines.extend(lines)
         return len(self._lines)
 

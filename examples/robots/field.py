@@ -40,7 +40,7 @@ class Arena:
     @expose
     def land(self, name):
         if type(name) is not str or not name:
-            raise TypeError("the name of a rover is a text")
+            raise TypeError("the name of a rover must be text")
         with self._lock:
             if not self._starts:
                 raise RuntimeError("there is no room for another rover")

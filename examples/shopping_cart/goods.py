@@ -33,14 +33,14 @@ class Cart:
     @expose
     def put(self, article, pieces=1):
         if type(article) is not str or type(pieces) is not int or pieces < 1:
-            raise TypeError("a number of pieces of an article goes into the cart")
+            raise TypeError("expected an article and a number of pieces")
         self._shelves.move(article, pieces)
         self._items[article] = self._items.get(article, 0) + pieces
 
     @expose
     def take_out(self, article, pieces=1):
         if type(pieces) is not int or pieces < 1:
-            raise TypeError("a number of pieces is taken out")
+            raise TypeError("the number of pieces must be an integer")
         if self._items.get(article, 0) < pieces:
             raise ValueError("the cart does not contain that many")
         self._shelves.move(article, -pieces)

@@ -18,7 +18,7 @@ class Exchange(threading.Thread):
     @expose
     def subscribe(self, symbols, viewer):
         if type(symbols) not in (list, tuple, set) or not isinstance(viewer, Proxy):
-            raise TypeError("a viewer is a proxy, and wants a list of symbols")
+            raise TypeError("expected a proxy and a list of symbols")
         viewer._pyroTimeout = 5.0           # a viewer that hangs must not stop the exchange
         with self._lock:
             self._viewers.append((set(symbols), viewer))

@@ -14,7 +14,7 @@ class Exchange:
     def trades(self, wanted):
         """Yield trades without end, as fast as the client fetches them."""
         if type(wanted) not in (list, tuple, set):
-            raise TypeError("wanted is a list of symbols")
+            raise TypeError("expected a list of symbols")
         market = Market(self._symbols, self._seed)
         while set(wanted) & set(self._symbols):
             symbol, price = market.trade()

@@ -14,7 +14,7 @@ class Seismometer:
             while True:
                 yield round(source.gauss(0, 1), 2)
         finally:
-            print("nobody wants more", flush=True)
+            print("the stream is closed", flush=True)
 
     def strong(self, seed, threshold, among):
         """Yield the strong readings; filtering here avoids sending the others."""

@@ -19,7 +19,7 @@ class TideService:
     @expose
     def highest(self, hours):
         if type(hours) is not list:     # clients can send anything; the library would iterate over it
-            raise TypeError("hours is a list of numbers")
+            raise TypeError("hours must be a list of numbers")
         moment = self._table.highest(hours)         # an object that cannot be sent ...
         return {"hour": moment.hour, "cm": moment.centimetres}     # ... becomes a dict
 

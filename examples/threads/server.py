@@ -14,7 +14,7 @@ class Census:
 
     def add(self, birds):
         if type(birds) is not int:
-            raise TypeError("birds are counted, a %s is none" % type(birds).__name__)
+            raise TypeError("expected a number of birds, not %s" % type(birds).__name__)
         with self._lock:
             self._birds += birds
             self._connections.add(current_context.client_sock_addr)

@@ -6,7 +6,7 @@ from Pyro5.api import register_class_to_dict, register_dict_to_class
 
 def moment_to_dict(moment):
     if moment.tzinfo is None:
-        raise ValueError("a moment without a time zone means something else in every place: %s" % moment)
+        raise ValueError("a datetime without a time zone is ambiguous: %s" % moment)
     return {"__class__": "clock.Moment", "at": moment.isoformat()}
 
 

@@ -18,7 +18,7 @@ class Observatory:
     def on_local_clock(self, moment):
         """Return the local time as text, and the type of the argument."""
         if not isinstance(moment, datetime.datetime):
-            raise TypeError("a moment is a datetime, not a %s" % type(moment).__name__)
+            raise TypeError("expected a datetime, not %s" % type(moment).__name__)
         return "%s there (%s)" % (moment.astimezone(self._zone).strftime("%H:%M"), type(moment).__name__)
 
 

@@ -13,7 +13,7 @@ class LetterBox:
 
     def drop(self, text):
         if type(text) is not str:
-            raise TypeError("a letter is a text, not a %s" % type(text).__name__)
+            raise TypeError("a letter must be text, not %s" % type(text).__name__)
         self._letters += 1
         print("letter %d: %s" % (self._letters, text), flush=True)
         return self._letters

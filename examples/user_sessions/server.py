@@ -27,7 +27,7 @@ class Notebook:
     @expose
     def write(self, text):
         if type(text) is not str:
-            raise TypeError("a note is a text, not a %s" % type(text).__name__)
+            raise TypeError("a note must be text, not %s" % type(text).__name__)
         with self._database:
             self._database.execute("insert into notes values (?, ?)", (self._user, text))
 

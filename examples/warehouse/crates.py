@@ -15,7 +15,7 @@ class Warehouse:
     def store(self, robot, crate):
         """Store a crate; return the number of its shelf."""
         if type(robot) is not str or type(crate) is not str:
-            raise TypeError("robots and crates have names")
+            raise TypeError("the names of robots and crates must be text")
         with self._lock:
             for number, content in self._shelves.items():
                 if content is None:

@@ -174,7 +174,7 @@ class Phases(NameServerTestCase):
         for name in ("Dune Bank", "Cliff Bank"):
             self.uri_of(self.start("server.py", "--name", name))
         at_each = "%s\nLea has 40, Sam has 60\n30 are missing, so it is 40\nLea has 0, Sam has 100\n" \
-                  "no account: Zoe\nrefused: an amount is positive, not -5\n"
+                  "no account: Zoe\nrefused: an amount must be a positive integer, not -5\n"
         self.assertPrinted(at_each % "Cliff Bank" + at_each % "Dune Bank",
                            self.output_of("client.py", "--amounts", "60", "70"))
 

@@ -53,7 +53,7 @@ class Values(ExampleTestCase):
                            self.output_of("sender.py", uri, "--name", "Ib", "--streets", "Pier", "Moor", "Pier"))
         self.assertPrinted("Letter from Ib:\nDear all in Pier,\nthis is my letter number 1.\n"
                            "Letter from Ib:\nDear all in Pier,\nthis is my letter number 3.", self.finish(addressee))
-        self.assertPrinted("somebody lives in Pier\nSerializedBlob: letter for Pier\nSerializedBlob: letter for Moor\n"
+        self.assertPrinted("new addressee in Pier\nSerializedBlob: letter for Pier\nSerializedBlob: letter for Moor\n"
                            "SerializedBlob: letter for Pier\nThe post office is closed.", self.stop(office))
 
     def test_custom_serialization(self) -> None:
@@ -78,7 +78,7 @@ class Values(ExampleTestCase):
         self.assertEqual(["the first three of endlessly many: [1.29, 1.45, 0.07]",
                           "and the next one, over another connection: -0.76", "strong ones among 600: 3",
                           "600 values in 3 blocks", "the same numbers as before: True"], lines)
-        server.read_until("nobody wants more")  # closing a stream is a oneway call: the client does not wait for it
+        server.read_until("the stream is closed")  # closing a stream is a oneway call: the client does not wait for it
         self.assertPrinted("The earth is quiet.", self.stop(server))
 
     def test_third_party_library(self) -> None:
@@ -112,7 +112,7 @@ class Values(ExampleTestCase):
         for name, at in (("serpent", 0), ("marshal", 2)):
             self.assertEqual([name + ": sunset at 17:43 there, 21:43 here, in -1 day, 23:43:00",
                               name + ": 22:00 here is 18:00 there (datetime)"], lines[at:at + 2])
-        self.assertRegex(lines[4], "^Refused: .*a moment without a time zone .*: 2031-06-21 22:00:00")
+        self.assertRegex(lines[4], "^Refused: .*a datetime without a time zone .*: 2031-06-21 22:00:00")
 
 
 class Calls(ExampleTestCase):
@@ -131,7 +131,7 @@ class Calls(ExampleTestCase):
         printed = self.output_of("potter.py", self.uri_of(kiln), "--peaks", "400", "1200")
         self.assertIn("It has 200 degrees.\nIt has 400 degrees.\nFinished at 400 degrees.\nThe kiln says: fired\n", printed)
         self.assertRegex(printed, "(?s)LOG Pyro5.+Traceback.+ValueError: 1200 degrees are too much for earthenware\n"
-                                  "The kiln says: fired, but somebody complained\n$")
+                                  "The kiln says: fired, but the watcher failed\n$")
         self.assertIn("The watcher is not content: 1200 degrees", self.stop(kiln))
 
     def test_call_context(self) -> None:
@@ -340,7 +340,7 @@ class Trouble(ExampleTestCase):
         self.folder = "exceptions"
         server = self.start("server.py", "--port", "0", "--detailed")
         printed = self.output_of("client.py", self.uri_of(server))
-        self.assertIn("10 N: 0.2 m\n-1 N: a spring is pulled, not pushed\n1000 N: __main__.SpringBroken with arguments "
+        self.assertIn("10 N: 0.2 m\n-1 N: the force must be positive\n1000 N: __main__.SpringBroken with arguments "
                       "('the spring broke at 1000 N', 1000)\n700 N:\nTraceback", printed)
         self.assertRegex(printed, r"(?s)client.py.+Remote traceback.+server.py.+wear = 0\n")
         self.assertPrinted("stretch(-1,) failed: ValueError\nstretch(1000,) failed: SpringBroken\n"
