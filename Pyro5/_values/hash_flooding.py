@@ -22,9 +22,9 @@ _CONTAINERS = frozenset((tuple, frozenset))
 class Hashes:
     """Counts the equal hashes of the keys of one dict or elements of one set, which are added step by step."""
 
-    def __init__(self) -> None:
+    def __init__(self, comparisons: int = 0) -> None:
         self._counts: Dict[int, int] = {}
-        self._comparisons = 0
+        self.comparisons = comparisons
 
     def add(self, keys: Collection[Any]) -> None:
         """
@@ -44,8 +44,8 @@ class Hashes:
                     self._add_comparisons(key, alike)
 
     def _add_comparisons(self, key: Any, times: int) -> None:
-        self._comparisons += times * _elements(key) if type(key) in _CONTAINERS else times
-        if self._comparisons > MAX_COMPARISONS:
+        self.comparisons += times * _elements(key) if type(key) in _CONTAINERS else times
+        if self.comparisons > MAX_COMPARISONS:
             raise errors.SerializeError("the data has too many keys with the same hash")
 
 
@@ -62,7 +62,17 @@ def _elements(key: Any) -> int:
     return count
 
 
-def check(keys: Collection[Any]) -> None:
-    """Check all keys of a dict, or elements of a set, before it is built. Raises the same exceptions as Hashes.add."""
+def check(keys: Collection[Any], comparisons: int = 0) -> int:
+    """Check all keys of a dict, or elements of a set, before it is built. Raises the same exceptions as Hashes.add.
+
+    Args:
+        comparisons: those of other dicts and sets of the same message, which count as well.
+
+    Returns:
+        the number of comparisons, with these.
+    """
     if len(keys) > UNCHECKED_KEYS or not _CONTAINERS.isdisjoint(map(type, keys)):
-        Hashes().add(keys)
+        hashes = Hashes(comparisons)
+        hashes.add(keys)
+        return hashes.comparisons
+    return comparisons

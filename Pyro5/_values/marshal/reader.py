@@ -32,6 +32,7 @@ _HASHABLE_BYTES = b"()>\xa8\xa9\xbe"
 _DIGITS_OF_64_BITS, _TOP_DIGIT = 5, 15      # digits of 15 bits; of the ints below 2**64 at most 16 have the same hash
 _LARGE_TABLE = 1400                 # this many keys with the same hash take about 20 milliseconds
 _MAX_COMPARED = 4000000             # keys with elements, times elements or bytes: about 20 milliseconds
+_COMPARED_PER_BYTE = 16             # of a message with many small tables
 _LARGE_FROZENSET = 50                # elements; each is compared with all of another frozenset if all hash alike
 _SHORT_TEXT, _LONG_INT, _REFERENCE = b"zZ", ord("l"), ord("r")
 _SIMPLE = frozenset(b"igylzZsAatu")
@@ -65,10 +66,12 @@ def has_costly_table(data: bytes, elements: int = 0) -> bool:
 def _find_costly_table(data: bytes, elements: int) -> bool:
     position, left = 0, 1       # objects that follow in the innermost container (negative: until a NULL)
     table = _Table(0)
+    compared, most = 0, _MAX_COMPARED + _COMPARED_PER_BYTE * len(data)
     outer: List[Tuple[int, _Table]] = []
     while True:
         while not left:
-            if table.is_costly(max(elements, position - table.begin)):
+            compared += table.hashable * max(elements, position - table.begin)
+            if compared > most or table.is_costly():
                 return True
             if not outer:
                 return False
@@ -102,11 +105,9 @@ class _Table:
         self.begin, self.is_set, self.is_frozenset = begin, code in b"<>", code == ord(">")
         self.risky = self.hashable = 0
 
-    def is_costly(self, elements: int) -> bool:
-        """Return whether comparing its keys, or comparing it as a key, can take long; it has that many elements or bytes."""
-        if self.is_frozenset and (self.risky > _LARGE_FROZENSET or self.hashable > 1):
-            return True    # the times of frozensets in frozensets multiply
-        return self.hashable * elements > _MAX_COMPARED
+    def is_costly(self) -> bool:
+        """Return whether it is a frozenset that takes long to compare; the times of frozensets in frozensets multiply."""
+        return self.is_frozenset and (self.risky > _LARGE_FROZENSET or self.hashable > 1)
 
 
 def count_containers(data: bytes, most: int) -> int:
@@ -208,6 +209,7 @@ class _Reader:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._position = 0
+        self._comparisons = 0
         self._references: List[Any] = []
 
     def read(self, depth: int) -> Any:
@@ -257,7 +259,7 @@ class _Reader:
             return elements
         if kind in b"()":
             return tuple(elements)
-        hash_flooding.check(elements)  # before the set is built
+        self._comparisons = hash_flooding.check(elements, self._comparisons)  # before the set is built
         return set(elements) if kind == ord("<") else frozenset(elements)
 
     def _dict(self, depth: int) -> Dict[Any, Any]:
@@ -271,5 +273,5 @@ class _Reader:
             keys.append(key)
             values.append(value)
             key = self.read(depth + 1)
-        hash_flooding.check(keys)
+        self._comparisons = hash_flooding.check(keys, self._comparisons)
         return dict(zip(keys, values))

@@ -142,6 +142,13 @@ class LargeTables(unittest.TestCase):
         with self.assertRaisesRegex(errors.SerializeError, "same hash"):
             check.loads(b"[" + struct.pack("<i", len(parts)) + b"".join(parts))
 
+    def test_many_small_tables_add_up(self) -> None:
+        tuples = [b")\x64" + b"N" * 99 + marshal.dumps(number * MERSENNE, 2) for number in range(40)]
+        one = b"{" + b"N".join(tuples) + b"N0"
+        self.assertEqual(40, len(check.loads(one)))
+        with self.assertRaisesRegex(errors.SerializeError, "same hash"):
+            check.loads(b"[\x64\0\0\0" + one * 100)
+
     def test_small_tables_of_tuples_are_left_to_the_marshal_module(self) -> None:
         for value in ({(number, number % 7): 1.5 for number in range(300)}, [{(1, 2): ("x", 3)} for _ in range(5000)],
                       ["the (rare) error is %d" % number for number in range(3000)]):
