@@ -31,7 +31,7 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         self.sock = connected_socket
         self.locationStr = "./u:<<not-bound>>"
         self.watch_wakeup()
-        self.adopt(ServerConnection(connected_socket, self, self.limits.message_bytes,
+        self.add_connection(ServerConnection(connected_socket, self, self.limits.message_bytes,
                                     inflated_size=self.limits.inflated_bytes, handshake_done=True, keep_open=True))
 
     def end(self, connection: ServerConnection) -> None:

@@ -76,7 +76,7 @@ class SocketServer_Threadpool(SocketServer):
         """Accept the waiting clients. Connected clients are served by a loop in a background thread, which is started
         here.
         """
-        acceptor = self._entrance
+        acceptor = self._acceptor
         if acceptor is None or self.stopping:
             return
         if self._background is None:
@@ -90,11 +90,11 @@ class SocketServer_Threadpool(SocketServer):
         """The listening sockets, including those of combined daemons: the only ones that a program with its own event
         loop has to watch.
         """
-        return ([] if self._entrance is None else [self.sock]) + self._sockets_of_combined()
+        return ([] if self._acceptor is None else [self.sock]) + self._sockets_of_combined()
 
-    def adopt(self, connection: ServerConnection) -> None:
+    def add_connection(self, connection: ServerConnection) -> None:
         if self._background is None or threading.current_thread() is self._background:
-            super().adopt(connection)
+            super().add_connection(connection)
         else:
             self.park(connection)
 
@@ -106,8 +106,8 @@ class SocketServer_Threadpool(SocketServer):
         if thread is not None:
             self.wakeup()
             thread.join()
-            if self._entrance is not None:
-                self._entrance.watch(True)
+            if self._acceptor is not None:
+                self._acceptor.watch(True)
 
     def begin_waiting(self, connection: ServerConnection) -> None:
         if self._pool.idle and not connection.tls_handshake and not connection.handshake_done:
@@ -136,7 +136,7 @@ class SocketServer_Threadpool(SocketServer):
         except errors.MessageTooLargeError:
             connection.refuse_message()
             raise
-        for stalled in self._buffered.take_excess():
+        for stalled in self._buffered.remove_excess():
             self.drop(stalled)
 
     def end(self, connection: ServerConnection) -> None:
@@ -182,7 +182,7 @@ class SocketServer_Threadpool(SocketServer):
         """Handle the requests of a connection as long as they follow each other quickly."""
         connection.counts_as_large = is_large
         try:
-            connection.wait_at_most(KEEP_SECONDS)
+            connection.set_receive_timeout(KEEP_SECONDS)
             turn_ends = time.monotonic() + TURN_SECONDS
             while has_request or self._receive_request(connection):
                 has_request = False
@@ -217,7 +217,7 @@ class SocketServer_Threadpool(SocketServer):
                 return False  # the loop queues it with submit_large()
         # Asked last, because only one caller gets the claim: from now on the loop no longer drops this client to make
         # room for others.
-        return connection.handshake_done or connection.claim_introduction()
+        return connection.handshake_done or connection.claim_handshake()
 
     def _release_connection(self, connection: ServerConnection, may_accept: bool = True) -> Optional[ServerConnection]:
         """Return a connection to the loop, or end it if the client has disconnected.
@@ -232,14 +232,14 @@ class SocketServer_Threadpool(SocketServer):
                 self._pool.release(connection)  # clients that have sent no handshake keep no thread
             self.park(connection)
             return None
-        acceptor = self._entrance
+        acceptor = self._acceptor
         accepts = (acceptor is not None and may_accept and not self._pool.jobs_waiting
-                   and self.callbacks.ends_without_user_code(connection) and acceptor.replace_loop())
+                   and self.callbacks.ends_without_user_code(connection) and acceptor.begin_accepting())
         # Accepting in the place of the loop saves waking the loop and another worker, when clients reconnect for each call.
         try:
             self._end(connection)
         finally:
-            sock = acceptor.accept_soon() if acceptor is not None and accepts else None
+            sock = acceptor.finish_accepting() if acceptor is not None and accepts else None
             self.park(connection)
         return None if sock is None else self._accept_connection(sock)
 
@@ -267,7 +267,7 @@ class SocketServer_Threadpool(SocketServer):
         """
         is_complete = connection.fetch_message()
         while not is_complete:
-            if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_soon(connection):
+            if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_polling(connection):
                 return False
             is_complete = connection.fetch_message()
             if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
@@ -275,9 +275,9 @@ class SocketServer_Threadpool(SocketServer):
                 break  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
         return is_complete
 
-    def _receive_soon(self, connection: ServerConnection) -> bool:
+    def _receive_polling(self, connection: ServerConnection) -> bool:
         try:
-            if connection.receive_soon():
+            if connection.receive_polling():
                 return True
         except OSError as x:
             if is_timeout(x) or isinstance(x, BlockingIOError):

@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
+import struct
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
     import ssl
 
 __all__ = ["Options", "new_stream", "bind_stream", "connect_stream", "set_keepalive", "set_nodelay", "set_noinherit",
-           "set_reuseaddr"]
+           "set_reuseaddr", "set_system_receive_timeout", "peer_has_closed"]
 
 # The maximum; the operating system reduces it to its own limit.
 LISTEN_BACKLOG = 4096
+# The events of poll() for a connection that the peer has closed; 0 where the system does not report this.
+_HUNG_UP = getattr(select, "POLLRDHUP", 0) and select.POLLRDHUP | select.POLLHUP | select.POLLERR
 
 
 class Options(NamedTuple):
@@ -143,3 +147,26 @@ def _switch_on(sock: socket.socket, level: int, option: int) -> None:
 def set_noinherit(sock: socket.socket) -> None:
     """Disable inheritance of the socket by child processes."""
     sock.set_inheritable(False)
+
+
+def set_system_receive_timeout(sock: socket.socket, seconds: float) -> bool:
+    """Make receiving from a blocking socket raise BlockingIOError after this time. Return False if the system cannot
+    do this.
+    """
+    if not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:  # struct timeval has another layout there
+        return False
+    timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1000000))
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+    except OSError:
+        return False
+    return True
+
+
+def peer_has_closed(sock: socket.socket) -> Optional[bool]:
+    """Return whether the peer has closed its side, even if there is data to receive; None if the system cannot tell."""
+    if not _HUNG_UP:
+        return None
+    poll = select.poll()
+    poll.register(sock, _HUNG_UP)
+    return bool(poll.poll(0))

@@ -1,4 +1,4 @@
-"""How clients get in: the listening socket in the loop."""
+"""Accept clients: the listening socket in the loop, and, for a moment, in a worker."""
 from __future__ import annotations
 
 import contextlib
@@ -15,44 +15,48 @@ from .listener import Listener
 
 log = logging.getLogger("Pyro5.server.acceptor")
 
-ACCEPT_AT_ONCE = 64  # clients accepted in one go, before the others are looked at again
-LOOKS = 50  # of a worker, at 2 microseconds each: a client on another processor that connects again at once takes no longer
-ACCEPT_PAUSE_SECONDS = 0.1  # while the process has no file descriptors left
+MAX_ACCEPTED_AT_ONCE = 64  # clients that are accepted before other events are handled
+# calls of accept() by a worker, about 2 microseconds each: a client on another processor that reconnects at once needs
+# no longer
+ACCEPT_ATTEMPTS = 50
+ACCEPT_PAUSE_SECONDS = 0.1  # pause after accept() failed for lack of resources
 _EPOLL: Any = getattr(selectors, "EpollSelector", ())
 
 
-class Entrance:
-    """Accepts clients, and leaves that for a moment when the process has run out of something.
+class Acceptor:
+    """Accepts clients, and pauses when the process is out of file descriptors or memory.
 
     Args:
         loop: where the listening socket is registered.
-        take_in: is given the socket of each client.
+        add_connection: called with the socket of each accepted client.
 
     Attributes:
-        again_at: when (monotonic seconds) the next attempt is due, None unless accepting has just failed.
+        retry_at: when (monotonic seconds) accepting is tried again, None unless it has just failed.
     """
 
-    def __init__(self, listener: Listener, loop: EventLoop, take_in: Callable[[socket.socket], None]) -> None:
+    def __init__(self, listener: Listener, loop: EventLoop, add_connection: Callable[[socket.socket], None]) -> None:
         self.listener = listener
-        self.again_at: Optional[float] = None
+        self.retry_at: Optional[float] = None
         self._loop = loop
-        self._take_in = take_in
+        self._add_connection = add_connection
         self._watched = False
-        self._expected = 1  # how many may wait: an attempt in vain costs as much as a success
+        # how many are accepted in a row; it grows with the load, because an accept() that finds no client costs as
+        # much as one that does
+        self._max_at_once = 1
         self._attempts = busy_poll.PollingAttempts()
-        # held by the worker that accepts in the place of the loop
-        self._replacement = threading.Lock()
-        # guards _watched, and the listening socket's entry in the selector, which takes several steps to change; reentrant,
-        # as a signal handler may close this meanwhile
+        # Held by the worker that accepts instead of the loop: one at most.
+        self._worker_accepts = threading.Lock()
+        # Guards _watched and the entry of the listening socket in the selector, which takes several steps to change.
+        # Reentrant, because a signal handler may close this in between.
         self._registration = threading.RLock()
 
     def on_ready(self, events: int) -> None:
-        """Called by the loop when clients wait to be accepted."""
+        """Accept the waiting clients. Called by the loop when the listening socket is readable."""
         self.accept()
 
     def watch(self, wanted: bool) -> None:
-        """Wait for new clients, or stop that."""
-        self.again_at = None
+        """Start or stop waiting for new clients in the loop."""
+        self.retry_at = None
         with self._registration:
             if wanted == self._watched:
                 return
@@ -60,80 +64,92 @@ class Entrance:
             if wanted:
                 self._loop.register(self.listener.sock, READ, self)
             else:
-                with contextlib.suppress(KeyError, ValueError):  # somebody has closed the socket behind our back
+                with contextlib.suppress(KeyError, ValueError):  # the program has closed the socket itself
                     self._loop.selector.unregister(self.listener.sock)
 
-    def is_due(self, now: float) -> bool:
-        """Whether it is time to try again, after accepting has failed."""
-        return self.again_at is not None and now >= self.again_at
+    def is_retry_due(self, now: float) -> bool:
+        """Return whether accepting has failed and it is time to try again."""
+        return self.retry_at is not None and now >= self.retry_at
 
     def accept(self) -> None:
-        """Let in the clients that wait."""
-        if self.again_at is not None:
+        """Accept the waiting clients, up to a limit."""
+        if self.retry_at is not None:
             return
-        for _ in range(self._expected):
+        for _ in range(self._max_at_once):
             try:
                 sock = self.listener.accept()
             except OSError as x:
                 log.warning("cannot accept clients now, trying again in %g s: %s", ACCEPT_PAUSE_SECONDS, x)
                 self.watch(False)
-                self.again_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
+                self.retry_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
                 return
             if sock is None:
-                self._expected = 1
+                self._max_at_once = 1
                 return
-            self._take_in(sock)
-        self._expected = min(2 * self._expected, ACCEPT_AT_ONCE)
+            self._add_connection(sock)
+        self._max_at_once = min(2 * self._max_at_once, MAX_ACCEPTED_AT_ONCE)
 
     # ------------------------------------------------------------ for workers
 
-    def replace_loop(self) -> bool:
-        """
-        Accept clients in the place of the loop, for a moment; False if that does not pay now, or cannot be done.
+    def begin_accepting(self) -> bool:
+        """Accept clients in this worker instead of the loop, for a moment.
 
-        Many clients connect anew for every call.  The worker that sees one off can serve the next one sooner than a worker
-        that the loop, itself woken for it, has to wake.
+        Many clients reconnect for every call. The worker that has served the previous connection can serve the next
+        one sooner than a worker that the loop, itself woken first, has to wake.
+
+        Returns:
+            whether finish_accepting() has to be called. False if polling does not pay now, or the loop is not waiting
+                for clients.
         """
         if not (self._watched and busy_poll.is_promising() and isinstance(self._loop.selector, _EPOLL)
-                and self._replacement.acquire(blocking=False)):
+                and self._worker_accepts.acquire(blocking=False)):
             return False
         if self._attempts.try_begin():
-            if self._wait_for(0):
+            if self._set_events(0):
                 return True
             self._attempts.end(False)
-        self._replacement.release()
+        self._worker_accepts.release()
         return False
 
-    def accept_soon(self) -> Optional[socket.socket]:
-        """Accept a client, if it comes in a moment, and let the loop accept the following ones.  To be called soon, and
-        once, after replace_loop() has given True."""
+    def finish_accepting(self) -> Optional[socket.socket]:
+        """Accept a client if one connects within a moment, and make the loop accept the following ones.
+
+        Returns:
+            the socket of the client, None if there is none. The caller owns it.
+        """
         found = None
         try:
-            for _ in range(LOOKS):
+            for _ in range(ACCEPT_ATTEMPTS):
                 found = self.listener.accept()
                 if found is not None:
                     break
         except OSError:
-            pass  # out of resources: the loop meets the same, and knows what to do
+            pass  # out of resources: the loop gets the same error, and pauses accepting
         finally:
-            self._wait_for(READ)
+            self._set_events(READ)
             self._attempts.end(found is not None)
-            self._replacement.release()
+            self._worker_accepts.release()
         return found
 
-    def _wait_for(self, events: int) -> bool:
-        """Let the loop be woken by new clients, or (0) not; False if it does not wait for them at all.  Unlike unregistering,
-        this changes nothing that the loop may be going through just now."""
+    def _set_events(self, events: int) -> bool:
+        """Make the loop wait for new clients (READ), or not (0).
+
+        Unlike unregistering, this does not change the set of sockets, which the loop may be iterating over in its own
+        thread.
+
+        Returns:
+            whether the loop is waiting for clients at all.
+        """
         with self._registration:
             if not self._watched:
-                return False  # closed meanwhile, or somebody else accepts
+                return False  # closed meanwhile, or accepting is paused
             try:
                 self._loop.selector.modify(self.listener.sock, events, self)
             except (KeyError, ValueError, OSError):
-                return False  # somebody has closed the socket behind our back
+                return False  # the program has closed the socket itself
         return True
 
     def close(self) -> None:
-        """Stop listening for good."""
+        """Stop listening."""
         self.watch(False)
         self.listener.close()

@@ -1,22 +1,20 @@
-"""One client's connection, as the server sees it: incremental reading, buffered writing, and what belongs to the client.
+"""One client's connection in the server: incremental reading, buffered writing, and the state of the client.
 
-A connection has one owner at a time, the loop or one worker thread; only the owner calls its methods.
+A connection has one owner at a time, the loop or one worker thread. Only the owner calls its methods, except where
+stated.
 """
 from __future__ import annotations
 
 import contextlib
 import logging
-import select
 import selectors
 import socket
-import struct
-import sys
 import time
 from collections import deque
 from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
-from .._net import busy_poll
+from .._net import busy_poll, stream_sockets
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
@@ -24,23 +22,24 @@ from ..socketutil import SocketConnection, events_wanted, is_timeout
 
 log = logging.getLogger("Pyro5.server.connection")
 
-_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never waits, whatever receiving does
+_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never blocks, even if the socket has a timeout for receiving
 # After its handshake a connection shares the account of new ones for so long: longer than a costly request waits behind
 # those of other new ones (with 2 seconds, 20 clients that connect again for each request left others a third of their calls).
 NEW_SECONDS = 5.0
-SECONDS_PER_BYTE = 1e-6  # what it takes to read costly values
-# What the first step of a TLS handshake takes (with an RSA key of 4096 bits): handshakes that are further on come before it.
+SECONDS_PER_BYTE = 1e-6  # an estimate of the time to deserialize costly values
+# An estimate for the first step of a TLS handshake (with an RSA key of 4096 bits): handshakes that are further advanced come
+# first.
 TLS_HELLO_SECONDS = 0.005
-# So many times MAX_HANDSHAKE_SIZE may the annotations of an introduction have: older clients send those of the first call.
-HANDSHAKE_ANNOTATIONS = 16
-# What a compressed handshake may always become, in bytes, and how many times its size as sent: it costs time to decode.
+# The annotations of a handshake may have this many times MAX_HANDSHAKE_SIZE: older clients send those of the first
+# call.
+HANDSHAKE_ANNOTATIONS_FACTOR = 16
+# The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: it costs time
+# to decode.
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
-# A batch that takes long looks whether its sender is still there: after so many seconds, and then after so many calls.
-LOOK_SECONDS, LOOK_STEPS = 0.02, 8
-# What a poll reports when the other side is closed; 0 where the system cannot tell.
-_HUNG_UP = getattr(select, "POLLRDHUP", 0) and select.POLLRDHUP | select.POLLHUP | select.POLLERR
+# A long batch checks whether its client is still connected: first after this many seconds, then after this many calls.
+CHECK_SECONDS, CHECK_STEPS = 0.02, 8
 
 
 class ServerConnection(SocketConnection):
@@ -49,18 +48,19 @@ class ServerConnection(SocketConnection):
     Attributes:
         server: the socket server that it belongs to.
         handshake_done: the client's handshake was accepted (or none is needed).
-        closing: no further request is taken; the connection ends when what is to be sent has left.
-        lost: the client is gone, nothing can be sent any more.
-        gone: the loop has forgotten it.
+        closing: no further request is read; the connection is closed when its output has been sent.
+        lost: the client has disconnected, nothing can be sent any more.
+        dropped: the loop has removed it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
-        oneway_calls: how many oneway calls of the client are under way; oneway_full: too many; paused: until some of them
-            are done, nothing is read.
-        tls_handshake: the TLS handshake is still going on.
-        loop_seconds: what the client has had of the loop's time.
-        counts_as_large: it is one of the few that may keep workers busy with large requests now.
-        worker: the thread that the calls of this client run in, see workers.Worker.
+        oneway_calls: the number of unfinished oneway calls of the client.
+        oneway_full: these are too many, or too large.
+        paused: nothing is read until some of them are done.
+        tls_handshake: the TLS handshake is not finished.
+        loop_seconds: the time of the loop that the client has used.
+        counts_as_large: it is one of the few connections whose large requests may keep workers busy now.
+        worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
-        peer_address: where the client is, as the socket module gives it.
+        peer_address: the client's address, in the form of the socket module.
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
@@ -71,8 +71,9 @@ class ServerConnection(SocketConnection):
         self._is_new, self._new_until = not handshake_done, 0.0
         self.closing = False
         self.lost = False
-        self.gone = False
-        self._unmet, self._unended = [True], [True]  # tokens: whoever takes one, by an atomic pop, has the claim
+        self.dropped = False
+        # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
+        self._handshake_tokens, self._end_tokens = [True], [True]
         self.watched = 0
         self.loop_seconds = 0.0
         self.worker: Any = None
@@ -81,34 +82,35 @@ class ServerConnection(SocketConnection):
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
         self._system_timeout = 0.0
-        self._own_timeout = hasattr(sock, "pending") or keep_open
-        self._send_flags = 0 if self._own_timeout else _DONT_WAIT
-        self._incoming: Any = None  # what receive_soon() receives from
+        self._uses_python_timeout = hasattr(sock, "pending") or keep_open
+        self._send_flags = 0 if self._uses_python_timeout else _DONT_WAIT
+        self._incoming: Any = None  # the receiver that receive_polling() uses
         self._max_size, self._max_inflated = max_size, inflated_size
         self._reader = MessageReader(max_size, max_inflated=inflated_size)
         if not handshake_done and handshake_size:
             self._reader.max_size, self._reader.size_setting = handshake_size, "MAX_HANDSHAKE_SIZE"
-            self._reader.free_annotations = HANDSHAKE_ANNOTATIONS * handshake_size
+            self._reader.free_annotations = HANDSHAKE_ANNOTATIONS_FACTOR * handshake_size
             self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
         self._settings_version = global_version.number
-        self._unreadable: Optional[errors.ProtocolError] = None
+        self._parse_error: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self.suspended_batch: Any = None
         self._outgoing: Deque[memoryview] = deque()
         try:
             self.peer_address: Any = sock.getpeername()
-        except OSError:  # it is gone already; reading from it will tell
+        except OSError:  # already disconnected; reading from it reports this
             self.peer_address = None
 
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
-        """Make the connection of a client that a server has just accepted."""
+        """Create the connection of a client that a server has just accepted."""
         limits = server.current_limits()
         return cls(sock, server, limits.message_bytes, limits.handshake_bytes, inflated_size=limits.inflated_bytes,
                    tls=hasattr(sock, "pending"))
 
     def finish_handshake(self) -> None:
-        """The handshake was accepted: messages may have their full size from now on."""
+        """Mark the handshake as accepted: messages may have their full size from now on."""
+        # From here on the limits of an accepted client apply: full messages, ordinary annotations.
         self.handshake_done = True
         self._new_until = time.monotonic() + NEW_SECONDS
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
@@ -116,31 +118,32 @@ class ServerConnection(SocketConnection):
         self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
 
     def _read_settings(self) -> None:
-        """Use the limits that the settings make now, from the next message on."""
+        """Apply the limits of the current settings, from the next message on."""
         version = global_version.number
         limits = self.server.current_limits()
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
         if self.handshake_done:
             self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
-        self._incoming = None  # SPINNING may be another one
+        self._incoming = None  # SPINNING may have changed
         self._settings_version = version
 
     def resume(self) -> None:
-        """Go on with a paused connection.  May be called in any thread."""
+        """Continue with a paused connection. Can be called from any thread."""
         self.server.park(self)
 
     @property
     def ended(self) -> bool:
-        """What belongs to its end (user code among it) was run, or is run just now."""
-        return not self._unended
+        """Whether a thread has begun, or finished, to free what belongs to it. Can be read by any thread."""
+        return not self._end_tokens
 
     @property
     def loop_account(self) -> Any:
         """The account that the loop's time for this connection is charged to.
 
-        All connections that have not finished their handshake share one, and all that have just finished it share another:
-        connections cost a client nothing, so one that makes a new one for each costly request must not get ahead of those that
-        stay connected, and one that begins many handshakes not ahead of those whose handshake is done.
+        Connections that have not finished their handshake share one account, and those that have just finished it share
+        another. Connecting costs a client nothing, so one that connects anew for each costly request must not have an
+        advantage over clients that stay connected, and one that begins many handshakes must not have one over clients
+        whose handshake is done.
         """
         if not self._is_new:
             return self
@@ -153,8 +156,10 @@ class ServerConnection(SocketConnection):
 
     @property
     def keeps_worker(self) -> bool:
-        """Whether the thread that is bound to this connection stays so: it was let in, and has not ended."""
-        return self.handshake_done and bool(self._unended)
+        """Whether the thread that is bound to this connection stays bound: its handshake was accepted, and it has not
+        ended.
+        """
+        return self.handshake_done and bool(self._end_tokens)
 
     @property
     def has_reserved_worker(self) -> bool:
@@ -164,97 +169,103 @@ class ServerConnection(SocketConnection):
 
     @property
     def has_resources(self) -> bool:
-        """Whether something of the user's is to be freed at its end."""
+        """Whether it has session objects or tracked resources to free at its end."""
         return bool(self.pyroInstances or self._tracked_resources)
 
     @property
-    def is_left(self) -> bool:
-        """Whether the client has closed its side, and all that it sent was received.  Any thread may ask.  False where that
-        takes waiting: over TLS, with a timeout of Python's, and on systems that cannot look without waiting."""
-        if self._own_timeout or not _DONT_WAIT or self.sock.gettimeout():
+    def is_at_end(self) -> bool:
+        """Whether the client has closed its side, and everything that it sent was received. Can be read by any thread.
+        False where this cannot be found out without blocking: over TLS, with a timeout of Python's, and on some
+        systems.
+        """
+        if self._uses_python_timeout or not _DONT_WAIT or self.sock.gettimeout():
             return False
         try:
             return not self.sock.recv(1, socket.MSG_PEEK | _DONT_WAIT)
         except OSError as x:
             return not (is_timeout(x) or isinstance(x, (BlockingIOError, InterruptedError)))
 
-    def has_hung_up(self) -> bool:
-        """Return whether the client has closed its side, whatever is still to be received; over TLS too."""
-        if not _HUNG_UP:
-            return self.is_left
-        poll = select.poll()
-        poll.register(self.sock, _HUNG_UP)
-        return bool(poll.poll(0))
+    def peer_has_closed(self) -> bool:
+        """Return whether the client has closed its side, even if there are data to receive; also over TLS."""
+        is_closed = stream_sockets.peer_has_closed(self.sock)
+        return self.is_at_end if is_closed is None else is_closed
 
     def pieces_of(self, steps: Sequence[Any], needs_client: bool) -> Iterator[Optional[Sequence[Any]]]:
-        """Return the steps of a request in sequences of a few, and None where other clients have to be served first.
+        """Yield the steps of a request in sequences of a few, and None where other clients have to be served first.
 
         Args:
-            needs_client: stop, and abandon the connection, when the client has disconnected: the results would be lost, and a
-                small request can ask for very much work.
+            needs_client: stop, and abandon the connection, when the client disconnects: the results would be lost, and a
+                small request can cause very much work.
         """
-        look_at = time.monotonic() + LOOK_SECONDS
-        for start in range(0, len(steps), LOOK_STEPS):
-            if start and time.monotonic() > look_at:
-                if needs_client and self.has_hung_up():
-                    log.info("the client at %s has gone after %d of %d calls of a batch: the others are not run",
+        check_at = time.monotonic() + CHECK_SECONDS
+        for start in range(0, len(steps), CHECK_STEPS):
+            if start and time.monotonic() > check_at:
+                if needs_client and self.peer_has_closed():
+                    log.info("the client at %s has disconnected after %d of %d calls of a batch: the others are not run",
                              self.peer_address, start, len(steps))
                     self.abandon()
                     return
                 if self.server.interrupts_batches and self.server.turn_is_over():
                     yield None
-                look_at = time.monotonic() + LOOK_SECONDS
-            yield steps[start:start + LOOK_STEPS]
+                check_at = time.monotonic() + CHECK_SECONDS
+            yield steps[start:start + CHECK_STEPS]
 
     def suspend(self, message: ReceivingMessage, batch: Any) -> None:
-        """Keep a batch whose execution is interrupted; its message is the next one to be handled."""
+        """Store a batch whose execution is interrupted; its message is the next one to be handled."""
         self._pending, self.suspended_batch = message, batch
 
     def claim_end(self) -> bool:
-        """Tell whether the caller shall run what belongs to the end: one caller only, in whichever thread."""
-        return _claim(self._unended)
+        """Return True to exactly one caller, which has to free what belongs to the connection. Can be called from any
+        thread.
+        """
+        return _claim(self._end_tokens)
 
-    def claim_introduction(self) -> bool:
-        """Tell whether the caller may answer the client's introduction, or part with it instead: one caller only, in
-        whichever thread."""
-        return _claim(self._unmet)
+    def claim_handshake(self) -> bool:
+        """Return True to exactly one caller, which may answer the handshake, or close the connection instead. Can be
+        called from any thread.
+        """
+        return _claim(self._handshake_tokens)
 
     def on_ready(self, events: int) -> None:
         """Called by the loop when the socket is ready for some of the watched events."""
         self.server.connection_ready(self, events)
 
     def close(self) -> None:
-        """End the connection.  As long as the loop has to do with it this only cuts it off: the loop does the rest."""
-        if self.gone or self.ended or self.keep_open:
+        """End the connection. While the loop or a worker still uses it, only shut it down: the loop notices this and
+        does the rest.
+        """
+        if self.dropped or self.ended or self.keep_open:
             super().close()
             return
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
-    def wait_at_most(self, seconds: float) -> None:
-        """Let receiving wait, for a worker; setTimeout() is the end of that.
+    def set_receive_timeout(self, seconds: float) -> None:
+        """Make receiving block up to this time, for a worker; setTimeout() ends this.
 
-        A timeout of Python's costs a poll() before each receive and each send.  That of the system costs nothing, but
-        the ssl module, and some systems, cannot have it.
+        A timeout of Python's costs a poll() before each receive and each send. That of the system costs nothing, but
+        the ssl module and some systems do not support it.
         """
-        if self._own_timeout:
+        if self._uses_python_timeout:
             self.setTimeout(seconds)
             return
         if self._system_timeout != seconds:
             self._system_timeout = seconds
-            self._own_timeout = not _set_system_timeout(self.sock, seconds)
-        self.setTimeout(seconds if self._own_timeout else None)
+            self._uses_python_timeout = not stream_sockets.set_system_receive_timeout(self.sock, seconds)
+        self.setTimeout(seconds if self._uses_python_timeout else None)
 
     # ------------------------------------------------------------ reading
 
     @property
     def mid_message(self) -> bool:
-        """Whether part of a message is in and the rest is still to come."""
+        """Whether part of a message was received, and the rest is missing."""
         return self._reader.mid_message
 
     @property
     def large_bytes(self) -> int:
-        """The size of the message that is coming, or is at hand and did not come in one piece; 0 for smaller ones."""
+        """The size of the message that is being received, or of a received one that did not arrive in one piece; 0 for
+        smaller ones.
+        """
         if self._pending is None:
             return self._reader.announced_bytes
         size = self._pending.memory_bytes
@@ -262,67 +273,66 @@ class ServerConnection(SocketConnection):
 
     @property
     def expected_seconds(self) -> float:
-        """How long the message that is coming may keep the loop busy, at the least: it is served after those that ask for
-        less."""
+        """An estimate of the time that the message being received needs: it is served after those that need less."""
         if self.tls_handshake and not self.loop_seconds:
             return TLS_HELLO_SECONDS
         return self._reader.announced_bytes * SECONDS_PER_BYTE
 
     @property
     def buffered_bytes(self) -> int:
-        """How many bytes are kept of what is received or sent in part."""
+        """The number of bytes stored of partly received and partly sent messages."""
         return self._reader.buffered_bytes + sum(map(len, self._outgoing))
 
     @property
     def refused_message(self) -> Optional[ReceivingMessage]:
-        """The message whose header was sound but that could not be taken in, see MessageReader.refused."""
+        """The message whose header was valid, but which could not be accepted, see MessageReader.refused."""
         return self._reader.refused
 
     def refuse_message(self) -> None:
-        """Discard the message that is at hand; refused_message is the one, from now on."""
+        """Discard the received message; it becomes the refused_message."""
         self._reader.refused, self._pending = self._pending, None
 
     def receive(self) -> bool:
-        """Receive once; False if the client has closed its side.
+        """Receive once. Return False if the client has closed its side.
 
         Raises:
-            OSError: nothing is there now (see events_wanted and is_timeout), or the connection is lost.
+            OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
         return self._reader.receive_from(self.sock) > 0
 
-    def receive_soon(self) -> bool:
-        """Receive once what is due in a moment, for a worker; as receive() otherwise."""
+    def receive_polling(self) -> bool:
+        """Receive once, with busy polling before blocking, for a worker; otherwise like receive()."""
         if self._incoming is None:
-            self._incoming = self.sock if self._own_timeout else busy_poll.receiver_for(self.sock)
+            self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
         return self._reader.receive_from(self._incoming) > 0
 
-    def has_hidden_bytes(self) -> bool:
-        """Whether bytes wait inside the TLS layer, where a selector does not see them."""
+    def has_tls_bytes(self) -> bool:
+        """Return whether data is buffered inside the TLS layer, where the selector does not see it."""
         pending = getattr(self.sock, "pending", None)
         return pending is not None and pending() > 0
 
     def fetch_message(self) -> bool:
-        """Take the next whole message out of what was received, for take_message(); False if there is none.
+        """Parse the next complete message for take_message(). Return False if there is none.
 
         Raises:
-            ProtocolError: the stream cannot be read any further; every further call raises the same again.
+            ProtocolError: the data cannot be parsed any further; every later call raises the same error.
         """
         if global_version.number != self._settings_version:
             self._read_settings()
-        if self._unreadable is None and self._pending is None:  # else a worker has given it back
+        if self._parse_error is None and self._pending is None:  # else a worker has returned it unhandled
             try:
                 self._pending = self._reader.next_message()
             except errors.ProtocolError as x:
-                self._unreadable = type(x)(str(x))  # not x itself: its traceback would keep all that was received
-        if self._unreadable is not None:
-            raise self._unreadable
+                self._parse_error = type(x)(str(x))  # a copy without the traceback, whose frames refer to all received data
+        if self._parse_error is not None:
+            raise self._parse_error
         return self._pending is not None
 
     def take_message(self) -> ReceivingMessage:
-        """Give the message that is to be handled now; if none is at hand, wait until one arrives.
+        """Return the message to be handled now; if none has been received, wait for one.
 
         Raises:
-            CommunicationError: the connection was lost, or what came is no message.
+            CommunicationError: the connection was lost, or the data is not a valid message.
         """
         message, self._pending = self._pending, None
         if message is None:
@@ -333,12 +343,12 @@ class ServerConnection(SocketConnection):
 
     @property
     def has_outgoing(self) -> bool:
-        """Whether something is still to be sent."""
+        """Whether output is waiting to be sent."""
         return bool(self._outgoing)
 
     def send_message(self, message: SendingMessage) -> None:
-        """Send what the network takes at once and keep the rest for flush().  Never waits for a slow reader longer than
-        the socket's own (short) timeout.
+        """Send what the network accepts at once, and store the rest for flush(). Blocks at most for the (short)
+        timeout of the socket.
 
         Raises:
             OSError: the connection is lost.
@@ -346,6 +356,7 @@ class ServerConnection(SocketConnection):
         buffers = message.buffers
         if len(buffers) > MAX_SCATTERED_BUFFERS:
             buffers = [b"".join(buffers[:-1]), buffers[-1]]
+        # Older output goes first. Small replies are one buffer and one send() call, without any copy.
         if not self._outgoing:
             if len(buffers) == 1:
                 sent = self._write(buffers[0])
@@ -357,15 +368,15 @@ class ServerConnection(SocketConnection):
         self._outgoing.extend(map(memoryview, buffers))
 
     def abandon(self) -> None:
-        """The client is gone, or must go without an answer: nothing more is sent."""
+        """Mark the connection as lost, and discard its output."""
         self.closing = self.lost = True
         self._outgoing.clear()
 
     def flush(self) -> bool:
-        """Send more of what is kept, but only so much that a reader who takes it all keeps nobody waiting for long.
+        """Send more of the stored output, up to a limit, so that a fast reader does not delay other clients.
 
         Returns:
-            whether nothing is left.
+            whether all of it was sent.
 
         Raises:
             OSError: the connection is lost.
@@ -375,7 +386,7 @@ class ServerConnection(SocketConnection):
             if not outgoing:
                 break
             first = outgoing[0]
-            sent = self._write(first[:FLUSH_STEP_BYTES])  # TLS wants the same bytes again if it could not send them
+            sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
             if sent == len(first):
                 outgoing.popleft()
             elif sent:
@@ -385,7 +396,9 @@ class ServerConnection(SocketConnection):
         return not outgoing
 
     def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:
-        """Wait until everything is sent, stopping() gives True (it is asked as often as that), or the client is gone."""
+        """Block until all output is sent, stopping() returns True (it is called after every step), or the connection
+        is lost.
+        """
         try:
             self.setTimeout(step_seconds)
             while not (self.flush() or stopping()):
@@ -404,7 +417,7 @@ class ServerConnection(SocketConnection):
             raise
 
     def _write_all_at_once(self, buffers: List[Buffer]) -> int:
-        if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS, Windows: no scatter write
+        if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS and Windows have no scatter write
             return 0
         try:
             return self.sock.sendmsg(buffers, (), self._send_flags)
@@ -415,7 +428,7 @@ class ServerConnection(SocketConnection):
 
 
 def _claim(token: List[bool]) -> bool:
-    """Take the token; False if somebody else has."""
+    """Remove the token, and return whether it was there."""
     try:
         return token.pop()
     except IndexError:
@@ -423,7 +436,7 @@ def _claim(token: List[bool]) -> bool:
 
 
 def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:
-    """Give what is left to send when the first `sent` bytes have left."""
+    """Return what is left to send after the first `sent` bytes."""
     rest: List[Buffer] = []
     for data in buffers:
         if sent >= len(data):
@@ -432,15 +445,3 @@ def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:
             rest.append(memoryview(data)[sent:])
             sent = 0
     return rest
-
-
-def _set_system_timeout(sock: socket.socket, seconds: float) -> bool:
-    """Let receiving from a blocking socket raise BlockingIOError after so long; False if that is not to be had here."""
-    if not sys.platform.startswith("linux") or sys.maxsize < 1 << 32:  # a struct timeval is something else there
-        return False
-    timeval = struct.pack("@ll", int(seconds), int(seconds % 1 * 1000000))
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
-    except OSError:
-        return False
-    return True

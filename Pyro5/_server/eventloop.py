@@ -1,10 +1,11 @@
-"""The bare event loop: a selector, a way to wake it, periodic work, other loops joined to it, and its end.
+"""The event loop: a selector, a way to wake it, periodic work, loops combined with it, and its end.
 
-What is registered in the selector is an object with ``on_ready(events)``.  One that has the attribute ``loop_seconds``,
-at first 0, has its turn when those that have had less of the loop's time have had theirs; others are always the first.  (What
-it will need now, ``expected_seconds``, counts as if it had had it already.)  Several that have the same object as attribute
-``loop_account`` share the time that is counted there.
-Stopping is safe from any thread, from a signal handler and from inside something that the loop has called.
+Objects that are registered in the selector have a method ``on_ready(events)``. Those with an attribute
+``loop_seconds`` (0 at first) are handled in the order of the loop's time that they have used, after all others;
+``expected_seconds`` is added to it before the request is handled. Objects with the same attribute ``loop_account``
+share the time that is counted there.
+
+Stopping is safe from any thread, from a signal handler, and inside of anything that the loop has called.
 """
 from __future__ import annotations
 
@@ -27,14 +28,14 @@ log = logging.getLogger("Pyro5.server.eventloop")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 USUAL_POLL_SECONDS = 2.0  # when POLLTIMEOUT is None
-TICK_SECONDS = 2.0  # housekeeping happens about this often
-TURN_SECONDS = 0.02  # those that are ready get so much of the loop's time before it looks who else has become ready
-BEHIND_SECONDS = 5.0  # what has come in is looked at, before anybody is overdue, unless the loop is that far behind
-END_SECONDS = 1.0  # how long the end itself may take, when what was under way is done or given up
+TICK_SECONDS = 2.0  # about how often tick() is called
+TURN_SECONDS = 0.02  # how long ready connections are handled before the selector is asked for others
+BEHIND_SECONDS = 5.0  # Received data is handled before deadlines are checked, unless the loop is this far behind.
+END_SECONDS = 1.0  # how long closing may take after running calls have ended or been given up
 
 
-class _Woken:
-    """Registers the wakeup in the selector."""
+class _WakeupHandler:
+    """The entry of the wake-up in the selector."""
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -43,8 +44,8 @@ class _Woken:
         self._loop.woken()
 
 
-class _Foreign:
-    """Registers a socket of something else (that has ``events(sockets)``) in the selector."""
+class _ForeignSocket:
+    """The entry of a socket of another object (which has ``events(sockets)``) in the selector."""
 
     def __init__(self, loop: EventLoop, owner: Any, sock: Any) -> None:
         self._loop = loop
@@ -54,7 +55,7 @@ class _Foreign:
     def on_ready(self, events: int) -> None:
         try:
             self._owner.events([self._sock])
-        except Exception:  # border to foreign code: it must not end the loop, nor keep it busy
+        except Exception:  # foreign code: an error must neither end the loop nor repeat for ever
             log.exception("%r failed, its socket is not watched any more", self._owner)
             self._loop.selector.unregister(self._sock)
 
@@ -64,15 +65,15 @@ def _poll_seconds() -> float:
 
 
 class EventLoop:
-    """Waits for sockets and calls what is registered for them.
+    """Waits for sockets, and calls the objects that are registered for them.
 
-    Everything belongs to the thread that runs the loop, except what says otherwise.
+    Everything belongs to the thread that runs the loop, unless stated otherwise.
 
     Attributes:
-        selector: what the loop waits with; combined loops share one.
+        selector: waits for the sockets; combined loops share one.
         stopping: shutdown() was called.
-        housekeeper: the interval of the program's periodic work; None: it is not done.
-        parked: what was given (back) to the loop, and waits for its turn; any thread may append to it.
+        housekeeper: the interval of the program's periodic work; None: there is none.
+        parked: connections that workers have returned, waiting for their turn. Any thread may append to it.
     """
 
     def __init__(self) -> None:
@@ -89,61 +90,66 @@ class EventLoop:
         self.housekeeper: Optional[Housekeeper] = Housekeeper(min(TICK_SECONDS, self._poll_seconds))
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
-        self._master: Optional[EventLoop] = None  # whose loop does this one's work
+        self._master: Optional[EventLoop] = None  # the loop that this one is combined with
         self._pid = os.getpid()
         self._loop_thread: Optional[int] = None  # None while no loop runs
-        # held by the thread that runs the loop, or a turn of it, or frees everything
+        # Held by the thread that runs the loop, or one turn of it, or frees everything. Reentrant, because a call may stop
+        # the loop.
         self._turn = threading.RLock()
-        # acquired once and for ever, by whoever frees everything
+        # Acquired once, and never released, by the thread that frees everything: shutdown() can be called several times.
         self._release_gate = threading.Lock()
-        # set when everything is freed
+        # Set when everything is freed; close() waits for it.
         self._released = threading.Event()
 
     def read_settings(self) -> None:
-        """Use the settings as they are now."""
+        """Apply the current settings."""
         self._poll_seconds = _poll_seconds()
-        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT or 0.0)  # at the end: for what is under way
+        self._finish_seconds = max(0.0, config.SHUTDOWN_TIMEOUT or 0.0)  # at the end, for running calls and replies
 
-    # ------------------------------------------------------------ what the subclasses say
+    # ------------------------------------------------------------ methods for subclasses to override
 
     def tick(self) -> None:
-        """Do what is to be done every few seconds."""
+        """Do periodic work. Called every few seconds."""
 
-    def take_back(self, given_back: Any) -> None:
-        """Go on with something that was parked."""
+    def resume_parked(self, given_back: Any) -> None:
+        """Continue with a parked connection."""
 
-    def next_due(self) -> Optional[float]:
-        """When (monotonic seconds) something has to be done, None if nothing waits for its time."""
+    def next_deadline(self) -> Optional[float]:
+        """Return the next deadline (monotonic seconds), None if there is none."""
         return None
 
-    def do_what_is_due(self, now: float) -> None:
-        """Do what next_due() announced."""
+    def handle_expired(self, now: float) -> None:
+        """Handle the deadlines that have passed."""
 
     def woken(self) -> None:
-        """Somebody called wakeup()."""
+        """Called after wakeup()."""
         self._wakeup.drain()
 
     def begin(self) -> None:
-        """The loop is about to run: start what it needs."""
+        """Start what the loop needs. Called before it runs."""
 
     def free(self) -> None:
-        """The loop has ended for good: free everything that belongs to the subclass."""
+        """Free all resources of the subclass. Called when the loop has ended."""
 
     def end_background(self) -> None:
-        """Another loop takes over: end a thread that runs this one, if there is one."""
+        """End the thread that runs this loop in the background, if there is one: another loop takes over."""
 
     def in_worker(self) -> bool:
-        """Whether the calling thread works for this loop, so that the loop's end may have to wait for it."""
+        """Return whether the calling thread is a worker of this loop: it must not wait for the loop's end, which waits
+        for it.
+        """
         return False
 
     # ------------------------------------------------------------ running
 
     def watch_wakeup(self) -> None:
-        """Let wakeup() work from now on."""
-        self.register(self._wakeup, READ, _Woken(self))
+        """Register the wake-up, so that wakeup() works."""
+        self.register(self._wakeup, READ, _WakeupHandler(self))
 
     def register(self, sock: Any, events: int, data: Any) -> None:
-        """Wait for a socket; the entry of one that somebody closed without a word, and whose number this one got, goes."""
+        """Register a socket. An old entry with the same file descriptor belongs to a socket that was closed without
+        notice, and is removed.
+        """
         try:
             self.selector.register(sock, events, data)
         except KeyError:
@@ -151,25 +157,31 @@ class EventLoop:
             self.selector.register(sock, events, data)
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
-        """Serve until shutdown() is called, loopCondition() returns False (it is called at least every POLLTIMEOUT
-        seconds), or Ctrl-C interrupts the loop.  Only shutdown() frees everything.
+        """Serve until shutdown() is called, loopCondition() returns False, or Ctrl-C interrupts the loop. Only
+        shutdown() frees all resources.
+
+        Args:
+            loopCondition: called after each event, and at least every POLLTIMEOUT seconds.
 
         Raises:
-            DaemonError: another thread runs this loop already.
+            DaemonError: the loop is running in another thread.
         """
-        if self._loop_thread not in (None, threading.get_ident()) and not self.stopping:  # else it frees everything
+        # if it is stopping, this call frees everything
+        if self._loop_thread not in (None, threading.get_ident()) and not self.stopping:
             raise errors.DaemonError("the request loop runs in another thread already")
         with self.running():
             try:
                 self.begin()
                 while not self.stopping and loopCondition():
                     self.run_once(self._round_seconds())
-            except KeyboardInterrupt:  # programs clean up in the lines that follow the loop
+            except KeyboardInterrupt:  # programs do their cleanup after the loop
                 log.debug("the loop ends: interrupted from the keyboard")
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        """While the block runs, shutdown() only asks for the end: everything is freed when the (outermost) block is left."""
+        """Mark the loop as running in this thread: shutdown() only requests the end, and everything is freed when the
+        (outermost) block ends.
+        """
         with self._turn:
             before, self._loop_thread = self._loop_thread, threading.get_ident()
             try:
@@ -180,20 +192,22 @@ class EventLoop:
                     self._release()
 
     def _running_thread(self) -> Optional[int]:
-        """Give the thread that is running this loop, or the one that it is combined with; None if there is none."""
+        """Return the thread that is running this loop, or the one that it is combined with; None if there is none."""
         if self._loop_thread is None and self._master is not None:
             return self._master._running_thread()
         if self._loop_thread != threading.get_ident() and self.in_forked_child():
-            return None  # that thread is the parent's
+            return None  # that thread exists in the parent process only
         return self._loop_thread
 
     def run_once(self, timeout_seconds: float) -> None:
-        """Wait at most this long for something to happen, and handle it."""
-        timeout_seconds = self._until_due(timeout_seconds)
+        """Wait at most this long for events, and handle them."""
+        timeout_seconds = self._until_deadline(timeout_seconds)
         polling = self._polling_selector
         ready = (self.selector.select(timeout_seconds) if polling is None or not timeout_seconds
                  else polling.select(self.selector, timeout_seconds))
-        now = time.monotonic()  # what comes in while this is handled was not looked at yet: nothing is overdue by then
+        # Data that arrives from here on is not handled in this turn: its connection must not be timed out in this turn
+        # either.
+        now = time.monotonic()
         self._order.turn_ends = now + TURN_SECONDS
         if self.parked or self._combined:
             ready += self._take_parked()
@@ -205,15 +219,16 @@ class EventLoop:
             left = self._order.handle_all(ready, now)
         if not left:
             self._all_handled_at = now
-        for key, _ in left:  # the rest stays in the selector until the next time
+        for key, _ in left:  # sockets that were not handled are still ready in the selector
             if type(key) is ParkedEntry:
                 key.loop.parked.append(key.data)
-        self.keep_time(max(self._all_handled_at, now - BEHIND_SECONDS))
+        self.run_due(max(self._all_handled_at, now - BEHIND_SECONDS))
 
     def _take_parked(self) -> List[Any]:
-        """Remove what was given back, and return it as a selector returns what is ready: it waits for its turn as well.
+        """Remove parked connections from the queue, and return them in the form of the selector's entries, to be
+        handled in the same fair order.
 
-        Only connections that have ended are dealt with at once, as far as the turn goes: they make room for new ones.
+        Only those that have ended are handled at once, until the turn is over: this makes room for new clients.
         """
         entries: List[Any] = []
         for _ in range(len(self.parked)):
@@ -223,46 +238,46 @@ class EventLoop:
             elif self.turn_is_over():
                 self.parked.append(given_back)
             else:
-                self.take_back(given_back)
+                self.resume_parked(given_back)
         for other in self._combined:
             entries += other._take_parked()
         return entries
 
     def turn_is_over(self) -> bool:
-        """Whether what runs in the loop has to end its turn, so that others get theirs."""
+        """Return whether the code that runs in the loop has to return, so that other connections are handled."""
         loop = self
         while loop._master is not None:
             loop = loop._master
         return time.monotonic() > loop._order.turn_ends
 
     def _round_seconds(self) -> float:
-        """Return how long the loop waits at most before it looks whether periodic work has become due."""
+        """Return how long the loop may wait before it checks whether periodic work is due."""
         housekeeper = self.housekeeper
         return self._poll_seconds if housekeeper is None else min(self._poll_seconds, max(0.0, housekeeper.waittime))
 
     def housekeeping_is_due(self) -> bool:
-        """Return whether the program's periodic work is to be done now; if so, its next interval begins."""
+        """Return whether the program's periodic work has to be done now; if so, start its next interval."""
         housekeeper = self.housekeeper
         return housekeeper is not None and housekeeper.is_due(time.monotonic())
 
-    def _until_due(self, timeout_seconds: float) -> float:
-        due = self.next_due()
+    def _until_deadline(self, timeout_seconds: float) -> float:
+        due = self.next_deadline()
         if due is not None:
             timeout_seconds = max(0.0, min(timeout_seconds, due - time.monotonic()))
         for other in self._combined:
-            timeout_seconds = other._until_due(timeout_seconds)
+            timeout_seconds = other._until_deadline(timeout_seconds)
         return timeout_seconds
 
-    def keep_time(self, now: float) -> None:
-        """Do what has become due, here and in the combined loops."""
+    def run_due(self, now: float) -> None:
+        """Handle passed deadlines and periodic work, here and in the combined loops."""
         if self.parked:
             self._wakeup.wake()
-        self.do_what_is_due(now)
+        self.handle_expired(now)
         if now >= self._next_tick:
             self._next_tick = now + min(TICK_SECONDS, self._round_seconds())
             self.tick()
         for other in list(self._combined):
-            other.keep_time(now)
+            other.run_due(now)
             if other.stopping:
                 self._combined.remove(other)
                 other._release()
@@ -270,43 +285,50 @@ class EventLoop:
     # ------------------------------------------------------------ stopping
 
     def shutdown(self) -> None:
-        """Make the loop end and free everything; at once if no loop runs.  Safe from any thread, from a signal handler
-        and from inside a call (whose reply is still sent)."""
+        """Make the loop end and free all resources, at once if it is not running.
+
+        Can be called from any thread, from a signal handler, and inside a call (whose reply is still sent).
+        """
+        # The flag first: the loop reads it after it was woken. Both steps are safe in a signal handler.
         self.stopping = True
         self._wakeup.wake()
         if self._running_thread() is None:
             self._release()
 
     def wakeup(self) -> None:
-        """Make the loop look at its condition now.  Safe from any thread and from a signal handler."""
+        """Make the loop check its condition now. Can be called from any thread and from a signal handler."""
         self._wakeup.wake()
 
     def close(self) -> None:
-        """Stop, and return when everything is freed; from inside a call only stop.  Safe from any thread."""
+        """Stop the loop, and wait until all resources are freed; inside a call, only stop it. Can be called from any
+        thread.
+        """
         self.shutdown()
         if self._running_thread() != threading.get_ident() and not self.in_worker():
             self._released.wait(self._finish_seconds + 2 * END_SECONDS)
 
     def discard(self) -> None:
-        """Free a loop that never got ready to run."""
+        """Free a loop that was not completely created."""
         self._wakeup.close()
         self.selector.close()
 
     def _release(self) -> None:
         if self.in_forked_child():
-            self.let_go()
+            self.close_in_child()
             return
         if not self._release_gate.acquire(blocking=False):
-            return  # somebody else does it, or has done it
+            return  # another thread does it, or has done it
         with self._turn:
             self._release_now()
 
     def in_forked_child(self) -> bool:
-        """Whether this process got the loop by a fork: then the selector and the connections are its parent's."""
+        """Return whether this process is a fork of the one that created the loop: the selector and the connections
+        belong to the parent.
+        """
         return os.getpid() != self._pid
 
-    def let_go(self) -> None:
-        """In a forked child: close the descriptors that it got, and touch nothing that the parent still uses."""
+    def close_in_child(self) -> None:
+        """Close the file descriptors in a forked child, without changing anything that the parent uses."""
         self._wakeup.close()
         self.selector.close()
         self._released.set()
@@ -329,16 +351,16 @@ class EventLoop:
     # ------------------------------------------------------------ combining
 
     def combine(self, other: EventLoop) -> None:
-        """Let this loop do another one's work too.
+        """Make this loop do the work of another one, too.
 
         Raises:
-            ValueError: that one is stopped, or combined already, or this very loop.
+            ValueError: the other one is stopped, or combined already, or this loop itself.
         """
         if other is self or other._master is not None or self._master is other or other.stopping or self.stopping:
             raise ValueError("cannot combine these daemons: one is closed, or combined already, or they are the same")
         other.end_background()
         for key in list(other.selector.get_map().values()):
-            self.register(key.fileobj, key.events or READ, key.data)  # 0: a worker accepts in the loop's place just now
+            self.register(key.fileobj, key.events or READ, key.data)  # 0: a worker is accepting instead of the loop
         other.selector.close()
         other._share_selector(self.selector)
         other._master = self
@@ -351,11 +373,11 @@ class EventLoop:
             child._share_selector(selector)
 
     def combine_foreign(self, other: Any) -> None:
-        """Let this loop wait for the sockets of anything that has ``sockets`` and ``events(sockets)``."""
+        """Make this loop wait for the sockets of an object that has ``sockets`` and ``events(sockets)``."""
         for sock in other.sockets:
-            self.register(sock, READ, _Foreign(self, other, sock))
+            self.register(sock, READ, _ForeignSocket(self, other, sock))
         self._foreign.append(other)
 
     def _sockets_of_combined(self) -> List[Any]:
-        """What a program with its own event loop has to watch for the sake of the combined ones."""
+        """Return the sockets of the combined objects, for a program with its own event loop."""
         return [sock for other in (*self._combined, *self._foreign) for sock in other.sockets]

@@ -1,4 +1,4 @@
-"""The order in which the entries that are ready in a loop are handled, and the accounts that the loop's time is charged to."""
+"""The order in which a loop handles ready connections, and the accounts that its time is charged to."""
 from __future__ import annotations
 
 import select
@@ -6,13 +6,13 @@ import selectors
 import time
 from typing import Any, List, NamedTuple, Tuple
 
-AHEAD_SECONDS = 0.05  # an account that has had so much more than another one waits for further requests of that one
-AGAIN_MILLISECONDS = 1  # how long these may take to arrive
-CHARGED_SECONDS = 0.0005  # what is handled alone in a turn is charged only if it took this long
+AHEAD_SECONDS = 0.05  # when one account is this far ahead of another, it waits for further requests of that one
+AGAIN_MILLISECONDS = 1  # how long it waits for them
+CHARGED_SECONDS = 0.0005  # a connection that is handled alone in a turn is charged only if it took this long
 
 
 class ParkedEntry(NamedTuple):
-    """Stands for a parked connection among the entries of a selector, in the place of a `selectors.SelectorKey`."""
+    """A parked connection among the entries of a selector; takes the place of a `selectors.SelectorKey`."""
 
     data: Any
     loop: Any
@@ -20,10 +20,10 @@ class ParkedEntry(NamedTuple):
 
 
 def handle(entry: Any) -> None:
-    """Handle an entry of the selector, or go on with a parked connection."""
+    """Handle an entry of the selector, or continue with a parked connection."""
     key, events = entry
     if type(key) is ParkedEntry:
-        key.loop.take_back(key.data)
+        key.loop.resume_parked(key.data)
         return
     on_ready = getattr(key.data, "on_ready", None)  # a program may have registered something of its own
     if on_ready is not None:
@@ -36,7 +36,7 @@ def _account_of(data: Any) -> Any:
 
 
 class FairOrder:
-    """Handles entries in the order of the time that their accounts have had.  Belongs to the loop's thread.
+    """Handles entries in the order of the loop time that their accounts have used. Belongs to the thread of the loop.
 
     Attributes:
         turn_ends: when (monotonic seconds) the turn of the loop ends.
@@ -44,10 +44,14 @@ class FairOrder:
 
     def __init__(self) -> None:
         self.turn_ends = 0.0
-        self._loop_seconds = 0.0  # the share that an account has which was not ready before
+        # accounts that were not ready before are treated as if they had used this much, so that idle time earns no
+        # credit
+        self._loop_seconds = 0.0
 
     def handle_one(self, entry: Any, now: float) -> None:
-        """Handle the only entry of a turn.  Its time is charged only if it took long: this is the usual case, and cheap."""
+        """Handle the only entry of a turn. This is the usual case and must be cheap, so its time is charged only if it
+        was long.
+        """
         account = _account_of(entry[0].data)
         handle(entry)
         after = time.monotonic()
@@ -55,9 +59,10 @@ class FairOrder:
             self._charge(entry[0].data, account, max(account.loop_seconds, self._loop_seconds), after - now)
 
     def handle_all(self, entries: List[Any], now: float) -> List[Any]:
-        """Handle the entries, until the turn is over.
+        """Handle entries until the turn is over.
 
-        So no client waits for others that all ask for much: one that has just begun, or asks for little, is the next one.
+        Connections that have used less time, or request less, come first, so they do not wait for those that keep the
+        loop busy.
 
         Returns:
             the entries that were not handled.
@@ -75,9 +80,9 @@ class FairOrder:
         return []
 
     def _handle_and_charge(self, entry: Any, now: float) -> float:
-        """Handle an entry, charge the time to its account, and return the time."""
+        """Handle an entry, charge the time to its account, and return the current time."""
         data = entry[0].data
-        account = _account_of(data)  # before: a connection may get another one while it is handled
+        account = _account_of(data)  # read before: handling may move the connection to another account
         seconds = self._seconds_of(entry)
         handle(entry)
         after = time.monotonic()
@@ -86,23 +91,24 @@ class FairOrder:
         return after
 
     def _charge(self, data: Any, account: Any, seconds_before: float, seconds: float) -> None:
-        if account is not data:  # its own share orders those that have the same account
+        if account is not data:  # its own time is the order within a shared account
             data.loop_seconds = getattr(data, "loop_seconds", 0.0) + seconds
         account.loop_seconds = seconds_before + seconds
         self._loop_seconds = max(seconds_before, self._loop_seconds)
 
     def _handle_again(self, handled: List[Any], limit_seconds: float, now: float) -> float:
-        """Handle further requests of those just handled, before others that have had far more of the loop's time.
+        """Handle further requests of the entries just handled, before others that have used much more of the loop's
+        time.
 
-        Without this, a client that waits for each reply would get one call for each costly request of the others: its next
-        request arrives a moment after its reply.
+        Without this, a client that waits for each reply would get one call for each costly request of the others: its
+        next request arrives a moment after its reply.
 
         Args:
-            handled: entries of the selector; parked connections among them are left out.
-            limit_seconds: of an account; those that have had this much wait for the others.
+            handled: entries of the selector; parked connections among them are skipped.
+            limit_seconds: accounts that have used this much wait for the others.
 
         Returns:
-            the time; the same one if nothing was handled.
+            the current time; the argument `now` if nothing was handled.
         """
         if not hasattr(select, "poll"):
             return now

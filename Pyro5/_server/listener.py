@@ -1,4 +1,4 @@
-"""Where a server can be reached: the listening socket, its location text, and its end."""
+"""The listening socket, its address, and why other machines may be unable to use it."""
 from __future__ import annotations
 
 import contextlib
@@ -12,10 +12,10 @@ from typing import Any, Optional
 from .. import config, errors, socketutil
 from .._net import addresses, tls
 
-# What fails with these does so while the machine or the process is out of something; trying again at once would spin.
+# Errors of accept() that last until a file descriptor or memory is freed: retrying at once would be a busy loop.
 OUT_OF_RESOURCES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM))
 
-# Linux gives accepted sockets the options of the listening one, which has those that matter; not all systems do.
+# On Linux, accepted sockets inherit the options of the listening one; on other systems not all of them.
 _OPTIONS_ARE_INHERITED = sys.platform.startswith("linux")
 
 
@@ -34,7 +34,7 @@ class Listener:
 
     def __init__(self, host: str, port: int, unixsocket: Optional[str] = None) -> None:
         self._path: Optional[str] = None
-        self.unreachable_reason = ""  # why other machines cannot use the location, if they cannot though they should
+        self.unreachable_reason = ""  # why other machines cannot use the location; empty if they can, or are not meant to
         self._ssl_context = _server_ssl_context()
         if unixsocket:
             self.sock = self._bind_unixsocket(unixsocket)
@@ -56,7 +56,7 @@ class Listener:
         return sock
 
     def accept(self) -> Optional[socket.socket]:
-        """Accept one client; None if none waits (any more).
+        """Accept a client; return None if none is waiting.
 
         Raises:
             OSError: with an errno of OUT_OF_RESOURCES.
@@ -66,7 +66,7 @@ class Listener:
         except OSError as x:
             if x.errno in OUT_OF_RESOURCES:
                 raise
-            return None  # nobody there, or gone again before it was accepted
+            return None  # no client, or it has disconnected before it was accepted
         sock.setblocking(False)
         if not _OPTIONS_ARE_INHERITED and sock.family in (socket.AF_INET, socket.AF_INET6):
             socketutil.set_keepalive(sock)
@@ -83,7 +83,7 @@ class Listener:
             return None
 
     def close(self) -> None:
-        """Stop listening, and remove the Unix domain socket from the file system.  May be called again."""
+        """Stop listening, and remove the Unix domain socket from the file system. Can be called more than once."""
         self.sock.close()
         if self._path is not None:
             with contextlib.suppress(OSError):
@@ -92,14 +92,14 @@ class Listener:
 
 
 def _unreachable_reason(host: str, address: str) -> str:
-    """Tell why other machines cannot use the URIs of a server that is meant for them; empty if they can."""
+    """Return why other machines cannot use the URIs of a server that is meant for them; empty if they can."""
     ip = addresses.plain_ip(address)
     if ip.is_unspecified:
-        return ("all of this machine's addresses, but URIs with %s lead clients nowhere; give the address that they "
-                "shall use as host, or as nathost" % ip)
+        return ("all of this machine's addresses, but clients cannot connect to URIs with %s; pass the address that "
+                "they must use as host, or as nathost" % ip)
     if ip.is_loopback and not host.startswith(("localhost", "127.", "::1")):
-        return ("that name leads to %s, which only this machine can reach; give an address of its network interface "
-                "as host" % ip)
+        return ("that name resolves to %s, which only this machine can reach; pass an address of its network "
+                "interface as host" % ip)
     return ""
 
 
@@ -107,12 +107,12 @@ def _server_ssl_context() -> Any:
     if not config.SSL:
         return None
     if not config.SSL_SERVERCERT:
-        raise errors.SecurityError("SSL is on, but SSL_SERVERCERT does not say where the server's certificate is")
+        raise errors.SecurityError("SSL is on, but SSL_SERVERCERT does not name the server's certificate")
     return tls.server_context()
 
 
 def _remove_stale_socket(path: str) -> None:
-    """Remove a socket file that a server left behind when it was killed; one that somebody listens on stays."""
+    """Remove the socket file of a server that was killed. A socket that a process listens on is kept."""
     if path.startswith("\0"):
         return
     try:
@@ -121,7 +121,7 @@ def _remove_stale_socket(path: str) -> None:
     except OSError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # a full backlog means that somebody listens
+        probe.setblocking(False)  # do not block on a full backlog: then a process is listening
         try:
             probe.connect(path)
         except ConnectionRefusedError:

@@ -1,7 +1,8 @@
-"""Base of the server types: one loop that accepts, reads, writes and waits for all clients at once, and never for one.
+"""Base class of the server types: one loop accepts, reads, writes and waits for all clients, and never blocks on one
+of them.
 
-Every idle connection is registered in the selector.  When a whole request is in, the subclass decides which thread runs
-it: it runs it at once (multiplex) or hands the connection to a worker (thread), who gives it back with park().
+Every idle connection is registered in the selector. When a complete request has been received, the subclass decides
+which thread runs it: the loop itself (multiplex), or a worker (thread), which returns the connection with park().
 """
 from __future__ import annotations
 
@@ -10,41 +11,39 @@ import logging
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Iterable, List, Optional
+from typing import Any, Callable, Iterable, List, Optional
 
 from .. import errors
 from .._net.tls import handshake_refused
 from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout, tls_handshake_step
 from . import error_log, quotas
-from .acceptor import Entrance
+from .acceptor import Acceptor
 from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE, EventLoop
 from .listener import Listener
 from .quotas import Limited
-from .timeouts import Deadlines
 
 log = logging.getLogger("Pyro5.server.loop")
 
-REFUSAL_SECONDS = 1.0  # how long a refused client may take to read why
-MANY_ENDED = 50  # so many connections that have ended may wait until the loop has something else to do
-REFUSALS_AT_ONCE = 100  # clients that find the server full, and are told so; when there are more, these are cut off
+MAX_ENDED_PARKED = 50  # how many ended connections may be parked before the loop is woken for them
+MAX_REFUSALS = 100  # clients that are told at the same time that the server is full; others are closed without a reply
 
 
 class SocketServer(Limited, EventLoop):
-    """Base of the server types; subclasses say which thread runs a request.
+    """Base class of the server types; subclasses decide which thread runs a request.
 
-    Everything belongs to the thread that runs the loop, except what says otherwise.
+    Everything belongs to the thread that runs the loop, unless stated otherwise.
 
     Attributes:
         sock: the listening socket.
         locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
-        unreachable_reason: why other machines cannot use that location, if they cannot though they should.
-        selector: what the loop waits with; combined servers share one.
+        unreachable_reason: why other machines cannot use that location; empty if they can, or are not meant to.
+        selector: waits for the sockets; combined servers share one.
     """
 
-    closes_idle = False  # whether COMMTIMEOUT also ends connections that wait between two requests
+    closes_idle = False  # whether COMMTIMEOUT also closes connections that are idle between two requests
 
     sock: Any
     locationStr: str
@@ -54,65 +53,70 @@ class SocketServer(Limited, EventLoop):
         super().__init__()
         self.callbacks = callbacks
         self.handshake_account, self.new_account = quotas.LoopAccount(), quotas.LoopAccount()
-        self._connections: Dict[Any, ServerConnection] = {}  # by socket
-        self._entrance: Optional[Entrance] = None
-        self._refusals = Deadlines(REFUSAL_SECONDS)
+        self._acceptor: Optional[Acceptor] = None
 
-    # ------------------------------------------------------------ what the subclasses say
+    # ------------------------------------------------------------ methods for subclasses to override
 
     def serve(self, connection: ServerConnection) -> bool:
-        """A request is at hand: run it now and give True, or hand the connection to another thread and give False."""
+        """Run the request that has been received and return True, or hand the connection to another thread and return
+        False.
+        """
         raise NotImplementedError
 
     def end(self, connection: ServerConnection) -> None:
-        """A connection has ended: run what belongs to its end (user code among it)."""
+        """Free what belongs to a connection that has ended. May run user code."""
         raise NotImplementedError
 
     def calls_running(self) -> int:
-        """How many requests other threads are running now."""
+        """Return the number of requests that other threads are running."""
         return 0
 
     def stop_workers(self, timeout_seconds: float) -> None:
-        """End and join the threads, if there are any, but wait no longer than this."""
+        """End and join the threads, if there are any, but wait at most this long."""
 
     # ------------------------------------------------------------ the documented contract
 
     def init(self, daemon: Any, host: str, port: int, unixsocket: Optional[str] = None) -> None:
-        """Bind, and make ready to serve.
+        """Start listening, and prepare to serve.
 
         Raises:
-            OSError: the address cannot be used; the text names it.
+            OSError: cannot listen on that address; the text names it.
         """
         listener = Listener(host, port, unixsocket)
         self.sock = listener.sock
         self.locationStr = listener.location
         self.unreachable_reason = listener.unreachable_reason
         self.watch_wakeup()
-        self._entrance = Entrance(listener, self, self._take_in)
-        self._entrance.watch(True)
+        self._acceptor = Acceptor(listener, self, self._add_accepted)
+        self._acceptor.watch(True)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
-        """Handle what happened on :attr:`sockets`, for a program that runs its own event loop."""
+        """Handle events of :attr:`sockets`, for a program with its own event loop."""
         with self.running():
             if self.stopping:
                 return
-            again_at = self._accept_again_at()
-            if again_at is not None:  # clients wait that cannot be accepted: do not let the program spin
-                self._released.wait(max(0.0, again_at - time.monotonic()))
+            retry_at = self._accept_retry_at()
+            # Clients are waiting that cannot be accepted: pause here, because the program would call again at once.
+            if retry_at is not None:
+                self._released.wait(max(0.0, retry_at - time.monotonic()))
             self.run_once(0)
             for connection in [c for c in self._all() if c.watched and c.has_outgoing]:
-                self._flush_aside(connection)
+                self._flush_in_thread(connection)
 
     @property
     def sockets(self) -> List[Any]:
-        """The listening socket, those of all clients, and, while one is written to in the background, what tells its end."""
+        """The listening socket, those of all clients, and, while a thread is writing to one of them, the wake-up that
+        reports its end.
+        """
         connections = self._all()
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
-        listening = [] if self._entrance is None else [self.sock]
+        listening = [] if self._acceptor is None else [self.sock]
         return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
 
-    def _flush_aside(self, connection: ServerConnection) -> None:
-        """A foreign event loop does not wait for writing: let a thread send what the client did not take at once."""
+    def _flush_in_thread(self, connection: ServerConnection) -> None:
+        """Send in a thread what the client did not accept at once: a program's own event loop does not wait for
+        writing.
+        """
         self.hand_over(connection)
         threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
 
@@ -120,46 +124,47 @@ class SocketServer(Limited, EventLoop):
         connection.flush_until(self._poll_seconds, lambda: self.stopping)
         self.park(connection)
 
-    # ------------------------------------------------------------ for the loop
+    # ------------------------------------------------------------ called by the loop
 
     def tick(self) -> None:
         self.read_settings()
         self.apply_limits()
         self.callbacks.tick()
 
-    def next_due(self) -> Optional[float]:
-        if not (self._handshakes or self._silence or self._refusals):
-            return self._accept_again_at()
-        due_times = (self._handshakes.next_due(), self._silence.next_due(), self._refusals.next_due(), self._accept_again_at())
-        return min((t for t in due_times if t is not None), default=None)
+    def next_deadline(self) -> Optional[float]:
+        if not (self._handshakes or self._idle_deadlines or self._refusals):
+            return self._accept_retry_at()
+        deadlines = (self._handshakes.next_deadline(), self._idle_deadlines.next_deadline(),
+                     self._refusals.next_deadline(), self._accept_retry_at())
+        return min((t for t in deadlines if t is not None), default=None)
 
-    def do_what_is_due(self, now: float) -> None:
-        for connection in self._handshakes.take_expired(now):
-            self._not_introduced(connection)
-        for connection in self._silence.take_expired(now):
-            self._silent_for_too_long(connection)
-        for connection in self._refusals.take_expired(now):
+    def handle_expired(self, now: float) -> None:
+        for connection in self._handshakes.pop_expired(now):
+            self._handshake_timed_out(connection)
+        for connection in self._idle_deadlines.pop_expired(now):
+            self._idle_timed_out(connection)
+        for connection in self._refusals.pop_expired(now):
             self.drop(connection)
-        if self._entrance is not None and self._entrance.is_due(now):
+        if self._acceptor is not None and self._acceptor.is_retry_due(now):
             self._make_room()
-            self._entrance.watch(True)
+            self._acceptor.watch(True)
 
-    def _accept_again_at(self) -> Optional[float]:
-        return None if self._entrance is None else self._entrance.again_at
+    def _accept_retry_at(self) -> Optional[float]:
+        return None if self._acceptor is None else self._acceptor.retry_at
 
     def free(self) -> None:
-        """Part with the idle clients, let running calls and replies finish for a moment, then close everything."""
-        entrance, self._entrance = self._entrance, None  # in this order: no thread finds a closed one in `sockets`
-        if entrance is not None:
-            entrance.close()
+        """Close idle connections, give running calls and replies a moment to finish, then close everything."""
+        acceptor, self._acceptor = self._acceptor, None  # first, so that `sockets` never has a closed one
+        if acceptor is not None:
+            acceptor.close()
         deadline = time.monotonic() + self._finish_seconds
         self._drop_idle()
-        while time.monotonic() < deadline and self._something_under_way():
+        while time.monotonic() < deadline and self._is_busy():
             self.run_once(0.05)
             self._drop_idle()
         for connection in self._all():
             self.drop(connection)
-        while self.parked:  # clients that a foreign event loop has let in just before
+        while self.parked:  # accepted by a program with its own event loop just before
             self.drop(self.parked.popleft())
         self.stop_workers(max(END_SECONDS, deadline - time.monotonic()))
         self.callbacks.finish(max(END_SECONDS, deadline - time.monotonic()))
@@ -168,72 +173,63 @@ class SocketServer(Limited, EventLoop):
         for connection in [c for c in self._all() if c.watched == READ and not c.closing]:
             self.drop(connection)
 
-    def let_go(self) -> None:
+    def close_in_child(self) -> None:
         for connection in self._all():
             if not connection.keep_open:
                 connection.sock.close()
-        if self._entrance is not None:
+        if self._acceptor is not None:
             self.sock.close()
-        super().let_go()
+        super().close_in_child()
 
-    def _something_under_way(self) -> bool:
+    def _is_busy(self) -> bool:
         return self.calls_running() > 0 or any(c.has_outgoing or c.suspended_batch for c in self._all())
 
     # ------------------------------------------------------------ accepting
 
-    def _take_in(self, sock: Any) -> None:
-        self._attempt(self.adopt, ServerConnection.accepted(sock, self))
+    def _add_accepted(self, sock: Any) -> None:
+        self._attempt(self.add_connection, ServerConnection.accepted(sock, self))
 
-    def _all(self) -> List[ServerConnection]:
-        """All connections.  A copy: workers may add one meanwhile."""
-        return list(self._connections.values())
-
-    def adopt(self, connection: ServerConnection) -> None:
-        """Take a new connection in, if there is room."""
+    def add_connection(self, connection: ServerConnection) -> None:
+        """Add a new connection, or refuse it if the server is full."""
         self.apply_limits()
         is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", error_log.client_name(connection))
         if is_full:
             self._watch(connection, READ)
-            self._turn_away(connection)
+            self._refuse_full(connection)
         else:
             self.begin_waiting(connection)
 
-    def _is_full(self) -> bool:
-        excess = len(self._connections) - len(self._refusals) - self.limits.connections
-        # Those that the loop watches are there. So only the others are looked at: crowds at the door cost little.
-        return excess >= 0 and excess >= quotas.count_gone([c for c in self._all() if not c.watched])
-
     def begin_waiting(self, connection: ServerConnection) -> None:
-        """Wait for what a new connection says first."""
+        """Wait for the handshake of a new connection."""
         self._watch(connection, READ)
-        self._start_waiting(connection)
+        self._start_timeout(connection)
 
     def _make_room(self) -> bool:
-        """Part with the client that has been waiting longest without introducing itself; tell whether there was one."""
-        stranger = self._handshakes.oldest()
-        while stranger is not None and not stranger.claim_introduction():  # a worker is about to let it in, or has done so
-            self._handshakes.stop(stranger)
-            stranger = self._handshakes.oldest()
-        if stranger is None:
+        """Close the connection that has been waiting longest without a handshake. Return whether there was one."""
+        candidate = self._handshakes.oldest()
+        while candidate is not None and not candidate.claim_handshake():  # a worker is answering its handshake, or has done so
+            self._handshakes.stop(candidate)
+            candidate = self._handshakes.oldest()
+        if candidate is None:
             return False
-        log.info("closing the connection with %s, which has not introduced itself: others want in",
-                 error_log.client_name(stranger))
-        self.drop(stranger)
+        log.info("closing the connection with %s, which has sent no handshake, to make room for others",
+                 error_log.client_name(candidate))
+        self.drop(candidate)
         return True
 
-    def _turn_away(self, connection: ServerConnection) -> None:
-        if connection.tls_handshake or len(self._refusals) >= REFUSALS_AT_ONCE:
+    def _refuse_full(self, connection: ServerConnection) -> None:
+        if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
             self.drop(connection)
         else:
             self._refuse(connection, errors.ProtocolError(
-                "the server is busy: %d clients are connected, more are not let in" % self.limits.connections))
+                "the server is busy: %d clients are connected, and no more are accepted" % self.limits.connections))
 
     # ------------------------------------------------------------ connections
 
     def _watch(self, connection: ServerConnection, events: int) -> None:
-        """Wait for these events of a connection; 0: for none."""
+        """Make the loop wait for these events of a connection; 0: for none."""
         if connection.watched == events:
             return
         if not connection.watched:
@@ -241,17 +237,17 @@ class SocketServer(Limited, EventLoop):
         elif events:
             self.selector.modify(connection.sock, events, connection)
         else:
-            with contextlib.suppress(KeyError, ValueError):  # somebody has closed the socket behind our back
+            with contextlib.suppress(KeyError, ValueError):  # the program has closed the socket itself
                 self.selector.unregister(connection.sock)
         connection.watched = events
 
     def connection_ready(self, connection: ServerConnection, events: int) -> None:
-        """Go on with a connection whose socket is ready."""
-        if connection.watched and not connection.gone:
-            self._attempt(self._go_on, connection)
+        """Continue with a connection whose socket is ready."""
+        if connection.watched and not connection.dropped:
+            self._attempt(self._continue, connection)
 
     def _attempt(self, step: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
-        """Do something for a connection; whatever goes wrong ends this connection only."""
+        """Run a step for a connection. An error ends this connection only."""
         try:
             step(connection)
         except errors.ProtocolError as x:
@@ -259,32 +255,32 @@ class SocketServer(Limited, EventLoop):
         except OSError as x:
             log.debug("connection with %s lost: %s", error_log.client_name(connection), x)
             self.drop(connection)
-        except Exception:  # border of a request: a fault in here must not end the loop of all the others
+        except Exception:  # an error in this library must not end the loop of all clients
             log.exception("connection with %s failed, closing it", error_log.client_name(connection))
             self.drop(connection)
-        except GeneratorExit:  # raised by a method: it means nothing here
+        except GeneratorExit:  # raised by a method; it has no meaning outside of generators
             self.drop(connection)
         except BaseException:
-            self.drop(connection)  # a method raised SystemExit or the like: its client is answered by the close
+            self.drop(connection)  # a method raised SystemExit or similar: its client gets no reply
             raise
 
-    def _go_on(self, connection: ServerConnection) -> None:
+    def _continue(self, connection: ServerConnection) -> None:
         if connection.tls_handshake and not self._tls_handshake_done(connection):
             return
         if connection.has_outgoing:
             if connection.flush():
                 self._serve_all(connection)
             else:
-                self._silence.start(connection, time.monotonic())
+                self._idle_deadlines.start(connection, time.monotonic())
                 self._buffered.note(connection)
         elif self._receive(connection):
             self._serve_all(connection)
 
     def _serve_all(self, connection: ServerConnection) -> None:
-        """Serve what has arrived, and what the selector does not see because it is in the TLS layer already."""
-        self._serve_what_is_in(connection)
-        while connection.watched == READ and connection.has_hidden_bytes() and self._receive(connection):
-            self._serve_what_is_in(connection)
+        """Serve the received requests, including data inside the TLS layer, which the selector does not see."""
+        self._serve_received(connection)
+        while connection.watched == READ and connection.has_tls_bytes() and self._receive(connection):
+            self._serve_received(connection)
 
     def _tls_handshake_done(self, connection: ServerConnection) -> bool:
         try:
@@ -292,7 +288,7 @@ class SocketServer(Limited, EventLoop):
         except OSError as x:
             if not handshake_refused(x):
                 raise
-            self._tls_refused(connection, x)
+            self._tls_failed(connection, x)
             return False
         if wanted:
             self._watch(connection, wanted)
@@ -301,8 +297,8 @@ class SocketServer(Limited, EventLoop):
         self._watch(connection, READ)
         return True
 
-    def _tls_refused(self, connection: ServerConnection, error: OSError) -> None:
-        """One side does not like the other's certificate, or the client talks no TLS: it was told in terms of TLS."""
+    def _tls_failed(self, connection: ServerConnection, error: OSError) -> None:
+        """Close a connection whose TLS handshake failed. The client has been told by TLS itself."""
         log.warning("closing the connection with %s: the TLS handshake failed: %s (does the client use TLS, and do the "
                     "certificates fit?)", error_log.client_name(connection), error)
         connection.tls_handshake = False
@@ -310,9 +306,10 @@ class SocketServer(Limited, EventLoop):
         self._end_after_refusal(connection)
 
     def _receive(self, connection: ServerConnection) -> bool:
-        """Receive once; False if nothing came, or the connection ended."""
+        """Receive once. Return False if nothing was received, or the connection ended."""
         if connection in self._refusals:
-            if not connection.sock.recv(RECEIVE_BYTES):  # unread data would, at the close, destroy the reply under way
+            # closing a socket with unread data discards the reply that is being sent
+            if not connection.sock.recv(RECEIVE_BYTES):
                 self.drop(connection)
             return False
         try:
@@ -327,18 +324,18 @@ class SocketServer(Limited, EventLoop):
         self.drop(connection)
         return False
 
-    def _serve_what_is_in(self, connection: ServerConnection) -> None:
-        """Serve the whole messages that have arrived, in order, as long as the client takes the replies."""
+    def _serve_received(self, connection: ServerConnection) -> None:
+        """Serve the complete requests that have been received, in order, as long as the client accepts the replies."""
         while not (connection.closing or connection.has_outgoing or connection.oneway_full
                    or self.stopping and not connection.suspended_batch):
             if not connection.fetch_message():
                 break
             if not self.serve(connection):
                 return
-        self._settle(connection)
+        self._await_next(connection)
 
-    def _settle(self, connection: ServerConnection) -> None:
-        """Wait for what comes next on a connection: its replies taken, more requests, or its end."""
+    def _await_next(self, connection: ServerConnection) -> None:
+        """Wait for the next step of a connection: sending the rest of its replies, further requests, or its end."""
         if connection.has_outgoing:
             self._watch(connection, WRITE)
         elif connection.closing:
@@ -349,49 +346,43 @@ class SocketServer(Limited, EventLoop):
             return
         else:
             self._watch(connection, READ)
-        self._start_waiting(connection)
+        self._start_timeout(connection)
         if connection.has_outgoing or connection.mid_message:
             self._buffered.note(connection)
-            for stalled in self._buffered.take_excess():
+            for stalled in self._buffered.remove_excess():
                 self.drop(stalled)
         else:
             self._buffered.forget(connection)
 
-    def _start_waiting(self, connection: ServerConnection) -> None:
-        """Let the time run that the client has for its next step."""
-        if connection.handshake_done:
-            self._handshakes.stop(connection)
-            self._silence.start(connection, time.monotonic())
-        elif connection not in self._handshakes:  # a handshake gets no more time because it dribbles
-            self._handshakes.start(connection, time.monotonic())
-
     def hand_over(self, connection: ServerConnection) -> None:
-        """Leave a connection to a worker, who gives it back with park()."""
+        """Make a worker the owner of a connection. It returns the connection with park()."""
         self._watch(connection, 0)
         self._forget_times(connection)
 
     def park(self, connection: ServerConnection) -> None:
-        """Give a connection back to the loop.  For workers."""
+        """Return a connection to the loop. Called by workers."""
+        # From here on the loop owns the connection: this thread must not use it any more. Appending to a deque is atomic.
         self.parked.append(connection)
-        if not connection.ended or len(self.parked) > MANY_ENDED:
+        if not connection.ended or len(self.parked) > MAX_ENDED_PARKED:
             self._wakeup.wake()
 
-    def take_back(self, connection: ServerConnection) -> None:
-        """Go on with a connection that a worker gave back."""
-        if connection.gone:
+    def resume_parked(self, connection: ServerConnection) -> None:
+        """Continue with a connection that a worker has returned."""
+        if connection.dropped:
             return
+        # Not known yet if a worker has accepted it and left it to the loop.
         if connection.sock not in self._connections:
-            self._attempt(self.adopt, connection)
+            self._attempt(self.add_connection, connection)
         else:
             self._attempt(self._serve_all, connection)
 
     # ------------------------------------------------------------ ends
 
     def _refuse(self, connection: ServerConnection, error: errors.ProtocolError) -> None:
-        """What a client sent cannot be read: tell it why if that is possible, and part."""
+        """Send a client the reason why its data is invalid, if that is possible, and close the connection."""
         log.warning("closing the connection with %s: %s", error_log.client_name(connection), error)
         if connection.closing:
-            self.drop(connection)  # refused already, and that went wrong too
+            self.drop(connection)  # refused already, and sending the refusal failed
             return
         connection.closing = True
         self._attempt(lambda refused: self._send_refusal(refused, error), connection)
@@ -402,10 +393,10 @@ class SocketServer(Limited, EventLoop):
             self.drop(connection)
             return
         connection.send_message(reply)
-        self._settle(connection)
+        self._await_next(connection)
 
     def _end_after_refusal(self, connection: ServerConnection) -> None:
-        """Everything is sent: let the client read it before the connection is closed."""
+        """Close a connection after the client has had time to read the last reply."""
         if connection.lost or connection.keep_open:
             self.drop(connection)
             return
@@ -418,33 +409,29 @@ class SocketServer(Limited, EventLoop):
         self._forget_times(connection)
         self._watch(connection, READ)
 
-    def _not_introduced(self, connection: ServerConnection) -> None:
-        """The time for the handshake has passed."""
+    def _handshake_timed_out(self, connection: ServerConnection) -> None:
+        """Refuse a client whose handshake took too long."""
         if connection.watched and (connection.tls_handshake or connection.closing):
             self.drop(connection)
-        elif connection.watched:  # else a worker has it
+        elif connection.watched:  # else a worker owns it
             self._refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
 
-    def _silent_for_too_long(self, connection: ServerConnection) -> None:
-        """COMMTIMEOUT has passed since a connection was last heard of."""
+    def _idle_timed_out(self, connection: ServerConnection) -> None:
+        """Close a connection that has been silent for COMMTIMEOUT seconds, if its state does not allow that."""
         if self.closes_idle or connection.mid_message or connection.has_outgoing:
             log.info("closing the connection with %s: silent for %g seconds (COMMTIMEOUT)",
-                     error_log.client_name(connection), self._silence.seconds)
+                     error_log.client_name(connection), self._idle_deadlines.seconds)
             self.drop(connection)
 
     def drop(self, connection: ServerConnection) -> None:
-        """End a connection that the loop owns."""
-        if connection.gone or self.in_forked_child():
+        """Close a connection that the loop owns, and remove it."""
+        if connection.dropped or self.in_forked_child():
             return
-        connection.gone = True
+        connection.dropped = True
         self._watch(connection, 0)
         self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
+        # A worker that noticed the end at the same time may have the claim; then it frees everything.
         if connection.claim_end():
             self.end(connection)
-
-    def _forget_times(self, connection: ServerConnection) -> None:
-        self._handshakes.stop(connection)
-        self._silence.stop(connection)
-        self._buffered.forget(connection)

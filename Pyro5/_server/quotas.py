@@ -1,10 +1,11 @@
-"""What keeps a server's memory and file descriptors within bounds, whatever its clients do."""
+"""Limits on the memory and file descriptors that the clients of a server can use."""
 from __future__ import annotations
 
 import logging
 import math
+import time
 from collections import OrderedDict
-from typing import Dict, Iterable, List, NamedTuple
+from typing import Any, Dict, Iterable, List, NamedTuple
 
 from .. import config, errors
 from ..configure import global_version
@@ -13,26 +14,29 @@ from .timeouts import Deadlines
 
 try:
     import resource
-except ImportError:  # Windows: there is no such limit to look at
+except ImportError:  # Windows: it has no such limit
     resource = None  # type: ignore[assignment]
 
 log = logging.getLogger("Pyro5.server.quotas")
 
-SMALL_BYTES = 64 * 1024  # what is not worth being counted
-MOST_LEFT = 16  # clients whose leaving a worker has not noticed yet; more count as present, lest the limit is exceeded
-SPARE_FILES = 64  # open files that the rest of the program is left with, and a tenth of all that it may have
+UNCOUNTED_BYTES = 64 * 1024  # smaller amounts are not counted
+# connections that are checked for a disconnect that their worker has not noticed yet; beyond this number they count as
+# connected
+MAX_PEEKS = 16
+REFUSAL_SECONDS = 1.0  # how long a refused client has to read the reason
+SPARE_FILES = 64  # open files that are left to the rest of the program, besides a tenth of all
 
 
 class Limits(NamedTuple):
-    """Settings, see `Limited`.
+    """Settings, see `Limited`. A size or number of 0 means that there is no limit.
 
     Attributes:
-        connections: clients that may be connected at once.
-        handshake_seconds: how long a client may take to introduce itself; may be infinite.
-        handshake_bytes: the size of a message that introduces a client, 0: any.
-        message_bytes: the size of every other message, 0: any.
-        inflated_bytes: what a compressed message may always become, see MessageReader; 0: anything.
-        buffered_bytes: what all clients together may have under way, 0: any number.
+        connections: the number of clients that may be connected at the same time.
+        handshake_seconds: how long a handshake may take; may be infinite.
+        handshake_bytes: the size of the message of a handshake.
+        message_bytes: the size of all other messages.
+        inflated_bytes: the size that a compressed message may have when decompressed in any case, see MessageReader.
+        buffered_bytes: the bytes that all clients together may have in transit.
     """
 
     connections: float
@@ -43,51 +47,53 @@ class Limits(NamedTuple):
     buffered_bytes: int
 
 
-def configured() -> Limits:
-    """Give the limits that the settings make."""
+def configured_limits() -> Limits:
+    """Return the limits according to the settings."""
     seconds = [s for s in (config.HANDSHAKE_TIMEOUT, config.COMMTIMEOUT) if s and s > 0]
     sizes = [size for size in (config.MAX_HANDSHAKE_SIZE, config.MAX_MESSAGE_SIZE) if size and size > 0]
-    most = config.MAX_CONNECTIONS or 0
-    return Limits(most if most > 0 else _files_for_clients(),
+    max_files = config.MAX_CONNECTIONS or 0
+    return Limits(max_files if max_files > 0 else _files_for_clients(),
                   min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE or 0,
                   config.MAX_INFLATED_SIZE or 0, config.MAX_BUFFERED_SIZE or 0)
 
 
 def _files_for_clients() -> float:
-    """How many of the files that this process may have open can be connections."""
+    """Return how many of the files that this process may open can be connections."""
     if resource is None:
         return math.inf
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return math.inf if most == resource.RLIM_INFINITY else max(1, most - max(SPARE_FILES, most // 10))
+    max_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return math.inf if max_files == resource.RLIM_INFINITY else max(1, max_files - max(SPARE_FILES, max_files // 10))
 
 
 class LoopAccount:
-    """How many seconds of the loop's time several connections have had together."""
+    """The seconds of the loop's time that several connections have used together."""
 
     def __init__(self) -> None:
         self.loop_seconds = 0.0
 
 
-def count_gone(connections: Iterable[ServerConnection]) -> int:
-    """How many clients are gone, of those whose connections workers have: known to be, or found to be in a moment."""
+def count_disconnected(connections: Iterable[ServerConnection]) -> int:
+    """Return how many of these connections, which workers own, have disconnected: known ones, and those that a quick
+    check finds.
+    """
     ended = left = 0
     for connection in connections:
         if connection.ended:
             ended += 1
-        elif left < MOST_LEFT and connection.is_left:
+        elif left < MAX_PEEKS and connection.is_at_end:
             left += 1
     return ended + left
 
 
-class Buffered:
-    """How many bytes of half-sent and half-received messages there are, and of large requests (inflated, if they were
-    compressed) that workers have.  Belongs to the loop's thread.
+class BufferQuota:
+    """Counts the bytes of partly sent and partly received messages, and of large requests (decompressed) that workers
+    are handling.
 
-    Those connections that sent or received a part are known in the order in which they last made progress, so it is the
-    stalled ones that have to go when it becomes too much.
+    Connections with partial messages are kept in the order in which they last made progress, so the connection that
+    has been stalled longest is closed first when there are too many bytes. Belongs to the thread of the loop.
 
     Args:
-        max_bytes: so many are allowed for all together, 0: any number.  The attribute of this name may be changed.
+        max_bytes: the limit for all connections together, 0: none. This attribute can be changed.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -99,19 +105,19 @@ class Buffered:
 
     @property
     def total_bytes(self) -> int:
-        """What all together have."""
+        """The bytes of all connections together."""
         return self._total
 
     def note(self, connection: ServerConnection) -> None:
-        """A connection made progress: take note of what it has now."""
+        """Update the count of a connection that has made progress."""
         self.forget(connection)
         count = connection.buffered_bytes
-        if count >= SMALL_BYTES:
+        if count >= UNCOUNTED_BYTES:
             self._counts[connection] = count
             self._total += count
 
     def forget(self, connection: ServerConnection) -> None:
-        """A connection has nothing under way any more."""
+        """Remove a connection, which has nothing in transit any more."""
         if self._counts:
             self._total -= self._counts.pop(connection, 0)
         if self._held:
@@ -120,10 +126,11 @@ class Buffered:
             self._total -= count
 
     def hold(self, connection: ServerConnection, count: int) -> None:
-        """Count a request that a worker gets now.  Nothing can be done about it until the worker gives it back.
+        """Count a request that is handed to a worker. These bytes cannot be freed until the worker returns the
+        connection.
 
         Raises:
-            MessageTooLargeError: there is no room for so many bytes.
+            MessageTooLargeError: there is no room for this number of bytes.
         """
         self.forget(connection)
         if 0 < self.max_bytes < self._held_bytes + count:
@@ -133,23 +140,23 @@ class Buffered:
         self._held_bytes += count
         self._total += count
 
-    def take_excess(self) -> List[ServerConnection]:
-        """Take out, and give, those that have to go."""
+    def remove_excess(self) -> List[ServerConnection]:
+        """Remove and return the connections that have to be closed."""
         excess: List[ServerConnection] = []
         while 0 < self.max_bytes < self._total and self._counts:
             connection, count = self._counts.popitem(last=False)
             self._total -= count
             excess.append(connection)
-            log.warning("closing the connection with %s: it is stalled with %d bytes under way, and all clients together "
+            log.warning("closing the connection with %s: it is stalled with %d bytes in transit, and all clients together "
                         "have more than MAX_BUFFERED_SIZE", connection.peer_address, count)
         return excess
 
 
 class Limited:
-    """Part of a server: its limits, and what is counted because of them.
+    """Base class of a server: its connections, its limits, and what is counted because of them.
 
     Attributes:
-        limits: the settings that bound what clients may use.
+        limits: the limits according to the settings.
     """
 
     interrupts_batches = False  # whether other clients are served between the calls of a batch
@@ -157,21 +164,48 @@ class Limited:
     def __init__(self) -> None:
         super().__init__()
         self._limits_version = global_version.number
-        self.limits = configured()
+        self.limits = configured_limits()
         self._handshakes = Deadlines(self.limits.handshake_seconds)
-        self._silence = Deadlines(config.COMMTIMEOUT or 0.0)  # read once, as proxies do
-        self._buffered = Buffered(self.limits.buffered_bytes)
+        self._idle_deadlines = Deadlines(config.COMMTIMEOUT or 0.0)  # read once, as proxies do
+        self._buffered = BufferQuota(self.limits.buffered_bytes)
+        # Without a lock: workers only add entries, and the loop removes them; iterating takes a copy.
+        self._connections: Dict[Any, ServerConnection] = {}  # by socket
+        self._refusals = Deadlines(REFUSAL_SECONDS)  # connections that are closed when their client has read the reason
 
     def current_limits(self) -> Limits:
-        """Return the limits that the settings make now.  May be called in any thread."""
+        """Return the limits according to the current settings. Can be called from any thread."""
         version = global_version.number
         if version != self._limits_version:
-            self.limits = configured()
-            self._limits_version = version  # last: until then, other threads read the settings themselves
+            self.limits = configured_limits()
+            self._limits_version = version  # last: until then, other threads do not rely on the old limits
         return self.limits
 
     def apply_limits(self) -> None:
-        """Use the limits that the settings make now.  Belongs to the loop's thread."""
+        """Apply the limits of the current settings. Belongs to the thread of the loop."""
         limits = self.current_limits()
         self._handshakes.seconds = limits.handshake_seconds
         self._buffered.max_bytes = limits.buffered_bytes
+
+    def _all(self) -> List[ServerConnection]:
+        """Return all connections. A copy, because workers may add one at the same time."""
+        return list(self._connections.values())
+
+    def _is_full(self) -> bool:
+        """Return whether no further client may connect."""
+        excess = len(self._connections) - len(self._refusals) - self.limits.connections
+        # The loop would have noticed that those it watches have disconnected, so only the others are checked.
+        return excess >= 0 and excess >= count_disconnected([c for c in self._all() if not c.watched])
+
+    def _start_timeout(self, connection: ServerConnection) -> None:
+        """Start the time that the client has for its next step."""
+        if connection.handshake_done:
+            self._handshakes.stop(connection)
+            self._idle_deadlines.start(connection, time.monotonic())
+        elif connection not in self._handshakes:  # its time is not extended by each byte that is received
+            self._handshakes.start(connection, time.monotonic())
+
+    def _forget_times(self, connection: ServerConnection) -> None:
+        """Stop all timeouts of a connection, and remove it from the counts."""
+        self._handshakes.stop(connection)
+        self._idle_deadlines.stop(connection)
+        self._buffered.forget(connection)

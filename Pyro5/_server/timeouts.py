@@ -1,4 +1,4 @@
-"""Which connections have run out of time: one deadline per connection, all of the same length."""
+"""Deadlines of connections: one per connection, all with the same timeout."""
 from __future__ import annotations
 
 from collections import OrderedDict
@@ -8,14 +8,14 @@ from .connection import ServerConnection
 
 
 class Deadlines:
-    """Connections in the order in which their time runs out.
+    """Connections in the order of their deadlines.
 
-    Since all get the same number of seconds, a connection whose time starts anew simply goes to the end: nothing is
-    ever sorted or scanned.  Belongs to the loop's thread; the clock's reading is an argument.
+    All have the same timeout, so a connection whose time is restarted moves to the end: nothing is sorted or searched.
+    Belongs to the thread of the loop; the current time is an argument.
 
     Args:
-        seconds: how long a connection has; 0: for ever.  (If it is infinite, the connections are known all the same.)
-            The attribute of this name may be changed, and counts for the time that is running, too.
+        seconds: the timeout; 0: none. (If it is infinite, the connections are stored, but never expire.) This
+            attribute can be changed, and then also applies to deadlines that have been started.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -29,29 +29,30 @@ class Deadlines:
         return connection in self._started
 
     def oldest(self) -> Optional[ServerConnection]:
-        """Give the connection whose time runs out first, None if there is none."""
+        """Return the connection with the earliest deadline, None if there is none."""
         return next(iter(self._started), None)
 
     def start(self, connection: ServerConnection, now: float) -> None:
-        """Let the connection's time start (anew)."""
+        """Start, or restart, the time of a connection."""
         if self.seconds > 0:
             self._started[connection] = now
             self._started.move_to_end(connection)
 
     def stop(self, connection: ServerConnection) -> None:
-        """Forget the connection's deadline, if it has one."""
+        """Remove a connection, if it is here."""
         self._started.pop(connection, None)
 
-    def next_due(self) -> Optional[float]:
-        """When the first deadline is due, None if there is none."""
+    def next_deadline(self) -> Optional[float]:
+        """Return the earliest deadline, None if there is none."""
         if self.seconds > 0:
             for started in self._started.values():
                 return started + self.seconds
         return None
 
-    def take_expired(self, now: float) -> List[ServerConnection]:
-        """Take out and give the connections whose time has run out."""
+    def pop_expired(self, now: float) -> List[ServerConnection]:
+        """Remove and return the connections whose deadline has passed."""
         expired = []
+        # The first one that has not expired ends the search: all after it were started later.
         for connection, started in self._started.items():
             if self.seconds <= 0 or started + self.seconds > now:
                 break

@@ -1,4 +1,4 @@
-"""Turns at something that only one thread should do at a time, though nothing breaks if two do."""
+"""A lock with a bounded wait, for work that should be done by one thread at a time, but does not have to be."""
 from __future__ import annotations
 
 import contextlib
@@ -7,23 +7,23 @@ from typing import Iterator
 
 
 class Turns:
-    """Lets one thread at a time do something, the others wait.  Thread-safe.
+    """Lets one thread at a time run a block, while the others wait. Thread-safe.
 
     Args:
-        most_seconds: how long a thread waits before it goes on without a turn: what others do in theirs may take long, or
-            even wait for this thread.
+        max_seconds: how long a thread waits before it runs the block anyway: the block of another thread may take
+            long, or even wait for this thread.
     """
 
-    def __init__(self, most_seconds: float) -> None:
-        self._most_seconds = most_seconds
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """Wait for a turn, which ends with the block."""
-        is_mine = self._lock.acquire(timeout=self._most_seconds)
+        """Wait for a turn, which lasts until the end of the block."""
+        acquired = self._lock.acquire(timeout=self._max_seconds)
         try:
             yield
         finally:
-            if is_mine:
+            if acquired:
                 self._lock.release()

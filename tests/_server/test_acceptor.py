@@ -1,4 +1,4 @@
-"""New clients of the thread server: let in by the loop, or by a worker that has just seen off another one."""
+"""Accepting clients of the thread server: by the loop, or by a worker that has just ended a connection."""
 from __future__ import annotations
 
 import contextlib
@@ -12,7 +12,7 @@ from unittest import mock
 from Pyro5 import errors
 from Pyro5._net import busy_poll, polling_policy
 from Pyro5._server import acceptor
-from Pyro5._server.acceptor import Entrance
+from Pyro5._server.acceptor import Acceptor
 from Pyro5._server.eventloop import EventLoop
 from Pyro5._server.listener import Listener
 from Pyro5.server import Daemon
@@ -39,110 +39,110 @@ class InPlaceOfTheLoop(unittest.TestCase):
         self.loop.watch_wakeup()
         self.taken_in: List[socket.socket] = []
         self.listener = Listener("127.0.0.1", 0)
-        self.entrance = Entrance(self.listener, self.loop, self.taken_in.append)
-        at_end.callback(self.entrance.close)
-        self.entrance.watch(True)
+        self.acceptor = Acceptor(self.listener, self.loop, self.taken_in.append)
+        at_end.callback(self.acceptor.close)
+        self.acceptor.watch(True)
 
     def connect(self) -> None:
         self.at_end.enter_context(socket.create_connection(self.listener.sock.getsockname()[:2]))
 
     def is_watched(self) -> bool:
-        """Whether the loop hears of a client."""
+        """Return whether the loop is notified of new clients."""
         return any(key.fileobj is self.listener.sock for key, _ in self.loop.selector.select(0))
 
-    def test_the_loop_is_not_woken_meanwhile(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
+    def test_the_loop_is_not_woken(self) -> None:
+        self.assertTrue(self.acceptor.begin_accepting())
         self.connect()
         self.assertFalse(self.is_watched())
-        sock = self.entrance.accept_soon()
+        sock = self.acceptor.finish_accepting()
         self.assertIsNotNone(sock)
         self.at_end.callback(getattr(sock, "close", None))
         self.connect()
         self.assertTrue(self.is_watched())
 
-    def test_nobody_comes(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
-        self.assertIsNone(self.entrance.accept_soon())
+    def test_no_client_connects(self) -> None:
+        self.assertTrue(self.acceptor.begin_accepting())
+        self.assertIsNone(self.acceptor.finish_accepting())
         self.connect()
         self.assertTrue(self.is_watched())
         self.assertFalse(busy_poll._polling.locked())
 
-    def test_given_up_where_nobody_comes(self) -> None:
+    def test_polling_stops_if_no_clients_connect(self) -> None:
         replaced = 0
         for _ in range(100):
-            if self.entrance.replace_loop():
+            if self.acceptor.begin_accepting():
                 replaced += 1
-                self.assertIsNone(self.entrance.accept_soon())
+                self.assertIsNone(self.acceptor.finish_accepting())
         self.assertTrue(polling_policy.MAX_FAILURES <= replaced < 10, replaced)
 
     def test_one_worker_at_a_time(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
-        self.assertFalse(self.entrance.replace_loop())
-        self.assertIsNone(self.entrance.accept_soon())
-        self.assertTrue(self.entrance.replace_loop())
-        self.assertIsNone(self.entrance.accept_soon())
+        self.assertTrue(self.acceptor.begin_accepting())
+        self.assertFalse(self.acceptor.begin_accepting())
+        self.assertIsNone(self.acceptor.finish_accepting())
+        self.assertTrue(self.acceptor.begin_accepting())
+        self.assertIsNone(self.acceptor.finish_accepting())
 
-    def test_not_while_the_loop_waits_for_nobody(self) -> None:
-        self.entrance.watch(False)
-        self.assertFalse(self.entrance.replace_loop())
+    def test_not_while_the_loop_does_not_accept(self) -> None:
+        self.acceptor.watch(False)
+        self.assertFalse(self.acceptor.begin_accepting())
 
     def test_no_polling_where_it_cannot_succeed(self) -> None:
         with settings(SPINNING=False):
-            self.assertFalse(self.entrance.replace_loop())
-        self.assertTrue(self.entrance.replace_loop())
-        self.assertIsNone(self.entrance.accept_soon())
+            self.assertFalse(self.acceptor.begin_accepting())
+        self.assertTrue(self.acceptor.begin_accepting())
+        self.assertIsNone(self.acceptor.finish_accepting())
 
-    def test_closed_meanwhile(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
-        self.entrance.close()
-        self.assertIsNone(self.entrance.accept_soon())
-        self.assertFalse(self.entrance.replace_loop())
+    def test_closed_in_between(self) -> None:
+        self.assertTrue(self.acceptor.begin_accepting())
+        self.acceptor.close()
+        self.assertIsNone(self.acceptor.finish_accepting())
+        self.assertFalse(self.acceptor.begin_accepting())
 
-    def test_somebody_closes_the_socket_meanwhile(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
+    def test_the_socket_is_closed_in_between(self) -> None:
+        self.assertTrue(self.acceptor.begin_accepting())
         self.listener.sock.close()
-        self.assertIsNone(self.entrance.accept_soon())
-        self.entrance.close()
-        self.assertFalse(self.entrance.replace_loop())
+        self.assertIsNone(self.acceptor.finish_accepting())
+        self.acceptor.close()
+        self.assertFalse(self.acceptor.begin_accepting())
 
     def test_just_when_the_loop_begins_to_watch(self) -> None:
-        worker = threading.Thread(target=lambda: self.entrance.replace_loop() and self.entrance.accept_soon())
+        worker = threading.Thread(target=lambda: self.acceptor.begin_accepting() and self.acceptor.finish_accepting())
         poll: Any = self.loop.selector._selector  # type: ignore[attr-defined]
 
         def register(*args: Any) -> None:
             worker.start()
-            worker.join(0.05)  # it may have to wait until this is done
+            worker.join(0.05)  # it may have to wait for this
             poll.register(*args)
 
-        self.entrance.watch(False)
+        self.acceptor.watch(False)
         with mock.patch.object(self.loop.selector, "_selector", mock.Mock(wraps=poll, register=register)):
-            self.entrance.watch(True)
+            self.acceptor.watch(True)
             worker.join(PATIENCE_SECONDS)
         self.connect()
         self.assertTrue(self.is_watched())
-        self.entrance.watch(False)
+        self.acceptor.watch(False)
 
-    def test_combined_meanwhile(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
+    def test_combined_in_between(self) -> None:
+        self.assertTrue(self.acceptor.begin_accepting())
         other = EventLoop()
         self.at_end.callback(other.close)
         other.watch_wakeup()
         other.combine(self.loop)
-        self.assertIsNone(self.entrance.accept_soon())
+        self.assertIsNone(self.acceptor.finish_accepting())
         self.connect()
         self.assertTrue(self.is_watched())
-        self.entrance.close()
+        self.acceptor.close()
 
     def test_out_of_descriptors(self) -> None:
-        self.assertTrue(self.entrance.replace_loop())
+        self.assertTrue(self.acceptor.begin_accepting())
         with mock.patch.object(self.listener, "accept", side_effect=OSError(24, "too many open files")):
-            self.assertIsNone(self.entrance.accept_soon())
+            self.assertIsNone(self.acceptor.finish_accepting())
         self.connect()
         self.assertTrue(self.is_watched())
 
 
 class Visits(ServerTestCase):
-    """Clients that come one after the other."""
+    """Clients that connect one after the other."""
 
     def plain_daemon(self, daemon_class: Any = Daemon, **changes: Any) -> Any:
         self.at_end.enter_context(polling_is_promising())
@@ -157,7 +157,7 @@ class Visits(ServerTestCase):
 
     def test_all_are_served(self) -> None:
         daemon = self.plain_daemon()
-        with mock.patch.object(acceptor, "LOOKS", 1000):
+        with mock.patch.object(acceptor, "ACCEPT_ATTEMPTS", 1000):
             for number in range(200):
                 self.visit(daemon, number)
 
@@ -179,14 +179,14 @@ class Visits(ServerTestCase):
             thread.join(PATIENCE_SECONDS)
         self.assertEqual([], failures)
 
-    def test_the_loop_forgets_those_that_have_gone(self) -> None:
+    def test_the_loop_removes_ended_connections(self) -> None:
         daemon = self.plain_daemon()
         for number in range(300):
             self.visit(daemon, number)
         self.assertLess(len(daemon.transportServer._connections), 200)
 
-    def newcomer(self, daemon: Any) -> Any:
-        """Make a client, and the socket with which a worker has accepted it."""
+    def accepted(self, daemon: Any) -> Any:
+        """Return a client, and the socket with which a worker has accepted it."""
         ours, theirs = socket.socketpair()
         theirs.setblocking(False)
         self.at_end.callback(theirs.close)
@@ -194,9 +194,9 @@ class Visits(ServerTestCase):
         self.at_end.callback(client.close)
         return client, theirs
 
-    def test_a_silent_one_is_left_to_the_loop(self) -> None:
+    def test_a_silent_client_is_left_to_the_loop(self) -> None:
         daemon = self.plain_daemon(HANDSHAKE_TIMEOUT=0.05)
-        client, sock = self.newcomer(daemon)
+        client, sock = self.accepted(daemon)
         server = daemon.transportServer
         server._pool.submit(lambda: server._release_connection(self.served_by(server, server._accept_connection(sock))))
         with self.assertRaisesRegex(errors.CommunicationError, "no handshake within"):
@@ -206,23 +206,23 @@ class Visits(ServerTestCase):
         server._serve_requests(connection, False)
         return connection
 
-    def test_no_room(self) -> None:
+    def test_a_full_server(self) -> None:
         daemon = self.plain_daemon(MAX_CONNECTIONS=1)
         self.client(daemon)
-        client, sock = self.newcomer(daemon)
+        client, sock = self.accepted(daemon)
         self.assertIsNone(daemon.transportServer._accept_connection(sock))
         with self.assertRaisesRegex(errors.CommunicationError, "busy"):
             client.reply()
 
-    def test_too_late(self) -> None:
+    def test_a_stopping_server(self) -> None:
         daemon = self.plain_daemon()
-        client, sock = self.newcomer(daemon)
+        client, sock = self.accepted(daemon)
         with mock.patch.object(daemon.transportServer, "stopping", True):
             self.assertIsNone(daemon.transportServer._accept_connection(sock))
         self.assertIsNone(client.read())
         self.assertNotIn(sock, daemon.transportServer._connections)
 
-    def test_nobody_waits_for_what_others_have_left_to_be_done(self) -> None:
+    def test_clients_do_not_wait_for_the_cleanup_of_others(self) -> None:
         served = self.served
 
         class Slow(Daemon):
@@ -230,13 +230,13 @@ class Visits(ServerTestCase):
                 served.wait("gone")
 
         daemon = self.plain_daemon(Slow)
-        with mock.patch.object(acceptor, "LOOKS", 1000):
+        with mock.patch.object(acceptor, "ACCEPT_ATTEMPTS", 1000):
             self.visit(daemon, 1)
             served._wait_for_notes(1)
             self.assertEqual(2, self.client(daemon).call("echo", 2))
         served._open_gate()
 
-    def test_what_has_to_be_done_at_the_end(self) -> None:
+    def test_which_connections_end_without_user_code(self) -> None:
         daemon = self.plain_daemon()
         connection = mock.Mock(has_resources=False)
         self.assertTrue(daemon._ends_without_user_code(connection))

@@ -1,4 +1,4 @@
-"""A client's connection on the server: reading in pieces, writing what the network takes, and its end."""
+"""A client's connection in the server: incremental reading, buffered writing, and its end."""
 from __future__ import annotations
 
 import socket
@@ -34,7 +34,7 @@ class ConnectionTestCase(unittest.TestCase):
 
 
 class Accounts(ConnectionTestCase):
-    def test_new_connections_share_that_of_handshakes(self) -> None:
+    def test_new_connections_share_accounts(self) -> None:
         connection = self.connection
         self.assertIs(self.server.handshake_account, connection.loop_account)
         connection.finish_handshake()
@@ -44,13 +44,13 @@ class Accounts(ConnectionTestCase):
             self.assertIs(connection, connection.loop_account)
         self.assertIs(connection, connection.loop_account)
 
-    def test_tls_handshakes_that_are_further_on_come_first(self) -> None:
+    def test_advanced_tls_handshakes_come_first(self) -> None:
         self.connection.tls_handshake = True
         self.assertGreater(self.connection.expected_seconds, 0)
         self.connection.loop_seconds = 0.001
         self.assertEqual(0, self.connection.expected_seconds)
 
-    def test_a_socket_that_was_connected_before_has_its_own(self) -> None:
+    def test_a_connected_socket_has_its_own(self) -> None:
         sock, other = socket.socketpair()
         with sock, other:
             connection = ServerConnection(sock, self.server, 0, handshake_done=True)
@@ -71,7 +71,7 @@ class Reading(ConnectionTestCase):
         self.assertTrue(self.connection.fetch_message())
         self.assertFalse(self.connection.mid_message)
 
-    def test_nothing_there(self) -> None:
+    def test_no_data(self) -> None:
         with self.assertRaises(BlockingIOError):
             self.connection.receive()
         self.connection.setTimeout(0.001)
@@ -85,11 +85,11 @@ class Reading(ConnectionTestCase):
         self.assertFalse(self.connection.receive())
         self.assertTrue(self.connection.fetch_message())
 
-    def test_a_stream_that_cannot_be_read_stays_so(self) -> None:
+    def test_invalid_data_stays_invalid(self) -> None:
         self.peer.sendall(message().data + b"garbage" + message().data)
         self.connection.receive()
         for _ in range(2):
-            self.assertTrue(self.connection.fetch_message())  # the same, until it is taken
+            self.assertTrue(self.connection.fetch_message())  # the same message, until it is taken
         self.connection.take_message()
         for _ in range(3):
             with self.assertRaises(errors.ProtocolError):
@@ -104,12 +104,12 @@ class Reading(ConnectionTestCase):
         refused = self.connection.refused_message
         self.assertEqual(1, refused and refused.seq)
 
-    def test_a_refusal_does_not_keep_what_was_inflated(self) -> None:
-        """As the locals of the functions that its traceback leads to."""
+    def test_a_refusal_does_not_keep_inflated_data(self) -> None:
+        """Its traceback would refer to the data through the local variables of functions."""
         bomb = SendingMessage(MSG_RESULT, 0, 1, 1, bytes(2000000), compress=True)
         self.peer.sendall(bomb.data)
         self.connection.receive()
-        try:  # assertRaises would take the traceback away
+        try:  # assertRaises would remove the traceback
             self.connection.fetch_message()
         except errors.MessageTooLargeError as x:
             files = [frame.f_code.co_filename for frame, _line in traceback.walk_tb(x.__traceback__)]
@@ -130,19 +130,19 @@ class Reading(ConnectionTestCase):
         with self.assertRaises(errors.ConnectionClosedError):
             self.connection.take_message()
 
-    def test_take_message_knows_the_limit(self) -> None:
+    def test_take_message_applies_the_limit(self) -> None:
         self.peer.sendall(message(bytes(1000001)).data[:100])
         with self.assertRaises(errors.MessageTooLargeError):
             self.connection.take_message()
 
-    def test_no_tls_no_hidden_bytes(self) -> None:
+    def test_without_tls_there_are_no_tls_bytes(self) -> None:
         self.peer.sendall(b"x")
-        self.assertFalse(self.connection.has_hidden_bytes())
+        self.assertFalse(self.connection.has_tls_bytes())
 
 
 class Writing(ConnectionTestCase):
     def receive_all(self, size: int) -> bytes:
-        """Read with one hand what the other one flushes."""
+        """Receive while the other side flushes."""
         received = bytearray()
         self.peer.setblocking(False)
         while len(received) < size:
@@ -158,12 +158,12 @@ class Writing(ConnectionTestCase):
         except BlockingIOError:
             return False
 
-    def test_a_small_message_leaves_at_once(self) -> None:
+    def test_a_small_message_is_sent_at_once(self) -> None:
         self.connection.send_message(message())
         self.assertFalse(self.connection.has_outgoing)
         self.assertEqual(message().data, self.peer.recv(1000))
 
-    def test_what_does_not_fit_is_kept_in_order(self) -> None:
+    def test_unsent_data_is_kept_in_order(self) -> None:
         numbers = bytes(range(256)) * 3000
         sent = [message(numbers), message(b"small"), message(numbers, {"ANNO": numbers, "NONE": b""}),
                 message(b"", {"ANNO": numbers}), message(b"", {"ANNO": b""})]
@@ -193,13 +193,13 @@ class Writing(ConnectionTestCase):
                 self.connection.send_message(sent)
             self.assertTrue(sent.data == self.receive_all(sent.size), "after %d bytes" % size)
 
-    def test_a_reader_that_is_gone(self) -> None:
+    def test_a_disconnected_reader(self) -> None:
         self.peer.close()
         for sent in (message(), message(bytes(100000))):
             with self.assertRaises(OSError):
                 self.connection.send_message(sent)
 
-    def test_a_reader_who_takes_everything_does_not_keep_the_others_waiting(self) -> None:
+    def test_a_fast_reader_does_not_delay_other_clients(self) -> None:
         with mock.patch.object(self.connection, "sock") as sock:
             sock.send.side_effect = lambda data, flags: len(data)
             self.connection._outgoing.append(memoryview(bytes(100000000)))
@@ -224,7 +224,7 @@ class Writing(ConnectionTestCase):
 
 
 class Ending(ConnectionTestCase):
-    def test_closing_what_the_loop_still_watches_only_cuts_it_off(self) -> None:
+    def test_closing_a_watched_connection_shuts_it_down(self) -> None:
         self.connection.close()
         self.assertFalse(self.connection.receive())
         self.assertNotEqual(-1, self.connection.fileno())
@@ -234,19 +234,19 @@ class Ending(ConnectionTestCase):
         resource = mock.Mock()
         self.connection.tracked_resources.add(resource)
         self.connection.pyroInstances[int] = 5
-        self.connection.gone = True
+        self.connection.dropped = True
         self.connection.close()
         self.connection.close()
         self.assertEqual((-1, {}), (self.connection.fileno(), self.connection.pyroInstances))
         resource.close.assert_called_once_with()
 
-    def test_a_socket_of_somebody_else_stays_open(self) -> None:
-        self.connection.keep_open = self.connection.gone = True
+    def test_a_socket_of_the_program_stays_open(self) -> None:
+        self.connection.keep_open = self.connection.dropped = True
         self.connection.close()
         self.peer.sendall(b"still there")
         self.assertEqual(b"still there", self.connection.sock.recv(100))
 
-    def test_where_the_client_is(self) -> None:
+    def test_the_address_of_the_client(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
             sock, address = listener.accept()
             with sock:

@@ -1,4 +1,4 @@
-"""The bare loop: waking it, periodic work, loops joined to it, and its end from every side."""
+"""The event loop: waking it, periodic work, combined loops, and stopping it in all ways."""
 from __future__ import annotations
 
 import functools
@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 20.0
 
 
 class Loop(EventLoop):
-    """Notes what is asked of it."""
+    """Records the calls of its methods."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,10 +33,10 @@ class Loop(EventLoop):
     def tick(self) -> None:
         self.ticks += 1
 
-    def next_due(self) -> Optional[float]:
+    def next_deadline(self) -> Optional[float]:
         return self.due
 
-    def do_what_is_due(self, now: float) -> None:
+    def handle_expired(self, now: float) -> None:
         if self.due is not None and now >= self.due:
             self.done_at.append(now)
             self.due = None
@@ -47,7 +47,7 @@ class Loop(EventLoop):
 
 
 class Entry:
-    """Something registered in the selector."""
+    """An object that is registered in the selector."""
 
     def __init__(self, on_ready: Callable[[int], Any]) -> None:
         self.on_ready = on_ready
@@ -56,7 +56,7 @@ class Entry:
 class EventLoopTestCase(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
-        config.POLLTIMEOUT = 60.0  # whoever forgets to wake the loop is found out
+        config.POLLTIMEOUT = 60.0  # a missing wake-up fails the test
 
     def loop(self) -> Loop:
         loop = Loop()
@@ -92,7 +92,7 @@ class EventLoopTestCase(unittest.TestCase):
 
 
 class Running(EventLoopTestCase):
-    def test_what_is_registered_is_called(self) -> None:
+    def test_registered_objects_are_called(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         called: List[int] = []
         loop.register(there, READ, Entry(called.append))
@@ -102,8 +102,8 @@ class Running(EventLoopTestCase):
         loop.run_once(PATIENCE_SECONDS)
         self.assertEqual([READ], called)
 
-    def test_whose_turn_it_is(self) -> None:
-        """That of what has no share in the loop, of those that had least of it, of those that will need least."""
+    def test_the_order_of_ready_connections(self) -> None:
+        """Objects without an account first, then by the time that they have used, and that they will need."""
         loop = self.loop()
         called: List[str] = []
         for name, shares in (("long", {"loop_seconds": 0.0, "expected_seconds": 0.5}), ("had much", {"loop_seconds": 9.0}),
@@ -116,7 +116,7 @@ class Running(EventLoopTestCase):
         loop.run_once(PATIENCE_SECONDS)
         self.assertEqual(["shareless", "new", "short", "long", "had much"], called)
 
-    def test_those_that_share_an_account_come_after_one_that_had_less(self) -> None:
+    def test_a_shared_account_comes_after_one_that_used_less(self) -> None:
         loop = self.loop()
         called: List[str] = []
         shared = Entry(lambda events: None)
@@ -139,7 +139,7 @@ class Running(EventLoopTestCase):
         self.assertEqual("connected", called[1])
 
     @unittest.skipUnless(hasattr(select, "poll"), "needs poll")
-    def test_one_that_had_far_less_is_handled_again_first(self) -> None:
+    def test_one_that_used_far_less_is_handled_again_first(self) -> None:
         loop = self.loop()
         called: List[str] = []
         costly, costly_peer = self.pair()
@@ -162,12 +162,12 @@ class Running(EventLoopTestCase):
             loop.run_once(PATIENCE_SECONDS)
         self.assertEqual(["cheap"] * 5 + ["costly"], called)
 
-    def test_what_is_parked_waits_for_its_turn(self) -> None:
+    def test_parked_connections_wait_for_their_turn(self) -> None:
         loop = self.loop()
         called: List[str] = []
         parked = Entry(lambda events: None)
         vars(parked)["loop_seconds"] = 10.0
-        loop.take_back = lambda given_back: called.append("parked")  # type: ignore[assignment, method-assign]
+        loop.resume_parked = lambda given_back: called.append("parked")  # type: ignore[assignment, method-assign]
         for name in ("first", "second"):
             here, there = self.pair()
             entry = Entry(lambda events, name=name: called.append(name))  # type: ignore[misc]
@@ -184,12 +184,12 @@ class Running(EventLoopTestCase):
         self.assertEqual(1, called.count("parked"))
         self.assertEqual([parked], list(loop.parked))
 
-    def test_connections_that_have_ended_do_not_wait(self) -> None:
+    def test_ended_connections_do_not_wait(self) -> None:
         loop = self.loop()
         called: List[str] = []
         ended = Entry(lambda events: None)
         vars(ended).update({"loop_seconds": 10.0, "ended": True})
-        loop.take_back = lambda given_back: called.append("ended")  # type: ignore[assignment, method-assign]
+        loop.resume_parked = lambda given_back: called.append("ended")  # type: ignore[assignment, method-assign]
         here, there = self.pair()
         loop.register(there, READ, Entry(lambda events: called.append("ready")))
         here.send(b"x")
@@ -214,13 +214,13 @@ class Running(EventLoopTestCase):
         self.assertEqual(6.0, account.loop_seconds)  # type: ignore[attr-defined]
         self.assertEqual(5.0, entry.loop_seconds)  # type: ignore[attr-defined]
 
-    def test_things_of_the_user_in_the_selector_are_left_alone(self) -> None:
+    def test_foreign_entries_of_the_selector_are_ignored(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         loop.selector.register(there, READ, "the user's own")
         here.send(b"x")
         loop.run_once(PATIENCE_SECONDS)
 
-    def test_a_number_used_again_is_registered_again(self) -> None:
+    def test_a_reused_file_descriptor_is_registered_again(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         called: List[str] = []
         loop.register(there, READ, Entry(lambda events: called.append("old")))
@@ -243,7 +243,7 @@ class Running(EventLoopTestCase):
         answers.append(False)
         loop.loop(condition)  # it can run again
 
-    def test_wakeup_makes_it_ask_the_condition(self) -> None:
+    def test_wakeup_makes_it_check_the_condition(self) -> None:
         loop = self.loop()
         go_on = [True]
         thread = self.run_in_thread(loop, lambda: bool(go_on))
@@ -297,13 +297,13 @@ class Time(EventLoopTestCase):
         loop.due = self.clock.now + 5
         loop.run_once(0)
         self.assertEqual([], loop.done_at)
-        self.assertEqual(5, loop._until_due(60))
-        self.assertEqual(3, loop._until_due(3))
+        self.assertEqual(5, loop._until_deadline(60))
+        self.assertEqual(3, loop._until_deadline(3))
         self.clock.now += 5
         loop.run_once(60)  # does not wait
         self.assertEqual([self.clock.now], loop.done_at)
 
-    def test_time_that_a_handler_takes_makes_nothing_overdue(self) -> None:
+    def test_a_slow_handler_makes_no_deadline_pass(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
 
         def slow(events: int) -> None:
@@ -317,12 +317,12 @@ class Time(EventLoopTestCase):
         loop.run_once(0)
         self.assertEqual(1, len(loop.done_at))
 
-    def test_joined_loops_keep_time_too(self) -> None:
+    def test_deadlines_of_combined_loops(self) -> None:
         master, other, third = self.loop(), self.loop(), self.loop()
         other.combine(third)
         master.combine(other)
         third.due = self.clock.now + 5
-        self.assertEqual(5, master._until_due(60))
+        self.assertEqual(5, master._until_deadline(60))
         self.clock.now += 5
         master.run_once(60)
         self.assertEqual((1, 1, 1), (len(third.done_at), third.ticks, other.ticks))
@@ -332,7 +332,7 @@ class Stopping(EventLoopTestCase):
     def check_freed(self, loop: Loop) -> None:
         self.assertEqual((1, True), (loop.freed, loop.stopping))
         self.assertEqual(-1, loop._wakeup.fileno())
-        loop.wakeup()  # harmless from now on
+        loop.wakeup()  # has no effect from now on
         loop.shutdown()
         loop.close()
         self.assertEqual(1, loop.freed)
@@ -385,8 +385,8 @@ class Stopping(EventLoopTestCase):
             if thread is not None:
                 self.join(thread)
 
-    def test_while_it_frees_everything(self) -> None:
-        with settings(SHUTDOWN_TIMEOUT=1000.0):  # waiting for oneself would be noticed
+    def test_shutdown_while_everything_is_freed(self) -> None:
+        with settings(SHUTDOWN_TIMEOUT=1000.0):  # waiting for itself would be noticed
             for running in (False, True):
                 loop = self.loop()
                 loop.when_freed = loop.close
@@ -431,7 +431,7 @@ class Joined(EventLoopTestCase):
             loops[0].combine(loop)
         return loops
 
-    def test_all_are_served_by_one(self) -> None:
+    def test_one_loop_serves_all(self) -> None:
         loops = self.joined()
         called: List[int] = []
         for number, loop in enumerate(loops):
@@ -449,7 +449,7 @@ class Joined(EventLoopTestCase):
     def note(called: List[int], number: int, events: int) -> None:
         called.append(number)
 
-    def test_combinations_that_make_no_sense(self) -> None:
+    def test_invalid_combinations(self) -> None:
         master, joined, other, ended = (self.loop() for _ in range(4))
         master.combine(joined)
         ended.close()
@@ -457,7 +457,7 @@ class Joined(EventLoopTestCase):
             with self.assertRaises(ValueError):
                 one.combine(another)
 
-    def test_ending_the_master_ends_all(self) -> None:
+    def test_ending_the_outer_loop_ends_all(self) -> None:
         loops = self.joined()
         thread = self.run_in_thread(loops[0])
         loops[0].shutdown()
@@ -465,7 +465,7 @@ class Joined(EventLoopTestCase):
         self.assertEqual([1, 1, 1], [loop.freed for loop in loops])
         loops[0].close()
 
-    def test_ending_a_joined_one_leaves_the_others(self) -> None:
+    def test_ending_a_combined_one_leaves_the_others(self) -> None:
         master, second, third = self.joined()
         thread = self.run_in_thread(master)
         freed_in: List[Any] = []
@@ -477,7 +477,7 @@ class Joined(EventLoopTestCase):
         master.close()
         self.assertEqual([1, 1, 1], [loop.freed for loop in (master, second, third)])
 
-    def test_ending_them_while_nothing_runs(self) -> None:
+    def test_ending_them_while_no_loop_runs(self) -> None:
         for order in ((0, 1, 2), (2, 1, 0), (1, 0, 2)):
             loops = self.joined()
             for number in order:
@@ -486,7 +486,7 @@ class Joined(EventLoopTestCase):
 
 
 class Foreign:
-    """Something else with sockets."""
+    """Another object with sockets."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sockets = [sock]
@@ -501,7 +501,7 @@ class Foreign:
 
 
 class JoinedForeign(EventLoopTestCase):
-    def test_its_events_are_handed_on(self) -> None:
+    def test_its_events_are_called(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         foreign = Foreign(there)
         loop.combine_foreign(foreign)
@@ -510,7 +510,7 @@ class JoinedForeign(EventLoopTestCase):
         loop.run_once(0)
         self.assertEqual([[there]], foreign.seen)
 
-    def test_its_faults_cost_it_its_place_only(self) -> None:
+    def test_its_errors_only_end_its_own_registration(self) -> None:
         loop, (here, there) = self.loop(), self.pair()
         foreign = Foreign(there)
         foreign.failing = True

@@ -74,8 +74,8 @@ class Addresses(ListenerTestCase):
         with self.assertRaisesRegex(OSError, "127.0.0.1.*%d" % port):
             self.listener(port=port)
 
-    def test_an_address_that_is_not_here(self) -> None:
-        with self.assertRaisesRegex(OSError, "192.0.2.1"):  # kept for documentation, nobody has it
+    def test_an_address_of_another_machine(self) -> None:
+        with self.assertRaisesRegex(OSError, "192.0.2.1"):  # an address for documentation, which no machine has
             self.listener("192.0.2.1")
 
 
@@ -89,7 +89,7 @@ class UnixSockets(ListenerTestCase):
         listener.close()
         self.assertFalse(os.path.exists(self.path))
 
-    def test_the_file_is_removed_from_whatever_directory_the_program_is_in_by_then(self) -> None:
+    def test_the_file_is_removed_after_a_change_of_directory(self) -> None:
         before = os.getcwd()
         self.addCleanup(os.chdir, before)
         os.chdir(os.path.dirname(self.path))
@@ -105,14 +105,14 @@ class UnixSockets(ListenerTestCase):
             dead.listen()
         self.check_works(self.listener(unixsocket=self.path))
 
-    def test_the_file_of_a_living_server_stays(self) -> None:
+    def test_the_file_of_a_running_server_stays(self) -> None:
         living = self.listener(unixsocket=self.path)
         with self.assertRaisesRegex(OSError, "a socket"):
             self.listener(unixsocket=self.path)
-        self.accept(living)  # somebody looked whether it is alive
+        self.accept(living)  # the connection that checked whether it is running
         self.check_works(living)
 
-    def test_a_server_with_a_full_backlog_is_alive(self) -> None:
+    def test_a_server_with_a_full_backlog_is_running(self) -> None:
         with socket.socket(socket.AF_UNIX) as busy:
             busy.bind(self.path)
             busy.listen(0)
@@ -137,7 +137,7 @@ class UnixSockets(ListenerTestCase):
             self.listener(unixsocket=self.path)
         self.assertTrue(stat.S_ISREG(os.stat(self.path).st_mode))
 
-    def test_a_directory_that_is_not_there(self) -> None:
+    def test_a_missing_directory(self) -> None:
         with self.assertRaisesRegex(OSError, "missing"):
             self.listener(unixsocket=os.path.join(self.path, "missing", "socket"))
 
@@ -154,7 +154,7 @@ class UnixSockets(ListenerTestCase):
 
 
 class Accepting(ListenerTestCase):
-    def test_nobody_waits(self) -> None:
+    def test_no_waiting_client(self) -> None:
         self.assertIsNone(self.listener().accept())
 
     def test_accepted_sockets(self) -> None:
@@ -205,7 +205,7 @@ class Tls(ListenerTestCase):
             self.assertIsNone(listener.accept())
             self.assertEqual([], warned)
         self.connect(listener)
-        sock = self.accept(listener)  # without a word from the client
+        sock = self.accept(listener)  # before the client sends anything
         self.assertEqual(0.0, sock.gettimeout())
         self.assertNotEqual(0, socketutil.tls_handshake_step(sock))
 

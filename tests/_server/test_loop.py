@@ -1,4 +1,4 @@
-"""What holds for every server type: nobody waits for a slow, silent or greedy client, and nothing that was asked is lost."""
+"""Behaviour of every server type: slow, silent and demanding clients do not delay others, and no request is lost."""
 from __future__ import annotations
 
 import socket
@@ -16,7 +16,7 @@ SMALL_BUFFER = 4096
 
 
 class OtherClients(ServerTestCase):
-    """While one client does this, another is served."""
+    """While one client does this, another one is served."""
 
     def check_others_are_served(self, daemon: Any, count: int = 3) -> None:
         for number in range(count):
@@ -61,7 +61,7 @@ class SlowClients(OtherClients):
         for number, client in enumerate(idle):
             self.assertEqual(number, client.call("echo", number))
 
-    def test_a_call_that_takes_long_keeps_nobody_from_connecting(self) -> None:
+    def test_a_long_call_does_not_prevent_clients_from_connecting(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
         busy = self.client(daemon)
         busy.send(call_request("wait", "busy"))
@@ -74,7 +74,7 @@ class SlowClients(OtherClients):
             self.assertEqual("hello", client.reply()[0])
         self.assertEqual("busy", busy.reply())
 
-    def test_more_clients_than_workers_wait_their_turn(self) -> None:
+    def test_more_clients_than_workers_wait_for_their_turn(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=1)
         clients = [self.client(daemon) for _ in range(50)]
         for number, client in enumerate(clients):
@@ -84,7 +84,7 @@ class SlowClients(OtherClients):
         self.assertEqual(list(range(50)), [client.reply() for client in clients])
         self.assertLessEqual(self.served._most, 2)
 
-    def test_a_client_that_asks_without_end_is_not_the_only_one(self) -> None:
+    def test_a_client_with_endless_requests_does_not_block_others(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
         greedy = self.client(daemon)
         flood = b"".join(call_request("note_oneway", number, flags=protocol.FLAGS_ONEWAY) for number in range(5000))
@@ -96,13 +96,13 @@ class SlowClients(OtherClients):
 
 
 class BackPressure(OtherClients):
-    """A client does not read what it asked for."""
+    """A client does not read the replies that it requested."""
 
     def check_large_reply(self, client: RawClient) -> None:
         client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE)  # reads as fast as it can from now on
         self.assertEqual(LARGE, len(client.reply()))
 
-    def test_large_replies_that_nobody_reads(self) -> None:
+    def test_large_unread_replies(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=1)
         lazy = [self.client(daemon, receive_buffer=SMALL_BUFFER) for _ in range(3)]
         for client in lazy:
@@ -112,7 +112,7 @@ class BackPressure(OtherClients):
             self.check_large_reply(client)
             self.assertEqual("again", client.call("echo", "again"))
 
-    def test_requests_wait_until_the_reply_before_is_taken(self) -> None:
+    def test_requests_wait_until_the_previous_reply_is_read(self) -> None:
         daemon = self.serving()
         lazy = self.client(daemon, receive_buffer=SMALL_BUFFER)
         lazy.send(call_request("large", LARGE) + call_request("note", "second"))
@@ -122,7 +122,7 @@ class BackPressure(OtherClients):
         self.assertIsNone(lazy.reply())
         self.assertEqual(["second"], self.served._notes)
 
-    def test_many_small_replies_that_nobody_reads(self) -> None:
+    def test_many_small_unread_replies(self) -> None:
         daemon = self.serving()
         lazy = self.client(daemon, receive_buffer=SMALL_BUFFER)
         requests = call_request("large", 20000) * 1000
@@ -132,7 +132,7 @@ class BackPressure(OtherClients):
         self.assertEqual({20000}, {len(lazy.reply()) for _ in range(1000)})
         self.join(sender)
 
-    def test_leaving_in_the_middle_of_a_reply(self) -> None:
+    def test_disconnecting_during_a_reply(self) -> None:
         daemon = self.serving()
         for _ in range(3):
             lazy = self.client(daemon, receive_buffer=SMALL_BUFFER)
@@ -158,13 +158,13 @@ class Order(ServerTestCase):
         messages = [client.read(), client.read()]
         self.assertEqual([7, 5], [message and message.seq for message in messages])
 
-    def test_a_handshake_and_calls_in_one_go(self) -> None:
+    def test_a_handshake_and_calls_in_one_packet(self) -> None:
         client = self.connect(self.serving())
         client.send(connect_request() + call_request("echo", 1) + call_request("echo", 2))
         self.assertEqual("hello", client.reply()[0])
         self.assertEqual([1, 2], [client.reply(), client.reply()])
 
-    def test_oneway_calls_before_a_close_all_run(self) -> None:
+    def test_oneway_calls_before_a_close_are_all_run(self) -> None:
         daemon = self.serving()
         for _ in range(5):
             with self.client(daemon) as client:
@@ -179,7 +179,7 @@ class Order(ServerTestCase):
         self.assertEqual(list(range(50)), [client.reply() for _ in range(50)])
         self.assertIsNone(client.read())
 
-    def test_clients_that_vanish(self) -> None:
+    def test_clients_that_disconnect(self) -> None:
         daemon = self.serving()
         for _ in range(10):
             self.connect(daemon).close()
@@ -192,7 +192,7 @@ class Order(ServerTestCase):
 
 
 class Refusals(OtherClients):
-    """Clients that cannot be understood, or must go, are told why, and cost nobody else anything."""
+    """Clients that send invalid data, or are refused, are told the reason, and do not affect others."""
 
     def refused(self, client: RawClient, data: bytes, reason: str = "") -> None:
         with client, self.assertLogs("Pyro5.server", "WARNING"):
@@ -201,14 +201,14 @@ class Refusals(OtherClients):
                 client.reply()
             self.assertIsNone(client.read())
 
-    def test_garbage_instead_of_a_handshake(self) -> None:
+    def test_invalid_data_instead_of_a_handshake(self) -> None:
         daemon = self.serving()
         for data in (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\0" * 100, b"PYRO\0\0", call_request("echo", 1)):
             self.refused(self.connect(daemon), data)
         daemon.wait_for_gone(4)
         self.check_others_are_served(daemon)
 
-    def test_a_refused_client_that_goes_on_sending_still_reads_why(self) -> None:
+    def test_a_refused_client_that_continues_sending_gets_the_reason(self) -> None:
         daemon = self.serving()
         client = self.connect(daemon)
         with self.assertLogs("Pyro5.server", "WARNING"):
@@ -221,7 +221,7 @@ class Refusals(OtherClients):
     def test_unknown_object(self) -> None:
         self.refused(self.connect(self.serving()), connect_request("nobody"), "nobody")
 
-    def test_denied_without_a_word(self) -> None:
+    def test_denied_without_a_reply(self) -> None:
         daemon = self.serving()
         with mock.patch.object(daemon, "validateHandshake", side_effect=errors.ConnectionClosedError("go away")):
             client = self.connect(daemon)
@@ -241,7 +241,7 @@ class Refusals(OtherClients):
         self.assertIsNone(client.read())
         self.check_others_are_served(daemon)
 
-    def test_garbage_after_the_handshake(self) -> None:
+    def test_invalid_data_after_the_handshake(self) -> None:
         daemon = self.serving()
         client = self.client(daemon)
         with self.assertLogs("Pyro5.server", "WARNING"):

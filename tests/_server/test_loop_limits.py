@@ -1,4 +1,6 @@
-"""A server process that has no file descriptors left: who is in is served, who waits gets in later, nothing spins."""
+"""A server process without free file descriptors: connected clients are served, others connect later, and the loop
+does not run idle.
+"""
 from __future__ import annotations
 
 import socket
@@ -84,7 +86,7 @@ class DescriptorTests(unittest.TestCase):
             client.close()
 
     def served_ones(self) -> List[RawClient]:
-        """Those whose handshake was answered."""
+        """Return the clients whose handshake was answered."""
         served: List[RawClient] = []
         for client in self.clients:
             client.sock.settimeout(0.3)
@@ -98,7 +100,7 @@ class DescriptorTests(unittest.TestCase):
         return served
 
     def check_idle(self, process: Any, waiting: RawClient) -> None:
-        """While somebody waits to be let in, the server tries now and then, and else does nothing."""
+        """While a client waits to be accepted, the server tries at intervals, and does nothing in between."""
         before = self.state(process)
         waiting.sock.settimeout(0.3)
         with self.assertRaises(socket.timeout):

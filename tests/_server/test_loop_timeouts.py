@@ -1,4 +1,4 @@
-"""What the loop does when time has passed; the clock is the test's, and so are the turns of the loop."""
+"""Timeouts of the loop, with an injected clock; the test runs the turns of the loop."""
 from __future__ import annotations
 
 import errno
@@ -7,7 +7,7 @@ from typing import Any, Callable
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._server import acceptor, eventloop, loop
+from Pyro5._server import acceptor, eventloop, loop, quotas
 from Pyro5.protocol import SendingMessage
 
 from ..rawclient import (
@@ -29,7 +29,7 @@ class TimeoutTestCase(ServerTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.clock = Clock()
-        for module in (acceptor, eventloop, loop):
+        for module in (acceptor, eventloop, loop, quotas):
             self.at_end.enter_context(mock.patch.object(module, "time", self.clock))
 
     def start(self, **settings: Any) -> Any:
@@ -38,7 +38,7 @@ class TimeoutTestCase(ServerTestCase):
         return self.running
 
     def turn(self) -> None:
-        """Let the loop handle what is there now."""
+        """Run the loop until all present events are handled."""
         self.running.transportServer.run_once(0)
 
     def turn_until(self, condition: Callable[[], Any]) -> None:
@@ -53,7 +53,7 @@ class TimeoutTestCase(ServerTestCase):
         self.turn_until(lambda: self.connections() == before + 1)
         return client
 
-    def greeted(self, receive_buffer: int = 0) -> RawClient:
+    def connected(self, receive_buffer: int = 0) -> RawClient:
         client = self.accepted(receive_buffer)
         client.send(connect_request())
         self.answered(client)
@@ -63,7 +63,7 @@ class TimeoutTestCase(ServerTestCase):
         return len(self.running.transportServer._connections)
 
     def answered(self, client: RawClient) -> Any:
-        """Turn the loop until the client has got something; give it."""
+        """Run the loop until the client has received something, and return that."""
         client.sock.setblocking(False)
         self.turn_until(lambda: self.has_bytes(client))
         client.sock.settimeout(PATIENCE_SECONDS)
@@ -114,7 +114,7 @@ class BeforeTheHandshake(TimeoutTestCase):
             self.pass_time(0.1)
         self.check_refused(client, "within 10 seconds")
 
-    def test_dribbling_does_not_help(self) -> None:
+    def test_single_bytes_do_not_extend_the_time(self) -> None:
         self.start(COMMTIMEOUT=10)
         client = self.accepted()
         with self.assertLogs("Pyro5.server.loop", "WARNING"):
@@ -124,11 +124,11 @@ class BeforeTheHandshake(TimeoutTestCase):
                 self.pass_time(1)
         self.check_refused(client, "within 10 seconds")
 
-    def test_own_timeout(self) -> None:
+    def test_the_setting_for_handshakes(self) -> None:
         for settings in ({"HANDSHAKE_TIMEOUT": 5.0, "COMMTIMEOUT": 10.0}, {"HANDSHAKE_TIMEOUT": 5.0},
                          {"HANDSHAKE_TIMEOUT": 10.0, "COMMTIMEOUT": 5.0}):
             self.start(**{"COMMTIMEOUT": 0.0, **settings})
-            client, present = self.accepted(), self.greeted()
+            client, present = self.accepted(), self.connected()
             with self.assertLogs("Pyro5.server.loop", "WARNING"):
                 self.pass_time(5)
             with self.assertRaisesRegex(errors.CommunicationError, "no handshake within 5 seconds"):
@@ -137,7 +137,7 @@ class BeforeTheHandshake(TimeoutTestCase):
                 self.pass_time(1e6)
                 self.check_alive(present)
 
-    def test_for_ever_without_a_timeout(self) -> None:
+    def test_no_limit_without_a_timeout(self) -> None:
         self.start(HANDSHAKE_TIMEOUT=0.0)
         client, half = self.accepted(), self.accepted()
         half.send(connect_request()[:20])
@@ -147,11 +147,11 @@ class BeforeTheHandshake(TimeoutTestCase):
         for each in (client, half):
             self.assertEqual("hello", self.answered(each)[0])
 
-    def test_bytes_that_came_while_a_call_kept_the_loop(self) -> None:
+    def test_data_received_while_a_call_blocks_the_loop(self) -> None:
         if self.servertype == "thread":
             self.skipTest("calls do not keep this loop")
         self.start(COMMTIMEOUT=10)
-        busy, fresh = self.greeted(), self.accepted()
+        busy, fresh = self.connected(), self.accepted()
 
         def long_call(value: Any) -> None:
             fresh.send(connect_request())
@@ -166,7 +166,7 @@ class BeforeTheHandshake(TimeoutTestCase):
 class AfterTheHandshake(TimeoutTestCase):
     def test_idle(self) -> None:
         self.start(COMMTIMEOUT=10)
-        client = self.greeted()
+        client = self.connected()
         self.pass_time(9.9)
         self.check_alive(client)
         self.pass_time(9.9)
@@ -177,11 +177,11 @@ class AfterTheHandshake(TimeoutTestCase):
         else:
             self.check_alive(client)
 
-    def test_silence_in_the_middle_of_a_message(self) -> None:
+    def test_silence_during_a_message(self) -> None:
         request = call_request("echo", "x" * 100000)
         for cut in (1, 50, 90000):
             self.start(COMMTIMEOUT=10)
-            client = self.greeted()
+            client = self.connected()
             client.send(request[:cut])
             self.turn()
             self.pass_time(9.9)
@@ -192,9 +192,9 @@ class AfterTheHandshake(TimeoutTestCase):
             self.pass_time(0.1)
             self.check_dropped(client)
 
-    def test_a_slow_reader_may_take_its_time(self) -> None:
+    def test_a_slow_reader_is_not_disconnected(self) -> None:
         self.start(COMMTIMEOUT=10)
-        client = self.greeted(SMALL_BUFFER)
+        client = self.connected(SMALL_BUFFER)
         client.send(call_request("large", LARGE))
         self.turn_until(lambda: self.all_parked() and self.outgoing())
         for _ in range(5):
@@ -212,11 +212,11 @@ class AfterTheHandshake(TimeoutTestCase):
         (connection,) = self.running.transportServer._connections.values()
         return sum(map(len, connection._outgoing))
 
-    def test_a_call_may_take_its_time(self) -> None:
+    def test_a_long_call_is_not_interrupted(self) -> None:
         if self.servertype == "multiplex":
             self.skipTest("the call is in this thread")
         self.start(COMMTIMEOUT=10)
-        client = self.greeted()
+        client = self.connected()
         client.send(call_request("wait", "long"))
         self.turn_until(lambda: self.served._notes)
         self.pass_time(60)
@@ -224,9 +224,9 @@ class AfterTheHandshake(TimeoutTestCase):
         self.assertEqual("long", self.answered(client))
         self.check_alive(client)
 
-    def test_for_ever_without_a_timeout(self) -> None:
+    def test_no_limit_without_a_timeout(self) -> None:
         self.start()
-        idle, half = self.greeted(), self.greeted()
+        idle, half = self.connected(), self.connected()
         half.send(call_request("echo", "half")[:60])
         self.turn()
         self.pass_time(1e6)
@@ -236,7 +236,7 @@ class AfterTheHandshake(TimeoutTestCase):
 
 
 class Refused(TimeoutTestCase):
-    def test_a_refused_client_has_a_moment_to_read_why(self) -> None:
+    def test_a_refused_client_has_a_moment_to_read_the_reason(self) -> None:
         self.start()
         with self.assertLogs("Pyro5.server", "WARNING"):
             client = self.accepted()
@@ -244,24 +244,24 @@ class Refused(TimeoutTestCase):
             with self.assertRaises(errors.CommunicationError):
                 self.answered(client)
         for _ in range(9):
-            client.send(b"x" * 10)  # going on does not give it more time
-            self.pass_time(loop.REFUSAL_SECONDS / 10)
+            client.send(b"x" * 10)  # sending more does not extend its time
+            self.pass_time(quotas.REFUSAL_SECONDS / 10)
             self.assertEqual(1, self.connections())
-        self.pass_time(loop.REFUSAL_SECONDS / 10)
+        self.pass_time(quotas.REFUSAL_SECONDS / 10)
         self.turn_until(lambda: self.running.gone)
         self.assertEqual(0, self.connections())
 
 
 class NoDescriptorsLeft(TimeoutTestCase):
-    def test_accepting_pauses_and_goes_on(self) -> None:
+    def test_accepting_pauses_and_continues(self) -> None:
         self.start()
-        present, listener = self.greeted(), self.running.transportServer._entrance.listener
+        present, listener = self.connected(), self.running.transportServer._acceptor.listener
         with mock.patch.object(listener, "accept", side_effect=OSError(errno.EMFILE, "too many open files")) as accept:
             waiting = self.connect(self.running)
             with self.assertLogs("Pyro5.server.acceptor", "WARNING") as logged:
                 for _ in range(5):
                     self.turn()
-                self.running.transportServer._entrance.accept()
+                self.running.transportServer._acceptor.accept()
             self.assertEqual((1, 1), (accept.call_count, len(logged.records)))
             self.check_alive(present)
             with self.assertLogs("Pyro5.server.acceptor", "WARNING"):
@@ -273,7 +273,7 @@ class NoDescriptorsLeft(TimeoutTestCase):
 
     def test_closing_during_the_pause(self) -> None:
         daemon = self.start()
-        with mock.patch.object(daemon.transportServer._entrance.listener, "accept", side_effect=OSError(errno.ENFILE, "full")):
+        with mock.patch.object(daemon.transportServer._acceptor.listener, "accept", side_effect=OSError(errno.ENFILE, "full")):
             self.connect(daemon)
             with self.assertLogs("Pyro5.server.acceptor", "WARNING"):
                 self.turn()
@@ -282,12 +282,12 @@ class NoDescriptorsLeft(TimeoutTestCase):
 
     def test_the_loop_wakes_up_in_time(self) -> None:
         server = self.start(COMMTIMEOUT=10).transportServer
-        self.assertEqual(2.0, server._until_due(2.0))
+        self.assertEqual(2.0, server._until_deadline(2.0))
         self.accepted()
         self.clock.now += 9.5
-        self.assertAlmostEqual(0.5, server._until_due(2.0))
+        self.assertAlmostEqual(0.5, server._until_deadline(2.0))
         self.clock.now += 100
-        self.assertEqual(0.0, server._until_due(2.0))
+        self.assertEqual(0.0, server._until_deadline(2.0))
 
 
 for base in (BeforeTheHandshake, AfterTheHandshake, Refused, NoDescriptorsLeft):

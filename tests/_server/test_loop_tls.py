@@ -1,4 +1,4 @@
-"""The loop over TLS: handshakes that stall delay nobody, and no byte stays behind in the TLS layer."""
+"""The loop with TLS: stalled handshakes do not delay other clients, and no data is left in the TLS layer."""
 from __future__ import annotations
 
 import os
@@ -42,7 +42,7 @@ class TlsTestCase(ServerTestCase):
 
 
 class Handshakes(TlsTestCase):
-    def test_clients_that_say_nothing_or_only_half(self) -> None:
+    def test_clients_that_send_nothing_or_half_a_handshake(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=1)
         silent = [self.plain(daemon) for _ in range(5)]
         for client, data in zip(silent, (b"", b"\x16", HANDSHAKE_RECORD, HANDSHAKE_RECORD + b"\x01")):
@@ -55,12 +55,12 @@ class Handshakes(TlsTestCase):
             client = self.plain(daemon)
             client.send(data)
             while client.sock.recv(1000):
-                continue  # whatever TLS has to say about it
+                continue  # an alert of TLS
             client.close()
         daemon.wait_for_gone(3)
         self.check_others_are_served(daemon)
 
-    def test_clients_that_vanish(self) -> None:
+    def test_clients_that_disconnect(self) -> None:
         daemon = self.serving()
         for data in (b"", HANDSHAKE_RECORD):
             with self.plain(daemon) as client:
@@ -68,7 +68,7 @@ class Handshakes(TlsTestCase):
         daemon.wait_for_gone(2)
         self.check_others_are_served(daemon)
 
-    def test_silence_ends_with_the_time_allowed(self) -> None:
+    def test_silent_clients_are_disconnected_in_time(self) -> None:
         daemon = self.serving(COMMTIMEOUT=0.05)
         client = self.plain(daemon)
         client.send(HANDSHAKE_RECORD)
@@ -123,7 +123,7 @@ class Calls(TlsTestCase):
         self.assertEqual("last", client.reply())
         self.assertEqual(sorted(sizes), sorted(map(len, self.served._wait_for_notes(len(sizes)))))
 
-    def test_a_request_hidden_behind_one_whose_reply_is_not_read(self) -> None:
+    def test_a_request_in_the_tls_layer_behind_an_unread_reply(self) -> None:
         daemon = self.serving()
         client = self.client(daemon, SMALL_BUFFER)
         sender = threading.Thread(target=client.send, args=(call_request("echo", "x" * LARGE) + call_request("echo", 2),))
@@ -135,7 +135,7 @@ class Calls(TlsTestCase):
         self.assertEqual(LARGE, len(client.reply()))
         self.assertEqual(2, client.reply())
 
-    def test_a_request_hidden_while_others_wait_for_the_worker(self) -> None:
+    def test_a_request_in_the_tls_layer_while_others_wait_for_the_worker(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
         client, other = self.client(daemon), self.client(daemon)
         # one TLS record holds the end of the first request and all of the second
@@ -149,7 +149,7 @@ class Calls(TlsTestCase):
         self.assertEqual(100000, len(client.reply()))
         self.assertEqual("hidden", client.reply())
 
-    def test_replies_that_nobody_reads(self) -> None:
+    def test_unread_replies(self) -> None:
         daemon = self.serving(THREADPOOL_SIZE=2, THREADPOOL_SIZE_MIN=1)
         lazy = [self.client(daemon, SMALL_BUFFER) for _ in range(3)]
         for client in lazy:
@@ -159,7 +159,7 @@ class Calls(TlsTestCase):
             client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, LARGE)
             self.assertEqual(LARGE, len(client.reply()))
 
-    def test_a_refused_client_reads_why(self) -> None:
+    def test_a_refused_client_gets_the_reason(self) -> None:
         client = self.connect(self.serving())
         with self.assertLogs("Pyro5.server", "WARNING"):
             client.send(b"GET / HTTP/1.1\r\n\r\n")

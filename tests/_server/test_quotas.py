@@ -1,4 +1,6 @@
-"""What clients may use up together: connections, handshakes, buffers, oneway calls. Nobody else notices."""
+"""Limits on what clients may use together: connections, handshakes, buffers, oneway calls. Other clients are not
+affected.
+"""
 from __future__ import annotations
 
 import contextlib
@@ -15,7 +17,7 @@ from Pyro5 import errors, serializers
 from Pyro5._messages import handshake, requests
 from Pyro5._server import loop, quotas
 from Pyro5._server.oneway import OnewayCalls
-from Pyro5._server.quotas import SMALL_BYTES, Buffered
+from Pyro5._server.quotas import UNCOUNTED_BYTES, BufferQuota
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import FLAGS_ONEWAY
 
@@ -27,10 +29,10 @@ LARGE = 16 * 1024 * 1024
 
 class Connections(ServerTestCase):
     def full(self) -> Any:
-        """Give a daemon that lets three clients in."""
+        """Return a daemon that accepts three clients."""
         return self.serving(MAX_CONNECTIONS=3)
 
-    def test_a_full_server_says_so(self) -> None:
+    def test_a_full_server_refuses_clients(self) -> None:
         daemon = self.full()
         inside = [self.client(daemon) for _ in range(3)]
         with self.assertLogs("Pyro5.server.loop", "WARNING") as logged:
@@ -50,14 +52,14 @@ class Connections(ServerTestCase):
         except errors.CommunicationError:
             return False
 
-    def test_who_has_left_makes_room(self) -> None:
+    def test_disconnected_clients_make_room(self) -> None:
         daemon = self.serving(MAX_CONNECTIONS=1)
         for number in range(30):
             with self.client(daemon) as client:
                 client.ping()
             daemon.wait_for_gone(number + 1)
 
-    def test_who_says_nothing_makes_room(self) -> None:
+    def test_clients_without_a_handshake_make_room(self) -> None:
         daemon = self.full()
         present = self.client(daemon)
         silent = [self.connect(daemon) for _ in range(2)]
@@ -67,21 +69,21 @@ class Connections(ServerTestCase):
         self.assertEqual("hello", silent[1].greet().call("echo", "hello"))
         present.ping()
 
-    def test_also_if_they_may_be_silent_for_ever(self) -> None:
+    def test_also_without_a_timeout_of_handshakes(self) -> None:
         self.configure(HANDSHAKE_TIMEOUT=0.0)
-        self.test_who_says_nothing_makes_room()
+        self.test_clients_without_a_handshake_make_room()
 
-    def test_crowds_are_cut_off(self) -> None:
+    def test_many_refused_clients_are_closed_without_a_reply(self) -> None:
         daemon = self.full()
         inside = [self.client(daemon) for _ in range(3)]
-        with mock.patch.object(loop, "REFUSALS_AT_ONCE", 0):
+        with mock.patch.object(loop, "MAX_REFUSALS", 0):
             refused = self.connect(daemon)
             self.assertIsNone(refused.read())
         inside[2].ping()
 
 
 class LeftDuringCalls(ServerTestCase):
-    """Clients that are gone, while workers that run their calls cannot know it."""
+    """Clients that have disconnected during their calls, which their workers cannot notice."""
 
     def leave_during_calls(self, daemon: Any) -> None:
         for number in range(2):
@@ -89,7 +91,7 @@ class LeftDuringCalls(ServerTestCase):
                 client.send(call_request("wait", number))
                 self.served._wait_for_notes(number + 1)
 
-    def test_they_make_room(self) -> None:
+    def test_disconnected_ones_make_room(self) -> None:
         daemon = self.serving(MAX_CONNECTIONS=2)
         self.leave_during_calls(daemon)
         self.assertEqual("in", self.client(daemon).call("echo", "in"))
@@ -97,18 +99,18 @@ class LeftDuringCalls(ServerTestCase):
         with self.assertRaisesRegex(errors.CommunicationError, "busy"):
             self.client(daemon)
 
-    def test_only_a_few_of_them(self) -> None:
+    def test_only_a_few_are_checked(self) -> None:
         daemon = self.serving(MAX_CONNECTIONS=2)
         self.client(daemon)
-        with mock.patch.object(quotas, "MOST_LEFT", 1):
+        with mock.patch.object(quotas, "MAX_PEEKS", 1):
             self.leave_during_calls(daemon)
             with self.assertRaisesRegex(errors.CommunicationError, "busy"):
                 self.client(daemon)
 
 
 class HandshakeTime(ServerTestCase):
-    def test_it_is_over_for_dribblers_too(self) -> None:
-        """Whose every byte comes before anybody has given up waiting for it."""
+    def test_single_bytes_do_not_extend_it(self) -> None:
+        """Even if every byte arrives before the timeout."""
         client = self.connect(self.serving(HANDSHAKE_TIMEOUT=0.3))
         client.sock.settimeout(0.002)
         request = connect_request("x" * 200000)
@@ -144,14 +146,14 @@ class HandshakeSize(ServerTestCase):
                 with self.assertRaisesRegex(errors.CommunicationError, "too large .*MAX_HANDSHAKE_SIZE is 1000"):
                     client.reply()
 
-    def test_too_large_when_inflated(self) -> None:
+    def test_too_large_when_decompressed(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
         compressed = requests.WireOptions(0, True)
         client.send(handshake.connect_request(serializers.get_serializer("serpent"), 0, "obj", "x" * 2000, compressed).data)
         with self.assertRaisesRegex(errors.CommunicationError, r"inflates to more than 1000 bytes \(MAX_HANDSHAKE_SIZE\)"):
             client.reply()
 
-    def test_a_compressed_one_inflates_to_little(self) -> None:
+    def test_the_decompressed_size_is_limited(self) -> None:
         daemon = self.serving()
         compressed, serpent = requests.WireOptions(0, True), serializers.get_serializer("serpent")
         for size, fits in ((10000, True), (20000, False)):
@@ -172,7 +174,7 @@ class HandshakeSize(ServerTestCase):
         with self.assertRaisesRegex(errors.CommunicationError, "too many lists"):
             client.reply()
 
-    def test_a_call_right_behind_it_may_be_larger(self) -> None:
+    def test_a_call_directly_after_it_may_be_larger(self) -> None:
         client = self.connect(self.serving(MAX_HANDSHAKE_SIZE=1000))
         client.send(connect_request() + call_request("echo", "y" * 5000))
         client.reply()
@@ -181,7 +183,7 @@ class HandshakeSize(ServerTestCase):
 
 class BufferedBytes(ServerTestCase):
     def stalled_writer(self, daemon: Any, size: int) -> RawClient:
-        """Give a client that sends all but the last byte of a large message."""
+        """Return a client that has sent all but the last byte of a large message."""
         client = self.client(daemon)
         client.send(call_request("echo", "x" * size)[:-1])
         return client
@@ -191,7 +193,7 @@ class BufferedBytes(ServerTestCase):
         client.send(call_request("large", LARGE))
         return client
 
-    def test_the_stalled_go_first(self) -> None:
+    def test_stalled_connections_are_closed_first(self) -> None:
         daemon = self.serving(MAX_BUFFERED_SIZE=2 * LARGE + LARGE // 2)
         buffered = daemon.transportServer._buffered
         with self.assertLogs("Pyro5.server.quotas", "WARNING") as logged:
@@ -212,12 +214,12 @@ class BufferedBytes(ServerTestCase):
             reader.reply()
 
     def idle_clients(self, daemon: Any, count: int) -> List[RawClient]:
-        """Return clients that no worker has."""
+        """Return clients that are not owned by workers."""
         clients = [self.client(daemon) for _ in range(count)]
         wait_until(lambda: all(c.watched for c in list(daemon.transportServer._connections.values())))
         return clients
 
-    def test_requests_that_workers_have_count_as_they_are_inflated(self) -> None:
+    def test_requests_of_workers_count_decompressed(self) -> None:
         if self.servertype != "thread":
             return  # there are no workers
         daemon = self.serving(MAX_BUFFERED_SIZE=3000000)
@@ -240,7 +242,7 @@ class BufferedBytes(ServerTestCase):
         wait_until(lambda: buffered.total_bytes == 0)
         self.assertEqual("x" * 100000, self.client(daemon).call("echo", "x" * 100000))
 
-    def test_nothing_is_left_in_the_count(self) -> None:
+    def test_the_count_returns_to_zero(self) -> None:
         daemon = self.serving()
         buffered = daemon.transportServer._buffered
         reader, writer = self.stalled_reader(daemon), self.stalled_writer(daemon, LARGE)
@@ -252,14 +254,14 @@ class BufferedBytes(ServerTestCase):
 
 class Oneway(ServerTestCase):
     def flood(self, daemon: Any, count: int) -> RawClient:
-        """Give a client that makes oneway calls which stay until the gate is opened, then another call."""
+        """Return a client that has made oneway calls which run until the gate is opened, and then another call."""
         client = self.client(daemon)
         for number in range(count):
             client.send(call_request("wait", number, flags=FLAGS_ONEWAY))
         client.send(call_request("echo", "done", seq=2))
         return client
 
-    def test_who_makes_too_many_waits(self) -> None:
+    def test_a_client_with_too_many_waits(self) -> None:
         daemon = self.serving(MAX_ONEWAY=4)
         client = self.flood(daemon, 20)
         self.served._wait_for_notes(4)
@@ -270,7 +272,7 @@ class Oneway(ServerTestCase):
         self.assertEqual(list(range(20)), sorted(self.served._wait_for_notes(20)))
         self.assertEqual(4, self.served._most)
 
-    def test_who_leaves_meanwhile(self) -> None:
+    def test_disconnecting_while_paused(self) -> None:
         daemon = self.serving(MAX_ONEWAY=2)
         self.flood(daemon, 9).close()
         self.served._wait_for_notes(2)
@@ -278,7 +280,7 @@ class Oneway(ServerTestCase):
         daemon.wait_for_gone(1)
         self.assertEqual("other", self.client(daemon).call("echo", "other"))
 
-    def test_the_end_of_a_server_that_has_clients_waiting(self) -> None:
+    def test_shutdown_with_paused_clients(self) -> None:
         daemon = self.serving(MAX_ONEWAY=2)
         client = self.flood(daemon, 9)
         self.served._wait_for_notes(2)
@@ -287,7 +289,7 @@ class Oneway(ServerTestCase):
         self.assertIsNone(client.read())
 
     def test_large_ones(self) -> None:
-        """Of each client one, when they are too large together."""
+        """When they are too large together, each client may have one."""
         daemon = self.serving(MAX_BUFFERED_SIZE=1000000)
         clients = [self.client(daemon) for _ in range(2)]
         for client in clients:
@@ -305,7 +307,7 @@ class Oneway(ServerTestCase):
         self.send_annotated({"ABCD": bytes(400000)})
 
     def test_many_annotations(self) -> None:
-        """They take much more memory than they have bytes."""
+        """They need much more memory than their bytes."""
         self.send_annotated({"%04d" % number: b"" for number in range(1300)})
 
     def send_annotated(self, annotations: Any) -> None:
@@ -362,7 +364,7 @@ class OnewayCallsTests(unittest.TestCase):
             job()
         self.assertEqual((1, 0, False), (client.resumed, client.oneway_calls, client.paused))
 
-    def test_who_waits_for_the_bytes_of_others_goes_on_when_they_are_free(self) -> None:
+    def test_clients_paused_by_the_total_size_are_resumed(self) -> None:
         for most in (0, 1000):
             oneway_calls, client, late, other = OnewayCalls(most, 100), FakeClient(), FakeClient(), FakeClient()
             gate, other_gate, done = threading.Event(), threading.Event(), threading.Event()
@@ -393,7 +395,7 @@ class OnewayCallsTests(unittest.TestCase):
             oneway_calls.start(client, functools.partial(done.append, 100))
             self.assertEqual(3, len(jobs))
 
-    def test_no_call_waits_for_another(self) -> None:
+    def test_no_call_waits_for_another_one(self) -> None:
         oneway_calls, client = OnewayCalls(0), FakeClient()
         gates = [threading.Event() for _ in range(20)]
         for before, gate in zip(gates, gates[1:]):  # each waits for the one that comes after it
@@ -402,7 +404,7 @@ class OnewayCallsTests(unittest.TestCase):
         self.assertTrue(gates[0].wait(PATIENCE_SECONDS))
         oneway_calls.stop(PATIENCE_SECONDS)
 
-    def test_a_call_that_means_to_end_the_program_ends_nothing(self) -> None:
+    def test_a_call_that_raises_SystemExit_ends_nothing(self) -> None:
         oneway_calls, client = OnewayCalls(1), FakeClient()
         done = threading.Event()
         with self.assertLogs("Pyro5.server.oneway", "WARNING") as logged:
@@ -416,16 +418,16 @@ class OnewayCallsTests(unittest.TestCase):
 class Settings(unittest.TestCase):
     def configured(self, **values: Any) -> quotas.Limits:
         with settings(**values):
-            return quotas.configured()
+            return quotas.configured_limits()
 
     def test_time_for_the_handshake(self) -> None:
-        for greeting, communication, expected in ((20, 0, 20), (20, 5, 5), (20, 30, 20), (0, 0, math.inf), (0, 7, 7)):
-            found = self.configured(HANDSHAKE_TIMEOUT=greeting, COMMTIMEOUT=communication)
+        for seconds, communication, expected in ((20, 0, 20), (20, 5, 5), (20, 30, 20), (0, 0, math.inf), (0, 7, 7)):
+            found = self.configured(HANDSHAKE_TIMEOUT=seconds, COMMTIMEOUT=communication)
             self.assertEqual(expected, found.handshake_seconds)
 
     def test_size_of_the_handshake(self) -> None:
-        for greeting, message, expected in ((1000, 5000, 1000), (1000, 500, 500), (0, 500, 500), (1000, 0, 1000), (0, 0, 0)):
-            found = self.configured(MAX_HANDSHAKE_SIZE=greeting, MAX_MESSAGE_SIZE=message)
+        for size, message, expected in ((1000, 5000, 1000), (1000, 500, 500), (0, 500, 500), (1000, 0, 1000), (0, 0, 0)):
+            found = self.configured(MAX_HANDSHAKE_SIZE=size, MAX_MESSAGE_SIZE=message)
             self.assertEqual((expected, message), (found.handshake_bytes, found.message_bytes))
 
     def test_connections(self) -> None:
@@ -440,35 +442,35 @@ class Settings(unittest.TestCase):
 
 
 class BufferedTests(unittest.TestCase):
-    def noted(self, most: int, *sizes: int) -> Tuple[Buffered, List[Any]]:
-        buffered = Buffered(most)
+    def noted(self, most: int, *sizes: int) -> Tuple[BufferQuota, List[Any]]:
+        buffered = BufferQuota(most)
         connections = [mock.Mock(buffered_bytes=size) for size in sizes]
         for connection in connections:
             buffered.note(connection)
         return buffered, connections
 
-    def test_oldest_first_until_the_rest_is_within_bounds(self) -> None:
-        buffered, connections = self.noted(3 * SMALL_BYTES, *[SMALL_BYTES] * 5)
+    def test_the_longest_stalled_first_until_the_rest_is_within_the_limit(self) -> None:
+        buffered, connections = self.noted(3 * UNCOUNTED_BYTES, *[UNCOUNTED_BYTES] * 5)
         buffered.note(connections[0])  # it made progress
-        self.assertEqual(connections[1:3], buffered.take_excess())
-        self.assertEqual((3 * SMALL_BYTES, []), (buffered.total_bytes, buffered.take_excess()))
+        self.assertEqual(connections[1:3], buffered.remove_excess())
+        self.assertEqual((3 * UNCOUNTED_BYTES, []), (buffered.total_bytes, buffered.remove_excess()))
 
     def test_small_ones_do_not_count(self) -> None:
-        buffered, connections = self.noted(1, *[SMALL_BYTES - 1] * 5)
-        self.assertEqual((0, []), (buffered.total_bytes, buffered.take_excess()))
-        connections[0].buffered_bytes = SMALL_BYTES
+        buffered, connections = self.noted(1, *[UNCOUNTED_BYTES - 1] * 5)
+        self.assertEqual((0, []), (buffered.total_bytes, buffered.remove_excess()))
+        connections[0].buffered_bytes = UNCOUNTED_BYTES
         buffered.note(connections[0])
-        self.assertEqual(connections[:1], buffered.take_excess())
+        self.assertEqual(connections[:1], buffered.remove_excess())
 
     def test_no_limit(self) -> None:
         buffered, _ = self.noted(0, *[10 ** 12] * 5)
-        self.assertEqual([], buffered.take_excess())
+        self.assertEqual([], buffered.remove_excess())
 
     def test_forgotten(self) -> None:
-        buffered, connections = self.noted(1, SMALL_BYTES)
+        buffered, connections = self.noted(1, UNCOUNTED_BYTES)
         buffered.forget(connections[0])
         buffered.forget(connections[0])
-        self.assertEqual((0, []), (buffered.total_bytes, buffered.take_excess()))
+        self.assertEqual((0, []), (buffered.total_bytes, buffered.remove_excess()))
 
 
 def wire() -> requests.WireOptions:

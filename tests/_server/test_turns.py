@@ -1,4 +1,4 @@
-"""Turns: one at a time, but nobody is kept waiting for ever."""
+"""Turns: one thread at a time, with a bounded wait."""
 from __future__ import annotations
 
 import threading
@@ -28,7 +28,7 @@ class TurnsTests(unittest.TestCase):
             thread.join(PATIENCE_SECONDS)
         self.assertEqual([1] * 20, most)
 
-    def test_who_has_waited_long_enough_goes_on(self) -> None:
+    def test_a_thread_that_has_waited_long_enough_continues(self) -> None:
         turns = Turns(0.01)
         with turns.one(), turns.one():
             pass

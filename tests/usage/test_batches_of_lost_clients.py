@@ -33,7 +33,7 @@ class Work:
 class LostClients(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
-        patched = mock.patch.object(connection, "LOOK_SECONDS", 0.0)
+        patched = mock.patch.object(connection, "CHECK_SECONDS", 0.0)
         patched.start()
         self.addCleanup(patched.stop)
 
@@ -66,7 +66,7 @@ class LostClients(unittest.TestCase):
     def test_it_ends(self) -> None:
         for config.SERVERTYPE in ("thread", "multiplex"):
             with self.subTest(config.SERVERTYPE):
-                self.assertLessEqual(len(self.run_batch(oneway=False).done), connection.LOOK_STEPS)
+                self.assertLessEqual(len(self.run_batch(oneway=False).done), connection.CHECK_STEPS)
 
     def test_oneway_batches_are_run_to_their_end(self) -> None:
         for config.SERVERTYPE in ("thread", "multiplex"):
