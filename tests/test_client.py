@@ -180,7 +180,7 @@ class ScriptTestCase(unittest.TestCase):
         return request
 
     def script(self, *answers: Any, methods: Any = ("echo", "fire"), attrs: Any = ("value",)) -> Callable[[Peer], Any]:
-        """Make a script that gives one answer after another; exceptions are raised remotely."""
+        """Return a script that sends one answer after another; exceptions are raised remotely."""
         def play(peer: Peer) -> None:
             peer.welcome(methods, ["fire"], attrs)
             for answer in answers:

@@ -37,7 +37,7 @@ class Unprintable:
 
 
 class Crasher:
-    """Raises with telling local values."""
+    """Raises an exception in a frame with known local values."""
 
     def outer(self, argument: Any) -> None:
         local_name = [1, 2]

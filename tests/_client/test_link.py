@@ -1,4 +1,4 @@
-"""A proxy's link: ownership, connecting, what a broken exchange leaves behind, forks, ready-made sockets."""
+"""The link of a proxy: ownership, connecting, exchanges that failed, forks, connected sockets."""
 from __future__ import annotations
 
 import os
@@ -148,7 +148,7 @@ class SequenceTests(LinkTestCase):
 
 
 class BrokenExchangeTests(LinkTestCase):
-    """After an exchange that was not completed, the next call never sees the old reply: it has a new connection."""
+    """After an exchange that was not completed, the next call uses a new connection, so it cannot get the old reply."""
 
     def check_recovers(self, first: Callable[[Peer], Any], error: type, prepare: Optional[Callable[[Link], Any]] = None,
                        ) -> None:

@@ -1,4 +1,4 @@
-"""Item streams, as a client sees them."""
+"""Item streams: the client side."""
 from __future__ import annotations
 
 import contextlib
@@ -248,7 +248,7 @@ class CloseTests(StreamTestCase):
 
 @expose
 class Counter:
-    """Counts, and remembers which of its generators were closed."""
+    """Has a generator that counts, and records which generators were closed."""
 
     def __init__(self) -> None:
         self.closed = threading.Event()
@@ -264,7 +264,7 @@ class Counter:
 
 
 class Finalizers(unittest.TestCase):
-    """What the garbage collector calls waits for no network, and leaves alone what is another process' own."""
+    """Finalizers do not block, and do not use connections of another process."""
 
     def setUp(self) -> None:
         self.counter = Counter()

@@ -19,7 +19,7 @@ class Unprintable(Exception):
 
 
 class CustomError(Exception):
-    """A class that no client knows."""
+    """An exception class that clients do not have."""
 
 
 class Replies(InFreshContext):

@@ -1,4 +1,4 @@
-"""Exceptions on their way through serializers."""
+"""Exceptions: converted to dicts and back, in all serializers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""URIs: every form, what is wrong with the others, comparing, copying, sending."""
+"""URIs: all forms, errors of invalid texts, comparing, copying, sending."""
 
 from __future__ import annotations
 

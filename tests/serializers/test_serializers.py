@@ -1,4 +1,4 @@
-"""Serializers: finding them, calls, malformed and hostile payloads, what happens without msgpack."""
+"""Serializers: looking them up, calls, malformed and hostile payloads, missing msgpack."""
 
 from __future__ import annotations
 

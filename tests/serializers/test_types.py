@@ -1,4 +1,4 @@
-"""Type by type: what a value looks like on the wire, and what arrives, for every serializer."""
+"""For each type and serializer: the serialized form of a value, and the value after deserializing."""
 
 from __future__ import annotations
 
@@ -117,12 +117,12 @@ class Row(NamedTuple):
 
 
 def same(value: Any, text: str, json_text: str = "") -> Row:
-    """A value that travels as itself."""
+    """A value that is sent unchanged."""
     return Row(lambda: value, Form(text), Form(json_text or text), Form(value), Form(value))
 
 
 def tagged(make: Callable[[], Any], text: str, json_text: str, plain: Any, packed: Any = None) -> Row:
-    """A value that travels as a dict with a class tag that nobody knows."""
+    """A value that is sent as a dict with an unknown class tag."""
     return Row(
         make,
         Form(text.replace("@", HERE), SerializeError),
@@ -141,7 +141,7 @@ def ext(code: int, data: bytes) -> Any:
 
 
 def listed(value: Any) -> Any:
-    """What json and msgpack make of tuples."""
+    """Return the value with lists in the place of tuples, as json and msgpack do."""
     if isinstance(value, (list, tuple)):
         return [listed(element) for element in value]
     return {key: listed(element) for key, element in value.items()} if isinstance(value, dict) else value
@@ -489,7 +489,7 @@ def is_error(cell: Any) -> bool:
 
 
 def encode(name: str, wire: Any) -> bytes:
-    """Make the bytes that a cell of the table stands for."""
+    """Build the bytes that a cell of the table describes."""
     if name == "serpent":
         return (reader.HEADER + wire).encode("utf-8")
     if name == "json":
@@ -502,7 +502,7 @@ def encode(name: str, wire: Any) -> bytes:
 
 
 def canonical(value: Any) -> Any:
-    """Something that is equal only for values of the same types."""
+    """Return a value that is equal only for values of the same types."""
     if isinstance(value, BaseException):
         return type(value), value.args
     if isinstance(value, dict):
@@ -588,7 +588,7 @@ class MsgpackTypes(Types):
 
 
 class Others(unittest.TestCase):
-    """What does not fit into the table."""
+    """Cases that do not fit into the table."""
 
     def test_nan(self) -> None:
         for name in serializers.serializers:

@@ -1,4 +1,4 @@
-"""The guard of the slow way to read serpent text."""
+"""The checks before serpent text is compiled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fast path for writing serpent text: it gives the very text of the serpent library, or none."""
+"""The fast writer of serpent text writes exactly the text of the serpent library, or gives up."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Writing(unittest.TestCase):
 
 
 class Fuzz(unittest.TestCase):
-    """Random values; the same ones every time."""
+    """Random values from a fixed seed."""
 
     texts = ("a", "%s", "%", ", ", ": ", "'", '"', "\\", "\n", "\xe9", "\ud800", "None", "inf", "{", ")")
     plain = (None, True, False, 0, 1, -7, 10**30, -0.0, 0.0, 1 / 3, 1e300)
@@ -189,7 +189,7 @@ class Fuzz(unittest.TestCase):
         return self.table(depth)
 
     def table(self, depth: int) -> Any:
-        """Make rows that are much alike."""
+        """Build rows with similar values."""
         row: Any = self.value(depth + 1)
         rows = [row] * 12
         for _ in range(self.random.randrange(4)):
