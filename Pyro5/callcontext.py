@@ -24,6 +24,8 @@ is passed on.
 from __future__ import annotations
 
 import os
+import threading
+import time
 import uuid
 from contextvars import ContextVar
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
@@ -33,10 +35,11 @@ from . import errors
 Annotations = Dict[str, Any]
 CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microsecond each
 
-# The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations.
+# The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations, and the
+# RunningCall of the daemon.
 _Request = Tuple[Any, ...]
-_CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS = range(6)
-_request: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None))
+_CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, _CALL = range(7)
+_request: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
 _correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.correlation", default=None)
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
@@ -160,6 +163,39 @@ class CallContext:
             raise TypeError("correlation_id must be a uuid.UUID or None, not %s" % type(value).__name__)
         _correlation.set(value)
 
+    @property
+    def deadline(self) -> Optional[float]:
+        """The time (of ``time.monotonic()``) until which the client waits for the request being served; None if it did not
+        say, as clients of other releases never do. Calls that the method makes with other proxies end by then too."""
+        return call_deadline()
+
+    def time_remaining(self) -> Optional[float]:
+        """Return the seconds until ``deadline``, 0.0 if it has passed; None if there is no deadline."""
+        deadline = call_deadline()
+        return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """
+        Set when the client does not wait for the request being served any more: its deadline has passed, the client has
+        cancelled it, or the connection has ended (except for oneway calls). A method that takes long can wait for it, or ask
+        it from time to time; ``is_set()`` looks at the connection when it is called. Outside of a request it is never set.
+        """
+        call = _request.get()[_CALL]
+        return threading.Event() if call is None else call.cancelled
+
+    def check(self) -> None:
+        """
+        Raise an exception if the client does not wait for the request being served any more; else do nothing.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+            CancelledError: the client has cancelled the call, or its connection has ended.
+        """
+        call = _request.get()[_CALL]
+        if call is not None:
+            call.check()
+
     def track_resource(self, resource: Any) -> None:
         """
         Call ``resource.close()`` when the connection of the client being served ends. The resource is only
@@ -186,7 +222,7 @@ class CallContext:
         annotations = values["annotations"]
         was_received = isinstance(annotations, _ReceivedAnnotations)
         _request.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
-                      values["serializer_id"], dict(annotations) if was_received else None))
+                      values["serializer_id"], dict(annotations) if was_received else None, None))
         _assigned.set(None if was_received else dict(annotations))
         self.response_annotations = dict(values["response_annotations"])
         self.correlation_id = values["correlation_id"]
@@ -250,13 +286,29 @@ def correlation_bytes() -> Optional[bytes]:
 
 
 def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, serializer_id: int,
-                  annotations: Annotations, correlation_bytes: Optional[bytes]) -> None:
-    """Set every field for a request that is about to run here, and clear everything of earlier requests and calls."""
-    _request.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations)))
+                  annotations: Annotations, correlation_bytes: Optional[bytes], call: Any = None) -> None:
+    """
+    Set every field for a request that is about to run here, and clear everything of earlier requests and calls.
+
+    Args:
+        call: the RunningCall of the daemon, None for a handshake.
+    """
+    _request.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
     _correlation.set(correlation_bytes)
     for variable in _USERS:
         if variable.get() is not None:  # reading is several times cheaper than setting
             variable.set(None)
+
+
+def running_call() -> Any:
+    """Return the RunningCall of the request being served, None if there is none."""
+    return _request.get()[_CALL]
+
+
+def call_deadline() -> Optional[float]:
+    """Return the monotonic time until which the client of the request being served waits, None if there is no limit."""
+    call = _request.get()[_CALL]
+    return None if call is None else call.deadline
 
 
 def _assign(index: int, value: Any) -> None:

@@ -5,7 +5,7 @@ import functools
 import importlib
 import logging
 import socket
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Sequence, Union
 
 from . import config as config
 from . import protocol
@@ -14,12 +14,15 @@ from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.connection import Connection
 from ._client.discovery import Host
+from ._client.exclusive import exclusive_use
 from ._client.link import Link, connected_socket_uri
-from ._client.methods import _RemoteMethod, with_retries
+from ._client.method_views import repeated
+from ._client.methods import _RemoteMethod
 from ._client.names import may_be_remote
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
-from ._client.properties import ProxyProperties
-from ._client.reconnecting import reconnect
+from ._client.proxy_state import STATE_ENTRIES, ProxyState
+from ._client.reconnecting import reconnect, wait_until_ready
+from ._client.retry import Retry
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
 from ._messages import replies, requests
@@ -40,21 +43,19 @@ log = logging.getLogger("Pyro5.client")
 _HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake"))
 WIRE_TAG = "Pyro5.client.Proxy"
 
-STATE_ENTRIES = 6  # of the state of a proxy: the tuple that __getstate__ returns and that is sent over the wire
-ProxyState = Tuple[str, Tuple[str, ...], Tuple[str, ...], Tuple[str, ...], Any, Optional[str]]
 
-
-class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
+class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
     """
     Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
-    A proxy has one owner, the only thread that may use it: the thread that created it, or that called `_pyroClaimOwnership`
-    last. The owner of a proxy that was received as an argument or result is the first thread that uses it. If the owner was
-    serving a client at that time, other threads that serve the same client may use the proxy too. Using it in another thread
-    raises PyroError.
+    Any thread may use a proxy. Calls of several threads run at the same time, over up to PROXY_CONNECTIONS connections, if
+    the server says that this makes no difference; otherwise they take turns on one connection, as for objects with
+    sessions, and servers of other releases. With the setting PROXY_SHARING "strict" a proxy belongs to one thread, as in
+    other releases: the one that created it, that called `_pyroClaimOwnership` last, or, for a proxy that was received, that
+    used it first (and threads that serve the same client as that one). Using it in another thread then raises PyroError.
 
     The proxy connects when it is first used, and again at the next use after a communication error or `_pyroRelease`. Use it
-    as a context manager to release the connection at the end of the block.
+    as a context manager to release the connections at the end of the block.
 
     Names that begin with ``_pyro``, and those that a subclass defines, are attributes of the proxy. All other names are
     attributes of the remote object.
@@ -62,20 +63,35 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
     Args:
         uri: the URI of the object, a str or URI. With connected_socket only the name of the object is used.
         connected_socket: a socket that is connected to a daemon. The proxy uses it and never closes it.
+        timeout: seconds that a call may take, as `_pyroTimeout`; None for the setting COMMTIMEOUT.
+        retry: how calls that fail are repeated, as `_pyroRetry`; None: as the setting MAX_RETRIES says.
+        wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.
+        serializer: name of the serializer, as `_pyroSerializer`; None for the setting SERIALIZER.
+        handshake: application data to send in the handshake, as `_pyroHandshake`.
 
     Raises:
         PyroError: the uri is not valid.
-        ValueError: the setting SERIALIZER is unknown.
+        ValueError: the serializer is unknown.
     """
 
     def __class_getitem__(cls, interface: Any) -> Any:
         """Return this class. Type checkers treat ``Proxy[Interface]`` as a proxy with these methods, see Pyro5.typed."""
         return cls
 
-    def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None) -> None:
+    def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None, *,
+                 timeout: Optional[float] = None, retry: Optional[Retry] = None, wait_for_ready: bool = False,
+                 serializer: Optional[str] = None, handshake: Any = "hello") -> None:
         if connected_socket is not None:
             uri = connected_socket_uri(uri)
         self._pyro = Link(URI(uri), connected_socket)
+        self._pyro.handshake = handshake
+        self._pyro.wait_for_ready = wait_for_ready
+        if timeout is not None:
+            self._pyroTimeout = timeout
+        if retry is not None:
+            self._pyroRetry = retry
+        if serializer is not None:
+            self._pyroSerializer = serializer
 
     # ------------------------------------------------------------ calls
 
@@ -90,19 +106,25 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
         # been connected yet: then connect and look again.
         if name in link.attrs:
-            return with_retries(link.max_retries, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
+            return repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
         if self._pyroEnsureMetadata():
             return getattr(self, name)
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
         if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__):
-            return _RemoteMethod(self._pyroInvoke, name, link.max_retries)
+            return self._pyroMethod(name)
         # A proxy without overridden methods keeps the method in the instance: the next access does not call __getattr__, which
         # saves 0.7 us per call. The method refers to the link and not to the proxy: without a reference cycle, a proxy that is
         # dropped is destroyed at once, and its connection closed.
         method = self.__dict__[name] = _RemoteMethod(functools.partial(_invoke, link), name)
         return method
+
+    def _pyroMethod(self, name: str) -> _RemoteMethod:
+        link = self._pyro
+        if link.retry is None:
+            return _RemoteMethod(self._pyroInvoke, name, link.max_retries)
+        return _RemoteMethod(functools.partial(_invoke_repeatedly, link, self._pyroInvoke), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):
@@ -118,7 +140,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         self._pyroEnsureMetadata()
         if name not in self._pyro.attrs:
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
-        with_retries(self._pyro.max_retries, self._pyroInvoke, requests.SETATTR_METHOD, (name, value), None)
+        repeated(self._pyro, self._pyroInvoke, requests.SETATTR_METHOD, (name, value), None)
 
     def __delattr__(self, name: str) -> None:
         if name in self._pyro.attrs or name in self._pyro.methods:
@@ -128,9 +150,11 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
 
     def _pyroEnsureMetadata(self) -> bool:
         """Connect if the metadata of the object is not known yet, and return whether this was necessary."""
-        if self._pyro.methods or self._pyro.attrs:
+        link = self._pyro
+        if link.methods or link.attrs:
             return False
-        self._pyroConnect()
+        link.connect_once(lambda: repeated(link, lambda name: self._pyroConnect(), "connect"),
+                          lambda: bool(link.methods or link.attrs))
         return True
 
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
@@ -157,7 +181,11 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
             Exception: the exception that the method raised.
         """
         link = self._pyro
-        connection = link.usable_connection() or self._pyroConnect()
+        # the items of a stream are requested over the connection that opened it
+        home = link.stream_homes.get(vargs[0]) if objectId == DAEMON_NAME and link.stream_homes and vargs else None
+        connection = link.acquire_ready() if home is None else None
+        if connection is None:
+            connection = link.acquire(self._pyroConnect, self._pyroValidateHandshake, home)
         # the flag alone makes a call oneway: the server does not look at how the method was declared
         if methodname in link.oneway:
             flags |= protocol.FLAGS_ONEWAY
@@ -179,7 +207,7 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
             The list of results, of which the last one may be an ExceptionWrapper; None if oneway is true.
         """
         flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
-        return with_retries(self._pyro.max_retries, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
+        return repeated(self._pyro, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
 
     def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
         """Return annotations to send with every request, in addition to those in current_context. Override as needed."""
@@ -198,14 +226,19 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
             NamingError: the uri cannot be resolved.
             CommunicationError: connecting failed.
         """
-        connected = self._pyro.usable_connection() is not None
-        if not connected or self._pyro.uri.protocol != "PYRO":
+        link = self._pyro
+        if not link.is_ready():
+            return link.connect_once(lambda: self._pyroConnect(replace_uri=True), link.is_ready)
+        if link.uri.protocol != "PYRO":
             self._pyroConnect(replace_uri=True)
-        return not connected
+        return False
 
     def _pyroConnect(self, replace_uri: bool = False) -> Connection:
         self._pyroClearMethods()  # the object may be another one after a reconnect, and expose other methods
-        return self._pyro.connect(self._pyroValidateHandshake, replace_uri)
+        link, validate = self._pyro, self._pyroValidateHandshake
+        if link.wait_for_ready:
+            return wait_until_ready(lambda: link.connect(validate, replace_uri), link.deadline_for_waiting(), str(link.uri))
+        return link.connect(validate, replace_uri)
 
     def _pyroGetMetadata(self, objectId: Optional[str] = None, known_metadata: Optional[Mapping[str, Any]] = None) -> None:
         """
@@ -221,13 +254,29 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         """
         if not known_metadata:
             link = self._pyro
-            if link.usable_connection() is None:
-                self._pyroConnect()  # stores the metadata of the object itself
+            if not link.is_ready():
+                link.connect_once(self._pyroConnect, link.is_ready)  # stores the metadata of the object itself
                 if objectId is None:
                     return
             known_metadata = self._pyroInvoke("get_metadata", [objectId or link.object_id], {}, objectId=DAEMON_NAME)
         self._pyroClearMethods()
         self._pyro.set_metadata(known_metadata)
+
+    def _pyroExclusive(self, timeout: Optional[float] = None) -> ContextManager[None]:
+        """
+        Use the object exclusively for the block of a with statement: the calls of all other clients raise BusyError.
+
+        All threads that use this proxy can call the object meanwhile, one after the other. The server ends the exclusive use
+        when the connection ends, so a client that crashes does not block the others.
+
+        Args:
+            timeout: seconds to wait until no other client uses the object exclusively; None: any time.
+
+        Raises:
+            BusyError: another client still does after this time.
+            PyroError: the server is of another release, which does not know exclusive use.
+        """
+        return exclusive_use(self, timeout)
 
     def _pyroRelease(self) -> None:
         """Close the connection. The next use of the proxy makes a new one. Any thread may call this."""
@@ -268,8 +317,8 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
         self._pyroRelease()
 
     def _pyroClearMethods(self) -> None:
-        for name in [name for name, value in self.__dict__.items() if type(value) is _RemoteMethod]:
-            del self.__dict__[name]
+        for name in [name for name, value in list(self.__dict__.items()) if type(value) is _RemoteMethod]:
+            self.__dict__.pop(name, None)  # another thread may do the same
 
     # ------------------------------------------------------------ operators, see also ProxyOperators
 
@@ -295,54 +344,31 @@ class Proxy(ProxyProperties, ProxyOperators, metaclass=ProxyClass):
     def _pyroOperator(self, name: str) -> Callable[..., Any]:
         if not self._pyroExposes(name):
             raise UnsupportedOperatorError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
-        return _RemoteMethod(self._pyroInvoke, name, self._pyro.max_retries)
-
-    # ------------------------------------------------------------ copies
-
-    def __getstate__(self) -> ProxyState:
-        link = self._pyro
-        return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
-                link.handshake, link.serializer_name)
-
-    def __setstate__(self, state: Sequence[Any]) -> None:
-        # Pyrolite, the client for Java and .NET, sends a seventh entry
-        uri, oneway, methods, attrs, handshake, serializer_name = state[:STATE_ENTRIES]
-        link = Link(URI(uri))  # not connected, and owned by this thread: connections are never copied
-        link.oneway, link.methods, link.attrs = set(oneway), set(methods), set(attrs)
-        link.handshake = handshake
-        self._pyroClearMethods()
-        self._pyro = link
-        if serializer_name is not None:
-            self._pyroSerializer = serializer_name
-
-    def __copy__(self) -> Proxy:
-        copied = type(self).__new__(type(self))
-        copied.__dict__.update(self.__dict__)  # attributes of a subclass; __setstate__ replaces the link and kept methods
-        copied.__setstate__(self.__getstate__())
-        copied._pyro.timeout = self._pyro.timeout
-        copied._pyro.max_retries = self._pyro.max_retries
-        copied._pyro.raw_response = self._pyro.raw_response
-        return copied
-
-    def __deepcopy__(self, memo: Any) -> Proxy:
-        return self.__copy__()
+        return self._pyroMethod(name)
 
 
-def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int = 0) -> Any:
     """
     Call a method as `_pyroInvoke` does, for proxies that override nothing.
 
-    With a usable connection, no retries and nothing replaced on the class, this saves the two calls of with_retries() and
+    With a usable connection, no retries and nothing replaced on the class, this saves the two calls of repeated() and
     _pyroInvoke(). Everything else takes the usual way.
     """
-    connection = link.usable_connection()
-    if (connection is None or link.max_retries or Proxy._pyroInvoke is not _own_invoke
+    if (link.max_retries or link.retry is not None or Proxy._pyroInvoke is not _own_invoke
             or Proxy._pyroAnnotations is not _own_annotations):
-        return with_retries(link.max_retries, _proxy_sharing(link)._pyroInvoke, name, args, kwargs)
-    result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else 0)
+        connection = None
+    else:
+        connection = link.acquire_ready()
+    if connection is None:
+        return repeated(link, _proxy_sharing(link)._pyroInvoke, name, args, kwargs, flags)
+    result = link.call(connection, name, args, kwargs, protocol.FLAGS_ONEWAY if name in link.oneway else flags)
     if type(result) is replies.StreamOpened:
         return ItemStream(str(result.stream_id), _proxy_sharing(link))
     return result
+
+
+def _invoke_repeatedly(link: Link, send: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    return repeated(link, send, name, *arguments)
 
 
 # The original functions: a program may replace them on the class, and _invoke() then has to call the replacements.

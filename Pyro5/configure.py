@@ -112,6 +112,8 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("ONEWAY_THREADED", True, BOOL, "run oneway calls in separate threads"),
     ("POLLTIMEOUT", 2.0, FLOAT, "seconds between the housekeeping runs of an idle server"),
     ("PREFER_IP_VERSION", 0, OPTIONAL_INT, "4 or 6: the IP version to use if a host has both; 0 = the system chooses"),
+    ("PROXY_CONNECTIONS", 8, INT, "maximum number of connections of a proxy, for calls of several threads at the same time"),
+    ("PROXY_SHARING", "shared", TEXT, "who can use a proxy: shared (any thread) or strict (only the thread that owns it)"),
     ("SERIALIZER", "serpent", TEXT, "serializer that proxies use: serpent, json, marshal or msgpack"),
     ("SERIALIZERS_ACCEPTED", ("serpent", "json", "marshal", "msgpack"), LIST, "serializers that servers accept"),
     ("SERPENT_BYTES_REPR", False, BOOL, "write bytes as Python literals instead of base64 (serpent only)"),
@@ -140,11 +142,12 @@ _BY_NAME = {setting.name: setting for setting in SETTINGS}
 _SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
 program_serializers: Set[str] = set()  # names of those that the program has registered, see Pyro5.serializers
 _CHOICES: Mapping[str, Sequence[Any]] = {
-    "PREFER_IP_VERSION": (0, 4, 6), "SERIALIZER": _SERIALIZERS, "SERIALIZERS_ACCEPTED": _SERIALIZERS,
+    "PREFER_IP_VERSION": (0, 4, 6), "PROXY_SHARING": ("shared", "strict"),
+    "SERIALIZER": _SERIALIZERS, "SERIALIZERS_ACCEPTED": _SERIALIZERS,
     "SERVERTYPE": ("thread", "multiplex"),
 }
 _PORTS = ("NATPORT", "NS_BCPORT", "NS_PORT")
-_AT_LEAST = {"THREADPOOL_SIZE": 1, "THREADPOOL_SIZE_MIN": 1}  # all other numbers: 0
+_AT_LEAST = {"PROXY_CONNECTIONS": 1, "THREADPOOL_SIZE": 1, "THREADPOOL_SIZE_MIN": 1}  # all other numbers: 0
 _LEAST_AUTOCLEAN_SECONDS = 3
 
 

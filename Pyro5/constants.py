@@ -8,3 +8,5 @@ NS_QUESTION = b"GET_NSURI"  # the datagram that clients broadcast to find a name
 # methods of the daemon's own object by which clients read item streams
 NEXT_ITEM_METHOD = "get_next_stream_item"
 CLOSE_STREAM_METHOD = "close_stream"
+ACQUIRE_METHOD, RELEASE_METHOD = "acquire_object", "release_object"  # by which they acquire an object for exclusive use
+CANCEL_METHOD = "cancel"  # and by which they cancel a call that is being run

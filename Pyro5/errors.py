@@ -7,7 +7,9 @@ The exceptions of this library, and the tracebacks of remote exceptions.
      +-- PyroError                      base of everything below
           +-- NamingError               a name, or the name server
           +-- DaemonError               the daemon and the objects in it
+          |    +-- BusyError                 another client has the object for itself
           +-- SecurityError             refused because it would not be safe
+          +-- CancelledError            the client has cancelled the call, or is gone
           +-- CommunicationError        something between client and server
                +-- ConnectionClosedError     the connection is gone
                +-- TimeoutError              no answer within the time allowed
@@ -28,7 +30,7 @@ import sys
 import threading
 import traceback
 from types import FrameType, TracebackType
-from typing import Any, Iterator, List, Optional, Set, Tuple, Type, Union
+from typing import Any, Iterator, List, Optional, Set, Tuple, Type, TypeVar, Union
 
 from ._text.printable import one_line as one_line
 from ._text.printable import printable, printable_lines
@@ -45,10 +47,13 @@ class PyroError(Exception):
     Attributes:
         remote_class: full name of the class of a remote exception that has no class here; None otherwise.
         remote_args: the ``args`` of that remote exception.
+        sent: whether the request was sent when a call failed: False if it certainly never left this process, so that the
+            call can be repeated without risk; None if that is not known.
     """
 
     remote_class: Optional[str] = None
     remote_args: Tuple[Any, ...] = ()
+    sent: Optional[bool] = None
 
 
 class NamingError(PyroError):
@@ -59,8 +64,29 @@ class DaemonError(PyroError):
     """A daemon, or the object that it was asked for, is not in a state that allows this."""
 
 
+class BusyError(DaemonError):
+    """
+    Another client has acquired the object for itself. The method did not run.
+
+    Attributes:
+        retry_after: seconds after which it is worth trying again.
+    """
+
+    def __init__(self, *args: Any, retry_after: float = 0.0) -> None:
+        super().__init__(*args)
+        self.retry_after = retry_after  # by this it is recognized when it arrives, see _values.exceptions
+
+
 class SecurityError(PyroError):
     """Refused, because doing it would not be safe."""
+
+
+class CancelledError(PyroError):
+    """The client has cancelled the call that is being run, or has disconnected: see ``current_context.check()``."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.is_cancellation = True  # by this it is recognized when it arrives, see _values.exceptions
 
 
 class CommunicationError(PyroError):
@@ -182,6 +208,20 @@ def add_context(error: BaseException, context: str) -> None:
     # a class with its own __str__ (KeyError, OSError) may not show the changed argument
     if type(error).__str__ is BaseException.__str__ and len(error.args) == 1 and isinstance(error.args[0], str):
         error.args = ("%s: %s" % (context, error.args[0]),)
+
+
+_E = TypeVar("_E", bound=PyroError)
+
+
+def not_sent(error: _E) -> _E:
+    """Note that the request of a call that fails with this error was never sent, and return the error."""
+    error.__dict__["sent"] = False
+    return error
+
+
+def is_remote(error: BaseException) -> bool:
+    """Return whether an exception came from a server; no code of its class is run."""
+    return bool(BaseException.__getattribute__(error, "__dict__").get("_pyroTraceback"))
 
 
 def drop_tracebacks(error: BaseException) -> None:

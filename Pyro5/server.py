@@ -262,6 +262,7 @@ class Daemon(Registrations):
             log.exception("clientDisconnect failed")
         finally:
             self._streams.client_disconnected(connection)
+            self._dispatcher.exclusive.client_gone(connection)
             close_session_instances(connection)
             connection.close()
 
@@ -289,6 +290,7 @@ class Daemon(Registrations):
 
     def _finish(self, timeout_seconds: float) -> None:
         self._oneway_calls.stop(timeout_seconds)
+        self._dispatcher.running.watcher.stop()
         self._streams.clear()
         self._dispatcher.log_repeated_errors(at_end=True)
         self._objects.close()

@@ -120,6 +120,7 @@ class SocketServer_Threadpool(SocketServer):
     def serve(self, connection: ServerConnection) -> bool:
         # From here until park() the worker owns the connection; the loop neither watches nor reads it.
         self.hand_over(connection)
+        connection.waiting_since = time.monotonic()
         large_bytes = connection.large_bytes
         if large_bytes:
             self._count_large_request(connection, large_bytes)
@@ -189,6 +190,7 @@ class SocketServer_Threadpool(SocketServer):
                 if not self._may_handle(connection):
                     break
                 self.callbacks.handle_request(connection)
+                connection.waiting_since = 0.0
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
                 if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:

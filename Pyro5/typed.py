@@ -10,7 +10,7 @@ The checks rely on the interface; it is never compared with the actual remote ob
 """
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Callable, Optional, Protocol, Set, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Optional, Protocol, Set, TypeVar
 
 from ._values.uri import URI
 
@@ -59,6 +59,7 @@ class ProxyMembers(Protocol):
     _pyroUri: URI
     _pyroTimeout: Optional[float]
     _pyroMaxRetries: int
+    _pyroRetry: Any
     _pyroSerializer: Optional[str]
     _pyroHandshake: Any
     _pyroSeq: int
@@ -74,6 +75,8 @@ class ProxyMembers(Protocol):
     def _pyroLocalSocket(self) -> Any: ...
 
     def _pyroBind(self) -> bool: ...
+
+    def _pyroExclusive(self, timeout: Optional[float] = None) -> ContextManager[None]: ...
 
     def _pyroRelease(self) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Scripted servers for tests of clients: a listening socket whose connections are handled by functions."""
+"""The other side of a client, played by a script: a listening socket whose connections are handled line by line."""
 from __future__ import annotations
 
 import contextlib
@@ -20,7 +20,7 @@ CERTIFICATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "certs")
 
 
 class Request(NamedTuple):
-    """A received call."""
+    """A call that came in."""
 
     message: ReceivingMessage
     object_id: str
@@ -56,7 +56,7 @@ class Peer:
 
     def welcome(self, methods: Sequence[str] = ("echo",), oneway: Sequence[str] = (), attrs: Sequence[str] = (),
                 response: Any = "hello") -> ReceivingMessage:
-        """Read a handshake and accept the client."""
+        """Read a handshake and let the client in."""
         request = self.read()
         metadata = {"methods": list(methods), "oneway": list(oneway), "attrs": list(attrs)}
         self.send(protocol.MSG_CONNECTOK, request, {"handshake": response, "meta": metadata})
@@ -79,13 +79,13 @@ class Peer:
         self.answer(request, None, protocol.FLAGS_EXCEPTION | protocol.FLAGS_ITEMSTREAMRESULT, annotations=annotations)
 
     def serve(self, handle: Callable[..., Any]) -> None:
-        """Answer calls with the result of a function of (method, *args, **kwargs), until the client disconnects."""
+        """Answer calls with what the function gives for (method, *args, **kwargs), until the client goes."""
         with contextlib.suppress(EOFError):
             while True:
                 request = self.read_call()
                 try:
                     result = handle(request.method, *request.args, **(request.kwargs or {}))
-                except Exception as x:  # the exception that the test wants to be raised remotely
+                except Exception as x:  # whatever the test wants to be raised remotely
                     self.fail(request, x)
                 else:
                     if not request.message.flags & protocol.FLAGS_ONEWAY:
@@ -142,7 +142,7 @@ class ScriptedServer:
 
     @property
     def uri(self) -> str:
-        """Return the uri of an object of this server."""
+        """The uri of an object here."""
         return "PYRO:thing@" + self.location
 
     @property
@@ -184,7 +184,7 @@ class ScriptedServer:
 
 
 def free_port() -> int:
-    """Return a port on which no program listens."""
+    """Give a port where nobody listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -192,7 +192,7 @@ def free_port() -> int:
 
 def name_server(names: Dict[str, str], tags: Optional[Dict[str, Dict[str, str]]] = None,
                 asked: Optional[List[Tuple[Any, ...]]] = None) -> Script:
-    """Return a script that acts as a name server and records the questions."""
+    """Make a script that plays a name server; it puts down what it was asked."""
     def answer(method: str, *args: Any) -> Any:
         if asked is not None:
             asked.append((method, *args))

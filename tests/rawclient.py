@@ -1,4 +1,4 @@
-"""Clients that send any bytes at any time, and daemons for them."""
+"""Clients that send what they like, when they like; and the daemons that they try it with."""
 from __future__ import annotations
 
 import contextlib
@@ -66,7 +66,7 @@ class RawClient:
         return message
 
     def reply(self) -> Any:
-        """Read a message, and return the value in it."""
+        """Read a message, and give the value that it carries."""
         message = self.read()
         if message is None:
             raise EOFError("the server has ended the connection")
@@ -84,7 +84,7 @@ class RawClient:
         return self.reply()
 
     def ping(self) -> None:
-        """Return a message that the server answers without calling a method."""
+        """A message that the server answers without running anything."""
         self.send(SendingMessage(protocol.MSG_PING, 0, 0, 42, b"ping").data)
         message = self.read()
         if message is None or message.type != protocol.MSG_PING:
@@ -93,7 +93,7 @@ class RawClient:
 
 @expose
 class Served:
-    """The object that the clients call. Its gate lets a test delay calls."""
+    """The object that the clients call.  Its gate lets a test hold calls and let them go."""
 
     def __init__(self) -> None:
         self._notes: List[Any] = []
@@ -120,14 +120,14 @@ class Served:
         self.note(value)
 
     def wait(self, value: Any = None) -> Any:
-        """Block until the test opens the gate."""
+        """Stay until the test opens the gate."""
         with self._noted:
             self._running += 1
             self._most = max(self._most, self._running)
             self._notes.append(value)
             self._noted.notify_all()
         if not self._gate.wait(PATIENCE_SECONDS):
-            raise AssertionError("the gate was not opened")
+            raise AssertionError("nobody opened the gate")
         with self._noted:
             self._running -= 1
         return value
@@ -170,7 +170,7 @@ class Served:
 
 
 class WatchedDaemon(Daemon):
-    """A daemon that signals when clients have disconnected, and when housekeeping was done."""
+    """Tells when clients are gone, and when it has looked after its house."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.gone: List[Any] = []
@@ -200,7 +200,7 @@ class WatchedDaemon(Daemon):
 
 
 class Clock:
-    """Replaces the time module in code for which the time must pass faster."""
+    """Stands in for the time module where time must pass faster."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -210,7 +210,7 @@ class Clock:
 
 
 class ServerTestCase(unittest.TestCase):
-    """Restores the configuration, closes daemons and clients, and checks that no thread remains."""
+    """Restores the configuration, ends daemons and clients, and sees that no thread is left."""
 
     servertype = "thread"
 
@@ -232,7 +232,7 @@ class ServerTestCase(unittest.TestCase):
         self.assertEqual([], [thread for thread in left if thread.is_alive()])
 
     def daemon(self, daemon_class: Any = WatchedDaemon, host: str = "127.0.0.1", **arguments: Any) -> Any:
-        """Create a daemon that serves the object, without running its loop."""
+        """Make a daemon that serves the object; nothing runs its loop yet."""
         if "connected_socket" not in arguments and "unixsocket" not in arguments:
             arguments["host"] = host
         daemon = daemon_class(**arguments)
@@ -248,7 +248,7 @@ class ServerTestCase(unittest.TestCase):
         return thread
 
     def serving(self, **settings: Any) -> Any:
-        """Return a daemon whose loop is running."""
+        """Give a daemon whose loop runs."""
         self.configure(**settings)
         daemon = self.daemon()
         self.run_loop(daemon)
@@ -259,13 +259,13 @@ class ServerTestCase(unittest.TestCase):
             setattr(config, name, value)
 
     def connect(self, daemon: Any, receive_buffer: int = 0) -> RawClient:
-        """Return a client that has sent nothing."""
+        """Give a client that has not said anything yet."""
         client = RawClient(connected_to(daemon, receive_buffer))
         self.at_end.callback(client.close)
         return client
 
     def client(self, daemon: Any, receive_buffer: int = 0) -> RawClient:
-        """Return a client that has completed the handshake."""
+        """Give a client that is let in already."""
         return self.connect(daemon, receive_buffer).greet()
 
     def join(self, thread: threading.Thread) -> None:
@@ -274,7 +274,7 @@ class ServerTestCase(unittest.TestCase):
 
 
 def connected_to(daemon: Any, receive_buffer: int = 0) -> socket.socket:
-    """Connect to a daemon; a small receive buffer limits the bytes in transit."""
+    """Connect to a daemon; with a small receive buffer little fits on the way."""
     address: Any = daemon.sock.getsockname()
     sock = socket.socket(daemon.sock.family, socket.SOCK_STREAM)
     try:
@@ -290,7 +290,7 @@ def connected_to(daemon: Any, receive_buffer: int = 0) -> socket.socket:
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it") -> None:
-    """Wait for something that another thread or the system will do, and for which there is no event."""
+    """Wait for something that another thread or the system is about to do, and that nobody announces."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not condition():
@@ -300,7 +300,7 @@ def wait_until(condition: Callable[[], Any], what: str = "it") -> None:
 
 
 def for_both_types(namespace: Dict[str, Any], base: Any) -> None:
-    """Create a test case for each server type from a base class."""
+    """Make a test case for each server type of a class that is none itself."""
     for servertype in ("thread", "multiplex"):
         name = base.__name__ + servertype.capitalize()
         namespace[name] = type(name, (base, ServerTestCase), {"servertype": servertype, "__module__": base.__module__})

@@ -1,4 +1,4 @@
-"""Helpers for tests: command line tools as real processes, and daemons that run in a thread."""
+"""What several tests need: command line tools as real processes, and daemons that run in a thread."""
 from __future__ import annotations
 
 import contextlib
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30.0
 
 
 class ToolResult(NamedTuple):
-    """The exit code and the output of a tool."""
+    """How a tool ended."""
 
     exit_code: int
     out: str
@@ -30,7 +30,7 @@ class ToolResult(NamedTuple):
 
 
 def clean_environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
-    """Return the environment of this process without settings of the library, so that only the test sets them."""
+    """Give this process' environment without settings of the library, so that only the test decides about them."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYRO_")}
     environment.update({"PYTHONPATH": PROJECT, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"})
     environment.update(changes or {})
@@ -111,7 +111,7 @@ class ToolProcess:
                 pipe.close()
 
     def readline(self) -> str:
-        """Return the next line of standard output with its line end; an empty text at the end."""
+        """Give the next line of standard output, with its line end; an empty text when there will be no more."""
         line = self._lines.get(timeout=PATIENCE_SECONDS)
         if line is None:
             self._lines.put(None)
@@ -119,7 +119,7 @@ class ToolProcess:
         return line
 
     def read_until(self, beginning: str) -> List[str]:
-        """Return the lines of standard output (without line ends) up to and including the first one with this prefix."""
+        """Give the lines of standard output (without line ends) up to the first one that begins so, included."""
         lines: List[str] = []
         while not lines or not lines[-1].startswith(beginning):
             line = self.readline()

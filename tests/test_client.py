@@ -180,7 +180,7 @@ class ScriptTestCase(unittest.TestCase):
         return request
 
     def script(self, *answers: Any, methods: Any = ("echo", "fire"), attrs: Any = ("value",)) -> Callable[[Peer], Any]:
-        """Return a script that sends one answer after another; exceptions are raised remotely."""
+        """Make a script that gives one answer after another; exceptions are raised remotely."""
         def play(peer: Peer) -> None:
             peer.welcome(methods, ["fire"], attrs)
             for answer in answers:
@@ -353,7 +353,7 @@ class FailureTests(ScriptTestCase):
         with Proxy(uri) as proxy, self.assertRaisesRegex(errors.CommunicationError, uri):
             proxy.echo()
 
-    def test_other_threads_are_refused_until_they_claim(self) -> None:
+    def test_in_strict_mode_other_threads_are_refused_until_they_claim(self) -> None:
         outcomes: List[Any] = []
 
         def use(proxy: Proxy) -> None:
@@ -364,7 +364,8 @@ class FailureTests(ScriptTestCase):
             proxy._pyroClaimOwnership()
             outcomes.append(proxy.echo())
 
-        with ScriptedServer(self.script("mine", "theirs")) as server, Proxy(server.uri) as proxy:
+        with settings(PROXY_SHARING="strict"), ScriptedServer(self.script("mine", "theirs")) as server, \
+                Proxy(server.uri) as proxy:
             proxy.echo()
             thread = threading.Thread(target=use, args=(proxy,))
             thread.start()

@@ -35,6 +35,7 @@ DEFAULTS: Dict[str, Any] = {
     "NATPORT": 0, "NS_AUTOCLEAN": 0.0, "NS_BCHOST": None, "NS_BCPORT": 9091, "NS_HOST": "localhost",
     "NS_LOOKUP_DELAY": 0.0, "NS_MAX_SIZE": 134217728, "NS_PORT": 9090,
     "ONEWAY_THREADED": True, "POLLTIMEOUT": 2.0, "PREFER_IP_VERSION": 0,
+    "PROXY_CONNECTIONS": 8, "PROXY_SHARING": "shared",
     "SERIALIZER": "serpent", "SERIALIZERS_ACCEPTED": ["serpent", "json", "marshal", "msgpack"],
     "SERPENT_BYTES_REPR": False, "SERVERTYPE": "thread", "SHUTDOWN_TIMEOUT": 3.0, "SOCK_NODELAY": False,
     "SOCK_REUSE": True, "SPINNING": True, "SSL": False, "SSL_CACERTS": "", "SSL_CLIENTCERT": "", "SSL_CLIENTKEY": "",
@@ -189,7 +190,8 @@ class Assignment(unittest.TestCase):
                 self.assertIs(type(expected), type(getattr(self.config, name)))
 
     def test_none_is_taken_for_what_may_be_unset(self) -> None:
-        required = {"BROADCAST_ADDRS", "GATEWAY_HOSTS", "ITER_STREAM_BATCH", "NS_BCPORT", "NS_PORT", "SERIALIZER",
+        required = {"PROXY_CONNECTIONS", "PROXY_SHARING",
+                    "BROADCAST_ADDRS", "GATEWAY_HOSTS", "ITER_STREAM_BATCH", "NS_BCPORT", "NS_PORT", "SERIALIZER",
                     "SERIALIZERS_ACCEPTED", "SERVERTYPE", "THREADPOOL_SIZE", "THREADPOOL_SIZE_MIN"}
         for name in sorted(set(DEFAULTS) - required):
             setattr(self.config, name, None)

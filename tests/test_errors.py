@@ -12,7 +12,9 @@ TREE = {
     "PyroError": Exception,
     "NamingError": errors.PyroError,
     "DaemonError": errors.PyroError,
+    "BusyError": errors.DaemonError,
     "SecurityError": errors.PyroError,
+    "CancelledError": errors.PyroError,
     "CommunicationError": errors.PyroError,
     "ConnectionClosedError": errors.CommunicationError,
     "TimeoutError": errors.CommunicationError,
@@ -37,7 +39,7 @@ class Unprintable:
 
 
 class Crasher:
-    """Raises an exception in a frame with known local values."""
+    """Raises with telling local values."""
 
     def outer(self, argument: Any) -> None:
         local_name = [1, 2]

@@ -12,9 +12,10 @@ from .support import PROJECT
 from .test_init import run_python
 
 PUBLIC_NAMES = [
-    "BatchProxy", "Daemon", "DaemonObject", "Proxy", "SerializedBlob", "SerializerBase", "URI", "behavior", "callback",
-    "config", "current_context", "expose", "locate_ns", "oneway", "register_class_to_dict", "register_dict_to_class",
-    "resolve", "serve", "start_ns", "start_ns_loop", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class",
+    "BatchProxy", "Daemon", "DaemonObject", "Proxy", "Retry", "SerializedBlob", "SerializerBase", "URI", "behavior",
+    "callback", "config", "current_context", "expose", "locate_ns", "oneway", "register_class_to_dict",
+    "register_dict_to_class", "resolve", "serve", "start_ns", "start_ns_loop", "type_meta", "unregister_class_to_dict",
+    "unregister_dict_to_class", "wait_for",
 ]
 COSTLY_MODULES = ["argparse", "asyncio", "ctypes", "hashlib", "http", "msgpack", "sqlite3", "ssl"]
 

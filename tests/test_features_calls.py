@@ -379,7 +379,8 @@ class KeptProxies(DeskTestCase):
                 visitor._go.set()
             other.reply()
 
-    def test_other_threads_are_refused(self) -> None:
+    def test_in_strict_mode_other_threads_are_refused(self) -> None:
+        self.configure(PROXY_SHARING="strict")
         visitor = Visitor()
         proxy = self.serve_visitor(visitor)
         proxy.talk()

@@ -22,7 +22,7 @@ logging.getLogger("Pyro5.tests").warning("trouble")
 
 
 def run_python(code: str, directory: str, *options: str, **variables: str) -> Any:
-    """Run code in a new process, with only these PYRO_ variables, and wait for it."""
+    """Run code in a new process, with these PYRO_ variables only, and wait for it."""
     return subprocess.run([sys.executable, "-W", "error", "-X", "dev", *options, "-c", code], cwd=directory,
                           env=clean_environment(**variables), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, universal_newlines=True, timeout=60)
@@ -76,7 +76,7 @@ class Attributes(InDirectory):
 
 
 class WithoutSerpent(InDirectory):
-    """Python without installed packages."""
+    """Python without the packages that are installed: the sources alone."""
 
     def test_programs(self) -> None:
         result = run_python("import Pyro5.api", self.directory, "-S", PYTHONPATH=PROJECT)

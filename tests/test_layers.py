@@ -18,7 +18,7 @@ MODULES = """
     _text _text.printable _text.log_filter
     _settings _settings.kinds
     errors configure callcontext
-    _wire _wire.buffers protocol _wire.reader
+    _wire _wire.buffers protocol _wire.reader _wire.features
     _values _values.plain _values.exceptions _values.classes _values.unsendable
     _values.recreation _values.hash_flooding _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
@@ -27,10 +27,14 @@ MODULES = """
     _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _net _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
-    _client _client.connection _client.discovery _client.link _client.batch _client.streams _client.signatures _client.methods
-    _client.properties _client.operators _client.names _client.reconnecting typed client
+    _client _client.call_options _client.connection _client.discovery _client.candidates _client.metadata _client.pool
+    _client.idle _client.retry _client.futures _client.connector _client.link
+    _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
+    _client.method_views _client.methods
+    _client.properties _client.proxy_state _client.operators _client.names typed client
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
-    _server.marks _server.instances _server.objects _server.streams _server.turns _server.batches _server.dispatch
+    _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns
+    _server.running_calls _server.exclusive _server.batches _server.dispatch
     _server.settings _server.connection _server.callbacks _server.timeouts _server.quotas _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
@@ -73,6 +77,7 @@ LATE_IMPORTS = {
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("configure", "_closest"): "difflib makes the hint in an error",
     ("_server.descriptions", "_signature"): "the module is new in Python 3.14",
+    ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",
     ("nameserver", "_parser"): "argparse is for the tool only, the module is loaded by every program",

@@ -27,7 +27,7 @@ def message(payload: bytes = b"payload", annotations: Any = None, seq: int = 1, 
 
 
 def raw(body: bytes, annotations_size: int = 0, flags: int = 0, **changes: Any) -> bytes:
-    """A message built by hand, whose header may be wrong."""
+    """A message put together by hand, which may lie."""
     fields: Any = dict(tag=b"PYRO", version=502, size=len(body) - annotations_size, magic=0x4DC5)
     fields.update(changes)
     return HEADER.pack(fields["tag"], fields["version"], MSG_INVOKE, 1, flags, 1, fields["size"], annotations_size,
@@ -35,7 +35,7 @@ def raw(body: bytes, annotations_size: int = 0, flags: int = 0, **changes: Any) 
 
 
 def parse(data: bytes, max_size: int = 0) -> ReceivingMessage:
-    """Decode a whole message."""
+    """Take a whole message in at once."""
     received = ReceivingMessage(data[:HEADER_SIZE])
     received.add_payload(data[HEADER_SIZE:], max_size)
     return received
@@ -126,7 +126,7 @@ class Sending(unittest.TestCase):
 
 
 class MadeByHand(unittest.TestCase):
-    """Omitted arguments default to the settings and the context of the current call."""
+    """What a program leaves out comes from the settings and the context of the current call."""
 
     def setUp(self) -> None:
         self.addCleanup(setattr, current_context, "correlation_id", current_context.correlation_id)
@@ -284,7 +284,7 @@ class Receiving(unittest.TestCase):
 
 
 class OverASocket(unittest.TestCase):
-    """Functions that use a connection: receiving a whole message, and pinging."""
+    """What uses a connection: receiving a whole message, and pinging."""
 
     def setUp(self) -> None:
         here, there = socket.socketpair()

@@ -4,7 +4,6 @@ the service manager.
 """
 from __future__ import annotations
 
-import argparse
 import contextlib
 import logging
 import os
@@ -27,6 +26,7 @@ EXIT_INTERRUPTED = 130
 
 def port(text: str) -> int:
     """Parse an option that is a port. Raises ArgumentTypeError if it is none."""
+    import argparse
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535, not %s" % printable(text[:100]))
     return int(text)

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, config, errors, protocol, socketutil
 from .._messages import handshake, replies, requests
 from .._messages.requests import WireOptions
 from .._net import busy_poll, tls
 from .._values.uri import URI
+from .._wire import features
 from .._wire.reader import RECEIVE_BYTES, MessageReader
 from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
+from .call_options import earlier
 
 __all__ = ["Connection", "open_connection"]
 
@@ -43,18 +46,35 @@ class Connection(socketutil.SocketConnection):
     Attributes:
         mid_exchange: whether an exchange has begun and is not complete. If an exception ends the exchange this remains set:
             the next bytes to arrive may be the reply to the earlier request, so the connection must not be used again.
+        reply_is_due: whether the request of the exchange was sent completely.
+        features: the features that the server uses, see _wire.features; None for a server of another release.
+        lock: held by the thread that uses the connection, from the request until the reply is complete.
+        user: identifier of the thread that holds the lock; 0 while none does, and for a moment after it was acquired.
+        call_id: correlation id of the call in flight, or of the last one.
+        deadline: monotonic time by which the exchange has to end; None: only the timeout of the socket applies.
+        late: sequence numbers of calls that were given up. Their replies still arrive, and are discarded.
+        streams: number of item streams that were opened over this connection and are not exhausted.
+        idle_since: monotonic time of the last use; only kept for the further connections of a shared proxy.
     """
 
     def __init__(self, sock: socket.socket, target: str, max_size: int = 0, keep_open: bool = False) -> None:
         super().__init__(sock, keep_open=keep_open)
         self.target = target
         self.mid_exchange = False
+        self.reply_is_due = False
+        self.features: Optional[FrozenSet[str]] = None
+        self.lock = threading.Lock()
+        self.user = 0
+        self.call_id: Optional[bytes] = None
+        self.deadline: Optional[float] = None
+        self.late: Set[int] = set()
+        self.streams = 0
+        self.idle_since = 0.0
         self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
         # The first bytes of a reply are received from here: the socket, or an object that polls it before it blocks.
         self._incoming = busy_poll.receiver_for(sock)
         self._can_scatter = hasattr(sock, "sendmsg") and not hasattr(sock, "getpeercert")  # TLS sockets have no sendmsg
         self._log_wire = bool(config.LOGWIRE)
-        self._deadline: Optional[float] = None  # of the handshake in progress, in seconds of time.monotonic()
 
     def read_settings(self, max_size: int) -> None:
         """Apply the current settings, and this limit in bytes, from the next message on."""
@@ -79,7 +99,7 @@ class Connection(socketutil.SocketConnection):
         """
         request = handshake.connect_request(serializer, seq, object_id, value, wire)
         timeout = self.sock.gettimeout()
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self.deadline = None if timeout is None else time.monotonic() + timeout
         try:
             reply = self._exchange(request, None)
         except errors.ConnectionClosedError as x:
@@ -90,7 +110,9 @@ class Connection(socketutil.SocketConnection):
             x.args = ("%s (the server did not answer the handshake: is its request loop running?)" % x,)
             raise
         finally:
-            self._deadline = None
+            self.deadline = None
+        # The features are removed: the application sees the annotations that the application of the server has sent.
+        self.features = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
         # before the reply is parsed: a refusal carries annotations as well
         callcontext.set_received_response(reply.annotations)
         try:
@@ -114,12 +136,30 @@ class Connection(socketutil.SocketConnection):
             ProtocolError: the message that arrived is not the reply to this request.
         """
         reply = self._exchange(request, method)
-        # An old reply has another sequence number. The caller then closes the connection: mid_exchange is still set.
-        if (reply.type != protocol.MSG_RESULT or reply.seq != request.seq
-                or reply.serializer_id != request.serializer_id):
-            raise self._mismatch(request, reply, method)
+        # An unexpected reply has another sequence number. The caller then closes the connection: mid_exchange is still set.
+        while (reply.type != protocol.MSG_RESULT or reply.seq != request.seq
+               or reply.serializer_id != request.serializer_id):
+            if not (reply.type == protocol.MSG_RESULT and reply.seq in self.late):
+                raise self._mismatch(request, reply, method)
+            self.late.discard(reply.seq)
+            reply = self._receive(method, True)
         self.mid_exchange = False
         return reply
+
+    def round_trip_until(self, deadline: float, request: SendingMessage, method: str) -> ReceivingMessage:
+        """Do the same as `round_trip`, but end at this monotonic time at the latest."""
+        timeout = self.sock.gettimeout()
+        try:
+            left = _seconds_left(deadline)
+            self.sock.settimeout(left if timeout is None else min(left, timeout))
+            self.deadline = deadline
+            return self.round_trip(request, method)
+        except socket.timeout as x:  # the deadline had passed before anything was sent
+            raise errors.not_sent(socketutil.communication_error(self._activity(method), x)) from None
+        finally:
+            self.deadline = None
+            if self.sock.fileno() >= 0:  # not closed by another thread
+                self.sock.settimeout(timeout)
 
     def send_oneway(self, request: SendingMessage, method: str) -> None:
         """Send a request that has no reply. Raises the same exceptions as `round_trip`."""
@@ -179,17 +219,26 @@ class Connection(socketutil.SocketConnection):
     def _exchange(self, request: SendingMessage, method: Optional[str]) -> ReceivingMessage:
         # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception in between
         # leaves it set, KeyboardInterrupt included.
-        self.mid_exchange = True
-        reader = self._reader
+        self.mid_exchange, self.reply_is_due = True, False
         try:
             if len(request.buffers) == 1 and not self._log_wire:
                 self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
             else:
                 self._send(request)
+        except OSError as x:
+            raise socketutil.communication_error(self._activity(method), x) from x
+        self.reply_is_due = True
+        return self._receive(method, bool(self.late))
+
+    def _receive(self, method: Optional[str], may_be_buffered: bool) -> ReceivingMessage:
+        """Receive a message. Behind the late reply to an earlier call it may be in the buffer already."""
+        reader = self._reader
+        try:
+            reply = reader.next_message() if may_be_buffered else None
             # Most replies arrive in one receive. Only the others need a deadline, which costs a system call per receive.
-            if not reader.receive_from(self._incoming):
+            if reply is None and not reader.receive_from(self._incoming):
                 raise EOFError
-            reply = reader.next_message() or self._receive_rest()
+            reply = reply or reader.next_message() or self._receive_rest()
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
         except EOFError as x:
@@ -241,6 +290,8 @@ class Connection(socketutil.SocketConnection):
         for buffer in buffers:
             view = memoryview(buffer)
             for start in range(min(sent, len(view)), len(view), SEND_STEP_BYTES):
+                if self.deadline is not None:
+                    self.sock.settimeout(_seconds_left(self.deadline))
                 self.sock.sendall(view[start:start + SEND_STEP_BYTES])
             sent = max(sent - len(view), 0)
 
@@ -263,9 +314,9 @@ class Connection(socketutil.SocketConnection):
         The timeout applies to the whole step, and during a handshake to the whole handshake. If it applied to each receive, a
         server that sends a byte now and then could block the client for ever; and any host can answer a broadcast.
         """
-        deadline = self._deadline
-        if deadline is None and timeout is not None:
-            deadline = time.monotonic() + timeout
+        deadline = self.deadline
+        if timeout is not None:
+            deadline = earlier(deadline, time.monotonic() + timeout)
         received_bytes = 0
         message = None
         while message is None and received_bytes < RECEIVE_BYTES:
@@ -307,7 +358,7 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
         text = "cannot connect to %s: %s%s" % (uri, _reason(x), " (%s)" % hint if hint else "")
         error_class = errors.TimeoutError if socketutil.is_timeout(x) else errors.CommunicationError
         # skip the error of create_socket in the chain: all it adds is the address, which is in this text already
-        raise error_class(text) from (x.__cause__ or x)
+        raise errors.not_sent(error_class(text)) from (x.__cause__ or x)
     return Connection(sock, str(uri), max_size)
 
 

@@ -30,7 +30,7 @@ from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .connection import Connection, open_connection
 
-__all__ = ["locate", "resolve", "lookup", "yplookup", "ask_by_broadcast"]
+__all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
 
 log = logging.getLogger("Pyro5.discovery")
 
@@ -291,6 +291,24 @@ def _direct_uri(answer: Any, subject: str) -> URI:
     return uri
 
 
+def resolve_all(uri: URI, reply_seconds: Optional[float]) -> List[URI]:
+    """Return all PYRO URIs that a URI refers to: more than one only for PYROMETA. Arguments and errors as for `resolve`."""
+    if isinstance(uri.object, str):
+        return [resolve(uri, reply_seconds=reply_seconds)]
+    return [_tagged_uri(uri, each) for each in _texts_with_tags(uri, 0.0, reply_seconds)]
+
+
+def _texts_with_tags(uri: URI, delay_time: float, reply_seconds: Optional[float]) -> List[str]:
+    host, port = (uri.location, None) if uri.sockname else (uri.host, uri.port)
+    tags = set(uri.object)
+    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port, reply_seconds)
+    return list(found.values())
+
+
+def _tagged_uri(uri: URI, answer: str) -> URI:
+    return _direct_uri(answer, "tags %s" % ", ".join(sorted(uri.object)))
+
+
 def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Optional[float] = None) -> URI:
     """
     Return the PYRO URI that a PYRONAME or PYROMETA URI refers to. A PYRO URI is returned unchanged.
@@ -314,10 +332,8 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Option
     if isinstance(wanted, str):
         name = wanted
         return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, host or "", port, reply_seconds)
-    tags = wanted
-    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port, reply_seconds)
     # random: clients that look up the same tags are spread over all objects that have them
-    return _direct_uri(random.choice(list(found.values())), "tags %s" % ", ".join(sorted(tags)))
+    return _tagged_uri(uri, random.choice(_texts_with_tags(uri, delay_time, reply_seconds)))
 
 
 def lookup(name: str, delay_time: float = 0.0) -> URI:

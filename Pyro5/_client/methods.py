@@ -8,9 +8,12 @@ from typing import Any, Callable, Mapping, Sequence, Tuple
 from .. import errors
 from .._values import plain
 from ..constants import DAEMON_NAME
+from .futures import CallFuture
+from .method_views import MethodView
+from .retry import with_retries
 from .signatures import ANY_ARGUMENTS, parse_signature
 
-__all__ = ["_RemoteMethod", "with_retries"]
+__all__ = ["_RemoteMethod"]
 
 log = logging.getLogger("Pyro5.client")
 
@@ -64,7 +67,7 @@ class _RemoteMethod:
                 return with_retries(self._max_retries, self._send, self._name, args, kwargs)
             return self._send(self._name, args, kwargs)
         except Exception as error:
-            if not is_remote(error):
+            if not errors.is_remote(error):
                 raise
             # The server raised it: drop the frames of this library from the traceback. The traceback of the server is in
             # the note of the exception (and shown by excepthook).
@@ -76,6 +79,30 @@ class _RemoteMethod:
     @property
     def __name__(self) -> str:
         return self._name
+
+    def options(self, **options: Any) -> MethodView:
+        """
+        Return the method with options for its calls.
+
+        Keyword arguments: ``timeout`` (seconds for the whole call), ``retry`` (a `Retry`), ``wait_for_ready``, ``serializer``,
+        ``annotations``; see MethodView.options.
+        """
+        return self._view().options(**options)
+
+    def future(self, /, *args: Any, **kwargs: Any) -> CallFuture:
+        """Make the call in the background, and return a ``concurrent.futures.Future``, which can be cancelled."""
+        return self._view().future(*args, **kwargs)
+
+    def tell(self, /, *args: Any, **kwargs: Any) -> None:
+        """Send a oneway call, whether the method is marked as oneway or not: there is no result, and no exception of it."""
+        self._view().tell(*args, **kwargs)
+
+    def _view(self) -> MethodView:
+        return MethodView(self._send, self._name, self._pyroLink())
+
+    def _pyroLink(self) -> Any:
+        # _send is either functools.partial(_invoke, link), or the bound method _pyroInvoke of a proxy
+        return getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
 
     def _pyroDocumentation(self) -> str:
         try:
@@ -92,9 +119,7 @@ class _RemoteMethod:
 
     def _pyroDescription(self) -> Tuple[str, str]:
         """Return the signature and the docstring that the server sent; empty texts if it sent none."""
-        # _send is either functools.partial(_invoke, link), or the bound method _pyroInvoke of a proxy
-        link = getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
-        description = plain.item(_descriptions(link), "descriptions", "methods", self._name)
+        description = plain.item(_descriptions(self._pyroLink()), "descriptions", "methods", self._name)
         # untrusted: a server can send any object; a proxy, for example, would connect to an address that the server chose
         signature, doc = (plain.item(description, key) for key in ("signature", "doc"))
         return signature if type(signature) is str else "", doc if type(doc) is str else ""
@@ -104,38 +129,10 @@ class _RemoteMethod:
 
 
 def _descriptions(link: Any) -> Any:
-    connection = link.usable_connection()
+    connection = link.acquire_ready()
     if connection is None:
         raise errors.ConnectionClosedError("reading a docstring does not connect the proxy")
     return link.call(connection, "get_metadata", [link.object_id], {"descriptions": True}, 0, DAEMON_NAME)
 
 
 _RemoteMethod.__module__ = "Pyro5.client"
-
-
-def is_remote(error: BaseException) -> bool:
-    """Return whether an exception came from a server. No code of its class is run."""
-    return bool(BaseException.__getattribute__(error, "__dict__").get("_pyroTraceback"))
-
-
-def with_retries(max_retries: int, send: Callable[..., Any], name: str, *arguments: Any) -> Any:
-    """
-    Call a remote method, and repeat the call if the connection is lost or the timeout expires.
-
-    Args:
-        max_retries: how many times the call may be repeated.
-        send: called with the name and the arguments, for example the `_pyroInvoke` of a Proxy.
-
-    Raises:
-        Exception: the exception of the last attempt. An exception that the remote method raised ends the attempts.
-    """
-    # Only errors of the connection are retried. The server may have executed the call before the connection was lost, which
-    # is why the default of MAX_RETRIES is 0.
-    for retries_left in range(max_retries, 0, -1):
-        try:
-            return send(name, *arguments)
-        except (errors.ConnectionClosedError, errors.TimeoutError) as x:
-            if hasattr(x, "_pyroTraceback"):
-                raise  # the remote method raised it
-            log.info("call of %s failed, trying again (retries left: %d): %s", name, retries_left, x)
-    return send(name, *arguments)

@@ -8,6 +8,7 @@ from .._values.uri import URI
 from ..socketutil import effective_timeout, require_timeout
 from .connection import Connection
 from .link import Link
+from .retry import Retry
 
 __all__ = ["ProxyProperties"]
 
@@ -40,6 +41,17 @@ class ProxyProperties:
     _pyroRawWireResponse: bool = _link_field("raw_response", "Whether calls return the reply message, not the result in it.")
 
     @property
+    def _pyroRetry(self) -> Optional[Retry]:
+        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
+        return self._pyro.retry
+
+    @_pyroRetry.setter
+    def _pyroRetry(self, retry: Optional[Retry]) -> None:
+        if not (retry is None or isinstance(retry, Retry)):
+            raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
+        self._pyro.retry = retry
+
+    @property
     def _pyroTimeout(self) -> Optional[float]:
         """Timeout of a call in seconds, after which it raises TimeoutError. None and 0 are no limit, a negative number is the
         setting COMMTIMEOUT."""
@@ -50,8 +62,8 @@ class ProxyProperties:
         require_timeout(seconds)
         self._pyro.timeout = seconds
         # the socket of an existing connection has a timeout of its own
-        if self._pyro.connection is not None:
-            self._pyro.connection.timeout = effective_timeout(seconds)
+        for connection in self._pyro.pool.connections():
+            connection.timeout = effective_timeout(seconds)
 
     @property
     def _pyroSerializer(self) -> Optional[str]:

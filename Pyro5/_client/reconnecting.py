@@ -3,11 +3,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Optional, TypeVar
 
 from .. import errors
+from .call_options import seconds_until
 
-__all__ = ["reconnect"]
+__all__ = ["reconnect", "wait_until_ready"]
+
+T = TypeVar("T")
 
 log = logging.getLogger("Pyro5.client")
 
@@ -37,4 +40,33 @@ def reconnect(connect: Callable[[], Any], tries: int) -> None:
                 raise errors.ConnectionClosedError("cannot reconnect, after %d tries: %s" % (tries, x)) from x
             log.info("reconnecting failed, trying again (tries left: %d): %s", tries_left, x)
         wait(pause)
+        pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
+
+
+def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: str) -> T:
+    """
+    Make attempts until one does not fail for lack of a server: one that can be reached, knows the name, has the object.
+
+    Args:
+        attempt: returns the result.
+        deadline: monotonic time, None for no limit.
+        what: is waited for; for the text of the error.
+
+    Raises:
+        TimeoutError: the deadline has passed; the text has the reason of the last attempt.
+        Exception: what an attempt raised after its request may have been sent.
+    """
+    wait = threading.Event().wait
+    pause = RECONNECT_FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return attempt()
+        except (errors.CommunicationError, errors.NamingError) as x:
+            if x.sent is not False or errors.is_remote(x):
+                raise
+            left = seconds_until(deadline)
+            if left is not None and left <= 0:
+                raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, x))) from x
+            log.debug("%s is not ready yet: %s", what, x)
+        wait(pause if left is None else min(pause, left))
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)

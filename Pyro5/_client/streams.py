@@ -25,8 +25,8 @@ class ItemStream(Iterator[Any]):
     """
     Iterates over the items of a remote iterator or generator.
 
-    Only the thread that owns the proxy may use it. Iterating raises ConnectionClosedError while the proxy is not connected; it
-    can continue after the proxy is connected again, if the server still has the stream.
+    Several threads may use it: each item goes to one of them. Iterating raises ConnectionClosedError while the proxy is not
+    connected; it can continue after the proxy is connected again, if the server still has the stream.
 
     The setting ITER_STREAM_BATCH says how many items may be fetched at once. Daemons that cannot do that (those of other
     releases) are asked for each.
@@ -42,11 +42,16 @@ class ItemStream(Iterator[Any]):
         self._last_seq = proxy._pyroSeq
         self._by_batches = True  # False once the server has turned out to send items one by one only
         self._fetched: Deque[Any] = deque()
+        self._lock = threading.RLock()  # held while items are requested, so that one thread does this at a time
 
     def __iter__(self) -> ItemStream:
         return self
 
     def __next__(self) -> Any:
+        with self._lock:
+            return self._next()
+
+    def _next(self) -> Any:
         if self._fetched:
             return self._fetched.popleft()
         proxy = self._proxy
@@ -59,7 +64,7 @@ class ItemStream(Iterator[Any]):
             most = config.ITER_STREAM_BATCH if self._by_batches else 1
             return self._fetch_several(proxy, most) if most > 1 else self._fetch(proxy)
         except StopIteration:
-            self._proxy = None  # the server has removed the stream
+            self._end()  # the server has removed the stream
             raise
         finally:
             self._last_seq = proxy._pyroSeq
@@ -79,22 +84,27 @@ class ItemStream(Iterator[Any]):
             return self._fetch(proxy)
         items, is_last = _checked_batch(answer)
         if is_last:
-            self._proxy = None
+            self._end()
         self._fetched.extend(items)
         return self._fetched.popleft()
+
+    def _end(self) -> None:
+        self._proxy = None
+        self._link.forget_stream(self._stream_id)
 
     def close(self) -> None:
         """
         Ask the server to close the stream. Calling this again has no effect.
 
-        The request is sent over the connection of the proxy if this thread owns the proxy and no other call was made since the
-        last item. Otherwise the connection may be in use, and a new one is made for the request.
+        The request is sent over the connection of the proxy if this thread used that last, and no other call was made since
+        the last item. Otherwise the connection may be in use, and a new one is made for the request.
         """
         self._fetched.clear()
-        proxy, self._proxy = self._proxy, None
+        proxy = self._proxy
+        self._end()
         if proxy is None or proxy._pyroConnection is None:
             return
-        if proxy._pyroSeq == self._last_seq and proxy._pyro.owner == threading.get_ident():
+        if proxy._pyroSeq == self._last_seq and proxy._pyro.pool.by_thread.get(threading.get_ident()) is not None:
             self._send_close(proxy)
         elif proxy._pyro.can_reconnect:
             with copy.copy(proxy) as closing_proxy:

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, Named
 
 from .. import errors, protocol, serializers
 from .._client.discovery import shorter
-from .._client.methods import with_retries
+from .._client.retry import with_retries
 from .._messages import limits, replies, requests
 from .._values.uri import URI
 from ..client import Proxy, locate_ns

@@ -12,6 +12,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from .. import callcontext, errors, protocol, serializers
 from .._text.printable import printable_lines
 from .._values import plain, recreation
+from .._wire import features
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import limits
@@ -42,7 +43,8 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     annotations = callcontext.outgoing_annotations()
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
-    return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload, annotations,
+    return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
+                          features.with_announcement(annotations),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 
@@ -149,4 +151,4 @@ def _load(message: ReceivingMessage) -> Any:
 def _is_cacheable(response: Any, metadata: Any) -> bool:
     """Return whether a reply has no mutable part that the program gets, and means the same whenever it is decoded."""
     return (response is None or type(response) is str) and type(metadata) is dict and all(
-        plain.is_texts(names) for names in metadata.values())
+        type(names) is bool or plain.is_texts(names) for names in metadata.values())

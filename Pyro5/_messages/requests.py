@@ -41,12 +41,16 @@ class Call(NamedTuple):
 
 
 def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
-                   kwargs: Optional[Mapping[str, Any]], wire: WireOptions) -> SendingMessage:
+                   kwargs: Optional[Mapping[str, Any]], wire: WireOptions,
+                   own_annotations: Optional[Mapping[str, Buffer]] = None,
+                   correlation_id: Optional[bytes] = None) -> SendingMessage:
     """
     Build the request of a call.
 
     Args:
         kwargs: the keyword arguments; None for attribute accesses and batches.
+        own_annotations: annotations to send in addition to those of the current context.
+        correlation_id: 16 bytes; None: the one of the current context, if there is one.
 
     Raises:
         SerializeError: a SerializedBlob is not the only argument.
@@ -54,6 +58,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         Exception: the error of the serializer for arguments that it cannot serialize.
     """
     annotations: Dict[str, Buffer] = callcontext.outgoing_annotations()
+    if own_annotations:
+        annotations = {**annotations, **own_annotations}
     serializer_id = serializer.serializer_id
     payload: Payload
     # Comparing exact types is the fastest way to find the special arguments; subclasses of SerializedBlob are not supported.
@@ -74,7 +80,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
     max_size, compress = wire
     return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer_id, payload, annotations,
-                          correlation_id=callcontext.correlation_bytes(), compress=compress, max_size=max_size)
+                          correlation_id=correlation_id or callcontext.correlation_bytes(), compress=compress,
+                          max_size=max_size)
 
 
 def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:

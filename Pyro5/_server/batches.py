@@ -30,6 +30,7 @@ class Batch:
         results: those of the calls that were executed.
         steps: the generator that executes the calls, and yields where it may be interrupted.
         context: the context variables at the last interruption.
+        running: the call as the daemon counts it; the batch ends early when it is cancelled.
     """
 
     def __init__(self, call: Call, serializer: SerializerBase, correlation_id: bytes, wants_results: bool,
@@ -40,6 +41,7 @@ class Batch:
         self.results = BatchResults(serializer, max_size)
         self.steps: Iterator[None] = iter(())
         self.context: Optional[contextvars.Context] = None
+        self.running: Any = None
         self._wants_results = wants_results
         self._methods: Dict[Any, Callable[..., Any]] = {}
         self._elements: Sequence[Any] = ()
@@ -72,6 +74,8 @@ class Batch:
         """
         try:
             for piece in pieces:
+                if self.running is not None:
+                    self.running.stop_if_cancelled()
                 if piece is None:
                     yield
                 else:

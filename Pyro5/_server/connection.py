@@ -1,7 +1,6 @@
 """One client's connection in the server: incremental reading, buffered writing, and the state of the client.
 
-A connection has one owner at a time, the loop or one worker thread. Only the owner calls its methods, except where
-stated.
+A connection has one owner at a time, the loop or one worker thread. Only the owner calls its methods, except where stated.
 """
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import selectors
 import socket
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Deque, FrozenSet, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
 from .._net import busy_poll, stream_sockets
@@ -48,6 +47,8 @@ class ServerConnection(SocketConnection):
     Attributes:
         server: the socket server that it belongs to.
         handshake_done: the client's handshake was accepted (or none is needed).
+        features: those that the client announced in the handshake, see _wire.features; None: it is of another release.
+        waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
         closing: no further request is read; the connection is closed when its output has been sent.
         lost: the client has disconnected, nothing can be sent any more.
         dropped: the loop has removed it.
@@ -68,6 +69,8 @@ class ServerConnection(SocketConnection):
         super().__init__(sock, keep_open=keep_open)
         self.server = server
         self.handshake_done = handshake_done
+        self.features: Optional[FrozenSet[str]] = None
+        self.waiting_since = 0.0
         self._is_new, self._new_until = not handshake_done, 0.0
         self.closing = False
         self.lost = False

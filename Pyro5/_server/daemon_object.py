@@ -1,14 +1,21 @@
 """The daemon's own remote object, ``Pyro.Daemon``."""
 from __future__ import annotations
 
+import uuid
 from typing import Any, Dict, List, Optional
 
 from .. import callcontext, serializers
 from ..constants import DAEMON_NAME
 from .descriptions import describe
-from .exposure import expose
+from .exposure import expose, oneway
 
 __all__ = ["DaemonObject"]
+
+
+def _unlisted(method: Any) -> Any:
+    """Mark a method that clients can call, though it is not in the list of methods that they get: other releases lack it."""
+    method._pyroUnlisted = True
+    return method
 
 
 @expose
@@ -74,6 +81,43 @@ class DaemonObject:
         """Close an item stream, or do nothing if it does not exist."""
         _check_text(streamId, "streamId")
         self.daemon._streams.close(streamId)
+
+    @_unlisted
+    def acquire_object(self, objectId: str) -> None:
+        """
+        Refuse the calls of all other connections to an object, until release_object is called or this connection ends.
+
+        Raises:
+            BusyError: another connection has acquired the object.
+            DaemonError: no object is registered with this id.
+        """
+        _check_text(objectId, "objectId")
+        self.daemon._objects.get(objectId)
+        self.daemon._dispatcher.exclusive.acquire(objectId, callcontext.current_context.client)
+
+    @_unlisted
+    def release_object(self, objectId: str) -> None:
+        """End what acquire_object began; ignored if this connection has not acquired the object."""
+        _check_text(objectId, "objectId")
+        self.daemon._dispatcher.exclusive.release(objectId, callcontext.current_context.client)
+
+    @oneway
+    @_unlisted
+    def cancel(self, correlationId: str, seq: Optional[int] = None) -> None:
+        """
+        Set ``current_context.cancelled`` for the calls with this correlation id that this daemon is running, on any
+        connection, and close the item streams that they opened. One that is still on its way is not started.
+
+        Args:
+            correlationId: the text of a UUID.
+            seq: only the call that has this sequence number.
+        """
+        _check_text(correlationId, "correlationId")
+        if seq is not None and type(seq) is not int:
+            raise TypeError("seq must be an int or None, not %s" % type(seq).__name__)
+        number = uuid.UUID(correlationId).bytes
+        self.daemon._dispatcher.running.cancel(number, seq)
+        self.daemon._streams.cancel(number, seq)
 
 
 def _check_text(value: Any, what: str) -> None:

@@ -11,23 +11,26 @@ import logging
 from collections.abc import Iterator
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from .. import callcontext, errors, protocol, serializers
+from .. import callcontext, constants, errors, protocol, serializers
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call, WireOptions
 from .._values import unsendable
+from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import exposure
+from .acceptance import accepting_payload
 from .batches import Batch
+from .exclusive import ExclusiveUse
 from .error_log import ErrorLog, RepeatFilter, client_name
 from .objects import ObjectTable, PublishedObject
+from .running_calls import RunningCalls
 from .streams import StreamTable
 from .turns import Turns
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
-_MAX_CACHED_TEXT = 200  # characters of the response of validateHandshake: payloads with longer ones are not cached
 _SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time
 _MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to be decoded
 # A result of one of these types is certainly no iterator. This lookup saves 0.2 us per call compared with
@@ -66,6 +69,8 @@ class Dispatcher:
         self._objects = objects
         self._streams = streams
         self._error_log = ErrorLog(repeat_filter)
+        self.running = RunningCalls()
+        self.exclusive = ExclusiveUse(self.running)
         self.set_options(options, run_oneway)
         self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
 
@@ -148,21 +153,19 @@ class Dispatcher:
                 raise errors.ProtocolError("invalid message type %d: a connection begins with CONNECT (%d)"
                                            % (message.type, protocol.MSG_CONNECT))
             serializer = self._serializer_for(message)
+            # removed: the application sees the annotations that the application of the client has sent
+            connection.features = features.parse(message.annotations.pop(features.FEATURES_ANNOTATION, None))
             callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
                                       message.serializer_id, message.annotations, correlation_id)
             object_id, data = self._parse_connect_request(message, serializer)
             # Set before validateHandshake is called, which may look at it.
             connection.objectId = object_id
             response = self._daemon.validateHandshake(connection, data)
-            members = self._objects.get(object_id).members
-            get_metadata = self.find_custom_get_metadata()
-            if get_metadata is not None:
-                payload = handshake.accepted_payload(serializer, response, get_metadata(object_id))
-            elif type(response) is str and len(response) <= _MAX_CACHED_TEXT:
-                payload = _cached_accepted_payload(serializer, response, members)
-            else:
-                payload = handshake.accepted_payload(serializer, response, members.metadata())
-            reply = handshake.connect_accepted(message, serializer, payload, correlation_id, self._annotations(), self._wire)
+            payload = accepting_payload(connection, self._objects, self.find_custom_get_metadata(), serializer, response)
+            annotations = self._annotations()
+            if connection.features is not None:
+                annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(connection.features)}
+            reply = handshake.connect_accepted(message, serializer, payload, correlation_id, annotations, self._wire)
             connection.finish_handshake()
             return reply
         except errors.ConnectionClosedError as x:
@@ -202,11 +205,16 @@ class Dispatcher:
             return self._answer_batch(connection, message, correlation_id)
         # For the log, if decoding the request fails.
         call = None
+        running = self.running.begin(connection, message, correlation_id)
         try:
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
-                                      message.annotations, correlation_id)
+                                      message.annotations, correlation_id, running)
             call = requests.parse_invoke_request(message, serializer)
+            if running.reason:
+                running.check()  # it is late, or was cancelled on its way: it is not started
+            if self.exclusive.holders:
+                self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
             if flags & protocol.FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
@@ -216,6 +224,9 @@ class Dispatcher:
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
             return self._error_reply(connection, message, correlation_id, call, x)
+        finally:
+            if not running.runs_elsewhere:
+                self.running.end(running)
 
     def _error_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, call: Optional[Call],
                      error: Exception) -> Optional[SendingMessage]:
@@ -246,8 +257,8 @@ class Dispatcher:
     def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
         """Run a oneway call. It may still be running in another thread when this returns."""
         run = self._prepare(connection, published, call)
-        if self._run_oneway is None:
-            run()
+        if self._run_oneway is None or call.object_id == constants.DAEMON_NAME and call.method == constants.CANCEL_METHOD:
+            run()  # a cancellation does not wait for other oneway calls
         else:
             self._start_oneway(connection, call, run, message.memory_bytes)
 
@@ -261,7 +272,9 @@ class Dispatcher:
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
         if type(value) not in _NON_ITERATOR_TYPES and isinstance(value, Iterator):
-            stream_id = self._streams.open(value, connection) if self._options.streaming else None
+            stream_id = None
+            if self._options.streaming:
+                stream_id = self._streams.open(value, connection, (to.correlation_id, to.seq))
             return replies.stream_reply(to, stream_id)
         try:
             if flags & protocol.FLAGS_BATCH:
@@ -304,22 +317,29 @@ class Dispatcher:
             connection.suspended_batch = None
             return batch.context.run(self._continue_batch, connection, message, batch)  # type: ignore[no-any-return]
         call, wants_results = None, not message.flags & protocol.FLAGS_ONEWAY
+        running = self.running.begin(connection, message, correlation_id)
         try:
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
-                                      message.annotations, correlation_id)
+                                      message.annotations, correlation_id, running)
             call = requests.parse_invoke_request(message, serializer)
+            running.stop_if_cancelled()
+            self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
             batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size)
+            batch.running = running
             steps = batch.prepare(published, functools.partial(self._prepare, connection, published))
             pieces_of = getattr(connection, "pieces_of", None)
             batch.steps = batch.execute(pieces_of(steps, wants_results) if pieces_of else iter((steps,)),
                                         functools.partial(self._add_batch_error, connection, batch))
         except Exception as x:  # any error that malformed data causes
+            self.running.end(running)
             return self._error_reply(connection, message, correlation_id, call, x)
         return self._continue_batch(connection, message, batch)
 
     def _continue_batch(self, connection: Any, message: ReceivingMessage, batch: Batch) -> Optional[SendingMessage]:
+        running = batch.running
+        self.running.resume(running)
         try:
             for _ in batch.steps:
                 batch.context = contextvars.copy_context()
@@ -331,6 +351,8 @@ class Dispatcher:
             return self._value_reply(connection, to, batch.results, batch.call, message.flags)
         except Exception as x:
             return self._error_reply(connection, message, batch.correlation_id, batch.call, x)
+        finally:
+            self.running.end(running)  # also one that is suspended: its connection may end before it goes on
 
     def _add_batch_error(self, connection: Any, batch: Batch, error: Exception, failed: Any) -> None:
         """Handle the exception that ended a batch, and add it to the results."""
@@ -345,13 +367,17 @@ class Dispatcher:
     def _start_oneway(self, connection: Any, call: Call, run: Callable[[], Any], size: int) -> None:
         # A second copy: the reply of the next request in this thread must not change what this call sees.
         context = contextvars.copy_context()
+        running = callcontext.running_call()
 
         def run_and_log() -> None:
             try:
                 context.run(run)
             except Exception as x:  # there is no reply that could carry it
                 self._error_log.log(connection, call, x, self._is_callback)
+            finally:
+                self.running.end(running)
         if self._run_oneway is not None:
+            running.runs_elsewhere = True
             self._run_oneway(connection, run_and_log, size)
 
     # ------------------------------------------------------------ when something is wrong
@@ -410,9 +436,3 @@ class Dispatcher:
             return call.method in self._objects.get(call.object_id).members.callbacks
         except errors.DaemonError:
             return False
-
-
-@functools.lru_cache(maxsize=128)
-def _cached_accepted_payload(serializer: SerializerBase, response: str, members: exposure.Members) -> bytes:
-    """Return handshake.accepted_payload(). Cached, because most clients of an object get the same payload."""
-    return handshake.accepted_payload(serializer, response, members.metadata())

@@ -5,11 +5,12 @@ can use only the members that it returns.
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
 import weakref
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Literal, NamedTuple, Optional, Tuple, TypeVar
+from typing import Any, Callable, Dict, FrozenSet, Iterable, Literal, NamedTuple, Optional, Tuple, TypeVar, overload
 
 _T = TypeVar("_T")
 InstanceCreator = Callable[[Any], Any]  # called with the class
@@ -68,22 +69,43 @@ def _set_flag(decorator: str, member: Any, flag: str) -> None:
         setattr(function, flag, True)
 
 
-def expose(method_or_class: _T) -> _T:
+_NOT_GIVEN: Any = object()
+
+
+@overload
+def expose(method_or_class: _T) -> _T: ...
+
+
+@overload
+def expose(*, idempotent: bool = ...) -> Callable[[_T], _T]: ...
+
+
+def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False) -> Any:
     """Expose a method, a property, or all public methods and properties that a class itself defines to remote callers.
 
     Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
     @singledispatchmethod and other decorators, but below @classmethod and @staticmethod. On a class it skips members
     created by @cached_property and @singledispatchmethod: expose these individually.
 
+    Args:
+        idempotent: running a method twice has the same effect as running it once, so that a client may repeat a call
+            whose reply was lost (see ``Retry``). On a class it applies to all methods that the class defines.
+
     Raises:
         AttributeError: the name is private, or the decorator stands on top of @classmethod or @staticmethod.
         TypeError: it was applied to something else.
     """
+    if method_or_class is _NOT_GIVEN:
+        return functools.partial(_expose, idempotent=idempotent)
+    return _expose(method_or_class, idempotent)
+
+
+def _expose(method_or_class: _T, idempotent: bool) -> _T:
     if inspect.isclass(method_or_class):
         if is_private_attribute(method_or_class.__name__):
             raise AttributeError("cannot expose class '%s': names that start with an underscore are private"
                                  % method_or_class.__name__)
-        _expose_class(method_or_class)
+        _expose_class(method_or_class, idempotent)
         return method_or_class
     if isinstance(method_or_class, (classmethod, staticmethod)):
         raise AttributeError("@expose must be applied before @%s: write it on the line below"
@@ -93,18 +115,19 @@ def expose(method_or_class: _T) -> _T:
         if is_private_attribute(name):
             raise AttributeError("cannot expose '%s': names that start with an underscore are private" % name)
     _set_flag("expose", method_or_class, "_pyroExposed")
+    if idempotent:
+        _set_flag("expose", method_or_class, "_pyroIdempotent")
     return method_or_class
 
 
-def _expose_class(clazz: type) -> None:
+def _expose_class(clazz: type, idempotent: bool) -> None:
     for name, member in list(vars(clazz).items()):
         if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _FUNCTION_WRAPPERS):
             continue
         for function in _functions_of(member):
-            try:
+            with contextlib.suppress(AttributeError):  # implemented in C: it cannot have the flag, so it is not exposed
                 function._pyroExposed = True
-            except AttributeError:  # implemented in C: it cannot have the flag, so it is not exposed
-                continue
+                function._pyroIdempotent = idempotent or getattr(function, "_pyroIdempotent", False)
     clazz._pyroExposed = True  # type: ignore[attr-defined]
 
 
@@ -188,10 +211,23 @@ class Members(NamedTuple):
     attrs: FrozenSet[str]
     writable: FrozenSet[str]
     callbacks: FrozenSet[str]
+    idempotent: FrozenSet[str] = frozenset()  # a subset of methods
 
     def metadata(self) -> Dict[str, Any]:
         """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
         return {"methods": set(self.methods), "oneway": set(self.oneway), "attrs": set(self.attrs)}
+
+    def metadata_for(self, has_sessions: Optional[bool]) -> Dict[str, Any]:
+        """
+        Return what is sent to one client when it connects.
+
+        Args:
+            has_sessions: whether each connection may have an instance of its own; None for a client of another release,
+                which is not told.
+        """
+        if has_sessions is None:
+            return self.metadata()
+        return {**self.metadata(), "session": has_sessions, "idempotent": set(self.idempotent)}
 
 
 _members: weakref.WeakKeyDictionary[type, Members] = weakref.WeakKeyDictionary()
@@ -221,7 +257,7 @@ def forget_members(obj_or_class: Any) -> None:
 
 
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
-    methods, oneways, attrs, writable, callbacks = set(), set(), set(), set(), set()
+    methods, oneways, attrs, writable, callbacks, idempotent = set(), set(), set(), set(), set(), set()
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
@@ -236,12 +272,16 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             continue
         if only_exposed:
             _check_not_async(clazz, name, functions[0])
+        if getattr(functions[0], "_pyroUnlisted", False):
+            continue  # it can be called, but clients of other releases would see that there is one more
         methods.add(name)
+        if getattr(functions[0], "_pyroIdempotent", False):
+            idempotent.add(name)
         if getattr(functions[0], "_pyroOneway", False):
             oneways.add(name)
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
-    return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks))
+    return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent)))
 
 
 def _check_not_async(clazz: type, name: str, function: Any) -> None:

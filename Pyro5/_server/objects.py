@@ -189,6 +189,16 @@ class ObjectTable:
             raise errors.DaemonError("an object is already registered with the id '%s' (use force=True to replace it)"
                                      % object_id)
 
+    def has_sessions(self, published: PublishedObject) -> bool:
+        """Return whether each connection may have an instance of its own, so that the calls of a client must share one."""
+        if not published.is_class:
+            return False
+        return self._overrides_instances() or exposure.instancing_of(published.target)[0] == "session"
+
+    def _overrides_instances(self) -> bool:
+        owner, default = self.owner, self._default_get_instance
+        return default is not None and (type(owner)._getInstance is not default or "_getInstance" in owner.__dict__)
+
     def _get_instance(self, clazz: type, connection: Any) -> Any:
         """Return the instance of a class that serves a call: by the owner's _getInstance() if that was overridden or
         replaced.
@@ -196,8 +206,7 @@ class ObjectTable:
         # Checked in every call (0.1 us), because programs may replace the method of the class or of the daemon at any
         # time.
         owner: Any = self.owner
-        default = self._default_get_instance
-        if default is None or type(owner)._getInstance is default and "_getInstance" not in owner.__dict__:
+        if not self._overrides_instances():
             return self.instances.get(clazz, connection)
         return owner._getInstance(clazz, connection)
 

@@ -28,10 +28,11 @@ class _Stream:
         expires_at: when the stream is freed in any case (monotonic seconds), None: never.
         linger_expires_at: when it is freed unless the client comes back, None while the owner is connected.
         dropped: the stream is closed; its iterator is freed as soon as no thread is reading it.
+        opened_by: correlation id and sequence number of the call that opened it.
     """
 
     __slots__ = ("stream_id", "iterator", "opened_at", "pushed_back", "failure", "exhausted", "owner", "expires_at",
-                 "linger_expires_at", "lock", "dropped")
+                 "linger_expires_at", "lock", "dropped", "opened_by")
 
     def __init__(self, stream_id: str, iterator: Iterator[Any], expires_at: Optional[float], opened_at: float = 0.0) -> None:
         self.stream_id = stream_id
@@ -44,6 +45,7 @@ class _Stream:
         self.expires_at = expires_at
         self.linger_expires_at: Optional[float] = None
         self.dropped = False
+        self.opened_by: Tuple[bytes, int] = (b"", 0)
         # Guards the iterator. Held while user code runs: a generator must not be resumed by two threads.
         self.lock = threading.Lock()
 
@@ -141,8 +143,11 @@ class StreamTable:
     def __len__(self) -> int:
         return len(self._streams)
 
-    def open(self, iterator: Iterator[Any], owner: Any) -> str:
+    def open(self, iterator: Iterator[Any], owner: Any, opened_by: Tuple[bytes, int] = (b"", 0)) -> str:
         """Add an iterator, and return the id of its stream.
+
+        Args:
+            opened_by: correlation id and sequence number of the call, see `cancel`.
 
         Raises:
             PyroError: the client has too many open streams.
@@ -150,6 +155,7 @@ class StreamTable:
         now = self._clock()
         expires_at = now + self._lifetime if self._lifetime > 0 else None
         stream = _Stream(str(uuid.uuid4()), iterator, expires_at, now)
+        stream.opened_by = opened_by
         try:
             with self._lock:
                 self._set_owner_locked(owner, stream)
@@ -158,6 +164,12 @@ class StreamTable:
             stream.drop()
             raise
         return stream.stream_id
+
+    def cancel(self, correlation_id: bytes, seq: Optional[int] = None) -> None:
+        """Close the streams that the call with this correlation id (and sequence number) has opened."""
+        for stream in list(self._streams.values()):
+            if stream.opened_by[0] == correlation_id and seq in (None, stream.opened_by[1]):
+                self.close(stream.stream_id)
 
     def _set_owner_locked(self, owner: Any, stream: _Stream) -> None:
         """Change the owner. Raises PyroError if the new one has too many streams."""

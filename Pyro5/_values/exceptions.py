@@ -36,7 +36,9 @@ def _exception_classes(namespace: Mapping[str, Any], base: ExceptionClass) -> Di
 
 _BUILTIN = _exception_classes(vars(builtins), BaseException)
 # Classes that 5.x does not have are sent as the class that 5.x would raise.
-_SENT_AS: Dict[ExceptionClass, str] = {errors.RemoteError: OWN_TAG_PREFIX + "PyroError"}
+_SENT_AS: Dict[ExceptionClass, str] = {
+    errors.RemoteError: OWN_TAG_PREFIX + "PyroError", errors.CancelledError: OWN_TAG_PREFIX + "PyroError",
+    errors.BusyError: OWN_TAG_PREFIX + "DaemonError"}
 _OWN = {name: clazz for name, clazz in _exception_classes(vars(errors), errors.PyroError).items() if clazz not in _SENT_AS}
 _OWN_TAGS = {**{clazz: OWN_TAG_PREFIX + name for name, clazz in _OWN.items()}, **_SENT_AS}
 
@@ -77,6 +79,8 @@ def exception_to_dict(error: BaseException) -> Dict[str, Any]:
 def _attributes_of(error: BaseException) -> Dict[str, Any]:
     """Return the attributes to send: without the note that shows the remote traceback, which is sent as an attribute."""
     attributes = vars(error)
+    if "sent" in attributes and isinstance(error, errors.PyroError):  # it is about the request of this process
+        attributes = {name: value for name, value in attributes.items() if name != "sent"}
     # the receiver creates a note of its own; sent along, there would be one more with each server that passes the exception on
     if "__notes__" not in attributes:
         return attributes
@@ -121,8 +125,8 @@ def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseExc
     args = data["args"]
     if type(args) not in plain.SEQUENCES:
         raise ValueError("the args of an exception must be a list or tuple, not %s" % type(args).__name__)
-    if clazz is errors.PyroError and _is_remote_error(data):
-        clazz = errors.RemoteError
+    if clazz is errors.PyroError or clazz is errors.DaemonError:
+        clazz = _original_class(clazz, data)
     # The constructors of the accepted classes run no code of the program, but some require a certain number or type of args.
     try:
         error = clazz(*_checked_args(clazz, tuple(args)))
@@ -134,10 +138,16 @@ def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseExc
     return error
 
 
-def _is_remote_error(data: Mapping[str, Any]) -> bool:
-    """Return whether the dict of a PyroError is that of a RemoteError, which is sent as a PyroError."""
+def _original_class(clazz: ExceptionClass, data: Mapping[str, Any]) -> ExceptionClass:
+    """Return the class that an exception had before it was sent as one that other releases know, see _SENT_AS."""
     attributes = data.get("attributes")
-    return type(attributes) is dict and type(attributes.get("remote_class")) is str
+    if type(attributes) is not dict:
+        return clazz
+    if clazz is errors.DaemonError:
+        return errors.BusyError if type(attributes.get("retry_after")) in (int, float) else clazz
+    if attributes.get("is_cancellation") is True:
+        return errors.CancelledError
+    return errors.RemoteError if type(attributes.get("remote_class")) is str else clazz
 
 
 def _checked_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
@@ -210,6 +220,8 @@ def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:
         return
     # into the __dict__ directly: setattr() and getattr() could run code of the exception class
     present = BaseException.__getattribute__(error, "__dict__")
+    if type(error) is errors.BusyError:
+        del present["retry_after"]
     for name, value in attributes.items():
         if type(name) is str and name not in present and _may_be_set(error, name, value):
             present[name] = value

@@ -19,7 +19,7 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 from .. import errors
 from .._cli import console, object_options, progress
 from .._cli.plain_data import json_text, plain
-from .._client.methods import with_retries
+from .._client.retry import with_retries
 from .._client.streams import ItemStream
 from ..client import Proxy
 

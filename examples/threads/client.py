@@ -1,16 +1,22 @@
-"""A proxy belongs to one thread. Three ways to use several threads: transfer it, copy it, or create one per thread."""
+"""One proxy, used by many threads: calls run at the same time. With --strict, a proxy belongs to one thread at a time."""
 import argparse
-import copy
 import threading
 
-from Pyro5.api import Proxy
+from Pyro5.api import Proxy, config
 from Pyro5.errors import PyroError
 
 
-def in_thread(work, *args):
-    thread = threading.Thread(target=work, args=args)
-    thread.start()
-    thread.join()
+def in_threads(number, work, *args):
+    threads = [threading.Thread(target=work, args=args) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def count_many(census):
+    for _ in range(25):
+        census.add(1)
 
 
 def use_a_foreign_proxy(census):
@@ -21,40 +27,27 @@ def use_a_foreign_proxy(census):
 
 
 def take_over(census):
-    census._pyroClaimOwnership()        # the connection remains; from now on the other thread must not use the proxy
+    census._pyroClaimOwnership()        # the connection stays; from now on the other thread must not use it
     print("taken over, birds so far:", census.add(1))
-
-
-def with_a_copy(census):
-    with copy.copy(census) as own:      # the same object, another connection; belongs to this thread
-        print("with a copy, birds so far:", own.add(1))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("uri", nargs="?", default="PYRO:census@localhost:9200", help="the URI that the server printed")
+    parser.add_argument("uri", nargs="?", default="PYRO:census@localhost:9200", help="what the server printed")
     parser.add_argument("--threads", type=int, default=4)
+    parser.add_argument("--strict", action="store_true", help="let only the owner use a proxy, as releases up to 5.17 do")
     options = parser.parse_args()
+    if options.strict:
+        config.PROXY_SHARING = "strict"
     with Proxy(options.uri) as census:
-        print("the owner, birds so far:", census.add(1))
-        in_thread(use_a_foreign_proxy, census)
-        in_thread(take_over, census)
-        census._pyroClaimOwnership()    # back to the main thread
-        in_thread(with_a_copy, census)
-        own = threading.local()         # one proxy per thread, created when first needed
-
-        def count_many():
-            own.census = Proxy(options.uri)
-            with own.census:
-                for _ in range(25):
-                    own.census.add(1)
-
-        threads = [threading.Thread(target=count_many) for _ in range(options.threads)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        print("all threads, birds:", census.add(0), "over", census.connections(), "connections")
+        print("birds so far:", census.add(1))
+        if options.strict:
+            in_threads(1, use_a_foreign_proxy, census)
+            in_threads(1, take_over, census)
+        else:
+            in_threads(options.threads, census.meet, options.threads)   # returns when all these calls run at the same time
+            in_threads(options.threads, count_many, census)
+            print("all threads, birds:", census.add(0), "over", census.connections(), "connections")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ class Census:
         self._lock = threading.Lock()       # in the server, methods run in several threads, too
         self._birds = 0
         self._connections = set()
+        self._met = threading.Condition(self._lock)
+        self._meeting = 0
 
     def add(self, birds):
         if type(birds) is not int:
@@ -19,6 +21,14 @@ class Census:
             self._birds += birds
             self._connections.add(current_context.client_sock_addr)
             return self._birds
+
+    def meet(self, number):
+        """Wait until so many clients are here."""
+        with self._met:
+            self._connections.add(current_context.client_sock_addr)
+            self._meeting += 1
+            self._met.notify_all()
+            return self._met.wait_for(lambda: self._meeting >= number, timeout=10)
 
     def connections(self):
         with self._lock:

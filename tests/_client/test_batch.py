@@ -10,14 +10,14 @@ from Pyro5._messages import replies
 
 
 class FakeProxy:
-    """Records the calls that it is asked to make."""
+    """Puts down what it was told to call."""
 
     def __init__(self, results: Optional[List[Any]] = None) -> None:
         self.results = results
         self.invoked: List[Any] = []
 
     def _pyroClaimOwnership(self) -> None:
-        """Do nothing: this proxy has no owner."""
+        """It has no owner."""
 
     def _pyroInvokeBatch(self, *arguments: Any) -> Any:
         self.invoked.append(arguments)

@@ -1,4 +1,4 @@
-"""A client connection, with replies that are already in the socket, and with scripted servers."""
+"""One client connection, against bytes that are already there, and scripted servers."""
 from __future__ import annotations
 
 import os
@@ -110,7 +110,7 @@ class RoundTripTests(PairTestCase):
 
 
 class BrokenReplyTests(PairTestCase):
-    """Every failure raises the right class of error with the target in its text, and leaves mid_exchange set."""
+    """Whatever goes wrong: the right kind of error, a text that says where, and a connection known to be in doubt."""
 
     def check(self, data: bytes, error: Type[Exception], pattern: str, **arguments: Any) -> None:
         conn, other = self.pair(**arguments)

@@ -1,4 +1,4 @@
-"""Finding the name server, and looking up names and tags there."""
+"""Finding the name server, and names and tags in it."""
 from __future__ import annotations
 
 import contextlib
@@ -20,7 +20,7 @@ NS_URI = "PYRO:Pyro.NameServer@192.0.2.7:9090"
 
 
 class Responder:
-    """Answers every datagram with the given datagrams, and records the questions."""
+    """Answers every datagram with some datagrams of its own; puts down what it was asked."""
 
     def __init__(self, *answers: bytes) -> None:
         self.answers = answers
@@ -150,12 +150,12 @@ class LocateTests(unittest.TestCase):
     def connect(self, uri: URI, limit_seconds: Optional[float]) -> str:
         self.tried.append((uri.location, limit_seconds))
         if uri.location not in self.listening:
-            raise errors.CommunicationError("no server at %s" % uri.location)
+            raise errors.CommunicationError("nobody at %s" % uri.location)
         return "connected to %s" % uri
 
     def accept(self, uri: URI) -> str:
         if uri.host == "192.0.2.66":
-            raise errors.CommunicationError("no server at %s" % uri.location)
+            raise errors.CommunicationError("nobody at %s" % uri.location)
         return "told of %s" % uri
 
     def locate(self, **arguments: Any) -> str:
@@ -190,7 +190,7 @@ class LocateTests(unittest.TestCase):
         self.answers = forged + [URI(NS_URI)]
         with self.assertRaises(errors.NamingError) as caught:
             self.locate()
-        self.assertEqual(discovery.MAX_ANSWERS_TRIED, str(caught.exception).count("the answer to a broadcast: no server at"))
+        self.assertEqual(discovery.MAX_ANSWERS_TRIED, str(caught.exception).count("the answer to a broadcast: nobody at"))
 
     def test_a_remote_NS_HOST_is_tried_last(self) -> None:
         self.listening = ["ns.example:9099"]
@@ -204,7 +204,7 @@ class LocateTests(unittest.TestCase):
         self.tried.clear()
         for host, port, location in (("ns.example", 5, "ns.example:5"), ("::1", None, "[::1]:9090"),
                                      ("./u:/tmp/ns sock", None, "./u:/tmp/ns sock")):
-            with self.assertRaisesRegex(errors.NamingError, "no server at "):
+            with self.assertRaisesRegex(errors.NamingError, "nobody at "):
                 self.locate(host=host, port=port)
             self.assertEqual((location, None), self.tried.pop())
         self.assertEqual([], self.tried)
@@ -263,7 +263,7 @@ class LocateTests(unittest.TestCase):
 
 class SpeedTests(unittest.TestCase):
     def test_a_machine_without_name_server_is_detected_quickly(self) -> None:
-        """The search ends within a limited time."""
+        """All the waiting that there is has an end."""
         self.assertLess(discovery.LOOPBACK_SECONDS + discovery.BROADCASTS * discovery.BROADCAST_INTERVAL_SECONDS, 1.7)
         port = free_port()
         with settings(NS_PORT=port, NS_BCPORT=port, BROADCAST_ADDRS=["127.0.0.1"]), \
@@ -390,7 +390,7 @@ class NameTests(unittest.TestCase):
 
 
 class RetryTests(unittest.TestCase):
-    """With a clock that only advances when the code waits."""
+    """With a clock that only moves when somebody waits."""
 
     def setUp(self) -> None:
         self.now = 0.0

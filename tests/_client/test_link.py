@@ -1,6 +1,7 @@
-"""The link of a proxy: ownership, connecting, exchanges that failed, forks, connected sockets."""
+"""A proxy's link: ownership, connecting, what a broken exchange leaves behind, forks, ready-made sockets."""
 from __future__ import annotations
 
+import functools
 import os
 import socket
 import subprocess
@@ -12,6 +13,7 @@ from unittest import mock
 
 from Pyro5 import errors
 from Pyro5._client.connection import Connection
+from Pyro5._client.pool import OPEN_FIRST
 from Pyro5._client.link import Link, connected_socket_uri
 from Pyro5._values.uri import URI
 
@@ -24,7 +26,7 @@ def accept_any(response: Any) -> None:
 
 
 def call(link: Link, method: str = "echo", *args: Any, flags: int = 0) -> Any:
-    connection = link.usable_connection() or link.connect(accept_any)
+    connection = link.acquire_ready() or link.acquire(lambda: link.connect(accept_any), accept_any)
     return link.call(connection, method, args, {}, flags, None, None)
 
 
@@ -148,7 +150,7 @@ class SequenceTests(LinkTestCase):
 
 
 class BrokenExchangeTests(LinkTestCase):
-    """After an exchange that was not completed, the next call uses a new connection, so it cannot get the old reply."""
+    """After an exchange that was not completed, the next call never sees the old reply: it has a new connection."""
 
     def check_recovers(self, first: Callable[[Peer], Any], error: type, prepare: Optional[Callable[[Link], Any]] = None,
                        ) -> None:
@@ -194,7 +196,7 @@ class BrokenExchangeTests(LinkTestCase):
             link = self.link_to(server)
             first = link.connect(accept_any)
             first.mid_exchange = True
-            self.assertIsNone(link.usable_connection())
+            self.assertIsNone(link.acquire_ready())
             self.assertEqual("x", call(link, "echo", "x"))
             self.assertIsNot(first, link.connection)
             link.release()
@@ -235,17 +237,21 @@ class KeptConnectionTests(LinkTestCase):
             with self.assertRaisesRegex(ValueError, "remote") as caught:
                 call(link)
             self.assertEqual(["remote traceback\n"], caught.exception._pyroTraceback)  # type: ignore[attr-defined]
-            self.assertIsNotNone(link.usable_connection())
+            self.assertTrue(link.is_ready())
             link.release()
 
 
 class OwnerTests(unittest.TestCase):
     def test_other_threads_are_refused(self) -> None:
-        link = Link(URI("PYRO:thing@host:1"))
+        with settings(PROXY_SHARING="strict"):
+            self.check_refused(Link(URI("PYRO:thing@host:1")))
+
+    def check_refused(self, link: Link) -> None:
         caught = []
 
         def use() -> None:
-            for step in (link.usable_connection, lambda: link.connect(accept_any)):
+            connect = functools.partial(link.connect, accept_any)
+            for step in (link.is_ready, connect, functools.partial(link.acquire, connect, accept_any)):
                 try:
                     step()
                 except errors.PyroError as x:
@@ -254,7 +260,7 @@ class OwnerTests(unittest.TestCase):
         thread = threading.Thread(target=use)
         thread.start()
         thread.join()
-        self.assertEqual(2, len(caught))
+        self.assertEqual(3, len(caught))
         self.assertIn("_pyroClaimOwnership", caught[0])
         self.assertIn("PYRO:thing@host:1", caught[0])
 
@@ -356,6 +362,7 @@ class ReleaseTests(unittest.TestCase):
         self.addCleanup(other.close)
         link = Link(URI("PYRO:thing@host:1"))
         link.connection = Connection(first, "thing")
+        link.pool.add(link.connection, threading.get_ident(), OPEN_FIRST)
         link.fork_count -= 1
         link.release()
         other.sendall(b"still open")

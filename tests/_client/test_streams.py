@@ -1,4 +1,4 @@
-"""Item streams: the client side."""
+"""Item streams, as a client sees them."""
 from __future__ import annotations
 
 import contextlib
@@ -248,7 +248,7 @@ class CloseTests(StreamTestCase):
 
 @expose
 class Counter:
-    """Has a generator that counts, and records which generators were closed."""
+    """Counts, and remembers which of its generators were closed."""
 
     def __init__(self) -> None:
         self.closed = threading.Event()
@@ -264,7 +264,7 @@ class Counter:
 
 
 class Finalizers(unittest.TestCase):
-    """Finalizers do not block, and do not use connections of another process."""
+    """What the garbage collector calls waits for no network, and leaves alone what is another process' own."""
 
     def setUp(self) -> None:
         self.counter = Counter()

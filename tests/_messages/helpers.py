@@ -1,4 +1,4 @@
-"""Helpers for the tests of messages."""
+"""What the tests of messages have in common."""
 from __future__ import annotations
 
 import contextvars
@@ -42,7 +42,7 @@ def with_each_serializer(test: Callable[[Any, SerializerBase], None]) -> Callabl
 
 
 class InFreshContext(unittest.TestCase):
-    """Every test runs in its own context, so that it does not affect the others."""
+    """Every test runs in a context of its own, so that none leaves anything behind."""
 
     def run(self, result: Any = None) -> Any:
         return contextvars.Context().run(super().run, result)

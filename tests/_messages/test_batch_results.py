@@ -1,4 +1,4 @@
-"""Results of batches: the size that is checked is the size that is sent."""
+"""Results of batches: what is counted is what is sent, whatever the results are."""
 from __future__ import annotations
 
 import unittest
@@ -14,7 +14,7 @@ NAMES = ("serpent", "json", "marshal", "msgpack")
 
 
 class Thing:
-    """An object that serializers convert to a dict of its attributes."""
+    """An object that serializers turn into a dict of its attributes."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -100,7 +100,7 @@ class ResultTests(unittest.TestCase):
         self.assertEqual(["x" * 1000] * 1000, get_serializer("json").loads(self.results("json", ["x" * 1000] * 1000)))
 
     def test_results_are_serialized_in_parts(self) -> None:
-        """Other threads can run in between, and large results are not kept as objects."""
+        """So other threads run in between, and no more objects are kept than necessary."""
         results = BatchResults(get_serializer("serpent"), 0)
         most = 0
         for _ in range(2000):

@@ -8,6 +8,7 @@ from unittest import mock
 
 from Pyro5 import errors, protocol, serializers
 from Pyro5._messages import handshake
+from Pyro5._wire import features
 from Pyro5._messages.requests import WireOptions
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import ReceivingMessage, SendingMessage
@@ -23,6 +24,7 @@ class Handshake(InFreshContext):
         current_context.annotations = {"ANNO": b"value"}
         current_context.correlation_id = CORRELATION
         request = over_the_wire(handshake.connect_request(serializer, 5, "object id", {"user": "me"}, WIRE))
+        self.assertEqual(set(features.SUPPORTED), features.parse(request.annotations.pop("FEAT")))
         self.assertEqual((protocol.MSG_CONNECT, 5, serializer.serializer_id, CORRELATION, {"ANNO": b"value"}),
                          (request.type, request.seq, request.serializer_id, correlation_of(request), request.annotations))
         self.assertEqual(("object id", {"user": "me"}), handshake.parse_connect_request(request, serializer))
@@ -31,6 +33,7 @@ class Handshake(InFreshContext):
         for size, sent in ((60000, {"ANNO": b"x" * 60000}), (70000, {})):
             current_context.annotations = {"ANNO": b"x" * size}
             request = over_the_wire(handshake.connect_request(SERPENT, 5, "object id", "hello", WIRE))
+            del request.annotations["FEAT"]
             self.assertEqual(sent, request.annotations)
 
     def test_malformed_requests(self) -> None:

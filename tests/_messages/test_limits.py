@@ -1,4 +1,4 @@
-"""Messages with too many containers are refused before they are decoded, in all serializers."""
+"""Messages with many containers: refused before they are decoded, whatever the serializer and the way they came."""
 from __future__ import annotations
 
 import itertools
@@ -19,7 +19,7 @@ NAMES = ("serpent", "json", "marshal", "msgpack")
 
 
 def empty_lists(name: str, count: int) -> bytes:
-    """Encode a call with a list of this number of empty lists as argument."""
+    """Encode a call whose argument is a list of that many empty lists."""
     return get_serializer(name).dumpsCall("obj", "echo", ([[] for _ in range(count)],), {})
 
 

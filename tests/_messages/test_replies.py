@@ -19,7 +19,7 @@ class Unprintable(Exception):
 
 
 class CustomError(Exception):
-    """An exception class that clients do not have."""
+    """A class that no client knows."""
 
 
 class Replies(InFreshContext):

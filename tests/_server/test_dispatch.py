@@ -15,7 +15,7 @@ from Pyro5 import errors, protocol, serializers
 from Pyro5._messages import handshake, replies, requests
 from Pyro5._messages.blob import SerializedBlob
 from Pyro5._messages.requests import WireOptions
-from Pyro5._server import dispatch
+from Pyro5._server import acceptance
 from Pyro5._server.dispatch import Dispatcher, DispatchOptions
 from Pyro5._server.error_log import RepeatFilter
 from Pyro5._server.exposure import callback, expose, oneway
@@ -138,6 +138,7 @@ class FakeConnection:
         self.handshake_done = handshake_done
         self.closing = self.keep_open = False
         self.objectId: Any = None
+        self.features: Any = None
         self.refused_message: Optional[ReceivingMessage] = None
         self.pyroInstances: Dict[type, Any] = {}
 
@@ -219,7 +220,8 @@ class Handshake(DispatchTestCase):
     def test_accepted(self) -> None:
         self.daemon.own_annotations = {"DAEM": b"1"}
         reply = self.connect(hello=["user", "secret"])
-        self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1"}), (reply.type, reply.seq, reply.annotations))
+        self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1", "FEAT": b"dl cx"}),
+                         (reply.type, reply.seq, reply.annotations))
         response, metadata = handshake.parse_connect_reply(reply)
         assert metadata is not None
         self.assertEqual({"you said": ["user", "secret"]}, response)
@@ -228,10 +230,10 @@ class Handshake(DispatchTestCase):
         self.assertEqual(("obj", True, False), (self.client.objectId, self.client.handshake_done, self.client.closing))
 
     def test_long_responses_are_not_kept(self) -> None:
-        kept = dispatch._cached_accepted_payload.cache_info().currsize
+        kept = acceptance._kept_payload.cache_info().currsize
         self.daemon.validate = lambda connection, data: "x" * 10000
         self.assertEqual("x" * 10000, handshake.parse_connect_reply(self.connect())[0])
-        self.assertEqual(kept, dispatch._cached_accepted_payload.cache_info().currsize)
+        self.assertEqual(kept, acceptance._kept_payload.cache_info().currsize)
 
     def test_the_validator_sees_the_context_and_may_annotate(self) -> None:
         def validate(connection: Any, data: Any) -> Any:
@@ -245,7 +247,7 @@ class Handshake(DispatchTestCase):
         with self.assertLogs(LOGGER, "WARNING"):
             self.check_refused(self.connect(hello="bad"), "not you")
         self.client = FakeConnection(handshake_done=False)
-        self.assertEqual({"VALI": b"dated"}, self.connect(hello="good").annotations)
+        self.assertEqual({"VALI": b"dated", "FEAT": b"dl cx"}, self.connect(hello="good").annotations)
 
     def test_refused(self) -> None:
         self.daemon.validate = mock.Mock(side_effect=PermissionError("not you"))

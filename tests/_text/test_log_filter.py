@@ -1,4 +1,4 @@
-"""Text from the network, received in all possible ways: it cannot start a line of a log, and is made printable."""
+"""Text of peers, sent by every way there is: it starts no line of a log, and reaches no terminal as it is."""
 from __future__ import annotations
 
 import contextlib
@@ -30,7 +30,7 @@ EVIL = "x" + "".join(each + "FORGED" for each in BREAKS) + "\x1b[2J\x9b31m\x07\u
 
 
 def harm_in(text: str) -> List[str]:
-    """Return the lines that text of a peer has started, and those with control characters."""
+    """Return the lines that a peer has begun, and those with characters that control a terminal."""
     return [line for line in text.split("\n") if line.startswith("FORGED") or not line.isprintable()]
 
 
@@ -201,7 +201,7 @@ class Servers(LogFileTestCase):
 
 
 class Tools(unittest.TestCase):
-    """Command line tools with a server that sends text of this kind."""
+    """Command line tools that talk with a server that sends such text."""
 
     def output_of(self, tool: Any, *args: str, tty: bool = False) -> str:
         out, err = io.StringIO(), io.StringIO()

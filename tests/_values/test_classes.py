@@ -1,4 +1,4 @@
-"""Class instances as tagged dicts, and back: the registries, the accepted tags, refused ones."""
+"""Class instances as tagged dicts, and back: the registries, the allow-list, what is refused."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class Base(unittest.TestCase):
         return [serializers.get_serializer(name) for name in serializers.serializers]
 
     def plain(self, serializer: SerializerBase, value: Any) -> Any:
-        """Return the data that is sent, before anything in it is converted to an object."""
+        """What travels: the data before anything in it is made an object again."""
         return serializer._decode(serializer.dumps(value))[0]
 
 

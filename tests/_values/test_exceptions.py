@@ -1,4 +1,4 @@
-"""Exceptions: converted to dicts and back, in all serializers."""
+"""Exceptions on their way through serializers."""
 
 from __future__ import annotations
 

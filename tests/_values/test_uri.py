@@ -1,4 +1,4 @@
-"""URIs: all forms, errors of invalid texts, comparing, copying, sending."""
+"""URIs: every form, what is wrong with the others, comparing, copying, sending."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MessageReader: the same messages result from pieces of any size; limits apply before a body is received."""
+"""MessageReader: the same messages come out, whatever slices their bytes arrive in; limits hold before a body is there."""
 from __future__ import annotations
 
 import os
@@ -16,14 +16,14 @@ from ..test_protocol import chunk, message, raw
 
 
 class Feeder:
-    """Feeds a reader as a socket does: a limited number of bytes, or as many as fit into the reader's buffer."""
+    """Feeds a reader the way a socket does: at most so many bytes, or what fits into the buffer that the reader gives."""
 
     def __init__(self, max_size: int = 0, receive_bytes: int = 65536) -> None:
         self.reader = MessageReader(max_size)
         self.receive_bytes = receive_bytes
 
     def receive(self, data: bytes) -> int:
-        """Receive once, and return the number of bytes that were used."""
+        """Receive once; gives how much of the data was taken."""
         if not self.reader.mid_body:
             self.reader.feed(data[:self.receive_bytes])
             return min(self.receive_bytes, len(data))
@@ -55,7 +55,7 @@ def cut(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
 
 
 class Reading(unittest.TestCase):
-    """One stream of messages of all sizes, cut into pieces in many ways: the messages are always the same."""
+    """One stream of messages of all sizes, cut into slices in many ways: always the same messages come out."""
 
     PAYLOADS = (b"", b"a", b"b" * 24, b"c" * 1000, b"d" * 70000, b"", b"e" * 300000, b"f")
 
@@ -90,7 +90,7 @@ class Reading(unittest.TestCase):
         feeder = Feeder()
         rest = b"".join(message(b"x" * 10, seq=n) for n in range(50))
         while rest:
-            rest = rest[feeder.receive(rest[:33]):]  # without reading messages in between
+            rest = rest[feeder.receive(rest[:33]):]  # nobody asks for messages in between
         self.assertEqual(list(range(50)), [m.seq for m in feeder.messages()])
 
     def test_mid_message(self) -> None:

@@ -5,7 +5,7 @@ import threading
 import uuid
 from typing import Any, List
 
-from Pyro5 import current_context, errors, serializers
+from Pyro5 import config, current_context, errors, serializers
 from Pyro5._messages.blob import BLOB_ANNOTATION
 from Pyro5._values.uri import URI
 from Pyro5.client import BatchProxy, Proxy, SerializedBlob
@@ -272,7 +272,18 @@ class Blobs(PlaceTestCase):
 
 
 class Ownership(PlaceTestCase):
-    def test_another_thread_has_to_claim_the_proxy(self) -> None:
+    def test_other_threads_may_use_the_proxy(self) -> None:
+        self.assertEqual(self.proxy.note("here"), 1)
+        seen: List[Any] = []
+        thread = threading.Thread(target=lambda: seen.append(self.proxy.note("there")))
+        thread.start()
+        thread.join()
+        self.assertEqual([2], seen)
+        self.assertEqual(self.proxy.note("here again"), 3)
+
+    def test_in_strict_mode_another_thread_has_to_claim_the_proxy(self) -> None:
+        self.addCleanup(setattr, config, "PROXY_SHARING", config.PROXY_SHARING)
+        config.PROXY_SHARING = "strict"
         self.assertEqual(self.proxy.note("mine"), 1)
         seen: List[Any] = []
 

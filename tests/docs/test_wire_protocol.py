@@ -24,7 +24,7 @@ from Pyro5.client import Proxy
 from Pyro5.protocol import SendingMessage
 from Pyro5.server import Daemon
 from tests.peers import Peer, ScriptedServer
-from tests.rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, connected_to
+from tests.rawclient import RawClient, ServerTestCase, connected_to
 from tests.support import PROJECT, daemon_thread
 
 DOCUMENT = os.path.join(PROJECT, "docs", "wire-protocol.md")
@@ -253,7 +253,6 @@ class Page(ServerTestCase):
         with ScriptedServer(play) as server:
             config.SERIALIZER = "json"
             proxy = Proxy("PYRO:thermometer@" + server.location)
-            proxy._pyroTimeout = PATIENCE_SECONDS
             current_context.correlation_id = CORRELATION_ID
             self.at_end.callback(setattr, current_context, "correlation_id", None)
             with proxy:

@@ -1,4 +1,4 @@
-"""Serializers: looking them up, calls, malformed and hostile payloads, missing msgpack."""
+"""Serializers: finding them, calls, malformed and hostile payloads, what happens without msgpack."""
 
 from __future__ import annotations
 

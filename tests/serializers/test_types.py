@@ -1,4 +1,4 @@
-"""For each type and serializer: the serialized form of a value, and the value after deserializing."""
+"""Type by type: what a value looks like on the wire, and what arrives, for every serializer."""
 
 from __future__ import annotations
 
@@ -117,12 +117,12 @@ class Row(NamedTuple):
 
 
 def same(value: Any, text: str, json_text: str = "") -> Row:
-    """A value that is sent unchanged."""
+    """A value that travels as itself."""
     return Row(lambda: value, Form(text), Form(json_text or text), Form(value), Form(value))
 
 
 def tagged(make: Callable[[], Any], text: str, json_text: str, plain: Any, packed: Any = None) -> Row:
-    """A value that is sent as a dict with an unknown class tag."""
+    """A value that travels as a dict with a class tag that nobody knows."""
     return Row(
         make,
         Form(text.replace("@", HERE), SerializeError),
@@ -141,7 +141,7 @@ def ext(code: int, data: bytes) -> Any:
 
 
 def listed(value: Any) -> Any:
-    """Return the value with lists in the place of tuples, as json and msgpack do."""
+    """What json and msgpack make of tuples."""
     if isinstance(value, (list, tuple)):
         return [listed(element) for element in value]
     return {key: listed(element) for key, element in value.items()} if isinstance(value, dict) else value
@@ -489,7 +489,7 @@ def is_error(cell: Any) -> bool:
 
 
 def encode(name: str, wire: Any) -> bytes:
-    """Build the bytes that a cell of the table describes."""
+    """Make the bytes that a cell of the table stands for."""
     if name == "serpent":
         return (reader.HEADER + wire).encode("utf-8")
     if name == "json":
@@ -502,7 +502,7 @@ def encode(name: str, wire: Any) -> bytes:
 
 
 def canonical(value: Any) -> Any:
-    """Return a value that is equal only for values of the same types."""
+    """Something that is equal only for values of the same types."""
     if isinstance(value, BaseException):
         return type(value), value.args
     if isinstance(value, dict):
@@ -588,7 +588,7 @@ class MsgpackTypes(Types):
 
 
 class Others(unittest.TestCase):
-    """Cases that do not fit into the table."""
+    """What does not fit into the table."""
 
     def test_nan(self) -> None:
         for name in serializers.serializers:

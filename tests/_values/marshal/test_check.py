@@ -1,4 +1,4 @@
-"""Marshal data that would crash the interpreter, use up its memory or build code objects is refused before it is decoded."""
+"""Marshal data that would crash the interpreter, eat its memory, or make code objects, is refused before it can."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class NoHarm(unittest.TestCase):
                 check.loads(data)
 
     def test_containers_shared_at_exponentially_many_places(self) -> None:
-        """A value that doubles with every level cannot be walked to its end, nor hashed by the marshal module."""
+        """What doubles with every level takes ages to walk through; to hash it takes the marshal module that long."""
         doubled: Any = ["__class__"]
         wide: Any = ()
         tuples: Any = ("a",)

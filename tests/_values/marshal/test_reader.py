@@ -1,4 +1,4 @@
-"""Marshal data with large tables is read in Python, with the same results; keys with the same hash are refused in time."""
+"""Marshal data with large tables is read in Python: to the same values, and keys that hash alike take no time."""
 from __future__ import annotations
 
 import marshal
@@ -38,7 +38,7 @@ class Values(unittest.TestCase):
                 reader.loads(data)
 
     def test_random_damage(self) -> None:
-        """Only documented errors are raised, and data that both readers accept has the same value."""
+        """It raises the documented errors only; and what both read is the same."""
         rng = random.Random(20240302)
         sound = [marshal.dumps(value) for value in ([1, "x", (2, 3.5)], {"a": [1], (1, 2): {3}}, [SHARED, SHARED],
                                                     (b"x", None, 10 ** 20))]
@@ -59,13 +59,13 @@ class Values(unittest.TestCase):
 
 class LargeTables(unittest.TestCase):
     def read(self, value: Any) -> bool:
-        """Return whether a value is read in Python."""
+        """Tell whether a value is read in Python."""
         with mock.patch.object(reader, "loads", wraps=reader.loads) as loads:
             self.assertEqual(value, check.loads(marshal.dumps(value)))
         return loads.called
 
     def test_which_data_is_read_in_python(self) -> None:
-        """Only data that may contain a dict or set of keys with the same hash."""
+        """Only what might be a dict, or set, of keys that hash alike."""
         numbers = range(20000)
         for value in ({(number, "x"): 1 for number in numbers}, {number << 100 for number in numbers},
                       [{"a": frozenset(complex(number, 1) for number in numbers)}],

@@ -1,4 +1,4 @@
-"""Long literals have the same values as with ast.literal_eval, but take little memory."""
+"""Long literals: their values are those of ast.literal_eval, but the way there takes little memory."""
 from __future__ import annotations
 
 import ast
@@ -101,7 +101,7 @@ class Values(unittest.TestCase):
 
 class Costs(unittest.TestCase):
     def test_the_compiler_gets_small_pieces(self) -> None:
-        """So it takes little memory, and other threads can run."""
+        """So it takes little memory, and keeps no other thread waiting."""
         deep = "[1,(2,{3:[4,'%s']})]" % ("x" * 6000)
         for element in ("1,", "(),", "(1,),", "{1},", "'',", "{'a':1},", "{None:1},", deep + ",", "[%s]," % ("(1,)," * 3000)):
             text = "[%s]" % (element * (60000 // len(element)))
@@ -111,7 +111,7 @@ class Costs(unittest.TestCase):
             self.assertLess(max(lengths, default=0), 100)
 
     def test_the_compiler_gets_no_brackets(self) -> None:
-        """Nested text takes the compiler fifteen times as long as flat text."""
+        """Deep nesting costs it fifteen times as much as flat text does."""
         for element in ("[" * 90 + "]" * 90, "(" * 60 + "1" + ",)" * 60, "{1:" * 60 + "{2}" + "}" * 60, "{(1,2)}", "((3))"):
             text = "[%s]" % ",".join([element] * (20000 // len(element)))
             with self.subTest(element[:20]), mock.patch.object(ast, "literal_eval", wraps=ast.literal_eval) as literal_eval:
@@ -158,7 +158,7 @@ class Costs(unittest.TestCase):
 
 
 class KeysThatHashAlike(unittest.TestCase):
-    """They are refused, and so take little time."""
+    """They take no time, since they are refused."""
 
     many = 3000
 

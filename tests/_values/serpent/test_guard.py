@@ -1,4 +1,4 @@
-"""The checks before serpent text is compiled."""
+"""The guard of the slow way to read serpent text."""
 
 from __future__ import annotations
 

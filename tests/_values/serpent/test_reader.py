@@ -1,4 +1,4 @@
-"""The fast reader of serpent text returns exactly the values of the serpent library, or gives up."""
+"""The fast path for reading serpent text: it gives the very values of the serpent library, or none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def slow_loads(text: str) -> Any:
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Return whether two values are equal, including all types and the order of keys."""
+    """Tell whether two values are equal, type by type, and in the order of their keys."""
     if type(a) is not type(b):
         return False
     if type(a) is dict:
@@ -264,7 +264,7 @@ class Reading(unittest.TestCase):
 
 
 class Fuzz(unittest.TestCase):
-    """Random texts, most of them malformed, from a fixed seed."""
+    """Random texts, most of them spoilt; the same ones every time."""
 
     texts = (
         "a",
@@ -428,7 +428,7 @@ class Fuzz(unittest.TestCase):
         self.assertGreater(fast, 300)
 
     def test_long(self) -> None:
-        """Long texts are read by other methods than short ones."""
+        """Long texts are read in other ways than short ones."""
         fast = 0
         for _ in range(40):
             body = serpent.dumps(self.long_value())[len(HEADER) :].decode("utf-8")

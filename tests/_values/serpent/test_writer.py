@@ -1,4 +1,4 @@
-"""The fast writer of serpent text writes exactly the text of the serpent library, or gives up."""
+"""The fast path for writing serpent text: it gives the very text of the serpent library, or none."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Writing(unittest.TestCase):
 
 
 class Fuzz(unittest.TestCase):
-    """Random values from a fixed seed."""
+    """Random values; the same ones every time."""
 
     texts = ("a", "%s", "%", ", ", ": ", "'", '"', "\\", "\n", "\xe9", "\ud800", "None", "inf", "{", ")")
     plain = (None, True, False, 0, 1, -7, 10**30, -0.0, 0.0, 1 / 3, 1e300)
@@ -189,7 +189,7 @@ class Fuzz(unittest.TestCase):
         return self.table(depth)
 
     def table(self, depth: int) -> Any:
-        """Build rows with similar values."""
+        """Make rows that are much alike."""
         row: Any = self.value(depth + 1)
         rows = [row] * 12
         for _ in range(self.random.randrange(4)):

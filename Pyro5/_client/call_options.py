@@ -1,0 +1,55 @@
+"""Options of single calls, which travel from the method object to the link in a context variable."""
+from __future__ import annotations
+
+import time
+from contextvars import ContextVar
+from typing import Any, Callable, Mapping, NamedTuple, Optional
+
+from .. import callcontext
+from ..serializers import SerializerBase
+
+__all__ = ["CallOptions", "current_options", "earlier", "options_for", "seconds_until"]
+
+
+class CallOptions(NamedTuple):
+    """
+    Options of the calls that one link makes in this context.
+
+    `_pyroInvoke` may be overridden, and has no parameter for them; a context variable passes them by. Calls of other links
+    in the same context, such as those of an overridden `_pyroInvoke`, are not affected.
+    """
+
+    link: Any
+    deadline: Optional[float] = None  # monotonic time by which the call must have ended
+    serializer: Optional[SerializerBase] = None
+    annotations: Optional[Mapping[str, bytes]] = None
+    # called before a request is sent, with its correlation id (None: the server cannot cancel calls) and sequence number
+    on_sending: Optional[Callable[[Optional[bytes], int], None]] = None
+    is_attempt: bool = False  # a call that fails is repeated by the caller
+
+
+current_options: ContextVar[Optional[CallOptions]] = ContextVar("Pyro5.call_options", default=None)
+
+
+def options_for(link: Any) -> Optional[CallOptions]:
+    """Return the options for the calls of a link here, None if there are none."""
+    options = current_options.get()
+    return options if options is not None and options.link is link else None
+
+
+def earlier(one: Optional[float], other: Optional[float]) -> Optional[float]:
+    """Return the earlier of two deadlines, or the shorter of two timeouts; None means no limit."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
+def deadline_for(link: Any) -> Optional[float]:
+    """Return the deadline of a call that a link makes here: its own, or that of the request being served, if it is earlier."""
+    options = options_for(link)
+    return earlier(None if options is None else options.deadline, callcontext.call_deadline())
+
+
+def seconds_until(deadline: Optional[float]) -> Optional[float]:
+    """Return the seconds that are left until a monotonic time, 0 if it has passed; None means no limit."""
+    return None if deadline is None else max(deadline - time.monotonic(), 0.0)

@@ -1,0 +1,335 @@
+"""
+The connections of a proxy: opening them, keeping further ones for other threads, closing them.
+"""
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+from typing import Any, Callable, Dict, Optional, Set, Union
+
+from .. import config, errors, serializers
+from .._messages.requests import WireOptions
+from .._values.uri import URI
+from ..configure import global_version
+from ..constants import DAEMON_NAME
+from ..serializers import SerializerBase
+from ..socketutil import effective_timeout
+from .candidates import connect_to_any
+from .call_options import deadline_for, earlier, seconds_until
+from .connection import Connection, open_connection
+from .idle import idle_connections
+from .metadata import parse_metadata
+from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool
+
+__all__ = ["Connector", "connected_socket_uri", "forks"]
+
+log = logging.getLogger("Pyro5.link")
+
+CONNECTED_SOCKET_LOCATION = "<<connected-socket>>:0"
+SHARED, STRICT = "shared", "strict"  # values of the setting PROXY_SHARING
+
+
+class Forks:
+    """
+    Counts how many forks ago this process began: a connection that was made before the last one belongs to the parent process.
+    """
+
+    __slots__ = ("number",)
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def note(self) -> None:
+        """Count one more fork."""
+        self.number += 1
+
+
+forks = Forks()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forks.note)
+
+
+def connected_socket_uri(object_name: Union[str, URI]) -> URI:
+    """Make the uri that stands for an object at the other end of a ready-made socket."""
+    if isinstance(object_name, URI) or object_name.upper().startswith("PYRO:"):
+        object_name = str(URI(object_name).object)
+    return URI("PYRO:%s@%s" % (object_name, CONNECTED_SOCKET_LOCATION))
+
+
+class Connector:
+    """
+    Opens and closes the connections to one object. COMMTIMEOUT is read here, once; other settings whenever they were changed.
+
+    Several threads may use it. The first connection is opened by one thread at a time; further ones are opened only by threads
+    that the pool asks to, so that there are never more than allowed.
+
+    Args:
+        uri: of the object; PYRONAME and PYROMETA are resolved anew for every first connection.
+        connected_socket: use this one and leave it open, if the uri is that of `connected_socket_uri`.
+
+    Attributes:
+        bound_uri: the PYRO uri of the object that the connection is, or was last, made to.
+        object_id: the object's id in its daemon; known once connected.
+        connection: the connection that was opened first; None while there is none.
+        pool: all connections, and who uses them.
+        fork_count: the number of forks when the pool was made.
+        methods, oneway, attrs, idempotent: the names that the object exposes; empty while nothing is known.
+        parallel: whether several connections may be open: the server says that this makes no difference to the object.
+        max_connections: how many there may be then.
+        stream_homes: the connection of each open item stream, by the stream's id.
+    """
+
+    __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
+                 "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
+                 "pool", "parallel", "is_strict", "max_connections", "stream_homes", "__weakref__")
+
+    def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
+        self.uri = uri
+        self.bound_uri = uri
+        self.object_id = ""
+        self.connection: Optional[Connection] = None
+        self.connected_socket = connected_socket
+        self.fork_count = forks.number
+        self.seq = 0
+        self.pool = ConnectionPool()
+        self.parallel = False
+        self.stream_homes: Dict[str, Connection] = {}
+        self.timeout: Optional[float] = config.COMMTIMEOUT or None
+        self.serializer_name: Optional[str] = None
+        self.handshake: Any = "hello"
+        self.methods: Set[str] = set()
+        self.oneway: Set[str] = set()
+        self.attrs: Set[str] = set()
+        self.idempotent: Set[str] = set()
+        self.wire: WireOptions
+        self.serializer: SerializerBase
+        self.is_strict: bool
+        self.max_connections: int
+        self._read_settings()
+
+    def _read_settings(self) -> None:
+        """
+        Read the settings that take effect as soon as they are changed.
+
+        `call` and `connect` do this when the number of ``global_version`` has changed. A call costs one comparison of ints.
+        """
+        # Read the number before the settings: if another thread changes a setting in between, the number that is stored here
+        # is already out of date, and the next call reads the settings again.
+        version = global_version.number
+        self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
+        if self.serializer_name is None:
+            self.serializer = serializers.get_serializer(config.SERIALIZER)
+        self.max_connections = max(config.PROXY_CONNECTIONS, 1)
+        if config.PROXY_SHARING not in (SHARED, STRICT):
+            raise ValueError("config.PROXY_SHARING is %r, it must be %r or %r" % (config.PROXY_SHARING, SHARED, STRICT))
+        self.is_strict = config.PROXY_SHARING == STRICT
+        if self.is_strict:
+            self.pool.by_thread.clear()  # each thread is checked again
+        for connection in self.pool.connections():
+            connection.read_settings(self.wire.max_size)
+        self.settings_version = version
+
+    def __del__(self) -> None:
+        # any attribute may be missing if the constructor raised an exception
+        if getattr(self, "connection", None) is not None:
+            self.release()
+
+    @property
+    def can_reconnect(self) -> bool:
+        """Whether a new connection to the object can be made: not if the proxy was created with a connected socket."""
+        return self.uri.location != CONNECTED_SOCKET_LOCATION
+
+    def check_usable(self) -> None:
+        """Raise PyroError if the calling thread may not use the proxy."""
+
+    def connect(self, validate: Callable[[Any], None], replace_uri: bool = False) -> Connection:
+        """
+        Close the first connection if there is one, make a new one, and return it.
+
+        Args:
+            validate: called with the server's handshake response; may raise an exception to refuse the connection.
+            replace_uri: replace the uri by the PYRO URI that it was resolved to.
+
+        Raises:
+            NamingError: the uri cannot be resolved.
+            CommunicationError: the server cannot be reached, or refuses the connection.
+            PyroError: the calling thread may not use the proxy, or the object exposes nothing.
+        """
+        if self.fork_count != forks.number:
+            self._close_inherited()
+        self.check_usable()
+        if global_version.number != self.settings_version:
+            self._read_settings()
+        try:
+            with self.pool.connecting:
+                connection = self._connect(validate, replace_uri)
+                self.pool.add(connection, threading.get_ident(), OPEN_FIRST)
+        except errors.PyroError as x:
+            raise errors.not_sent(x)  # noqa: B904  # the same error
+        log.debug("connected to %s", connection.target)
+        return connection
+
+    def connect_once(self, connect: Callable[[], Any], is_done: Callable[[], bool]) -> bool:
+        """
+        Connect unless another thread has done so meanwhile, and return whether it was necessary.
+
+        Args:
+            connect: calls `connect`.
+            is_done: returns whether there is nothing to do.
+        """
+        if self.fork_count != forks.number:
+            self._close_inherited()
+        with self.pool.connecting:
+            if is_done():
+                return False
+            connect()
+            return True
+
+    def _connect(self, validate: Callable[[Any], None], replace_uri: bool) -> Connection:
+        if self.connection is not None:
+            self.drop(self.connection, keep_socket=not self.connection.mid_exchange)
+        connection = self._open(replace_uri)
+        connection.objectId = self.object_id
+        try:
+            self._handshake(connection, validate)
+        except BaseException:
+            self.drop(connection)
+            raise
+        if not connection.keep_open:
+            connection.timeout = effective_timeout(self.timeout)
+        return connection
+
+    def _open_another(self, kind: str, validate: Callable[[Any], None]) -> Optional[Connection]:
+        """Open a further connection to the same object, and return it locked; None if the server refuses to have more."""
+        if not self.can_reconnect:
+            raise errors.PyroError("the call is nested in another one that '%s' is still answering, over a socket that it was "
+                                   "given: there is no second connection for it" % self.uri)
+        connection = None
+        try:
+            connection = open_connection(self.bound_uri, self._time_to_connect(), self.wire.max_size)
+            connection.lock.acquire()
+            connection.user = threading.get_ident()
+            connection.objectId = self.object_id
+            response, _ = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire)
+            validate(response)
+            connection.timeout = effective_timeout(self.timeout)
+        except BaseException as x:
+            if connection is not None:
+                connection.close()
+            if kind is OPEN_SIDE:
+                raise
+            self.pool.cancel_opening()
+            if connection is None or not isinstance(x, errors.CommunicationError):
+                raise
+            log.info("no further connection to %s, calls of several threads take turns: %s", self.bound_uri, x)
+            self.parallel = False
+            return None
+        self.pool.add(connection, threading.get_ident(), kind)
+        idle_connections.add(self)
+        return connection
+
+    def close_idle(self, idle_before: float) -> bool:
+        """Close further connections that were not used after this monotonic time; return whether some are left."""
+        for connection in self.pool.idle_connections(self.connection, idle_before):
+            connection.close()
+        return self.pool.has_extras(self.connection)
+
+    def release(self) -> None:
+        """Close all connections. Any thread may do this; calls that are in flight then fail."""
+        if self.fork_count != forks.number:
+            self._close_inherited()
+            return
+        self.connection = None
+        self.stream_homes.clear()
+        for connection in self.pool.remove_all():
+            connection.close()
+        idle_connections.discard(self)
+
+    def drop(self, connection: Connection, keep_socket: bool = False) -> None:
+        """
+        Close a connection that cannot be used any more.
+
+        Args:
+            keep_socket: a socket that was given to the proxy can be used again; else it is of no use any more.
+        """
+        connection.mid_exchange = True  # for threads that have found it already
+        for stream_id in [stream_id for stream_id, home in list(self.stream_homes.items()) if home is connection]:
+            self.forget_stream(stream_id)
+        self.pool.discard(connection)
+        if self.connection is connection:
+            self.connection = next(iter(self.pool.connections()), None)
+        if not keep_socket:
+            self.connected_socket = None
+        connection.close()
+
+    def forget_stream(self, stream_id: str) -> None:
+        """Note that an item stream has ended, or is not used any more."""
+        connection = self.stream_homes.pop(stream_id, None)
+        if connection is not None:
+            connection.streams -= 1
+
+    def _close_inherited(self) -> None:
+        """Begin anew in a forked process: the connections, and the threads that hold locks, belong to the parent."""
+        inherited, self.pool = self.pool, ConnectionPool()
+        self.connection = None
+        self.stream_homes = {}
+        self.fork_count = forks.number
+        for connection in inherited.inherited():
+            connection.close_inherited()
+
+    def _time_to_connect(self) -> Optional[float]:
+        return earlier(effective_timeout(self.timeout), seconds_until(deadline_for(self)))
+
+    def _open(self, replace_uri: bool) -> Connection:
+        if not self.can_reconnect:
+            return self._use_connected_socket()
+        connection = connect_to_any(self.uri, self._connect_to, self._time_to_connect())
+        if replace_uri:
+            self.uri = self.bound_uri
+        return connection
+
+    def _connect_to(self, uri: URI) -> Connection:
+        connection = open_connection(uri, self._time_to_connect(), self.wire.max_size)
+        self.bound_uri = uri
+        self.object_id = str(uri.object)
+        return connection
+
+    def _use_connected_socket(self) -> Connection:
+        sock = self.connected_socket
+        if sock is None:
+            raise errors.ConnectionClosedError("the connected socket of the proxy for '%s' was closed or is out of sync; "
+                                               "create a new proxy with a new socket" % self.uri)
+        timeout = effective_timeout(self.timeout)
+        if timeout is not None or sock.gettimeout() == 0:
+            sock.settimeout(timeout)
+        self.object_id = str(self.uri.object)
+        return Connection(sock, str(self.uri), self.wire.max_size, keep_open=True)
+
+    def _handshake(self, connection: Connection, validate: Callable[[Any], None]) -> None:
+        """Perform the handshake (not over a connected socket, which has none) and store the metadata of the object."""
+        response = metadata = None
+        if not connection.keep_open:
+            response, metadata = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire)
+        if metadata is None:
+            self.seq = (self.seq + 1) & 0xFFFF
+            metadata = connection.call(self.serializer, self.seq, DAEMON_NAME, "get_metadata", [self.object_id], self.wire)
+        self.set_metadata(metadata)
+        self.parallel = self.parallel and connection.features is not None and not connection.keep_open
+        # The application's validation may call the object: it finds the connection, which other threads do not see yet.
+        self.connection = connection
+        self.pool.by_thread[threading.get_ident()] = connection
+        if not connection.keep_open:
+            validate(response)
+
+    def set_metadata(self, metadata: Any) -> None:
+        """
+        Store what the server says about the object.
+
+        Raises:
+            ProtocolError: the metadata is malformed.
+            PyroError: the object exposes nothing.
+        """
+        self.methods, self.oneway, self.attrs, self.idempotent, has_sessions = parse_metadata(metadata, self.uri)
+        self.parallel = not has_sessions

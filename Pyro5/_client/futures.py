@@ -1,0 +1,139 @@
+"""Calls that run in the background, and can be cancelled."""
+from __future__ import annotations
+
+import concurrent.futures
+import contextvars
+import logging
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, Optional
+
+__all__ = ["BackgroundCalls", "CallFuture"]
+
+log = logging.getLogger("Pyro5.client")
+
+
+class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
+    """
+    The result of a call that runs in the background.
+
+    It counts as pending until the reply has come, so that it can be cancelled until then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._decision = threading.Lock()  # guards the change from pending to cancelled or done
+        self._is_running = False
+        self.cancel_remotely: Optional[Callable[[], None]] = None  # set while the request is at the server
+
+    def running(self) -> bool:
+        """Return whether the call is being made now."""
+        return self._is_running and not self.done()
+
+    def cancel(self) -> bool:
+        """
+        Cancel the call, and return whether it is cancelled: it is not if it has ended.
+
+        A call that was not sent yet is never sent. If the server runs it, the server is told: there,
+        ``current_context.cancelled`` is set. (Servers of other releases are not told: the reply is thrown away.)
+        """
+        with self._decision:
+            was_cancelled = self.cancelled()
+            if not super().cancel():
+                return False
+            if not was_cancelled:
+                self.set_running_or_notify_cancel()
+            cancel_remotely, self.cancel_remotely = self.cancel_remotely, None
+        if cancel_remotely is not None:
+            cancel_remotely()
+        return True
+
+    def begin_sending(self, cancel_remotely: Optional[Callable[[], None]]) -> bool:
+        """
+        Note that the request is about to be sent.
+
+        Args:
+            cancel_remotely: tells the server to cancel it; None if the server cannot do that.
+
+        Returns:
+            False if the call is cancelled, and must not be sent.
+        """
+        with self._decision:
+            self.cancel_remotely = cancel_remotely
+            return not self.cancelled()
+
+    def finish(self, result: Any, error: Optional[BaseException]) -> None:
+        """Set the outcome; ignored if the call was cancelled."""
+        with self._decision:
+            self.cancel_remotely = None
+            if self.cancelled():
+                return
+            self.set_running_or_notify_cancel()
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(result)
+
+
+class BackgroundCalls:
+    """
+    Runs the calls of one proxy in threads, which end when there are no more calls. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards the rest
+        self._jobs: Deque[Callable[[], None]] = deque()
+        self._threads = 0
+
+    def submit(self, call: Callable[[CallFuture], Any], calls_at_once: int) -> CallFuture:
+        """
+        Start a call in a copy of the current context.
+
+        Args:
+            call: is given its own future.
+            calls_at_once: how many calls of the proxy may run at the same time.
+        """
+        future = CallFuture()
+        context = contextvars.copy_context()
+        self.start(lambda: context.run(_run_call, call, future), calls_at_once)
+        return future
+
+    def start(self, job: Callable[[], None], limit: int) -> None:
+        """Run a job in a thread, when fewer than ``limit`` others are being run."""
+        with self._lock:
+            self._jobs.append(job)
+            if self._threads >= limit:
+                return
+            self._threads += 1
+        try:
+            threading.Thread(target=self._work, name="Pyro5 background call", daemon=True).start()
+        except BaseException:
+            with self._lock:
+                self._threads -= 1
+                if job in self._jobs:
+                    self._jobs.remove(job)
+            raise
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if not self._jobs:
+                    self._threads -= 1
+                    return
+                job = self._jobs.popleft()
+            job()
+            del job
+
+
+def _run_call(call: Callable[[CallFuture], Any], future: CallFuture) -> None:
+    if future.cancelled():
+        return
+    future._is_running = True
+    try:
+        result, error = call(future), None
+    except BaseException as x:  # border of a thread: the one who waits for the future gets any exception
+        result, error = None, x
+    try:
+        future.finish(result, error)
+    except Exception:  # a callback that the program added
+        log.exception("the outcome of a background call could not be set")

@@ -1,0 +1,288 @@
+"""
+The connections of one proxy, and which thread uses which of them.
+
+A thread uses a connection for one call at a time: it holds the lock of the connection from the request until the reply is
+complete. Threads that find no free connection wait in the order of their arrival.
+"""
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from typing import Any, Deque, Dict, List, Optional, Union
+
+from .. import errors
+from .connection import Connection
+
+__all__ = ["ConnectionPool", "Waiter", "OPEN_EXTRA", "OPEN_FIRST", "OPEN_SIDE"]
+
+# What claim() may ask its caller for: to open the first connection, a further one, or one for a nested call.
+OPEN_FIRST, OPEN_EXTRA, OPEN_SIDE = "first", "extra", "side"
+MAX_REMEMBERED_THREADS = 256
+LOOK_SECONDS = 1.0  # a waiting thread looks for a free connection itself, as finalizers cannot hand one over
+
+
+class Waiter:
+    """
+    A thread that waits for a connection.
+
+    Attributes:
+        ident: the identifier of the thread.
+        preferred: the only connection that it can use, None if it can use any.
+        connection: the locked connection that it was handed; None if it has to look for one again.
+        is_woken: whether it waits no longer.
+    """
+
+    __slots__ = ("ident", "preferred", "connection", "is_woken", "_signal")
+
+    def __init__(self, ident: int, preferred: Optional[Connection] = None) -> None:
+        self.ident = ident
+        self.preferred = preferred
+        self.connection: Optional[Connection] = None
+        self.is_woken = False
+        self._signal = threading.Lock()
+        self._signal.acquire()
+
+    def wake(self, connection: Optional[Connection] = None) -> None:
+        """End the wait. Only called while the mutex of the pool is held, once."""
+        self.connection = connection
+        self.is_woken = True
+        self._signal.release()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most this many seconds (-1: any time), and return whether the wait was ended."""
+        return self._signal.acquire(timeout=timeout)
+
+
+class ConnectionPool:
+    """
+    The connections of one link. Thread-safe.
+
+    Attributes:
+        by_thread: the connection that each thread used last. Read without a lock: the lock of the connection decides.
+        waiters: threads that wait for a connection. A release looks at it without a lock; see release().
+        connecting: held while the first connection is opened; re-entrant, as the application validates the handshake then.
+    """
+
+    __slots__ = ("by_thread", "waiters", "connecting", "_mutex", "_connections", "_sides", "_opening")
+
+    def __init__(self) -> None:
+        self.by_thread: Dict[int, Connection] = {}
+        self.waiters: Deque[Waiter] = deque()
+        self.connecting = threading.RLock()
+        self._mutex = threading.Lock()  # guards everything below, and changes of everything above
+        self._connections: List[Connection] = []  # those that any call may use
+        self._sides: List[Connection] = []  # those for nested calls
+        self._opening = 0  # connections that are being opened, beyond the first one
+
+    def claim(self, ident: int, limit: int, nested_in: Optional[bytes], is_serving: bool,
+              preferred: Optional[Connection] = None) -> Union[Connection, Waiter, str]:
+        """
+        Return a locked connection for the next call of a thread, or what the thread has to do to get one.
+
+        Args:
+            ident: of the calling thread.
+            limit: the number of connections that there may be.
+            nested_in: the correlation id of the request that the thread is serving, None if there is none.
+            is_serving: whether the thread is serving a request at all.
+            preferred: the connection that this call belongs to, as those for the items of a stream do.
+
+        Returns:
+            a connection; OPEN_FIRST, OPEN_EXTRA or OPEN_SIDE; or a waiter, to be passed to `wait`.
+        """
+        with self._mutex:
+            connection = self._free_connection(ident, preferred)
+            if connection is not None:
+                return connection
+            if not self._connections:
+                return OPEN_FIRST
+            if self._is_nested(ident, nested_in, is_serving):
+                # The calls in flight cannot end before this one has: it must not wait for their connections.
+                return self._free_side(ident) or OPEN_SIDE
+            if len(self._connections) + self._opening < limit and preferred is None:
+                self._opening += 1
+                return OPEN_EXTRA
+            waiter = Waiter(ident, preferred)
+            self.waiters.append(waiter)
+            # A connection that was released just before the waiter was in the queue is not handed over by release().
+            connection = self._free_connection(ident, preferred)
+            if connection is not None:
+                self.waiters.remove(waiter)
+                return connection
+            return waiter
+
+    def _free_connection(self, ident: int, preferred: Optional[Connection]) -> Optional[Connection]:
+        """Lock and return a connection that is free: the one that the thread used last, or one without late replies."""
+        usual = self.by_thread.get(ident) if preferred is None else preferred
+        if preferred is not None and preferred in self._connections:
+            return preferred if self._lock(preferred, ident) else None
+        if usual is not None and usual in self._connections and not usual.late and self._lock(usual, ident):
+            return usual
+        for connection in sorted(self._connections, key=lambda each: bool(each.late)):
+            if self._lock(connection, ident):
+                return connection
+        return None
+
+    def _lock(self, connection: Connection, ident: int) -> bool:
+        if connection.mid_exchange and not connection.lock.locked() or not connection.lock.acquire(blocking=False):
+            return False
+        connection.user = ident
+        if len(self.by_thread) >= MAX_REMEMBERED_THREADS:
+            self.by_thread.clear()  # most of those threads have ended
+        self.by_thread[ident] = connection
+        return True
+
+    def _is_nested(self, ident: int, correlation_id: Optional[bytes], is_serving: bool) -> bool:
+        for connection in self._connections:
+            if not connection.lock.locked():
+                continue
+            if connection.user == ident:
+                return True  # a finalizer or a signal handler interrupted a call of the same thread
+            if is_serving and connection.call_id == correlation_id and correlation_id is not None:
+                return True
+            if is_serving and connection.call_id is None and connection.features is None:
+                return True  # an old server invents the correlation id: this may be its callback
+        return False
+
+    def claim_side(self, ident: int) -> Optional[Connection]:
+        """Lock and return a free connection for a nested call, None if there is none."""
+        with self._mutex:
+            return self._free_side(ident)
+
+    def _free_side(self, ident: int) -> Optional[Connection]:
+        for connection in self._sides:
+            if not connection.mid_exchange and connection.lock.acquire(blocking=False):
+                connection.user = ident
+                return connection
+        return None
+
+    def wait(self, waiter: Waiter, deadline: Optional[float]) -> Optional[Connection]:
+        """
+        Wait for a connection.
+
+        Args:
+            deadline: monotonic time, None for no limit.
+
+        Returns:
+            a locked connection; None if the thread has to claim one again.
+
+        Raises:
+            TimeoutError: the deadline has passed; the request was not sent.
+        """
+        while not waiter.wait(LOOK_SECONDS if deadline is None else min(max(deadline - time.monotonic(), 0), LOOK_SECONDS)):
+            with self._mutex:
+                if waiter.is_woken:
+                    break
+                free = self._free_connection(threading.get_ident(), waiter.preferred)
+                if free is None and (deadline is None or time.monotonic() < deadline):
+                    continue
+                self.waiters.remove(waiter)
+                if free is not None:
+                    return free
+                raise errors.not_sent(errors.TimeoutError(
+                    "timed out while waiting for a connection: all %d connections of the proxy were in use by other threads "
+                    "(setting PROXY_CONNECTIONS)" % len(self._connections)))
+        return waiter.connection
+
+    def release(self, connection: Connection) -> None:
+        """
+        Unlock a connection after a call, and hand it to the thread that has waited longest.
+
+        The lock is released before the queue is looked at, and a waiter joins the queue before it tries the locks for the
+        last time (see `claim`): so one of the two sees the other.
+        """
+        connection.user = 0  # before the lock is released: it is never that of a thread which does not hold the lock
+        connection.lock.release()
+        if self.waiters:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Hand free connections to waiting threads; if there are no connections any more, have the threads open one."""
+        with self._mutex:
+            for waiter in list(self.waiters):
+                usable = self._connections if waiter.preferred is None else [waiter.preferred]
+                free = next((each for each in usable
+                             if not each.mid_exchange and each.lock.acquire(blocking=False)), None)
+                if free is not None:
+                    free.user = waiter.ident
+                    self.by_thread[waiter.ident] = free
+                elif self._connections and (waiter.preferred is None or waiter.preferred in self._connections):
+                    continue
+                self.waiters.remove(waiter)
+                waiter.wake(free)
+
+    def add(self, connection: Connection, ident: int, kind: str) -> None:
+        """
+        Add a connection that was opened because `claim` said so (or without being asked: the first one).
+
+        Args:
+            ident: of the thread that uses it first. An OPEN_EXTRA or OPEN_SIDE connection is locked by it.
+        """
+        with self._mutex:
+            if kind == OPEN_SIDE:
+                self._sides.append(connection)
+                return
+            self._opening -= kind == OPEN_EXTRA
+            self._connections.append(connection)
+            self.by_thread[ident] = connection
+        if self.waiters:
+            self.hand_over()
+
+    def cancel_opening(self) -> None:
+        """Note that an OPEN_EXTRA connection could not be opened."""
+        with self._mutex:
+            self._opening -= 1
+
+    def discard(self, connection: Connection) -> None:
+        """Remove a connection that cannot be used any more."""
+        with self._mutex:
+            for connections in (self._connections, self._sides):
+                if connection in connections:
+                    connections.remove(connection)
+            self._forget_threads_of(connection)
+            # one more may be opened now
+            for waiter in self.waiters:
+                waiter.wake()
+            self.waiters.clear()
+
+    def remove_all(self) -> List[Connection]:
+        """Remove and return all connections; threads that wait have to open one again."""
+        with self._mutex:
+            removed = self._connections + self._sides
+            self._connections, self._sides = [], []
+            self.by_thread.clear()
+            for waiter in self.waiters:
+                waiter.wake()
+            self.waiters.clear()
+        for connection in removed:
+            connection.mid_exchange = True
+        return removed
+
+    def inherited(self) -> List[Connection]:
+        """Return all connections, in a forked process, where the mutex may be held by a thread that does not exist there."""
+        return self._connections + self._sides
+
+    def _forget_threads_of(self, connection: Connection) -> None:
+        for ident in [ident for ident, used in list(self.by_thread.items()) if used is connection]:
+            self.by_thread.pop(ident, None)
+
+    def connections(self) -> List[Connection]:
+        """Return all connections, those of nested calls last."""
+        with self._mutex:
+            return self._connections + self._sides
+
+    def idle_connections(self, kept: Any, idle_before: float) -> List[Connection]:
+        """Remove, lock and return the connections that were not used after this monotonic time, and serve no item stream."""
+        with self._mutex:
+            idle = [each for each in self._connections + self._sides
+                    if each is not kept and each.idle_since < idle_before and not each.streams
+                    and each.lock.acquire(blocking=False)]
+            for connection in idle:
+                (self._sides if connection in self._sides else self._connections).remove(connection)
+                self._forget_threads_of(connection)
+        return idle
+
+    def has_extras(self, kept: Any) -> bool:
+        """Return whether there are connections besides this one."""
+        with self._mutex:
+            return any([each is not kept for each in self._connections + self._sides])

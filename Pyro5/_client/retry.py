@@ -1,0 +1,147 @@
+"""Which calls are repeated, how often, and after which pauses."""
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from typing import Any, Callable, Optional
+
+from .. import errors
+
+__all__ = ["Retry", "RetryBudget", "repeat", "with_retries"]
+
+log = logging.getLogger("Pyro5.client")
+
+TOKENS_PER_SUCCESS = 0.1
+REPEATABLE = (errors.ConnectionClosedError, errors.TimeoutError)  # after these a call that changes nothing may be repeated
+
+
+class Retry:
+    """
+    Says how calls that fail are repeated.
+
+    A call is repeated if its request has certainly not been sent (the server could not be reached), if the server refused
+    to run it now (it says when to try again), or if the connection failed and the method is ``@expose(idempotent=True)``.
+    What the method itself raised is never repeated. A deadline of the call covers all attempts and pauses.
+
+    Args:
+        attempts: how often the call is made at most, the first attempt included.
+        first: seconds before the second attempt.
+        factor: each pause is this many times as long as the one before.
+        most: seconds that a pause is at most.
+        jitter: each pause is changed by a random part of up to this share, so that clients do not return all at once.
+        budget: failures that a proxy may repeat in a row. Each failed attempt costs 1, each call that succeeds restores 0.1:
+            when most calls fail, few are repeated, and the server is not flooded.
+        unsafe: repeat calls of any method also when it is unknown whether the server has run it.
+
+    Raises:
+        ValueError: an argument is out of its range.
+    """
+
+    __slots__ = ("attempts", "first", "factor", "most", "jitter", "budget", "unsafe")
+
+    def __init__(self, attempts: int = 4, first: float = 0.1, factor: float = 2, most: float = 2.0, jitter: float = 0.2,
+                 budget: float = 10, *, unsafe: bool = False) -> None:
+        if attempts < 1:
+            raise ValueError("attempts must be at least 1, not %r" % (attempts,))
+        if first < 0 or factor < 1 or most < 0 or not 0 <= jitter <= 1 or budget < 0:
+            raise ValueError("first, most and budget must not be negative, factor must be at least 1, jitter between 0 and 1")
+        self.attempts = attempts
+        self.first = first
+        self.factor = factor
+        self.most = most
+        self.jitter = jitter
+        self.budget = budget
+        self.unsafe = unsafe
+
+    def pause(self, failures: int) -> float:
+        """Return the seconds to wait after this many failed attempts (1 or more)."""
+        seconds = min(self.first * self.factor ** min(failures - 1, 64), self.most)
+        return seconds * (1 + random.uniform(-self.jitter, self.jitter))
+
+    def allows(self, error: Exception, idempotent: bool) -> bool:
+        """Return whether a call that failed with this error may be repeated."""
+        if getattr(error, "retry_after", None) is not None:
+            return True
+        if errors.is_remote(error):
+            return False
+        if getattr(error, "sent", None) is False:
+            return True
+        return isinstance(error, REPEATABLE) and (idempotent or self.unsafe)
+
+    def __repr__(self) -> str:
+        return "Retry(%s)" % ", ".join("%s=%r" % (name, getattr(self, name)) for name in self.__slots__)
+
+
+class RetryBudget:
+    """Counts the failures that one proxy may still repeat. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # guards _missing
+        self._missing = 0.0  # tokens that are spent
+
+    def success(self) -> None:
+        """Restore a part of the budget."""
+        if self._missing:
+            with self._lock:
+                self._missing = max(self._missing - TOKENS_PER_SUCCESS, 0.0)
+
+    def spend(self, budget: float) -> bool:
+        """Count a failure, and return whether the budget allows to repeat the call."""
+        with self._lock:
+            allowed = self._missing + 1 <= budget
+            self._missing = min(self._missing + 1, budget)
+            return allowed
+
+
+def repeat(attempt: Callable[[], Any], retry: Retry, budget: RetryBudget, is_idempotent: Callable[[], bool],
+           wait: Callable[[float], bool]) -> Any:
+    """
+    Make a call, and repeat it as the retry says.
+
+    Args:
+        attempt: makes the call once.
+        is_idempotent: returns whether the method is; asked after a failure.
+        wait: waits this many seconds and returns True; returns False at once if that would take longer than the call may.
+
+    Raises:
+        Exception: what the last attempt raised.
+    """
+    failures = 0
+    while True:
+        try:
+            result = attempt()
+        except Exception as x:
+            failures += 1
+            if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
+                raise
+            after: Optional[float] = getattr(x, "retry_after", None)
+            pause = retry.pause(failures) if type(after) not in (int, float) else max(float(after or 0), 0.0)
+            if not wait(pause):
+                raise
+        else:
+            budget.success()
+            return result
+
+
+def with_retries(max_retries: int, send: Callable[..., Any], name: str, *arguments: Any) -> Any:
+    """
+    Call a remote method, and repeat the call if the connection is lost or the timeout expires.
+
+    Args:
+        max_retries: how many times the call may be repeated.
+        send: called with the name and the arguments, for example the `_pyroInvoke` of a Proxy.
+
+    Raises:
+        Exception: the exception of the last attempt. An exception that the remote method raised ends the attempts.
+    """
+    # Only errors of the connection are retried. The server may have executed the call before the connection was lost, which
+    # is why the default of MAX_RETRIES is 0.
+    for retries_left in range(max_retries, 0, -1):
+        try:
+            return send(name, *arguments)
+        except (errors.ConnectionClosedError, errors.TimeoutError) as x:
+            if hasattr(x, "_pyroTraceback"):
+                raise  # the remote method raised it
+            log.info("call of %s failed, trying again (retries left: %d): %s", name, retries_left, x)
+    return send(name, *arguments)

@@ -1,0 +1,92 @@
+"""Exclusive use of objects: one client acquires an object, the calls of all others are refused until it releases it."""
+from __future__ import annotations
+
+import threading
+from typing import Any, Dict, List
+
+from .. import errors
+from .running_calls import RunningCalls
+
+__all__ = ["ExclusiveUse"]
+
+RETRY_SECONDS = 0.1  # after which refused clients are told to try again
+
+
+class _Holder:
+    """The connection that has acquired an object, and how many times."""
+
+    __slots__ = ("connection", "depth")
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.depth = 1
+
+
+class ExclusiveUse:
+    """
+    Which connection has acquired which object. Thread-safe.
+
+    Clients do not wait in the server, where each would occupy a thread: they are told to try again.
+
+    Args:
+        running: the calls that are being run: one that a call of the holder has caused is not refused.
+
+    Attributes:
+        holders: by object id. Empty while no object is acquired: callers of `check` test this first, which is all that a call
+            then costs.
+    """
+
+    def __init__(self, running: RunningCalls) -> None:
+        self._running = running
+        self._lock = threading.Lock()  # guards changes of holders
+        self.holders: Dict[str, _Holder] = {}
+
+    def acquire(self, object_id: str, connection: Any) -> None:
+        """
+        Reserve an object for a connection. Each further call for the same connection needs a `release` of its own.
+
+        Raises:
+            BusyError: another connection has acquired it.
+        """
+        with self._lock:
+            holder = self.holders.get(object_id)
+            if holder is None:
+                self.holders[object_id] = _Holder(connection)
+            elif holder.connection is connection:
+                holder.depth += 1
+            else:
+                raise _busy(object_id)
+
+    def release(self, object_id: str, connection: Any) -> None:
+        """End the reservation of an object; ignored if the connection has none."""
+        with self._lock:
+            holder = self.holders.get(object_id)
+            if holder is not None and holder.connection is connection:
+                holder.depth -= 1
+                if not holder.depth:
+                    del self.holders[object_id]
+
+    def client_gone(self, connection: Any) -> None:
+        """End all reservations of a connection."""
+        with self._lock:
+            held: List[str] = [object_id for object_id, holder in self.holders.items() if holder.connection is connection]
+            for object_id in held:
+                del self.holders[object_id]
+
+    def check(self, object_id: str, connection: Any, correlation_id: bytes) -> None:
+        """
+        Check that a connection may call an object.
+
+        Raises:
+            BusyError: another connection has acquired it.
+        """
+        holder = self.holders.get(object_id)
+        if holder is None or holder.connection is connection:
+            return
+        if not self._running.is_running(holder.connection, correlation_id):  # else it belongs to a call of the holder
+            raise _busy(object_id)
+
+
+def _busy(object_id: str) -> errors.BusyError:
+    return errors.BusyError("object '%s' is in exclusive use by another client; try again later" % object_id,
+                            retry_after=RETRY_SECONDS)

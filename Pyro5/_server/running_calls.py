@@ -1,0 +1,288 @@
+"""
+The calls that a daemon is running: their deadlines, and how a method learns that its client does not wait any more.
+
+A method that never asks pays for one small object per call. The first use of ``current_context.cancelled`` starts a thread
+of the daemon that watches the clients and the deadlines of the calls that asked; it ends when there have been none for a
+while.
+"""
+from __future__ import annotations
+
+import select
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
+
+from .. import errors
+from .._net.stream_sockets import peer_has_closed
+from .._net.wakeup import Wakeup
+from .._wire import features
+from ..protocol import FLAGS_ONEWAY, ReceivingMessage
+
+__all__ = ["CallWatcher", "RunningCall", "RunningCalls"]
+
+WATCH_SECONDS = 0.02  # between two looks where the system cannot report that the other side has hung up
+LINGER_SECONDS = 5.0  # that the watching thread waits for further calls before it ends
+MAX_EARLY_CANCELLATIONS = 1024  # that are remembered for requests which are still on their way
+EARLY_SECONDS = 60.0
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)
+
+CANCELLED = "its client has cancelled it"
+CLIENT_LOST = "the connection of its client has ended"
+LATE = "its deadline has passed"
+
+
+class CancelledEvent(threading.Event):
+    """Set when a call is cancelled. Asking it looks at the socket, so that it is right on every server type."""
+
+    def __init__(self, call: RunningCall) -> None:
+        super().__init__()
+        self._call = call
+
+    def is_set(self) -> bool:
+        """Return whether the call is cancelled."""
+        return super().is_set() or self._call.is_cancelled()
+
+
+class RunningCall:
+    """
+    One request that is being run.
+
+    Attributes:
+        connection: of the client.
+        seq, correlation_id: of the request.
+        deadline: monotonic time until which the client waits, None if it did not say.
+        is_oneway: the client does not wait for it, and may disconnect at any time.
+        reason: why it is cancelled, "" if it is not.
+        runs_elsewhere: a oneway call that another thread runs, which then ends it.
+    """
+
+    __slots__ = ("connection", "seq", "correlation_id", "deadline", "is_oneway", "reason", "runs_elsewhere", "_calls",
+                 "_event")
+
+    def __init__(self, calls: RunningCalls, connection: Any, seq: int, correlation_id: bytes, is_oneway: bool) -> None:
+        self._calls = calls
+        self.connection = connection
+        self.seq = seq
+        self.correlation_id = correlation_id
+        self.is_oneway = is_oneway
+        self.deadline: Optional[float] = None
+        self.reason = ""
+        self.runs_elsewhere = False
+        self._event: Optional[CancelledEvent] = None
+
+    def read_deadline(self, message: ReceivingMessage) -> None:
+        """
+        Read the deadline that a request carries, and take it out of the annotations.
+
+        The client says how much time is left, not until when: the clocks need not agree. The time that the request has waited
+        here, since its connection became readable, is part of it.
+        """
+        annotation = message.annotations.pop(features.DEADLINE_ANNOTATION, None)
+        left = None if annotation is None else features.parse_deadline(annotation)
+        if left is None:
+            return
+        now = time.monotonic()
+        self.deadline = min(getattr(self.connection, "waiting_since", None) or now, now) + left
+        if now >= self.deadline:
+            self.cancel(LATE)
+
+    @property
+    def cancelled(self) -> CancelledEvent:
+        """The event that is set when the call is cancelled; made, and watched, from its first use on."""
+        event = self._event
+        if event is None:
+            event = self._event = CancelledEvent(self)
+            if not self.is_cancelled():
+                self._calls.watcher.watch(self)
+        return event
+
+    def is_cancelled(self) -> bool:
+        """Return whether the call is cancelled, looking at the clock and at the client's connection now."""
+        if not self.reason:
+            reason = self.find_reason()
+            if reason:
+                self.cancel(reason)
+        return bool(self.reason)
+
+    def find_reason(self) -> str:
+        """Return why the call should be cancelled now; "" if it should not."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            return LATE
+        if self.is_oneway:
+            return ""
+        try:
+            has_closed = peer_has_closed(self.connection.sock)
+        except (OSError, ValueError):  # it is closed on this side
+            return CLIENT_LOST
+        return CLIENT_LOST if (self.connection.is_at_end if has_closed is None else has_closed) else ""
+
+    def cancel(self, reason: str) -> None:
+        """Set the event. May be called in any thread, more than once."""
+        self.reason = self.reason or reason
+        event = self._event
+        if event is not None:
+            event.set()
+
+    def stop_if_cancelled(self) -> None:
+        """Do what `check` does, without a look at the connection: the server looks at it itself from time to time."""
+        if self.reason or self.deadline is not None and time.monotonic() >= self.deadline:
+            self.check()
+
+    def check(self) -> None:
+        """
+        Raise an exception if the call is cancelled.
+
+        Raises:
+            TimeoutError: its deadline has passed.
+            CancelledError: the client has cancelled it, or has disconnected.
+        """
+        if self.is_cancelled():
+            if self.reason == LATE:
+                raise errors.TimeoutError("the call was stopped: " + LATE)
+            raise errors.CancelledError("the call was stopped: " + self.reason)
+
+
+class RunningCalls:
+    """All calls that a daemon is running. Thread-safe: sets and dicts are changed by single atomic operations."""
+
+    def __init__(self) -> None:
+        self._running: Set[RunningCall] = set()
+        self._early: OrderedDict[Tuple[bytes, Optional[int]], float] = OrderedDict()
+        self._early_lock = threading.Lock()  # guards _early
+        self.watcher = CallWatcher()
+
+    def begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> RunningCall:
+        """Return a call that counts as running until `end`. Its deadline is taken out of the annotations of the request."""
+        call = RunningCall(self, connection, message.seq, correlation_id, bool(message.flags & FLAGS_ONEWAY))
+        if message.annotations and connection.features:
+            call.read_deadline(message)
+        self.resume(call)
+        return call
+
+    def resume(self, call: RunningCall) -> None:
+        """Count a call as running again, after `end`."""
+        self._running.add(call)
+        if self._early and self._was_cancelled_early(call.correlation_id, call.seq):
+            call.cancel(CANCELLED)
+
+    def end(self, call: RunningCall) -> None:
+        """Note that a call has ended."""
+        self._running.discard(call)
+        if call._event is not None:
+            self.watcher.forget(call)
+
+    def is_running(self, connection: Any, correlation_id: bytes) -> bool:
+        """Return whether a call of this connection with this correlation id is running."""
+        return any([call.connection is connection and call.correlation_id == correlation_id for call in list(self._running)])
+
+    def cancel(self, correlation_id: bytes, seq: Optional[int] = None) -> bool:
+        """
+        Cancel the calls with this correlation id, or the one of them with this sequence number.
+
+        Returns:
+            False if none of them is running. One that begins within a minute is then cancelled before it begins.
+        """
+        found = [call for call in list(self._running)
+                 if call.correlation_id == correlation_id and (seq is None or seq == call.seq)]
+        for call in found:
+            call.cancel(CANCELLED)
+        if not found:
+            with self._early_lock:
+                self._early[correlation_id, seq] = time.monotonic() + EARLY_SECONDS
+                while len(self._early) > MAX_EARLY_CANCELLATIONS:
+                    self._early.popitem(last=False)
+        return bool(found)
+
+    def _was_cancelled_early(self, correlation_id: bytes, seq: int) -> bool:
+        now = time.monotonic()
+        with self._early_lock:
+            while self._early and next(iter(self._early.values())) < now:
+                self._early.popitem(last=False)
+            return (self._early.pop((correlation_id, seq), None) is not None
+                    or (correlation_id, None) in self._early)
+
+
+class CallWatcher:
+    """Sets the events of calls whose deadline passes or whose client hangs up. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()  # guards the rest
+        self._watched: Set[RunningCall] = set()
+        self._wakeup: Optional[Wakeup] = None
+        self._thread: Optional[threading.Thread] = None
+        self._is_stopping = False
+
+    def watch(self, call: RunningCall) -> None:
+        """Watch a call until it is cancelled or `forget` is called."""
+        with self._lock:
+            self._watched.add(call)
+            if self._thread is None:
+                self._is_stopping = False
+                self._wakeup = Wakeup()
+                self._thread = threading.Thread(target=self._run, args=(self._wakeup,), name="Pyro5 call watcher", daemon=True)
+                self._thread.start()
+            elif self._wakeup is not None:
+                self._wakeup.wake()
+
+    def forget(self, call: RunningCall) -> None:
+        """Watch a call no longer."""
+        if call in self._watched:
+            with self._lock:
+                self._watched.discard(call)
+
+    def stop(self) -> None:
+        """End the thread, and wait for that (unless it is the calling one)."""
+        with self._lock:
+            thread = self._thread
+            self._is_stopping = True
+            if self._wakeup is not None:
+                self._wakeup.wake()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self, wakeup: Wakeup) -> None:
+        idle_since = self._clock()
+        while True:
+            with self._lock:
+                watched = list(self._watched)
+                now = self._clock()
+                idle_since = now if watched else idle_since
+                if self._is_stopping or now - idle_since >= LINGER_SECONDS:
+                    self._thread = self._wakeup = None
+                    wakeup.close()
+                    return
+            gone = self._wait(wakeup, watched, now)
+            for call in watched:
+                if call in gone or call.deadline is not None and self._clock() >= call.deadline:
+                    self._cancel(call, CLIENT_LOST if call in gone else LATE)
+            del watched, gone
+
+    def _cancel(self, call: RunningCall, reason: str) -> None:
+        self.forget(call)
+        call.cancel(reason)
+
+    def _wait(self, wakeup: Wakeup, watched: List[RunningCall], now: float) -> Set[RunningCall]:
+        """Wait until something may have to be done, and return the calls whose client has hung up."""
+        deadlines = [call.deadline for call in watched if call.deadline is not None]
+        timeout = max(min(deadlines) - now, 0.0) if deadlines else LINGER_SECONDS
+        if not _HUNG_UP:
+            select.select([wakeup], [], [], min(timeout, WATCH_SECONDS) if watched else timeout)
+            wakeup.drain()
+            return {call for call in watched if call.find_reason() == CLIENT_LOST}
+        poll = select.poll()
+        poll.register(wakeup.fileno(), select.POLLIN)
+        by_fd: Dict[int, List[RunningCall]] = {}
+        gone: Set[RunningCall] = set()
+        for call in watched:
+            fd = -1 if call.is_oneway else call.connection.sock.fileno()
+            if fd >= 0:
+                by_fd.setdefault(fd, []).append(call)
+                poll.register(fd, _HUNG_UP)
+            elif not call.is_oneway:
+                gone.add(call)  # closed on this side
+        for fd, _events in poll.poll(0 if gone else timeout * 1000):
+            gone.update(by_fd.get(fd, ()))
+        wakeup.drain()
+        return gone

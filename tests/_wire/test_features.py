@@ -1,0 +1,44 @@
+"""The negotiation of features in the handshake."""
+from __future__ import annotations
+
+import unittest
+
+from Pyro5._wire import features
+
+
+class Announcements(unittest.TestCase):
+    def test_no_annotation_means_an_old_peer(self) -> None:
+        self.assertIsNone(features.parse(None))
+
+    def test_only_known_features_count(self) -> None:
+        self.assertEqual({"dl"}, features.parse(b"new dl  zz"))
+        self.assertEqual(set(), features.parse(b""))
+        self.assertEqual({"cx"}, features.parse(memoryview(b"\xff\xfe cx")))
+
+    def test_an_announcement_of_any_length_is_not_read(self) -> None:
+        self.assertEqual(set(), features.parse(b"dl " * 1000))
+
+    def test_what_is_announced_can_be_parsed(self) -> None:
+        self.assertEqual({"cx"}, features.parse(features.announcement({"cx", "unknown"})))
+        self.assertEqual(b"dl cx", features.announcement(features.SUPPORTED))
+
+    def test_other_annotations_stay(self) -> None:
+        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx"}, features.with_announcement({"ABCD": b"1"}))
+
+
+class Deadlines(unittest.TestCase):
+    def test_milliseconds(self) -> None:
+        self.assertEqual(b"1500", features.encode_deadline(1.5))
+        self.assertEqual(1.5, features.parse_deadline(b"1500"))
+
+    def test_nothing_left(self) -> None:
+        self.assertEqual(b"0", features.encode_deadline(-1))
+        self.assertEqual(0, features.parse_deadline(memoryview(b"0")))
+
+    def test_very_long_ones_are_bounded(self) -> None:
+        self.assertEqual(10 ** 10 - 1, round(1000 * (features.parse_deadline(features.encode_deadline(1e300)) or 0)))
+
+    def test_what_is_no_number_is_no_deadline(self) -> None:
+        for data in (b"", b"-1", b"1.5", b"1e3", b"x", b"9" * 11, b"9" * 100000, "٣".encode(), b" 1"):
+            with self.subTest(data[:20]):
+                self.assertIsNone(features.parse_deadline(data))
