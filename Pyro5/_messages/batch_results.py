@@ -58,6 +58,7 @@ class BatchResults:
             protocol.check_size(self._unserialized_bytes, self._max_size)
             return
         self._unserialized_bytes += size
+        # An estimate above the limit is not an error yet: only the serialized size decides.
         if size == UNKNOWN or self._unserialized_bytes > MAX_UNSERIALIZED_BYTES or self._is_too_large():
             self._serialize_all()
 
@@ -77,7 +78,7 @@ class BatchResults:
 
     def payload(self) -> protocol.Payload:
         """Return the serialized list of all results. Raises the same exceptions as add()."""
-        if not self._serialized:
+        if not self._serialized:  # all results are small: one call for the whole list is the fastest
             return self._serializer.dumps(self.values)
         self._serialize_all()
         return self._serializer.list_payload(self._serialized)

@@ -88,6 +88,7 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
 
 def unsent_result(error: Exception, value: Any, serializer: SerializerBase, method: str) -> Exception:
     """Return the error to send when a result could not be serialized; its text names the part that is the cause."""
+    # in a batch it is not known here which result failed, so all of them are examined
     parts = [("a result", each) for each in value.values] if isinstance(value, BatchResults) else [("result", value)]
     explained = unsendable.explain(error, parts, serializer)
     if isinstance(explained, errors.ProtocolError):
@@ -112,6 +113,7 @@ def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
     annotations = dict(to.annotations)
     if stream_id is not None:
         annotations[STREAM_ANNOTATION] = stream_id.encode("ascii")
+    # both flags: a peer without item streams raises the exception, others look at the stream flag first
     flags = protocol.FLAGS_EXCEPTION | protocol.FLAGS_ITEMSTREAMRESULT
     return _reply(to, flags, to.serializer.dumps(hint), annotations)
 

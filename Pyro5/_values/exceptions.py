@@ -34,6 +34,7 @@ def _exception_classes(namespace: Mapping[str, Any], base: ExceptionClass) -> Di
             if isinstance(value, type) and issubclass(value, base) and not name.startswith("_")}
 
 
+# Collected once at import: what a message can build does not change while the program runs.
 _BUILTIN = _exception_classes(vars(builtins), BaseException)
 # Classes that 5.x does not have are sent as the class that 5.x would raise.
 _SENT_AS: Dict[ExceptionClass, str] = {
@@ -69,6 +70,7 @@ def exception_to_dict(error: BaseException) -> Dict[str, Any]:
     """Convert an exception to a dict. Its args and attributes are not converted; this is left to the serializer."""
     clazz = type(error)
     return {
+        # own classes by their documented name, which is independent of the module that the package is imported as
         "__class__": _OWN_TAGS.get(clazz) or "%s.%s" % (clazz.__module__, clazz.__name__),
         "__exception__": True,
         "args": error.args,

@@ -114,6 +114,7 @@ class _Conversion:
         return value
 
     def _convert_values(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
+        # assigning to existing keys does not change the size of the dict, so this is allowed during the iteration
         for key, element in data.items():
             if type(element) in _CONTAINERS:
                 data[key] = self.convert(element)

@@ -94,7 +94,7 @@ def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Excepti
     if isinstance(error.__cause__, RecursionError):  # nested too deeply: no single part is the cause
         return error
     found = _find(parts, serializer.dumps)
-    if found is None:
+    if found is None:  # each part can be sent on its own: the error is about the whole, such as its size
         return error
     kind = type(found[1])
     known = kind in _PLAIN or isinstance(found[1], type)

@@ -48,7 +48,7 @@ class SerializerBase:
         call the new dumps, and not the inherited _value_in_parts.
         """
         super().__init_subclass__(**kwargs)
-        own = vars(cls)
+        own = vars(cls)  # the class body only: methods that are inherited fit each other already
         if "dumps" in own and "_value_in_parts" not in own:
             cls._value_in_parts = SerializerBase._value_in_parts  # type: ignore[method-assign]
         if not {"dumps", "dumpsCall"}.isdisjoint(own) and "_call_in_parts" not in own:
@@ -252,6 +252,7 @@ class SerializerBase:
         """
         if object_type is type or not isinstance(object_type, type):
             raise ValueError("replacements are registered for a type, not for %r" % (object_type,))
+        # a new dict for this class: the inherited one belongs to the base class, and other threads may be reading it
         cls._replacements = {**cls._replacements, object_type: replacement_function}
 
     def _replaced(self, obj: Any) -> Any:

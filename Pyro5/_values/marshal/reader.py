@@ -112,6 +112,7 @@ class _Table:
 
 def count_containers(data: bytes, most: int) -> int:
     """Count the containers up to the first malformed object; stop when there are more than `most`."""
+    # Malformed data is not refused here: the marshal module raises the errors that callers expect.
     count = 0
     try:
         for _ in _containers(data):
@@ -179,6 +180,7 @@ def _size_of_simple_object(data: bytes, position: int, code: int) -> int:
 
 def _skip_run(data: bytes, position: int, code: int, left: int) -> Tuple[int, int]:
     """Skip the following numbers of the same type, which long lists often consist of, by one regular expression match."""
+    # One match skips up to 1000 numbers at the speed of C; the loop of the caller would take a step for each.
     run = _RUNS[code].match(data, position)
     if run is None:
         return position, left
@@ -247,11 +249,12 @@ class _Reader:
         return marshal.loads(data[start:self._position])
 
     def _container(self, kind: int, depth: int) -> Any:
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH:  # recursive: the limit keeps it below that of the interpreter
             raise ValueError("bad marshal data (nested too deeply)")
         self._position, count = _begin_container(self._data, self._position, kind)
         if kind == ord("{"):
             return self._dict(depth)
+        # `check` has made sure that the data has at least one byte for each element, so the list cannot be too long
         elements = [self.read(depth + 1) for _ in range(count)]
         if any([element is _NULL for element in elements]):
             raise TypeError("bad marshal data (NULL object)")

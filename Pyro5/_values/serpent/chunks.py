@@ -32,6 +32,8 @@ _UNUSUAL: Any = object()
 _FEW_UNUSUAL = 20     # atoms; fewer are compiled one by one
 _TOKENS_AHEAD = 300
 
+# The usual forms of numbers and strings, evaluated without the compiler. The limits of the digits are far above those of
+# repr(), and exclude long texts, for which int() takes quadratic time.
 _INTEGER = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\Z")
 _FLOAT = re.compile(r"-?(?:[1-9][0-9]{0,99}|0)\.[0-9]{1,99}(?:e[-+]?[0-9]{1,9})?\Z")
 _IMAGINARY = re.compile(r"(?:[1-9][0-9]{0,99}|0)(?:\.[0-9]{1,99})?j\Z")
@@ -92,7 +94,7 @@ class _Container:
         elements = self.elements
         if self.bracket == "[":
             return elements
-        if self.bracket == "(":
+        if self.bracket == "(":  # (1) is a number in parentheses, (1,) is a tuple
             return elements[0] if len(elements) == 1 and not self.has_comma else tuple(elements)
         keys = self.keys
         if keys is None:
@@ -120,6 +122,7 @@ class _Evaluation:
         text, here, start = self._text, _Container("("), 0
         for match in _TOKEN.finditer(text):
             character = match.group(1)
+            # `here` is the innermost open container; its state changes only at commas, colons and brackets
             if character is None:
                 continue  # a string or comment: part of the atom that ends at the next comma, colon or bracket
             position = match.start()
@@ -136,6 +139,7 @@ class _Evaluation:
                 here = self._open(here, character, before)
             else:
                 here = self._close(here, character, before)
+        # The whole text is treated as the content of parentheses: "1, 2" is a tuple, as for the compiler.
         if self._outer:
             raise SyntaxError("a bracket was never closed")
         before = self._atom(text[start:], start)
@@ -147,6 +151,7 @@ class _Evaluation:
 
     def _open(self, here: _Container, bracket: str, before: Any) -> _Container:
         """Open a container and return it."""
+        # a literal has nothing before an opening bracket but separators, except for the name in set()
         is_call = before is set and bracket == "("
         if here.value is not _MISSING or before is not _MISSING and not is_call:
             raise SyntaxError("missing comma")

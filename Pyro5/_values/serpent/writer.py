@@ -115,6 +115,7 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
 
 
 def _dict_text(data: Dict[Any, Any], bytes_repr: bool, depth_left: int) -> str:
+    # For many entries, the types of all keys and of all values are examined by one call each.
     if len(data) > 2 * _FEW:
         if not _KEYS.issuperset(map(type, data)):
             raise _NotPlain
@@ -176,6 +177,7 @@ def _pieces(values: Sequence[Any], kinds: Set[type], bytes_repr: bool, depth_lef
     if kinds <= _SCALARS:
         if len(kinds) == 1:
             return [_scalar_column(values, float in kinds)]
+        # isfinite() fails for huge ints, so only floats are passed to it
         if float in kinds and not all(map(isfinite, _floats(values))):
             raise _NotPlain
         return [map(repr, values)]
