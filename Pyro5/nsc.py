@@ -229,7 +229,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("--json", action="store_true", help="print the results of commands as JSON")
     option("command", choices=list(COMMANDS), help="command to run")
     option("args", nargs="*", default=[], metavar="argument", help="arguments of the command")
-    # Names and tags may look like options: unknown options are arguments of the command.
+    # Names and tags may begin with a hyphen: unknown options are arguments of the command.
     options, unknown = parser.parse_known_args(args)
     options.args += unknown
     return options

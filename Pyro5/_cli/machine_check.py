@@ -89,8 +89,8 @@ def _check_host_name(name: _HostName) -> Finding:
     try:
         found = host_addresses(name.host)
     except TimeoutError as x:
-        return Finding(WRONG, "%s: %s" % (text, x), "mend the name service of this machine, put the name into its hosts file, "
-                       "or use ip addresses")
+        return Finding(WRONG, "%s: %s" % (text, x), "repair the name service of this machine, put the name into its hosts "
+                       "file, or use ip addresses")
     except (OSError, ValueError) as x:
         return Finding(WRONG if name.is_needed else NOTE, "%s: %s" % (text, reason_of(x)),
                        "correct the setting" if name.is_needed else "use ip addresses for servers here")
@@ -99,6 +99,7 @@ def _check_host_name(name: _HostName) -> Finding:
 
 def check_ports() -> Iterator[Finding]:
     """Check whether the ports of name servers are in use on this machine."""
+    # A server may listen on one of these addresses only. Connecting is the only portable way to find out.
     own = [host for host in ("127.0.0.1", outside_address()) if host]
     listening = [host for host in dict.fromkeys(own) if _accepts_connections(host, config.NS_PORT)]
     yield Finding(OK, "TCP port %d, of name servers: %s" % (
@@ -116,6 +117,7 @@ def _accepts_connections(host: str, port: int) -> bool:
 
 
 def _is_bound(udp_port: int) -> bool:
+    # for datagrams there is nothing to connect to, but a second socket cannot be bound to the port
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.bind(("", udp_port))
@@ -139,6 +141,7 @@ def check_name_server(is_needed: bool) -> Iterator[Finding]:
     with nameserver:
         started = time.monotonic()
         count = nameserver.count()
+        # any program may listen there: the type is checked before the value is formatted
         if type(count) is not int:
             raise errors.ProtocolError("the name server did not send a number, but %s" % plain.text_of(count))
         yield Finding(OK, "name server %s, found %s: %d names, answers in %.1f ms" % (
@@ -196,6 +199,7 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
 
 def _route_of_broadcast(address: str) -> str:
     """Return the source address of a broadcast; nothing is sent. Raises OSError if it cannot be sent."""
+    # connecting a datagram socket sends nothing, but makes the system choose the interface and its address
     with contextlib.closing(socketutil.create_bc_socket()) as sock:
         sock.connect((address, config.NS_BCPORT))
         return str(sock.getsockname()[0])

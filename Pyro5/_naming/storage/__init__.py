@@ -166,6 +166,7 @@ class MappingStorage(Storage):
         return self._mapping[name]
 
     def __setitem__(self, name: str, registration: Registration) -> None:
+        # a copy: the caller may change its set afterwards, and a plain dict would keep a reference to it
         uri, metadata = registration
         self._mapping[name] = uri, frozenset(metadata)
 
@@ -200,6 +201,7 @@ class MappingStorage(Storage):
         return super().find_tags(tags, match_all) if found is None else dict(found)
 
     def remove_names(self, names: Iterable[str]) -> int:
+        # only existing names: the methods of 5.x raise KeyError for others
         existing = [name for name in names if name in self]
         remove_items: Optional[Callable[..., Any]] = getattr(self._mapping, "remove_items", None)
         if remove_items is None:
@@ -230,6 +232,7 @@ def adapt(provider: Any) -> Storage:
     """
     if isinstance(provider, Storage):
         return provider
+    # by its methods and not by isinstance: storages of programs for 5.x need not be registered as mappings
     if isinstance(provider, type) or not all(hasattr(provider, method) for method in _MAPPING_METHODS):
         raise TypeError("a name server storage must be a mapping of name -> (uri, metadata set), not %r" % (provider,))
     return MappingStorage(provider)

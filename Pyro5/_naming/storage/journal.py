@@ -53,6 +53,7 @@ class ChangeLog:
         self.is_complete = False
         self.size_bytes = 0
         self._file = open(path, "a+b", buffering=0)
+        # The lock is taken before the log is read: another process could still be writing to it.
         try:
             lock_at_once(self._file, path)
             self._load()
@@ -77,6 +78,7 @@ class ChangeLog:
         Raises:
             OSError: it cannot be written.
         """
+        # first the disk: a change that could not be written must not be visible
         self._write(_CHANGES, changes)
         self.changes.update(changes)
 
