@@ -103,6 +103,7 @@ class Daemon(Registrations):
             self.transportServer = listen(callbacks, self, host, port, unixsocket)
             if nat is not None:
                 self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
+        # Not with NAT: then the published address is another one.
         if self.transportServer.unreachable_reason and not self.natLocationStr:
             self._warn_unreachable(self.transportServer.unreachable_reason)
         self._register_own(interface(self))
@@ -226,6 +227,7 @@ class Daemon(Registrations):
         Raises:
             OSError, CommunicationError: the connection is lost.
         """
+        # Compared after the call, because a method can fork.
         process = os.getpid()
         reply = self._dispatcher.answer(conn, conn.take_message())
         if os.getpid() != process:
@@ -261,6 +263,7 @@ class Daemon(Registrations):
         except Exception:  # user code: an error must not prevent the cleanup below
             log.exception("clientDisconnect failed")
         finally:
+            # Streams first: they may linger. Session objects and tracked resources end with the connection.
             self._streams.client_disconnected(connection)
             self._dispatcher.exclusive.client_gone(connection)
             close_session_instances(connection)
@@ -279,6 +282,7 @@ class Daemon(Registrations):
         self._dispatcher.log_repeated_errors()
         buffers.release_unused()
         try:
+            # The hook runs in the loop's thread, and outside of the library's locks but this one, which is the program's.
             if self.transportServer.housekeeping_is_due():
                 with self.housekeeper_lock:
                     self.housekeeping()
@@ -289,6 +293,7 @@ class Daemon(Registrations):
         log.warning("listening on %s: %s", self.locationStr, reason)
 
     def _finish(self, timeout_seconds: float) -> None:
+        # In this order: oneway calls may still read streams.
         self._oneway_calls.stop(timeout_seconds)
         self._dispatcher.running.watcher.stop()
         self._streams.clear()

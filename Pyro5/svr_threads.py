@@ -80,6 +80,7 @@ class SocketServer_Threadpool(SocketServer):
         if acceptor is None or self.stopping:
             return
         if self._background is None:
+            # The program's own loop watches the listening socket from now on, so the background loop must not.
             acceptor.watch(False)
             self._background = threading.Thread(target=self._loop_in_background, name="Pyro-loop", daemon=True)
             self._background.start()
@@ -93,6 +94,7 @@ class SocketServer_Threadpool(SocketServer):
         return ([] if self._acceptor is None else [self.sock]) + self._sockets_of_combined()
 
     def add_connection(self, connection: ServerConnection) -> None:
+        # Only the thread of the loop may change the selector and the tables.
         if self._background is None or threading.current_thread() is self._background:
             super().add_connection(connection)
         else:
@@ -104,6 +106,7 @@ class SocketServer_Threadpool(SocketServer):
     def end_background(self) -> None:
         thread, self._background = self._background, None
         if thread is not None:
+            # The background loop checks its condition after each wake-up.
             self.wakeup()
             thread.join()
             if self._acceptor is not None:
@@ -174,6 +177,7 @@ class SocketServer_Threadpool(SocketServer):
         self._serve_requests(connection, has_request, is_large)
         if self.in_forked_child():
             return  # the connection belongs to the parent process
+        # A large job does not continue with another client, because it would keep its slot for that one.
         accepted = self._release_connection(connection, not is_large)
         while accepted is not None:
             self._serve_requests(accepted, False)
@@ -191,10 +195,12 @@ class SocketServer_Threadpool(SocketServer):
                     break
                 self.callbacks.handle_request(connection)
                 connection.waiting_since = 0.0
+                # The loop does the rest: it sends the remaining output, closes, or pauses the connection.
                 if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
                     break
                 if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
                     break  # more requests may have arrived, but other clients have been waiting longer
+            # The loop needs a non-blocking socket.
             if not connection.lost:
                 connection.setTimeout(0)
         except errors.ProtocolError:
@@ -208,6 +214,7 @@ class SocketServer_Threadpool(SocketServer):
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
             connection.abandon()
         finally:
+            # A large request that was received by this worker; a large job is counted by submit_large().
             if connection.counts_as_large and not is_large:
                 self._pool.end_large()
 
@@ -228,6 +235,7 @@ class SocketServer_Threadpool(SocketServer):
             the connection of the next client, if this worker has accepted one and is to serve it.
         """
         if not (connection.lost and connection.claim_end()):
+            # From its first session object on a client has a reserved worker, if one is left.
             if connection.pyroInstances:
                 self._pool.reserve(connection)
             elif not connection.handshake_done:
@@ -241,6 +249,7 @@ class SocketServer_Threadpool(SocketServer):
         try:
             self._end(connection)
         finally:
+            # In any case, because it makes the loop accept again.
             sock = acceptor.finish_accepting() if acceptor is not None and accepts else None
             self.park(connection)
         return None if sock is None else self._accept_connection(sock)
@@ -250,6 +259,7 @@ class SocketServer_Threadpool(SocketServer):
         handshake, or the server is full).
         """
         connection = ServerConnection.accepted(sock, self)
+        # The number can only be too high here: the loop, which has the exact count, decides.
         if connection.tls_handshake or len(self._connections) >= self.limits.connections:
             self.park(connection)  # the loop does the TLS handshake, or refuses the client
             return None

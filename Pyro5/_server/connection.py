@@ -1,4 +1,4 @@
-"""One client's connection in the server: incremental reading, buffered writing, and the state of the client.
+"""One client's connection in the server: incremental reading, and the state of the client.
 
 A connection has one owner at a time, the loop or one worker thread. Only the owner calls its methods, except where stated.
 """
@@ -6,22 +6,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import selectors
 import socket
 import time
-from collections import deque
-from typing import Any, Callable, Deque, FrozenSet, Iterator, List, Optional, Sequence
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
 from .._net import busy_poll, stream_sockets
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
-from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
-from ..socketutil import SocketConnection, events_wanted, is_timeout
+from ..protocol import ReceivingMessage
+from ..socketutil import is_timeout
+from .output import DONT_WAIT, WritingConnection
 
 log = logging.getLogger("Pyro5.server.connection")
 
-_DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never blocks, even if the socket has a timeout for receiving
 # After its handshake a connection shares the account of new ones for so long: longer than a costly request waits behind
 # those of other new ones (with 2 seconds, 20 clients that connect again for each request left others a third of their calls).
 NEW_SECONDS = 5.0
@@ -35,22 +33,18 @@ HANDSHAKE_ANNOTATIONS_FACTOR = 16
 # The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: it costs time
 # to decode.
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
-FLUSH_STEP_BYTES = 256 * 1024
-FLUSH_STEPS = 8
 # A long batch checks whether its client is still connected: first after this many seconds, then after this many calls.
 CHECK_SECONDS, CHECK_STEPS = 0.02, 8
 
 
-class ServerConnection(SocketConnection):
-    """A client's connection.
+class ServerConnection(WritingConnection):
+    """A client's connection. (See WritingConnection for sending, and more attributes.)
 
     Attributes:
         server: the socket server that it belongs to.
         handshake_done: the client's handshake was accepted (or none is needed).
-        features: those that the client announced in the handshake, see _wire.features; None: it is of another release.
+        features: the features that the client announced in the handshake, see _wire.features; None: it has another release.
         waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
-        closing: no further request is read; the connection is closed when its output has been sent.
-        lost: the client has disconnected, nothing can be sent any more.
         dropped: the loop has removed it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
         oneway_calls: the number of unfinished oneway calls of the client.
@@ -61,7 +55,6 @@ class ServerConnection(SocketConnection):
         counts_as_large: it is one of the few connections whose large requests may keep workers busy now.
         worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
-        peer_address: the client's address, in the form of the socket module.
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
@@ -72,8 +65,6 @@ class ServerConnection(SocketConnection):
         self.features: Optional[FrozenSet[str]] = None
         self.waiting_since = 0.0
         self._is_new, self._new_until = not handshake_done, 0.0
-        self.closing = False
-        self.lost = False
         self.dropped = False
         # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
         self._handshake_tokens, self._end_tokens = [True], [True]
@@ -85,8 +76,6 @@ class ServerConnection(SocketConnection):
         self.oneway_full = self.paused = False
         self.tls_handshake = tls
         self._system_timeout = 0.0
-        self._uses_python_timeout = hasattr(sock, "pending") or keep_open
-        self._send_flags = 0 if self._uses_python_timeout else _DONT_WAIT
         self._incoming: Any = None  # the receiver that receive_polling() uses
         self._max_size, self._max_inflated = max_size, inflated_size
         self._reader = MessageReader(max_size, max_inflated=inflated_size)
@@ -98,11 +87,6 @@ class ServerConnection(SocketConnection):
         self._parse_error: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self.suspended_batch: Any = None
-        self._outgoing: Deque[memoryview] = deque()
-        try:
-            self.peer_address: Any = sock.getpeername()
-        except OSError:  # already disconnected; reading from it reports this
-            self.peer_address = None
 
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
@@ -126,6 +110,7 @@ class ServerConnection(SocketConnection):
         limits = self.server.current_limits()
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
         if self.handshake_done:
+            # Before the handshake its own, smaller limits apply; finish_handshake() sets these.
             self._reader.max_size, self._reader.max_inflated = self._max_size, self._max_inflated
         self._incoming = None  # SPINNING may have changed
         self._settings_version = version
@@ -152,6 +137,7 @@ class ServerConnection(SocketConnection):
             return self
         if not self.handshake_done:
             return self.server.handshake_account
+        # Reached only while it is new: afterwards this property, read for every event, does not read the clock.
         if time.monotonic() <= self._new_until:
             return self.server.new_account
         self._is_new = False
@@ -181,10 +167,11 @@ class ServerConnection(SocketConnection):
         False where this cannot be found out without blocking: over TLS, with a timeout of Python's, and on some
         systems.
         """
-        if self._uses_python_timeout or not _DONT_WAIT or self.sock.gettimeout():
+        if self._uses_python_timeout or not DONT_WAIT or self.sock.gettimeout():
             return False
         try:
-            return not self.sock.recv(1, socket.MSG_PEEK | _DONT_WAIT)
+            # Peeking leaves the byte for the owner, which may be receiving in another thread.
+            return not self.sock.recv(1, socket.MSG_PEEK | DONT_WAIT)
         except OSError as x:
             return not (is_timeout(x) or isinstance(x, (BlockingIOError, InterruptedError)))
 
@@ -230,7 +217,7 @@ class ServerConnection(SocketConnection):
         return _claim(self._handshake_tokens)
 
     def on_ready(self, events: int) -> None:
-        """Called by the loop when the socket is ready for some of the watched events."""
+        """Continue with the connection. Called by the loop when its socket is ready for some of the watched events."""
         self.server.connection_ready(self, events)
 
     def close(self) -> None:
@@ -240,6 +227,7 @@ class ServerConnection(SocketConnection):
         if self.dropped or self.ended or self.keep_open:
             super().close()
             return
+        # Not close(): the number of the socket could be reused by a new connection, while the selector still has it.
         with contextlib.suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
 
@@ -252,6 +240,7 @@ class ServerConnection(SocketConnection):
         if self._uses_python_timeout:
             self.setTimeout(seconds)
             return
+        # Set once per connection: the system keeps the option while the socket switches between blocking and non-blocking.
         if self._system_timeout != seconds:
             self._system_timeout = seconds
             self._uses_python_timeout = not stream_sockets.set_system_receive_timeout(self.sock, seconds)
@@ -305,6 +294,7 @@ class ServerConnection(SocketConnection):
 
     def receive_polling(self) -> bool:
         """Receive once, with busy polling before blocking, for a worker; otherwise like receive()."""
+        # Created by the first worker: connections that the loop serves never poll.
         if self._incoming is None:
             self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
         return self._reader.receive_from(self._incoming) > 0
@@ -342,93 +332,6 @@ class ServerConnection(SocketConnection):
             message = protocol.recv_stub(self, None, self._max_size)
         return message
 
-    # ------------------------------------------------------------ writing
-
-    @property
-    def has_outgoing(self) -> bool:
-        """Whether output is waiting to be sent."""
-        return bool(self._outgoing)
-
-    def send_message(self, message: SendingMessage) -> None:
-        """Send what the network accepts at once, and store the rest for flush(). Blocks at most for the (short)
-        timeout of the socket.
-
-        Raises:
-            OSError: the connection is lost.
-        """
-        buffers = message.buffers
-        if len(buffers) > MAX_SCATTERED_BUFFERS:
-            buffers = [b"".join(buffers[:-1]), buffers[-1]]
-        # Older output goes first. Small replies are one buffer and one send() call, without any copy.
-        if not self._outgoing:
-            if len(buffers) == 1:
-                sent = self._write(buffers[0])
-                if sent == len(buffers[0]):
-                    return
-            else:
-                sent = self._write_all_at_once(buffers)
-            buffers = _remainder(buffers, sent)
-        self._outgoing.extend(map(memoryview, buffers))
-
-    def abandon(self) -> None:
-        """Mark the connection as lost, and discard its output."""
-        self.closing = self.lost = True
-        self._outgoing.clear()
-
-    def flush(self) -> bool:
-        """Send more of the stored output, up to a limit, so that a fast reader does not delay other clients.
-
-        Returns:
-            whether all of it was sent.
-
-        Raises:
-            OSError: the connection is lost.
-        """
-        outgoing = self._outgoing
-        for _ in range(FLUSH_STEPS):
-            if not outgoing:
-                break
-            first = outgoing[0]
-            sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
-            if sent == len(first):
-                outgoing.popleft()
-            elif sent:
-                outgoing[0] = first[sent:]
-            else:
-                break
-        return not outgoing
-
-    def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:
-        """Block until all output is sent, stopping() returns True (it is called after every step), or the connection
-        is lost.
-        """
-        try:
-            self.setTimeout(step_seconds)
-            while not (self.flush() or stopping()):
-                log.debug("still sending to %s", self.peer_address)
-            self.setTimeout(0)
-        except OSError as x:
-            log.debug("connection with %s lost: %s", self.peer_address, x)
-            self.abandon()
-
-    def _write(self, data: Buffer) -> int:
-        try:
-            return self.sock.send(data, self._send_flags)
-        except OSError as x:
-            if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
-                return 0
-            raise
-
-    def _write_all_at_once(self, buffers: List[Buffer]) -> int:
-        if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS and Windows have no scatter write
-            return 0
-        try:
-            return self.sock.sendmsg(buffers, (), self._send_flags)
-        except OSError as x:
-            if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
-                return 0
-            raise
-
 
 def _claim(token: List[bool]) -> bool:
     """Remove the token, and return whether it was there."""
@@ -436,15 +339,3 @@ def _claim(token: List[bool]) -> bool:
         return token.pop()
     except IndexError:
         return False
-
-
-def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:
-    """Return what is left to send after the first `sent` bytes."""
-    rest: List[Buffer] = []
-    for data in buffers:
-        if sent >= len(data):
-            sent -= len(data)
-        else:
-            rest.append(memoryview(data)[sent:])
-            sent = 0
-    return rest

@@ -133,6 +133,7 @@ class Dispatcher:
         Raises:
             SerializeError: the serializer is unknown, not installed, or not accepted by this server.
         """
+        # Accepted serializers are cached, because the checks below would cost every call.
         try:
             return self._serializers[message.serializer_id]
         except KeyError:
@@ -230,7 +231,7 @@ class Dispatcher:
 
     def _error_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes, call: Optional[Call],
                      error: Exception) -> Optional[SendingMessage]:
-        """Return the reply to a request that failed, None if it was oneway.  Without a call, decoding it has failed."""
+        """Return the reply to a request that failed, None if it was oneway. Without a call, decoding it has failed."""
         is_oneway = message.flags & protocol.FLAGS_ONEWAY
         self._error_log.log(connection, call, error, self._is_callback)
         if self._must_close_after(connection, message, error):
@@ -311,7 +312,7 @@ class Dispatcher:
             log.exception("methodcall_error_handler failed")
 
     def _answer_batch(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
-        """Execute a batch, or go on with one that was suspended.  None is returned if it is suspended, too."""
+        """Execute a batch, or go on with one that was suspended. None is returned if it is suspended, too."""
         batch = getattr(connection, "suspended_batch", None)
         if batch is not None:
             connection.suspended_batch = None

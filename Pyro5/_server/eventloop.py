@@ -90,7 +90,7 @@ class EventLoop:
         self.housekeeper: Optional[Housekeeper] = Housekeeper(min(TICK_SECONDS, self._poll_seconds))
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
-        self._master: Optional[EventLoop] = None  # the loop that this one is combined with
+        self._outer: Optional[EventLoop] = None  # the loop that this one is combined with
         self._pid = os.getpid()
         self._loop_thread: Optional[int] = None  # None while no loop runs
         # Held by the thread that runs the loop, or one turn of it, or frees everything. Reentrant, because a call may stop
@@ -111,7 +111,7 @@ class EventLoop:
     def tick(self) -> None:
         """Do periodic work. Called every few seconds."""
 
-    def resume_parked(self, given_back: Any) -> None:
+    def resume_parked(self, connection: Any) -> None:
         """Continue with a parked connection."""
 
     def next_deadline(self) -> Optional[float]:
@@ -122,7 +122,7 @@ class EventLoop:
         """Handle the deadlines that have passed."""
 
     def woken(self) -> None:
-        """Called after wakeup()."""
+        """Discard the wake-up. Called by the loop after wakeup()."""
         self._wakeup.drain()
 
     def begin(self) -> None:
@@ -183,6 +183,7 @@ class EventLoop:
         (outermost) block ends.
         """
         with self._turn:
+            # Nested when a call that the loop runs calls events(): only the outermost block frees everything.
             before, self._loop_thread = self._loop_thread, threading.get_ident()
             try:
                 yield
@@ -193,8 +194,9 @@ class EventLoop:
 
     def _running_thread(self) -> Optional[int]:
         """Return the thread that is running this loop, or the one that it is combined with; None if there is none."""
-        if self._loop_thread is None and self._master is not None:
-            return self._master._running_thread()
+        # A combined loop has no thread of its own.
+        if self._loop_thread is None and self._outer is not None:
+            return self._outer._running_thread()
         if self._loop_thread != threading.get_ident() and self.in_forked_child():
             return None  # that thread exists in the parent process only
         return self._loop_thread
@@ -231,14 +233,15 @@ class EventLoop:
         Only those that have ended are handled at once, until the turn is over: this makes room for new clients.
         """
         entries: List[Any] = []
+        # Only those that are there now: handling them may park more, and other threads do at any time.
         for _ in range(len(self.parked)):
-            given_back = self.parked.popleft()
-            if not getattr(given_back, "ended", False):
-                entries.append((ParkedEntry(given_back, self), 0))
+            connection = self.parked.popleft()
+            if not getattr(connection, "ended", False):
+                entries.append((ParkedEntry(connection, self), 0))
             elif self.turn_is_over():
-                self.parked.append(given_back)
+                self.parked.append(connection)
             else:
-                self.resume_parked(given_back)
+                self.resume_parked(connection)
         for other in self._combined:
             entries += other._take_parked()
         return entries
@@ -246,8 +249,8 @@ class EventLoop:
     def turn_is_over(self) -> bool:
         """Return whether the code that runs in the loop has to return, so that other connections are handled."""
         loop = self
-        while loop._master is not None:
-            loop = loop._master
+        while loop._outer is not None:
+            loop = loop._outer
         return time.monotonic() > loop._order.turn_ends
 
     def _round_seconds(self) -> float:
@@ -270,6 +273,7 @@ class EventLoop:
 
     def run_due(self, now: float) -> None:
         """Handle passed deadlines and periodic work, here and in the combined loops."""
+        # Parked during this turn: the next select() must not block.
         if self.parked:
             self._wakeup.wake()
         self.handle_expired(now)
@@ -305,6 +309,7 @@ class EventLoop:
         """
         self.shutdown()
         if self._running_thread() != threading.get_ident() and not self.in_worker():
+            # Bounded, because a call that never returns must not block close() for ever.
             self._released.wait(self._finish_seconds + 2 * END_SECONDS)
 
     def discard(self) -> None:
@@ -318,6 +323,7 @@ class EventLoop:
             return
         if not self._release_gate.acquire(blocking=False):
             return  # another thread does it, or has done it
+        # Waits for a turn that is running in another thread; a call in this thread holds the lock already.
         with self._turn:
             self._release_now()
 
@@ -334,6 +340,7 @@ class EventLoop:
         self._released.set()
 
     def _release_now(self) -> None:
+        # Set, so that user code that runs during the cleanup and calls close() does not wait for itself.
         self._loop_thread = threading.get_ident()
         try:
             self.free()
@@ -356,14 +363,15 @@ class EventLoop:
         Raises:
             ValueError: the other one is stopped, or combined already, or this loop itself.
         """
-        if other is self or other._master is not None or self._master is other or other.stopping or self.stopping:
+        if other is self or other._outer is not None or self._outer is other or other.stopping or self.stopping:
             raise ValueError("cannot combine these daemons: one is closed, or combined already, or they are the same")
+        # Its own thread must not use the selector while the entries move.
         other.end_background()
         for key in list(other.selector.get_map().values()):
             self.register(key.fileobj, key.events or READ, key.data)  # 0: a worker is accepting instead of the loop
         other.selector.close()
         other._share_selector(self.selector)
-        other._master = self
+        other._outer = self
         self._combined.append(other)
 
     def _share_selector(self, selector: selectors.BaseSelector) -> None:

@@ -243,6 +243,7 @@ def class_of(obj_or_class: Any) -> type:
 def exposed_members(obj_or_class: Any) -> Members:
     """Return the exposed members of a class, or of the class of an object. Thread-safe, cached per class."""
     clazz = class_of(obj_or_class)
+    # The class is read under the lock, once: its descriptors are not called (getattr_static), so no user code runs here.
     with _members_lock:
         members = _members.get(clazz)
         if members is None:

@@ -58,9 +58,7 @@ class SocketServer(Limited, EventLoop):
     # ------------------------------------------------------------ methods for subclasses to override
 
     def serve(self, connection: ServerConnection) -> bool:
-        """Run the request that has been received and return True, or hand the connection to another thread and return
-        False.
-        """
+        """Run the received request and return True, or hand the connection to another thread and return False."""
         raise NotImplementedError
 
     def end(self, connection: ServerConnection) -> None:
@@ -86,6 +84,7 @@ class SocketServer(Limited, EventLoop):
         self.sock = listener.sock
         self.locationStr = listener.location
         self.unreachable_reason = listener.unreachable_reason
+        # The wake-up first: shutdown() may be called as soon as the first client is accepted.
         self.watch_wakeup()
         self._acceptor = Acceptor(listener, self, self._add_accepted)
         self._acceptor.watch(True)
@@ -105,18 +104,15 @@ class SocketServer(Limited, EventLoop):
 
     @property
     def sockets(self) -> List[Any]:
-        """The listening socket, those of all clients, and, while a thread is writing to one of them, the wake-up that
-        reports its end.
-        """
+        """The listening socket, those of clients, and, while a thread is writing, the wake-up that reports its end."""
         connections = self._all()
         busy = [] if all(c.watched for c in connections) else [self._wakeup]
         listening = [] if self._acceptor is None else [self.sock]
         return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
 
     def _flush_in_thread(self, connection: ServerConnection) -> None:
-        """Send in a thread what the client did not accept at once: a program's own event loop does not wait for
-        writing.
-        """
+        """Send the unsent output in a thread, because a program's own event loop does not wait for writing."""
+        # The thread is the owner until it parks the connection, like a worker.
         self.hand_over(connection)
         threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
 
@@ -146,6 +142,7 @@ class SocketServer(Limited, EventLoop):
         for connection in self._refusals.pop_expired(now):
             self.drop(connection)
         if self._acceptor is not None and self._acceptor.is_retry_due(now):
+            # Closing a connection without a handshake frees a descriptor for a client that will send one.
             self._make_room()
             self._acceptor.watch(True)
 
@@ -159,6 +156,7 @@ class SocketServer(Limited, EventLoop):
             acceptor.close()
         deadline = time.monotonic() + self._finish_seconds
         self._drop_idle()
+        # Connections that workers return, and unsent replies, are still handled by the loop meanwhile.
         while time.monotonic() < deadline and self._is_busy():
             self.run_once(0.05)
             self._drop_idle()
@@ -230,6 +228,7 @@ class SocketServer(Limited, EventLoop):
 
     def _watch(self, connection: ServerConnection, events: int) -> None:
         """Make the loop wait for these events of a connection; 0: for none."""
+        # Every change is a system call (epoll_ctl); most calls change nothing.
         if connection.watched == events:
             return
         if not connection.watched:
@@ -243,6 +242,7 @@ class SocketServer(Limited, EventLoop):
 
     def connection_ready(self, connection: ServerConnection, events: int) -> None:
         """Continue with a connection whose socket is ready."""
+        # Another event of the same select() may have handed it to a worker, or dropped it.
         if connection.watched and not connection.dropped:
             self._attempt(self._continue, connection)
 
@@ -267,6 +267,7 @@ class SocketServer(Limited, EventLoop):
     def _continue(self, connection: ServerConnection) -> None:
         if connection.tls_handshake and not self._tls_handshake_done(connection):
             return
+        # Back-pressure: while replies are unsent, no further request of this client is read.
         if connection.has_outgoing:
             if connection.flush():
                 self._serve_all(connection)
@@ -293,6 +294,7 @@ class SocketServer(Limited, EventLoop):
         if wanted:
             self._watch(connection, wanted)
             return False
+        # From here on it is a connection like any other; its handshake timeout goes on.
         connection.tls_handshake = False
         self._watch(connection, READ)
         return True
@@ -341,6 +343,7 @@ class SocketServer(Limited, EventLoop):
         elif connection.closing:
             self._end_after_refusal(connection)
             return
+        # The thread that finishes one of the oneway calls returns the connection, see OnewayCalls.
         elif connection.oneway_full and self.callbacks.must_pause(connection):
             self.hand_over(connection)
             return
@@ -363,6 +366,7 @@ class SocketServer(Limited, EventLoop):
         """Return a connection to the loop. Called by workers."""
         # From here on the loop owns the connection: this thread must not use it any more. Appending to a deque is atomic.
         self.parked.append(connection)
+        # Waking the loop costs a system call. Ended connections can wait until the loop runs for another reason.
         if not connection.ended or len(self.parked) > MAX_ENDED_PARKED:
             self._wakeup.wake()
 
@@ -401,6 +405,8 @@ class SocketServer(Limited, EventLoop):
             self.drop(connection)
             return
         try:
+            # Closing with unread data in the receive buffer would make the system discard the reply: read until the client
+            # closes.
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.drop(connection)
@@ -411,6 +417,7 @@ class SocketServer(Limited, EventLoop):
 
     def _handshake_timed_out(self, connection: ServerConnection) -> None:
         """Refuse a client whose handshake took too long."""
+        # No message can be sent before TLS is set up, or after a refusal.
         if connection.watched and (connection.tls_handshake or connection.closing):
             self.drop(connection)
         elif connection.watched:  # else a worker owns it
@@ -425,6 +432,7 @@ class SocketServer(Limited, EventLoop):
 
     def drop(self, connection: ServerConnection) -> None:
         """Close a connection that the loop owns, and remove it."""
+        # A child process must not shut down the connections of its parent.
         if connection.dropped or self.in_forked_child():
             return
         connection.dropped = True

@@ -174,6 +174,7 @@ class ObjectTable:
 
     def _bind_lifetime(self, connection: Any, published: PublishedObject) -> None:
         published.lifetime = _Lifetime(self, published)
+        # The connection closes its tracked resources at its end, in any thread.
         connection.tracked_resources.add(published.lifetime)
         if getattr(connection, "ended", False):  # disconnected meanwhile, its resources may be freed
             self.remove_published(published)
@@ -247,6 +248,7 @@ class ObjectTable:
                 self.instances.forget(published.registered)
         published.lifetime = None
         if published.finalizer is not None:
+            # Else it would run later, for an object that may be registered again.
             published.finalizer.detach()
 
     # ------------------------------------------------------------ marks
@@ -285,6 +287,7 @@ class ObjectTable:
 
     def close(self) -> None:
         """Release the owner: objects stay registered, but none of them keeps the daemon alive."""
+        # Afterwards the objects refer to the daemon weakly, or to another daemon they are in.
         with _lock:
             if self._is_closed:
                 return
@@ -308,6 +311,7 @@ class ObjectTable:
         Raises:
             DaemonError: there is none.
         """
+        # The usual case of every call: one lookup, no check before it.
         try:
             return self._published[object_id]
         except (KeyError, TypeError):

@@ -65,6 +65,7 @@ class Registrations:
             objectId.encode("utf-8")
             if Registrations.uriFor(self, objectId).object != objectId:
                 raise errors.PyroError("%r cannot be an object id: what follows an @ in a URI is the location" % objectId)
+        # Replacing the daemon's own object also replaces the source of the metadata in handshakes.
         if objectId == DAEMON_NAME and force:
             self._register_own(obj_or_class)
             return self.uriFor(DAEMON_NAME)
@@ -79,6 +80,7 @@ class Registrations:
         """Unregister an object or class, given itself or by its id. Running calls continue. May be called from any
         thread.
         """
+        # Clients need it to fetch metadata and item streams.
         if isinstance(objectOrId, str) and objectOrId == DAEMON_NAME:
             return
         self._objects.remove(objectOrId)
@@ -102,6 +104,7 @@ class Registrations:
     def _id_of(self, obj: Any) -> Optional[str]:
         """Return the id that an object, or else its class, is registered with here; None if neither is."""
         object_id = self._objects.id_of(obj)
+        # An instance of a registered class: it has the id of the class.
         if object_id is None and marks.daemon_of(obj) == self:
             object_id = marks.inherited_id(obj)
         return object_id if object_id is not None and object_id in self._objects else None

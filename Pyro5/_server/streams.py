@@ -57,6 +57,7 @@ class _Stream:
     def drop(self) -> None:
         """Free the iterator: now, or as soon as the thread that is reading it has finished."""
         self.dropped = True
+        # Never waits: the caller may be the loop, and the iterator may run for long.
         if self.lock.acquire(blocking=False):
             try:
                 self.close_iterator()
@@ -135,6 +136,7 @@ class StreamTable:
         with self._lock:
             longer = linger_seconds - self._linger
             self._lifetime, self._linger, self._max_per_client = lifetime_seconds, linger_seconds, max_per_client
+            # Open streams get the new lifetime, counted from when they were opened.
             for stream in self._streams.values():
                 stream.expires_at = stream.opened_at + lifetime_seconds if lifetime_seconds > 0 else None
                 if stream.linger_expires_at is not None:
@@ -157,6 +159,7 @@ class StreamTable:
         stream = _Stream(str(uuid.uuid4()), iterator, expires_at, now)
         stream.opened_by = opened_by
         try:
+            # Both tables change together. The iterator of a refused stream is closed outside the lock.
             with self._lock:
                 self._set_owner_locked(owner, stream)
                 self._streams[stream.stream_id] = stream
@@ -279,7 +282,9 @@ class StreamTable:
                     stream.linger_expires_at = linger_expires_at
                 lingering = self._owned.setdefault(host, {})
                 lingering.update(orphans)
+                # The oldest ones of the host are closed first.
                 excess = list(lingering)[:-self._max_per_client] if self._max_per_client > 0 else []
+        # Closed after the lock is released, because the code of generators runs.
         for stream_id in excess:
             self.close(stream_id)
 

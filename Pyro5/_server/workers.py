@@ -164,6 +164,7 @@ class WorkerPool:
                     worker.jobs.append(job)
                     return
                 self._unbind_locked(worker)  # others have been waiting for a thread longer
+            # In order: jobs that have been waiting longer get the next threads.
             self._jobs.append((job, owner))
             self._dispatch_locked()
 
@@ -240,6 +241,7 @@ class WorkerPool:
             self._unbind_locked(worker)
             if worker.waiting:
                 self._idle_owned.pop(worker, None)
+                # The thread is free for waiting jobs of all owners at once.
                 self._idle.append(worker)
                 self._dispatch_locked()
 
@@ -256,6 +258,7 @@ class WorkerPool:
             self._dispatch_locked()
             if not self._idle_owned or not self._has_more_owners_locked():
                 return
+            # Idle longest first, so the first one that is not idle long enough ends the search.
             for worker in list(self._idle_owned):
                 if now - worker.idle_since < IDLE_SECONDS or len(self._workers) <= self._minimum:
                     break
@@ -290,6 +293,7 @@ class WorkerPool:
 
     def _find_worker_locked(self) -> Optional[Worker]:
         """Return a thread for a waiting job: an idle one, a new one, or that of an idle owner; None if all are busy."""
+        # The one that became idle last: its stack and caches are warm, and the others can time out.
         if self._idle:
             return self._idle.pop()
         cannot_start = False
@@ -331,6 +335,7 @@ class WorkerPool:
         """Hand a job to a thread that is waiting or new."""
         if worker.owner is not owner:
             self._bind_locked(worker, owner)
+        # The job is in place before the signal: the woken thread finds it under the lock.
         worker.jobs.append(job)
         if worker.waiting:
             self._idle_owned.pop(worker, None)

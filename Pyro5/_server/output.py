@@ -1,0 +1,141 @@
+"""The sending half of a client's connection: output is stored while the network does not accept it."""
+from __future__ import annotations
+
+import logging
+import selectors
+import socket
+from collections import deque
+from typing import Any, Callable, Deque, List
+
+from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, SendingMessage
+from ..socketutil import SocketConnection, events_wanted, is_timeout
+
+log = logging.getLogger("Pyro5.server.connection")
+
+DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never blocks, even if the socket has a timeout for receiving
+# Output that is sent in one turn of the loop: a client that reads faster than it is sent would keep the loop otherwise.
+FLUSH_STEP_BYTES = 256 * 1024
+FLUSH_STEPS = 8
+
+
+class WritingConnection(SocketConnection):
+    """A connection that stores its output. Only its owner, the loop or one worker, calls its methods.
+
+    Attributes:
+        closing: no further request is read; the connection is closed when its output has been sent.
+        lost: the client has disconnected, nothing can be sent any more.
+        peer_address: the client's address, in the form of the socket module.
+    """
+
+    def __init__(self, sock: socket.socket, keep_open: bool) -> None:
+        super().__init__(sock, keep_open=keep_open)
+        self.closing = False
+        self.lost = False
+        # The ssl module supports timeouts of Python only; on a socket of the program (keep_open) no system option is
+        # changed.
+        self._uses_python_timeout = hasattr(sock, "pending") or keep_open
+        self._send_flags = 0 if self._uses_python_timeout else DONT_WAIT
+        self._outgoing: Deque[memoryview] = deque()
+        try:
+            self.peer_address: Any = sock.getpeername()
+        except OSError:  # already disconnected; reading from it reports this
+            self.peer_address = None
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether output is waiting to be sent."""
+        return bool(self._outgoing)
+
+    def send_message(self, message: SendingMessage) -> None:
+        """Send what the network accepts at once, and store the rest for flush(). Blocks at most for the (short)
+        timeout of the socket.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        buffers = message.buffers
+        if len(buffers) > MAX_SCATTERED_BUFFERS:
+            # One send cannot have more buffers. The last one, often the largest, is not copied.
+            buffers = [b"".join(buffers[:-1]), buffers[-1]]
+        # Older output goes first. Small replies are one buffer and one send() call, without any copy.
+        if not self._outgoing:
+            if len(buffers) == 1:
+                sent = self._write(buffers[0])
+                if sent == len(buffers[0]):
+                    return
+            else:
+                sent = self._write_all_at_once(buffers)
+            buffers = _remainder(buffers, sent)
+        # Views: what remains of a large reply is not copied after every partial send.
+        self._outgoing.extend(map(memoryview, buffers))
+
+    def abandon(self) -> None:
+        """Mark the connection as lost, and discard its output."""
+        self.closing = self.lost = True
+        self._outgoing.clear()
+
+    def flush(self) -> bool:
+        """Send more of the stored output, up to a limit, so that a fast reader does not delay other clients.
+
+        Returns:
+            whether all of it was sent.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        outgoing = self._outgoing
+        for _ in range(FLUSH_STEPS):
+            if not outgoing:
+                break
+            first = outgoing[0]
+            sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
+            if sent == len(first):
+                outgoing.popleft()
+            elif sent:
+                outgoing[0] = first[sent:]
+            else:
+                break
+        return not outgoing
+
+    def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:
+        """Block until all output is sent, stopping() returns True (it is called after every step), or the connection
+        is lost.
+        """
+        try:
+            self.setTimeout(step_seconds)
+            while not (self.flush() or stopping()):
+                log.debug("still sending to %s", self.peer_address)
+            self.setTimeout(0)
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)
+            self.abandon()
+
+    def _write(self, data: Buffer) -> int:
+        try:
+            return self.sock.send(data, self._send_flags)
+        except OSError as x:
+            if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
+                return 0
+            raise
+
+    def _write_all_at_once(self, buffers: List[Buffer]) -> int:
+        if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS and Windows have no scatter write
+            return 0
+        try:
+            return self.sock.sendmsg(buffers, (), self._send_flags)
+        except OSError as x:
+            if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
+                return 0
+            raise
+
+
+def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:
+    """Return what is left to send after the first `sent` bytes."""
+    rest: List[Buffer] = []
+    for data in buffers:
+        if sent >= len(data):
+            sent -= len(data)
+        else:
+            rest.append(memoryview(data)[sent:])
+            sent = 0
+    return rest
