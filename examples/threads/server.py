@@ -23,7 +23,7 @@ class Census:
             return self._birds
 
     def meet(self, number):
-        """Wait until so many clients are here."""
+        """Wait until this number of clients has called."""
         with self._met:
             self._connections.add(current_context.client_sock_addr)
             self._meeting += 1
