@@ -35,7 +35,8 @@ from typing import Any, Iterator, List, Optional, Set, Tuple, Type, TypeVar, Uni
 from ._text.printable import one_line as one_line
 from ._text.printable import printable, printable_lines
 
-__all__ = ["PyroError", "NamingError", "DaemonError", "SecurityError", "CommunicationError", "ConnectionClosedError",
+__all__ = ["PyroError", "NamingError", "DaemonError", "BusyError", "SecurityError", "CancelledError",
+           "CommunicationError", "ConnectionClosedError",
            "TimeoutError", "ProtocolError", "MessageTooLargeError", "SerializeError", "RemoteError",
            "get_pyro_traceback", "format_traceback", "excepthook"]
 

@@ -133,7 +133,7 @@ class Connector:
 
     def __del__(self) -> None:
         # any attribute may be missing if the constructor raised an exception
-        if getattr(self, "connection", None) is not None:
+        if getattr(self, "pool", None) is not None and self.pool.connections():
             self.release()
 
     @property

@@ -129,11 +129,16 @@ def _run_call(call: Callable[[CallFuture], Any], future: CallFuture) -> None:
     if future.cancelled():
         return
     future._is_running = True
+    result, error = None, None
     try:
-        result, error = call(future), None
+        result = call(future)
     except BaseException as x:  # border of a thread: the one who waits for the future gets any exception
-        result, error = None, x
+        # Its traceback has frames of this library only, which refer to the future and the connection: a reference cycle, which
+        # would keep the connection open until the garbage collector finds it.
+        error = x.with_traceback(None)
     try:
         future.finish(result, error)
     except Exception:  # a callback that the program added
         log.exception("the outcome of a background call could not be set")
+    finally:
+        error = None

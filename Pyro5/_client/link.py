@@ -63,14 +63,12 @@ class Link(Connector):
             well while they serve this client, because requests of one client never run at the same time.
         abandoned_streams: ids of item streams that were dropped and that the server still has to be asked to close.
         retry: how calls that fail are repeated; None: as max_retries says.
-        exclusive: the connection that has acquired the object for exclusive use, and that all calls go over; None if there
-            is none.
+        exclusive: the connection that has acquired the object for exclusive use; all calls are sent over it.
         wait_for_ready: whether connecting waits until the server can be reached.
     """
 
     __slots__ = ("owner", "owner_client", "max_retries", "raw_response", "abandoned_streams", "retry", "wait_for_ready",
-                 "_retry_budget", "exclusive",
-                 "_background", "_cancellations")
+                 "exclusive", "_retry_budget", "_background", "_cancellations")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         super().__init__(uri, connected_socket)
@@ -385,6 +383,9 @@ class Link(Connector):
                 self.call(connection, CANCEL_METHOD, arguments, {}, FLAGS_ONEWAY, DAEMON_NAME)
         except Exception as x:  # border of a thread
             log.info("a call of %s cannot be cancelled on the server: %s", self.bound_uri, x)
+        finally:
+            if self.connection is None:  # the proxy was released meanwhile
+                self.release()
 
     # ------------------------------------------------------------ item streams
 

@@ -8,12 +8,14 @@ What the system needs to move the bytes and to wake the other side comes on top,
 from __future__ import annotations
 
 import argparse
+import threading
 import time
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence
 
 from Pyro5 import api, serializers
 from Pyro5._client.connection import Connection
+from Pyro5._client.pool import OPEN_FIRST
 from Pyro5._messages import replies, requests
 from Pyro5._server.connection import ServerConnection
 from Pyro5._wire.reader import MessageReader
@@ -129,6 +131,7 @@ def client_steps(uri: Any, serializer_name: str, reply: bytes, seconds: float) -
     proxy = api.Proxy(uri)
     proxy._pyroSerializer = serializer_name
     proxy._pyro.connection = Connection(network, str(uri), WIRE.max_size)  # type: ignore[arg-type]
+    proxy._pyro.pool.add(proxy._pyro.connection, threading.get_ident(), OPEN_FIRST)
     proxy._pyro.object_id = OBJECT_ID
     proxy._pyro.methods = {"add"}
     if proxy.add(*SUMMANDS) != SUM:

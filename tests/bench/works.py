@@ -17,7 +17,7 @@ SERVERS = ("thread", "multiplex")
 FLOOR_THEN = 13500
 ECHO_BYTES = 80
 # The cases that are measured beside others, in words.
-COMPANIONS = {"one_thread": "one thread", "library_alone": "the serpent library alone"}
+COMPANIONS = {"one_thread": "one thread", "threads": "8 proxies", "library_alone": "the serpent library alone"}
 
 
 @dataclass(frozen=True)
@@ -88,5 +88,7 @@ ALL_WORKS = (
     Work("visit", "connect, call, release", visits=True, share=times(3, serpent=1600, json=2100, msgpack=2200)),
     Work("threads", "8 threads at once, together", companion="one_thread", target_servers=("thread",),
          share=times(3, serpent=5500, json=7100, msgpack=8500), beside_share=for_all(1.0)),
+    Work("shared", "8 threads at once, one proxy", companion="threads", target_servers=("thread",),
+         beside_share=for_all(0.95)),
     Work("annotations", "1 MB of annotations each way", bulk_bytes=ANNOTATION_BYTES),
 )

@@ -337,6 +337,34 @@ class Trouble(ExampleTestCase):
             With retries: 7.5
             The buoy was called 7 times.""", self.output_of("client.py", self.serve("server.py"), "--timeout", "0.25"))
 
+    def test_retries(self) -> None:
+        self.folder = "retries"
+        self.assertPrinted("""
+            weight: 0
+            after pouring: 5
+            pouring failed; was it sent? None
+            weight: 10""", self.output_of("client.py", self.serve("server.py")))
+
+    def test_long_job(self) -> None:
+        self.folder = "long_job"
+        self.assertPrinted("""
+            a short one: 0.1
+            clouds are coming, cancelled: True
+            the deadline has passed
+            the next one: 0.1""", self.output_of("client.py", self.serve("server.py")))
+
+    def test_exclusive(self) -> None:
+        self.folder = "exclusive"
+        self.assertPrinted("""
+            Ada sees cells at 0, 0
+            Ada sees cells at 0, 1
+            Ada sees cells at 0, 2
+            Rosalind sees cells at 1, 0
+            Rosalind sees cells at 1, 1
+            Rosalind sees cells at 1, 2
+            refused: object 'microscope' is in exclusive use by another client; try again later
+            afterwards: cells at 9, 9""", self.output_of("client.py", self.serve("server.py")))
+
     def test_exceptions(self) -> None:
         self.folder = "exceptions"
         server = self.start("server.py", "--port", "0", "--detailed")

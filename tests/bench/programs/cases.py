@@ -5,6 +5,7 @@ The value that comes back is checked before the clock runs.
 """
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
@@ -159,16 +160,25 @@ def library_alone(peer: Peer, seconds: float) -> float:
     return rate(action, seconds)
 
 
-def threads(number: int) -> Case:
-    """Make a case in which so many threads call at once, each with a proxy of its own; all their calls count together."""
+def threads(number: int, is_shared: bool = False) -> Case:
+    """
+    Make a case in which so many threads call at once, each with a proxy of its own, or all with the same one; all their calls
+    count together.
+    """
     def case(peer: Peer, seconds: float) -> float:
+        if not is_shared:
+            return measure(lambda: connect(peer.uri, peer.serializer), seconds)
+        with connect(peer.uri, peer.serializer) as proxy:
+            return measure(lambda: contextlib.nullcontext(proxy), seconds)
+
+    def measure(use_proxy: Callable[[], Any], seconds: float) -> float:
         done: List[Tuple[int, float]] = []
         started: List[float] = []
         ready = threading.Barrier(number, lambda: started.append(time.perf_counter()))
 
         def caller() -> None:
             try:
-                with connect(peer.uri, peer.serializer) as proxy:
+                with use_proxy() as proxy:
                     expect(None, proxy.nothing())
                     ready.wait()
                     done.append(repeat(proxy.nothing, started[0] + seconds))
@@ -212,6 +222,7 @@ CASES: Dict[str, Case] = {
     "one_thread": threads(1),
     "library_alone": library_alone,
     "threads": threads(THREADS),
+    "shared": threads(THREADS, is_shared=True),
     "annotations": annotated,
 }
 if hasattr(api.config, STREAM_SETTING):
