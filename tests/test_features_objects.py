@@ -140,12 +140,12 @@ class Creators(ObjectTestCase):
             self.assertEqual([11, 11], [proxy.count(), proxy.count()])
             self.assertEqual([clazz] * (3 if mode == "percall" else 2), asked)
 
-    def test_one_that_gives_something_else(self) -> None:
+    def test_a_creator_that_returns_something_else(self) -> None:
         for mode in ("session", "single", "percall"):
             for wrong in (None, 5, Library):
                 clazz = behavior(mode, lambda clazz, wrong=wrong: wrong)(
                     type("Created", (Library,), {"count": expose(lambda self: 11)}))
-                with self.assertRaisesRegex(TypeError, "instance creator of Created gave"):
+                with self.assertRaisesRegex(TypeError, "instance creator of Created returned"):
                     self.serve(clazz).count()
 
     def test_a_slow_one_makes_a_single_instance_once(self) -> None:

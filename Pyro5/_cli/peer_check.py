@@ -77,6 +77,7 @@ def _reach(uri: URI) -> Any:
     if uri.sockname:
         candidates: List[Any] = [uri.sockname]
     else:
+        # each address on its own: a client tries them in turn, and an unreachable one costs it the timeout
         candidates = [(host, uri.port) for host in _addresses_of(str(uri.host))]
         yield Finding(OK, "%s is %s" % (uri.host, ", ".join(host for host, _ in candidates)))
     failures: Dict[Any, OSError] = {}
@@ -102,7 +103,7 @@ def _addresses_of(host: str) -> List[str]:
     try:
         return host_addresses(host)
     except TimeoutError as x:
-        raise Hopeless("%s: %s" % (host, x), "use an ip address in the uri, or mend the name service of this machine") from x
+        raise Hopeless("%s: %s" % (host, x), "use an ip address in the uri, or repair the name service of this machine") from x
     except (OSError, ValueError) as x:
         raise Hopeless(reason_of(x), "correct the host name in the uri, or let the server use its ip address") from x
 

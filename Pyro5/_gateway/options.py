@@ -18,7 +18,8 @@ _REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Cor
 
 
 class Options(NamedTuple):
-    """Options of a gateway; immutable, so that a request sees a consistent state of them.
+    """
+    Options of a gateway; immutable, so that a request sees a consistent state of them.
 
     Attributes:
         exposed: matched at the beginning of names: the objects that clients can use.
@@ -37,7 +38,8 @@ class Options(NamedTuple):
     @classmethod
     def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float],
               allowed_hosts: Optional[Iterable[str]] = None, any_address: bool = True) -> Options:
-        """Validate and convert options.
+        """
+        Validate and convert options.
 
         Raises:
             re.error: the regular expression is invalid.
@@ -62,6 +64,7 @@ class Options(NamedTuple):
 
     def refusal(self, environ: Mapping[str, Any]) -> str:
         """Return why a request is refused because of the page that made it; an empty text if it is accepted."""
+        # A browser would send the request even if the page may not read the response: so it is refused, not only hidden.
         origin = foreign_origin(environ)
         if origin is None or "*" in self.origins or origin in self.origins:
             return ""
@@ -72,6 +75,7 @@ class Options(NamedTuple):
         """Return the headers that allow the scripts of a listed web site to read a response."""
         if not self.origins:
             return ()
+        # The header can contain only one origin, so it depends on the request; caches are told so by the header Vary.
         headers = (("Access-Control-Allow-Origin", origin if origin in self.origins else self.origins[0]),
                    ("Access-Control-Allow-Methods", METHODS),
                    ("Access-Control-Allow-Headers", _REQUEST_HEADERS),
@@ -91,7 +95,7 @@ def _key_bytes(key: Any) -> bytes:
 
 def _timeout(seconds: Optional[float]) -> Optional[float]:
     seconds = config.COMMTIMEOUT if seconds is None else float(seconds)
-    if seconds is not None and not seconds >= 0:
+    if seconds is not None and not seconds >= 0:  # this form is also true for NaN
         raise ValueError("a timeout is a number of seconds, 0 for any time, not %r" % seconds)
     return seconds or None
 

@@ -1,4 +1,5 @@
-"""Checks of the Host header, and detection of requests made by pages of other web sites.
+"""
+Checks of the Host header, and detection of requests made by pages of other web sites.
 
 A browser sends requests to any address that a page names, including a gateway on localhost. Two checks prevent that page
 from using the gateway. A page whose host name is re-bound to the address of the gateway (DNS rebinding) is of the same origin
@@ -46,6 +47,7 @@ class Hosts:
             return False
         if host == "localhost" or host.endswith(".localhost") or host in self._listed:
             return True
+        # A name can be re-bound to the address of the gateway, an address cannot: so unlisted addresses may be accepted.
         address = _address(host)
         if address is None:
             return self._any_address and host in (self._machine, self._machine.partition(".")[0])
@@ -79,11 +81,13 @@ def _address(host: str) -> Any:
 
 
 def foreign_origin(environ: Mapping[str, Any]) -> Optional[str]:
-    """Return the origin of a request made by a page of another web site; None for other requests.
+    """
+    Return the origin of a request made by a page of another web site; None for other requests.
 
     Browsers send Sec-Fetch-Site only to https urls and localhost, and do not send Origin with every GET. Without both,
     the Referer header is used, although a page can keep the browser from sending it.
     """
+    # scripts cannot set these headers; "none" means that the user entered the url
     site, origin = environ.get("HTTP_SEC_FETCH_SITE"), environ.get("HTTP_ORIGIN")
     if site in ("same-origin", "none"):
         return None

@@ -31,11 +31,11 @@ def inspect_object(proxy: Proxy) -> Dict[str, Any]:
         CommunicationError, NamingError: as for any call.
     """
     proxy._pyroBind()
-    told = _descriptions(proxy)
-    methods, attributes = _section(told, "methods"), _section(told, "attrs")
+    descriptions = _descriptions(proxy)
+    methods, attributes = _section(descriptions, "methods"), _section(descriptions, "attrs")
     result: Dict[str, Any] = {
         "uri": str(proxy._pyroUri),
-        "doc": _text(told, "doc"),
+        "doc": _text(descriptions, "doc"),
         "methods": {name: _method(_section(methods, name), name in proxy._pyroOneway)
                     for name in sorted(proxy._pyroMethods)},
         "attributes": {name: _attribute(_section(attributes, name)) for name in sorted(proxy._pyroAttrs)},
@@ -60,13 +60,13 @@ def _descriptions(proxy: Proxy) -> Mapping[str, Any]:
     return _section(metadata, "descriptions")
 
 
-def _method(told: Mapping[str, Any], is_oneway: bool) -> Dict[str, Any]:
-    return {"signature": _text(told, "signature"), "doc": _text(told, "doc"), "oneway": is_oneway}
+def _method(description: Mapping[str, Any], is_oneway: bool) -> Dict[str, Any]:
+    return {"signature": _text(description, "signature"), "doc": _text(description, "doc"), "oneway": is_oneway}
 
 
-def _attribute(told: Mapping[str, Any]) -> Dict[str, Any]:
-    writable = told.get("writable")
-    return {"doc": _text(told, "doc"), "writable": writable if isinstance(writable, bool) else None}
+def _attribute(description: Mapping[str, Any]) -> Dict[str, Any]:
+    writable = description.get("writable")
+    return {"doc": _text(description, "doc"), "writable": writable if isinstance(writable, bool) else None}
 
 
 def _section(values: Any, key: str) -> Mapping[str, Any]:
