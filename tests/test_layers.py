@@ -35,8 +35,8 @@ MODULES = """
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
     _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns
     _server.running_calls _server.exclusive _server.batches _server.dispatch
-    _server.settings _server.output _server.connection _server.callbacks _server.timeouts _server.quotas
-    _server.workers _server.oneway
+    _server.settings _server.batch_pieces _server.output _server.connection _server.callbacks _server.timeouts
+    _server.quotas _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server

@@ -16,6 +16,7 @@ from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
 from ..protocol import ReceivingMessage
 from ..socketutil import is_timeout
+from . import batch_pieces
 from .output import DONT_WAIT, WritingConnection
 
 log = logging.getLogger("Pyro5.server.connection")
@@ -33,8 +34,6 @@ HANDSHAKE_ANNOTATIONS_FACTOR = 16
 # The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: it costs time
 # to decode.
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
-# A long batch checks whether its client is still connected: first after this many seconds, then after this many calls.
-CHECK_SECONDS, CHECK_STEPS = 0.02, 8
 
 
 class ServerConnection(WritingConnection):
@@ -181,24 +180,8 @@ class ServerConnection(WritingConnection):
         return self.is_at_end if is_closed is None else is_closed
 
     def pieces_of(self, steps: Sequence[Any], needs_client: bool) -> Iterator[Optional[Sequence[Any]]]:
-        """Yield the steps of a request in sequences of a few, and None where other clients have to be served first.
-
-        Args:
-            needs_client: stop, and abandon the connection, when the client disconnects: the results would be lost, and a
-                small request can cause very much work.
-        """
-        check_at = time.monotonic() + CHECK_SECONDS
-        for start in range(0, len(steps), CHECK_STEPS):
-            if start and time.monotonic() > check_at:
-                if needs_client and self.peer_has_closed():
-                    log.info("the client at %s has disconnected after %d of %d calls of a batch: the others are not run",
-                             self.peer_address, start, len(steps))
-                    self.abandon()
-                    return
-                if self.server.interrupts_batches and self.server.turn_is_over():
-                    yield None
-                check_at = time.monotonic() + CHECK_SECONDS
-            yield steps[start:start + CHECK_STEPS]
+        """Return the steps of a batch in pieces, see batch_pieces.pieces_of."""
+        return batch_pieces.pieces_of(self, steps, needs_client)
 
     def suspend(self, message: ReceivingMessage, batch: Any) -> None:
         """Store a batch whose execution is interrupted; its message is the next one to be handled."""

@@ -188,6 +188,29 @@ def _sessions(target: Target) -> None:
         client.close()
 
 
+def _idle_sessions_and_slow_calls(target: Target) -> None:
+    """Idle clients with sessions keep at most half of the threads, so that calls which take long leave some to others."""
+    with contextlib.ExitStack() as clients:
+        for _ in range(4 * POOL):
+            clients.enter_context(target.greeted(object_id="session")).call("echo", 1, object_id="session")
+        for _ in range(POOL // 2 - 1 if target.servertype == "thread" else 1):
+            clients.enter_context(target.greeted()).send(call_request("linger"))
+        target.probe("plain")
+
+
+def _long_batches(target: Target) -> None:
+    """Each takes long, though it is small: others are served between its calls, and it ends when its sender disconnects."""
+    batch = call_request("<batch>", *[("linger", [], {})] * 20, flags=FLAGS_BATCH)
+    with target.greeted() as honest:
+        with target.greeted() as client:
+            client.send(batch)
+            for _ in range(3):
+                since = time.monotonic()
+                honest.call("echo", 1)
+                target.check_promise(time.monotonic() - since)
+        target.probe("plain")
+
+
 def _large_batches(target: Target) -> None:
     """One request makes a hundred results of four megabytes each."""
     batch = [("large", [], {})] * 100
@@ -315,6 +338,8 @@ ATTACKS = (
     Attack("regular expressions that take gigabytes", _greedy_regexes, daemon="names"),
     Attack("many regular expressions that take years", _evil_regexes, daemon="names"),
     Attack("more sessions than threads", _sessions),
+    Attack("idle sessions and slow calls", _idle_sessions_and_slow_calls),
+    Attack("batches that take long", _long_batches),
     Attack("a batch with more results than can be sent", _large_batches, memory=48),
     Attack("thousands of calls in batches", _batches),
     Attack("costly requests and handshakes from many clients", _costly_requests, memory=80),

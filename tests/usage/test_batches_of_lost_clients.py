@@ -8,7 +8,7 @@ from typing import List
 from unittest import mock
 
 from Pyro5 import config, errors
-from Pyro5._server import connection
+from Pyro5._server import batch_pieces
 from Pyro5.api import BatchProxy, Daemon, Proxy, expose
 
 from ..rawclient import PATIENCE_SECONDS, wait_until
@@ -33,7 +33,7 @@ class Work:
 class LostClients(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
-        patched = mock.patch.object(connection, "CHECK_SECONDS", 0.0)
+        patched = mock.patch.object(batch_pieces, "CHECK_SECONDS", 0.0)
         patched.start()
         self.addCleanup(patched.stop)
 
@@ -66,7 +66,7 @@ class LostClients(unittest.TestCase):
     def test_it_ends(self) -> None:
         for config.SERVERTYPE in ("thread", "multiplex"):
             with self.subTest(config.SERVERTYPE):
-                self.assertLessEqual(len(self.run_batch(oneway=False).done), connection.CHECK_STEPS)
+                self.assertLessEqual(len(self.run_batch(oneway=False).done), batch_pieces.CHECK_STEPS)
 
     def test_oneway_batches_are_run_to_their_end(self) -> None:
         for config.SERVERTYPE in ("thread", "multiplex"):
