@@ -9,7 +9,7 @@ from Pyro5.errors import BusyError
 def observe(uri, name, positions, print_line):
     with Proxy(uri) as microscope:
         for x, y in positions:
-            with microscope._pyroExclusive():       # waits until no other client else uses it
+            with microscope._pyroExclusive():       # waits until no other client uses it
                 microscope.move(x, y)
                 print_line("%s sees %s" % (name, microscope.picture()))
 

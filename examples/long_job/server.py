@@ -8,7 +8,7 @@ from Pyro5.errors import PyroError
 @expose
 class Telescope:
     def expose_plate(self, seconds):
-        """Remove a picture; returns the time that the shutter was open."""
+        """Expose a plate; return the time that the shutter was open."""
         print("shutter open, time left: %s" % current_context.time_remaining(), flush=True)
         if current_context.cancelled.wait(seconds):     # set by a deadline, by cancel(), and by the end of the connection
             try:
