@@ -40,6 +40,7 @@ CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microseco
 _Request = Tuple[Any, ...]
 _CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, _CALL = range(7)
 _request: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
+# Bytes as received, converted to a UUID when a program reads it: most never do.
 _correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.correlation", default=None)
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
@@ -129,6 +130,7 @@ class CallContext:
         Four-character id -> bytes. After a call: the annotations of its reply. Otherwise, in a method being served: those
         of its own reply; assign a dict or add items. Assigning also discards those of the last reply.
         """
+        # One property for two things, as in 5.x: a reply that was received is shown until the program assigns annotations.
         current = _received.get()
         if current is None:
             current = _response.get()
@@ -212,6 +214,7 @@ class CallContext:
 
     def to_global(self) -> Dict[str, Any]:
         """Return the values of all fields, by name: for from_global(), in a thread that continues the work of this call."""
+        # The mark says that the annotations came from a client: otherwise calls in the other thread would send them on.
         values = {name: getattr(self, name) for name in _FIELDS}
         was_received = _assigned.get() is None and _request.get()[_ANNOTATIONS] is not None
         values["annotations"] = (_ReceivedAnnotations if was_received else dict)(values["annotations"])
@@ -312,6 +315,7 @@ def call_deadline() -> Optional[float]:
 
 
 def _assign(index: int, value: Any) -> None:
+    # a new tuple: contexts that were copied before share the old one
     request = list(_request.get())
     request[index] = value
     _request.set(tuple(request))

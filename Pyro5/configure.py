@@ -179,6 +179,7 @@ class Configuration:
         Raises:
             ValueError: an environment variable has an invalid value. Nothing is changed in this case.
         """
+        # All values are computed before the first one is set, so that an invalid variable changes nothing.
         values = {setting.name: _own(setting.default) for setting in SETTINGS}
         if use_environment:
             changes = _from_environment(os.environ)
@@ -187,7 +188,7 @@ class Configuration:
             if ignored:
                 log.warning("environment variables that are no settings are ignored: %s", ", ".join(ignored))
         self.__dict__.update(values)
-        self._version.renew()
+        self._version.renew()  # last, see __setattr__
 
     def as_dict(self) -> Dict[str, Any]:
         """Return a dict of all settings and their values, in alphabetical order."""
@@ -255,6 +256,7 @@ class Configuration:
         raise AttributeError(_unknown(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # a misspelled setting would otherwise be assigned without effect
         if name not in _BY_NAME:
             raise AttributeError(_unknown(name))
         kind = _BY_NAME[name].kind
@@ -299,7 +301,7 @@ def _unknown(name: str) -> str:
 
 def _closest(name: str, similarity: float) -> str:
     """Return the name of a setting similar to a misspelled one, or an empty text."""
-    import difflib
+    import difflib  # only for this hint, so that importing the package does not load it
     return next(iter(difflib.get_close_matches(name.upper(), _BY_NAME, 1, similarity)), "")
 
 
@@ -376,6 +378,7 @@ def _of_this_process() -> Configuration:
 
 def _runs_tool() -> bool:
     """Return whether this process runs one of the package's modules, or one of the scripts installed for them."""
+    # `python -m` sets the spec of the main module; an installed script has none, and is recognized by its name
     spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None:
         return bool(spec.name.startswith("%s." % __package__))
