@@ -94,6 +94,7 @@ class HostLookups:
             threading.Thread(target=self._work, args=(queue,), daemon=True, name="Pyro5 host lookup").start()
             queue.threads += 1
         except RuntimeError as x:  # the system cannot start another thread
+            # with other threads the host is looked up later; without any, it would wait for ever
             if not queue.threads:
                 host = queue.waiting.pop()
                 self._unfinished.discard(host)
@@ -106,6 +107,7 @@ class HostLookups:
                     queue.threads -= 1
                     return
                 host = queue.waiting.popleft()
+            # without the lock: this is the call that can take many seconds
             started = self._clock()
             result = _look_up(host)
             self._note(host, result, self._clock() - started)

@@ -381,7 +381,7 @@ class _Conversation:
                 try:
                     yield from self._answer()
                 except errors.DaemonError:
-                    unknown.add(object_id)
+                    unknown.add(object_id)  # at once: a later reply may not arrive in time
 
     def _ask(self, method: str, *args: Any) -> Steps[None]:
         self._sent_seq = (self._sent_seq + 1) & 0xffff
@@ -390,6 +390,7 @@ class _Conversation:
 
     def _answer(self) -> Steps[Any]:
         """Return the reply to the oldest pending request."""
+        # A server replies in the order of the requests, so the next reply belongs to the oldest one.
         self._answered_seq = (self._answered_seq + 1) & 0xffff
         reply = yield from self._receive()
         if reply.seq != self._answered_seq:

@@ -167,7 +167,7 @@ class DbmStorage(Storage):
         """
         if self._log.is_in_place:
             return
-        log.error("%s was removed or changed by somebody else; it is written anew", self._path + _LOG_SUFFIX)
+        log.error("%s was removed or changed by another program; it is written again", self._path + _LOG_SUFFIX)
         self._log.close()
         self._log = self._open_log()
         with self._faults_reported():
@@ -177,11 +177,13 @@ class DbmStorage(Storage):
         """Make a change atomically; it is on disk when this returns."""
         if self._closed:
             raise unusable(self._spec, "it is closed")
+        # Texts that cannot be encoded are refused before anything is written: the log would accept them, but not the file.
         self._restore_log()
         with self._faults_reported():
             for name, uri in changes.items():
                 (name + (uri or "")).encode("utf-8")
             self._log.append(changes)
+        # Checked after the write as well: a change in a removed log would be lost, so it must not be acknowledged.
         if not self._log.is_in_place:
             raise unusable(self._spec, "%s was removed meanwhile" % (self._path + _LOG_SUFFIX))
         _apply(changes, self._uris)
@@ -189,7 +191,7 @@ class DbmStorage(Storage):
         for name in [name for name, uri in changes.items() if uri is not None]:
             self._ordered.add(name)
         if self._log.size_bytes > self._update_at_bytes and not self._update_file_or_log():
-            self._update_at_bytes = 2 * self._log.size_bytes
+            self._update_at_bytes = 2 * self._log.size_bytes  # not with every change: an attempt can take seconds
 
     def _update_file_or_log(self) -> bool:
         """Update the file; return whether that succeeded."""
@@ -209,6 +211,7 @@ class DbmStorage(Storage):
             # A file that was removed or replaced does not contain the earlier changes.
             make_anew = (self._log.is_complete or self._files != _identities(self._path)
                          or _is_quicker_anew(self._path, changes))
+            # From here on the log alone is sufficient, so the file may be incomplete until it is written.
             self._log.append_everything(uris)
             if make_anew:
                 _write(self._path, "n", dict(uris))
