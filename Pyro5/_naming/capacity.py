@@ -159,7 +159,7 @@ class SearchTurns:
 
 def _unread_bytes(connection: Any) -> int:
     """Return how many reply bytes a client has not read yet; another thread may be sending at the same time."""
-    if connection.gone:
+    if connection.dropped:
         return 0
     for _ in range(3):
         with contextlib.suppress(RuntimeError):  # the buffers changed during iteration

@@ -28,9 +28,8 @@ Settings
 Removed
     The pickle family of serializers; HMAC keys, which are refused with a SecurityError, because without them a program would
     run unprotected (use TLS with client certificates); asynchronous proxies, futures and Flame, which raise a
-    NotImplementedError that names the replacement; proxies that several threads use concurrently (``_pyroClaimOwnership``);
-    metadata searches by the name server's ``list`` (``yplookup``). ``@expose`` is always
-    required. The command line tools have their current names.
+    NotImplementedError that names the replacement; metadata searches by the name server's ``list`` (``yplookup``).
+    ``@expose`` is always required. The command line tools have their current names.
 """
 from __future__ import annotations
 
@@ -49,6 +48,7 @@ from ..api import (
     URI,
     BatchProxy,
     DaemonObject,
+    Retry,
     SerializedBlob,
     SerializerBase,
     behavior,
@@ -62,14 +62,16 @@ from ..api import (
     type_meta,
     unregister_class_to_dict,
     unregister_dict_to_class,
+    wait_for,
 )
 from ..typed import ProxyClass
 from ..utils import echoserver
 
-__all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Future", "Proxy", "asyncproxy", "SerializedBlob",
+__all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Future", "Proxy", "Retry", "asyncproxy", "SerializedBlob",
            "SerializerBase", "batch", "behavior", "callback", "config", "current_context",
            "expose", "locateNS", "oneway", "register_class_to_dict",
-           "register_dict_to_class", "resolve", "serve", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class"]
+           "register_dict_to_class", "resolve", "serve", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class",
+           "wait_for"]
 
 log = logging.getLogger("Pyro5.compatibility")
 

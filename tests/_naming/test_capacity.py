@@ -123,10 +123,10 @@ class ResultTests(unittest.TestCase):
     def test_the_one_that_waits_longest_goes_first(self) -> None:
         self.addCleanup(self.daemon.close)
         turns = SearchTurns()
-        clients = [mock.Mock(gone=False, buffered_bytes=60, peer_address=number) for number in range(4)]
+        clients = [mock.Mock(dropped=False, buffered_bytes=60, peer_address=number) for number in range(4)]
         with mock.patch.object(capacity, "UNREAD_BYTES", 130), self.assertLogs("Pyro5.nameserver", "WARNING"):
             for client in clients:
-                client.close.side_effect = functools.partial(setattr, client, "gone", True)
+                client.close.side_effect = functools.partial(setattr, client, "dropped", True)
                 turns._receivers[client] = None
                 turns._disconnect_excess()
         self.assertEqual([1, 1, 0, 0], [client.close.call_count for client in clients])
