@@ -38,8 +38,8 @@ CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microseco
 # The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations, and the
 # RunningCall of the daemon.
 _Request = Tuple[Any, ...]
-_CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, _CALL = range(7)
-_request: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
+_CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, CALL = range(7)
+request_fields: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
 # Bytes as received, converted to a UUID when a program reads it: most never do.
 _correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.correlation", default=None)
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
@@ -64,7 +64,7 @@ class CallContext:
     @property
     def client(self) -> Any:
         """The connection (``socketutil.SocketConnection``) of the client being served; None outside of a request."""
-        return _request.get()[_CLIENT]
+        return request_fields.get()[_CLIENT]
 
     @client.setter
     def client(self, connection: Any) -> None:
@@ -73,7 +73,7 @@ class CallContext:
     @property
     def client_sock_addr(self) -> Any:
         """The socket address of the client being served; still known when a oneway call outlives its connection."""
-        return _request.get()[_ADDRESS]
+        return request_fields.get()[_ADDRESS]
 
     @client_sock_addr.setter
     def client_sock_addr(self, address: Any) -> None:
@@ -82,7 +82,7 @@ class CallContext:
     @property
     def seq(self) -> int:
         """Sequence number of the request being served."""
-        return int(_request.get()[_SEQ])
+        return int(request_fields.get()[_SEQ])
 
     @seq.setter
     def seq(self, number: int) -> None:
@@ -91,7 +91,7 @@ class CallContext:
     @property
     def msg_flags(self) -> int:
         """Flags of the request being served, see the FLAGS constants of ``protocol``."""
-        return int(_request.get()[_FLAGS])
+        return int(request_fields.get()[_FLAGS])
 
     @msg_flags.setter
     def msg_flags(self, flags: int) -> None:
@@ -100,7 +100,7 @@ class CallContext:
     @property
     def serializer_id(self) -> int:
         """Number of the serializer that the request being served was encoded with."""
-        return int(_request.get()[_SERIALIZER])
+        return int(request_fields.get()[_SERIALIZER])
 
     @serializer_id.setter
     def serializer_id(self, number: int) -> None:
@@ -114,7 +114,7 @@ class CallContext:
         """
         current = _assigned.get()
         if current is None:
-            current = _request.get()[_ANNOTATIONS]
+            current = request_fields.get()[_ANNOTATIONS]
         if current is None:
             current = {}
             _assigned.set(current)
@@ -183,7 +183,7 @@ class CallContext:
         cancelled it, or the connection has ended (except for oneway calls). A method that takes long can wait for it, or ask
         it from time to time; ``is_set()`` looks at the connection when it is called. Outside of a request it is never set.
         """
-        call = _request.get()[_CALL]
+        call = request_fields.get()[CALL]
         return threading.Event() if call is None else call.cancelled
 
     def check(self) -> None:
@@ -194,7 +194,7 @@ class CallContext:
             TimeoutError: the deadline has passed.
             CancelledError: the client has cancelled the call, or its connection has ended.
         """
-        call = _request.get()[_CALL]
+        call = request_fields.get()[CALL]
         if call is not None:
             call.check()
 
@@ -216,7 +216,7 @@ class CallContext:
         """Return the values of all fields, by name: for from_global(), in a thread that continues the work of this call."""
         # The mark says that the annotations came from a client: otherwise calls in the other thread would send them on.
         values = {name: getattr(self, name) for name in _FIELDS}
-        was_received = _assigned.get() is None and _request.get()[_ANNOTATIONS] is not None
+        was_received = _assigned.get() is None and request_fields.get()[_ANNOTATIONS] is not None
         values["annotations"] = (_ReceivedAnnotations if was_received else dict)(values["annotations"])
         return values
 
@@ -224,7 +224,7 @@ class CallContext:
         """Set all fields to values returned by to_global(), here or in another thread."""
         annotations = values["annotations"]
         was_received = isinstance(annotations, _ReceivedAnnotations)
-        _request.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
+        request_fields.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
                       values["serializer_id"], dict(annotations) if was_received else None, None))
         _assigned.set(None if was_received else dict(annotations))
         self.response_annotations = dict(values["response_annotations"])
@@ -277,9 +277,8 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_new_correlations.renew)
 
 
-def new_correlation_bytes() -> bytes:
-    """Return a new correlation id, for a request that came without one."""
-    return _new_correlations.next()
+# Returns a new correlation id, for a request without one. The bound method itself: a function would add 0.05 us to each call.
+new_correlation_bytes = _new_correlations.next
 
 
 def correlation_bytes() -> Optional[bytes]:
@@ -296,7 +295,7 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
     Args:
         call: the RunningCall of the daemon, None for a handshake.
     """
-    _request.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
+    request_fields.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
     _correlation.set(correlation_bytes)
     for variable in _USERS:
         if variable.get() is not None:  # reading is several times cheaper than setting
@@ -305,20 +304,20 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
 
 def running_call() -> Any:
     """Return the RunningCall of the request being served, None if there is none."""
-    return _request.get()[_CALL]
+    return request_fields.get()[CALL]
 
 
 def call_deadline() -> Optional[float]:
     """Return the monotonic time until which the client of the request being served waits, None if there is no limit."""
-    call = _request.get()[_CALL]
+    call = request_fields.get()[CALL]
     return None if call is None else call.deadline
 
 
 def _assign(index: int, value: Any) -> None:
     # a new tuple: contexts that were copied before share the old one
-    request = list(_request.get())
+    request = list(request_fields.get())
     request[index] = value
-    _request.set(tuple(request))
+    request_fields.set(tuple(request))
 
 
 def outgoing_annotations() -> Annotations:
@@ -337,7 +336,7 @@ def set_received_response(annotations: Annotations) -> None:
 
 
 def _require_client(action: str) -> Any:
-    client = _request.get()[_CLIENT]
+    client = request_fields.get()[_CLIENT]
     if client is None:
         raise errors.PyroError("cannot %s a resource here: no client is being served in this thread or task" % action)
     return client

@@ -142,7 +142,7 @@ class Connection(socketutil.SocketConnection):
             if not (reply.type == protocol.MSG_RESULT and reply.seq in self.late):
                 raise self._mismatch(request, reply, method)
             self.late.discard(reply.seq)
-            reply = self._receive(method, True)
+            reply = self._exchange(None, method)
         self.mid_exchange = False
         return reply
 
@@ -216,25 +216,22 @@ class Connection(socketutil.SocketConnection):
         if not self.keep_open:
             self.sock.close()  # without shutdown(), which would end the connection for the parent process as well
 
-    def _exchange(self, request: SendingMessage, method: Optional[str]) -> ReceivingMessage:
-        # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception in between
-        # leaves it set, KeyboardInterrupt included.
-        self.mid_exchange, self.reply_is_due = True, False
-        try:
-            if len(request.buffers) == 1 and not self._log_wire:
-                self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
-            else:
-                self._send(request)
-        except OSError as x:
-            raise socketutil.communication_error(self._activity(method), x) from x
-        self.reply_is_due = True
-        return self._receive(method, bool(self.late))
-
-    def _receive(self, method: Optional[str], may_be_buffered: bool) -> ReceivingMessage:
-        """Receive a message. Behind the late reply to an earlier call it may be in the buffer already."""
+    def _exchange(self, request: Optional[SendingMessage], method: Optional[str]) -> ReceivingMessage:
+        """Send a request, and receive a message; without a request, the next message after the late reply to another call."""
         reader = self._reader
+        reply = None
         try:
-            reply = reader.next_message() if may_be_buffered else None
+            if request is not None:
+                # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception
+                # in between leaves it set, KeyboardInterrupt included.
+                self.mid_exchange, self.reply_is_due = True, False
+                if len(request.buffers) == 1 and not self._log_wire:
+                    self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
+                else:
+                    self._send(request)
+                self.reply_is_due = True
+            if request is None or self.late:
+                reply = reader.next_message()  # it may have arrived together with a late one
             # Most replies arrive in one receive. Only the others need a deadline, which costs a system call per receive.
             if reply is None and not reader.receive_from(self._incoming):
                 raise EOFError

@@ -18,9 +18,11 @@ from .._messages import limits, replies, requests
 from .._values import unsendable
 from .._wire import features
 from .._values.uri import URI
+from ..callcontext import CALL, request_fields
 from ..configure import global_version
 from ..constants import CANCEL_METHOD, CLOSE_STREAM_METHOD, DAEMON_NAME
-from ..protocol import FLAGS_ONEWAY, ReceivingMessage, SendingMessage
+from ..protocol import FLAGS_ONEWAY, ReceivingMessage
+from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .call_options import current_options, deadline_for, earlier, options_for, seconds_until
 from .connection import Connection
@@ -263,26 +265,32 @@ class Link(Connector):
         try:
             if global_version.number != self.settings_version:
                 self._read_settings()
-            deadline = None
-            if self.timeout or current_options.get() is not None or callcontext.call_deadline() is not None:
-                deadline, annotations = self._limit(connection, flags, annotations)
             seq = self.seq = self._next_seq(connection) if connection.late else (self.seq + 1) & 0xFFFF
-            request = self._request(connection, seq, flags, object_id or self.object_id, method, args, kwargs, annotations)
+            correlation_id = connection.call_id = callcontext.correlation_bytes()
+            if correlation_id is None and connection.features is not None:
+                # to recognize nested calls, and to cancel this one
+                correlation_id = connection.call_id = callcontext.new_correlation_bytes()
+            deadline, serializer = None, self.serializer
+            if self.timeout or current_options.get() is not None or request_fields.get()[CALL] is not None:
+                deadline, serializer, annotations = self._apply_options(connection, seq, flags, annotations)
+            try:
+                request = requests.invoke_request(serializer, seq, flags, object_id or self.object_id, method, args, kwargs,
+                                                  self.wire, annotations, correlation_id)
+            except Exception as x:
+                raise self._request_error(x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
             try:
                 if flags & FLAGS_ONEWAY:
                     connection.send_oneway(request, method)
                     return None
-                if deadline is None:
-                    reply = connection.round_trip(request, method)
-                else:
-                    reply = connection.round_trip_until(deadline, request, method)
+                reply = (connection.round_trip(request, method) if deadline is None
+                         else connection.round_trip_until(deadline, request, method))
                 callcontext.set_received_response(reply.annotations)
                 return reply if self.raw_response else self._parse_reply(reply, connection)
             except BaseException as x:
                 self._call_failed(connection, x, seq, deadline)
                 raise
         finally:
-            # as unlock(), which would be one more call
+            # as in unlock(), without the call
             if connection is not self.connection:
                 connection.idle_since = time.monotonic()
             connection.user = 0
@@ -290,30 +298,31 @@ class Link(Connector):
             if self.pool.waiters:
                 self.pool.hand_over()
 
-    def _limit(self, connection: Connection, flags: int,
-               annotations: Optional[Mapping[str, bytes]]) -> Tuple[Optional[float], Optional[Mapping[str, bytes]]]:
+    def _apply_options(self, connection: Connection, seq: int, flags: int, annotations: Optional[Mapping[str, bytes]],
+                       ) -> Tuple[Optional[float], SerializerBase, Optional[Mapping[str, bytes]]]:
         """
-        Return the deadline of a call, and the annotations to send.
+        Return the deadline of a call, its serializer, and the annotations to send.
 
         The timeout of the proxy limits single operations of the socket: a long reply may take longer. It is sent to the server
         as the deadline all the same, as the client does not wait longer for the first byte. Oneway calls have no deadline but
         one that was given for this call.
         """
         options = options_for(self)
-        own = None if options is None else options.deadline
+        own = options.deadline if options is not None else None
         deadline = own if flags & FLAGS_ONEWAY else earlier(own, callcontext.call_deadline())
-        told = deadline
-        if not flags & FLAGS_ONEWAY:
-            timeout = effective_timeout(self.timeout)
-            told = earlier(deadline, None if timeout is None else time.monotonic() + timeout)
-        left = seconds_until(told)
+        timeout = None if flags & FLAGS_ONEWAY else effective_timeout(self.timeout)
+        left = seconds_until(earlier(deadline, None if timeout is None else time.monotonic() + timeout))
         if left == 0:
             raise errors.not_sent(errors.TimeoutError("calling %s: the deadline of the call has passed" % self.bound_uri))
         if options is not None and options.annotations:
             annotations = {**(annotations or {}), **options.annotations}
-        if left is not None and connection.features is not None and features.DEADLINES in connection.features:
+        known = connection.features or ()
+        if left is not None and features.DEADLINES in known:
             annotations = {**(annotations or {}), features.DEADLINE_ANNOTATION: features.encode_deadline(left)}
-        return None if flags & FLAGS_ONEWAY else deadline, annotations
+        if options is not None and options.on_sending is not None:
+            options.on_sending(connection.call_id if features.CANCELLATION in known else None, seq)
+        serializer = options.serializer if options is not None and options.serializer else self.serializer
+        return None if flags & FLAGS_ONEWAY else deadline, serializer, annotations
 
     def _next_seq(self, connection: Connection) -> int:
         """Return a sequence number that no reply is awaited for."""
@@ -322,28 +331,17 @@ class Link(Connector):
             seq = (seq + 1) & 0xFFFF
         return seq
 
-    def _request(self, connection: Connection, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
-                 kwargs: Optional[Mapping[str, Any]], annotations: Optional[Mapping[str, bytes]]) -> SendingMessage:
-        correlation_id = callcontext.correlation_bytes()
-        if correlation_id is None and connection.features is not None:
-            correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
-        connection.call_id = correlation_id
-        serializer = self.serializer
-        options = current_options.get()
-        if options is not None and options.link is self:
-            serializer = options.serializer or serializer
-            if options.on_sending is not None:
-                can_cancel = connection.features is not None and features.CANCELLATION in connection.features
-                options.on_sending(correlation_id if can_cancel else None, seq)
-        try:
-            return requests.invoke_request(serializer, seq, flags, object_id, method, args, kwargs, self.wire, annotations,
-                                        correlation_id)
-        except errors.MessageTooLargeError as x:  # a MessageTooLargeError means the limit of the server, this is ours
-            raise errors.not_sent(errors.ProtocolError("calling %s of %s: %s" % (method, self.bound_uri, x))) from None
-        except Exception as x:  # a serializer, or user code that it calls, can raise anything for an argument
-            explained = unsendable.explain(x, unsendable.argument_parts(args, kwargs), serializer)
-            errors.add_context(explained, "calling %s of %s" % (method, self.bound_uri))
-            raise explained from (x.__cause__ if explained is x else x)
+    def _request_error(self, error: Exception, serializer: SerializerBase, method: str, args: Sequence[Any],
+                       kwargs: Optional[Mapping[str, Any]]) -> Exception:
+        """Return the error to raise when a request could not be built: one that says what is wrong with it."""
+        if isinstance(error, errors.MessageTooLargeError):  # that class means the limit of the server, this is ours
+            return errors.not_sent(errors.ProtocolError("calling %s of %s: %s" % (method, self.bound_uri, error)))
+        # a serializer, or user code that it calls, can raise anything for an argument
+        explained = unsendable.explain(error, unsendable.argument_parts(args, kwargs), serializer)
+        errors.add_context(explained, "calling %s of %s" % (method, self.bound_uri))
+        if explained is not error:
+            explained.__cause__ = error
+        return explained
 
     def _call_failed(self, connection: Connection, error: BaseException, seq: int, deadline: Optional[float]) -> None:
         """Decide what becomes of a connection after a request that was sent, or was about to be."""
@@ -370,7 +368,7 @@ class Link(Connector):
         return self.call(connection, method, args, {}, 0, DAEMON_NAME)
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
-        """Ask the server to cancel a call that is in flight. This is done in the background, over another connection."""
+        """Ask the server to cancel a call that is in flight, in the background, over another connection."""
         if self._cancellations is None:
             self._cancellations = BackgroundCalls()
         self._cancellations.start(lambda: self._send_cancellation(correlation_id, seq), 1)

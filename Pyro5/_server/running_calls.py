@@ -50,26 +50,29 @@ class RunningCall:
 
     Attributes:
         connection: of the client.
-        seq, correlation_id: of the request.
+        seq, flags, correlation_id: of the request.
         deadline: monotonic time until which the client waits, None if it did not say.
-        is_oneway: the client does not wait for it, and may disconnect at any time.
         reason: why it is cancelled, "" if it is not.
         runs_elsewhere: a oneway call that another thread runs, which then ends it.
     """
 
-    __slots__ = ("connection", "seq", "correlation_id", "deadline", "is_oneway", "reason", "runs_elsewhere", "_calls",
-                 "_event")
+    # Class attributes are cheaper than assignments in the constructor, which is called for every request.
+    deadline: Optional[float] = None
+    reason = ""
+    runs_elsewhere = False
+    _event: Optional[CancelledEvent] = None
 
-    def __init__(self, calls: RunningCalls, connection: Any, seq: int, correlation_id: bytes, is_oneway: bool) -> None:
+    def __init__(self, calls: RunningCalls, connection: Any, seq: int, flags: int, correlation_id: bytes) -> None:
         self._calls = calls
         self.connection = connection
         self.seq = seq
+        self.flags = flags
         self.correlation_id = correlation_id
-        self.is_oneway = is_oneway
-        self.deadline: Optional[float] = None
-        self.reason = ""
-        self.runs_elsewhere = False
-        self._event: Optional[CancelledEvent] = None
+
+    @property
+    def is_oneway(self) -> bool:
+        """Whether the client does not wait for it, and may disconnect at any time."""
+        return bool(self.flags & FLAGS_ONEWAY)
 
     def read_deadline(self, message: ReceivingMessage) -> None:
         """
@@ -154,10 +157,12 @@ class RunningCalls:
 
     def begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> RunningCall:
         """Return a call that counts as running until `end`. Its deadline is taken out of the annotations of the request."""
-        call = RunningCall(self, connection, message.seq, correlation_id, bool(message.flags & FLAGS_ONEWAY))
+        call = RunningCall(self, connection, message.seq, message.flags, correlation_id)
         if message.annotations and connection.features:
             call.read_deadline(message)
-        self.resume(call)
+        self._running.add(call)
+        if self._early:
+            self.resume(call)
         return call
 
     def resume(self, call: RunningCall) -> None:
