@@ -1,12 +1,15 @@
 """
-Run the whole suite in several processes: ``python -m tests``.
+Run the whole suite in several processes: ``python -m tests``, or some modules: ``python -m tests tests.test_client ...``.
 
 Each process runs one module after the other and reports it when it is done, so progress shows from the first second.
 The run ends with a list of what was skipped and why, and with unittest's own closing lines for all processes together.
-The exit code is 0 if the last line begins with OK.
+The exit code is 0 if the last line begins with OK. If this process is interrupted or killed, all processes that it has started
+end too.
 """
 from __future__ import annotations
 
+import contextlib
+import faulthandler
 import io
 import json
 import os
@@ -19,9 +22,11 @@ import time
 import unittest
 from collections import Counter, deque
 from pathlib import Path
-from typing import Any, Deque, Dict, List, NamedTuple, Tuple
+from typing import Deque, Dict, List, NamedTuple, Tuple
 
 HERE = Path(__file__).parent
+# Only a module that hangs takes this long: the stacks of its threads are printed, and its process ends.
+MODULE_SECONDS = 240.0
 # Tests of processes and time-outs mostly wait: one process more than cores, but no more than this.
 MAX_PROCESSES = 3
 # The modules that take longest come first, so that no process has to wait long for another at the end.
@@ -81,6 +86,7 @@ def run_module(name: str) -> Report:
 
 def work() -> int:
     """Run the modules whose names come in; standard input of the tests is empty, their output goes to standard error."""
+    own_process_group()
     with os.fdopen(os.dup(0)) as names, os.fdopen(os.dup(1), "w") as reports:
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -88,8 +94,35 @@ def work() -> int:
         os.dup2(2, 1)
         sys.argv[0] = "python -m unittest"
         for line in names:
-            print(json.dumps(run_module(line.strip())), file=reports, flush=True)
+            faulthandler.dump_traceback_later(MODULE_SECONDS, exit=True)
+            report = run_module(line.strip())
+            faulthandler.cancel_dump_traceback_later()
+            print(json.dumps(report), file=reports, flush=True)
     return 0
+
+
+# ---------------------------------------------------------------- in a process that outlives the one that was started
+
+def guard() -> int:
+    """Read process ids from standard input until its end, then kill the process groups of those that have not been removed.
+
+    A line is a sign, + to add and - to remove, and a process id. The end of the input means that the process that writes it
+    has ended, in whatever way.
+    """
+    own_process_group()
+    groups = set()
+    for line in sys.stdin:
+        (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
+    for group in groups:
+        with contextlib.suppress(OSError):  # it has ended by itself
+            os.killpg(group, signal.SIGKILL)
+    return 0
+
+
+def own_process_group() -> None:
+    """Become the leader of a process group, so that signals for the one of the parent process do not arrive here."""
+    if hasattr(os, "setpgid"):
+        os.setpgid(0, 0)
 
 
 # ---------------------------------------------------------------- in the process that was started
@@ -97,16 +130,21 @@ def work() -> int:
 class Suite:
     """Hands out modules to the processes, and collects and prints what they report."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: List[str]) -> None:
         self.reports: List[Report] = []
         self._lock = threading.Lock()  # guards the modules left, the reports, and printing
-        self._waiting: Deque[str] = deque(ordered_modules())
+        self._waiting: Deque[str] = deque(modules)
         self._total = len(self._waiting)
         self._started = time.monotonic()
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._started
+
+    def stop(self) -> None:
+        """Start no further module."""
+        with self._lock:
+            self._waiting.clear()
 
     def next_module(self) -> str:
         """Return the name of the next module; an empty string if none is left."""
@@ -122,22 +160,59 @@ class Suite:
                 "" if report.ok else "  FAILED\n" + report.text), flush=True)
 
 
-class Worker:
-    """A process that runs modules: it reads names, and writes a report for each."""
+class Guard:
+    """The process that kills the workers' process groups when this process has ended, see `guard`."""
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()  # one line is written at a time
+        self._process = subprocess.Popen([*interpreter(), "-m", "tests", "guard"], cwd=str(HERE.parent),
+                                         stdin=subprocess.PIPE, universal_newlines=True)
+
+    def add(self, pid: int) -> None:
+        self._write("+%d" % pid)
+
+    def remove(self, pid: int) -> None:
+        self._write("-%d" % pid)
+
+    def _write(self, line: str) -> None:
+        with self._lock, contextlib.suppress(OSError):
+            print(line, file=self._process.stdin, flush=True)
+
+    def end(self) -> None:
+        """Kill the process groups that have been added and not removed."""
+        self._process.communicate()
+
+
+class Worker:
+    """Runs modules in a process of their own: it reads names, and writes a report for each. If it ends, another one starts."""
+
+    def __init__(self, suite: Suite, guard: Guard) -> None:
         self._suite = suite
+        self._guard = guard
         self._output = tempfile.TemporaryFile()  # what the tests print
-        self._process = subprocess.Popen([*interpreter(), "-m", "tests", "worker"], cwd=str(HERE.parent),
-                                         universal_newlines=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                         stderr=self._output)
+        self._process = self._start()
         self._thread = threading.Thread(target=self._hand_out)
         self._thread.start()
 
-    def _hand_out(self) -> None:
+    def _start(self) -> subprocess.Popen[str]:
+        process = subprocess.Popen([*interpreter(), "-m", "tests", "worker"], cwd=str(HERE.parent), universal_newlines=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._output)
+        self._guard.add(process.pid)
+        return process
+
+    def _end(self) -> int:
         with self._process:
-            for module in iter(self._suite.next_module, ""):
-                self._suite.add(self._run(module))
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+            exit_code = self._process.wait()
+        self._guard.remove(self._process.pid)
+        return exit_code
+
+    def _hand_out(self) -> None:
+        for module in iter(self._suite.next_module, ""):
+            self._suite.add(self._run(module))
+        self._end()
 
     def _run(self, module: str) -> Report:
         started = time.monotonic()
@@ -145,7 +220,8 @@ class Worker:
             print(module, file=self._process.stdin, flush=True)
             return Report(*json.loads(self._process.stdout.readline()))  # type: ignore[union-attr]
         except (OSError, ValueError):  # its process has ended, in the middle of the module or before it
-            text = "the process that ran it ended with exit code %s" % self._process.wait()
+            text = "the process that ran it ended with exit code %s" % self._end()
+            self._process = self._start()
             return Report(module, time.monotonic() - started, 0, 0, 1, 0, 0, [], text)
 
     def wait(self) -> str:
@@ -180,13 +256,23 @@ def print_summary(reports: List[Report], seconds: float) -> bool:
     return ok
 
 
-def main() -> int:
+def run(suite: Suite) -> str:
+    """Run all modules of a suite, and return what the tests printed."""
+    guard = Guard()
+    try:
+        workers = [Worker(suite, guard) for _ in range(min(MAX_PROCESSES, (os.cpu_count() or 1) + 1))]
+        return "".join([worker.wait() for worker in workers])
+    finally:
+        suite.stop()
+        guard.end()
+
+
+def main(modules: List[str]) -> int:
     # A script that starts this with & lets it ignore SIGINT, and so would all processes that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    suite = Suite()
-    print("%d modules" % len(ordered_modules()), flush=True)
-    workers = [Worker(suite) for _ in range(min(MAX_PROCESSES, (os.cpu_count() or 1) + 1))]
-    printed = "".join([worker.wait() for worker in workers])
+    print("%d modules" % len(modules), flush=True)
+    suite = Suite(modules)
+    printed = run(suite)
     if printed.strip():
         print("The tests printed:\n%s" % printed)
     for report in suite.reports:
@@ -197,5 +283,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    args: Any = sys.argv[1:]
-    sys.exit(work() if args == ["worker"] else main())
+    args = sys.argv[1:]
+    sys.exit(work() if args == ["worker"] else guard() if args == ["guard"] else main(args or ordered_modules()))

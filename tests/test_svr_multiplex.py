@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import select
 import selectors
 import socket
@@ -11,7 +12,7 @@ from typing import Any, Callable, List
 from unittest import mock
 
 from Pyro5._net import busy_poll
-from Pyro5._server import eventloop
+from Pyro5._server import eventloop, fair_order
 from Pyro5.server import Daemon
 
 from .peers import settings
@@ -73,9 +74,12 @@ class OneThread(MultiplexTestCase):
         """All its requests have arrived, but the other clients are served in between, and the request of a new client
         is served first.
         """
-        daemon = self.serving()
-        greedy = [self.client(daemon) for _ in range(3)]
-        with mock.patch.object(eventloop, "TURN_SECONDS", 0.0):
+        # A clock that advances by the same step at each look: what is charged does not depend on the load of the machine.
+        clock = mock.Mock(monotonic=functools.partial(next, itertools.count(1.0, 1e-5)))
+        with mock.patch.object(eventloop, "TURN_SECONDS", 0.0), mock.patch.object(eventloop, "time", clock), \
+                mock.patch.object(fair_order, "time", clock):
+            daemon = self.serving()
+            greedy = [self.client(daemon) for _ in range(3)]
             greedy[0].send(call_request("wait"))
             self.served._wait_for_notes(1)
             for number, client in enumerate(greedy):
