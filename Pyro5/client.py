@@ -153,8 +153,10 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         link = self._pyro
         if link.methods or link.attrs:
             return False
-        link.connect_once(lambda: repeated(link, lambda name: self._pyroConnect(), "connect"),
-                          lambda: bool(link.methods or link.attrs))
+        connect = self._pyroConnect
+        if link.retry is not None or link.max_retries:
+            connect = functools.partial(repeated, link, lambda name: self._pyroConnect(), "connect")
+        link.connect_once(connect, lambda: bool(link.methods or link.attrs))
         return True
 
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,

@@ -341,7 +341,7 @@ class Trouble(ExampleTestCase):
         self.folder = "retries"
         self.assertPrinted("""
             weight: 0
-            after pouring: 5
+            poured, weight now: 5
             pouring failed; was it sent? None
             weight: 10""", self.output_of("client.py", self.serve("server.py")))
 
