@@ -103,8 +103,16 @@ class BatchProxy:
 
 
 def _results(results: List[Any]) -> Iterator[Any]:
-    for result in results:
-        # the class itself, no subclass: a result that is an ExceptionWrapper can only come from the server's batch code
+    remaining = iter(results)
+    del results
+    for result in remaining:
+        # the class itself, no subclass: a result that is an ExceptionWrapper stands for a call that failed
         if type(result) is replies.ExceptionWrapper:
-            raise replies.raisable(result.exception)  # here, so that its traceback has one frame of this library only
+            # The traceback of the exception refers to this frame: without these references, there is no cycle that would keep
+            # the proxy of the caller, and its connection, until the garbage collector finds it.
+            exception, result, remaining = result.exception, None, iter(())
+            try:
+                raise replies.raisable(exception)  # here, so that its traceback has one frame of this library only
+            finally:
+                del exception
         yield result
