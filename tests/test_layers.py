@@ -32,6 +32,8 @@ MODULES = """
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
     _client.properties _client.proxy_state _client.operators _client.names typed client
+    _aio _aio.connection _aio.waiting _aio.connecting _aio.connections _aio.link _aio.received _aio.streams _aio.calls
+    _aio.proxy _aio.batch _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
     _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns
     _server.running_calls _server.exclusive _server.batches _server.dispatch
@@ -41,6 +43,7 @@ MODULES = """
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
     core
+    aio
     _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
@@ -105,7 +108,7 @@ IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio"
 RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_client")
 
 # What stands at the top of the package is public: the modules and packages that the reference documents.
-PUBLIC = set("""__init__ __main__ api core constants errors configure callcontext client server protocol socketutil typed
+PUBLIC = set("""__init__ __main__ aio api core constants errors configure callcontext client server protocol socketutil typed
                 nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
 
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...

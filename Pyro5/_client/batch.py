@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .._messages import replies
 
-__all__ = ["BatchProxy", "BatchedCall", "_BatchedRemoteMethod"]
+__all__ = ["BatchProxy", "BatchedCall", "_BatchedRemoteMethod", "results_of"]
 
 BatchedCall = Tuple[str, Tuple[Any, ...], Dict[str, Any]]
 
@@ -95,14 +95,15 @@ class BatchProxy:
         batched = self._calls[:]
         self._calls.clear()  # not a new list: the methods of the batch keep a reference to this one
         results = self._proxy._pyroInvokeBatch(batched, oneway)
-        return None if oneway else _results(results)
+        return None if oneway else results_of(results)
 
     def _pyroInvoke(self, methodname: str = "", vargs: Any = (), kwargs: Any = None) -> Optional[Iterator[Any]]:
         """Send the collected calls and ignore the arguments, for programs that use a batch in the place of a proxy."""
         return self()
 
 
-def _results(results: List[Any]) -> Iterator[Any]:
+def results_of(results: List[Any]) -> Iterator[Any]:
+    """Yield the results of a batch; raise the exception that ended it."""
     remaining = iter(results)
     del results
     for result in remaining:

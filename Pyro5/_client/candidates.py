@@ -4,13 +4,13 @@ from __future__ import annotations
 import logging
 import random
 import time
-from typing import Callable, Dict, Optional, TypeVar
+from typing import Callable, Dict, List, Optional, TypeVar
 
 from .. import errors
 from .._values.uri import URI
 from .discovery import resolve_all
 
-__all__ = ["connect_to_any"]
+__all__ = ["connect_to_any", "in_order_of_trial", "note_unreachable"]
 
 log = logging.getLogger("Pyro5.discovery")
 
@@ -36,21 +36,30 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
         NamingError: the URI cannot be resolved.
         Exception: what ``connect`` raised for the last candidate, or for another one if the request may have been sent.
     """
-    candidates = resolve_all(uri, reply_seconds)
-    random.shuffle(candidates)
-    now = time.monotonic()
-    candidates.sort(key=lambda each: _unreachable.get(str(each.location), 0) > now)
+    candidates = in_order_of_trial(resolve_all(uri, reply_seconds))
     for position, candidate in enumerate(candidates, 1):
         try:
             return connect(candidate)
         except errors.CommunicationError as x:
             if x.sent is not False or len(candidates) == 1:
                 raise
-            if len(_unreachable) >= MAX_UNREACHABLE:
-                _unreachable.clear()
-            _unreachable[str(candidate.location)] = time.monotonic() + UNREACHABLE_SECONDS
+            note_unreachable(candidate, uri, x)
             if position == len(candidates):
                 errors.add_context(x, "none of %d objects can be reached, the last one was" % position)
                 raise
-            log.info("trying another object for %s: %s", uri, x)
     raise AssertionError("there is at least one candidate")
+
+
+def in_order_of_trial(candidates: List[URI]) -> List[URI]:
+    """Return the objects in random order, those that could not be reached a moment ago last."""
+    shuffled = random.sample(candidates, len(candidates))
+    now = time.monotonic()
+    return sorted(shuffled, key=lambda each: _unreachable.get(str(each.location), 0) > now)
+
+
+def note_unreachable(candidate: URI, uri: URI, error: Exception) -> None:
+    """Prefer other objects to this one for some seconds."""
+    log.info("%s cannot be reached for %s: %s", candidate, uri, error)
+    if len(_unreachable) >= MAX_UNREACHABLE:
+        _unreachable.clear()
+    _unreachable[str(candidate.location)] = time.monotonic() + UNREACHABLE_SECONDS

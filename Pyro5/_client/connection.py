@@ -24,7 +24,7 @@ from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingM
 from ..serializers import SerializerBase
 from .call_options import earlier
 
-__all__ = ["Connection", "open_connection"]
+__all__ = ["Connection", "connection_failure", "handshake_hint", "open_connection"]
 
 log = logging.getLogger("Pyro5.connection")
 
@@ -104,7 +104,7 @@ class Connection(socketutil.SocketConnection):
             reply = self._exchange(request, None)
         except errors.ConnectionClosedError as x:
             # A server that ends the connection here sends no reason: most often one side uses TLS and the other does not.
-            x.args = ("%s (%s)" % (x, self._handshake_hint()),)
+            x.args = ("%s (%s)" % (x, handshake_hint(hasattr(self.sock, "getpeercert"))),)
             raise
         except errors.TimeoutError as x:
             x.args = ("%s (the server did not answer the handshake: is its request loop running?)" % x,)
@@ -249,11 +249,6 @@ class Connection(socketutil.SocketConnection):
             protocol.log_wiredata(log, "received from %s" % self.target, reply)
         return reply
 
-    def _handshake_hint(self) -> str:
-        if hasattr(self.sock, "getpeercert"):
-            return "does the server require a client certificate (SSL_CLIENTCERT), and does it trust the one that was sent?"
-        return "if the server uses TLS, enable the setting SSL on this side too"
-
     def _activity(self, method: Optional[str]) -> str:
         return "calling %s of %s" % (method, self.target) if method else "connecting to %s" % self.target
 
@@ -327,6 +322,13 @@ class Connection(socketutil.SocketConnection):
         return message
 
 
+def handshake_hint(is_encrypted: bool) -> str:
+    """Return a hint on what to check when the server closes the connection instead of answering the handshake."""
+    if is_encrypted:
+        return "does the server require a client certificate (SSL_CLIENTCERT), and does it trust the one that was sent?"
+    return "if the server uses TLS, enable the setting SSL on this side too"
+
+
 def _seconds_left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
@@ -351,12 +353,17 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
     try:
         sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)
     except OSError as x:
-        hint = _hint(x)
-        text = "cannot connect to %s: %s%s" % (uri, _reason(x), " (%s)" % hint if hint else "")
-        error_class = errors.TimeoutError if socketutil.is_timeout(x) else errors.CommunicationError
         # skip the error of create_socket in the chain: all it adds is the address, which is in this text already
-        raise errors.not_sent(error_class(text)) from (x.__cause__ or x)
+        raise connection_failure(uri, x) from (x.__cause__ or x)
     return Connection(sock, str(uri), max_size)
+
+
+def connection_failure(uri: URI, error: OSError) -> errors.CommunicationError:
+    """Return the error to raise when the server of a URI cannot be reached."""
+    hint = _hint(error)
+    text = "cannot connect to %s: %s%s" % (uri, _reason(error), " (%s)" % hint if hint else "")
+    error_class = errors.TimeoutError if socketutil.is_timeout(error) else errors.CommunicationError
+    return errors.not_sent(error_class(text))
 
 
 def _reason(error: OSError) -> str:

@@ -31,7 +31,7 @@ from .futures import BackgroundCalls
 from .pool import OPEN_FIRST, OPEN_SIDE, Waiter
 from .retry import Retry, RetryBudget
 
-__all__ = ["Link", "connected_socket_uri"]
+__all__ = ["Link", "connected_socket_uri", "request_error", "server_closes_after"]
 
 log = logging.getLogger("Pyro5.link")
 
@@ -277,7 +277,7 @@ class Link(Connector):
                 request = requests.invoke_request(serializer, seq, flags, object_id or self.object_id, method, args, kwargs,
                                                   self.wire, annotations, correlation_id)
             except Exception as x:
-                raise self._request_error(x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
+                raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
             try:
                 if flags & FLAGS_ONEWAY:
                     connection.send_oneway(request, method)
@@ -331,22 +331,10 @@ class Link(Connector):
             seq = (seq + 1) & 0xFFFF
         return seq
 
-    def _request_error(self, error: Exception, serializer: SerializerBase, method: str, args: Sequence[Any],
-                       kwargs: Optional[Mapping[str, Any]]) -> Exception:
-        """Return the error to raise when a request could not be built: one that says what is wrong with it."""
-        if isinstance(error, errors.MessageTooLargeError):  # that class means the limit of the server, this is ours
-            return errors.not_sent(errors.ProtocolError("calling %s of %s: %s" % (method, self.bound_uri, error)))
-        # a serializer, or user code that it calls, can raise anything for an argument
-        explained = unsendable.explain(error, unsendable.argument_parts(args, kwargs), serializer)
-        errors.add_context(explained, "calling %s of %s" % (method, self.bound_uri))
-        if explained is not error:
-            explained.__cause__ = error
-        return explained
-
     def _call_failed(self, connection: Connection, error: BaseException, seq: int, deadline: Optional[float]) -> None:
         """Decide what becomes of a connection after a request that was sent, or was about to be."""
         if not connection.mid_exchange:
-            if _server_closes_after(error, connection):
+            if server_closes_after(error, connection):
                 self.drop(connection)
         elif (deadline is not None and isinstance(error, errors.TimeoutError) and connection.features is not None
                 and connection.reply_is_due):
@@ -437,7 +425,20 @@ class Link(Connector):
         return result
 
 
-def _server_closes_after(error: BaseException, connection: Connection) -> bool:
+def request_error(uri: URI, error: Exception, serializer: SerializerBase, method: str, args: Sequence[Any],
+                  kwargs: Optional[Mapping[str, Any]]) -> Exception:
+    """Return the error to raise when a request could not be built: one that says what is wrong with it."""
+    if isinstance(error, errors.MessageTooLargeError):  # that class means the limit of the server, this is ours
+        return errors.not_sent(errors.ProtocolError("calling %s of %s: %s" % (method, uri, error)))
+    # a serializer, or user code that it calls, can raise anything for an argument
+    explained = unsendable.explain(error, unsendable.argument_parts(args, kwargs), serializer)
+    errors.add_context(explained, "calling %s of %s" % (method, uri))
+    if explained is not error:
+        explained.__cause__ = error
+    return explained
+
+
+def server_closes_after(error: BaseException, connection: Any) -> bool:
     """Return whether the server closes the connection, or may close it, after it has reported this error."""
     if isinstance(error, (errors.RemoteError, unsendable.Unsendable)):  # a method raised this, or its result cannot be sent
         return False

@@ -13,7 +13,7 @@ from .futures import CallFuture
 from .reconnecting import wait_until_ready
 from .retry import Retry, repeat, with_retries
 
-__all__ = ["MethodView", "repeated"]
+__all__ = ["MethodView", "NOT_GIVEN", "checked_timeout", "repeated"]
 
 NOT_GIVEN: Any = object()
 Send = Callable[..., Any]  # called with the name, the positional arguments, the keyword arguments, and the flags
@@ -63,7 +63,7 @@ class MethodView:
         for name in self.__slots__:
             setattr(view, name, getattr(self, name))
         if timeout is not NOT_GIVEN:
-            view._timeout = _checked_timeout(timeout)
+            view._timeout = checked_timeout(timeout)
         if retry is not NOT_GIVEN:
             if not (retry is None or isinstance(retry, Retry)):
                 raise TypeError("retry must be a Retry or None, not %s" % type(retry).__name__)
@@ -133,7 +133,8 @@ class MethodView:
         return "<remote method %s with options, called by %r>" % (self._name, self._send)
 
 
-def _checked_timeout(seconds: Any) -> Optional[float]:
+def checked_timeout(seconds: Any) -> Optional[float]:
+    """Return a timeout option as a float; raise TypeError or ValueError unless it is a number of seconds, or None."""
     if seconds is None:
         return None
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):

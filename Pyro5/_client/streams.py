@@ -12,7 +12,7 @@ from .. import config, errors, protocol
 from .._values import plain
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 
-__all__ = ["ItemStream", "_StreamResultIterator"]
+__all__ = ["ItemStream", "_StreamResultIterator", "checked_batch"]
 
 log = logging.getLogger("Pyro5.itemstream")
 
@@ -82,7 +82,7 @@ class ItemStream(Iterator[Any]):
             log.debug("the server sends items one by one only: %s", x)
             self._by_batches = False
             return self._fetch(proxy)
-        items, is_last = _checked_batch(answer)
+        items, is_last = checked_batch(answer)
         if is_last:
             self._end()
         self._fetched.extend(items)
@@ -128,7 +128,7 @@ class ItemStream(Iterator[Any]):
             log.debug("cannot ask the server to close item stream %s: %s", self._stream_id, x)
 
 
-def _checked_batch(answer: Any) -> Tuple[Sequence[Any], bool]:
+def checked_batch(answer: Any) -> Tuple[Sequence[Any], bool]:
     """Return the items that a server sent together, and whether they are the last ones."""
     # untrusted: check the exact types first, so that no code of the values' own classes runs
     if not (type(answer) in plain.SEQUENCES and len(answer) == 2 and type(answer[0]) in plain.SEQUENCES and answer[0]

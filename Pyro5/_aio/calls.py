@@ -1,0 +1,267 @@
+"""Remote members of an asyncio proxy: attributes that are awaited, methods that are called, and calls that are awaited."""
+from __future__ import annotations
+
+import warnings
+from typing import Any, AsyncIterator, Coroutine, Generator, Mapping, NamedTuple, Optional, Sequence
+
+from .. import serializers
+from .._client.method_views import NOT_GIVEN, checked_timeout
+from .._client.retry import Retry
+from .._messages import replies, requests
+from ..protocol import FLAGS_ONEWAY
+from ..serializers import SerializerBase
+from .link import Link
+from .received import awaitable_proxies
+from .streams import ItemStream
+from .waiting import repeat, until_not_busy, until_ready, with_retries
+
+__all__ = ["CallOptions", "RemoteCall", "RemoteMember", "call", "read_attribute", "write_attribute"]
+
+
+class CallOptions(NamedTuple):
+    """Options of a call, see `RemoteMember.options`."""
+
+    timeout: Optional[float] = None
+    retry: Any = NOT_GIVEN
+    wait_for_ready: bool = False
+    serializer: Optional[SerializerBase] = None
+    annotations: Optional[Mapping[str, bytes]] = None
+
+
+DEFAULTS = CallOptions()
+
+
+async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
+               options: CallOptions = DEFAULTS) -> Any:
+    """
+    Call a method, and repeat it after failures as the options and the proxy say.
+
+    Raises:
+        AttributeError: the object does not expose it.
+        CommunicationError: connecting or the call failed.
+        Exception: what the method raised.
+    """
+    deadline = link.deadline(options.timeout)
+    if (options is DEFAULTS and link.retry is None and not link.max_retries and deadline is None) or flags & FLAGS_ONEWAY:
+        return await _call_once(link, name, args, kwargs, flags, options, deadline)
+
+    async def attempt() -> Any:
+        return await _call_once(link, name, args, kwargs, flags, options, deadline)
+
+    async def attempts() -> Any:
+        if options.wait_for_ready:
+            return await until_ready(attempt, deadline, str(link.uri))
+        return await attempt()
+
+    async def patient_attempts() -> Any:
+        return await attempts() if deadline is None else await until_not_busy(attempts, deadline)
+
+    if options.retry is None:
+        return await patient_attempts()
+    retry = link.retry if options.retry is NOT_GIVEN else options.retry
+    if retry is None:
+        return await with_retries(patient_attempts, link.max_retries)
+    return await repeat(patient_attempts, retry, link.retry_budget, lambda: name in link.idempotent, deadline)
+
+
+async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int,
+                     options: CallOptions, deadline: Optional[float]) -> Any:
+    if not link.connections:
+        await link.connected(deadline)  # the timeout of the proxy applies to connecting itself
+    if kwargs is not None and name not in link.methods:
+        link.refuse(name)
+    reply, connection = await link.request(name, args, kwargs, flags, deadline=deadline, serializer=options.serializer,
+                                           annotations=options.annotations)
+    if reply is None:
+        return None
+    result = link.parse(reply, connection)
+    if type(result) is replies.StreamOpened:
+        return ItemStream(link, connection, str(result.stream_id))
+    return awaitable_proxies(result) if link.may_have_proxies(reply) else result
+
+
+async def read_attribute(link: Link, name: str, options: CallOptions = DEFAULTS) -> Any:
+    """Return the value of an attribute of the object."""
+    await _connect(link, options)
+    if name not in link.attrs:
+        if name in link.methods:
+            raise TypeError("'%s' of remote object '%s' is a method: call it, and await the call" % (name, link.uri))
+        link.refuse(name)
+    return await call(link, requests.GETATTR_METHOD, (name,), None, 0, options)
+
+
+async def write_attribute(link: Link, name: str, value: Any, options: CallOptions = DEFAULTS) -> None:
+    """Assign an attribute of the object."""
+    await _connect(link, options)
+    if name not in link.attrs:
+        raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (link.uri, name))
+    await call(link, requests.SETATTR_METHOD, (name, value), None, 0, options)
+
+
+async def _connect(link: Link, options: CallOptions) -> None:
+    """Connect if the names that the object exposes are not known yet."""
+    if not (link.methods or link.attrs):
+        deadline = link.deadline(options.timeout)
+        if options.wait_for_ready:
+            await until_ready(lambda: link.connected(deadline), deadline, str(link.uri))
+        else:
+            await link.connected(deadline)
+
+
+class RemoteCall(Coroutine[Any, Any, Any]):
+    """
+    A call of a remote method. Nothing is sent before it is awaited, iterated with ``async for``, or started as a task.
+
+    Awaiting it returns the result. ``async for`` iterates over the items of a remote iterator or generator.
+    """
+
+    __slots__ = ("_link", "_name", "_args", "_kwargs", "_options", "_coroutine", "__weakref__")
+
+    def __init__(self, link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], options: CallOptions) -> None:
+        self._link = link
+        self._name = name
+        self._args = args
+        self._kwargs = kwargs
+        self._options = options
+        self._coroutine: Any = None
+
+    def _start(self) -> Any:
+        coroutine = self._coroutine
+        if coroutine is None:
+            coroutine = self._coroutine = call(self._link, self._name, self._args, self._kwargs, 0, self._options)
+        return coroutine
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        if self._coroutine is not None:
+            raise RuntimeError("the call of '%s' has been awaited already" % self._name)
+        return self._start().__await__()  # type: ignore[no-any-return]
+
+    def send(self, value: Any) -> Any:
+        """Continue the call, as for any coroutine."""
+        return self._start().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raise an exception in the call, as for any coroutine."""
+        return self._start().throw(*error)
+
+    def close(self) -> None:
+        """End the call, as for any coroutine."""
+        if self._coroutine is None:
+            self._coroutine = _FINISHED
+        self._coroutine.close()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        if self._coroutine is not None:
+            raise RuntimeError("the call of '%s' has been awaited already" % self._name)
+        return StreamOfCall(self)
+
+    def __del__(self) -> None:
+        if getattr(self, "_coroutine", self) is None:
+            warnings.warn("the remote call of '%s' was never awaited" % self._name, RuntimeWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        return "<remote call of '%s' of %s>" % (self._name, self._link.uri)
+
+
+class _Finished:
+    """Stands for the coroutine of a call that was closed before it began."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+    def send(self, value: Any) -> Any:
+        raise RuntimeError("cannot reuse already awaited call")
+
+    def throw(self, *error: Any) -> Any:
+        raise RuntimeError("cannot reuse already awaited call")
+
+
+_FINISHED = _Finished()
+
+
+class StreamOfCall(AsyncIterator[Any]):
+    """Iterates over the items of the iterator that a call returns; the call is made when the first item is requested."""
+
+    def __init__(self, remote_call: RemoteCall) -> None:
+        self._call: Optional[RemoteCall] = remote_call
+        self._stream: Optional[ItemStream] = None
+
+    async def __anext__(self) -> Any:
+        if self._call is not None:
+            remote_call, self._call = self._call, None
+            result = await remote_call
+            if not isinstance(result, ItemStream):
+                raise TypeError("'async for' needs a method that returns an iterator, but the result of '%s' is a %s"
+                                % (remote_call._name, type(result).__name__))
+            self._stream = result
+        if self._stream is None:
+            raise StopAsyncIteration
+        return await self._stream.__anext__()
+
+    async def aclose(self) -> None:
+        """Ask the server to close the stream."""
+        if self._call is not None:
+            self._call.close()
+            self._call = None
+        if self._stream is not None:
+            await self._stream.aclose()
+
+
+class RemoteMember:
+    """
+    A method or an attribute of the remote object. It may be kept, and used often.
+
+    Call it to call the method; await it without calling to read the attribute.
+    """
+
+    __slots__ = ("_link", "_name", "_options")
+
+    def __init__(self, link: Link, name: str, options: CallOptions = DEFAULTS) -> None:
+        self._link = link
+        self._name = name
+        self._options = options
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> RemoteCall:
+        return RemoteCall(self._link, self._name, args, kwargs, self._options)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return read_attribute(self._link, self._name, self._options).__await__()
+
+    async def tell(self, /, *args: Any, **kwargs: Any) -> None:
+        """Send a oneway call, whether the method is marked as oneway or not: there is no result, and no exception of it."""
+        await call(self._link, self._name, args, kwargs, FLAGS_ONEWAY, self._options)
+
+    def options(self, *, timeout: Optional[float] = NOT_GIVEN, retry: Optional[Retry] = NOT_GIVEN,
+                wait_for_ready: bool = NOT_GIVEN, serializer: Optional[str] = NOT_GIVEN,
+                annotations: Optional[Mapping[str, bytes]] = NOT_GIVEN) -> RemoteMember:
+        """
+        Return the member with these options, and those of this one that are not given.
+
+        Args:
+            timeout: seconds that a call may take, including connecting and all attempts; None for the timeout of the proxy.
+                The server is told, and does not start calls that are late.
+            retry: how calls that fail are repeated; None for not at all.
+            wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.
+            serializer: name of the serializer to use.
+            annotations: annotations to send (four ASCII characters: bytes), besides those of ``current_context``.
+
+        Raises:
+            TypeError, ValueError: an option has an unsuitable value.
+        """
+        changed = self._options
+        if timeout is not NOT_GIVEN:
+            changed = changed._replace(timeout=checked_timeout(timeout))
+        if retry is not NOT_GIVEN:
+            if not (retry is None or isinstance(retry, Retry)):
+                raise TypeError("retry must be a Retry or None, not %s" % type(retry).__name__)
+            changed = changed._replace(retry=retry)
+        if wait_for_ready is not NOT_GIVEN:
+            changed = changed._replace(wait_for_ready=bool(wait_for_ready))
+        if serializer is not NOT_GIVEN:
+            changed = changed._replace(serializer=None if serializer is None else serializers.get_serializer(serializer))
+        if annotations is not NOT_GIVEN:
+            changed = changed._replace(annotations=None if annotations is None else dict(annotations))
+        return RemoteMember(self._link, self._name, changed)
+
+    def __repr__(self) -> str:
+        return "<remote member '%s' of %s>" % (self._name, self._link.uri)

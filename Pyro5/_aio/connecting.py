@@ -1,0 +1,153 @@
+"""Opening connections: resolving URIs and host names, connecting, the handshake."""
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+from typing import Any, Awaitable, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
+
+from .. import config, errors
+from .._client.candidates import in_order_of_trial, note_unreachable
+from .._client.connection import connection_failure, handshake_hint
+from .._client.discovery import resolve_all
+from .._messages import handshake
+from .._messages.requests import WireOptions
+from .._net import addresses, tls
+from .._values.uri import URI
+from .._wire import features
+from ..serializers import SerializerBase
+from .connection import Connection
+
+__all__ = ["Accepted", "Handshake", "connect_to_any", "in_thread", "open_connection"]
+
+T = TypeVar("T")
+
+
+class Handshake(NamedTuple):
+    """The data that a client sends first."""
+
+    serializer: SerializerBase
+    value: Any
+    wire: WireOptions
+
+
+class Accepted(NamedTuple):
+    """A connection after its handshake, and what the server answered."""
+
+    connection: Connection
+    uri: URI
+    response: Any
+    metadata: Optional[Mapping[str, Any]]
+    annotations: Dict[str, Any]
+
+
+async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+    """Call a function that may block in a thread of the event loop's default executor."""
+    return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *args, **kwargs))
+
+
+async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply_seconds: Optional[float]) -> T:
+    """
+    Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, to one that can be reached.
+
+    Arguments and errors as for `_client.candidates.connect_to_any`.
+    """
+    found = [uri] if uri.protocol == "PYRO" else await in_thread(resolve_all, uri, reply_seconds)
+    candidates = in_order_of_trial(found)
+    for candidate in candidates[:-1]:
+        try:
+            return await connect(candidate)
+        except errors.CommunicationError as x:
+            if x.sent is not False:
+                raise
+            note_unreachable(candidate, uri, x)
+    try:
+        return await connect(candidates[-1])
+    except errors.CommunicationError as x:
+        if len(candidates) > 1 and x.sent is False:
+            errors.add_context(x, "none of %d objects can be reached, the last one was" % len(candidates))
+        raise
+
+
+async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) -> Accepted:
+    """
+    Connect to the location of a PYRO URI and perform the handshake.
+
+    Args:
+        timeout: limit in seconds of all of it together; None is no limit.
+
+    Raises:
+        TimeoutError: the server did not answer in time.
+        CommunicationError: the server cannot be reached or refused the connection, or TLS failed.
+    """
+    connection = Connection(asyncio.get_running_loop(), str(uri), first.wire.max_size)
+    connected: List[bool] = []
+    try:
+        return await asyncio.wait_for(_connect_and_shake_hands(connection, uri, first, connected), timeout)
+    except asyncio.TimeoutError:
+        connection.abort()
+        if connected:
+            raise errors.not_sent(errors.TimeoutError(
+                "connecting to %s: timeout (the server did not answer the handshake: is its request loop running?)"
+                % uri)) from None
+        raise connection_failure(uri, socket.timeout("timed out")) from None
+    except errors.PyroError as x:
+        connection.abort()
+        raise errors.not_sent(x)  # noqa: B904  # the same error
+    except OSError as x:
+        connection.abort()
+        raise connection_failure(uri, x) from x
+    except BaseException:
+        connection.abort()
+        raise
+
+
+async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Handshake, connected: List[bool]) -> Accepted:
+    await _connect(connection, uri)
+    connected.append(True)
+    request = handshake.connect_request(first.serializer, connection.next_seq(), str(uri.object), first.value, first.wire)
+    activity = "connecting to %s" % uri
+    try:
+        reply = await connection.exchange(request)
+    except errors.ConnectionClosedError as x:
+        errors.add_context(x, activity)
+        x.args = ("%s (%s)" % (x, handshake_hint(connection.transport.get_extra_info("sslcontext") is not None)),)
+        raise
+    except errors.ProtocolError as x:
+        errors.add_context(x, activity)
+        raise
+    found = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
+    try:
+        response, metadata = handshake.parse_connect_reply(reply)
+    except errors.CommunicationError as x:
+        errors.add_context(x, activity)
+        raise
+    connection.begin(found)
+    return Accepted(connection, uri, response, metadata, reply.annotations)
+
+
+async def _connect(connection: Connection, uri: URI) -> None:
+    loop = connection.loop
+    context = tls.client_context() if config.SSL else None
+    if uri.sockname:
+        # on a Unix socket the server is on this machine, and its certificate must be valid for localhost
+        name = "localhost" if context else None
+        await loop.create_unix_connection(lambda: connection, uri.sockname, ssl=context, server_hostname=name)
+        return
+    failure: Optional[OSError] = None
+    for family, address in await _resolve((uri.host, uri.port)):
+        try:
+            await loop.create_connection(lambda: connection, address[0], address[1], family=family, ssl=context,
+                                         server_hostname=uri.host if context else None)
+            return
+        except OSError as x:
+            failure = x
+    raise failure or OSError("no address")
+
+
+async def _resolve(address: Any) -> List[Tuple[int, Any]]:
+    """Resolve a host name; in a thread, unless the answer is known without asking the system."""
+    family = addresses.wanted_family(None)
+    if addresses.is_ip_address(str(address[0])):
+        return addresses.resolve_host(address, family, socket.SOCK_STREAM)
+    return await in_thread(addresses.resolve_host, address, family, socket.SOCK_STREAM)

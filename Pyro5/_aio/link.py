@@ -1,0 +1,196 @@
+"""
+The link of an asyncio proxy with its object: its event loop, its connections, and calls over them.
+
+Kept apart from the proxy, all of whose names without ``_pyro`` belong to the remote object.
+"""
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any, Dict, Mapping, NoReturn, Optional, Sequence, Tuple
+
+from .. import callcontext, errors, serializers
+from .._client.call_options import earlier, seconds_until
+from .._client.link import request_error, server_closes_after
+from .._client.retry import Retry, RetryBudget
+from .._messages import limits, replies, requests
+from .._values.uri import URI
+from .._wire import features
+from ..client import WIRE_TAG
+from ..configure import global_version
+from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
+from ..socketutil import effective_timeout
+from .connection import Connection
+from .connections import Connections
+
+__all__ = ["Link"]
+
+_TAG = WIRE_TAG.encode("ascii")
+
+
+class Link(Connections):
+    """
+    Everything an asyncio proxy knows. Only tasks of one event loop use it: the loop of the first use.
+
+    Attributes:
+        max_retries: how often a call is repeated after a lost connection or a timeout.
+        retry: how calls that fail are repeated; None: as max_retries says.
+        retry_budget: the failures that may still be repeated.
+    """
+
+    def __init__(self, uri: URI) -> None:
+        super().__init__(uri)
+        self.retry: Optional[Retry] = None
+        self.retry_budget = RetryBudget()
+
+    def deadline(self, timeout: Optional[float]) -> Optional[float]:
+        """Return the monotonic time by which a call with this timeout of its own has to end, all attempts included."""
+        own = None if timeout is None else time.monotonic() + timeout
+        return earlier(own, callcontext.call_deadline())
+
+    def end_of_attempt(self, deadline: Optional[float]) -> Optional[float]:
+        """Return the monotonic time by which an attempt has to end: the timeout of the proxy applies to each."""
+        timeout = effective_timeout(self.timeout)
+        return deadline if timeout is None else earlier(deadline, time.monotonic() + timeout)
+
+    async def request(self, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0, *,
+                      deadline: Optional[float] = None, serializer: Optional[SerializerBase] = None,
+                      annotations: Optional[Mapping[str, bytes]] = None, object_id: Optional[str] = None,
+                      home: Optional[Connection] = None) -> Tuple[Optional[ReceivingMessage], Connection]:
+        """
+        Send a request once, and return its reply (None for a oneway call) and the connection.
+
+        Args:
+            deadline: monotonic time by which this has to end.
+            object_id: of another object of the same daemon, None for the own one.
+            home: the connection that the request belongs to.
+
+        Raises:
+            TimeoutError: the reply did not come in time.
+            CommunicationError: the connection failed.
+        """
+        loop = self.use_loop()
+        if global_version.number != self.settings_version:
+            self.read_settings()
+        end = deadline if not self.timeout else self.end_of_attempt(deadline)
+        connection = home or self.ready_connection()
+        if connection is None or not connection.is_open or connection.is_full:
+            connection = await self.acquire(end, home)
+        if method in self.oneway:
+            flags |= FLAGS_ONEWAY
+        if end is not None:
+            annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
+        correlation_id = callcontext.correlation_bytes()
+        if correlation_id is None and connection.features is not None:
+            correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
+        serializer = serializer or self.serializer
+        try:
+            request = requests.invoke_request(serializer, connection.next_seq(), flags, object_id or self.object_id, method,
+                                              args, kwargs, self.wire, annotations, correlation_id)
+        except Exception as x:
+            raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
+        if flags & FLAGS_ONEWAY:
+            connection.send(request)
+            return None, connection
+        future = connection.exchange(request)
+        if end is None:
+            reply = await self._reply(future, connection, request, method, correlation_id)
+        else:
+            timer = loop.call_later(seconds_until(end) or 0.0, _expire, future)
+            try:
+                reply = await self._reply(future, connection, request, method, correlation_id)
+            finally:
+                timer.cancel()
+        return reply, connection
+
+    def _with_deadline(self, connection: Connection, end: Optional[float],
+                       annotations: Optional[Mapping[str, bytes]]) -> Optional[Mapping[str, bytes]]:
+        """Return the annotations to send, with the time that is left if the server understands it."""
+        left = seconds_until(end)
+        if left == 0:
+            raise errors.not_sent(errors.TimeoutError("calling %s: the deadline of the call has passed" % self.bound_uri))
+        if left is None or connection.features is None or features.DEADLINES not in connection.features:
+            return annotations
+        return {**(annotations or {}), features.DEADLINE_ANNOTATION: features.encode_deadline(left)}
+
+    async def _reply(self, future: asyncio.Future[ReceivingMessage], connection: Connection, request: SendingMessage,
+                     method: str, correlation_id: Optional[bytes]) -> ReceivingMessage:
+        try:
+            reply = await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self._give_up(connection, request, correlation_id)
+            elif future.exception() is None and future.result().flags & FLAGS_ITEMSTREAMRESULT:
+                connection.discard_stream(future.result())  # the reply came in the same moment
+            raise
+        except errors.CommunicationError as x:
+            errors.add_context(x, "calling %s of %s" % (method, self.bound_uri))
+            if isinstance(x, errors.TimeoutError):
+                self._timed_out(connection, request, x)
+            raise
+        if reply.serializer_id != request.serializer_id:
+            connection.abort()
+            raise errors.SerializeError("calling %s of %s: the reply uses serializer %d, the request used %d"
+                                        % (method, self.bound_uri, reply.serializer_id, request.serializer_id))
+        return reply
+
+    def _give_up(self, connection: Connection, request: SendingMessage, correlation_id: Optional[bytes]) -> None:
+        """Cancel a call whose task was cancelled: here if it was not sent yet, else at the server if it can do that."""
+        if connection.withdraw(request):
+            return
+        if (connection.is_open and connection.features is not None and features.CANCELLATION in connection.features
+                and correlation_id is not None):
+            self.cancel(correlation_id, request.seq)
+
+    def _timed_out(self, connection: Connection, request: SendingMessage, error: errors.TimeoutError) -> None:
+        if connection.withdraw(request):
+            errors.not_sent(error)
+        elif connection.features is None and not connection.has_waiting_calls:
+            # A server of another release does not know about the deadline, or may be gone. The next call connects again.
+            self.drop(connection)
+
+    def parse(self, reply: ReceivingMessage, connection: Connection) -> Any:
+        """
+        Return the value in a reply; a `StreamOpened` for an iterator.
+
+        Raises:
+            Exception: what the method raised.
+        """
+        callcontext.set_received_response(reply.annotations)
+        serializer = self.serializer
+        if reply.serializer_id != serializer.serializer_id:
+            serializer = serializers.get_serializer_by_id(reply.serializer_id)
+        try:
+            if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES:
+                result = serializer.loads(reply.data)
+            else:
+                result = replies.parse_reply(reply, serializer)
+        except Exception as x:
+            if server_closes_after(x, connection):
+                self.retire(connection)
+            raise
+        if type(result) is replies.StreamOpened and result.stream_id is None:
+            raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item streams "
+                                       "(its setting ITER_STREAMING)")
+        return result
+
+    def may_have_proxies(self, reply: ReceivingMessage) -> bool:
+        """Return whether the value in a reply may contain proxies."""
+        return _TAG in bytes(reply.data)
+
+    def refuse(self, name: str) -> NoReturn:
+        """Raise the exception for a name that is not that of an exposed method."""
+        if name in self.attrs:
+            raise TypeError("'%s' of remote object '%s' is an attribute, not a method: await it without calling it"
+                            % (name, self.uri))
+        raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (self.uri, name))
+
+    def options(self) -> Dict[str, Any]:
+        """Return the options that copies of the proxy share."""
+        return {name: getattr(self, name) for name in ("timeout", "max_retries", "retry", "wait_for_ready", "handshake")}
+
+
+def _expire(future: asyncio.Future[ReceivingMessage]) -> None:
+    if not future.done():
+        future.set_exception(errors.TimeoutError("timeout"))

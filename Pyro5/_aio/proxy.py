@@ -1,0 +1,250 @@
+"""The proxy for asyncio programs."""
+from __future__ import annotations
+
+import weakref
+from typing import Any, Dict, Generator, List, Optional, Set, Union
+
+from .. import config, serializers
+from .._client.names import may_be_remote
+from .._client.proxy_state import STATE_ENTRIES, State
+from .._client.retry import Retry
+from .._values import classes
+from .._values.uri import URI
+from ..client import WIRE_TAG
+from ..socketutil import require_timeout
+from .calls import RemoteMember, write_attribute
+from .link import Link
+from .received import set_proxy_class
+
+__all__ = ["Proxy", "setattr_remote"]
+
+
+def _link_field(field: str, doc: str) -> Any:
+    """Return a property that reads and writes one attribute of the proxy's link."""
+    def get(proxy: Proxy) -> Any:
+        return getattr(proxy._pyro, field)
+
+    def put(proxy: Proxy, value: Any) -> None:
+        setattr(proxy._pyro, field, value)
+
+    return property(get, put, doc=doc)
+
+
+class Proxy:
+    """
+    Represents a remote object in an asyncio program: method calls and attribute accesses are awaited.
+
+    All tasks of an event loop may use a proxy at the same time. Their calls are in flight together on one connection, and are
+    sent together where they are made in the same turn of the loop. Servers answer the calls of a connection in their order,
+    one after the other; a proxy opens further connections, up to PROXY_CONNECTIONS, when a call has taken long and the server
+    says that this makes no difference.
+
+    The proxy connects when it is first used, and again at the next use after the connection was lost. It belongs to the event
+    loop that it was first used in. Use it with ``async with`` to release the connections at the end of the block.
+
+    Names that begin with ``_pyro``, and those that a subclass defines, are attributes of the proxy. All other names are
+    members of the remote object.
+
+    Args:
+        uri: the URI of the object, a str or URI.
+        timeout: seconds that a call may take; None for the setting COMMTIMEOUT.
+        retry: how calls that fail are repeated; None: as the setting MAX_RETRIES says.
+        wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.
+        serializer: name of the serializer; None for the setting SERIALIZER.
+        handshake: application data to send in the handshake, see Daemon.validateHandshake.
+
+    Raises:
+        PyroError: the uri is not valid.
+        ValueError: the serializer is unknown.
+    """
+
+    _pyro: Link
+
+    _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
+    _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout.")
+    _pyroUri: URI = _link_field("uri", "The URI of the object; always a PYRO URI after `_pyroBind`.")
+    _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes; empty before connecting.")
+    _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
+    _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
+
+    def __init__(self, uri: Union[str, URI], *, timeout: Optional[float] = None, retry: Optional[Retry] = None,
+                 wait_for_ready: bool = False, serializer: Optional[str] = None, handshake: Any = "hello") -> None:
+        self._set_link(Link(URI(uri)))
+        link = self._pyro
+        link.handshake = handshake
+        link.wait_for_ready = wait_for_ready
+        if timeout is not None:
+            self._pyroTimeout = timeout
+        if retry is not None:
+            self._pyroRetry = retry
+        if serializer is not None:
+            self._pyroSerializer = serializer
+
+    def _set_link(self, link: Link) -> None:
+        self.__dict__["_pyro"] = link
+        if type(self)._pyroValidateHandshake is not Proxy._pyroValidateHandshake:
+            this = weakref.ref(self)
+
+            def validate(response: Any) -> None:
+                proxy = this()
+                if proxy is not None:
+                    proxy._pyroValidateHandshake(response)
+
+            link.validate = validate
+
+    # ------------------------------------------------------------ members
+
+    def __getattr__(self, name: str) -> RemoteMember:
+        link = self.__dict__.get("_pyro")
+        if link is None or name.startswith("_pyro") or (
+                name.startswith("_") and not (may_be_remote(name) and name in link.methods)):
+            raise AttributeError("a proxy has no attribute %r, and this name cannot be exposed by remote objects" % name)
+        # Kept in the instance: the next access of the name does not call __getattr__. The member refers to the link and not
+        # to the proxy, so that there is no reference cycle.
+        member = self.__dict__[name] = RemoteMember(link, name)
+        return member
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_pyro") or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+            return
+        raise AttributeError("assign an attribute of a remote object with: await aio.setattr(proxy, %r, value)" % name)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._pyro_connected().__await__()
+
+    async def _pyro_connected(self) -> Any:
+        await self._pyro.connected()
+        return self
+
+    async def __aenter__(self) -> Any:
+        self._pyro.use_loop()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._pyroRelease()
+
+    # ------------------------------------------------------------ connecting
+
+    async def _pyroBind(self) -> bool:
+        """
+        Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
+
+        Returns:
+            False if the proxy was connected already.
+        """
+        link = self._pyro
+        was_connected = bool(link.connections)
+        await link.connected()
+        link.uri = link.bound_uri
+        return not was_connected
+
+    async def _pyroRelease(self) -> None:
+        """Close the connections, and wait until they are closed. The next use of the proxy connects again."""
+        await self._pyro.release()
+
+    def _pyroValidateHandshake(self, response: Any) -> None:
+        """Check the server's handshake response: raise an exception to refuse the connection. Override as needed."""
+
+    @property
+    def _pyroTimeout(self) -> Optional[float]:
+        """Timeout of a call in seconds. None and 0 are no limit, a negative number is the setting COMMTIMEOUT."""
+        return self._pyro.timeout
+
+    @_pyroTimeout.setter
+    def _pyroTimeout(self, seconds: Optional[float]) -> None:
+        require_timeout(seconds)
+        self._pyro.timeout = seconds
+
+    @property
+    def _pyroRetry(self) -> Optional[Retry]:
+        """How calls that fail are repeated; None: `_pyroMaxRetries` times."""
+        return self._pyro.retry
+
+    @_pyroRetry.setter
+    def _pyroRetry(self, retry: Optional[Retry]) -> None:
+        if not (retry is None or isinstance(retry, Retry)):
+            raise TypeError("a Retry or None is needed, not %s" % type(retry).__name__)
+        self._pyro.retry = retry
+
+    @property
+    def _pyroSerializer(self) -> Optional[str]:
+        """Name of the serializer of this proxy; None for the setting SERIALIZER."""
+        return self._pyro.serializer_name
+
+    @_pyroSerializer.setter
+    def _pyroSerializer(self, name: Optional[str]) -> None:
+        # look it up before anything is changed: an unknown name raises an exception here
+        self._pyro.serializer = serializers.get_serializer(name or config.SERIALIZER)
+        self._pyro.serializer_name = name
+
+    # ------------------------------------------------------------ state
+
+    def __getstate__(self) -> State:
+        link = self._pyro
+        return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
+                link.handshake, link.serializer_name)
+
+    def __setstate__(self, state: Any) -> None:
+        uri, oneway, methods, attrs, handshake, serializer_name = state[:STATE_ENTRIES]
+        link = Link(URI(uri))
+        link.oneway, link.methods, link.attrs, link.handshake = set(oneway), set(methods), set(attrs), handshake
+        self._set_link(link)
+        if serializer_name is not None:
+            self._pyroSerializer = serializer_name
+
+    def __copy__(self) -> Any:
+        copied = type(self).__new__(type(self))
+        copied.__setstate__(self.__getstate__())
+        for name, value in self._pyro.options().items():
+            setattr(copied._pyro, name, value)
+        return copied
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.__copy__()
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Proxy) and self._pyro.uri == other._pyro.uri)
+
+    def __hash__(self) -> int:
+        return hash(self._pyro.uri)
+
+    def __dir__(self) -> List[str]:
+        return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
+
+    def __repr__(self) -> str:
+        state = "connected" if self._pyro.connections else "not connected"
+        return "<Pyro5.aio.Proxy at 0x%x; %s; for %s>" % (id(self), state, self._pyro.uri)
+
+
+Proxy.__module__ = "Pyro5.aio"
+
+
+async def setattr_remote(proxy: Proxy, name: str, value: Any) -> None:
+    """
+    Assign an attribute of the remote object.
+
+    Raises:
+        AttributeError: the object does not expose it.
+    """
+    await write_attribute(proxy._pyro, name, value)
+
+
+setattr_remote.__name__ = setattr_remote.__qualname__ = "setattr"
+setattr_remote.__module__ = "Pyro5.aio"
+
+
+def _from_state(state: State) -> Proxy:
+    proxy = Proxy.__new__(Proxy)
+    proxy.__setstate__(state)
+    return proxy
+
+
+def _to_dict(proxy: Proxy) -> Dict[str, Any]:
+    return {"__class__": WIRE_TAG, "state": proxy.__getstate__()}
+
+
+set_proxy_class(_from_state)
+# On the wire it is an ordinary proxy. What is received with that tag is made by the client package, as before.
+_own: Any = classes.own_class(WIRE_TAG)
+classes.register_own_dict(Proxy, WIRE_TAG, _to_dict, _own.build, _own.deliver)

@@ -1,0 +1,98 @@
+"""Repeating calls, and waiting for servers, without blocking the event loop."""
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+from typing import Any, Awaitable, Callable, Optional, Set, TypeVar
+
+from .. import errors
+from .._client.call_options import seconds_until
+from .._client.reconnecting import RECONNECT_FIRST_PAUSE_SECONDS, RECONNECT_MAX_PAUSE_SECONDS
+from .._client.retry import REPEATABLE, Retry, RetryBudget
+
+__all__ = ["copy_of", "repeat", "until_not_busy", "until_ready", "wait_until", "with_retries"]
+
+T = TypeVar("T")
+log = logging.getLogger("Pyro5.aio")
+
+
+def copy_of(error: BaseException) -> BaseException:
+    """Return a copy of an error that several tasks have to raise, so that each has a traceback of its own."""
+    if not isinstance(error, errors.PyroError):
+        return error
+    copied = copy.copy(error)
+    copied.__cause__ = error.__cause__
+    return copied
+
+
+async def wait_until(future: asyncio.Future[T], deadline: Optional[float]) -> bool:
+    """Wait for a future, which goes on if this is cancelled; return whether it is done before this monotonic time."""
+    if not future.done():
+        waited_for: Set[asyncio.Future[T]] = {future}
+        await asyncio.wait(waited_for, timeout=seconds_until(deadline))
+    return future.done()
+
+
+async def until_ready(attempt: Callable[[], Awaitable[T]], deadline: Optional[float], what: str) -> T:
+    """Make attempts until one does not fail for lack of a server, as `_client.reconnecting.wait_until_ready` does."""
+    pause = RECONNECT_FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return await attempt()
+        except (errors.CommunicationError, errors.NamingError) as x:
+            if x.sent is not False or errors.is_remote(x):
+                raise
+            left = seconds_until(deadline)
+            if left is not None and left <= 0:
+                raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, x))) from x
+            log.debug("%s is not ready yet: %s", what, x)
+        await asyncio.sleep(pause if left is None else min(pause, left))
+        pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
+
+
+async def until_not_busy(attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
+    """Make attempts while another client uses the object exclusively, until the deadline."""
+    while True:
+        try:
+            return await attempt()
+        except errors.BusyError as x:
+            left = seconds_until(deadline)
+            if left is not None and left <= x.retry_after:
+                raise
+            pause = x.retry_after
+        await asyncio.sleep(pause)
+
+
+async def repeat(attempt: Callable[[], Awaitable[T]], retry: Retry, budget: RetryBudget, is_idempotent: Callable[[], bool],
+                 deadline: Optional[float]) -> T:
+    """Make a call, and repeat it as the retry says, as `_client.retry.repeat` does."""
+    failures = 0
+    while True:
+        try:
+            result = await attempt()
+        except Exception as x:
+            failures += 1
+            if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
+                raise
+            after: Any = getattr(x, "retry_after", None)
+            pause = retry.pause(failures) if type(after) not in (int, float) else max(float(after), 0.0)
+            left = seconds_until(deadline)
+            if left is not None and pause >= left:
+                raise
+        else:
+            budget.success()
+            return result
+        await asyncio.sleep(pause)
+
+
+async def with_retries(attempt: Callable[[], Awaitable[T]], max_retries: int) -> T:
+    """Make a call, and repeat it at most ``max_retries`` times after a lost connection or timeout, as MAX_RETRIES says."""
+    for _ in range(max_retries):
+        try:
+            return await attempt()
+        except REPEATABLE as x:
+            if errors.is_remote(x):
+                raise
+            log.info("a call failed, trying again: %s", x)
+    return await attempt()

@@ -1,0 +1,22 @@
+"""
+Proxies for asyncio programs: remote calls and attributes are awaited, and many calls are in flight on one connection.
+
+See the chapter "asyncio" of the documentation.
+"""
+from __future__ import annotations
+
+from .. import config
+from .._aio.batch import BatchProxy
+from .._aio.calls import RemoteCall, RemoteMember
+from .._aio.naming import locate_ns, resolve, wait_for
+from .._aio.proxy import Proxy
+from .._aio.proxy import setattr_remote as setattr
+from .._aio.streams import ItemStream
+from .._client.retry import Retry
+from .._values.uri import URI
+from ..callcontext import current_context
+from ..client import SerializedBlob
+from ..core import type_meta
+
+__all__ = ["config", "current_context", "URI", "Proxy", "BatchProxy", "RemoteCall", "RemoteMember", "ItemStream",
+           "SerializedBlob", "Retry", "locate_ns", "resolve", "wait_for", "setattr", "type_meta"]
