@@ -14,7 +14,7 @@ from ..drafts import message
 from ..rawclient import RawClient, call_request, connect_request
 from .attack import Attack
 from .server import LIMITS, NEW_SECONDS
-from .target import Target
+from .target import Late, Target
 
 CONNECT, INVOKE = 1, 4
 NAMES = "Pyro.NameServer"
@@ -277,7 +277,8 @@ def _check_order(attackers: List[RawClient], most: int) -> None:
             answered += -(-len(attacker.sock.recv(len(COSTLY) * 4, socket.MSG_PEEK)) // len(COSTLY))
         _reset(attacker)
     if answered > most:
-        raise AssertionError("%d costly calls came before cheap ones of another client" % answered)
+        # also if this process did not get a processor between sending the costly calls and the cheap one
+        raise Late("%d costly calls came before cheap ones of another client" % answered)
 
 
 def _annotations(target: Target) -> None:

@@ -17,6 +17,7 @@ from Pyro5._gateway import memory
 from Pyro5._gateway.app import Gateway
 from Pyro5._gateway.http_server import HttpServer
 from Pyro5._server import connection
+from Pyro5._wire import buffers
 from Pyro5.client import Proxy
 from Pyro5.nameserver import NameServerDaemon
 from Pyro5.server import Daemon, behavior, expose
@@ -96,6 +97,7 @@ def main() -> None:
     config.__dict__.update(LIMITS)
     memory.WAIT_SECONDS = 0.2
     connection.NEW_SECONDS = NEW_SECONDS
+    buffers.expect_large(LARGE_BYTES)  # in development mode this takes memory once, which no attack is to blame for
     config.SERVERTYPE = sys.argv[1]
     with contextlib.ExitStack() as at_end:
         daemons = _daemons()
