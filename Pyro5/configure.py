@@ -67,6 +67,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("COMMTIMEOUT", 0.0, FLOAT, "seconds that a network operation, such as a call, may take; 0 = no limit"),
     ("COMPRESSION", False, BOOL, "compress the messages that are sent"),
     ("DETAILED_TRACEBACK", False, BOOL, "include the values of local variables in the tracebacks sent to clients"),
+    ("EXCLUSIVE_USE", True, BOOL, "let clients use objects of a server exclusively, so that the calls of others are refused"),
     ("GATEWAY_HOSTS", (), LIST,
      "host names that HTTP gateways accept in requests, besides localhost and their own address; * = any"),
     ("HANDSHAKE_TIMEOUT", 20.0, FLOAT, "seconds in which a new client must complete the handshake; 0 = no limit"),

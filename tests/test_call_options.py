@@ -7,6 +7,7 @@ import unittest
 from typing import Any, List
 
 from Pyro5 import errors, protocol
+from Pyro5._client.retry import busy_pause
 from Pyro5.api import Daemon, Proxy, Retry, current_context, expose, oneway, wait_for
 from Pyro5.client import Proxy as ClientProxy
 
@@ -410,6 +411,19 @@ class Retries(unittest.TestCase):
             self.assertEqual("at last", proxy.move(1))
         self.assertEqual(2, len(calls))
 
+    def test_a_pause_that_makes_no_sense(self) -> None:
+        for seconds, expected in ((float("nan"), 0.01), (float("inf"), 10), (-5, 0.01), (10 ** 400, 10), ("x", 0.01), (2, 2)):
+            error = errors.BusyError("busy")
+            error.__dict__["retry_after"] = seconds
+            with self.subTest(seconds):
+                self.assertEqual(expected, busy_pause(error))
+
+    def test_an_error_of_the_method_that_only_looks_like_push_back(self) -> None:
+        error = ValueError("rate limit")
+        error.retry_after = 1  # type: ignore[attr-defined]
+        error._pyroTraceback = ["remote\n"]  # type: ignore[attr-defined]
+        self.assertFalse(Retry(unsafe=True).allows(error, idempotent=True))
+
     def test_pauses(self) -> None:
         retry = Retry(first=0.1, factor=2, most=0.5, jitter=0)
         self.assertEqual([0.1, 0.2, 0.4, 0.5, 0.5], [round(retry.pause(n), 6) for n in range(1, 6)])
@@ -548,6 +562,17 @@ class Exclusive(StageTestCase):
         self.at_end.callback(self.stage.other._pyroRelease)
         with self.proxy._pyroExclusive():
             self.assertEqual("back", self.proxy.remaining_there())
+
+    def test_the_objects_that_all_clients_need(self) -> None:
+        daemon_object = Proxy("PYRO:Pyro.Daemon@" + self.server.locationStr)
+        self.at_end.callback(daemon_object._pyroRelease)
+        with self.assertRaises(errors.SecurityError), daemon_object._pyroExclusive():
+            self.fail("it is locked")
+
+    def test_it_can_be_switched_off(self) -> None:
+        self.configure(EXCLUSIVE_USE=False)
+        with self.assertRaisesRegex(errors.SecurityError, "EXCLUSIVE_USE"), self.proxy._pyroExclusive():
+            self.fail("it is locked")
 
     def test_an_old_server(self) -> None:
         def script(peer: Peer) -> None:

@@ -25,7 +25,7 @@ from .support import run_tool
 
 DEFAULTS: Dict[str, Any] = {
     "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "BROADCAST_LOOKUP": True, "COMMTIMEOUT": 0.0, "COMPRESSION": False,
-    "DETAILED_TRACEBACK": False, "GATEWAY_HOSTS": [],
+    "DETAILED_TRACEBACK": False, "EXCLUSIVE_USE": True, "GATEWAY_HOSTS": [],
     "HANDSHAKE_TIMEOUT": 20.0, "HOST": "localhost", "ITER_STREAMING": True,
     "ITER_STREAM_BATCH": 1,
     "ITER_STREAM_LIFETIME": 0.0, "ITER_STREAM_LINGER": 30.0, "LOGFILE": "pyro5.log", "LOGLEVEL": None,

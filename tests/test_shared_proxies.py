@@ -3,13 +3,17 @@ from __future__ import annotations
 
 import gc
 import os
+import socket
 import threading
 import time
 import unittest
 from typing import Any, Callable, List, Optional
+from unittest import mock
 
 from Pyro5 import config, errors
+from Pyro5._client.connection import Connection
 from Pyro5._client.idle import IdleConnections
+from Pyro5._client.pool import OPEN_FIRST, ConnectionPool, Waiter
 from Pyro5.api import BatchProxy, Daemon, Proxy, behavior, current_context, expose
 
 from .peers import Peer, ScriptedServer, settings
@@ -365,6 +369,34 @@ class OneConnection(SharingTestCase):
 
     def test_calls_of_a_session_that_call_back(self) -> None:
         self.check_nested(self.server.register(Account, "account"))
+
+
+class Queue(unittest.TestCase):
+    def check_interrupted(self, is_handed_over: bool) -> None:
+        near, far = socket.socketpair()
+        self.addCleanup(near.close)
+        self.addCleanup(far.close)
+        pool, connection = ConnectionPool(), Connection(near, "thing")
+        pool.add(connection, 1, OPEN_FIRST)
+        self.assertIs(connection, pool.claim(1, 1, None, False))
+        waiter = pool.claim(2, 1, None, False)
+        assert isinstance(waiter, Waiter)
+
+        def interrupt(waiter: Waiter, seconds: float) -> bool:
+            if is_handed_over:
+                pool.release(connection)
+                self.assertTrue(connection.lock.locked())
+            raise KeyboardInterrupt
+
+        with mock.patch.object(Waiter, "wait", interrupt), self.assertRaises(KeyboardInterrupt):
+            pool.wait(waiter, None)
+        self.assertEqual((0, not is_handed_over), (len(pool.waiters), connection.lock.locked()))
+
+    def test_a_waiting_thread_that_is_interrupted_leaves_the_queue(self) -> None:
+        self.check_interrupted(False)
+
+    def test_one_that_was_handed_a_connection_passes_it_on(self) -> None:
+        self.check_interrupted(True)
 
 
 class Idle(unittest.TestCase):

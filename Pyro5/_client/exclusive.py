@@ -10,6 +10,7 @@ from typing import Any, Iterator, Optional
 from .. import errors
 from ..constants import ACQUIRE_METHOD, RELEASE_METHOD
 from .call_options import earlier, seconds_until
+from .retry import busy_pause
 
 __all__ = ["exclusive_use"]
 
@@ -58,4 +59,4 @@ def _acquire(proxy: Any, home: Any, deadline: Optional[float]) -> None:
             left = seconds_until(deadline)
             if left == 0:
                 raise
-            threading.Event().wait(earlier(left, max(float(x.retry_after), 0.01)))
+            threading.Event().wait(earlier(left, busy_pause(x)))

@@ -11,7 +11,7 @@ from ..serializers import SerializerBase
 from .call_options import CallOptions, current_options, deadline_for, options_for, seconds_until
 from .futures import CallFuture
 from .reconnecting import wait_until_ready
-from .retry import Retry, repeat, with_retries
+from .retry import Retry, busy_pause, repeat, with_retries
 
 __all__ = ["MethodView", "NOT_GIVEN", "checked_timeout", "repeated"]
 
@@ -157,9 +157,10 @@ def _when_not_busy(link: Any, send: Send) -> Send:
                 return send(*arguments)
             except errors.BusyError as x:
                 left = seconds_until(deadline_for(link))
-                if left is not None and left <= x.retry_after:
+                pause = busy_pause(x)
+                if left is not None and left <= pause:
                     raise
-                threading.Event().wait(x.retry_after)
+                threading.Event().wait(pause)
 
     return send_when_not_busy
 

@@ -169,6 +169,18 @@ class ConnectionPool:
         Raises:
             TimeoutError: the deadline has passed; the request was not sent.
         """
+        try:
+            return self._wait(waiter, deadline)
+        except BaseException:
+            # A TimeoutError, or KeyboardInterrupt: the thread leaves the queue, and passes on what it was handed meanwhile.
+            with self._mutex:
+                if waiter in self.waiters:
+                    self.waiters.remove(waiter)
+            if waiter.connection is not None:
+                self.release(waiter.connection)
+            raise
+
+    def _wait(self, waiter: Waiter, deadline: Optional[float]) -> Optional[Connection]:
         while not waiter.wait(LOOK_SECONDS if deadline is None else min(max(deadline - time.monotonic(), 0), LOOK_SECONDS)):
             with self._mutex:
                 if waiter.is_woken:
@@ -176,8 +188,8 @@ class ConnectionPool:
                 free = self._free_connection(threading.get_ident(), waiter.preferred)
                 if free is None and (deadline is None or time.monotonic() < deadline):
                     continue
-                self.waiters.remove(waiter)
                 if free is not None:
+                    self.waiters.remove(waiter)
                     return free
                 raise errors.not_sent(errors.TimeoutError(
                     "timed out while waiting for a connection: all %d connections of the proxy were in use by other threads "

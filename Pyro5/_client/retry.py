@@ -4,15 +4,16 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from typing import Any, Callable, Optional
+from typing import Any, Callable
 
 from .. import errors
 
-__all__ = ["Retry", "RetryBudget", "repeat", "with_retries"]
+__all__ = ["Retry", "RetryBudget", "busy_pause", "repeat", "with_retries"]
 
 log = logging.getLogger("Pyro5.client")
 
 TOKENS_PER_SUCCESS = 0.1
+MIN_BUSY_SECONDS, MAX_BUSY_SECONDS = 0.01, 10.0  # of the pause that a busy server asks for
 REPEATABLE = (errors.ConnectionClosedError, errors.TimeoutError)  # after these a call that changes nothing may be repeated
 
 
@@ -61,7 +62,7 @@ class Retry:
 
     def allows(self, error: Exception, idempotent: bool) -> bool:
         """Return whether a call that failed with this error may be repeated."""
-        if getattr(error, "retry_after", None) is not None:
+        if isinstance(error, errors.BusyError):  # only the server raises it, and has not run the method
             return True
         if errors.is_remote(error):
             return False
@@ -71,6 +72,14 @@ class Retry:
 
     def __repr__(self) -> str:
         return "Retry(%s)" % ", ".join("%s=%r" % (name, getattr(self, name)) for name in self.__slots__)
+
+
+def busy_pause(error: errors.BusyError) -> float:
+    """Return the seconds after which a busy server asks to try again. A server can send any value, so it is limited."""
+    seconds = error.retry_after
+    if type(seconds) not in (int, float) or not seconds > MIN_BUSY_SECONDS:  # NaN is not
+        return MIN_BUSY_SECONDS
+    return float(min(seconds, MAX_BUSY_SECONDS))
 
 
 class RetryBudget:
@@ -115,9 +124,7 @@ def repeat(attempt: Callable[[], Any], retry: Retry, budget: RetryBudget, is_ide
             failures += 1
             if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
                 raise
-            after: Optional[float] = getattr(x, "retry_after", None)
-            pause = retry.pause(failures) if type(after) not in (int, float) else max(float(after or 0), 0.0)
-            if not wait(pause):
+            if not wait(busy_pause(x) if isinstance(x, errors.BusyError) else retry.pause(failures)):
                 raise
         else:
             budget.success()

@@ -4,8 +4,8 @@ from __future__ import annotations
 import uuid
 from typing import Any, Dict, List, Optional
 
-from .. import callcontext, serializers
-from ..constants import DAEMON_NAME
+from .. import callcontext, config, errors, serializers
+from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from .descriptions import describe
 from .exposure import expose, oneway
 
@@ -90,8 +90,13 @@ class DaemonObject:
         Raises:
             BusyError: another connection has acquired the object.
             DaemonError: no object is registered with this id.
+            SecurityError: it is the object of the daemon or of the name server, which all clients need, or the setting
+                EXCLUSIVE_USE is off.
         """
         _check_text(objectId, "objectId")
+        if objectId in (DAEMON_NAME, NAMESERVER_NAME) or not config.EXCLUSIVE_USE:
+            raise errors.SecurityError("'%s' cannot be used exclusively%s" % (
+                objectId, "" if config.EXCLUSIVE_USE else ": the setting EXCLUSIVE_USE of the server is off"))
         self.daemon._objects.get(objectId)
         self.daemon._dispatcher.exclusive.acquire(objectId, callcontext.current_context.client)
 
