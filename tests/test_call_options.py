@@ -48,6 +48,13 @@ class Stage:
             self.ended.set()
         return "not cancelled"
 
+    def ask_again_and_again(self) -> None:
+        """Ask whether the call is cancelled, until it is."""
+        self.begun.set()
+        while not current_context.cancelled.is_set():
+            self.gate.wait(0.002)
+        self.ended.set()
+
     def stubborn(self) -> str:
         self.begun.set()
         self.gate.wait(PATIENCE_SECONDS)
@@ -261,6 +268,55 @@ class Cancellation(StageTestCase):
             self.assertTrue(future.cancel())
             go.set()
             self.assertEqual("next", proxy.move(2))
+
+
+class Queueing(ServerTestCase):
+    def test_a_call_that_has_waited_too_long_for_a_thread_is_not_started(self) -> None:
+        self.configure(THREADPOOL_SIZE=1, THREADPOOL_SIZE_MIN=1)
+        stage = Stage()
+        server = self.daemon(Daemon)
+        uri = server.register(stage, "stage")
+        self.run_loop(server)
+        self.at_end.callback(stage.gate.set)
+        with Proxy(uri) as patient, Proxy(uri) as hasty:
+            hasty._pyroBind()
+            busy = patient.stubborn.future()
+            self.assertTrue(stage.begun.wait(PATIENCE_SECONDS))
+            with self.assertRaises(errors.TimeoutError):
+                hasty.move.options(timeout=0.05)("late")
+            stage.gate.set()
+            self.assertEqual("done", busy.result(PATIENCE_SECONDS))
+            self.assertEqual("in time", hasty.move("in time"))
+        self.assertEqual(["in time"], stage.moves)
+
+
+class Multiplex(ServerTestCase):
+    servertype = "multiplex"
+
+    def test_asking_looks_at_the_connection(self) -> None:
+        stage = Stage()
+        server = self.daemon(Daemon)
+        uri = server.register(stage, "stage")
+        self.run_loop(server)
+        proxy = Proxy(uri)
+        thread = threading.Thread(target=lambda: self.assertRaises(errors.ConnectionClosedError, proxy.ask_again_and_again))
+        thread.start()
+        self.assertTrue(stage.begun.wait(PATIENCE_SECONDS))
+        proxy._pyroRelease()
+        self.join(thread)
+        self.assertTrue(stage.ended.wait(PATIENCE_SECONDS))
+
+    def test_deadlines(self) -> None:
+        stage = Stage()
+        server = self.daemon(Daemon)
+        uri = server.register(stage, "stage")
+        self.run_loop(server)
+        with Proxy(uri) as proxy:
+            with self.assertRaises(errors.TimeoutError):
+                proxy.long.options(timeout=0.05)()
+            self.assertTrue(stage.ended.wait(PATIENCE_SECONDS))
+            self.assertEqual(1, proxy.move(1))
+        self.assertEqual(["TimeoutError", 1], stage.moves)
 
 
 class Views(StageTestCase):
