@@ -17,7 +17,7 @@ from Pyro5._values.uri import URI
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.nameserver import MemoryStorage, NameServerDaemon, Storage, start_ns
 from Pyro5.serializers import serializers
-from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread
+from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread, search_patiently
 
 ONE = "PYRO:one@127.0.0.1:5000"
 TOOL = "Pyro5.nameserver"
@@ -33,6 +33,7 @@ def has_ipv6() -> bool:
 class NameServerTestCase(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
+        search_patiently(self)
 
     def start(self, host: str = "127.0.0.1", port: int = 0, **kwargs: Any) -> Tuple[URI, NameServerDaemon, Any]:
         uri, daemon, responder = start_ns(host, port, **kwargs)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import re
 import sys
 import threading
@@ -30,7 +31,7 @@ log = logging.getLogger("Pyro5.matching")
 
 REGEX_CHARS = 1000          # a longer pattern is rejected
 SEARCH_SECONDS = 1.8        # time limit of a search, including the wait for its turn
-START_SECONDS = 1.0         # time limit for the start of a process
+START_SECONDS = 10.0        # time limit for the start of a process; searches wait for it within their own limit
 PROCESSES = 2               # that run at the same time
 STEPS_PER_NAME = 1000000    # about 5 ms, during which no other thread runs
 NAMES_AT_ONCE = 5000        # sent to a process in one message
@@ -51,7 +52,7 @@ class Limits(NamedTuple):
     """
 
     steps_here: int = 20000000      # for all names, in this process: about 0.1 s in the worst case
-    wait_seconds: float = 1.8       # wait for a process that is idle or has been started
+    wait_seconds: float = math.inf  # wait for a process that is idle or has been started; SEARCH_SECONDS in any case
     match_seconds: float = 1.0      # for the match alone, in the helper process
     rest_seconds: float = 0.0       # after a match that timed out: no other one runs for this time
     at_once: int = 40               # concurrent searches, including those that wait for their turn

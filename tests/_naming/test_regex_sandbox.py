@@ -14,7 +14,8 @@ from Pyro5 import errors
 from Pyro5._naming import regex_program, regex_sandbox
 from Pyro5._naming.regex_sandbox import Limits, Matcher, steps_at_most
 
-PATIENCE_SECONDS = 20.0
+from ..support import PATIENCE_SECONDS, search_patiently
+
 NAMES = ["test.one", "test.two", "Meta.three", "a_b", "aXb", "prijs €5", "x" * 50]
 # Exponential: about 2**50 steps on the last name.
 HOSTILE = "(x|x)*y"
@@ -22,6 +23,9 @@ QUICK = Limits(match_seconds=0.1)
 
 
 class MatcherTestCase(unittest.TestCase):
+    def setUp(self) -> None:
+        search_patiently(self)
+
     def make(self, limits: Limits = regex_sandbox.USUAL, **kwargs: Any) -> Matcher:
         matcher = Matcher(limits, **kwargs)
         self.addCleanup(matcher.close)

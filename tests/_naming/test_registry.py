@@ -16,6 +16,8 @@ from Pyro5._server import exposure
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 
+from ..support import search_patiently
+
 ONE, TWO = "PYRO:one@host:1", "PYRO:two@host:2"
 OWN_URI = URI("PYRO:Pyro.NameServer@host:9090")
 PATIENCE_SECONDS = 10.0
@@ -33,6 +35,7 @@ def called_by_client() -> Iterator[None]:
 
 class RegistryTestCase(unittest.TestCase):
     def setUp(self) -> None:
+        search_patiently(self)
         self.ns = NameServer()
         self.addCleanup(self.ns.close)
         self.ns.register_self(OWN_URI)

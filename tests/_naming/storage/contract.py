@@ -7,6 +7,8 @@ from typing import Any, Dict, List
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage import Storage
 
+from ...support import search_patiently
+
 ONE = ("PYRO:one@host:1", frozenset(["red", "big"]))
 TWO = ("PYRO:two@host:2", frozenset(["red"]))
 THREE = ("PYRO:three@host:3", frozenset())
@@ -90,6 +92,7 @@ class NamesContract:
                          {"test.one": "PYRO:test.one@host:1", "test.two": "PYRO:test.two@host:1"})
 
     def test_regex(self: Any) -> None:
+        search_patiently(self)
         nameserver = NameServer(self.with_names())
         self.addCleanup(nameserver.close)
         self.assertEqual(nameserver.list(regex="(?i)test.t"),

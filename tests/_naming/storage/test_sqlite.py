@@ -18,6 +18,7 @@ from Pyro5._naming.storage import sharing, sqlite
 from Pyro5._naming.storage.specs import open_storage
 from Pyro5._naming.storage.sqlite import SqlStorage
 
+from ...support import search_patiently
 from .folder import FolderTestCase
 from .contract import ONE, THREE, TWO, StorageContract
 
@@ -430,6 +431,7 @@ class RefusalTests(FileTestCase):
 
 class NameServerTests(FileTestCase):
     def test_searches_of_clients(self) -> None:
+        search_patiently(self)
         nameserver = NameServer("sql:" + self.path)
         self.addCleanup(nameserver.close)
         for name, (uri, tags) in {"meta.one": ONE, "Meta.two": TWO, "a_b": THREE, "aXb": THREE}.items():
