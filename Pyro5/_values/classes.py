@@ -16,11 +16,11 @@ import threading
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Type
 
 from .. import errors
-from . import exceptions, plain
+from . import exceptions, numpy_scalars, plain
 
 __all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",
            "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "set_autoproxy",
-           "accepted_tags", "OwnClass", "registered_builder", "own_class"]
+           "accepted_tags", "advice", "OwnClass", "registered_builder", "own_class"]
 
 TAG = "__class__"
 
@@ -238,7 +238,7 @@ def class_to_dict(obj: Any, serializer_name: Optional[str] = None) -> Any:
     if form is not NOT_REGISTERED:
         return form
     # classes and enum members have a __dict__, but it does not describe them
-    if isinstance(obj, (type, enum.Enum)):
+    if isinstance(obj, (type, enum.Enum)) or numpy_scalars.is_array(obj):
         _refuse_object(obj, serializer_name)
     # since Python 3.11 every object has a __getstate__; only one that the class defines is used
     getstate = getattr(type(obj), "__getstate__", None)
@@ -261,10 +261,15 @@ def _attributes(obj: Any, serializer_name: Optional[str]) -> Dict[str, Any]:
 
 def _refuse_object(obj: Any, serializer_name: Optional[str]) -> NoReturn:
     what = "the class %s itself" % _full_name(obj) if isinstance(obj, type) else "a %s" % _full_name(type(obj))
-    raise errors.SerializeError(
-        "don't know how to serialize %s%s: convert it to plain data first, give it vars() or a __getstate__ that returns "
-        "a dict, or register a converter with register_class_to_dict"
-        % (what, " using the %s serializer" % serializer_name if serializer_name else ""))
+    raise errors.SerializeError("don't know how to serialize %s%s: %s" % (
+        what, " using the %s serializer" % serializer_name if serializer_name else "", advice(obj)))
+
+
+def advice(obj: Any) -> str:
+    """Return what to do with an object that cannot be sent, for the text of an error."""
+    first = numpy_scalars.ARRAY_ADVICE if numpy_scalars.is_array(obj) else (
+        "convert it to plain data first, give it vars() or a __getstate__ that returns a dict")
+    return first + ", or register a converter with register_class_to_dict"
 
 
 def is_array(obj: Any) -> bool:

@@ -24,8 +24,6 @@ _SETS = (set, frozenset)
 _PLAIN = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset))
 MARK = "_pyroUnsendable"
 _USUAL_REASONS = ("don't know how to serialize", "unmarshallable object")
-_ADVICE = ("convert it to plain data first, give it vars() or a __getstate__ that returns a dict, or register a converter "
-           "with register_class_to_dict")
 
 
 class Unsendable(errors.SerializeError):
@@ -102,7 +100,9 @@ def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Excepti
     reason = str(error)[:_MAX_REASON_LENGTH]
     if not reason.startswith(_USUAL_REASONS):
         text = "%s: %s" % (text, reason)
-    explained: Exception = errors.SerializeError(printable(text if known and reason in text else "%s: %s" % (text, _ADVICE)))
+    if not (known and reason in text):
+        text = "%s: %s" % (text, classes.advice(found[1]))
+    explained: Exception = errors.SerializeError(printable(text))
     for base, variant in _VARIANTS.items():
         if isinstance(error, base):
             explained = variant(*explained.args)

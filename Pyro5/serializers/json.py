@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
-from .._values import classes, containers
+from .._values import classes, containers, numpy_scalars
 from .base import CallPayload, Data, Payload, SerializerBase
 
 __all__ = ["JsonSerializer"]
@@ -48,10 +48,20 @@ class JsonSerializer(SerializerBase):
         super().__init__()
         encoder = json.JSONEncoder(ensure_ascii=False, default=self._to_plain)
         self._to_text = encoder.encode
+        self._to_text_with_keys = json.JSONEncoder(ensure_ascii=False, default=self._to_plain_with_keys).encode
         self._to_chunks = _make_fast_encoder(encoder)
         self._scan: Callable[[str, int], Tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
     def _encode(self, data: Any) -> bytes:
+        try:
+            return self._encode_once(data)
+        except TypeError:
+            if numpy_scalars.scalar_class() is None:
+                raise
+        # Perhaps a numpy scalar is a key: the encoder has no hook for keys. Replacing them is slow, and so only done now.
+        return self._to_text_with_keys(numpy_scalars.with_plain_keys_inside(data)).encode("utf-8")
+
+    def _encode_once(self, data: Any) -> bytes:
         if self._to_chunks is not None and type(data) is not str:
             try:    # not contextlib.suppress(), which takes as long as encoding a small value
                 return "".join(self._to_chunks(data, 0)).encode("utf-8")
@@ -90,10 +100,16 @@ class JsonSerializer(SerializerBase):
                 return text.encode("utf-8")
             except RecursionError:
                 pass    # perhaps a cycle: dumps() detects it
+            except TypeError:
+                if numpy_scalars.scalar_class() is None:
+                    raise   # otherwise perhaps a key: dumps() replaces it
         return self.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
 
     def _call_parts(self, value: Any) -> CallPayload:
         return value["object"], value["method"], value["params"], value["kwargs"]
+
+    def _to_plain_with_keys(self, obj: Any) -> Any:
+        return numpy_scalars.with_plain_keys_inside(self._to_plain(obj))
 
     def _to_plain(self, obj: Any) -> Any:
         # The order decides what applies if several do: replacements of this serializer, converters, then known types.
@@ -104,6 +120,9 @@ class JsonSerializer(SerializerBase):
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
             return form
+        scalar = numpy_scalars.plain_scalar(obj)
+        if scalar is not obj:
+            return scalar
         if isinstance(obj, set):
             return tuple(obj)
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):

@@ -8,7 +8,7 @@ import uuid
 from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, plain
+from .._values import classes, numpy_scalars, plain
 from .._values.marshal import check
 from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
 
@@ -19,6 +19,8 @@ _NATIVE = frozenset((type(None), bool, int, float, complex, str, bytes, bytearra
 _LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dict, set, frozenset, type, enum.Enum)
 
 _CONTAINERS = (dict, list, tuple)
+_SETS = (set, frozenset)
+_WITH_ELEMENTS = frozenset(_CONTAINERS + _SETS)
 _BLOB_HEAD = struct.Struct("<ci")   # type code, and size or number of elements
 _MAX_BLOB = (1 << 31) - 1           # bytes
 _NO_REFERENCES = 2                  # the last version of the format without references to earlier objects
@@ -37,6 +39,9 @@ class MarshalSerializer(SerializerBase):
 
     def _encode(self, data: Any, version: int = marshal.version) -> bytes:
         converted = data if type(data) in _NATIVE else self._to_plain(data)
+        # marshal would send numpy scalars and arrays inside of containers as the bytes of their memory
+        if type(converted) in _WITH_ELEMENTS and numpy_scalars.scalar_class() and numpy_scalars.is_foreign(converted, _NATIVE):
+            return marshal.dumps(self._to_plain_inside(converted), version)
         try:
             return marshal.dumps(converted, version)
         except ValueError:
@@ -97,6 +102,9 @@ class MarshalSerializer(SerializerBase):
         form = classes.registered_form(obj)
         if form is not classes.NOT_REGISTERED:
             return form if type(form) in _NATIVE else self._to_plain(form)
+        scalar = numpy_scalars.plain_scalar(obj)
+        if scalar is not obj:
+            return scalar
         if isinstance(obj, _LEFT_TO_MARSHAL):
             return obj if isinstance(obj, type) else plain.base_value(obj)
         if isinstance(obj, uuid.UUID):
@@ -121,17 +129,22 @@ class MarshalSerializer(SerializerBase):
                 raise ValueError("circular reference: a value of type %s contains itself" % kind.__name__)
             around |= {id(value)}
         if kind is dict:
+            value = numpy_scalars.with_plain_keys(value)
             return {self._to_plain_inside(key, around): self._to_plain_inside(element, around)
                     for key, element in value.items()}
         if kind is list:
             return [self._to_plain_inside(element, around) for element in value]
         if kind is tuple:
             return tuple([self._to_plain_inside(element, around) for element in value])
+        if kind in _SETS:
+            return numpy_scalars.with_plain_keys(value)
         if kind in _NATIVE or classes.is_array(value):
             return value
         try:
             converted = self._to_plain(value)
         except errors.SerializeError:
+            if numpy_scalars.is_array(value):
+                raise
             return value    # marshal will raise its own error for it
         return value if converted is value else self._to_plain_inside(converted, around)
 

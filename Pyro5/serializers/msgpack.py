@@ -8,7 +8,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers, msgpack_check
+from .._values import classes, containers, msgpack_check, numpy_scalars
 from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -111,6 +111,9 @@ class MsgpackSerializer(SerializerBase):
         if form is not classes.NOT_REGISTERED:
             # msgpack does not call this again for the result, so the result must be a supported type
             return form if isinstance(form, _NATIVE) else self._to_plain(form)
+        scalar = numpy_scalars.plain_scalar(obj)
+        if scalar is not obj:
+            return scalar if isinstance(scalar, _NATIVE) else self._to_plain(scalar)
         if isinstance(obj, set):
             return tuple(obj)
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):

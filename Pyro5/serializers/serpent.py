@@ -13,7 +13,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from .._values import classes, containers, hash_flooding, plain
+from .._values import classes, containers, hash_flooding, numpy_scalars, plain
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, Payload, SerializerBase, is_long, is_long_dict
@@ -56,6 +56,7 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
     def __init__(self, bytes_repr: bool, replaced: Optional[Callable[[Any], Any]] = None) -> None:
         super().__init__(module_in_classname=True, bytes_repr=bytes_repr)
         self._replaced = replaced
+        self._has_numpy = numpy_scalars.scalar_class() is not None
 
     def write(self, obj: Any) -> bytes:
         # the library disables the garbage collector, and enables it afterwards even if it was disabled before
@@ -69,7 +70,7 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
 
     def _serialize(self, obj: Any, out: List[str], level: int) -> None:
         if type(obj) in _BUILTINS:
-            super()._serialize(obj, out, level)
+            super()._serialize(numpy_scalars.with_plain_keys(obj) if self._has_numpy else obj, out, level)
             return
         if self._replaced is not None:
             obj = self._replaced(obj)
@@ -82,11 +83,21 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
             # in an error and not in an endless recursion.
             self._serialize(form, out, level + 1)
             return
+        if self._has_numpy:
+            obj = self._without_numpy(obj)
+            if type(obj) in _BUILTINS:
+                self._serialize(obj, out, level + 1)  # a record becomes a tuple of other scalars
+                return
         if not isinstance(obj, enum.Enum):  # the library writes the repr of a number, which a subclass may override
             obj = plain.base_value(obj)
         super()._serialize(obj, out, level)
         # the library does not do this for an OrderedDict, and would report a second occurrence of it as a cycle
         self.serialized_obj_ids.discard(id(obj))
+
+    def _without_numpy(self, obj: Any) -> Any:
+        if numpy_scalars.is_array(obj):  # the library would send the attributes of a masked array
+            raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
+        return numpy_scalars.with_plain_keys(numpy_scalars.plain_scalar(obj))
 
 
 _NUMBERS = frozenset((str, int, float))
