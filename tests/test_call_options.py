@@ -10,9 +10,11 @@ from Pyro5 import errors, protocol
 from Pyro5._client.retry import busy_pause
 from Pyro5.api import Daemon, Proxy, Retry, current_context, expose, oneway, wait_for
 from Pyro5.client import Proxy as ClientProxy
+from Pyro5.nameserver import NameServerDaemon
 
 from .peers import Peer, ScriptedServer, free_port
 from .rawclient import PATIENCE_SECONDS, ServerTestCase, wait_until
+from .support import daemon_thread
 
 
 @expose
@@ -520,6 +522,11 @@ class Waiting(ServerTestCase):
         uri = "PYRO:stage@127.0.0.1:%d" % free_port()
         with self.assertRaisesRegex(errors.TimeoutError, "not ready in time: cannot connect"):
             wait_for(uri, timeout=0.02)
+
+    def test_for_a_name_that_is_not_registered(self) -> None:
+        names = NameServerDaemon("127.0.0.1", 0)
+        with daemon_thread(names), self.assertRaisesRegex(errors.TimeoutError, "not ready in time: unknown name: later"):
+            wait_for("PYRONAME:later@" + names.locationStr, timeout=0.02)
 
     def test_for_an_object(self) -> None:
         server = self.daemon(Daemon)

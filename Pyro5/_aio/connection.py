@@ -11,7 +11,7 @@ import logging
 import socket
 import sys
 from collections import deque
-from typing import Any, Deque, Dict, FrozenSet, List, Optional, Union
+from typing import Any, Callable, Deque, Dict, FrozenSet, List, Optional, Union
 
 from .. import config, errors, protocol, serializers
 from .._client.connection import REPLY_INFLATED_FACTOR
@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         self.transport: Any = None
         self._seq = 0
         self._handshake_done = False
+        self.on_end: Optional[Callable[[], None]] = None  # called once, before the calls in flight fail
         self._window = 1
         self._order: Deque[int] = deque()  # the numbers of pending: all servers answer in the order of the requests
         self._outgoing: List[SendingMessage] = []
@@ -80,6 +81,12 @@ class Connection(asyncio.Protocol):
         self._waiters: Deque[asyncio.Future[None]] = deque()
         self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
         self._quickack_socket: Any = None
+        self._log_wire = bool(config.LOGWIRE)
+
+    def read_settings(self, max_size: int) -> None:
+        """Apply the current settings, and this limit in bytes, from the next message on."""
+        self._reader.max_size = max_size
+        self._reader.max_inflated = REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0)
         self._log_wire = bool(config.LOGWIRE)
 
     # ------------------------------------------------------------ state
@@ -331,6 +338,9 @@ class Connection(asyncio.Protocol):
 
     def _lost(self, reason: str, error_class: Any = errors.ConnectionClosedError) -> None:
         """Fail all calls in flight, each once."""
+        on_end, self.on_end = self.on_end, None
+        if on_end is not None:
+            on_end()
         pending, self.pending = self.pending, {}
         unsent = {request.seq for request in self._outgoing}
         self._order.clear()

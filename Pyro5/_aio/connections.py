@@ -7,7 +7,6 @@ import asyncio
 import logging
 import time
 import uuid
-import weakref
 from collections import deque
 from typing import Any, AsyncGenerator, Callable, Deque, List, Optional, Set, Tuple
 
@@ -69,6 +68,7 @@ class Connections:
         self._opening: Optional[asyncio.Task[None]] = None
         self._cancelling: Optional[asyncio.Task[None]] = None
         self._cancelled: Deque[Tuple[bytes, int]] = deque()
+        self._tasks: Set[asyncio.Task[Any]] = set()  # those above, while they run
         self._side: List[Connection] = []  # the connection over which calls are cancelled, once it is open
         self._end_of_loop: Optional[AsyncGenerator[None, None]] = None
         self.read_settings()
@@ -79,6 +79,8 @@ class Connections:
         self.wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self.serializer = serializers.get_serializer(self.serializer_name or config.SERIALIZER)
         self.max_connections = max(config.PROXY_CONNECTIONS, 1)
+        for connection in self.connections:
+            connection.read_settings(self.wire.max_size)
         self.settings_version = version
 
     # ------------------------------------------------------------ the event loop
@@ -102,6 +104,7 @@ class Connections:
         self.loop = loop
         self.connections = []
         self._side = []
+        self._tasks = set()
         self._connecting = self._opening = self._cancelling = self._end_of_loop = None
         self._cancelled.clear()
 
@@ -113,7 +116,7 @@ class Connections:
         deleted is closed by its loop, too. So a program that forgets to release a proxy leaves no open transport behind.
         """
         if self._end_of_loop is None:
-            self._end_of_loop = _until_closed(self.connections, self._side)
+            self._end_of_loop = _until_closed(self._tasks, self.connections, self._side)
             try:
                 self._end_of_loop.asend(None).send(None)
             except StopIteration:
@@ -154,7 +157,7 @@ class Connections:
                 if home is not None:
                     raise errors.not_sent(errors.ConnectionClosedError("the connection to '%s' was lost" % self.uri))
                 connection = self.ready_connection() or await self._open(end)
-            if not connection.is_open:
+            if not connection.is_open:  # it has ended at once
                 self.drop(connection)
                 raise errors.not_sent(errors.ConnectionClosedError("the connection to '%s' was lost" % self.uri))
             if not connection.is_full:
@@ -207,6 +210,9 @@ class Connections:
 
     def _start(self, coroutine: Any) -> Any:
         task = self.use_loop().create_task(coroutine)
+        self._watch_loop()
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_retrieve)
         return task
 
@@ -253,14 +259,13 @@ class Connections:
         self._watch_loop()
         connection.notices_stalls = self.parallel and self.max_connections > 1
         self.connections.append(connection)
-        link = weakref.ref(self)
+        connections = self.connections
 
-        def forget(closed: object) -> None:
-            owner = link()
-            if owner is not None and connection in owner.connections:
-                owner.connections.remove(connection)
+        def forget() -> None:
+            if connection in connections:
+                connections.remove(connection)
 
-        connection.closed.add_done_callback(forget)
+        connection.on_end = forget
 
     async def _open_at(self, uri: URI) -> Accepted:
         first = Handshake(self.serializer, self.handshake, self.wire)
@@ -339,19 +344,18 @@ class Connections:
         if self.loop is None or self.loop.is_closed():
             return
         self.use_loop()
-        tasks = [task for task in (self._connecting, self._opening, self._cancelling) if task is not None]
-        for task in tasks:
-            task.cancel()
         closing = [*self.connections, *self._side]
         del self.connections[:], self._side[:]
         for connection in closing:
             connection.close()
         try:
-            await asyncio.gather(*tasks, *[connection.wait_closed() for connection in closing], return_exceptions=True)
+            await _end(self._tasks, closing)
         finally:
             generator, self._end_of_loop = self._end_of_loop, None
             if generator is not None and not self.connections:
                 await generator.aclose()
+            else:
+                self._end_of_loop = generator
 
 
 def _retrieve(task: asyncio.Task[Any]) -> None:
@@ -360,11 +364,18 @@ def _retrieve(task: asyncio.Task[Any]) -> None:
         task.exception()
 
 
-async def _until_closed(*lists: List[Connection]) -> AsyncGenerator[None, None]:
+async def _until_closed(tasks: Set[asyncio.Task[Any]], *lists: List[Connection]) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        for connections in lists:
-            for connection in connections:
-                connection._flush()
-                connection.abort()
+        connections = [connection for each in lists for connection in each]
+        for connection in connections:
+            connection.close()
+        await _end(tasks, connections)
+
+
+async def _end(tasks: Set[asyncio.Task[Any]], connections: List[Connection]) -> None:
+    """Cancel the tasks, and wait until they and the connections have ended."""
+    for task in list(tasks):
+        task.cancel()
+    await asyncio.gather(*tasks, *[connection.wait_closed() for connection in connections], return_exceptions=True)

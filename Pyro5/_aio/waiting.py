@@ -41,7 +41,7 @@ async def until_ready(attempt: Callable[[], Awaitable[T]], deadline: Optional[fl
         try:
             return await attempt()
         except (errors.CommunicationError, errors.NamingError) as x:
-            if x.sent is not False or errors.is_remote(x):
+            if x.sent is not False:  # the name server's answer that a name is unknown is remote as well
                 raise
             left = seconds_until(deadline)
             if left is not None and left <= 0:

@@ -62,7 +62,7 @@ def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: 
         try:
             return attempt()
         except (errors.CommunicationError, errors.NamingError) as x:
-            if x.sent is not False or errors.is_remote(x):
+            if x.sent is not False:  # the name server's answer that a name is unknown is remote as well
                 raise
             left = seconds_until(deadline)
             if left is not None and left <= 0:
