@@ -186,7 +186,9 @@ class Timeouts(AioTestCase):
             peer.serve(lambda method, value: value)
 
         with ScriptedServer(silent, answering) as server:
-            async with proxy(server.uri, timeout=0.05) as remote:
+            async with proxy(server.uri) as remote:
+                await remote
+                remote._pyroTimeout = 0.02
                 with self.assertRaisesRegex(errors.TimeoutError, "calling echo of PYRO:thing.*: timeout"):
                     await remote.echo(1)
                 remote._pyroTimeout = 20
@@ -194,7 +196,7 @@ class Timeouts(AioTestCase):
 
     async def test_a_server_that_does_not_answer_the_handshake(self) -> None:
         with ScriptedServer(lambda peer: [peer.read(), peer.wait_for_close()]) as server:
-            config.COMMTIMEOUT = 0.05
+            config.COMMTIMEOUT = 0.3
             async with proxy(server.uri) as remote:
                 with self.assertRaisesRegex(errors.TimeoutError, "did not answer the handshake") as caught:
                     await remote.echo(1)
