@@ -42,7 +42,7 @@ async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapp
         Exception: what the method raised.
     """
     deadline = link.deadline(options.timeout)
-    if (options is DEFAULTS and link.retry is None and not link.max_retries and deadline is None) or flags & FLAGS_ONEWAY:
+    if options is DEFAULTS and link.is_plain or flags & FLAGS_ONEWAY:
         return await _call_once(link, name, args, kwargs, flags, options, deadline)
 
     async def attempt() -> Any:
@@ -127,7 +127,10 @@ class RemoteCall(Coroutine[Any, Any, Any]):
 
     def _start(self) -> Any:
         coroutine = self._coroutine
-        if coroutine is None:
+        if coroutine is None and self._options is DEFAULTS and self._link.is_plain:
+            # what call() would do: saves one coroutine on the way of each call
+            coroutine = self._coroutine = _call_once(self._link, self._name, self._args, self._kwargs, 0, DEFAULTS, None)
+        elif coroutine is None:
             coroutine = self._coroutine = call(self._link, self._name, self._args, self._kwargs, 0, self._options)
         return coroutine
 

@@ -44,6 +44,11 @@ class Link(Connections):
         self.retry: Optional[Retry] = None
         self.retry_budget = RetryBudget()
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether a call without options is made once, and has no deadline but the timeout of the proxy."""
+        return self.retry is None and not self.max_retries and callcontext.call_deadline() is None
+
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
         """Return the monotonic time by which a call with this timeout of its own has to end, all attempts included."""
         own = None if timeout is None else time.monotonic() + timeout
@@ -81,28 +86,37 @@ class Link(Connections):
             flags |= FLAGS_ONEWAY
         if end is not None:
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
-        correlation_id = callcontext.correlation_bytes()
-        if correlation_id is None and connection.features is not None:
-            correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
-        serializer = serializer or self.serializer
-        try:
-            request = requests.invoke_request(serializer, connection.next_seq(), flags, object_id or self.object_id, method,
-                                              args, kwargs, self.wire, annotations, correlation_id)
-        except Exception as x:
-            raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
+        request = self._build(connection, serializer or self.serializer, flags, object_id, method, args, kwargs, annotations)
         if flags & FLAGS_ONEWAY:
             connection.send(request)
             return None, connection
         future = connection.exchange(request)
-        if end is None:
-            reply = await self._reply(future, connection, request, method, correlation_id)
-        else:
-            timer = loop.call_later(seconds_until(end) or 0.0, _expire, future)
-            try:
-                reply = await self._reply(future, connection, request, method, correlation_id)
-            finally:
+        timer = None if end is None else loop.call_later(seconds_until(end) or 0.0, _expire, future)
+        try:
+            reply = await future
+        except BaseException as x:
+            self._call_failed(x, future, connection, request, method)
+            raise
+        finally:
+            if timer is not None:
                 timer.cancel()
+        if reply.serializer_id != request.serializer_id:
+            connection.abort()
+            raise errors.SerializeError("calling %s of %s: the reply uses serializer %d, the request used %d"
+                                        % (method, self.bound_uri, reply.serializer_id, request.serializer_id))
         return reply, connection
+
+    def _build(self, connection: Connection, serializer: SerializerBase, flags: int, object_id: Optional[str], method: str,
+               args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
+               annotations: Optional[Mapping[str, bytes]]) -> SendingMessage:
+        correlation_id = callcontext.correlation_bytes()
+        if correlation_id is None and connection.features is not None:
+            correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
+        try:
+            return requests.invoke_request(serializer, connection.next_seq(), flags, object_id or self.object_id, method, args,
+                                           kwargs, self.wire, annotations, correlation_id)
+        except Exception as x:
+            raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
 
     def _with_deadline(self, connection: Connection, end: Optional[float],
                        annotations: Optional[Mapping[str, bytes]]) -> Optional[Mapping[str, bytes]]:
@@ -114,31 +128,24 @@ class Link(Connections):
             return annotations
         return {**(annotations or {}), features.DEADLINE_ANNOTATION: features.encode_deadline(left)}
 
-    async def _reply(self, future: asyncio.Future[ReceivingMessage], connection: Connection, request: SendingMessage,
-                     method: str, correlation_id: Optional[bytes]) -> ReceivingMessage:
-        try:
-            reply = await future
-        except asyncio.CancelledError:
+    def _call_failed(self, error: BaseException, future: asyncio.Future[ReceivingMessage], connection: Connection,
+                     request: SendingMessage, method: str) -> None:
+        """Do what is left to be done after a request whose reply was not received, or came in the moment of a cancellation."""
+        if isinstance(error, asyncio.CancelledError):
             if future.cancelled():
-                self._give_up(connection, request, correlation_id)
+                self._give_up(connection, request)
             elif future.exception() is None and future.result().flags & FLAGS_ITEMSTREAMRESULT:
-                connection.discard_stream(future.result())  # the reply came in the same moment
-            raise
-        except errors.CommunicationError as x:
-            errors.add_context(x, "calling %s of %s" % (method, self.bound_uri))
-            if isinstance(x, errors.TimeoutError):
-                self._timed_out(connection, request, x)
-            raise
-        if reply.serializer_id != request.serializer_id:
-            connection.abort()
-            raise errors.SerializeError("calling %s of %s: the reply uses serializer %d, the request used %d"
-                                        % (method, self.bound_uri, reply.serializer_id, request.serializer_id))
-        return reply
+                connection.discard_stream(future.result())
+        elif isinstance(error, errors.CommunicationError):
+            errors.add_context(error, "calling %s of %s" % (method, self.bound_uri))
+            if isinstance(error, errors.TimeoutError):
+                self._timed_out(connection, request, error)
 
-    def _give_up(self, connection: Connection, request: SendingMessage, correlation_id: Optional[bytes]) -> None:
+    def _give_up(self, connection: Connection, request: SendingMessage) -> None:
         """Cancel a call whose task was cancelled: here if it was not sent yet, else at the server if it can do that."""
         if connection.withdraw(request):
             return
+        correlation_id = request.corr_bytes
         if (connection.is_open and connection.features is not None and features.CANCELLATION in connection.features
                 and correlation_id is not None):
             self.cancel(correlation_id, request.seq)

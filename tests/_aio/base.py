@@ -98,7 +98,8 @@ class AioTestCase(unittest.IsolatedAsyncioTestCase):
     def _check_threads(self) -> None:
         self.at_end.close()
         # those of the executor end with the event loop, which Python 3.8 does not wait for
-        left = [each for each in set(threading.enumerate()) - self._threads_before if not each.name.startswith(("asyncio", "ThreadPoolExecutor"))]
+        left = [each for each in set(threading.enumerate()) - self._threads_before
+                if not each.name.startswith(("asyncio", "ThreadPoolExecutor"))]
         for thread in left:
             thread.join(PATIENCE_SECONDS)
         self.assertEqual([each for each in left if each.is_alive()], [])

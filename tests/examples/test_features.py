@@ -71,6 +71,24 @@ class Values(ExampleTestCase):
         self.assertEqual(["all at once: MessageTooLargeError", "in steps: 400 lines are there",
                           "everything back: MessageTooLargeError", "back in 4 parts, complete: True"], lines[-4:])
 
+    def test_asyncio_client(self) -> None:
+        self.folder = "asyncio_client"
+        server = self.start("server.py", "--port", "0")
+        self.assertPrinted("""
+            the highest of 40 levels: 349 cm
+            gauge 1 has 212 cm, more than 200 cm""", self.output_of("client.py", self.uri_of(server)))
+        server.read_until("the stream is closed")
+        self.assertPrinted("The water falls.", self.stop(server))
+
+    def test_asyncio_cancel(self) -> None:
+        self.folder = "asyncio_cancel"
+        server = self.start("server.py", "--port", "0", "--slow")
+        self.assertPrinted("""
+            Tartu found Encke
+            cancelled: 1""", self.output_of("client.py", self.uri_of(server)))
+        server.read_until("Calar Alto: the search for Encke was cancelled")
+        self.assertPrinted("The sun rises.", self.stop(server))
+
     def test_streaming(self) -> None:
         self.folder = "streaming"
         server = self.start("server.py", "--port", "0")
