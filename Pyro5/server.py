@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from . import client, config, errors
 from ._net.addresses import address_text
 from ._server import marks
+from ._server.async_methods import AsyncMethods
 from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
 from ._server.daemon_object import DaemonObject
@@ -88,13 +89,15 @@ class Daemon(Registrations):
         lifetime, linger, max_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
+        self._async_methods = AsyncMethods(self._oneway_calls)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
-                                      RepeatFilter(time.monotonic))
+                                      RepeatFilter(time.monotonic), self._async_methods)
         self._read_settings()
         callbacks = DaemonCallbacks(
             handle_request=self._handle, build_refusal=self._dispatcher.build_refusal,
             connection_ended=self._connection_ended, ends_without_user_code=self._ends_without_user_code,
-            must_pause=self._oneway_calls.pause, tick=self._tick, finish=self._finish)
+            must_pause=self._oneway_calls.pause, tick=self._tick, finish=self._finish,
+            in_async_loop=self._async_methods.is_running_here)
         self.natLocationStr: Optional[str] = None
         if connected_socket is not None:
             self.transportServer: SocketServer = serve_connected(callbacks, self, connected_socket)
@@ -297,6 +300,7 @@ class Daemon(Registrations):
         self._oneway_calls.stop(timeout_seconds)
         self._dispatcher.running.watcher.stop()
         self._streams.clear()
+        self._async_methods.stop(timeout_seconds)
         self._dispatcher.log_repeated_errors(at_end=True)
         self._objects.close()
 

@@ -31,6 +31,10 @@ class SocketServer_Multiplex(SocketServer):
 
     def serve(self, connection: ServerConnection) -> bool:
         self.callbacks.handle_request(connection)
+        if connection.deferred is not None:
+            self.hand_over(connection)
+            connection.start_deferred()  # from here on its task owns the connection
+            return False
         if connection.suspended_batch is None and not self.turn_is_over():
             return True
         # More requests may have arrived, but other clients have been waiting longer. Parked, it is the last in the

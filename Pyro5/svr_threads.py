@@ -162,7 +162,7 @@ class SocketServer_Threadpool(SocketServer):
         self._pool.stop(timeout_seconds)
 
     def in_worker(self) -> bool:
-        return self._pool.is_worker()
+        return self._pool.is_worker() or super().in_worker()
 
     # ------------------------------------------------------------ in a worker thread, which owns the connection
 
@@ -196,7 +196,8 @@ class SocketServer_Threadpool(SocketServer):
                 self.callbacks.handle_request(connection)
                 connection.waiting_since = 0.0
                 # The loop does the rest: it sends the remaining output, closes, or pauses the connection.
-                if connection.has_outgoing or connection.closing or connection.oneway_full or self.stopping:
+                if (connection.has_outgoing or connection.closing or connection.oneway_full or connection.deferred is not None
+                        or self.stopping):
                     break
                 if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
                     break  # more requests may have arrived, but other clients have been waiting longer
@@ -240,7 +241,10 @@ class SocketServer_Threadpool(SocketServer):
                 self._pool.reserve(connection)
             elif not connection.handshake_done:
                 self._pool.release(connection)  # clients that have sent no handshake keep no thread
-            self.park(connection)
+            if connection.deferred is None:
+                self.park(connection)
+            else:
+                connection.start_deferred()  # from here on its task owns the connection
             return None
         acceptor = self._acceptor
         accepts = (acceptor is not None and may_accept and not self._pool.jobs_waiting

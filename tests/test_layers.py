@@ -34,9 +34,11 @@ MODULES = """
     _client.properties _client.proxy_state _client.operators _client.names typed client
     _aio _aio.connection _aio.waiting _aio.connecting _aio.connections _aio.link _aio.received _aio.streams _aio.calls
     _aio.proxy _aio.batch _aio.naming
-    _server _server.error_log _server.exposure _server.descriptions _server.daemon_object
+    _server _server.error_log _server.exposure _server.descriptions
     _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns
-    _server.running_calls _server.exclusive _server.batches _server.dispatch
+    _server.running_calls _server.deferred _server.async_loop _server.async_streams _server.async_methods
+    _server.daemon_object
+    _server.exclusive _server.batches _server.reply_encoding _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.connection _server.callbacks _server.timeouts
     _server.quotas _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.eventloop _server.acceptor _server.loop
@@ -80,6 +82,8 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("configure", "_closest"): "difflib makes the hint in an error",
+    ("_server.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",
+    ("_server.async_methods", "items"): "it imports asyncio",
     ("_server.descriptions", "_signature"): "the module is new in Python 3.14",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",

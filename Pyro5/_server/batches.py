@@ -10,6 +10,7 @@ from .._messages.batch_results import BatchResults
 from .._messages.requests import Call
 from ..serializers import SerializerBase
 from . import exposure
+from .deferred import Deferred
 from .objects import PublishedObject
 
 # results in a batch whose size is not counted; nor is that of an int of at most this many bits
@@ -39,13 +40,14 @@ class Batch:
         self.serializer = serializer
         self.correlation_id = correlation_id
         self.results = BatchResults(serializer, max_size)
-        self.steps: Iterator[None] = iter(())
+        self.steps: Iterator[Any] = iter(())
         self.context: Optional[contextvars.Context] = None
         self.running: Any = None
         self._wants_results = wants_results
         self._methods: Dict[Any, Callable[..., Any]] = {}
         self._elements: Sequence[Any] = ()
         self._is_counting = False  # a result is being counted, or serialized
+        self._outcome: Callable[[], Any] = lambda: None
         self._is_direct = False  # the methods are called with the arguments in the request
 
     def prepare(self, published: PublishedObject, prepare: Callable[[Call], Callable[[], Any]]) -> Sequence[Any]:
@@ -62,7 +64,7 @@ class Batch:
         self._methods = dict(enumerate(_prepare_all(published, self.call.object_id, self._elements, prepare)))
         return [(number, (), {}) for number in self._methods]
 
-    def execute(self, pieces: Iterator[Optional[Sequence[Any]]], on_error: Callable[[Exception, Any], None]) -> Iterator[None]:
+    def execute(self, pieces: Iterator[Optional[Sequence[Any]]], on_error: Callable[[Exception, Any], None]) -> Iterator[Any]:
         """Execute the calls in order, until one fails; that exception takes the place of its result.
 
         Args:
@@ -70,21 +72,38 @@ class Batch:
             on_error: called with the exception of a call, and the method with its arguments unless the error was handled.
 
         Yields:
-            None, where the pieces have it.
+            None, where the pieces have it; a `Deferred` that has to be run before the next step, see `set_outcome`.
         """
         try:
             for piece in pieces:
                 if self.running is not None:
                     self.running.stop_if_cancelled()
                 if piece is None:
-                    yield
-                else:
+                    yield None
+                elif self._is_direct:
                     self._execute_piece(piece)
+                else:
+                    yield from self._execute_prepared(piece)
         except Exception as x:  # user code failed: the exception takes the place of the result
             if self._is_counting:
                 raise replies.unsent_result(x, self.results.values[-1] if self.results.values else None, self.serializer,
                                             "%s.%s" % (self.call.object_id, self.call.method)) from x
             on_error(x, self._failed_step())
+
+    def set_outcome(self, value: Any, error: Optional[BaseException]) -> None:
+        """Set the result of the `Deferred` that was yielded last, or the exception that it raised."""
+        self._outcome = functools.partial(_value_or_raise, value, error)
+
+    def _execute_prepared(self, piece: Sequence[Any]) -> Iterator[Any]:
+        for step, _args, _kwargs in piece:
+            result = self._methods[step]()
+            if type(result) is Deferred:
+                yield result
+                outcome, self._outcome = self._outcome, lambda: None
+                result = outcome()
+            self._methods[step] = functools.partial(_value_or_raise, result, None)
+            self._execute_piece(((step, (), {}),))
+            del self._methods[step]
 
     def _execute_piece(self, piece: Sequence[Any]) -> None:
         # This loop is half of the server's cost of a small call in a batch, so it looks up nothing that could be looked up
@@ -109,9 +128,15 @@ class Batch:
         return self._methods[name], args, kwargs
 
 
+def _value_or_raise(value: Any, error: Optional[BaseException]) -> Any:
+    if error is not None:
+        raise error
+    return value
+
+
 def _methods_of(published: PublishedObject, names: Set[str]) -> Dict[Any, Callable[..., Any]]:
-    """Return the methods that a batch calls, by name; empty if they are not all methods of one registered object."""
-    if published.fixed_instance is None or not names <= published.members.methods:
+    """Return the methods that a batch calls, by name; empty if they are not all ordinary methods of one registered object."""
+    if published.fixed_instance is None or not names <= published.members.direct:
         return {}
     return {name: getattr(published.fixed_instance, name) for name in names}
 

@@ -19,6 +19,7 @@ class DaemonCallbacks(NamedTuple):
         must_pause: returns whether to stop reading from a client until some of its oneway calls are done.
         tick: does periodic work. Called by the loop every few seconds.
         finish: called at the end with a number of seconds; waits at most this long for what else runs.
+        in_async_loop: returns whether the calling thread runs the async methods.
     """
 
     handle_request: Callable[[ServerConnection], None]
@@ -28,3 +29,4 @@ class DaemonCallbacks(NamedTuple):
     must_pause: Callable[[ServerConnection], bool]
     tick: Callable[[], None]
     finish: Callable[[float], None]
+    in_async_loop: Callable[[], bool]

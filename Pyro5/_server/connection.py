@@ -14,9 +14,10 @@ from .. import errors, protocol
 from .._net import busy_poll, stream_sockets
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
-from ..protocol import ReceivingMessage
+from ..protocol import ReceivingMessage, SendingMessage
 from ..socketutil import is_timeout
 from . import batch_pieces
+from .deferred import SHUTTING_DOWN
 from .output import DONT_WAIT, WritingConnection
 
 log = logging.getLogger("Pyro5.server.connection")
@@ -54,6 +55,7 @@ class ServerConnection(WritingConnection):
         counts_as_large: it is one of the few connections whose large requests may keep workers busy now.
         worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
+        deferred: the call of an async method that is to be run, or is running; its task owns the connection then.
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
@@ -86,6 +88,7 @@ class ServerConnection(WritingConnection):
         self._parse_error: Optional[errors.ProtocolError] = None
         self._pending: Optional[ReceivingMessage] = None
         self.suspended_batch: Any = None
+        self.deferred: Any = None
 
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
@@ -186,6 +189,29 @@ class ServerConnection(WritingConnection):
     def suspend(self, message: ReceivingMessage, batch: Any) -> None:
         """Store a batch whose execution is interrupted; its message is the next one to be handled."""
         self._pending, self.suspended_batch = message, batch
+
+    def start_deferred(self) -> None:
+        """Run the async method of the request at hand. From here on, its task owns the connection."""
+        self.deferred.start()
+
+    def cancel_deferred(self) -> None:
+        """Cancel the async method of the request at hand, if there is one, because the server is shutting down. Called by the
+        loop.
+        """
+        deferred = self.deferred
+        if deferred is not None:
+            deferred.running.cancel(SHUTTING_DOWN)
+
+    def finish_deferred(self, reply: Optional[SendingMessage]) -> None:
+        """Send the reply of an async method, and return the connection to the loop. Called by its task."""
+        try:
+            if reply is not None and not self.lost:
+                self.send_message(reply)
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)
+            self.abandon()
+        self.deferred = None
+        self.server.park(self)
 
     def claim_end(self) -> bool:
         """Return True to exactly one caller, which has to free what belongs to the connection. Can be called from any

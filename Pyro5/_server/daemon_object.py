@@ -1,20 +1,30 @@
 """The daemon's own remote object, ``Pyro.Daemon``."""
 from __future__ import annotations
 
+import functools
 import uuid
 from typing import Any, Dict, List, Optional
 
 from .. import callcontext, config, errors, serializers
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from .descriptions import describe
+from .deferred import Deferred
 from .exposure import expose, oneway
 
 __all__ = ["DaemonObject"]
+
+_END: Any = object()
 
 
 def _unlisted(method: Any) -> Any:
     """Mark a method that clients can call, though it is not in the list of methods that they get: other releases lack it."""
     method._pyroUnlisted = True
+    return method
+
+
+def _deferring(method: Any) -> Any:
+    """Mark a method that may return a Deferred."""
+    method._pyroDeferring = True
     return method
 
 
@@ -55,6 +65,7 @@ class DaemonObject:
         more = {"descriptions": describe(published.target, published.members)} if descriptions else {}
         return {**published.members.metadata(), **more}
 
+    @_deferring
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:
         """Return the next item of an item stream.
 
@@ -70,12 +81,16 @@ class DaemonObject:
         """
         _check_text(streamId, "streamId")
         context = callcontext.current_context
-        if most is None:
-            return self.daemon._streams.next_item(streamId, context.client)
-        if type(most) is not int or most < 1:
+        if most is not None and (type(most) is not int or most < 1):
             raise ValueError("the number of items must be an int of at least 1")
-        serializer = serializers.get_serializer_by_id(context.serializer_id)
-        return self.daemon._streams.next_items(streamId, context.client, most, lambda item: len(serializer.dumps(item)))
+        size_of = functools.partial(_size, context.serializer_id)
+        streams, client = self.daemon._streams, context.client
+        items = streams.find_asynchronous(streamId, client)
+        if items is not None:
+            return Deferred(_read, (streams, streamId, items, most, size_of), {}, _raise_at_end)
+        if most is None:
+            return streams.next_item(streamId, client)
+        return streams.next_items(streamId, client, most, size_of)
 
     def close_stream(self, streamId: str) -> None:
         """Close an item stream, or do nothing if it does not exist."""
@@ -123,6 +138,31 @@ class DaemonObject:
         number = uuid.UUID(correlationId).bytes
         self.daemon._dispatcher.running.cancel(number, seq)
         self.daemon._streams.cancel(number, seq)
+
+
+def _size(serializer_id: int, item: Any) -> int:
+    return len(serializers.get_serializer_by_id(serializer_id).dumps(item))
+
+
+async def _read(streams: Any, stream_id: str, items: Any, most: Optional[int], size_of: Any) -> Any:
+    """Return what get_next_stream_item returns for an asynchronous iterator; _END at its end."""
+    try:
+        found, is_last = await items.read(most, size_of)
+    except Exception:
+        streams.forget(stream_id)
+        raise
+    if is_last:
+        streams.forget(stream_id)
+    if not found:
+        return _END
+    return found[0] if most is None else (found, is_last)
+
+
+def _raise_at_end(result: Any) -> Any:
+    # A coroutine cannot raise StopIteration.
+    if result is _END:
+        raise StopIteration
+    return result
 
 
 def _check_text(value: Any, what: str) -> None:

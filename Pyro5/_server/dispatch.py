@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import inspect
 import logging
-from collections.abc import Iterator
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, Callable, Optional, Tuple
 
-from .. import callcontext, constants, errors, protocol, serializers
+from .. import callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
-from .._messages.requests import Call, WireOptions
+from .._messages.requests import Call
 from .._values import unsendable
 from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import exposure
 from .acceptance import accepting_payload
+from .async_methods import AsyncMethods
 from .batches import Batch
+from .deferred import Deferred, DeferredCall
 from .exclusive import ExclusiveUse
 from .error_log import ErrorLog, RepeatFilter, client_name
 from .objects import ObjectTable, PublishedObject
-from .running_calls import RunningCalls
+from .reply_encoding import DispatchOptions, ReplyEncoding
+from .running_calls import RunningCall, RunningCalls
 from .streams import StreamTable
 from .turns import Turns
 
@@ -38,17 +42,7 @@ _MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to b
 _NON_ITERATOR_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
 
 
-class DispatchOptions(NamedTuple):
-    """The settings that a `Dispatcher` uses, see `Dispatcher.set_options`."""
-
-    wire: WireOptions
-    accepted_serializers: List[str]
-    streaming: bool
-    detailed_traceback: bool
-    log_wire: bool
-
-
-class Dispatcher:
+class Dispatcher(ReplyEncoding):
     """Answers the messages of all clients of a daemon. Thread-safe: several threads may call answer() at once.
 
     Args:
@@ -56,6 +50,7 @@ class Dispatcher:
         run_oneway: called with a connection, a callable that runs a oneway call, and the size of the request in
             bytes, to run the call in another thread; None: oneway calls run in the caller's thread.
         repeat_filter: decides which exceptions of calls are logged.
+        async_methods: runs async methods.
 
     Attributes:
         find_custom_get_metadata: returns the function that makes the metadata of an object for the handshake (called
@@ -64,10 +59,11 @@ class Dispatcher:
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
                  run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]],
-                 repeat_filter: RepeatFilter) -> None:
-        self._daemon = daemon
+                 repeat_filter: RepeatFilter, async_methods: AsyncMethods) -> None:
+        super().__init__(daemon, options)
         self._objects = objects
         self._streams = streams
+        self._async_methods = async_methods
         self._error_log = ErrorLog(repeat_filter)
         self.running = RunningCalls()
         self.exclusive = ExclusiveUse(self.running)
@@ -77,11 +73,9 @@ class Dispatcher:
     def set_options(self, options: DispatchOptions,
                     run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
         """Use these options from the next message on. Requests that are running may see some of them."""
-        self._options = options
-        self._wire = options.wire
+        self._use_options(options)
         self._run_oneway = run_oneway
         self._long_handshakes = Turns(_MAX_TURN_WAIT_SECONDS)
-        self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
 
     # ------------------------------------------------------------ any message
 
@@ -113,6 +107,9 @@ class Dispatcher:
             reply = replies.pong(message, correlation_id)
         else:
             reply = self._reject_unexpected(connection, message, correlation_id)
+        return self._logged(connection, reply)
+
+    def _logged(self, connection: Any, reply: Optional[SendingMessage]) -> Optional[SendingMessage]:
         if self._options.log_wire and reply is not None:
             protocol.log_wiredata(log, "sending to %s" % (connection.peer_address,), reply)
         return reply
@@ -126,24 +123,6 @@ class Dispatcher:
         if refused is None:
             return None
         return self._exception_reply(refused, correlation_id, error)
-
-    def _serializer_for(self, message: ReceivingMessage) -> SerializerBase:
-        """Return the serializer of a message, before any of its payload is decoded.
-
-        Raises:
-            SerializeError: the serializer is unknown, not installed, or not accepted by this server.
-        """
-        # Accepted serializers are cached, because the checks below would cost every call.
-        try:
-            return self._serializers[message.serializer_id]
-        except KeyError:
-            serializer = serializers.get_serializer_by_id(message.serializer_id)
-        if serializer.name not in self._options.accepted_serializers and serializers.is_own(serializer):
-            raise errors.SerializeError(
-                "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
-                % (serializer.name, ", ".join(self._options.accepted_serializers)))
-        self._serializers[message.serializer_id] = serializer
-        return serializer
 
     # ------------------------------------------------------------ handshake
 
@@ -193,11 +172,6 @@ class Dispatcher:
         with self._long_handshakes.one():
             return handshake.parse_connect_request(message, serializer)
 
-    def _annotations(self) -> Dict[str, Any]:
-        """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
-        from_method, own = callcontext.response_to_send(), self._daemon.annotations()
-        return {**from_method, **own} if own else from_method
-
     # ------------------------------------------------------------ calls
 
     def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
@@ -220,7 +194,13 @@ class Dispatcher:
             if flags & protocol.FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
                 return None
-            value = self._run(connection, published, call)
+            if call.method in published.members.direct:
+                value = self._run(connection, published, call)
+            else:
+                value = self._prepare(connection, published, call)()
+                if type(value) is Deferred:
+                    self._defer(connection, message, call, value, running, self._finish_call)
+                    return None
             to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
@@ -239,10 +219,8 @@ class Dispatcher:
         return None if is_oneway else self._exception_reply(message, correlation_id, error)
 
     def _run(self, connection: Any, published: PublishedObject, call: Call) -> Any:
-        """Run a call if it is allowed, and return its result."""
+        """Call an ordinary method, and return its result."""
         _object_id, name, args, kwargs = call
-        if name not in published.members.methods:
-            return self._prepare(connection, published, call)()
         # The plain case (a method of a registered object) is inlined: _prepare and its closure cost 0.4 us more per
         # call.
         instance = published.fixed_instance
@@ -258,10 +236,65 @@ class Dispatcher:
     def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
         """Run a oneway call. It may still be running in another thread when this returns."""
         run = self._prepare(connection, published, call)
-        if self._run_oneway is None or call.object_id == constants.DAEMON_NAME and call.method == constants.CANCEL_METHOD:
+        if type(run) is Deferred:
+            self._defer(connection, message, call, run, callcontext.running_call(), self._finish_call)
+        elif self._run_oneway is None or call.object_id == constants.DAEMON_NAME and call.method == constants.CANCEL_METHOD:
             run()  # a cancellation does not wait for other oneway calls
         else:
             self._start_oneway(connection, call, run, message.memory_bytes)
+
+    def _defer(self, connection: Any, message: ReceivingMessage, call: Call, deferred: Deferred, running: RunningCall,
+               finish: Callable[..., Optional[SendingMessage]]) -> None:
+        """Make an event loop run an async method, as soon as the server has stopped using the connection. A oneway call is
+        started at once, unless they run one after the other.
+        """
+        is_parallel = running.is_oneway and self._run_oneway is not None and not message.flags & protocol.FLAGS_BATCH
+        deferred_call = DeferredCall(deferred, connection, running, not is_parallel, self._async_methods.start,
+                                     functools.partial(finish, message, call))
+        if is_parallel:
+            self._async_methods.start_oneway(deferred_call, message.memory_bytes)
+        else:
+            connection.deferred = deferred_call
+
+    def _finish_call(self, message: ReceivingMessage, call: Call, done: DeferredCall, value: Any,
+                     error: Optional[BaseException]) -> Optional[SendingMessage]:
+        """Return the reply to a call whose async method has ended. Runs in its task."""
+        connection = done.connection
+        reply = None
+        try:
+            value = self._result_of(done, value, error)
+            if not done.running.is_oneway:
+                serializer = self._serializer_for(message)
+                to = ReplyTo(message.seq, serializer, done.running.correlation_id, self._annotations(), self._wire)
+                reply = self._value_reply(connection, to, value, call, message.flags)
+        except Exception as x:
+            reply = self._error_reply(connection, message, done.running.correlation_id, call, x)
+        finally:
+            error = None  # its traceback refers to this frame
+            self.running.end(done.running)
+        return self._logged(connection, reply)
+
+    def _result_of(self, done: DeferredCall, value: Any, error: Optional[BaseException]) -> Any:
+        deferred = done.deferred
+        try:
+            return deferred.result(value, error)
+        except Exception as x:
+            self._call_error_handler(done.connection, deferred.method, deferred.args, deferred.kwargs, x)
+            raise
+        finally:
+            error = None
+
+    def _finish_step(self, batch: Batch, message: ReceivingMessage, call: Call, done: DeferredCall, value: Any,
+                     error: Optional[BaseException]) -> None:
+        """Store the outcome of an async method in a batch. Runs in its task."""
+        try:
+            batch.set_outcome(self._result_of(done, value, error), None)
+        except Exception as x:
+            batch.set_outcome(None, x)
+        finally:
+            error = None
+            batch.context = contextvars.copy_context()
+            self.running.end(done.running)  # until the batch continues, which it does not if its connection has ended
 
     def _must_close_after(self, connection: Any, message: ReceivingMessage, error: Exception) -> bool:
         """Return whether the connection has to be closed after this error: clients of all 5.x releases expect this
@@ -272,10 +305,11 @@ class Dispatcher:
                 and message.serializer_id in self._serializers)  # else nothing of it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
-        if type(value) not in _NON_ITERATOR_TYPES and isinstance(value, Iterator):
+        if type(value) not in _NON_ITERATOR_TYPES and isinstance(value, (Iterator, AsyncIterator)):
             stream_id = None
             if self._options.streaming:
-                stream_id = self._streams.open(value, connection, (to.correlation_id, to.seq))
+                items = value if isinstance(value, Iterator) else self._async_methods.items(value)
+                stream_id = self._streams.open(items, connection, (to.correlation_id, to.seq))
             return replies.stream_reply(to, stream_id)
         try:
             if flags & protocol.FLAGS_BATCH:
@@ -295,6 +329,8 @@ class Dispatcher:
             attribute, value = requests.parse_setattr(call)
             return lambda: exposure.set_exposed_attribute(instance, attribute, value, published.members)
         method = exposure.exposed_method(instance, name, published.members)
+        if name not in published.members.direct and inspect.iscoroutinefunction(method):
+            return Deferred(method, args, kwargs)
         return lambda: self._run_method(connection, method, args, kwargs)
 
     def _run_method(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
@@ -340,11 +376,15 @@ class Dispatcher:
 
     def _continue_batch(self, connection: Any, message: ReceivingMessage, batch: Batch) -> Optional[SendingMessage]:
         running = batch.running
+        running.runs_elsewhere = False
         self.running.resume(running)
         try:
-            for _ in batch.steps:
+            for deferred in batch.steps:
                 batch.context = contextvars.copy_context()
                 connection.suspend(message, batch)
+                if deferred is not None:
+                    finish = functools.partial(self._finish_step, batch)
+                    self._defer(connection, message, batch.call, deferred, running, finish)
                 return None
             if message.flags & protocol.FLAGS_ONEWAY:
                 return None
@@ -353,7 +393,8 @@ class Dispatcher:
         except Exception as x:
             return self._error_reply(connection, message, batch.correlation_id, batch.call, x)
         finally:
-            self.running.end(running)  # also one that is suspended: its connection may end before it goes on
+            if not running.runs_elsewhere:
+                self.running.end(running)  # also one that is suspended: its connection may end before it goes on
 
     def _add_batch_error(self, connection: Any, batch: Batch, error: Exception, failed: Any) -> None:
         """Handle the exception that ended a batch, and add it to the results."""
@@ -394,39 +435,6 @@ class Dispatcher:
             return handshake.connect_refused(message, None, "this connection has had its handshake already",
                                              correlation_id, self._wire)
         return self._exception_reply(message, correlation_id, error)
-
-    def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
-        try:
-            serializer = self._serializer_for(message)
-        except errors.SerializeError:
-            serializer = self._serializer_for_refusal(message)
-        try:
-            annotations = self._daemon.annotations()
-        except Exception:  # annotations() of the program failed: the client still gets the first error
-            log.exception("Daemon.annotations failed")
-            annotations = {}
-        to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
-        return replies.exception_reply(to, error, self._traceback(error))
-
-    @staticmethod
-    def _serializer_for_refusal(message: ReceivingMessage) -> SerializerBase:
-        """Return the serializer to encode a refusal in: that of the message if it is installed, although it is not
-        accepted (encoding is safe), else marshal.
-        """
-        try:
-            return serializers.get_serializer_by_id(message.serializer_id)
-        except errors.SerializeError:
-            return serializers.get_serializer("marshal")
-
-    def _traceback(self, error: BaseException) -> List[str]:
-        detailed = self._options.detailed_traceback
-        tb = errors.without_own_frames(error.__traceback__)
-        try:
-            if replies.remote_traceback(error):  # from another server: include its traceback
-                return errors.get_pyro_traceback(type(error), error, tb, detailed)
-            return errors.format_traceback(type(error), error, tb, detailed)
-        except Exception as x:  # reading attributes and the text of an exception runs user code
-            return ["%s; its traceback cannot be shown (%s)\n" % (type(error).__name__, type(x).__name__)]
 
     def log_repeated_errors(self, at_end: bool = False) -> None:
         """Log how often exceptions were raised again, see `ErrorLog.log_repeated`."""

@@ -212,6 +212,7 @@ class Members(NamedTuple):
     writable: FrozenSet[str]
     callbacks: FrozenSet[str]
     idempotent: FrozenSet[str] = frozenset()  # a subset of methods
+    direct: FrozenSet[str] = frozenset()  # those of methods that return their result: not coroutine functions
 
     def metadata(self) -> Dict[str, Any]:
         """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
@@ -258,7 +259,7 @@ def forget_members(obj_or_class: Any) -> None:
 
 
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
-    methods, oneways, attrs, writable, callbacks, idempotent = set(), set(), set(), set(), set(), set()
+    methods, oneways, attrs, writable, callbacks, idempotent, direct = (set() for _ in range(7))
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
@@ -271,26 +272,29 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             if getattr(member, "fset", None) is not None:
                 writable.add(name)
             continue
-        if only_exposed:
-            _check_not_async(clazz, name, functions[0])
         if getattr(functions[0], "_pyroUnlisted", False):
             continue  # it can be called, but clients of other releases would see that there is one more
         methods.add(name)
+        if not is_deferring(functions[0]) and not _overrides_deferring(clazz, name):
+            direct.add(name)
         if getattr(functions[0], "_pyroIdempotent", False):
             idempotent.add(name)
         if getattr(functions[0], "_pyroOneway", False):
             oneways.add(name)
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
-    return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent)))
+    return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent, direct)))
 
 
-def _check_not_async(clazz: type, name: str, function: Any) -> None:
-    """Raise TypeError if an exposed method is a coroutine function or an asynchronous generator."""
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        raise TypeError("cannot publish '%s': its exposed method '%s' is 'async def', which daemons of this release cannot "
-                        "run; expose an ordinary method instead, which may run it with asyncio.run() or with "
-                        "asyncio.run_coroutine_threadsafe(...).result()" % (clazz.__name__, name))
+def is_deferring(function: Any) -> bool:
+    """Return whether an event loop has to run a method to get its result: a coroutine function, or one that may return a
+    `Deferred`.
+    """
+    return inspect.iscoroutinefunction(function) or getattr(function, "_pyroDeferring", False)
+
+
+def _overrides_deferring(clazz: type, name: str) -> bool:
+    return any(getattr(vars(base).get(name), "_pyroDeferring", False) for base in clazz.__mro__)
 
 
 def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Members:
@@ -301,7 +305,7 @@ def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Mem
     Raises:
         AttributeError: there is no such name, or it is private.
     """
-    methods, attrs, writable = set(members.methods), set(members.attrs), set(members.writable)
+    methods, attrs, writable, direct = map(set, (members.methods, members.attrs, members.writable, members.direct))
     for name in names:
         if is_private_attribute(name):
             raise AttributeError("cannot expose '%s': names that start with an underscore are private" % name)
@@ -310,9 +314,13 @@ def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Mem
             attrs.add(name)
             if getattr(member, "fset", member) is not None and hasattr(member, "__set__"):
                 writable.add(name)
-        else:
-            (methods if callable(getattr(obj_or_class, name)) else attrs).add(name)
-    return members._replace(methods=frozenset(methods), attrs=frozenset(attrs), writable=frozenset(writable))
+            continue
+        value = getattr(obj_or_class, name)
+        (methods if callable(value) else attrs).add(name)
+        if callable(value) and not is_deferring(value):
+            direct.add(name)
+    return members._replace(methods=frozenset(methods), attrs=frozenset(attrs), writable=frozenset(writable),
+                            direct=frozenset(direct))
 
 
 def _get_exposed_members(obj: Any, only_exposed: bool = True, use_cache: bool = True) -> Dict[str, Any]:

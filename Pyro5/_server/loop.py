@@ -69,6 +69,9 @@ class SocketServer(Limited, EventLoop):
         """Return the number of requests that other threads are running."""
         return 0
 
+    def in_worker(self) -> bool:
+        return self.callbacks.in_async_loop()
+
     def stop_workers(self, timeout_seconds: float) -> None:
         """End and join the threads, if there are any, but wait at most this long."""
 
@@ -161,6 +164,7 @@ class SocketServer(Limited, EventLoop):
             self.run_once(0.05)
             self._drop_idle()
         for connection in self._all():
+            connection.cancel_deferred()
             self.drop(connection)
         while self.parked:  # accepted by a program with its own event loop just before
             self.drop(self.parked.popleft())
@@ -180,7 +184,7 @@ class SocketServer(Limited, EventLoop):
         super().close_in_child()
 
     def _is_busy(self) -> bool:
-        return self.calls_running() > 0 or any(c.has_outgoing or c.suspended_batch for c in self._all())
+        return self.calls_running() > 0 or any(c.has_outgoing or c.suspended_batch or c.deferred for c in self._all())
 
     # ------------------------------------------------------------ accepting
 

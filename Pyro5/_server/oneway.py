@@ -58,10 +58,7 @@ class OnewayCalls:
             size: the size of the request in bytes.
         """
         with self._lock:
-            client.oneway_calls += 1
-            self._bytes += size
-            if 0 < self._max_calls <= client.oneway_calls or self._bytes > self._max_bytes:
-                client.oneway_full = True
+            self._count_locked(client, size)
             self._waiting.append((client, call, size))
             needs_thread = not self._fetching
             self._fetching += needs_thread
@@ -73,6 +70,21 @@ class OnewayCalls:
             # No thread can be started: run it here. Late replies for this client are better than a lost call.
             self._withdraw(client, call, size)
             call()
+
+    def _count_locked(self, client: Any, size: int) -> None:
+        client.oneway_calls += 1
+        self._bytes += size
+        if 0 < self._max_calls <= client.oneway_calls or self._bytes > self._max_bytes:
+            client.oneway_full = True
+
+    def begin(self, client: Any, size: int) -> None:
+        """Count a call that does not run in a thread of its own, until `end` is called with the same arguments."""
+        with self._lock:
+            self._count_locked(client, size)
+
+    def end(self, client: Any, size: int) -> None:
+        """Count a call no longer."""
+        self._call_done(client, size)
 
     def _withdraw(self, client: Any, call: Callable[[], object], size: int) -> None:
         with self._lock:

@@ -53,13 +53,15 @@ class RunningCall:
         seq, flags, correlation_id: of the request.
         deadline: monotonic time until which the client waits, None if it did not say.
         reason: why it is cancelled, "" if it is not.
-        runs_elsewhere: a oneway call that another thread runs, which then ends it.
+        runs_elsewhere: another thread runs it (a oneway call, or that of an async method), and ends it.
+        on_cancel: called when it is cancelled, in any thread.
     """
 
     # Class attributes are cheaper than assignments in the constructor, which is called for every request.
     deadline: Optional[float] = None
     reason = ""
     runs_elsewhere = False
+    on_cancel: Optional[Callable[[], None]] = None
     _event: Optional[CancelledEvent] = None
 
     def __init__(self, calls: RunningCalls, connection: Any, seq: int, flags: int, correlation_id: bytes) -> None:
@@ -126,6 +128,9 @@ class RunningCall:
         event = self._event
         if event is not None:
             event.set()
+        on_cancel = self.on_cancel
+        if on_cancel is not None:
+            on_cancel()
 
     def stop_if_cancelled(self) -> None:
         """Do what `check` does, without a look at the connection: the server looks at it itself from time to time."""

@@ -5,7 +5,7 @@ from typing import Tuple
 
 from .. import config
 from .._messages.requests import WireOptions
-from .dispatch import DispatchOptions
+from .reply_encoding import DispatchOptions
 
 
 def dispatch_options() -> DispatchOptions:

@@ -17,6 +17,10 @@ MAX_ITEMS_BYTES = 256 * 1024
 MAX_ITEMS_SECONDS = 0.05
 
 
+class AsynchronousItems:
+    """Base class of iterators that are not read here, but in an event loop, see `StreamTable.find_asynchronous`."""
+
+
 class _Stream:
     """An iterator and its owner.
 
@@ -223,6 +227,27 @@ class StreamTable:
         result: Tuple[List[Any], bool] = self._read(
             stream_id, client, lambda stream: (stream.next_items(max_items, size_of, self._clock), stream.exhausted))
         return result
+
+    def find_asynchronous(self, stream_id: str, client: Any) -> Optional[AsynchronousItems]:
+        """Return the iterator of a stream that is read in an event loop; None if it is another one, or does not exist. The
+        client becomes the owner of the stream.
+
+        Raises:
+            PyroError: it belongs to another client, and this one has too many.
+        """
+        stream = self._streams.get(stream_id)
+        if stream is None or stream.dropped or stream.is_expired(self._clock()):
+            return None
+        items = stream.iterator
+        if not isinstance(items, AsynchronousItems):
+            return None
+        if stream.owner is not client:
+            self._change_owner(stream, client)
+        return items
+
+    def forget(self, stream_id: str) -> None:
+        """Remove a stream whose iterator has ended."""
+        self._remove(stream_id)
 
     def _read(self, stream_id: str, client: Any, read: Callable[[_Stream], Any]) -> Any:
         # No lock of the table here: it must not be held while the iterator runs user code.

@@ -16,10 +16,12 @@ from Pyro5._messages import handshake, replies, requests
 from Pyro5._messages.blob import SerializedBlob
 from Pyro5._messages.requests import WireOptions
 from Pyro5._server import acceptance
-from Pyro5._server.dispatch import Dispatcher, DispatchOptions
+from Pyro5._server.async_methods import AsyncMethods
+from Pyro5._server.dispatch import Dispatcher
 from Pyro5._server.error_log import RepeatFilter
 from Pyro5._server.exposure import callback, expose, oneway
 from Pyro5._server.objects import ObjectTable
+from Pyro5._server.reply_encoding import DispatchOptions
 from Pyro5._server.streams import StreamTable
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
@@ -169,7 +171,7 @@ class DispatchTestCase(unittest.TestCase):
         options = DispatchOptions(WireOptions(max_size), accepted, streaming, detailed, log_wire)
         self.dispatcher = Dispatcher(self.daemon, self.objects, self.streams, options,
                                      (lambda client, call, size: self.aside.append(call)) if aside else None,
-                                     RepeatFilter(itertools.count(0, 100).__next__))
+                                     RepeatFilter(itertools.count(0, 100).__next__), AsyncMethods(None))
 
     def message(self, method: str, args: Any = (), kwargs: Any = None, flags: int = 0, object_id: str = "obj",
                 serializer: str = "serpent", correlation_id: Any = None, **annotations: bytes) -> ReceivingMessage:

@@ -441,21 +441,30 @@ class Access(unittest.TestCase):
 
 
 class AsyncMethods(unittest.TestCase):
-    def test_exposed_ones_are_refused_when_the_class_is_published(self) -> None:
+    def test_coroutine_functions_are_methods_without_a_direct_result(self) -> None:
         class Robot:
             @expose
             async def move(self) -> None:
                 pass
 
-        class Camera:
             @expose
             async def frames(self) -> AsyncIterator[int]:
                 yield 1
 
-        for clazz, name in ((Robot, "move"), (Camera, "frames")):
-            for thing in (clazz, clazz()):
-                with self.assertRaisesRegex(TypeError, "%s': its exposed method '%s' is 'async def'" % (clazz.__name__, name)):
-                    exposed_members(thing)
+            @expose
+            def stop(self) -> None:
+                pass
+
+            async def rest(self) -> None:
+                pass
+
+        for thing in (Robot, Robot()):
+            members = exposed_members(thing)
+            self.assertEqual({"move", "frames", "stop"}, members.methods)
+            self.assertEqual({"frames", "stop"}, members.direct)
+            members = exposure.with_names(thing, members, ["rest"])
+            self.assertIn("rest", members.methods)
+            self.assertNotIn("rest", members.direct)
 
     def test_unexposed_async_methods_are_allowed(self) -> None:
         class Robot:

@@ -371,6 +371,18 @@ class Trouble(ExampleTestCase):
             the deadline has passed
             the next one: 0.1""", self.output_of("client.py", self.serve("server.py")))
 
+    def test_async_methods(self) -> None:
+        self.folder = "async_methods"
+        server = self.start("server.py", "--port", "0")
+        self.assertPrinted("""
+            the warmest one: Reykjavik
+            answers: 20
+            one after the other: no
+            wind: 10
+            wind: 11
+            wind: 12""", self.output_of("client.py", self.uri_of(server)))
+        self.assertEqual("the anemometer rests\n", server.readline())
+
     def test_exclusive(self) -> None:
         self.folder = "exclusive"
         self.assertPrinted("""

@@ -1,0 +1,99 @@
+"""The part of a dispatcher that replies have in common: their serializers, annotations and tracebacks."""
+from __future__ import annotations
+
+import logging
+from typing import Any, Dict, List, NamedTuple
+
+from .. import callcontext, errors, serializers
+from .._messages import replies
+from .._messages.replies import ReplyTo
+from .._messages.requests import WireOptions
+from ..protocol import ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
+
+__all__ = ["DispatchOptions", "ReplyEncoding"]
+
+log = logging.getLogger("Pyro5.server.dispatch")
+
+
+class DispatchOptions(NamedTuple):
+    """The settings that a `Dispatcher` uses, see `Dispatcher.set_options`."""
+
+    wire: WireOptions
+    accepted_serializers: List[str]
+    streaming: bool
+    detailed_traceback: bool
+    log_wire: bool
+
+
+class ReplyEncoding:
+    """Encodes replies. Thread-safe.
+
+    Args:
+        daemon: its documented method annotations is called.
+    """
+
+    def __init__(self, daemon: Any, options: DispatchOptions) -> None:
+        self._daemon = daemon
+        self._use_options(options)
+
+    def _use_options(self, options: DispatchOptions) -> None:
+        self._options = options
+        self._wire = options.wire
+        self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
+
+    def _serializer_for(self, message: ReceivingMessage) -> SerializerBase:
+        """Return the serializer of a message, before any of its payload is decoded.
+
+        Raises:
+            SerializeError: the serializer is unknown, not installed, or not accepted by this server.
+        """
+        # Accepted serializers are cached, because the checks below would cost every call.
+        try:
+            return self._serializers[message.serializer_id]
+        except KeyError:
+            serializer = serializers.get_serializer_by_id(message.serializer_id)
+        if serializer.name not in self._options.accepted_serializers and serializers.is_own(serializer):
+            raise errors.SerializeError(
+                "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
+                % (serializer.name, ", ".join(self._options.accepted_serializers)))
+        self._serializers[message.serializer_id] = serializer
+        return serializer
+
+    def _annotations(self) -> Dict[str, Any]:
+        """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
+        from_method, own = callcontext.response_to_send(), self._daemon.annotations()
+        return {**from_method, **own} if own else from_method
+
+    def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
+        try:
+            serializer = self._serializer_for(message)
+        except errors.SerializeError:
+            serializer = self._serializer_for_refusal(message)
+        try:
+            annotations = self._daemon.annotations()
+        except Exception:  # annotations() of the program failed: the client still gets the first error
+            log.exception("Daemon.annotations failed")
+            annotations = {}
+        to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
+        return replies.exception_reply(to, error, self._traceback(error))
+
+    @staticmethod
+    def _serializer_for_refusal(message: ReceivingMessage) -> SerializerBase:
+        """Return the serializer to encode a refusal in: that of the message if it is installed, although it is not
+        accepted (encoding is safe), else marshal.
+        """
+        try:
+            return serializers.get_serializer_by_id(message.serializer_id)
+        except errors.SerializeError:
+            return serializers.get_serializer("marshal")
+
+    def _traceback(self, error: BaseException) -> List[str]:
+        detailed = self._options.detailed_traceback
+        tb = errors.without_own_frames(error.__traceback__)
+        try:
+            if replies.remote_traceback(error):  # from another server: include its traceback
+                return errors.get_pyro_traceback(type(error), error, tb, detailed)
+            return errors.format_traceback(type(error), error, tb, detailed)
+        except Exception as x:  # reading attributes and the text of an exception runs user code
+            return ["%s; its traceback cannot be shown (%s)\n" % (type(error).__name__, type(x).__name__)]
