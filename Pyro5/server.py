@@ -269,7 +269,7 @@ class Daemon(Registrations):
             # Streams first: they may linger. Session objects and tracked resources end with the connection.
             self._streams.client_disconnected(connection)
             self._dispatcher.exclusive.client_gone(connection)
-            close_session_instances(connection)
+            close_session_instances(connection, self._async_methods.spawn)
             connection.close()
 
     def _ends_without_user_code(self, connection: ServerConnection) -> bool:

@@ -235,7 +235,7 @@ class SocketServer_Threadpool(SocketServer):
         Returns:
             the connection of the next client, if this worker has accepted one and is to serve it.
         """
-        if not (connection.lost and connection.claim_end()):
+        if connection.deferred is not None or not (connection.lost and connection.claim_end()):
             # From its first session object on a client has a reserved worker, if one is left.
             if connection.pyroInstances:
                 self._pool.reserve(connection)

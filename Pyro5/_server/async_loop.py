@@ -20,7 +20,7 @@ from .running_calls import LATE
 
 __all__ = ["AsyncLoop"]
 
-log = logging.getLogger("Pyro5.server.async_loop")
+log = logging.getLogger("Pyro5.server.async_methods")
 
 END_SECONDS = 1.0  # that cancelled tasks get to end
 
@@ -97,7 +97,8 @@ class AsyncLoop:
         self._thread: Optional[threading.Thread] = None
         self._is_stopping = False
         self._timeout = 0.0
-        # The rest belongs to the thread. By task: whether it is waited for at the end, before it is cancelled.
+        self._has_stopped = False
+        # Belongs to the thread. By task: whether it is waited for at the end, before it is cancelled.
         self._tasks: Dict[Any, bool] = {}
         self._calls: Dict[Any, DeferredCall] = {}
 
@@ -173,6 +174,8 @@ class AsyncLoop:
             value = await deferred.method(*deferred.args, **deferred.kwargs)
         except asyncio.CancelledError as x:
             error = _error_of_cancellation(call, x)
+        except asyncio.TimeoutError as x:
+            error = x if isinstance(x, TimeoutError) else _builtin_timeout(x)
         except BaseException as x:  # also SystemExit and KeyboardInterrupt: they end this call, not those of other clients
             error = x
         if os.getpid() != self._process:
@@ -187,7 +190,7 @@ class AsyncLoop:
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
-        while not self._is_stopping:
+        while not self._has_stopped:
             try:
                 loop.run_forever()
             except BaseException as x:  # a task that a method has started raised SystemExit or similar
@@ -205,6 +208,11 @@ class AsyncLoop:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]  # this log entry says the same
             asyncio.set_event_loop(None)
             loop.close()
+
+    def _stop_running(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Another flag than _is_stopping, which could end _serve() before this runs: it would stop the cleanup then.
+        self._has_stopped = True
+        loop.stop()
 
     async def _end_tasks(self) -> None:
         await _wait([task for task, is_waited_for in self._tasks.items() if is_waited_for], self._timeout)
@@ -224,7 +232,7 @@ class AsyncLoop:
         if loop is None or thread is None or os.getpid() != self._process:
             return
         with contextlib.suppress(RuntimeError):  # it has ended
-            loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(self._stop_running, loop)
         if thread is not threading.current_thread():
             # Bounded, because a method may block the thread for ever.
             thread.join(timeout_seconds + 2 * END_SECONDS)
@@ -238,8 +246,13 @@ def _error_of_cancellation(call: DeferredCall, error: BaseException) -> BaseExce
                                                    "not cancelled the call")
     except Exception as x:
         stopped = x
-    stopped.__cause__ = error
+    stopped.__suppress_context__ = True
     return stopped.with_traceback(error.__traceback__)
+
+
+def _builtin_timeout(error: BaseException) -> BaseException:
+    """Return the exception that asyncio.TimeoutError is from Python 3.11 on; clients know only this one."""
+    return TimeoutError(*error.args).with_traceback(error.__traceback__)
 
 
 async def _wait(tasks: Iterable[Any], timeout_seconds: float) -> None:

@@ -46,6 +46,10 @@ class AsyncMethods:
         from .async_streams import AsyncItems
         return AsyncItems(iterator, self._event_loop().spawn)
 
+    def spawn(self, function: Any) -> None:
+        """Run a coroutine function without arguments, unless the event loop has ended."""
+        self._event_loop().spawn(function)
+
     def is_running_here(self) -> bool:
         """Return whether the calling thread is that of the event loop."""
         return self._loop is not None and bool(self._loop.is_running_here())

@@ -129,9 +129,12 @@ class Batch:
 
 
 def _value_or_raise(value: Any, error: Optional[BaseException]) -> Any:
-    if error is not None:
-        raise error
-    return value
+    try:
+        if error is not None:
+            raise error
+        return value
+    finally:
+        del error  # its traceback refers to this frame
 
 
 def _methods_of(published: PublishedObject, names: Set[str]) -> Dict[Any, Callable[..., Any]]:

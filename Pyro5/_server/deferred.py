@@ -14,7 +14,7 @@ from ..protocol import SendingMessage
 
 __all__ = ["SHUTTING_DOWN", "Deferred", "DeferredCall", "shutdown_error"]
 
-log = logging.getLogger("Pyro5.server.deferred")
+log = logging.getLogger("Pyro5.server.async_methods")
 
 SHUTTING_DOWN = "the server is shutting down"
 

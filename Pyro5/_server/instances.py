@@ -1,10 +1,11 @@
 """Create and close the instances of registered classes, as their @behavior says."""
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 from . import exposure
 
@@ -68,10 +69,13 @@ def _create(clazz: type, creator: Optional[exposure.InstanceCreator]) -> Any:
     return instance
 
 
-def close_session_instances(connection: Any) -> None:
+def close_session_instances(connection: Any, spawn: Callable[[Callable[[], Any]], None]) -> None:
     """Call ``close()`` of all session instances of a connection that has ended, if they have this method.
 
     Instances that the connection also tracks as resources are skipped: they are closed with the connection.
+
+    Args:
+        spawn: runs a coroutine function; used for those whose ``close()`` is one.
     """
     if not connection.pyroInstances:
         return
@@ -79,15 +83,25 @@ def close_session_instances(connection: Any) -> None:
     for clazz, instance in list(connection.pyroInstances.items()):
         closable = callable(getattr(type(instance), "close", None)) and exposure.closes_instances(clazz)
         if closable and id(instance) not in tracked:
-            _close(instance)
+            _close(instance, spawn)
 
 
-def _close(instance: Any) -> None:
+def _close(instance: Any, spawn: Callable[[Callable[[], Any]], None]) -> None:
     try:
         inspect.signature(instance.close).bind()
     except (TypeError, ValueError):  # it requires arguments: a method with another purpose
         return
+    if inspect.iscoroutinefunction(instance.close):
+        spawn(functools.partial(_close_async, instance))
+        return
     try:
         instance.close()
     except Exception:  # user code: an error must not prevent the others from being closed
+        log.warning("closing the session instance %s failed", type(instance).__name__, exc_info=True)
+
+
+async def _close_async(instance: Any) -> None:
+    try:
+        await instance.close()
+    except Exception:  # user code
         log.warning("closing the session instance %s failed", type(instance).__name__, exc_info=True)

@@ -82,6 +82,33 @@ class OnewayAndBatches(PlaceTestCase):
         self.assertEqual(self.thing.notes, ["a", "b", "c"])
 
 
+class AsyncMethods(PlaceTestCase):
+    def test_values_and_exceptions(self) -> None:
+        large = "0123456789" * 20000
+        self.assertEqual(self.proxy.give_later([1, "two"]), [1, "two"])
+        self.assertTrue(self.proxy.give_later(large) == large)
+        with self.assertRaisesRegex(ValueError, "wrong"):
+            self.proxy.fail_later("wrong")
+
+    def test_batches_with_ordinary_methods(self) -> None:
+        batch = BatchProxy(self.proxy)
+        for number in range(3):
+            batch.give_later(number)
+            batch.note(number)
+        self.assertEqual(list(batch()), [0, 1, 1, 2, 2, 3])
+        self.assertEqual(self.thing.notes, [0, 1, 2])
+
+    def test_generators(self) -> None:
+        for size in (1, 2):
+            config.ITER_STREAM_BATCH = size
+            self.assertEqual(list(self.proxy.count_later(3)), [0, 1, 2])
+        self.thing.done.clear()
+        stream = self.proxy.count_later(1000)
+        self.assertEqual(next(stream), 0)
+        stream.close()
+        self.wait_for(self.thing.done)
+
+
 class Streams(PlaceTestCase):
     def test_items_come_one_by_one(self) -> None:
         stream = self.proxy.count_to(3)

@@ -1,8 +1,9 @@
 """The objects that the conformance tests publish and call."""
 from __future__ import annotations
 
+import asyncio
 import threading
-from typing import Any, Dict, Iterator, List
+from typing import Any, AsyncIterator, Dict, Iterator, List
 
 from Pyro5 import current_context, errors
 from Pyro5._server.exposure import behavior, callback, expose, oneway
@@ -64,6 +65,25 @@ class Thing:
     @expose
     def of_class(cls) -> str:
         return cls.__name__
+
+    @expose
+    async def give_later(self, value: Any) -> Any:
+        await asyncio.sleep(0)
+        return value
+
+    @expose
+    async def fail_later(self, error: str) -> None:
+        await asyncio.sleep(0)
+        raise ValueError(error)
+
+    @expose
+    async def count_later(self, number: int) -> AsyncIterator[int]:
+        try:
+            for value in range(number):
+                await asyncio.sleep(0)
+                yield value
+        finally:
+            self.done.set()
 
     @expose
     def note(self, value: Any) -> int:
