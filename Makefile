@@ -55,6 +55,7 @@ types: $(VENV)/tools
 docs: $(VENV)/ready
 	$(BIN)/python -m tests.docs.test_configuration write
 	$(BIN)/python -m tests.docs.test_serialization write
+	$(BIN)/python -m tests.docs.test_types write
 	$(BIN)/python -m tests.docs.test_wire_protocol write
 
 bench: $(VENV)/ready

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from . import __version__ as __version__
 from . import config
+from ._values.registered_types import register_types
 from ._server.exposure import behavior, callback, expose, oneway
 from .callcontext import current_context
 from ._client.retry import Retry
@@ -15,7 +16,7 @@ from .server import Daemon, DaemonObject, serve
 __all__ = ["config", "URI", "locate_ns", "resolve", "type_meta", "current_context",
            "BatchProxy", "Proxy", "Retry", "SerializedBlob", "SerializerBase", "wait_for",
            "Daemon", "DaemonObject", "callback", "expose", "behavior", "oneway", "serve",
-           "start_ns", "start_ns_loop",
+           "start_ns", "start_ns_loop", "register_types",
            "register_dict_to_class", "register_class_to_dict", "unregister_dict_to_class", "unregister_class_to_dict"]
 
 register_dict_to_class = SerializerBase.register_dict_to_class

@@ -22,6 +22,7 @@ from ._client.names import may_be_remote
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
 from ._client.proxy_state import STATE_ENTRIES, ProxyState
 from ._client.reconnecting import reconnect, wait_until_ready
+from ._client.results import rebuilt, send_and_rebuild, with_interface
 from ._client.retry import Retry
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
@@ -75,8 +76,8 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
     """
 
     def __class_getitem__(cls, interface: Any) -> Any:
-        """Return this class. Type checkers treat ``Proxy[Interface]`` as a proxy with these methods, see Pyro5.typed."""
-        return cls
+        """Return this class, or what creates proxies that rebuild results of types of `register_types`. See Pyro5.typed."""
+        return with_interface(cls, interface)
 
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None, *,
                  timeout: Optional[float] = None, retry: Optional[Retry] = None, wait_for_ready: bool = False,
@@ -106,13 +107,14 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
         # been connected yet: then connect and look again.
         if name in link.attrs:
-            return repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
+            value = repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
+            return rebuilt(link.results, name, value) if link.results else value
         if self._pyroEnsureMetadata():
             return getattr(self, name)
         raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
-        if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__):
+        if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__) or name in link.results:
             return self._pyroMethod(name)
         # A proxy without overridden methods keeps the method in the instance: the next access does not call __getattr__, which
         # saves 0.7 us per call. The method refers to the link and not to the proxy: without a reference cycle, a proxy that is
@@ -122,9 +124,12 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 
     def _pyroMethod(self, name: str) -> _RemoteMethod:
         link = self._pyro
+        invoke: Callable[..., Any] = self._pyroInvoke
+        if name in link.results:
+            invoke = functools.partial(send_and_rebuild, link, invoke)
         if link.retry is None:
-            return _RemoteMethod(self._pyroInvoke, name, link.max_retries)
-        return _RemoteMethod(functools.partial(_invoke_repeatedly, link, self._pyroInvoke), name)
+            return _RemoteMethod(invoke, name, link.max_retries)
+        return _RemoteMethod(functools.partial(_invoke_repeatedly, link, invoke), name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):

@@ -1,10 +1,10 @@
 """
 Static types of remote objects, for type checkers and editors.
 
-At run time, ``Proxy[Interface](uri)`` is the same as ``Proxy(uri)``; for a type checker it is an ``Interface``: names of
-methods, arguments and results are checked, and an editor completes them. The interface is a ``typing.Protocol``, or a class,
-with the methods and properties of the remote object. If it also derives from `ProxyMembers`, it includes those of all
-proxies.
+At run time, ``Proxy[Interface](uri)`` is the same as ``Proxy(uri)``, except that results of types of `register_types` are
+rebuilt. For a type checker it is an ``Interface``: names of methods, arguments and results are checked, and an editor
+completes them. The interface is a ``typing.Protocol``, or a class, with the methods and properties of the remote object. If it
+also derives from `ProxyMembers`, it includes those of all proxies.
 
 The checks rely on the interface; it is never compared with the actual remote object.
 """

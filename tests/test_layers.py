@@ -20,6 +20,7 @@ MODULES = """
     errors configure callcontext
     _wire _wire.buffers protocol _wire.reader _wire.features
     _values _values.plain _values.numpy_scalars _values.exceptions _values.classes _values.unsendable
+    _values.registered_types _values.annotations _values.rebuilding
     _values.recreation _values.hash_flooding _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
@@ -28,13 +29,13 @@ MODULES = """
     _net _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
     _client _client.call_options _client.connection _client.discovery _client.candidates _client.metadata _client.pool
-    _client.idle _client.retry _client.futures _client.connector _client.link
+    _client.idle _client.results _client.retry _client.futures _client.connector _client.link
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
     _client.properties _client.proxy_state _client.operators _client.names typed client
     _aio _aio.connection _aio.waiting _aio.connecting _aio.connections _aio.link _aio.received _aio.streams _aio.calls
     _aio.proxy _aio.batch _aio.naming
-    _server _server.error_log _server.exposure _server.descriptions
+    _server _server.error_log _server.exposure _server.descriptions _server.arguments
     _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns
     _server.running_calls _server.deferred _server.async_loop _server.async_streams _server.async_methods
     _server.daemon_object
@@ -84,7 +85,8 @@ LATE_IMPORTS = {
     ("configure", "_closest"): "difflib makes the hint in an error",
     ("_server.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",
     ("_server.async_methods", "items"): "it imports asyncio",
-    ("_server.descriptions", "_signature"): "the module is new in Python 3.14",
+    ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",
+    ("_server.descriptions", "read_signature"): "the module is new in Python 3.14",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",

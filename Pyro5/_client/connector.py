@@ -22,6 +22,7 @@ from .connection import Connection, open_connection
 from .idle import idle_connections
 from .metadata import parse_metadata
 from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool
+from .results import Results
 
 __all__ = ["Connector", "connected_socket_uri", "forks"]
 
@@ -79,11 +80,12 @@ class Connector:
         parallel: whether several connections may be open: the server says that this makes no difference to the object.
         max_connections: how many there may be then.
         stream_homes: the connection of each open item stream, by the stream's id.
+        results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
     """
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
-                 "pool", "parallel", "is_strict", "max_connections", "stream_homes", "__weakref__")
+                 "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -95,6 +97,7 @@ class Connector:
         self.seq = 0
         self.pool = ConnectionPool()
         self.parallel = False
+        self.results: Results = {}
         self.stream_homes: Dict[str, Connection] = {}
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.serializer_name: Optional[str] = None

@@ -139,7 +139,7 @@ def _value_or_raise(value: Any, error: Optional[BaseException]) -> Any:
 
 def _methods_of(published: PublishedObject, names: Set[str]) -> Dict[Any, Callable[..., Any]]:
     """Return the methods that a batch calls, by name; empty if they are not all ordinary methods of one registered object."""
-    if published.fixed_instance is None or not names <= published.members.direct:
+    if published.fixed_instance is None or not names <= published.direct:
         return {}
     return {name: getattr(published.fixed_instance, name) for name in names}
 

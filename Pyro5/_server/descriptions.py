@@ -86,7 +86,7 @@ def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Opt
         skip_first: leave out the first parameter, which is ``self`` or the class.
     """
     try:
-        signature = _signature(function)
+        signature = read_signature(function)
     except Exception as x:  # reading a signature may run user code, such as a property __signature__
         log.debug("%r has no signature: %s", function, x)
         return None
@@ -98,7 +98,8 @@ def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Opt
     return str(signature.replace(parameters=shown, return_annotation=_shown_annotation(signature.return_annotation)))
 
 
-def _signature(function: Callable[..., Any]) -> inspect.Signature:
+def read_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a function. On Python 3.14 and later, its annotations are texts."""
     if sys.version_info >= (3, 14):
         from annotationlib import Format
         return inspect.signature(function, annotation_format=Format.STRING)  # does not evaluate annotations

@@ -8,7 +8,9 @@ import weakref
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from .. import errors
+from .._values import registered_types
 from . import exposure, marks
+from .arguments import rebuilders_for
 from .instances import Instances
 
 GetInstance = Callable[[Any, Any], Any]  # called with the class and the connection
@@ -26,21 +28,23 @@ class PublishedObject:
     Attributes:
         object_id: the id that clients use.
         members: the names that clients may use.
+        direct: the names of ordinary methods that are called with the arguments as they arrive.
+        rebuilders: the functions that rebuild the arguments of other methods, and of attributes that are assigned, by name.
         fixed_instance: the object that serves all calls; None if instance_for() has to be called.
         identity: the id() of the object or class.
         finalizer: removes a weakly registered object when it is garbage-collected.
         lifetime: the resource of a client's connection that removes the registration when the client disconnects.
     """
 
-    __slots__ = ("object_id", "members", "fixed_instance", "identity", "finalizer", "lifetime", "_expose", "_get_instance",
-                 "_target", "_weak")
+    __slots__ = ("object_id", "members", "direct", "rebuilders", "fixed_instance", "identity", "finalizer", "lifetime",
+                 "_expose", "_get_instance", "_target", "_weak")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool = False, expose: Iterable[str] = (),
                  get_instance: Optional[GetInstance] = None) -> None:
         self.object_id = object_id
         self.identity = id(obj_or_class)
         self._expose = tuple(expose)
-        self.members = self._find_members(obj_or_class)
+        self._set_members(obj_or_class)
         self.finalizer: Any = None
         self.lifetime: Any = None
         self._weak = weak
@@ -81,11 +85,23 @@ class PublishedObject:
         """Read again which members the object's class exposes."""
         target = self.target
         exposure.forget_members(target)
-        self.members = self._find_members(target)
+        self._set_members(target)
 
-    def _find_members(self, target: Any) -> exposure.Members:
+    def _set_members(self, target: Any) -> None:
         members = exposure.exposed_members(target)
-        return exposure.with_names(target, members, self._expose) if self._expose else members
+        self.members = exposure.with_names(target, members, self._expose) if self._expose else members
+        self.refresh_rebuilders(target)
+
+    def refresh_rebuilders(self, target: Any) -> None:
+        """Read again which parameters of the methods have annotations of registered types."""
+        # before `direct`: a call in another thread that finds a method missing there looks for its function here
+        self.rebuilders = rebuilders_for(target, self.members)
+        self.direct = self.members.direct.difference(self.rebuilders)
+
+    def rebuilt_value(self, attribute: str, value: Any) -> Any:
+        """Return the value to assign to an attribute. Raises TypeError if it does not fit the annotation."""
+        rebuild = self.rebuilders.get(attribute)
+        return value if rebuild is None else rebuild((value,), {})[0][0]
 
 
 # Guards the tables of all daemons and the marks (_pyroId, _pyroDaemon) of their objects. One lock for all, because an
@@ -102,6 +118,18 @@ def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
     find = unmarked.get(id(obj))
     table = None if find is None else find()
     return table if table is not None and table.id_of(obj) is not None else None
+
+
+def _refresh_rebuilders() -> None:
+    with _lock:
+        published = [each for table in list(_tables) for each in list(table._published.values())]
+    for each in published:
+        target = each.target
+        if target is not None:
+            each.refresh_rebuilders(target)
+
+
+registered_types.on_change(_refresh_rebuilders)
 
 
 class ObjectTable:

@@ -20,7 +20,8 @@ from . import exceptions, numpy_scalars, plain
 
 __all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",
            "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "set_autoproxy",
-           "accepted_tags", "advice", "OwnClass", "registered_builder", "own_class"]
+           "accepted_tags", "advice", "OwnClass", "registered_builder", "own_class",
+           "has_converter"]
 
 TAG = "__class__"
 
@@ -95,6 +96,11 @@ def unregister_class_to_dict(clazz: Type[Any]) -> None:
     global _class_to_dict
     with _registry_lock:
         _class_to_dict = {key: value for key, value in _class_to_dict.items() if key is not clazz}
+
+
+def has_converter(clazz: type) -> bool:
+    """Return whether the program has registered a converter for exactly this class."""
+    return clazz in _class_to_dict
 
 
 def register_dict_to_class(classname: str, converter: FromDict) -> None:

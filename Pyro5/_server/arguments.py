@@ -1,0 +1,80 @@
+"""Rebuild the arguments of calls where the parameters of exposed methods are annotated with registered types."""
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+
+from .._values import registered_types
+from .._values.annotations import hints_of
+from .._values.rebuilding import Build, Mismatch, builder_for
+from . import exposure
+from .descriptions import read_signature
+
+__all__ = ["Rebuild", "rebuilders_for"]
+
+log = logging.getLogger("Pyro5.server.types")
+
+# Called with the arguments of a call, returns those to call the method with. Raises TypeError.
+Rebuild = Callable[[Sequence[Any], Mapping[str, Any]], Tuple[Sequence[Any], Mapping[str, Any]]]
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]:
+    """
+    Return the functions that rebuild arguments, by the names of methods, and of attributes that are assigned.
+
+    Members without annotations of registered types are not in it.
+    """
+    found: Dict[str, Rebuild] = {}
+    if not registered_types.registered():
+        return found
+    for name in members.methods | members.writable:
+        try:
+            rebuild = _rebuilder(target, name)
+        except Exception as x:  # reading a signature may run user code
+            log.debug("the parameters of %s.%s are unknown: %s", exposure.class_of(target).__name__, name, x)
+            continue
+        if rebuild is not None:
+            found[name] = rebuild
+    return found
+
+
+def _rebuilder(target: Any, name: str) -> Optional[Rebuild]:
+    member = inspect.getattr_static(target, name)
+    label = "%s.%s" % (exposure.class_of(target).__name__, name)
+    if isinstance(member, property):
+        return _for_function(member.fset, label, 1) if member.fset else None
+    is_static = isinstance(member, staticmethod) or name in getattr(target, "__dict__", ()) and not inspect.isclass(target)
+    function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+    return _for_function(function, label + "()", 0 if is_static else 1)
+
+
+def _for_function(function: Any, label: str, skipped: int) -> Optional[Rebuild]:
+    """Return the function that rebuilds the arguments of a function, None if no parameter needs it."""
+    hints = hints_of(function)
+    parameters = list(read_signature(function).parameters.values())[skipped:]
+    builders: Dict[str, Build] = {}
+    for each in parameters:
+        build = builder_for(hints.get(each.name))
+        if build is not None:
+            builders[each.name] = build
+    if not builders:
+        return None
+    positional = [each.name for each in parameters if each.kind in _POSITIONAL]
+    rest = next((each.name for each in parameters if each.kind is inspect.Parameter.VAR_POSITIONAL), "")
+    keywords = next((each.name for each in parameters if each.kind is inspect.Parameter.VAR_KEYWORD), "")
+
+    def rebuilt(name: str, value: Any, shown: str) -> Any:
+        build = builders.get(name)
+        try:
+            return value if build is None else build(value)
+        except Mismatch as x:
+            raise x.described("%s argument '%s'" % (label, shown)) from None
+
+    def rebuild(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tuple[Sequence[Any], Mapping[str, Any]]:
+        names = positional[:len(args)] + [rest] * (len(args) - len(positional))
+        return ([rebuilt(name, value, name) for name, value in zip(names, args)],
+                {name: rebuilt(name if name in hints else keywords, value, name) for name, value in kwargs.items()})
+    return rebuild
