@@ -99,7 +99,7 @@ class AioTestCase(unittest.IsolatedAsyncioTestCase):
         self.at_end.close()
         # those of the executor end with the event loop, which Python 3.8 does not wait for
         left = [each for each in set(threading.enumerate()) - self._threads_before
-                if not each.name.startswith(("asyncio", "ThreadPoolExecutor"))]
+                if not each.name.startswith(("asyncio", "ThreadPoolExecutor", "uvloop"))]
         for thread in left:
             thread.join(PATIENCE_SECONDS)
         self.assertEqual([each for each in left if each.is_alive()], [])

@@ -90,5 +90,7 @@ ALL_WORKS = (
          share=times(3, serpent=5500, json=7100, msgpack=8500), beside_share=for_all(1.0)),
     Work("shared", "8 threads at once, one proxy", companion="threads", target_servers=("thread",),
          beside_share=for_all(0.95)),
+    Work("in_flight", "64 calls in flight on one connection (asyncio)",
+         share={"serpent": 45000 / FLOOR_THEN, "msgpack": 60000 / FLOOR_THEN}),
     Work("annotations", "1 MB of annotations each way", bulk_bytes=ANNOTATION_BYTES),
 )

@@ -5,7 +5,10 @@ The value that comes back is checked before the clock runs.
 """
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import importlib
+import importlib.util
 import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
@@ -25,6 +28,8 @@ TOLD_SECONDS = 0.25
 # the setting that makes streams fetch several items per round trip, where Pyro5 has it
 STREAM_SETTING = "ITER_STREAM_BATCH"
 STREAM_ITEMS = 100
+ASYNCIO_CLIENT = "Pyro5.aio"  # where Pyro5 has it
+CALLS_IN_FLIGHT = 64
 
 
 class Peer(NamedTuple):
@@ -195,6 +200,27 @@ def threads(number: int, is_shared: bool = False) -> Case:
     return case
 
 
+def in_flight(peer: Peer, seconds: float) -> float:
+    """Keep CALLS_IN_FLIGHT calls in flight on one connection, from as many tasks."""
+    aio: Any = importlib.import_module(ASYNCIO_CLIENT)
+
+    async def caller(proxy: Any, deadline: float) -> int:
+        count, clock = 0, time.perf_counter
+        while not count or clock() < deadline:
+            await proxy.add(20, 22)
+            count += 1
+        return count
+
+    async def measure() -> float:
+        async with aio.Proxy(peer.uri, serializer=peer.serializer) as proxy:
+            expect(workload.SUM, await proxy.add(*workload.SUMMANDS))
+            started = time.perf_counter()
+            counts = await asyncio.gather(*[caller(proxy, started + seconds) for _ in range(CALLS_IN_FLIGHT)])
+            return float(sum(counts) / (time.perf_counter() - started))
+
+    return asyncio.run(measure())
+
+
 def annotated(peer: Peer, seconds: float) -> float:
     """Send a large annotation each way."""
     current_context.annotations = {workload.ANNOTATION_ID: workload.blob(workload.ANNOTATION_BYTES)}
@@ -227,3 +253,5 @@ CASES: Dict[str, Case] = {
 }
 if hasattr(api.config, STREAM_SETTING):
     CASES["stream_in_groups"] = stream_in_groups
+if importlib.util.find_spec(ASYNCIO_CLIENT) is not None:
+    CASES["in_flight"] = in_flight
