@@ -11,6 +11,8 @@ import collections.abc
 import datetime
 import decimal
 import enum
+import functools
+import operator
 import pathlib
 import sys
 import typing
@@ -18,7 +20,7 @@ import uuid
 from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple
 
 from .._text.printable import printable
-from . import plain, registered_types
+from . import hash_flooding, plain, registered_types
 from .annotations import hints_of
 from .registered_types import FIELDS, MODEL, NAMED_TUPLE, TYPED_DICT
 
@@ -47,6 +49,7 @@ _SCALARS: Mapping[Any, FrozenSet[type]] = {
 }
 _MAX_FOUND_CHARS = 60
 _MAX_REASON_CHARS = 200
+_MAX_ATTEMPTS = 200
 
 
 class Mismatch(TypeError):
@@ -56,15 +59,16 @@ class Mismatch(TypeError):
     Attributes:
         path: where, from the outside to the inside.
         reason: the text of the exception of a constructor; may be empty.
+        attempts: how many types of unions were tried before.
     """
 
-    def __init__(self, expected: str, value: Any, path: str = "", reason: str = "") -> None:
+    def __init__(self, expected: str, value: Any, path: str = "", reason: str = "", attempts: int = 1) -> None:
         super().__init__(expected, path)
-        self.expected, self.value, self.path, self.reason = expected, value, path, reason
+        self.expected, self.value, self.path, self.reason, self.attempts = expected, value, path, reason, attempts
 
     def inside(self, step: str) -> Mismatch:
         """Return the error for the value around, in which the value has this place."""
-        return Mismatch(self.expected, self.value, step + self.path, self.reason)
+        return Mismatch(self.expected, self.value, step + self.path, self.reason, self.attempts)
 
     def described(self, where: str) -> TypeError:
         """Return the error for the program: with the place of the outermost value, such as a parameter."""
@@ -196,15 +200,20 @@ def _union(name: str, builds: List[Build]) -> Build:
     is_optional = len(builds) == 2 and any(each is _none for each in builds)
 
     def build(value: Any) -> Any:
-        only = None
+        only, attempts = None, 0
         for each in builds:
             try:
                 return each(value)
             except Mismatch as x:
+                # Unions in unions in unions: trying all combinations would take time that doubles with each level.
+                attempts += x.attempts
+                if attempts > _MAX_ATTEMPTS:
+                    x.attempts = attempts
+                    raise
                 only = x if x.path else only
         if only is not None and is_optional:
             raise only  # the place inside says more than the name of the whole type
-        raise Mismatch(name, value)
+        raise Mismatch(name, value, attempts=attempts)
     return build
 
 
@@ -216,10 +225,15 @@ def _at(build: Build, value: Any, step: str) -> Any:
 
 
 def _elements(name: str, make: Callable[[List[Any]], Any], element: Build) -> Build:
+    is_set = make in (set, frozenset)
+
     def build(value: Any) -> Any:
         if type(value) not in _COLLECTIONS:
             raise Mismatch(name, value)
-        return make([_at(element, each, "[%d]" % index) for index, each in enumerate(value)])
+        elements = [_at(element, each, "[%d]" % index) for index, each in enumerate(value)]
+        if is_set:
+            hash_flooding.check(elements)
+        return make(elements)
     return build
 
 
@@ -235,8 +249,10 @@ def _dict(name: str, key: Build, element: Build) -> Build:
     def build(value: Any) -> Any:
         if type(value) is not dict:
             raise Mismatch(name, value)
-        return {_at(key, each, " (a key)"): _at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
-                for each, inner in value.items()}
+        keys = [_at(key, each, " (a key)") for each in value]
+        hash_flooding.check(keys)
+        return {built: _at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
+                for built, (each, inner) in zip(keys, value.items())}
     return build
 
 
@@ -280,12 +296,14 @@ def _typed_dict(clazz: Any, builds: Mapping[str, Build]) -> Build:
 
 
 def _member(clazz: Any) -> Build:
-    values = {member.value for member in clazz if isinstance(member.value, tuple)}
+    has_tuples = any([isinstance(member.value, tuple) for member in clazz])
+    # An IntFlag accepts any int, and keeps a member for each in memory.
+    flags = functools.reduce(operator.or_, [member.value for member in clazz], 0) if issubclass(clazz, enum.Flag) else None
 
     def build(value: Any) -> enum.Enum:
-        if not plain.is_plain(value):
+        if not plain.is_plain(value) or flags is not None and (type(value) is not int or value & ~flags):
             raise Mismatch(_name(clazz), value)
-        member: enum.Enum = clazz(tuple(value) if type(value) is list and values else value)
+        member: enum.Enum = clazz(tuple(value) if type(value) is list and has_tuples else value)
         return member
     return build
 

@@ -147,7 +147,9 @@ def _to_plain(clazz: type, kind: str) -> Callable[[Any], Any]:
         if clazz is datetime.timedelta:
             return datetime.timedelta.total_seconds
         return _iso_text if clazz in _ISO else str
-    return {ENUM: _value_of_member, STATE: _state, FIELDS: _field_values, NAMED_TUPLE: tuple, MODEL: _model_values}[kind]
+    if kind == FIELDS:
+        return _field_values(clazz)
+    return {ENUM: _value_of_member, STATE: _state, NAMED_TUPLE: tuple, MODEL: _model_values}[kind]
 
 
 def _iso_text(value: Any) -> str:
@@ -163,9 +165,14 @@ def _state(instance: Any) -> Any:
     return instance.__pyro_state__()
 
 
-def _field_values(instance: Any) -> Dict[str, Any]:
-    # the values are not converted here: the serializer converts them, whether their types are registered or not
-    return {name: getattr(instance, name) for name in field_names(type(instance))}
+def _field_values(clazz: type) -> Callable[[Any], Dict[str, Any]]:
+    own_names = tuple(field_names(clazz))
+
+    def convert(instance: Any) -> Dict[str, Any]:
+        # the values are not converted here: the serializer converts them, whether their types are registered or not
+        names = own_names if type(instance) is clazz else field_names(type(instance))
+        return {name: getattr(instance, name) for name in names}
+    return convert
 
 
 def _model_values(instance: Any) -> Any:

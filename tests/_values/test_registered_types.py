@@ -15,7 +15,7 @@ import uuid
 from typing import Any, Dict, FrozenSet, Generic, List, NamedTuple, NewType, Optional, Sequence, Set, Tuple, TypeVar, Union
 from unittest import mock
 
-from Pyro5 import api, serializers
+from Pyro5 import api, errors, serializers
 from Pyro5._values import classes, rebuilding, registered_types
 from Pyro5._values.annotations import hints_of
 
@@ -31,6 +31,11 @@ class Color(enum.Enum):
 class Access(enum.Flag):
     READ = 1
     WRITE = 2
+
+
+class Bits(enum.IntFlag):
+    ONE = 1
+    TWO = 2
 
 
 class Level(str, enum.Enum):
@@ -49,6 +54,21 @@ class Tree:
     name: str
     root: Optional[Point] = None
     children: List[Tree] = dataclasses.field(default_factory=list)
+
+
+@dataclasses.dataclass
+class Left:
+    inner: Optional[Union[Left, Right]]
+
+
+@dataclasses.dataclass
+class Right:
+    inner: Optional[Union[Left, Right]]
+
+
+@dataclasses.dataclass
+class Numbers:
+    numbers: Set[int]
 
 
 class Pair(NamedTuple):
@@ -272,6 +292,33 @@ class Rebuilding(RegisteredTypes):
             with self.subTest(annotation, value=str(value)[:50]):
                 self.assertRegex(self.refused(annotation, value), "^" + text.replace("[1].x", r"\[1\].x").replace(
                     "[a]", r"\[a\]").replace("list []", r"list \[\]"))
+
+    def test_unions_of_unions_take_no_exponential_time(self) -> None:
+        self.register(Left, Right)
+        value: Any = {"inner": "wrong"}
+        for _ in range(80):
+            value = {"inner": value}
+        self.assertIn("expected", self.refused(Union[Left, Right], value))
+        for _ in range(5):
+            self.assertIsInstance(self.rebuild(Union[Left, Right], {"inner": {"inner": None}}), Left)
+
+    def test_keys_with_equal_hashes(self) -> None:
+        self.register(Numbers, "decimal")
+        flood = [number * sys.hash_info.modulus for number in range(2000)]
+        for annotation, value in ((Numbers, {"numbers": flood}), (Set[decimal.Decimal], [str(each) for each in flood]),
+                                  (Dict[decimal.Decimal, int], {str(each): 1 for each in flood})):
+            with self.subTest(annotation), self.assertRaisesRegex((errors.SerializeError, TypeError), "same hash"):
+                try:
+                    self.rebuild(annotation, value)
+                except rebuilding.Mismatch as x:
+                    raise x.described("it") from None
+
+    def test_flags_that_do_not_exist(self) -> None:
+        self.register(Access, Bits)
+        for clazz in (Access, Bits):
+            self.assertEqual(clazz(3), self.rebuild(clazz, 3))
+            for value in (8, -1, 2**70, True, "1"):
+                self.assertRegex(self.refused(clazz, value), "expected %s, found" % clazz.__name__)
 
     def test_annotations_that_cannot_be_evaluated(self) -> None:
         self.register(Point)
