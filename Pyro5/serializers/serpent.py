@@ -13,7 +13,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from .._values import classes, containers, hash_flooding, numpy_scalars, plain
+from .._values import classes, containers, hash_flooding, numpy_scalars, plain, plain_copy
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, Payload, SerializerBase, is_long, is_long_dict
@@ -171,6 +171,10 @@ class SerpentSerializer(SerializerBase):
     def _encode(self, data: Any) -> bytes:
         # The fast writer returns None for values that it does not support; the library then serializes the whole value.
         text = writer.fast_dumps(data, config.SERPENT_BYTES_REPR)
+        if text is None and not self._replacements:
+            copied = plain_copy.plain_copy(data)
+            if copied is not plain_copy.NO_COPY:
+                text = writer.fast_dumps(copied, config.SERPENT_BYTES_REPR)
         return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
 
     def _encode_slowly(self, data: Any) -> bytes:

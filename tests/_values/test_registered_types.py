@@ -226,6 +226,42 @@ class PlainForms(RegisteredTypes):
             self.register(Attrs, Struct, Model)
 
 
+class FastSerpent(RegisteredTypes):
+    def test_the_text_is_that_of_the_library(self) -> None:
+        self.register(Color, Access, Level, Point, Tree, Pair, Money, Blob, Box, "datetime", "decimal", "path")
+        serializer = serializers.SerpentSerializer()
+        tree = Tree("oak", Point(1, 2.5), [Tree("twig")])
+        now = datetime.datetime(2024, 2, 29, 12, 30)
+        for value in (Color.RED, Color.MIXED, Access.READ, Level.LOW, tree, [tree] * 30, Pair(1, Point(2)), (Money(5),),
+                      {"a": [now, now.date(), now.time(), datetime.timedelta(1)]}, {1: decimal.Decimal("1.5")}, Blob(b"abc"),
+                      Box({1, 2}), [pathlib.PurePosixPath("a"), "a'b\u2028"], Box(float("inf")), Box(uuid.UUID(int=5)),
+                      Box({(1, 2): Color.RED}), Box(range), {"x": Point(1), "y": {"z": (Point(2),)}}):
+            with self.subTest(value=value):
+                try:
+                    expected = serializer._encode_slowly(value)
+                except Exception as x:
+                    with self.assertRaises(type(x)):
+                        serializer.dumps(value)
+                else:
+                    self.assertEqual(expected, serializer.dumps(value))
+
+    def test_data_that_contains_itself(self) -> None:
+        self.register(Box)
+        box: Any = Box(None)
+        box.content = [box]
+        with self.assertRaises(ValueError):
+            serializers.SerpentSerializer().dumps(box)
+
+    def test_replacements_take_precedence(self) -> None:
+        self.register(Point)
+
+        class Replacing(serializers.SerpentSerializer):
+            pass
+
+        Replacing.register_type_replacement(Point, lambda point: "replaced")
+        self.assertEqual(["replaced"], Replacing().loads(Replacing().dumps([Point(1)])))
+
+
 class Rebuilding(RegisteredTypes):
     def test_what_was_sent_arrives(self) -> None:
         self.register(Color, Access, Level, Point, Tree, Pair, Money, Box)
