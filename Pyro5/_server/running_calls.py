@@ -21,10 +21,10 @@ from ..protocol import FLAGS_ONEWAY, ReceivingMessage
 
 __all__ = ["CallWatcher", "RunningCall", "RunningCalls"]
 
-WATCH_SECONDS = 0.02  # between two looks where the system cannot report that the other side has hung up
-LINGER_SECONDS = 5.0  # that the watching thread waits for further calls before it ends
-MAX_EARLY_CANCELLATIONS = 1024  # that are remembered for requests which are still on their way
-EARLY_SECONDS = 60.0
+WATCH_SECONDS = 0.02  # interval of checks where the system cannot report that the other side has closed the connection
+LINGER_SECONDS = 5.0  # the watching thread ends when it has had no calls for this time
+MAX_EARLY_CANCELLATIONS = 1024  # stored for requests that have not arrived yet
+EARLY_SECONDS = 60.0  # how long they are stored; requests and their cancellations use different connections
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 
 CANCELLED = "its client has cancelled it"
@@ -97,8 +97,11 @@ class RunningCall:
         """The event that is set when the call is cancelled; made, and watched, from its first use on."""
         event = self._event
         if event is None:
+            # Stored before the check: a cancellation in another thread either finds the event, or is found by the check.
             event = self._event = CancelledEvent(self)
-            if not self.is_cancelled():
+            if self.is_cancelled():
+                event.set()  # the cancellation may have come before there was an event to set
+            else:
                 self._calls.watcher.watch(self)
         return event
 
@@ -163,9 +166,10 @@ class RunningCalls:
     def begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> RunningCall:
         """Return a call that counts as running until `end`. Its deadline is taken out of the annotations of the request."""
         call = RunningCall(self, connection, message.seq, message.flags, correlation_id)
+        # Only clients that have announced the feature send deadlines: annotations of other clients belong to the program.
         if message.annotations and connection.features:
             call.read_deadline(message)
-        self._running.add(call)
+        self._running.add(call)  # before the look at _early, see `cancel`
         if self._early:
             self.resume(call)
         return call
@@ -193,15 +197,22 @@ class RunningCalls:
         Returns:
             False if none of them is running. One that begins within a minute is then cancelled before it begins.
         """
+        if self._cancel_running(correlation_id, seq):
+            return True
+        with self._early_lock:
+            self._early[correlation_id, seq] = time.monotonic() + EARLY_SECONDS
+            # A client can send any number of these; the oldest are dropped, whose requests are the least likely to arrive.
+            while len(self._early) > MAX_EARLY_CANCELLATIONS:
+                self._early.popitem(last=False)
+        # The call may have begun after it was looked for above, and before the cancellation was stored. `begin` adds the call
+        # first and looks at the stored cancellations afterwards, and this does the reverse: one of the two sees the other.
+        return self._cancel_running(correlation_id, seq)
+
+    def _cancel_running(self, correlation_id: bytes, seq: Optional[int]) -> bool:
         found = [call for call in list(self._running)
                  if call.correlation_id == correlation_id and (seq is None or seq == call.seq)]
         for call in found:
             call.cancel(CANCELLED)
-        if not found:
-            with self._early_lock:
-                self._early[correlation_id, seq] = time.monotonic() + EARLY_SECONDS
-                while len(self._early) > MAX_EARLY_CANCELLATIONS:
-                    self._early.popitem(last=False)
         return bool(found)
 
     def _was_cancelled_early(self, correlation_id: bytes, seq: int) -> bool:
@@ -238,6 +249,7 @@ class CallWatcher:
 
     def forget(self, call: RunningCall) -> None:
         """Watch a call no longer."""
+        # Looked up without the lock: most calls that end were never watched.
         if call in self._watched:
             with self._lock:
                 self._watched.discard(call)

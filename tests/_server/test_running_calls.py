@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 import unittest
-from typing import Any
+from typing import Any, Iterator, List, Set
 
 from Pyro5 import errors
 from Pyro5._server.running_calls import CallWatcher, RunningCall, RunningCalls
@@ -57,6 +57,28 @@ class Calls(unittest.TestCase):
         self.calls.end(later)
         self.calls.cancel(ID)
         self.assertTrue(self.begin(8).is_cancelled())
+
+    def test_cancelled_while_it_begins(self) -> None:
+        begin = self.begin
+        begun: List[RunningCall] = []
+
+        class SlowSet(Set[Any]):
+            """A set to which a call is added just after it was read for the first time."""
+
+            def __iter__(self) -> Iterator[Any]:
+                found = list(super().__iter__())
+                if not begun:
+                    begun.append(begin())
+                return iter(found)
+
+        self.calls._running = SlowSet()
+        self.assertTrue(self.calls.cancel(ID))
+        self.assertTrue(begun[0].is_cancelled())
+
+    def test_waiting_for_an_event_that_is_first_used_after_the_cancellation(self) -> None:
+        call = self.begin()
+        call.cancel("test")
+        self.assertTrue(call.cancelled.wait(0))
 
     def test_what_was_not_found_is_remembered_up_to_a_limit(self) -> None:
         for seq in range(3000):
