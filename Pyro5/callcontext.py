@@ -2,7 +2,7 @@
 The context of the call that is being made or served: ``current_context``.
 
 All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied
-context (``contextvars.copy_context()``, as used by one-way calls) keeps the values it was copied with. Assigning a field
+context (``contextvars.copy_context()``, as used by oneway calls) keeps the values it was copied with. Assigning a field
 is therefore never visible elsewhere. (The fields that the server sets for every request are one immutable tuple in one
 variable, because setting a variable takes a tenth of a microsecond.) The dicts themselves are ordinary objects: where a
 context was inherited (by a task, or by a thread on a free-threaded Python), assign a new dict instead of changing an

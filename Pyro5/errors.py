@@ -4,19 +4,19 @@ The exceptions of this library, and the tracebacks of remote exceptions.
 ::
 
     Exception
-     +-- PyroError                      base of everything below
-          +-- NamingError               a name, or the name server
-          +-- DaemonError               the daemon and the objects in it
-          |    +-- BusyError                 another client has the object for itself
-          +-- SecurityError             refused because it would not be safe
-          +-- CancelledError            the client has cancelled the call, or is gone
-          +-- CommunicationError        something between client and server
-               +-- ConnectionClosedError     the connection is gone
-               +-- TimeoutError              no answer within the time allowed
-               +-- ProtocolError             the peer sent, or was to be sent, what the protocol does not allow
-                    +-- MessageTooLargeError      over the configured size limit
-                    +-- SerializeError            a value that cannot be turned into bytes, or back
-                         +-- RemoteError               a remote exception of a class that is not known here
+     +-- PyroError                      base of all exceptions below
+          +-- NamingError               an error of a name or of the name server
+          +-- DaemonError               an error of a daemon or of the objects in it
+          |    +-- BusyError                 another client has acquired the object
+          +-- SecurityError             refused for security reasons
+          +-- CancelledError            the client has cancelled the call or disconnected
+          +-- CommunicationError        communication between client and server failed
+               +-- ConnectionClosedError     the connection was closed
+               +-- TimeoutError              no reply within the timeout
+               +-- ProtocolError             a message violates the protocol
+                    +-- MessageTooLargeError      a message exceeds the configured size limit
+                    +-- SerializeError            a value cannot be serialized or deserialized
+                         +-- RemoteError               a remote exception whose class is unknown here
 
 Misuse of the local API raises ``TypeError`` or ``ValueError``. An exception that a remote method raises is raised in the
 client with the same class and arguments, or as a RemoteError if its class is not known there. Its attribute
@@ -43,10 +43,10 @@ __all__ = ["PyroError", "NamingError", "DaemonError", "BusyError", "SecurityErro
 
 class PyroError(Exception):
     """
-    Base of all exceptions that are this library's own.
+    Base class of all exceptions of this library.
 
     Attributes:
-        remote_class: full name of the class of a remote exception that has no class here; None otherwise.
+        remote_class: full class name of a remote exception whose class is unknown here; None otherwise.
         remote_args: the ``args`` of that remote exception.
         sent: whether the request was sent when a call failed: False if it certainly never left this process, so that the
             call can be repeated without risk; None if that is not known.
@@ -58,28 +58,28 @@ class PyroError(Exception):
 
 
 class NamingError(PyroError):
-    """A name is unknown, taken or not resolvable, or the name server cannot be found."""
+    """A name is unknown, already registered or cannot be resolved, or the name server cannot be found."""
 
 
 class DaemonError(PyroError):
-    """A daemon, or the object that it was asked for, is not in a state that allows this."""
+    """The operation is not possible in the current state of the daemon or of the object."""
 
 
 class BusyError(DaemonError):
     """
-    Another client has acquired the object for itself. The method did not run.
+    Another client has acquired the object for exclusive use. The method was not called.
 
     Attributes:
-        retry_after: seconds after which it is worth trying again.
+        retry_after: seconds after which the client should try again.
     """
 
     def __init__(self, *args: Any, retry_after: float = 0.0) -> None:
         super().__init__(*args)
-        self.retry_after = retry_after  # by this it is recognized when it arrives, see _values.exceptions
+        self.retry_after = retry_after  # the client identifies the class by this attribute, see _values.exceptions
 
 
 class SecurityError(PyroError):
-    """Refused, because doing it would not be safe."""
+    """The operation was refused for security reasons."""
 
 
 class CancelledError(PyroError):
@@ -87,19 +87,19 @@ class CancelledError(PyroError):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self.is_cancellation = True  # by this it is recognized when it arrives, see _values.exceptions
+        self.is_cancellation = True  # the client identifies the class by this attribute, see _values.exceptions
 
 
 class CommunicationError(PyroError):
-    """Client and server could not talk with each other."""
+    """Communication between client and server failed."""
 
 
 class ConnectionClosedError(CommunicationError):
-    """The connection was closed while something was expected from it."""
+    """The connection was closed before the operation was complete."""
 
 
 class TimeoutError(CommunicationError):
-    """The time allowed for a call or another network operation ran out."""
+    """The timeout of a call or of another network operation expired."""
 
 
 class ProtocolError(CommunicationError):
@@ -107,19 +107,19 @@ class ProtocolError(CommunicationError):
 
 
 class MessageTooLargeError(ProtocolError):
-    """A message is larger than MAX_MESSAGE_SIZE, or MAX_HANDSHAKE_SIZE if it is the first one, allows."""
+    """A message exceeds MAX_MESSAGE_SIZE, or a handshake exceeds MAX_HANDSHAKE_SIZE."""
 
 
 class SerializeError(ProtocolError):
-    """A value cannot be serialized, or serialized data cannot be turned into a value."""
+    """A value cannot be serialized, or received data cannot be deserialized."""
 
 
 class RemoteError(SerializeError):
     """
-    A remote method raised an exception of a class that is not known here, or that cannot be built here.
+    A remote method raised an exception whose class is unknown here, or cannot be instantiated here.
 
-    The text names the class and has the exception's own text. The connection can still be used. ``remote_class`` and
-    ``remote_args`` say what the exception was; its attributes are those of this one.
+    The text contains the class name and the text of the remote exception. ``remote_class`` and ``remote_args`` are its class
+    name and its arguments; its other attributes are set on this exception. The connection can still be used.
     """
 
 

@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
+from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 from unittest import mock
 
@@ -40,6 +41,7 @@ from Pyro5.protocol import HEADER_SIZE, MSG_CONNECTOK, ReceivingMessage, Sending
 from Pyro5.serializers import SerializerBase
 from Pyro5.server import Daemon
 
+from . import races_sharing
 from .peers import CERTIFICATES
 from .peers import settings as changed_settings
 from .rawclient import RawClient, Served, WatchedDaemon, connect_request, connected_to, wait_until
@@ -533,6 +535,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "names in an sql database": names_in_sql,
     "names in a dbm database": names_in_dbm,
     "settings": settings,
+    **{title: partial(race, in_threads=in_threads) for title, race in races_sharing.RACES.items()},
 }
 
 

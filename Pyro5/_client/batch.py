@@ -107,7 +107,8 @@ def results_of(results: List[Any]) -> Iterator[Any]:
     remaining = iter(results)
     del results
     for result in remaining:
-        # the class itself, no subclass: a result that is an ExceptionWrapper stands for a call that failed
+        # The exact class: the server puts a wrapper in the place of the result of a call that failed. A method that itself
+        # returned one cannot be told apart, and is raised too.
         if type(result) is replies.ExceptionWrapper:
             # The traceback of the exception refers to this frame: without these references, there is no cycle that would keep
             # the proxy of the caller, and its connection, until the garbage collector finds it.

@@ -49,7 +49,7 @@ class Registration(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """The reply to a call: a result or (not ok) an exception in JSON; empty for a one-way call."""
+    """The reply to a call: a result or (not ok) an exception in JSON; empty for a oneway call."""
 
     ok: bool
     payload: bytes

@@ -27,6 +27,9 @@ class SerializedBlob:
         TypeError: is_blob is true and data is not a message.
     """
 
+    # the documented module, where programs import it from; relative to the parent package, which may be vendored
+    __module__ = __name__.rsplit(".", 2)[0] + ".client"
+
     def __init__(self, info: Any, data: Any, is_blob: bool = False) -> None:
         if is_blob and not isinstance(data, (SendingMessage, ReceivingMessage)):
             raise TypeError("data should be a message object if is_blob is set, not %s" % type(data).__name__)

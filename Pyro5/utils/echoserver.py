@@ -49,7 +49,7 @@ class EchoServer:
     @expose
     @oneway
     def oneway_echo(self, message: Any) -> Any:
-        """Do the same as `echo` in a one-way call."""
+        """Do the same as `echo` in a oneway call."""
         self._report("oneway_echo " + errors.one_line(repr(message), SHOWN_CHARS))
         return message
 
@@ -62,7 +62,7 @@ class EchoServer:
     @expose
     @oneway
     def oneway_slow(self) -> None:
-        """Wait five seconds in a one-way call."""
+        """Wait five seconds in a oneway call."""
         self._take_time("oneway_slow")
 
     def _take_time(self, what: str) -> None:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import marshal
+import pickle
 import unittest
 from typing import Any, List
 from unittest import mock
@@ -48,6 +49,10 @@ class Blobs(InFreshContext):
 
     def test_a_blob_that_was_not_sent_returns_its_data(self) -> None:
         self.assertEqual([1, 2], SerializedBlob("info", [1, 2]).deserialized())
+
+    def test_its_module_is_the_documented_one(self) -> None:
+        self.assertEqual("Pyro5.client", SerializedBlob.__module__)
+        self.assertIs(SerializedBlob, pickle.loads(pickle.dumps(SerializedBlob)))
 
     def test_a_blob_must_be_the_only_argument(self) -> None:
         blob = SerializedBlob("info", 1)

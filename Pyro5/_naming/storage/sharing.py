@@ -27,8 +27,6 @@ WAITING_AT_ONCE = 4
 FIRST_PAUSE_SECONDS = 0.005     # between two attempts; SQLite cannot notify us
 MAX_PAUSE_SECONDS = 0.05
 
-# The part of a -shm file that says whether the rest is valid: two copies of the header.
-_SHM_HEADER_BYTES = 96
 
 
 class Locked(errors.NamingError):
