@@ -160,6 +160,7 @@ class Connector:
             CommunicationError: the server cannot be reached, or refuses the connection.
             PyroError: the calling thread may not use the proxy, or the object exposes nothing.
         """
+        # A child process must not send anything over a socket that the parent uses too: replies would be mixed up.
         if self.fork_count != forks.number:
             self._close_inherited()
         self.check_usable()
@@ -184,6 +185,7 @@ class Connector:
         """
         if self.fork_count != forks.number:
             self._close_inherited()
+        # Asked again under the lock: several threads may find at the same moment that there is no connection.
         with self.pool.connecting:
             if is_done():
                 return False
@@ -212,6 +214,7 @@ class Connector:
         connection = None
         try:
             connection = open_connection(self.bound_uri, self._time_to_connect(), self.wire.max_size)
+            # Locked before it is in the pool, so that the thread which opened it is the first to use it.
             connection.lock.acquire()
             connection.user = threading.get_ident()
             connection.objectId = self.object_id
@@ -244,6 +247,7 @@ class Connector:
         if self.fork_count != forks.number:
             self._close_inherited()
             return
+        # Removed from the tables first: threads that look for a connection meanwhile open a new one.
         self.connection = None
         self.stream_homes.clear()
         for connection in self.pool.remove_all():
@@ -275,6 +279,7 @@ class Connector:
 
     def _close_inherited(self) -> None:
         """Begin anew in a forked process: the connections, and the threads that hold locks, belong to the parent."""
+        # A new pool, because a thread of the parent may have held the mutex at the moment of the fork, and is missing here.
         inherited, self.pool = self.pool, ConnectionPool()
         self.connection = None
         self.stream_homes = {}
@@ -315,6 +320,7 @@ class Connector:
         response = metadata = None
         if not connection.keep_open:
             response, metadata = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire)
+        # Connected sockets have no handshake, which would bring the metadata.
         if metadata is None:
             self.seq = (self.seq + 1) & 0xFFFF
             metadata = connection.call(self.serializer, self.seq, DAEMON_NAME, "get_metadata", [self.object_id], self.wire)

@@ -32,11 +32,13 @@ def exclusive_use(proxy: Any, timeout: Optional[float]) -> Iterator[None]:
     """
     link = proxy._pyro
     proxy._pyroBind()
+    # A server of 5.x does not have the methods, and would answer with an error that does not name the reason.
     if link.connection is None or link.connection.features is None:
         raise errors.PyroError("the server of '%s' is of another release, which does not know exclusive use" % link.uri)
     home = link.connection
     deadline = None if timeout is None else time.monotonic() + timeout
     _acquire(proxy, home, deadline)
+    # Only now: from here on, calls of all threads are sent over this connection, as the server refuses all others.
     was_exclusive, link.exclusive = link.exclusive, home
     try:
         yield

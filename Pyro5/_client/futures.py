@@ -41,11 +41,12 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
             was_cancelled = self.cancelled()
             if not super().cancel():
                 return False
+            # Once: waiting threads (as_completed, wait) are notified by this, and a second notification is an error.
             if not was_cancelled:
                 self.set_running_or_notify_cancel()
             cancel_remotely, self.cancel_remotely = self.cancel_remotely, None
         if cancel_remotely is not None:
-            cancel_remotely()
+            cancel_remotely()  # outside of the lock: it may start a thread
         return True
 
     def begin_sending(self, cancel_remotely: Optional[Callable[[], None]]) -> bool:
@@ -94,6 +95,7 @@ class BackgroundCalls:
             calls_at_once: how many calls of the proxy may run at the same time.
         """
         future = CallFuture()
+        # The correlation id, the annotations and the deadline of the submitting code apply to the call.
         context = contextvars.copy_context()
         self.start(lambda: context.run(_run_call, call, future), calls_at_once)
         return future
@@ -101,6 +103,7 @@ class BackgroundCalls:
     def start(self, job: Callable[[], None], limit: int) -> None:
         """Run a job in a thread, when fewer than ``limit`` others are being run."""
         with self._lock:
+            # Appended under the same lock under which a thread finds the queue empty and ends: a job is never left behind.
             self._jobs.append(job)
             if self._threads >= limit:
                 return
@@ -122,7 +125,7 @@ class BackgroundCalls:
                     return
                 job = self._jobs.popleft()
             job()
-            del job
+            del job  # else it keeps the future and its result alive while the thread looks for the next job
 
 
 def _run_call(call: Callable[[CallFuture], Any], future: CallFuture) -> None:

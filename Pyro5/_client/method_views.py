@@ -59,6 +59,7 @@ class MethodView:
         Raises:
             TypeError, ValueError: an option has an unsuitable value.
         """
+        # A copy: views are kept and shared between threads, so options never change an existing one.
         view = MethodView(self._send, self._name, self._link)
         for name in self.__slots__:
             setattr(view, name, getattr(self, name))
@@ -90,11 +91,12 @@ class MethodView:
         Returns:
             A ``concurrent.futures.Future``. Its `cancel` also works while the server is running the method: see CallFuture.
         """
-        deadline = self._deadline()
+        deadline = self._deadline()  # now: the time that the call spends in the queue is part of its timeout
 
         def call(future: CallFuture) -> Any:
             def on_sending(correlation_id: Optional[bytes], seq: int) -> None:
                 cancel = None if correlation_id is None else lambda: self._link.cancel(correlation_id, seq)
+                # Asked at the last moment before sending, so that a cancelled call is sent as rarely as possible.
                 if not future.begin_sending(cancel):
                     raise errors.not_sent(errors.CancelledError("the call was cancelled before it was sent"))
 
@@ -108,6 +110,7 @@ class MethodView:
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int, deadline: Optional[float],
               on_sending: Optional[Callable[[Optional[bytes], int], None]] = None) -> Any:
         options = CallOptions(self._link, deadline, self._serializer, self._annotations, on_sending, is_attempt=True)
+        # In a context variable and not an argument: _pyroInvoke, which programs override, has a fixed signature.
         token = current_options.set(options)
         try:
             return self._attempts(args, kwargs, flags)
@@ -158,6 +161,7 @@ def _when_not_busy(link: Any, send: Send) -> Send:
             except errors.BusyError as x:
                 left = seconds_until(deadline_for(link))
                 pause = busy_pause(x)
+                # The pause would pass the deadline: the error that says why is more useful than a timeout.
                 if left is not None and left <= pause:
                     raise
                 threading.Event().wait(pause)

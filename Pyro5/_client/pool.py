@@ -18,8 +18,8 @@ __all__ = ["ConnectionPool", "Waiter", "OPEN_EXTRA", "OPEN_FIRST", "OPEN_SIDE"]
 
 # What claim() may ask its caller for: to open the first connection, a further one, or one for a nested call.
 OPEN_FIRST, OPEN_EXTRA, OPEN_SIDE = "first", "extra", "side"
-MAX_REMEMBERED_THREADS = 256
-LOOK_SECONDS = 1.0  # a waiting thread looks for a free connection itself, as finalizers cannot hand one over
+MAX_REMEMBERED_THREADS = 256  # programs that make a thread per task would fill the table with threads that have ended
+LOOK_SECONDS = 1.0  # interval at which a waiting thread looks for a free connection itself: finalizers cannot hand one over
 
 
 class Waiter:
@@ -40,6 +40,7 @@ class Waiter:
         self.preferred = preferred
         self.connection: Optional[Connection] = None
         self.is_woken = False
+        # A lock that is released once is the cheapest signal between two threads; an Event is a lock and a condition.
         self._signal = threading.Lock()
         self._signal.acquire()
 
@@ -113,17 +114,20 @@ class ConnectionPool:
 
     def _free_connection(self, ident: int, preferred: Optional[Connection]) -> Optional[Connection]:
         """Lock and return a connection that is free: the one that the thread used last, or one without late replies."""
+        # The connection that the thread used last, so that oneway calls of one thread usually keep their order.
         usual = self.by_thread.get(ident) if preferred is None else preferred
         if preferred is not None and preferred in self._connections:
             return preferred if self._lock(preferred, ident) else None
         if usual is not None and usual in self._connections and not usual.late and self._lock(usual, ident):
             return usual
+        # A connection that still gets the reply of a call that has timed out has to receive that one first.
         for connection in sorted(self._connections, key=lambda each: bool(each.late)):
             if self._lock(connection, ident):
                 return connection
         return None
 
     def _lock(self, connection: Connection, ident: int) -> bool:
+        # A connection in the middle of an exchange without a holder was interrupted, and must not be used again.
         if connection.mid_exchange and not connection.lock.locked() or not connection.lock.acquire(blocking=False):
             return False
         connection.user = ident
@@ -216,6 +220,7 @@ class ConnectionPool:
                 free = next((each for each in usable
                              if not each.mid_exchange and each.lock.acquire(blocking=False)), None)
                 if free is not None:
+                    # Locked here on behalf of the waiter, so that no thread that comes later can take it first.
                     free.user = waiter.ident
                     self.by_thread[waiter.ident] = free
                 elif self._connections and (waiter.preferred is None or waiter.preferred in self._connections):
@@ -252,7 +257,7 @@ class ConnectionPool:
                 if connection in connections:
                     connections.remove(connection)
             self._forget_threads_of(connection)
-            # one more may be opened now
+            # All of them are woken, because one more connection may be opened now, and any of them may be the one to open it.
             for waiter in self.waiters:
                 waiter.wake()
             self.waiters.clear()
@@ -267,7 +272,7 @@ class ConnectionPool:
                 waiter.wake()
             self.waiters.clear()
         for connection in removed:
-            connection.mid_exchange = True
+            connection.mid_exchange = True  # for threads that hold one of them, or have found one without the mutex
         return removed
 
     def inherited(self) -> List[Connection]:

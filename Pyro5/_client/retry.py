@@ -12,7 +12,7 @@ __all__ = ["Retry", "RetryBudget", "busy_pause", "repeat", "with_retries"]
 
 log = logging.getLogger("Pyro5.client")
 
-TOKENS_PER_SUCCESS = 0.1
+TOKENS_PER_SUCCESS = 0.1  # when more than a tenth of the calls fail, the budget runs out, and retries no longer add load
 MIN_BUSY_SECONDS, MAX_BUSY_SECONDS = 0.01, 10.0  # of the pause that a busy server asks for
 REPEATABLE = (errors.ConnectionClosedError, errors.TimeoutError)  # after these a call that changes nothing may be repeated
 
@@ -57,7 +57,7 @@ class Retry:
 
     def pause(self, failures: int) -> float:
         """Return the seconds to wait after this many failed attempts (1 or more)."""
-        seconds = min(self.first * self.factor ** min(failures - 1, 64), self.most)
+        seconds = min(self.first * self.factor ** min(failures - 1, 64), self.most)  # 64: floats overflow at larger powers
         return seconds * (1 + random.uniform(-self.jitter, self.jitter))
 
     def allows(self, error: Exception, idempotent: bool) -> bool:
@@ -91,7 +91,7 @@ class RetryBudget:
 
     def success(self) -> None:
         """Restore a part of the budget."""
-        if self._missing:
+        if self._missing:  # usually nothing is missing, and a successful call takes no lock
             with self._lock:
                 self._missing = max(self._missing - TOKENS_PER_SUCCESS, 0.0)
 

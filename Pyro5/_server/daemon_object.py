@@ -88,7 +88,7 @@ class DaemonObject:
         items = streams.find_asynchronous(streamId, client)
         if items is not None:
             return Deferred(_read, (streams, streamId, items, most, size_of), {}, _raise_at_end)
-        if most is None:
+        if most is None:  # a client of 5.x, or one that wants a single item: the item itself is the reply
             return streams.next_item(streamId, client)
         return streams.next_items(streamId, client, most, size_of)
 
@@ -112,7 +112,7 @@ class DaemonObject:
         if objectId in (DAEMON_NAME, NAMESERVER_NAME) or not config.EXCLUSIVE_USE:
             raise errors.SecurityError("'%s' cannot be used exclusively%s" % (
                 objectId, "" if config.EXCLUSIVE_USE else ": the setting EXCLUSIVE_USE of the server is off"))
-        self.daemon._objects.get(objectId)
+        self.daemon._objects.get(objectId)  # raises if there is none: else a client could reserve ids without a limit
         self.daemon._dispatcher.exclusive.acquire(objectId, callcontext.current_context.client)
 
     @_unlisted

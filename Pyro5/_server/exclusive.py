@@ -9,7 +9,7 @@ from .running_calls import RunningCalls
 
 __all__ = ["ExclusiveUse"]
 
-RETRY_SECONDS = 0.1  # after which refused clients are told to try again
+RETRY_SECONDS = 0.1  # after which refused clients should try again; each attempt costs the server a call
 
 
 class _Holder:
@@ -80,6 +80,7 @@ class ExclusiveUse:
         Raises:
             BusyError: another connection has acquired it.
         """
+        # Without the lock: a call that is checked at the moment of acquire() may be seen as before or after it.
         holder = self.holders.get(object_id)
         if holder is None or holder.connection is connection:
             return

@@ -121,6 +121,7 @@ def _expose(method_or_class: _T, idempotent: bool) -> _T:
 
 
 def _expose_class(clazz: type, idempotent: bool) -> None:
+    # Only what the class itself defines, not what it inherits: a base class decides about its own methods.
     for name, member in list(vars(clazz).items()):
         if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _FUNCTION_WRAPPERS):
             continue
@@ -263,6 +264,7 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
+        # Static, because ordinary access would run descriptors and __getattr__ of the class: user code, here under a lock.
         member = inspect.getattr_static(clazz, name, None)
         functions = _functions_of(member)
         if not functions or only_exposed and not any(getattr(f, "_pyroExposed", False) for f in functions):

@@ -150,6 +150,7 @@ class ObjectTable:
         self.owner = owner
         self._default_get_instance = default_get_instance
         self._is_closed = False
+        # Read without the lock by every call; each change is a single assignment or deletion.
         self._published: Dict[str, PublishedObject] = {}
         self._ids: Dict[int, Tuple[str, ...]] = {}  # by id() of the object, the latest registration last
         with _lock:
@@ -201,6 +202,8 @@ class ObjectTable:
         return object_id
 
     def _bind_lifetime(self, connection: Any, published: PublishedObject) -> None:
+        # In this order: the connection may end between any two of these steps, and either it finds the resource, or the check
+        # below finds that it has ended.
         published.lifetime = _Lifetime(self, published)
         # The connection closes its tracked resources at its end, in any thread.
         connection.tracked_resources.add(published.lifetime)

@@ -14,7 +14,7 @@ log = logging.getLogger("Pyro5.server.streams")
 # client does not wait long for the first item.
 MAX_ITEMS = 10000
 MAX_ITEMS_BYTES = 256 * 1024
-MAX_ITEMS_SECONDS = 0.05
+MAX_ITEMS_SECONDS = 0.05  # a slow generator: the first items must not wait for the last one
 
 
 class AsynchronousItems:
@@ -174,6 +174,7 @@ class StreamTable:
 
     def cancel(self, correlation_id: bytes, seq: Optional[int] = None) -> None:
         """Close the streams that the call with this correlation id (and sequence number) has opened."""
+        # A snapshot without the lock: close() takes it, and runs code of the generator.
         for stream in list(self._streams.values()):
             if stream.opened_by[0] == correlation_id and seq in (None, stream.opened_by[1]):
                 self.close(stream.stream_id)
@@ -316,6 +317,7 @@ class StreamTable:
     def expire(self) -> None:
         """Close the streams that have expired."""
         now = self._clock()
+        # Collected under the lock and closed without it, because close() runs code of generators.
         with self._lock:
             expired = [stream_id for stream_id, stream in self._streams.items() if stream.is_expired(now)]
         for stream_id in expired:

@@ -31,6 +31,7 @@ def inspect_object(proxy: Proxy) -> Dict[str, Any]:
         CommunicationError, NamingError: as for any call.
     """
     proxy._pyroBind()
+    # After binding: the names come with the handshake, also from servers of 5.x, which have no descriptions.
     descriptions = _descriptions(proxy)
     methods, attributes = _section(descriptions, "methods"), _section(descriptions, "attrs")
     result: Dict[str, Any] = {
@@ -54,6 +55,7 @@ def _descriptions(proxy: Proxy) -> Mapping[str, Any]:
     try:
         metadata = proxy._pyroInvoke("get_metadata", [proxy._pyroUri.object], {"descriptions": True}, objectId=DAEMON_NAME)
     except TypeError as x:
+        # Only an error that the server raised means that; a local one is a mistake of this library.
         if not hasattr(x, "_pyroTraceback"):
             raise
         return {}  # an older release, which does not support the argument
