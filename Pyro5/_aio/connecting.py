@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import os
 import socket
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
@@ -96,7 +97,7 @@ async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) 
         raise errors.not_sent(x)  # noqa: B904  # the same error
     except OSError as x:
         connection.abort()
-        raise connection_failure(uri, x) from x
+        raise connection_failure(uri, _plain(x)) from x
     except BaseException:
         connection.abort()
         raise
@@ -143,6 +144,13 @@ async def _connect(connection: Connection, uri: URI) -> None:
         except OSError as x:
             failure = x
     raise failure or OSError("no address")
+
+
+def _plain(error: OSError) -> OSError:
+    """Return an error of connecting with the text of the system: that of asyncio repeats the address."""
+    if error.errno and str(error.strerror).startswith("Connect call failed"):
+        return OSError(error.errno, os.strerror(error.errno))
+    return error
 
 
 async def _resolve(address: Any) -> List[Tuple[int, Any]]:

@@ -274,7 +274,10 @@ class Connections:
     async def _request_metadata(self, connection: Connection) -> Any:
         request = requests.invoke_request(self.serializer, connection.next_seq(), 0, DAEMON_NAME, "get_metadata",
                                           [self.object_id], {}, self.wire)
-        reply = await asyncio.wait_for(connection.exchange(request), effective_timeout(self.timeout))
+        try:
+            reply = await asyncio.wait_for(connection.exchange(request), effective_timeout(self.timeout))
+        except asyncio.TimeoutError:
+            raise errors.TimeoutError("calling get_metadata of %s: timeout" % self.bound_uri) from None
         return replies.parse_reply(reply, self.serializer)
 
     def set_metadata(self, metadata: Any) -> None:

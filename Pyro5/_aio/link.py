@@ -95,7 +95,7 @@ class Link(Connections):
         try:
             reply = await future
         except BaseException as x:
-            self._call_failed(x, future, connection, request, method)
+            self._call_failed(x, future, connection, request, method, deadline is not None)
             raise
         finally:
             if timer is not None:
@@ -129,7 +129,7 @@ class Link(Connections):
         return {**(annotations or {}), features.DEADLINE_ANNOTATION: features.encode_deadline(left)}
 
     def _call_failed(self, error: BaseException, future: asyncio.Future[ReceivingMessage], connection: Connection,
-                     request: SendingMessage, method: str) -> None:
+                     request: SendingMessage, method: str, had_deadline: bool) -> None:
         """Do what is left to be done after a request whose reply was not received, or came in the moment of a cancellation."""
         if isinstance(error, asyncio.CancelledError):
             if future.cancelled():
@@ -139,7 +139,7 @@ class Link(Connections):
         elif isinstance(error, errors.CommunicationError):
             errors.add_context(error, "calling %s of %s" % (method, self.bound_uri))
             if isinstance(error, errors.TimeoutError):
-                self._timed_out(connection, request, error)
+                self._timed_out(connection, request, error, had_deadline)
 
     def _give_up(self, connection: Connection, request: SendingMessage) -> None:
         """Cancel a call whose task was cancelled: here if it was not sent yet, else at the server if it can do that."""
@@ -150,11 +150,13 @@ class Link(Connections):
                 and correlation_id is not None):
             self.cancel(correlation_id, request.seq)
 
-    def _timed_out(self, connection: Connection, request: SendingMessage, error: errors.TimeoutError) -> None:
+    def _timed_out(self, connection: Connection, request: SendingMessage, error: errors.TimeoutError,
+                   had_deadline: bool) -> None:
         if connection.withdraw(request):
             errors.not_sent(error)
-        elif connection.features is None and not connection.has_waiting_calls:
-            # A server of another release does not know about the deadline, or may be gone. The next call connects again.
+        elif not (connection.features is not None and had_deadline) and not connection.has_waiting_calls:
+            # Only a server of this release ends a call at its deadline. Otherwise, and after the timeout of the proxy, the
+            # server may be gone. The next call connects again.
             self.drop(connection)
 
     def parse(self, reply: ReceivingMessage, connection: Connection) -> Any:

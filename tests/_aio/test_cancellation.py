@@ -194,6 +194,29 @@ class Timeouts(AioTestCase):
                 remote._pyroTimeout = 20
                 self.assertEqual(await remote.echo(2), 2)
 
+    async def test_after_the_timeout_of_the_proxy_it_connects_again(self) -> None:
+        stage = Stage()
+        async with proxy(self.serve(stage)) as remote:
+            await remote
+            (connection,) = remote._pyro.connections
+            remote._pyroTimeout = 0.03
+            with self.assertRaises(errors.TimeoutError):
+                await remote.wait()
+            await connection.closed
+            remote._pyroTimeout = None
+            self.assertEqual(await remote.echo("goes on"), "goes on")
+            stage.gate.set()
+
+    async def test_a_server_that_does_not_send_the_metadata(self) -> None:
+        def silent(peer: Peer) -> None:
+            peer.send(protocol.MSG_CONNECTOK, peer.read(), {"handshake": "hello", "meta": None})
+            peer.read_call()
+            peer.wait_for_close()
+
+        with ScriptedServer(silent) as server:
+            with self.assertRaisesRegex(errors.TimeoutError, "calling get_metadata of PYRO:thing.*: timeout"):
+                await proxy(server.uri, timeout=0.3)
+
     async def test_a_server_that_does_not_answer_the_handshake(self) -> None:
         with ScriptedServer(lambda peer: [peer.read(), peer.wait_for_close()]) as server:
             config.COMMTIMEOUT = 0.3

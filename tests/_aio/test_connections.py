@@ -211,7 +211,7 @@ class Faults(AioTestCase):
         outcomes = await asyncio.gather(*[remote.echo(number) for number in range(3)], return_exceptions=True)
         for outcome in outcomes:
             self.assertIsInstance(outcome, errors.CommunicationError)
-            self.assertRegex(str(outcome), "cannot connect to PYRO:thing@.*is the server running")
+            self.assertRegex(str(outcome), r"cannot connect to PYRO:thing@.*: Connection refused \(is the server running")
             self.assertIs(outcome.sent, False)
         self.assertEqual(len({id(each) for each in outcomes}), 3)
 
@@ -423,6 +423,7 @@ class Loops(unittest.TestCase):
         chance = random.Random(5)
 
         async def use() -> None:
+            asyncio.get_running_loop().slow_callback_duration = 20
             async with proxy(self.uri) as remote:
                 tasks = [asyncio.create_task(remote.echo(number)) for number in range(100)]
                 for task in chance.sample(tasks, 30):
