@@ -23,9 +23,12 @@ class _OtherTypesError(Exception):
     """There is an object in the value that this module does not replace."""
 
 
-def plain_copy(value: Any) -> Any:
+def plain_copy(value: Any, for_serpent: bool = False) -> Any:
     """
     Return a copy of a value that consists of plain data, in which unchanged parts are the same.
+
+    Args:
+        for_serpent: do not use converters that are not for the serpent serializer.
 
     Returns:
         NO_COPY if there are other objects than instances of registered types and numpy scalars, if they are used as keys, or
@@ -34,12 +37,12 @@ def plain_copy(value: Any) -> Any:
     if not registered_types.registered() and numpy_scalars.scalar_class() is None:
         return NO_COPY
     try:
-        return _copy(value, _MAX_DEPTH)
+        return _copy(value, _MAX_DEPTH, for_serpent)
     except _OtherTypesError:
         return NO_COPY
 
 
-def _copy(value: Any, depth_left: int) -> Any:
+def _copy(value: Any, depth_left: int, for_serpent: bool) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
@@ -50,27 +53,27 @@ def _copy(value: Any, depth_left: int) -> Any:
             raise _OtherTypesError
         if _ATOMS.issuperset(map(type, value.values())):
             return value
-        return {key: _copy(element, depth_left - 1) for key, element in value.items()}
+        return {key: _copy(element, depth_left - 1, for_serpent) for key, element in value.items()}
     if kind in _SEQUENCES:
         if _ATOMS.issuperset(map(type, value)):
             return value
-        return kind([_copy(element, depth_left - 1) for element in value])
+        return kind([_copy(element, depth_left - 1, for_serpent) for element in value])
     if kind in _SETS:
         if not _ATOMS.issuperset(map(type, value)):
             raise _OtherTypesError
         return value
-    return _copy(_plain_form(value, kind), depth_left - 1)
+    return _copy(_plain_form(value, kind, for_serpent), depth_left - 1, for_serpent)
 
 
-def _plain_form(value: Any, kind: type) -> Any:
+def _plain_form(value: Any, kind: type, for_serpent: bool) -> Any:
     if kind in registered_types.registered():
-        form = classes.registered_form(value, for_serpent=True)
+        form = classes.registered_form(value, for_serpent)
         if form is not classes.NOT_REGISTERED:
             return form
     generic = numpy_scalars.scalar_class()
     if generic is None or not isinstance(value, generic):
         raise _OtherTypesError
-    form = classes.registered_form(value, for_serpent=True)  # a converter of the program takes precedence
+    form = classes.registered_form(value, for_serpent)  # a converter of the program takes precedence
     form = numpy_scalars.plain_scalar(value) if form is classes.NOT_REGISTERED else form
     if form is value:
         raise _OtherTypesError

@@ -8,7 +8,7 @@ import uuid
 from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, numpy_scalars, plain
+from .._values import classes, numpy_scalars, plain, plain_copy
 from .._values.marshal import check
 from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
 
@@ -41,13 +41,13 @@ class MarshalSerializer(SerializerBase):
         converted = data if type(data) in _NATIVE else self._to_plain(data)
         # marshal would send numpy scalars and arrays inside of containers as the bytes of their memory
         if type(converted) in _WITH_ELEMENTS and numpy_scalars.scalar_class() and numpy_scalars.is_foreign(converted, _NATIVE):
-            return marshal.dumps(self._to_plain_inside(converted), version)
+            return marshal.dumps(self._all_plain(converted), version)
         try:
             return marshal.dumps(converted, version)
         except ValueError:
             # There is an unsupported object inside. Marshal has no hook for these, so convert a copy of the whole value. This
             # is slow, and so only done after marshal has failed.
-            return marshal.dumps(self._to_plain_inside(converted), version)
+            return marshal.dumps(self._all_plain(converted), version)
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         return self._blob_in_parts(data) if type(data) is bytes else None
@@ -112,6 +112,10 @@ class MarshalSerializer(SerializerBase):
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
         return self.class_to_dict(obj)
+
+    def _all_plain(self, value: Any) -> Any:
+        copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(value)  # the fast way
+        return self._to_plain_inside(value) if copied is plain_copy.NO_COPY else copied
 
     def _to_plain_inside(self, value: Any, around: FrozenSet[int] = frozenset()) -> Any:
         """

@@ -172,7 +172,7 @@ class SerpentSerializer(SerializerBase):
         # The fast writer returns None for values that it does not support; the library then serializes the whole value.
         text = writer.fast_dumps(data, config.SERPENT_BYTES_REPR)
         if text is None and not self._replacements:
-            copied = plain_copy.plain_copy(data)
+            copied = plain_copy.plain_copy(data, for_serpent=True)
             if copied is not plain_copy.NO_COPY:
                 text = writer.fast_dumps(copied, config.SERPENT_BYTES_REPR)
         return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
