@@ -129,7 +129,7 @@ class Browser:
         self.wait_for("document.readyState === 'complete' && location.href.startsWith(%s)" % json.dumps(url))
 
     def run(self, script: str) -> Any:
-        """Give the value of an expression in the page; of a promise, when it has one."""
+        """Return the value of an expression in the page; of a promise, when it has one."""
         result = self._send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True)
         if "exceptionDetails" in result:
             raise AssertionError("%s\nin %s" % (result["exceptionDetails"]["exception"].get("description"), script))

@@ -32,7 +32,7 @@ class Draft:
         self.payload = payload
 
     def encoded(self) -> bytes:
-        """Give the bytes."""
+        """Return the bytes."""
         chunks = b"".join(key.ljust(4)[:4] + (len(value) if length is None else length).to_bytes(4, "big") + value
                           for key, value, length in self.annotations)
         header = HEADER.pack(
@@ -49,7 +49,7 @@ def draft_of(frame: Frame) -> Draft:
 
 
 def message(msgtype: int, payload: bytes = b"", serializer: int = 1, **fields: object) -> bytes:
-    """Give the bytes of a message with these values in its fields, whatever is right."""
+    """Return the bytes of a message with these values in its fields, whatever is right."""
     draft = Draft(msgtype, serializer, payload=payload)
     for name, value in fields.items():
         if not hasattr(draft, name):

@@ -116,7 +116,7 @@ class Site:
         self._stack.close()
 
     def locate(self) -> Proxy:
-        """Give a proxy for the name server, as locate_ns does."""
+        """Return a proxy for the name server, as locate_ns does."""
         proxy = Proxy("PYRO:Pyro.NameServer@127.0.0.1:%d" % self.ns_port)
         proxy._pyroBind()
         return proxy

@@ -26,7 +26,7 @@ class Network(NamedTuple):
 
 
 def inside(namespace: str) -> List[str]:
-    """Give the beginning of a command that runs the rest in a namespace."""
+    """Return the beginning of a command that runs the rest in a namespace."""
     return ["ip", "netns", "exec", namespace]
 
 

@@ -248,7 +248,7 @@ class ServerTestCase(unittest.TestCase):
         return thread
 
     def serving(self, **settings: Any) -> Any:
-        """Give a daemon whose loop runs."""
+        """Return a daemon whose loop runs."""
         self.configure(**settings)
         daemon = self.daemon()
         self.run_loop(daemon)
@@ -259,13 +259,13 @@ class ServerTestCase(unittest.TestCase):
             setattr(config, name, value)
 
     def connect(self, daemon: Any, receive_buffer: int = 0) -> RawClient:
-        """Give a client that has not said anything yet."""
+        """Return a client that has not said anything yet."""
         client = RawClient(connected_to(daemon, receive_buffer))
         self.at_end.callback(client.close)
         return client
 
     def client(self, daemon: Any, receive_buffer: int = 0) -> RawClient:
-        """Give a client that is let in already."""
+        """Return a client that is let in already."""
         return self.connect(daemon, receive_buffer).greet()
 
     def join(self, thread: threading.Thread) -> None:

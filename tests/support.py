@@ -115,7 +115,7 @@ class ToolProcess:
                 pipe.close()
 
     def readline(self) -> str:
-        """Give the next line of standard output, with its line end; an empty text when there will be no more."""
+        """Return the next line of standard output, with its line end; an empty text when there will be no more."""
         line = self._lines.get(timeout=PATIENCE_SECONDS)
         if line is None:
             self._lines.put(None)
@@ -123,7 +123,7 @@ class ToolProcess:
         return line
 
     def read_until(self, beginning: str) -> List[str]:
-        """Give the lines of standard output (without line ends) up to the first one that begins so, included."""
+        """Return the lines of standard output (without line ends) up to the first one that begins so, included."""
         lines: List[str] = []
         while not lines or not lines[-1].startswith(beginning):
             line = self.readline()

@@ -87,7 +87,7 @@ class Counter:
 
 class LoopTestCase(ServerTestCase):
     def office(self) -> List[Any]:
-        """Give a daemon, a name server, and the responder that tells where the name server is."""
+        """Return a daemon, a name server, and the responder that tells where the name server is."""
         daemon = self.daemon()
         daemon.register(Counter(), "counter")
         names = NameServerDaemon("127.0.0.1", 0)

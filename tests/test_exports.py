@@ -47,7 +47,7 @@ print(sorted(name for name in sys.modules if name.partition(".")[0] in ("Pyro5",
 
 
 def output_of(code: str, directory: str, *options: str) -> str:
-    """Give what code prints in a new process; errors printed are a failure."""
+    """Return what code prints in a new process; errors printed are a failure."""
     done = run_python(code, directory, *options)
     if done.returncode != 0 or done.stderr:
         raise AssertionError("exit code %d:\n%s" % (done.returncode, done.stderr))

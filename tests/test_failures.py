@@ -85,7 +85,7 @@ class FailureTestCase(DaemonTestCase):
         return caught.exception
 
     def calling(self, uri: Any) -> Any:
-        """Give something that connects to an object and calls it."""
+        """Return something that connects to an object and calls it."""
         proxy = self.proxy(uri)
         return lambda: proxy.give(1)
 

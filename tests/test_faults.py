@@ -187,7 +187,7 @@ class ClockSteps(DaemonTestCase):
 
 
 def dotted(node: ast.AST) -> str:
-    """Give the text of an attribute of an attribute of a name."""
+    """Return the text of an attribute of an attribute of a name."""
     if isinstance(node, ast.Attribute):
         return "%s.%s" % (dotted(node.value), node.attr)
     return node.id if isinstance(node, ast.Name) else "?"

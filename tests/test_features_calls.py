@@ -70,7 +70,7 @@ class Desk:
         return iter(self._items)
 
     def sorted(self) -> Any:
-        """Give the items, by a name that a builtin has too."""
+        """Return the items, by a name that a builtin has too."""
         return sorted(self._items)
 
     def ring(self, bell: Any, times: int) -> List[Any]:
@@ -317,7 +317,7 @@ class Streaming(DeskTestCase):
 
 class Callbacks(DeskTestCase):
     def own_daemon(self) -> Any:
-        """Give a second daemon: the one of the client."""
+        """Return a second daemon: the one of the client."""
         daemon = self.daemon()
         self.run_loop(daemon)
         return daemon
@@ -401,7 +401,7 @@ class KeptProxies(DeskTestCase):
 
 class Circles(DeskTestCase):
     def stations(self, count: int) -> List[Any]:
-        """Give objects in a daemon each, and proxies for them."""
+        """Return objects in a daemon each, and proxies for them."""
         self.desks = [Desk() for _ in range(count)]
         proxies = []
         for desk in self.desks:

@@ -32,7 +32,7 @@ class Post:
         return {name: bytes(value).decode() for name, value in current_context.annotations.items()}
 
     def forward(self, others: List[Any]) -> List[Any]:
-        """Give the correlation id here and at the other objects."""
+        """Return the correlation id here and at the other objects."""
         ids: List[Any] = [str(current_context.correlation_id)]
         for other in others[:1]:
             with other:
@@ -56,7 +56,7 @@ class ConnectionTestCase(ServerTestCase):
         return proxy
 
     def server_side(self, server: Any) -> Any:
-        """Give the server's end of the only connection."""
+        """Return the server's end of the only connection."""
         (connection,) = server.transportServer._connections.values()
         return connection
 
@@ -146,7 +146,7 @@ class Sockets(ConnectionTestCase):
         self.assertEqual("obj", other_end.objectId)
 
     def compressed(self, proxy: Any) -> List[str]:
-        """Tell whether a large request, and its large reply, are compressed on the way."""
+        """Return whether a large request, and its large reply, are compressed on the way."""
         squeezed: List[str] = []
 
         def compress(data: Any, *args: Any) -> bytes:

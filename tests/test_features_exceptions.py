@@ -23,7 +23,7 @@ class LedgerError(Exception):
 
 
 def ledger_error_to_dict(error: LedgerError) -> Dict[str, Any]:
-    """Give what travels; a converter decides for itself whether the traceback is part of it."""
+    """Return what travels; a converter decides for itself whether the traceback is part of it."""
     return {"__class__": "ledger.error", **vars(error)}
 
 

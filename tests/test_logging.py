@@ -58,7 +58,7 @@ class Thing:
 
 
 def levels_in(tree: ast.AST) -> Set[str]:
-    """Give the levels that the logger of a module is used with."""
+    """Return the levels that the logger of a module is used with."""
     found = set()
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
@@ -71,7 +71,7 @@ def levels_in(tree: ast.AST) -> Set[str]:
 
 
 def loggers_of_the_package() -> Dict[str, Set[str]]:
-    """Give the levels that each logger is used with, by its name; modules that share one count together."""
+    """Return the levels that each logger is used with, by its name; modules that share one count together."""
     found: Dict[str, Set[str]] = {}
     for path in Path(PROJECT, "Pyro5").rglob("*.py"):
         tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -189,7 +189,7 @@ class ProcessTestCase(unittest.TestCase):
         return pipe.recv()
 
     def serving(self, port: int = 0) -> str:
-        """Give the uri of an object in another process; its `shutdown` ends it."""
+        """Return the uri of an object in another process; its `shutdown` ends it."""
         hear, tell = self.context.Pipe(duplex=False)
         with hear:
             self.start(serve_port, tell, port)

@@ -69,7 +69,7 @@ class TlsTestCase(ServerTestCase):
 
     def server(self, *parts: Dict[str, Any], daemon_class: Any = WatchedDaemon, host: str = "127.0.0.1",
                unixsocket: str = "", **more: Any) -> Any:
-        """Give a running daemon that was made with these settings."""
+        """Return a running daemon that was made with these settings."""
         self.settings(*parts, **more)
         place = {"unixsocket": unixsocket} if unixsocket else {}
         daemon = self.daemon(daemon_class, host, **place)

@@ -100,7 +100,7 @@ class Short(unittest.TestCase):
 
 
 def made_up(value: Callable[[int], float], failed: int = 0, count: int = 40) -> Dict[str, Any]:
-    """Give the result of a run in which the thread server needs so much memory at each second."""
+    """Return the result of a run in which the thread server needs so much memory at each second."""
     calls = {"done": {"thread": 5}, "failed": failed, "failures": ["<it>"] * failed, "times": {"thread": [[80, 3], [100, 1]]}}
     return {"format": 1, "date": "2026-11-21", "minutes": 1.0, "pyro": "5.20.0", "python": "CPython 3.11.7", "cores": 2,
             "processes": ["thread", "calls client"], "samples": [

@@ -49,7 +49,7 @@ def errors_that_mypy_finds(folder: str, *paths: Path) -> Errors:
 
 
 def expected_errors(*paths: Path) -> Errors:
-    """Give what the comments of programs say."""
+    """Return what the comments of programs say."""
     expected = {}
     for path in paths:
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):

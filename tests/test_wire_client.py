@@ -14,7 +14,7 @@ KNOWN_TAG = "wire_app.KnownError"
 
 
 def _replayed(scenario: Scenario) -> bool:
-    """Tell whether a program that used the client was recorded, and not only a script that sent bytes."""
+    """Return whether a program that used the client was recorded, and not only a script that sent bytes."""
     results = [step for step in scenario.steps if isinstance(step, Outcome) and step.kind in ("returned", "raised")]
     messages = [step for step in scenario.steps if isinstance(step, Message)]
     return (recordings.runs_here(scenario) and bool(results) and all(step.frame for step in messages if step.side == "C")

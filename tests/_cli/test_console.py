@@ -19,7 +19,7 @@ from Pyro5._cli import console
 
 
 def run(tool: Any) -> Tuple[int, str]:
-    """Give the exit code and what was printed on standard error."""
+    """Return the exit code and what was printed on standard error."""
     with contextlib.redirect_stderr(io.StringIO()) as err:
         return console.exit_code_of(tool), err.getvalue()
 

@@ -53,7 +53,7 @@ class HostileTestCase(unittest.TestCase):
 
     @classmethod
     def start_gateway(cls, **options: Any) -> Any:
-        """Give the server of a new gateway, and a client of it."""
+        """Return the server of a new gateway, and a client of it."""
         client = cls.site.gateway(cls.limits, **options)[1]
         return cls.site.servers[-1], client
 
@@ -73,7 +73,7 @@ class HostileTestCase(unittest.TestCase):
         self.assertLess(time.monotonic() - before, SERVED_WITHIN_SECONDS)
 
     def attack(self, *pieces: bytes) -> socket.socket:
-        """Give a connection over which this was sent."""
+        """Return a connection over which this was sent."""
         sock = self.attackers.enter_context(socket.socket())
         sock.settimeout(PATIENCE_SECONDS)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -83,7 +83,7 @@ class HostileTestCase(unittest.TestCase):
         return sock
 
     def refused(self, *pieces: bytes) -> Answer:
-        """Give the answer to this, after which the connection must be closed."""
+        """Return the answer to this, after which the connection must be closed."""
         sock = self.attack(*pieces)
         answer = read_answer(sock)
         self.assertEqual(b"", sock.recv(1))

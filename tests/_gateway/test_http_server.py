@@ -83,7 +83,7 @@ class ServerTests(GatewayTestCase):
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Give everything until the other side closes."""
+    """Return everything until the other side closes."""
     return b"".join(iter(lambda: sock.recv(65536), b""))
 
 

@@ -54,7 +54,7 @@ def load() -> List[Recorded]:
 
 
 def options_of(recorded: Recorded) -> Dict[str, Any]:
-    """Give the arguments of the gateway for the options of the recorded command line."""
+    """Return the arguments of the gateway for the options of the recorded command line."""
     options: Dict[str, Any] = {"cors": "*"}     # what the recorded release did without that option
     options.update((OPTIONS[name], text) for name, text in zip(recorded.options[::2], recorded.options[1::2]))
     if "timeout" in options:

@@ -59,7 +59,7 @@ class TokenTests(unittest.TestCase):
 
 class WritersTests(unittest.TestCase):
     def client(self, handshake: Any, token: Any = TOKEN) -> Callable[[], None]:
-        """Give what tells whether a client that said this may change registrations."""
+        """Return what tells whether a client that said this may change registrations."""
         guard, client, server = Writers(token), mock.Mock(), mock.Mock()
         client.server = server
         guard.authorize(client, handshake)

@@ -32,7 +32,7 @@ class MatcherTestCase(unittest.TestCase):
         return matcher
 
     def count_processes(self) -> List[Any]:
-        """Give a list in which every process that is started from now on will be."""
+        """Return a list in which every process that is started from now on will be."""
         started: List[Any] = []
         real = subprocess.Popen
 

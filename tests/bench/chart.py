@@ -128,7 +128,7 @@ def panel_height(group: List[Figure]) -> float:
 
 
 def draw(result: Dict[str, Any]) -> str:
-    """Give the chart as the text of an SVG file."""
+    """Return the chart as the text of an SVG file."""
     groups = [list(group) for _, group in itertools.groupby(figures(result), lambda one: one.work.name)]
     floor = median(result["framed"])
     parts: List[str] = []

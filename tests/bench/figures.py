@@ -79,13 +79,13 @@ def median(numbers: Sequence[float]) -> float:
 
 
 def median_ratio(numbers: Sequence[float], beside: Sequence[float]) -> Optional[float]:
-    """Give the median of the ratios in each round; None if there was nothing beside."""
+    """Return the median of the ratios in each round; None if there was nothing beside."""
     ratios = [number / other for number, other in zip(numbers, beside) if other]
     return statistics.median(ratios) if ratios else None
 
 
 def figures(result: Dict[str, Any]) -> Iterator[Figure]:
-    """Give a figure for each work, server type and serializer that was measured."""
+    """Return a figure for each work, server type and serializer that was measured."""
     works = {work.name: work for work in ALL_WORKS}
     others = {(m["work"], m["server"], m["serializer"]): m for m in result["measurements"] if m["side"] == OTHER}
     for one in result["measurements"]:

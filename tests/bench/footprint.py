@@ -16,7 +16,7 @@ FIRST_CONNECTIONS = 20
 
 
 def resident_bytes(process_id: int) -> int:
-    """Tell how much memory a process has in use.
+    """Return how much memory a process has in use.
 
     Raises:
         BenchmarkError: this system does not say.

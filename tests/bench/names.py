@@ -104,7 +104,7 @@ def servers(kind: str, *counts: int) -> Iterator[Tuple[Any, Any, int]]:
 
 
 def actions(kind: str, names: Any) -> Dict[str, Callable[[], Any]]:
-    """Give what is measured: title -> what a client does."""
+    """Return what is measured: title -> what a client does."""
     name = WANTED + ".3"
     location = names._pyroUri.location
     numbers = itertools.count()
@@ -121,7 +121,7 @@ def actions(kind: str, names: Any) -> Dict[str, Callable[[], Any]]:
 
 
 def measure(count: int, rounds: int, times: int) -> Iterator[List[str]]:
-    """Give a row of results for everything that is measured."""
+    """Return a row of results for everything that is measured."""
     for kind in STORAGES:
         with servers(kind, count, max(count // FEWER, MATCHES)) as (full, small, memory_bytes):
             small_actions = actions(kind, small)

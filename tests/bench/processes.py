@@ -104,7 +104,7 @@ class Program:
         self._process.communicate()
 
     def read(self, seconds: float = 0.0) -> Dict[str, Any]:
-        """Give the next line that the program prints.
+        """Return the next line that the program prints.
 
         Raises:
             BenchmarkError: it ends instead, or takes much longer than so many seconds.
@@ -120,7 +120,7 @@ class Program:
         return dict(json.loads(line))
 
     def ask(self, do: str, **arguments: Any) -> Dict[str, Any]:
-        """Give a client an order; gives its answer, see `programs.client`."""
+        """Return a client an order; gives its answer, see `programs.client`."""
         if self._process.stdin is None:
             raise BenchmarkError("%s takes no orders" % self._title)
         try:

@@ -19,7 +19,7 @@ def optional(layout: str, number: Optional[float]) -> str:
 
 
 def table(result: Dict[str, Any]) -> str:
-    """Give the result as text for a terminal."""
+    """Return the result as text for a terminal."""
     lines = [about_run(result), *about_sides(result),
              floors_line(result), ""]
     has_other = "other" in result["sides"]
@@ -56,7 +56,7 @@ def work_lines(group: List[Figure]) -> Iterator[str]:
 
 
 def footprint_lines(result: Dict[str, Any]) -> Iterator[str]:
-    """Tell what idle connections and starting take."""
+    """Return what idle connections and starting take."""
     for idle in idle_figures(result):
         yield "idle connections, %s, %s" % (idle.server, idle.side)
         if idle.error:
@@ -79,7 +79,7 @@ def cell(one: Figure) -> str:
 
 
 def markdown(result: Dict[str, Any]) -> str:
-    """Give the result as tables for the documentation."""
+    """Return the result as tables for the documentation."""
     lines = ["Pyro5 %s; %s. Medians of %d rounds; %s." % (
         result["sides"][THIS]["pyro"], about_run(result), result["rounds"], floors_line(result))]
     found = list(figures(result))
@@ -100,7 +100,7 @@ def server_table(found: List[Figure]) -> Iterator[str]:
 
 
 def beside_table(found: List[Figure]) -> Iterator[str]:
-    """Tell the shares of what was measured beside the works, of all server types."""
+    """Return the shares of what was measured beside the works, of all server types."""
     found = [one for one in found if one.of_beside is not None]
     cells = {(one.work.name, one.server, one.serializer): "%.2f" % (one.of_beside or 0) for one in found}
     serializers = list(dict.fromkeys(one.serializer for one in found))

@@ -33,7 +33,7 @@ class Plan:
         return [name for name in self.serializers if name != "msgpack" or importlib.util.find_spec("msgpack")]
 
     def kinds(self, work: Work) -> Iterator[Tuple[str, str]]:
-        """Give the server types and serializers with which a work is measured."""
+        """Return the server types and serializers with which a work is measured."""
         for server in self.servers:
             for serializer in self.usable_serializers():
                 if serializer in work.serializers:
@@ -127,7 +127,7 @@ class Rounds:
         return float(answer["rate"])
 
     def measurements(self) -> List[Dict[str, Any]]:
-        """Give everything that was measured, in the order of the plan."""
+        """Return everything that was measured, in the order of the plan."""
         found = []
         for work in self._plan.works:
             for server, serializer in self._plan.kinds(work):
@@ -139,7 +139,7 @@ class Rounds:
 
 
 def machine() -> Dict[str, Any]:
-    """Tell what kind of machine this is."""
+    """Return what kind of machine this is."""
     return {"cores": os.cpu_count(), "system": platform.system(), "processor": platform.machine()}
 
 
@@ -168,5 +168,5 @@ def measure(plan: Plan, progress: Progress) -> Dict[str, Any]:
 
 
 def matching(pattern: str) -> List[Work]:
-    """Give the works whose name or title has the pattern in it."""
+    """Return the works whose name or title has the pattern in it."""
     return [work for work in ALL_WORKS if pattern.lower() in work.name or pattern.lower() in work.title.lower()]

@@ -93,7 +93,7 @@ class Adder:
 
 
 def shortest(action: Callable[[], Any], seconds: float) -> float:
-    """Give the microseconds that an action takes when nothing disturbs it."""
+    """Return the microseconds that an action takes when nothing disturbs it."""
     count, best = 200, float("inf")
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -173,7 +173,7 @@ def with_the_rest(steps: List[Step], side: str, total: float) -> List[Step]:
 
 
 def table(found: Dict[str, List[Step]]) -> str:
-    """Give the steps as a table in Markdown, a column for each serializer."""
+    """Return the steps as a table in Markdown, a column for each serializer."""
     names = list(found)
     lines = ["| side | step | %s |" % " | ".join(names), "| --- | --- |" + " ---: |" * len(names)]
     for rows in zip(*found.values()):

@@ -56,7 +56,7 @@ class Work:
 
 
 def times(factor: float, **calls_then: float) -> Dict[str, float]:
-    """Give the shares of the floor which are so many times what Pyro5 5.17 reached."""
+    """Return the shares of the floor which are so many times what Pyro5 5.17 reached."""
     if "msgpack" in calls_then:
         calls_then.setdefault("marshal", calls_then["msgpack"])
     return {name: factor * calls / FLOOR_THEN for name, calls in calls_then.items()}

@@ -352,7 +352,7 @@ class Processes(InDirectory):
         self.assertEqual(["5 PYRO", "not with us True", "[6, 8, None]", "0", "CommunicationError"], result.stdout.splitlines())
 
     def refusal(self, code: str) -> str:
-        """Give the last line that a program prints when it ends with an error."""
+        """Return the last line that a program prints when it ends with an error."""
         result = run_python(code, self.directory, PYTHONPATH=os.pathsep.join((PROJECT, self.directory)))
         self.assertEqual(1, result.returncode, result.stdout)
         return str(result.stderr.splitlines()[-1])

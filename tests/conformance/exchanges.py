@@ -204,7 +204,7 @@ class Context(PlaceTestCase):
 
 class OtherObjects(PlaceTestCase):
     def reach(self, proxy: Any) -> Any:
-        """Give a proxy for the object that a received proxy stands for (at no address, if on a ready-made socket)."""
+        """Return a proxy for the object that a received proxy stands for (at no address, if on a ready-made socket)."""
         self.assertIsInstance(proxy, Proxy)
         self.addCleanup(proxy._pyroRelease)
         return proxy if self.many_clients else self.connect(proxy._pyroUri.object)
@@ -247,7 +247,7 @@ class Instances(PlaceTestCase):
         return object_id
 
     def numbers(self, object_id: str) -> List[int]:
-        """Give the instance numbers that two clients see in two calls each (one client in four, if only one can be)."""
+        """Return the instance numbers that two clients see in two calls each (one client in four, if only one can be)."""
         first = self.connect(object_id)
         second = self.connect(object_id) if self.many_clients else first
         return [first.which(), first.which(), second.which(), second.which()]

@@ -33,7 +33,7 @@ class Transport:
     why_not: Optional[str] = None
 
     def daemon_arguments(self, directory: str) -> Dict[str, Any]:
-        """Give the arguments that make a daemon listen here; files may be made in the directory."""
+        """Return the arguments that make a daemon listen here; files may be made in the directory."""
         raise NotImplementedError
 
     def socket_pair(self, directory: str) -> Any:
@@ -131,18 +131,18 @@ class PlaceTestCase(unittest.TestCase):
         return contextvars.copy_context().run(super().run, result)
 
     def connect(self, object_id: str, proxy_class: Any = Proxy) -> Any:
-        """Give a proxy for an object of the daemon."""
+        """Return a proxy for an object of the daemon."""
         raise NotImplementedError
 
     def listening_thing(self) -> Thing:
-        """Give an object in another daemon that can be connected to from anywhere in this process."""
+        """Return an object in another daemon that can be connected to from anywhere in this process."""
         thing = Thing()
         self.companion.register(thing)
         self.addCleanup(self.companion.unregister, thing)
         return thing
 
     def proxy_for(self, thing: Any) -> Any:
-        """Give a proxy for an object of the other daemon."""
+        """Return a proxy for an object of the other daemon."""
         proxy = Proxy(self.companion.uriFor(thing))
         self.addCleanup(proxy._pyroRelease)
         return proxy

@@ -209,7 +209,7 @@ class Thing:
 
     @expose
     def context(self) -> Dict[str, Any]:
-        """Give what the current request came with, and send the annotations back with other ids."""
+        """Return what the current request came with, and send the annotations back with other ids."""
         received = {key: bytes(value).decode() for key, value in current_context.annotations.items()}
         current_context.response_annotations = {"R" + key[1:]: value.encode() for key, value in received.items()}
         return {"annotations": received, "correlation_id": str(current_context.correlation_id),
@@ -218,7 +218,7 @@ class Thing:
 
     @expose
     def context_of(self, other: Proxy) -> Dict[str, Any]:
-        """Give what a nested call sees as its context."""
+        """Return what a nested call sees as its context."""
         with other:
             return other.context()  # type: ignore[no-any-return]
 

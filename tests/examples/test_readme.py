@@ -21,7 +21,7 @@ TOOLS = {"pyro5-ns": "Pyro5.nameserver", "pyro5-nsc": "Pyro5.nsc", "pyro5-echose
 
 
 def commands(readme: Path) -> Iterator[List[str]]:
-    """Give the words of every line that is set as code and is a command."""
+    """Return the words of every line that is set as code and is a command."""
     for line in readme.read_text(encoding="utf-8").splitlines():
         match = re.match(r" {4}((python|sudo|make|pyro5-\w+|node) ?.*)$", line)
         if match:
@@ -29,7 +29,7 @@ def commands(readme: Path) -> Iterator[List[str]]:
 
 
 def programs(folder: Path) -> List[Path]:
-    """Give the files that can be run, not the modules that they share."""
+    """Return the files that can be run, not the modules that they share."""
     return [path for path in sorted(folder.glob("*.py")) if "\n    main()\n" in path.read_text(encoding="utf-8")]
 
 

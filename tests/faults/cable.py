@@ -62,7 +62,7 @@ CUT = Weather(lost=1.0)
 
 
 def _connects(frame: bytes) -> bool:
-    """Tell whether it is one that the system repeats after whole seconds only, which would teach nothing."""
+    """Return whether it is one that the system repeats after whole seconds only, which would teach nothing."""
     return len(frame) > _FLAGS_AT and bool(frame[_FLAGS_AT] & _SYN)
 
 

@@ -42,7 +42,7 @@ def why_impossible() -> str:
 
 
 def used() -> Dict[str, float]:
-    """Tell the time, and what of the processor this process has used, in seconds."""
+    """Return the time, and what of the processor this process has used, in seconds."""
     return {"cpu": time.process_time(), "time": time.monotonic()}
 
 

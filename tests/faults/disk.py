@@ -98,14 +98,14 @@ def _error_of(method: Any, *args: Any) -> str:
 
 
 def _look(names: Any, acknowledged: Iterable[str]) -> Dict[str, Any]:
-    """Tell which of the acknowledged names are missing, whether lookups work, and how many names there are."""
+    """Return which of the acknowledged names are missing, whether lookups work, and how many names there are."""
     found = names.list()
     return {"missing": sorted(set(acknowledged) - set(found)), "names": len(found) - 1,
             "lookup": str(names.lookup("name.0"))[:12], "count": names.count() - 1}
 
 
 def problems(seen: Dict[str, Any]) -> List[str]:
-    """Tell what of the things that were seen should not be."""
+    """Return what of the things that were seen should not be."""
     found = []
     if not seen["acknowledged"]:
         found.append("nothing could be registered")
@@ -122,14 +122,14 @@ def problems(seen: Dict[str, Any]) -> List[str]:
 
 
 def line(seen: Dict[str, Any]) -> str:
-    """Give the figures in one line."""
+    """Return the figures in one line."""
     return "%d registrations acknowledged, then %d times: %s; %d names while full, %d with room again, %d after a restart" % (
         seen["acknowledged"], TRIES, ", ".join(seen["errors"]),
         *(seen[when]["names"] for when in ("while full", "with room again", "after a restart")))
 
 
 def prefix(disk: str) -> List[str]:
-    """Give the beginning of the command that runs this with such a disk: for a mount that nobody else sees."""
+    """Return the beginning of the command that runs this with such a disk: for a mount that nobody else sees."""
     return ["unshare", "--user", "--map-root-user", "--mount"] if disk == TMPFS else []
 
 

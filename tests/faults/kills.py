@@ -50,7 +50,7 @@ class Place(NamedTuple):
         return os.path.join(self.folder, name)
 
     def name_server(self) -> Any:
-        """Give a proxy."""
+        """Return a proxy."""
         return Proxy("PYRO:Pyro.NameServer@" + self.names)
 
 

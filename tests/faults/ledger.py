@@ -31,7 +31,7 @@ class Journal:
 
 
 def read_journal(path: str) -> List[Sequence[str]]:
-    """Give the lines, each as its words."""
+    """Return the lines, each as its words."""
     with open(path, encoding="utf-8") as file:
         return [line.split() for line in file]
 

@@ -30,7 +30,7 @@ def _options() -> Any:
 
 def _run_one(seed: int, number: int) -> int:
     case = make_case(seed, number)
-    print("%s, greeted: %s, serializer: %d" % (case.kind, case.greeted, case.serializer))
+    print("%s, handshake_done: %s, serializer: %d" % (case.kind, case.handshake_done, case.serializer))
     for piece in case.pieces:
         print(repr(piece))
     with Targets() as targets:

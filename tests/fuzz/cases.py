@@ -19,14 +19,14 @@ class Case(NamedTuple):
     Attributes:
         kind: which target.
         pieces: the bytes, in the pieces in which they arrive (one piece for a payload; the text of a URI).
-        greeted: for a session: the handshake has been.
+        handshake_done: for a session: whether the handshake is complete.
         serializer: for a payload: the number of its serializer.
         messages: how many damaged messages (payloads, texts) there are in it.
     """
 
     kind: str
     pieces: List[bytes]
-    greeted: bool = True
+    handshake_done: bool = True
     serializer: int = 0
     messages: int = 1
 
@@ -39,8 +39,8 @@ def make_case(seed: int, number: int) -> Case:
         stream, _ = _stream(rng)
         return Case(READER, mutations.split(rng, stream))
     if kind == SESSION:
-        stream, greeted = _stream(rng)
-        return Case(SESSION, mutations.split(rng, stream), greeted)
+        stream, handshake_done = _stream(rng)
+        return Case(SESSION, mutations.split(rng, stream), handshake_done)
     if kind == REPLY:
         return Case(REPLY, [mutations.mutate(rng, draft_of(rng.choice(corpus.replies())))])
     if kind == PAYLOAD:
@@ -49,17 +49,17 @@ def make_case(seed: int, number: int) -> Case:
 
 
 def _stream(rng: random.Random) -> Any:
-    """Give what a client sends: one damaged message, with sound ones before and behind it; and whether it was greeted."""
+    """Return what a client sends, a damaged message between sound ones, and whether the handshake was complete."""
     conversation = rng.choice(corpus.conversations())
     if rng.random() < 0.1:
         return _made_up(rng), rng.random() < 0.9
     frames = conversation.frames
     at = rng.randrange(len(frames))
-    first = at if conversation.greeted and rng.random() < 0.5 else max(0, at - 2)
+    first = at if conversation.handshake_done and rng.random() < 0.5 else max(0, at - 2)
     before = b"".join(frame.encoded() for frame in frames[first:at])
     behind = b"".join(frame.encoded() for frame in frames[at + 1:at + 2]) if rng.random() < 0.3 else b""
-    greeted = frames[first].type != TYPES["CONNECT"]
-    return before + mutations.mutate(rng, draft_of(frames[at])) + behind, greeted != (rng.random() < 0.02)
+    handshake_done = frames[first].type != TYPES["CONNECT"]
+    return before + mutations.mutate(rng, draft_of(frames[at])) + behind, handshake_done != (rng.random() < 0.02)
 
 
 def _made_up(rng: random.Random) -> bytes:

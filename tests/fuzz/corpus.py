@@ -28,16 +28,16 @@ _URI = re.compile(rb"PYRO(?:NAME|META)?:[^'\" ,)\]]+")
 
 
 class Conversation(NamedTuple):
-    """What one client sent over one connection; greeted: it begins behind the handshake."""
+    """What one client sent over one connection; handshake_done: whether it begins after the handshake."""
 
     title: str
     frames: Tuple[Frame, ...]
-    greeted: bool
+    handshake_done: bool
 
 
 @functools.lru_cache(maxsize=None)
 def conversations() -> List[Conversation]:
-    """Give what clients sent, connection by connection."""
+    """Return what clients sent, connection by connection."""
     found: List[Conversation] = []
     for group in recordings.GROUPS:
         for scenario in recordings.load(group):
@@ -55,7 +55,7 @@ def conversations() -> List[Conversation]:
 
 @functools.lru_cache(maxsize=None)
 def replies() -> List[Frame]:
-    """Give what servers sent."""
+    """Return what servers sent."""
     return [step.frame for group in recordings.GROUPS for scenario in recordings.load(group)
             if recordings.runs_here(scenario) for step in scenario.steps
             if isinstance(step, Message) and step.side == "S" and step.frame and len(step.data) <= LONGEST]
@@ -63,7 +63,7 @@ def replies() -> List[Frame]:
 
 @functools.lru_cache(maxsize=None)
 def payloads() -> Dict[int, List[bytes]]:
-    """Give all payloads, by serializer; those of requests and those of replies."""
+    """Return all payloads, by serializer; those of requests and those of replies."""
     found: Dict[int, Dict[bytes, None]] = {SERPENT: {}, MARSHAL: {}, JSON: {}}
     if msgpack is not None:
         found[MSGPACK] = {}
@@ -75,7 +75,7 @@ def payloads() -> Dict[int, List[bytes]]:
 
 @functools.lru_cache(maxsize=None)
 def values() -> List[Any]:
-    """Give the plain values of all payloads."""
+    """Return the plain values of all payloads."""
     found = []
     for serializer, each in payloads().items():
         for payload in each:
@@ -123,13 +123,13 @@ def _with_text_keys(value: Any) -> Any:
 
 @functools.lru_cache(maxsize=None)
 def tags() -> List[str]:
-    """Give the names of classes that occur."""
+    """Return the names of classes that occur."""
     everything = b"\n".join(payload for each in payloads().values() for payload in each)
     return sorted({tag.decode("latin-1") for tag in _TAG.findall(everything)})
 
 
 @functools.lru_cache(maxsize=None)
 def uris() -> List[str]:
-    """Give the URIs that occur."""
+    """Return the URIs that occur."""
     everything = b"\n".join(payload for each in payloads().values() for payload in each)
     return sorted({uri.decode("latin-1") for uri in _URI.findall(everything)})

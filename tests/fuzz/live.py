@@ -82,7 +82,7 @@ class LiveTarget:
     def _converse(self, case: Case) -> None:
         """Send everything, end this side, and wait until the server ends the other."""
         with self._connect() as client:
-            if case.greeted:
+            if case.handshake_done:
                 client.greet("calls")
             try:
                 for piece in case.pieces:
@@ -107,7 +107,7 @@ class LiveTarget:
             self._note(number, "the server has ended: %s" % (self._process.wait(),))
 
     def _memory(self) -> int:
-        """Give the server's memory in KiB; 0 where that cannot be told."""
+        """Return the server's memory in KiB; 0 where that cannot be told."""
         with contextlib.suppress(OSError), open("/proc/%d/status" % self._process.process.pid, encoding="ascii") as file:
             for line in file:
                 if line.startswith("VmRSS"):

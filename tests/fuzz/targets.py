@@ -125,7 +125,7 @@ class Targets:
         dispatcher._exception_reply = exception_reply  # type: ignore[method-assign]
 
     def run(self, case: Case) -> None:
-        """Give a case to its target.
+        """Return a case to its target.
 
         Raises:
             Exception: what the target should not have raised, or a Finding.
@@ -192,7 +192,7 @@ class Targets:
         """A connection, from its first byte to its end, as the loop goes about it."""
         sock = FakeSocket()
         connection = ServerConnection(sock, None, served.MAX_MESSAGE_SIZE, 100000,
-                                      handshake_done=case.greeted)  # type: ignore[arg-type]
+                                      handshake_done=case.handshake_done)  # type: ignore[arg-type]
         try:
             for piece in case.pieces:
                 sock.incoming = piece
@@ -245,6 +245,6 @@ class Targets:
 
 
 def _raised_by_library(error: BaseException, but_not: str = "\0") -> bool:
-    """Tell whether the innermost place that raised an exception is in the library (and is not this line)."""
+    """Return whether the innermost place that raised an exception is in the library (and is not this line)."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and frames[-1].filename.startswith(LIBRARY) and but_not not in (frames[-1].line or "")

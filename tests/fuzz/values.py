@@ -75,7 +75,7 @@ Path = Tuple[Any, ...]
 
 
 def _paths(value: Any) -> List[Path]:
-    """Give the places in a value, the whole of it first."""
+    """Return the places in a value, the whole of it first."""
     found: List[Path] = [()]
     for path in found:
         here = _at(value, path)

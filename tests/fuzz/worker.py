@@ -25,7 +25,7 @@ SLOW_SECONDS = 2.0
 
 
 def memory_kib() -> int:
-    """Give how much memory this process uses; 0 where that cannot be told."""
+    """Return how much memory this process uses; 0 where that cannot be told."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * mmap.PAGESIZE // 1024

@@ -32,7 +32,7 @@ class Attack(NamedTuple):
         how: the bytes to send over a connection that was let in; or a function, which is given the target, does what it
             likes, and raises AssertionError if the server does not do what it should.
         end: how it ends, for bytes.
-        greeted: whether the bytes are sent behind a handshake.
+        handshake_done: whether the bytes are sent behind a handshake.
         memory: MiB that the process may grow by while it is made.
         daemon: the one that is attacked.
     """
@@ -40,7 +40,7 @@ class Attack(NamedTuple):
     name: str
     how: Union[bytes, Callable[[Target], None]]
     end: str = ""
-    greeted: bool = True
+    handshake_done: bool = True
     memory: float = MORE_MEMORY
     daemon: str = "plain"
 
@@ -91,11 +91,11 @@ def _check(attack: Attack, before: State, after: State) -> None:
 
 
 def _send(attack: Attack, data: bytes, target: Target) -> None:
-    client = target.greeted(attack.daemon) if attack.greeted else target.connect(attack.daemon)
+    client = target.connect_with_handshake(attack.daemon) if attack.handshake_done else target.connect(attack.daemon)
     try:
         send(client, data)
         if attack.end == WAITING:
-            target.hold(client, is_stranger=not attack.greeted)
+            target.hold(client, is_stranger=not attack.handshake_done)
             return
         ended = observe(client)
     finally:
@@ -114,7 +114,7 @@ def send(client: RawClient, data: bytes) -> None:
 
 
 def observe(client: RawClient) -> str:
-    """Tell how the server ends what it was sent: a ping tells whether the connection goes on."""
+    """Return how the server ends what it was sent: a ping tells whether the connection goes on."""
     send(client, protocol.SendingMessage(protocol.MSG_PING, 0, 4242, 42, b"still there?").data)
     first = client.read()
     if first is None:

@@ -32,7 +32,7 @@ def bomb(mebibytes: int) -> bytes:
 def _is_parted(build: Callable[[], bytes]) -> Callable[[Target], None]:
     """Make an attack whose bytes are made when it is made."""
     def attack(target: Target) -> None:
-        with target.greeted() as client:
+        with target.connect_with_handshake() as client:
             client.send(build())
             ended = observe(client)
         if ended != PARTED:
@@ -49,7 +49,7 @@ def _in_handshakes(target: Target) -> None:
 
 
 def _many_at_once(target: Target) -> None:
-    clients: List[RawClient] = [target.greeted() for _ in range(CROWD * target.scale)]
+    clients: List[RawClient] = [target.connect_with_handshake() for _ in range(CROWD * target.scale)]
     for client in clients:
         client.send(message(INVOKE, bomb(64), flags=COMPRESSED))
     for client in clients:
@@ -60,7 +60,7 @@ def _many_at_once(target: Target) -> None:
 
 def _that_fit(target: Target) -> None:
     """Each becomes as large as is allowed, and is decoded, then."""
-    clients: List[RawClient] = [target.greeted() for _ in range(CROWD)]
+    clients: List[RawClient] = [target.connect_with_handshake() for _ in range(CROWD)]
     for client in clients:
         client.send(message(INVOKE, bomb(2), flags=COMPRESSED))
     for client in clients:

@@ -25,14 +25,14 @@ EVIL_REGEX = "(a+)+$"
 
 
 def _connects(target: Target) -> None:
-    """One after the other, each gone before it is greeted."""
+    """One after the other, each gone before it is handshake_done."""
     for _ in range(150 * target.scale):
         target.connect().close()
 
 
 def _connects_at_once(target: Target) -> None:
     """Clients that connect, shake hands and leave, all the time: one that is connected is served as if they were not there."""
-    with target.greeted() as honest:
+    with target.connect_with_handshake() as honest:
         for _ in range(5 * target.scale):
             crowd = [target.connect() for _ in range(31)]
             for client in crowd:
@@ -47,7 +47,7 @@ def _connects_at_once(target: Target) -> None:
 
 def _handshakes(target: Target) -> None:
     """Many at once, all of them let in."""
-    clients = [target.greeted() for _ in range(100 * target.scale)]
+    clients = [target.connect_with_handshake() for _ in range(100 * target.scale)]
     target.probe()
     for client in clients:
         client.close()
@@ -81,7 +81,7 @@ def _leaving_at_every_byte(target: Target) -> None:
 def _streams(target: Target) -> None:
     """More than one client may have; the client is told so, and all of them are gone when it is."""
     allowed = int(LIMITS["MAX_STREAMS"])  # type: ignore[call-overload]
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         for _ in range(allowed):
             client.call("numbers", 10)
         try:
@@ -95,14 +95,14 @@ def _streams(target: Target) -> None:
 
 def _streams_of_many(target: Target) -> None:
     for _ in range(20 * target.scale):
-        with target.greeted() as client:
+        with target.connect_with_handshake() as client:
             client.send(call_request("numbers", 10 ** 9) * int(LIMITS["MAX_STREAMS"]))  # type: ignore[call-overload]
             client.reply()
 
 
 def _oneway_calls(target: Target) -> None:
     calls = call_request("echo", "x" * 100, flags=FLAGS_ONEWAY) * 500
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         for _ in range(4 * target.scale):
             client.send(calls)
         if client.call("echo", "last") != "last":
@@ -112,7 +112,7 @@ def _oneway_calls(target: Target) -> None:
 def _requests_at_once(target: Target) -> None:
     """Pipelined, and all replies read."""
     count = 1000 * target.scale
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         client.send(call_request("echo", 1) * count)
         for _ in range(count):
             client.reply()
@@ -121,7 +121,7 @@ def _requests_at_once(target: Target) -> None:
 def _registrations(target: Target) -> None:
     register = [call_request("register", "name %d" % number, "PYRO:x@localhost:1", object_id=NAMES)
                 for number in range(1000 * target.scale)]
-    with target.greeted("names") as client:
+    with target.connect_with_handshake("names") as client:
         for start in range(0, len(register), 100):
             client.send(b"".join(register[start:start + 100]))
             for _ in register[start:start + 100]:
@@ -130,7 +130,7 @@ def _registrations(target: Target) -> None:
 
 
 def _large_registrations(target: Target) -> None:
-    with target.greeted("names") as client:
+    with target.connect_with_handshake("names") as client:
         for name in ("n" * 1000000, "new\nline", ""):
             try:
                 client.call("register", name, "PYRO:x@localhost:1", object_id=NAMES)
@@ -141,7 +141,7 @@ def _large_registrations(target: Target) -> None:
 
 def _evil_regex(target: Target) -> None:
     """One that takes years. It costs its sender the search."""
-    with target.greeted("names") as client, target.greeted("names") as other:
+    with target.connect_with_handshake("names") as client, target.connect_with_handshake("names") as other:
         client.call("register", "a" * 40 + "!", "PYRO:x@localhost:1", object_id=NAMES)
         other.send(call_request("list", None, EVIL_REGEX, object_id=NAMES))
         target.probe()
@@ -155,7 +155,7 @@ def _evil_regex(target: Target) -> None:
 
 def _greedy_regexes(target: Target) -> None:
     """Few characters that make the re module take gigabytes."""
-    with target.greeted("names") as client:
+    with target.connect_with_handshake("names") as client:
         for regex in ("(?:x?){4000000000}", "(?:(?:x?){9999}){9999}", "(?:|x){99999,}" * 20):
             try:
                 client.call("list", None, regex, object_id=NAMES)
@@ -167,9 +167,9 @@ def _greedy_regexes(target: Target) -> None:
 
 def _evil_regexes(target: Target) -> None:
     """From many clients at once, several from each. Others do not even wait for the searches."""
-    with target.greeted("names") as client:
+    with target.connect_with_handshake("names") as client:
         client.call("register", "a" * 40 + "!", "PYRO:x@localhost:1", object_id=NAMES)
-        others = [target.greeted("names") for _ in range(10 * target.scale)]
+        others = [target.connect_with_handshake("names") for _ in range(10 * target.scale)]
         for other in others:
             other.send(call_request("list", None, EVIL_REGEX, object_id=NAMES) * 3)
         target.probe()
@@ -180,7 +180,7 @@ def _evil_regexes(target: Target) -> None:
 
 def _sessions(target: Target) -> None:
     """Each wants a thread for itself."""
-    clients = [target.greeted(object_id="session") for _ in range(4 * POOL)]
+    clients = [target.connect_with_handshake(object_id="session") for _ in range(4 * POOL)]
     for client in clients:
         client.call("echo", 1, object_id="session")
     target.probe()
@@ -192,17 +192,17 @@ def _idle_sessions_and_slow_calls(target: Target) -> None:
     """Idle clients with sessions keep at most half of the threads, so that calls which take long leave some to others."""
     with contextlib.ExitStack() as clients:
         for _ in range(4 * POOL):
-            clients.enter_context(target.greeted(object_id="session")).call("echo", 1, object_id="session")
+            clients.enter_context(target.connect_with_handshake(object_id="session")).call("echo", 1, object_id="session")
         for _ in range(POOL // 2 - 1 if target.servertype == "thread" else 1):
-            clients.enter_context(target.greeted()).send(call_request("linger"))
+            clients.enter_context(target.connect_with_handshake()).send(call_request("linger"))
         target.probe("plain")
 
 
 def _long_batches(target: Target) -> None:
     """Each takes long, though it is small: others are served between its calls, and it ends when its sender disconnects."""
     batch = call_request("<batch>", *[("linger", [], {})] * 20, flags=FLAGS_BATCH)
-    with target.greeted() as honest:
-        with target.greeted() as client:
+    with target.connect_with_handshake() as honest:
+        with target.connect_with_handshake() as client:
             client.send(batch)
             for _ in range(3):
                 since = time.monotonic()
@@ -214,7 +214,7 @@ def _long_batches(target: Target) -> None:
 def _large_batches(target: Target) -> None:
     """One request makes a hundred results of four megabytes each."""
     batch = [("large", [], {})] * 100
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         try:
             client.call("<batch>", *batch, flags=FLAGS_BATCH)
         except errors.MessageTooLargeError:
@@ -226,7 +226,7 @@ def _batches(target: Target) -> None:
     """Thousands of calls in each message, from many clients."""
     batch = call_request("<batch>", *[("echo", [1], {})] * 1000, flags=FLAGS_BATCH)
     with contextlib.ExitStack() as clients:
-        for client in [clients.enter_context(target.greeted()) for _ in range(10)]:
+        for client in [clients.enter_context(target.connect_with_handshake()) for _ in range(10)]:
             client.send(batch * target.scale)
         target.probe()
 
@@ -238,19 +238,19 @@ def _costly_requests(target: Target) -> None:
     handshake = message(CONNECT, b"# serpent utf-8\n{'handshake': %s, 'object': 'obj'}" % costly)
     with contextlib.ExitStack() as clients:
         for _ in range(2 * target.scale):
-            clients.enter_context(target.greeted()).send(call)
+            clients.enter_context(target.connect_with_handshake()).send(call)
             clients.enter_context(target.connect()).send(handshake)
         target.probe("plain")
 
 
 def _costly_requests_of_new_connections(target: Target) -> None:
     """From 20 clients that connect again for each: a client that was connected before is served before them."""
-    with target.greeted() as honest:
+    with target.connect_with_handshake() as honest:
         since = time.monotonic()
         while time.monotonic() < since + NEW_SECONDS:  # until then it counts as new, too
             honest.call("echo", 1)
         for _ in range(target.scale):
-            attackers = [target.greeted() for _ in range(20)]
+            attackers = [target.connect_with_handshake() for _ in range(20)]
             for attacker in attackers:
                 attacker.send(COSTLY)
             honest.call("echo", 1)
@@ -259,8 +259,8 @@ def _costly_requests_of_new_connections(target: Target) -> None:
 
 def _pipelined_costly_requests(target: Target) -> None:
     """Several in one piece from each of many clients: requests that are received already wait for their turn as well."""
-    with target.greeted() as honest:
-        attackers = [target.greeted() for _ in range(8)]
+    with target.connect_with_handshake() as honest:
+        attackers = [target.connect_with_handshake() for _ in range(8)]
         for attacker in attackers:
             attacker.send(COSTLY * 3)
         for _ in range(3):
@@ -283,10 +283,10 @@ def _check_order(attackers: List[RawClient], most: int) -> None:
 
 def _annotations(target: Target) -> None:
     """As many as a message may have, none of them with a value; then more."""
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         client.send(_with_annotations(10000))
         client.reply()
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         client.send(_with_annotations(50000))
         try:
             client.reply()
@@ -299,7 +299,7 @@ def _annotations_of_oneway_calls(target: Target) -> None:
     """They stay in memory for as long as the calls take."""
     with contextlib.ExitStack() as clients:
         for _ in range(4):
-            client = clients.enter_context(target.greeted())
+            client = clients.enter_context(target.connect_with_handshake())
             client.sock.settimeout(0.2)
             with contextlib.suppress(OSError):  # the server stops reading
                 client.send(_with_annotations(9999, call_request("linger", flags=FLAGS_ONEWAY)) * 15)
@@ -315,7 +315,7 @@ def _with_annotations(count: int, request: bytes = call_request("echo", 1)) -> b
 
 def _large_errors(target: Target) -> None:
     """What is wrong is almost as large as messages may be: it is not repeated to no end."""
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         for method, object_id in (("x" * 1000000, "obj"), ("echo", "y" * 1000000)):
             try:
                 client.call(method, object_id=object_id)

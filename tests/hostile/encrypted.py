@@ -21,7 +21,7 @@ INVOKE = 4
 
 
 def _client_hello() -> bytes:
-    """Give what a client says first."""
+    """Return what a client says first."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     client = tls_context().wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
     try:
@@ -59,7 +59,7 @@ def _plain(data: bytes, target: Target) -> None:
 
 
 def _rubbish_inside(target: Target) -> None:
-    with target.greeted("tls") as client:
+    with target.connect_with_handshake("tls") as client:
         client.send(message(INVOKE, b"", payload_length=0xffffffff))
         ended = observe(client)
     if ended != PARTED:
@@ -68,7 +68,7 @@ def _rubbish_inside(target: Target) -> None:
 
 def _rubbish_below(target: Target) -> None:
     """Plain bytes in the middle of an encrypted connection."""
-    with target.greeted("tls") as client:
+    with target.connect_with_handshake("tls") as client:
         raw = client.sock.detach()
         client.sock = ssl.socket(fileno=raw)
         client.sock.settimeout(5)
@@ -100,7 +100,7 @@ def _key_updates(count: int, kind: int, target: Target) -> None:
     """Records without data, from several connections at once: the server ends them, and goes on with the others meanwhile."""
     if not tls_floods.AVAILABLE:
         return
-    with target.greeted("tls") as honest, contextlib.ExitStack() as at_end:
+    with target.connect_with_handshake("tls") as honest, contextlib.ExitStack() as at_end:
         peers = []
         for _ in range(3):
             client = at_end.enter_context(target.connect("tls"))
@@ -131,7 +131,7 @@ def _send_until_it_ends(sock: socket.socket, data: bytes) -> None:
 def _hellos_at_once(target: Target) -> None:
     """The server signs something for each of them: a client that is connected is served between them."""
     hello = _client_hello()
-    with target.greeted("tls") as honest:
+    with target.connect_with_handshake("tls") as honest:
         clients = [target.connect("tls") for _ in range(50 * target.scale)]
         for client in clients:
             client.send(hello)

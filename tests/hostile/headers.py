@@ -42,17 +42,18 @@ GARBAGE = (
     ("an annotation of four gigabytes", message(CONNECT, HELLO, annotations=_lying(HUGE))),
     ("an annotation without letters", message(CONNECT, HELLO, annotations=[(b"\xff\xfe\xfd\xfc", b"", None)])),
 )
-HANDSHAKES = tuple(Attack("before the handshake: " + name, data, REFUSED, greeted=False) for name, data in GARBAGE) + (
-    Attack("before the handshake: the end", b"", WAITING, greeted=False),
-    Attack("a handshake that is too short", message(CONNECT, HELLO, payload_length=len(HELLO) - 20), REFUSED, greeted=False),
-    Attack("a handshake in no serializer", message(CONNECT, HELLO, serializer=99), REFUSED, greeted=False),
-    Attack("a handshake larger than allowed", message(CONNECT, b"x" * 1100000), REFUSED, greeted=False),
-    Attack("a handshake with flags for everything", message(CONNECT, HELLO, flags=0xfffd), ANSWERED, greeted=False),
-    Attack("a handshake that is no dict", message(CONNECT, b"[1, 2]"), REFUSED, greeted=False),
+HANDSHAKES = tuple(Attack("before the handshake: " + name, data, REFUSED, handshake_done=False) for name, data in GARBAGE) + (
+    Attack("before the handshake: the end", b"", WAITING, handshake_done=False),
+    Attack("a handshake that is too short", message(CONNECT, HELLO, payload_length=len(HELLO) - 20), REFUSED,
+           handshake_done=False),
+    Attack("a handshake in no serializer", message(CONNECT, HELLO, serializer=99), REFUSED, handshake_done=False),
+    Attack("a handshake larger than allowed", message(CONNECT, b"x" * 1100000), REFUSED, handshake_done=False),
+    Attack("a handshake with flags for everything", message(CONNECT, HELLO, flags=0xfffd), ANSWERED, handshake_done=False),
+    Attack("a handshake that is no dict", message(CONNECT, b"[1, 2]"), REFUSED, handshake_done=False),
     Attack("a handshake for an object that is a list", message(CONNECT, b"{'handshake': 1, 'object': []}"), REFUSED,
-           greeted=False),
-    Attack("a handshake for nobody", connect_request("nobody"), REFUSED, greeted=False),
-) + tuple(Attack("a message of type %d instead of a handshake" % kind, message(kind, HELLO), REFUSED, greeted=False)
+           handshake_done=False),
+    Attack("a handshake for nobody", connect_request("nobody"), REFUSED, handshake_done=False),
+) + tuple(Attack("a message of type %d instead of a handshake" % kind, message(kind, HELLO), REFUSED, handshake_done=False)
           for kind in (0, CONNECTOK, CONNECTFAIL, INVOKE, RESULT, PING, 7, 255))
 
 CALLS = (

@@ -119,12 +119,12 @@ COSTLY = (
            _batch_of_methods([number * MERSENNE for number in range(1, 10001)]), ERROR),
     Attack("a list of twice a list of twice a list", _marshal(b"\xdb" + _blown_up(60)), ERROR),
     Attack("a handshake with frozensets whose comparison is endless",
-           message(CONNECT, _equal_frozensets(60), MARSHAL), REFUSED, greeted=False),
+           message(CONNECT, _equal_frozensets(60), MARSHAL), REFUSED, handshake_done=False),
     Attack("tuples of thousands that hash alike",
            _echo("{%s}" % ",".join("(%s%d)" % ("1," * 500, number * MERSENNE) for number in range(100))), PARTED),
     Attack("a handshake that is endless",
            message(CONNECT, b"{\xfa\x06object\xfa\3obj\xfa\x09handshake\xdb" + _blown_up(60) + b"0",
-                                                  MARSHAL), REFUSED, greeted=False),
+                                                  MARSHAL), REFUSED, handshake_done=False),
     Attack("a list that contains itself, with a class in it", _marshal(b"\xdb\2\0\0\0\xfa\x09__class__r\0\0\0\0"), ERROR),
 )
 EVIL = (
@@ -167,7 +167,7 @@ UNFIT = (
     Attack("a serializer that is not accepted", message(INVOKE, marshal.dumps(("obj", "echo", [1], {})), MARSHAL), ERROR,
            daemon="strict"),
     Attack("a handshake in a serializer that is not accepted",
-           message(CONNECT, marshal.dumps({"handshake": 1, "object": "obj"}), MARSHAL), REFUSED, greeted=False,
+           message(CONNECT, marshal.dumps({"handshake": 1, "object": "obj"}), MARSHAL), REFUSED, handshake_done=False,
            daemon="strict"),
 )
 ATTACKS = DEEP + HUGE + COSTLY + EVIL + UNFIT

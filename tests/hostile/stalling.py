@@ -29,7 +29,7 @@ def _dribbled_handshake(target: Target) -> None:
 
 
 def _dribbled_request(target: Target) -> None:
-    with target.greeted() as client:
+    with target.connect_with_handshake() as client:
         for at in range(len(CALL)):
             client.send(CALL[at:at + 1])
             if at % 100 == 0:
@@ -40,16 +40,16 @@ def _dribbled_request(target: Target) -> None:
 
 def _readers_that_never_read(target: Target) -> None:
     for _ in range(READERS * target.scale):
-        client = target.greeted(receive_buffer=4096)
+        client = target.connect_with_handshake(receive_buffer=4096)
         client.send(call_request("large"))
         target.hold(client)
     target.probe()
-    target.let_go()
+    target.close_clients()
 
 
 def _pipelined_without_reading(target: Target) -> None:
     """The server stops reading when replies pile up."""
-    client = target.greeted(receive_buffer=4096)
+    client = target.connect_with_handshake(receive_buffer=4096)
     target.hold(client)
     request = call_request("echo", "y" * 8000)
     client.sock.settimeout(0.1)
@@ -61,30 +61,30 @@ def _pipelined_without_reading(target: Target) -> None:
     except OSError:  # the network is full in both directions
         pass
     target.probe()
-    target.let_go()
+    target.close_clients()
 
 
 def _writers_that_stop_before_the_end(target: Target) -> None:
     """Each has almost a whole large message in the server's memory."""
     almost = call_request("echo", "z" * LARGE_BYTES)[:-1]
     for _ in range(READERS * target.scale):
-        client = target.greeted()
+        client = target.connect_with_handshake()
         try:
             client.send(almost)
         except OSError:  # it is one of those that had to go
             pass
         target.hold(client)
     target.probe()
-    target.let_go()
+    target.close_clients()
 
 
 # Ends of connections are told apart in the table of headers; these are about others that wait.
 ATTACKS = (
     Attack("many silent connections", _silent_crowd),
-    Attack("half a prefix", CONNECT[:3], WAITING, greeted=False),
-    Attack("half a header of a handshake", CONNECT[:20], WAITING, greeted=False),
-    Attack("a handshake without its last byte", CONNECT[:-1], WAITING, greeted=False),
-    Attack("a handshake that announces a megabyte", message(1, b"x", payload_length=1 << 20), WAITING, greeted=False),
+    Attack("half a prefix", CONNECT[:3], WAITING, handshake_done=False),
+    Attack("half a header of a handshake", CONNECT[:20], WAITING, handshake_done=False),
+    Attack("a handshake without its last byte", CONNECT[:-1], WAITING, handshake_done=False),
+    Attack("a handshake that announces a megabyte", message(1, b"x", payload_length=1 << 20), WAITING, handshake_done=False),
     Attack("a handshake that comes byte by byte", _dribbled_handshake),
     Attack("half a header of a request", CALL[:20], WAITING),
     Attack("a request without its last byte", CALL[:-1], WAITING),
@@ -93,5 +93,6 @@ ATTACKS = (
     Attack("readers that never read", _readers_that_never_read, memory=120),
     Attack("requests without reading the replies", _pipelined_without_reading),
     Attack("large requests without their last byte", _writers_that_stop_before_the_end, memory=80),
-    Attack("a handshake that announces four gigabytes", message(1, b"", payload_length=0xffffffff), REFUSED, greeted=False),
+    Attack("a handshake that announces four gigabytes", message(1, b"", payload_length=0xffffffff), REFUSED,
+           handshake_done=False),
 )

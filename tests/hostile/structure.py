@@ -41,7 +41,7 @@ def _compressed(payload: bytes, serializer: int = SERPENT, msgtype: int = INVOKE
 
 def _many_costly_calls(target: Target) -> None:
     """As many as make others wait if they are all decoded at once; the probe behind it is such another client."""
-    clients: List[RawClient] = [target.greeted() for _ in range(CROWD * target.scale)]
+    clients: List[RawClient] = [target.connect_with_handshake() for _ in range(CROWD * target.scale)]
     call = _compressed(_call("[%s]" % ",".join([DEEP] * 100)))
     for client in clients:
         client.send(call)
@@ -80,14 +80,14 @@ def _batch(method: str, argument: str, count: int) -> bytes:
 ATTACKS = (
     Attack("number signs in a long comment", _compressed(_call(LONG_COMMENT)), ANSWERED),
     Attack("number signs in a comment of a handshake",
-           _compressed(zlib.compress(_handshake(LONG_COMMENT)), msgtype=CONNECT), ANSWERED, greeted=False),
+           _compressed(zlib.compress(_handshake(LONG_COMMENT)), msgtype=CONNECT), ANSWERED, handshake_done=False),
     *[Attack("many lists in few bytes, serializer %d" % serializer,
              _compressed(zlib.compress(_WIDE[serializer](MANY), 9), serializer), PARTED)
       for serializer in (SERPENT, JSON, MARSHAL, MSGPACK)],
     Attack("many lists in a handshake", message(CONNECT, _handshake("[%s]" % ",".join(["[]"] * 40000))), REFUSED,
-           greeted=False),
+           handshake_done=False),
     Attack("many elements in a handshake", message(CONNECT, _handshake("{%s}" % ",".join(["1j"] * 40000))), REFUSED,
-           greeted=False),
+           handshake_done=False),
     Attack("handshakes with much structure", _handshakes_that_are_packed),
     Attack("handshakes that announce much", _handshakes_that_announce_much, memory=20),
     Attack("many costly calls at once", _many_costly_calls, memory=90),

@@ -88,7 +88,7 @@ class Target:
     # ------------------------------------------------------------ attackers
 
     def connect(self, name: str = "plain", receive_buffer: int = 0) -> RawClient:
-        """Give a client that has not said anything yet."""
+        """Return a client that has not said anything yet."""
         sock = socket.socket()
         try:
             if receive_buffer:
@@ -103,8 +103,8 @@ class Target:
         client.sock.settimeout(CLIENT_SECONDS)
         return client
 
-    def greeted(self, name: str = "plain", object_id: str = "", receive_buffer: int = 0) -> RawClient:
-        """Give a client that has been let in."""
+    def connect_with_handshake(self, name: str = "plain", object_id: str = "", receive_buffer: int = 0) -> RawClient:
+        """Return a client that has been let in."""
         client = self.connect(name, receive_buffer)
         if name == "tls":
             client.sock = tls_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
@@ -114,14 +114,14 @@ class Target:
         """Leave a connection as it is while the attacks go on; a stranger is one that the server has not let in."""
         (self._strangers if is_stranger else self._held).append(client)
 
-    def let_go(self) -> None:
+    def close_clients(self) -> None:
         """End the connections that are held, but for those of strangers."""
         while self._held:
             self._held.pop().close()
 
     def release(self) -> None:
         """End the connections that are held; those of strangers have to be ended by the server."""
-        self.let_go()
+        self.close_clients()
         while self._strangers:
             client = self._strangers.pop()
             try:
@@ -156,7 +156,7 @@ class Target:
         if name == "http":
             self._visit_gateway()
             return time.monotonic() - started
-        with self.greeted(name) as client:
+        with self.connect_with_handshake(name) as client:
             if name == "names":
                 client.call("ping", object_id="Pyro.NameServer")
             elif client.call("echo", "well") != "well":

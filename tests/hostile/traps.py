@@ -34,10 +34,10 @@ def _values(trap: traps.Trap) -> Iterator[Any]:
             yield make(proxy)
 
 
-def _send_all(target: Target, daemon: str, messages: Iterator[bytes], greeted: bool, trap: traps.Trap) -> None:
+def _send_all(target: Target, daemon: str, messages: Iterator[bytes], handshake_done: bool, trap: traps.Trap) -> None:
     """Send each message over a connection of its own, and see that the server has answered without following a proxy."""
     for data in messages:
-        with target.greeted(daemon) if greeted else target.connect(daemon) as client:
+        with target.connect_with_handshake(daemon) if handshake_done else target.connect(daemon) as client:
             client.send(data)
             observe(client)
         _check(trap, "this message: %r" % data[:500])
@@ -48,11 +48,11 @@ def _check(trap: traps.Trap, where: str) -> None:
         raise AssertionError("the server connected to an address in " + where)
 
 
-def _attack(daemon: str, greeted: bool, messages: Callable[[str, Any], Iterator[bytes]]) -> Callable[[Target], None]:
+def _attack(daemon: str, handshake_done: bool, messages: Callable[[str, Any], Iterator[bytes]]) -> Callable[[Target], None]:
     def make(target: Target) -> None:
         with traps.Trap() as trap:
             _send_all(target, daemon, (data for value in _values(trap) for name in NAMES for data in messages(name, value)),
-                      greeted, trap)
+                      handshake_done, trap)
         _check(trap, "one of the messages")  # the trap has seen all connections only now
     return make
 

@@ -29,13 +29,13 @@ OWN_STYLE = """
 
 
 def step_of(largest: float) -> float:
-    """Give a round distance of marks, so that there are two to five of them up to this."""
+    """Return a round distance of marks, so that there are two to five of them up to this."""
     size = 10.0 ** math.floor(math.log10(max(largest, 1e-6) / 2))
     return next(size * step for step in STEPS if size * step * 5 >= largest)
 
 
 def corners(one: Series) -> Iterator[Tuple[float, float]]:
-    """Give the samples that a line needs: not those in the middle of a level piece."""
+    """Return the samples that a line needs: not those in the middle of a level piece."""
     last = len(one.values) - 1
     for index, sample in enumerate(zip(one.times, one.values)):
         if index in (0, last) or not one.values[index - 1] == sample[1] == one.values[index + 1]:
@@ -56,12 +56,12 @@ class Panel:
         self._marks = self._choose_marks([value for one in group for value in one.values])
 
     def _choose_marks(self, values: List[float]) -> List[float]:
-        """Give the values that get a line across, the edges of the panel among them."""
+        """Return the values that get a line across, the edges of the panel among them."""
         step = step_of(max(values))
         return [number * step for number in range(max(1, math.ceil(max(values) / step)) + 1)]
 
     def _height(self, value: float) -> float:
-        """Give where a value is: 0 is the bottom of the panel, 1 is its top."""
+        """Return where a value is: 0 is the bottom of the panel, 1 is its top."""
         return value / self._marks[-1]
 
     def _at(self, seconds: float, value: float) -> str:
@@ -119,7 +119,7 @@ class TimesPanel(Panel):
 
 
 def panels(series: List[Series]) -> Iterator[Any]:
-    """Give the kinds, titles and lines of the panels."""
+    """Return the kinds, titles and lines of the panels."""
     for quantity, about in QUANTITIES.items():
         for whose, wanted in (("servers", True), ("clients", False)):
             group = [one for one in series if one.quantity == quantity and (one.process in SERVERS) == wanted]
@@ -132,7 +132,7 @@ def panels(series: List[Series]) -> Iterator[Any]:
 
 
 def draw(result: Dict[str, Any]) -> str:
-    """Give the chart as the text of an SVG file."""
+    """Return the chart as the text of an SVG file."""
     drawn: List[str] = []
     y = float(HEAD_HEIGHT)
     shown = list(panels(list(all_series(result))))

@@ -64,7 +64,7 @@ class Series(NamedTuple):
 
 
 def all_series(result: Dict[str, Any]) -> Iterator[Series]:
-    """Give the series of a run: first what processes use, then how long calls take."""
+    """Return the series of a run: first what processes use, then how long calls take."""
     samples: List[Dict[str, Any]] = result["samples"]
     for quantity in ("memory", "descriptors", "threads"):
         for process in result["processes"]:
@@ -103,7 +103,7 @@ def is_good(result: Dict[str, Any]) -> bool:
 
 
 def table(result: Dict[str, Any]) -> str:
-    """Give the figures as text."""
+    """Return the figures as text."""
     whole = total(result)
     lines = ["%-42s %9s %9s %9s %9s" % ("", "middle", "end", "most", "growth")]
     for one in all_series(result):

@@ -15,7 +15,7 @@ def bucket_of(seconds: float) -> int:
 
 
 def percentile(counts: Mapping[int, int], share: float) -> float:
-    """Give the time in seconds that this share of the calls did not exceed, 0 if there were none."""
+    """Return the time in seconds that this share of the calls did not exceed, 0 if there were none."""
     wanted = share * sum(counts.values())
     so_far = 0
     for bucket in sorted(counts):
@@ -54,7 +54,7 @@ class Meter:
                 self._failures.append(what)
 
     def take(self) -> Dict[str, Any]:
-        """Give what was put down since the last time, as JSON can have it."""
+        """Return what was put down since the last time, as JSON can have it."""
         with self._lock:
             taken = {"done": dict(self._done), "failed": self._failed, "failures": self._failures,
                      "times": {where: list(map(list, counts.items())) for where, counts in self._times.items()}}

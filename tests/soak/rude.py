@@ -32,7 +32,7 @@ class Crowd:
     def connect(self) -> RawClient:
         return RawClient(socket.create_connection(self._address))
 
-    def greeted(self) -> RawClient:
+    def connect_with_handshake(self) -> RawClient:
         return self.connect().greet(self.object)
 
 
@@ -68,7 +68,7 @@ def ask_for_nobody(crowd: Crowd) -> None:
 
 def send_half_a_request(crowd: Crowd) -> None:
     data = call_request("echo", "x" * 100000, object_id=crowd.object)
-    client = crowd.greeted()
+    client = crowd.connect_with_handshake()
     client.send(data[:len(data) // 2])
     reset(client)
 
@@ -76,26 +76,26 @@ def send_half_a_request(crowd: Crowd) -> None:
 def announce_too_much(crowd: Crowd) -> None:
     data = bytearray(call_request("echo", 1, object_id=crowd.object))
     data[12:16] = b"\xff\xff\xff\xff"
-    with crowd.greeted() as client, contextlib.suppress(OSError):
+    with crowd.connect_with_handshake() as client, contextlib.suppress(OSError):
         client.send(bytes(data))
         client.read()
 
 
 def call_what_is_not_there(crowd: Crowd) -> None:
-    with crowd.greeted() as client:
+    with crowd.connect_with_handshake() as client:
         client.send(call_request("__class__", object_id=crowd.object))
         client.read()
 
 
 def leave_with_replies_unread(crowd: Crowd) -> None:
-    client = crowd.greeted()
+    client = crowd.connect_with_handshake()
     with contextlib.suppress(OSError):
         client.send(b"".join(call_request("bulk", 500000, seq=seq, object_id=crowd.object) for seq in range(4)))
     reset(client)
 
 
 def leave_streams_open(crowd: Crowd) -> None:
-    with crowd.greeted() as client:
+    with crowd.connect_with_handshake() as client:
         client.send(b"".join(call_request("parts", 5, seq=seq, object_id=crowd.object) for seq in range(3)))
         for _ in range(3):
             client.read()

@@ -81,7 +81,7 @@ class Process:
             raise SoakError("%s does not answer" % self.title) from None
 
     def lines(self) -> List[str]:
-        """Give the lines that it has printed meanwhile."""
+        """Return the lines that it has printed meanwhile."""
         lines = []
         with contextlib.suppress(queue.Empty):
             while True:

@@ -142,7 +142,7 @@ ACTIONS_WITHOUT_CALLS: Dict[str, Action] = {
 
 
 def actions_for(scenario: Scenario) -> Sequence[Optional[Action]]:
-    """Give the actions for the outcomes of a scenario."""
+    """Return the actions for the outcomes of a scenario."""
     name = scenario.name
     if name in ACTIONS:
         return ACTIONS[name]
@@ -168,7 +168,7 @@ def _recorded_batch(name: str) -> Action:
 
 
 def settings_for(scenario: Scenario) -> Dict[str, Any]:
-    """Give the settings of the recorded client."""
+    """Return the settings of the recorded client."""
     if scenario.group == "compression":
         return {"COMPRESSION": scenario.name != "client_off"}
     if scenario.group == "serpent_bytes_repr":
@@ -177,7 +177,7 @@ def settings_for(scenario: Scenario) -> Dict[str, Any]:
 
 
 def value_for(scenario: Scenario) -> Any:
-    """Give the value that a scenario about types is named after."""
+    """Return the value that a scenario about types is named after."""
     return VALUES[scenario.name.replace("argument_and_return_", "")]()
 
 

@@ -44,7 +44,7 @@ class ListeningProxy(api.Proxy):
 
 
 def lacks_handshake(scenario: Scenario) -> bool:
-    """Tell whether the handshake of the scenario's connection was left out of the recording."""
+    """Return whether the handshake of the scenario's connection was left out of the recording."""
     frame = _first_frame(scenario)
     return (scenario.group in SHARED_CONNECTION and scenario.name not in CONNECTING
             and (frame is None or frame.type != TYPES["CONNECT"]))

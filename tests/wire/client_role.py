@@ -32,7 +32,7 @@ _RECORDED_PORT = re.compile(rb"(127\.0\.0\.1(?::|',|\", ))2[34]0\d\d")
 
 
 def with_port(scenario: Scenario, port: int) -> Scenario:
-    """Give a scenario as if it had been recorded with a server on this port (of five digits, as those of the recordings)."""
+    """Return a scenario as if it had been recorded with a server on this port (of five digits, as those of the recordings)."""
     replacement = rb"\g<1>%d" % port
 
     def in_step(step: Step) -> Step:
@@ -263,7 +263,7 @@ def _run(client: Client) -> Optional[Problem]:
 
 
 def _with_handshake(scenario: Scenario) -> List[Step]:
-    """Give the scenario's steps, with a handshake before them if they lack one."""
+    """Return the scenario's steps, with a handshake before them if they lack one."""
     if not lacks_handshake(scenario):
         return scenario.steps
     serializer = serializers.get_serializer(str(scenario.serializer))

@@ -55,12 +55,12 @@ _DECODERS: Dict[int, Callable[[bytes], Any]] = {
 
 
 def inflated(frame: Frame) -> bytes:
-    """Give the payload, decompressed."""
+    """Return the payload, decompressed."""
     return zlib.decompress(frame.payload) if frame.flags & FLAGS["COMPRESSED"] else frame.payload
 
 
 def decoded(frame: Frame) -> Any:
-    """Give the payload as plain data: classes stay the dicts that stand for them."""
+    """Return the payload as plain data: classes stay the dicts that stand for them."""
     return inflated(frame) if frame.type == TYPES["PING"] else _DECODERS[frame.serializer](inflated(frame))
 
 
@@ -130,7 +130,7 @@ class Masked:
 
 
 def _masked_payload(frame: Frame, set_order: bool) -> Optional[Masked]:
-    """Give the payload masked, None if it cannot be decoded."""
+    """Return the payload masked, None if it cannot be decoded."""
     try:
         value = decoded(frame)
     except Exception:  # whatever a decoder makes of garbage

@@ -259,7 +259,7 @@ CLIENT = _table({
 
 
 def find(table: List[Difference], scenario: Scenario) -> Optional[Difference]:
-    """Give the entry for a scenario, if there is one."""
+    """Return the entry for a scenario, if there is one."""
     for entry in table:
         if fnmatch.fnmatchcase(scenario.title, entry.where):
             return entry
@@ -267,5 +267,5 @@ def find(table: List[Difference], scenario: Scenario) -> Optional[Difference]:
 
 
 def fits(pattern: str, text: str) -> bool:
-    """Tell whether a text fits a pattern, in which only * is special."""
+    """Return whether a text fits a pattern, in which only * is special."""
     return fnmatch.fnmatchcase(text, pattern.replace("[", "[[]").replace("?", "[?]"))

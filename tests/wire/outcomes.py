@@ -21,12 +21,12 @@ _OWN_OBJECT = re.compile(r"<Pyro5\.[\w.]*\b_?(\w+) (?:object )?at 0xADDR[^<>]*>"
 
 
 def class_name(kind: type) -> str:
-    """Give the name of a class, with its module if it is not built in."""
+    """Return the name of a class, with its module if it is not built in."""
     return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
 
 
 def show(value: Any) -> str:
-    """Give the repr of a value in the way of the recordings."""
+    """Return the repr of a value in the way of the recordings."""
     if isinstance(value, api.Proxy):
         return "<Proxy uri=%s methods=%r oneway=%r attrs=%r serializer=%r handshake=%r>" % (
             value._pyroUri, sorted(value._pyroMethods), sorted(value._pyroOneway), sorted(value._pyroAttrs),

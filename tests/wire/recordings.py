@@ -61,7 +61,7 @@ class Frame(NamedTuple):
         return dict(self.annotations)
 
     def encoded(self) -> bytes:
-        """Give the message's bytes."""
+        """Return the message's bytes."""
         chunks = b"".join(key.encode("latin-1") + struct.pack("!I", len(value)) + value for key, value in self.annotations)
         return HEADER.pack(b"PYRO", 502, self.type, self.serializer, self.flags, self.seq, len(self.payload), len(chunks),
                            self.correlation, 0, 0x4dc5) + chunks + self.payload
@@ -128,7 +128,7 @@ def split_frame(data: bytes) -> Frame:
 
 
 def frame_size(data: bytes) -> int:
-    """Give how many bytes the message has that begins so; as many as its header if that is not complete."""
+    """Return how many bytes the message has that begins so; as many as its header if that is not complete."""
     if len(data) < HEADER.size:
         return HEADER.size
     size, annotations_size = struct.unpack("!II", data[12:20])
@@ -193,13 +193,13 @@ def _number(text: str, names: Dict[str, int]) -> int:
 
 
 def load(group: str) -> List[Scenario]:
-    """Give the scenarios of a group, in the order of the recording."""
+    """Return the scenarios of a group, in the order of the recording."""
     with open(os.path.join(HERE, group + ".json"), encoding="utf-8") as file:
         return _Reader(json.load(file)).scenarios()
 
 
 def runs_here(scenario: Scenario) -> bool:
-    """Tell whether a scenario makes sense with this Python and what is installed."""
+    """Return whether a scenario makes sense with this Python and what is installed."""
     if scenario.serializer == "msgpack" and importlib.util.find_spec("msgpack") is None:
         return False
     if scenario.name.endswith("_path") and pathlib.PurePath.__module__ != "pathlib":

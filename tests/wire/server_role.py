@@ -35,7 +35,7 @@ class Line:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.sock.settimeout(PATIENCE_SECONDS)
-        self.greeted = False
+        self.handshake_done = False
         self.closed = False
         self.last_answer = ""
         self._received = b""
@@ -45,7 +45,7 @@ class Line:
             self.sock.sendall(data)
 
     def read(self) -> Optional[bytes]:
-        """Give the next message, None if the server has closed."""
+        """Return the next message, None if the server has closed."""
         while len(self._received) < frame_size(self._received[:64]):
             try:
                 more = self.sock.recv(65536)
@@ -57,7 +57,7 @@ class Line:
         size = frame_size(self._received)
         data, self._received = self._received[:size], self._received[size:]
         self.last_answer = compare.description(data)
-        self.greeted = self.greeted or split_frame(data).type == TYPES["CONNECTOK"]
+        self.handshake_done = self.handshake_done or split_frame(data).type == TYPES["CONNECTOK"]
         return data
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Server:
     def connect(self) -> Line:
         if self._far_end is not None:
             line = Line(self._far_end)
-            line.greeted = True
+            line.handshake_done = True
             return line
         address = self.daemon.sock.getsockname()
         sock = socket.socket(self.daemon.sock.family)
@@ -137,7 +137,7 @@ class Server:
         return Line(sock)
 
     def shared_line(self, serializer_name: str, object_id: str) -> Line:
-        """Give the one connection for all scenarios of a serializer."""
+        """Return the one connection for all scenarios of a serializer."""
         line = self._lines.get(serializer_name)
         if line is None or line.closed:
             line = self._lines[serializer_name] = self.connect()
@@ -240,7 +240,7 @@ class Replay:
         ended = {step.connection for step in self._scenario.steps if isinstance(step, Close)}
         for number, line in self._lines.items():
             ending = line.last_answer in ENDING_ANSWERS
-            if whole and number not in ended and line.greeted and not ending and self._server.running:
+            if whole and number not in ended and line.handshake_done and not ending and self._server.running:
                 observed = self._probe(line)
                 if observed != "open":
                     raise AssertionError("the connection should be open and quiet, but: %s" % observed)
@@ -308,7 +308,7 @@ class Replay:
             return
         address = line.sock.getsockname()
         line.close()
-        if line.greeted and isinstance(address, tuple):
+        if line.handshake_done and isinstance(address, tuple):
             self._server.wait_until_gone(address)
 
 

@@ -17,7 +17,7 @@ class FolderTestCase(unittest.TestCase):
         self.path = os.path.join(self.folder, "names")
 
     def files(self) -> Dict[str, bytes]:
-        """Give what is in the files of the folder: name -> content."""
+        """Return what is in the files of the folder: name -> content."""
         found = {}
         for name in sorted(os.listdir(self.folder)):
             if os.path.isfile(os.path.join(self.folder, name)):

@@ -28,7 +28,7 @@ NO_TAGS: FrozenSet[str] = frozenset()
 
 
 def available_kinds() -> List[str]:
-    """Give the kinds of dbm files that this Python can read and write."""
+    """Return the kinds of dbm files that this Python can read and write."""
     kinds = []
     for kind in ("dbm.dumb", "dbm.gnu", "dbm.ndbm", "dbm.sqlite3"):
         with contextlib.suppress(ImportError):

@@ -271,7 +271,7 @@ class CostTests(FileTestCase):
     """What a search costs is counted in steps of SQLite's virtual machine: exact, and the same on every machine."""
 
     def each_kind(self) -> Iterator[Tuple[str, SqlStorage]]:
-        """Give a new file, then one for each kind of older files."""
+        """Return a new file, then one for each kind of older files."""
         for title, tables in [("ours", ()), *OLDER_TABLES.items()]:
             self.path = os.path.join(self.folder, title)
             execute(self.path, *tables)

@@ -59,7 +59,7 @@ class Values(unittest.TestCase):
 
 class LargeTables(unittest.TestCase):
     def read(self, value: Any) -> bool:
-        """Tell whether a value is read in Python."""
+        """Return whether a value is read in Python."""
         with mock.patch.object(reader, "loads", wraps=reader.loads) as loads:
             self.assertEqual(value, check.loads(marshal.dumps(value)))
         return loads.called

@@ -23,7 +23,7 @@ def slow_loads(text: str) -> Any:
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Tell whether two values are equal, type by type, and in the order of their keys."""
+    """Return whether two values are equal, type by type, and in the order of their keys."""
     if type(a) is not type(b):
         return False
     if type(a) is dict:

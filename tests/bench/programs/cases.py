@@ -44,7 +44,7 @@ Case = Callable[[Peer, float], float]
 
 
 def connect(uri: str, serializer: str) -> Any:
-    """Give a connected proxy."""
+    """Return a connected proxy."""
     proxy = api.Proxy(uri)
     proxy._pyroSerializer = serializer
     proxy._pyroBind()

@@ -28,7 +28,7 @@ class Client:
             "about": self.about, "measure": self.measure, "floor": self.floor, "hold": self.hold, "forget": self.forget}
 
     def about(self) -> Dict[str, Any]:
-        """Tell what is being measured."""
+        """Return what is being measured."""
         return {"python": "%s %s" % (platform.python_implementation(), platform.python_version()),
                 "pyro": getattr(Pyro5, "__version__", "?"), "cases": list(CASES)}
 

@@ -41,7 +41,7 @@ class Served:
 
     @api.expose
     def numbers(self, count: int) -> Iterator[int]:
-        """Give a stream."""
+        """Return a stream."""
         return iter(range(count))
 
     @api.expose
@@ -67,7 +67,7 @@ class Served:
 
 
 def make_daemon(kind: str) -> Tuple[Any, Any]:
-    """Give a daemon and the uri to print."""
+    """Return a daemon and the uri to print."""
     if kind == "names":
         return api.start_ns(host="127.0.0.1", port=0, enableBroadcast=False)[:2]
     api.config.SERVERTYPE = kind
