@@ -1,6 +1,7 @@
 """One proxy in many threads: which connection a call gets, and what happens when something goes wrong."""
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
@@ -13,8 +14,8 @@ from unittest import mock
 from Pyro5 import config, errors
 from Pyro5._client.connection import Connection
 from Pyro5._client.idle import IdleConnections
-from Pyro5._client.pool import OPEN_FIRST, ConnectionPool, Waiter
-from Pyro5.api import BatchProxy, Daemon, Proxy, behavior, current_context, expose
+from Pyro5._client.pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool, Waiter
+from Pyro5.api import BatchProxy, Daemon, Proxy, Retry, behavior, current_context, expose
 
 from .peers import Peer, ScriptedServer, settings
 from .rawclient import PATIENCE_SECONDS, ServerTestCase, wait_until
@@ -397,6 +398,46 @@ class Queue(unittest.TestCase):
 
     def test_one_that_was_handed_a_connection_passes_it_on(self) -> None:
         self.check_interrupted(True)
+
+
+class Leftovers(SharingTestCase):
+    """Connections that were lost while nothing used them, and those of nested calls, do not stand in the way of new ones."""
+
+    def test_only_a_connection_of_a_nested_call_is_left(self) -> None:
+        proxy = self.proxy()
+        proxy.whose()
+        link = proxy._pyro
+        side = link._open_another(OPEN_SIDE, lambda response: None)
+        assert side is not None and link.connection is not None
+        link.unlock(side)
+        link.drop(link.connection)
+        self.assertIsNone(proxy._pyroConnection)
+        self.assertTrue(proxy.whose())
+        self.assertEqual(2, len(link.pool.connections()))
+
+    def test_a_connection_that_was_interrupted_without_a_call(self) -> None:
+        config.PROXY_CONNECTIONS = 1
+        proxy = self.proxy()
+        proxy.whose()
+        first = proxy._pyroConnection
+        first.mid_exchange = True
+        results: List[Any] = []
+        self.join_all(in_threads(2, lambda number: results.append(proxy.whose())))
+        self.assertEqual(2, len(results))
+        self.assertEqual(-1, first.sock.fileno())
+
+    def test_lost_connections_and_cancelled_calls(self) -> None:
+        self.room.gate.set()
+        for _ in range(20):
+            with Proxy(self.uri) as proxy:
+                proxy.whose()
+                futures = [proxy.enter.future(1), proxy.enter.future(2)]
+                proxy._pyroConnection.sock.shutdown(socket.SHUT_RDWR)
+                for future in futures:
+                    future.cancel()
+                with contextlib.suppress(errors.CommunicationError):
+                    proxy.whose.options(timeout=PATIENCE_SECONDS)()
+                self.assertTrue(proxy.whose.options(timeout=PATIENCE_SECONDS, retry=Retry(unsafe=True))())
 
 
 class Idle(unittest.TestCase):

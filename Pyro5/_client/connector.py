@@ -266,7 +266,7 @@ class Connector:
             self.forget_stream(stream_id)
         self.pool.discard(connection)
         if self.connection is connection:
-            self.connection = next(iter(self.pool.connections()), None)
+            self.connection = self.pool.first()
         if not keep_socket:
             self.connected_socket = None
         connection.close()

@@ -216,7 +216,7 @@ class Link(Connector):
         if not self.pool.connecting.acquire(timeout=-1 if deadline is None else seconds_until(deadline) or 0):
             raise errors.not_sent(errors.TimeoutError("timed out while another thread was connecting to %s" % self.uri))
         try:
-            if not self.pool.connections():  # else another thread was faster
+            if self.pool.first() is None:  # else another thread was faster
                 connect()
         finally:
             self.pool.connecting.release()

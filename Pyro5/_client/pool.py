@@ -127,8 +127,9 @@ class ConnectionPool:
         return None
 
     def _lock(self, connection: Connection, ident: int) -> bool:
-        # A connection in the middle of an exchange without a holder was interrupted, and must not be used again.
-        if connection.mid_exchange and not connection.lock.locked() or not connection.lock.acquire(blocking=False):
+        # Also one whose exchange was interrupted, which must not be used again: the thread that gets it drops it. If it were
+        # passed over here, it would stay in the pool for ever, and take the place of another one.
+        if not connection.lock.acquire(blocking=False):
             return False
         connection.user = ident
         if len(self.by_thread) >= MAX_REMEMBERED_THREADS:
@@ -217,8 +218,7 @@ class ConnectionPool:
         with self._mutex:
             for waiter in list(self.waiters):
                 usable = self._connections if waiter.preferred is None else [waiter.preferred]
-                free = next((each for each in usable
-                             if not each.mid_exchange and each.lock.acquire(blocking=False)), None)
+                free = next((each for each in usable if each.lock.acquire(blocking=False)), None)
                 if free is not None:
                     # Locked here on behalf of the waiter, so that no thread that comes later can take it first.
                     free.user = waiter.ident
@@ -282,6 +282,11 @@ class ConnectionPool:
     def _forget_threads_of(self, connection: Connection) -> None:
         for ident in [ident for ident, used in list(self.by_thread.items()) if used is connection]:
             self.by_thread.pop(ident, None)
+
+    def first(self) -> Optional[Connection]:
+        """Return a connection that any call may use, None if there is none: those of nested calls do not count."""
+        with self._mutex:
+            return self._connections[0] if self._connections else None
 
     def connections(self) -> List[Connection]:
         """Return all connections, those of nested calls last."""
