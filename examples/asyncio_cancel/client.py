@@ -7,6 +7,7 @@ from Pyro5 import aio
 
 async def search(uri, comet):
     async with aio.Proxy(uri) as north, aio.Proxy(uri.replace("north", "south")) as south:
+        await asyncio.gather(north, south)      # connect to both, so that they begin at the same time
         searches = {asyncio.create_task(each.search(comet)) for each in (north, south)}
         done, others = await asyncio.wait(searches, return_when=asyncio.FIRST_COMPLETED)
         print(done.pop().result())

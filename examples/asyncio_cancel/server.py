@@ -25,8 +25,8 @@ def main():
     parser.add_argument("--slow", action="store_true", help="let one of them search for a minute")
     options = parser.parse_args()
     with Daemon(options.host, options.port) as daemon:
-        daemon.register(Observatory("Calar Alto", 60 if options.slow else 0.2), "south")
-        print("Ready:", daemon.register(Observatory("Tartu", 0.05), "north"), flush=True)
+        daemon.register(Observatory("Calar Alto", 60 if options.slow else 1), "south")
+        print("Ready:", daemon.register(Observatory("Tartu", 0.3), "north"), flush=True)
         daemon.requestLoop()
         print("The sun rises.")
 
