@@ -22,7 +22,7 @@ from .._wire.reader import MessageReader
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_RESULT, ReceivingMessage, SendingMessage
 
-__all__ = ["Connection"]
+__all__ = ["CLOSE_SECONDS", "Connection"]
 
 log = logging.getLogger("Pyro5.aio")
 

@@ -21,7 +21,7 @@ from ..protocol import FLAGS_ONEWAY
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .connecting import Accepted, Handshake, connect_to_any, open_connection
-from .connection import Connection
+from .connection import CLOSE_SECONDS, Connection
 from .waiting import copy_of, until_ready, wait_until
 
 __all__ = ["Connections"]
@@ -347,6 +347,8 @@ class Connections:
         if self.loop is None or self.loop.is_closed():
             return
         self.use_loop()
+        if self._cancelling is not None:  # the server is to know which calls were cancelled before their connection ends
+            await asyncio.wait({self._cancelling}, timeout=CLOSE_SECONDS)
         closing = [*self.connections, *self._side]
         del self.connections[:], self._side[:]
         for connection in closing:
