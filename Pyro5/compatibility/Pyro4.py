@@ -58,6 +58,7 @@ from ..api import (
     oneway,
     register_class_to_dict,
     register_dict_to_class,
+    register_types,
     serve,
     type_meta,
     unregister_class_to_dict,
@@ -70,8 +71,8 @@ from ..utils import echoserver
 __all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Future", "Proxy", "Retry", "asyncproxy", "SerializedBlob",
            "SerializerBase", "batch", "behavior", "callback", "config", "current_context",
            "expose", "locateNS", "oneway", "register_class_to_dict",
-           "register_dict_to_class", "resolve", "serve", "type_meta", "unregister_class_to_dict", "unregister_dict_to_class",
-           "wait_for"]
+           "register_dict_to_class", "register_types", "resolve", "serve", "type_meta", "unregister_class_to_dict",
+           "unregister_dict_to_class", "wait_for"]
 
 log = logging.getLogger("Pyro5.compatibility")
 
