@@ -126,6 +126,13 @@ class Calls(AioTestCase):
             await self.wait_for_event(self.stage.streams_closed)
             self.assertEqual(await stage.echo("goes on"), "goes on")
 
+    async def test_leaving_a_loop_just_before_the_proxy_is_released(self) -> None:
+        async with proxy(self.uri) as stage:
+            async for number in stage.frames(10000):
+                if number == 3:
+                    break
+        await self.wait_for_event(self.stage.streams_closed)  # else only when ITER_STREAM_LINGER is over
+
     async def test_a_stream_can_be_closed(self) -> None:
         async with proxy(self.uri) as stage:
             frames = await stage.frames(10000)
