@@ -347,7 +347,7 @@ class Connections:
         if self.loop is None or self.loop.is_closed():
             return
         self.use_loop()
-        # An item stream that was just dropped, as by leaving "async for", has asked the loop to close it on the server: one turn
+        # A stream that was just dropped, as by leaving "async for", has asked the loop to close it on the server: one turn
         # to write the request, and one in which the requests of a turn are sent together.
         for _ in range(2):
             await asyncio.sleep(0)
