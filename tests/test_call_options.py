@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import threading
+import time
 import unittest
 from typing import Any, List
 
@@ -286,6 +287,9 @@ class Queueing(ServerTestCase):
             self.assertTrue(stage.begun.wait(PATIENCE_SECONDS))
             with self.assertRaises(errors.TimeoutError):
                 hasty.move.options(timeout=0.05)("late")
+            # The server counts from the moment when it has noticed the request, which is later than the client does.
+            gate_opens_at = time.monotonic() + 0.5
+            wait_until(lambda: time.monotonic() > gate_opens_at)
             stage.gate.set()
             self.assertEqual("done", busy.result(PATIENCE_SECONDS))
             self.assertEqual("in time", hasty.move("in time"))

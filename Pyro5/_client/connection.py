@@ -7,6 +7,7 @@ CommunicationError.
 """
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -148,17 +149,18 @@ class Connection(socketutil.SocketConnection):
 
     def round_trip_until(self, deadline: float, request: SendingMessage, method: str) -> ReceivingMessage:
         """Do the same as `round_trip`, but end at this monotonic time at the latest."""
-        timeout = self.sock.gettimeout()
         try:
+            timeout = self.sock.gettimeout()
             left = _seconds_left(deadline)
             self.sock.settimeout(left if timeout is None else min(left, timeout))
+        except OSError as x:  # the deadline has passed, or another thread has closed the connection
+            raise errors.not_sent(socketutil.communication_error(self._activity(method), x)) from None
+        try:
             self.deadline = deadline
             return self.round_trip(request, method)
-        except socket.timeout as x:  # the deadline had passed before anything was sent
-            raise errors.not_sent(socketutil.communication_error(self._activity(method), x)) from None
         finally:
             self.deadline = None
-            if self.sock.fileno() >= 0:  # not closed by another thread
+            with contextlib.suppress(OSError):  # closed by another thread
                 self.sock.settimeout(timeout)
 
     def send_oneway(self, request: SendingMessage, method: str) -> None:

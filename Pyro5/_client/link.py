@@ -362,16 +362,15 @@ class Link(Connector):
         self._cancellations.start(lambda: self._send_cancellation(correlation_id, seq), 1)
 
     def _send_cancellation(self, correlation_id: bytes, seq: int) -> None:
+        arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
         try:
             connection = self.pool.claim_side(threading.get_ident()) or self._open_another(OPEN_SIDE, lambda response: None)
             if connection is not None:
-                arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
                 self.call(connection, CANCEL_METHOD, arguments, {}, FLAGS_ONEWAY, DAEMON_NAME)
+                if self.connection is None:  # the proxy was released meanwhile, or is about to connect again
+                    self.drop(connection, keep_socket=True)
         except Exception as x:  # border of a thread
             log.info("a call of %s cannot be cancelled on the server: %s", self.bound_uri, x)
-        finally:
-            if self.connection is None:  # the proxy was released meanwhile
-                self.release()
 
     # ------------------------------------------------------------ item streams
 
