@@ -109,9 +109,9 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         if name in link.attrs:
             value = repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
             return rebuilt(link.results, name, value) if link.results else value
-        if self._pyroEnsureMetadata():
-            return getattr(self, name)
-        raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
+        if not self._pyroEnsureMetadata() and not link.has_member(name):
+            raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
+        return getattr(self, name)
 
     def _pyroMakeMethod(self, link: Link, name: str) -> _RemoteMethod:
         if type(self) is not Proxy or not _HOOKS.isdisjoint(self.__dict__) or name in link.results:
@@ -143,7 +143,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
             object.__setattr__(self, name, value)  # an attribute of the subclass
             return
         self._pyroEnsureMetadata()
-        if name not in self._pyro.attrs:
+        if not self._pyro.has_attribute(name):
             raise AttributeError("remote object '%s' has no exposed attribute '%s'" % (self._pyro.uri, name))
         repeated(self._pyro, self._pyroInvoke, requests.SETATTR_METHOD, (name, value), None)
 

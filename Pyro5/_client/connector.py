@@ -332,6 +332,16 @@ class Connector:
         if not connection.keep_open:
             validate(response)
 
+    def has_member(self, name: str) -> bool:
+        """Return whether the object exposes a name. Waits while another thread is connecting, and stores the names."""
+        with self.pool.connecting:
+            return name in self.methods or name in self.attrs
+
+    def has_attribute(self, name: str) -> bool:
+        """Return whether the object exposes an attribute. Waits while another thread is connecting, and stores the names."""
+        with self.pool.connecting:
+            return name in self.attrs
+
     def set_metadata(self, metadata: Any) -> None:
         """
         Store what the server says about the object.
