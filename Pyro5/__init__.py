@@ -1,5 +1,4 @@
-"""
-Pyro5: Python remote objects. Call methods of objects in other processes and on other machines as if they were local.
+"""Pyro5: Python remote objects. Call methods of objects in other processes and on other machines as if they were local.
 
 Most programs need only ``Pyro5.api``. The submodules, ``Pyro5.config`` and ``Pyro5.current_context`` are loaded when they are
 first used, so ``import Pyro5`` is sufficient to use ``Pyro5.server.expose`` or ``Pyro5.config.HOST``.
@@ -30,8 +29,7 @@ _LAZY_OBJECTS = {
 
 
 class _Logger(logging.Logger):
-    """
-    The parent of all loggers of this library. Its level is at least WARNING, unless the program sets another one.
+    """The parent of all loggers of this library. Its level is at least WARNING, unless the program sets another one.
 
     Without this, a program whose root logger has the level DEBUG would get all debug records of this library.
     """
@@ -48,8 +46,7 @@ class _Logger(logging.Logger):
 
 
 def configure_logging(environ: Mapping[str, str]) -> None:
-    """
-    Configure logging by PYRO_LOGLEVEL (the name or number of a level) and PYRO_LOGFILE (a path, or ``{stderr}``).
+    """Configure logging by PYRO_LOGLEVEL (the name or number of a level) and PYRO_LOGFILE (a path, or ``{stderr}``).
 
     Without PYRO_LOGLEVEL the library logs warnings and errors, unless the program sets a level for the logger ``Pyro5``. If
     the program has already configured logging, PYRO_LOGFILE is ignored and only the level is set.

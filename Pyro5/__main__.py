@@ -1,5 +1,4 @@
-"""
-Run a command line tool: ``python -m Pyro5 TOOL arguments...`` is the same as running the module of the tool.
+"""Run a command line tool: ``python -m Pyro5 TOOL arguments...`` is the same as running the module of the tool.
 
 Without arguments the tools are listed. Only the module of the selected tool is loaded.
 """
@@ -56,8 +55,7 @@ def _overview() -> str:
 
 
 def _load(tool: Tool) -> Any:
-    """
-    Import the module of a tool.
+    """Import the module of a tool.
 
     Raises:
         ValueError: a setting in the environment is not valid, or the module is not installed.

@@ -1,5 +1,4 @@
-"""
-The context of the call that is being made or served: ``current_context``.
+"""The context of the call that is being made or served: ``current_context``.
 
 All fields are stored in context variables, so each thread and each asyncio task sees its own values, and a copied
 context (``contextvars.copy_context()``, as used by oneway calls) keeps the values it was copied with. Assigning a field
@@ -108,8 +107,7 @@ class CallContext:
 
     @property
     def annotations(self) -> Annotations:
-        """
-        Four-character id -> bytes. The assigned annotations, which are sent with the next requests of a proxy; if none were
+        """Four-character id -> bytes. The assigned annotations, which are sent with the next requests of a proxy; if none were
         assigned while a request is being served, the annotations of that request (these are never sent on).
         """
         current = _assigned.get()
@@ -126,8 +124,7 @@ class CallContext:
 
     @property
     def response_annotations(self) -> Annotations:
-        """
-        Four-character id -> bytes. After a call: the annotations of its reply. Otherwise, in a method being served: those
+        """Four-character id -> bytes. After a call: the annotations of its reply. Otherwise, in a method being served: those
         of its own reply; assign a dict or add items. Assigning also discards those of the last reply.
         """
         # One property for two things, as in 5.x: a reply that was received is shown until the program assigns annotations.
@@ -146,8 +143,7 @@ class CallContext:
 
     @property
     def correlation_id(self) -> Optional[uuid.UUID]:
-        """
-        Identifies a chain of calls: sent with every request, available to the methods that serve it, and passed on by their
+        """Identifies a chain of calls: sent with every request, available to the methods that serve it, and passed on by their
         calls.
 
         Raises:
@@ -178,8 +174,7 @@ class CallContext:
 
     @property
     def cancelled(self) -> threading.Event:
-        """
-        Set when the client does not wait for the request being served any more: its deadline has passed, the client has
+        """Set when the client does not wait for the request being served any more: its deadline has passed, the client has
         cancelled it, or the connection has ended (except for oneway calls). A method that takes long can wait for it, or ask
         it from time to time; ``is_set()`` looks at the connection when it is called. Outside of a request it is never set.
         """
@@ -187,8 +182,7 @@ class CallContext:
         return threading.Event() if call is None else call.cancelled
 
     def check(self) -> None:
-        """
-        Raise an exception if the client does not wait for the request being served any more; else do nothing.
+        """Raise an exception if the client does not wait for the request being served any more; else do nothing.
 
         Raises:
             TimeoutError: the deadline has passed.
@@ -199,8 +193,7 @@ class CallContext:
             call.check()
 
     def track_resource(self, resource: Any) -> None:
-        """
-        Call ``resource.close()`` when the connection of the client being served ends. The resource is only
+        """Call ``resource.close()`` when the connection of the client being served ends. The resource is only
         weakly referenced: tracking ends when there are no other references to it.
 
         Raises:
@@ -239,8 +232,7 @@ current_context = CallContext()
 
 
 class _NewCorrelations:
-    """
-    Generates correlation ids for requests that came without one: random, so that they reveal nothing about other requests.
+    """Generates correlation ids for requests that came without one: random, so that they reveal nothing about other requests.
 
     Random bytes are read for many ids at a time, which costs a tenth of ``uuid.uuid4()``.
     """
@@ -289,8 +281,7 @@ def correlation_bytes() -> Optional[bytes]:
 
 def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, serializer_id: int,
                   annotations: Annotations, correlation_bytes: Optional[bytes], call: Any = None) -> None:
-    """
-    Set every field for a request that is about to run here, and clear everything of earlier requests and calls.
+    """Set every field for a request that is about to run here, and clear everything of earlier requests and calls.
 
     Args:
         call: the RunningCall of the daemon, None for a handshake.

@@ -46,8 +46,7 @@ WIRE_TAG = "Pyro5.client.Proxy"
 
 
 class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
-    """
-    Represents a remote object: method calls and attribute accesses are sent to it over the network.
+    """Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
     Any thread may use a proxy. Calls of several threads run at the same time, over up to PROXY_CONNECTIONS connections, if
     the server says that this makes no difference; otherwise they take turns on one connection, as for objects with
@@ -166,8 +165,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
                     objectId: Optional[str] = None) -> Any:
-        """
-        Call a method of the object once. It need not be among the exposed methods that the proxy knows.
+        """Call a method of the object once. It need not be among the exposed methods that the proxy knows.
 
         All calls use this method, including those for attributes, batches and items of streams. Override it to observe, change
         or repeat calls. The callers of this method repeat it as `_pyroMaxRetries` says.
@@ -203,8 +201,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         return result
 
     def _pyroInvokeBatch(self, calls: Sequence[BatchedCall], oneway: bool = False) -> Any:
-        """
-        Send the calls of a batch in one request.
+        """Send the calls of a batch in one request.
 
         Args:
             calls: the method name, the positional and the keyword arguments of each call.
@@ -223,8 +220,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
     # ------------------------------------------------------------ connecting
 
     def _pyroBind(self) -> bool:
-        """
-        Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
+        """Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
 
         Returns:
             False if the proxy was connected already.
@@ -248,8 +244,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         return link.connect(validate, replace_uri)
 
     def _pyroGetMetadata(self, objectId: Optional[str] = None, known_metadata: Optional[Mapping[str, Any]] = None) -> None:
-        """
-        Request the metadata of the object from its daemon, and store the names that it exposes.
+        """Request the metadata of the object from its daemon, and store the names that it exposes.
 
         Args:
             objectId: the id of another object of the same daemon, to use its metadata.
@@ -270,8 +265,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         self._pyro.set_metadata(known_metadata)
 
     def _pyroExclusive(self, timeout: Optional[float] = None) -> ContextManager[None]:
-        """
-        Use the object exclusively for the block of a with statement: the calls of all other clients raise BusyError.
+        """Use the object exclusively for the block of a with statement: the calls of all other clients raise BusyError.
 
         All threads that use this proxy can call the object meanwhile, one after the other. The server ends the exclusive use
         when the connection ends, so a client that crashes does not block the others.
@@ -290,8 +284,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         self._pyro.release()
 
     def _pyroReconnect(self, tries: int = 100000000) -> None:
-        """
-        Close the connection and make a new one, with increasing pauses (0.1 to 2 seconds) between the attempts.
+        """Close the connection and make a new one, with increasing pauses (0.1 to 2 seconds) between the attempts.
 
         Args:
             tries: the maximum number of attempts.
@@ -310,8 +303,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         return
 
     def _pyroClaimOwnership(self) -> None:
-        """
-        Make the calling thread the owner of this proxy. The connection is kept.
+        """Make the calling thread the owner of this proxy. The connection is kept.
 
         Any thread may call this. The program must ensure that the previous owner has finished its calls.
         """
@@ -355,8 +347,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 
 
 def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int = 0) -> Any:
-    """
-    Call a method as `_pyroInvoke` does, for proxies that override nothing.
+    """Call a method as `_pyroInvoke` does, for proxies that override nothing.
 
     With a usable connection, no retries and nothing replaced on the class, this saves the two calls of repeated() and
     _pyroInvoke(). Everything else takes the usual way.
@@ -412,8 +403,7 @@ classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire
 
 
 def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:
-    """
-    Find a name server, and return a proxy for it.
+    """Find a name server, and return a proxy for it.
 
     The proxy is connected, unless the name server was found by a broadcast.
 

@@ -1,5 +1,4 @@
-"""
-The settings, ``Pyro5.config``: a table of their names, defaults, kinds and meanings.
+"""The settings, ``Pyro5.config``: a table of their names, defaults, kinds and meanings.
 
 The values come from the table and from environment variables with the prefix ``PYRO_``, which are read once when the package
 is imported. A program changes them by assigning attributes: ``Pyro5.config.COMMTIMEOUT = 2.5``.
@@ -33,8 +32,7 @@ _versions = itertools.count(1)
 
 
 class Version:
-    """
-    Holds a number that changes with each change of a configuration.
+    """Holds a number that changes with each change of a configuration.
 
     Code that runs for every call reads it here: an attribute of the configuration itself takes four times as long (90 ns
     instead of 20), because reading one may end in ``__getattr__``.
@@ -172,8 +170,7 @@ class Configuration:
         return self._version.number
 
     def reset(self, use_environment: bool = True) -> None:
-        """
-        Set every setting to its default value, then to the value of its environment variable, if that exists.
+        """Set every setting to its default value, then to the value of its environment variable, if that exists.
 
         Environment variables that begin with PYRO_ but are not settings are ignored; a warning in the log lists them.
 
@@ -233,8 +230,7 @@ class Configuration:
         return "\n".join(lines)
 
     def changes(self) -> str:
-        """
-        Return a readable text of the settings that are not at their defaults and where they come from; empty if there are
+        """Return a readable text of the settings that are not at their defaults and where they come from; empty if there are
         none.
         """
         environment = _from_environment(os.environ)
@@ -362,8 +358,7 @@ Configuration.__doc__ = "%s\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _d
 
 
 def _of_this_process() -> Configuration:
-    """
-    Return the initial settings of this process.
+    """Return the initial settings of this process.
 
     Raises:
         ValueError: an environment variable has an invalid value.

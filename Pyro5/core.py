@@ -29,8 +29,7 @@ def type_meta(class_or_object: Any, prefix: str = "class:") -> Set[str]:
 
 
 def wait_for(uri: Union[str, URI], timeout: Optional[float] = None, **options: Any) -> Proxy:
-    """
-    Wait until an object can be called, and return a proxy for it, which is connected.
+    """Wait until an object can be called, and return a proxy for it, which is connected.
 
     This waits for everything that may be missing: the name server, the registration of the name, the server, the object.
 

@@ -1,5 +1,4 @@
-"""
-The exceptions of this library, and the tracebacks of remote exceptions.
+"""The exceptions of this library, and the tracebacks of remote exceptions.
 
 ::
 
@@ -42,8 +41,7 @@ __all__ = ["PyroError", "NamingError", "DaemonError", "BusyError", "SecurityErro
 
 
 class PyroError(Exception):
-    """
-    Base class of all exceptions of this library.
+    """Base class of all exceptions of this library.
 
     Attributes:
         remote_class: full class name of a remote exception whose class is unknown here; None otherwise.
@@ -66,8 +64,7 @@ class DaemonError(PyroError):
 
 
 class BusyError(DaemonError):
-    """
-    Another client has acquired the object for exclusive use. The method was not called.
+    """Another client has acquired the object for exclusive use. The method was not called.
 
     Attributes:
         retry_after: seconds after which the client should try again.
@@ -115,8 +112,7 @@ class SerializeError(ProtocolError):
 
 
 class RemoteError(SerializeError):
-    """
-    A remote method raised an exception whose class is unknown here, or cannot be instantiated here.
+    """A remote method raised an exception whose class is unknown here, or cannot be instantiated here.
 
     The text contains the class name and the text of the remote exception. ``remote_class`` and ``remote_args`` are its class
     name and its arguments; its other attributes are set on this exception. The connection can still be used.
@@ -154,8 +150,7 @@ _USUAL_THREAD_HOOK = getattr(threading, "__excepthook__", threading.excepthook)
 
 
 def show_remote_traceback(error: BaseException) -> None:
-    """
-    Make Python show the remote traceback of an exception together with the exception, for example in a log.
+    """Make Python show the remote traceback of an exception together with the exception, for example in a log.
 
     On Python 3.11 and later the traceback becomes a note of the exception. On earlier versions sys.excepthook and
     threading.excepthook show it, unless the program has set its own hooks. The text, arguments and other attributes of the
@@ -226,8 +221,7 @@ def is_remote(error: BaseException) -> bool:
 
 
 def drop_tracebacks(error: BaseException) -> None:
-    """
-    Remove the tracebacks of an exception and of all exceptions in its chain.
+    """Remove the tracebacks of an exception and of all exceptions in its chain.
 
     A traceback refers to the frames of its functions, and so keeps all their local variables in memory.
     """
@@ -243,8 +237,7 @@ def drop_tracebacks(error: BaseException) -> None:
 
 def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
                        ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
-    """
-    Format the local and the remote traceback of an exception, and of all exceptions in its chain.
+    """Format the local and the remote traceback of an exception, and of all exceptions in its chain.
 
     Args:
         ex_type: the class of the exception, or the exception itself.
@@ -268,8 +261,7 @@ def get_pyro_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseExcepti
 
 def format_traceback(ex_type: _ExcClass = None, ex_value: Optional[BaseException] = None,
                      ex_tb: Optional[TracebackType] = None, detailed: bool = False) -> List[str]:
-    """
-    Format the local traceback of an exception, and of all exceptions in its chain.
+    """Format the local traceback of an exception, and of all exceptions in its chain.
 
     Args:
         ex_type, ex_value, ex_tb: see `get_pyro_traceback`.

@@ -1,5 +1,4 @@
-"""
-The name server: a Pyro object that maps names to uris, its daemon, and the command line tool that runs it
+"""The name server: a Pyro object that maps names to uris, its daemon, and the command line tool that runs it
 (``python -m Pyro5.nameserver``).
 """
 from __future__ import annotations
@@ -46,8 +45,7 @@ def __getattr__(name: str) -> Any:
 
 
 class NameServerDaemon(Daemon):
-    """
-    A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
+    """A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
     (setting NS_AUTOCLEAN). `close` stops the cleaning, and closes the storage unless the program passed it in.
 
     Attributes:
@@ -57,8 +55,7 @@ class NameServerDaemon(Daemon):
     def __init__(self, host: Optional[str] = None, port: Optional[int] = None, unixsocket: Optional[str] = None,
                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
                  write_token: Optional[str] = None) -> None:
-        """
-        Args:
+        """Args:
             host, port, nathost, natport: None means the settings HOST, NS_PORT, NATHOST and NATPORT.
             storage: as for `open_storage`.
             write_token: only clients that send this text as their ``_pyroHandshake`` can change registrations; None: all can.
@@ -95,8 +92,7 @@ class NameServerDaemon(Daemon):
         return self._writers.are_limited
 
     def validateHandshake(self, conn: Any, data: Any) -> Any:
-        """
-        Record whether a new client may change registrations. All clients are accepted. An override must call this method,
+        """Record whether a new client may change registrations. All clients are accepted. An override must call this method,
         otherwise no client is authorized.
         """
         self._writers.authorize(conn, data)
@@ -137,8 +133,7 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
              bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
              nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
              write_token: Optional[str] = None) -> Tuple[URI, NameServerDaemon, Optional[BroadcastServer]]:
-    """
-    Create a name server, ready for connections, for the event loop of the program (or ``daemon.requestLoop``).
+    """Create a name server, ready for connections, for the event loop of the program (or ``daemon.requestLoop``).
 
     Args:
         host, port, unixsocket, nathost, natport, storage, write_token: as for `NameServerDaemon`.
@@ -185,8 +180,7 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
                   bchost: Optional[str] = None, bcport: Optional[int] = None, unixsocket: Optional[str] = None,
                   nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None,
                   loopCondition: Callable[[], bool] = lambda: True, *, write_token: Optional[str] = None) -> None:
-    """
-    Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
+    """Run a name server until Ctrl-C, SIGTERM (in the main thread, unless the program handles them itself) or
     ``daemon.shutdown``. Prints its location, and notifies the service manager (systemd) if that started it.
 
     Args:
@@ -217,8 +211,7 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
 
 
 def lookup(ns: Any, name: str, return_metadata: Any = False, delay_time: float = 0.0) -> Any:
-    """
-    Look up a name as ``ns.lookup`` does, but wait until it is registered.
+    """Look up a name as ``ns.lookup`` does, but wait until it is registered.
 
     Args:
         ns: a proxy for a name server, or a `NameServer`.
@@ -234,8 +227,7 @@ def lookup(ns: Any, name: str, return_metadata: Any = False, delay_time: float =
 
 def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
              return_metadata: bool = True, delay_time: float = 0.0) -> Dict[str, Any]:
-    """
-    Search by metadata as ``ns.yplookup`` does, but wait until the search finds something.
+    """Search by metadata as ``ns.yplookup`` does, but wait until the search finds something.
 
     Args:
         ns, delay_time: as for `lookup`.
@@ -284,8 +276,7 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
 
 
 def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
-    """
-    Yield a warning that no other machine can reach the name server, if its host name resolves to a loopback address.
+    """Yield a warning that no other machine can reach the name server, if its host name resolves to a loopback address.
 
     Many systems resolve the machine's own name to such an address. A host given as an IP address is taken to be intentional.
     """

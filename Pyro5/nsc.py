@@ -1,5 +1,5 @@
-"""
-The name server control tool: ``python -m Pyro5.nsc [options] command [arguments]`` sends a command to a running name server.
+"""The name server control tool: ``python -m Pyro5.nsc [options] command [arguments]`` sends a command to a running name
+server.
 
 Commands that list registrations print them as JSON with the option ``--json``: an object of name -> {"uri": text,
 "metadata": list} (``lookup``: one such value). Later releases may add keys.
@@ -184,8 +184,7 @@ def _locate(options: argparse.Namespace) -> Any:
 
 
 def handle_command(namesrv: Any, args: Any) -> None:
-    """
-    Run one command of the tool against a name server, and print its results.
+    """Run one command of the tool against a name server, and print its results.
 
     Args:
         namesrv: a proxy for a name server, or a ``NameServer``.

@@ -1,5 +1,4 @@
-"""
-The wire protocol, version 502: encodes and decodes messages.
+"""The wire protocol, version 502: encodes and decodes messages.
 
 This module uses no socket, clock or thread. Limits, compression and correlation id are passed as arguments;
 for messages that a program builds itself, omitted arguments default to the settings and the current context.
@@ -96,8 +95,7 @@ def check_prefix(tag: bytes, version: int) -> None:
 
 
 def check_size(size: int, max_size: Optional[int], setting: str = "MAX_MESSAGE_SIZE") -> None:
-    """
-    Raise MessageTooLargeError if a body is larger than the limit (0: no limit) in the setting of that name.
+    """Raise MessageTooLargeError if a body is larger than the limit (0: no limit) in the setting of that name.
 
     If max_size is None, the current MAX_MESSAGE_SIZE applies and the error is a ProtocolError, as in 5.x: this is for messages
     that programs handle themselves.
@@ -166,8 +164,7 @@ def _inflate(data: Buffer, max_size: int, setting: str) -> bytes:
 
 
 class SendingMessage:
-    """
-    A message, encoded and ready to be sent.
+    """A message, encoded and ready to be sent.
 
     Args:
         flags: FLAGS constants; the flags for compression and correlation id are added here.
@@ -272,8 +269,7 @@ class SendingMessage:
 
 
 class ReceivingMessage:
-    """
-    A received message.
+    """A received message.
 
     Args:
         header: the 40 header bytes; or a longer buffer that contains them at `position`.
@@ -327,8 +323,7 @@ class ReceivingMessage:
         return self.corr_id if self.flags & FLAGS_CORR_ID else None
 
     def add_payload(self, payload: Buffer, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE") -> None:
-        """
-        Decode the body that follows the header: split off the annotations and decompress the payload.
+        """Decode the body that follows the header: split off the annotations and decompress the payload.
 
         Args:
             max_size: limit of the decompressed payload in bytes; 0 is no limit.
@@ -351,8 +346,7 @@ class ReceivingMessage:
 
     @staticmethod
     def validate(data: Buffer) -> None:
-        """
-        Check that the data, at least 4 bytes, starts like a message of this protocol: the tag, the version if it is
+        """Check that the data, at least 4 bytes, starts like a message of this protocol: the tag, the version if it is
         included, and the magic number if the whole header is included.
 
         Raises:
@@ -375,8 +369,7 @@ class ReceivingMessage:
 
 def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None,
               max_size: Optional[int] = None) -> ReceivingMessage:
-    """
-    Receive one message from a connection (``recv(size)`` returns exactly that number of bytes), blocking.
+    """Receive one message from a connection (``recv(size)`` returns exactly that number of bytes), blocking.
 
     Args:
         accepted_msgtypes: the message types to accept, None for any.

@@ -1,5 +1,4 @@
-"""
-Sockets: creating, binding and connecting them, their options, complete reads and writes, connections.
+"""Sockets: creating, binding and connecting them, their options, complete reads and writes, connections.
 
 This module does not deal with messages or proxies. All timeouts are in seconds; ``-1`` means the setting
 COMMTIMEOUT, ``None`` and ``0`` mean no limit.
@@ -72,8 +71,7 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
                   keepalive: bool = True, timeout: Optional[float] = -1, noinherit: bool = False,
                   ipv6: Optional[bool] = False, nodelay: bool = True,
                   sslContext: Optional[ssl.SSLContext] = None) -> socket.socket:
-    """
-    Create a stream socket that listens (``bind``), is connected (``connect``), or is neither.
+    """Create a stream socket that listens (``bind``), is connected (``connect``), or is neither.
 
     Args:
         bind, connect: a ``(host, port)`` pair, or the file name of a Unix domain socket (a leading NUL character
@@ -135,8 +133,7 @@ def require_timeout(seconds: Any) -> None:
 
 def create_bc_socket(bind: Optional[Address] = None, reuseaddr: bool = False, timeout: Optional[float] = -1,
                      ipv6: Optional[bool] = False) -> socket.socket:
-    """
-    Create a UDP socket that may send broadcasts.
+    """Create a UDP socket that may send broadcasts.
 
     Args:
         bind: optional ``(host, port)`` to receive on.
@@ -187,8 +184,7 @@ def interrupt_socket(address: Tuple[str, int]) -> None:
 
 
 def receive_data(sock: socket.socket, size: int) -> bytes:
-    """
-    Receive exactly ``size`` bytes.
+    """Receive exactly ``size`` bytes.
 
     Raises:
         ConnectionClosedError: the connection ended before; its attribute ``partialData`` has the received bytes.
@@ -235,8 +231,7 @@ def _receive_some(sock: socket.socket, size: int) -> bytes:
 
 
 def send_data(sock: socket.socket, data: Union[bytes, bytearray, memoryview]) -> None:
-    """
-    Send all of the data; also works on a non-blocking socket.
+    """Send all of the data; also works on a non-blocking socket.
 
     Raises:
         ConnectionClosedError: the connection is lost.
@@ -278,8 +273,7 @@ def family_str(sock: socket.socket) -> str:
 
 
 class SocketConnection:
-    """
-    A connected socket and the state of the connection.
+    """A connected socket and the state of the connection.
 
     Only one thread may use it at a time, except for `close`, which any thread may call.
 

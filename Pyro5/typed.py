@@ -1,5 +1,4 @@
-"""
-Static types of remote objects, for type checkers and editors.
+"""Static types of remote objects, for type checkers and editors.
 
 At run time, ``Proxy[Interface](uri)`` is the same as ``Proxy(uri)``, except that results of types of `register_types` are
 rebuilt. For a type checker it is an ``Interface``: names of methods, arguments and results are checked, and an editor
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     _Arguments = ParamSpec("_Arguments")
 
     class ProxyClass(ABCMeta):
-        """
-        The class of proxy classes, for type checkers; it derives from ABCMeta so that a proxy class can have abstract base
+        """The class of proxy classes, for type checkers; it derives from ABCMeta so that a proxy class can have abstract base
         classes. It is not used at run time.
         """
 
@@ -40,8 +38,7 @@ else:
 
 
 class ProxyMembers(Protocol):
-    """
-    The members of all proxies, for interfaces that are used in a ``with`` statement, or whose users connect, release
+    """The members of all proxies, for interfaces that are used in a ``with`` statement, or whose users connect, release
     and configure the proxy::
 
         class Garden(Protocol):

@@ -1,5 +1,4 @@
-"""
-Run the whole suite in several processes: ``python -m tests``, or some modules: ``python -m tests tests.test_client ...``.
+"""Run the whole suite in several processes: ``python -m tests``, or some modules: ``python -m tests tests.test_client ...``.
 
 Each process runs one module after the other and reports it when it is done, so progress shows from the first second.
 The run ends with a list of what was skipped and why, and with unittest's own closing lines for all processes together.

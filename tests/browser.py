@@ -35,8 +35,7 @@ needs_chromium = unittest.skipUnless(os.name == "posix" and find_chromium(),
 
 
 class Browser:
-    """
-    A browser with one open page; as a context manager, which ends it.
+    """A browser with one open page; as a context manager, which ends it.
 
     Attributes:
         problems: what the page complained about: uncaught exceptions, refused content, failed requests.

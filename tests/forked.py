@@ -1,5 +1,4 @@
-"""
-Programs as processes of their own, made by forking a process that has the library loaded already: a tenth of the time that
+"""Programs as processes of their own, made by forking a process that has the library loaded already: a tenth of the time that
 a new Python takes to get there.
 """
 from __future__ import annotations

@@ -84,8 +84,7 @@ class Client:
 
 
 class Site:
-    """
-    A name server with objects, and gateways to them; as a context manager, which stops them all.
+    """A name server with objects, and gateways to them; as a context manager, which stops them all.
 
     Args:
         objects: name in the name server -> object.

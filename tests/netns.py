@@ -17,8 +17,7 @@ SERVER_IP6 = "2001:db8::1"
 
 
 class Network(NamedTuple):
-    """
-    The names of the namespaces. Both have the networks with the addresses above, and a default route over the cable.
+    """The names of the namespaces. Both have the networks with the addresses above, and a default route over the cable.
     """
 
     server: str
@@ -39,8 +38,7 @@ def _ip(*arguments: str) -> None:
 
 @contextlib.contextmanager
 def network() -> Iterator[Network]:
-    """
-    Make two connected namespaces for the block.
+    """Make two connected namespaces for the block.
 
     Raises:
         OSError: that is not possible here; the text says why.

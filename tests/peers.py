@@ -105,8 +105,7 @@ Script = Callable[[Peer], Any]
 
 
 class ScriptedServer:
-    """
-    Handles the first connection with the first script, and so on; as a context manager, which raises what a script raised.
+    """Handles the first connection with the first script, and so on; as a context manager, which raises what a script raised.
 
     Args:
         scripts: called with a Peer each, in a thread each. Afterwards the connection is closed.

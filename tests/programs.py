@@ -24,8 +24,7 @@ class Program(ToolProcess):
 
 
 class ExampleTestCase(unittest.TestCase):
-    """
-    Runs the programs of the folder of examples/ that the test sets `folder` to.
+    """Runs the programs of the folder of examples/ that the test sets `folder` to.
 
     Programs that still run at the end of a test are stopped as Ctrl-C does; they must end well, with nothing on their
     standard error.

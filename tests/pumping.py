@@ -1,5 +1,4 @@
-"""
-Counting the work of regular expressions: a backtracking matcher over the parse tree, and texts that make it work hard.
+"""Counting the work of regular expressions: a backtracking matcher over the parse tree, and texts that make it work hard.
 
 The re module does not report how many steps a match takes, and times depend on the machine.  The matcher here tries the
 same alternatives in the same order as the re module and counts what it tries, so that ambiguous patterns (nested

@@ -1,5 +1,4 @@
-"""
-Eight threads at every table that threads share: the list of them stands in docs/architecture.md.
+"""Eight threads at every table that threads share: the list of them stands in docs/architecture.md.
 
 ``python -m tests.races [STEPS]`` takes 2000 steps in each thread; the tests take fewer.
 """

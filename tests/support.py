@@ -65,8 +65,8 @@ def run_main(main: Callable[[List[str]], int], *args: Any) -> ToolResult:
 
 
 class ToolProcess:
-    """
-    ``python -m module args...`` while it runs, or ``python path args...``. As a context manager it leaves no process behind.
+    """``python -m module args...`` while it runs, or ``python path args...``. As a context manager it leaves no process
+    behind.
 
     Use `read_until` to wait for the line that says it is ready, and `stop` to end it with a signal.
 

@@ -1,5 +1,4 @@
-"""
-What happens when something goes wrong between client and server: the exception on the side that caused it, what its text
+"""What happens when something goes wrong between client and server: the exception on the side that caused it, what its text
 names, what the server logs, and that everybody else goes on.
 """
 from __future__ import annotations

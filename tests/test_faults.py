@@ -1,5 +1,4 @@
-"""
-Processes that are killed, networks that fail, full disks, no descriptors, clocks that are set: short versions of what
+"""Processes that are killed, networks that fail, full disks, no descriptors, clocks that are set: short versions of what
 ``python -m tests.faults`` does at length.
 """
 from __future__ import annotations

@@ -195,6 +195,14 @@ def vague_language(module: Module) -> Iterator[str]:
             yield "%s: the docstring begins with '%s'" % (owner, first[0])
 
 
+def misplaced_docstrings(module: Module) -> Iterator[str]:
+    """Yield the docstrings that begin below their opening quotes."""
+    for node in ast.walk(module.tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if (ast.get_docstring(node, clean=False) or "x")[0].isspace():
+                yield "%s:%d the docstring begins below its quotes" % (module.name, node.body[0].lineno)
+
+
 def functions(tree: ast.AST) -> Iterator[Function]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -322,6 +330,9 @@ class Layers(unittest.TestCase):
     def test_docstrings_and_comments_are_plain_english(self) -> None:
         self.check_none([problem for m in self.modules for problem in vague_language(m)])
 
+    def test_docstrings_begin_on_their_opening_quotes(self) -> None:
+        self.check_none([problem for m in self.modules for problem in misplaced_docstrings(m)])
+
     def test_functions_are_flat(self) -> None:
         self.check_none(["%s:%d %s nests %d deep" % (m.name, f.lineno, f.name, nesting(f))
                          for m in self.modules for f in functions(m.tree) if nesting(f) > MAX_NESTING])
@@ -361,6 +372,13 @@ class Checks(unittest.TestCase):
     def test_late_imports_are_found(self) -> None:
         for statement in ("import ssl", "from . import errors", "importlib.import_module('x')", "__import__('x')"):
             self.assertEqual([("f", 2)], list(late_imports(ast.parse("def f():\n %s\n" % statement))), statement)
+
+    def test_docstrings_below_their_quotes_are_found(self) -> None:
+        source = '"""Module."""\n%s f():\n """%sReturn x."""\n'
+        for kind in ("class", "def", "async def"):
+            self.assertEqual([], list(misplaced_docstrings(self.parse(source % (kind, "")))))
+            self.assertEqual(["server:3 the docstring begins below its quotes"],
+                             list(misplaced_docstrings(self.parse(source % (kind, "\n ")))))
 
     def language(self, source: str) -> List[str]:
         return list(vague_language(self.parse(source)))

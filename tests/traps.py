@@ -16,8 +16,7 @@ Place = Tuple[str, Callable[[Any], Any]]
 
 
 class Trap:
-    """
-    Listens, and counts who connects. Each is let go at once, so that a caught reader goes on.
+    """Listens, and counts who connects. Each is let go at once, so that a caught reader goes on.
 
     Attributes:
         count: of connections so far.

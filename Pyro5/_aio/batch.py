@@ -13,8 +13,7 @@ __all__ = ["BatchProxy"]
 
 
 class BatchProxy:
-    """
-    Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
+    """Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
 
     Calling a method of the batch sends nothing and returns None. ``await batch()`` sends the collected calls and returns an
     iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
@@ -38,8 +37,7 @@ class BatchProxy:
         return True
 
     async def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
-        """
-        Send the collected calls.
+        """Send the collected calls.
 
         Args:
             oneway: return None at once; results and exceptions are discarded.

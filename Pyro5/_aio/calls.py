@@ -33,8 +33,7 @@ DEFAULTS = CallOptions()
 
 async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
                options: CallOptions = DEFAULTS) -> Any:
-    """
-    Call a method, and repeat it after failures as the options and the proxy say.
+    """Call a method, and repeat it after failures as the options and the proxy say.
 
     Raises:
         AttributeError: the object does not expose it.
@@ -109,8 +108,7 @@ async def _connect(link: Link, options: CallOptions) -> None:
 
 
 class RemoteCall(Coroutine[Any, Any, Any]):
-    """
-    A call of a remote method. Nothing is sent before it is awaited, iterated with ``async for``, or started as a task.
+    """A call of a remote method. Nothing is sent before it is awaited, iterated with ``async for``, or started as a task.
 
     Awaiting it returns the result. ``async for`` iterates over the items of a remote iterator or generator.
     """
@@ -211,8 +209,7 @@ class StreamOfCall(AsyncIterator[Any]):
 
 
 class RemoteMember:
-    """
-    A method or an attribute of the remote object. It may be kept, and used often.
+    """A method or an attribute of the remote object. It may be kept, and used often.
 
     Call it to call the method; await it without calling to read the attribute.
     """
@@ -237,8 +234,7 @@ class RemoteMember:
     def options(self, *, timeout: Optional[float] = NOT_GIVEN, retry: Optional[Retry] = NOT_GIVEN,
                 wait_for_ready: bool = NOT_GIVEN, serializer: Optional[str] = NOT_GIVEN,
                 annotations: Optional[Mapping[str, bytes]] = NOT_GIVEN) -> RemoteMember:
-        """
-        Return the member with these options, and those of this one that are not given.
+        """Return the member with these options, and those of this one that are not given.
 
         Args:
             timeout: seconds that a call may take, including connecting and all attempts; None for the timeout of the proxy.

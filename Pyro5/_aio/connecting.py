@@ -48,8 +48,7 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
 
 
 async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply_seconds: Optional[float]) -> T:
-    """
-    Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, to one that can be reached.
+    """Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, to one that can be reached.
 
     Arguments and errors as for `_client.candidates.connect_to_any`.
     """
@@ -71,8 +70,7 @@ async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply
 
 
 async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) -> Accepted:
-    """
-    Connect to the location of a PYRO URI and perform the handshake.
+    """Connect to the location of a PYRO URI and perform the handshake.
 
     Args:
         timeout: limit in seconds of all of it together; None is no limit.

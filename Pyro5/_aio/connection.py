@@ -1,5 +1,4 @@
-"""
-A connection with many calls in flight: replies are matched to requests by their sequence numbers.
+"""A connection with many calls in flight: replies are matched to requests by their sequence numbers.
 
 The requests of one turn of the event loop leave in one send. A request waits while the window is full or the transport is
 congested, so the memory that a stalled server costs is bounded.
@@ -39,8 +38,7 @@ CLOSE_SECONDS = 2.0  # how long a closed connection may take to send what is lef
 
 
 class Connection(asyncio.Protocol):
-    """
-    One connection to a server. Only code in its event loop may use it.
+    """One connection to a server. Only code in its event loop may use it.
 
     Args:
         target: the name and location of the object, for the texts of errors and logs.

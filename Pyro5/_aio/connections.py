@@ -1,5 +1,4 @@
-"""
-The connections of an asyncio proxy: which event loop they belong to, opening them, choosing one for a call, closing them.
+"""The connections of an asyncio proxy: which event loop they belong to, opening them, choosing one for a call, closing them.
 """
 from __future__ import annotations
 
@@ -30,8 +29,7 @@ log = logging.getLogger("Pyro5.aio")
 
 
 class Connections:
-    """
-    The connections to one object.
+    """The connections to one object.
 
     Attributes:
         loop: the event loop that they belong to; None before the first use.
@@ -86,8 +84,7 @@ class Connections:
     # ------------------------------------------------------------ the event loop
 
     def use_loop(self) -> asyncio.AbstractEventLoop:
-        """
-        Return the running loop, after making it the loop of this proxy if it has none, or one that is closed.
+        """Return the running loop, after making it the loop of this proxy if it has none, or one that is closed.
 
         Raises:
             RuntimeError: the proxy has connections in another loop.
@@ -109,8 +106,7 @@ class Connections:
         self._cancelled.clear()
 
     def _watch_loop(self) -> None:
-        """
-        Close the connections when the loop ends, or this object is deleted without having been released.
+        """Close the connections when the loop ends, or this object is deleted without having been released.
 
         The loop closes asynchronous generators that are still running: `asyncio.run` does so at its end. A generator that is
         deleted is closed by its loop, too. So a program that forgets to release a proxy leaves no open transport behind.
@@ -139,8 +135,7 @@ class Connections:
         return min(connections, key=lambda each: len(each.pending))
 
     async def acquire(self, end: Optional[float], home: Optional[Connection] = None) -> Connection:
-        """
-        Wait for a connection with room for a request, and return it. If there is none, connect.
+        """Wait for a connection with room for a request, and return it. If there is none, connect.
 
         Args:
             end: monotonic time by which this has to end.

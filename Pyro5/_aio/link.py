@@ -1,5 +1,4 @@
-"""
-The link of an asyncio proxy with its object: its event loop, its connections, and calls over them.
+"""The link of an asyncio proxy with its object: its event loop, its connections, and calls over them.
 
 Kept apart from the proxy, all of whose names without ``_pyro`` belong to the remote object.
 """
@@ -30,8 +29,7 @@ _TAG = WIRE_TAG.encode("ascii")
 
 
 class Link(Connections):
-    """
-    Everything an asyncio proxy knows. Only tasks of one event loop use it: the loop of the first use.
+    """Everything an asyncio proxy knows. Only tasks of one event loop use it: the loop of the first use.
 
     Attributes:
         max_retries: how often a call is repeated after a lost connection or a timeout.
@@ -63,8 +61,7 @@ class Link(Connections):
                       deadline: Optional[float] = None, serializer: Optional[SerializerBase] = None,
                       annotations: Optional[Mapping[str, bytes]] = None, object_id: Optional[str] = None,
                       home: Optional[Connection] = None) -> Tuple[Optional[ReceivingMessage], Connection]:
-        """
-        Send a request once, and return its reply (None for a oneway call) and the connection.
+        """Send a request once, and return its reply (None for a oneway call) and the connection.
 
         Args:
             deadline: monotonic time by which this has to end.
@@ -160,8 +157,7 @@ class Link(Connections):
             self.drop(connection)
 
     def parse(self, reply: ReceivingMessage, connection: Connection) -> Any:
-        """
-        Return the value in a reply; a `StreamOpened` for an iterator.
+        """Return the value in a reply; a `StreamOpened` for an iterator.
 
         Raises:
             Exception: what the method raised.

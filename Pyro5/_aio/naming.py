@@ -16,8 +16,7 @@ __all__ = ["locate_ns", "resolve", "wait_for"]
 
 
 async def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
-    """
-    Return the PYRO URI that a PYRONAME or PYROMETA URI refers to, as `Pyro5.api.resolve` does.
+    """Return the PYRO URI that a PYRONAME or PYROMETA URI refers to, as `Pyro5.api.resolve` does.
 
     Raises:
         NamingError: the name is not registered, or no name server was found.
@@ -28,8 +27,7 @@ async def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
 
 
 async def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:
-    """
-    Find a name server, and return a proxy for it. Arguments as for `Pyro5.api.locate_ns`.
+    """Find a name server, and return a proxy for it. Arguments as for `Pyro5.api.locate_ns`.
 
     Raises:
         NamingError: no name server was found; the text lists the places that were tried.
@@ -43,8 +41,7 @@ def _find_ns(host: Host, port: Optional[int], broadcast: bool, delay_time: float
 
 
 async def wait_for(uri: Union[str, URI], timeout: Optional[float] = None, **options: Any) -> Proxy:
-    """
-    Wait until an object can be called, and return a proxy for it, which is connected.
+    """Wait until an object can be called, and return a proxy for it, which is connected.
 
     Args:
         timeout: seconds to wait, None for any time.

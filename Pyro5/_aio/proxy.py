@@ -31,8 +31,7 @@ def _link_field(field: str, doc: str) -> Any:
 
 
 class Proxy:
-    """
-    Represents a remote object in an asyncio program: method calls and attribute accesses are awaited.
+    """Represents a remote object in an asyncio program: method calls and attribute accesses are awaited.
 
     All tasks of an event loop may use a proxy at the same time. Their calls are in flight together on one connection, and are
     sent together where they are made in the same turn of the loop. Servers answer the calls of a connection in their order,
@@ -127,8 +126,7 @@ class Proxy:
     # ------------------------------------------------------------ connecting
 
     async def _pyroBind(self) -> bool:
-        """
-        Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
+        """Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
 
         Returns:
             False if the proxy was connected already.
@@ -221,8 +219,7 @@ Proxy.__module__ = "Pyro5.aio"
 
 
 async def setattr_remote(proxy: Proxy, name: str, value: Any) -> None:
-    """
-    Assign an attribute of the remote object.
+    """Assign an attribute of the remote object.
 
     Raises:
         AttributeError: the object does not expose it.

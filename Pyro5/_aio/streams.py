@@ -20,8 +20,7 @@ log = logging.getLogger("Pyro5.aio")
 
 
 class ItemStream(AsyncIterator[Any]):
-    """
-    Iterates over the items of a remote iterator or generator. One task at a time may use it.
+    """Iterates over the items of a remote iterator or generator. One task at a time may use it.
 
     The setting ITER_STREAM_BATCH says how many items may be fetched at once. Leaving the ``async for``, or dropping the
     stream, closes it on the server.

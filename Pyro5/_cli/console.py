@@ -1,5 +1,4 @@
-"""
-Shared by the command line tools: flushed output, one-line errors, a clean stop on Ctrl-C and SIGTERM, and notifications to
+"""Shared by the command line tools: flushed output, one-line errors, a clean stop on Ctrl-C and SIGTERM, and notifications to
 the service manager.
 """
 from __future__ import annotations
@@ -60,8 +59,7 @@ def complain_of(error: BaseException) -> None:
 
 
 def complain_with_class(error: BaseException, verbose: bool) -> None:
-    """
-    Print the class and text of an error on standard error. Call it while the error is being handled.
+    """Print the class and text of an error on standard error. Call it while the error is being handled.
 
     Args:
         verbose: print the traceback first, including the remote one.
@@ -72,8 +70,7 @@ def complain_with_class(error: BaseException, verbose: bool) -> None:
 
 
 def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None] = complain_of) -> int:
-    """
-    Run a tool, and report its expected errors in one line (the traceback goes to the log). Errors raised by a remote method
+    """Run a tool, and report its expected errors in one line (the traceback goes to the log). Errors raised by a remote method
     are always expected.
 
     Args:
@@ -101,8 +98,7 @@ def exit_code_of(tool: Callable[[], Any], report: Callable[[BaseException], None
 
 
 def tell_service_manager(*states: str) -> None:
-    """
-    Send notifications such as ``READY=1`` to systemd, or a compatible service manager, if that has started this process.
+    """Send notifications such as ``READY=1`` to systemd, or a compatible service manager, if that has started this process.
 
     The environment variable NOTIFY_SOCKET contains its address: the path of a datagram socket, or, after an ``@``,
     an abstract name. It is not an error if the service manager cannot be reached.
@@ -121,8 +117,7 @@ def tell_service_manager(*states: str) -> None:
 
 
 class StopSignals:
-    """
-    A context manager in which Ctrl-C and SIGTERM only set `asked`; a second signal acts as before.
+    """A context manager in which Ctrl-C and SIGTERM only set `asked`; a second signal acts as before.
 
     Only signals that still have their default action are handled, and only in the main thread: in other threads Python
     cannot install handlers, and nothing changes.

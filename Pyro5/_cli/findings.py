@@ -44,8 +44,7 @@ def step_seconds() -> float:
 
 
 def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = CHECK_SECONDS) -> Iterator[Finding]:
-    """
-    Run a check in its own thread, and yield its findings as they arrive. If it fails, or if nothing arrives
+    """Run a check in its own thread, and yield its findings as they arrive. If it fails, or if nothing arrives
     for too long, the last finding says so.
 
     The thread is then left running: a DNS lookup, for example, cannot be interrupted.
@@ -75,8 +74,7 @@ def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = 
 
 
 def host_addresses(host: str, seconds: Optional[float] = None) -> List[str]:
-    """
-    Return the ip addresses of a host name, without duplicates.
+    """Return the ip addresses of a host name, without duplicates.
 
     Raises:
         OSError: it has none.

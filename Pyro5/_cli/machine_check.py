@@ -152,8 +152,7 @@ def check_name_server(is_needed: bool) -> Iterator[Finding]:
 
 
 def _locate(failures: List[str]) -> Any:
-    """
-    Return a connected proxy for the name server, and a text that says how it was found; append failed attempts to the list.
+    """Return a connected proxy for the name server, and a text that says how it was found; append failed attempts to the list.
     """
     def attempt(uri: URI, limit_seconds: Optional[float], how: str) -> Any:
         proxy = Proxy(uri)

@@ -11,8 +11,7 @@ from . import console
 
 
 def uri_of(text: str) -> URI:
-    """
-    Build a uri from user input: a uri, or just the name of an object in the name server.
+    """Build a uri from user input: a uri, or just the name of an object in the name server.
 
     Raises:
         PyroError: it is neither.

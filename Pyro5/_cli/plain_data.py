@@ -35,8 +35,7 @@ def _plain_bytes(data: bytes) -> Dict[str, str]:
 
 
 def json_text(value: Any, indent: Optional[int] = None) -> str:
-    """
-    Return plain data as JSON; only escape characters that standard output cannot encode or that could control a terminal.
+    """Return plain data as JSON; only escape characters that standard output cannot encode or that could control a terminal.
     """
     text = "\n".join(line if line.isprintable() else _escaped(line)
                      for line in json.dumps(value, ensure_ascii=False, indent=indent).split("\n"))

@@ -1,5 +1,4 @@
-"""
-A progress line for long operations, shown on a terminal only: nothing is written to a file or a pipe.
+"""A progress line for long operations, shown on a terminal only: nothing is written to a file or a pipe.
 """
 from __future__ import annotations
 
@@ -18,8 +17,7 @@ USUAL_COLUMNS = 80
 
 
 class ProgressLine:
-    """
-    Shows a line and overwrites it with later ones. Only one thread at a time may use it.
+    """Shows a line and overwrites it with later ones. Only one thread at a time may use it.
 
     Args:
         stream: the output stream, None: standard error.
@@ -60,8 +58,7 @@ class ProgressLine:
 @contextlib.contextmanager
 def shown_while(text: Callable[[], str], line: Optional[ProgressLine] = None,
                 first_seconds: float = FIRST_SECONDS) -> Iterator[None]:
-    """
-    Show the result of a function, with updates, while the block runs; starts after a delay, and only on a terminal.
+    """Show the result of a function, with updates, while the block runs; starts after a delay, and only on a terminal.
 
     Args:
         text: called in another thread, several times a second.

@@ -11,8 +11,7 @@ BatchedCall = Tuple[str, Tuple[Any, ...], Dict[str, Any]]
 
 
 class _BatchedRemoteMethod:
-    """
-    A method of a batch. Calling it adds a call to the batch.
+    """A method of a batch. Calling it adds a call to the batch.
 
     Args:
         batched: the list of the calls of the batch.
@@ -36,8 +35,7 @@ _BatchedRemoteMethod.__module__ = "Pyro5.client"
 
 
 class BatchProxy:
-    """
-    Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
+    """Collects calls of the methods of a proxy, and sends all of them in one request when the batch itself is called.
 
     Calling a method of the batch sends nothing and returns None. Calling the batch sends the collected calls and returns an
     iterator of the results in order. The server stops at the first call that raises an exception, and the iterator raises
@@ -78,8 +76,7 @@ class BatchProxy:
         return True
 
     def __call__(self, oneway: bool = False) -> Optional[Iterator[Any]]:
-        """
-        Send the collected calls.
+        """Send the collected calls.
 
         Args:
             oneway: return None at once; results and exceptions are discarded.

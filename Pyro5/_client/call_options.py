@@ -12,8 +12,7 @@ __all__ = ["CallOptions", "current_options", "earlier", "options_for", "seconds_
 
 
 class CallOptions(NamedTuple):
-    """
-    Options of the calls that one link makes in this context.
+    """Options of the calls that one link makes in this context.
 
     `_pyroInvoke` may be overridden, and has no parameter for them; a context variable passes them by. Calls of other links
     in the same context, such as those of an overridden `_pyroInvoke`, are not affected.

@@ -25,8 +25,7 @@ _unreachable: Dict[str, float] = {}
 
 
 def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optional[float]) -> T:
-    """
-    Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, to one that can be reached.
+    """Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, to one that can be reached.
 
     Args:
         connect: called with a PYRO URI; returns the result.

@@ -1,5 +1,4 @@
-"""
-A connection of a client: connect, perform the handshake, send requests and receive their replies.
+"""A connection of a client: connect, perform the handshake, send requests and receive their replies.
 
 This module does not know about proxies. It is the only place of the client that translates the errors of sockets: a timeout
 into TimeoutError, a closed or broken connection into ConnectionClosedError, an address that cannot be reached into
@@ -36,8 +35,7 @@ SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large mes
 
 
 class Connection(socketutil.SocketConnection):
-    """
-    A connection to one remote object. Not thread-safe: one thread uses it at a time.
+    """A connection to one remote object. Not thread-safe: one thread uses it at a time.
 
     Args:
         target: the name and location of the object, for the texts of errors and logs.
@@ -86,8 +84,7 @@ class Connection(socketutil.SocketConnection):
 
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
                   wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:
-        """
-        Perform the handshake. The timeout of the connection is the limit of all of it together.
+        """Perform the handshake. The timeout of the connection is the limit of all of it together.
 
         Args:
             value: application data for the server's `Daemon.validateHandshake`.
@@ -125,8 +122,7 @@ class Connection(socketutil.SocketConnection):
         return result
 
     def round_trip(self, request: SendingMessage, method: str) -> ReceivingMessage:
-        """
-        Send a request, wait for its reply, and return it.
+        """Send a request, wait for its reply, and return it.
 
         Args:
             method: the name of the called method, for the texts of errors.
@@ -173,8 +169,7 @@ class Connection(socketutil.SocketConnection):
         self.mid_exchange = False
 
     def send_if_ready(self, request: SendingMessage) -> bool:
-        """
-        Send a small request that has no reply, if that is possible without blocking. Must not be called during an exchange.
+        """Send a small request that has no reply, if that is possible without blocking. Must not be called during an exchange.
 
         Returns:
             Whether all of it was sent. If only a part of it was sent, mid_exchange is set, and the connection is unusable.
@@ -302,8 +297,7 @@ class Connection(socketutil.SocketConnection):
                 self.sock.settimeout(timeout)  # _receive_step() has shortened it
 
     def _receive_step(self, timeout: Optional[float]) -> Optional[ReceivingMessage]:
-        """
-        Receive up to RECEIVE_BYTES, and return the message if it is complete.
+        """Receive up to RECEIVE_BYTES, and return the message if it is complete.
 
         The timeout applies to the whole step, and during a handshake to the whole handshake. If it applied to each receive, a
         server that sends a byte now and then could block the client for ever; and any host can answer a broadcast.
@@ -339,8 +333,8 @@ def _seconds_left(deadline: float) -> float:
 
 
 def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Connection:
-    """
-    Connect to the location of a PYRO URI, with TLS if the setting SSL is on, and return the connection before the handshake.
+    """Connect to the location of a PYRO URI, with TLS if the setting SSL is on, and return the connection before the
+    handshake.
 
     Args:
         timeout: limit in seconds of connecting and of every later operation; None is no limit.

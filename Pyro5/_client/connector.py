@@ -1,5 +1,4 @@
-"""
-The connections of a proxy: opening them, keeping further ones for other threads, closing them.
+"""The connections of a proxy: opening them, keeping further ones for other threads, closing them.
 """
 from __future__ import annotations
 
@@ -33,8 +32,8 @@ SHARED, STRICT = "shared", "strict"  # values of the setting PROXY_SHARING
 
 
 class Forks:
-    """
-    Counts how many forks ago this process began: a connection that was made before the last one belongs to the parent process.
+    """Counts how many forks ago this process began: a connection that was made before the last one belongs to the parent
+    process.
     """
 
     __slots__ = ("number",)
@@ -60,8 +59,8 @@ def connected_socket_uri(object_name: Union[str, URI]) -> URI:
 
 
 class Connector:
-    """
-    Opens and closes the connections to one object. COMMTIMEOUT is read here, once; other settings whenever they were changed.
+    """Opens and closes the connections to one object. COMMTIMEOUT is read here, once; other settings whenever they were
+    changed.
 
     Several threads may use it. The first connection is opened by one thread at a time; further ones are opened only by threads
     that the pool asks to, so that there are never more than allowed.
@@ -113,8 +112,7 @@ class Connector:
         self._read_settings()
 
     def _read_settings(self) -> None:
-        """
-        Read the settings that take effect as soon as they are changed.
+        """Read the settings that take effect as soon as they are changed.
 
         `call` and `connect` do this when the number of ``global_version`` has changed. A call costs one comparison of ints.
         """
@@ -148,8 +146,7 @@ class Connector:
         """Raise PyroError if the calling thread may not use the proxy."""
 
     def connect(self, validate: Callable[[Any], None], replace_uri: bool = False) -> Connection:
-        """
-        Close the first connection if there is one, make a new one, and return it.
+        """Close the first connection if there is one, make a new one, and return it.
 
         Args:
             validate: called with the server's handshake response; may raise an exception to refuse the connection.
@@ -176,8 +173,7 @@ class Connector:
         return connection
 
     def connect_once(self, connect: Callable[[], Any], is_done: Callable[[], bool]) -> bool:
-        """
-        Connect unless another thread has done so meanwhile, and return whether it was necessary.
+        """Connect unless another thread has done so meanwhile, and return whether it was necessary.
 
         Args:
             connect: calls `connect`.
@@ -255,8 +251,7 @@ class Connector:
         idle_connections.discard(self)
 
     def drop(self, connection: Connection, keep_socket: bool = False) -> None:
-        """
-        Close a connection that cannot be used any more.
+        """Close a connection that cannot be used any more.
 
         Args:
             keep_socket: a socket that was given to the proxy can be used again; else it is of no use any more.
@@ -343,8 +338,7 @@ class Connector:
             return name in self.attrs
 
     def set_metadata(self, metadata: Any) -> None:
-        """
-        Store what the server says about the object.
+        """Store what the server says about the object.
 
         Raises:
             ProtocolError: the metadata is malformed.

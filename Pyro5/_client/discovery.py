@@ -1,5 +1,4 @@
-"""
-Find the name server, and look up objects there by name or by tags.
+"""Find the name server, and look up objects there by name or by tags.
 
 These places are tried in order until a name server is found:
 
@@ -55,8 +54,7 @@ _HINT = re.compile(r" \(is the server running, [^()]*\)")
 
 def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T],
            host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> T:
-    """
-    Find a name server, and return what `connect` or `accept` returns for it.
+    """Find a name server, and return what `connect` or `accept` returns for it.
 
     Args:
         connect: called with the URI of a possible name server and the time limit in seconds (None: that of the settings);
@@ -166,8 +164,7 @@ def _nameserver_uri(host: str, port: Optional[int]) -> URI:
 # ---------------------------------------------------------------- broadcast
 
 def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iterator[URI]:
-    """
-    Broadcast the question for a name server, and yield the valid answers as they arrive, each URI once.
+    """Broadcast the question for a name server, and yield the valid answers as they arrive, each URI once.
 
     The question is sent to all places at once and repeated twice, because datagrams can get lost; this ends after about one
     second. A forged answer cannot be detected with certainty. Ignored are answers from another port than the question was
@@ -239,8 +236,7 @@ def _read_answer(data: bytes) -> Optional[URI]:
 # ---------------------------------------------------------------- names
 
 class _NameServer:
-    """
-    A connection to a name server.
+    """A connection to a name server.
 
     Args:
         limit_seconds: time limit for connecting and for the handshake.
@@ -310,8 +306,7 @@ def _tagged_uri(uri: URI, answer: str) -> URI:
 
 
 def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Optional[float] = None) -> URI:
-    """
-    Return the PYRO URI that a PYRONAME or PYROMETA URI refers to. A PYRO URI is returned unchanged.
+    """Return the PYRO URI that a PYRONAME or PYROMETA URI refers to. A PYRO URI is returned unchanged.
 
     For PYROMETA, one of the objects that have all the tags is chosen at random.
 
@@ -343,8 +338,7 @@ def lookup(name: str, delay_time: float = 0.0) -> URI:
 
 def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
              delay_time: float = 0.0) -> Dict[str, str]:
-    """
-    Return the names that are registered with all of some tags, or with any of some tags, and their URIs.
+    """Return the names that are registered with all of some tags, or with any of some tags, and their URIs.
 
     Args:
         meta_all: tags that an object must all have. Exactly one of meta_all and meta_any must be passed.
@@ -364,8 +358,7 @@ def yplookup(meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterab
 
 def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: str = "", port: Optional[int] = None,
                      reply_seconds: Optional[float] = None) -> T:
-    """
-    Find a name server and call `ask` with it until it returns a result or the time is up.
+    """Find a name server and call `ask` with it until it returns a result or the time is up.
 
     One connection is used for all attempts; if it is lost, the name server is searched for again.
     """
@@ -395,8 +388,7 @@ def _locate_nameserver(host: str, port: Optional[int], reply_seconds: Optional[f
 def retry_until_found(ask: Callable[[], T], delay_seconds: float = 0.0,
                       clock: Callable[[], float] = time.monotonic,
                       wait: Optional[Callable[[float], Any]] = None) -> T:
-    """
-    Call `ask` until it returns a result, while it raises NamingError or ConnectionClosedError and the time is not up.
+    """Call `ask` until it returns a result, while it raises NamingError or ConnectionClosedError and the time is not up.
 
     Args:
         delay_seconds: the time limit in seconds; 0 means the setting NS_LOOKUP_DELAY. There is at least one attempt.

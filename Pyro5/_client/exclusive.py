@@ -19,8 +19,7 @@ log = logging.getLogger("Pyro5.client")
 
 @contextlib.contextmanager
 def exclusive_use(proxy: Any, timeout: Optional[float]) -> Iterator[None]:
-    """
-    Acquire the object of a proxy for the block, and release it at the end.
+    """Acquire the object of a proxy for the block, and release it at the end.
 
     Args:
         timeout: seconds to wait for the object, None for any time.

@@ -14,8 +14,7 @@ log = logging.getLogger("Pyro5.client")
 
 
 class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not subscriptable before Python 3.9
-    """
-    The result of a call that runs in the background.
+    """The result of a call that runs in the background.
 
     It counts as pending until the reply has come, so that it can be cancelled until then.
     """
@@ -31,8 +30,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
         return self._is_running and not self.done()
 
     def cancel(self) -> bool:
-        """
-        Cancel the call, and return whether it is cancelled: it is not if it has ended.
+        """Cancel the call, and return whether it is cancelled: it is not if it has ended.
 
         A call that was not sent yet is never sent. If the server runs it, the server is told: there,
         ``current_context.cancelled`` is set. (Servers of other releases are not told: the reply is thrown away.)
@@ -50,8 +48,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
         return True
 
     def begin_sending(self, cancel_remotely: Optional[Callable[[], None]]) -> bool:
-        """
-        Note that the request is about to be sent.
+        """Note that the request is about to be sent.
 
         Args:
             cancel_remotely: tells the server to cancel it; None if the server cannot do that.
@@ -77,8 +74,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
 
 
 class BackgroundCalls:
-    """
-    Runs the calls of one proxy in threads, which end when there are no more calls. Thread-safe.
+    """Runs the calls of one proxy in threads, which end when there are no more calls. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -87,8 +83,7 @@ class BackgroundCalls:
         self._threads = 0
 
     def submit(self, call: Callable[[CallFuture], Any], calls_at_once: int) -> CallFuture:
-        """
-        Start a call in a copy of the current context.
+        """Start a call in a copy of the current context.
 
         Args:
             call: is given its own future.

@@ -13,8 +13,7 @@ IDLE_SECONDS = 60.0
 
 
 class IdleConnections:
-    """
-    Watches the links that have more than one connection, in a thread that exists only while there are some. Thread-safe.
+    """Watches the links that have more than one connection, in a thread that exists only while there are some. Thread-safe.
 
     Args:
         idle_seconds: how long a connection may be unused.

@@ -1,5 +1,4 @@
-"""
-A proxy's link with its object: calls over its connections, and the rules which thread may make them.
+"""A proxy's link with its object: calls over its connections, and the rules which thread may make them.
 
 Kept apart from the proxy, all of whose names without ``_pyro`` belong to the remote object.
 """
@@ -40,8 +39,7 @@ IN_TRANSIT = -1  # nor this one
 
 
 def _served_client() -> Any:
-    """
-    Return the client whose requests, one after the other, run here; None if there is none. A oneway call is not one of
+    """Return the client whose requests, one after the other, run here; None if there is none. A oneway call is not one of
     them: it may run beside the next request.
     """
     client = callcontext.current_context.client
@@ -51,8 +49,7 @@ def _served_client() -> Any:
 
 
 class Link(Connector):
-    """
-    Everything a proxy knows. COMMTIMEOUT and MAX_RETRIES are read here, once; other settings whenever they were changed.
+    """Everything a proxy knows. COMMTIMEOUT and MAX_RETRIES are read here, once; other settings whenever they were changed.
 
     Any thread may make calls, each over a connection that it has for itself as long as the call takes. With the setting
     PROXY_SHARING "strict", only the owner may.
@@ -143,8 +140,8 @@ class Link(Connector):
     # ------------------------------------------------------------ which connection
 
     def acquire_ready(self) -> Optional[Connection]:
-        """
-        Return the connection that the calling thread used last, locked for one call, if the next request can go over it now.
+        """Return the connection that the calling thread used last, locked for one call, if the next request can go over it
+        now.
 
         This is all that a call costs in most programs: no mutex is needed, as the lock of the connection decides. Threads that
         wait come first. The caller passes the connection to `call` or `unlock`.
@@ -163,8 +160,7 @@ class Link(Connector):
         return connection
 
     def is_ready(self) -> bool:
-        """
-        Return whether there is a connection over which requests can be sent.
+        """Return whether there is a connection over which requests can be sent.
 
         Raises:
             PyroError: the calling thread may not use the proxy.
@@ -176,8 +172,8 @@ class Link(Connector):
 
     def acquire(self, connect: Callable[[], Any], validate: Callable[[Any], None],
                 preferred: Optional[Connection] = None) -> Connection:
-        """
-        Return a connection, locked for one call. If there is none, connect; if all are in use, open another or wait for one.
+        """Return a connection, locked for one call. If there is none, connect; if all are in use, open another or wait for
+        one.
 
         Args:
             connect: opens the first connection, with `connect` of this link.
@@ -249,8 +245,7 @@ class Link(Connector):
 
     def call(self, connection: Connection, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
              flags: int, object_id: Optional[str] = None, annotations: Optional[Mapping[str, bytes]] = None) -> Any:
-        """
-        Call a method over a connection that was acquired for this, and unlock it.
+        """Call a method over a connection that was acquired for this, and unlock it.
 
         Args:
             object_id: of another object of the same daemon, None for the own one.
@@ -300,8 +295,7 @@ class Link(Connector):
 
     def _apply_options(self, connection: Connection, seq: int, flags: int, annotations: Optional[Mapping[str, bytes]],
                        ) -> Tuple[Optional[float], SerializerBase, Optional[Mapping[str, bytes]]]:
-        """
-        Return the deadline of a call, its serializer, and the annotations to send.
+        """Return the deadline of a call, its serializer, and the annotations to send.
 
         The timeout of the proxy limits single operations of the socket: a long reply may take longer. It is sent to the server
         as the deadline all the same, as the client does not wait longer for the first byte. Oneway calls have no deadline but
@@ -375,8 +369,7 @@ class Link(Connector):
     # ------------------------------------------------------------ item streams
 
     def abandon_stream(self, stream_id: str) -> None:
-        """
-        Ask the server to close an item stream: now if that is possible without blocking, otherwise with the next call.
+        """Ask the server to close an item stream: now if that is possible without blocking, otherwise with the next call.
 
         The server also closes the stream when the connection ends. Finalizers call this, in any thread and even in the middle
         of a call; so it never blocks, and never raises an exception for a connection that failed.

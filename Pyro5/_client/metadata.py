@@ -22,8 +22,7 @@ class Metadata(NamedTuple):
 
 
 def parse_metadata(metadata: Any, uri: Any) -> Metadata:
-    """
-    Return the metadata of an object as received.
+    """Return the metadata of an object as received.
 
     Raises:
         ProtocolError: the metadata cannot be used.

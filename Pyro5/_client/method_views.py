@@ -20,9 +20,8 @@ Send = Callable[..., Any]  # called with the name, the positional arguments, the
 
 
 class MethodView:
-    """
-    A remote method with options for its calls. The method, and other calls of the proxy, are not changed. Any thread may use
-    it, and it may be kept and called again.
+    """A remote method with options for its calls. The method, and other calls of the proxy, are not changed. Any thread may
+    use it, and it may be kept and called again.
 
     Args:
         send: `_pyroInvoke` of a proxy, or what does the same.
@@ -45,8 +44,7 @@ class MethodView:
     def options(self, *, timeout: Optional[float] = NOT_GIVEN, retry: Optional[Retry] = NOT_GIVEN,
                 wait_for_ready: bool = NOT_GIVEN, serializer: Optional[str] = NOT_GIVEN,
                 annotations: Optional[Mapping[str, bytes]] = NOT_GIVEN) -> MethodView:
-        """
-        Return a view of the method with these options, and those of this view that are not given.
+        """Return a view of the method with these options, and those of this view that are not given.
 
         Args:
             timeout: seconds that a call may take, including waiting for a connection, connecting, and all attempts; None
@@ -85,8 +83,7 @@ class MethodView:
         self._call(args, kwargs, FLAGS_ONEWAY, self._deadline())
 
     def future(self, /, *args: Any, **kwargs: Any) -> CallFuture:
-        """
-        Make the call in the background.
+        """Make the call in the background.
 
         Returns:
             A ``concurrent.futures.Future``. Its `cancel` also works while the server is running the method: see CallFuture.
@@ -170,8 +167,7 @@ def _when_not_busy(link: Any, send: Send) -> Send:
 
 
 def repeated(link: Any, send: Send, name: str, *arguments: Any) -> Any:
-    """
-    Make a call, and repeat it after failures as the proxy is set up. A call that is an attempt of a view is made once.
+    """Make a call, and repeat it after failures as the proxy is set up. A call that is an attempt of a view is made once.
 
     Args:
         send: called with the name and the arguments.

@@ -81,8 +81,7 @@ class _RemoteMethod:
         return self._name
 
     def options(self, **options: Any) -> MethodView:
-        """
-        Return the method with options for its calls.
+        """Return the method with options for its calls.
 
         Keyword arguments: ``timeout`` (seconds for the whole call), ``retry`` (a `Retry`), ``wait_for_ready``, ``serializer``,
         ``annotations``; see MethodView.options.

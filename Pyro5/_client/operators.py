@@ -7,8 +7,7 @@ __all__ = ["ProxyOperators", "UnsupportedOperatorError"]
 
 
 class UnsupportedOperatorError(AttributeError, TypeError):
-    """
-    The remote object does not expose the special method of an operator.
+    """The remote object does not expose the special method of an operator.
 
     A TypeError because Python expects that of an object without the operator: list() calls __len__, and continues if it raises
     TypeError. An AttributeError because an operator is a remote method, and programs catch this for a missing method.

@@ -1,5 +1,4 @@
-"""
-The connections of one proxy, and which thread uses which of them.
+"""The connections of one proxy, and which thread uses which of them.
 
 A thread uses a connection for one call at a time: it holds the lock of the connection from the request until the reply is
 complete. Threads that find no free connection wait in the order of their arrival.
@@ -23,8 +22,7 @@ LOOK_SECONDS = 1.0  # interval at which a waiting thread looks for a free connec
 
 
 class Waiter:
-    """
-    A thread that waits for a connection.
+    """A thread that waits for a connection.
 
     Attributes:
         ident: the identifier of the thread.
@@ -56,8 +54,7 @@ class Waiter:
 
 
 class ConnectionPool:
-    """
-    The connections of one link. Thread-safe.
+    """The connections of one link. Thread-safe.
 
     Attributes:
         by_thread: the connection that each thread used last. Read without a lock: the lock of the connection decides.
@@ -78,8 +75,7 @@ class ConnectionPool:
 
     def claim(self, ident: int, limit: int, nested_in: Optional[bytes], is_serving: bool,
               preferred: Optional[Connection] = None) -> Union[Connection, Waiter, str]:
-        """
-        Return a locked connection for the next call of a thread, or what the thread has to do to get one.
+        """Return a locked connection for the next call of a thread, or what the thread has to do to get one.
 
         Args:
             ident: of the calling thread.
@@ -162,8 +158,7 @@ class ConnectionPool:
         return None
 
     def wait(self, waiter: Waiter, deadline: Optional[float]) -> Optional[Connection]:
-        """
-        Wait for a connection.
+        """Wait for a connection.
 
         Args:
             deadline: monotonic time, None for no limit.
@@ -202,8 +197,7 @@ class ConnectionPool:
         return waiter.connection
 
     def release(self, connection: Connection) -> None:
-        """
-        Unlock a connection after a call, and hand it to the thread that has waited longest.
+        """Unlock a connection after a call, and hand it to the thread that has waited longest.
 
         The lock is released before the queue is looked at, and a waiter joins the queue before it tries the locks for the
         last time (see `claim`): so one of the two sees the other.
@@ -229,8 +223,7 @@ class ConnectionPool:
                 waiter.wake(free)
 
     def add(self, connection: Connection, ident: int, kind: str) -> None:
-        """
-        Add a connection that was opened because `claim` said so (or without being asked: the first one).
+        """Add a connection that was opened because `claim` said so (or without being asked: the first one).
 
         Args:
             ident: of the thread that uses it first. An OPEN_EXTRA or OPEN_SIDE connection is locked by it.

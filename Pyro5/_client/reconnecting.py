@@ -19,8 +19,7 @@ RECONNECT_MAX_PAUSE_SECONDS = 2.0
 
 
 def reconnect(connect: Callable[[], Any], tries: int) -> None:
-    """
-    Call `connect` until it succeeds. The pause after a failure doubles every time.
+    """Call `connect` until it succeeds. The pause after a failure doubles every time.
 
     Args:
         connect: raises CommunicationError or NamingError if it fails.
@@ -44,8 +43,7 @@ def reconnect(connect: Callable[[], Any], tries: int) -> None:
 
 
 def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: str) -> T:
-    """
-    Make attempts until one does not fail for lack of a server: one that can be reached, knows the name, has the object.
+    """Make attempts until one does not fail for lack of a server: one that can be reached, knows the name, has the object.
 
     Args:
         attempt: returns the result.

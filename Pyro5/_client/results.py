@@ -15,8 +15,7 @@ Results = Mapping[str, Build]   # by the names of methods and attributes
 
 
 class TypedProxies:
-    """
-    What ``Proxy[Interface]`` is if results have to be rebuilt: creates proxies as the class itself does.
+    """What ``Proxy[Interface]`` is if results have to be rebuilt: creates proxies as the class itself does.
 
     Args:
         proxy_class: the class of the proxies.
@@ -62,8 +61,7 @@ def _results_of(interface: Any) -> Dict[str, Build]:
 
 
 def rebuilt(results: Results, name: str, value: Any) -> Any:
-    """
-    Return the result of a method or attribute with instances of registered types.
+    """Return the result of a method or attribute with instances of registered types.
 
     Raises:
         TypeError: it does not fit its annotation.

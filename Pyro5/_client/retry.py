@@ -18,8 +18,7 @@ REPEATABLE = (errors.ConnectionClosedError, errors.TimeoutError)  # after these 
 
 
 class Retry:
-    """
-    Says how calls that fail are repeated.
+    """Says how calls that fail are repeated.
 
     A call is repeated if its request has certainly not been sent (the server could not be reached), if the server refused
     to run it now (it says when to try again), or if the connection failed and the method is ``@expose(idempotent=True)``.
@@ -105,8 +104,7 @@ class RetryBudget:
 
 def repeat(attempt: Callable[[], Any], retry: Retry, budget: RetryBudget, is_idempotent: Callable[[], bool],
            wait: Callable[[float], bool]) -> Any:
-    """
-    Make a call, and repeat it as the retry says.
+    """Make a call, and repeat it as the retry says.
 
     Args:
         attempt: makes the call once.
@@ -132,8 +130,7 @@ def repeat(attempt: Callable[[], Any], retry: Retry, budget: RetryBudget, is_ide
 
 
 def with_retries(max_retries: int, send: Callable[..., Any], name: str, *arguments: Any) -> Any:
-    """
-    Call a remote method, and repeat the call if the connection is lost or the timeout expires.
+    """Call a remote method, and repeat the call if the connection is lost or the timeout expires.
 
     Args:
         max_retries: how many times the call may be repeated.

@@ -29,8 +29,7 @@ class _SourceText:
 
 
 def parse_signature(text: Any) -> inspect.Signature:
-    """
-    Return the signature described by a text such as ``(degrees: int, slowly: bool = False) -> str``.
+    """Return the signature described by a text such as ``(degrees: int, slowly: bool = False) -> str``.
 
     Defaults that are literals become their values. Other defaults, and annotations, become objects whose repr is their source
     text. The signature is ``(*args, **kwargs)`` if the text cannot be parsed.

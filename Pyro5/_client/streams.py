@@ -22,8 +22,7 @@ CLOSE_SECONDS = 2.0
 
 
 class ItemStream(Iterator[Any]):
-    """
-    Iterates over the items of a remote iterator or generator.
+    """Iterates over the items of a remote iterator or generator.
 
     Several threads may use it: each item goes to one of them. Iterating raises ConnectionClosedError while the proxy is not
     connected; it can continue after the proxy is connected again, if the server still has the stream.
@@ -93,8 +92,7 @@ class ItemStream(Iterator[Any]):
         self._link.forget_stream(self._stream_id)
 
     def close(self) -> None:
-        """
-        Ask the server to close the stream. Calling this again has no effect.
+        """Ask the server to close the stream. Calling this again has no effect.
 
         The request is sent over the connection of the proxy if this thread used that last, and no other call was made since
         the last item. Otherwise the connection may be in use, and a new one is made for the request.

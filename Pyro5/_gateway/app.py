@@ -34,8 +34,7 @@ RETRY_AFTER_SECONDS = "2"
 
 
 class Gateway:
-    """
-    The gateway as a WSGI application, which may be called in any number of threads.
+    """The gateway as a WSGI application, which may be called in any number of threads.
 
     Args:
         expose: regular expression, matched at the beginning of names: the objects that clients can use. Empty: all.
@@ -97,8 +96,7 @@ class Gateway:
 
 
 class PyroApp:
-    """
-    The gateway as a WSGI application whose options are attributes, which are read for every request.
+    """The gateway as a WSGI application whose options are attributes, which are read for every request.
 
     Attributes:
         ns_regex: regular expression, matched at the beginning of names: the objects that clients can use. Empty: all.

@@ -1,5 +1,4 @@
-"""
-The gateway's connections to Pyro servers: name server lookups that survive a lost name server, calls whose results stay
+"""The gateway's connections to Pyro servers: name server lookups that survive a lost name server, calls whose results stay
 JSON, and cached values.
 """
 from __future__ import annotations
@@ -69,8 +68,7 @@ def _registration(entry: Any) -> Registration:
 
 
 class NameServers:
-    """
-    Connections to the name server, shared by all threads; each connection is used by one thread at a time.
+    """Connections to the name server, shared by all threads; each connection is used by one thread at a time.
 
     A lost connection is replaced: the name server is searched for again, in all the usual places.
 
@@ -95,8 +93,7 @@ class NameServers:
         self._failure: Optional[BaseException] = None
 
     def lookup(self, name: str) -> URI:
-        """
-        Return the uri of one object.
+        """Return the uri of one object.
 
         Raises:
             NamingError: the name is unknown.
@@ -179,9 +176,8 @@ class NameServers:
 
 
 class Fresh(Generic[T]):
-    """
-    A cached value that is computed again on request when it is too old. One thread computes it; others that request it in the
-    meantime wait for its result or exception. No lock is held while it is computed.
+    """A cached value that is computed again on request when it is too old. One thread computes it; others that request it in
+    the meantime wait for its result or exception. No lock is held while it is computed.
 
     Args:
         seconds: maximum age.
@@ -227,8 +223,7 @@ class Fresh(Generic[T]):
 # ---------------------------------------------------------------- calls
 
 def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], None]) -> Proxy:
-    """
-    Create a connected proxy for `invoke` that uses JSON. The caller releases it.
+    """Create a connected proxy for `invoke` that uses JSON. The caller releases it.
 
     Args:
         take: called with the size of a large reply before it is received; may raise.
@@ -249,8 +244,7 @@ def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], No
 
 def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool,
            take: Callable[[int], None]) -> Reply:
-    """
-    Call a method; collect an item stream into a list.
+    """Call a method; collect an item stream into a list.
 
     Args:
         take: called with the size of each item before it is kept; may raise.
@@ -278,8 +272,7 @@ def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Repl
 
 
 def _as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = None) -> Reply:
-    """
-    Return the payload unchanged if it is JSON; otherwise convert it (the object may have passed on a blob from elsewhere).
+    """Return the payload unchanged if it is JSON; otherwise convert it (the object may have passed on a blob from elsewhere).
 
     Args:
         take: called with the size of a large reply that was compressed.

@@ -1,5 +1,4 @@
-"""
-One connection of the HTTP server: reads requests within their limits, calls the WSGI application, and sends responses.
+"""One connection of the HTTP server: reads requests within their limits, calls the WSGI application, and sends responses.
 
 It builds on http.server and wsgiref of the standard library, and adds the limits and persistent connections that they
 lack.
@@ -62,8 +61,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Writer(io.RawIOBase):
-    """
-    Writes to a socket. It never raises: when the client is gone, or receives nothing for too long, the rest is discarded.
+    """Writes to a socket. It never raises: when the client is gone, or receives nothing for too long, the rest is discarded.
 
     Attributes:
         failure: the first error, or None.
@@ -88,8 +86,7 @@ class _Writer(io.RawIOBase):
 
 
 class _Body(io.RawIOBase):
-    """
-    The body of one request.
+    """The body of one request.
 
     Args:
         rfile: the stream to read it from.

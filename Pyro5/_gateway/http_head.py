@@ -56,8 +56,7 @@ class Head(NamedTuple):
 
 
 def parse_head(lines: Sequence[bytes]) -> Head:
-    """
-    Parse the lines of a head, including the empty line at the end, each with its line break.
+    """Parse the lines of a head, including the empty line at the end, each with its line break.
 
     Raises:
         BadRequest: it is malformed or ambiguous.

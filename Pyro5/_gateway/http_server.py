@@ -1,5 +1,4 @@
-"""
-A small HTTP/1.1 server for a WSGI application: one thread per connection, persistent connections, and limits for
+"""A small HTTP/1.1 server for a WSGI application: one thread per connection, persistent connections, and limits for
 everything that clients control.
 """
 from __future__ import annotations
@@ -28,9 +27,8 @@ _FULL = (b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Type: t
 
 
 class HttpServer:
-    """
-    Serves a WSGI application on a TCP port. `stop` may be called from any thread, and connections call methods from their own
-    threads; everything else belongs to one thread.
+    """Serves a WSGI application on a TCP port. `stop` may be called from any thread, and connections call methods from their
+    own threads; everything else belongs to one thread.
 
     Args:
         app: called in the thread of each connection.
@@ -71,8 +69,7 @@ class HttpServer:
     # ------------------------------------------------------------ loop
 
     def serve(self, companion: Any = None) -> None:
-        """
-        Accept connections until `stop` is called.
+        """Accept connections until `stop` is called.
 
         Args:
             companion: an object with ``sockets`` to wait for too, and ``events(sockets)`` to call when they are ready.
@@ -98,8 +95,7 @@ class HttpServer:
         self._wakeup.wake()
 
     def close(self) -> None:
-        """
-        Stop, wait for requests in progress (for SHUTDOWN_TIMEOUT seconds at most), and close everything.
+        """Stop, wait for requests in progress (for SHUTDOWN_TIMEOUT seconds at most), and close everything.
         """
         # First end only the receiving direction: idle connections see the end of input and close, while requests in progress
         # can still send their responses.

@@ -20,8 +20,7 @@ WAIT_SECONDS = 1.0      # that a request waits for a round to end, before it ret
 
 
 class DeadObjects:
-    """
-    The objects that are registered but do not exist. `get` and `close` may be called in any thread.
+    """The objects that are registered but do not exist. `get` and `close` may be called in any thread.
 
     Args:
         registrations: returns all registrations; may raise.

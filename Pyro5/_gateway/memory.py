@@ -21,8 +21,7 @@ class Exhausted(Exception):
 
 
 class MemoryBudget:
-    """
-    Counts the bytes used by requests in progress. Thread-safe.
+    """Counts the bytes used by requests in progress. Thread-safe.
 
     Args:
         limit: returns the maximum number of bytes, 0 for no limit.
@@ -36,8 +35,7 @@ class MemoryBudget:
         self._sending: Dict[Lease, float] = {}  # whose responses are being sent -> since when, longest first
 
     def take(self, count: int, own: int) -> None:
-        """
-        Reserve bytes; wait for other requests to release theirs if the limit is reached.
+        """Reserve bytes; wait for other requests to release theirs if the limit is reached.
 
         Args:
             own: the number of bytes that this request has reserved already.
@@ -82,8 +80,7 @@ class MemoryBudget:
 
 
 class Lease:
-    """
-    The memory reserved by one request. It belongs to one thread.
+    """The memory reserved by one request. It belongs to one thread.
 
     Args:
         disconnect: called, in any thread, if the client receives the response too slowly while others need memory; must not

@@ -18,8 +18,7 @@ _REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Cor
 
 
 class Options(NamedTuple):
-    """
-    Options of a gateway; immutable, so that a request sees a consistent state of them.
+    """Options of a gateway; immutable, so that a request sees a consistent state of them.
 
     Attributes:
         exposed: matched at the beginning of names: the objects that clients can use.
@@ -38,8 +37,7 @@ class Options(NamedTuple):
     @classmethod
     def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float],
               allowed_hosts: Optional[Iterable[str]] = None, any_address: bool = True) -> Options:
-        """
-        Validate and convert options.
+        """Validate and convert options.
 
         Raises:
             re.error: the regular expression is invalid.

@@ -1,5 +1,4 @@
-"""
-Checks of the Host header, and detection of requests made by pages of other web sites.
+"""Checks of the Host header, and detection of requests made by pages of other web sites.
 
 A browser sends requests to any address that a page names, including a gateway on localhost. Two checks prevent that page
 from using the gateway. A page whose host name is re-bound to the address of the gateway (DNS rebinding) is of the same origin
@@ -21,8 +20,7 @@ UNKNOWN_ORIGIN = "null"     # sent by browsers to hide the origin
 
 
 class Hosts:
-    """
-    The hosts accepted in the Host header: loopback names and addresses, and listed ones.
+    """The hosts accepted in the Host header: loopback names and addresses, and listed ones.
 
     Args:
         listed: names and addresses, ``*`` for all.
@@ -81,8 +79,7 @@ def _address(host: str) -> Any:
 
 
 def foreign_origin(environ: Mapping[str, Any]) -> Optional[str]:
-    """
-    Return the origin of a request made by a page of another web site; None for other requests.
+    """Return the origin of a request made by a page of another web site; None for other requests.
 
     Browsers send Sec-Fetch-Site only to https urls and localhost, and do not send Origin with every GET. Without both,
     the Referer header is used, although a page can keep the browser from sending it.

@@ -1,5 +1,4 @@
-"""
-The meaning of messages: requests, replies and handshakes, to and from payloads of the serializers. No I/O.
+"""The meaning of messages: requests, replies and handshakes, to and from payloads of the serializers. No I/O.
 
 Imported by the client, the server and the tools. Start reading at ``requests``; ``replies`` is the way back.
 """

@@ -15,8 +15,7 @@ UNKNOWN = -1
 
 
 class BatchResults:
-    """
-    Collects the results of a batch. Not thread-safe.
+    """Collects the results of a batch. Not thread-safe.
 
     Small results are kept as objects and serialized together at the end. A large result is serialized at once. So the size
     that is checked is the size that will be sent, large results do not stay in memory as objects, and other threads can run
@@ -39,8 +38,7 @@ class BatchResults:
         return len(self._serialized) + len(self.values)
 
     def add(self, value: Any) -> None:
-        """
-        Add a result.
+        """Add a result.
 
         Raises:
             MessageTooLargeError: all results together exceed the limit.

@@ -12,8 +12,7 @@ BLOB_ANNOTATION = "BLBI"  # marshal of (info, object id, method), in a request t
 
 
 class SerializedBlob:
-    """
-    Wraps call arguments that servers on the way forward without deserializing them.
+    """Wraps call arguments that servers on the way forward without deserializing them.
 
     Pass it to a remote method as the only argument. The server receives it in serialized form and can pass it to another
     remote method unchanged. The final receiver calls :meth:`deserialized`.
@@ -38,8 +37,7 @@ class SerializedBlob:
         self._contains_blob = is_blob
 
     def deserialized(self) -> Any:
-        """
-        Return the data. If it was received from the network it is deserialized now, again in every call.
+        """Return the data. If it was received from the network it is deserialized now, again in every call.
 
         Raises:
             SerializeError: the data cannot be deserialized in this process.
@@ -57,8 +55,7 @@ class SerializedBlob:
 
 
 def parse_annotation(data: bytes) -> Tuple[Any, str, str]:
-    """
-    Parse the annotation of a request with a blob: (info, object id, method name).
+    """Parse the annotation of a request with a blob: (info, object id, method name).
 
     Raises:
         ProtocolError: it is missing or malformed.

@@ -1,5 +1,4 @@
-"""
-The handshake: the first message of a connection, and the reply by which the server accepts or refuses the connection.
+"""The handshake: the first message of a connection, and the reply by which the server accepts or refuses the connection.
 
 The payload of the request is ``{"handshake": application data, "object": object id}``, the payload of the reply is
 ``{"handshake": response, "meta": metadata of the object}``, or the reason as a text if the connection is refused. Both sides
@@ -30,8 +29,7 @@ _MAX_ANNOTATION_BYTES = 65536  # of all annotations together that are sent in a 
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
                     wire: WireOptions) -> SendingMessage:
-    """
-    Build the first message of a connection.
+    """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
     send one. They are sent with the calls.
@@ -49,8 +47,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
 
 
 def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
-    """
-    Return the object id and the application data of a handshake.
+    """Return the object id and the application data of a handshake.
 
     Raises:
         ProtocolError: the payload is not that of a handshake.
@@ -83,8 +80,7 @@ def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, payl
 
 def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[SerializerBase], reason: str,
                     correlation_id: bytes, wire: WireOptions) -> SendingMessage:
-    """
-    Build the reply that refuses a connection. It has no size limit.
+    """Build the reply that refuses a connection. It has no size limit.
 
     Args:
         request: None if the handshake could not be read.
@@ -98,8 +94,7 @@ def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[Se
 
 
 def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:
-    """
-    Return the handshake response and the metadata of the object (None if the server did not send it).
+    """Return the handshake response and the metadata of the object (None if the server did not send it).
 
     The result may come from a cache, so the caller must not modify it.
 

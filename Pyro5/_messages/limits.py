@@ -1,5 +1,4 @@
-"""
-Limits on the number of containers (lists, dicts, tuples and sets) in a message, checked before it is decoded.
+"""Limits on the number of containers (lists, dicts, tuples and sets) in a message, checked before it is decoded.
 
 A container takes two bytes of a message, but some hundred bytes of memory. So a message within the size limit could use up the
 memory of the process if the number of containers was not limited.
@@ -22,8 +21,7 @@ HANDSHAKE_CONTAINERS = 5000  # in the handshake of a client; in text formats, el
 
 
 def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """
-    Check a request. Called for payloads that are longer than FREE_BYTES.
+    """Check a request. Called for payloads that are longer than FREE_BYTES.
 
     Raises:
         SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
@@ -37,8 +35,7 @@ def check(message: ReceivingMessage, serializer: SerializerBase) -> None:
 
 
 def check_reply(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """
-    Check a reply. Called for payloads that are longer than FREE_BYTES.
+    """Check a reply. Called for payloads that are longer than FREE_BYTES.
 
     Raises:
         SerializeError: it has more containers than MAX_CONTAINERS, or than its compressed size allows.
@@ -52,8 +49,7 @@ def check_reply(message: ReceivingMessage, serializer: SerializerBase) -> None:
 
 
 def check_probe(message: ReceivingMessage) -> None:
-    """
-    Check the reply to a probe, from which only names are used.
+    """Check the reply to a probe, from which only names are used.
 
     Raises:
         SerializeError: it has more than PROBE_CONTAINERS, or its serializer is unknown.
@@ -64,8 +60,7 @@ def check_probe(message: ReceivingMessage) -> None:
 
 
 def check_marshal(data: Buffer) -> None:
-    """
-    Check marshal data that is not part of the payload, such as an annotation. It is never compressed.
+    """Check marshal data that is not part of the payload, such as an annotation. It is never compressed.
 
     Raises:
         SerializeError: it has more containers than MAX_CONTAINERS.
@@ -75,8 +70,7 @@ def check_marshal(data: Buffer) -> None:
 
 
 def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> None:
-    """
-    Check the handshake of a client.
+    """Check the handshake of a client.
 
     Raises:
         SerializeError: it has more containers than HANDSHAKE_CONTAINERS.

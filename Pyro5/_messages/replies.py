@@ -1,5 +1,4 @@
-"""
-Replies: results, exceptions, item streams and results of batches. The server builds them, the client parses them.
+"""Replies: results, exceptions, item streams and results of batches. The server builds them, the client parses them.
 
 Both sides of each format are in this module, so that a format is changed in one place.
 """
@@ -72,8 +71,7 @@ def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, 
 
 
 def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
-    """
-    Build the reply with the result of a call.
+    """Build the reply with the result of a call.
 
     Raises:
         MessageTooLargeError: the reply exceeds the limit.
@@ -103,8 +101,7 @@ def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
-    """
-    Build the reply that opens an item stream; with stream_id None, the reply that the server does not allow streams.
+    """Build the reply that opens an item stream; with stream_id None, the reply that the server does not allow streams.
 
     The payload is an exception, for peers that do not support item streams.
     """
@@ -119,8 +116,7 @@ def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
 
 
 def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List[str]) -> SendingMessage:
-    """
-    Build the reply with an exception and its traceback.
+    """Build the reply with an exception and its traceback.
 
     An exception that cannot be serialized or exceeds the size limit is replaced by a PyroError whose text describes it. So
     this never fails, and every call gets a reply.
@@ -166,8 +162,7 @@ def sendable(exception: Exception, serializer: SerializerBase) -> Exception:
 
 
 def remote_traceback(exception: BaseException) -> Optional[List[str]]:
-    """
-    Return the remote traceback of an exception, None if it is not a remote exception. No code of its class is run.
+    """Return the remote traceback of an exception, None if it is not a remote exception. No code of its class is run.
 
     An exception class can override __getattribute__, so the attribute is read by the method of BaseException.
     """
@@ -200,8 +195,7 @@ def pong(message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
 
 
 def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
-    """
-    Return the result of a call: its value, a list of results of a batch, or a StreamOpened.
+    """Return the result of a call: its value, a list of results of a batch, or a StreamOpened.
 
     Raises:
         Exception: the exception in the reply; or the error of the serializer for malformed data.
@@ -231,8 +225,7 @@ def _batch_results(data: Any) -> Any:
 
 
 def raisable(exception: BaseException) -> Exception:
-    """
-    Return the exception to raise for one that was received.
+    """Return the exception to raise for one that was received.
 
     A SystemExit, KeyboardInterrupt or GeneratorExit from the network must not have its effect in this process: these
     are replaced by a RemoteError.

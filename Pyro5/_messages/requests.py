@@ -1,5 +1,4 @@
-"""
-Requests: method calls, attribute accesses and batches. The client builds them, the server parses them.
+"""Requests: method calls, attribute accesses and batches. The client builds them, the server parses them.
 
 Both sides of each format are in this module, so that a format is changed in one place. A request is what the serializer's
 dumpsCall() returns for (object id, method, args, kwargs). Attribute accesses and batches are calls of reserved method names
@@ -44,8 +43,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
                    kwargs: Optional[Mapping[str, Any]], wire: WireOptions,
                    own_annotations: Optional[Mapping[str, Buffer]] = None,
                    correlation_id: Optional[bytes] = None) -> SendingMessage:
-    """
-    Build the request of a call.
+    """Build the request of a call.
 
     Args:
         kwargs: the keyword arguments; None for attribute accesses and batches.
@@ -90,8 +88,7 @@ def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, An
 
 
 def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) -> Call:
-    """
-    Parse the request of a call. If it carries a blob, its arguments are not deserialized.
+    """Parse the request of a call. If it carries a blob, its arguments are not deserialized.
 
     Raises:
         ProtocolError: the payload is not a call.
@@ -114,8 +111,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
 
 
 def parse_getattr(call: Call) -> str:
-    """
-    Return the name of the attribute that a call of GETATTR_METHOD reads.
+    """Return the name of the attribute that a call of GETATTR_METHOD reads.
 
     Raises:
         ProtocolError: the name is missing.
@@ -126,8 +122,7 @@ def parse_getattr(call: Call) -> str:
 
 
 def parse_setattr(call: Call) -> Tuple[str, Any]:
-    """
-    Return the name and the new value of the attribute that a call of SETATTR_METHOD assigns.
+    """Return the name and the new value of the attribute that a call of SETATTR_METHOD assigns.
 
     Raises:
         ProtocolError: one of them is missing.
@@ -138,8 +133,7 @@ def parse_setattr(call: Call) -> Tuple[str, Any]:
 
 
 def parse_batch(call: Call) -> Tuple[Sequence[Tuple[Any, Sequence[Any], Dict[str, Any]]], Set[str]]:
-    """
-    Return the calls of a batch, each as (method, args, kwargs), and the set of all method names.
+    """Return the calls of a batch, each as (method, args, kwargs), and the set of all method names.
 
     Raises:
         ProtocolError: an element is not a call.

@@ -1,5 +1,4 @@
-"""
-Write authorization for the name server: either every client may change registrations, or only those with the write token.
+"""Write authorization for the name server: either every client may change registrations, or only those with the write token.
 
 The token is a secret text that clients send as their ``_pyroHandshake`` when they connect. Clients without it are accepted
 too, but only with read access. The process that runs the name server is never restricted.
@@ -17,8 +16,7 @@ MOST_FILE_CHARS = 4096
 
 
 def read_token(path: str) -> str:
-    """
-    Read a token from a file that contains nothing else.
+    """Read a token from a file that contains nothing else.
 
     Raises:
         OSError: the file cannot be read.
@@ -34,8 +32,7 @@ def read_token(path: str) -> str:
 
 
 def checked_token(token: str) -> str:
-    """
-    Return the token if it is valid.
+    """Return the token if it is valid.
 
     Raises:
         TypeError: it is not a str.
@@ -52,8 +49,7 @@ def checked_token(token: str) -> str:
 
 
 class Writers:
-    """
-    The client connections that may change registrations. Thread-safe.
+    """The client connections that may change registrations. Thread-safe.
 
     Args:
         token: the text that clients must send to be authorized; None authorizes all clients.
@@ -83,8 +79,7 @@ class Writers:
                 self._connections.add(connection)
 
     def require(self, server: Any) -> None:
-        """
-        Check that the remote call served by this thread, if it arrived at this server, comes from an authorized client.
+        """Check that the remote call served by this thread, if it arrived at this server, comes from an authorized client.
 
         Args:
             server: the socket server whose clients are checked.

@@ -1,5 +1,4 @@
-"""
-Automatic removal of registrations whose objects no longer exist.
+"""Automatic removal of registrations whose objects no longer exist.
 
 A registration is removed after its server has been unreachable, or has denied having the object, for `MISSING_SECONDS`.
 A server that restarts or a brief network outage therefore loses no registrations.
@@ -24,8 +23,7 @@ KEPT_NAMES = frozenset([constants.NAMESERVER_NAME, constants.DAEMON_NAME])
 
 
 def checked_period(seconds: float) -> float:
-    """
-    Return the period of the setting NS_AUTOCLEAN; 0 means off.
+    """Return the period of the setting NS_AUTOCLEAN; 0 means off.
 
     Raises:
         ValueError: it is not 0 and too short, longer than a thread can wait, or not a number.
@@ -46,8 +44,7 @@ class _Registration(NamedTuple):
 
 
 class AutoCleaner:
-    """
-    Checks all registrations periodically in its own thread and removes those whose objects are gone.
+    """Checks all registrations periodically in its own thread and removes those whose objects are gone.
 
     Only the owner calls `start` and `stop`. `clean` runs one round; the thread calls it, and a test may call it instead
     while the thread is not running.
@@ -55,8 +52,7 @@ class AutoCleaner:
 
     def __init__(self, registrations: Callable[[], Mapping[str, str]], remove: Callable[[str, str], bool],
                  period_seconds: float, prober: Any = None, clock: Callable[[], float] = time.monotonic) -> None:
-        """
-        Args:
+        """Args:
             registrations: returns a snapshot, name -> uri text.
             remove: removes a name if it still has the given uri, and returns whether it did.
             prober: checks the servers; a `Prober` or an object with the same methods.

@@ -1,5 +1,4 @@
-"""
-The broadcast responder: tells clients on the local network the location of the name server.
+"""The broadcast responder: tells clients on the local network the location of the name server.
 
 A client sends the datagram ``GET_NSURI`` to a broadcast address; every responder that receives it replies with the uri
 of its name server. All other datagrams are ignored.
@@ -24,8 +23,7 @@ RECEIVE_BYTES = len(NS_QUESTION) + 1
 
 
 class BroadcastServer:
-    """
-    Answers broadcast lookups with the uri of one name server. It is bound and ready when the constructor returns.
+    """Answers broadcast lookups with the uri of one name server. It is bound and ready when the constructor returns.
 
     It can run in three ways: in the loop of a daemon (``daemon.combine(server)``), in its own thread (`runInThread`), or in
     an event loop of the program that waits for its `sockets` and calls `events`. Only `close` may be called from other
@@ -38,8 +36,7 @@ class BroadcastServer:
     """
 
     def __init__(self, nsUri: Any, bchost: Any = None, bcport: Optional[int] = None, ipv6: Optional[bool] = False) -> None:
-        """
-        Args:
+        """Args:
             nsUri: URI (or its text) of the name server. The host ``0.0.0.0`` in it is replaced, in each reply, by
                 the address of the network interface that reaches the client.
             bchost: host name or address to listen on; None means the setting NS_BCHOST, and if that is None too, all
@@ -102,8 +99,7 @@ class BroadcastServer:
             log.debug("broadcast lookup not answered: %s", x)
 
     def _answer_for(self, asker: Tuple[Any, ...]) -> bytes:
-        """
-        Return the reply for this client. A name server bound to all interfaces has a different address on each network; the
+        """Return the reply for this client. A name server bound to all interfaces has a different address on each network; the
         client must get the one that it can reach.
         """
         if self.nsUri.host != "0.0.0.0":
@@ -113,8 +109,7 @@ class BroadcastServer:
         return str(uri).encode("iso-8859-1")
 
     def runInThread(self) -> threading.Thread:
-        """
-        Start a thread that answers lookups until `close`, and return it.
+        """Start a thread that answers lookups until `close`, and return it.
 
         Raises:
             RuntimeError: the responder runs in a thread already, or is closed.
@@ -139,8 +134,8 @@ class BroadcastServer:
                 self.events(ready)
 
     def close(self) -> None:
-        """
-        Stop and join the thread, if there is one, and close the socket. Can be called more than once, from any other thread.
+        """Stop and join the thread, if there is one, and close the socket. Can be called more than once, from any other
+        thread.
         """
         # The lock is held to the end, so that a concurrent close cannot close the socket while the thread still uses it.
         with self._lock:

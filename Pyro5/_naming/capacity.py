@@ -1,5 +1,4 @@
-"""
-Limits on the memory that clients can make a name server use: a total for registrations, and slots for searches with large
+"""Limits on the memory that clients can make a name server use: a total for registrations, and slots for searches with large
 results.
 """
 from __future__ import annotations
@@ -29,8 +28,7 @@ UNREAD_BYTES = 256 << 20        # limit for large results that clients have not 
 
 
 class Capacity:
-    """
-    Tracks the size of all registrations and rejects those that exceed the limit. The caller holds the lock of the name
+    """Tracks the size of all registrations and rejects those that exceed the limit. The caller holds the lock of the name
     server.
 
     Args:
@@ -51,8 +49,7 @@ class Capacity:
             self._recount_at = self._clock() + RECOUNT_SECONDS
 
     def store(self, storage: Storage, name: str, registration: Registration, is_own: bool = False) -> None:
-        """
-        Store a registration if the limit allows it.
+        """Store a registration if the limit allows it.
 
         Args:
             is_own: store the name server's own registration, regardless of the limit.
@@ -81,8 +78,7 @@ class Capacity:
 
 
 class SearchTurns:
-    """
-    Bounds the memory used by large results: only a few are built at the same time, and if clients leave too many bytes
+    """Bounds the memory used by large results: only a few are built at the same time, and if clients leave too many bytes
     unread, they are disconnected, beginning with those whose search is oldest. Thread-safe.
 
     Args:
@@ -97,9 +93,8 @@ class SearchTurns:
         self._receivers: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()  # oldest search first
 
     def begin(self) -> None:
-        """
-        Acquire a slot for the search of the client that this thread serves, until `end`. Searches by the process itself need
-        none.
+        """Acquire a slot for the search of the client that this thread serves, until `end`. Searches by the process itself
+        need none.
 
         Raises:
             NamingError: too many searches are waiting, the wait timed out, or the request contains too many searches.

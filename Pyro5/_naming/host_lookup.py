@@ -1,5 +1,4 @@
-"""
-Non-blocking host name lookups.
+"""Non-blocking host name lookups.
 
 A DNS lookup can take ten seconds or more to fail, and cannot be interrupted. Lookups therefore run in a small pool of daemon
 threads that are never joined; each thread ends when the queue is empty.
@@ -30,8 +29,7 @@ Result = Union[List[addresses.Candidate], OSError, ValueError]
 
 
 class HostLookups:
-    """
-    Looks up hosts in the order in which they were requested, each only once even if requested several times. Thread-safe.
+    """Looks up hosts in the order in which they were requested, each only once even if requested several times. Thread-safe.
 
     Hosts that were looked up promptly before come first. A result that arrives after `forget` is kept for the next requests.
     So every queued host is looked up eventually, even if each lookup before it takes longer than the callers are willing to
@@ -55,8 +53,7 @@ class HostLookups:
         self._closed = False
 
     def find(self, host: str) -> Optional[Result]:
-        """
-        Return the addresses of a host, with port 0, or the error that says why there are none.
+        """Return the addresses of a host, with port 0, or the error that says why there are none.
 
         None means that the lookup is pending. `on_result` is called when it has finished, unless this object is closed
         before.

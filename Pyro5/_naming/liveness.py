@@ -1,5 +1,5 @@
-"""
-Checks many servers at the same time, in one thread: whether they are reachable, and whether they still have certain objects.
+"""Checks many servers at the same time, in one thread: whether they are reachable, and whether they still have certain
+objects.
 
 Each server is checked over its own connection in steps: look up its host, connect, TLS if enabled, handshake with its
 ``Pyro.Daemon``, list its objects. Each step is a generator that yields a socket and the events to wait for; `Prober`
@@ -74,8 +74,7 @@ class Answer(NamedTuple):
 
 
 class Prober:
-    """
-    Checks servers. Only one thread at a time may call `ask`; any thread may call `stop`.
+    """Checks servers. Only one thread at a time may call `ask`; any thread may call `stop`.
 
     Args:
         clock: returns monotonic seconds.
@@ -92,8 +91,7 @@ class Prober:
         self._slow: Dict[str, None] = {}
 
     def ask(self, questions: Iterable[Question]) -> Iterator[Tuple[Question, Answer]]:
-        """
-        Check all servers, many at a time, and yield each question with its answer as soon as that is known.
+        """Check all servers, many at a time, and yield each question with its answer as soon as that is known.
 
         Servers that do not answer delay no others, however many they are: servers that answered promptly the last time are
         checked first, and a slow one is postponed until all others have been checked. If there are too many slow servers for
@@ -139,8 +137,7 @@ class _Task:
 
 
 class _Tasks:
-    """
-    All checks in progress.
+    """All checks in progress.
 
     Args:
         wakeup: made readable when a host has been looked up.
@@ -249,8 +246,7 @@ def _ask(question: Question, lookups: HostLookups) -> Steps[Answer]:
 
 
 def _failure(error: Exception) -> Optional[str]:
-    """
-    Return why a server cannot be reached; None if the cause is on this machine, so that nothing is known about the server.
+    """Return why a server cannot be reached; None if the cause is on this machine, so that nothing is known about the server.
     """
     if isinstance(error, socket.gaierror):
         own_fault = error.errno == socket.EAI_AGAIN
@@ -314,8 +310,7 @@ def _encrypt(sock: socket.socket, host: str) -> Steps[socket.socket]:
 
 
 def _question_about(sock: socket.socket, question: Question, unknown: Set[str], list_first: bool) -> Steps[None]:
-    """
-    Ask a server which of the objects it does not have, and close the socket.
+    """Ask a server which of the objects it does not have, and close the socket.
 
     Args:
         unknown: the ids of these objects are added to it, each as soon as it is known, since a later step may fail.
@@ -367,8 +362,7 @@ class _Conversation:
         return ids
 
     def find_unknown(self, object_ids: Sequence[str], unknown: Set[str]) -> Steps[None]:
-        """
-        Add to the set those ids that the server says it does not have.
+        """Add to the set those ids that the server says it does not have.
 
         Each id is requested separately, because a server may create objects on demand. The requests are pipelined: with a
         long round trip time, waiting for each reply before the next request takes too long.

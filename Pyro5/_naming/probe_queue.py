@@ -15,8 +15,7 @@ class Question(NamedTuple):
 
 
 class ProbeQueue:
-    """
-    The pending questions of one round: first those to servers that answered promptly the last time, then those to unknown
+    """The pending questions of one round: first those to servers that answered promptly the last time, then those to unknown
     servers, then those to slow servers.
 
     Args:

@@ -1,5 +1,4 @@
-"""
-The program of the helper process that runs regular expressions, see `regex_sandbox`.
+"""The program of the helper process that runs regular expressions, see `regex_sandbox`.
 
 Each line of its input is JSON: a pattern, or a list of names. Each line of its output is the reply: null, or the error in
 the pattern; the indexes of the names that match, or an error text.

@@ -1,5 +1,4 @@
-"""
-Runs the regular expressions of clients so that none of them blocks other clients.
+"""Runs the regular expressions of clients so that none of them blocks other clients.
 
 A regular expression of a few characters can keep a processor busy for years, and while Python's ``re`` matches a single
 text, every other thread of the process waits. So each pattern is analysed before it runs:
@@ -45,8 +44,7 @@ _ITEM = re.compile(r"""
     """, re.VERBOSE)
 
 class Limits(NamedTuple):
-    """
-    Limits for searches.
+    """Limits for searches.
 
     The defaults are for a server whose threads serve other clients in the meantime.
     """
@@ -64,8 +62,7 @@ ONE_AT_A_TIME = Limits(steps_here=10000000, wait_seconds=0.05, match_seconds=0.0
 
 
 def steps_at_most(regex: str, name_chars: int) -> Optional[int]:
-    """
-    Return the maximum number of steps for matching the pattern on a name of that length; None if unknown.
+    """Return the maximum number of steps for matching the pattern on a name of that length; None if unknown.
 
     Each repeat can match any number of characters between its limits, and all combinations of these may have to be tried.
     """
@@ -100,8 +97,7 @@ def _repeats(item: Match[str], name_chars: int) -> Tuple[int, int]:
 
 
 class Matcher:
-    """
-    Finds the names that match a client's regular expression at their beginning. Thread-safe.
+    """Finds the names that match a client's regular expression at their beginning. Thread-safe.
 
     Args:
         limits: limits for searches.
@@ -125,8 +121,7 @@ class Matcher:
         self._closed = False
 
     def matching(self, regex: str, snapshot: Callable[[], List[str]]) -> List[str]:
-        """
-        Return the names that match, within `SEARCH_SECONDS`.
+        """Return the names that match, within `SEARCH_SECONDS`.
 
         Args:
             snapshot: returns the names as a new list; called when it is this search's turn.
@@ -269,8 +264,7 @@ class Matcher:
 
 
 class _Process:
-    """
-    A helper process that matches patterns. Only the thread that started or borrowed it uses it; any thread may call `kill`.
+    """A helper process that matches patterns. Only the thread that started or borrowed it uses it; any thread may call `kill`.
 
     Args:
         seconds: time limit for its start.
@@ -298,8 +292,7 @@ class _Process:
         self.usable = True
 
     def matching(self, regex: str, names: List[str], seconds: float) -> List[str]:
-        """
-        Return the names that match.
+        """Return the names that match.
 
         Raises:
             NamingError: the pattern is invalid.

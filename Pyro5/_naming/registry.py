@@ -1,5 +1,4 @@
-"""
-The object that implements a name server: maps names to uris, with metadata tags, on top of a storage.
+"""The object that implements a name server: maps names to uris, with metadata tags, on top of a storage.
 """
 from __future__ import annotations
 
@@ -40,8 +39,7 @@ OWN_METADATA = frozenset(["class:Pyro5.nameserver.NameServer"])
 
 @behavior(instance_mode="single")
 class NameServer:
-    """
-    Maps names to uris, with metadata tags for each name.
+    """Maps names to uris, with metadata tags for each name.
 
     All methods are thread-safe; only those marked as exposed can be called remotely. The name ``Pyro.NameServer`` is reserved
     for itself: clients cannot remove or change that registration, only the process that runs the name server can.
@@ -53,8 +51,7 @@ class NameServer:
 
     def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
                  require_writer: Callable[[], None] = lambda: None, turns: Optional[SearchTurns] = None) -> None:
-        """
-        Args:
+        """Args:
             storageProvider: as for `open_storage`. `close` closes the storage if it is opened here.
             matcher: runs the regular expressions of clients; None creates one with the default limits.
             require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
@@ -100,8 +97,7 @@ class NameServer:
 
     @expose
     def lookup(self, name: str, return_metadata: bool = False) -> Union[URI, Tuple[URI, Set[str]]]:
-        """
-        Return one registration.
+        """Return one registration.
 
         Returns:
             its URI, or a tuple of its URI and its set of metadata tags.
@@ -120,8 +116,7 @@ class NameServer:
     @expose
     def register(self, name: str, uri: Union[URI, str], safe: bool = False,
                  metadata: Optional[Iterable[str]] = None) -> None:
-        """
-        Register a uri under a name.
+        """Register a uri under a name.
 
         Args:
             safe: raise an error instead of replacing an existing registration.
@@ -144,8 +139,7 @@ class NameServer:
 
     @expose
     def set_metadata(self, name: str, metadata: Optional[Iterable[str]]) -> None:
-        """
-        Replace the metadata tags of a registration; None removes them.
+        """Replace the metadata tags of a registration; None removes them.
 
         Raises:
             NamingError: the name is not registered, or reserved; or this client is not authorized.
@@ -160,8 +154,7 @@ class NameServer:
 
     @expose
     def remove(self, name: Optional[str] = None, prefix: Optional[str] = None, regex: Optional[str] = None) -> int:
-        """
-        Remove the registration of that name, or all whose name begins with the prefix or matches the regex.
+        """Remove the registration of that name, or all whose name begins with the prefix or matches the regex.
 
         Returns:
             the number of removed registrations; 0 for a name that is not registered, or without arguments.
@@ -182,8 +175,7 @@ class NameServer:
     @expose
     def list(self, prefix: Optional[str] = None, regex: Optional[str] = None,
              return_metadata: bool = False) -> Dict[str, Any]:
-        """
-        Return all registrations, or those whose name begins with the prefix or matches the regex at its beginning.
+        """Return all registrations, or those whose name begins with the prefix or matches the regex at its beginning.
 
         Returns:
             name -> uri text, or name -> tuple of uri text and set of metadata tags.
@@ -207,8 +199,7 @@ class NameServer:
     @expose
     def yplookup(self, meta_all: Optional[Iterable[str]] = None, meta_any: Optional[Iterable[str]] = None,
                  return_metadata: bool = True) -> Dict[str, Any]:
-        """
-        Search by metadata ("yellow pages").
+        """Search by metadata ("yellow pages").
 
         Args:
             meta_all: find registrations that have all of these tags.
@@ -245,9 +236,8 @@ class NameServer:
         return self._storage.patiently(lambda: self._remove_if(name, uri_text))
 
     def close(self) -> None:
-        """
-        Stop the helper processes for searches, and close the storage (unless the program passed it in). The name server must
-        no longer be in use by other threads. Can be called more than once.
+        """Stop the helper processes for searches, and close the storage (unless the program passed it in). The name server
+        must no longer be in use by other threads. Can be called more than once.
         """
         self.end_searches()
         if self._owns_storage:

@@ -1,5 +1,4 @@
-"""
-Network addresses: resolving host names to socket addresses, the interfaces of this machine, texts for messages.
+"""Network addresses: resolving host names to socket addresses, the interfaces of this machine, texts for messages.
 
 Host names are only resolved to addresses. No function here does a reverse lookup.
 """
@@ -57,8 +56,7 @@ def require_port(port: int) -> None:
 
 
 def resolve_host(address: Address, family: int, socktype: int, passive: bool = False) -> List[Candidate]:
-    """
-    Resolve an address to the socket families and addresses worth trying, best first; returns at least one.
+    """Resolve an address to the socket families and addresses worth trying, best first; returns at least one.
 
     An empty host or None means all interfaces (``passive``), or this machine.
 
@@ -126,8 +124,7 @@ def explained(error: OSError, text: str) -> OSError:
 
 
 def get_ip_address(hostname: str, workaround127: bool = False, version: Optional[int] = None) -> IPAddress:
-    """
-    Return the ip address of a host.
+    """Return the ip address of a host.
 
     Args:
         hostname: name or literal address; an empty one means this machine.
@@ -151,8 +148,7 @@ def get_ip_address(hostname: str, workaround127: bool = False, version: Optional
 
 
 def get_interface(ip_address: Union[str, IPAddress]) -> IPInterface:
-    """
-    Return the network interface of this machine through which the given address is reached. Nothing is sent.
+    """Return the network interface of this machine through which the given address is reached. Nothing is sent.
 
     Raises:
         OSError: there is no route to the address, or it is an unknown host name.
@@ -167,8 +163,7 @@ def get_interface(ip_address: Union[str, IPAddress]) -> IPInterface:
 
 
 def plain_ip(text: str) -> IPAddress:
-    """
-    Return an address object, without the zone of a link-local address (which Python 3.8 does not support).
+    """Return an address object, without the zone of a link-local address (which Python 3.8 does not support).
 
     Raises:
         ValueError: the text is not an ip address.

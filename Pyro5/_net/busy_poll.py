@@ -1,5 +1,4 @@
-"""
-Adaptive busy polling: poll the socket a few hundred times before blocking on it.
+"""Adaptive busy polling: poll the socket a few hundred times before blocking on it.
 
 When data arrives, the system must first wake a blocked thread. On another processor this takes longer than all the work of
 this library for a small call (some 40 microseconds, twice per call). So a thread that expects a reply polls for it first. This
@@ -87,8 +86,7 @@ def _release() -> None:
 
 
 class PollingAttempts:
-    """
-    The right to poll, for code that polls by itself. Not thread-safe.
+    """The right to poll, for code that polls by itself. Not thread-safe.
 
     At most one thread of the process has it at a time.
     """
@@ -189,8 +187,7 @@ class PollingSelector:
 
 
 def receiver_for(sock: Any, current: Any = None) -> Any:
-    """
-    Return an object to receive from for a socket with alternating requests and replies; it may be the socket itself.
+    """Return an object to receive from for a socket with alternating requests and replies; it may be the socket itself.
 
     Args:
         current: the previous result, if the settings may have changed since then.

@@ -1,5 +1,4 @@
-"""
-The policy of busy polling: decide by previous results whether to poll before blocking.
+"""The policy of busy polling: decide by previous results whether to poll before blocking.
 
 There are no sockets, clocks, locks or threads in this module. Measurements are passed in as a function, so tests can check
 every decision with tables of results. The receivers that use the policy are in ``busy_poll``.
@@ -63,8 +62,7 @@ class PollingPolicy:
 
 
 class YieldingPolicy(PollingPolicy):
-    """
-    Also suspends polling while other threads or processes need the processor or the lock of the interpreter.
+    """Also suspends polling while other threads or processes need the processor or the lock of the interpreter.
 
     These may be the ones that compute the reply, and polling would take the processor from them. Not thread-safe.
 

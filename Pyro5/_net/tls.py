@@ -1,5 +1,4 @@
-"""
-TLS: contexts for certificate files, and non-blocking handshakes.
+"""TLS: contexts for certificate files, and non-blocking handshakes.
 
 The ssl module is imported when TLS is first used.
 """
@@ -37,8 +36,7 @@ def is_ssl_error(error: BaseException) -> bool:
 
 def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str = "", clientkey: str = "",
                     cacerts: str = "", keypassword: str = "") -> ssl.SSLContext:
-    """
-    Return the TLS context for these files; the same arguments return the same context. Thread-safe.
+    """Return the TLS context for these files; the same arguments return the same context. Thread-safe.
 
     With a server certificate it is a context for servers, which requests certificates from clients if the setting
     SSL_REQUIRECLIENTCERT is on. Otherwise it is one for clients, which verifies the server's certificate and host name.
@@ -134,8 +132,7 @@ def is_server_context(context: ssl.SSLContext) -> bool:
 
 
 def tls_handshake_step(sock: socket.socket) -> int:
-    """
-    Continue the TLS handshake of a non-blocking socket.
+    """Continue the TLS handshake of a non-blocking socket.
 
     Returns:
         0 when it is complete, otherwise the event to wait for: selectors.EVENT_READ or selectors.EVENT_WRITE.
@@ -159,8 +156,7 @@ def handshake_refused(error: OSError) -> bool:
 
 
 def events_wanted(error: OSError, default: int) -> int:
-    """
-    Return the event to wait for if an operation on a non-blocking socket would block, 0 for real errors.
+    """Return the event to wait for if an operation on a non-blocking socket would block, 0 for real errors.
 
     A TLS socket may need to write before it can read, and vice versa.
 

@@ -1,5 +1,4 @@
-"""
-TLS sockets that do a bounded amount of work in each operation, regardless of the records that the peer sends.
+"""TLS sockets that do a bounded amount of work in each operation, regardless of the records that the peer sends.
 
 An `ssl.SSLSocket` reads from its socket until it has data for its caller. A peer that sends records without data, such as key
 updates, as fast as they can be processed keeps it busy without end: neither a timeout nor non-blocking mode ends the
@@ -31,8 +30,7 @@ _INFORMATION = frozenset((
 
 
 class TlsSocket(socket.socket):
-    """
-    A connected socket with TLS: an alternative to `ssl.SSLSocket`, with the same methods.
+    """A connected socket with TLS: an alternative to `ssl.SSLSocket`, with the same methods.
 
     One thread uses it at a time, except for shutdown() and close(), which any thread may call.
 
@@ -199,8 +197,7 @@ class TlsSocket(socket.socket):
     # ------------------------------------------------------------ sending
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """
-        Send a part of the data, and return its size. If that would block in non-blocking mode, raise ssl.SSLWantWriteError.
+        """Send a part of the data, and return its size. If that would block in non-blocking mode, raise ssl.SSLWantWriteError.
 
         After that error, and after a timeout, the next call must begin with the same data: it may be encrypted already.
         """

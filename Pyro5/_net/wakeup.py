@@ -8,8 +8,7 @@ __all__ = ["Wakeup"]
 
 
 class Wakeup:
-    """
-    A socket pair that wakes a selector loop: register it for reading, and call `wake` from anywhere.
+    """A socket pair that wakes a selector loop: register it for reading, and call `wake` from anywhere.
 
     `wake` never blocks, and may be called from any thread or signal handler, even after `close`. Only the thread of the loop
     may call the other methods.

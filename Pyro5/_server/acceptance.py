@@ -16,8 +16,7 @@ MAX_KEPT_TEXT = 200  # characters of a handshake response that many clients may 
 
 def accepting_payload(connection: Any, objects: ObjectTable, get_metadata: Optional[Callable[[str], Any]],
                       serializer: SerializerBase, response: Any) -> bytes:
-    """
-    Return the payload of the reply that accepts a client. Most clients of an object get the same one, so it is kept.
+    """Return the payload of the reply that accepts a client. Most clients of an object get the same one, so it is kept.
 
     Args:
         connection: its ``objectId`` is the object that the client connects to.

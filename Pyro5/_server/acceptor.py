@@ -24,8 +24,7 @@ _EPOLL: Any = getattr(selectors, "EpollSelector", ())
 
 
 class Acceptor:
-    """
-    Accepts clients, and pauses when the process is out of file descriptors or memory.
+    """Accepts clients, and pauses when the process is out of file descriptors or memory.
 
     Args:
         loop: where the listening socket is registered.

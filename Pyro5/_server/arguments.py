@@ -22,8 +22,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]:
-    """
-    Return the functions that rebuild arguments, by the names of methods, and of attributes that are assigned.
+    """Return the functions that rebuild arguments, by the names of methods, and of attributes that are assigned.
 
     Members without annotations of registered types are not in it.
     """

@@ -99,8 +99,7 @@ class DaemonObject:
 
     @_unlisted
     def acquire_object(self, objectId: str) -> None:
-        """
-        Refuse the calls of all other connections to an object, until release_object is called or this connection ends.
+        """Refuse the calls of all other connections to an object, until release_object is called or this connection ends.
 
         Raises:
             BusyError: another connection has acquired the object.
@@ -124,8 +123,7 @@ class DaemonObject:
     @oneway
     @_unlisted
     def cancel(self, correlationId: str, seq: Optional[int] = None) -> None:
-        """
-        Set ``current_context.cancelled`` for the calls with this correlation id that this daemon is running, on any
+        """Set ``current_context.cancelled`` for the calls with this correlation id that this daemon is running, on any
         connection, and close the item streams that they opened. One that is still on its way is not started.
 
         Args:

@@ -23,8 +23,7 @@ class _Holder:
 
 
 class ExclusiveUse:
-    """
-    Which connection has acquired which object. Thread-safe.
+    """Which connection has acquired which object. Thread-safe.
 
     Clients do not wait in the server, where each would occupy a thread: they are told to try again.
 
@@ -42,8 +41,7 @@ class ExclusiveUse:
         self.holders: Dict[str, _Holder] = {}
 
     def acquire(self, object_id: str, connection: Any) -> None:
-        """
-        Reserve an object for a connection. Each further call for the same connection needs a `release` of its own.
+        """Reserve an object for a connection. Each further call for the same connection needs a `release` of its own.
 
         Raises:
             BusyError: another connection has acquired it.
@@ -74,8 +72,7 @@ class ExclusiveUse:
                 del self.holders[object_id]
 
     def check(self, object_id: str, connection: Any, correlation_id: bytes) -> None:
-        """
-        Check that a connection may call an object.
+        """Check that a connection may call an object.
 
         Raises:
             BusyError: another connection has acquired it.

@@ -220,8 +220,7 @@ class Members(NamedTuple):
         return {"methods": set(self.methods), "oneway": set(self.oneway), "attrs": set(self.attrs)}
 
     def metadata_for(self, has_sessions: Optional[bool]) -> Dict[str, Any]:
-        """
-        Return what is sent to one client when it connects.
+        """Return what is sent to one client when it connects.
 
         Args:
             has_sessions: whether each connection may have an instance of its own; None for a client of another release,

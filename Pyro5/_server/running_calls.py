@@ -1,5 +1,4 @@
-"""
-The calls that a daemon is running: their deadlines, and how a method learns that its client does not wait any more.
+"""The calls that a daemon is running: their deadlines, and how a method learns that its client does not wait any more.
 
 A method that never asks pays for one small object per call. The first use of ``current_context.cancelled`` starts a thread
 of the daemon that watches the clients and the deadlines of the calls that asked; it ends when there have been none for a
@@ -45,8 +44,7 @@ class CancelledEvent(threading.Event):
 
 
 class RunningCall:
-    """
-    One request that is being run.
+    """One request that is being run.
 
     Attributes:
         connection: of the client.
@@ -77,8 +75,7 @@ class RunningCall:
         return bool(self.flags & FLAGS_ONEWAY)
 
     def read_deadline(self, message: ReceivingMessage) -> None:
-        """
-        Read the deadline that a request carries, and take it out of the annotations.
+        """Read the deadline that a request carries, and take it out of the annotations.
 
         The client says how much time is left, not until when: the clocks need not agree. The time that the request has waited
         here, since its connection became readable, is part of it.
@@ -141,8 +138,7 @@ class RunningCall:
             self.check()
 
     def check(self) -> None:
-        """
-        Raise an exception if the call is cancelled.
+        """Raise an exception if the call is cancelled.
 
         Raises:
             TimeoutError: its deadline has passed.
@@ -191,8 +187,7 @@ class RunningCalls:
         return any([call.connection is connection and call.correlation_id == correlation_id for call in list(self._running)])
 
     def cancel(self, correlation_id: bytes, seq: Optional[int] = None) -> bool:
-        """
-        Cancel the calls with this correlation id, or the one of them with this sequence number.
+        """Cancel the calls with this correlation id, or the one of them with this sequence number.
 
         Returns:
             False if none of them is running. One that begins within a minute is then cancelled before it begins.

@@ -1,5 +1,4 @@
-"""
-Make text from the network safe for logs and terminals.
+"""Make text from the network safe for logs and terminals.
 
 Imported by every other package. Start reading at ``printable``.
 """

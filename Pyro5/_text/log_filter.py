@@ -1,5 +1,4 @@
-"""
-A filter for all loggers of the package, so that text from the network cannot forge records of the log.
+"""A filter for all loggers of the package, so that text from the network cannot forge records of the log.
 
 Many arguments of log calls are chosen by a peer: exceptions, the path that a client has bound its Unix domain socket to, names
 of objects. Instead of treating each of them, the filter makes the text of the whole record printable, and the text of

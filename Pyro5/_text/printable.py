@@ -5,8 +5,7 @@ __all__ = ["one_line", "printable", "printable_lines"]
 
 
 def printable(text: str) -> str:
-    """
-    Return a text in which each character that is not printable is replaced by an escape sequence.
+    """Return a text in which each character that is not printable is replaced by an escape sequence.
 
     Not printable are all line breaks (including U+0085, U+2028 and U+2029), other control characters (and so ANSI sequences),
     characters that change the direction of text, invisible and unassigned characters, and lone surrogates.

@@ -13,8 +13,7 @@ log = logging.getLogger("Pyro5.types")
 
 
 def hints_of(annotated: Any) -> Dict[str, Any]:
-    """
-    Return the types of the annotations of a class or function, without those that cannot be evaluated.
+    """Return the types of the annotations of a class or function, without those that cannot be evaluated.
 
     An annotation may name a class that is imported for type checkers only, or use the syntax of a later Python.
     """

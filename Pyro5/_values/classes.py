@@ -1,5 +1,4 @@
-"""
-Convert instances of classes to plain data and back: tagged dicts, whose key ``__class__`` contains the name of the class.
+"""Convert instances of classes to plain data and back: tagged dicts, whose key ``__class__`` contains the name of the class.
 
 Names from the network are never imported or evaluated. The tables here decide which tags are converted to objects: converters
 that the program has registered, the classes of this package (each registered where it is defined), and the exceptions of the
@@ -44,8 +43,7 @@ class _Converter(NamedTuple):
 
 
 class OwnClass(NamedTuple):
-    """
-    The functions that build instances of a class of this package.
+    """The functions that build instances of a class of this package.
 
     Attributes:
         build: called with the tagged dict, in which nothing has been converted, and a function that converts a part of it.
@@ -71,8 +69,7 @@ _autoproxy: Optional[Callable[[Any], Any]] = None
 # ---------------------------------------------------------------- registries
 
 def register_class_to_dict(clazz: Type[Any], converter: ToDict, serpent_too: bool = True) -> None:
-    """
-    Register the function that converts instances of a class and its subclasses when they are serialized.
+    """Register the function that converts instances of a class and its subclasses when they are serialized.
 
     If there are converters for several base classes of an object, the nearest one in the method resolution order is used.
 
@@ -104,8 +101,7 @@ def has_converter(clazz: type) -> bool:
 
 
 def register_dict_to_class(classname: str, converter: FromDict) -> None:
-    """
-    Register the function that converts dicts with this text as ``__class__`` to objects.
+    """Register the function that converts dicts with this text as ``__class__`` to objects.
 
     Any peer can send a dict with this text and any other data: the converter must not trust the data.
 
@@ -127,8 +123,7 @@ def unregister_dict_to_class(classname: str) -> None:
 
 def register_own_class(clazz: Type[Any], tag: str, to_state: ToDict, from_state: FromTaggedDict,
                        deliver: Optional[Callable[[Any], None]] = None) -> None:
-    """
-    Register a class of this package to be sent as ``{"__class__": tag, "state": to_state(instance)}``.
+    """Register a class of this package to be sent as ``{"__class__": tag, "state": to_state(instance)}``.
 
     An instance of a subclass is sent with the module and name of the subclass. A receiver refuses it, unless a converter for
     that name is registered there.
@@ -177,8 +172,7 @@ def own_class(tag: str) -> Optional[OwnClass]:
 
 
 def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
-    """
-    Set the function that replaces objects of a daemon by proxies when they are serialized.
+    """Set the function that replaces objects of a daemon by proxies when they are serialized.
 
     Args:
         replace: called with every class instance that is about to be serialized; returns the object to serialize in its place,
@@ -196,8 +190,7 @@ def accepted_tags() -> List[str]:
 # ---------------------------------------------------------------- object -> dict
 
 def registered_form(obj: Any, for_serpent: bool = False) -> Any:
-    """
-    Convert an object by the function that is registered for its class.
+    """Convert an object by the function that is registered for its class.
 
     Returns:
         Plain data, which may contain other objects; NOT_REGISTERED if there is no function for the class.
@@ -231,8 +224,7 @@ def _find_converter(clazz: type, obj: Any) -> Optional[_Converter]:
 
 
 def class_to_dict(obj: Any, serializer_name: Optional[str] = None) -> Any:
-    """
-    Convert an instance of any class to a dict, for serializers that do not do this themselves.
+    """Convert an instance of any class to a dict, for serializers that do not do this themselves.
 
     The result is that of the function registered for the class; otherwise that of __getstate__ if it is a dict; otherwise a
     dict of the attributes (or slots) with the name of the class under the key ``__class__``.

@@ -1,5 +1,4 @@
-"""
-Count the containers (lists, dicts, tuples, sets) in serialized data without decoding it.
+"""Count the containers (lists, dicts, tuples, sets) in serialized data without decoding it.
 
 A container takes two bytes of a message, but some hundred bytes of memory, and microseconds where it is decoded by Python
 code. So of all values, empty containers cost the most for their size in a message.
@@ -26,8 +25,7 @@ _PIECE = re.compile(rb"(?:[^'\"]+|%s){1,1000}" % _STRING_PATTERN, re.DOTALL)
 
 
 def check_text(data: Data, most: int, elements: bool = False) -> None:
-    """
-    Check the number of containers in JSON or Python literals.
+    """Check the number of containers in JSON or Python literals.
 
     Args:
         most: the maximum number.

@@ -1,5 +1,4 @@
-"""
-Convert exceptions to plain data and back: ``{"__class__": name, "__exception__": True, "args": ..., "attributes": {...}}``.
+"""Convert exceptions to plain data and back: ``{"__class__": name, "__exception__": True, "args": ..., "attributes": {...}}``.
 
 Only classes of Python's builtins and of this package, struct.error, and the classes of sqlite3 are built. Each is found in a
 table by its exact name. The remote traceback is sent in the attribute ``_pyroTraceback``.
@@ -115,8 +114,7 @@ def is_group(clazz: ExceptionClass) -> bool:
 
 
 def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseException:
-    """
-    Build an exception of the given class from a dict.
+    """Build an exception of the given class from a dict.
 
     If the class does not accept the arguments, the result is a RemoteError that describes the exception.
 
@@ -153,8 +151,7 @@ def _original_class(clazz: ExceptionClass, data: Mapping[str, Any]) -> Exception
 
 
 def _checked_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ...]:
-    """
-    Return the args to build an exception with. Bytes that a text format has converted to base64 are restored.
+    """Return the args to build an exception with. Bytes that a text format has converted to base64 are restored.
 
     Raises:
         TypeError, ValueError: the class would run code of the args, or fail on them, when it is built or printed.
@@ -194,8 +191,7 @@ def _base64_to_bytes(data: Mapping[str, Any]) -> bytes:
 
 
 def foreign_exception(data: Mapping[str, Any]) -> errors.RemoteError:
-    """
-    Build the RemoteError for an exception whose class cannot be built in this process.
+    """Build the RemoteError for an exception whose class cannot be built in this process.
 
     Its text contains the class name and the text of the exception. It has the attributes of the exception, the class name in
     ``remote_class``, and the args in ``remote_args``.
@@ -230,8 +226,7 @@ def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:
 
 
 def _may_be_set(error: BaseException, name: str, value: Any) -> bool:
-    """
-    Return whether a peer may set this attribute.
+    """Return whether a peer may set this attribute.
 
     Not allowed are names that Python or the class use, and values other than texts for attributes that are shown.
     """

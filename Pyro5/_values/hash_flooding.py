@@ -1,5 +1,4 @@
-"""
-Refuse dicts and sets with many keys that have the same hash (hash flooding).
+"""Refuse dicts and sets with many keys that have the same hash (hash flooding).
 
 The hashes of strings are randomized in each process, but those of numbers and tuples are the same everywhere, so an attacker
 can choose thousands of them with the same hash. When a dict or set is built of such keys, each key is compared with all
@@ -27,8 +26,7 @@ class Hashes:
         self.comparisons = comparisons
 
     def add(self, keys: Collection[Any]) -> None:
-        """
-        Count keys that are about to be added.
+        """Count keys that are about to be added.
 
         Raises:
             SerializeError: too many keys have the same hash as others.

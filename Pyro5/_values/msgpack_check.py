@@ -1,5 +1,4 @@
-"""
-Check msgpack data for lists and dicts that announce more elements than it has, before the library decodes it.
+"""Check msgpack data for lists and dicts that announce more elements than it has, before the library decodes it.
 
 For each list the library allocates memory for the announced number of elements (at most the number of bytes of the data)
 before it has read the first one. Nested lists multiply this: 3 KB with 500 levels take 12 MB, and 89 bytes of compressed data
@@ -27,8 +26,7 @@ _SIZE_BYTES = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 
 
 def check_announced(data: Union[bytes, bytearray, memoryview], library: Any) -> None:
-    """
-    Check that the data contains all elements that its lists and dicts announce.
+    """Check that the data contains all elements that its lists and dicts announce.
 
     The library can skip over the data without allocating memory, in a fraction of the time that decoding takes. This is done
     only if there are bytes that can be heads of long lists, and if the data is more than a few values (such as long bytes).

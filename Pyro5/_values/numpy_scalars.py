@@ -1,5 +1,4 @@
-"""
-Convert numpy scalars, such as numpy.float64 and numpy.int32, to values of Python's builtin types.
+"""Convert numpy scalars, such as numpy.float64 and numpy.int32, to values of Python's builtin types.
 
 They look like numbers, but no serializer supports all of them: some are instances of subclasses of float or str, most are not
 numbers of Python at all, and marshal sends them as the bytes of their memory.
@@ -37,8 +36,7 @@ def is_array(value: Any) -> bool:
 
 
 def plain_scalar(value: Any) -> Any:
-    """
-    Convert a numpy scalar to a value of a builtin type, and return other values unchanged.
+    """Convert a numpy scalar to a value of a builtin type, and return other values unchanged.
 
     A number becomes a bool, int, float or complex, a date the text of ISO 8601, a time difference its seconds, and a record
     the tuple of its fields, which may be other scalars.
@@ -79,8 +77,7 @@ _BY_KIND: Mapping[str, Callable[[Any], Any]] = {"f": float, "c": complex, "M": s
 # ---------------------------------------------------------------- keys
 
 def with_plain_keys(value: Any) -> Any:
-    """
-    Return a dict or set whose keys are not numpy scalars: the given one if it has none, otherwise a copy.
+    """Return a dict or set whose keys are not numpy scalars: the given one if it has none, otherwise a copy.
 
     Raises:
         ValueError: two keys of a dict become equal.

@@ -1,5 +1,4 @@
-"""
-Check that values are plain data: values of exact builtin types, which run no other code when they are used.
+"""Check that values are plain data: values of exact builtin types, which run no other code when they are used.
 
 A value that was received may be an object such as a proxy, which connects to some address when it is iterated, compared or
 asked for its length. Code of this package that uses a received value checks it with these functions first.

@@ -1,5 +1,4 @@
-"""
-Replace instances of registered types and numpy scalars in a value by their plain forms.
+"""Replace instances of registered types and numpy scalars in a value by their plain forms.
 
 For serializers that write plain data much faster than data with other objects: copying takes less time than that saves.
 """
@@ -24,8 +23,7 @@ class _OtherTypesError(Exception):
 
 
 def plain_copy(value: Any, for_serpent: bool = False) -> Any:
-    """
-    Return a copy of a value that consists of plain data, in which unchanged parts are the same.
+    """Return a copy of a value that consists of plain data, in which unchanged parts are the same.
 
     Args:
         for_serpent: do not use converters that are not for the serpent serializer.

@@ -1,5 +1,4 @@
-"""
-Rebuild instances of registered types from their plain forms, where annotations name them.
+"""Rebuild instances of registered types from their plain forms, where annotations name them.
 
 `builder_for` compiles an annotation to a function once; annotations without registered types need none. All values come from
 the network: they are examined by their exact types, and no method of a received object is called.
@@ -53,8 +52,7 @@ _MAX_ATTEMPTS = 200
 
 
 class Mismatch(TypeError):
-    """
-    A value does not fit its annotation.
+    """A value does not fit its annotation.
 
     Attributes:
         path: where, from the outside to the inside.
@@ -82,8 +80,7 @@ class Mismatch(TypeError):
 
 
 def builder_for(annotation: Any) -> Optional[Build]:
-    """
-    Return the function that rebuilds values with an annotation; None if there are no registered types in it.
+    """Return the function that rebuilds values with an annotation; None if there are no registered types in it.
 
     The function raises Mismatch for a value that does not fit.
     """

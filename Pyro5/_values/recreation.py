@@ -1,5 +1,4 @@
-"""
-Build the objects that tagged dicts in the plain data of a message describe.
+"""Build the objects that tagged dicts in the plain data of a message describe.
 
 Decoding a message has no effects. Each class checks that its state is plain data of exact builtin types before it builds an
 instance. An object whose use has effects (a proxy connects when it is used) stays unusable until the whole message has been
@@ -26,8 +25,7 @@ _thread = threading.local()
 
 
 class DeferredDelivery:
-    """
-    A context manager in which objects that this thread decodes stay unusable until its end. It may be nested.
+    """A context manager in which objects that this thread decodes stay unusable until its end. It may be nested.
 
     Used where code of this package processes a decoded message before the program gets it: handshakes, exceptions, results of
     batches. A mistake in that code can then not make a proxy connect.
@@ -58,8 +56,7 @@ def _deliver(pending: List[_Pending]) -> None:
 
 
 class Recreator:
-    """
-    Converts the tagged dicts in the data of messages to objects. Thread-safe.
+    """Converts the tagged dicts in the data of messages to objects. Thread-safe.
 
     Args:
         extra: builders for additional tags, which only one serializer uses.
@@ -167,8 +164,7 @@ class _Conversion:
 
 
 def dict_to_class(data: Dict[str, Any]) -> Any:
-    """
-    Convert a dict with the key ``__class__`` to the object that it describes.
+    """Convert a dict with the key ``__class__`` to the object that it describes.
 
     Raises:
         SerializeError: the class is not accepted.

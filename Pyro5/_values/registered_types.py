@@ -1,5 +1,5 @@
-"""
-Types that the program has registered to be sent in a plain form, which every peer can read, and to be rebuilt by annotations.
+"""Types that the program has registered to be sent in a plain form, which every peer can read, and to be rebuilt by
+annotations.
 
 A class is recognized by its shape: no package that defines one of these shapes is imported. The module rebuilding builds
 instances from plain forms.
@@ -44,8 +44,7 @@ _callbacks: List[Callable[[], None]] = []
 
 
 def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None:
-    """
-    Register types to be sent in a plain form, and to be rebuilt where an annotation names them.
+    """Register types to be sent in a plain form, and to be rebuilt where an annotation names them.
 
     Enums are sent as their values; dataclasses, and classes of attrs, pydantic and msgspec, as dicts of their fields; named
     tuples as tuples; other classes as what their method ``__pyro_state__`` returns. The parameters of exposed methods with

@@ -1,5 +1,4 @@
-"""
-Explain why a value cannot be sent: build an error that names its type, its place in the result or arguments, and a remedy.
+"""Explain why a value cannot be sent: build an error that names its type, its place in the result or arguments, and a remedy.
 
 This runs only after serializing has failed. The place is found by serializing parts of the value again.
 """
@@ -27,8 +26,8 @@ _USUAL_REASONS = ("don't know how to serialize", "unmarshallable object")
 
 
 class Unsendable(errors.SerializeError):
-    """
-    A SerializeError that is also an instance of the class that the serializer's library raises, so that handlers catch both.
+    """A SerializeError that is also an instance of the class that the serializer's library raises, so that handlers catch
+    both.
 
     It is sent as that other class, so that clients of 5.x get the same exception as from a server of 5.x. Clients of this
     library recognize the attribute MARK and raise a SerializeError. The connection can still be used.
@@ -74,8 +73,7 @@ def as_received(error: Exception) -> Exception:
 
 
 def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Exception:
-    """
-    Build the error for values that cannot be serialized.
+    """Build the error for values that cannot be serialized.
 
     Args:
         error: the exception that the serializer raised.

@@ -30,10 +30,9 @@ State = Tuple[str, Union[str, Set[str]], Optional[str], Optional[str], Optional[
 
 
 class URI:
-    """
-    The location of a Pyro object, ``PYRO:object@location``, or how to look it up: ``PYRONAME:name[@location]`` refers to the
-    object that is registered with this name, ``PYROMETA:tag1,tag2[@location]`` to any object that is registered with all of
-    these tags. The location in the latter two is that of the name server.
+    """The location of a Pyro object, ``PYRO:object@location``, or how to look it up: ``PYRONAME:name[@location]`` refers to
+    the object that is registered with this name, ``PYROMETA:tag1,tag2[@location]`` to any object that is registered with all
+    of these tags. The location in the latter two is that of the name server.
 
     The location is ``hostname:port``, ``[ipv6address]:port`` or ``./u:socketname`` (a Unix domain socket, whose name must not
     contain a colon). The location of a name server may omit the port; the default is the setting NS_PORT. The protocol may be

@@ -9,8 +9,7 @@ _seen = _seen_at_last_call = _released_at = 0  # counts of large messages
 
 
 def expect_large(size: int) -> None:
-    """
-    Make the allocator keep the memory of messages of about this size, so that later messages can use it.
+    """Make the allocator keep the memory of messages of about this size, so that later messages can use it.
 
     The allocator of the GNU C library returns freed blocks of 128 KB and more to the system at once, and requests new ones
     as pages that the system has to clear. For the echo of 10 MB this takes 30 of the 40 ms of processor time in the client.
@@ -33,8 +32,7 @@ def expect_large(size: int) -> None:
 
 
 def release_unused() -> None:
-    """
-    Return the kept memory to the system if there was no large message since the last call of this function.
+    """Return the kept memory to the system if there was no large message since the last call of this function.
 
     The server's housekeeping calls this from time to time. Any thread may call it.
     """

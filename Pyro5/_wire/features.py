@@ -1,5 +1,4 @@
-"""
-Features of the protocol beyond those of release 5.17, which two peers negotiate in the handshake.
+"""Features of the protocol beyond those of release 5.17, which two peers negotiate in the handshake.
 
 A client announces the features that it understands in the annotation ``FEAT`` of its CONNECT message, as ASCII tokens
 separated by blanks. The server answers with those of them that it supports, in the same annotation of its CONNECTOK
@@ -38,8 +37,7 @@ def with_announcement(annotations: Mapping[str, Buffer]) -> Dict[str, Buffer]:
 
 
 def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:
-    """
-    Return the features of this release that a peer announced, None if it announced nothing.
+    """Return the features of this release that a peer announced, None if it announced nothing.
 
     Tokens that are not known here are ignored, as is an announcement of more than ``MAX_ANNOUNCEMENT_BYTES``.
     """

@@ -15,8 +15,8 @@ MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # the buffer for a body grows by at most
 
 
 class MessageReader:
-    """
-    Parses a stream of bytes, which arrive in pieces of any size, into messages. Not thread-safe: one thread uses it at a time.
+    """Parses a stream of bytes, which arrive in pieces of any size, into messages. Not thread-safe: one thread uses it at a
+    time.
 
     Call :meth:`receive_from` when the socket is readable, then :meth:`next_message` until it returns None. Without a socket:
     while :attr:`mid_body` is false pass the received bytes to :meth:`feed`; while it is true write them into ``get_buffer()``
@@ -74,8 +74,7 @@ class MessageReader:
 
     @property
     def body_progress(self) -> Tuple[int, int]:
-        """
-        The received bytes and the size in bytes of the body in progress; (0, 0) if there is none.
+        """The received bytes and the size in bytes of the body in progress; (0, 0) if there is none.
 
         Any thread may read this; the numbers may be slightly out of date.
         """
@@ -143,8 +142,7 @@ class MessageReader:
         target.release()  # a BytesIO cannot grow while there are views of it
 
     def next_message(self) -> Optional[ReceivingMessage]:
-        """
-        Remove the next complete message and return it, None if there is none yet.
+        """Remove the next complete message and return it, None if there is none yet.
 
         Raises:
             ProtocolError, MessageTooLargeError: no further messages can be read from the stream.

@@ -1,5 +1,4 @@
-"""
-Proxies for asyncio programs: remote calls and attributes are awaited, and many calls are in flight on one connection.
+"""Proxies for asyncio programs: remote calls and attributes are awaited, and many calls are in flight on one connection.
 
 See the chapter "asyncio" of the documentation.
 """

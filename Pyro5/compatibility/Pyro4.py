@@ -1,5 +1,4 @@
-"""
-Runs programs that were written for Pyro4 on this library::
+"""Runs programs that were written for Pyro4 on this library::
 
     from Pyro5.compatibility import Pyro4
 

@@ -1,5 +1,4 @@
-"""
-Serializers: convert Python values to the payloads of messages and back.
+"""Serializers: convert Python values to the payloads of messages and back.
 
 Every message contains the number of the serializer of its payload. The serializers are ``serpent`` (the default), ``json``,
 ``marshal`` and, if the msgpack package is installed, ``msgpack``. Programs can add others to `serializers` and
@@ -38,8 +37,7 @@ _by_id: Dict[Any, Union[str, SerializerBase]] = {clazz.serializer_id: name for n
 
 
 def get_serializer(name: str) -> SerializerBase:
-    """
-    Return the serializer with this name.
+    """Return the serializer with this name.
 
     Raises:
         ValueError: no serializer has this name.
@@ -52,8 +50,7 @@ def get_serializer(name: str) -> SerializerBase:
 
 
 def get_serializer_by_id(serializer_id: int) -> SerializerBase:
-    """
-    Return the serializer with this number.
+    """Return the serializer with this number.
 
     Raises:
         SerializeError: the number is unknown, or the serializer needs a package that is not installed.
@@ -85,8 +82,7 @@ def _instance(known: Union[str, SerializerBase]) -> SerializerBase:
 
 
 class _Serializers(MutableMapping[Any, SerializerBase]):
-    """
-    A mapping of the serializers that can be used in this process. Thread-safe.
+    """A mapping of the serializers that can be used in this process. Thread-safe.
 
     Programs add their own serializers by name and by number: instances of subclasses of SerializerBase, or other objects with
     the methods and the number of a serializer.

@@ -22,8 +22,7 @@ _CONTAINERS = frozenset((dict, list, tuple))
 
 
 class SerializerBase:
-    """
-    Converts values to bytes and back. Thread-safe.
+    """Converts values to bytes and back. Thread-safe.
 
     The class methods for converters change a registry that all serializers share: how instances of classes that serializers
     do not support are converted to dicts and back.
@@ -41,8 +40,7 @@ class SerializerBase:
     _replacements: Dict[type, Callable[[Any], Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """
-        Disable the optimized methods that would bypass the public methods that a subclass overrides.
+        """Disable the optimized methods that would bypass the public methods that a subclass overrides.
 
         A program may derive a class from one of the serializers here and override dumps, for example. Then value_payload must
         call the new dumps, and not the inherited _value_in_parts.
@@ -90,8 +88,7 @@ class SerializerBase:
         return self._decode(data)
 
     def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
-        """
-        Check the number of lists, dicts, tuples and sets in serialized data before it is deserialized.
+        """Check the number of lists, dicts, tuples and sets in serialized data before it is deserialized.
 
         Serializers of programs need not implement this.
 
@@ -115,8 +112,7 @@ class SerializerBase:
     # ------------------------------------------------------------ values
 
     def dumps(self, data: Any) -> bytes:
-        """
-        Serialize a value.
+        """Serialize a value.
 
         Raises:
             SerializeError, TypeError, ValueError: the value or a part of it cannot be serialized.
@@ -140,8 +136,7 @@ class SerializerBase:
         raise NotImplementedError
 
     def loads(self, data: Data, *, foreign_exceptions: bool = False) -> Any:
-        """
-        Deserialize a value.
+        """Deserialize a value.
 
         Args:
             foreign_exceptions: convert an exception whose class is unknown in this process to a RemoteError.
@@ -168,8 +163,7 @@ class SerializerBase:
         return self.loads(data)  # overridden by the program, perhaps without the argument foreign_exceptions
 
     def recreate_classes(self, literal: Any) -> Any:
-        """
-        Return plain data in which tagged dicts are converted to the objects that they describe. Raises as loads.
+        """Return plain data in which tagged dicts are converted to the objects that they describe. Raises as loads.
 
         A subclass may override this method; loads and loadsCall then call it for everything that was decoded.
         """
@@ -180,8 +174,7 @@ class SerializerBase:
     # ------------------------------------------------------------ method calls
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        """
-        Serialize a method call. Raises as dumps.
+        """Serialize a method call. Raises as dumps.
 
         Args:
             obj: the id of the object.
@@ -237,8 +230,7 @@ class SerializerBase:
 
     @classmethod
     def register_type_replacement(cls, object_type: Type[Any], replacement_function: Callable[[Any], Any]) -> None:
-        """
-        Register a function whose result is serialized in the place of an object.
+        """Register a function whose result is serialized in the place of an object.
 
         It applies to this serializer class and its subclasses, and to instances of object_type and its subclasses, unless they
         are plain data. It takes precedence over the converters of register_class_to_dict.

@@ -11,8 +11,7 @@ _METHODS = ("dumps", "loads", "dumpsCall", "loadsCall")
 
 
 class ForeignSerializer(SerializerBase):
-    """
-    Adapts an object with the four methods of a serializer to the interface of SerializerBase.
+    """Adapts an object with the four methods of a serializer to the interface of SerializerBase.
 
     Attributes:
         original: the adapted object.
@@ -46,8 +45,7 @@ class ForeignSerializer(SerializerBase):
 
 
 def adapted(serializer: Any, name: str) -> SerializerBase:
-    """
-    Return a serializer that a program has added; an adapter for it if it is not a SerializerBase.
+    """Return a serializer that a program has added; an adapter for it if it is not a SerializerBase.
 
     Args:
         name: the name to use if the serializer has none.

@@ -20,8 +20,7 @@ _CALL = '{"object": %s, "method": %s, "params": %s, "kwargs": %s}'
 
 
 def _make_fast_encoder(encoder: json.JSONEncoder) -> Optional[Callable[[Any, int], Iterable[str]]]:
-    """
-    Return the C function that JSONEncoder.encode creates in each call and uses once; None if this Python does not have it.
+    """Return the C function that JSONEncoder.encode creates in each call and uses once; None if this Python does not have it.
 
     Reusing the function takes one microsecond instead of two for a small value. It does not detect cycles: they end in a
     RecursionError.
@@ -35,8 +34,7 @@ def _make_fast_encoder(encoder: json.JSONEncoder) -> Optional[Callable[[Any, int
 
 
 class JsonSerializer(SerializerBase):
-    """
-    JSON in UTF-8, see the json module of the standard library.
+    """JSON in UTF-8, see the json module of the standard library.
 
     Tuples and sets become lists, and keys of dicts become strings. Binary data is not supported.
     """

@@ -27,8 +27,7 @@ _NO_REFERENCES = 2                  # the last version of the format without ref
 
 
 class MarshalSerializer(SerializerBase):
-    """
-    The binary format of the marshal module of the standard library.
+    """The binary format of the marshal module of the standard library.
 
     Class instances are converted to dicts, as in the other serializers. Instances of most subclasses of builtin types cannot
     be serialized.
@@ -118,8 +117,7 @@ class MarshalSerializer(SerializerBase):
         return self._to_plain_inside(value) if copied is plain_copy.NO_COPY else copied
 
     def _to_plain_inside(self, value: Any, around: FrozenSet[int] = frozenset()) -> Any:
-        """
-        Return a copy of a value in which class instances are converted, as far as possible.
+        """Return a copy of a value in which class instances are converted, as far as possible.
 
         Args:
             around: the ids of the containers and instances that contain the value.

@@ -37,8 +37,7 @@ def _load_msgpack_library() -> Any:
 
 
 class MsgpackSerializer(SerializerBase):
-    """
-    MessagePack, see the msgpack package.
+    """MessagePack, see the msgpack package.
 
     Tuples and sets become lists. The keys of dicts must be strings or bytes: receivers do not accept other keys.
 

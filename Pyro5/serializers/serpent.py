@@ -47,8 +47,7 @@ _ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")
 
 
 class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
-    """
-    The serializer of the library, for which the converters of this package take precedence.
+    """The serializer of the library, for which the converters of this package take precedence.
 
     Hooks that a program has registered with the library itself apply to all other classes.
     """

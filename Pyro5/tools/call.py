@@ -1,5 +1,4 @@
-"""
-Calls remote objects from the shell: ``python -m Pyro5.tools.call URI METHOD arguments...`` prints the result as JSON.
+"""Calls remote objects from the shell: ``python -m Pyro5.tools.call URI METHOD arguments...`` prints the result as JSON.
 
 Arguments are JSON; an argument that does not look like JSON is a string. ``name=value`` is a keyword argument. The items of
 an iterator or generator are printed one per line. With the name of an attribute instead of a method, its value is printed.
@@ -31,8 +30,7 @@ LONG_ARGUMENT = 200  # characters of an argument that an error text repeats
 # ---------------------------------------------------------------- arguments
 
 def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
-    """
-    Convert the arguments of the command line to those of the call.
+    """Convert the arguments of the command line to those of the call.
 
     Raises:
         ValueError: a keyword argument is repeated, or an argument looks like JSON but is invalid.

@@ -1,5 +1,4 @@
-"""
-Diagnosis: ``python -m Pyro5.tools.doctor [URI]`` checks the conditions for a successful call.
+"""Diagnosis: ``python -m Pyro5.tools.doctor [URI]`` checks the conditions for a successful call.
 
 Each line begins with ``ok``, ``note`` (not a defect, but possibly relevant) or ``WRONG``; a line with an arrow below says
 what to do. The exit code is 0 if nothing is wrong, 1 if something is wrong, 2 for an invalid command line.

@@ -1,5 +1,4 @@
-"""
-Shows the members of a remote object: ``python -m Pyro5.tools.inspection URI`` prints its methods and attributes, with their
+"""Shows the members of a remote object: ``python -m Pyro5.tools.inspection URI`` prints its methods and attributes, with their
 signatures and docstrings if the server provides them (older releases only provide names).
 
 The exit code is 0 on success, 1 on failure (with one line on standard error that says why), 2 for an invalid command line.
@@ -19,8 +18,7 @@ from ..constants import DAEMON_NAME
 
 
 def inspect_object(proxy: Proxy) -> Dict[str, Any]:
-    """
-    Query a server for the members of an object.
+    """Query a server for the members of an object.
 
     Returns:
         A dict of ``uri``, ``doc``, ``methods`` (name -> dict of ``signature``, ``doc`` and ``oneway``) and ``attributes``

@@ -1,5 +1,4 @@
-"""
-Publishes objects without a server program: ``python -m Pyro5.tools.serve module:Class`` serves a class or an object of a
+"""Publishes objects without a server program: ``python -m Pyro5.tools.serve module:Class`` serves a class or an object of a
 module.
 """
 from __future__ import annotations
@@ -30,8 +29,7 @@ class BrokenModule(ValueError):
 
 
 def load(target: str) -> Any:
-    """
-    Import the object that ``module:Class``, ``module:object`` or ``path/to/file.py:Class`` names; dots access attributes.
+    """Import the object that ``module:Class``, ``module:object`` or ``path/to/file.py:Class`` names; dots access attributes.
 
     Raises:
         ValueError: the text has another form, or the object does not exist.
@@ -81,8 +79,7 @@ def _is_importing(file_name: str) -> bool:
 
 
 def prepare(published: Any, target: str, expose_all: bool, instance_mode: Optional[Any]) -> None:
-    """
-    Check, and change if requested, what clients can access of the object to publish.
+    """Check, and change if requested, what clients can access of the object to publish.
 
     Args:
         target: the user's name for it.

@@ -1,5 +1,4 @@
-"""
-A test object, and a server for it: ``python -m Pyro5.utils.echoserver``, optionally with a name server.
+"""A test object, and a server for it: ``python -m Pyro5.utils.echoserver``, optionally with a name server.
 """
 from __future__ import annotations
 
@@ -23,8 +22,7 @@ SHOWN_CHARS = 2000      # of a message that is printed
 
 
 class EchoServer:
-    """
-    Has methods for every kind of call. If the attribute ``verbose`` is true, each call is printed.
+    """Has methods for every kind of call. If the attribute ``verbose`` is true, each call is printed.
 
     Its methods may be called in any thread.
     """
@@ -128,8 +126,7 @@ class EchoServer:
 
 
 class EchoDaemon(Daemon):
-    """
-    A daemon of the multiplex type that also closes its companions.
+    """A daemon of the multiplex type that also closes its companions.
 
     Attributes:
         companions: objects started along with this daemon; closed after it.
@@ -233,8 +230,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 
 def main(args: Optional[Sequence[str]] = None, returnWithoutLooping: bool = False) -> Any:
-    """
-    Run the command line tool.
+    """Run the command line tool.
 
     Args:
         returnWithoutLooping: only create everything. The caller runs the daemon's request loop, and closes the daemon.

@@ -1,5 +1,4 @@
-"""
-The HTTP gateway: makes Pyro objects available to web browsers and other HTTP clients that use JSON.
+"""The HTTP gateway: makes Pyro objects available to web browsers and other HTTP clients that use JSON.
 
 As a command line tool, ``python -m Pyro5.utils.httpgateway``, it includes an HTTP server. In any other WSGI server, run
 `pyro_app`, whose options are its attributes, or a `Gateway`.

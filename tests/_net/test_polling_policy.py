@@ -17,8 +17,7 @@ from Pyro5._net.polling_policy import (
 
 
 def decisions(policy: PollingPolicy, results: str) -> List[int]:
-    """
-    Record results, "+" for a success and "-" for a failure.
+    """Record results, "+" for a success and "-" for a failure.
 
     Returns:
         How many receives were skipped before each of them.

@@ -1,5 +1,4 @@
-"""
-Numpy scalars become values of Python's types with every serializer.
+"""Numpy scalars become values of Python's types with every serializer.
 
 The tests of class Numpy need numpy, any release from 1.26 on. The others replace it by a small stand-in.
 """

@@ -1,5 +1,4 @@
-"""
-Measures calls against what the same would cost over bare sockets.
+"""Measures calls against what the same would cost over bare sockets.
 
     python -m tests.bench [options]             run the benchmark
     python -m tests.bench report FILE.json      show its result again, or write it into the documentation

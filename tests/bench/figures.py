@@ -1,5 +1,4 @@
-"""
-What the measurements say: medians, and ratios to what was measured right beside.
+"""What the measurements say: medians, and ratios to what was measured right beside.
 
 A ratio is the median of the ratios of the single rounds, not the ratio of two medians: what slowed the machine down in one
 round did so on both sides of the ratio.

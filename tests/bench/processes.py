@@ -22,8 +22,7 @@ class BenchmarkError(Exception):
 
 
 class Placement:
-    """
-    Which processors clients and servers run on. Left free, the system moves them together and apart as it likes, and how
+    """Which processors clients and servers run on. Left free, the system moves them together and apart as it likes, and how
     long one takes to wake the other changes several times over from one minute to the next.
 
     Args:
@@ -42,8 +41,7 @@ class Placement:
 
 
 class Side:
-    """
-    A Python together with a Pyro5.
+    """A Python together with a Pyro5.
 
     Args:
         name: "this" or "other".

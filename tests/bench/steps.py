@@ -1,5 +1,4 @@
-"""
-Where the time of one call goes: each step of a call, measured alone, in this process, without a network.
+"""Where the time of one call goes: each step of a call, measured alone, in this process, without a network.
 
 Everything runs as it does in a client and a server, but over a socket that keeps what is sent and gives at once what is
 to be received. The shortest of many measurements counts: it is the time that the instructions take when nothing disturbs.

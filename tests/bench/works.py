@@ -22,8 +22,7 @@ COMPANIONS = {"one_thread": "one thread", "threads": "8 proxies", "library_alone
 
 @dataclass(frozen=True)
 class Work:
-    """
-    A row.
+    """A row.
 
     Attributes:
         name: of the case, see `programs.cases`.

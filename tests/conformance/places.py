@@ -84,8 +84,7 @@ TRANSPORTS = (IPV4, IPV6, UNIX, ABSTRACT)
 
 
 class PlaceTestCase(unittest.TestCase):
-    """
-    A test with a daemon that runs, a `Thing` in it, and a way to call it. Subclasses say which.
+    """A test with a daemon that runs, a `Thing` in it, and a way to call it. Subclasses say which.
 
     Attributes:
         transport, serializer: of the combination.

@@ -1,5 +1,4 @@
-"""
-Run the Python code in README.md and docs/*.md, and check that it does what its comments say.
+"""Run the Python code in README.md and docs/*.md, and check that it does what its comments say.
 
 The fenced ``python`` blocks of a page run in their order, in one namespace, as if they were one program. What they print must
 be what the comments at the ends of lines say: ``print(x)   # text``, or ``f()   # prints: text``; ``...`` matches any

@@ -1,5 +1,4 @@
-"""
-The tables in docs/configuration.md are generated from the table in Pyro5/configure.py.
+"""The tables in docs/configuration.md are generated from the table in Pyro5/configure.py.
 
 ``python -m tests.docs.test_configuration write`` updates them.
 """

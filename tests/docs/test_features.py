@@ -30,8 +30,7 @@ def rows() -> List[Row]:
 
 
 def members_named(path: str) -> List[Any]:
-    """
-    Find a test module, class or method below ``tests``; all of them, where a class is made for each server type.
+    """Find a test module, class or method below ``tests``; all of them, where a class is made for each server type.
 
     Raises:
         LookupError: it is not there.

@@ -1,5 +1,4 @@
-"""
-The documentation is plain technical English: the words that docstrings avoid are not in the pages either.
+"""The documentation is plain technical English: the words that docstrings avoid are not in the pages either.
 
 Code in the pages is not checked here. The docstrings and comments of the examples are checked like those of the package.
 """

@@ -1,5 +1,4 @@
-"""
-The table of docs/serialization.md shows what the serializers do, and the examples of the page run.
+"""The table of docs/serialization.md shows what the serializers do, and the examples of the page run.
 
 ``python -m tests.docs.test_serialization write`` updates the table.
 """

@@ -1,5 +1,4 @@
-"""
-The table of docs/types.md shows what arrives of registered types, and the examples of the page run.
+"""The table of docs/types.md shows what arrives of registered types, and the examples of the page run.
 
 ``python -m tests.docs.test_types write`` updates the table.
 """

@@ -1,5 +1,5 @@
-"""
-Holds docs/wire-protocol.md to the truth: its bytes are replayed, in both roles, and what it says of payloads is what is sent.
+"""Holds docs/wire-protocol.md to the truth: its bytes are replayed, in both roles, and what it says of payloads is what is
+sent.
 
 ``python -m tests.docs.test_wire_protocol write`` brings those parts up to date.
 """

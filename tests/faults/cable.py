@@ -1,5 +1,4 @@
-"""
-A network that loses packets, or is cut: two network namespaces, and a cable between them that is a thread of this process.
+"""A network that loses packets, or is cut: two network namespaces, and a cable between them that is a thread of this process.
 
 Each end of the cable is a TAP device; what the system sends through one is read here and written to the other, or not. So it
 is the system's own TCP that finds packets lost, late, doubled or in another order. Needs Linux, root and /dev/net/tun.
@@ -111,8 +110,7 @@ def _open_tap(end: _End) -> int:
 
 
 class Cable:
-    """
-    Carries packets between the two namespaces, in a thread of its own; as a context manager.
+    """Carries packets between the two namespaces, in a thread of its own; as a context manager.
 
     Attributes:
         weather: what happens to packets from now on; any thread may set it.
@@ -178,8 +176,7 @@ class Impossible(Exception):
 
 @contextlib.contextmanager
 def network(seed: int) -> Iterator[Tuple[netns.Network, Cable]]:
-    """
-    Make the namespaces and the cable for the block.
+    """Make the namespaces and the cable for the block.
 
     Raises:
         Impossible: for lack of a device, a tool or a privilege.
@@ -199,8 +196,7 @@ TIMEOUT_SECONDS, TOLERANCE_SECONDS = 0.2, 2.0
 
 
 def run(servertype: str, steps: int, seed: int, weather: Weather = STORM) -> Tuple[Summary, str]:
-    """
-    Let clients do so many steps each in bad weather, then cut the network and mend it again.
+    """Let clients do so many steps each in bad weather, then cut the network and mend it again.
 
     Returns:
         whether everything fits together, and how many packets there were.

@@ -1,5 +1,4 @@
-"""
-A name server that has no file descriptors left: clients that wait outside, and do nothing, have them all.
+"""A name server that has no file descriptors left: clients that wait outside, and do nothing, have them all.
 
 Run as ``python -m tests.faults.descriptors STORAGE SERVERTYPE``, this is the server. It prints its URI; then, for each line
 that it reads, what it has used so far, as JSON.

@@ -1,5 +1,4 @@
-"""
-A name server whose disk is full: ``python -m tests.faults.disk sql|dbm tmpfs|limit``.
+"""A name server whose disk is full: ``python -m tests.faults.disk sql|dbm tmpfs|limit``.
 
 The disk is a small one in memory, which only this process sees, or a limit to the size of the files that it writes. A client
 registers names until there is no more room, sees what then goes on, and what comes back when there is room again; what this

@@ -1,5 +1,4 @@
-"""
-Clients, servers and a name server as processes of their own, which are killed at any moment and started again.
+"""Clients, servers and a name server as processes of their own, which are killed at any moment and started again.
 
 All of them are forks of one process without threads, which has loaded everything: starting one takes a few milliseconds.
 """

@@ -87,8 +87,7 @@ class Summary(NamedTuple):
 
 
 def examine(written: Iterable[Sequence[str]], may_repeat: bool = False) -> Summary:
-    """
-    Look whether what clients and servers have written fits together.
+    """Look whether what clients and servers have written fits together.
 
     Args:
         written: a kind and a call id each, and further words.

@@ -1,5 +1,4 @@
-"""
-A network that fails as it is told: a forwarder between clients and a server that delays, splits, loses, cuts and resets.
+"""A network that fails as it is told: a forwarder between clients and a server that delays, splits, loses, cuts and resets.
 
 What a TCP connection cannot do, lose bytes in the middle, is not done: a connection that loses something loses all from then
 on, as with a firewall that has forgotten it.
@@ -72,8 +71,7 @@ class _Way:
 
 
 class Relay:
-    """
-    Forwards connections, in a thread of its own. As a context manager it ends all of them.
+    """Forwards connections, in a thread of its own. As a context manager it ends all of them.
 
     Args:
         target: where the server is.
@@ -198,8 +196,7 @@ TIMEOUT_SECONDS = 0.1
 
 
 def run(servertype: str, steps: int, seed: int, retries: int = 0) -> Summary:
-    """
-    Let clients do so many steps each over such a network; tell whether everything fits together.
+    """Let clients do so many steps each over such a network; tell whether everything fits together.
 
     Args:
         retries: how often a client repeats a call: then all of them must have been executed, some more than once.

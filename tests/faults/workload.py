@@ -17,8 +17,7 @@ SLOW_SECONDS = 0.02
 
 
 class Caller:
-    """
-    One client, for one thread.
+    """One client, for one thread.
 
     Args:
         name: no other client has it, not even a later one.

@@ -1,5 +1,4 @@
-"""
-A fuzzer: recorded conversations, damaged with a knowledge of how messages are built, against everything that reads them.
+"""A fuzzer: recorded conversations, damaged with a knowledge of how messages are built, against everything that reads them.
 
 * corpus: the recorded messages and payloads that it starts from
 * values: the values inside of payloads, and how they are damaged

@@ -13,8 +13,7 @@ _PROGRAM = (app.__file__, served.__file__)
 
 
 class ConnectionWatch:
-    """
-    Records the addresses that one thread tries to connect to.
+    """Records the addresses that one thread tries to connect to.
 
     Attributes:
         addresses: of the attempts so far that no method of the program has made.

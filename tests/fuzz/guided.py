@@ -1,5 +1,4 @@
-"""
-Coverage-guided runs: ``python -m tests.fuzz.guided TARGET [options of libFuzzer]``. Needs the package atheris.
+"""Coverage-guided runs: ``python -m tests.fuzz.guided TARGET [options of libFuzzer]``. Needs the package atheris.
 
 TARGET is reader, session, serpent, marshal, json, msgpack or uri. It starts from the recorded messages. With
 ``-runs=100000`` it stops after so many; what it finds is raised, and kept in a file.

@@ -1,5 +1,4 @@
-"""
-A catalogue of attacks. Each is made on a server process of either type; then a well-behaved client must be served at once,
+"""A catalogue of attacks. Each is made on a server process of either type; then a well-behaved client must be served at once,
 and the server must have no more memory, threads and open files than before.
 
 * server: the process that is attacked

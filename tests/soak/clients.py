@@ -1,5 +1,4 @@
-"""
-A client of the soak as a process: ``python -m tests.soak.clients KIND SECONDS THREAD_URI MULTIPLEX_URI NAMES_URI``.
+"""A client of the soak as a process: ``python -m tests.soak.clients KIND SECONDS THREAD_URI MULTIPLEX_URI NAMES_URI``.
 
 It prints what it did, as a line of JSON, each so many seconds, until its standard input is closed.
 """
@@ -46,8 +45,7 @@ def expect(expected: Any, got: Any) -> None:
 
 
 class Client:
-    """
-    One of a process' threads: takes turns with one server until it is told to stop.
+    """One of a process' threads: takes turns with one server until it is told to stop.
 
     Args:
         where: the name of the server.

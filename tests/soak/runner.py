@@ -94,8 +94,7 @@ class Process:
 
 
 def soak(minutes: float, kinds: Iterable[str] = KINDS, stream: TextIO = sys.stderr) -> Dict[str, Any]:
-    """
-    Run for so long, with these kinds of clients; give everything that was sampled.
+    """Run for so long, with these kinds of clients; give everything that was sampled.
 
     Raises:
         SoakError: a process failed.

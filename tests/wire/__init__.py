@@ -1,5 +1,4 @@
-"""
-Golden tests of the wire format: recordings of conversations between Pyro5 5.17 peers, one JSON file per group, and what
+"""Golden tests of the wire format: recordings of conversations between Pyro5 5.17 peers, one JSON file per group, and what
 replays them.
 
 * recordings: reads the files

@@ -1,5 +1,4 @@
-"""
-The objects that the recorded server served, and its daemon.
+"""The objects that the recorded server served, and its daemon.
 """
 from __future__ import annotations
 
@@ -358,8 +357,7 @@ HANDSHAKES: Dict[Any, Callable[[], Any]] = {
 
 
 class AppDaemon(api.Daemon):
-    """
-    The recorded daemon, with its objects.
+    """The recorded daemon, with its objects.
 
     Args:
         objects: names of the objects to register.

@@ -1,5 +1,4 @@
-"""
-What the recorded client did that its messages do not tell.
+"""What the recorded client did that its messages do not tell.
 """
 from __future__ import annotations
 

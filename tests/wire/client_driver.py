@@ -1,5 +1,4 @@
-"""
-Does what the client of a recording did, with our proxies.
+"""Does what the client of a recording did, with our proxies.
 """
 from __future__ import annotations
 
@@ -55,8 +54,7 @@ def _first_frame(scenario: Scenario) -> Optional[Frame]:
 
 
 class Client:
-    """
-    The program that uses the client.
+    """The program that uses the client.
 
     Args:
         port: of the server on 127.0.0.1.

@@ -1,5 +1,4 @@
-"""
-Replays the server's side of recordings to our client, which does what the recorded client did.
+"""Replays the server's side of recordings to our client, which does what the recorded client did.
 """
 from __future__ import annotations
 
@@ -57,8 +56,8 @@ def description(data: bytes) -> str:
 
 
 class ScriptedServer:
-    """
-    Plays the server of one scenario in a thread, over connections to `port`, or one end of a socket pair; a context manager.
+    """Plays the server of one scenario in a thread, over connections to `port`, or one end of a socket pair; a context
+    manager.
 
     Attributes:
         problem: what the client did otherwise than the recorded one.
@@ -89,8 +88,7 @@ class ScriptedServer:
             sock.close()
 
     def wait(self, is_over: bool) -> None:
-        """
-        Wait until the client has done everything, and has closed its connections.
+        """Wait until the client has done everything, and has closed its connections.
 
         Args:
             is_over: it has left early, and will not connect any more.
@@ -185,8 +183,7 @@ class ScriptedServer:
 
 
 def without_announcement(data: bytes) -> bytes:
-    """
-    Return a message as it was before the client announced features: a CONNECT message has one annotation more, at the end,
+    """Return a message as it was before the client announced features: a CONNECT message has one annotation more, at the end,
     which the recorded servers ignore.
     """
     frame = split_frame(data)
@@ -217,8 +214,7 @@ def _listener() -> socket.socket:
 
 
 def replay(scenario: Scenario, deviation: Optional[Difference]) -> None:
-    """
-    Replay a scenario; raises AssertionError if our client does something else than it should.
+    """Replay a scenario; raises AssertionError if our client does something else than it should.
 
     What deviations have instead is one of: "calls <object>.<method>", "connects", "pings", "closes" in the place of a recorded
     message, "returned <value>" or "raised <class>" in the place of a recorded outcome.

@@ -1,5 +1,4 @@
-"""
-Tells whether a message is the recorded one, byte by byte, except for what differs between any two runs:
+"""Tells whether a message is the recorded one, byte by byte, except for what differs between any two runs:
 
 correlation ids and stream ids that the server makes up, generated object ids, ports, memory addresses, the contents of
 tracebacks, the order of elements of sets and of lists that were made of sets, how many workers or connections there are,
@@ -65,8 +64,7 @@ def decoded(frame: Frame) -> Any:
 
 
 class Masked:
-    """
-    A value made comparable: with the types of everything in it, and without what differs between runs.
+    """A value made comparable: with the types of everything in it, and without what differs between runs.
 
     Attributes:
         content: equal for values that are equal but for that.
@@ -164,8 +162,7 @@ def _comparable_annotations(frame: Frame) -> List[Any]:
 
 
 def difference(expected_data: bytes, got_data: bytes, set_order: bool = False) -> str:
-    """
-    Say in what way a message is not the expected one, in an empty text if it is.
+    """Say in what way a message is not the expected one, in an empty text if it is.
 
     Args:
         set_order: lists of texts are made of sets here, their order does not count.
@@ -183,8 +180,7 @@ def difference(expected_data: bytes, got_data: bytes, set_order: bool = False) -
 
 
 def description(data: Optional[bytes]) -> str:
-    """
-    Say what kind of answer this is: "welcome", "refusal", "pong", "error <class>", "stream", "result <value>", or "closed"
+    """Say what kind of answer this is: "welcome", "refusal", "pong", "error <class>", "stream", "result <value>", or "closed"
     if there is none; with " with <ids>" if there are annotations.
     """
     if data is None:

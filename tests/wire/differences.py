@@ -1,5 +1,5 @@
-"""
-Where this library deliberately does something else than the recorded release: the one list of exceptions for the golden tests.
+"""Where this library deliberately does something else than the recorded release: the one list of exceptions for the golden
+tests.
 
 Every key is explained in docs/differences.md. The entries tell what happens instead, so they are tests as well.
 """
@@ -52,8 +52,7 @@ REASONS = {
 
 
 class Difference(NamedTuple):
-    """
-    Scenarios that end differently.
+    """Scenarios that end differently.
 
     Attributes:
         key: of the reason.

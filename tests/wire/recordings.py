@@ -1,5 +1,4 @@
-"""
-Reads the recordings.
+"""Reads the recordings.
 
 A file holds one group: ``servers`` (what a scenario was recorded with), ``abbreviations`` of long texts, ``shared steps``
 that many scenarios begin with, and ``scenarios``: ``[name, serializer, server (an index), steps]``. Steps are:

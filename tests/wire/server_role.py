@@ -1,5 +1,4 @@
-"""
-Replays the client's side of recordings against our daemon.
+"""Replays the client's side of recordings against our daemon.
 """
 from __future__ import annotations
 
@@ -66,8 +65,7 @@ class Line:
 
 
 class Server:
-    """
-    Our server as a scenario wants it, running in a thread; a context manager.
+    """Our server as a scenario wants it, running in a thread; a context manager.
 
     Args:
         wanted: what the recording says about its server.
@@ -180,8 +178,7 @@ class _NotAsRecorded(Exception):
 
 
 class Replay:
-    """
-    Plays the client of one scenario and checks what the server does.
+    """Plays the client of one scenario and checks what the server does.
 
     Args:
         deviation: what is known to be different.

@@ -1,5 +1,4 @@
-"""
-The values that travelled in the recordings, and the exceptions that were raised.
+"""The values that travelled in the recordings, and the exceptions that were raised.
 
 The exceptions have the recorded texts, also those that Python words by itself: it words them differently in every version.
 """

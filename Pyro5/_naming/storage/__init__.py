@@ -1,5 +1,4 @@
-"""
-The contract of name server storages, and how registrations are searched.
+"""The contract of name server storages, and how registrations are searched.
 
 A storage is a mutable mapping: name -> ``(uri, metadata)``, the uri as text, the metadata tags as a set of strings.
 `Storage` is that contract. A program can pass its own storage to ``NameServer`` and ``start_ns`` in three forms:
@@ -43,8 +42,7 @@ _MAPPING_METHODS = ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__
 
 
 class Storage(MutableMapping[str, Registration]):
-    """
-    The contract of a storage; see the module's documentation.
+    """The contract of a storage; see the module's documentation.
 
     A subclass has ``__getitem__``, ``__setitem__``, ``__delitem__``, ``__iter__`` and ``__len__``. Each of its methods
     is atomic: it takes effect completely or not at all. Callers do not modify what a method returns, and it does not
@@ -115,8 +113,7 @@ class Storage(MutableMapping[str, Registration]):
         return listing(self.find_prefix(prefix), return_metadata)
 
     def optimized_regex_list(self, regex: str, return_metadata: bool = False) -> Dict[str, Any]:
-        """
-        Return the registrations whose name matches the regular expression at its beginning, in the form of `everything`.
+        """Return the registrations whose name matches the regular expression at its beginning, in the form of `everything`.
 
         The expression runs in this process without a time limit: never pass one that came from a client.
         """
@@ -152,8 +149,7 @@ def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, 
 
 
 class MappingStorage(Storage):
-    """
-    Adapts a mutable mapping (name -> (uri, metadata)) to the contract.
+    """Adapts a mutable mapping (name -> (uri, metadata)) to the contract.
 
     If the mapping has search and removal methods under the names of releases 5.x, these are used; if a search
     returns None (not optimized), the default search is used.
@@ -210,8 +206,7 @@ class MappingStorage(Storage):
         return len(existing)
 
     def _own(self, search: str, *args: Any, **criterion: Any) -> Optional[Dict[str, Any]]:
-        """
-        Return the result of a search method of the mapping; None if it has no such method, or does not optimize the search.
+        """Return the result of a search method of the mapping; None if it has no such method, or does not optimize the search.
         """
         method: Optional[Callable[..., Optional[Dict[str, Any]]]] = getattr(self._mapping, search, None)
         return None if method is None else method(*args, **criterion)
@@ -224,8 +219,7 @@ class MappingStorage(Storage):
 
 
 def adapt(provider: Any) -> Storage:
-    """
-    Return a storage for an object that the program passed in: the storage itself, or an adapter for a mapping.
+    """Return a storage for an object that the program passed in: the storage itself, or an adapter for a mapping.
 
     Raises:
         TypeError: it is neither.

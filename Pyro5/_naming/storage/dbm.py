@@ -1,6 +1,5 @@
-"""
-The storage ``dbm:FILE``: a file of the standard library's ``dbm``, as written by Pyro 4. It stores names and uris (in UTF-8),
-but no metadata.
+"""The storage ``dbm:FILE``: a file of the standard library's ``dbm``, as written by Pyro 4. It stores names and uris (in
+UTF-8), but no metadata.
 
 An existing file is opened with the dbm module that wrote it, a new one with the module that ``dbm`` prefers. Only one of
 these modules survives being killed in the middle of a change; some write nothing until the file is closed, one may only be
@@ -60,16 +59,14 @@ NO_METADATA = _NoMetadata()
 
 
 class DbmStorage(Storage):
-    """
-    Stores names and uris, without metadata, in a dbm file.
+    """Stores names and uris, without metadata, in a dbm file.
 
     Registering metadata tags, searching by them, or reading those of a registration raises a NamingError. Only the
     name server's own registration may come with tags, which are dropped.
     """
 
     def __init__(self, filename: str) -> None:
-        """
-        Open the file; it is created when there is something to write.
+        """Open the file; it is created when there is something to write.
 
         Raises:
             NamingError: the file cannot be used, or another process uses it. It is left unchanged.
@@ -159,8 +156,7 @@ class DbmStorage(Storage):
         self._uris, self._ordered = {}, OrderedNames()
 
     def _restore_log(self) -> None:
-        """
-        Write a complete new log if the log was removed, replaced or truncated.
+        """Write a complete new log if the log was removed, replaced or truncated.
 
         Raises:
             NamingError: the file with the log's name is not a log, or it cannot be written.
@@ -248,8 +244,7 @@ def _apply(changes: Changes, uris: Dict[str, str]) -> None:
 
 
 def _kind(path: str) -> str:
-    """
-    Return the name of the dbm module for the file; an empty text if there is no file.
+    """Return the name of the dbm module for the file; an empty text if there is no file.
 
     Raises:
         ValueError: it is not a dbm file that this Python supports.

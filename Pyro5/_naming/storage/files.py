@@ -1,5 +1,4 @@
-"""
-What the file storages have in common: checking the path of the file, locking out other processes, and the text of
+"""What the file storages have in common: checking the path of the file, locking out other processes, and the text of
 their errors.
 """
 from __future__ import annotations
@@ -25,8 +24,7 @@ def unusable(spec: str, reason: object) -> errors.NamingError:
 
 
 def checked_path(spec: str, filename: str, suffixes: Iterable[str] = ("",)) -> str:
-    """
-    Return the absolute path of the file, which stays valid when the program changes its working directory.
+    """Return the absolute path of the file, which stays valid when the program changes its working directory.
 
     Args:
         suffixes: what may follow the name; one name can stand for several files.
@@ -52,8 +50,7 @@ def checked_path(spec: str, filename: str, suffixes: Iterable[str] = ("",)) -> s
 
 
 def lock_at_once(file: IO[Any], path: str) -> None:
-    """
-    Lock an open file for as long as it is open, on systems that have ``flock``.
+    """Lock an open file for as long as it is open, on systems that have ``flock``.
 
     Raises:
         BlockingIOError: it is locked already, or the previous owner has just removed it.
@@ -68,8 +65,7 @@ def lock_at_once(file: IO[Any], path: str) -> None:
 
 
 class FileLock:
-    """
-    Reserves a file for one owner among all processes, by locking a second file beside it. The second file exists while the
+    """Reserves a file for one owner among all processes, by locking a second file beside it. The second file exists while the
     lock is held (if the owner was killed, it remains, but is not locked).
 
     An SQLite file itself must not be locked, or even opened: that would interfere with, or release, the locks that SQLite
@@ -77,8 +73,7 @@ class FileLock:
     """
 
     def __init__(self, path: str) -> None:
-        """
-        Args:
+        """Args:
             path: of the second file.
 
         Raises:

@@ -1,5 +1,4 @@
-"""
-A change log beside another file, in which a change costs only one line, written to disk immediately.
+"""A change log beside another file, in which a change costs only one line, written to disk immediately.
 
 Some files can only be changed in several steps, and are corrupt if the process is killed between two of them. With a log of
 changes, the file is only written from time to time, and can be written again if that failed:
@@ -28,8 +27,7 @@ _CHANGES, _EVERYTHING = "changes", "everything"
 
 
 class ChangeLog:
-    """
-    A log of changes to a mapping of texts. Not thread-safe.
+    """A log of changes to a mapping of texts. Not thread-safe.
 
     While it is open, no other process can open it (on systems that have ``flock``).
 
@@ -40,8 +38,7 @@ class ChangeLog:
     """
 
     def __init__(self, path: str) -> None:
-        """
-        Open the log, or create an empty one.
+        """Open the log, or create an empty one.
 
         Raises:
             BlockingIOError: another process has it open.
@@ -72,8 +69,7 @@ class ChangeLog:
             return False
 
     def append(self, changes: Changes) -> None:
-        """
-        Append a change. When this returns it is on disk; if it fails, nothing has changed.
+        """Append a change. When this returns it is on disk; if it fails, nothing has changed.
 
         Raises:
             OSError: it cannot be written.

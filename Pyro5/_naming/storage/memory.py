@@ -9,14 +9,12 @@ from .ordered import OrderedNames
 
 
 class MemoryStorage(Storage):
-    """
-    Stores the registrations in a dict, in the order of first registration, with an index for each kind of search: the cost of
-    a search depends on the size of its result.
+    """Stores the registrations in a dict, in the order of first registration, with an index for each kind of search: the cost
+    of a search depends on the size of its result.
     """
 
     def __init__(self, *registrations: Any, **more: Registration) -> None:
-        """
-        Args:
+        """Args:
             registrations, more: the initial contents, as for ``dict``.
         """
         self._registrations: Dict[str, Registration] = {}

@@ -6,8 +6,7 @@ from typing import Collection, Iterable, List
 
 
 class OrderedNames:
-    """
-    A sorted set of names. Not thread-safe.
+    """A sorted set of names. Not thread-safe.
 
     Adding or removing a name moves the later ones in a list: some microseconds for 100 000 names.
     """

@@ -1,5 +1,4 @@
-"""
-Support for SQLite files that other processes may use too: detecting a removed or replaced file, waiting for locks, and
+"""Support for SQLite files that other processes may use too: detecting a removed or replaced file, waiting for locks, and
 connections for reading.
 """
 from __future__ import annotations
@@ -34,8 +33,7 @@ class Locked(errors.NamingError):
 
 
 class Patience:
-    """
-    Retries an operation while another process has the database locked. Thread-safe.
+    """Retries an operation while another process has the database locked. Thread-safe.
 
     Only a few threads wait; all others get the error immediately, so that a lock held elsewhere cannot block all threads of
     the name server. The wait is the outermost step: the caller holds no lock during it.
@@ -47,8 +45,7 @@ class Patience:
         self._current = threading.local()
 
     def run(self, operation: Callable[[], T]) -> T:
-        """
-        Run the operation; nested in another `run` of the same thread only once, because the outer one retries everything.
+        """Run the operation; nested in another `run` of the same thread only once, because the outer one retries everything.
 
         Raises:
             NamingError: the database is still locked, or too many threads are waiting already.
@@ -85,8 +82,8 @@ class Patience:
 
 
 class DatabaseFiles:
-    """
-    The files of an open database, monitored for changes by other processes. Thread-safe: a recorded problem is never cleared.
+    """The files of an open database, monitored for changes by other processes. Thread-safe: a recorded problem is never
+    cleared.
 
     The database and its write-ahead log are identified by inode: data written to a file that was removed or replaced is
     lost. Of the shared memory (-shm), only the size matters: SQLite maps that file, and accessing pages that were cut off
@@ -173,8 +170,7 @@ def connect(path: str, timeout: float, uri: bool = False) -> sqlite3.Connection:
 
 
 class Readers:
-    """
-    Connections for reading, each used by one thread at a time; as many are opened as threads are reading. Thread-safe.
+    """Connections for reading, each used by one thread at a time; as many are opened as threads are reading. Thread-safe.
 
     Args:
         probe: a query that opens all files of the database.

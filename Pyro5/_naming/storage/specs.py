@@ -38,8 +38,7 @@ STORAGE_CHOICES = "memory, sql:FILE or dbm:FILE"
 
 
 def open_storage(storage: Any = None) -> Storage:
-    """
-    Return the storage for an option or an object.
+    """Return the storage for an option or an object.
 
     Args:
         storage: None or ``"memory"``, ``"sql:FILE"``, ``"dbm:FILE"``, or a storage object of the program (see the package's

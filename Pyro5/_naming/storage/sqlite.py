@@ -1,5 +1,4 @@
-"""
-The storage ``sql:FILE``: an SQLite database, compatible with releases 5.x in both directions.
+"""The storage ``sql:FILE``: an SQLite database, compatible with releases 5.x in both directions.
 
 The table ``pyro_names`` has a row for each name, ``pyro_metadata`` one for each tag of a name. Missing indexes that
 the searches need are created when the file is opened.
@@ -80,8 +79,7 @@ class SqlStorage(Storage):
     reads_alongside = True
 
     def __init__(self, filename: str) -> None:
-        """
-        Open the file; it is created if it does not exist.
+        """Open the file; it is created if it does not exist.
 
         Raises:
             NamingError: the file cannot be used, or is in use already. It is left unchanged.
@@ -112,8 +110,7 @@ class SqlStorage(Storage):
             raise
 
     def _prepare(self) -> str:
-        """
-        Check that this is a writable name server database, and create missing tables and indexes; return its journal
+        """Check that this is a writable name server database, and create missing tables and indexes; return its journal
         mode.
         """
         with self._change() as database:
@@ -307,8 +304,7 @@ def _transaction(database: sqlite3.Connection, begin: str) -> Iterator[None]:
 
 
 def _check_size(spec: str, path: str) -> None:
-    """
-    Raise an error for a file that is too short for a database but not empty: SQLite treats some of those as new, and would
+    """Raise an error for a file that is too short for a database but not empty: SQLite treats some of those as new, and would
     overwrite them.
 
     The file must not be opened for this. Closing it would release the locks that other connections of this process hold on
@@ -319,8 +315,7 @@ def _check_size(spec: str, path: str) -> None:
 
 
 def _locked_out_others(spec: str, path: str) -> FileLock:
-    """
-    Lock the file against other name servers, whose own registrations would overwrite each other; other programs may use it.
+    """Lock the file against other name servers, whose own registrations would overwrite each other; other programs may use it.
     """
     # beside the target of any links
     lock_path = os.path.realpath(path) + _LOCK_SUFFIX

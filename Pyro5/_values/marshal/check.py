@@ -1,5 +1,4 @@
-"""
-Check marshal data from the network before the marshal module decodes it.
+"""Check marshal data from the network before the marshal module decodes it.
 
 The marshal module is made for data that Python itself has written. A dozen bytes of an attacker can crash the interpreter (a
 tuple that contains itself cannot be hashed), make it allocate gigabytes (lists and tuples are allocated with the size that the
@@ -52,8 +51,7 @@ _BUT_CONTAINERS = bytes(code for code in range(256) if code & 0x7F not in b"()[<
 
 
 def check_containers(data: Data, most: int) -> None:
-    """
-    Check the number of containers in marshal data.
+    """Check the number of containers in marshal data.
 
     Args:
         most: the maximum number.
@@ -69,8 +67,7 @@ def check_containers(data: Data, most: int) -> None:
 
 
 def loads(data: Data) -> Any:
-    """
-    Deserialize untrusted marshal data.
+    """Deserialize untrusted marshal data.
 
     Raises:
         ValueError, EOFError, TypeError: the data is malformed or harmful.
@@ -118,8 +115,7 @@ def _check_sharing(value: Any, size: int) -> None:
 
 
 def check(data: Data) -> bool:
-    """
-    Refuse data that is harmful for the marshal module.
+    """Refuse data that is harmful for the marshal module.
 
     Returns:
         Whether the data is known to have few objects.
@@ -131,8 +127,7 @@ def check(data: Data) -> bool:
 
 
 def _examine(data: Data) -> Tuple[bool, int]:
-    """
-    Refuse data as `check` does.
+    """Refuse data as `check` does.
 
     Returns:
         The result of `check`, and the number of elements of all containers, with those of shared containers counted at each
@@ -191,8 +186,7 @@ _NUMBERED = [code >= _FLAG and code & ~_FLAG not in b"NTFS.0r" for code in range
 
 
 def _walk(walk: _Walk, budget: int) -> bool:
-    """
-    Walk from object to object as the marshal module would, up to the end or the first malformed object.
+    """Walk from object to object as the marshal module would, up to the end or the first malformed object.
 
     Args:
         budget: the maximum number of objects.

@@ -1,5 +1,4 @@
-"""
-Read marshal data with large tables: dicts and sets whose keys an attacker can choose to have the same hash.
+"""Read marshal data with large tables: dicts and sets whose keys an attacker can choose to have the same hash.
 
 The marshal module would build these without a check, see `hash_flooding`. They are found by a walk over the data. All of the
 data is then decoded in Python, which is much slower than the marshal module, but checks the keys of each dict and set before
@@ -40,8 +39,7 @@ _read_int: Callable[[bytes, int], Tuple[int]] = struct.Struct("<i").unpack_from
 
 
 def has_costly_table(data: bytes, elements: int = 0) -> bool:
-    """
-    Return whether the data, which `check` has accepted, may contain a dict or set with expensive keys.
+    """Return whether the data, which `check` has accepted, may contain a dict or set with expensive keys.
 
     Keys that are tuples or frozensets cost more: all of their elements may have to be compared with those of each other key.
 
@@ -189,8 +187,7 @@ def _skip_run(data: bytes, position: int, code: int, left: int) -> Tuple[int, in
 
 
 def loads(data: bytes) -> Any:
-    """
-    Deserialize data that `check` has accepted.
+    """Deserialize data that `check` has accepted.
 
     Raises:
         ValueError, EOFError, TypeError: the data is malformed or nested too deeply.

@@ -1,5 +1,4 @@
-"""
-Evaluate long Python literals in chunks, container by container.
+"""Evaluate long Python literals in chunks, container by container.
 
 ast.literal_eval builds a syntax tree with an object for each number, which takes hundreds of times the memory of the text. No
 other thread runs while the compiler works, and nested brackets take fifteen seconds per megabyte. So here the compiler gets
@@ -43,8 +42,7 @@ _CACHED_ATOM_CHARACTERS = 40
 
 
 def evaluate(text: str) -> Any:
-    """
-    Return the value of a literal, as ast.literal_eval does. The text must have passed guard.check_complexity.
+    """Return the value of a literal, as ast.literal_eval does. The text must have passed guard.check_complexity.
 
     Raises:
         ValueError, SyntaxError, TypeError, MemoryError, RecursionError: the text is not a literal.
@@ -54,8 +52,7 @@ def evaluate(text: str) -> Any:
 
 
 class _Container:
-    """
-    A container whose closing bracket has not been read yet. The whole text is treated as one too.
+    """A container whose closing bracket has not been read yet. The whole text is treated as one too.
 
     Attributes:
         elements: the elements read so far; the values of a dict.

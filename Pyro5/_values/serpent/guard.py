@@ -31,8 +31,7 @@ _LINK = re.compile(r"[\w)\]}%s](?=[-+*/%%@&|^<>=!~(\[{]|\.(?!\d))" % _LITERAL)
 
 
 def check_complexity(text: str) -> None:
-    """
-    Refuse Python source that can exhaust the memory of the compiler or crash it.
+    """Refuse Python source that can exhaust the memory of the compiler or crash it.
 
     A long chain of operators, attributes, calls or subscripts becomes a syntax tree as deep as the chain is long, and some
     versions of Python walk the tree without a limit for the depth. Literals contain no chains.

@@ -1,5 +1,4 @@
-"""
-A fast reader of serpent text: Python literals, parsed by C code.
+"""A fast reader of serpent text: Python literals, parsed by C code.
 
 Compiling a literal, as ast.literal_eval does, is slow. The JSON scanner of the standard library is ten times faster. The
 literals in messages differ from JSON only in the quotes, in the names of three constants, and in tuples. So these are
@@ -163,8 +162,7 @@ _SAMPLES = 3    # capital letters that are examined before all are assumed to be
 
 
 def _read_at_once(body: str) -> Any:
-    """
-    Rewrite the whole text, including its strings, and give up if this has changed a string.
+    """Rewrite the whole text, including its strings, and give up if this has changed a string.
 
     Each replacement contains a line break. Outside of strings it has no meaning. Inside of a string the scanner refuses it,
     so a string that contains one of the replaced texts is detected.

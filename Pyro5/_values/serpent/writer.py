@@ -1,5 +1,4 @@
-"""
-A fast writer of serpent text: it writes exactly the text that the serpent library would write, or gives up.
+"""A fast writer of serpent text: it writes exactly the text that the serpent library would write, or gives up.
 
 The library processes each value by Python code. Here repr() writes all values that it writes in the same way, whole lists of
 them in one call. Lists of dicts with the same keys, such as the rows of a table, are written column by column: the keys are
@@ -41,8 +40,8 @@ class _NotPlain(Exception):
 
 
 def fast_dumps(value: Any, bytes_repr: bool = False) -> Optional[str]:
-    """
-    Return the text that the serpent library writes for a value, without the first line; None if only the library can write it.
+    """Return the text that the serpent library writes for a value, without the first line; None if only the library can write
+    it.
 
     Args:
         bytes_repr: write bytes as literals instead of base64.

@@ -1,5 +1,4 @@
-"""
-Runs a name server again and again, each time in a new process: ``python -m tests._naming.storage.servers SPEC TIMES``.
+"""Runs a name server again and again, each time in a new process: ``python -m tests._naming.storage.servers SPEC TIMES``.
 
 A server's process is a copy of this one, which has loaded all modules already: starting it takes some milliseconds. It
 prints its process id in front of what every name server prints. When it has ended, the next one starts. All of them are one

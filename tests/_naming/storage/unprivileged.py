@@ -1,5 +1,4 @@
-"""
-Runs a name server that may not write everywhere: ``python -m tests._naming.storage.unprivileged SPEC`` (Linux, root).
+"""Runs a name server that may not write everywhere: ``python -m tests._naming.storage.unprivileged SPEC`` (Linux, root).
 
 For root no file is read-only. So the process gives up the capabilities that make it so, and becomes the name server.
 """

@@ -1,5 +1,4 @@
-"""
-What is measured: every case is a function that works for so many seconds, and tells how many things it did per second.
+"""What is measured: every case is a function that works for so many seconds, and tells how many things it did per second.
 
 The value that comes back is checked before the clock runs.
 """
@@ -166,9 +165,8 @@ def library_alone(peer: Peer, seconds: float) -> float:
 
 
 def threads(number: int, is_shared: bool = False) -> Case:
-    """
-    Make a case in which so many threads call at once, each with a proxy of its own, or all with the same one; all their calls
-    count together.
+    """Make a case in which so many threads call at once, each with a proxy of its own, or all with the same one; all their
+    calls count together.
     """
     def case(peer: Peer, seconds: float) -> float:
         if not is_shared:

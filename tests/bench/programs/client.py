@@ -1,5 +1,4 @@
-"""
-The measured client: ``python -m programs.client``. Reads orders, lines of JSON, and answers each with a line of JSON.
+"""The measured client: ``python -m programs.client``. Reads orders, lines of JSON, and answers each with a line of JSON.
 
 An order says what to ``do``, and has the arguments of the function of that name. The answer to one that failed has an
 ``error``.

@@ -1,5 +1,4 @@
-"""
-What calls would cost if the library cost nothing: bare sockets between two Python processes.
+"""What calls would cost if the library cost nothing: bare sockets between two Python processes.
 
 ``python -m programs.floors`` is the server: it prints a line of JSON that tells its port, and serves until it is killed.
 A client says first what it wants, and how many bytes: `echo` sends back what comes; `framed` takes apart a header and a

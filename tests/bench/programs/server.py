@@ -1,5 +1,4 @@
-"""
-The measured servers: ``python -m programs.server thread|multiplex|names``.
+"""The measured servers: ``python -m programs.server thread|multiplex|names``.
 
 Prints a line of JSON that tells the uri of the object (or of the name server), and the process id, as soon as clients can
 connect, and then serves until it is killed.
