@@ -85,6 +85,8 @@ class Daemon(Registrations):
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self.housekeeper_lock = threading.RLock()
+        # In this order: each part gets those that it uses. The socket server is last, because clients can connect
+        # from then on.
         self._objects = ObjectTable(self, default_get_instance)
         lifetime, linger, max_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
@@ -109,6 +111,7 @@ class Daemon(Registrations):
         # Not with NAT: then the published address is another one.
         if self.transportServer.unreachable_reason and not self.natLocationStr:
             self._warn_unreachable(self.transportServer.unreachable_reason)
+        # After the server listens: the constructor of the interface may ask for the daemon's location.
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
@@ -189,6 +192,8 @@ class Daemon(Registrations):
     def __repr__(self) -> str:
         what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
         if not hasattr(self, "transportServer"):
+            # An attribute may be missing: repr() is also called for a daemon whose constructor has failed, in its
+            # traceback.
             return "<%s; not here>" % what  # deserialized, see _daemon_from_state
         return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
 
@@ -261,6 +266,7 @@ class Daemon(Registrations):
         if global_version.number != self._settings_version:
             self._read_settings()
         try:
+            # A client that was refused was never announced by validateHandshake, so there is no end to announce.
             if connection.handshake_done:
                 self.clientDisconnect(connection)
         except Exception:  # user code: an error must not prevent the cleanup below
@@ -268,12 +274,14 @@ class Daemon(Registrations):
         finally:
             # Streams first: they may linger. Session objects and tracked resources end with the connection.
             self._streams.client_disconnected(connection)
+            # Before the session objects, whose close() may block: the object must not stay reserved for so long.
             self._dispatcher.exclusive.client_gone(connection)
             close_session_instances(connection, self._async_methods.spawn)
             connection.close()
 
     def _ends_without_user_code(self, connection: ServerConnection) -> bool:
         # Then the thread that notices the end frees everything itself, without waiting for a worker.
+        # Looked up each time, because programs also replace the method on the object.
         hook_is_overridden = getattr(self.clientDisconnect, "__func__", None) is not Daemon.clientDisconnect
         return not (hook_is_overridden and connection.handshake_done or connection.has_resources
                     or self._streams.has_streams_of(connection))
@@ -334,6 +342,8 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
         serving = cleanup.enter_context(daemon or Daemon(host, port))
         if use_ns:
             with client.locate_ns() as nameserver:
+                # Filled while objects are published, so that a failure in the middle removes what was registered
+                # until then.
                 names: Dict[str, URI] = {}
                 cleanup.callback(_remove_names, names, nameserver._pyroUri)
                 _publish(serving, objects, nameserver, verbose, names)
@@ -365,6 +375,7 @@ def _remove_names(names: Mapping[str, URI], nameserver_uri: URI) -> None:
         return
     try:
         with client.Proxy(nameserver_uri) as nameserver:
+            # Removing names is best effort: Ctrl-C must not hang on a name server that does not answer.
             nameserver._pyroTimeout = REMOVE_TIMEOUT_SECONDS
             for name in [name for name, uri in names.items() if _is_registered_as(nameserver, name, uri)]:
                 nameserver.remove(name)
@@ -383,6 +394,7 @@ def _is_registered_as(nameserver: Any, name: str, uri: URI) -> bool:
 
 def _replace_by_proxy(obj: Any) -> Any:
     """Return a proxy for a registered object, None for any other object."""
+    # Runs for each object in a reply that is no plain data, so the cheapest check comes first.
     daemon = marks.daemon_of(obj)
     if daemon is None:
         table = table_of_unmarked(obj) if unmarked else None

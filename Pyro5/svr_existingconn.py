@@ -25,19 +25,25 @@ class SocketServer_ExistingConnection(SocketServer_Multiplex):
         Raises:
             OSError: the socket is not connected.
         """
+        # Fails for a socket that is not connected, before anything of it was changed.
         connected_socket.getpeername()
         self._timeout_before = connected_socket.gettimeout()
+        # The loop must never block on it. Its owner gets the old timeout back in end().
         connected_socket.setblocking(False)
         self.sock = connected_socket
+        # There is no address that others could connect to.
         self.locationStr = "./u:<<not-bound>>"
         self.watch_wakeup()
+        # No handshake is expected, so the limits of an accepted client hold from the first message on.
         self.add_connection(ServerConnection(connected_socket, self, self.limits.message_bytes,
                                     inflated_size=self.limits.inflated_bytes, handshake_done=True, keep_open=True))
 
     def end(self, connection: ServerConnection) -> None:
         super().end(connection)
+        # The program may have closed it already; then there is nothing to restore.
         if self.sock.fileno() != -1:
             self.sock.settimeout(self._timeout_before)
+        # The only client has gone, so the loop has nothing to do any more.
         self.shutdown()
 
 
@@ -48,6 +54,7 @@ def serve_connected(callbacks: DaemonCallbacks, daemon: Any,
     try:
         server.init_existing(daemon, connected_socket)
     except BaseException:
+        # The socket stays open: it was not created here.
         server.discard()
         raise
     return server

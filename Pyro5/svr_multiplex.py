@@ -24,6 +24,7 @@ class SocketServer_Multiplex(SocketServer):
 
     def _update_polling(self) -> None:
         """Poll before blocking in the selector, if the setting SPINNING is on and there is more than one processor."""
+        # Read again with each tick, because the setting and the processors that this process may use can change.
         if not is_promising():
             self._polling_selector = None
         elif self._polling_selector is None:
@@ -35,6 +36,8 @@ class SocketServer_Multiplex(SocketServer):
             self.hand_over(connection)
             connection.start_deferred()  # from here on its task owns the connection
             return False
+        # The same thread continues, so the connection stays registered: no system call is needed between two
+        # requests.
         if connection.suspended_batch is None and not self.turn_is_over():
             return True
         # More requests may have arrived, but other clients have been waiting longer. Parked, it is the last in the

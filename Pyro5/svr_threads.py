@@ -69,6 +69,7 @@ class SocketServer_Threadpool(SocketServer):
             self._pool.shrink(time.monotonic())
 
     def loop(self, loopCondition: Callable[[], bool] = lambda: True) -> None:
+        # Two threads must not run one loop: the one of events() ends before this one takes over.
         self.end_background()
         super().loop(loopCondition)
 
@@ -84,6 +85,7 @@ class SocketServer_Threadpool(SocketServer):
             acceptor.watch(False)
             self._background = threading.Thread(target=self._loop_in_background, name="Pyro-loop", daemon=True)
             self._background.start()
+        # In the thread of the program, whose loop has reported the listening socket.
         acceptor.accept()
 
     @property
@@ -104,6 +106,7 @@ class SocketServer_Threadpool(SocketServer):
         super().loop(lambda: self._background is not None)
 
     def end_background(self) -> None:
+        # Swapped out first: the background loop's condition reads it, and ends.
         thread, self._background = self._background, None
         if thread is not None:
             # The background loop checks its condition after each wake-up.
@@ -113,6 +116,8 @@ class SocketServer_Threadpool(SocketServer):
                 self._acceptor.watch(True)
 
     def begin_waiting(self, connection: ServerConnection) -> None:
+        # A worker that waits for the handshake saves a round through the loop for each new client. TLS handshakes are
+        # left to the loop, which never blocks on one.
         if self._pool.idle and not connection.tls_handshake and not connection.handshake_done:
             self._handshakes.start(connection, time.monotonic())
             # most clients send their handshake at once
@@ -123,10 +128,12 @@ class SocketServer_Threadpool(SocketServer):
     def serve(self, connection: ServerConnection) -> bool:
         # From here until park() the worker owns the connection; the loop neither watches nor reads it.
         self.hand_over(connection)
+        # Deadlines of the request count from here, so that the time in the queue is included.
         connection.waiting_since = time.monotonic()
         large_bytes = connection.large_bytes
         if large_bytes:
             self._count_large_request(connection, large_bytes)
+        # A client with a reserved worker takes no thread from others, so its large requests need no slot.
         if large_bytes and not connection.has_reserved_worker:
             self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True), connection)
         else:
@@ -140,6 +147,7 @@ class SocketServer_Threadpool(SocketServer):
         except errors.MessageTooLargeError:
             connection.refuse_message()
             raise
+        # The memory that this request has added may be what exceeds the total.
         for stalled in self._buffered.remove_excess():
             self.drop(stalled)
 
@@ -170,6 +178,7 @@ class SocketServer_Threadpool(SocketServer):
         try:
             self.callbacks.connection_ended(connection)
         finally:
+            # In any case: a worker that is not released would be bound to a connection that does not exist any more.
             self._pool.release(connection)
 
     def _work(self, connection: ServerConnection, has_request: bool, is_large: bool = False) -> None:
@@ -187,6 +196,8 @@ class SocketServer_Threadpool(SocketServer):
         """Handle the requests of a connection as long as they follow each other quickly."""
         connection.counts_as_large = is_large
         try:
+            # A timeout of the system where that is possible: with one of Python's, each recv() would poll the socket
+            # first.
             connection.set_receive_timeout(KEEP_SECONDS)
             turn_ends = time.monotonic() + TURN_SECONDS
             while has_request or self._receive_request(connection):
@@ -235,6 +246,7 @@ class SocketServer_Threadpool(SocketServer):
         Returns:
             the connection of the next client, if this worker has accepted one and is to serve it.
         """
+        # The claim decides between this worker and the loop, which may see the same end of the connection.
         if connection.deferred is not None or not (connection.lost and connection.claim_end()):
             # From its first session object on a client has a reserved worker, if one is left.
             if connection.pyroInstances:
@@ -247,6 +259,7 @@ class SocketServer_Threadpool(SocketServer):
                 connection.start_deferred()  # from here on its task owns the connection
             return None
         acceptor = self._acceptor
+        # Not while jobs wait: those clients were here first.
         accepts = (acceptor is not None and may_accept and not self._pool.jobs_waiting
                    and self.callbacks.ends_without_user_code(connection) and acceptor.begin_accepting())
         # Accepting in the place of the loop saves waking the loop and another worker, when clients reconnect for each call.
@@ -268,6 +281,7 @@ class SocketServer_Threadpool(SocketServer):
             self.park(connection)  # the loop does the TLS handshake, or refuses the client
             return None
         self._connections[sock] = connection
+        # Bound as if the loop had handed the client over, so that its later requests come to this thread.
         self._pool.bind(connection)
         if self.stopping:  # the loop may have closed all other connections already, and would miss this one
             self._connections.pop(sock, None)
@@ -299,5 +313,6 @@ class SocketServer_Threadpool(SocketServer):
             if is_timeout(x) or isinstance(x, BlockingIOError):
                 return False
             raise
+        # The client has closed its side. This worker cleans up, because it is the owner.
         connection.abandon()
         return False

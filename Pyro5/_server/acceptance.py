@@ -24,17 +24,23 @@ def accepting_payload(connection: Any, objects: ObjectTable, get_metadata: Optio
         response: what validateHandshake returned.
     """
     published = objects.get(connection.objectId)
+    # A client without the feature must not see a key in the metadata that 5.x never sent.
     has_sessions = None if connection.features is None else objects.has_sessions(published)
     if get_metadata is not None:
         own = get_metadata(published.object_id)
+        # The result belongs to the program, which may use the same dict again: a copy gets the additional key.
         if has_sessions is not None and type(own) is dict:
             own = {**own, "session": has_sessions}
         return handshake.accepted_payload(serializer, response, own)
+    # A str is immutable and compares by value, so it can be part of the key of the cache. Other responses may change
+    # between two clients.
     if type(response) is str and len(response) <= MAX_KEPT_TEXT:
         return _kept_payload(serializer, response, published.members, has_sessions)
     return handshake.accepted_payload(serializer, response, published.members.metadata_for(has_sessions))
 
 
+# Saves serializing the metadata for each client. Members compare by value, so an object whose members have changed
+# gets another entry.
 @functools.lru_cache(maxsize=128)
 def _kept_payload(serializer: SerializerBase, response: str, members: Members, has_sessions: Optional[bool]) -> bytes:
     return handshake.accepted_payload(serializer, response, members.metadata_for(has_sessions))

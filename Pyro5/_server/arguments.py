@@ -26,6 +26,7 @@ def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]
 
     Members without annotations of registered types are not in it.
     """
+    # Most programs register no types: their methods are then called without this step, see PublishedObject.direct.
     found: Dict[str, Rebuild] = {}
     if not registered_types.registered():
         return found
@@ -41,10 +42,12 @@ def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]
 
 
 def _rebuilder(target: Any, name: str) -> Optional[Rebuild]:
+    # Static access, because ordinary access would run a property's getter or bind the method.
     member = inspect.getattr_static(target, name)
     label = "%s.%s" % (exposure.class_of(target).__name__, name)
     if isinstance(member, property):
         return _for_function(member.fset, label, 1) if member.fset else None
+    # A function that was assigned to the instance is not bound either: it has no parameter to skip.
     is_static = isinstance(member, staticmethod) or name in getattr(target, "__dict__", ()) and not inspect.isclass(target)
     function = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
     return _for_function(function, label + "()", 0 if is_static else 1)
@@ -54,6 +57,8 @@ def _for_function(function: Any, label: str, skipped: int) -> Optional[Rebuild]:
     """Return the function that rebuilds the arguments of a function, None if no parameter needs it."""
     hints = hints_of(function)
     parameters = list(read_signature(function).parameters.values())[skipped:]
+    # Compiled once, when the object is registered. Reading annotations per call would take longer than the call
+    # itself.
     builders: Dict[str, Build] = {}
     for each in parameters:
         build = builder_for(hints.get(each.name))
@@ -73,6 +78,8 @@ def _for_function(function: Any, label: str, skipped: int) -> Optional[Rebuild]:
             raise x.described("%s argument '%s'" % (label, shown)) from None
 
     def rebuild(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tuple[Sequence[Any], Mapping[str, Any]]:
+        # Arguments beyond the parameters that can be given by position belong to *args, if the method has it. If not,
+        # the call fails with Python's own error, so their number is not checked here.
         names = positional[:len(args)] + [rest] * (len(args) - len(positional))
         return ([rebuilt(name, value, name) for name, value in zip(names, args)],
                 {name: rebuilt(name if name in hints else keywords, value, name) for name, value in kwargs.items()})

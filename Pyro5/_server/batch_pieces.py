@@ -22,6 +22,7 @@ def pieces_of(connection: Any, steps: Sequence[Any], needs_client: bool) -> Iter
             small request can ask for very much work.
     """
     server, before = connection.server, time.monotonic()
+    # The first piece is a single call: it may be slow, and nothing is known about these calls yet.
     start, size, check_at = 0, 1, before + CHECK_SECONDS
     while start < len(steps):
         yield steps[start:start + size]
@@ -31,12 +32,16 @@ def pieces_of(connection: Any, steps: Sequence[Any], needs_client: bool) -> Iter
         before = now
         if now < check_at or start >= len(steps):
             continue
+        # Only if the client waits for the results: a oneway batch is executed although its sender has left.
         if needs_client and connection.peer_has_closed():
             log.info("the client at %s has disconnected after %d of %d calls of a batch: the others are not executed",
                      connection.peer_address, start, len(steps))
             connection.abandon()
             return
+        # A server with one thread runs nothing else during a batch. Worker threads need no interruption, because each
+        # serves one client.
         if server.interrupts_batches and server.turn_is_over():
             yield None
+            # The time in which others were served must not count as the duration of these calls.
             before = time.monotonic()
         check_at = before + CHECK_SECONDS

@@ -56,11 +56,13 @@ class Batch:
         Args:
             prepare: checks that a call is allowed, and returns a function that executes it.
         """
+        # All calls are checked before the first one runs, so that a batch with a forbidden call has no effect at all.
         self._elements, names = requests.parse_batch(self.call)
         self._methods = _methods_of(published, names)
         self._is_direct = bool(self._methods)
         if self._is_direct:
             return self._elements
+        # By number, not by name: the prepared functions contain the arguments.
         self._methods = dict(enumerate(_prepare_all(published, self.call.object_id, self._elements, prepare)))
         return [(number, (), {}) for number in self._methods]
 
@@ -77,6 +79,8 @@ class Batch:
         try:
             for piece in pieces:
                 if self.running is not None:
+                    # Between two pieces, not between two calls: reading the clock for each of them would be noticed
+                    # in large batches.
                     self.running.stop_if_cancelled()
                 if piece is None:
                     yield None
@@ -85,6 +89,8 @@ class Batch:
                 else:
                     yield from self._execute_prepared(piece)
         except Exception as x:  # user code failed: the exception takes the place of the result
+            # The result exists, but could not be counted: the client has to learn that sending failed, not the
+            # method.
             if self._is_counting:
                 raise replies.unsent_result(x, self.results.values[-1] if self.results.values else None, self.serializer,
                                             "%s.%s" % (self.call.object_id, self.call.method)) from x
@@ -99,8 +105,10 @@ class Batch:
             result = self._methods[step]()
             if type(result) is Deferred:
                 yield result
+                # Reset, so that the outcome and the traceback in it are not kept alive by this object.
                 outcome, self._outcome = self._outcome, lambda: None
                 result = outcome()
+            # In this form the same loop as for other calls adds the result and counts its size.
             self._methods[step] = functools.partial(_value_or_raise, result, None)
             self._execute_piece(((step, (), {}),))
             del self._methods[step]
@@ -139,6 +147,8 @@ def _value_or_raise(value: Any, error: Optional[BaseException]) -> Any:
 
 def _methods_of(published: PublishedObject, names: Set[str]) -> Dict[Any, Callable[..., Any]]:
     """Return the methods that a batch calls, by name; empty if they are not all ordinary methods of one registered object."""
+    # A subset, because get-attribute requests, oneway wrappers and methods that need rebuilt arguments take the
+    # checked way.
     if published.fixed_instance is None or not names <= published.direct:
         return {}
     return {name: getattr(published.fixed_instance, name) for name in names}

@@ -65,6 +65,8 @@ class ServerConnection(WritingConnection):
         self.handshake_done = handshake_done
         self.features: Optional[FrozenSet[str]] = None
         self.waiting_since = 0.0
+        # A connection that needs no handshake is one of the program itself, and never shares the account of new
+        # clients.
         self._is_new, self._new_until = not handshake_done, 0.0
         self.dropped = False
         # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
@@ -108,6 +110,7 @@ class ServerConnection(WritingConnection):
 
     def _read_settings(self) -> None:
         """Apply the limits of the current settings, from the next message on."""
+        # Read first: a change between these lines leaves an old number, so the next message compares again.
         version = global_version.number
         limits = self.server.current_limits()
         self._max_size, self._max_inflated = limits.message_bytes, limits.inflated_bytes
@@ -169,6 +172,7 @@ class ServerConnection(WritingConnection):
         False where this cannot be found out without blocking: over TLS, with a timeout of Python's, and on some
         systems.
         """
+        # A blocking socket of Python's would wait here, and the flag that prevents it does not exist on Windows.
         if self._uses_python_timeout or not DONT_WAIT or self.sock.gettimeout():
             return False
         try:
@@ -199,17 +203,19 @@ class ServerConnection(WritingConnection):
         loop.
         """
         deferred = self.deferred
+        # Read once: its task may end, and set it to None, between two looks at the attribute.
         if deferred is not None:
             deferred.running.cancel(SHUTTING_DOWN)
 
     def finish_deferred(self, reply: Optional[SendingMessage]) -> None:
         """Send the reply of an async method, and return the connection to the loop. Called by its task."""
         try:
-            if reply is not None and not self.lost:
+            if reply is not None and not self.lost:  # the client has gone while the method ran: there is nothing to send to
                 self.send_message(reply)
         except OSError as x:
             log.debug("connection with %s lost: %s", self.peer_address, x)
             self.abandon()
+        # In this order: from park() on, the loop may start the next request, which looks at `deferred`.
         self.deferred = None
         self.server.park(self)
 
@@ -267,6 +273,7 @@ class ServerConnection(WritingConnection):
         """The size of the message that is being received, or of a received one that did not arrive in one piece; 0 for
         smaller ones.
         """
+        # A message that has been taken apart is not in the reader any more, so its own size counts.
         if self._pending is None:
             return self._reader.announced_bytes
         size = self._pending.memory_bytes
@@ -290,6 +297,7 @@ class ServerConnection(WritingConnection):
         return self._reader.refused
 
     def refuse_message(self) -> None:
+        # It stays available, because the reply needs its sequence number and serializer.
         """Discard the received message; it becomes the refused_message."""
         self._reader.refused, self._pending = self._pending, None
 
@@ -338,6 +346,7 @@ class ServerConnection(WritingConnection):
         """
         message, self._pending = self._pending, None
         if message is None:
+            # Daemon.handleRequest was called by a program, outside of the loop
             message = protocol.recv_stub(self, None, self._max_size)
         return message
 

@@ -83,7 +83,9 @@ class DaemonObject:
         context = callcontext.current_context
         if most is not None and (type(most) is not int or most < 1):
             raise ValueError("the number of items must be an int of at least 1")
+        # Bound now: the items may be read in an event loop, where the context of this request is not current.
         size_of = functools.partial(_size, context.serializer_id)
+        # The connection that asks, not the one that opened the stream: a client may continue after a reconnect.
         streams, client = self.daemon._streams, context.client
         items = streams.find_asynchronous(streamId, client)
         if items is not None:
@@ -133,8 +135,10 @@ class DaemonObject:
         _check_text(correlationId, "correlationId")
         if seq is not None and type(seq) is not int:
             raise TypeError("seq must be an int or None, not %s" % type(seq).__name__)
+        # Raises ValueError for a text that is no UUID, before anything is stored for it.
         number = uuid.UUID(correlationId).bytes
         self.daemon._dispatcher.running.cancel(number, seq)
+        # A stream outlives the call that opened it: cancelling the call has to stop the stream, too.
         self.daemon._streams.cancel(number, seq)
 
 
@@ -147,7 +151,7 @@ async def _read(streams: Any, stream_id: str, items: Any, most: Optional[int], s
     try:
         found, is_last = await items.read(most, size_of)
     except Exception:
-        streams.forget(stream_id)
+        streams.forget(stream_id)  # a failed generator cannot be resumed, so the stream is useless
         raise
     if is_last:
         streams.forget(stream_id)
@@ -171,4 +175,5 @@ def _check_text(value: Any, what: str) -> None:
         raise TypeError("%s must be a str, not %s" % (what, type(value).__name__))
 
 
+# The name by which 5.x knows this class: programs compare it, and tracebacks show it.
 DaemonObject.__module__ = "Pyro5.server"

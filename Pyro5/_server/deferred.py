@@ -81,9 +81,13 @@ class DeferredCall:
         self.connection = connection
         self.running = running
         self.keeps_connection = keeps_connection
+        # Copied in the thread of the request: the method sees current_context and the variables that this request has
+        # set.
         self.context = contextvars.copy_context()
         self._start = start
         self._finish = finish
+        # Before the method starts: else the dispatcher, which is still in the request, would remove the call from the
+        # running ones.
         running.runs_elsewhere = True
 
     def start(self) -> None:
@@ -103,6 +107,7 @@ class DeferredCall:
                 self.connection.abandon()
         finally:
             error = None  # its traceback refers to this frame
+            # In any case, because a connection that is not returned would never be served again.
             if self.keeps_connection:
                 self.connection.finish_deferred(reply)
 

@@ -30,6 +30,7 @@ class _VerbatimText:
         return self._text
 
 
+# Weak keys: classes that are created at run time, in tests or by a plug-in, must not be kept alive by this cache.
 _described: weakref.WeakKeyDictionary[type, Tuple[Members, Dict[str, Any]]] = weakref.WeakKeyDictionary()
 # Guards _described.
 _described_lock = threading.Lock()
@@ -59,6 +60,7 @@ def _describe(clazz: type, members: Members) -> Dict[str, Any]:
             and ``doc``) and ``attrs`` (name -> ``doc`` and ``writable``). Unknown values are None.
     """
     return {
+        # Other classes, such as a base class of the program, are not meant for clients; nor are their docstrings.
         "doc": _doc_text(clazz) if "_pyroExposed" in vars(clazz) else None,
         "methods": {name: _describe_method(inspect.getattr_static(clazz, name, None)) for name in sorted(members.methods)},
         "attrs": {name: {"doc": _doc_text(inspect.getattr_static(clazz, name, None)), "writable": name in members.writable}
@@ -91,6 +93,7 @@ def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Opt
         log.debug("%r has no signature: %s", function, x)
         return None
     parameters = list(signature.parameters.values())
+    # The first parameter is filled in by Python. One that begins with *args takes self from there and stays as it is.
     if skip_first and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
         del parameters[0]
     shown = [each.replace(annotation=_shown_annotation(each.annotation), default=_shown_default(each.default))
@@ -101,7 +104,7 @@ def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Opt
 def read_signature(function: Callable[..., Any]) -> inspect.Signature:
     """Return the signature of a function. On Python 3.14 and later, its annotations are texts."""
     if sys.version_info >= (3, 14):
-        from annotationlib import Format
+        from annotationlib import Format  # the module exists from 3.14 on only
         return inspect.signature(function, annotation_format=Format.STRING)  # does not evaluate annotations
     else:
         return inspect.signature(function)
@@ -115,6 +118,7 @@ def _shown_annotation(annotation: Any) -> Any:
 
 def _shown_default(default: Any) -> Any:
     if default is inspect.Parameter.empty:
+        # The repr() of other defaults may run user code, may show secrets, and is of no use to the client.
         return default
     is_plain = type(default) in _PLAIN_TYPES and len(repr(default)) <= _PLAIN_CHARS
     return _VerbatimText(repr(default) if is_plain else "...")

@@ -54,6 +54,7 @@ class RepeatFilter:
             if logged is not None and self._clock() - logged.time < REPEAT_SECONDS:
                 self._logged[kind] = logged._replace(repeated=logged.repeated + 1)
                 return False
+            # Removed first, so that the entry moves to the end: the dict stays in the order of the times.
             self._logged.pop(kind, None)
             self._logged[kind] = LoggedKind(description, self._clock(), 0)
             return True
@@ -67,7 +68,7 @@ class RepeatFilter:
         with self._lock:
             now = self._clock()
             over = [kind for kind, logged in self._logged.items() if at_end or now - logged.time >= REPEAT_SECONDS]
-            ended = [self._logged.pop(kind) for kind in over]
+            ended = [self._logged.pop(kind) for kind in over]  # their number is written below, outside of the lock
         return [(logged.description, logged.repeated) for logged in ended if logged.repeated]
 
 
@@ -116,6 +117,8 @@ class ErrorLog:
         kind = (what, type(error))
         if not is_expected and not self._filter.should_log(kind, "%s raised %s" % (what, type(error).__name__)):
             return
+        # The caller of a method that is marked with @callback is a server. The program that the method belongs to
+        # sees its errors only in this log.
         with_traceback = log.isEnabledFor(logging.DEBUG) or call is not None and is_callback(call)
         location = raise_location(error)
         write = log.info if is_expected else log.warning

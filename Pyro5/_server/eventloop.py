@@ -57,6 +57,7 @@ class _ForeignSocket:
             self._owner.events([self._sock])
         except Exception:  # foreign code: an error must neither end the loop nor repeat for ever
             log.exception("%r failed, its socket is not watched any more", self._owner)
+            # Unregistered, not closed: the socket belongs to the other object, which may use it in other ways.
             self._loop.selector.unregister(self._sock)
 
 
@@ -205,6 +206,7 @@ class EventLoop:
         """Wait at most this long for events, and handle them."""
         timeout_seconds = self._until_deadline(timeout_seconds)
         polling = self._polling_selector
+        # With a timeout of 0 the caller wants no waiting at all, and polling is a kind of waiting.
         ready = (self.selector.select(timeout_seconds) if polling is None or not timeout_seconds
                  else polling.select(self.selector, timeout_seconds))
         # Data that arrives from here on is not handled in this turn: its connection must not be timed out in this turn
@@ -221,6 +223,7 @@ class EventLoop:
             left = self._order.handle_all(ready, now)
         if not left:
             self._all_handled_at = now
+        # Parked connections are in no selector, so they go back to the queue.
         for key, _ in left:  # sockets that were not handled are still ready in the selector
             if type(key) is ParkedEntry:
                 key.loop.parked.append(key.data)
@@ -248,6 +251,7 @@ class EventLoop:
 
     def turn_is_over(self) -> bool:
         """Return whether the code that runs in the loop has to return, so that other connections are handled."""
+        # The turn is that of the outermost loop: combined ones run within it.
         loop = self
         while loop._outer is not None:
             loop = loop._outer
@@ -280,6 +284,7 @@ class EventLoop:
         if now >= self._next_tick:
             self._next_tick = now + min(TICK_SECONDS, self._round_seconds())
             self.tick()
+        # A copy, because a daemon that was closed is removed from the list.
         for other in list(self._combined):
             other.run_due(now)
             if other.stopping:
@@ -296,6 +301,8 @@ class EventLoop:
         # The flag first: the loop reads it after it was woken. Both steps are safe in a signal handler.
         self.stopping = True
         self._wakeup.wake()
+        # In a call, or while the loop runs, freeing everything now would close the sockets under the code that uses
+        # them.
         if self._running_thread() is None:
             self._release()
 
@@ -363,6 +370,7 @@ class EventLoop:
         Raises:
             ValueError: the other one is stopped, or combined already, or this loop itself.
         """
+        # Combining in a circle would make run_due() recurse without an end.
         if other is self or other._outer is not None or self._outer is other or other.stopping or self.stopping:
             raise ValueError("cannot combine these daemons: one is closed, or combined already, or they are the same")
         # Its own thread must not use the selector while the entries move.
@@ -377,7 +385,7 @@ class EventLoop:
     def _share_selector(self, selector: selectors.BaseSelector) -> None:
         self.selector = selector
         self._owns_selector = False
-        for child in self._combined:
+        for child in self._combined:  # daemons that were combined with that one before
             child._share_selector(selector)
 
     def combine_foreign(self, other: Any) -> None:

@@ -50,6 +50,7 @@ class ExclusiveUse:
             holder = self.holders.get(object_id)
             if holder is None:
                 self.holders[object_id] = _Holder(connection)
+            # The same client may acquire an object in nested functions that know nothing of each other.
             elif holder.connection is connection:
                 holder.depth += 1
             else:
@@ -66,6 +67,7 @@ class ExclusiveUse:
 
     def client_gone(self, connection: Any) -> None:
         """End all reservations of a connection."""
+        # A copy of the matching ids, because the dict must not change while it is iterated.
         with self._lock:
             held: List[str] = [object_id for object_id, holder in self.holders.items() if holder.connection is connection]
             for object_id in held:
@@ -81,6 +83,8 @@ class ExclusiveUse:
         holder = self.holders.get(object_id)
         if holder is None or holder.connection is connection:
             return
+        # A method that the holder calls may call other servers, which call back here: refusing these would lock the
+        # holder out of its own object.
         if not self._running.is_running(holder.connection, correlation_id):  # else it belongs to a call of the holder
             raise _busy(object_id)
 

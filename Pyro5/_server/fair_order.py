@@ -14,6 +14,7 @@ CHARGED_SECONDS = 0.0005  # a connection that is handled alone in a turn is char
 class ParkedEntry(NamedTuple):
     """A parked connection among the entries of a selector; takes the place of a `selectors.SelectorKey`."""
 
+    # A tuple, like the keys of the selector: made for each parked connection, so it has to be cheap.
     data: Any
     loop: Any
     fd: int = -1
@@ -32,6 +33,8 @@ def handle(entry: Any) -> None:
 
 def _account_of(data: Any) -> Any:
     """Return the account that the loop's time is charged to when something is handled."""
+    # A parked connection and a new one have the attribute; listening sockets, wake-ups and sockets of the program do
+    # not, and stand for themselves.
     return getattr(data, "loop_account", data)
 
 
@@ -68,12 +71,13 @@ class FairOrder:
             the entries that were not handled.
         """
         entries.sort(key=self._place)
+        # Sorted once: entries that became ready during the turn are found by the next select().
         for number, entry in enumerate(entries):
             if number and self._seconds_of(entry) > self._seconds_of(entries[0]) + AHEAD_SECONDS:
                 before, now = now, self._handle_again(entries[:number], self._seconds_of(entry) - AHEAD_SECONDS, now)
                 if now > max(before, self.turn_ends):
                     return entries[number:]
-            has_share = self._seconds_of(entry) >= 0
+            has_share = self._seconds_of(entry) >= 0  # wake-ups and listening sockets have no account
             now = self._handle_and_charge(entry, now)
             if has_share and now > self.turn_ends:
                 return entries[number + 1:]
@@ -110,6 +114,7 @@ class FairOrder:
         Returns:
             the current time; the argument `now` if nothing was handled.
         """
+        # Windows has no poll(). There, order alone has to keep costly clients back.
         if not hasattr(select, "poll"):
             return now
         poll, waiting = select.poll(), {}

@@ -50,11 +50,14 @@ class Instances:
             creating = self._creating.setdefault(clazz, threading.Lock())
         with creating:
             if self.single.get(clazz) is None:
+                # another thread may have created it while this one waited for the lock
                 self.single[clazz] = _create(clazz, creator)
             return self.single[clazz]
 
     def forget(self, clazz: type) -> None:
         """Remove what is stored for a class that is no longer registered."""
+        # Under the lock only the tables change. An instance is never closed here: other threads may be in its
+        # methods.
         with self._lock:
             self.single.pop(clazz, None)
             self._creating.pop(clazz, None)
@@ -79,8 +82,10 @@ def close_session_instances(connection: Any, spawn: Callable[[Callable[[], Any]]
     """
     if not connection.pyroInstances:
         return
+    # The connection closes its tracked resources itself. Closing an instance twice would surprise its class.
     tracked = set(map(id, connection.tracked_resources))
     for clazz, instance in list(connection.pyroInstances.items()):
+        # Looked up in the class: an instance with __getattr__ may claim to have any method.
         closable = callable(getattr(type(instance), "close", None)) and exposure.closes_instances(clazz)
         if closable and id(instance) not in tracked:
             _close(instance, spawn)

@@ -46,13 +46,16 @@ class Listener:
             address = self.sock.getsockname()
             self.location = socketutil.address_text((host or address[0], address[1]))
             self.unreachable_reason = _unreachable_reason(host, address[0])
+        # The loop owns it. A client that disconnects between the event and accept() would otherwise block the loop
+        # for ever.
         self.sock.setblocking(False)
 
     def _bind_unixsocket(self, path: str) -> socket.socket:
+        # Before binding: bind() fails as long as the file exists, also when its server is dead.
         _remove_stale_socket(path)
         sock = socketutil.create_socket(bind=path, timeout=None, noinherit=True)
         if not path.startswith("\0"):
-            self._path = os.path.abspath(path)
+            self._path = os.path.abspath(path)  # the working directory may change before the file is removed
         return sock
 
     def accept(self) -> Optional[socket.socket]:
@@ -67,6 +70,7 @@ class Listener:
             if x.errno in OUT_OF_RESOURCES:
                 raise
             return None  # no client, or it has disconnected before it was accepted
+        # Whether it is non-blocking already differs between systems.
         sock.setblocking(False)
         if not _OPTIONS_ARE_INHERITED and sock.family in (socket.AF_INET, socket.AF_INET6):
             socketutil.set_keepalive(sock)
@@ -120,6 +124,7 @@ def _remove_stale_socket(path: str) -> None:
             return
     except OSError:
         return
+    # The only way to find out whether a process listens there is to connect.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.setblocking(False)  # do not block on a full backlog: then a process is listening
         try:

@@ -23,6 +23,7 @@ class _DaemonOfClass:
     def __init__(self, daemon: Any) -> None:
         self._daemon: Callable[[], Any]
         try:
+            # Weak, because classes live as long as the program, and must not keep a closed daemon alive.
             self._daemon = weakref.ref(daemon)
         except TypeError:
             self._daemon = lambda: daemon
@@ -52,10 +53,12 @@ def weaken_mark(obj: Any, daemon: Any) -> None:
         find = weakref.ref(obj)
     except TypeError:
         find = None
+    # A proxy instead of a reference: programs use obj._pyroDaemon like the daemon itself.
     obj._pyroDaemon = weakref.proxy(daemon, None if find is None else lambda dead: _forget_daemon(find, dead))
 
 
 def _forget_daemon(find: Callable[[], Any], dead: Any) -> None:
+    # Only if it is still the mark of that daemon: the object may be registered in another one by now.
     obj = find()
     if obj is not None and getattr(obj, "__dict__", {}).get("_pyroDaemon") is dead:
         del obj._pyroDaemon
@@ -72,6 +75,7 @@ def id_of(obj_or_class: Any) -> Optional[str]:
     The marks of a class do not apply to its instances and subclasses.
     """
     object_id: Optional[str] = getattr(obj_or_class, "__dict__", {}).get("_pyroId")
+    # vars() does not show slots, but their descriptors are in the class
     if object_id is None and inspect.isdatadescriptor(getattr(type(obj_or_class), "_pyroId", None)):
         object_id = getattr(obj_or_class, "_pyroId", None)  # stored in a slot
     return object_id
@@ -85,6 +89,8 @@ def daemon_of(obj_or_class: Any) -> Any:
     """
     clazz: Any = type(obj_or_class)
     try:
+        # An object with code of its own for attribute access must not run it: this is called for each value that is
+        # serialized.
         if clazz.__getattribute__ is _plain_getattribute and not hasattr(clazz, "__getattr__"):
             # Most objects have no such attribute; getattr() with a default takes a tenth of the time of an exception.
             daemon = getattr(obj_or_class, "_pyroDaemon", None)

@@ -42,7 +42,7 @@ class PublishedObject:
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool = False, expose: Iterable[str] = (),
                  get_instance: Optional[GetInstance] = None) -> None:
         self.object_id = object_id
-        self.identity = id(obj_or_class)
+        self.identity = id(obj_or_class)  # without keeping a weakly registered object alive
         self._expose = tuple(expose)
         self._set_members(obj_or_class)
         self.finalizer: Any = None
@@ -50,6 +50,7 @@ class PublishedObject:
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
         self._get_instance = get_instance
+        # Nearly all objects take this way: the dispatcher reads one attribute instead of calling instance_for().
         self.fixed_instance: Any = None if weak or get_instance is not None else obj_or_class
 
     @property
@@ -114,6 +115,7 @@ unmarked: Dict[int, Callable[[], Optional[ObjectTable]]] = {}
 
 
 def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
+    # The table may be gone, and its number may have been given to a new object: both are checked.
     """Return the table that contains an object without marks, None if there is none."""
     find = unmarked.get(id(obj))
     table = None if find is None else find()
@@ -121,6 +123,7 @@ def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
 
 
 def _refresh_rebuilders() -> None:
+    # Rebuilding the functions reads annotations, which may run code of the program: outside of the lock.
     with _lock:
         published = [each for table in list(_tables) for each in list(table._published.values())]
     for each in published:

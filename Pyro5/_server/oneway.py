@@ -60,6 +60,8 @@ class OnewayCalls:
         with self._lock:
             self._count_locked(client, size)
             self._waiting.append((client, call, size))
+            # At most one thread is on its way to the waiting calls. It starts the next one itself, which saves a
+            # hand-over for each call of a burst.
             needs_thread = not self._fetching
             self._fetching += needs_thread
         if not needs_thread:
@@ -74,6 +76,7 @@ class OnewayCalls:
     def _count_locked(self, client: Any, size: int) -> None:
         client.oneway_calls += 1
         self._bytes += size
+        # The limit is not enforced here: the call has been received, and losing it would be worse than one too many.
         if 0 < self._max_calls <= client.oneway_calls or self._bytes > self._max_bytes:
             client.oneway_full = True
 
@@ -101,6 +104,7 @@ class OnewayCalls:
                     self._fetching -= 1
                     return
                 client, call, size = self._waiting.popleft()
+                # Started before this call runs: a slow call must not delay the waiting ones.
                 needs_thread = bool(self._waiting) and self._fetching == 1
                 self._fetching -= not needs_thread  # else the count passes to the thread that is started now
             if needs_thread:
@@ -126,6 +130,7 @@ class OnewayCalls:
 
     def _call_done(self, client: Any, size: int) -> None:
         with self._lock:
+            # Compared before and after: only the call that ends the excess looks at all paused clients.
             was_over = self._bytes > self._max_bytes
             self._bytes -= size
             client.oneway_calls -= 1

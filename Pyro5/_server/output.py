@@ -64,6 +64,8 @@ class WritingConnection(SocketConnection):
                 if sent == len(buffers[0]):
                     return
             else:
+                # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the
+                # client twice.
                 sent = self._write_all_at_once(buffers)
             buffers = _remainder(buffers, sent)
         # Views: what remains of a large reply is not copied after every partial send.
@@ -88,13 +90,14 @@ class WritingConnection(SocketConnection):
             if not outgoing:
                 break
             first = outgoing[0]
+            # The slice of a view copies nothing.
             sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
             if sent == len(first):
                 outgoing.popleft()
             elif sent:
                 outgoing[0] = first[sent:]
             else:
-                break
+                break  # the network accepts no more; the selector reports when it does
         return not outgoing
 
     def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:

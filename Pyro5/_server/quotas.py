@@ -51,6 +51,7 @@ def configured_limits() -> Limits:
     """Return the limits according to the settings."""
     seconds = [s for s in (config.HANDSHAKE_TIMEOUT, config.COMMTIMEOUT) if s and s > 0]
     sizes = [size for size in (config.MAX_HANDSHAKE_SIZE, config.MAX_MESSAGE_SIZE) if size and size > 0]
+    # A tenth, but at least SPARE_FILES, remain for files, databases and proxies of the program.
     max_files = config.MAX_CONNECTIONS or 0
     return Limits(max_files if max_files > 0 else _files_for_clients(),
                   min(seconds, default=math.inf), min(sizes, default=0), config.MAX_MESSAGE_SIZE or 0,
@@ -61,6 +62,7 @@ def _files_for_clients() -> float:
     """Return how many of the files that this process may open can be connections."""
     if resource is None:
         return math.inf
+    # The soft limit: open() fails at this number, even if the hard limit is higher.
     max_files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return math.inf if max_files == resource.RLIM_INFINITY else max(1, max_files - max(SPARE_FILES, max_files // 10))
 
@@ -77,6 +79,7 @@ def count_disconnected(connections: Iterable[ServerConnection]) -> int:
     check finds.
     """
     ended = left = 0
+    # Known ends cost nothing. A look at a socket is a system call, so there are only a few of these per new client.
     for connection in connections:
         if connection.ended:
             ended += 1
@@ -110,6 +113,8 @@ class BufferQuota:
 
     def note(self, connection: ServerConnection) -> None:
         """Update the count of a connection that has made progress."""
+        # Removed and added again, so that the order is that of the last progress: what has been stalled longest is in
+        # front.
         self.forget(connection)
         count = connection.buffered_bytes
         if count >= UNCOUNTED_BYTES:
@@ -118,6 +123,7 @@ class BufferQuota:
 
     def forget(self, connection: ServerConnection) -> None:
         """Remove a connection, which has nothing in transit any more."""
+        # Most messages are small and never counted: two comparisons are all that they cost.
         if self._counts:
             self._total -= self._counts.pop(connection, 0)
         if self._held:
@@ -133,6 +139,8 @@ class BufferQuota:
             MessageTooLargeError: there is no room for this number of bytes.
         """
         self.forget(connection)
+        # Refused before it is counted. Without this check, requests that wait for workers could take any amount of
+        # memory.
         if 0 < self.max_bytes < self._held_bytes + count:
             raise errors.MessageTooLargeError("the server is busy: a request of %d bytes is too large now (MAX_BUFFERED_SIZE)"
                                               % count)
@@ -143,6 +151,8 @@ class BufferQuota:
     def remove_excess(self) -> List[ServerConnection]:
         """Remove and return the connections that have to be closed."""
         excess: List[ServerConnection] = []
+        # Held bytes cannot be freed, so only stalled connections are closed, the one without progress for the longest
+        # time first.
         while 0 < self.max_bytes < self._total and self._counts:
             connection, count = self._counts.popitem(last=False)
             self._total -= count

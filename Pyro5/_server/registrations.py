@@ -54,15 +54,18 @@ class Registrations:
                 empty); a class cannot be registered weakly; lifetime is not a connection.
             PyroError, UnicodeEncodeError: the id cannot be part of a URI.
         """
+        # A class is held by its module, so a weak reference to it would never end.
         if weak and inspect.isclass(obj_or_class):
             raise TypeError("only objects, not classes, can be registered weakly")
         if lifetime is not None and not isinstance(lifetime, SocketConnection):
             raise TypeError("lifetime must be a client's connection, such as current_context.client, not %r" % (lifetime,))
+        # A str is iterable: its letters would be taken as names of members.
         if isinstance(expose, str):
             raise TypeError("expose must be a list of names, not one name: %r" % expose)
         if objectId and isinstance(objectId, str):
             # Both checks fail now for an id that no client could use.
             objectId.encode("utf-8")
+            # That of this class: one that a program has overridden is called once, for the result below.
             if Registrations.uriFor(self, objectId).object != objectId:
                 raise errors.PyroError("%r cannot be an object id: what follows an @ in a URI is the location" % objectId)
         # Replacing the daemon's own object also replaces the source of the metadata in handshakes.
@@ -96,6 +99,7 @@ class Registrations:
             DaemonError: the object is not registered in this daemon.
         """
         object_id = objectOrId if isinstance(objectOrId, str) else self._id_of(objectOrId)
+        # Not the id of another daemon's registration: the URI would lead to an object that is not there.
         if object_id is None:
             raise errors.DaemonError("%r is not registered in this daemon, so it has no URI" % (objectOrId,))
         location = self.natLocationStr if nat and self.natLocationStr else self.locationStr
@@ -118,7 +122,7 @@ class Registrations:
         uri = self.uriFor(objectOrId, nat)
         members = self._objects.get(str(uri.object)).members
         proxy = client.Proxy(uri)
-        proxy._pyroMethods = set(members.methods)
+        proxy._pyroMethods = set(members.methods)  # proxies change these sets when they connect: each proxy has its own
         proxy._pyroOneway = set(members.oneway)
         proxy._pyroAttrs = set(members.attrs)
         return proxy

@@ -40,6 +40,7 @@ class ReplyEncoding:
     def _use_options(self, options: DispatchOptions) -> None:
         self._options = options
         self._wire = options.wire
+        # Several threads may fill it at the same time: they store the same value, and a single assignment is atomic.
         self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
 
     def _serializer_for(self, message: ReceivingMessage) -> SerializerBase:
@@ -53,6 +54,7 @@ class ReplyEncoding:
             return self._serializers[message.serializer_id]
         except KeyError:
             serializer = serializers.get_serializer_by_id(message.serializer_id)
+        # a serializer that the program has added is accepted without being in the setting
         if serializer.name not in self._options.accepted_serializers and serializers.is_own(serializer):
             raise errors.SerializeError(
                 "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
@@ -63,6 +65,7 @@ class ReplyEncoding:
     def _annotations(self) -> Dict[str, Any]:
         """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
         from_method, own = callcontext.response_to_send(), self._daemon.annotations()
+        # A new dict only if both have annotations: most daemons have none.
         return {**from_method, **own} if own else from_method
 
     def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
@@ -72,6 +75,7 @@ class ReplyEncoding:
             serializer = self._serializer_for_refusal(message)
         try:
             annotations = self._daemon.annotations()
+        # Also for errors: programs send session ids and the like with each reply.
         except Exception:  # annotations() of the program failed: the client still gets the first error
             log.exception("Daemon.annotations failed")
             annotations = {}
@@ -92,6 +96,8 @@ class ReplyEncoding:
         detailed = self._options.detailed_traceback
         tb = errors.without_own_frames(error.__traceback__)
         try:
+            # The traceback of the other server is part of the text; without it, the client would see only the last
+            # hop.
             if replies.remote_traceback(error):  # from another server: include its traceback
                 return errors.get_pyro_traceback(type(error), error, tb, detailed)
             return errors.format_traceback(type(error), error, tb, detailed)

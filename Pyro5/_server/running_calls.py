@@ -40,6 +40,8 @@ class CancelledEvent(threading.Event):
 
     def is_set(self) -> bool:
         """Return whether the call is cancelled."""
+        # The event may not be set yet: a look at the socket finds a lost connection sooner than the thread that
+        # watches it.
         return super().is_set() or self._call.is_cancelled()
 
 
@@ -80,11 +82,14 @@ class RunningCall:
         The client says how much time is left, not until when: the clocks need not agree. The time that the request has waited
         here, since its connection became readable, is part of it.
         """
+        # Removed in any case, also if it is invalid: the program must see only annotations of the other program.
         annotation = message.annotations.pop(features.DEADLINE_ANNOTATION, None)
         left = None if annotation is None else features.parse_deadline(annotation)
         if left is None:
             return
         now = time.monotonic()
+        # The time that the request has waited for a worker belongs to the deadline. `waiting_since` is 0.0 where it
+        # did not wait.
         self.deadline = min(getattr(self.connection, "waiting_since", None) or now, now) + left
         if now >= self.deadline:
             self.cancel(LATE)
@@ -104,6 +109,7 @@ class RunningCall:
 
     def is_cancelled(self) -> bool:
         """Return whether the call is cancelled, looking at the clock and at the client's connection now."""
+        # The first reason stays: a call that was cancelled is not late afterwards.
         if not self.reason:
             reason = self.find_reason()
             if reason:
@@ -114,6 +120,7 @@ class RunningCall:
         """Return why the call should be cancelled now; "" if it should not."""
         if self.deadline is not None and time.monotonic() >= self.deadline:
             return LATE
+        # Its client may disconnect at any time: this says nothing about the call.
         if self.is_oneway:
             return ""
         try:
@@ -126,6 +133,7 @@ class RunningCall:
         """Set the event. May be called in any thread, more than once."""
         self.reason = self.reason or reason
         event = self._event
+        # Read once, because finish() of an async method may reset it in the loop's thread.
         if event is not None:
             event.set()
         on_cancel = self.on_cancel
@@ -213,7 +221,9 @@ class RunningCalls:
     def _was_cancelled_early(self, correlation_id: bytes, seq: int) -> bool:
         now = time.monotonic()
         with self._early_lock:
+            # In the order of their times, because all are kept for the same duration.
             while self._early and next(iter(self._early.values())) < now:
+                # Not removed if it was for all calls with this id: there may be several requests of one logical call.
                 self._early.popitem(last=False)
             return (self._early.pop((correlation_id, seq), None) is not None
                     or (correlation_id, None) in self._early)
@@ -234,13 +244,14 @@ class CallWatcher:
         """Watch a call until it is cancelled or `forget` is called."""
         with self._lock:
             self._watched.add(call)
+            # Started by the first method that asks. Servers whose methods never ask have no such thread.
             if self._thread is None:
                 self._is_stopping = False
                 self._wakeup = Wakeup()
                 self._thread = threading.Thread(target=self._run, args=(self._wakeup,), name="Pyro5 call watcher", daemon=True)
                 self._thread.start()
             elif self._wakeup is not None:
-                self._wakeup.wake()
+                self._wakeup.wake()  # it waits for the sockets that it knew before: it has to include this one
 
     def forget(self, call: RunningCall) -> None:
         """Watch a call no longer."""
@@ -267,6 +278,7 @@ class CallWatcher:
                 now = self._clock()
                 idle_since = now if watched else idle_since
                 if self._is_stopping or now - idle_since >= LINGER_SECONDS:
+                    # Decided under the lock: watch() either finds the thread alive, or starts a new one.
                     self._thread = self._wakeup = None
                     wakeup.close()
                     return
@@ -274,6 +286,8 @@ class CallWatcher:
             for call in watched:
                 if call in gone or call.deadline is not None and self._clock() >= call.deadline:
                     self._cancel(call, CLIENT_LOST if call in gone else LATE)
+            # Else the frame of this thread would keep the calls, and all that their arguments refer to, until the
+            # next event.
             del watched, gone
 
     def _cancel(self, call: RunningCall, reason: str) -> None:

@@ -11,11 +11,14 @@ from .reply_encoding import DispatchOptions
 def dispatch_options() -> DispatchOptions:
     """Return the options of a `Dispatcher`."""
     return DispatchOptions(WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION)),
+                           # A copy: the program may change the list in the configuration while requests compare
+                           # against this one.
                            list(config.SERIALIZERS_ACCEPTED), bool(config.ITER_STREAMING), bool(config.DETAILED_TRACEBACK),
                            bool(config.LOGWIRE))
 
 
 def stream_limits() -> Tuple[float, float, int]:
+    # None is a valid value of these settings and means the same as 0: no limit.
     """Return the limits of a `StreamTable`."""
     return config.ITER_STREAM_LIFETIME or 0.0, config.ITER_STREAM_LINGER or 0.0, config.MAX_STREAMS or 0
 

@@ -72,6 +72,7 @@ class _Stream:
         """Return the next item. The caller holds the lock."""
         if self.pushed_back:
             return self.pushed_back.pop()
+        # Raised now, because the items before it were sent with the last reply.
         if self.failure is not None:
             raise self.failure
         return next(self.iterator)
@@ -81,6 +82,7 @@ class _Stream:
         next request. The caller holds the lock.
         """
         first = self.next_item()
+        # Measured with the serializer of the client that reads. An estimate would be wrong by far for nested data.
         items, size, expires_at = [first], size_of(first), clock() + MAX_ITEMS_SECONDS
         try:
             while len(items) < max_items and size < MAX_ITEMS_BYTES and clock() < expires_at:
@@ -99,6 +101,7 @@ class _Stream:
     def close_iterator(self) -> None:
         """Call close() of the iterator, if it has one. The caller holds the lock."""
         close = getattr(self.iterator, "close", None)
+        # Dropped before close() is called, which may raise or call back into this table.
         self.iterator, self.failure = iter(()), None
         self.pushed_back.clear()
         if close is None:
@@ -184,6 +187,8 @@ class StreamTable:
         streams = self._owned.setdefault(owner, {})
         if 0 < self._max_per_client <= len(streams):
             raise errors.PyroError("too many item streams are open: this server allows %d per client (its setting "
+                                   # Added to the new owner only after the check, so that a refused stream stays where
+                                   # it is.
                                    "MAX_STREAMS); read them to their end, or close them" % self._max_per_client)
         self._remove_from_owner_locked(stream)
         stream.owner = owner
@@ -236,6 +241,8 @@ class StreamTable:
         Raises:
             PyroError: it belongs to another client, and this one has too many.
         """
+        # Not _read(): the lock of a stream must not be held across the steps of an event loop, which runs other tasks
+        # in between.
         stream = self._streams.get(stream_id)
         if stream is None or stream.dropped or stream.is_expired(self._clock()):
             return None
@@ -271,6 +278,7 @@ class StreamTable:
         try:
             result = read(stream)
         except BaseException:
+            # A generator that has raised cannot be resumed: the next request learns that the stream is terminated.
             self._remove(stream.stream_id)
             raise
         if stream.exhausted:
@@ -301,6 +309,7 @@ class StreamTable:
         host = _host_of(client)
         with self._lock:
             orphans = self._owned.pop(client, {})
+            # By host, because a client that reconnects has a new port. The limit per client holds for those, too.
             excess = list(orphans)
             if orphans and self._linger > 0:
                 for stream in orphans.values():

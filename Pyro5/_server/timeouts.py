@@ -35,6 +35,7 @@ class Deadlines:
     def start(self, connection: ServerConnection, now: float) -> None:
         """Start, or restart, the time of a connection."""
         if self.seconds > 0:
+            # Assigning to a present key keeps its place, and the order has to be that of the deadlines.
             self._started[connection] = now
             self._started.move_to_end(connection)
 
@@ -44,6 +45,7 @@ class Deadlines:
 
     def next_deadline(self) -> Optional[float]:
         """Return the earliest deadline, None if there is none."""
+        # The first entry is the earliest, because all have the same timeout: no heap is needed.
         if self.seconds > 0:
             for started in self._started.values():
                 return started + self.seconds
@@ -57,6 +59,6 @@ class Deadlines:
             if self.seconds <= 0 or started + self.seconds > now:
                 break
             expired.append(connection)
-        for connection in expired:
+        for connection in expired:  # not within the loop above, which iterates over it
             del self._started[connection]
         return expired

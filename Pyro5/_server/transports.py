@@ -25,13 +25,16 @@ def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixs
         PyroError: there is no such server type.
         OSError: cannot listen on that address.
     """
+    # Read for each daemon, so that one program can have daemons of both types.
     server_class = SERVER_TYPES.get(config.SERVERTYPE)
     if server_class is None:
+        # As the cause, so that the text names the setting while the class of the exception stays that of 5.x.
         reason = ValueError("the setting SERVERTYPE is one of: %s" % ", ".join(SERVER_TYPES))
         raise errors.PyroError("invalid server type '%s'" % config.SERVERTYPE) from reason
     server = server_class(callbacks)
     try:
         server.init(daemon, str(server_host() if host is None else host), port, unixsocket)
+    # Else the selector and the wake-up of a daemon that could not bind would stay open until the garbage collection.
     except BaseException:
         server.discard()
         raise
@@ -40,14 +43,17 @@ def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixs
 
 def nat_address(nathost: Host, natport: Optional[int], unixsocket: Optional[str]) -> Any:
     """Return (host, port) to publish instead of the address listened on, None without NAT; port 0: the same port."""
+    # A router forwards ports. There is nothing to forward for a socket in the file system.
     if unixsocket:
         if nathost or natport:
             raise ValueError("nathost and natport cannot be used with a Unix domain socket")
         return None
     nathost = nathost or config.NATHOST
+    # 0 has a meaning of its own, so only None stands for "not given".
     natport = config.NATPORT or 0 if natport is None else natport
     if not nathost:
         if natport:
             raise ValueError("natport %d was given without nathost" % natport)
         return None
+    # The port that was listened on is not known before, so the caller replaces 0 by it.
     return str(nathost), natport

@@ -21,9 +21,11 @@ class Turns:
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
         """Wait for a turn, which lasts until the end of the block."""
+        # With a limit: a thread that was stopped in the block would otherwise stop all others. After that time they
+        # run in parallel.
         acquired = self._lock.acquire(timeout=self._max_seconds)
         try:
             yield
         finally:
-            if acquired:
+            if acquired:  # a thread that did not get the lock must not release that of another one
                 self._lock.release()

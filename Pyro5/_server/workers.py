@@ -43,6 +43,8 @@ class Worker(threading.Thread):
         self.reserved = False
         self.waiting = False
         self.idle_since = 0.0
+        # A bare lock as the signal: a Condition or an Event would allocate another lock for each wait, and take two
+        # of them.
         self._signal = threading.Lock()
         self._signal.acquire()
 
@@ -61,6 +63,7 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Run jobs until the pool has none for this thread any more."""
+        # A fork inside a job continues in the child with this thread alone: compared after each job.
         process = os.getpid()
         self.pool._begin_running(self)
         job = self.pool._next_job(self)
@@ -102,6 +105,7 @@ class WorkerPool:
         self._reserved = 0
         self._large_jobs: Deque[Tuple[Job, Any]] = deque()  # large jobs that wait for others to end
         self._large_running = 0
+        # At least one large job may run. With two threads or more, one of them never runs any.
         self._max_large = max(1, maximum - max(1, maximum // 4))
         self._stopping = False
         self._has_warned = False
@@ -145,6 +149,7 @@ class WorkerPool:
     def busy(self) -> int:
         """Return the number of threads that are running a job, plus that of waiting jobs."""
         with self._lock:
+            # A thread counts as busy from signal() on, before it runs: a job must not be missed at shutdown.
             return sum(1 for worker in self._workers if not worker.waiting) + len(self._jobs) + len(self._large_jobs)
 
     def submit(self, job: Job, owner: Any = None) -> None:
@@ -173,7 +178,7 @@ class WorkerPool:
         called afterwards.
         """
         with self._lock:
-            may_begin = self._large_running < self._max_large
+            may_begin = self._large_running < self._max_large  # a bool is 0 or 1
             self._large_running += may_begin
             return may_begin
 
@@ -185,6 +190,8 @@ class WorkerPool:
             if self._large_running >= self._max_large:
                 self._large_jobs.append((job, owner))
                 return
+            # Counted when it is queued: otherwise a burst of large jobs could take all threads before the first one
+            # begins.
             self._large_running += 1
         self.submit(functools.partial(self._run_large, job), owner)
 
@@ -195,6 +202,8 @@ class WorkerPool:
             self.end_large()
 
     def end_large(self) -> None:
+        # The slot is freed or passed on under one lock, so that there is never a moment with a free slot and a
+        # waiting job.
         """Note that a large job has ended: start the next waiting one."""
         with self._lock:
             if not self._large_jobs:
@@ -221,6 +230,8 @@ class WorkerPool:
         Returns:
             whether its thread is reserved now.
         """
+        # Read without the lock, because this runs after each call of a client with session objects, and mostly
+        # changes nothing.
         worker = owner.worker
         if worker is None or worker.owner is not owner or worker.reserved:
             return worker is not None and worker.owner is owner
@@ -301,6 +312,7 @@ class WorkerPool:
             try:
                 return self._start_worker_locked()
             except RuntimeError as x:
+                # All threads are reserved, and none of them would ever run the job: the caller has to handle it.
                 if len(self._workers) <= self._reserved:
                     self._jobs.pop()
                     raise
