@@ -399,7 +399,7 @@ def _replace_by_proxy(obj: Any) -> Any:
     if daemon is None:
         table = table_of_unmarked(obj) if unmarked else None
         return None if table is None else table.owner.proxyFor(obj)
-    if not isinstance(daemon, Daemon) or isinstance(obj, type) or "transportServer" not in daemon.__dict__:
+    if not isinstance(daemon, Registrations) or isinstance(obj, type) or "transportServer" not in daemon.__dict__:
         return None  # the last: the empty Daemon of a pickled or copied object
     object_id = daemon._id_of(obj)
     return None if object_id is None else daemon.proxyFor(object_id)

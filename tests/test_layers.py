@@ -39,7 +39,7 @@ MODULES = """
     _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns
     _server.running_calls _server.deferred _server.async_loop _server.async_streams _server.async_methods
     _server.daemon_object
-    _server.exclusive _server.batches _server.reply_encoding _server.dispatch
+    _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.connection _server.callbacks _server.timeouts
     _server.quotas _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.eventloop _server.acceptor _server.loop
@@ -107,7 +107,7 @@ LATE_IMPORTS = {
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
 PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests", "_messages.replies",
-        "_messages.handshake", "_server.dispatch")
+        "_messages.handshake", "_server.handshakes", "_server.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 
 # The wire format knows no objects: bytes and messages come first, then values, then the serializers.

@@ -18,14 +18,14 @@ from .. import errors
 from .deferred import SHUTTING_DOWN, DeferredCall, shutdown_error
 from .running_calls import LATE
 
-__all__ = ["AsyncLoop"]
+__all__ = ["AsyncLoop", "Watch"]
 
 log = logging.getLogger("Pyro5.server.async_methods")
 
 END_SECONDS = 1.0  # that cancelled tasks get to end
 
 
-class _Watch:
+class Watch:
     """Cancels the task of a call when the client does not wait for it any more. Belongs to the thread of the event loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, call: DeferredCall) -> None:
@@ -43,11 +43,12 @@ class _Watch:
         if running.deadline is not None:
             self._timer = self._loop.call_later(max(running.deadline - time.monotonic(), 0.0), running.cancel, LATE)
         if not running.is_oneway:
-            self._watch_client()
+            self.watch_client()
         # Asked after on_cancel is set: a call that is cancelled meanwhile is noticed here or there.
         running.stop_if_cancelled()
 
-    def _watch_client(self) -> None:
+    def watch_client(self) -> None:
+        """Begin to watch the connection of the client."""
         # The event loop watches the sockets itself: the thread of CallWatcher would look at all of them for each new call.
         try:
             fd = self._call.connection.sock.fileno()
@@ -88,7 +89,16 @@ class _Watch:
 
 
 class AsyncLoop:
-    """An event loop in a thread. Methods may be called from any thread, unless stated otherwise."""
+    """An event loop in a thread. Methods may be called from any thread, unless stated otherwise.
+
+    Attributes:
+        watch: creates the object that cancels the task of a call.
+        raises_interrupts: whether KeyboardInterrupt in a task is raised by the event loop, too: Ctrl-C interrupts the main
+            thread in any task.
+    """
+
+    watch: Callable[..., Watch] = Watch
+    raises_interrupts = False
 
     def __init__(self) -> None:
         self._process = os.getpid()
@@ -168,7 +178,7 @@ class AsyncLoop:
 
     async def _run(self, call: DeferredCall, on_end: Optional[Callable[[], None]]) -> None:
         value, error, deferred = None, None, call.deferred
-        watch = _Watch(asyncio.get_running_loop(), call)
+        watch = self.watch(asyncio.get_running_loop(), call)
         try:
             watch.begin()
             value = await deferred.method(*deferred.args, **deferred.kwargs)
@@ -181,12 +191,15 @@ class AsyncLoop:
         if os.getpid() != self._process:
             raise SystemExit(0)  # the method has forked and returned in both processes: the child ends
         watch.end()
+        is_interrupt = self.raises_interrupts and isinstance(error, KeyboardInterrupt)
         try:
             call.finish(value, error)
         finally:
             error = None  # its traceback refers to this frame
             if on_end is not None:
                 on_end()
+        if is_interrupt:
+            raise KeyboardInterrupt
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

@@ -28,6 +28,12 @@ def _deferring(method: Any) -> Any:
     return method
 
 
+def _quick(method: Any) -> Any:
+    """Mark a method that never waits."""
+    method._pyroNonblocking = True
+    return method
+
+
 @expose
 class DaemonObject:
     """The methods of a daemon that clients can call, as the object ``Pyro.Daemon``."""
@@ -35,20 +41,24 @@ class DaemonObject:
     def __init__(self, daemon: Any) -> None:
         self.daemon = daemon
 
+    @_quick
     def registered(self) -> List[str]:
         """Return the ids of all objects that are registered in this daemon."""
         ids: List[str] = self.daemon._objects.ids()
         return ids
 
+    @_quick
     def ping(self) -> None:
         """Do nothing. A call that returns shows that the daemon is running."""
 
+    @_quick
     def info(self) -> str:
         """Return a line of text that describes the daemon."""
         return "%s bound on %s, NAT %s, %d objects registered. Servertype: %r" % (
             DAEMON_NAME, self.daemon.locationStr, self.daemon.natLocationStr, len(self.daemon._objects.ids()),
             self.daemon.transportServer)
 
+    @_quick
     def get_metadata(self, objectId: str, *, descriptions: bool = False) -> Dict[str, Any]:
         """Return the names of the exposed methods, of the oneway methods among them, and of the exposed attributes of
         an object.
@@ -100,6 +110,7 @@ class DaemonObject:
         self.daemon._streams.close(streamId)
 
     @_unlisted
+    @_quick
     def acquire_object(self, objectId: str) -> None:
         """Refuse the calls of all other connections to an object, until release_object is called or this connection ends.
 
@@ -117,6 +128,7 @@ class DaemonObject:
         self.daemon._dispatcher.exclusive.acquire(objectId, callcontext.current_context.client)
 
     @_unlisted
+    @_quick
     def release_object(self, objectId: str) -> None:
         """End what acquire_object began; ignored if this connection has not acquired the object."""
         _check_text(objectId, "objectId")
@@ -124,6 +136,7 @@ class DaemonObject:
 
     @oneway
     @_unlisted
+    @_quick
     def cancel(self, correlationId: str, seq: Optional[int] = None) -> None:
         """Set ``current_context.cancelled`` for the calls with this correlation id that this daemon is running, on any
         connection, and close the item streams that they opened. One that is still on its way is not started.

@@ -10,39 +10,34 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional
 
 from .. import callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call
 from .._values import unsendable
-from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
-from ..serializers import SerializerBase
 from . import exposure
-from .acceptance import accepting_payload
 from .async_methods import AsyncMethods
 from .batches import Batch
 from .deferred import Deferred, DeferredCall
 from .exclusive import ExclusiveUse
 from .error_log import ErrorLog, RepeatFilter, client_name
 from .objects import ObjectTable, PublishedObject
-from .reply_encoding import DispatchOptions, ReplyEncoding
+from .handshakes import HandshakeReplies
+from .reply_encoding import DispatchOptions
 from .running_calls import RunningCall, RunningCalls
 from .streams import StreamTable
-from .turns import Turns
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
-_SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time
-_MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to be decoded
 # A result of one of these types is certainly no iterator. This lookup saves 0.2 us per call compared with
 # isinstance(..., Iterator), which asks the abstract class.
 _NON_ITERATOR_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
 
 
-class Dispatcher(ReplyEncoding):
+class Dispatcher(HandshakeReplies):
     """Answers the messages of all clients of a daemon. Thread-safe: several threads may call answer() at once.
 
     Args:
@@ -51,31 +46,24 @@ class Dispatcher(ReplyEncoding):
             bytes, to run the call in another thread; None: oneway calls run in the caller's thread.
         repeat_filter: decides which exceptions of calls are logged.
         async_methods: runs async methods.
-
-    Attributes:
-        find_custom_get_metadata: returns the function that makes the metadata of an object for the handshake (called
-            with the object id), or None to use the exposed members.
     """
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
                  run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]],
                  repeat_filter: RepeatFilter, async_methods: AsyncMethods) -> None:
-        super().__init__(daemon, options)
-        self._objects = objects
+        super().__init__(daemon, options, objects)
         self._streams = streams
         self._async_methods = async_methods
         self._error_log = ErrorLog(repeat_filter)
         self.running = RunningCalls()
         self.exclusive = ExclusiveUse(self.running)
         self.set_options(options, run_oneway)
-        self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
 
     def set_options(self, options: DispatchOptions,
                     run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
         """Use these options from the next message on. Requests that are running may see some of them."""
         self._use_options(options)
         self._run_oneway = run_oneway
-        self._long_handshakes = Turns(_MAX_TURN_WAIT_SECONDS)
 
     # ------------------------------------------------------------ any message
 
@@ -124,54 +112,6 @@ class Dispatcher(ReplyEncoding):
             return None
         return self._exception_reply(refused, correlation_id, error)
 
-    # ------------------------------------------------------------ handshake
-
-    def _answer_handshake(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
-        serializer = None
-        try:
-            if message.type != protocol.MSG_CONNECT:
-                raise errors.ProtocolError("invalid message type %d: a connection begins with CONNECT (%d)"
-                                           % (message.type, protocol.MSG_CONNECT))
-            serializer = self._serializer_for(message)
-            # removed: the application sees the annotations that the application of the client has sent
-            connection.features = features.parse(message.annotations.pop(features.FEATURES_ANNOTATION, None))
-            callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
-                                      message.serializer_id, message.annotations, correlation_id)
-            object_id, data = self._parse_connect_request(message, serializer)
-            # Set before validateHandshake is called, which may look at it.
-            connection.objectId = object_id
-            response = self._daemon.validateHandshake(connection, data)
-            payload = accepting_payload(connection, self._objects, self.find_custom_get_metadata(), serializer, response)
-            annotations = self._annotations()
-            if connection.features is not None:
-                annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(connection.features)}
-            reply = handshake.connect_accepted(message, serializer, payload, correlation_id, annotations, self._wire)
-            connection.finish_handshake()
-            return reply
-        except errors.ConnectionClosedError as x:
-            log.info("handshake with %s ended without an answer: %s", connection.peer_address, x)
-            connection.closing = True
-            return None
-        except Exception as x:  # validateHandshake of the program, and any error that malformed data causes
-            log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(x).__name__,
-                        errors.one_line(replies.text_of(x)))
-            log.debug("the refused handshake", exc_info=True)
-            connection.closing = True
-            return handshake.connect_refused(message if serializer else None, serializer, replies.text_of(x), correlation_id,
-                                             self._wire)
-
-    def _parse_connect_request(self, message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
-        """Parse the data of a handshake; long ones one at a time.
-
-        Clients that have not finished their handshake are not trusted yet. However many of them send costly data, only
-        one thread at a time decodes it, so the others serve established clients. The wait is bounded, because
-        converters of the program may block.
-        """
-        if len(message.data) <= _SHORT_HANDSHAKE_BYTES:
-            return handshake.parse_connect_request(message, serializer)
-        with self._long_handshakes.one():
-            return handshake.parse_connect_request(message, serializer)
-
     # ------------------------------------------------------------ calls
 
     def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
@@ -194,13 +134,11 @@ class Dispatcher(ReplyEncoding):
             if flags & protocol.FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
                 return None
-            if call.method in published.direct:
-                value = self._run(connection, published, call)
-            else:
-                value = self._prepare(connection, published, call)()
-                if type(value) is Deferred:
-                    self._defer(connection, message, call, value, running, self._finish_call)
-                    return None
+            value = (self._run(connection, published, call) if call.method in published.direct
+                     else self._prepare(connection, published, call)())
+            if type(value) is Deferred:
+                self._defer(connection, message, call, value, running, self._finish_call)
+                return None
             to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
@@ -234,7 +172,9 @@ class Dispatcher(ReplyEncoding):
 
     def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
         """Run a oneway call. It may still be running in another thread when this returns."""
-        run = self._prepare(connection, published, call)
+        self._run_prepared_oneway(connection, call, message, self._prepare(connection, published, call))
+
+    def _run_prepared_oneway(self, connection: Any, call: Call, message: ReceivingMessage, run: Callable[[], Any]) -> None:
         if type(run) is Deferred:
             self._defer(connection, message, call, run, callcontext.running_call(), self._finish_call)
         elif self._run_oneway is None or call.object_id == constants.DAEMON_NAME and call.method == constants.CANCEL_METHOD:

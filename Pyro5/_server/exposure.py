@@ -77,10 +77,10 @@ def expose(method_or_class: _T) -> _T: ...
 
 
 @overload
-def expose(*, idempotent: bool = ...) -> Callable[[_T], _T]: ...
+def expose(*, idempotent: bool = ..., blocking: bool = ...) -> Callable[[_T], _T]: ...
 
 
-def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False) -> Any:
+def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, blocking: bool = True) -> Any:
     """Expose a method, a property, or all public methods and properties that a class itself defines to remote callers.
 
     Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
@@ -90,22 +90,24 @@ def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False) -> An
     Args:
         idempotent: running a method twice has the same effect as running it once, so that a client may repeat a call
             whose reply was lost (see ``Retry``). On a class it applies to all methods that the class defines.
+        blocking: False: a method or property that never waits, so that a daemon of ``Pyro5.aio`` runs it in the event loop
+            and not in a thread. Other daemons ignore this. On a class it applies to all members that the class defines.
 
     Raises:
         AttributeError: the name is private, or the decorator stands on top of @classmethod or @staticmethod.
         TypeError: it was applied to something else.
     """
     if method_or_class is _NOT_GIVEN:
-        return functools.partial(_expose, idempotent=idempotent)
-    return _expose(method_or_class, idempotent)
+        return functools.partial(_expose, idempotent=idempotent, blocking=blocking)
+    return _expose(method_or_class, idempotent, blocking)
 
 
-def _expose(method_or_class: _T, idempotent: bool) -> _T:
+def _expose(method_or_class: _T, idempotent: bool, blocking: bool) -> _T:
     if inspect.isclass(method_or_class):
         if is_private_attribute(method_or_class.__name__):
             raise AttributeError("cannot expose class '%s': names that start with an underscore are private"
                                  % method_or_class.__name__)
-        _expose_class(method_or_class, idempotent)
+        _expose_class(method_or_class, idempotent, blocking)
         return method_or_class
     if isinstance(method_or_class, (classmethod, staticmethod)):
         raise AttributeError("@expose must be applied before @%s: write it on the line below"
@@ -117,10 +119,12 @@ def _expose(method_or_class: _T, idempotent: bool) -> _T:
     _set_flag("expose", method_or_class, "_pyroExposed")
     if idempotent:
         _set_flag("expose", method_or_class, "_pyroIdempotent")
+    if not blocking:
+        _set_flag("expose", method_or_class, "_pyroNonblocking")
     return method_or_class
 
 
-def _expose_class(clazz: type, idempotent: bool) -> None:
+def _expose_class(clazz: type, idempotent: bool, blocking: bool) -> None:
     # Only what the class itself defines, not what it inherits: a base class decides about its own methods.
     for name, member in list(vars(clazz).items()):
         if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _FUNCTION_WRAPPERS):
@@ -129,6 +133,7 @@ def _expose_class(clazz: type, idempotent: bool) -> None:
             with contextlib.suppress(AttributeError):  # implemented in C: it cannot have the flag, so it is not exposed
                 function._pyroExposed = True
                 function._pyroIdempotent = idempotent or getattr(function, "_pyroIdempotent", False)
+                function._pyroNonblocking = not blocking or getattr(function, "_pyroNonblocking", False)
     clazz._pyroExposed = True  # type: ignore[attr-defined]
 
 
@@ -214,6 +219,7 @@ class Members(NamedTuple):
     callbacks: FrozenSet[str]
     idempotent: FrozenSet[str] = frozenset()  # a subset of methods
     direct: FrozenSet[str] = frozenset()  # those of methods that return their result: not coroutine functions
+    nonblocking: FrozenSet[str] = frozenset()  # methods and attributes that an event loop can run itself
 
     def metadata(self) -> Dict[str, Any]:
         """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
@@ -259,7 +265,7 @@ def forget_members(obj_or_class: Any) -> None:
 
 
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
-    methods, oneways, attrs, writable, callbacks, idempotent, direct = (set() for _ in range(7))
+    methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking = (set() for _ in range(8))
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
@@ -268,6 +274,8 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
         functions = _functions_of(member)
         if not functions or only_exposed and not any(getattr(f, "_pyroExposed", False) for f in functions):
             continue
+        if getattr(functions[0], "_pyroNonblocking", False):
+            nonblocking.add(name)
         if isinstance(member, (property, functools.cached_property)):
             attrs.add(name)
             if getattr(member, "fset", None) is not None:
@@ -284,7 +292,8 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             oneways.add(name)
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
-    return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent, direct)))
+    return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent, direct,
+                                     nonblocking)))
 
 
 def is_deferring(function: Any) -> bool:

@@ -64,9 +64,14 @@ class ReplyEncoding:
 
     def _annotations(self) -> Dict[str, Any]:
         """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
-        from_method, own = callcontext.response_to_send(), self._daemon.annotations()
+        from_method, own = callcontext.response_to_send(), self._own_annotations()
         # A new dict only if both have annotations: most daemons have none.
         return {**from_method, **own} if own else from_method
+
+    def _own_annotations(self) -> Dict[str, Any]:
+        """Return the annotations of the daemon."""
+        own: Dict[str, Any] = self._daemon.annotations()
+        return own
 
     def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
         try:
@@ -74,7 +79,7 @@ class ReplyEncoding:
         except errors.SerializeError:
             serializer = self._serializer_for_refusal(message)
         try:
-            annotations = self._daemon.annotations()
+            annotations = self._own_annotations()
         # Also for errors: programs send session ids and the like with each reply.
         except Exception:  # annotations() of the program failed: the client still gets the first error
             log.exception("Daemon.annotations failed")

@@ -234,6 +234,11 @@ class StreamTable:
             stream_id, client, lambda stream: (stream.next_items(max_items, size_of, self._clock), stream.exhausted))
         return result
 
+    def is_asynchronous(self, stream_id: str) -> bool:
+        """Return whether the items of a stream are read in an event loop."""
+        stream = self._streams.get(stream_id)
+        return stream is not None and isinstance(stream.iterator, AsynchronousItems)
+
     def find_asynchronous(self, stream_id: str, client: Any) -> Optional[AsynchronousItems]:
         """Return the iterator of a stream that is read in an event loop; None if it is another one, or does not exist. The
         client becomes the owner of the stream.
