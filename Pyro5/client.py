@@ -12,6 +12,7 @@ from . import protocol
 from ._client import discovery
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
+from ._client.call_options import earlier
 from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.exclusive import exclusive_use
@@ -83,6 +84,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
                  serializer: Optional[str] = None, handshake: Any = "hello") -> None:
         if connected_socket is not None:
             uri = connected_socket_uri(uri)
+        # The only attribute: everything else is in the link, so that a copy, and code without a proxy, can use it.
         self._pyro = Link(URI(uri), connected_socket)
         self._pyro.handshake = handshake
         self._pyro.wait_for_ready = wait_for_ready
@@ -136,6 +138,8 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
             if name in _HOOKS:  # replaced on this proxy: the methods kept in the instance do not call it
                 self._pyroClearMethods()
             return
+        # An unknown name of this form is a mistake. Sending it to the server would turn the mistake into a remote
+        # error.
         if name.startswith("_pyro"):
             if type(self) is Proxy:
                 raise AttributeError("a proxy has no attribute '%s'" % name)
@@ -155,6 +159,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
     def _pyroEnsureMetadata(self) -> bool:
         """Connect if the metadata of the object is not known yet, and return whether this was necessary."""
         link = self._pyro
+        # Once known, the names are kept even after a lost connection: no access has to connect only to look.
         if link.methods or link.attrs:
             return False
         connect = self._pyroConnect
@@ -423,7 +428,8 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
 def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
     proxy = Proxy(uri)
     timeout = proxy._pyroTimeout
-    proxy._pyroTimeout = discovery.shorter(limit_seconds, effective_timeout(timeout))
+    # During the search, a machine that does not answer must not cost the whole timeout of a call.
+    proxy._pyroTimeout = earlier(limit_seconds, effective_timeout(timeout))
     proxy._pyroBind()
     proxy._pyroTimeout = timeout  # the limit applies to connecting only
     return proxy

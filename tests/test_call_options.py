@@ -8,6 +8,7 @@ import unittest
 from typing import Any, List
 
 from Pyro5 import errors, protocol
+from Pyro5._client.call_options import earlier
 from Pyro5._client.retry import busy_pause
 from Pyro5.api import Daemon, Proxy, Retry, current_context, expose, oneway, wait_for
 from Pyro5.client import Proxy as ClientProxy
@@ -271,6 +272,14 @@ class Cancellation(StageTestCase):
             self.assertTrue(future.cancel())
             go.set()
             self.assertEqual("next", proxy.move(2))
+
+
+class EarlierTests(unittest.TestCase):
+    def test_none_is_no_limit(self) -> None:
+        self.assertEqual(1, earlier(1, 2))
+        self.assertEqual(2, earlier(None, 2))
+        self.assertEqual(1, earlier(1, None))
+        self.assertIsNone(earlier(None, None))
 
 
 class Queueing(ServerTestCase):

@@ -11,6 +11,7 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 
 from .. import __version__, config, errors, socketutil
 from .._client import discovery
+from .._client.call_options import earlier
 from .._net import addresses, tls
 from .._net.addresses import is_loopback, name_server_host, server_host
 from .._values import plain
@@ -156,7 +157,7 @@ def _locate(failures: List[str]) -> Any:
     """
     def attempt(uri: URI, limit_seconds: Optional[float], how: str) -> Any:
         proxy = Proxy(uri)
-        proxy._pyroTimeout = discovery.shorter(limit_seconds, step_seconds())
+        proxy._pyroTimeout = earlier(limit_seconds, step_seconds())
         try:
             proxy._pyroBind()
         except errors.PyroError as x:

@@ -52,6 +52,7 @@ class BatchProxy:
         self._calls: List[BatchedCall] = []
 
     def __getattr__(self, name: str) -> Callable[..., None]:
+        # Names with two underscores are sent: the object may expose special methods.
         if name.startswith("_") and not (name.startswith("__") and name.endswith("__")):
             raise AttributeError("private name %r cannot be called remotely" % name)
         # keep it in the instance: the next access of the name does not call __getattr__
@@ -89,6 +90,7 @@ class BatchProxy:
             CommunicationError: the request or its reply was lost; it is not known which of the calls were made.
         """
         self._proxy._pyroClaimOwnership()  # programs of 5.x call batches in thread pools
+        # Before the request: a call that raises an exception must not be sent again with the next batch.
         batched = self._calls[:]
         self._calls.clear()  # not a new list: the methods of the batch keep a reference to this one
         results = self._proxy._pyroInvokeBatch(batched, oneway)

@@ -33,6 +33,7 @@ current_options: ContextVar[Optional[CallOptions]] = ContextVar("Pyro5.call_opti
 def options_for(link: Any) -> Optional[CallOptions]:
     """Return the options for the calls of a link here, None if there are none."""
     options = current_options.get()
+    # The calls of another proxy, which a callback or a custom serializer makes meanwhile, are not meant.
     return options if options is not None and options.link is link else None
 
 
@@ -45,6 +46,7 @@ def earlier(one: Optional[float], other: Optional[float]) -> Optional[float]:
 
 def deadline_for(link: Any) -> Optional[float]:
     """Return the deadline of a call that a link makes here: its own, or that of the request being served, if it is earlier."""
+    # A server that makes a call has to answer its own client in time: what it calls gets the same deadline.
     options = options_for(link)
     return earlier(None if options is None else options.deadline, callcontext.call_deadline())
 

@@ -40,6 +40,7 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
         try:
             return connect(candidate)
         except errors.CommunicationError as x:
+            # Once a request was sent, another object might execute it a second time.
             if x.sent is not False or len(candidates) == 1:
                 raise
             note_unreachable(candidate, uri, x)
@@ -51,6 +52,7 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
 
 def in_order_of_trial(candidates: List[URI]) -> List[URI]:
     """Return the objects in random order, those that could not be reached a moment ago last."""
+    # Random, so that clients spread over the objects; the sort is stable and keeps this order within both groups.
     shuffled = random.sample(candidates, len(candidates))
     now = time.monotonic()
     return sorted(shuffled, key=lambda each: _unreachable.get(str(each.location), 0) > now)
@@ -59,6 +61,8 @@ def in_order_of_trial(candidates: List[URI]) -> List[URI]:
 def note_unreachable(candidate: URI, uri: URI, error: Exception) -> None:
     """Prefer other objects to this one for some seconds."""
     log.info("%s cannot be reached for %s: %s", candidate, uri, error)
+    # Forgetting all of them costs at most one failed attempt each. The table must not grow with every object that
+    # ever failed.
     if len(_unreachable) >= MAX_UNREACHABLE:
         _unreachable.clear()
     _unreachable[str(candidate.location)] = time.monotonic() + UNREACHABLE_SECONDS

@@ -62,11 +62,13 @@ class Connection(socketutil.SocketConnection):
         self.mid_exchange = False
         self.reply_is_due = False
         self.features: Optional[FrozenSet[str]] = None
+        # The lock is held for a call; `user` is the thread that holds it, so that a nested call of the same thread is
+        # recognized.
         self.lock = threading.Lock()
         self.user = 0
         self.call_id: Optional[bytes] = None
         self.deadline: Optional[float] = None
-        self.late: Set[int] = set()
+        self.late: Set[int] = set()  # sequence numbers of replies that are still to come, to calls that have timed out
         self.streams = 0
         self.idle_since = 0.0
         self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
@@ -145,6 +147,7 @@ class Connection(socketutil.SocketConnection):
 
     def round_trip_until(self, deadline: float, request: SendingMessage, method: str) -> ReceivingMessage:
         """Do the same as `round_trip`, but end at this monotonic time at the latest."""
+        # Anything that fails here fails before the first byte is sent, so that the call may be repeated.
         try:
             timeout = self.sock.gettimeout()
             left = _seconds_left(deadline)
@@ -166,6 +169,7 @@ class Connection(socketutil.SocketConnection):
             self._send(request)
         except OSError as x:
             raise socketutil.communication_error(self._activity(method), x) from x
+        # There is no reply that could clear this mark later.
         self.mid_exchange = False
 
     def send_if_ready(self, request: SendingMessage) -> bool:
@@ -185,7 +189,7 @@ class Connection(socketutil.SocketConnection):
                 sent = self.sock.send(data)
             finally:
                 self.sock.settimeout(timeout)
-        except (BlockingIOError, InterruptedError):
+        except (BlockingIOError, InterruptedError):  # nothing was sent, and the connection can be used as before
             sent = 0
         except OSError:
             return False
@@ -278,6 +282,7 @@ class Connection(socketutil.SocketConnection):
         # would time out although it makes progress.
         for buffer in buffers:
             view = memoryview(buffer)
+            # What sendmsg() has sent is skipped, which may end within a buffer.
             for start in range(min(sent, len(view)), len(view), SEND_STEP_BYTES):
                 if self.deadline is not None:
                     self.sock.settimeout(_seconds_left(self.deadline))
@@ -303,6 +308,7 @@ class Connection(socketutil.SocketConnection):
         server that sends a byte now and then could block the client for ever; and any host can answer a broadcast.
         """
         deadline = self.deadline
+        # The timeout applies to each step, so that a large reply over a slow network may take longer in total.
         if timeout is not None:
             deadline = earlier(deadline, time.monotonic() + timeout)
         received_bytes = 0
@@ -345,6 +351,7 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
         CommunicationError: the server cannot be reached, or the TLS handshake failed.
     """
     address = uri.sockname or (uri.host, uri.port)
+    # Before connecting: a wrong certificate file is an error of the program and not one of the connection.
     tls_context = tls.client_context() if config.SSL else None
     try:
         sock = socketutil.create_socket(connect=address, timeout=timeout, ipv6=None, sslContext=tls_context)

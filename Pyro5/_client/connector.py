@@ -179,17 +179,19 @@ class Connector:
             connect: calls `connect`.
             is_done: returns whether there is nothing to do.
         """
+        # In a forked child the lock may be held by a thread of the parent, which does not exist here.
         if self.fork_count != forks.number:
             self._close_inherited()
         # Asked again under the lock: several threads may find at the same moment that there is no connection.
         with self.pool.connecting:
-            if is_done():
+            if is_done():  # the thread that was faster has connected
                 return False
             connect()
             return True
 
     def _connect(self, validate: Callable[[Any], None], replace_uri: bool) -> Connection:
         if self.connection is not None:
+            # A socket that the program has passed is used again, unless it is out of sync.
             self.drop(self.connection, keep_socket=not self.connection.mid_exchange)
         connection = self._open(replace_uri)
         connection.objectId = self.object_id
@@ -199,6 +201,8 @@ class Connector:
             self.drop(connection)
             raise
         if not connection.keep_open:
+            # After the handshake, whose time limit covers all of its steps, the timeout applies to each step of a
+            # call.
             connection.timeout = effective_timeout(self.timeout)
         return connection
 
@@ -220,12 +224,15 @@ class Connector:
         except BaseException as x:
             if connection is not None:
                 connection.close()
+            # A nested call cannot wait for another connection, so its caller gets the error.
             if kind is OPEN_SIDE:
                 raise
             self.pool.cancel_opening()
             if connection is None or not isinstance(x, errors.CommunicationError):
                 raise
             log.info("no further connection to %s, calls of several threads take turns: %s", self.bound_uri, x)
+            # The server has refused: asking for each call again would cost it, and the caller, a connection attempt
+            # each time.
             self.parallel = False
             return None
         self.pool.add(connection, threading.get_ident(), kind)
@@ -257,12 +264,14 @@ class Connector:
             keep_socket: a socket that was given to the proxy can be used again; else it is of no use any more.
         """
         connection.mid_exchange = True  # for threads that have found it already
+        # A copy, because finalizers of streams change the dict in any thread.
         for stream_id in [stream_id for stream_id, home in list(self.stream_homes.items()) if home is connection]:
             self.forget_stream(stream_id)
         self.pool.discard(connection)
         if self.connection is connection:
             self.connection = self.pool.first()
         if not keep_socket:
+            # It is out of sync, and must not be used for another connection.
             self.connected_socket = None
         connection.close()
 
@@ -289,6 +298,7 @@ class Connector:
         if not self.can_reconnect:
             return self._use_connected_socket()
         connection = connect_to_any(self.uri, self._connect_to, self._time_to_connect())
+        # From now on, the proxy stays with this object, even if the name is registered for another one.
         if replace_uri:
             self.uri = self.bound_uri
         return connection
@@ -329,6 +339,8 @@ class Connector:
 
     def has_member(self, name: str) -> bool:
         """Return whether the object exposes a name. Waits while another thread is connecting, and stores the names."""
+        # The lock is held by a thread while it connects: its result is awaited instead of an error that the name is
+        # unknown.
         with self.pool.connecting:
             return name in self.methods or name in self.attrs
 

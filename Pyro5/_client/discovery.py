@@ -27,6 +27,7 @@ from .._net import addresses
 from .._values import plain
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
+from .call_options import earlier
 from .connection import Connection, open_connection
 
 __all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
@@ -102,6 +103,7 @@ class _Search(Generic[T]):
         # the limit applies to all attempts together: a broadcast is still to come, and the program waits
         deadline = time.monotonic() + LOOPBACK_SECONDS
         ns_host = addresses.name_server_host()
+        # Debian maps the name of a machine to this address, and a name server may listen on it
         for host in [ns_host, "127.0.1.1"] if ns_host == "localhost" else [ns_host]:
             seconds_left = deadline - time.monotonic()
             found = self.try_host(host, None, seconds_left) if seconds_left > 0 else None
@@ -124,6 +126,8 @@ class _Search(Generic[T]):
         failures_before = len(self.failures)
         ignored: Senders = []
         for uri in itertools.islice(ask_by_broadcast(config.BROADCAST_ADDRS, port, ignored), MAX_ANSWERS_TRIED):
+            # Connecting proves that the answer is true: a datagram can be forged, a handshake with a name server
+            # hardly.
             found = self._attempt("the answer to a broadcast: ", functools.partial(self._accept, uri))
             if found is not None:
                 return found
@@ -146,11 +150,6 @@ def _how_many(ignored: Senders) -> str:
     if not ignored:
         return ""
     return " (%d ignored, the last one from %s)" % (len(ignored), socketutil.address_text(ignored[-1]))
-
-
-def shorter(timeout: Optional[float], other: Optional[float]) -> Optional[float]:
-    """Return the shorter of two timeouts in seconds; None is no limit."""
-    return min((seconds for seconds in (timeout, other) if seconds is not None), default=None)
 
 
 def _nameserver_uri(host: str, port: Optional[int]) -> URI:
@@ -182,6 +181,7 @@ def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iter
     seen: Set[URI] = set()
     with sock:
         for uri in _ask_repeatedly(sock, list(places), port, ignored):
+            # The question is sent several times, so most servers answer several times.
             if uri not in seen:
                 seen.add(uri)
                 yield uri
@@ -213,7 +213,7 @@ def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Sen
             data, sender = sock.recvfrom(ANSWER_BYTES)
         except OSError as x:
             if not isinstance(x, ConnectionError):  # Windows reports here that a datagram sent earlier was rejected
-                return
+                return  # the time is up, or the socket is broken
             continue
         # an answer comes from the port that was asked; on most machines other programs cannot send from that port
         uri = _read_answer(data) if sender[1] == port else None
@@ -244,12 +244,12 @@ class _NameServer:
     """
 
     def __init__(self, uri: URI, limit_seconds: Optional[float] = None, reply_seconds: Optional[float] = None) -> None:
-        timeout = shorter(reply_seconds, socketutil.effective_timeout(-1))
+        timeout = earlier(reply_seconds, socketutil.effective_timeout(-1))
         self._serializer = serializers.get_serializer(config.SERIALIZER)
         self._wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
         self._seq = 0
         # the shorter limit is for the handshake, by which a name server proves to be one; then the usual timeout applies
-        self._connection: Connection = open_connection(uri, shorter(limit_seconds, timeout), self._wire.max_size)
+        self._connection: Connection = open_connection(uri, earlier(limit_seconds, timeout), self._wire.max_size)
         try:
             self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
             self._connection.timeout = timeout
@@ -268,6 +268,7 @@ class _NameServer:
         return _direct_uri(self.ask("lookup", name), "name '%s'" % name)
 
     def yplookup(self, meta_all: Optional[Set[str]], meta_any: Optional[Set[str]]) -> Dict[str, str]:
+        # Only names and URIs are needed: with metadata, the answer of a large name server would be many times longer.
         found: Dict[str, str] = self.ask("yplookup", meta_all, meta_any, False)
         # untrusted: check the exact types first, so that no code of the values' own classes runs
         if type(found) is not dict or not plain.is_texts([*found, *found.values()]):
@@ -366,6 +367,8 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
 
     def attempt() -> T:
         if not connected:
+            # One connection for all attempts: a program that waits for a name would otherwise connect several times
+            # per second.
             connected.append(_locate_nameserver(host, port, reply_seconds))
         try:
             return ask(connected[0])

@@ -42,6 +42,7 @@ def exclusive_use(proxy: Any, timeout: Optional[float]) -> Iterator[None]:
     try:
         yield
     finally:
+        # A nested block of the same proxy leaves the outer one in force.
         link.exclusive = was_exclusive
         if not home.mid_exchange or home.lock.locked():  # else it is lost, and the server has released the object
             try:
@@ -60,4 +61,5 @@ def _acquire(proxy: Any, home: Any, deadline: Optional[float]) -> None:
             left = seconds_until(deadline)
             if left == 0:
                 raise
+            # The pause that the server has suggested: asking more often would only cost it a call each time.
             threading.Event().wait(earlier(left, busy_pause(x)))

@@ -26,6 +26,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
         self.cancel_remotely: Optional[Callable[[], None]] = None  # set while the request is at the server
 
     def running(self) -> bool:
+        # Set without the lock, by the thread that makes the call. It only shows the state.
         """Return whether the call is being made now."""
         return self._is_running and not self.done()
 
@@ -57,6 +58,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
             False if the call is cancelled, and must not be sent.
         """
         with self._decision:
+            # Either cancel() was first, and nothing is sent, or it finds the function that cancels on the server.
             self.cancel_remotely = cancel_remotely
             return not self.cancelled()
 
@@ -67,6 +69,7 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
             if self.cancelled():
                 return
             self.set_running_or_notify_cancel()
+        # Outside of the lock, since callbacks of the program run here, which may call cancel().
         if error is not None:
             self.set_exception(error)
         else:
@@ -100,6 +103,7 @@ class BackgroundCalls:
         with self._lock:
             # Appended under the same lock under which a thread finds the queue empty and ends: a job is never left behind.
             self._jobs.append(job)
+            # Those that run look for another job under this lock before they end.
             if self._threads >= limit:
                 return
             self._threads += 1
@@ -108,7 +112,7 @@ class BackgroundCalls:
         except BaseException:
             with self._lock:
                 self._threads -= 1
-                if job in self._jobs:
+                if job in self._jobs:  # else a thread that was running has taken it
                     self._jobs.remove(job)
             raise
 
@@ -124,6 +128,7 @@ class BackgroundCalls:
 
 
 def _run_call(call: Callable[[CallFuture], Any], future: CallFuture) -> None:
+    # Cancelled in the queue: nothing is sent.
     if future.cancelled():
         return
     future._is_running = True

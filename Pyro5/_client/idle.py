@@ -34,6 +34,7 @@ class IdleConnections:
     def add(self, link: Any) -> None:
         """Watch a link. It must have the method ``close_idle(idle_before)``, which returns whether to watch it further."""
         with self._changed:
+            # Weak, because a proxy that is dropped has to be destroyed at once, and its connections closed.
             self._links[id(link)] = weakref.ref(link)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="Pyro5 idle connections", daemon=True)
@@ -50,12 +51,14 @@ class IdleConnections:
         while True:
             with self._changed:
                 if self._links:
+                    # A quarter of the time: connections are closed after at most a quarter more than it.
                     self._changed.wait(self._idle_seconds / 4)
                 links: List[Any] = list(filter(None, [find() for find in list(self._links.values())]))
                 if not links:
                     self._links.clear()
                     self._thread = None
                     return
+            # Without the lock: closing a connection is I/O, and discard() takes it.
             idle_before = self._clock() - self._idle_seconds
             while links:
                 link = links.pop()

@@ -45,6 +45,7 @@ def _served_client() -> Any:
     client = callcontext.current_context.client
     if client is None or callcontext.current_context.msg_flags & FLAGS_ONEWAY:
         return None
+    # Weak: the owner of a proxy must not keep a client's connection alive after its end.
     return weakref.ref(client)
 
 
@@ -148,12 +149,14 @@ class Link(Connector):
         """
         ident = threading.get_ident()
         connection = self.pool.by_thread.get(ident)
+        # A thread that waits has come first. After a fork, the table is that of the parent.
         if (connection is None or self.fork_count != forks.number or self.pool.waiters
                 or not connection.lock.acquire(False)):
             return None
         connection.user = ident
         if self.abandoned_streams or connection.mid_exchange:
             return self._checked(connection)
+        # While the object is in exclusive use, all calls go over the connection that has acquired it.
         if self.exclusive is not None and self.exclusive is not connection:
             self.unlock(connection)
             return None
@@ -167,6 +170,7 @@ class Link(Connector):
         """
         self.check_usable()
         connection = self.connection
+        # One that is in use looks broken from another thread: mid_exchange is set until its reply is complete.
         return connection is not None and self.fork_count == forks.number and (
             not connection.mid_exchange or connection.lock.locked())
 
@@ -199,6 +203,7 @@ class Link(Connector):
 
     def _claim(self, connect: Callable[[], Any], validate: Callable[[Any], None], preferred: Optional[Connection],
                deadline: Optional[float]) -> Optional[Connection]:
+        # A call made while a request is served may be one that the other side waits for, see ConnectionPool.claim.
         is_serving = callcontext.running_call() is not None
         nested_in = callcontext.correlation_bytes() if is_serving else None
         limit = self.max_connections if self.parallel else 1

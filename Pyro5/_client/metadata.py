@@ -36,5 +36,7 @@ def parse_metadata(metadata: Any, uri: Any) -> Metadata:
         raise errors.PyroError("remote object '%s' doesn't expose any methods or attributes. Did you forget setting "
                                "@expose on them?" % uri)
     idempotent = metadata.get("idempotent")
+    # Only a server of this library sends the last two. Without them, the safe assumption is made: not idempotent,
+    # with sessions.
     return Metadata(methods, oneway, attrs, set(idempotent or ()) if plain.is_texts(idempotent) else set(),
                     metadata.get("session") is not False)

@@ -122,6 +122,7 @@ class MethodView:
         link, send = self._link, self._send
         if self._wait_for_ready:
             send = _when_ready(link, send)
+        # Only with a deadline: a busy object may stay busy, and the wait must end.
         if deadline_for(link) is not None:
             send = _when_not_busy(link, send)
         if self._retry is None:
@@ -130,6 +131,7 @@ class MethodView:
         return _repeated(link, retry, send, self._name, args, kwargs, flags)
 
     def __repr__(self) -> str:
+        # The view's own retry, also if that is None, takes the place of the proxy's.
         return "<remote method %s with options, called by %r>" % (self._name, self._send)
 
 
@@ -137,9 +139,9 @@ def checked_timeout(seconds: Any) -> Optional[float]:
     """Return a timeout option as a float; raise TypeError or ValueError unless it is a number of seconds, or None."""
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):  # True is an int, but certainly no timeout
         raise TypeError("timeout must be a number of seconds or None, not %s" % type(seconds).__name__)
-    if not seconds > 0:
+    if not seconds > 0:  # also refuses NaN
         raise ValueError("timeout must be greater than 0, not %r" % seconds)
     return float(seconds)
 
@@ -176,6 +178,7 @@ def repeated(link: Any, send: Send, name: str, *arguments: Any) -> Any:
         Exception: the exception of the last attempt.
     """
     options = options_for(link)
+    # Else each attempt would be repeated in turn, and the numbers of retries would multiply.
     if options is not None and options.is_attempt:
         return send(name, *arguments)
     return _repeated(link, link.retry, send, name, *arguments)
@@ -188,6 +191,7 @@ def _repeated(link: Any, retry: Optional[Retry], send: Send, name: str, *argumen
 
     def wait(seconds: float) -> bool:
         left = seconds_until(deadline)
+        # A pause that lasts longer than the deadline is not begun: the last error is raised instead.
         if left is not None and seconds >= left:
             return False
         threading.Event().wait(seconds)

@@ -128,6 +128,8 @@ class _RemoteMethod:
 
 
 def _descriptions(link: Any) -> Any:
+    # A docstring is read by debuggers and editors: it must not open a connection, nor wait for a call that is in
+    # flight.
     connection = link.acquire_ready()
     if connection is None:
         raise errors.ConnectionClosedError("reading a docstring does not connect the proxy")

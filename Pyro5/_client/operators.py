@@ -28,6 +28,7 @@ class ProxyOperators:
 
     def __len__(self) -> int:
         length = self._pyroOperator("__len__")()
+        # Some peers have only one kind of number, and send it as a float.
         if type(length) is float and length.is_integer():
             return int(length)
         if type(length) not in (int, bool):

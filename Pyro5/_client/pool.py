@@ -91,11 +91,13 @@ class ConnectionPool:
             connection = self._free_connection(ident, preferred)
             if connection is not None:
                 return connection
+            # Those for nested calls do not count: other calls cannot use them.
             if not self._connections:
                 return OPEN_FIRST
             if self._is_nested(ident, nested_in, is_serving):
                 # The calls in flight cannot end before this one has: it must not wait for their connections.
                 return self._free_side(ident) or OPEN_SIDE
+            # `_opening` counts too: threads that come at the same moment must not open more than the limit together.
             if len(self._connections) + self._opening < limit and preferred is None:
                 self._opening += 1
                 return OPEN_EXTRA
@@ -113,6 +115,7 @@ class ConnectionPool:
         # The connection that the thread used last, so that oneway calls of one thread usually keep their order.
         usual = self.by_thread.get(ident) if preferred is None else preferred
         if preferred is not None and preferred in self._connections:
+            # The call belongs to this connection (its item stream, or the exclusive use), so no other one will do.
             return preferred if self._lock(preferred, ident) else None
         if usual is not None and usual in self._connections and not usual.late and self._lock(usual, ident):
             return usual
@@ -134,6 +137,7 @@ class ConnectionPool:
         return True
 
     def _is_nested(self, ident: int, correlation_id: Optional[bytes], is_serving: bool) -> bool:
+        # Only connections in use matter: a nested call never waits for a free one.
         for connection in self._connections:
             if not connection.lock.locked():
                 continue
@@ -182,6 +186,7 @@ class ConnectionPool:
 
     def _wait(self, waiter: Waiter, deadline: Optional[float]) -> Optional[Connection]:
         while not waiter.wait(LOOK_SECONDS if deadline is None else min(max(deadline - time.monotonic(), 0), LOOK_SECONDS)):
+            # Woken between the end of the time and the mutex: the connection is locked for this thread already.
             with self._mutex:
                 if waiter.is_woken:
                     break
@@ -229,6 +234,7 @@ class ConnectionPool:
             ident: of the thread that uses it first. An OPEN_EXTRA or OPEN_SIDE connection is locked by it.
         """
         with self._mutex:
+            # No waiting thread may get it: it would be missing when the next nested call needs it.
             if kind == OPEN_SIDE:
                 self._sides.append(connection)
                 return
@@ -289,6 +295,7 @@ class ConnectionPool:
     def idle_connections(self, kept: Any, idle_before: float) -> List[Connection]:
         """Remove, lock and return the connections that were not used after this monotonic time, and serve no item stream."""
         with self._mutex:
+            # Locked, so that no thread begins a call over a connection that is about to be closed.
             idle = [each for each in self._connections + self._sides
                     if each is not kept and each.idle_since < idle_before and not each.streams
                     and each.lock.acquire(blocking=False)]

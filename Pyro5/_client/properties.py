@@ -59,6 +59,7 @@ class ProxyProperties:
 
     @_pyroTimeout.setter
     def _pyroTimeout(self, seconds: Optional[float]) -> None:
+        # Checked here: a wrong timeout would otherwise raise an error in some later call.
         require_timeout(seconds)
         self._pyro.timeout = seconds
         # the socket of an existing connection has a timeout of its own
@@ -79,5 +80,6 @@ class ProxyProperties:
     @property
     def _pyroLocalSocket(self) -> Any:
         """The local address of the connection, ``(ip, port)`` for IPv4; None while not connected."""
+        # Read once: another thread may release the proxy between the test and the use.
         connection = self._pyro.connection
         return None if connection is None else connection.sock.getsockname()

@@ -22,6 +22,7 @@ class ProxyState(ProxyProperties):
 
     def __getstate__(self) -> State:
         link = self._pyro
+        # Sorted, so that equal proxies have equal states.
         return (str(link.uri), tuple(sorted(link.oneway)), tuple(sorted(link.methods)), tuple(sorted(link.attrs)),
                 link.handshake, link.serializer_name)
 
@@ -40,6 +41,7 @@ class ProxyState(ProxyProperties):
         copied = type(self).__new__(type(self))
         copied.__dict__.update(self.__dict__)  # attributes of a subclass; __setstate__ replaces the link and kept methods
         copied.__setstate__(self.__getstate__())
+        # These are not in the state on the wire, whose form 5.x has fixed.
         copied._pyro.timeout = self._pyro.timeout
         copied._pyro.max_retries = self._pyro.max_retries
         copied._pyro.raw_response = self._pyro.raw_response

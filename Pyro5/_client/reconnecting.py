@@ -38,6 +38,7 @@ def reconnect(connect: Callable[[], Any], tries: int) -> None:
             if not tries_left:
                 raise errors.ConnectionClosedError("cannot reconnect, after %d tries: %s" % (tries, x)) from x
             log.info("reconnecting failed, trying again (tries left: %d): %s", tries_left, x)
+        # Outside of the except block: the exception and its frames are freed before the pause.
         wait(pause)
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
 
@@ -62,6 +63,7 @@ def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: 
         except (errors.CommunicationError, errors.NamingError) as x:
             if x.sent is not False:  # the name server's answer that a name is unknown is remote as well
                 raise
+            # At least one attempt is made, even if the deadline has passed already.
             left = seconds_until(deadline)
             if left is not None and left <= 0:
                 raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, x))) from x

@@ -43,6 +43,7 @@ class TypedProxies:
 
 def with_interface(proxy_class: Any, interface: Any) -> Any:
     """Return the proxy class itself; or what creates its proxies, if the interface names registered types in results."""
+    # Without registered types, Proxy[Interface] is the class itself and costs nothing.
     if not registered_types.registered():
         return proxy_class
     results = _results_of(interface)
@@ -54,6 +55,7 @@ def _results_of(interface: Any) -> Dict[str, Build]:
     for name in dir(interface):
         if not name.startswith("_"):
             member = inspect.getattr_static(interface, name)
+            # A property has the annotation at its getter, a static method at its function.
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if inspect.isfunction(function):
                 hints[name] = hints_of(function).get("return")

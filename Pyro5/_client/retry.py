@@ -57,6 +57,7 @@ class Retry:
     def pause(self, failures: int) -> float:
         """Return the seconds to wait after this many failed attempts (1 or more)."""
         seconds = min(self.first * self.factor ** min(failures - 1, 64), self.most)  # 64: floats overflow at larger powers
+        # Random, so that clients that failed together do not all return together.
         return seconds * (1 + random.uniform(-self.jitter, self.jitter))
 
     def allows(self, error: Exception, idempotent: bool) -> bool:
@@ -96,8 +97,10 @@ class RetryBudget:
 
     def spend(self, budget: float) -> bool:
         """Count a failure, and return whether the budget allows to repeat the call."""
+        # Counted under the lock: two threads must not both spend the last token.
         with self._lock:
             allowed = self._missing + 1 <= budget
+            # at most the budget: it recovers within a bounded number of successes
             self._missing = min(self._missing + 1, budget)
             return allowed
 
@@ -120,6 +123,7 @@ def repeat(attempt: Callable[[], Any], retry: Retry, budget: RetryBudget, is_ide
             result = attempt()
         except Exception as x:
             failures += 1
+            # In this order: the budget is charged only for a failure that would be repeated.
             if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
                 raise
             if not wait(busy_pause(x) if isinstance(x, errors.BusyError) else retry.pause(failures)):

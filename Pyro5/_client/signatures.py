@@ -40,6 +40,7 @@ def parse_signature(text: Any) -> inspect.Signature:
     # head of the function and begin statements of its own.
     source = "def method%s: pass" % text
     try:
+        # MemoryError is what some versions raise for expressions that are nested too deeply.
         function, = ast.parse(source).body
         if not isinstance(function, ast.FunctionDef) or not isinstance(function.body[0], ast.Pass):
             return ANY_ARGUMENTS
@@ -52,6 +53,7 @@ def parse_signature(text: Any) -> inspect.Signature:
 def _parameters(source: str, arguments: ast.arguments) -> List[inspect.Parameter]:
     positional: List[Tuple[ast.arg, Any]] = [(x, _Parameter.POSITIONAL_ONLY) for x in arguments.posonlyargs]
     positional += [(x, _Parameter.POSITIONAL_OR_KEYWORD) for x in arguments.args]
+    # As in Python's own data: defaults belong to the last of the positional parameters.
     without_default: List[Optional[ast.expr]] = [None] * (len(positional) - len(arguments.defaults))
     found = [_parameter(source, x, kind, default)
              for (x, kind), default in zip(positional, without_default + list(arguments.defaults))]
@@ -73,6 +75,7 @@ def _default(source: str, node: Optional[ast.expr]) -> Any:
     if node is None:
         return _Parameter.empty
     try:
+        # Evaluates literals only; it never calls anything or looks up a name.
         return ast.literal_eval(node)
     except (ValueError, TypeError):
         return _SourceText(ast.get_source_segment(source, node) or "...")

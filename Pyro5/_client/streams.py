@@ -51,6 +51,7 @@ class ItemStream(Iterator[Any]):
             return self._next()
 
     def _next(self) -> Any:
+        # Items that were received are delivered even if the connection has been lost since.
         if self._fetched:
             return self._fetched.popleft()
         proxy = self._proxy
@@ -98,13 +99,16 @@ class ItemStream(Iterator[Any]):
         the last item. Otherwise the connection may be in use, and a new one is made for the request.
         """
         self._fetched.clear()
+        # Read once: a thread that fetches the last item sets it to None.
         proxy = self._proxy
         self._end()
         if proxy is None or proxy._pyroConnection is None:
             return
+        # Nothing was sent since the last item, so the connection is free, and this thread has one.
         if proxy._pyroSeq == self._last_seq and proxy._pyro.pool.by_thread.get(threading.get_ident()) is not None:
             self._send_close(proxy)
         elif proxy._pyro.can_reconnect:
+            # A second proxy, because the connection of the first may be in use by another thread.
             with copy.copy(proxy) as closing_proxy:
                 closing_proxy._pyroUri = proxy._pyro.bound_uri  # the name may be registered for another object by now
                 closing_proxy._pyroTimeout = CLOSE_SECONDS

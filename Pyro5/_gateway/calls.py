@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, NamedTuple, Optional, Sequence, Type, TypeVar
 
 from .. import errors, protocol, serializers
-from .._client.discovery import shorter
+from .._client.call_options import earlier
 from .._client.retry import with_retries
 from .._messages import limits, replies, requests
 from .._values.uri import URI
@@ -139,7 +139,7 @@ class NameServers:
     def _use(self, proxy: Proxy, question: Callable[[Proxy], T]) -> T:
         # Popped from the list by this thread, so no other thread uses the proxy: the ownership can be taken.
         proxy._pyroClaimOwnership()
-        proxy._pyroTimeout = shorter(self.timeout, NAME_SERVER_SECONDS)
+        proxy._pyroTimeout = earlier(self.timeout, NAME_SERVER_SECONDS)
         try:
             return question(proxy)
         except errors.CommunicationError as x:
@@ -163,7 +163,7 @@ class NameServers:
                 raise NameServerGone() from self._failure
         try:
             proxy = self._locate()
-            proxy._pyroTimeout = shorter(self.timeout, NAME_SERVER_SECONDS)
+            proxy._pyroTimeout = earlier(self.timeout, NAME_SERVER_SECONDS)
             proxy._pyroBind()
         except errors.PyroError as x:
             with self._lock:

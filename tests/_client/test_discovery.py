@@ -438,13 +438,5 @@ class RetryTests(unittest.TestCase):
             discovery.retry_until_found(ask, 10, clock=lambda: self.now, wait=self.wait)
 
 
-class ShorterTests(unittest.TestCase):
-    def test_none_is_no_limit(self) -> None:
-        self.assertEqual(1, discovery.shorter(1, 2))
-        self.assertEqual(2, discovery.shorter(None, 2))
-        self.assertEqual(1, discovery.shorter(1, None))
-        self.assertIsNone(discovery.shorter(None, None))
-
-
 if __name__ == "__main__":
     unittest.main()
