@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from ._net.busy_poll import PollingSelector, is_promising
 from ._server.connection import ServerConnection
+from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
 
 
@@ -31,6 +32,10 @@ class SocketServer_Multiplex(SocketServer):
             self._polling_selector = PollingSelector()
 
     def serve(self, connection: ServerConnection) -> bool:
+        if self.turn_is_shared and not connection.is_postponed and connection.pending_bytes > SHORT_REQUEST_BYTES:
+            # Its message may take long to decode: first come those that are read in this turn and need less.
+            connection.is_postponed = True
+            return self._park_behind_others(connection)
         self.callbacks.handle_request(connection)
         if connection.deferred is not None:
             self.hand_over(connection)
@@ -40,8 +45,11 @@ class SocketServer_Multiplex(SocketServer):
         # requests.
         if connection.suspended_batch is None and not self.turn_is_over():
             return True
-        # More requests may have arrived, but other clients have been waiting longer. Parked, it is the last in the
-        # next round.
+        return self._park_behind_others(connection)
+
+    def _park_behind_others(self, connection: ServerConnection) -> bool:
+        """Continue with a connection in the next turn, in which its place depends on what its account has used."""
+        # It may have more requests, but other clients have been waiting longer.
         self.hand_over(connection)
         self.park(connection)
         return False

@@ -23,6 +23,7 @@ from . import config, errors
 from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
 from ._server.eventloop import TURN_SECONDS
+from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
 from ._server.workers import WorkerPool
 from .socketutil import is_timeout
@@ -137,7 +138,8 @@ class SocketServer_Threadpool(SocketServer):
         if large_bytes and not connection.has_reserved_worker:
             self._pool.submit_large(functools.partial(self._work, connection, True, is_large=True), connection)
         else:
-            self._pool.submit(functools.partial(self._work, connection, True), connection)
+            self._pool.submit(functools.partial(self._work, connection, True), connection,
+                              is_long=connection.pending_bytes > SHORT_REQUEST_BYTES)
         return False
 
     def _count_large_request(self, connection: ServerConnection, size: int) -> None:

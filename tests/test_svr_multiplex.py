@@ -97,6 +97,20 @@ class OneThread(MultiplexTestCase):
             self.assertEqual(["%d of greedy %d" % (call, number) for call in range(100)],
                              [note for note in notes if note and note.endswith("greedy %d" % number)])
 
+    def test_long_messages_are_handled_after_short_ones_that_arrive_with_them(self) -> None:
+        daemon = self.serving()
+        clients = [self.client(daemon) for _ in range(4)]
+        clients[0].send(call_request("wait"))
+        self.served._wait_for_notes(1)
+        for client in clients[1:3]:
+            client.send(call_request("note", "long " + "x" * 10000))
+        clients[3].send(call_request("note", "short"))
+        self.served._open_gate()
+        notes = self.served._wait_for_notes(4)
+        for client in clients:
+            client.reply()
+        self.assertEqual(["short", "long", "long"], [note.split(" ")[0] for note in notes[1:]])
+
     def test_a_method_that_exits_ends_the_loop(self) -> None:
         daemon = self.daemon()
         client, other = self.connect(daemon), self.connect(daemon)

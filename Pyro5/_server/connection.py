@@ -52,6 +52,8 @@ class ServerConnection(WritingConnection):
         paused: nothing is read until some of them are done.
         tls_handshake: the TLS handshake is not finished.
         loop_seconds: the time of the loop that the client has used.
+        usual_seconds: about the time that its last requests took in the loop.
+        is_postponed: the received message is handled after those of other clients.
         counts_as_large: it is one of the few connections whose large requests may keep workers busy now.
         worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
@@ -72,7 +74,8 @@ class ServerConnection(WritingConnection):
         # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
         self._handshake_tokens, self._end_tokens = [True], [True]
         self.watched = 0
-        self.loop_seconds = 0.0
+        self.loop_seconds = self.usual_seconds = self._handshake_seconds = 0.0
+        self.is_postponed = False
         self.worker: Any = None
         self.counts_as_large = False
         self.oneway_calls = 0
@@ -103,7 +106,7 @@ class ServerConnection(WritingConnection):
         """Mark the handshake as accepted: messages may have their full size from now on."""
         # From here on the limits of an accepted client apply: full messages, ordinary annotations.
         self.handshake_done = True
-        self._new_until = time.monotonic() + NEW_SECONDS
+        self._new_until, self._handshake_seconds = time.monotonic() + NEW_SECONDS, self.loop_seconds
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
         self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
@@ -145,7 +148,10 @@ class ServerConnection(WritingConnection):
         # Reached only while it is new: afterwards this property, read for every event, does not read the clock.
         if time.monotonic() <= self._new_until:
             return self.server.new_account
+        # From here on it pays for itself. What it has used as a new client follows it, so that the clients that are new
+        # now do not wait because of those that were.
         self._is_new = False
+        self.server.new_account.loop_seconds -= self.loop_seconds - self._handshake_seconds
         return self
 
     @property
@@ -284,7 +290,12 @@ class ServerConnection(WritingConnection):
         """An estimate of the time that the message being received needs: it is served after those that need less."""
         if self.tls_handshake and not self.loop_seconds:
             return TLS_HELLO_SECONDS
-        return self._reader.announced_bytes * SECONDS_PER_BYTE
+        return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
+
+    @property
+    def pending_bytes(self) -> int:
+        """The decompressed size of the message that was received and is not handled yet, 0 if there is none."""
+        return 0 if self._pending is None else len(self._pending.data)
 
     @property
     def buffered_bytes(self) -> int:
@@ -345,6 +356,7 @@ class ServerConnection(WritingConnection):
             CommunicationError: the connection was lost, or the data is not a valid message.
         """
         message, self._pending = self._pending, None
+        self.is_postponed = False
         if message is None:
             # Daemon.handleRequest was called by a program, outside of the loop
             message = protocol.recv_stub(self, None, self._max_size)

@@ -21,6 +21,7 @@ from ..protocol import ReceivingMessage, SendingMessage
 from . import exposure
 from .async_methods import AsyncMethods
 from .batches import Batch
+from .decoding import RequestDecoder
 from .deferred import Deferred, DeferredCall
 from .exclusive import ExclusiveUse
 from .error_log import ErrorLog, RepeatFilter, client_name
@@ -57,6 +58,7 @@ class Dispatcher(HandshakeReplies):
         self._error_log = ErrorLog(repeat_filter)
         self.running = RunningCalls()
         self.exclusive = ExclusiveUse(self.running)
+        self._decoder = RequestDecoder()
         self.set_options(options, run_oneway)
 
     def set_options(self, options: DispatchOptions,
@@ -125,7 +127,7 @@ class Dispatcher(HandshakeReplies):
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
                                       message.annotations, correlation_id, running)
-            call = requests.parse_invoke_request(message, serializer)
+            call = self._decoder.parse(message, serializer)
             if running.reason:
                 running.check()  # it is late, or was cancelled on its way: it is not started
             if self.exclusive.holders:
@@ -302,7 +304,7 @@ class Dispatcher(HandshakeReplies):
             serializer = self._serializer_for(message)
             callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
                                       message.annotations, correlation_id, running)
-            call = requests.parse_invoke_request(message, serializer)
+            call = self._decoder.parse(message, serializer)
             running.stop_if_cancelled()
             self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)

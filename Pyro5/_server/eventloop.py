@@ -251,11 +251,20 @@ class EventLoop:
 
     def turn_is_over(self) -> bool:
         """Return whether the code that runs in the loop has to return, so that other connections are handled."""
+        return time.monotonic() > self._current_order().turn_ends
+
+    @property
+    def turn_is_shared(self) -> bool:
+        """Whether more than one connection was ready at the beginning of this turn."""
+        return self._current_order().is_shared
+
+    def _current_order(self) -> FairOrder:
+        """Return the order of the loop that runs: the outermost one of combined daemons."""
         # The turn is that of the outermost loop: combined ones run within it.
         loop = self
         while loop._outer is not None:
             loop = loop._outer
-        return time.monotonic() > loop._order.turn_ends
+        return loop._order
 
     def _round_seconds(self) -> float:
         """Return how long the loop may wait before it checks whether periodic work is due."""

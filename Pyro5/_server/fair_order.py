@@ -41,12 +41,19 @@ def _account_of(data: Any) -> Any:
 class FairOrder:
     """Handles entries in the order of the loop time that their accounts have used. Belongs to the thread of the loop.
 
+    A client whose requests have been costly comes after those with cheap ones that have used as much time: its place is
+    that of its account at the end of the next request, if that one takes as long as the last one. So a client with cheap
+    requests waits for one costly request of another client at most, and not for one of each of them. All accounts still
+    get the same time: the place of one that waits stays as it is, while the others, who use time, move behind it.
+
     Attributes:
         turn_ends: when (monotonic seconds) the turn of the loop ends.
+        is_shared: more than one connection was ready at the beginning of the turn.
     """
 
     def __init__(self) -> None:
         self.turn_ends = 0.0
+        self.is_shared = False
         # accounts that were not ready before are treated as if they had used this much, so that idle time earns no
         # credit
         self._loop_seconds = 0.0
@@ -56,6 +63,7 @@ class FairOrder:
         was long.
         """
         account = _account_of(entry[0].data)
+        self.is_shared = False
         handle(entry)
         after = time.monotonic()
         if after - now > CHARGED_SECONDS and hasattr(account, "loop_seconds"):
@@ -72,9 +80,10 @@ class FairOrder:
         """
         entries.sort(key=self._place)
         # Sorted once: entries that became ready during the turn are found by the next select().
+        self.is_shared = True
         for number, entry in enumerate(entries):
-            if number and self._seconds_of(entry) > self._seconds_of(entries[0]) + AHEAD_SECONDS:
-                before, now = now, self._handle_again(entries[:number], self._seconds_of(entry) - AHEAD_SECONDS, now)
+            if number and self._place(entry)[0] > self._seconds_of(entries[0]) + AHEAD_SECONDS:
+                before, now = now, self._handle_again(entries[:number], self._place(entry)[0] - AHEAD_SECONDS, now)
                 if now > max(before, self.turn_ends):
                     return entries[number:]
             has_share = self._seconds_of(entry) >= 0  # wake-ups and listening sockets have no account
@@ -97,6 +106,9 @@ class FairOrder:
     def _charge(self, data: Any, account: Any, seconds_before: float, seconds: float) -> None:
         if account is not data:  # its own time is the order within a shared account
             data.loop_seconds = getattr(data, "loop_seconds", 0.0) + seconds
+        # At least half of what it was: reading a message that is handled later is cheap, and must not make the client one
+        # with cheap requests.
+        data.usual_seconds = max(seconds, getattr(data, "usual_seconds", 0.0) / 2)
         account.loop_seconds = seconds_before + seconds
         self._loop_seconds = max(seconds_before, self._loop_seconds)
 
@@ -139,7 +151,8 @@ class FairOrder:
 
     def _place(self, entry: Any) -> Tuple[float, float]:
         data = entry[0].data
-        return (self._seconds_of(entry) + getattr(data, "expected_seconds", 0.0), getattr(data, "loop_seconds", 0.0))
+        expected = max(getattr(data, "expected_seconds", 0.0), getattr(data, "usual_seconds", 0.0))
+        return self._seconds_of(entry) + expected, getattr(data, "loop_seconds", 0.0)
 
     def _seconds_of(self, entry: Any) -> float:
         seconds: float = getattr(_account_of(entry[0].data), "loop_seconds", -1.0)

@@ -14,13 +14,13 @@ import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, List, Optional, Set, Tuple
 
+from .job_queue import Job, JobQueue
+
 log = logging.getLogger("Pyro5.server.workers")
 
 IDLE_SECONDS = 5.0  # how long a thread above the minimum waits for a job before it ends
 
 RESERVED_SECONDS = 5.0  # how long the owner of a reserved thread must be idle before the thread may be taken from it
-
-Job = Callable[[], object]
 
 
 class Worker(threading.Thread):
@@ -97,7 +97,7 @@ class WorkerPool:
         self._maximum = maximum
         self._name = name
         self._has_more_owners = has_more_owners
-        self._jobs: Deque[Tuple[Job, Any]] = deque()  # waiting jobs, with their owners
+        self._jobs = JobQueue()  # waiting jobs
         self._workers: Set[Worker] = set()
         self._ending: List[Worker] = []  # threads that have left the pool, but may still be running
         self._idle: List[Worker] = []  # waiting threads without an owner
@@ -152,8 +152,11 @@ class WorkerPool:
             # A thread counts as busy from signal() on, before it runs: a job must not be missed at shutdown.
             return sum(1 for worker in self._workers if not worker.waiting) + len(self._jobs) + len(self._large_jobs)
 
-    def submit(self, job: Job, owner: Any = None) -> None:
+    def submit(self, job: Job, owner: Any = None, is_long: bool = False) -> None:
         """Run the job in a thread as soon as one is free; if it has an owner with a thread, in that one.
+
+        Args:
+            is_long: if it has to wait, other jobs go first, also those that come later.
 
         Raises:
             RuntimeError: the system cannot start a thread, and the pool has none that could run the job.
@@ -170,7 +173,7 @@ class WorkerPool:
                     return
                 self._unbind_locked(worker)  # others have been waiting for a thread longer
             # In order: jobs that have been waiting longer get the next threads.
-            self._jobs.append((job, owner))
+            self._jobs.append(job, owner, is_long)
             self._dispatch_locked()
 
     def begin_large(self) -> bool:
@@ -193,7 +196,7 @@ class WorkerPool:
             # Counted when it is queued: otherwise a burst of large jobs could take all threads before the first one
             # begins.
             self._large_running += 1
-        self.submit(functools.partial(self._run_large, job), owner)
+        self.submit(functools.partial(self._run_large, job), owner, is_long=True)
 
     def _run_large(self, job: Job) -> None:
         try:
@@ -211,7 +214,7 @@ class WorkerPool:
                 return
             # The slot of the ended job passes to this one, so _large_running stays the same.
             job, owner = self._large_jobs.popleft()
-        self.submit(functools.partial(self._run_large, job), owner)
+        self.submit(functools.partial(self._run_large, job), owner, is_long=True)
 
     def is_worker(self) -> bool:
         """Return whether the calling thread belongs to this pool."""
@@ -300,7 +303,7 @@ class WorkerPool:
             worker = self._find_worker_locked()
             if worker is None:
                 return
-            self._assign_locked(worker, *self._jobs.popleft())
+            self._assign_locked(worker, *self._jobs.take())
 
     def _find_worker_locked(self) -> Optional[Worker]:
         """Return a thread for a waiting job: an idle one, a new one, or that of an idle owner; None if all are busy."""
@@ -313,8 +316,7 @@ class WorkerPool:
                 return self._start_worker_locked()
             except RuntimeError as x:
                 # All threads are reserved, and none of them would ever run the job: the caller has to handle it.
-                if len(self._workers) <= self._reserved:
-                    self._jobs.pop()
+                if len(self._workers) <= self._reserved and self._jobs.remove_newest():
                     raise
                 if not self._has_warned:  # only once: on a system that is out of threads this happens all the time
                     log.warning("cannot start another thread, jobs wait for one of %d: %s", len(self._workers), x)
@@ -389,7 +391,7 @@ class WorkerPool:
                     return worker.jobs.popleft()
                 # Taking a job binds this thread to the job's owner, instead of its previous one.
                 if self._jobs and self._may_take_locked(worker):
-                    job, owner = self._jobs.popleft()
+                    job, owner = self._jobs.take()
                     self._bind_locked(worker, owner)
                     return job
                 if self._stopping or worker not in self._workers:

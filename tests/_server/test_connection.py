@@ -30,6 +30,7 @@ class ConnectionTestCase(unittest.TestCase):
         here.setblocking(False)
         self.peer.settimeout(PATIENCE_SECONDS)
         self.server = mock.Mock()
+        self.server.new_account.loop_seconds = 0.0
         self.connection = ServerConnection(here, self.server, 1000000)
 
 
@@ -43,6 +44,17 @@ class Accounts(ConnectionTestCase):
         with mock.patch("time.monotonic", lambda: later):
             self.assertIs(connection, connection.loop_account)
         self.assertIs(connection, connection.loop_account)
+
+    def test_what_it_used_as_a_new_one_follows_it(self) -> None:
+        self.server.new_account.loop_seconds = 5.0
+        self.connection.loop_seconds = 1.0  # in its handshake, which other connections pay for
+        self.connection.finish_handshake()
+        self.connection.loop_seconds += 2.0
+        later = time.monotonic() + NEW_SECONDS + 1
+        with mock.patch("time.monotonic", lambda: later):
+            self.assertIs(self.connection, self.connection.loop_account)
+        self.assertIs(self.connection, self.connection.loop_account)
+        self.assertEqual(3.0, self.server.new_account.loop_seconds)
 
     def test_advanced_tls_handshakes_come_first(self) -> None:
         self.connection.tls_handshake = True

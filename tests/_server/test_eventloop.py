@@ -162,6 +162,23 @@ class Running(EventLoopTestCase):
             loop.run_once(PATIENCE_SECONDS)
         self.assertEqual(["cheap"] * 5 + ["costly"], called)
 
+    def test_one_with_costly_requests_comes_after_others_that_used_as_much(self) -> None:
+        loop = self.loop()
+        called: List[str] = []
+        entries = {}
+        for name, usual_seconds in (("costly", 0.2), ("cheap", 0.0)):
+            here, there = self.pair()
+            entries[name] = Entry(lambda events, name=name: called.append(name))  # type: ignore[misc]
+            vars(entries[name])["usual_seconds"] = usual_seconds
+            loop.register(there, READ, entries[name])
+            here.send(b"x")
+        for used_by_cheap, order in ((10.1, ["cheap", "costly"]), (20.5, ["costly", "cheap"])):
+            vars(entries["costly"]).update({"loop_seconds": used_by_cheap // 10 * 10.0, "usual_seconds": 0.2})
+            vars(entries["cheap"])["loop_seconds"] = used_by_cheap
+            called.clear()
+            loop.run_once(PATIENCE_SECONDS)
+            self.assertEqual(order, called)
+
     def test_parked_connections_wait_for_their_turn(self) -> None:
         loop = self.loop()
         called: List[str] = []

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import marshal
+import time
 import zlib
 from typing import Callable, Dict, List
 
@@ -52,6 +53,23 @@ def _many_costly_calls(target: Target) -> None:
         client.close()
 
 
+def _costly_calls_beside_a_client(target: Target) -> None:
+    """Each attacker sends several costly calls; in the meantime a client that was connected before makes cheap ones."""
+    with target.connect_with_handshake() as client:
+        clients: List[RawClient] = [target.connect_with_handshake() for _ in range(CROWD * min(target.scale, 4))]
+        call = message(INVOKE, ("('obj','echo',[[%s]],{})" % ",".join([DEEP] * 40 * min(target.scale, 5))).encode())
+        for attacker in clients:
+            attacker.send(call * 3)
+        for _ in range(5):
+            started = time.monotonic()
+            client.call("echo", "well")
+            target.check_promise(time.monotonic() - started)
+    for attacker in clients:
+        for _ in range(3):
+            attacker.reply()
+        attacker.close()
+
+
 def _handshakes_that_are_packed(target: Target) -> None:
     for _ in range(CROWD * target.scale):
         for count, end in ((50, ANSWERED), (80, REFUSED), (5000, REFUSED)):
@@ -91,6 +109,7 @@ ATTACKS = (
     Attack("handshakes with much structure", _handshakes_that_are_packed),
     Attack("handshakes that announce much", _handshakes_that_announce_much, memory=20),
     Attack("many costly calls at once", _many_costly_calls, memory=90),
+    Attack("costly calls beside a client", _costly_calls_beside_a_client, memory=90),
     Attack("deep brackets in quantity", message(INVOKE, ("('obj','echo',[[%s]],{})" % ",".join([DEEP] * 500)).encode()),
            ANSWERED, memory=40),
     Attack("a batch of large results", message(INVOKE, _batch("large", "", 1000), flags=BATCH), ERROR, memory=60),
