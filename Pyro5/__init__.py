@@ -66,6 +66,7 @@ def configure_logging(environ: Mapping[str, str]) -> None:
     if not isinstance(level, int):
         raise AttributeError("invalid Pyro environment config value: PYRO_LOGLEVEL=%s (must be a level of the logging "
                              "module: DEBUG, INFO, WARNING, ERROR, CRITICAL)" % level_name)
+    # A program that has set up logging decides where the records go.
     if not logging.getLogger().handlers:
         target = environ.get("PYRO_LOGFILE") or "pyro5.log"
         handler = logging.StreamHandler() if target == "{stderr}" else logging.FileHandler(target, encoding="utf-8")

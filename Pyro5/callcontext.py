@@ -216,6 +216,7 @@ class CallContext:
     def from_global(self, values: Mapping[str, Any]) -> None:
         """Set all fields to values returned by to_global(), here or in another thread."""
         annotations = values["annotations"]
+        # The RunningCall is left out: the other thread continues the work, but the call may have ended.
         was_received = isinstance(annotations, _ReceivedAnnotations)
         request_fields.set((values["client"], values["client_sock_addr"], values["seq"], values["msg_flags"],
                       values["serializer_id"], dict(annotations) if was_received else None, None))
@@ -286,6 +287,7 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
     Args:
         call: the RunningCall of the daemon, None for a handshake.
     """
+    # A copy: the program may change what it sees, and the message stays as it was received.
     request_fields.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
     _correlation.set(correlation_bytes)
     for variable in _USERS:

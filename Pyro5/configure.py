@@ -180,6 +180,7 @@ class Configuration:
         # All values are computed before the first one is set, so that an invalid variable changes nothing.
         values = {setting.name: _own(setting.default) for setting in SETTINGS}
         if use_environment:
+            # NS_HOST follows PYRO_HOST, unless it has a variable of its own.
             changes = _from_environment(os.environ)
             values.update({"NS_HOST": changes.get("HOST", values["NS_HOST"]), **changes})
             ignored = _ignored_variables(os.environ)
@@ -195,12 +196,14 @@ class Configuration:
     def copy(self) -> Configuration:
         """Return an independent configuration with the same values."""
         duplicate = object.__new__(type(self))
+        # A version of its own: a copy must not be taken for the original.
         duplicate.__dict__.update(self.as_dict(), _version=Version())
         return duplicate
 
     __copy__ = copy
 
     def __reduce__(self) -> Tuple[Any, ...]:
+        # A pickle has the plain values, so that a process with other settings, or another release, can read it.
         return type(self), (), self.as_dict()
 
     def __setstate__(self, values: Mapping[str, Any]) -> None:
@@ -250,6 +253,7 @@ class Configuration:
         return lines + ["unknown environment variable: " + variable for variable in _ignored_variables(os.environ)]
 
     def __getattr__(self, name: str) -> Any:
+        # Reached for names that are no settings, because all settings are in the dict.
         raise AttributeError(_unknown(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -270,17 +274,20 @@ class Configuration:
 
 def _own(value: Any) -> Any:
     """Return a value of the table or of another configuration as a copy that is not shared."""
+    # The program may change a list in place; the table, and other configurations, must not notice.
     return list(value) if isinstance(value, (list, tuple)) else value
 
 
 def _wanted(name: str, value: Any) -> str:
     """Return a description of suitable values if this value is unsuitable; otherwise an empty text."""
     if name in _CHOICES:
+        # Both SERIALIZER (one name) and SERIALIZERS_ACCEPTED (a list).
         values = value if isinstance(value, list) else [] if value is None else [value]
         others = set(values) - set(_CHOICES[name])
         if name.startswith("SERIALIZER"):
             others -= program_serializers
         return "" if not others else ", ".join(map(str, _CHOICES[name]))
+    # Texts, lists and None were checked when they were assigned.
     if not isinstance(value, (int, float)):
         return ""
     if name in _PORTS:
@@ -382,6 +389,7 @@ def _runs_tool() -> bool:
 
 
 global_config = _of_this_process()
+# Compared in each call: reading an attribute of this object is faster than the property `version`.
 global_version = global_config._version
 
 

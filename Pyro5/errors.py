@@ -50,6 +50,7 @@ class PyroError(Exception):
             call can be repeated without risk; None if that is not known.
     """
 
+    # In the class, so that exceptions have no more attributes on the wire than those of 5.x.
     remote_class: Optional[str] = None
     remote_args: Tuple[Any, ...] = ()
     sent: Optional[bool] = None
@@ -141,6 +142,7 @@ class RemoteTracebackNote(str):
 
     __slots__ = ()
 
+    # Pickled as a plain text: the process that reads it may not have this library.
     def __reduce__(self) -> Any:
         return str, (str(self),)
 
@@ -226,6 +228,7 @@ def drop_tracebacks(error: BaseException) -> None:
     A traceback refers to the frames of its functions, and so keeps all their local variables in memory.
     """
     seen: Set[int] = set()
+    # A loop instead of recursion: chains of causes can be longer than Python's stack.
     waiting: List[Optional[BaseException]] = [error]
     while waiting:
         exception = waiting.pop()

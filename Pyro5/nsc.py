@@ -67,6 +67,7 @@ def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: 
         try:
             return _checked(search(return_metadata=True, **criterion))
         except errors.NamingError as x:
+            # This error has no class of its own, so its text is compared.
             if NO_METADATA not in str(x):
                 raise
             found = search(return_metadata=False, **criterion)
@@ -103,6 +104,7 @@ def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
 
 def _register(nameserver: Any, options: argparse.Namespace) -> None:
     name, uri = options.args
+    # Without `safe`, a mistyped name would replace the registration of another server.
     nameserver.register(name, uri, safe=True)
     console.say("Registered %s" % name)
 
@@ -113,9 +115,11 @@ def _remove(nameserver: Any, options: argparse.Namespace) -> None:
 
 
 def _remove_matching(nameserver: Any, options: argparse.Namespace) -> None:
+    # print() instead of say(): the cursor stays in the line of the question.
     print("Potentially removing lots of items from the Name server. Are you sure (y/n)?", end="", flush=True)
     answer = sys.stdin.readline()
     if not answer:
+        # The end of the input is no consent.
         raise EOFError("no answer to the question; nothing was removed")
     if answer.strip().lower() in ("y", "yes"):
         console.say("%d items removed." % nameserver.remove(regex=options.args[0]))
@@ -178,6 +182,7 @@ def _locate(options: argparse.Namespace) -> Any:
     token = read_token(options.write_token_file)
     # Any host could answer a broadcast and would receive the token, so no broadcast is sent.
     nameserver = locate_ns(host or name_server_host(), options.port)
+    # It was connected to find the name server. The token is sent with the handshake of the next connection.
     nameserver._pyroRelease()
     nameserver._pyroHandshake = token
     return nameserver
@@ -194,6 +199,7 @@ def handle_command(namesrv: Any, args: Any) -> None:
         ValueError: unknown command, or wrong number of arguments.
         Exception: an error raised by the name server.
     """
+    # Programs of 5.x pass the namespace of argparse.
     words = args if isinstance(args, (list, tuple)) else [args.command, *(getattr(args, "args", None) or ())]
     command, rest = words[0], list(words[1:])
     if command not in COMMANDS:

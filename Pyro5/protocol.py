@@ -130,6 +130,7 @@ def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
     annotations: Dict[str, memoryview] = {}
     position, end, count = 0, len(view), 0
     while position < end:
+        # Counted while decoding: the number is not in the header.
         count += 1
         if count > MAX_ANNOTATIONS:
             raise errors.ProtocolError("a message may have %d annotations at most" % MAX_ANNOTATIONS)
@@ -138,6 +139,7 @@ def _decode_annotations(view: memoryview) -> Dict[str, memoryview]:
             raise errors.ProtocolError("annotations are cut off: %d bytes left over" % (end - position))
         key, length = _CHUNK.unpack_from(view, position)
         position = start + length
+        # Compared before slicing: a slice beyond the end would silently be shorter.
         if position > end:
             raise errors.ProtocolError("annotation %r announces %d bytes but %d are there" % (key, length, end - start))
         try:
@@ -158,6 +160,7 @@ def _inflate(data: Buffer, max_size: int, setting: str) -> bytes:
     if max_size and len(inflated) > max_size:
         raise errors.MessageTooLargeError("message too large: its payload inflates to more than %d bytes "
                                           "(%s)" % (max_size, setting))
+    # Data behind the end of the stream would be bytes that no check has seen.
     if not inflater.eof or inflater.unused_data:
         raise errors.ProtocolError("invalid compressed payload: it is not exactly one zlib stream")
     return inflated
@@ -190,6 +193,7 @@ class SendingMessage:
                  annotations: Optional[Mapping[str, Buffer]] = None, *,
                  correlation_id: Union[bytes, None, _FromContext] = FROM_CONTEXT, compress: Optional[bool] = None,
                  max_size: Optional[int] = None) -> None:
+        # Flags that describe the encoding are set below, according to what is done.
         flags &= _NOT_GIVEN_FLAGS
         if compress is None:
             compress = bool(config.COMPRESSION)

@@ -95,6 +95,7 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
         raise ValueError("bind and connect cannot both be specified at the same time")
     options = Options(reuseaddr, keepalive, noinherit, nodelay)
     timeout = effective_timeout(timeout)
+    # Connecting may try several addresses, with a new socket for each.
     if connect is not None:
         return connect_stream(connect, wanted_family(ipv6), options, timeout, sslContext)
     family = wanted_family(ipv6)
@@ -102,6 +103,7 @@ def create_socket(bind: Optional[Address] = None, connect: Optional[Address] = N
     # the socket belongs to this function until it is returned, so any exception closes it
     try:
         if sslContext is not None:
+            # Without `bind`, only the context says which end of TLS the socket is.
             is_server = bind is not None or is_server_context(sslContext)
             sock = tls_server_socket(sock, sslContext) if is_server else sslContext.wrap_socket(sock)
         sock.settimeout(timeout)
@@ -116,6 +118,7 @@ def effective_timeout(timeout: Optional[float]) -> Optional[float]:
     no limit (None)."""
     if timeout is not None and timeout < 0:
         timeout = config.COMMTIMEOUT
+    # A timeout of 0 would mean a non-blocking socket, which no caller here wants.
     if timeout is None or timeout <= 0 or timeout == math.inf:
         return None
     return float(timeout)
@@ -124,6 +127,7 @@ def effective_timeout(timeout: Optional[float]) -> Optional[float]:
 def require_timeout(seconds: Any) -> None:
     """Raise ValueError unless this is None or a number of any type."""
     try:
+        # A number is equal to itself, NaN is not.
         is_number = seconds is None or float(seconds) == seconds
     except (TypeError, ValueError, OverflowError):
         is_number = False
@@ -165,6 +169,7 @@ def bind_unused_port(sock: socket.socket, host: Union[str, IPAddress] = "localho
     """Bind the socket to a free port of the host, and return the port."""
     name = str(host)
     if sock.family == socket.AF_INET6 and name == "localhost":
+        # Some systems resolve the name to IPv4 only.
         name = "::1"
     sock.bind((name, 0))
     port: int = sock.getsockname()[1]
@@ -180,6 +185,7 @@ def find_probably_unused_port(family: int = socket.AF_INET, socktype: int = sock
 def interrupt_socket(address: Tuple[str, int]) -> None:
     """Connect to a listening socket and disconnect, to wake a server that blocks on it. Errors are ignored."""
     with contextlib.suppress(OSError):
+        # A timeout of its own: COMMTIMEOUT may be off, and the server may be gone.
         create_socket(connect=address, timeout=1, keepalive=False, ipv6=None).close()
 
 
@@ -200,10 +206,12 @@ def receive_data(sock: socket.socket, size: int) -> bytes:
                 break
             received += chunk
     except OSError as x:
+        # Remembered instead of raised: what has arrived may be complete.
         cause = x
     if len(received) == size:  # also if an error occurred after the last byte
         return bytes(received)
     failure = communication_error("receiving", cause)
+    # The attribute is that of 5.x, where programs read it to save the data.
     failure.__dict__["partialData"] = bytes(received)
     raise failure from cause
 
@@ -226,6 +234,7 @@ def _receive_some(sock: socket.socket, size: int) -> bytes:
     while True:
         try:
             return sock.recv(size)
+        # A socket without blocking, or with TLS, may have to wait for either direction.
         except OSError as x:
             _wait_or_raise(sock, x, selectors.EVENT_READ)
 

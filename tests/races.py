@@ -290,7 +290,7 @@ def _visit(daemon: Any, visit: Any) -> str:
             client.reply()
         except (errors.CommunicationError, ConnectionError, EOFError) as x:
             check("busy" in str(x) or not isinstance(x, errors.CommunicationError), str(x))
-            return "turned away"
+            return "refused"
         check(client.call("echo", list(visit)) == list(visit), "another client's answer")
         return "served"
 
@@ -302,7 +302,7 @@ def newcomers(steps: int) -> None:
     daemon.register(Served(), "obj")
     with daemon_thread(daemon):
         in_threads(max(5, steps // 20), lambda thread, number: check(
-            _visit(daemon, (thread, number)) == "served", "a client was turned away"))
+            _visit(daemon, (thread, number)) == "served", "a client was refused"))
 
 
 def receivers(steps: int) -> None:

@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 
 def port(text: str) -> int:
     """Parse an option that is a port. Raises ArgumentTypeError if it is none."""
-    import argparse
+    import argparse  # only to parse options: importing it takes some milliseconds
     if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535, not %s" % printable(text[:100]))
     return int(text)
@@ -106,10 +106,12 @@ def tell_service_manager(*states: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address or not hasattr(socket, "AF_UNIX"):
         return
+    # The notation of systemd for the abstract name space, where names begin with a zero byte.
     if address.startswith("@"):
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         try:
+            # A service manager that does not read must not stop the service.
             sock.setblocking(False)
             sock.sendto("\n".join(states).encode(), address)
         except OSError as x:
@@ -142,14 +144,18 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():
+            # Without this, select() would be restarted after a signal, and the loop would notice `asked` only with
+            # its next event.
             self._previous_fd = signal.set_wakeup_fd(self._sender.fileno(), warn_on_full_buffer=False)
             for signum, default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+                # A handler of the program, or an ignored signal (nohup), is left as it is.
                 if signal.getsignal(signum) is default:
                     self._previous[signum] = signal.signal(signum, self._on_signal)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         self._restore_handlers()
+        # Only the main thread may set it, and only it has set it.
         if threading.current_thread() is threading.main_thread():
             signal.set_wakeup_fd(self._previous_fd)
         self._receiver.close()
@@ -168,4 +174,5 @@ class StopSignals:
 
     def _restore_handlers(self) -> None:
         while self._previous:
+            # The first signal restores the defaults, so that a second one ends a tool that does not stop.
             signal.signal(*self._previous.popitem())

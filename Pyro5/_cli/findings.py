@@ -49,6 +49,7 @@ def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = 
 
     The thread is then left running: a DNS lookup, for example, cannot be interrupted.
     """
+    # In a thread, because some operations (name lookups above all) have no timeout.
     found: queue.Queue[Optional[Finding]] = queue.Queue()
 
     def run() -> None:
@@ -58,7 +59,7 @@ def bounded(what: str, check: Callable[[], Iterable[Finding]], seconds: float = 
         except BaseException as x:  # thread boundary; a peer may send anything, and the other checks must still run
             log.info("the check failed: %s", what, exc_info=True)
             found.put(Finding(WRONG, "%s: %s: %s" % (what, type(x).__name__, x)))
-        found.put(None)
+        found.put(None)  # None is no finding: the check has ended
 
     threading.Thread(target=run, name="Pyro5 check", daemon=True).start()
     while True:
@@ -84,6 +85,7 @@ def host_addresses(host: str, seconds: Optional[float] = None) -> List[str]:
     lookups = HostLookups(known.set)
     try:
         found = lookups.find(host)
+        # Not known yet: the lookup runs in a thread, and the event is set when it has ended.
         if found is None:
             known.wait(step_seconds() if seconds is None else seconds)
             found = lookups.find(host)

@@ -38,7 +38,7 @@ def check_settings() -> Iterator[Finding]:
     yield Finding(OK, "Pyro %s, protocol %d, in %s; %s %s on %s" % (
         __version__, PROTOCOL_VERSION, os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
         platform.python_implementation(), platform.python_version(), platform.system()))
-    for line in config.changes().splitlines()[1:]:
+    for line in config.changes().splitlines()[1:]:  # the first line is a heading
         yield Finding(NOTE, "setting " + line.strip())
     for problem in config.problems():
         yield Finding(WRONG, "setting " + problem, "correct it")
@@ -69,6 +69,7 @@ class _HostName(NamedTuple):
 
 def check_host_names() -> Iterator[Finding]:
     """Check the addresses of the relevant host names."""
+    # The name of the machine is often missing in its hosts file. That matters only if a server uses it.
     names = [_HostName(socket.gethostname(), "this machine's own name", False),
              _HostName(server_host(), "where servers listen, the setting HOST", True),
              _HostName(name_server_host(), "where clients look for the name server, the setting NS_HOST", True)]
@@ -110,6 +111,7 @@ def check_ports() -> Iterator[Finding]:
 
 
 def _accepts_connections(host: str, port: int) -> bool:
+    # A connection attempt of the full time limit would make the report slow where a firewall drops packets.
     try:
         socket.create_connection((host, port), PORT_SECONDS).close()
         return True
@@ -157,6 +159,7 @@ def _locate(failures: List[str]) -> Any:
     """
     def attempt(uri: URI, limit_seconds: Optional[float], how: str) -> Any:
         proxy = Proxy(uri)
+        # Limited in any case: COMMTIMEOUT may be off.
         proxy._pyroTimeout = earlier(limit_seconds, step_seconds())
         try:
             proxy._pyroBind()

@@ -16,6 +16,7 @@ def uri_of(text: str) -> URI:
     Raises:
         PyroError: it is neither.
     """
+    # A name may contain colons, so only a known protocol in front makes it a URI.
     if text.partition(":")[0].upper() in PROTOCOLS:
         return URI(text)
     return URI("PYRONAME:" + text)
@@ -26,6 +27,7 @@ def hint_of(text: str) -> str:
     object_id, _, location = text.rpartition("@")
     if not object_id or text.partition(":")[0].upper() in PROTOCOLS:
         return ""
+    # An IPv6 address contains colons too: only one behind its closing bracket separates the port.
     is_complete = ":" in location.rpartition("]")[2] or location.startswith("./u:")
     return ("without PYRO: in front, '%s' is a name in the name server at %s; if the object itself is there, write PYRO:%s%s"
             % (object_id, location, text, "" if is_complete else ":PORT"))

@@ -38,10 +38,11 @@ class Hopeless(Exception):
 
 def check_object(text: str) -> Iterator[Finding]:
     """Check whether an object can be called; `text` is its uri, or its name in the name server."""
+    # Each step needs the result of the one before. Generators, so that findings appear while later steps still run.
     try:
         uri = yield from _resolve(text)
         address = yield from _reach(uri)
-        yield from _check_greeting(address)
+        yield from _check_protocol(address)
         yield from _check_serializers(uri)
         yield from _check_members(uri)
     except Hopeless as x:
@@ -60,6 +61,7 @@ def _resolve(text: str) -> Any:
             return uri
         found = discovery.resolve(uri)
     except errors.PyroError as x:
+        # The only error of a lookup that says nothing about the name itself.
         if str(x).startswith("failed to locate"):
             if uri.location is not None:
                 raise Hopeless("%s cannot be looked up: %s" % (uri, x), hint_of(text)) from x
@@ -84,6 +86,7 @@ def _reach(uri: URI) -> Any:
     for address in candidates:
         started = time.monotonic()
         try:
+            # Only the connection itself is of interest here. What the server says is checked in the next step.
             _connect(address).close()
             yield Finding(OK, "%s accepts connections, after %.1f ms" % (
                 addresses.address_text(address), 1000 * (time.monotonic() - started)))
@@ -93,6 +96,7 @@ def _reach(uri: URI) -> Any:
     if not working:
         address, failure = failures.popitem()
         raise Hopeless("%s: %s" % (addresses.address_text(address), reason_of(failure)), _remedy_of(failure))
+    # The others work, so these are no errors, but each costs clients that try it first the time limit.
     for address, failure in failures.items():
         yield Finding(NOTE, "%s: %s" % (addresses.address_text(address), reason_of(failure)),
                       "clients try the other address as well; the setting PREFER_IP_VERSION (4 or 6) saves them the time")
@@ -109,6 +113,7 @@ def _addresses_of(host: str) -> List[str]:
 
 
 def _connect(address: Any) -> socket.socket:
+    # A path of a Unix domain socket; resolve_host() knows the family of the platform.
     if isinstance(address, str):
         family, place = addresses.resolve_host(address, 0, socket.SOCK_STREAM)[0]
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -127,20 +132,22 @@ def _remedy_of(failure: OSError) -> str:
         return ("nothing listens there: is the server running, at this port, and on this address (one that listens on "
                 "localhost is reached from its own machine only)?")
     if isinstance(failure, (socket.timeout, TimeoutError)):
-        return "nobody answers: is the address right, is the machine on, does a firewall drop what comes?"
+        return "there is no answer: is the address right, is the machine on, does a firewall drop what comes?"
     return "is the address right, and is there a way to that network?"
 
 
 # ---------------------------------------------------------------- protocol
 
-def _check_greeting(address: Any) -> Iterator[Finding]:
+def _check_protocol(address: Any) -> Iterator[Finding]:
     """Detect the protocol of the server by its first bytes, and check that it matches the settings here."""
     prefix = _first_bytes(address)
+    # A server of another version answers with its own number, so the version is not compared here.
     if len(prefix) == PREFIX_SIZE and prefix.startswith(b"PYRO"):
         _, version = PREFIX.unpack(prefix)
         spoken = PLAIN
     else:
         version = None
+        # Tried only if the first answer was no Pyro message: a server with TLS then closes the connection, or sends an alert.
         spoken = ENCRYPTED if _speaks_tls(address) else ""
     if not spoken:
         raise Hopeless("what listens there is no Pyro server: %s" % (
@@ -160,10 +167,12 @@ def _check_greeting(address: Any) -> Iterator[Finding]:
 
 def _first_bytes(address: Any) -> bytes:
     """Send a handshake without TLS, and return the first bytes of the reply; empty if there is none."""
+    # The daemon's own object exists in each server, and all releases read serpent.
     request = handshake.connect_request(serializers.get_serializer("serpent"), 0, DAEMON_NAME, "hello", WIRE)
     received = b""
     with contextlib.suppress(OSError), contextlib.closing(_connect(address)) as sock:
         sock.sendall(request.data)
+        # Fewer bytes than a header are enough: the prefix has the protocol and its version.
         while len(received) < PREFIX_SIZE:
             data = sock.recv(PREFIX_SIZE - len(received))
             if not data:
@@ -204,6 +213,7 @@ def _connected(uri: URI, serializer: SerializerBase) -> Connection:
 def _check_serializers(uri: URI) -> Iterator[Finding]:
     spoken: List[str] = []
     refusals: List[str] = []
+    # A connection for each, because a server closes the connection after it has refused a serializer.
     for name in SERIALIZERS:
         try:
             serializer = serializers.get_serializer(name)
@@ -214,6 +224,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
             spoken.append(name)
         except errors.PyroError as x:
             refusals.append(str(x))
+    # The handshake itself was refused each time, so it is not about the serializers.
     if not spoken:
         raise Hopeless(refusals[0], "the server does not let this tool in; it may ask clients for a certificate, or for a "
                        "handshake of its own, which only its own clients know")
@@ -234,6 +245,7 @@ def _check_members(uri: URI) -> Iterator[Finding]:
             metadata = connection.call(serializer, 2, DAEMON_NAME, "get_metadata", [uri.object], WIRE)
         except errors.DaemonError as x:
             known = connection.call(serializer, 3, DAEMON_NAME, "registered", [], WIRE)
+            # The list helps to find a mistyped id; a server may be the wrong one, or have been restarted.
             raise Hopeless("there is no object '%s' in this server" % uri.object, _known_objects(known)) from x
         yield _member_finding(uri, metadata, took)
 
@@ -251,6 +263,7 @@ def _member_finding(uri: URI, metadata: Any, seconds: float) -> Finding:
 
 
 def _known_objects(known: Any) -> str:
+    # The ids are sent by the server. Only their exact type is trusted, and only a few are shown.
     names = [name for name in known if name != DAEMON_NAME] if plain.is_texts(known) else []
     if not names:
         return "nothing is registered there; is it the right server?"

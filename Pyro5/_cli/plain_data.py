@@ -13,14 +13,16 @@ from ..client import Proxy
 def plain(value: Any) -> Any:
     """Convert a result to values that JSON can represent; all others become text."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        return value if math.isfinite(value) else str(value)  # JSON has no notation for infinity and NaN
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, dict):
+        # Other keys, such as tuples, would make json.dumps() fail.
         return {key if isinstance(key, (str, int, float)) else str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, (set, frozenset)):
+        # By repr(), because elements of different types cannot be compared. The output is then the same in each run.
         return sorted((plain(item) for item in value), key=repr)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _plain_bytes(bytes(value))
@@ -42,7 +44,7 @@ def json_text(value: Any, indent: Optional[int] = None) -> str:
     try:
         text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeError:
-        return json.dumps(value, indent=indent)
+        return json.dumps(value, indent=indent)  # escaped, so that the output is valid in any encoding
     return text
 
 

@@ -32,6 +32,7 @@ class ProgressLine:
     def show(self, text: str) -> None:
         """Replace the line with this text."""
         if self.is_shown:
+            # Return to the first column, clear the line, and stay one column below the width: a full line would wrap.
             self._stream.write("\r\033[K" + printable(text)[:self._columns() - 1])
             self._stream.flush()
             self._is_empty = not text
@@ -50,6 +51,7 @@ class ProgressLine:
 
     def _columns(self) -> int:
         try:
+            # Asked each time, because the user may change the size of the window.
             return os.get_terminal_size(self._stream.fileno()).columns or USUAL_COLUMNS
         except (OSError, ValueError):  # ValueError: the stream has no descriptor
             return USUAL_COLUMNS
@@ -81,6 +83,7 @@ def shown_while(text: Callable[[], str], line: Optional[ProgressLine] = None,
         yield
     finally:
         ended.set()
+        # Joined before the line is cleared: otherwise a last update could appear after it.
         thread.join()
         line.clear()
 

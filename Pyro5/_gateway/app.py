@@ -57,6 +57,7 @@ class Gateway:
                  allowed_hosts: Iterable[str] = (), any_address: bool = True) -> None:
         options = Options.parse(expose, gatewaykey, cors, timeout, allowed_hosts, any_address)
         self.name_servers = NameServers(options.timeout, locate)
+        # Read by a function: the limit applies as soon as the setting is changed.
         self._memory = MemoryBudget(lambda: config.MAX_GATEWAY_MEMORY or 0)
         self._state = _State(options, self.name_servers, self._memory)
 
@@ -92,6 +93,7 @@ class Gateway:
         # Requests in progress continue with the previous state, which they have read at their beginning.
         self.name_servers.timeout = options.timeout
         replaced, self._state = self._state, _State(options, self.name_servers, self._memory)
+        # The state that was replaced is still used by requests in progress; only its background check ends.
         replaced.dead.stop()
 
 
@@ -171,6 +173,7 @@ class _State:
         self.options = options
         self.memory = memory
         self.name_servers = name_servers
+        # Browsers of several users ask for the list at the same time: they share one answer of the name server.
         self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
         self.dead = DeadObjects(self.objects.get, DEAD_SECONDS)
 
@@ -193,6 +196,7 @@ class _LargeBody(List[bytes]):
     def __init__(self, body: bytes, lease: Lease) -> None:
         super().__init__([body])
         self._lease = lease
+        # From here on only the body itself takes memory; the values and texts that it was made of are freed.
         lease.reduce_to(len(body))
 
     def close(self) -> None:
@@ -229,6 +233,7 @@ class _Request:
         if not self._options.hosts.allow(environ.get("HTTP_HOST")):
             raise Refused(responses.text(403, "403 Forbidden - the gateway does not answer for this host; list it with "
                                               "--allow-host, or in pyro_app.allowed_hosts"))
+        # WSGI passes the bytes of the path as if they were latin-1.
         path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
         if path in ("", "/"):
             location = quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"
@@ -247,6 +252,7 @@ class _Request:
         name, _, member = path.rpartition("/")
         if path not in ("$objects", "$dead") and not (name and member):
             return responses.text(404)
+        # In this order: a page of another site learns neither whether the key is right nor which names exist.
         refusal = self._options.refusal(self._environ)
         if refusal:
             return responses.text(403, refusal)
@@ -264,6 +270,7 @@ class _Request:
         """Remove the key from the query; refuse the request unless the query or the header has the right one."""
         if not self._options.key:
             return
+        # In the query it is a parameter like others: removed, so that it does not become an argument of the call.
         given = self._query.pop("$key", "")
         if type(given) is not str:
             raise Refused(responses.text(403, "403 Forbidden - incorrect gateway api key"))

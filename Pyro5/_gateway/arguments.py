@@ -41,12 +41,13 @@ def parse_query(environ: Environ) -> Parameters:
 
 def _form_values(body: bytes) -> Parameters:
     """Return the parameters of a form, as `parse_query` does."""
+    # Counted before the body is split: splitting a body of separators takes much more memory than the body.
     if body.count(b"&") >= PARAMETERS:
         raise _too_many_parameters()
     found: Dict[str, List[str]] = {}
     for field in body.split(b"&"):
         name, _, value = field.partition(b"=")
-        if value:
+        if value:  # empty values are dropped, as in query strings
             found.setdefault(_unquoted(name), []).append(_unquoted(value))
     return _single_values(found)
 
@@ -72,6 +73,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
     start = 0
     while start < len(data):
         end = start + UNQUOTED_BYTES
+        # An escape sequence that begins just before the end is left to the next piece.
         if end < len(data):
             escape = data.rfind(b"%", end - 2, end)
             end = escape if escape >= 0 else end
@@ -98,6 +100,7 @@ def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> 
 
 
 def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
+    # A body without POST has no defined meaning.
     body = _read_body(environ, lease) if environ["REQUEST_METHOD"] == "POST" else b""
     if not body:
         return [], dict(query)
@@ -117,6 +120,7 @@ def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tupl
 
 def _read_body(environ: Environ, lease: Lease) -> bytes:
     text = environ.get("CONTENT_LENGTH") or "0"
+    # Not int() alone: that accepts signs, underscores and the digits of other scripts.
     if not re.match(r"[0-9]{1,15}\Z", text):
         raise Refused(responses.text(400))
     length = int(text)
@@ -142,12 +146,14 @@ def _read_chunks(stream: Any, length: int, lease: Lease) -> Iterator[bytes]:
         if not chunk:
             return
         if not is_small:
+            # Before the next chunk is read: the client is stopped by TCP while memory is awaited.
             lease.take(COPIES * len(chunk))
         length -= len(chunk)
         yield chunk
 
 
 def _parse_json(body: bytes, lease: Lease) -> Any:
+    # Reserved before parsing: afterwards the memory would be in use already.
     if len(body) > SMALL_BODY_BYTES:
         lease.take(sum(cost * body.count(char) for char, cost in VALUE_COSTS))
     try:

@@ -95,6 +95,7 @@ class NameServers:
     def lookup(self, name: str) -> URI:
         """Return the uri of one object.
 
+        # Values from the network are checked by exact type, because methods of other classes could run code here.
         Raises:
             NamingError: the name is unknown.
             NameServerGone: no name server can be reached.
@@ -120,6 +121,7 @@ class NameServers:
     def close(self) -> None:
         """Close the idle connections. The object can still be used afterwards."""
         with self._lock:
+            # Swapped under the lock and closed without it: closing is I/O.
             idle, self._idle = self._idle, []
         for proxy in idle:
             proxy._pyroRelease()
@@ -146,10 +148,11 @@ class NameServers:
             proxy._pyroRelease()
             raise NameServerGone() from x
         finally:
-            self._give_back(proxy)
+            self._return(proxy)
 
-    def _give_back(self, proxy: Proxy) -> None:
+    def _return(self, proxy: Proxy) -> None:
         with self._lock:
+            # A connection that was lost is not kept, nor one beyond the number that is usually needed.
             keep = proxy._pyroConnection is not None and len(self._idle) < IDLE_CONNECTIONS
             if keep:
                 self._idle.append(proxy)
@@ -198,6 +201,7 @@ class Fresh(Generic[T]):
         """Return the value; raise the exception if computing it failed."""
         with self._lock:
             outcome = self._outcome
+            # The thread that finds the value too old computes it. All others get the same Future and wait for it.
             is_mine = outcome is None or self._is_computed and self._clock() - self._computed_at >= self._seconds
             if is_mine or outcome is None:
                 self._outcome = outcome = Future()
@@ -234,6 +238,7 @@ def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], No
     proxy = Proxy(uri)
     proxy._pyroTimeout = timeout
     proxy._pyroSerializer = "json"
+    # The reply is passed on as it is: decoding and encoding it again would take most of the gateway's time.
     proxy._pyroRawWireResponse = True
     proxy._pyroBind()
     connection = proxy._pyroConnection
@@ -278,12 +283,14 @@ def _as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = No
         take: called with the size of a large reply that was compressed.
     """
     ok = not reply.flags & protocol.FLAGS_EXCEPTION
+    # A compressed reply was admitted with its compressed size.
     if take is not None and reply.deflated_size and len(reply.data) > SMALL_RESULT_BYTES:
         take(len(reply.data))
     json_serializer = serializers.get_serializer("json")
     if reply.serializer_id == json_serializer.serializer_id:
         return Reply(ok, bytes(reply.data))
     serializer = serializers.get_serializer_by_id(reply.serializer_id)
+    # Only what has to be decoded needs the limits of decoding.
     limits.check_reply(reply, serializer)
     value = serializer.loads_reply(reply.data)
     return Reply(ok, json_serializer.dumps(value))
@@ -297,6 +304,7 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
     deadline = time.monotonic() + STREAM_SECONDS
     items: List[bytes] = []
     bytes_left = STREAM_BYTES
+    # One item more than allowed is fetched, to find out that there are more.
     while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
         reply = _as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
         if not reply.ok:
@@ -308,7 +316,7 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
         bytes_left -= len(reply.payload)
     # the server would keep the generator, and what it refers to, until the connection ends
     proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
-    raise errors.PyroError("the result is an iterator that gives too much: at most %d items and %d bytes, in %d seconds, can "
+    raise errors.PyroError("the result is an iterator with too many items: at most %d items and %d bytes, in %d seconds, can "
                            "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))
 
 

@@ -79,6 +79,7 @@ class _Writer(io.RawIOBase):
         if self.failure is None:
             try:
                 self._sock.settimeout(self._seconds)
+                # One send per call: the timeout starts again with each part that the client has received.
                 return self._sock.send(data)
             except OSError as x:
                 self.failure = x.with_traceback(None)  # its frames refer to the data, and to this: a cycle
@@ -109,9 +110,11 @@ class _Body(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         if self._begin is not None:
+            # The client waits for this before it sends the body, so it is sent at the first read.
             self._begin()
             self._begin = None
         view = memoryview(buffer)[:self.remaining]
+        # readinto1 returns what has arrived, and does not wait until the buffer is full.
         count: int = self._rfile.readinto1(view) if view else 0
         self.remaining -= count
         if count and not self.remaining:
@@ -254,6 +257,7 @@ class Connection(WSGIRequestHandler):
             self.rfile.read(body.remaining)
 
     def _begin_work(self) -> None:
+        # From here on the application works, and the connection is not one that could be closed to make room.
         self.server.end_waiting(self.connection)
 
     def begin_answer(self) -> None:
@@ -274,6 +278,7 @@ class Connection(WSGIRequestHandler):
         self._reader.deadline = time.monotonic() + LINGER_SECONDS
         scratch = bytearray(READ_BUFFER_BYTES)
         with contextlib.suppress(OSError):
+            # The client sees the end of the response at once, although the socket stays open for reading.
             self.connection.shutdown(socket.SHUT_WR)
             while self._reader.readinto(scratch):
                 continue

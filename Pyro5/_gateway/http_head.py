@@ -46,6 +46,7 @@ class Head(NamedTuple):
         length = self.headers.get("content-length")
         if "transfer-encoding" in self.headers:
             if length is not None or self.version < (1, 1):
+                # A proxy in front may choose the other of the two lengths: this is how requests are smuggled past it.
                 raise BadRequest(400, "Transfer-Encoding contradicts the rest of the request")
             raise BadRequest(411, "the body needs a Content-Length")
         if length is None:
@@ -65,6 +66,7 @@ def parse_head(lines: Sequence[bytes]) -> Head:
     match = _REQUEST_LINE.fullmatch(stripped[0])
     if match is None:
         raise BadRequest(400, "malformed request line")
+    # A request line without a version is HTTP/0.9, which has no headers.
     version = (int(match[3]), int(match[4])) if match[3] else (0, 9)
     if match[3] and version[0] != 1:
         raise BadRequest(505, "HTTP/1.1 is spoken here")
@@ -79,6 +81,7 @@ def parse_head(lines: Sequence[bytes]) -> Head:
 
 def _without_breaks(lines: Sequence[bytes]) -> List[bytes]:
     """Return the lines up to the empty one without line breaks, which must be the same for all lines."""
+    # Decided by the first line: mixed line breaks are read differently by different programs.
     line_break = b"\r\n" if lines[0].endswith(b"\r\n") else b"\n"
     result = []
     for line in lines:
@@ -95,6 +98,7 @@ def _parse_headers(lines: Sequence[bytes]) -> Dict[str, str]:
     for line in lines:
         raw_name, colon, raw_value = line.partition(b":")
         if not colon or _NAME.fullmatch(raw_name) is None:
+            # Also refuses a space before the colon, and the continuation lines of old HTTP.
             raise BadRequest(400, "malformed headers")
         name, value = raw_name.decode("ascii").lower(), raw_value.strip(b" \t").decode("latin-1")
         if name not in headers:
@@ -102,6 +106,7 @@ def _parse_headers(lines: Sequence[bytes]) -> Dict[str, str]:
         elif name in _SINGLE:
             raise BadRequest(400, "the header %s is there twice" % name)
         else:
+            # As RFC 9110 joins repeated headers; cookies are the exception.
             headers[name] += ("; " if name == "cookie" else ",") + value
     return headers
 

@@ -46,6 +46,7 @@ class HttpServer:
 
     def __init__(self, app: WsgiApp, host: str, port: int, limits: Optional[Limits] = None) -> None:
         self.app = app
+        # A client that disconnects between the event and accept() must not block the loop.
         self.limits = limits or Limits()
         self._listener = socketutil.create_socket(bind=(host, port), reuseaddr=config.SOCK_REUSE, timeout=None,
                                                   noinherit=True, ipv6=None)
@@ -80,6 +81,7 @@ class HttpServer:
             for sock in companion.sockets if companion is not None else ():
                 selector.register(sock, selectors.EVENT_READ, companion)
             while not self._stopping.is_set():
+                # Without a timeout: stop() and signals wake the loop by a socket.
                 for key, _ in selector.select():
                     self._on_ready(key)
 
@@ -104,6 +106,7 @@ class HttpServer:
         self._shutdown_all(socket.SHUT_RD)
         deadline = time.monotonic() + (config.SHUTDOWN_TIMEOUT or 0)
         with self._lock:
+            # A copy, because each thread removes itself when it ends.
             threads = list(self._threads)
         for thread in threads:
             thread.join(max(deadline - time.monotonic(), 0))
@@ -132,8 +135,8 @@ class HttpServer:
         if self._make_room_for(sock):
             self._start_thread(sock, address)
         else:
-            log.warning("turned away %s: there are %d connections", address, self.limits.connections)
-            _turn_away(sock)
+            log.warning("refused %s: there are %d connections", address, self.limits.connections)
+            _refuse(sock)
 
     def _make_room_for(self, sock: socket.socket) -> bool:
         """Add a connection; if there are too many, close the one that has been waiting for its client longest."""
@@ -142,10 +145,10 @@ class HttpServer:
                 if not self._waiting:
                     return False
                 # shutdown, not close: the thread of that connection still uses the socket, and closes it when it wakes up
-                victim = next(iter(self._waiting))
-                self._forget_locked(victim)
+                longest_waiting = next(iter(self._waiting))
+                self._forget_locked(longest_waiting)
                 with contextlib.suppress(OSError):
-                    victim.shutdown(socket.SHUT_RDWR)
+                    longest_waiting.shutdown(socket.SHUT_RDWR)
             self._open.add(sock)
             self._waiting[sock] = None
             return True
@@ -158,7 +161,7 @@ class HttpServer:
         """Note that a connection is waiting for its client from now on: to send a request, or to receive a response."""
         with self._lock:
             # Removed and added again, so that it is at the end: the order of the dict is that of the waiting time. A
-            # connection that is no longer open has been chosen as a victim meanwhile.
+            # connection that is no longer open was closed meanwhile, to make room for another.
             self._waiting.pop(sock, None)
             if sock in self._open:
                 self._waiting[sock] = None
@@ -181,7 +184,7 @@ class HttpServer:
             with self._lock:
                 self._threads.discard(thread)
                 self._forget_locked(sock)
-            _turn_away(sock)
+            _refuse(sock)
 
     def _serve_connection(self, sock: socket.socket, address: Any) -> None:
         try:
@@ -196,10 +199,11 @@ class HttpServer:
             sock.close()
 
 
-def _turn_away(sock: socket.socket) -> None:
+def _refuse(sock: socket.socket) -> None:
     """Send a client an error response because there are too many connections, without blocking."""
     with sock, contextlib.suppress(OSError):
         sock.setblocking(False)
         sock.send(_FULL)
         sock.shutdown(socket.SHUT_WR)
+        # What the client has sent is read: closing a socket with unread data would discard the response.
         sock.recv(DRAINED_BYTES)

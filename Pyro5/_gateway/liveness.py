@@ -71,6 +71,7 @@ class DeadObjects:
         """Start a round unless one is in progress or has just ended; return the event that is set at its end."""
         with self._lock:
             is_young = self._checked_at is not None and self._clock() - self._checked_at < self._seconds
+            # The requests of all users share one round, and its result for some seconds.
             if self._round is not None or is_young or self._is_closed:
                 return self._round_ended
             self._round_ended = threading.Event()
@@ -101,11 +102,14 @@ class DeadObjects:
         prober = Prober()
         with self._lock:
             self._prober = prober
+            # Servers that are not registered any more are forgotten.
             self._dead = {location: dead for location, dead in self._dead.items() if location in servers}
             first = [location for location in self._unanswered if location in servers]
+            # close() may have come between the start of this thread and here.
             if self._is_closed:
                 prober.stop()
         waiting = dict.fromkeys([*first, *servers])
+        # The prober has limits for each server; this one is for all of them together.
         timer = threading.Timer(ROUND_SECONDS, prober.stop)
         timer.daemon = True
         timer.start()
@@ -117,7 +121,7 @@ class DeadObjects:
                     self._dead[location] = _dead_of(servers[location], answer)
         finally:
             timer.cancel()
-            timer.join()
+            timer.join()  # it must not stop a prober that is closed
             with self._lock:
                 self._unanswered = list(waiting)
                 self._prober = None

@@ -44,10 +44,12 @@ class MemoryBudget:
             Exhausted: the request alone exceeds the limit, or the limit is still reached after WAIT_SECONDS.
         """
         limit = self._limit()
+        # It could never be satisfied, so waiting is of no use.
         if limit and own + count > limit:
             raise Exhausted(True)
         deadline = time.monotonic() + WAIT_SECONDS
         with self._changed:
+            # Asked in a loop: other threads may take the memory that was released.
             while limit and self.taken + count > limit:
                 now = time.monotonic()
                 if now >= deadline:
@@ -59,7 +61,9 @@ class MemoryBudget:
         """Disconnect the client that has been receiving for longest, if that is too long; return when to look again."""
         for lease, since in self._sending.items():
             if now < since + SENDING_SECONDS:
+                # Those after it have been sending for a shorter time.
                 return since + SENDING_SECONDS
+            # Removed, so that the next look disconnects another client.
             del self._sending[lease]
             lease.disconnect()  # the thread that sends to it notices, and releases the memory
             return now + PAUSE_SECONDS
@@ -71,7 +75,7 @@ class MemoryBudget:
             self._sending[lease] = time.monotonic()
             self._changed.notify_all()
 
-    def give_back(self, count: int, lease: Lease) -> None:
+    def release(self, count: int, lease: Lease) -> None:
         """Release bytes, all that this request has."""
         with self._changed:
             self._sending.pop(lease, None)
@@ -94,18 +98,19 @@ class Lease:
 
     def take(self, count: int) -> None:
         """Reserve more bytes. Raises Exhausted."""
+        # In this order: if the memory is not available, nothing is counted.
         self._budget.take(count, self._taken)
         self._taken += count
 
     def reduce_to(self, count: int) -> None:
         """Release all but this number of bytes, which the response takes until it has been sent."""
         if self._taken > count:
-            self._budget.give_back(self._taken - count, self)
+            self._budget.release(self._taken - count, self)
             self._taken = count
         self._budget.begin_sending(self)
 
     def release(self) -> None:
         """Release all reserved bytes."""
         if self._taken:
-            self._budget.give_back(self._taken, self)
+            self._budget.release(self._taken, self)
             self._taken = 0

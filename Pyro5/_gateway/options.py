@@ -95,13 +95,14 @@ def _timeout(seconds: Optional[float]) -> Optional[float]:
     seconds = config.COMMTIMEOUT if seconds is None else float(seconds)
     if seconds is not None and not seconds >= 0:  # this form is also true for NaN
         raise ValueError("a timeout is a number of seconds, 0 for any time, not %r" % seconds)
-    return seconds or None
+    return seconds or None  # 0 and None: no limit
 
 
 def _origins(cors: Optional[str], has_key: bool) -> Tuple[str, ...]:
     """Return the listed origins; without a list, all of them if clients need a key, otherwise none."""
     if cors is None:
         return ("*",) if has_key else ()
+    # Printable ASCII only: the value becomes a header, and must not contain a line break.
     if not re.match(r"[!-~]*\Z", cors):
         raise ValueError("no origin: %r" % cors)
     return tuple(filter(None, cors.split(",")))

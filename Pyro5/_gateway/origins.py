@@ -34,10 +34,12 @@ class Hosts:
     def __init__(self, listed: Iterable[str] = (), any_address: bool = True) -> None:
         self._listed: FrozenSet[str] = frozenset(map(_listed_host, listed))
         self._any_address = any_address
+        # Read once: it does not change, and the lookup may be slow.
         self._machine = socket.gethostname().lower()
 
     def allow(self, header: Optional[str]) -> bool:
         """Return whether a request with this Host header is accepted; browsers always send one."""
+        # Only clients other than browsers send none.
         if header is None or "*" in self._listed:
             return True
         host = host_of(header)
@@ -59,6 +61,7 @@ def host_of(header: str) -> Optional[str]:
         return None
     host = match[1].strip("[]").lower()
     address = _address(host)
+    # A fully qualified name may end with a dot, and means the same.
     return str(address) if address is not None else host[:-1] if host.endswith(".") else host
 
 
@@ -75,6 +78,7 @@ def _address(host: str) -> Any:
         address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    # The same address in another form.
     return getattr(address, "ipv4_mapped", None) or address
 
 

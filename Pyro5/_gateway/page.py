@@ -15,7 +15,9 @@ __all__ = ["page"]
 @functools.lru_cache(maxsize=None)
 def page() -> Response:
     """Return the response with the page."""
+    # pkgutil finds it inside a zip file, too.
     data = pkgutil.get_data(__package__ or "", "page.html") or b""
+    # Hashes instead of 'unsafe-inline': a script that gets into the page by an error in it is not run.
     policy = ("default-src 'none'; connect-src 'self'; img-src data:; style-src %s; script-src %s; base-uri 'none'; "
               "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
               % (_hashes(data, b"style"), _hashes(data, b"script")))

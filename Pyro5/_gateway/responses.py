@@ -42,6 +42,7 @@ def text(status: int, message: str = "", headers: Headers = ()) -> Response:
 
 def json_response(status: int, payload: bytes, headers: Headers = ()) -> Response:
     """Build a JSON response that browsers do not cache."""
+    # Results may be personal, and a cached one would be out of date.
     return Response(status, _JSON, payload, headers + _NEVER_STORED)
 
 

@@ -52,6 +52,8 @@ class BatchResults:
         size = estimated_size(value)
         # A serializer of the program cannot join serialized elements: all results are serialized together at the end.
         if not self._serializer.joins_elements:
+            # The sum of the parts stands for the size of the whole, so that a batch with endless results ends in
+            # time.
             self._unserialized_bytes += len(self._serializer.dumps(value)) if size == UNKNOWN else size
             protocol.check_size(self._unserialized_bytes, self._max_size)
             return
@@ -92,6 +94,7 @@ def estimated_size(value: Any) -> int:
         if kind in _TEXTS:
             size += len(value) + 2
         elif kind is int:
+            # A decimal digit takes a bit more than three bits.
             size += value.bit_length() // 3 + 2
         elif kind in _FIXED:
             size += _FIXED[kind]

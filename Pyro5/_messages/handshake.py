@@ -39,6 +39,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
+    # Servers limit the size of a handshake. Each request has the annotations as well.
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,

@@ -64,6 +64,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     if SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
         _require_only_argument(args, kwargs)
         only = args[0]
+        # In version 2, the format that all versions of Python write and read in the same way.
         info = marshal.dumps((only.info, object_id, method), 2)
         annotations = {**annotations, blob.BLOB_ANNOTATION: info}
         flags |= protocol.FLAGS_KEEPSERIALIZED
@@ -94,6 +95,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         ProtocolError: the payload is not a call.
         Exception: the error of the serializer for malformed data.
     """
+    # Only the annotation is read, so that a dispatcher forwards arguments whose serializer it need not know.
     if message.flags & protocol.FLAGS_KEEPSERIALIZED:
         info, object_id, method = blob.parse_annotation(bytes(message.annotations.get(blob.BLOB_ANNOTATION, b"")))
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})

@@ -31,16 +31,18 @@ def _parse_list(text: str) -> List[str]:
 def accept_bool(value: Any) -> bool:
     if isinstance(value, str):
         return _parse_bool(value)
+    # Not bool(value): any text and any object would be accepted as True.
     if value in (0, 1):
         return bool(value)
     raise TypeError(value)
 
 
 def _accept_int(value: Any) -> int:
+    # int() would parse the bytes as text, which is nearly always a mistake.
     if isinstance(value, (bytes, bytearray)):
         raise TypeError(value)
     number = int(value)
-    if not isinstance(value, str) and number != value:
+    if not isinstance(value, str) and number != value:  # 1.5 is not a whole number
         raise ValueError(value)
     return number
 
@@ -55,6 +57,7 @@ def _accept_float(value: Any) -> float:
 
 
 def _accept_text(value: Any) -> str:
+    # Accepts a pathlib.Path for the settings that are file names.
     text = os.fspath(value)
     if not isinstance(text, str):
         raise TypeError(value)
@@ -77,6 +80,7 @@ def _accept_list(value: Any) -> List[str]:
     if isinstance(value, (bytes, bytearray)):
         raise TypeError(value)
     items = [_accept_host(item) for item in value]
+    # Sets have no order: sorted, so that a dump of the settings is the same in each run.
     return sorted(items) if isinstance(value, (set, frozenset)) else items
 
 

@@ -98,6 +98,7 @@ class _WithoutKey:
 
     @property
     def _pyroHmacKey(self) -> NoReturn:
+        # Reading it must fail too: a program that gets None would believe that a key is not needed.
         raise NotImplementedError(_NO_HMAC)
 
     @_pyroHmacKey.setter
@@ -179,6 +180,7 @@ def _dbm_storage(dbmfile: str) -> Any:
 
 
 def _refuse_hmac_key(key: Optional[bytes]) -> None:
+    # An error instead of a warning: without a key, any client could call what the key was to protect.
     """Raise SecurityError if a program relies on a key, which would not be checked."""
     if key is not None:
         raise errors.SecurityError(_NO_HMAC)
@@ -222,6 +224,7 @@ def _letters(name: str) -> str:
 
 def _old_spelling(name: str, candidates: Any) -> Optional[str]:
     """Return the candidate that matches a name in camelCase, None if there is none."""
+    # Names of Pyro4 that need a translation have capital letters: the others are the same.
     if "_" in name or name.islower():
         return None
     # only functions are spelled in lower case; classes and constants have kept their names
@@ -239,6 +242,7 @@ class _AcceptedSerializers(Set[str]):
 
     def apply(self) -> None:
         """Assign the set to the setting, with serpent in place of the pickle family."""
+        # A server that accepted pickle accepts serpent instead, which its clients use now.
         _settings.SERIALIZERS_ACCEPTED = {"serpent" if name in _PICKLE_FAMILY else name for name in self}
 
 
@@ -317,6 +321,7 @@ class _StandIn(types.ModuleType):
     def __init__(self, name: str, names: Dict[str, Any]) -> None:
         super().__init__("%s.%s" % (_PACKAGE, name), "Stands in for the module of Pyro4; see Pyro5.compatibility.Pyro4.")
         self.__spec__ = importlib.machinery.ModuleSpec(self.__name__, None)  # importlib and pickle look at it
+        # Its names are in the dict, so most accesses do not reach __getattr__.
         self.__all__ = sorted(names)
         self.__dict__.update(names)
 
@@ -332,6 +337,7 @@ def _public_names(module: types.ModuleType) -> Dict[str, Any]:
     listed = getattr(module, "__all__", None)
     if listed is not None:
         return {name: getattr(module, name) for name in listed}
+    # Constants, and what the module defines itself: names that it only imports belong to other modules.
     return {name: value for name, value in vars(module).items() if not name.startswith("_")
             and (name.isupper() or getattr(value, "__module__", None) == module.__name__)}
 
@@ -368,6 +374,7 @@ def _stand_ins() -> Dict[str, _StandIn]:
 def _refuse_to_mix() -> None:
     """Raise ImportError if the package Pyro4 itself, or part of it, has been imported already."""
     for name, module in list(sys.modules.items()):
+        # This module and its stand-ins are not meant: they may be imported again.
         ours = __name__ in (getattr(module, "__name__", None), type(module).__module__)
         if name.partition(".")[0] == _PACKAGE and not ours:
             raise ImportError("%s has been imported already (from %s): import Pyro5.compatibility.Pyro4 before anything "
@@ -379,6 +386,7 @@ def _take_name() -> None:
     _refuse_to_mix()
     this = sys.modules[__name__]
     sys.modules[_PACKAGE] = this
+    # In the order of the dict: the parent of each comes before it.
     for name, module in _stand_ins().items():
         parent, _, last = name.rpartition(".")
         sys.modules["%s.%s" % (_PACKAGE, name)] = module

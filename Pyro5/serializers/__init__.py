@@ -109,6 +109,7 @@ class _Serializers(MutableMapping[Any, SerializerBase]):
         usable = adapted(serializer, str(key))
         with _lock:
             self._table[key] = usable
+            # The program's serializers are known to the check of settings, see Configuration.problems.
             if isinstance(key, str):
                 program_serializers.add(key)
         count_change()  # so that existing proxies and daemons look up their serializer again

@@ -55,12 +55,14 @@ def adapted(serializer: Any, name: str) -> SerializerBase:
     """
     if isinstance(serializer, SerializerBase):
         if not serializer.name:
+            # The name is part of error texts and of the settings.
             serializer.name = name
         return serializer
     # checked here, when the program adds it: an incomplete serializer would otherwise fail in the middle of a call
     missing = [method for method in _METHODS if not callable(getattr(serializer, method, None))]
     if type(getattr(serializer, "serializer_id", None)) is not int:
         missing.append("serializer_id")
+    # A class has the methods as well, but they could not be called.
     if missing or isinstance(serializer, type):
         raise TypeError("a serializer must be an instance of a subclass of SerializerBase, or of another class with the "
                         "methods %s and the number serializer_id, not %r%s"

@@ -28,6 +28,8 @@ def _make_fast_encoder(encoder: json.JSONEncoder) -> Optional[Callable[[Any, int
     make = getattr(json.encoder, "c_make_encoder", None)
     if make is None or _write_string is None:
         return None
+    # The arguments are those of JSONEncoder.iterencode(), but without the table of visited containers: a cycle ends
+    # in a RecursionError.
     fast_encoder: Callable[[Any, int], Iterable[str]] = make(
         None, encoder.default, _write_string, None, encoder.key_separator, encoder.item_separator, False, False, True)
     return fast_encoder
@@ -54,6 +56,7 @@ class JsonSerializer(SerializerBase):
         try:
             return self._encode_once(data)
         except TypeError:
+            # The module was never imported, so there cannot be a numpy scalar.
             if numpy_scalars.scalar_class() is None:
                 raise
         # Perhaps a numpy scalar is a key: the encoder has no hook for keys. Replacing them is slow, and so only done now.

@@ -85,6 +85,7 @@ class MarshalSerializer(SerializerBase):
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         args: Any = vargs  # not a list or tuple if it is the content of a SerializedBlob
         if isinstance(vargs, (list, tuple)):
+            # One level only, which covers most arguments. Objects inside of them are found by marshal itself.
             args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
         # {} also for None (attribute accesses and batches), because servers of 5.x do not accept None
         named = {}
@@ -127,6 +128,7 @@ class MarshalSerializer(SerializerBase):
         """
         kind = type(value)
         if kind in _CONTAINERS or kind not in _NATIVE:
+            # Containers around this one, not all that were visited: the same list may occur twice side by side.
             if id(value) in around:
                 raise ValueError("circular reference: a value of type %s contains itself" % kind.__name__)
             around |= {id(value)}

@@ -79,6 +79,8 @@ class MsgpackSerializer(SerializerBase):
         return head + b"".join(elements)
 
     def check_containers(self, data: Data, most: int, elements: bool = False) -> None:
+        # A first count without parsing: of the bytes that can be codes of containers, which are at least as many as
+        # these.
         if len(data) <= most or len(bytes(data).translate(None, _BUT_CONTAINERS)) <= most:
             return
         msgpack_check.check_announced(data, self._library)
@@ -134,6 +136,7 @@ def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
         return _EXT_NUMBER, str(obj).encode("ascii")
     if isinstance(obj, datetime.datetime):
         if obj.tzinfo is not None:
+            # 5.x would send local time without the zone: the receiver could not know that it is wrong.
             raise errors.SerializeError("msgpack cannot serialize a datetime with timezone info: %s" % obj.isoformat())
         return _EXT_DATETIME, struct.pack("=d", obj.timestamp())
     if isinstance(obj, datetime.date):

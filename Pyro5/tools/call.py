@@ -38,6 +38,7 @@ def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
     positional: List[Any] = []
     named: Dict[str, Any] = {}
     for text in texts:
+        # A text such as "a=b" is a keyword argument, as in Python. JSON quotes make it a string.
         match = _KEYWORD.fullmatch(text)
         if match is None:
             positional.append(_value(text))
@@ -50,8 +51,10 @@ def parse_arguments(texts: Sequence[str]) -> Tuple[List[Any], Dict[str, Any]]:
 
 def _value(text: str) -> Any:
     try:
+        # Standard JSON only: NaN and Infinity would be accepted otherwise.
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as x:
+        # Clearly not meant as JSON: most strings need no quotes.
         if not text.lstrip().startswith(("{", "[", '"')):
             return text
         raise ValueError("the argument %s is not valid JSON: %s. To send it as text, write it as a JSON string: %s" % (
@@ -68,6 +71,7 @@ def _run(options: argparse.Namespace) -> None:
     args, kwargs = parse_arguments(options.arguments)
     with object_options.proxy_of(options) as proxy:
         with progress.answer_shown(proxy):
+            # Bound first, because it is known only then which names are methods and which oneway.
             proxy._pyroBind()
             result = _result(proxy, options.method, args, kwargs)
         if isinstance(result, ItemStream):
@@ -77,6 +81,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _result(proxy: Proxy, name: str, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
+    # By _pyroInvoke, because a method may have the name of a proxy's own attribute.
     if name in proxy._pyroMethods:
         return with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, name, args, kwargs)
     if name not in proxy._pyroAttrs:
@@ -95,6 +100,7 @@ def _listed(names: Any) -> str:
 def _print_items(items: ItemStream, options: argparse.Namespace) -> None:
     # if the items are visible on the terminal, a progress line between them would be confusing
     line = None if sys.stdout.isatty() else progress.ProgressLine()
+    # Closed at the end in any case: Ctrl-C must not leave the generator in the server.
     with contextlib.closing(items):
         for number, item in enumerate(items, 1):
             _print(item, options)

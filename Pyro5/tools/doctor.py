@@ -54,6 +54,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
     options = _parse(args)
     wrong: List[int] = []
+    # A list, since exit_code_of() does not return the result.
     failure = console.exit_code_of(lambda: wrong.append(examine(checks_for(options.uri))))
     if failure:
         return failure

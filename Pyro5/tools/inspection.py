@@ -71,6 +71,7 @@ def _attribute(description: Mapping[str, Any]) -> Dict[str, Any]:
 
 def _section(values: Any, key: str) -> Mapping[str, Any]:
     """Return a dict inside a dict; empty if the peer has not sent one."""
+    # Regardless of what the server has sent, the output shows at least the names.
     section = values.get(key) if isinstance(values, dict) else None
     return section if isinstance(section, dict) else {}
 
@@ -109,6 +110,7 @@ def _indented(text: Optional[str], columns: int) -> Iterator[str]:
 def _run(options: argparse.Namespace) -> None:
     with object_options.proxy_of(options) as proxy:
         found = inspect_object(proxy)
+    # After the connection is closed: formatting may take long, and needs no server.
     if options.json:
         console.say(*json_text(found, indent=2).split("\n"))
     else:

@@ -59,6 +59,8 @@ def _import(module_name: str) -> Any:
     try:
         return importlib.import_module(module_name)
     except Exception as x:  # the module may raise any exception
+        # The missing module is the target itself, or a package that it is in. Otherwise an import inside of the
+        # module has failed.
         if isinstance(x, ModuleNotFoundError) and x.name and (module_name + ".").startswith(x.name + "."):
             raise ValueError("there is no module %s, neither here nor where Python looks for modules" % x.name) from x
         raise BrokenModule("importing %s failed: %s: %s" % (module_name, type(x).__name__, x)) from x
@@ -68,6 +70,7 @@ def _report(error: BaseException) -> None:
     """Print an error on standard error; for an error in a module, print its traceback first."""
     if isinstance(error, BrokenModule) and error.__cause__ is not None:
         steps = error.__cause__.__traceback__
+        # The steps of the import system say nothing about the error.
         while steps is not None and _is_importing(steps.tb_frame.f_code.co_filename):
             steps = steps.tb_next
         sys.stderr.write("".join(traceback.format_exception(type(error.__cause__), error.__cause__, steps)))
@@ -125,6 +128,7 @@ def _why_nothing_exposed(clazz: type, target: str, expose_all: bool) -> str:
 
 def _check_constructor(clazz: type, target: str) -> None:
     """Raise ValueError if the daemon cannot create instances of a class."""
+    # Then the creator makes the instances, with the arguments that it chooses.
     if instancing_of(clazz)[1] is not None:
         return
     try:
@@ -145,9 +149,11 @@ def _run(options: argparse.Namespace) -> None:
     prepare(published, options.target, options.expose, options.instance_mode)
     name = options.name or (options.target.replace(":", ".") if options.ns else None)
     with contextlib.ExitStack() as at_end:
+        # Before the daemon exists, so that a signal at any time ends the tool in order.
         signals = at_end.enter_context(console.StopSignals())
         daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket,
                                              options.nathost, options.natport))
+        # The loop wakes up when a signal arrives, because it watches the socket of the signals.
         daemon.combine(signals)
         uri = daemon.register(published, name)
         lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
@@ -174,6 +180,7 @@ def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
     with Proxy(ns_uri) as nameserver:
         nameserver._pyroTimeout = UNREGISTER_SECONDS
         try:
+            # Another server may have taken the name over: its registration stays.
             if URI(nameserver.lookup(name)) == uri:
                 nameserver.remove(name)
         except (errors.PyroError, TypeError) as x:      # a TypeError: it sent something else than a URI

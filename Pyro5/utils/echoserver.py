@@ -32,6 +32,7 @@ class EchoServer:
 
     def __init__(self) -> None:
         self._verbose = False
+        # Set by shutdown(), so that slow calls end at once.
         self._shutting_down = threading.Event()
 
     def _report(self, text: str) -> None:
@@ -41,6 +42,7 @@ class EchoServer:
     @expose
     def echo(self, message: Any) -> Any:
         """Return the message."""
+        # Limited, because a client chooses the text, and unprintable characters could control the terminal.
         self._report("echo " + errors.one_line(repr(message), SHOWN_CHARS))
         return message
 
@@ -111,6 +113,7 @@ class EchoServer:
     def shutdown(self) -> None:
         """Stop the server that this object is registered in."""
         self._report("shutdown")
+        # First: a slow call would otherwise delay the end by its whole time.
         self._shutting_down.set()
         self._pyroDaemon.shutdown()
 
@@ -134,11 +137,13 @@ class EchoDaemon(Daemon):
 
     def __init__(self, host: Optional[str], port: int, unixsocket: Optional[str]) -> None:
         self.companions = contextlib.ExitStack()
+        # One thread: calls of the test object never run at the same time, so their output is not mixed up.
         with _server_type("multiplex"):
             super().__init__(host, port, unixsocket)
 
     def close(self) -> None:
         """Close this daemon, then the companions. Can be called more than once."""
+        # In this order: calls that are running may still use the companions.
         super().close()
         self.companions.close()
 
@@ -187,6 +192,7 @@ def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
     daemon = EchoDaemon(options.host, options.port, options.unixsocket)
     try:
         echo = EchoServer()
+        # Before it is registered: the first call may come at once.
         echo.verbose = options.verbose
         daemon.register(echo, OBJECT_NAME)
         if options.nameserver:
@@ -196,6 +202,7 @@ def _start(options: argparse.Namespace) -> Tuple[EchoDaemon, EchoServer]:
         else:
             say_more("not using a name server.")
     except BaseException:
+        # The name server is already running in a thread, and has to be stopped.
         daemon.close()
         raise
     return daemon, echo

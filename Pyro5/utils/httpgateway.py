@@ -35,6 +35,7 @@ pyro_app = PyroApp()
 # ---------------------------------------------------------------- command line tool
 
 def _pattern(text: str) -> str:
+    # Compiled only to report a mistake now, and not with the first request.
     try:
         re.compile(text)
     except re.error as x:
@@ -91,6 +92,7 @@ def _announce(gateway: Gateway, server: HttpServer, options: argparse.Namespace)
         console.say("Exposing objects with names matching:  %s" % options.expose)
     else:
         console.say("Warning: exposing all objects (no expose regex set)")
+    # Only to tell the user. The gateway searches again with each request.
     try:
         console.say("Connected to the name server at %s" % gateway.name_servers.location())
     except NameServerGone:
@@ -102,6 +104,7 @@ def _announce(gateway: Gateway, server: HttpServer, options: argparse.Namespace)
 def _is_everywhere(host: str) -> bool:
     """Return whether a server on this host listens on all addresses of the machine."""
     try:
+        # An empty host means all addresses, too.
         return not host or ipaddress.ip_address(host).is_unspecified
     except ValueError:
         return False
@@ -109,6 +112,7 @@ def _is_everywhere(host: str) -> bool:
 
 def _run(options: argparse.Namespace) -> None:
     everywhere = _is_everywhere(options.host)
+    # The zone of an IPv6 address (%eth0) is not part of what clients send as the host.
     hosts = options.allow_host if everywhere else [options.host.partition("%")[0], *options.allow_host]
     gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout, allowed_hosts=hosts,
                       any_address=everywhere)
@@ -116,6 +120,7 @@ def _run(options: argparse.Namespace) -> None:
     try:
         with _StopSignals(server) as signals:
             _announce(gateway, server, options)
+            # The user may have pressed Ctrl-C during the search above.
             if not signals.asked:
                 server.serve(signals)
     finally:
