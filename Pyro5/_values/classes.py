@@ -18,7 +18,8 @@ from .. import errors
 from . import exceptions, numpy_scalars, plain
 
 __all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",
-           "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "set_autoproxy",
+           "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "register_own_tag",
+           "unregister_own_tag", "set_autoproxy",
            "accepted_tags", "advice", "OwnClass", "registered_builder", "own_class",
            "has_converter"]
 
@@ -154,6 +155,20 @@ def register_own_dict(clazz: Type[Any], tag: str, to_dict: ToDict, from_dict: Fr
     with _registry_lock:
         _own_class_to_dict = {**_own_class_to_dict, clazz: to_dict}
         _own_dict_to_class = {**_own_dict_to_class, tag: OwnClass(from_dict, deliver)}
+
+
+def register_own_tag(tag: str, from_dict: FromTaggedDict) -> None:
+    """Register the function that builds objects from dicts with this tag, for classes that are not sent by their type."""
+    global _own_dict_to_class
+    with _registry_lock:
+        _own_dict_to_class = {**_own_dict_to_class, tag: OwnClass(from_dict)}
+
+
+def unregister_own_tag(tag: str) -> None:
+    """Remove the function of a tag, if there is one."""
+    global _own_dict_to_class
+    with _registry_lock:
+        _own_dict_to_class = {key: own for key, own in _own_dict_to_class.items() if key != tag}
 
 
 def registered_builder(tag: str) -> Optional[FromDict]:

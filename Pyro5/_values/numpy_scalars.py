@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Set
 __all__ = ["ARRAY_ADVICE", "is_array", "is_foreign", "plain_scalar", "scalar_class", "with_plain_keys",
            "with_plain_keys_inside"]
 
-ARRAY_ADVICE = "send its tolist(), or its tobytes() together with its dtype and shape"
+ARRAY_ADVICE = "send its tolist(), or call register_types(\"numpy\") in both programs"
 
 _DICTS_AND_SETS = (dict, set, frozenset)
 _SEQUENCES = (list, tuple)

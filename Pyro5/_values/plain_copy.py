@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import classes, numpy_scalars, registered_types
+from . import classes, numpy_arrays, numpy_scalars, registered_types
 
 __all__ = ["NO_COPY", "plain_copy"]
 
@@ -69,6 +69,12 @@ def _plain_form(value: Any, kind: type, for_serpent: bool) -> Any:
         if form is not classes.NOT_REGISTERED:
             return form
     generic = numpy_scalars.scalar_class()
+    if generic is not None and numpy_scalars.is_array(value):
+        form = classes.registered_form(value, for_serpent)
+        form = numpy_arrays.array_form(value) if form is classes.NOT_REGISTERED else form
+        if form is numpy_arrays.NO_ARRAY:
+            raise _OtherTypesError
+        return form
     if generic is None or not isinstance(value, generic):
         raise _OtherTypesError
     form = classes.registered_form(value, for_serpent)  # a converter of the program takes precedence

@@ -17,6 +17,7 @@ from .classes import TAG, FromTaggedDict
 __all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
 
 _CONTAINERS = frozenset((dict, list, tuple))    # no sets: their elements are hashable, and so are or contain no dicts
+_HINTS = {"numpy.ndarray": " (call register_types(\"numpy\") in this program)"}
 _Pending = Tuple[Callable[[Any], None], Any]    # the function that makes an object usable, and the object
 
 # The objects that the current thread has decoded inside of a DeferredDelivery and that are not usable yet. One per thread,
@@ -160,7 +161,8 @@ class _Conversion:
             raise errors.SecurityError("refused to deserialize types with double underscores in their name: %s" % tag)
         if tag.startswith(exceptions.OWN_TAG_PREFIX):
             raise AttributeError("unknown exception class %s" % tag)
-        raise errors.SerializeError("unsupported serialized class: %s" % tag)
+        hint = _HINTS.get(tag, "")
+        raise errors.SerializeError("unsupported serialized class: %s%s" % (tag, hint))
 
 
 def dict_to_class(data: Dict[str, Any]) -> Any:

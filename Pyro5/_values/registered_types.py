@@ -18,7 +18,7 @@ import types
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, Tuple, Union
 
-from . import classes
+from . import classes, numpy_arrays
 
 __all__ = ["FIELDS", "MODEL", "NAMED_TUPLE", "OTHER_KINDS", "TYPED_DICT", "field_names", "is_registered", "kind_of",
            "on_change", "register_types", "registered", "unregister"]
@@ -35,6 +35,8 @@ _GROUPS: Dict[str, Tuple[type, ...]] = {
     "path": (pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.Path, pathlib.PosixPath,
              pathlib.WindowsPath),
 }
+# groups of types of other packages, which the program may import later
+_ON_DEMAND: Dict[str, Callable[[], None]] = {"numpy": numpy_arrays.register}
 _ISO = (datetime.datetime, datetime.date, datetime.time)
 
 # Guards changes of the table and of the list of callbacks. A change replaces the table, so readers need no lock.
@@ -52,7 +54,7 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
 
     Args:
         types_or_groups: classes; modules, whose public classes of these shapes are registered; or names of groups of types:
-            "datetime", "decimal", "uuid", "path".
+            "datetime", "decimal", "uuid", "path"; "numpy" for arrays, which arrive as arrays without any annotation.
 
     Raises:
         TypeError: a class has none of these shapes.
@@ -62,6 +64,9 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
     found: Dict[type, str] = {}
     for each in types_or_groups:
         found.update(_classes_of(each))
+    for each in types_or_groups:
+        if isinstance(each, str) and each in _ON_DEMAND:
+            _ON_DEMAND[each]()
     with _lock:
         _kinds = {**_kinds, **found}
         callbacks = list(_callbacks)
@@ -99,9 +104,9 @@ def on_change(callback: Callable[[], None]) -> None:
 
 def _classes_of(given: Any) -> Iterator[Tuple[type, str]]:
     if isinstance(given, str):
-        if given not in _GROUPS:
-            raise ValueError("unknown group of types %r; choose from: %s" % (given, ", ".join(_GROUPS)))
-        yield from [(clazz, TEXT) for clazz in _GROUPS[given]]
+        if given not in _GROUPS and given not in _ON_DEMAND:
+            raise ValueError("unknown group of types %r; choose from: %s" % (given, ", ".join([*_GROUPS, *_ON_DEMAND])))
+        yield from [(clazz, TEXT) for clazz in _GROUPS.get(given, ())]
     elif isinstance(given, types.ModuleType):
         for name, clazz in list(vars(given).items()):
             is_own = isinstance(clazz, type) and clazz.__module__ == given.__name__ and not name.startswith("_")

@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
-from .._values import classes, containers, numpy_scalars
+from .._values import classes, containers, numpy_arrays, numpy_scalars
 from .base import CallPayload, Data, Payload, SerializerBase
 
 __all__ = ["JsonSerializer"]
@@ -132,7 +132,8 @@ class JsonSerializer(SerializerBase):
             return obj.isoformat()
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
-        return self.class_to_dict(obj)
+        array = numpy_arrays.array_form(obj, as_text=True)
+        return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
 
 
 def __getattr__(name: str) -> Any:

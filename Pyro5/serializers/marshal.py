@@ -8,7 +8,7 @@ import uuid
 from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, numpy_scalars, plain, plain_copy
+from .._values import classes, numpy_arrays, numpy_scalars, plain, plain_copy
 from .._values.marshal import check
 from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
 
@@ -111,7 +111,8 @@ class MarshalSerializer(SerializerBase):
             return str(obj)
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
-        return self.class_to_dict(obj)
+        array = numpy_arrays.array_form(obj)
+        return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
 
     def _all_plain(self, value: Any) -> Any:
         copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(value)  # the fast way

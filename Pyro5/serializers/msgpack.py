@@ -8,7 +8,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers, msgpack_check, numpy_scalars
+from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars
 from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -121,6 +121,9 @@ class MsgpackSerializer(SerializerBase):
             return str(obj)
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
+        array = numpy_arrays.array_form(obj)
+        if array is not numpy_arrays.NO_ARRAY:
+            return array
         ext = _to_ext(obj)
         return self.class_to_dict(obj) if ext is None else self._ext_type(*ext)
 

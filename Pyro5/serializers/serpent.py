@@ -13,7 +13,7 @@ import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
-from .._values import classes, containers, hash_flooding, numpy_scalars, plain, plain_copy
+from .._values import classes, containers, hash_flooding, numpy_arrays, numpy_scalars, plain, plain_copy
 from .._values.serpent import reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, Payload, SerializerBase, is_long, is_long_dict
@@ -95,7 +95,10 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
 
     def _without_numpy(self, obj: Any) -> Any:
         if numpy_scalars.is_array(obj):  # the library would send the attributes of a masked array
-            raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
+            form = numpy_arrays.array_form(obj)
+            if form is numpy_arrays.NO_ARRAY:
+                raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
+            return form
         return numpy_scalars.with_plain_keys(numpy_scalars.plain_scalar(obj))
 
 
