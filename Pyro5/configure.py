@@ -108,6 +108,8 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("NS_MAX_SIZE", 134217728, OPTIONAL_INT,
      "bytes of memory for all registrations of a name server; read when it is created; 0 = no limit"),
     ("NS_PORT", 9090, INT, "TCP port of the name server"),
+    ("NS_WATCH_CHANGES", 10000, OPTIONAL_INT,
+     "changes that the name server keeps for its watchers; one that is further behind starts again"),
     ("ONEWAY_THREADED", True, BOOL, "run oneway calls in separate threads"),
     ("POLLTIMEOUT", 2.0, FLOAT, "seconds between the housekeeping runs of an idle server"),
     ("PREFER_IP_VERSION", 0, OPTIONAL_INT, "4 or 6: the IP version to use if a host has both; 0 = the system chooses"),

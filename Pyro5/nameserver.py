@@ -83,7 +83,7 @@ class NameServerDaemon(Daemon):
             self.close()
             raise
         if period_seconds:
-            self._cleaner = AutoCleaner(self.nameserver.all_uris, self.nameserver.remove_unchanged, period_seconds)
+            self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
     @property
@@ -111,6 +111,12 @@ class NameServerDaemon(Daemon):
     def _warn_unreachable(self, reason: str) -> None:
         """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""
 
+    def shutdown(self) -> None:
+        """End the watches and the request loop. Returns at once."""
+        # Otherwise the daemon would wait for the requests of watchers, as for all calls in progress.
+        self.nameserver.end_watches()
+        super().shutdown()
+
     def close(self) -> None:
         """Stop cleaning, close all connections, then the storage. Can be called more than once."""
         # The order matters: first everything that uses the storage is stopped, and the storage is closed last. Searches are
@@ -118,6 +124,7 @@ class NameServerDaemon(Daemon):
         if self._cleaner is not None:
             self._cleaner.stop()
         self.nameserver.end_searches()
+        self.nameserver.end_watches()
         super().close()
         self.nameserver.close()
 

@@ -48,10 +48,11 @@ MODULES = """
     _server.transports _server.registrations server
     core
     aio
-    _naming _naming.storage _naming.storage.ordered _naming.storage.memory _naming.storage.files
+    _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
+    _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
     _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness _naming.autoclean
     _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
@@ -91,6 +92,7 @@ LATE_IMPORTS = {
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",
+    ("_naming.leased_names", "watch"): "asyncio is large, and few name servers are watched",
     ("nameserver", "_parser"): "argparse is for the tool only, the module is loaded by every program",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
     ("tools.serve", "_import"): "the user says what to serve",

@@ -6,7 +6,7 @@ import re
 from typing import Any, Iterable, Mapping, NamedTuple, Optional, Pattern, Tuple
 
 from .. import config
-from .._naming.registry import NAME_CHARS
+from .._naming.checks import NAME_CHARS
 from .origins import Hosts, foreign_origin
 from .responses import Headers
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 from .. import errors, protocol
 from ..callcontext import current_context
@@ -48,11 +48,14 @@ class Capacity:
             self.used_bytes = storage.total_cost()
             self._recount_at = self._clock() + RECOUNT_SECONDS
 
-    def store(self, storage: Storage, name: str, registration: Registration, is_own: bool = False) -> None:
+    def store(self, storage: Storage, name: str, registration: Registration, is_own: bool = False,
+              details: Optional[str] = None, details_bytes: int = 0) -> None:
         """Store a registration if the limit allows it.
 
         Args:
             is_own: store the name server's own registration, regardless of the limit.
+            details: as for `Storage.store`.
+            details_bytes: the memory of the details of all registrations.
 
         Raises:
             NamingError: the name server is full.
@@ -61,12 +64,13 @@ class Capacity:
             self.recount(storage)
         added = cost(name, registration) - (cost(name, storage[name]) if name in storage else 0)
         # The running total does not know the changes of other processes, so count again before refusing a registration.
-        if added > 0 and self._is_too_much(added) and not is_own:
+        more = details_bytes + (added if details is None else max(added, 0) + len(details))
+        if more > 0 and self._is_too_much(more) and not is_own and (added > 0 or details is not None):
             self.recount(storage)
-            if self._is_too_much(added):
+            if self._is_too_much(more):
                 raise errors.NamingError("the name server is full: its registrations take %d bytes of %d (its setting "
                                          "NS_MAX_SIZE); remove some" % (self.used_bytes, self.limit_bytes))
-        storage[name] = registration
+        storage.store(name, registration, details)
         self.used_bytes += added
 
     def _is_too_much(self, added: int) -> bool:

@@ -3,42 +3,32 @@
 from __future__ import annotations
 
 import logging
-import re
-import threading
+import random
+import time
 from contextlib import nullcontext
-from typing import Any, Callable, ContextManager, Dict, FrozenSet, Iterable, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
-from .. import config, constants, errors
+from .. import constants, errors
 from .._server.exposure import behavior, expose
-from .._values import plain
 from .._values.uri import URI
-from ..callcontext import current_context
-from .capacity import LARGE_BYTES, Capacity, SearchTurns
+from .capacity import LARGE_BYTES, SearchTurns
+from .checks import (NAME_CHARS, checked_revision, checked_tags, checked_text, checked_ttl, checked_type, checked_uri,
+                     require_not_own, require_one_at_most, searched_tags)
+from .leased_names import UNSPECIFIED, LeasedNames, Request, client_text
 from .regex_sandbox import Matcher
 from .storage import Registration, adapt, listing
 from .storage.specs import open_storage
 
 log = logging.getLogger("Pyro5.registry")
 
-# Limits of one registration: far more than programs need, and small enough that a few cannot exhaust the memory.
-NAME_CHARS = 1000
-URI_CHARS = 2000
-TAG_CHARS = 1000
-TAGS = 500
 NAMES_AT_ONCE = 1000        # read from the storage while the lock is held
-
-# Control characters, line and paragraph separators, and lone surrogates: they would break lines in listings and
-# logs, and not every storage can store them.
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# The prefix of the name of an abstract Unix socket on Linux.
-_ABSTRACT_SOCKET = "@./u:\0"
 
 # Part of the wire format: clients search for it.
 OWN_METADATA = frozenset(["class:Pyro5.nameserver.NameServer"])
 
 
 @behavior(instance_mode="single")
-class NameServer:
+class NameServer(LeasedNames):
     """Maps names to uris, with metadata tags for each name.
 
     All methods are thread-safe; only those marked as exposed can be called remotely. The name ``Pyro.NameServer`` is reserved
@@ -50,19 +40,21 @@ class NameServer:
     """
 
     def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
-                 require_writer: Callable[[], None] = lambda: None, turns: Optional[SearchTurns] = None) -> None:
+                 require_writer: Callable[[], None] = lambda: None, turns: Optional[SearchTurns] = None,
+                 clock: Callable[[], float] = time.monotonic) -> None:
         """Args:
             storageProvider: as for `open_storage`. `close` closes the storage if it is opened here.
             matcher: runs the regular expressions of clients; None creates one with the default limits.
             require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
                 if the caller is not authorized.
             turns: limits searches of a large name server; the caller ends them when the reply has been encoded.
+            clock: returns monotonic seconds, for leases.
         """
+        super().__init__(clock)
         self._turns = turns
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
         self._matcher = matcher or Matcher()
         self._require_writer = require_writer
-        self.lock = threading.RLock()
         self._use_storage(open_storage(storageProvider) if self._owns_storage else storageProvider)
 
     @property
@@ -81,9 +73,8 @@ class NameServer:
 
     def _use_storage(self, provider: Any) -> None:
         self._provider = provider
-        self._capacity = Capacity(config.NS_MAX_SIZE or 0)
-        self._storage = adapt(provider)
-        self._reading: ContextManager[Any] = nullcontext() if self._storage.reads_alongside else self.lock
+        self._read_storage(adapt(provider))
+        self._reading = nullcontext() if self._storage.reads_alongside else self.lock
 
     @expose
     def count(self) -> int:
@@ -100,13 +91,16 @@ class NameServer:
         """Return one registration.
 
         Returns:
-            its URI, or a tuple of its URI and its set of metadata tags.
+            its URI, or a tuple of its URI and its set of metadata tags. If it has several members, that of one of them.
 
         Raises:
             NamingError: the name is not registered.
         """
         with self._reading:
             uri_text, metadata = self._registration(name)
+            members = self._leases.details(name).members
+        if members:
+            uri_text = random.choice(members).uri
         uri = URI(uri_text)  # parsed without the lock, which other clients wait for
         # Clients up to release 5.17 pass the seconds that they are willing to wait as return_metadata.
         if return_metadata and not isinstance(return_metadata, float):
@@ -114,28 +108,40 @@ class NameServer:
         return uri
 
     @expose
-    def register(self, name: str, uri: Union[URI, str], safe: bool = False,
-                 metadata: Optional[Iterable[str]] = None) -> None:
+    def register(self, name: str, uri: Union[URI, str], safe: bool = UNSPECIFIED,
+                 metadata: Optional[Iterable[str]] = None, ttl: Optional[float] = None, if_revision: Optional[int] = None,
+                 member: bool = False) -> Optional[Dict[str, Any]]:
         """Register a uri under a name.
 
         Args:
-            safe: raise an error instead of replacing an existing registration.
-            metadata: tags to find the registration by; they replace the previous tags in any case.
+            safe: True: raise an error instead of replacing an existing registration; False: replace it in any case; by
+                default it is replaced unless a client with another uri holds a lease of it.
+            metadata: tags to find the registration by; they replace the previous tags in any case, except those of other
+                members if there are none given here.
+            ttl: seconds until the registration is removed unless its lease is renewed, see `renew`; None for no lease.
+            if_revision: register only if the registration has this revision now; 0 means that the name is not registered.
+            member: add the uri to those that are registered under this name as members.
+
+        Returns:
+            for the last three arguments a dict with the revision of the registration, its lease (the id, or None) and ttl;
+            otherwise None.
 
         Raises:
-            NamingError: the name is already registered (safe) or reserved; or this client is not authorized.
+            NamingError: the name is already registered (safe), leased or reserved; it has another revision; or this client is
+                not authorized.
             PyroError: the text is not a uri.
             TypeError: an argument is of the wrong type.
-            ValueError: a text is empty or too long, or contains control characters.
+            ValueError: a text is empty or too long, or contains control characters; the ttl is too short or too long.
         """
         # authorization first: nothing that an unauthorized client has sent is processed
         self._require_writer()
-        _checked_text(name, "name", NAME_CHARS)
-        uri_text = _uri_text(uri)
-        tags = _checked_tags(metadata)
-        _require_not_own(name, "replaced")
-        self._storage.patiently(lambda: self._register(name, uri_text, tags, safe))
-        log.debug("registered %s as %s", uri_text, name)
+        checked_text(name, "name", NAME_CHARS)
+        request = Request(name, checked_uri(uri), checked_tags(metadata), None if safe is UNSPECIFIED else bool(safe),
+                          checked_ttl(ttl), checked_revision(if_revision), bool(member), client_text())
+        require_not_own(name, "replaced")
+        accepted = self._changed(lambda: self._register(request))
+        log.debug("registered %s as %s", request.uri, name)
+        return None if ttl is None and if_revision is None and not member else accepted
 
     @expose
     def set_metadata(self, name: str, metadata: Optional[Iterable[str]]) -> None:
@@ -147,10 +153,10 @@ class NameServer:
             ValueError: there are too many tags, or one is empty or too long, or contains control characters.
         """
         self._require_writer()
-        _checked_type(name, "name")
-        tags = _checked_tags(metadata)
-        _require_not_own(name, "changed")
-        self._storage.patiently(lambda: self._replace_metadata(name, tags))
+        checked_type(name, "name")
+        tags = checked_tags(metadata)
+        require_not_own(name, "changed")
+        self._changed(lambda: self._replace_metadata(name, tags))
 
     @expose
     def remove(self, name: Optional[str] = None, prefix: Optional[str] = None, regex: Optional[str] = None) -> int:
@@ -165,12 +171,12 @@ class NameServer:
             TypeError: an argument is not a str.
         """
         self._require_writer()
-        _require_one_at_most(name, prefix, regex)
+        require_one_at_most(name, prefix, regex)
         # The expression runs before the lock is acquired. Names that are registered meanwhile are not removed.
         names = self._names_matching(regex) if regex else []
-        _checked_type(name or "", "name")
-        _checked_type(prefix or "", "prefix")
-        return self._storage.patiently(lambda: self._remove(name, prefix, names))
+        checked_type(name or "", "name")
+        checked_type(prefix or "", "prefix")
+        return self._changed(lambda: self._remove(name, prefix, names))
 
     @expose
     def list(self, prefix: Optional[str] = None, regex: Optional[str] = None,
@@ -185,7 +191,7 @@ class NameServer:
             ValueError: both a prefix and a regex are given.
             TypeError: an argument is not a str.
         """
-        _require_one_at_most(prefix, regex)
+        require_one_at_most(prefix, regex)
         names = self._names_matching(regex) if regex else []
         # From here on the result takes memory, so the number of searches in progress is limited.
         self._take_turn()
@@ -193,7 +199,7 @@ class NameServer:
             found = self._find(names)
         else:
             with self._reading:
-                found = self._storage.find_prefix(_checked_type(prefix or "", "prefix"))
+                found = self._storage.find_prefix(checked_type(prefix or "", "prefix"))
         return listing(found, return_metadata)
 
     @expose
@@ -215,9 +221,9 @@ class NameServer:
         if meta_all and meta_any:
             raise ValueError("you can't use meta_all or meta_any at the same time")
         if meta_all:
-            tags, match_all = _searched_tags(meta_all, "metadata_all"), True
+            tags, match_all = searched_tags(meta_all, "metadata_all"), True
         else:
-            tags, match_all = _searched_tags(meta_any, "metadata_any"), False
+            tags, match_all = searched_tags(meta_any, "metadata_any"), False
         self._take_turn()
         with self._reading:
             found = self._storage.find_tags(tags, match_all)
@@ -225,7 +231,8 @@ class NameServer:
 
     def register_self(self, uri: URI) -> None:
         """Create or update the name server's own registration."""
-        self._storage.patiently(lambda: self._register(constants.NAMESERVER_NAME, str(uri), OWN_METADATA, False))
+        own = Request(constants.NAMESERVER_NAME, str(uri), OWN_METADATA, False)
+        self._changed(lambda: self._register(own))
 
     def all_uris(self) -> Dict[str, str]:
         """Return the uri text of every name; the lock is only held for short periods."""
@@ -233,13 +240,15 @@ class NameServer:
 
     def remove_unchanged(self, name: str, uri_text: str) -> bool:
         """Remove a registration if it still has this uri; return whether it was removed."""
-        return self._storage.patiently(lambda: self._remove_if(name, uri_text))
+        return self._changed(lambda: self._remove_if(name, uri_text))
 
     def close(self) -> None:
         """Stop the helper processes for searches, and close the storage (unless the program passed it in). The name server
         must no longer be in use by other threads. Can be called more than once.
         """
         self.end_searches()
+        self.end_watches()
+        self._timer.close()
         if self._owns_storage:
             with self.lock:
                 self._storage.close()
@@ -252,51 +261,9 @@ class NameServer:
         if self._turns is not None and self._capacity.used_bytes > LARGE_BYTES:
             self._turns.begin()
 
-    # The methods below hold the lock for a single attempt; waiting for a storage locked by another process is done without
-    # it.
-
-    def _register(self, name: str, uri_text: str, tags: FrozenSet[str], safe: bool) -> None:
-        with self.lock:
-            if safe and name in self._storage:
-                raise errors.NamingError("name already registered: %s" % name)
-            self._capacity.store(self._storage, name, (uri_text, tags), name == constants.NAMESERVER_NAME)
-
-    def _replace_metadata(self, name: str, tags: FrozenSet[str]) -> None:
-        with self.lock:
-            uri_text, _ = self._registration(name)
-            self._capacity.store(self._storage, name, (uri_text, tags), name == constants.NAMESERVER_NAME)
-
-    def _remove(self, name: Optional[str], prefix: Optional[str], names: List[str]) -> int:
-        with self.lock:
-            if name:
-                if name not in self._storage or name == constants.NAMESERVER_NAME and _is_called_by_client():
-                    return 0
-                found = {name: self._storage[name]}
-                del self._storage[name]  # not remove_names: a program may have overridden __delitem__
-                self._capacity.removed(found)
-                return 1
-            if prefix:
-                names = list(self._storage.find_prefix(prefix))
-            # the costs are read before the removal, in the same period of the lock, so that the sum stays right
-            names = [found for found in names if found != constants.NAMESERVER_NAME]
-            found = self._storage.find_names(names)
-            count = self._storage.remove_names(names)
-            self._capacity.removed(found)
-            return count
-
-    def _remove_if(self, name: str, uri_text: str) -> bool:
-        with self.lock:
-            # autoclean has checked this uri; if the object was registered again meanwhile, the new one must stay
-            if name not in self._storage or self._storage[name][0] != uri_text:
-                return False
-            found = {name: self._storage[name]}
-            self._storage.remove_names([name])
-            self._capacity.removed(found)
-            return True
-
     def _registration(self, name: str) -> Registration:
         """Read one registration; the caller holds the lock if the storage needs it."""
-        _checked_type(name, "name")
+        checked_type(name, "name")
         try:
             return self._storage[name]
         except KeyError:
@@ -304,7 +271,7 @@ class NameServer:
 
     def _names_matching(self, regex: str) -> List[str]:
         """Run a client's regular expression on a snapshot of the names; the caller does not hold the lock."""
-        return self._matcher.matching(_checked_type(regex, "regex"), self._names)
+        return self._matcher.matching(checked_type(regex, "regex"), self._names)
 
     def _names(self) -> List[str]:
         with self._reading:
@@ -317,81 +284,3 @@ class NameServer:
             with self._reading:
                 found.update(self._storage.find_names(names[start:start + NAMES_AT_ONCE]))
         return found
-
-
-def _checked_type(text: str, what: str) -> str:
-    if not isinstance(text, str):
-        raise TypeError("%s must be a str, not %s" % (what, type(text).__name__))
-    return text
-
-
-def _checked_text(text: str, what: str, most_chars: int) -> str:
-    """Return the text after checking that it can be stored."""
-    if not _checked_type(text, what):
-        raise ValueError("%s must not be empty" % what)
-    if len(text) > most_chars:
-        raise ValueError("%s has %d characters, at most %d are allowed" % (what, len(text), most_chars))
-    unprintable = _UNPRINTABLE.search(text)
-    if unprintable:
-        raise ValueError("%s must have no control characters, but has %a at position %d"
-                         % (what, unprintable.group(), unprintable.start()))
-    return text
-
-
-def _uri_text(uri: Union[URI, str]) -> str:
-    """Return the text of a uri after checking it."""
-    if isinstance(uri, URI):
-        uri = str(uri)
-    if not isinstance(uri, str):
-        raise TypeError("only URIs or strings can be registered")
-    URI(uri)
-    _checked_text(uri.replace(_ABSTRACT_SOCKET, "@", 1), "uri", URI_CHARS)
-    return uri
-
-
-def _listed(tags: Optional[Iterable[str]], what: str) -> List[str]:
-    if tags is None:
-        return []
-    # A client may send a proxy, which would open a connection when it is iterated.
-    if type(tags) not in plain.COLLECTIONS and (_is_called_by_client() or isinstance(tags, (str, bytes))):
-        raise TypeError("%s must be a set or list of str, not %s" % (what, type(tags).__name__))
-    return list(tags)
-
-
-def _tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
-    """Return the set of metadata tags after checking their types; None means no tags."""
-    return frozenset(_checked_type(tag, "each tag of " + what) for tag in _listed(tags, what))
-
-
-def _searched_tags(tags: Optional[Iterable[str]], what: str) -> FrozenSet[str]:
-    """Return the set of metadata tags to search for; None means no tags. The cost of a search grows with their number."""
-    given = _listed(tags, what)
-    # Checked before anything else: looking at a million tags would delay other clients.
-    if len(given) > TAGS:
-        raise ValueError("%s has %d tags, at most %d are allowed" % (what, len(given), TAGS))
-    return _tags(given, what)
-
-
-def _checked_tags(metadata: Optional[Iterable[str]]) -> FrozenSet[str]:
-    """Return the set of metadata tags to store, after checking them; None means no tags."""
-    tags = _tags(metadata, "metadata")
-    if len(tags) > TAGS:
-        raise ValueError("metadata has %d tags, at most %d are allowed" % (len(tags), TAGS))
-    for tag in tags:
-        _checked_text(tag, "each tag of metadata", TAG_CHARS)
-    return tags
-
-
-def _is_called_by_client() -> bool:
-    """Return whether this thread is serving a remote call, rather than running code of the process itself."""
-    return current_context.client is not None
-
-
-def _require_not_own(name: str, done: str) -> None:
-    if name == constants.NAMESERVER_NAME and _is_called_by_client():
-        raise errors.NamingError("the name server's own registration cannot be %s: %s" % (done, name))
-
-
-def _require_one_at_most(*criteria: Any) -> None:
-    if sum(1 for criterion in criteria if criterion) > 1:
-        raise ValueError("you can only filter on one thing at a time")

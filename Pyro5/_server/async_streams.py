@@ -22,7 +22,8 @@ class AsyncItems(AsynchronousItems):
     An item that is being computed when its request is cancelled, or its client disconnects, is kept for the next request.
 
     Args:
-        iterator: the iterator; its code runs in the event loop only.
+        iterator: the iterator; its code runs in the event loop only. If it has a method ``next_ready``, which returns the next
+            item, or None if it has to be waited for, a request for several items gets those that are there, without waiting.
         spawn: runs a coroutine function in the event loop.
     """
 
@@ -34,6 +35,7 @@ class AsyncItems(AsynchronousItems):
         self._next: Optional[asyncio.Future[Any]] = None  # the item that is being computed
         self._kept: List[Any] = []  # items to return first, the next one last
         self._failure: Optional[Exception] = None
+        self._next_ready: Optional[Callable[[], Any]] = getattr(iterator, "next_ready", None)
 
     def close(self) -> None:
         """Close the iterator soon, in the event loop. Can be called from any thread."""
@@ -74,7 +76,7 @@ class AsyncItems(AsynchronousItems):
         items, size, ends_at, is_last = [first], size_of(first), clock() + MAX_ITEMS_SECONDS, False
         try:
             while len(items) < most and size < MAX_ITEMS_BYTES and clock() < ends_at:
-                item = await self._read_one(ends_at - clock())
+                item = await self._read_one(ends_at - clock()) if self._next_ready is None else self._read_ready()
                 if item is _END or item is _NOT_YET:
                     is_last = item is _END
                     break
@@ -106,6 +108,10 @@ class AsyncItems(AsynchronousItems):
         if item.cancelled():
             raise errors.PyroError("item stream terminated: it was closed, or cancelled")
         return item.result()
+
+    def _read_ready(self) -> Any:
+        item = None if self._next_ready is None or self._next is not None else self._next_ready()
+        return _NOT_YET if item is None else item
 
     async def _compute(self) -> Any:
         try:

@@ -8,7 +8,7 @@ import unittest
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import errors
-from Pyro5._naming import registry
+from Pyro5._naming import checks, registry
 from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.memory import MemoryStorage
@@ -85,8 +85,8 @@ class RegisterTests(RegistryTestCase):
         """What would break a listing, a log or a storage is refused, with a text that says what and where."""
         own: List[Any] = [
             (("", ONE), {}, "^name must not be empty$"),
-            (("n" * (registry.NAME_CHARS + 1), ONE), {}, "^name has 1001 characters, at most 1000 are allowed$"),
-            (("name", "PYRO:%s@host:1" % ("o" * registry.URI_CHARS)), {}, "^uri has 2012 characters, at most 2000"),
+            (("n" * (checks.NAME_CHARS + 1), ONE), {}, "^name has 1001 characters, at most 1000 are allowed$"),
+            (("name", "PYRO:%s@host:1" % ("o" * checks.URI_CHARS)), {}, "^uri has 2012 characters, at most 2000"),
             (("name", ONE), {"metadata": [""]}, "^each tag of metadata must not be empty$"),
             (("name", ONE), {"metadata": ["t" * 1001]}, "^each tag of metadata has 1001 characters, at most 1000"),
             (("name", ONE), {"metadata": range(501)}, "^each tag of metadata must be a str, not int$"),
@@ -107,7 +107,7 @@ class RegisterTests(RegistryTestCase):
         self.assertEqual(self.ns.count(), 1)
 
     def test_contents_that_are_fine(self) -> None:
-        names = ["n" * registry.NAME_CHARS, " ", "h\xe9 llo", "\u65e5\u672c", "\U0001f600", "a/b:c@d,e;'\"\\%_*"]
+        names = ["n" * checks.NAME_CHARS, " ", "h\xe9 llo", "\u65e5\u672c", "\U0001f600", "a/b:c@d,e;'\"\\%_*"]
         for name in names:
             self.ns.register(name, ONE, metadata=[name])
         self.assertEqual(set(self.ns.list()), {"Pyro.NameServer", *names})
@@ -402,7 +402,8 @@ class ExposureTests(unittest.TestCase):
     def test_exactly_the_documented_methods(self) -> None:
         members = exposure.exposed_members(NameServer)
         self.assertEqual(set(members.methods),
-                         {"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup"})
+                         {"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup",
+                          "candidates", "details", "leases", "release", "renew", "watch"})
         self.assertEqual((set(members.oneway), set(members.attrs)), (set(), set()))
 
 

@@ -86,6 +86,19 @@ class Storage(MutableMapping[str, Registration]):
             del self[name]
         return len(existing)
 
+    def store(self, name: str, registration: Registration, details: Optional[str] = None) -> None:
+        """Store a registration together with its details, a text; None if it has none. See `load_details`."""
+        self[name] = registration
+
+    def load_details(self) -> Dict[str, str]:
+        """Return the details of all registrations that have some. The name server calls this when it opens the storage.
+
+        They are the leases and members of names, which the name server keeps in memory. They belong to a registration: they
+        are removed with it, and by storing it without details. A storage that does not keep them has none here; then the
+        registrations in it have no lease any more after the name server is started again.
+        """
+        return {}
+
     def total_cost(self) -> int:
         """Return the sum of `cost` for all registrations, or an estimate."""
         return sum(cost(name, registration) for name, registration in self.items())
@@ -139,6 +152,14 @@ def cost(name: str, registration: Registration) -> int:
     if isinstance(tags, (set, frozenset, tuple, list)):
         size += sum(TAG_BYTES + sys.getsizeof(tag) for tag in tags)
     return size
+
+
+def tags_of(registration: Registration) -> FrozenSet[str]:
+    """Return the metadata tags of a registration; none if its storage has no metadata."""
+    try:
+        return frozenset(registration[1] or ())
+    except errors.NamingError:
+        return frozenset()
 
 
 def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, Any]:

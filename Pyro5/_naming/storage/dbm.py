@@ -1,5 +1,5 @@
 """The storage ``dbm:FILE``: a file of the standard library's ``dbm``, as written by Pyro 4. It stores names and uris (in
-UTF-8), but no metadata.
+UTF-8), but no metadata. The lease and the members of a name are one more entry.
 
 An existing file is opened with the dbm module that wrote it, a new one with the module that ``dbm`` prefers. Only one of
 these modules survives being killed in the middle of a change; some write nothing until the file is closed, one may only be
@@ -15,7 +15,7 @@ import dbm
 import importlib
 import logging
 import os
-from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator, Tuple
+from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator, Optional, Tuple
 
 from ... import constants, errors
 from . import Registration, Storage
@@ -32,6 +32,8 @@ LOG_LIMIT_BYTES = 64 << 20
 REMOVALS_AT_MOST = 20
 
 _LOG_SUFFIX = ".changes"
+# The keys of details are this and the name; names have no control characters.
+_DETAILS = "\0details:"
 # All suffixes that the dbm modules append to the file name.
 _FILE_SUFFIXES = ("", ".db", ".dat", ".dir", ".pag")
 # What the dbm modules raise if the file is damaged or cannot be read or written, or if the module is missing.
@@ -77,6 +79,7 @@ class DbmStorage(Storage):
         self._log = self._open_log()
         try:
             self._uris = self._load()
+            self._details = {key: self._uris.pop(key) for key in list(self._uris) if key.startswith(_DETAILS)}
         except BaseException:
             # The log is kept if it has changes that are not in the file: the next start needs them.
             if self._log.size_bytes:
@@ -110,16 +113,25 @@ class DbmStorage(Storage):
         return self._uris[name], NO_METADATA
 
     def __setitem__(self, name: str, registration: Registration) -> None:
+        self.store(name, registration)
+
+    def store(self, name: str, registration: Registration, details: Optional[str] = None) -> None:
         uri, metadata = registration
         if metadata is not NO_METADATA and metadata and name != constants.NAMESERVER_NAME:
             raise _metadata_refused()
-        if self._uris.get(name) != uri:
-            self._change({name: uri})
+        changes: Changes = {} if self._uris.get(name) == uri else {name: uri}
+        if self._details.get(_DETAILS + name) != details:
+            changes[_DETAILS + name] = details
+        if changes:
+            self._change(changes)
+
+    def load_details(self) -> Dict[str, str]:
+        return {key[len(_DETAILS):]: text for key, text in self._details.items()}
 
     def __delitem__(self, name: str) -> None:
         if name not in self._uris:
             raise KeyError(name)
-        self._change({name: None})
+        self.remove_names((name,))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._uris)
@@ -139,10 +151,12 @@ class DbmStorage(Storage):
         return {}
 
     def remove_names(self, names: Iterable[str]) -> int:
-        existing: Changes = {name: None for name in names if name in self._uris}
-        if existing:
-            self._change(existing)
-        return len(existing)
+        existing = [name for name in names if name in self._uris]
+        changes: Changes = dict.fromkeys(existing)
+        changes.update(dict.fromkeys(_DETAILS + name for name in existing if _DETAILS + name in self._details))
+        if changes:
+            self._change(changes)
+        return len(set(existing))
 
     def close(self) -> None:
         """Update the file. If that fails, the error is logged and the next start tries again: no change is lost."""
@@ -153,7 +167,7 @@ class DbmStorage(Storage):
             self._log.remove()
         else:
             self._log.close()
-        self._uris, self._ordered = {}, OrderedNames()
+        self._uris, self._details, self._ordered = {}, {}, OrderedNames()
 
     def _restore_log(self) -> None:
         """Write a complete new log if the log was removed, replaced or truncated.
@@ -167,7 +181,7 @@ class DbmStorage(Storage):
         self._log.close()
         self._log = self._open_log()
         with self._faults_reported():
-            self._log.append_everything(self._uris)
+            self._log.append_everything({**self._uris, **self._details})
 
     def _change(self, changes: Changes) -> None:
         """Make a change atomically; it is on disk when this returns."""
@@ -182,6 +196,8 @@ class DbmStorage(Storage):
         # Checked after the write as well: a change in a removed log would be lost, so it must not be acknowledged.
         if not self._log.is_in_place:
             raise unusable(self._spec, "%s was removed meanwhile" % (self._path + _LOG_SUFFIX))
+        details = {key: changes.pop(key) for key in list(changes) if key.startswith(_DETAILS)}
+        _apply(details, self._details)
         _apply(changes, self._uris)
         self._ordered.remove([name for name, uri in changes.items() if uri is None])
         for name in [name for name, uri in changes.items() if uri is not None]:
@@ -194,7 +210,7 @@ class DbmStorage(Storage):
         try:
             self._restore_log()
             if self._log.size_bytes:
-                self._update_file(self._uris)
+                self._update_file({**self._uris, **self._details})
         except errors.NamingError as x:
             log.error("cannot bring the file up to date, the changes stay in %s: %s", self._path + _LOG_SUFFIX, x)
             return False

@@ -42,6 +42,8 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS pyro_names (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uri TEXT NOT NULL)",
     "CREATE TABLE IF NOT EXISTS pyro_metadata (object INTEGER NOT NULL REFERENCES pyro_names(id) ON DELETE CASCADE,"
     " metadata TEXT NOT NULL)")
+# Created with the first lease. Other releases ignore it: after they have changed the others, a row may be outdated.
+_DETAILS_TABLE = "CREATE TABLE IF NOT EXISTS pyro_details (name TEXT PRIMARY KEY, details TEXT NOT NULL)"
 # Table, and the columns that an index of it must begin with.
 _INDEXES = (("pyro_names", ["name"]), ("pyro_metadata", ["object"]), ("pyro_metadata", ["metadata", "object"]))
 _COLUMNS = ("SELECT id, name, uri FROM pyro_names LIMIT 0", "SELECT object, metadata FROM pyro_metadata LIMIT 0")
@@ -91,6 +93,7 @@ class SqlStorage(Storage):
         # Guards the connection: statements of one thread must not become part of a transaction of another.
         self._lock = threading.Lock()
         self._readers: Optional[Readers] = None
+        self._has_details = False
         self._closed = False
         self._patience = Patience(BUSY_SECONDS)
         self._files = DatabaseFiles(self._spec, path)
@@ -117,6 +120,7 @@ class SqlStorage(Storage):
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             if tables and "pyro_names" not in tables:
                 raise unusable(self._spec, "the file is the database of another program")
+            self._has_details = "pyro_details" in tables
             for statement in _TABLES + _COLUMNS:
                 database.execute(statement)
             for table, columns in _INDEXES:
@@ -140,10 +144,19 @@ class SqlStorage(Storage):
             rows = database.execute(_SELECT + "WHERE n.name = ?", (name,)).fetchall()
         return _registrations(rows)[name]
 
-    @_patient
     def __setitem__(self, name: str, registration: Registration) -> None:
+        self.store(name, registration)
+
+    @_patient
+    def store(self, name: str, registration: Registration, details: Optional[str] = None) -> None:
         uri, metadata = registration
         with self._change() as database:
+            if details is None:
+                self._delete_details(database, [(name,)])
+            else:
+                database.execute(_DETAILS_TABLE)
+                database.execute("DELETE FROM pyro_details WHERE name = ?", (name,))
+                database.execute("INSERT INTO pyro_details (name, details) VALUES (?, ?)", (name, details))
             row = database.execute("SELECT id FROM pyro_names WHERE name = ?", (name,)).fetchone()
             if row is None:
                 key = database.execute("INSERT INTO pyro_names (name, uri) VALUES (?, ?)", (name, uri)).lastrowid
@@ -154,6 +167,18 @@ class SqlStorage(Storage):
             database.execute("DELETE FROM pyro_metadata WHERE object = ?", (key,))
             database.executemany("INSERT INTO pyro_metadata (object, metadata) VALUES (?, ?)",
                                  [(key, tag) for tag in frozenset(metadata)])
+        self._has_details = self._has_details or details is not None
+
+    def _delete_details(self, database: sqlite3.Connection, rows: List[Tuple[str]]) -> None:
+        if self._has_details:
+            database.executemany("DELETE FROM pyro_details WHERE name = ?", rows)
+
+    @_patient
+    def load_details(self) -> Dict[str, str]:
+        if not self._has_details:
+            return {}
+        with self._reading() as database:
+            return dict(database.execute("SELECT name, details FROM pyro_details"))
 
     def __delitem__(self, name: str) -> None:
         if not self.remove_names([name]):
@@ -215,6 +240,7 @@ class SqlStorage(Storage):
     def remove_names(self, names: Iterable[str]) -> int:
         rows = [(name,) for name in names]
         with self._change() as database:
+            self._delete_details(database, rows)
             database.executemany(
                 "DELETE FROM pyro_metadata WHERE object IN (SELECT +id FROM pyro_names WHERE name = ?)", rows)
             # Without rows nothing is executed, and the count is -1.

@@ -1,0 +1,174 @@
+"""The leases of a name server: when each of them ends, and the thread that waits for that."""
+from __future__ import annotations
+
+import heapq
+import math
+import os
+import threading
+import time
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
+
+from .storage.details import NO_DETAILS, Details, Lease
+
+__all__ = ["ExpiryTimer", "LeaseTable", "new_lease_id"]
+
+DETAILS_BYTES = 500         # estimated memory of a lease or member, in addition to its uri
+
+
+def new_lease_id() -> str:
+    """Return an id that clients cannot guess: those that know it can renew and release the lease."""
+    return os.urandom(12).hex()
+
+
+class LeaseTable:
+    """The details of all registrations that have some, and the times when their leases end. The caller holds the lock of the
+    name server.
+
+    Args:
+        clock: returns monotonic seconds.
+
+    Attributes:
+        used_bytes: the approximate memory of all details.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._details: Dict[str, Details] = {}
+        self._ends: Dict[str, Tuple[float, str, float]] = {}  # lease id -> end, name, ttl
+        # (end, lease id), earliest first. A renewal does not change it: an entry that comes up early is put back then.
+        self._queue: List[Tuple[float, str]] = []
+        self.used_bytes = 0
+
+    def details(self, name: str) -> Details:
+        """Return the details of a name; empty for a plain registration."""
+        return self._details.get(name, NO_DETAILS)
+
+    def all_details(self) -> Dict[str, Details]:
+        """Return the details of all names that have some."""
+        return dict(self._details)
+
+    def set(self, name: str, details: Details) -> None:
+        """Replace the details of a name. Its leases begin now, except those that it has had before."""
+        old_ids = {lease.lease_id: lease.ttl for lease in self.details(name).leases()}
+        kept = {lease.lease_id for lease in details.leases() if old_ids.get(lease.lease_id) == lease.ttl}
+        self._discard(name, kept)
+        if details != NO_DETAILS:
+            self._details[name] = details
+            self.used_bytes += _cost(details)
+        for lease in details.leases():
+            if lease.lease_id not in kept:
+                self._start(name, lease)
+
+    def remove(self, name: str) -> None:
+        """Remove the details of a name."""
+        self._discard(name, ())
+
+    def renew(self, name: str, lease_id: str) -> bool:
+        """Start a lease anew; return False if the name has no such lease."""
+        entry = self._ends.get(lease_id)
+        if entry is None or entry[1] != name:
+            return False
+        self._ends[lease_id] = self._clock() + entry[2], name, entry[2]
+        return True
+
+    def seconds_left(self, lease_id: str) -> float:
+        """Return how long a lease still lasts."""
+        return max(self._ends[lease_id][0] - self._clock(), 0.0) if lease_id in self._ends else 0.0
+
+    def ended(self) -> Dict[str, List[str]]:
+        """Return the leases that have ended: name -> lease ids. They stay in the table until they are removed."""
+        found: Dict[str, List[str]] = {}
+        now, again = self._clock(), []
+        while self._queue and self._queue[0][0] <= now:
+            _, lease_id = heapq.heappop(self._queue)
+            if lease_id in self._ends:
+                end, name, _ = self._ends[lease_id]
+                again.append((end, lease_id))
+                if end <= now:
+                    found.setdefault(name, []).append(lease_id)
+        for entry in again:
+            heapq.heappush(self._queue, entry)
+        return found
+
+    def next_end(self) -> Optional[float]:
+        """Return a time at which a lease may end, and before which none does; None without leases."""
+        return self._queue[0][0] if self._ends else None
+
+    def _start(self, name: str, lease: Lease) -> None:
+        end = self._clock() + lease.ttl
+        self._ends[lease.lease_id] = end, name, lease.ttl
+        # Entries of removed leases stay in the queue until their time has come. Rebuilt when there are too many of them.
+        if len(self._queue) > 2 * len(self._ends) + 100:
+            self._queue = [(each[0], lease_id) for lease_id, each in self._ends.items()]
+            heapq.heapify(self._queue)
+        else:
+            heapq.heappush(self._queue, (end, lease.lease_id))
+
+    def _discard(self, name: str, kept_ids: Iterable[str]) -> None:
+        details = self._details.pop(name, None)
+        if details is None:
+            return
+        self.used_bytes -= _cost(details)
+        for lease in details.leases():
+            if lease.lease_id not in kept_ids:
+                self._ends.pop(lease.lease_id, None)
+
+
+def _cost(details: Details) -> int:
+    return DETAILS_BYTES + sum(DETAILS_BYTES + len(member.uri) for member in details.members)
+
+
+class ExpiryTimer:
+    """Calls a function at the time that it asked for, in a thread that exists only while there is a time to wait for.
+
+    Args:
+        expire: called without a lock; returns the time of its next call, None for none.
+        clock: returns monotonic seconds.
+    """
+
+    def __init__(self, expire: Callable[[], Optional[float]], clock: Callable[[], float] = time.monotonic) -> None:
+        self._expire = expire
+        self._clock = clock
+        self._condition = threading.Condition()  # guards the attributes below
+        self._at = math.inf
+        self._thread: Optional[threading.Thread] = None
+        self._closed = False
+
+    def schedule(self, at: Optional[float]) -> None:
+        """Call the function at this time, or earlier if that is scheduled already."""
+        with self._condition:
+            if at is None or self._closed or at >= self._at:
+                return
+            self._at = at
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 name server leases")
+                self._thread.start()
+            else:
+                self._condition.notify()
+
+    def close(self) -> None:
+        """Stop the thread, and wait for it. Can be called more than once."""
+        with self._condition:
+            self._closed = True
+            thread = self._thread
+            self._condition.notify()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _run(self) -> None:
+        while self._wait():
+            at = self._expire()
+            with self._condition:
+                self._at = min(self._at, math.inf if at is None else at)
+
+    def _wait(self) -> bool:
+        """Wait for the scheduled time; return False if there is none, or the timer was closed."""
+        with self._condition:
+            while not self._closed and self._at < math.inf:
+                left = self._at - self._clock()
+                if left <= 0:
+                    self._at = math.inf
+                    return True
+                self._condition.wait(min(left, threading.TIMEOUT_MAX))
+            self._thread = None
+            return False
