@@ -26,6 +26,7 @@ def read_token(path: str) -> str:
         with open(path, encoding="utf-8-sig") as file:
             return checked_token(file.read(MOST_FILE_CHARS + 1).strip())
     except UnicodeDecodeError:
+        # Without the cause: it contains the bytes of the file, which may be a token.
         raise ValueError("%s does not contain a write token: it is not a text file" % path) from None
     except ValueError as x:
         raise ValueError("%s does not contain a write token: %s" % (path, x)) from None
@@ -43,6 +44,7 @@ def checked_token(token: str) -> str:
     if not LEAST_TOKEN_CHARS <= len(token) <= MOST_FILE_CHARS:
         raise ValueError("a write token must have %d to %d characters, not %d"
                          % (LEAST_TOKEN_CHARS, MOST_FILE_CHARS, len(token)))
+    # A line break at its end would be easy to overlook, and the token would never match.
     if token.split() != [token]:
         raise ValueError("a write token must not contain spaces or line breaks")
     return token
@@ -72,7 +74,7 @@ class Writers:
         """Authorize a new client connection if its handshake data is the token."""
         if self._token is None or not isinstance(handshake, str):
             return
-        import hmac
+        import hmac  # loaded only by name servers with a token
         # the time of a comparison with == would depend on the number of equal characters
         if hmac.compare_digest(_as_bytes(handshake), self._token):
             with self._lock:

@@ -95,6 +95,7 @@ class AutoCleaner:
         """Check all registrations, with one query per server, and remove those that have been missing too long."""
         # Entries of registrations that were removed or replaced meanwhile are dropped: a new uri gets the full time again.
         began = self._clock()
+        # A snapshot: the storage may change during the round, which can take minutes.
         registrations = self._registrations()
         self._missing_since = {key: since for key, since in self._missing_since.items()
                                if registrations.get(key[0]) == key[1]}
@@ -125,7 +126,9 @@ class AutoCleaner:
         missing_seconds = self._clock() - self._missing_since[key]
         if missing_seconds < MISSING_SECONDS:
             return False
+        # Forgotten before the removal: if the storage fails, the next round begins to count again.
         del self._missing_since[key]
+        # False if it was registered again meanwhile, with another URI.
         if not self._remove(name, uri_text):
             return False
         log.warning("autoclean: removed %s (%s), missing for %d seconds: %s", name, uri_text, missing_seconds, problem)
@@ -142,6 +145,7 @@ def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Regist
             location = str(uri.location)
             uris[location] = uri
             servers.setdefault(location, []).append(_Registration(name, uri_text, str(uri.object)))
+    # One question per server: it is connected to once, even for thousands of names.
     questions = [Question(uris[location], frozenset(registration.object_id for registration in found))
                  for location, found in servers.items()]
     return servers, questions

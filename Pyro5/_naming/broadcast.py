@@ -52,6 +52,7 @@ class BroadcastServer:
         self.sock = socketutil.create_bc_socket((host or "", port), reuseaddr=config.SOCK_REUSE, timeout=None, ipv6=ipv6)
         self.sock.setblocking(False)
         self.locationStr = socketutil.address_text(self.sock.getsockname())
+        # Built once, because it is the same for all clients unless the server is bound to all interfaces.
         self._answer = str(self.nsUri).encode("iso-8859-1", "replace")
         # Guards starting and stopping the thread of runInThread; _thread and _wakeup are set while it runs.
         self._lock = threading.Lock()
@@ -81,6 +82,7 @@ class BroadcastServer:
 
     def events(self, eventsockets: Iterable[Any]) -> None:
         """Answer one pending datagram if the socket (or the server itself) is among those given."""
+        # Programs pass the socket, its number or this object, as 5.x allowed.
         if any(sock is self.sock or sock is self or sock == self.sock.fileno() for sock in eventsockets):
             self.processRequest()
 
@@ -104,6 +106,7 @@ class BroadcastServer:
         """
         if self.nsUri.host != "0.0.0.0":
             return self._answer
+        # A copy: only this client gets the address.
         uri = URI(self.nsUri)
         uri.host = str(socketutil.get_interface(asker[0]).ip)
         return str(uri).encode("iso-8859-1")

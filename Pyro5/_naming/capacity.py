@@ -44,6 +44,7 @@ class Capacity:
 
     def recount(self, storage: Storage) -> None:
         """Count all registrations again, unless that was done less than `RECOUNT_SECONDS` ago."""
+        # At most once per interval: a count reads all registrations.
         if self._clock() >= self._recount_at:
             self.used_bytes = storage.total_cost()
             self._recount_at = self._clock() + RECOUNT_SECONDS
@@ -78,6 +79,7 @@ class Capacity:
 
     def removed(self, found: Dict[str, Registration]) -> None:
         """Subtract the size of registrations that were removed."""
+        # An estimate must not become negative: it is compared with the limit.
         self.used_bytes = max(self.used_bytes - sum(cost(name, registration) for name, registration in found.items()), 0)
 
 
@@ -108,6 +110,7 @@ class SearchTurns:
             return
         if current_context.msg_flags & protocol.FLAGS_ONEWAY:
             raise errors.NamingError("a search in a oneway call has no reply to go into")
+        # Per thread, because a thread handles one request from its beginning to the reply.
         thread = threading.get_ident()
         with self._lock:
             count = self._results.get(thread, 0) + 1
@@ -133,6 +136,7 @@ class SearchTurns:
                 self._turns.release()
 
     def _take_turn(self) -> None:
+        # A bounded number of threads waits: the others have to serve clients that search nothing.
         if not self._waiting.acquire(blocking=False):
             raise _busy()
         try:
@@ -146,13 +150,14 @@ class SearchTurns:
             receivers = list(self._receivers)
         unread = {receiver: _unread_bytes(receiver) for receiver in receivers}
         excess = sum(unread.values()) - UNREAD_BYTES
+        # In the order of their searches, the oldest first: those have had the most time to read.
         for receiver, count in unread.items():
             if excess > 0 and count:
                 log.warning("closing the connection with %s: it has not read %d bytes of its search's result, and all clients "
                             "together too many", receiver.peer_address, count)
                 with self._lock:
                     self._receivers.pop(receiver, None)
-                receiver.close()
+                receiver.close()  # outside of the lock: it may wake the loop
                 excess -= count
 
 

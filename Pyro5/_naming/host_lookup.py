@@ -74,6 +74,7 @@ class HostLookups:
     def forget(self) -> None:
         """Discard all results so far, except for recent ones that have not been used."""
         with self._lock:
+            # A result may have come too late for the round that asked for it: it is kept for the next ones.
             self._unused = {host: calls + 1 for host, calls in self._unused.items() if calls < KEPT_CALLS}
             self._results = {host: self._results[host] for host in self._unused}
 

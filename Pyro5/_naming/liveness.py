@@ -107,6 +107,7 @@ class Prober:
                 if tasks.are_all_done:
                     break
                 tasks.go_on(self._clock, queue.others_wait)
+                # Slow servers make room as long as there are others that have not been asked.
                 if queue.others_wait:
                     queue.postpone(tasks.take_slow(self._clock()))
                 for question, answer, was_prompt in tasks.take_finished():
@@ -187,6 +188,7 @@ class _Tasks:
         """Wait until a socket is ready or a deadline expires, and resume the tasks concerned."""
         if not self.deadlines or self._finished:
             return
+        # All deadlines have the same duration, so the first one in the dict is the next to expire.
         wake_at = next(iter(self.deadlines.values()))
         if others_wait:
             wake_at = min([wake_at] + [task.slow_at for task in self.deadlines if task.may_be_postponed][:1])
@@ -200,6 +202,7 @@ class _Tasks:
                 for task in [task for task in self.deadlines if task.waits_for is None]:
                     self._advance(task)
         now = clock()
+        # Only those at the beginning can have expired.
         for task in list(itertools.takewhile(lambda task: self.deadlines[task] <= now, self.deadlines)):
             self._advance(task, socket.timeout("timed out"))
 
@@ -215,6 +218,7 @@ class _Tasks:
             wanted = next(task.steps) if error is None else task.steps.throw(error)
         except StopIteration as x:
             del self.deadlines[task]
+            # By the time of the last select(), so that the work in this process does not count as the server's.
             self._finished.append((task.question, x.value, self._now < task.slow_at))
             return
         if wanted is not None:
@@ -284,6 +288,7 @@ def _connect(candidates: List[addresses.Candidate]) -> Steps[socket.socket]:
             sock.setblocking(False)
             number = sock.connect_ex(address)
             if number in _IN_PROGRESS:
+                # On a non-blocking socket, writable means that the attempt has ended, with or without success.
                 yield sock, selectors.EVENT_WRITE
                 number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             if not number:
@@ -326,6 +331,7 @@ def _question_about(sock: socket.socket, question: Question, unknown: Set[str], 
         conversation = _Conversation(sock)
         yield from conversation.begin()
         suspects: Iterable[str] = question.object_ids
+        # The list of a server answers for all objects at once.
         if list_first:
             suspects = question.object_ids.difference((yield from conversation.listed()))
         # Always in the same order: if there is no time for all, the first ones can be removed, and the next round gets
@@ -346,6 +352,7 @@ class _Conversation:
         self._received_bytes = 0    # since the last step
         self._sent_seq = 0
         self._answered_seq = 0
+        # Each request is a small packet that must not wait for the reply to the one before.
         socketutil.set_nodelay(sock)
 
     def begin(self) -> Steps[None]:
@@ -369,6 +376,7 @@ class _Conversation:
         """
         for start in range(0, len(object_ids), REQUESTS_AT_ONCE):
             some = object_ids[start:start + REQUESTS_AT_ONCE]
+            # All requests first, then the replies: one round trip for all of them.
             for object_id in some:
                 yield from self._ask("get_metadata", object_id)
             for object_id in some:

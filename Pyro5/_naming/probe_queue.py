@@ -27,6 +27,7 @@ class ProbeQueue:
     def __init__(self, questions: Iterable[Question], prompt: Set[str], slow: Dict[str, None], slow_until: float) -> None:
         pending = list(questions)
         locations = {str(question.uri.location) for question in pending}
+        # Servers whose registrations are gone: their names must not accumulate.
         for gone in [location for location in slow if location not in locations]:
             del slow[gone]
         prompt.intersection_update(locations)
@@ -51,6 +52,7 @@ class ProbeQueue:
             if self._first:
                 yield self._first.popleft(), True
             elif self._later and now < self._slow_until:
+                # Slow servers only until this time; those left over come first in the next round.
                 yield self._later.popleft(), False
 
     def postpone(self, questions: Iterable[Question]) -> None:

@@ -66,11 +66,13 @@ def steps_at_most(regex: str, name_chars: int) -> Optional[int]:
 
     Each repeat can match any number of characters between its limits, and all combinations of these may have to be tried.
     """
+    # `match` is anchored at the beginning, so this adds nothing.
     position = 1 if regex.startswith("^") else 0
     combinations = 1
     steps_each = 1
     item = _ITEM.match(regex, position)
     while item:
+        # Backtracking tries all combinations of the numbers of repetitions in the worst case.
         least, choices = _repeats(item, name_chars)
         combinations *= choices
         steps_each += max(min(least, name_chars), 1)
@@ -137,6 +139,8 @@ class Matcher:
         try:
             deadline = self._clock() + SEARCH_SECONDS
             found = None
+            # With names of length 0: only whether the form of the pattern is known, before a list of all names is
+            # made.
             if steps_at_most(regex, 0) is not None:
                 found = self._match_here(regex, snapshot, deadline)
             return self._match_elsewhere(regex, snapshot, deadline) if found is None else found
@@ -214,7 +218,7 @@ class Matcher:
             if not self._idle and len(self._processes) + self._starting < PROCESSES and not self._closed:
                 # in a thread of its own: the start continues even if this search cannot wait for it
                 threading.Thread(target=self._start, name="Pyro5 regex process start", daemon=True).start()
-                self._starting += 1
+                self._starting += 1  # counted under the lock, so that two searches do not both start the last one
             failed_starts = self._failed_starts
             while not self._idle:
                 if self._closed:
@@ -281,6 +285,7 @@ class _Process:
             raise OSError("it is not known where the Python interpreter is")
         import subprocess
         self.usable = False
+        # -I and -S: no module of the program or of the user is loaded there.
         self._popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", program(SEARCH_SECONDS + 1)], stdin=subprocess.PIPE,
                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         try:
@@ -344,6 +349,7 @@ class _Process:
         try:
             yield
         except (OSError, EOFError):
+            # Else the process was killed because the time was up, which is reported below.
             if not expired.is_set():
                 raise
         finally:

@@ -24,6 +24,7 @@ OUTSIDE_ADDRESS = "192.0.2.1"
 
 def address_text(address: Address) -> str:
     """Return the text of a socket address for messages: ``host:port``, ``[ipv6]:port`` or the socket file."""
+    # The name of an abstract Unix socket begins with a zero byte, which terminals do not show.
     if isinstance(address, str):
         return "unix socket " + address.replace("\0", "@", 1)
     host, port = str(address[0]), address[1]
@@ -97,6 +98,7 @@ def _ask_system(host: str, port: Any, family: int, socktype: int, passive: bool)
     name: Any = host.encode("ascii") if host.isascii() else host
     # An address may be listed once for each protocol; the order is that of the system, best first.
     found = socket.getaddrinfo(name or None, port, family, socktype, 0, socket.AI_PASSIVE if passive else 0)
+    # A dict keeps the order, which a set would lose.
     unique = dict.fromkeys((entry[0], entry[4]) for entry in found)
     return list(unique)
 
@@ -153,6 +155,7 @@ def get_interface(ip_address: Union[str, IPAddress]) -> IPInterface:
     Raises:
         OSError: there is no route to the address, or it is an unknown host name.
     """
+    # The port is not used, since nothing is sent; but connect() needs one.
     family, address = resolve_host((str(ip_address), 9), socket.AF_UNSPEC, socket.SOCK_DGRAM)[0]
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         try:

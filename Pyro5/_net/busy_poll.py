@@ -121,13 +121,16 @@ class PollingReceiver:
     def recv(self, size: int) -> bytes:
         """Receive like ``socket.recv``, but poll first if that is promising."""
         global _latest, _last
+        # No other thread has received since this receiver started last, so its reply is likely to come soon.
         may_pay = _latest is self or len(_receiving) < MAX_OTHER_RECEIVERS
         _latest = self
+        # Before the first poll: other threads must count this one while it polls.
         _receiving.add(self)
         try:
             if may_pay and self._should_poll() and _polling.acquire(False):
                 data = None
                 try:
+                    # Without a timeout the flag is enough, which saves setting the timeout twice.
                     data = self._poll(size) if self._timeout() is None else self._poll_without_timeout(size)
                 finally:  # also for errors of the socket, and for KeyboardInterrupt
                     _release()

@@ -97,6 +97,7 @@ def connect_stream(address: Address, family: int, options: Options,
     for found, chosen in resolve_host(address, family, socket.SOCK_STREAM):
         sock: Any = new_stream(found, options)
         try:
+            # Less with each address: a host with several dead addresses must not take a multiple of the timeout.
             sock.settimeout(_seconds_until(deadline))
             sock.connect(chosen)
             if context is not None:
@@ -109,6 +110,7 @@ def connect_stream(address: Address, family: int, options: Options,
             return connected
         except OSError as x:
             failures.append(x)
+            # the next address gets a new socket: a socket that failed to connect cannot be used again on all systems
             sock.close()
         except BaseException:  # KeyboardInterrupt in connect(), for example: no other code has the socket
             sock.close()
@@ -167,6 +169,7 @@ def peer_has_closed(sock: socket.socket) -> Optional[bool]:
     """Return whether the peer has closed its side, even if there is data to receive; None if the system cannot tell."""
     if not _HUNG_UP:
         return None
+    # Receiving cannot tell, as long as there is data that was sent before.
     poll = select.poll()
     poll.register(sock, _HUNG_UP)
     return bool(poll.poll(0))

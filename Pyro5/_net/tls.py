@@ -57,6 +57,8 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
     # settings may be None
     key = (servercert or "", serverkey or "", clientcert or "", clientkey or "", cacerts or "", keypassword or "",
            require_client_cert)
+    # Loading certificates takes milliseconds, so it is done once per set of files, and other threads wait for the
+    # result.
     with _contexts_lock:
         if key not in _contexts:
             _contexts[key] = _make_context(*key)
@@ -81,6 +83,7 @@ def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: s
     purpose = ssl_module.Purpose.CLIENT_AUTH if servercert else ssl_module.Purpose.SERVER_AUTH
     cert, cert_key = (servercert, serverkey) if servercert else (clientcert, clientkey)
     try:
+        # A directory has hashed names, as `openssl rehash` makes them.
         trusted = {"capath" if os.path.isdir(cacerts) else "cafile": cacerts or None}
         context: ssl.SSLContext = ssl_module.create_default_context(purpose, **trusted)
         context.options |= ssl_module.OP_NO_RENEGOTIATION  # costly for servers and useless; the default in recent versions
@@ -152,6 +155,7 @@ def tls_handshake_step(sock: socket.socket) -> int:
 
 def handshake_refused(error: OSError) -> bool:
     """Return whether a failed handshake was rejected by either side, rather than aborted by a client that disconnected."""
+    # A client that disconnects in the middle is no sign of a wrong setup, and is not worth a warning.
     return is_ssl_error(error) and not isinstance(error, _ssl().SSLEOFError)
 
 

@@ -15,6 +15,7 @@ class Wakeup:
     """
 
     def __init__(self) -> None:
+        # A socket pair and not a pipe: on Windows, select() accepts sockets only.
         self._receiver, self._sender = socket.socketpair()
         self._receiver.setblocking(False)
         self._sender.setblocking(False)

@@ -21,9 +21,11 @@ def hints_of(annotated: Any) -> Dict[str, Any]:
         return typing.get_type_hints(annotated)
     except Exception as x:  # user code: any expression can be an annotation
         log.debug("not all annotations of %r can be evaluated: %s", annotated, x)
+    # Evaluated one by one: an annotation that fails must not hide the others.
     found: Dict[str, Any] = {}
     for each in reversed(annotated.__mro__) if isinstance(annotated, type) else [annotated]:
         for name, annotation in _raw_annotations(each).items():
+            # Removed even if the new one cannot be evaluated: an inherited annotation does not apply then.
             found.pop(name, None)
             holder = type("holder", (), {"__module__": getattr(each, "__module__", ""), "__annotations__": {name: annotation}})
             try:
@@ -36,6 +38,7 @@ def hints_of(annotated: Any) -> Dict[str, Any]:
 def _raw_annotations(annotated: Any) -> Dict[str, Any]:
     if sys.version_info >= (3, 14):
         import annotationlib
+        # Names that are not defined yet become placeholders instead of errors.
         return annotationlib.get_annotations(annotated, format=annotationlib.Format.FORWARDREF)
     if isinstance(annotated, type):
         return dict(vars(annotated).get("__annotations__", {}))

@@ -228,6 +228,7 @@ def registered_form(obj: Any, for_serpent: bool = False) -> Any:
 
 
 def _find_converter(clazz: type, obj: Any) -> Optional[_Converter]:
+    # Read once: the table is replaced as a whole, and the loops below need one state of it.
     registry = _class_to_dict
     for base in clazz.__mro__:
         if base in registry:

@@ -161,6 +161,7 @@ def _checked_args(clazz: ExceptionClass, args: Tuple[Any, ...]) -> Tuple[Any, ..
                 and all([isinstance(each, BaseException) for each in args[1]])):
             raise TypeError("the args of an exception group must be a text and a list of exceptions")
         return args
+    # Other classes only keep their arguments.
     if not issubclass(clazz, _CLASSES_THAT_USE_ARGUMENTS):
         return args
     # OSError, for example, compares its first argument with error numbers to choose a subclass
@@ -218,6 +219,7 @@ def restore_attributes(error: BaseException, data: Mapping[str, Any]) -> None:
         return
     # into the __dict__ directly: setattr() and getattr() could run code of the exception class
     present = BaseException.__getattribute__(error, "__dict__")
+    # The default of the constructor; the received value takes its place.
     if type(error) is errors.BusyError:
         del present["retry_after"]
     for name, value in attributes.items():

@@ -44,6 +44,7 @@ def check_announced(data: Union[bytes, bytearray, memoryview], library: Any) -> 
         return
     unpacker = library.Unpacker(max_buffer_size=0)    # no limit: the data is already in memory
     unpacker.feed(data)
+    # Walks over the data without building anything.
     try:
         unpacker.skip()
     except library.OutOfData:
@@ -63,6 +64,7 @@ def _is_few_values(data: Union[bytes, bytearray, memoryview]) -> bool:
     """Return whether the data consists of a few values and has no long lists or dicts."""
     position, left = 0, 1
     try:
+        # A few values that take most of the bytes, such as a blob, are the usual large message.
         for _ in range(_FEW_VALUES):
             code = data[position]
             position, left = position + 1, left - 1

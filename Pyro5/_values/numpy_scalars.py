@@ -25,6 +25,7 @@ _BUILTIN = frozenset((type(None), bool, int, float, complex, str, bytes, tuple))
 
 def scalar_class() -> Any:
     """Return the base class of all numpy scalars; None if the program has not imported numpy."""
+    # Not imported here: a value of its types exists only if the program has loaded it.
     clazz = getattr(sys.modules.get("numpy"), "generic", None)
     return clazz if isinstance(clazz, type) else None
 
@@ -57,6 +58,7 @@ def plain_scalar(value: Any) -> Any:
 def _seconds(value: Any) -> Any:
     numpy = sys.modules["numpy"]
     unit = numpy.datetime_data(value.dtype)[0]
+    # A difference without a unit is a plain number, and NaT is the only value that is not equal to itself.
     if unit == "generic":
         return int(value.astype("int64")) if value == value else float("nan")
     if unit in ("Y", "M"):
@@ -85,12 +87,14 @@ def with_plain_keys(value: Any) -> Any:
     generic = scalar_class()
     if generic is None or not isinstance(value, _DICTS_AND_SETS):
         return value
+    # Searched before anything is copied: few dicts have keys of these types.
     if not any([isinstance(key, (generic, tuple, frozenset)) for key in value]):
         return value
     if not isinstance(value, dict):
         return type(value)([_plain_key(key) for key in value]) if type(value) in _CONTAINERS else value
     kind = collections.OrderedDict if isinstance(value, collections.OrderedDict) else dict
     changed: Dict[Any, Any] = kind([(_plain_key(key), element) for key, element in value.items()])
+    # Such as those for a numpy date and for the same date as a text.
     if len(changed) < len(value):
         raise ValueError("two keys of a dict are equal when they are converted from numpy scalars to Python's types")
     return changed

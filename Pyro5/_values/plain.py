@@ -74,6 +74,7 @@ def text_of(value: Any, most_chars: int = _LONGEST_TEXT) -> str:
 
 def _short_repr(value: Any, room: int) -> str:
     """Return as much of the repr of a value as there is room for, and perhaps a little more."""
+    # Cut before repr(): the text may have megabytes.
     kind = type(value)
     if kind in _TEXTS:
         return repr(value[:max(room, 0)]) + ("..." if len(value) > room else "")

@@ -32,6 +32,7 @@ def plain_copy(value: Any, for_serpent: bool = False) -> Any:
         NO_COPY if there are other objects than instances of registered types and numpy scalars, if they are used as keys, or
         if the value is nested deeply.
     """
+    # Then there is nothing to replace: the slow way has to find out what cannot be sent.
     if not registered_types.registered() and numpy_scalars.scalar_class() is None:
         return NO_COPY
     try:
@@ -44,11 +45,13 @@ def _copy(value: Any, depth_left: int, for_serpent: bool) -> Any:
     kind = type(value)
     if kind in _ATOMS:
         return value
+    # Also ends the copy of a value that contains itself.
     if not depth_left:
         raise _OtherTypesError
     if kind is dict:
         if not _ATOMS.issuperset(map(type, value)):
             raise _OtherTypesError
+        # Returned as it is: most containers have plain elements, and are not copied.
         if _ATOMS.issuperset(map(type, value.values())):
             return value
         return {key: _copy(element, depth_left - 1, for_serpent) for key, element in value.items()}

@@ -84,6 +84,7 @@ def builder_for(annotation: Any) -> Optional[Build]:
 
     The function raises Mismatch for a value that does not fit.
     """
+    # Most annotations name no registered type, and their values are used as they arrive.
     if not registered_types.registered() or not _mentions_registered(annotation):
         return None
     return _Compiler().compile(annotation)
@@ -147,6 +148,7 @@ class _Compiler:
     def _build(self, clazz: Any, args: Tuple[Any, ...]) -> Build:
         kind = registered_types.registered()[clazz]
         if kind in (FIELDS, TYPED_DICT, NAMED_TUPLE):
+            # The parameters of a generic class, such as Box[int], take the place of its type variables.
             types_of = dict(zip(getattr(clazz, "__parameters__", ()), args))
             fields = {name: self.compile(types_of.get(hint, hint)) for name, hint in hints_of(clazz).items()}
             if kind == FIELDS:
@@ -207,6 +209,7 @@ def _union(name: str, builds: List[Build]) -> Build:
                 if attempts > _MAX_ATTEMPTS:
                     x.attempts = attempts
                     raise
+                # A mismatch inside the value says more than one about the value as a whole.
                 only = x if x.path else only
         if only is not None and is_optional:
             raise only  # the place inside says more than the name of the whole type
@@ -229,6 +232,7 @@ def _elements(name: str, make: Callable[[List[Any]], Any], element: Build) -> Bu
             raise Mismatch(name, value)
         elements = [_at(element, each, "[%d]" % index) for index, each in enumerate(value)]
         if is_set:
+            # The elements are new objects: their hashes may be equal, even if those of the received ones are not.
             hash_flooding.check(elements)
         return make(elements)
     return build
@@ -258,6 +262,7 @@ def _instance(clazz: Any, build: Build) -> Build:
     name = _name(clazz)
 
     def build_instance(value: Any) -> Any:
+        # Already an instance, from a converter of the program, for example.
         if clazz in type(value).__mro__:
             return value
         try:
@@ -286,6 +291,7 @@ def _typed_dict(clazz: Any, builds: Mapping[str, Build]) -> Build:
         required = frozenset(builds) if clazz.__total__ else frozenset()
 
     def build(value: Any) -> Any:
+        # All keys that are required, and no others: a misspelled key must not be dropped silently.
         if type(value) is not dict or not required <= value.keys() <= builds.keys():
             raise Mismatch(name, value)
         return {key: _at(builds[key], element, "[%r]" % key) for key, element in value.items()}
@@ -300,6 +306,7 @@ def _member(clazz: Any) -> Build:
     def build(value: Any) -> enum.Enum:
         if not plain.is_plain(value) or flags is not None and (type(value) is not int or value & ~flags):
             raise Mismatch(_name(clazz), value)
+        # JSON has no tuples.
         member: enum.Enum = clazz(tuple(value) if type(value) is list and has_tuples else value)
         return member
     return build
@@ -310,6 +317,7 @@ def _from_text(clazz: Any) -> Build:
     if clazz is datetime.timedelta:
         accepted, make = _SCALARS[float], lambda seconds: datetime.timedelta(seconds=seconds)
     elif issubclass(clazz, decimal.Decimal):
+        # through the text: a float would bring its binary rounding into a Decimal
         accepted, make = frozenset((str, int, float)), lambda number: clazz(str(number))
     elif issubclass(clazz, (uuid.UUID, pathlib.PurePath)):
         accepted, make = _SCALARS[str], clazz

@@ -74,6 +74,7 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
         # a converter of the program takes precedence
         if kind != TYPED_DICT and not classes.has_converter(clazz):
             classes.register_class_to_dict(clazz, _to_plain(clazz, kind))
+    # Without the lock: callbacks take locks of their own.
     for callback in callbacks:
         callback()
 
@@ -108,6 +109,7 @@ def _classes_of(given: Any) -> Iterator[Tuple[type, str]]:
             raise ValueError("unknown group of types %r; choose from: %s" % (given, ", ".join([*_GROUPS, *_ON_DEMAND])))
         yield from [(clazz, TEXT) for clazz in _GROUPS.get(given, ())]
     elif isinstance(given, types.ModuleType):
+        # Only what the module itself defines: names that it imports belong to others.
         for name, clazz in list(vars(given).items()):
             is_own = isinstance(clazz, type) and clazz.__module__ == given.__name__ and not name.startswith("_")
             if is_own and kind_of(clazz):
@@ -180,6 +182,7 @@ def _field_values(clazz: type) -> Callable[[Any], Dict[str, Any]]:
 
 
 def _model_values(instance: Any) -> Any:
+    # pydantic 2; in version 1 the method is dict().
     if hasattr(instance, "model_dump"):
         return instance.model_dump(mode="json")
     return instance.dict()

@@ -38,6 +38,7 @@ class Unsendable(errors.SerializeError):
 
 
 def _variant(base: Type[Exception], tag: str) -> Type[Unsendable]:
+    # The name that users see is that of the public class.
     namespace = {"__module__": errors.__name__, "__qualname__": "SerializeError", "__doc__": errors.SerializeError.__doc__}
     variant = type("SerializeError", (Unsendable, base), namespace)
     exceptions.send_as(variant, tag)
@@ -65,6 +66,7 @@ def rebuild(base: Type[Exception], args: Tuple[Any, ...]) -> Unsendable:
 
 def as_received(error: Exception) -> Exception:
     """Return the SerializeError that was sent as this exception; the exception itself if it was not one."""
+    # Exact types: a program may have derived a class from one of these.
     if vars(error).get(MARK) is True and type(error) in _BASES:
         received = rebuild(_BASES[type(error)], error.args)
         vars(received).update(vars(error))
@@ -101,6 +103,7 @@ def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Excepti
     if not (known and reason in text):
         text = "%s: %s" % (text, classes.advice(found[1]))
     explained: Exception = errors.SerializeError(printable(text))
+    # The first variant whose base fits: UnicodeError is a ValueError, and is listed before it.
     for base, variant in _VARIANTS.items():
         if isinstance(error, base):
             explained = variant(*explained.args)

@@ -66,6 +66,7 @@ class URI:
 
     def __init__(self, uri: Union[str, URI]) -> None:
         if isinstance(uri, URI):
+            # A copy by the state, so that the set of tags is not shared.
             self.__setstate__(uri.__getstate__())
         elif isinstance(uri, str):
             # Many programs create proxies for the same few URIs. Only the result for PYRO URIs does not depend on settings.

@@ -122,6 +122,7 @@ class DbmStorage(Storage):
         changes: Changes = {} if self._uris.get(name) == uri else {name: uri}
         if self._details.get(_DETAILS + name) != details:
             changes[_DETAILS + name] = details
+        # Repeated registrations of the same URI write nothing to the disk.
         if changes:
             self._change(changes)
 
@@ -162,7 +163,7 @@ class DbmStorage(Storage):
         """Update the file. If that fails, the error is logged and the next start tries again: no change is lost."""
         if self._closed:
             return
-        self._closed = True
+        self._closed = True  # first, so that a second close() cannot write again
         if self._update_file_or_log():
             self._log.remove()
         else:
@@ -196,6 +197,7 @@ class DbmStorage(Storage):
         # Checked after the write as well: a change in a removed log would be lost, so it must not be acknowledged.
         if not self._log.is_in_place:
             raise unusable(self._spec, "%s was removed meanwhile" % (self._path + _LOG_SUFFIX))
+        # In this order: the tables in memory are changed only by what is safely in the log.
         details = {key: changes.pop(key) for key in list(changes) if key.startswith(_DETAILS)}
         _apply(details, self._details)
         _apply(changes, self._uris)
@@ -219,6 +221,7 @@ class DbmStorage(Storage):
     def _update_file(self, uris: Dict[str, str]) -> None:
         """Write these names and uris to the file; they are its previous contents with all changes in the log."""
         with self._faults_reported():
+            # Read before append_everything(), which replaces them.
             changes = self._log.changes
             # A file that was removed or replaced does not contain the earlier changes.
             make_anew = (self._log.is_complete or self._files != _identities(self._path)
@@ -229,7 +232,7 @@ class DbmStorage(Storage):
                 _write(self._path, "n", dict(uris))
             else:
                 _write(self._path, "c", changes)
-            self._log.clear()
+            self._log.clear()  # only now is the file alone sufficient again
         self._files = _identities(self._path)
 
     @contextlib.contextmanager

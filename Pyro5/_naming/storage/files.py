@@ -57,8 +57,11 @@ def lock_at_once(file: IO[Any], path: str) -> None:
         OSError: it cannot be locked.
     """
     if sys.platform != "win32":
+        # At once: waiting for a name server that runs for months would look like a hang.
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
     with contextlib.suppress(FileNotFoundError):
+        # The file may have been removed between opening and locking it; then the lock is on a file that no other
+        # process can find.
         if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             return
     raise BlockingIOError("another process was just about to close it")

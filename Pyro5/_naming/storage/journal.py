@@ -106,6 +106,7 @@ class ChangeLog:
         data = self._file.read()
         # The process may have been killed during the last write; that change was not acknowledged.
         whole = data[:data.rfind(b"\n") + 1]
+        # Shorter than the header: a new file whose first write was interrupted.
         if not data.startswith(_HEADER[:len(data)]):
             raise ValueError("the file is no log of changes")
         for number, line in enumerate(whole.split(b"\n")[1:-1], 2):
@@ -113,6 +114,7 @@ class ChangeLog:
                 self._replay(json.loads(line))
             except (ValueError, TypeError) as x:
                 raise ValueError("line %d is damaged" % number) from x
+        # What is left of an interrupted write is removed, so that the next change begins on a line of its own.
         self._file.truncate(len(whole))
         self.size_bytes = len(whole)
 
@@ -126,6 +128,7 @@ class ChangeLog:
 
     def _write(self, kind: str, changes: object) -> None:
         data = b"" if self.size_bytes else _HEADER
+        # ASCII, one line per change: a line break in a text is escaped.
         data += json.dumps([kind, changes], separators=(",", ":")).encode("ascii") + b"\n"
         # Remove what a failed write (a full disk, for example) has left.
         self._file.truncate(self.size_bytes)

@@ -42,7 +42,7 @@ class MemoryStorage(Storage):
 
     def __delitem__(self, name: str) -> None:
         self._remove_tags(name)
-        del self._registrations[name]
+        del self._registrations[name]  # while the registration, which has the tags, still exists
         self._ordered.remove((name,))
 
     def __iter__(self) -> Iterator[str]:

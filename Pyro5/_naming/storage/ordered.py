@@ -18,10 +18,12 @@ class OrderedNames:
         """Add a name if it is not in the set."""
         index = bisect_left(self._names, name)
         if index == len(self._names) or self._names[index] != name:
+            # Inserting moves the pointers behind it, which is much faster than the rest of a registration.
             self._names.insert(index, name)
 
     def remove(self, names: Collection[str]) -> None:
         """Remove those of the names that are in the set."""
+        # Each deletion moves all names behind it, so a large number of them is done in one pass.
         if len(names) > 10:
             unwanted = frozenset(names)
             self._names = [name for name in self._names if name not in unwanted]
@@ -36,6 +38,7 @@ class OrderedNames:
         if not prefix:
             return list(self._names)
         first = end = bisect_left(self._names, prefix)
+        # Step by step: the cost is that of the result.
         while end < len(self._names) and self._names[end].startswith(prefix):
             end += 1
         return self._names[first:end]

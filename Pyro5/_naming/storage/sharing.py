@@ -70,6 +70,7 @@ class Patience:
     def _repeat(self, operation: Callable[[], T]) -> T:
         deadline = time.monotonic() + self._seconds
         pause = FIRST_PAUSE_SECONDS
+        # An event that is never set is a sleep that other code can interrupt.
         never = threading.Event()
         while True:
             never.wait(pause)
@@ -121,6 +122,7 @@ class DatabaseFiles:
     def require_in_place(self) -> None:
         """Raise NamingError if written data would be lost."""
         problem = self.problem()
+        # Logged once per problem, and not with each refused change.
         if problem != self._reported:
             self._reported = problem
             if problem:
@@ -139,6 +141,7 @@ class DatabaseFiles:
                 size = os.stat(self._shm_path).st_size
             except OSError:
                 return  # it was removed: the mapped pages remain valid
+            # It only grows while the database is in use.
             if size >= self._shm_bytes:
                 self._shm_bytes = size
                 return

@@ -16,7 +16,7 @@ def _open_memory(filename: Optional[str]) -> Storage:
 def _open_sql(filename: Optional[str]) -> Storage:
     if not filename:
         raise ValueError("storage type 'sql' needs the name of a file: sql:FILE")
-    from .sqlite import SqlStorage
+    from .sqlite import SqlStorage  # loads sqlite3, which some installations of Python lack
     return SqlStorage(filename)
 
 

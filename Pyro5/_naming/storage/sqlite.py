@@ -157,6 +157,7 @@ class SqlStorage(Storage):
                 database.execute(_DETAILS_TABLE)
                 database.execute("DELETE FROM pyro_details WHERE name = ?", (name,))
                 database.execute("INSERT INTO pyro_details (name, details) VALUES (?, ?)", (name, details))
+            # Not INSERT OR REPLACE, which would change the id, and so the order of the registrations.
             row = database.execute("SELECT id FROM pyro_names WHERE name = ?", (name,)).fetchone()
             if row is None:
                 key = database.execute("INSERT INTO pyro_names (name, uri) VALUES (?, ?)", (name, uri)).lastrowid
