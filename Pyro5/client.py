@@ -196,10 +196,8 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         connection = link.acquire_ready() if home is None else None
         if connection is None:
             connection = link.acquire(self._pyroConnect, self._pyroValidateHandshake, home)
-        # the flag alone makes a call oneway: the server does not look at how the method was declared
-        if methodname in link.oneway:
-            flags |= protocol.FLAGS_ONEWAY
-        result = link.call(connection, methodname, vargs, kwargs, flags, objectId, self._pyroAnnotations())
+        flags, annotations = link.prepare(connection, methodname, flags, self._pyroAnnotations)
+        result = link.call(connection, methodname, vargs, kwargs, flags, objectId, annotations)
         # the exact class: an isinstance test would run code of the class of the result
         if type(result) is replies.StreamOpened:
             return ItemStream(str(result.stream_id), self)
@@ -291,6 +289,9 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
     def _pyroReconnect(self, tries: int = 100000000) -> None:
         """Close the connection and make a new one, with increasing pauses (0.1 to 2 seconds) between the attempts.
 
+        If another thread has connected the proxy since a call of the calling thread failed, that connection is kept: threads
+        that share a proxy do not close each other's new connections.
+
         Args:
             tries: the maximum number of attempts.
 
@@ -300,8 +301,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         """
         if tries < 1:
             raise ValueError("tries must be at least 1, not %r" % tries)
-        self._pyroRelease()
-        reconnect(self._pyroConnect, tries)
+        reconnect(self._pyro, self._pyroRelease, self._pyroConnect, tries)
 
     def _pyroValidateHandshake(self, response: Any) -> None:
         """Check the server's handshake response: raise an exception to refuse the connection. Override as needed."""

@@ -112,6 +112,7 @@ class Deadlines(StageTestCase):
         self.assertTrue(3 < self.proxy.remaining_there.options(timeout=5)() <= 5)
 
     def test_the_session_goes_on_after_a_deadline(self) -> None:
+        self.configure(PROXY_CONNECTIONS=1)
         connection = self.proxy._pyroBind() and self.proxy._pyroConnection
         with self.assertRaises(errors.TimeoutError):
             self.proxy.stubborn.options(timeout=0.05)()

@@ -10,7 +10,7 @@ from typing import Any, Dict, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from .. import callcontext, errors, serializers
 from .._client.call_options import earlier, seconds_until
-from .._client.link import request_error, server_closes_after
+from .._client.failures import request_error, server_closes_after
 from .._client.retry import Retry, RetryBudget
 from .._messages import limits, replies, requests
 from .._values.uri import URI

@@ -16,7 +16,7 @@ from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, 
 from .. import callcontext, config, errors, protocol, socketutil
 from .._messages import handshake, replies, requests
 from .._messages.requests import WireOptions
-from .._net import busy_poll, tls
+from .._net import busy_poll, stream_sockets, tls
 from .._values.uri import URI
 from .._wire import features
 from .._wire.reader import RECEIVE_BYTES, MessageReader
@@ -54,6 +54,8 @@ class Connection(socketutil.SocketConnection):
         late: sequence numbers of calls that were given up. Their replies still arrive, and are discarded.
         streams: number of item streams that were opened over this connection and are not exhausted.
         idle_since: monotonic time of the last use; only kept for the further connections of a shared proxy.
+        is_suspect: whether another connection to the server was lost since this one was used.
+        generation: how often the proxy was connected before.
     """
 
     def __init__(self, sock: socket.socket, target: str, max_size: int = 0, keep_open: bool = False) -> None:
@@ -71,6 +73,8 @@ class Connection(socketutil.SocketConnection):
         self.late: Set[int] = set()  # sequence numbers of replies that are still to come, to calls that have timed out
         self.streams = 0
         self.idle_since = 0.0
+        self.is_suspect = False
+        self.generation = 0
         self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
         # The first bytes of a reply are received from here: the socket, or an object that polls it before it blocks.
         self._incoming = busy_poll.receiver_for(sock)
@@ -211,6 +215,13 @@ class Connection(socketutil.SocketConnection):
     def admit_replies(self, admit: Callable[[int], object]) -> None:
         """Call a function with the size of each large reply before memory is allocated for it; its exception ends the call."""
         self._reader.admit = admit
+
+    def peer_has_closed(self) -> bool:
+        """Return whether the server has closed the connection, as far as the system can tell."""
+        try:
+            return bool(stream_sockets.peer_has_closed(self.sock))
+        except (OSError, ValueError):  # closed on this side
+            return True
 
     def close_inherited(self) -> None:
         """Close the descriptor of a connection that was inherited by a fork; the parent process can still use its own."""

@@ -14,7 +14,6 @@ from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, config, errors, serializers
 from .._messages import limits, replies, requests
-from .._values import unsendable
 from .._wire import features
 from .._values.uri import URI
 from ..callcontext import CALL, request_fields
@@ -26,11 +25,12 @@ from ..socketutil import effective_timeout
 from .call_options import current_options, deadline_for, earlier, options_for, seconds_until
 from .connection import Connection
 from .connector import Connector, connected_socket_uri, forks
+from .failures import request_error, server_closes_after
 from .futures import BackgroundCalls
 from .pool import OPEN_FIRST, OPEN_SIDE, Waiter
 from .retry import Retry, RetryBudget
 
-__all__ = ["Link", "connected_socket_uri", "request_error", "server_closes_after"]
+__all__ = ["Link", "connected_socket_uri"]
 
 log = logging.getLogger("Pyro5.link")
 
@@ -232,6 +232,10 @@ class Link(Connector):
         """Return a locked connection if it can be used: close the streams that were dropped, or else the connection."""
         if connection is None:
             return None
+        if connection.is_suspect:
+            # Whether the server has closed this one as well is cheap to find out, and saves a call that would fail.
+            connection.is_suspect = False
+            connection.mid_exchange = connection.mid_exchange or connection.peer_has_closed()
         if not connection.mid_exchange:
             self._close_abandoned_streams(connection)
         if connection.mid_exchange:
@@ -247,6 +251,17 @@ class Link(Connector):
         self.pool.release(connection)
 
     # ------------------------------------------------------------ calling
+
+    def prepare(self, connection: Connection, method: str, flags: int, make_annotations: Callable[[], Any]) -> Any:
+        """Return the flags and the annotations of a call; if that fails, unlock its connection."""
+        try:
+            # the flag alone makes a call oneway: the server does not look at how the method was declared
+            if method in self.oneway:
+                flags |= FLAGS_ONEWAY
+            return flags, make_annotations()
+        except BaseException:  # code of the program raised it
+            self.unlock(connection)
+            raise
 
     def call(self, connection: Connection, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
              flags: int, object_id: Optional[str] = None, annotations: Optional[Mapping[str, bytes]] = None) -> Any:
@@ -340,8 +355,16 @@ class Link(Connector):
             # The call had a deadline of its own. Its reply is thrown away when it comes, and the session goes on.
             connection.late.add(seq)
             connection.mid_exchange = False
+            self.pool.call_failed(connection, connection.user, False)
         else:
+            self.pool.call_failed(connection, connection.user, isinstance(error, errors.ConnectionClosedError))
             self.drop(connection)
+
+    def was_reconnected(self) -> bool:
+        """Return whether the proxy was connected again since the last call of the calling thread, which failed."""
+        connection = self.connection
+        return (connection is not None and self.is_ready()
+                and self.pool.is_newer_than_failure(connection, threading.get_ident()))
 
     def call_over(self, connection: Connection, method: str, args: Sequence[Any]) -> Any:
         """Call a method of the daemon's own object over a connection that is open; raises the same exceptions as `call`."""
@@ -420,27 +443,3 @@ class Link(Connector):
                 self.stream_homes[result.stream_id] = connection
                 connection.streams += 1
         return result
-
-
-def request_error(uri: URI, error: Exception, serializer: SerializerBase, method: str, args: Sequence[Any],
-                  kwargs: Optional[Mapping[str, Any]]) -> Exception:
-    """Return the error to raise when a request could not be built: one that says what is wrong with it."""
-    if isinstance(error, errors.MessageTooLargeError):  # that class means the limit of the server, this is ours
-        return errors.not_sent(errors.ProtocolError("calling %s of %s: %s" % (method, uri, error)))
-    # a serializer, or user code that it calls, can raise anything for an argument
-    explained = unsendable.explain(error, unsendable.argument_parts(args, kwargs), serializer)
-    errors.add_context(explained, "calling %s of %s" % (method, uri))
-    if explained is not error:
-        explained.__cause__ = error
-    return explained
-
-
-def server_closes_after(error: BaseException, connection: Any) -> bool:
-    """Return whether the server closes the connection, or may close it, after it has reported this error."""
-    if isinstance(error, (errors.RemoteError, unsendable.Unsendable)):  # a method raised this, or its result cannot be sent
-        return False
-    if connection.features is not None and type(error) is errors.TimeoutError:  # the call was late
-        return False
-    if connection.keep_open:  # the only connection of that server: it is closed only when the server cannot read on
-        return isinstance(error, errors.MessageTooLargeError)
-    return isinstance(error, (errors.CommunicationError, errors.SecurityError))

@@ -5,6 +5,7 @@ complete. Threads that find no free connection wait in the order of their arriva
 """
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import deque
@@ -18,7 +19,10 @@ __all__ = ["ConnectionPool", "Waiter", "OPEN_EXTRA", "OPEN_FIRST", "OPEN_SIDE"]
 # What claim() may ask its caller for: to open the first connection, a further one, or one for a nested call.
 OPEN_FIRST, OPEN_EXTRA, OPEN_SIDE = "first", "extra", "side"
 MAX_REMEMBERED_THREADS = 256  # programs that make a thread per task would fill the table with threads that have ended
-LOOK_SECONDS = 1.0  # interval at which a waiting thread looks for a free connection itself: finalizers cannot hand one over
+# Interval at which a waiting thread looks for a free connection itself: finalizers cannot hand one over, and neither can a
+# thread that was stopped between two instructions.
+LOOK_SECONDS = 1.0
+_CALLING_MODULES = (__name__.rsplit(".", 1)[0], "Pyro5.client")  # their functions use connections
 
 
 class Waiter:
@@ -62,7 +66,8 @@ class ConnectionPool:
         connecting: held while the first connection is opened; re-entrant, as the application validates the handshake then.
     """
 
-    __slots__ = ("by_thread", "waiters", "connecting", "_mutex", "_connections", "_sides", "_opening")
+    __slots__ = ("by_thread", "waiters", "connecting", "_mutex", "_connections", "_sides", "_opening", "_generation",
+                 "_failed")
 
     def __init__(self) -> None:
         self.by_thread: Dict[int, Connection] = {}
@@ -72,6 +77,8 @@ class ConnectionPool:
         self._connections: List[Connection] = []  # those that any call may use
         self._sides: List[Connection] = []  # those for nested calls
         self._opening = 0  # connections that are being opened, beyond the first one
+        self._generation = 0  # counts first connections
+        self._failed: Dict[int, int] = {}  # by thread: the generation of the connection that its last failed call used
 
     def claim(self, ident: int, limit: int, nested_in: Optional[bytes], is_serving: bool,
               preferred: Optional[Connection] = None) -> Union[Connection, Waiter, str]:
@@ -88,7 +95,8 @@ class ConnectionPool:
             a connection; OPEN_FIRST, OPEN_EXTRA or OPEN_SIDE; or a waiter, to be passed to `wait`.
         """
         with self._mutex:
-            connection = self._free_connection(ident, preferred)
+            may_open = len(self._connections) + self._opening < limit
+            connection = self._free_connection(ident, preferred, may_open)
             if connection is not None:
                 return connection
             # Those for nested calls do not count: other calls cannot use them.
@@ -98,7 +106,7 @@ class ConnectionPool:
                 # The calls in flight cannot end before this one has: it must not wait for their connections.
                 return self._free_side(ident) or OPEN_SIDE
             # `_opening` counts too: threads that come at the same moment must not open more than the limit together.
-            if len(self._connections) + self._opening < limit and preferred is None:
+            if may_open and preferred is None:
                 self._opening += 1
                 return OPEN_EXTRA
             waiter = Waiter(ident, preferred)
@@ -110,8 +118,10 @@ class ConnectionPool:
                 return connection
             return waiter
 
-    def _free_connection(self, ident: int, preferred: Optional[Connection]) -> Optional[Connection]:
-        """Lock and return a connection that is free: the one that the thread used last, or one without late replies."""
+    def _free_connection(self, ident: int, preferred: Optional[Connection], may_open: bool = False) -> Optional[Connection]:
+        """Lock and return a connection that is free: the one that the thread used last, or one without late replies. One with
+        late replies, which the next call has to wait for, is returned only if no other one may be opened.
+        """
         # The connection that the thread used last, so that oneway calls of one thread usually keep their order.
         usual = self.by_thread.get(ident) if preferred is None else preferred
         if preferred is not None and preferred in self._connections:
@@ -121,7 +131,19 @@ class ConnectionPool:
             return usual
         # A connection that still gets the reply of a call that has timed out has to receive that one first.
         for connection in sorted(self._connections, key=lambda each: bool(each.late)):
-            if self._lock(connection, ident):
+            if not (may_open and connection.late) and self._lock(connection, ident):
+                return connection
+        return None
+
+    def _take_over(self, ident: int) -> Optional[Connection]:
+        """Return a connection whose thread has ended, or has left the call, without unlocking it; None if there is none.
+
+        An exception that interrupts a thread between two instructions (as those of signal handlers do) can prevent that.
+        The connection stays locked, now by the calling thread, and must not be used for calls.
+        """
+        for connection in self._connections:
+            if connection.lock.locked() and connection.user not in (0, ident) and not _is_calling(connection.user):
+                connection.user, connection.mid_exchange = ident, True
                 return connection
         return None
 
@@ -190,16 +212,24 @@ class ConnectionPool:
             with self._mutex:
                 if waiter.is_woken:
                     break
-                free = self._free_connection(threading.get_ident(), waiter.preferred)
+                ident = threading.get_ident()
+                free = self._free_connection(ident, waiter.preferred) or self._take_over(ident)
                 if free is None and (deadline is None or time.monotonic() < deadline):
                     continue
                 if free is not None:
                     self.waiters.remove(waiter)
                     return free
-                raise errors.not_sent(errors.TimeoutError(
-                    "timed out while waiting for a connection: all %d connections of the proxy were in use by other threads "
-                    "(setting PROXY_CONNECTIONS)" % len(self._connections)))
+                raise errors.not_sent(errors.TimeoutError(self._reason_for_waiting()))
         return waiter.connection
+
+    def _reason_for_waiting(self) -> str:
+        count = len(self._connections)
+        if count > 1:
+            which = "all %d connections of the proxy were in use by other threads (setting PROXY_CONNECTIONS)" % count
+        else:
+            which = ("the only connection of the proxy was in use by another thread (calls take turns if the object has "
+                     "sessions, the server is of another release, or the setting PROXY_CONNECTIONS is 1)")
+        return "timed out while waiting for a connection: " + which
 
     def release(self, connection: Connection) -> None:
         """Unlock a connection after a call, and hand it to the thread that has waited longest.
@@ -239,6 +269,8 @@ class ConnectionPool:
                 self._sides.append(connection)
                 return
             self._opening -= kind == OPEN_EXTRA
+            self._generation += kind == OPEN_FIRST
+            connection.generation = self._generation
             self._connections.append(connection)
             self.by_thread[ident] = connection
         if self.waiters:
@@ -260,6 +292,28 @@ class ConnectionPool:
             for waiter in self.waiters:
                 waiter.wake()
             self.waiters.clear()
+
+    def call_failed(self, connection: Connection, ident: int, is_lost: bool) -> None:
+        """Note that a call failed, and that its thread should not use the connection any more.
+
+        Args:
+            is_lost: whether the server has closed the connection. It may have closed all of them.
+        """
+        with self._mutex:
+            self.by_thread.pop(ident, None)
+            if len(self._failed) >= MAX_REMEMBERED_THREADS:
+                self._failed.clear()
+            self._failed[ident] = connection.generation
+            if is_lost:
+                for each in self._connections + self._sides:
+                    each.is_suspect = True
+                self.by_thread.clear()  # so that every connection is looked at before it is used again
+
+    def is_newer_than_failure(self, connection: Connection, ident: int) -> bool:
+        """Return whether this connection was made after the one of the last call of a thread, which has failed."""
+        with self._mutex:
+            failed = self._failed.get(ident)
+            return failed is not None and ident not in self.by_thread and failed < connection.generation
 
     def remove_all(self) -> List[Connection]:
         """Remove and return all connections; threads that wait have to open one again."""
@@ -308,3 +362,16 @@ class ConnectionPool:
         """Return whether there are connections besides this one."""
         with self._mutex:
             return any([each is not kept for each in self._connections + self._sides])
+
+
+def _is_calling(ident: int) -> bool:
+    """Return whether a thread is in a function of this package that makes calls; true if that cannot be found out."""
+    frames = sys._current_frames()
+    if threading.get_ident() not in frames:
+        return True  # green threads have other identifiers
+    frame = frames.get(ident)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).startswith(_CALLING_MODULES):
+            return True
+        frame = frame.f_back
+    return False

@@ -18,8 +18,10 @@ RECONNECT_FIRST_PAUSE_SECONDS = 0.1  # doubled after every failure
 RECONNECT_MAX_PAUSE_SECONDS = 2.0
 
 
-def reconnect(connect: Callable[[], Any], tries: int) -> None:
-    """Call `connect` until it succeeds. The pause after a failure doubles every time.
+def reconnect(link: Any, release: Callable[[], Any], connect: Callable[[], Any], tries: int) -> None:
+    """Call `release`, and `connect` until it succeeds. The pause after a failure doubles every time.
+
+    Nothing is released if another thread has connected the link since a call of the calling thread failed.
 
     Args:
         connect: raises CommunicationError or NamingError if it fails.
@@ -28,11 +30,13 @@ def reconnect(connect: Callable[[], Any], tries: int) -> None:
     Raises:
         ConnectionClosedError: the last attempt failed.
     """
+    if not link.was_reconnected():
+        release()
     wait = threading.Event().wait
     pause = RECONNECT_FIRST_PAUSE_SECONDS
     for tries_left in range(tries - 1, -1, -1):
         try:
-            connect()
+            link.connect_once(connect, link.is_ready)
             return
         except (errors.CommunicationError, errors.NamingError) as x:
             if not tries_left:
