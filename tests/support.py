@@ -1,6 +1,7 @@
 """What several tests need: command line tools as real processes, and daemons that run in a thread."""
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import io
 import math
@@ -192,3 +193,16 @@ def daemon_thread(daemon: Any) -> Iterator[Any]:
         daemon.close()
         if thread.is_alive():
             raise AssertionError("the request loop did not end after shutdown")
+
+
+@contextlib.contextmanager
+def aio_daemon_thread(daemon: Any) -> Iterator[Any]:
+    """Run a daemon of ``Pyro5.aio`` in an event loop in a thread, and close it at the end."""
+    thread = threading.Thread(target=lambda: asyncio.run(daemon.serve_forever()), name="event loop")
+    thread.start()
+    try:
+        yield daemon
+    finally:
+        daemon.shutdown()
+        thread.join(PATIENCE_SECONDS)
+        assert not thread.is_alive(), "the daemon does not end"

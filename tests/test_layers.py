@@ -47,6 +47,8 @@ MODULES = """
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
     core
+    _aio_server _aio_server.tls _aio_server.connection _aio_server.calls _aio_server.dispatch _aio_server.hooks
+    _aio_server.clients _aio_server.server _aio_server.threads _aio_server.ending _aio_server.daemon
     aio
     _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite

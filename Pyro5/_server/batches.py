@@ -148,8 +148,8 @@ def _value_or_raise(value: Any, error: Optional[BaseException]) -> Any:
 def _methods_of(published: PublishedObject, names: Set[str]) -> Dict[Any, Callable[..., Any]]:
     """Return the methods that a batch calls, by name; empty if they are not all ordinary methods of one registered object."""
     # A subset, because get-attribute requests, oneway wrappers and methods that need rebuilt arguments take the
-    # checked way.
-    if published.fixed_instance is None or not names <= published.direct:
+    # checked way; so do those marked with @expose(blocking=False), which an event loop may have to run.
+    if published.fixed_instance is None or not names <= published.direct or names & published.members.nonblocking:
         return {}
     return {name: getattr(published.fixed_instance, name) for name in names}
 

@@ -35,7 +35,7 @@ class Listener:
     def __init__(self, host: str, port: int, unixsocket: Optional[str] = None) -> None:
         self._path: Optional[str] = None
         self.unreachable_reason = ""  # why other machines cannot use the location; empty if they can, or are not meant to
-        self._ssl_context = _server_ssl_context()
+        self.ssl_context = _server_ssl_context()
         if unixsocket:
             self.sock = self._bind_unixsocket(unixsocket)
             self.location = "./u:" + unixsocket
@@ -75,13 +75,13 @@ class Listener:
         if not _OPTIONS_ARE_INHERITED and sock.family in (socket.AF_INET, socket.AF_INET6):
             socketutil.set_keepalive(sock)
             socketutil.set_nodelay(sock)
-        return sock if self._ssl_context is None else self._maybe_with_tls(sock)
+        return sock if self.ssl_context is None else self._maybe_with_tls(sock)
 
     def _maybe_with_tls(self, sock: socket.socket) -> Optional[socket.socket]:
         """Put TLS on an accepted socket, without a handshake yet; None if its client is gone already."""
         try:
             sock.getpeername()  # some versions of the ssl module leave a socket open that turns out to be disconnected
-            return tls.encrypted_server_end(sock, self._ssl_context)
+            return tls.encrypted_server_end(sock, self.ssl_context)
         except OSError:
             sock.close()
             return None

@@ -11,11 +11,12 @@ from .._aio.naming import locate_ns, resolve, wait_for
 from .._aio.proxy import Proxy
 from .._aio.proxy import setattr_remote as setattr
 from .._aio.streams import ItemStream
+from .._aio_server.daemon import Daemon
 from .._client.retry import Retry
 from .._values.uri import URI
 from ..callcontext import current_context
 from ..client import SerializedBlob
 from ..core import type_meta
 
-__all__ = ["config", "current_context", "URI", "Proxy", "BatchProxy", "RemoteCall", "RemoteMember", "ItemStream",
+__all__ = ["config", "current_context", "URI", "Proxy", "Daemon", "BatchProxy", "RemoteCall", "RemoteMember", "ItemStream",
            "SerializedBlob", "Retry", "locate_ns", "resolve", "wait_for", "setattr", "type_meta"]

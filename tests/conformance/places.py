@@ -12,11 +12,11 @@ import unittest
 import uuid
 from typing import Any, Dict, Optional
 
-from Pyro5 import config
+from Pyro5 import aio, config
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 from tests.conformance.served import Thing
-from tests.support import PATIENCE_SECONDS, daemon_thread
+from tests.support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread
 
 
 def _ipv6_works() -> bool:
@@ -95,7 +95,7 @@ class PlaceTestCase(unittest.TestCase):
 
     transport: Transport
     serializer: str
-    daemon: Daemon
+    daemon: Any
     companion: Daemon
     many_clients = True
 
@@ -173,6 +173,14 @@ class MultiplexServer(ListeningServer):
     servertype = "multiplex"
 
 
+class AioServer(ListeningServer):
+    """A daemon of ``Pyro5.aio``, in an event loop that runs in a thread."""
+
+    @classmethod
+    def start_server(cls, at_end: contextlib.ExitStack) -> None:
+        cls.daemon = at_end.enter_context(aio_daemon_thread(aio.Daemon(**cls.transport.daemon_arguments(cls.directory))))
+
+
 class ReadyMadeSocket(PlaceTestCase):
     """A daemon for the other end of a connected socket; every test has its own."""
 
@@ -191,4 +199,4 @@ class ReadyMadeSocket(PlaceTestCase):
         return proxy
 
 
-SERVERS = {"Thread": ThreadServer, "Multiplex": MultiplexServer, "ReadyMade": ReadyMadeSocket}
+SERVERS = {"Thread": ThreadServer, "Multiplex": MultiplexServer, "Aio": AioServer, "ReadyMade": ReadyMadeSocket}

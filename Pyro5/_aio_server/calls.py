@@ -1,0 +1,180 @@
+"""Run the methods of calls: async ones as tasks of the event loop, others in a pool of threads."""
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+import logging
+import os
+import threading
+from typing import Any, Callable, Iterable, Optional, Set
+
+from .._server.async_loop import AsyncLoop, Watch
+from .._server.async_streams import AsyncItems
+from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall
+from .._server.oneway import OnewayCalls
+from .._server.workers import WorkerPool
+
+__all__ = ["CallsInLoop", "InWorker", "runs_in_worker"]
+
+log = logging.getLogger("Pyro5.server.async_methods")
+
+END_SECONDS = 1.0  # that cancelled tasks get to end
+STOP_SECONDS = 0.1  # that tasks get which have ignored their cancellation, and whose coroutine was closed
+
+
+class InWorker:
+    """The method of a `Deferred` that has to run in a thread of the pool.
+
+    Args:
+        function: calls the method, and returns its result, or a `Deferred` for an event loop.
+    """
+
+    def __init__(self, function: Callable[[], Any], name: str) -> None:
+        self.function = function
+        self.__qualname__ = name
+
+    def __call__(self) -> Any:
+        """Call the method here."""
+        return self.function()
+
+
+def runs_in_worker(deferred: Deferred) -> bool:
+    """Return whether a method has to run in a thread of the pool."""
+    return isinstance(deferred.method, InWorker)
+
+
+class _Watch(Watch):
+    """Cancels the task of a call. The server notices itself when the client has disconnected."""
+
+    def watch_client(self) -> None:
+        pass
+
+
+class CallsInLoop(AsyncLoop):
+    """Runs the methods that a dispatcher has deferred. Methods may be called from any thread, unless stated otherwise.
+
+    Args:
+        oneway_calls: counts the unfinished oneway calls of each client.
+        pool: the threads for methods that are not async.
+        after_job: called in a thread of the pool after each call.
+    """
+
+    watch = _Watch
+    raises_interrupts = True
+
+    def __init__(self, oneway_calls: OnewayCalls, pool: WorkerPool, after_job: Callable[[], None]) -> None:
+        super().__init__()
+        self._oneway_calls = oneway_calls
+        self._pool = pool
+        self._after_job = after_job
+
+    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use the running event loop, which is given."""
+        self._loop, self._thread = loop, threading.current_thread()
+
+    def start(self, call: DeferredCall, on_end: Optional[Callable[[], None]] = None) -> None:
+        """Run the method of a call. From here on, its task or its thread owns the request."""
+        if runs_in_worker(call.deferred):
+            try:
+                self._pool.submit(functools.partial(self._work, call, on_end), call.connection)
+            except RuntimeError as x:  # the system cannot start a thread
+                call.context.run(call.finish, None, x)
+        else:
+            super().start(call, on_end)
+
+    def start_oneway(self, call: DeferredCall, size: int) -> None:
+        """Run the method of a oneway call; it counts as unfinished until it has ended.
+
+        Args:
+            size: the size of the request in bytes.
+        """
+        self._oneway_calls.begin(call.connection, size)
+        self.start(call, functools.partial(self._oneway_calls.end, call.connection, size))
+
+    def items(self, iterator: Any) -> Any:
+        """Return the items of an asynchronous iterator, for a `StreamTable`."""
+        return AsyncItems(iterator, self.spawn)
+
+    def _call_soon(self, callback: Callable[[], Any], context: Any = None) -> bool:
+        loop = self._loop
+        if loop is None or self._is_stopping or os.getpid() != self._process:
+            return False
+        if threading.current_thread() is not self._thread:
+            try:
+                loop.call_soon_threadsafe(callback, context=context)
+            except RuntimeError:  # the program has closed its event loop
+                return False
+        elif context is None:
+            contextvars.copy_context().run(callback)
+        else:
+            context.run(callback)
+        return True
+
+    def _work(self, call: DeferredCall, on_end: Optional[Callable[[], None]]) -> None:
+        """Run a method in this thread, and finish its call."""
+        try:
+            call.context.run(self._run_in_worker, call)
+        finally:
+            if on_end is not None:
+                on_end()
+            self._after_job()
+
+    def _run_in_worker(self, call: DeferredCall) -> None:
+        value, error = None, None
+        try:
+            call.running.stop_if_cancelled()  # it may have waited long for this thread
+            value = call.deferred.method()
+        except BaseException as x:  # also SystemExit and KeyboardInterrupt: they end this call, not the thread
+            error = x
+        if os.getpid() != self._process:
+            raise SystemExit(0)  # the method has forked and returned in both processes: the child ends
+        try:
+            if type(value) is Deferred:
+                call.deferred = value
+                super().start(call)
+            else:
+                call.finish(value, error)
+        finally:
+            error = None  # its traceback refers to this frame
+
+    # ------------------------------------------------------------ in the thread of the event loop
+
+    def runs(self, task: Any) -> bool:
+        """Return whether a task runs a call."""
+        return task in self._tasks
+
+    def _forget(self, task: Any) -> None:
+        super()._forget(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, so that asyncio does not log KeyboardInterrupt, which the loop raises as well
+
+    async def end(self, timeout_seconds: float) -> None:
+        """Wait for oneway calls and the end of item streams, but at most this long, cancel the rest, and start no more."""
+        await _wait([task for task, is_waited_for in self._tasks.items() if is_waited_for], timeout_seconds)
+        self._is_stopping = True
+        for call in list(self._calls.values()):
+            call.running.cancel(SHUTTING_DOWN)
+        for task in [task for task in self._tasks if task not in self._calls]:
+            task.cancel()
+        await _wait(list(self._tasks), END_SECONDS)
+        self.stop_tasks()
+        await _wait(list(self._tasks), STOP_SECONDS)
+
+    def stop_tasks(self) -> None:
+        """Stop tasks that have ignored their cancellation: close their coroutines, which then cannot wait any more."""
+        self._is_stopping = True
+        for task in list(self._tasks):
+            log.warning("an async method does not end, although it was cancelled: %r", task.get_name())
+            try:
+                task.get_coro().cr_await.close()
+            except Exception as x:  # it ignores even this, or waits for something else than a coroutine
+                log.debug("cannot close the coroutine: %s", x)
+            task.cancel()
+            task._log_destroy_pending = False  # this log entry says the same
+
+
+async def _wait(tasks: Iterable[Any], timeout_seconds: float) -> None:
+    waited_for: Set[Any] = set(tasks)
+    if waited_for:
+        await asyncio.wait(waited_for, timeout=timeout_seconds)

@@ -1,0 +1,242 @@
+"""The connections of a server: their timeouts, refusals, and ends.
+
+Everything belongs to the thread of the event loop, except where stated.
+"""
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from typing import Any, Callable, Coroutine, List, Optional, Set
+
+from .. import errors
+from .._server import error_log
+from .._server.loop import MAX_REFUSALS
+from .._server.quotas import Limited, LoopAccount
+from .._server.running_calls import CLIENT_LOST
+from .._server.workers import WorkerPool
+from .connection import AsyncConnection
+from .hooks import DaemonHooks
+
+__all__ = ["Clients"]
+
+log = logging.getLogger("Pyro5.server.loop")
+
+FLUSH_SECONDS = 5.0  # that a client which has closed its side has to read the last replies
+
+
+class Clients(Limited):
+    """Base class of the server: the connections of its clients.
+
+    Args:
+        pool: the threads for calls of methods that are not async.
+
+    Attributes:
+        event_loop: the event loop, None before the server has begun.
+        stopping: no further requests are handled.
+        has_ended: everything is closed.
+        pool: see above.
+        tasks: those that run code of the program besides calls: at the end of connections, and for handshakes.
+        open: the connections whose transport is not closed yet.
+        on_progress: called when a request or a connection has ended.
+    """
+
+    event_loop: Any = None
+    _thread = 0  # the identifier of the thread of the event loop
+
+    def __init__(self, hooks: DaemonHooks, pool: WorkerPool) -> None:
+        super().__init__()
+        self.pool = pool
+        self.handshake_account, self.new_account = LoopAccount(), LoopAccount()
+        self.stopping = self.has_ended = False
+        self.tasks: Set[asyncio.Task[Any]] = set()
+        self.open: Set[AsyncConnection] = set()
+        self.on_progress: Callable[[], None] = lambda: None
+        self._hooks = hooks
+        self._timer: Optional[asyncio.TimerHandle] = None
+        self._timer_at = 0.0
+
+    def call_in_loop(self, function: Callable[..., object], *args: Any) -> None:
+        """Call a function in the thread of the event loop: at once if this is it, else soon. Can be called from any thread."""
+        if threading.get_ident() == self._thread:
+            function(*args)
+            return
+        try:
+            self.event_loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            log.debug("the event loop is closed")
+
+    def start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
+        """Run a coroutine that the end of the server waits for."""
+        task: asyncio.Task[Any] = self.event_loop.create_task(coroutine)
+        self.tasks.add(task)
+        task.add_done_callback(self._task_done)
+        return task
+
+    def _task_done(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            if isinstance(error, Exception):
+                log.error("a task of the daemon failed", exc_info=error)
+        self.on_progress()
+
+    def stop_timers(self) -> None:
+        """Handle no more timeouts."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def all_connections(self) -> List[Any]:
+        """Return all connections that have not ended."""
+        return self._all()
+
+    def pump(self, connection: AsyncConnection) -> None:
+        """Handle the requests that were received."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------ timeouts
+
+    def arm_timer(self) -> None:
+        """Start the timer for the next deadline of a connection, unless it runs out before that."""
+        deadlines = (self._handshakes.next_deadline(), self._idle_deadlines.next_deadline(), self._refusals.next_deadline())
+        next_deadline = min((deadline for deadline in deadlines if deadline is not None), default=math.inf)
+        if self._timer is not None and next_deadline < self._timer_at:
+            self._timer.cancel()
+            self._timer = None
+        # An infinite timeout has no timer: the settings are read again every few seconds.
+        if self._timer is None and next_deadline < math.inf:
+            self._timer_at = next_deadline
+            self._timer = self.event_loop.call_later(max(0.0, next_deadline - time.monotonic()), self._handle_expired)
+
+    def _handle_expired(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        expired: Any = self._handshakes.pop_expired(now)
+        for connection in expired:
+            self._handshake_timed_out(connection)
+        expired = self._idle_deadlines.pop_expired(now)
+        for connection in expired:
+            if connection.mid_message or connection.has_unsent:
+                log.info("closing the connection with %s: silent for %g seconds (COMMTIMEOUT)",
+                         error_log.client_name(connection), self._idle_deadlines.seconds)
+                self.drop(connection)
+        expired = self._refusals.pop_expired(now)
+        for connection in expired:
+            self.drop(connection)
+        self.arm_timer()
+
+    def _handshake_timed_out(self, connection: AsyncConnection) -> None:
+        """Refuse a client whose handshake took too long."""
+        if connection.handshake_task is not None:
+            connection.handshake_task.cancel()
+        elif connection.is_working:
+            return  # a thread runs validateHandshake()
+        # No message can be sent before TLS is set up, or after a refusal.
+        if connection.tls_handshake or connection.closing:
+            self.drop(connection)
+        else:
+            self.refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
+
+    # ------------------------------------------------------------ refusals
+
+    def _make_room(self) -> bool:
+        """Close the connection that has been waiting longest without a handshake. Return whether there was one."""
+        candidate: Any = self._handshakes.oldest()
+        while candidate is not None and not candidate.claim_handshake():  # it is being answered
+            self._handshakes.stop(candidate)
+            candidate = self._handshakes.oldest()
+        if candidate is None:
+            return False
+        log.info("closing the connection with %s, which has sent no handshake, to make room for others",
+                 error_log.client_name(candidate))
+        self.drop(candidate)
+        return True
+
+    def _refuse_full(self, connection: AsyncConnection) -> None:
+        if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
+            self.drop(connection)
+        else:
+            self.refuse(connection, errors.ProtocolError(
+                "the server is busy: %d clients are connected, and no more are accepted" % self.limits.connections))
+
+    def refuse(self, connection: AsyncConnection, error: errors.ProtocolError) -> None:
+        """Send a client the reason why its data is invalid, if that is possible, and close the connection."""
+        log.warning("closing the connection with %s: %s", error_log.client_name(connection), error)
+        reply = None if connection.closing else self._hooks.dispatcher.build_refusal(connection, error)
+        connection.closing = True
+        if reply is None:
+            self.drop(connection)
+            return
+        connection.send_message(reply)
+        connection.flush_replies()
+        self.end_after_refusal(connection)
+
+    def end_after_refusal(self, connection: AsyncConnection) -> None:
+        """Close a connection after the client has had time to read the last reply."""
+        if connection.lost or connection.at_end or connection.transport.is_closing():
+            self.drop(connection, flush=True)
+            return
+        if connection in self._refusals:
+            return
+        # Closing with unread data in the receive buffer would make the system discard the reply: read until the client closes.
+        connection.read_on()
+        try:
+            connection.transport.write_eof()
+        except OSError:
+            self.drop(connection)
+            return
+        self._forget_times(connection)
+        self._refusals.start(connection, time.monotonic())
+        self.arm_timer()
+
+    # ------------------------------------------------------------ ends
+
+    @staticmethod
+    def cancel_call(connection: AsyncConnection) -> None:
+        """Cancel the request at hand of a client that has disconnected."""
+        deferred = connection.deferred
+        if deferred is not None and not deferred.running.is_oneway:
+            deferred.running.cancel(CLIENT_LOST)
+        if connection.handshake_task is not None:
+            connection.handshake_task.cancel()
+
+    def drop(self, connection: AsyncConnection, flush: bool = False) -> None:
+        """Close a connection, and remove it. What belongs to it is freed when its call has ended.
+
+        Args:
+            flush: send what is left first.
+        """
+        if connection.dropped:
+            return
+        if flush and connection.has_unsent:
+            connection.transport.close()
+            self.event_loop.call_later(FLUSH_SECONDS, connection.transport.abort)
+        else:
+            connection.transport.abort()
+        if connection.is_working:
+            connection.abandon()
+            return  # the end of the call comes here again
+        connection.dropped = True
+        connection.watched = 0
+        self._forget_times(connection)
+        self._refusals.stop(connection)
+        self._connections.pop(connection.sock, None)
+        if connection.claim_end():
+            self._end(connection)
+        self.on_progress()
+
+    def _end(self, connection: AsyncConnection) -> None:
+        """Free what belongs to a connection that has ended."""
+        if self._hooks.ends_without_user_code(connection):
+            self._hooks.free(connection)
+            self.pool.release(connection)
+        else:
+            self.start_task(self._end_with_user_code(connection))
+
+    async def _end_with_user_code(self, connection: AsyncConnection) -> None:
+        try:
+            await self._hooks.connection_ended(connection)
+        finally:
+            self.pool.release(connection)

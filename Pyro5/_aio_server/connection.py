@@ -1,0 +1,287 @@
+"""One client's connection: a transport of the event loop, with the state that the other server types keep for a client.
+
+Everything belongs to the thread of the event loop, except where stated.
+"""
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any, Deque, List, Optional, Tuple
+
+from .._net import stream_sockets
+from .._net.stream_sockets import set_keepalive
+from .._server.connection import ServerConnection
+from .._wire.reader import RECEIVE_BYTES
+from ..protocol import Buffer, ReceivingMessage, SendingMessage
+from .tls import TlsLayer
+
+__all__ = ["UNREAD_BYTES", "AsyncConnection", "TransportSocket"]
+
+# Received bytes of further requests, kept while a call runs: with more, nothing is read from this client.
+UNREAD_BYTES = 4 * RECEIVE_BYTES
+# Replies are collected up to this size, and sent together.
+JOINED_BYTES = 64 * 1024
+# the value of `watched` that other servers have for an idle connection: its events are noticed at once
+_READ = 1
+
+
+class TransportSocket:
+    """What programs can do with the socket of a transport: ask for addresses, options and the certificate of the client.
+
+    Can be used by any thread.
+
+    Args:
+        tls: encrypts the connection; None: it is not encrypted.
+        loop: the event loop that sends and receives.
+    """
+
+    def __init__(self, transport: Any, tls: Optional[TlsLayer], loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._transport = transport
+        self._tls = tls
+        self._sock = transport.get_extra_info("socket")
+        self.family, self.type, self.proto = self._sock.family, self._sock.type, self._sock.proto
+        self._own_address = self._sock.getsockname()
+        self._peer_address = transport.get_extra_info("peername")
+        self._is_closed = False
+
+    def fileno(self) -> int:
+        """Return the file descriptor, -1 once the connection has ended."""
+        return -1 if self._is_closed else int(self._sock.fileno())
+
+    def getsockname(self) -> Any:
+        """Return the address of this end."""
+        return self._own_address
+
+    def getpeername(self) -> Any:
+        """Return the address of the client."""
+        return self._peer_address
+
+    def getsockopt(self, *args: Any) -> Any:
+        """Return a socket option."""
+        return self._sock.getsockopt(*args)
+
+    def setsockopt(self, *args: Any) -> None:
+        """Set a socket option."""
+        self._sock.setsockopt(*args)
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Return the certificate of the client, None without TLS."""
+        return None if self._tls is None else self._tls.getpeercert(binary_form)
+
+    def gettimeout(self) -> float:
+        """Return 0: the event loop never waits for one connection."""
+        return 0.0
+
+    def settimeout(self, seconds: Optional[float]) -> None:
+        """Do nothing: the event loop never waits for one connection."""
+
+    def shutdown(self, how: int) -> None:
+        """End the connection, in both directions."""
+        self.close()
+
+    def close(self) -> None:
+        """End the connection soon."""
+        if not (self._is_closed or self._loop.is_closed()):
+            try:
+                self._loop.call_soon_threadsafe(self._transport.abort)
+            except RuntimeError:
+                return  # the loop was closed in this moment
+
+    def mark_closed(self) -> None:
+        """Note that the transport has closed the socket, whose number other files may have from now on."""
+        self._is_closed = True
+
+    def _refuse(self, *args: Any) -> Any:
+        raise OSError("the event loop sends and receives on this connection")
+
+    send = sendall = sendmsg = recv = recv_into = _refuse
+
+
+class AsyncConnection(ServerConnection):
+    """A client's connection. (See ServerConnection for more attributes.)
+
+    Attributes:
+        transport: sends and receives.
+        is_working: a request is being handled: in the event loop by a task, or in a thread.
+        at_end: the client has closed its side; what was received before is still handled.
+        handshake_task: the task of a validateHandshake() that is a coroutine function.
+    """
+
+    sock: Any
+
+    def __init__(self, transport: Any, server: Any, tls: Optional[TlsLayer]) -> None:
+        limits = server.current_limits()
+        super().__init__(TransportSocket(transport, tls, server.event_loop), server, limits.message_bytes,  # type: ignore[arg-type]
+                         limits.handshake_bytes, inflated_size=limits.inflated_bytes, tls=tls is not None)
+        self.transport = transport
+        self.tls = tls
+        self.watched = _READ
+        self.is_working = False
+        self.is_pumped = False
+        self.at_end = False
+        self.handshake_task: Any = None
+        self._can_write = True
+        self._is_reading = True
+        self._chunks: Deque[Tuple[float, bytes]] = deque()  # received, with the time, and not parsed yet
+        self._unparsed_bytes = 0
+        self._replies: List[Buffer] = []
+        self._reply_bytes = 0
+        set_keepalive(self.sock)
+
+    # ------------------------------------------------------------ receiving
+
+    def add_received(self, data: bytes) -> None:
+        """Keep received bytes for fetch_message()."""
+        self._chunks.append((time.monotonic(), data))
+        self._unparsed_bytes += len(data)
+
+    def limit_reading(self) -> None:
+        """Stop reading from the client while there are too many bytes for later requests, and read again when they are few."""
+        too_many = self._unparsed_bytes > UNREAD_BYTES
+        if too_many == self._is_reading and not self.transport.is_closing():
+            self._is_reading = not too_many
+            if too_many:
+                self.transport.pause_reading()
+            else:
+                self.transport.resume_reading()
+
+    def read_on(self) -> None:
+        """Read from the client again: what it sends is discarded."""
+        if not self._is_reading and not self.transport.is_closing():
+            self.transport.resume_reading()
+        self._is_reading = True
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether the event loop notices that the client disconnects."""
+        return self._is_reading
+
+    def fetch_message(self) -> bool:
+        while not super().fetch_message():
+            if not self._chunks:
+                return False
+            self._parse_chunk()
+        return True
+
+    def _parse_chunk(self) -> None:
+        reader = self._reader
+        self.waiting_since, data = self._chunks.popleft()
+        self._unparsed_bytes -= len(data)
+        if not reader.mid_body:
+            reader.feed(data)
+            return
+        target = reader.get_buffer()
+        count = min(len(target), len(data))
+        target[:count] = data[:count]
+        del target
+        reader.received(count)
+        if count < len(data):  # the rest belongs to the body, whose buffer has to grow, or to the next message
+            self._chunks.appendleft((self.waiting_since, data[count:]))
+            self._unparsed_bytes += len(data) - count
+
+    def take_message(self) -> ReceivingMessage:
+        """Return the message that fetch_message() has found."""
+        message, self._pending = self._pending, None
+        if message is None:
+            raise ValueError("no message has been received")
+        return message
+
+    @property
+    def mid_message(self) -> bool:
+        return bool(self._chunks) or super().mid_message
+
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the client has closed its side. Can be read by any thread."""
+        return self.at_end or self.lost
+
+    def peer_has_closed(self) -> bool:
+        return self.is_at_end or bool(stream_sockets.peer_has_closed(self.sock))
+
+    # ------------------------------------------------------------ sending
+
+    def send_message(self, message: SendingMessage) -> None:
+        """Send a message, together with others that follow before flush_replies() is called."""
+        self._replies += message.buffers
+        self._reply_bytes += message.size
+        if self._reply_bytes > JOINED_BYTES or not self.is_pumped:
+            self.flush_replies()
+
+    def flush_replies(self) -> None:
+        """Send the collected replies; what the network does not accept at once is sent by the transport later."""
+        buffers, self._replies, self._reply_bytes = self._replies, [], 0
+        if not buffers or self.transport.is_closing():
+            return
+        if self.tls is not None:
+            for data in buffers:
+                self.tls.encrypt(data)
+            self.send_tls_output()
+            return
+        # Small ones in one send. A large one is not copied: it is nearly always the last of its message.
+        small: List[Buffer] = []
+        for data in buffers:
+            if len(data) < JOINED_BYTES:
+                small.append(data)
+                continue
+            if small:
+                self.transport.write(b"".join(small))
+                small = []
+            self.transport.write(data)
+        if small:
+            self.transport.write(small[0] if len(small) == 1 else b"".join(small))
+
+    def send_tls_output(self) -> None:
+        """Send what TLS itself, or encrypted replies, have to send."""
+        data = self.tls.output() if self.tls is not None else b""
+        if data and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def set_writable(self, can_write: bool) -> None:
+        """Note whether the client receives its replies; while it does not, no further requests are handled."""
+        self._can_write = can_write
+
+    @property
+    def has_outgoing(self) -> bool:
+        """Whether the client does not read its replies: no further request is handled then."""
+        return not self._can_write
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether anything is left to be sent."""
+        return not self.transport.is_closing() and self.transport.get_write_buffer_size() > 0
+
+    @property
+    def buffered_bytes(self) -> int:
+        """The number of bytes stored of partly received and partly sent messages."""
+        unsent = 0 if self.transport.is_closing() else self.transport.get_write_buffer_size()
+        return int(self._reader.buffered_bytes + self._unparsed_bytes + unsent)
+
+    # ------------------------------------------------------------ the end of calls, and of the connection
+
+    def finish_deferred(self, reply: Optional[SendingMessage]) -> None:
+        """Send the reply of a call, and continue with the connection. Can be called from any thread."""
+        self.server.call_in_loop(self._finish, reply)
+
+    def _finish(self, reply: Optional[SendingMessage]) -> None:
+        self.deferred = None
+        if reply is not None and not self.lost:
+            self.send_message(reply)
+        self.server.release(self)
+
+    def resume(self) -> None:
+        """Continue with a paused connection. Can be called from any thread."""
+        self.server.call_in_loop(self.server.pump, self)
+
+    def abandon(self) -> None:
+        """Mark the connection as lost."""
+        self.closing = self.lost = True
+
+    def close(self) -> None:
+        """End the connection. Can be called from any thread."""
+        if self.dropped or self.ended or self.server.has_ended:
+            self.free_tracked_resources()
+            self.pyroInstances.clear()
+        else:
+            self.server.call_in_loop(self.server.drop, self)

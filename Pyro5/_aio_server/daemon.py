@@ -1,0 +1,325 @@
+"""The Daemon for asyncio programs."""
+from __future__ import annotations
+
+import asyncio
+import copyreg
+import functools
+import inspect
+import logging
+import time
+from typing import Any, Callable, Generator, Mapping, Optional, Tuple, Type, cast
+
+from .. import config
+from .._net.addresses import address_text, server_host
+from .._server.connection import ServerConnection
+from .._server.daemon_object import DaemonObject
+from .._server.error_log import RepeatFilter
+from .._server.eventloop import TICK_SECONDS, USUAL_POLL_SECONDS
+from .._server.instances import close_session_instances
+from .._server.listener import Listener
+from .._server.objects import ObjectTable
+from .._server.oneway import OnewayCalls
+from .._server.registrations import Registrations, default_get_instance
+from .._server.settings import dispatch_options, oneway_limits, stream_limits
+from .._server.streams import StreamTable
+from .._server.transports import Host, nat_address
+from .._server.workers import WorkerPool
+from .._wire import buffers
+from ..configure import global_version
+from .calls import CallsInLoop
+from .dispatch import LoopDispatcher
+from .ending import Ending, WaitForEnd
+from .hooks import DaemonHooks
+from .server import AsyncServer
+from .threads import run_in_pool
+
+__all__ = ["Daemon"]
+
+log = logging.getLogger("Pyro5.server")
+
+
+def _ignore_error(daemon: Any, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
+                  exception: Exception) -> None:
+    """Do nothing: the default of Daemon.methodcall_error_handler. Exceptions are logged in any case."""
+
+
+class Daemon(Registrations):
+    """Publishes objects on the network and answers the calls of clients, in the running event loop.
+
+    Async methods run as tasks of the loop, other methods in a pool of threads, and those marked with
+    ``@expose(blocking=False)`` in the loop itself. Use a daemon in an ``async with`` statement, which also makes it accept
+    clients; or await `serve_forever`. register(), unregister(), uriFor() and shutdown() may be called from any thread, all
+    other methods only in the event loop.
+
+    Args:
+        host: name or address to listen on, None: the setting HOST.
+        port: TCP port, 0: any free one.
+        unixsocket: path of a Unix domain socket to listen on instead.
+        nathost, natport: the address to publish instead of the one listened on (behind a NAT router); natport 0: the
+            same port.
+        interface: the class of the daemon's own remote object.
+
+    Attributes:
+        methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
+            exception that a method raises, where the method runs.
+        natLocationStr: the published ``host:port``, None without NAT.
+        transportServer: the server.
+
+    Raises:
+        OSError: cannot listen on that address; the text names it.
+        ValueError: a setting or an argument is invalid.
+    """
+
+    def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
+                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject) -> None:
+        self.methodcall_error_handler: Callable[..., None] = _ignore_error
+        nat = nat_address(nathost, natport, unixsocket)
+        self._objects = ObjectTable(self, default_get_instance)
+        lifetime, linger, max_streams = stream_limits()
+        self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
+        self._oneway_calls = OnewayCalls(*oneway_limits())
+        pool = _new_pool(self._has_more_clients_than)
+        self._calls = CallsInLoop(self._oneway_calls, pool, self._request_ended)
+        self._dispatcher: LoopDispatcher = LoopDispatcher(self, self._objects, self._streams, dispatch_options(), None,
+                                                          RepeatFilter(time.monotonic), cast(Any, self._calls))
+        self._read_settings()
+        self._housekeeping_task: Any = None
+        listener = Listener(str(server_host() if host is None else host), port, unixsocket)
+        self.transportServer = AsyncServer(listener, self._hooks(), pool)
+        self.natLocationStr: Optional[str] = None
+        if nat is not None:
+            self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
+        if listener.unreachable_reason and not self.natLocationStr:
+            self._warn_unreachable(listener.unreachable_reason)
+        self._ending = Ending(self.transportServer, self._calls, self._oneway_calls, self._streams,
+                              self._dispatcher.running.watcher.stop, self._finish)
+        self._register_own(interface(self))
+        log.info("daemon ready on %s (NAT: %s), in an event loop", self.locationStr, self.natLocationStr)
+
+    def _hooks(self) -> DaemonHooks:
+        return DaemonHooks(
+            dispatcher=self._dispatcher, calls=self._calls,
+            async_validator=functools.partial(_if_async, self, "validateHandshake"),
+            has_own_validator=functools.partial(_is_overridden, self, "validateHandshake"),
+            async_annotations=functools.partial(_if_async, self, "annotations"),
+            must_pause=self._oneway_calls.pause, apply_settings=self._apply_settings, after_job=self._request_ended,
+            ends_without_user_code=self._ends_without_user_code, free=self._free,
+            connection_ended=self._connection_ended)
+
+    # ------------------------------------------------------------ serving
+
+    async def _start(self) -> None:
+        """Accept clients from now on, in the running event loop.
+
+        Raises:
+            RuntimeError: the daemon is closed, or runs in another event loop.
+        """
+        server, loop = self.transportServer, asyncio.get_running_loop()
+        if server.stopping or server.event_loop not in (None, loop):
+            raise RuntimeError("the daemon %s" % ("is closed" if server.stopping else "runs in another event loop"))
+        if server.event_loop is None:
+            self._ending.ended = loop.create_future()
+            self._calls.begin(loop)
+            self._dispatcher.begin()
+            server.pool.start()
+            await server.begin()
+            self._tick()
+
+    def __await__(self) -> Generator[Any, Any, Daemon]:
+        """Accept clients from now on. Returns the daemon."""
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Daemon:
+        await self._start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def serve_forever(self) -> None:
+        """Serve clients until shutdown() is called, or the task is cancelled. Then the daemon is closed.
+
+        Raises:
+            RuntimeError: the daemon is closed, or runs in another event loop.
+        """
+        await self._start()
+        try:
+            await self._ending.wait()
+        finally:
+            await self.close()
+
+    def shutdown(self) -> WaitForEnd:
+        """End serve_forever(), close all sockets and threads, and return at once. Can be called more than once.
+
+        Running calls get SHUTDOWN_TIMEOUT seconds to finish, and are answered; then they are cancelled. May be called from any
+        thread, from a signal handler, and inside a remote call.
+
+        Returns:
+            an object that may be awaited, in the event loop of the daemon, to wait for the end.
+        """
+        self._ending.begin(max(0.0, config.SHUTDOWN_TIMEOUT or 0.0))
+        return WaitForEnd(self._ending)
+
+    def close(self) -> WaitForEnd:
+        """Do the same as shutdown(): ``await daemon.close()``."""
+        return self.shutdown()
+
+    @property
+    def locationStr(self) -> str:
+        """The address that this daemon listens on: ``host:port`` or ``./u:path``."""
+        return self.transportServer.locationStr
+
+    @property
+    def sock(self) -> Any:
+        """The listening socket."""
+        return self.transportServer.sock
+
+    def __repr__(self) -> str:
+        what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
+        if not hasattr(self, "transportServer"):
+            return "<%s; not here>" % what  # copied or unpickled
+        return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Return what creates an empty Daemon. Daemons cannot be pickled or copied, but registered objects, which refer to
+        them, can.
+        """
+        return copyreg.__newobj__, (type(self),)  # type: ignore[attr-defined]
+
+    # ------------------------------------------------------------ methods for subclasses to override
+
+    def annotations(self) -> Any:
+        """Return annotations (4-character id -> bytes) to send with every reply. Override it to add some.
+
+        It runs in the event loop and must not block. It can be a coroutine function, which is then called before each call.
+        """
+        return {}
+
+    def validateHandshake(self, conn: Any, data: Any) -> Any:
+        """Accept a new client, or raise an exception to refuse it. Override it to check clients; it can be a coroutine
+        function. Otherwise it runs in a thread.
+
+        Args:
+            conn: the client's SocketConnection.
+            data: the ``_pyroHandshake`` of the client's proxy.
+
+        Returns:
+            a value that is sent to the client.
+        """
+        return "hello"
+
+    def clientDisconnect(self, conn: Any) -> Any:
+        """Called when a client whose handshake was accepted has disconnected. Override it to be notified; it can be a
+        coroutine function. Otherwise it runs in a thread.
+        """
+
+    def housekeeping(self) -> Any:
+        """Called every few seconds. Override it for periodic work; it can be a coroutine function. Otherwise it runs in a
+        thread.
+        """
+
+    # ------------------------------------------------------------ called by the server
+
+    def _request_ended(self) -> None:
+        """Called in a thread of the pool when it has answered a request."""
+
+    def _has_more_clients_than(self, threads: int) -> bool:
+        return len(self.transportServer.all_connections()) > threads
+
+    def _warn_unreachable(self, reason: str) -> None:
+        log.warning("listening on %s: %s", self.locationStr, reason)
+
+    def _read_settings(self) -> None:
+        version = global_version.number  # first: the next comparison finds changes that are made from here on
+        self._dispatcher.set_options(dispatch_options(), self._oneway_calls.start if config.ONEWAY_THREADED else None)
+        self._streams.set_limits(*stream_limits())
+        self._oneway_calls.set_limits(*oneway_limits())
+        self._settings_version = version
+
+    def _apply_settings(self) -> None:
+        if global_version.number != self._settings_version:
+            self._read_settings()
+
+    def _ends_without_user_code(self, connection: ServerConnection) -> bool:
+        return not (connection.handshake_done and _is_overridden(self, "clientDisconnect") or connection.has_resources
+                    or self._streams.has_streams_of(connection))
+
+    async def _connection_ended(self, connection: ServerConnection) -> None:
+        self._apply_settings()
+        pool = self.transportServer.pool
+        try:
+            if connection.handshake_done and _is_overridden(self, "clientDisconnect"):
+                hook: Any = self.clientDisconnect
+                await (hook(connection) if inspect.iscoroutinefunction(hook)
+                       else run_in_pool(pool, connection, hook, connection))
+        except Exception:  # user code: an error must not prevent the cleanup below
+            log.exception("clientDisconnect failed")
+        finally:
+            if connection.has_resources or self._streams.has_streams_of(connection):
+                await run_in_pool(pool, connection, self._free, connection)
+            else:
+                self._free(connection)
+
+    def _free(self, connection: ServerConnection) -> None:
+        # Streams first: they may linger. Session objects and tracked resources end with the connection.
+        self._streams.client_disconnected(connection)
+        self._dispatcher.exclusive.client_gone(connection)
+        close_session_instances(connection, self._calls.spawn)
+        connection.close()
+
+    def _tick(self) -> None:
+        """Do periodic work. Called every few seconds."""
+        server = self.transportServer
+        if server.stopping:
+            return
+        poll_seconds = USUAL_POLL_SECONDS if config.POLLTIMEOUT is None else float(config.POLLTIMEOUT)
+        server.event_loop.call_later(min(TICK_SECONDS, poll_seconds), self._tick)
+        self._apply_settings()
+        server.apply_limits()
+        server.arm_timer()
+        server.pool.shrink(time.monotonic())
+        self._dispatcher.log_repeated_errors()
+        buffers.release_unused()
+        # The last one may take longer than the interval.
+        if ((len(self._streams) or _is_overridden(self, "housekeeping"))
+                and (self._housekeeping_task is None or self._housekeeping_task.done())):
+            self._housekeeping_task = server.start_task(self._do_housekeeping())
+
+    async def _do_housekeeping(self) -> None:
+        pool = self.transportServer.pool
+        if len(self._streams):
+            await run_in_pool(pool, None, self._streams.expire)
+        if not _is_overridden(self, "housekeeping"):
+            return
+        hook: Any = self.housekeeping
+        try:
+            await (hook() if inspect.iscoroutinefunction(hook) else run_in_pool(pool, None, hook))
+        except Exception:  # user code
+            log.exception("housekeeping failed")
+
+    def _finish(self) -> None:
+        self._dispatcher.log_repeated_errors(at_end=True)
+        self._objects.close()
+
+
+def _new_pool(has_more_clients_than: Callable[[int], bool]) -> WorkerPool:
+    minimum, maximum = config.THREADPOOL_SIZE_MIN, config.THREADPOOL_SIZE
+    if minimum < 1 or maximum < 1:
+        raise ValueError("THREADPOOL_SIZE_MIN and THREADPOOL_SIZE must be at least 1, not %d and %d" % (minimum, maximum))
+    # No threads are kept for programs whose methods are all async.
+    return WorkerPool(0, maximum, "Pyro-worker", functools.partial(has_more_clients_than, maximum))
+
+
+def _is_overridden(daemon: Daemon, name: str) -> bool:
+    """Return whether the program has overridden, or replaced, a method of the daemon."""
+    return getattr(getattr(daemon, name), "__func__", None) is not getattr(Daemon, name)
+
+
+def _if_async(daemon: Daemon, name: str) -> Optional[Callable[..., Any]]:
+    """Return a method of the daemon if it is a coroutine function, else None."""
+    method: Callable[..., Any] = getattr(daemon, name)
+    function = getattr(method, "__func__", None)
+    return method if function is not getattr(Daemon, name) and inspect.iscoroutinefunction(method) else None
+
+
+Daemon.__module__ = "Pyro5.aio"

@@ -1,0 +1,148 @@
+"""The end of a daemon: running calls get time to finish, then everything is closed."""
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any, Callable, Generator, Optional
+
+from .._server.eventloop import END_SECONDS
+from .._server.oneway import OnewayCalls
+from .._server.streams import StreamTable
+from .calls import CallsInLoop
+from .server import AsyncServer
+from .threads import run_in_thread
+
+__all__ = ["Ending", "WaitForEnd"]
+
+log = logging.getLogger("Pyro5.server")
+
+
+class Ending:
+    """Ends a daemon. Belongs to the thread of the event loop, except where stated.
+
+    Args:
+        stop_watching: ends the thread that watches the clients of calls.
+        finish: called when everything else has ended.
+
+    Attributes:
+        ended: a future of the event loop, done when everything is closed; None before the daemon has begun.
+    """
+
+    def __init__(self, server: AsyncServer, calls: CallsInLoop, oneway_calls: OnewayCalls, streams: StreamTable,
+                 stop_watching: Callable[[], None], finish: Callable[[], None]) -> None:
+        self._server = server
+        self._calls = calls
+        self._oneway_calls = oneway_calls
+        self._streams = streams
+        self._stop_watching = stop_watching
+        self._finish = finish
+        self._task: Optional[asyncio.Task[None]] = None
+        self._is_freed = False
+        self.ended: Optional[asyncio.Future[None]] = None
+
+    def begin(self, timeout_seconds: float) -> None:
+        """Make the daemon end soon; running calls get this time. Can be called from any thread, and in a signal handler."""
+        loop = self._server.event_loop
+        try:
+            if loop is not None:
+                # Also in the thread of the loop: in a signal handler, it would not notice a new task otherwise.
+                loop.call_soon_threadsafe(self._begin, timeout_seconds)
+                return
+        except RuntimeError:
+            log.debug("the event loop was closed before the daemon")
+        self._free()
+
+    def _begin(self, timeout_seconds: float) -> None:
+        if self._task is None:
+            self._task = self._server.event_loop.create_task(self._end(timeout_seconds))
+
+    async def wait(self) -> None:
+        """Wait until everything is closed; inside of a call of this daemon, return at once.
+
+        Raises:
+            RuntimeError: the daemon runs in another event loop.
+        """
+        loop = self._server.event_loop
+        if loop is None or loop.is_closed() or self.ended is None:
+            return
+        if loop is not asyncio.get_running_loop():
+            raise RuntimeError("the daemon runs in another event loop")
+        if not self._calls.runs(asyncio.current_task()):
+            await asyncio.shield(self.ended)
+
+    async def _end(self, timeout_seconds: float) -> None:
+        try:
+            await self._end_gracefully(timeout_seconds)
+        except Exception:
+            log.exception("the end of the daemon failed")
+        finally:
+            self._free()
+
+    async def _end_gracefully(self, timeout_seconds: float) -> None:
+        server, deadline = self._server, time.monotonic() + timeout_seconds
+        server.stopping = True
+        server.stop_accepting()
+        for connection in server.all_connections():
+            server.pump(connection)  # those without a running call are closed
+        await self._until(lambda: not (server.all_connections() or server.open), deadline)
+        for connection in server.all_connections():
+            connection.cancel_deferred()
+            if connection.handshake_task is not None:
+                connection.handshake_task.cancel()
+        left = max(END_SECONDS, deadline - time.monotonic())
+        # In this order: oneway calls may still read streams.
+        await run_in_thread(self._oneway_calls.stop, left)
+        await run_in_thread(self._stop_watching)
+        await run_in_thread(self._streams.clear)
+        await self._calls.end(left)
+        for connection in server.all_connections():
+            connection.is_working = False  # its method does not end: nothing is sent any more
+            server.drop(connection)
+        await self._until(lambda: not (server.tasks or server.open), time.monotonic() + END_SECONDS)
+        for task in list(server.tasks):
+            task.cancel()
+        await self._until(lambda: not server.tasks, time.monotonic() + END_SECONDS)
+        await run_in_thread(server.pool.stop, max(END_SECONDS, deadline - time.monotonic()))
+
+    async def _until(self, condition: Callable[[], bool], deadline: float) -> None:
+        """Wait until a condition is met, which can only change when the server makes progress."""
+        progress = asyncio.Event()
+        self._server.on_progress = progress.set
+        while not condition() and time.monotonic() < deadline:
+            progress.clear()
+            try:
+                await asyncio.wait_for(progress.wait(), deadline - time.monotonic())
+            except asyncio.TimeoutError:
+                return
+
+    def _free(self) -> None:
+        """Close what is still open, without waiting. Can be called from any thread, if the event loop does not run."""
+        if self._is_freed:
+            return
+        self._is_freed = True
+        server = self._server
+        server.stopping = server.has_ended = True
+        server.stop_accepting()
+        server.stop_timers()
+        if server.event_loop is not None and not server.event_loop.is_closed():
+            self._calls.stop_tasks()
+            for connection in server.all_connections():
+                connection.is_working = False
+                server.drop(connection)
+        self._oneway_calls.stop(0.0)
+        server.pool.stop(0.0)
+        self._stop_watching()
+        self._finish()
+        if self.ended is not None and not self.ended.done() and not server.event_loop.is_closed():
+            self.ended.set_result(None)
+
+
+class WaitForEnd:
+    """The result of `Daemon.shutdown` and `Daemon.close`: awaiting it waits for the end."""
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        return self._ending.wait().__await__()

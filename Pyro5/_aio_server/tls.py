@@ -1,0 +1,71 @@
+"""TLS for connections whose bytes are sent and received by a transport of an event loop.
+
+The TLS of asyncio's own servers reports a connection only after its TLS handshake: the limits on the number of connections and
+on the time of a handshake would not include clients that never finish it.
+"""
+from __future__ import annotations
+
+import ssl
+from typing import Any, List
+
+from ..protocol import Buffer
+
+__all__ = ["TlsLayer"]
+
+READ_BYTES = 64 * 1024
+
+
+class TlsLayer:
+    """The server's end of a TLS connection, without a socket. Not thread-safe.
+
+    Attributes:
+        handshake_done: data can be sent and received.
+        closed: the client has sent its last byte.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._end = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.handshake_done = False
+        self.closed = False
+
+    def receive(self, data: bytes) -> List[bytes]:
+        """Decrypt received bytes, and return the data in pieces. Call `output` afterwards.
+
+        Raises:
+            ssl.SSLError: the client does not use TLS, its certificate is refused, or the data is invalid.
+        """
+        self._incoming.write(data)
+        pieces: List[bytes] = []
+        try:
+            if not self.handshake_done:
+                self._end.do_handshake()
+                self.handshake_done = True
+            piece = self._end.read(READ_BYTES)
+            while piece:
+                pieces.append(piece)
+                piece = self._end.read(READ_BYTES)
+            self.closed = True
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.closed = True
+        return pieces
+
+    def encrypt(self, data: Buffer) -> None:
+        """Encrypt data to be sent. Call `output` afterwards."""
+        view = memoryview(data)
+        while view:
+            view = view[self._end.write(view):]
+
+    def output(self) -> bytes:
+        """Return the bytes to send to the client now."""
+        return self._outgoing.read()
+
+    def getpeercert(self, binary_form: bool = False) -> Any:
+        """Return the certificate of the client, as `ssl.SSLSocket.getpeercert`."""
+        return self._end.getpeercert(binary_form)
+
+    def refuses_handshake(self, error: BaseException) -> bool:
+        """Return whether an error means that the handshake was refused by one side, rather than interrupted."""
+        return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
