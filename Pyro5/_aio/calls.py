@@ -40,7 +40,10 @@ async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapp
         CommunicationError: connecting or the call failed.
         Exception: what the method raised.
     """
+    # Computed before anything is awaited: all attempts, and the pauses between them, end at one time.
     deadline = link.deadline(options.timeout)
+    # One attempt only: the usual call is spared the coroutines below. A oneway call is never repeated, since nothing
+    # tells whether it has failed.
     if options is DEFAULTS and link.is_plain or flags & FLAGS_ONEWAY:
         return await _call_once(link, name, args, kwargs, flags, options, deadline)
 
@@ -60,6 +63,7 @@ async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapp
     retry = link.retry if options.retry is NOT_GIVEN else options.retry
     if retry is None:
         return await with_retries(patient_attempts, link.max_retries)
+    # The names are known after connecting only, so this is asked last.
     return await repeat(patient_attempts, retry, link.retry_budget, lambda: name in link.idempotent, deadline)
 
 
@@ -67,6 +71,7 @@ async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optiona
                      options: CallOptions, deadline: Optional[float]) -> Any:
     if not link.connections:
         await link.connected(deadline)  # the timeout of the proxy applies to connecting itself
+    # Attribute accesses and batches have no name that the object exposes.
     if kwargs is not None and name not in link.methods:
         link.refuse(name)
     reply, connection = await link.request(name, args, kwargs, flags, deadline=deadline, serializer=options.serializer,
@@ -76,6 +81,7 @@ async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optiona
     result = link.parse(reply, connection)
     if type(result) is replies.StreamOpened:
         return ItemStream(link, connection, str(result.stream_id))
+    # Searched for in the bytes first: most results contain no proxies, and need not be walked.
     return awaitable_proxies(result) if link.may_have_proxies(reply) else result
 
 
@@ -99,6 +105,7 @@ async def write_attribute(link: Link, name: str, value: Any, options: CallOption
 
 async def _connect(link: Link, options: CallOptions) -> None:
     """Connect if the names that the object exposes are not known yet."""
+    # A proxy that knows names connects with the request itself, which the timeout then covers.
     if not (link.methods or link.attrs):
         deadline = link.deadline(options.timeout)
         if options.wait_for_ready:
@@ -147,6 +154,7 @@ class RemoteCall(Coroutine[Any, Any, Any]):
 
     def close(self) -> None:
         """End the call, as for any coroutine."""
+        # Marked as finished, so that awaiting it afterwards is an error, and __del__ does not warn.
         if self._coroutine is None:
             self._coroutine = _FINISHED
         self._coroutine.close()
@@ -157,6 +165,7 @@ class RemoteCall(Coroutine[Any, Any, Any]):
         return StreamOfCall(self)
 
     def __del__(self) -> None:
+        # Also called for an object whose constructor has failed: the default stands for "was awaited".
         if getattr(self, "_coroutine", self) is None:
             warnings.warn("the remote call of '%s' was never awaited" % self._name, RuntimeWarning, stacklevel=2, source=self)
 
@@ -189,6 +198,7 @@ class StreamOfCall(AsyncIterator[Any]):
 
     async def __anext__(self) -> Any:
         if self._call is not None:
+            # Taken out before the call: cancelling it in the middle must not make the next item call again.
             remote_call, self._call = self._call, None
             result = await remote_call
             if not isinstance(result, ItemStream):
@@ -201,6 +211,7 @@ class StreamOfCall(AsyncIterator[Any]):
 
     async def aclose(self) -> None:
         """Ask the server to close the stream."""
+        # Never awaited, and deliberately so: no warning.
         if self._call is not None:
             self._call.close()
             self._call = None
@@ -247,6 +258,7 @@ class RemoteMember:
         Raises:
             TypeError, ValueError: an option has an unsuitable value.
         """
+        # A tuple of its own: members are kept and shared, so options never change an existing one.
         changed = self._options
         if timeout is not NOT_GIVEN:
             changed = changed._replace(timeout=checked_timeout(timeout))

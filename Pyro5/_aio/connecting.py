@@ -52,6 +52,7 @@ async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply
 
     Arguments and errors as for `_client.candidates.connect_to_any`.
     """
+    # In a thread, because the lookup uses blocking sockets.
     found = [uri] if uri.protocol == "PYRO" else await in_thread(resolve_all, uri, reply_seconds)
     candidates = in_order_of_trial(found)
     for candidate in candidates[:-1]:
@@ -134,6 +135,7 @@ async def _connect(connection: Connection, uri: URI) -> None:
         await loop.create_unix_connection(lambda: connection, uri.sockname, ssl=context, server_hostname=name)
         return
     failure: Optional[OSError] = None
+    # In the order of the system, one after the other, as the synchronous client does.
     for family, address in await _resolve((uri.host, uri.port)):
         try:
             await loop.create_connection(lambda: connection, address[0], address[1], family=family, ssl=context,

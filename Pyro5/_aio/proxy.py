@@ -68,6 +68,7 @@ class Proxy:
 
     def __init__(self, uri: Union[str, URI], *, timeout: Optional[float] = None, retry: Optional[Retry] = None,
                  wait_for_ready: bool = False, serializer: Optional[str] = None, handshake: Any = "hello") -> None:
+        # Everything that a call needs is in the link: a task that waits in a call does not keep the proxy alive.
         self._set_link(Link(URI(uri)))
         link = self._pyro
         link.handshake = handshake
@@ -81,7 +82,10 @@ class Proxy:
 
     def _set_link(self, link: Link) -> None:
         self.__dict__["_pyro"] = link
+        # Only for a subclass that overrides it: the usual proxy costs nothing here.
         if type(self)._pyroValidateHandshake is not Proxy._pyroValidateHandshake:
+            # Weak, since the link must not refer to the proxy: a proxy that is dropped would stay until the garbage
+            # collector runs.
             this = weakref.ref(self)
 
             def validate(response: Any) -> None:
@@ -96,6 +100,7 @@ class Proxy:
     def __getattr__(self, name: str) -> RemoteMember:
         link = self.__dict__.get("_pyro")
         if link is None or name.startswith("_pyro") or (
+                # Before connecting, the names are not known: a private one is never sent.
                 name.startswith("_") and not (may_be_remote(name) and name in link.methods)):
             raise AttributeError("a proxy has no attribute %r, and this name cannot be exposed by remote objects" % name)
         # Kept in the instance: the next access of the name does not call __getattr__. The member refers to the link and not
@@ -132,6 +137,7 @@ class Proxy:
             False if the proxy was connected already.
         """
         link = self._pyro
+        # Before the await: another task may connect meanwhile.
         was_connected = bool(link.connections)
         await link.connected()
         link.uri = link.bound_uri

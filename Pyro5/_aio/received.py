@@ -7,6 +7,7 @@ from .. import client
 
 __all__ = ["awaitable_proxies", "set_proxy_class"]
 
+# Set by the module of the proxy, which imports this one.
 _make: Dict[str, Callable[[Any], Any]] = {}
 
 
@@ -21,6 +22,8 @@ def awaitable_proxies(value: Any) -> Any:
     if kind is client.Proxy:
         return _make["proxy"](value.__getstate__())
     if kind is list:
+        # In place, as the recreation of classes does: the values were made for this reply, and no other code has
+        # them.
         value[:] = [awaitable_proxies(each) for each in value]
     elif kind is tuple:
         return tuple([awaitable_proxies(each) for each in value])

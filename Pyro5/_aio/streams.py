@@ -37,6 +37,7 @@ class ItemStream(AsyncIterator[Any]):
         self._fetched: Deque[Any] = deque()
 
     async def __anext__(self) -> Any:
+        # Without a request: these arrived together with an earlier item.
         if self._fetched:
             return self._fetched.popleft()
         link = self._link
@@ -80,6 +81,7 @@ class ItemStream(AsyncIterator[Any]):
         self._fetched.clear()
         link, self._link = self._link, None
         if link is not None:
+            # Raises if it is another loop than that of the connection, whose methods are not thread-safe.
             link.use_loop()
             self._connection.close_stream(self._stream_id, link.serializer.serializer_id)
 

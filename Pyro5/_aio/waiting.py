@@ -4,12 +4,12 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-from typing import Any, Awaitable, Callable, Optional, Set, TypeVar
+from typing import Awaitable, Callable, Optional, Set, TypeVar
 
 from .. import errors
 from .._client.call_options import seconds_until
 from .._client.reconnecting import RECONNECT_FIRST_PAUSE_SECONDS, RECONNECT_MAX_PAUSE_SECONDS
-from .._client.retry import REPEATABLE, Retry, RetryBudget
+from .._client.retry import REPEATABLE, Retry, RetryBudget, busy_pause
 
 __all__ = ["copy_of", "repeat", "until_not_busy", "until_ready", "wait_until", "with_retries"]
 
@@ -20,6 +20,7 @@ log = logging.getLogger("Pyro5.aio")
 def copy_of(error: BaseException) -> BaseException:
     """Return a copy of an error that several tasks have to raise, so that each has a traceback of its own."""
     if not isinstance(error, errors.PyroError):
+        # Other exceptions cannot be copied in general; their tracebacks grow, which does no harm.
         return error
     copied = copy.copy(error)
     copied.__cause__ = error.__cause__
@@ -29,6 +30,7 @@ def copy_of(error: BaseException) -> BaseException:
 async def wait_until(future: asyncio.Future[T], deadline: Optional[float]) -> bool:
     """Wait for a future, which goes on if this is cancelled; return whether it is done before this monotonic time."""
     if not future.done():
+        # asyncio.wait() and not wait_for(): the latter would cancel the future.
         waited_for: Set[asyncio.Future[T]] = {future}
         await asyncio.wait(waited_for, timeout=seconds_until(deadline))
     return future.done()
@@ -58,9 +60,9 @@ async def until_not_busy(attempt: Callable[[], Awaitable[T]], deadline: float) -
             return await attempt()
         except errors.BusyError as x:
             left = seconds_until(deadline)
-            if left is not None and left <= x.retry_after:
+            pause = busy_pause(x)
+            if left is not None and left <= pause:
                 raise
-            pause = x.retry_after
         await asyncio.sleep(pause)
 
 
@@ -75,8 +77,7 @@ async def repeat(attempt: Callable[[], Awaitable[T]], retry: Retry, budget: Retr
             failures += 1
             if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
                 raise
-            after: Any = getattr(x, "retry_after", None)
-            pause = retry.pause(failures) if type(after) not in (int, float) else max(float(after), 0.0)
+            pause = busy_pause(x) if isinstance(x, errors.BusyError) else retry.pause(failures)
             left = seconds_until(deadline)
             if left is not None and pause >= left:
                 raise
