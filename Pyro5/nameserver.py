@@ -156,7 +156,7 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
     """
     daemon = NameServerDaemon(host, port, unixsocket, nathost, natport, storage, write_token=write_token)
     responder = None
-    if enableBroadcast and not unixsocket and not _why_no_broadcast(daemon):
+    if enableBroadcast and not unixsocket and not why_no_broadcast(daemon):
         try:
             # A broadcast does not pass address translation: it is answered with the internal address.
             responder = BroadcastServer(daemon.uriFor(daemon.nameserver, nat=False), bchost, bcport)
@@ -168,12 +168,12 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
     return uri, daemon, responder
 
 
-def _ip_of(daemon: NameServerDaemon) -> str:
+def _ip_of(daemon: Any) -> str:
     ip: str = daemon.sock.getsockname()[0]
     return ip
 
 
-def _why_no_broadcast(daemon: NameServerDaemon) -> Optional[str]:
+def why_no_broadcast(daemon: Any) -> Optional[str]:
     """Return why a name server on a TCP address has no broadcast responder, None if it can have one."""
     ip = _ip_of(daemon)
     if addresses.is_loopback(ip):
@@ -268,7 +268,7 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
     if is_unix:
         yield "NS running on %s (Unix domain socket)" % daemon.locationStr
     else:
-        reason = _why_no_broadcast(daemon)
+        reason = why_no_broadcast(daemon)
         if responder is not None:
             yield "Broadcast server running on %s" % responder.locationStr
         elif reason is not None:

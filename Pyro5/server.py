@@ -135,6 +135,20 @@ class Daemon(Registrations):
         """Handle events of the daemon's sockets, for programs with their own event loop."""
         self.transportServer.events(eventsockets)
 
+    def attach(self, loop: Any) -> None:
+        """Serve clients in an asyncio event loop, instead of requestLoop(), from the loop's next turn on. Returns at once.
+
+        The multiplex server then runs the calls in the thread of the event loop, so a slow method delays the whole program;
+        the thread server runs them in its threads. Call close() before the event loop ends.
+
+        Args:
+            loop: the event loop, such as ``asyncio.get_running_loop()``, or that of uvloop.
+
+        Raises:
+            DaemonError: the request loop is running already.
+        """
+        self.transportServer.attach(loop)
+
     def shutdown(self) -> None:
         """Make the request loop end and free all resources. Returns at once.
 

@@ -43,13 +43,12 @@ MODULES = """
     _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.connection _server.callbacks _server.timeouts
     _server.quotas _server.job_queue _server.workers _server.oneway
-    _server.listener _server.housekeeping _server.fair_order _server.eventloop _server.acceptor _server.loop
+    _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.acceptor _server.loop
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
     core
     _aio_server _aio_server.tls _aio_server.connection _aio_server.calls _aio_server.dispatch _aio_server.hooks
     _aio_server.clients _aio_server.server _aio_server.threads _aio_server.ending _aio_server.daemon
-    aio
     _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
@@ -62,6 +61,7 @@ MODULES = """
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.app
     _cli _cli.console _cli.progress
     nameserver nsc
+    _aio_server.serving _aio_server.nameserver aio
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check
     tools tools.serve tools.call tools.inspection tools.doctor
     utils utils.echoserver utils.httpgateway

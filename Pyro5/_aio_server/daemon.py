@@ -92,7 +92,7 @@ class Daemon(Registrations):
         if listener.unreachable_reason and not self.natLocationStr:
             self._warn_unreachable(listener.unreachable_reason)
         self._ending = Ending(self.transportServer, self._calls, self._oneway_calls, self._streams,
-                              self._dispatcher.running.watcher.stop, self._finish)
+                              self._stop_threads, self._finish)
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), in an event loop", self.locationStr, self.natLocationStr)
 
@@ -142,11 +142,12 @@ class Daemon(Registrations):
         Raises:
             RuntimeError: the daemon is closed, or runs in another event loop.
         """
-        await self._start()
-        try:
-            await self._ending.wait()
-        finally:
-            await self.close()
+        async with self:
+            await self.wait_for_shutdown()
+
+    async def wait_for_shutdown(self) -> None:
+        """Wait until shutdown() was called, and everything is closed."""
+        await self._ending.wait()
 
     def shutdown(self) -> WaitForEnd:
         """End serve_forever(), close all sockets and threads, and return at once. Can be called more than once.
@@ -296,6 +297,10 @@ class Daemon(Registrations):
             await (hook() if inspect.iscoroutinefunction(hook) else run_in_pool(pool, None, hook))
         except Exception:  # user code
             log.exception("housekeeping failed")
+
+    def _stop_threads(self) -> None:
+        """End the threads of the daemon, apart from those of its pool. May be called more than once, in any thread."""
+        self._dispatcher.running.watcher.stop()
 
     def _finish(self) -> None:
         self._dispatcher.log_repeated_errors(at_end=True)

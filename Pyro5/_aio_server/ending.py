@@ -22,7 +22,7 @@ class Ending:
     """Ends a daemon. Belongs to the thread of the event loop, except where stated.
 
     Args:
-        stop_watching: ends the thread that watches the clients of calls.
+        stop_threads: ends threads besides those of the pool. Called in a thread, and at last in that of the loop.
         finish: called when everything else has ended.
 
     Attributes:
@@ -30,12 +30,12 @@ class Ending:
     """
 
     def __init__(self, server: AsyncServer, calls: CallsInLoop, oneway_calls: OnewayCalls, streams: StreamTable,
-                 stop_watching: Callable[[], None], finish: Callable[[], None]) -> None:
+                 stop_threads: Callable[[], None], finish: Callable[[], None]) -> None:
         self._server = server
         self._calls = calls
         self._oneway_calls = oneway_calls
         self._streams = streams
-        self._stop_watching = stop_watching
+        self._stop_threads = stop_threads
         self._finish = finish
         self._task: Optional[asyncio.Task[None]] = None
         self._is_freed = False
@@ -93,7 +93,7 @@ class Ending:
         left = max(END_SECONDS, deadline - time.monotonic())
         # In this order: oneway calls may still read streams.
         await run_in_thread(self._oneway_calls.stop, left)
-        await run_in_thread(self._stop_watching)
+        await run_in_thread(self._stop_threads)
         await run_in_thread(self._streams.clear)
         await self._calls.end(left)
         for connection in server.all_connections():
@@ -132,7 +132,7 @@ class Ending:
                 server.drop(connection)
         self._oneway_calls.stop(0.0)
         server.pool.stop(0.0)
-        self._stop_watching()
+        self._stop_threads()
         self._finish()
         if self.ended is not None and not self.ended.done() and not server.event_loop.is_closed():
             self.ended.set_result(None)

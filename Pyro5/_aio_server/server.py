@@ -6,6 +6,7 @@ the event loop itself (``create_server``), so that it can be that of asyncio or 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import logging
 import os
@@ -241,7 +242,8 @@ class AsyncServer(Clients):
             self._answered(connection, self._hooks.dispatcher.answer(connection, message))
             return
         submit = self.pool.submit_large if large_bytes else self.pool.submit
-        submit(functools.partial(self._work, connection, message), connection)
+        # In this context, which has the annotations of the daemon.
+        submit(functools.partial(contextvars.copy_context().run, self._work, connection, message), connection)
         connection.is_working = True  # after it: without a thread, the connection is closed
 
     async def _handle_in_task(self, connection: AsyncConnection, message: ReceivingMessage, large_bytes: int,

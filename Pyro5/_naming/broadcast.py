@@ -90,15 +90,22 @@ class BroadcastServer:
         """Receive one datagram, if there is one, and answer it if it is a lookup. Never blocks and never raises."""
         try:
             question, asker = self.sock.recvfrom(RECEIVE_BYTES)
-            if question == NS_QUESTION:
-                log.debug("broadcast lookup from %s", asker)
-                self.sock.sendto(self._answer_for(asker), asker)
+            answer = self.answer_to(question, asker)
+            if answer is not None:
+                self.sock.sendto(answer, asker)
         except BlockingIOError:
             # select reported a datagram with a bad checksum, or another caller has received it
             return
         except OSError as x:
             # an error caused by one client (a longer datagram, an unreachable address) must not stop the responder
             log.debug("broadcast lookup not answered: %s", x)
+
+    def answer_to(self, question: bytes, asker: Any) -> Optional[bytes]:
+        """Return the answer to a datagram, None if it is no lookup. Raises OSError if the client cannot be reached."""
+        if question != NS_QUESTION:
+            return None
+        log.debug("broadcast lookup from %s", asker)
+        return self._answer_for(asker)
 
     def _answer_for(self, asker: Tuple[Any, ...]) -> bytes:
         """Return the reply for this client. A name server bound to all interfaces has a different address on each network; the

@@ -21,6 +21,7 @@ from typing import Any, Callable, Deque, Iterator, List, Optional
 from .. import config, errors
 from .._net.busy_poll import PollingSelector
 from .._net.wakeup import Wakeup
+from .attached import Attachment
 from .fair_order import FairOrder, ParkedEntry
 from .housekeeping import Housekeeper
 
@@ -92,6 +93,7 @@ class EventLoop:
         self._combined: List[EventLoop] = []
         self._foreign: List[Any] = []
         self._outer: Optional[EventLoop] = None  # the loop that this one is combined with
+        self._attachment: Optional[Attachment] = None  # to an asyncio event loop
         self._pid = os.getpid()
         self._loop_thread: Optional[int] = None  # None while no loop runs
         # Held by the thread that runs the loop, or one turn of it, or frees everything. Reentrant, because a call may stop
@@ -170,6 +172,8 @@ class EventLoop:
         # if it is stopping, this call frees everything
         if self._loop_thread not in (None, threading.get_ident()) and not self.stopping:
             raise errors.DaemonError("the request loop runs in another thread already")
+        if self._attachment is not None and self._attachment.is_running and not self.stopping:
+            raise errors.DaemonError("the daemon is attached to an event loop, which serves the clients already")
         with self.running():
             try:
                 self.begin()
@@ -191,7 +195,33 @@ class EventLoop:
             finally:
                 self._loop_thread = before
                 if self.stopping and before is None:
-                    self._release()
+                    self.release()
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Mark the loop as running in this thread; nothing is freed at the end of the block."""
+        with self._turn:
+            before, self._loop_thread = self._loop_thread, threading.get_ident()
+            try:
+                yield
+            finally:
+                self._loop_thread = before
+
+    def attach(self, loop: Any) -> None:
+        """Make an asyncio event loop do the work of this loop, as soon as it runs.
+
+        Raises:
+            DaemonError: the request loop runs already, here or in an event loop, or the daemon is combined with another one.
+        """
+        if self._running_thread() is not None or self._outer is not None:
+            raise errors.DaemonError("the daemon is served by another loop already")
+        self.end_background()
+        self._attachment = Attachment(self, loop)
+        loop.call_soon_threadsafe(self._attachment.begin)
+
+    def seconds_to_wait(self) -> float:
+        """Return for how long there is nothing to do unless a socket is ready."""
+        return self._until_deadline(self._round_seconds())
 
     def _running_thread(self) -> Optional[int]:
         """Return the thread that is running this loop, or the one that it is combined with; None if there is none."""
@@ -200,6 +230,8 @@ class EventLoop:
             return self._outer._running_thread()
         if self._loop_thread != threading.get_ident() and self.in_forked_child():
             return None  # that thread exists in the parent process only
+        if self._loop_thread is None and self._attachment is not None and self._attachment.is_running:
+            return self._attachment.thread
         return self._loop_thread
 
     def run_once(self, timeout_seconds: float) -> None:
@@ -298,7 +330,7 @@ class EventLoop:
             other.run_due(now)
             if other.stopping:
                 self._combined.remove(other)
-                other._release()
+                other.release()
 
     # ------------------------------------------------------------ stopping
 
@@ -313,7 +345,7 @@ class EventLoop:
         # In a call, or while the loop runs, freeing everything now would close the sockets under the code that uses
         # them.
         if self._running_thread() is None:
-            self._release()
+            self.release()
 
     def wakeup(self) -> None:
         """Make the loop check its condition now. Can be called from any thread and from a signal handler."""
@@ -323,6 +355,8 @@ class EventLoop:
         """Stop the loop, and wait until all resources are freed; inside a call, only stop it. Can be called from any
         thread.
         """
+        if self._attachment is not None and not self.in_forked_child():
+            self._attachment.end_from_outside()
         self.shutdown()
         if self._running_thread() != threading.get_ident() and not self.in_worker():
             # Bounded, because a call that never returns must not block close() for ever.
@@ -333,7 +367,8 @@ class EventLoop:
         self._wakeup.close()
         self.selector.close()
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Free all resources, once. May be called from any thread that does not run the loop."""
         if self.in_forked_child():
             self.close_in_child()
             return
@@ -362,7 +397,7 @@ class EventLoop:
             self.free()
             for other in self._combined:
                 other.stopping = True
-                other._release()
+                other.release()
             self.selector.unregister(self._wakeup)
             self._wakeup.close()
             if self._owns_selector:

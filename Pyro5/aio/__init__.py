@@ -1,4 +1,4 @@
-"""Proxies for asyncio programs: remote calls and attributes are awaited, and many calls are in flight on one connection.
+"""Proxies and daemons for asyncio programs: remote calls are awaited, and objects are served in the event loop.
 
 See the chapter "asyncio" of the documentation.
 """
@@ -12,6 +12,8 @@ from .._aio.proxy import Proxy
 from .._aio.proxy import setattr_remote as setattr
 from .._aio.streams import ItemStream
 from .._aio_server.daemon import Daemon
+from .._aio_server.nameserver import start_ns
+from .._aio_server.serving import serve
 from .._client.retry import Retry
 from .._values.uri import URI
 from ..callcontext import current_context
@@ -19,4 +21,4 @@ from ..client import SerializedBlob
 from ..core import type_meta
 
 __all__ = ["config", "current_context", "URI", "Proxy", "Daemon", "BatchProxy", "RemoteCall", "RemoteMember", "ItemStream",
-           "SerializedBlob", "Retry", "locate_ns", "resolve", "wait_for", "setattr", "type_meta"]
+           "SerializedBlob", "Retry", "locate_ns", "resolve", "serve", "start_ns", "wait_for", "setattr", "type_meta"]
