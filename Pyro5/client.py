@@ -120,7 +120,7 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         # A proxy without overridden methods keeps the method in the instance: the next access does not call __getattr__, which
         # saves 0.7 us per call. The method refers to the link and not to the proxy: without a reference cycle, a proxy that is
         # dropped is destroyed at once, and its connection closed.
-        method = self.__dict__[name] = _RemoteMethod(functools.partial(_invoke, link), name)
+        method = self.__dict__[name] = _RemoteMethod(functools.partial(_invoke, link), name, 0, link)
         return method
 
     def _pyroMethod(self, name: str) -> _RemoteMethod:
@@ -129,8 +129,8 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         if name in link.results:
             invoke = functools.partial(send_and_rebuild, link, invoke)
         if link.retry is None:
-            return _RemoteMethod(invoke, name, link.max_retries)
-        return _RemoteMethod(functools.partial(_invoke_repeatedly, link, invoke), name)
+            return _RemoteMethod(invoke, name, link.max_retries, link)
+        return _RemoteMethod(functools.partial(_invoke_repeatedly, link, invoke), name, 0, link)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name == "_pyro" or hasattr(type(self), name):

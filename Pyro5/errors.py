@@ -69,7 +69,11 @@ class BusyError(DaemonError):
 
     Attributes:
         retry_after: seconds after which the client should try again.
+        started: whether the called method itself raised this, for example because it called another object. The method has
+            begun then, so the call is not repeated.
     """
+
+    started = False
 
     def __init__(self, *args: Any, retry_after: float = 0.0) -> None:
         super().__init__(*args)

@@ -30,6 +30,12 @@ class Machine:
     def echo(self, value: Any) -> Any:
         return value
 
+    def parts(self, count: int) -> Any:
+        yield from range(count)
+
+    def call_back(self, other: Any) -> Any:
+        return other.answer()
+
 
 class MachineTestCase(ServerTestCase):
     def setUp(self) -> None:

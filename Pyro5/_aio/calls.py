@@ -52,7 +52,8 @@ async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapp
 
     async def attempts() -> Any:
         if options.wait_for_ready:
-            return await until_ready(attempt, deadline, str(link.uri))
+            end = link.end_of_attempt(deadline, options.timeout is not None)
+            return await until_ready(attempt, end, str(link.uri))
         return await attempt()
 
     async def patient_attempts() -> Any:
@@ -75,7 +76,7 @@ async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optiona
     if kwargs is not None and name not in link.methods:
         link.refuse(name)
     reply, connection = await link.request(name, args, kwargs, flags, deadline=deadline, serializer=options.serializer,
-                                           annotations=options.annotations)
+                                           annotations=options.annotations, has_own_timeout=options.timeout is not None)
     if reply is None:
         return None
     result = link.parse(reply, connection)
@@ -248,7 +249,8 @@ class RemoteMember:
         """Return the member with these options, and those of this one that are not given.
 
         Args:
-            timeout: seconds that a call may take, including connecting and all attempts; None for the timeout of the proxy.
+            timeout: seconds that a call may take, including connecting and all attempts. It replaces the timeout of the proxy;
+                None for that one.
                 The server is told, and does not start calls that are late.
             retry: how calls that fail are repeated; None for not at all.
             wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.

@@ -52,21 +52,25 @@ class Link(Connections):
         own = None if timeout is None else time.monotonic() + timeout
         return earlier(own, callcontext.call_deadline())
 
-    def end_of_attempt(self, deadline: Optional[float]) -> Optional[float]:
-        """Return the monotonic time by which an attempt has to end: the timeout of the proxy applies to each."""
-        timeout = effective_timeout(self.timeout)
+    def end_of_attempt(self, deadline: Optional[float], has_own_timeout: bool = False) -> Optional[float]:
+        """Return the monotonic time by which an attempt has to end: the timeout of the proxy applies to each, unless the call
+        has one of its own.
+        """
+        timeout = None if has_own_timeout else effective_timeout(self.timeout)
         return deadline if timeout is None else earlier(deadline, time.monotonic() + timeout)
 
     async def request(self, method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0, *,
                       deadline: Optional[float] = None, serializer: Optional[SerializerBase] = None,
                       annotations: Optional[Mapping[str, bytes]] = None, object_id: Optional[str] = None,
-                      home: Optional[Connection] = None) -> Tuple[Optional[ReceivingMessage], Connection]:
+                      home: Optional[Connection] = None,
+                      has_own_timeout: bool = False) -> Tuple[Optional[ReceivingMessage], Connection]:
         """Send a request once, and return its reply (None for a oneway call) and the connection.
 
         Args:
             deadline: monotonic time by which this has to end.
             object_id: of another object of the same daemon, None for the own one.
             home: the connection that the request belongs to.
+            has_own_timeout: whether the timeout of the proxy does not apply.
 
         Raises:
             TimeoutError: the reply did not come in time.
@@ -75,7 +79,7 @@ class Link(Connections):
         loop = self.use_loop()
         if global_version.number != self.settings_version:
             self.read_settings()
-        end = deadline if not self.timeout else self.end_of_attempt(deadline)
+        end = deadline if not self.timeout else self.end_of_attempt(deadline, has_own_timeout)
         connection = home or self.ready_connection()
         if connection is None or not connection.is_open or connection.is_full:
             connection = await self.acquire(end, home)

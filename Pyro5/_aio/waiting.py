@@ -59,9 +59,8 @@ async def until_not_busy(attempt: Callable[[], Awaitable[T]], deadline: float) -
         try:
             return await attempt()
         except errors.BusyError as x:
-            left = seconds_until(deadline)
-            pause = busy_pause(x)
-            if left is not None and left <= pause:
+            left, pause = seconds_until(deadline), busy_pause(x)
+            if x.started or left is not None and left <= pause:
                 raise
         await asyncio.sleep(pause)
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Optional
 from .. import callcontext
 from ..serializers import SerializerBase
 
-__all__ = ["CallOptions", "current_options", "earlier", "options_for", "seconds_until"]
+__all__ = ["CallOptions", "current_options", "deadline_for", "earlier", "options_for", "own_deadline", "seconds_until"]
 
 
 class CallOptions(NamedTuple):
@@ -49,6 +49,12 @@ def deadline_for(link: Any) -> Optional[float]:
     # A server that makes a call has to answer its own client in time: what it calls gets the same deadline.
     options = options_for(link)
     return earlier(None if options is None else options.deadline, callcontext.call_deadline())
+
+
+def own_deadline(link: Any) -> Optional[float]:
+    """Return the deadline that a call of a link was given in its options, which replaces the timeout of the proxy."""
+    options = options_for(link)
+    return None if options is None else options.deadline
 
 
 def seconds_until(deadline: Optional[float]) -> Optional[float]:

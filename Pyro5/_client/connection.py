@@ -149,13 +149,18 @@ class Connection(socketutil.SocketConnection):
         self.mid_exchange = False
         return reply
 
-    def round_trip_until(self, deadline: float, request: SendingMessage, method: str) -> ReceivingMessage:
-        """Do the same as `round_trip`, but end at this monotonic time at the latest."""
+    def round_trip_until(self, deadline: float, request: SendingMessage, method: str,
+                         replaces_timeout: bool = False) -> ReceivingMessage:
+        """Do the same as `round_trip`, but end at this monotonic time at the latest.
+
+        Args:
+            replaces_timeout: whether the timeout of the connection does not apply.
+        """
         # Anything that fails here fails before the first byte is sent, so that the call may be repeated.
         try:
             timeout = self.sock.gettimeout()
             left = _seconds_left(deadline)
-            self.sock.settimeout(left if timeout is None else min(left, timeout))
+            self.sock.settimeout(left if timeout is None or replaces_timeout else min(left, timeout))
         except OSError as x:  # the deadline has passed, or another thread has closed the connection
             raise errors.not_sent(socketutil.communication_error(self._activity(method), x)) from None
         try:

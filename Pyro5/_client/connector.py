@@ -16,7 +16,7 @@ from ..constants import DAEMON_NAME
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .candidates import connect_to_any
-from .call_options import deadline_for, earlier, seconds_until
+from .call_options import deadline_for, earlier, own_deadline, seconds_until
 from .connection import Connection, open_connection
 from .idle import idle_connections
 from .metadata import parse_metadata
@@ -292,7 +292,8 @@ class Connector:
             connection.close_inherited()
 
     def _time_to_connect(self) -> Optional[float]:
-        return earlier(effective_timeout(self.timeout), seconds_until(deadline_for(self)))
+        timeout = effective_timeout(self.timeout) if own_deadline(self) is None else None
+        return earlier(timeout, seconds_until(deadline_for(self)))
 
     def _open(self, replace_uri: bool) -> Connection:
         if not self.can_reconnect:

@@ -85,12 +85,12 @@ class BackgroundCalls:
         self._jobs: Deque[Callable[[], None]] = deque()
         self._threads = 0
 
-    def submit(self, call: Callable[[CallFuture], Any], calls_at_once: int) -> CallFuture:
+    def submit(self, call: Callable[[CallFuture], Any], calls_at_once: Optional[int]) -> CallFuture:
         """Start a call in a copy of the current context.
 
         Args:
             call: is given its own future.
-            calls_at_once: how many calls of the proxy may run at the same time.
+            calls_at_once: how many calls of the proxy may run at the same time; None: this one does not wait for others.
         """
         future = CallFuture()
         # The correlation id, the annotations and the deadline of the submitting code apply to the call.
@@ -98,17 +98,19 @@ class BackgroundCalls:
         self.start(lambda: context.run(_run_call, call, future), calls_at_once)
         return future
 
-    def start(self, job: Callable[[], None], limit: int) -> None:
-        """Run a job in a thread, when fewer than ``limit`` others are being run."""
+    def start(self, job: Callable[[], None], limit: Optional[int]) -> None:
+        """Run a job in a thread, when fewer than ``limit`` others are being run; None: now, in a new thread."""
         with self._lock:
-            # Appended under the same lock under which a thread finds the queue empty and ends: a job is never left behind.
-            self._jobs.append(job)
-            # Those that run look for another job under this lock before they end.
-            if self._threads >= limit:
-                return
+            if limit is not None:
+                # Appended under the same lock under which a thread finds the queue empty and ends: a job is never left behind.
+                self._jobs.append(job)
+                # Those that run look for another job under this lock before they end.
+                if self._threads >= limit:
+                    return
             self._threads += 1
         try:
-            threading.Thread(target=self._work, name="Pyro5 background call", daemon=True).start()
+            first = (job,) if limit is None else ()
+            threading.Thread(target=self._work, args=first, name="Pyro5 background call", daemon=True).start()
         except BaseException:
             with self._lock:
                 self._threads -= 1
@@ -116,7 +118,10 @@ class BackgroundCalls:
                     self._jobs.remove(job)
             raise
 
-    def _work(self) -> None:
+    def _work(self, job: Optional[Callable[[], None]] = None) -> None:
+        if job is not None:
+            job()
+            del job
         while True:
             with self._lock:
                 if not self._jobs:

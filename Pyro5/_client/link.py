@@ -8,7 +8,6 @@ import logging
 import socket
 import threading
 import time
-import uuid
 import weakref
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
@@ -18,16 +17,17 @@ from .._wire import features
 from .._values.uri import URI
 from ..callcontext import CALL, request_fields
 from ..configure import global_version
-from ..constants import CANCEL_METHOD, CLOSE_STREAM_METHOD, DAEMON_NAME
+from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage
 from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
-from .call_options import current_options, deadline_for, earlier, options_for, seconds_until
+from .call_options import current_options, deadline_for, earlier, options_for, own_deadline, seconds_until
 from .connection import Connection
+from .cancelling import send_cancellation
 from .connector import Connector, connected_socket_uri, forks
 from .failures import request_error, server_closes_after
 from .futures import BackgroundCalls
-from .pool import OPEN_FIRST, OPEN_SIDE, Waiter
+from .pool import OPEN_FIRST, Waiter
 from .retry import Retry, RetryBudget
 
 __all__ = ["Link", "connected_socket_uri"]
@@ -129,14 +129,26 @@ class Link(Connector):
     @property
     def background(self) -> BackgroundCalls:
         """The calls that run in threads of their own."""
+        if self.fork_count != forks.number:
+            self._close_inherited()
         if self._background is None:
             self._background = BackgroundCalls()
         return self._background
+
+    def _close_inherited(self) -> None:
+        super()._close_inherited()
+        # Their threads, and those that hold their locks, are missing in this process.
+        self._background = self._cancellations = self._retry_budget = self.exclusive = None
 
     @property
     def calls_at_once(self) -> int:
         """How many calls may be in flight."""
         return self.max_connections if self.parallel else 1
+
+    def is_nested(self) -> bool:
+        """Return whether a call that is made here is nested in one that is in flight over this link."""
+        return callcontext.running_call() is not None and self.pool.is_nested(
+            threading.get_ident(), callcontext.correlation_bytes())
 
     # ------------------------------------------------------------ which connection
 
@@ -225,7 +237,7 @@ class Link(Connector):
 
     def deadline_for_waiting(self) -> Optional[float]:
         """Return the monotonic time until which a call may wait for a connection, None for no limit."""
-        timeout = effective_timeout(self.timeout)
+        timeout = effective_timeout(self.timeout) if own_deadline(self) is None else None
         return earlier(deadline_for(self), None if timeout is None else time.monotonic() + timeout)
 
     def _checked(self, connection: Optional[Connection]) -> Optional[Connection]:
@@ -298,7 +310,7 @@ class Link(Connector):
                     connection.send_oneway(request, method)
                     return None
                 reply = (connection.round_trip(request, method) if deadline is None
-                         else connection.round_trip_until(deadline, request, method))
+                         else connection.round_trip_until(deadline, request, method, own_deadline(self) is not None))
                 callcontext.set_received_response(reply.annotations)
                 return reply if self.raw_response else self._parse_reply(reply, connection)
             except BaseException as x:
@@ -324,7 +336,7 @@ class Link(Connector):
         options = options_for(self)
         own = options.deadline if options is not None else None
         deadline = own if flags & FLAGS_ONEWAY else earlier(own, callcontext.call_deadline())
-        timeout = None if flags & FLAGS_ONEWAY else effective_timeout(self.timeout)
+        timeout = None if flags & FLAGS_ONEWAY or own is not None else effective_timeout(self.timeout)
         left = seconds_until(earlier(deadline, None if timeout is None else time.monotonic() + timeout))
         if left == 0:
             raise errors.not_sent(errors.TimeoutError("calling %s: the deadline of the call has passed" % self.bound_uri))
@@ -381,18 +393,7 @@ class Link(Connector):
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""
         if self._cancellations is None:
             self._cancellations = BackgroundCalls()
-        self._cancellations.start(lambda: self._send_cancellation(correlation_id, seq), 1)
-
-    def _send_cancellation(self, correlation_id: bytes, seq: int) -> None:
-        arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
-        try:
-            connection = self.pool.claim_side(threading.get_ident()) or self._open_another(OPEN_SIDE, lambda response: None)
-            if connection is not None:
-                self.call(connection, CANCEL_METHOD, arguments, {}, FLAGS_ONEWAY, DAEMON_NAME)
-                if self.connection is None:  # the proxy was released meanwhile, or is about to connect again
-                    self.drop(connection, keep_socket=True)
-        except Exception as x:  # border of a thread
-            log.info("a call of %s cannot be cancelled on the server: %s", self.bound_uri, x)
+        self._cancellations.start(lambda: send_cancellation(self, correlation_id, seq), 1)
 
     # ------------------------------------------------------------ item streams
 

@@ -47,8 +47,9 @@ class MethodView:
         """Return a view of the method with these options, and those of this view that are not given.
 
         Args:
-            timeout: seconds that a call may take, including waiting for a connection, connecting, and all attempts; None
-                for the timeout of the proxy. The server is told, and does not start calls that are late.
+            timeout: seconds that a call may take, including waiting for a connection, connecting, and all attempts. It
+                replaces the timeout of the proxy; None for that one. The server is told, and does not start calls that are
+                late.
             retry: how calls that fail are repeated; None for not at all.
             wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.
             serializer: name of the serializer to use.
@@ -99,7 +100,9 @@ class MethodView:
 
             return self._call(args, kwargs, 0, deadline, on_sending)
 
-        return self._link.background.submit(call, self._link.calls_at_once)  # type: ignore[no-any-return]
+        # A call that is nested in one in flight does not wait for a thread: those of the calls in flight wait for it.
+        calls_at_once = None if self._link.is_nested() else self._link.calls_at_once
+        return self._link.background.submit(call, calls_at_once)  # type: ignore[no-any-return]
 
     def _deadline(self) -> Optional[float]:
         return None if self._timeout is None else time.monotonic() + self._timeout
@@ -148,7 +151,7 @@ def checked_timeout(seconds: Any) -> Optional[float]:
 
 def _when_ready(link: Any, send: Send) -> Send:
     """Return a function that waits until the server can be reached, within the deadline of the call, and then sends."""
-    return lambda *arguments: wait_until_ready(lambda: send(*arguments), deadline_for(link), str(link.uri))
+    return lambda *arguments: wait_until_ready(lambda: send(*arguments), link.deadline_for_waiting(), str(link.uri))
 
 
 def _when_not_busy(link: Any, send: Send) -> Send:
@@ -158,6 +161,8 @@ def _when_not_busy(link: Any, send: Send) -> Send:
             try:
                 return send(*arguments)
             except errors.BusyError as x:
+                if x.started:
+                    raise
                 left = seconds_until(deadline_for(link))
                 pause = busy_pause(x)
                 # The pause would pass the deadline: the error that says why is more useful than a timeout.

@@ -51,14 +51,17 @@ class _RemoteMethod:
         send: called with the name, the positional arguments and the keyword arguments.
         name: the name of the method.
         max_retries: how many times to repeat a call after a lost connection or a timeout.
+        link: the link of the proxy; None: calls have no options.
     """)
 
-    __slots__ = ("_send", "_name", "_max_retries")
+    __slots__ = ("_send", "_name", "_max_retries", "_link")
 
-    def __init__(self, send: Callable[[str, Sequence[Any], Mapping[str, Any]], Any], name: str, max_retries: int = 0) -> None:
+    def __init__(self, send: Callable[[str, Sequence[Any], Mapping[str, Any]], Any], name: str, max_retries: int = 0,
+                 link: Any = None) -> None:
         self._send = send
         self._name = name
         self._max_retries = max_retries
+        self._link = link
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -97,11 +100,9 @@ class _RemoteMethod:
         self._view().tell(*args, **kwargs)
 
     def _view(self) -> MethodView:
-        return MethodView(self._send, self._name, self._pyroLink())
-
-    def _pyroLink(self) -> Any:
-        # _send is either functools.partial(_invoke, link), or the bound method _pyroInvoke of a proxy
-        return getattr(self._send, "args", (None,))[0] or getattr(getattr(self._send, "__self__", None), "_pyro", None)
+        if self._link is None:
+            raise TypeError("this method was created without a proxy: its calls have no options")
+        return MethodView(self._send, self._name, self._link)
 
     def _pyroDocumentation(self) -> str:
         try:
@@ -118,7 +119,7 @@ class _RemoteMethod:
 
     def _pyroDescription(self) -> Tuple[str, str]:
         """Return the signature and the docstring that the server sent; empty texts if it sent none."""
-        description = plain.item(_descriptions(self._pyroLink()), "descriptions", "methods", self._name)
+        description = plain.item(_descriptions(self._link), "descriptions", "methods", self._name)
         # untrusted: a server can send any object; a proxy, for example, would connect to an address that the server chose
         signature, doc = (plain.item(description, key) for key in ("signature", "doc"))
         return signature if type(signature) is str else "", doc if type(doc) is str else ""

@@ -158,6 +158,11 @@ class ConnectionPool:
         self.by_thread[ident] = connection
         return True
 
+    def is_nested(self, ident: int, correlation_id: Optional[bytes]) -> bool:
+        """Return whether a call of this thread, which serves a request, is nested in one that is in flight here."""
+        with self._mutex:
+            return self._is_nested(ident, correlation_id, True)
+
     def _is_nested(self, ident: int, correlation_id: Optional[bytes], is_serving: bool) -> bool:
         # Only connections in use matter: a nested call never waits for a free one.
         for connection in self._connections:

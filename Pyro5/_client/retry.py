@@ -62,8 +62,10 @@ class Retry:
 
     def allows(self, error: Exception, idempotent: bool) -> bool:
         """Return whether a call that failed with this error may be repeated."""
-        if isinstance(error, errors.BusyError):  # only the server raises it, and has not run the method
+        if isinstance(error, errors.BusyError) and not error.started:  # the server raises it, and has not run the method
             return True
+        if isinstance(error, errors.CancelledError):
+            return False
         if errors.is_remote(error):
             return False
         if getattr(error, "sent", None) is False:

@@ -11,6 +11,7 @@ from typing import Any, Deque, Iterator, Optional, Sequence, Tuple
 from .. import config, errors, protocol
 from .._values import plain
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
+from .connector import forks
 
 __all__ = ["ItemStream", "_StreamResultIterator", "checked_batch"]
 
@@ -42,11 +43,15 @@ class ItemStream(Iterator[Any]):
         self._by_batches = True  # False once the server has turned out to send items one by one only
         self._fetched: Deque[Any] = deque()
         self._lock = threading.RLock()  # held while items are requested, so that one thread does this at a time
+        self._fork_count = forks.number  # of the process that uses it
 
     def __iter__(self) -> ItemStream:
         return self
 
     def __next__(self) -> Any:
+        if self._fork_count != forks.number:
+            # A forked process goes on with it. The thread that held the lock may be missing there.
+            self._lock, self._fork_count = threading.RLock(), forks.number
         with self._lock:
             return self._next()
 
@@ -124,6 +129,8 @@ class ItemStream(Iterator[Any]):
         link = self.__dict__.get("_link")
         if link is None or self.__dict__.get("_proxy") is None or sys.is_finalizing():
             return
+        if self.__dict__.get("_fork_count") != forks.number:
+            return  # the parent process may still use it
         try:
             link.abandon_stream(self._stream_id)
         except Exception as x:  # an exception in a finalizer would only be printed

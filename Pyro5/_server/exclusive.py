@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 from .. import errors
 from .running_calls import RunningCalls
 
-__all__ = ["ExclusiveUse"]
+__all__ = ["ExclusiveUse", "note_origin"]
 
 RETRY_SECONDS = 0.1  # after which refused clients should try again; each attempt costs the server a call
 
@@ -90,5 +90,13 @@ class ExclusiveUse:
 
 
 def _busy(object_id: str) -> errors.BusyError:
-    return errors.BusyError("object '%s' is in exclusive use by another client; try again later" % object_id,
-                            retry_after=RETRY_SECONDS)
+    error = errors.BusyError("object '%s' is in exclusive use by another client; try again later" % object_id,
+                             retry_after=RETRY_SECONDS)
+    error.__dict__["is_refusal"] = True  # see note_origin()
+    return error
+
+
+def note_origin(error: Exception) -> None:
+    """Note in a BusyError that is about to be sent whether a method raised it: the client must not repeat the call then."""
+    if type(error) is errors.BusyError and not error.__dict__.pop("is_refusal", False):
+        error.started = True

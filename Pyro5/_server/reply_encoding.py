@@ -10,6 +10,7 @@ from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
+from .exclusive import note_origin
 
 __all__ = ["DispatchOptions", "ReplyEncoding"]
 
@@ -85,6 +86,7 @@ class ReplyEncoding:
             log.exception("Daemon.annotations failed")
             annotations = {}
         to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
+        note_origin(error)
         return replies.exception_reply(to, error, self._traceback(error))
 
     @staticmethod

@@ -156,6 +156,15 @@ class Calls(AioTestCase):
             self.assertIsNone(await batch(oneway=True))
             await self.wait_for_event(self.stage.noted)
 
+    async def test_the_timeout_of_a_call_replaces_that_of_the_proxy(self) -> None:
+        async with proxy(self.uri) as stage:
+            await stage
+            stage._pyroTimeout = 0.02
+            call = asyncio.ensure_future(stage.wait.options(timeout=20)())
+            await asyncio.sleep(0.1)
+            self.stage.gate.set()
+            self.assertEqual(await call, "open")
+
     async def test_options(self) -> None:
         async with proxy(self.uri) as stage:
             echo = stage.echo.options(timeout=20, retry=aio.Retry(2), wait_for_ready=True, serializer="marshal")
