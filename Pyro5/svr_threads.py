@@ -165,6 +165,12 @@ class SocketServer_Threadpool(SocketServer):
         except RuntimeError:  # the system has no thread left, and this must not wait for one
             self._end(connection)
 
+    def has_thread_for_tls(self) -> bool:
+        return self._pool.has_free_thread
+
+    def run_in_thread(self, job: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
+        self._pool.submit(functools.partial(job, connection))
+
     def calls_running(self) -> int:
         return self._pool.busy()
 

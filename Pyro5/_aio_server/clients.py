@@ -14,7 +14,7 @@ from typing import Any, Callable, Coroutine, List, Optional, Set
 from .. import errors
 from .._server import error_log
 from .._server.loop import MAX_REFUSALS
-from .._server.quotas import Limited, LoopAccount
+from .._server.quotas import Limited, LoopAccount, first_to_close
 from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
 from .connection import AsyncConnection
@@ -142,11 +142,11 @@ class Clients(Limited):
     # ------------------------------------------------------------ refusals
 
     def _make_room(self) -> bool:
-        """Close the connection that has been waiting longest without a handshake. Return whether there was one."""
-        candidate: Any = self._handshakes.oldest()
+        """Close a connection that has been waiting long without a handshake. Return whether there was one."""
+        candidate: Any = first_to_close(self._handshakes)
         while candidate is not None and not candidate.claim_handshake():  # it is being answered
             self._handshakes.stop(candidate)
-            candidate = self._handshakes.oldest()
+            candidate = first_to_close(self._handshakes)
         if candidate is None:
             return False
         log.info("closing the connection with %s, which has sent no handshake, to make room for others",

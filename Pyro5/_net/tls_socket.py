@@ -38,6 +38,9 @@ class TlsSocket(socket.socket):
         sock: a connected socket without TLS; its descriptor is moved to this object.
         server_side: whether this is the server.
         server_hostname: for a client, the host name that the certificate must be valid for.
+
+    Attributes:
+        has_sent: bytes were sent: a server has answered the first message of the handshake.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_side: bool,
@@ -48,6 +51,7 @@ class TlsSocket(socket.socket):
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
         self.settimeout(timeout)
         self.context, self.server_side, self.server_hostname = context, server_side, server_hostname
+        self.has_sent = False
         self._tls: Optional[ssl.SSLObject] = tls  # None after a shutdown()
         self._empty_bytes = 0  # received since the last data
         self._may_have_data = False  # there may be received bytes that have not been decrypted
@@ -236,6 +240,7 @@ class TlsSocket(socket.socket):
         """Send all encrypted bytes."""
         rest: Any = self._rest or self._unsent.read()
         while rest:
+            self.has_sent = True
             try:
                 sent = _send(self, rest)
             except BaseException as x:

@@ -26,9 +26,6 @@ log = logging.getLogger("Pyro5.server.connection")
 # those of other new ones (with 2 seconds, 20 clients that connect again for each request left others a third of their calls).
 NEW_SECONDS = 5.0
 SECONDS_PER_BYTE = 1e-6  # an estimate of the time to deserialize costly values
-# An estimate for the first step of a TLS handshake (with an RSA key of 4096 bits): handshakes that are further advanced come
-# first.
-TLS_HELLO_SECONDS = 0.005
 # The annotations of a handshake may have this many times MAX_HANDSHAKE_SIZE: older clients send those of the first
 # call.
 HANDSHAKE_ANNOTATIONS_FACTOR = 16
@@ -179,7 +176,7 @@ class ServerConnection(WritingConnection):
         systems.
         """
         # A blocking socket of Python's would wait here, and the flag that prevents it does not exist on Windows.
-        if self._uses_python_timeout or not DONT_WAIT or self.sock.gettimeout():
+        if self._uses_python_timeout or not DONT_WAIT or hasattr(self.sock, "pending") or self.sock.gettimeout():
             return False
         try:
             # Peeking leaves the byte for the owner, which may be receiving in another thread.
@@ -288,8 +285,6 @@ class ServerConnection(WritingConnection):
     @property
     def expected_seconds(self) -> float:
         """An estimate of the time that the message being received needs: it is served after those that need less."""
-        if self.tls_handshake and not self.loop_seconds:
-            return TLS_HELLO_SECONDS
         return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
 
     @property

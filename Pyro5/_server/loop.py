@@ -14,16 +14,16 @@ import time
 from typing import Any, Callable, Iterable, List, Optional
 
 from .. import errors
-from .._net.tls import handshake_refused
 from .._wire.reader import RECEIVE_BYTES
-from ..socketutil import events_wanted, is_timeout, tls_handshake_step
+from ..socketutil import events_wanted, is_timeout
 from . import error_log, quotas
 from .acceptor import Acceptor
 from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE, EventLoop
 from .listener import Listener
-from .quotas import Limited
+from .quotas import Limited, first_to_close
+from .tls_handshakes import TlsHandshakes
 
 log = logging.getLogger("Pyro5.server.loop")
 
@@ -54,6 +54,7 @@ class SocketServer(Limited, EventLoop):
         self.callbacks = callbacks
         self.handshake_account, self.new_account = quotas.LoopAccount(), quotas.LoopAccount()
         self._acceptor: Optional[Acceptor] = None
+        self._tls = TlsHandshakes(self)
 
     # ------------------------------------------------------------ methods for subclasses to override
 
@@ -71,6 +72,14 @@ class SocketServer(Limited, EventLoop):
 
     def in_worker(self) -> bool:
         return self.callbacks.in_async_loop()
+
+    def has_thread_for_tls(self) -> bool:
+        """Return whether a thread is free for a step of a TLS handshake, see run_in_thread()."""
+        return False
+
+    def run_in_thread(self, job: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
+        """Call the job with the connection in another thread. Raises RuntimeError if none can be started."""
+        raise RuntimeError("this server has no threads")
 
     def stop_workers(self, timeout_seconds: float) -> None:
         """End and join the threads, if there are any, but wait at most this long."""
@@ -209,11 +218,11 @@ class SocketServer(Limited, EventLoop):
         self._start_timeout(connection)
 
     def _make_room(self) -> bool:
-        """Close the connection that has been waiting longest without a handshake. Return whether there was one."""
-        candidate = self._handshakes.oldest()
+        """Close a connection that has been waiting long without a handshake. Return whether there was one."""
+        candidate = first_to_close(self._handshakes, self._tls.is_in_thread)
         while candidate is not None and not candidate.claim_handshake():  # a worker is answering its handshake, or has done so
             self._handshakes.stop(candidate)
-            candidate = self._handshakes.oldest()
+            candidate = first_to_close(self._handshakes, self._tls.is_in_thread)
         if candidate is None:
             return False
         log.info("closing the connection with %s, which has sent no handshake, to make room for others",
@@ -269,7 +278,8 @@ class SocketServer(Limited, EventLoop):
             raise
 
     def _continue(self, connection: ServerConnection) -> None:
-        if connection.tls_handshake and not self._tls_handshake_done(connection):
+        if connection.tls_handshake:
+            self._tls.add(connection)
             return
         # Back-pressure: while replies are unsent, no further request of this client is read.
         if connection.has_outgoing:
@@ -286,30 +296,6 @@ class SocketServer(Limited, EventLoop):
         self._serve_received(connection)
         while connection.watched == READ and connection.has_tls_bytes() and self._receive(connection):
             self._serve_received(connection)
-
-    def _tls_handshake_done(self, connection: ServerConnection) -> bool:
-        try:
-            wanted = tls_handshake_step(connection.sock)
-        except OSError as x:
-            if not handshake_refused(x):
-                raise
-            self._tls_failed(connection, x)
-            return False
-        if wanted:
-            self._watch(connection, wanted)
-            return False
-        # From here on it is a connection like any other; its handshake timeout goes on.
-        connection.tls_handshake = False
-        self._watch(connection, READ)
-        return True
-
-    def _tls_failed(self, connection: ServerConnection, error: OSError) -> None:
-        """Close a connection whose TLS handshake failed. The client has been told by TLS itself."""
-        log.warning("closing the connection with %s: the TLS handshake failed: %s (does the client use TLS, and do the "
-                    "certificates fit?)", error_log.client_name(connection), error)
-        connection.tls_handshake = False
-        connection.closing = True
-        self._end_after_refusal(connection)
 
     def _receive(self, connection: ServerConnection) -> bool:
         """Receive once. Return False if nothing was received, or the connection ended."""
@@ -374,8 +360,14 @@ class SocketServer(Limited, EventLoop):
         if not connection.ended or len(self.parked) > MAX_ENDED_PARKED:
             self._wakeup.wake()
 
-    def resume_parked(self, connection: ServerConnection) -> None:
-        """Continue with a connection that a worker has returned."""
+    def resume_parked(self, connection: Any) -> None:
+        """Continue with a connection that a worker has returned, or with the TLS handshakes that wait for the loop."""
+        if connection is self._tls:
+            self._tls.resume()
+            return
+        if self._tls.is_in_thread(connection):
+            self._tls.finish_in_thread(connection)
+            return
         if connection.dropped:
             return
         # Not known yet if a worker has accepted it and left it to the loop.
@@ -440,6 +432,7 @@ class SocketServer(Limited, EventLoop):
         if connection.dropped or self.in_forked_child():
             return
         connection.dropped = True
+        self._tls.discard(connection)
         self._watch(connection, 0)
         self._forget_times(connection)
         self._refusals.stop(connection)

@@ -4,11 +4,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections import OrderedDict
-from typing import Any, Dict, Iterable, List, NamedTuple
+from collections import Counter, OrderedDict
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 from .. import config, errors
 from ..configure import global_version
+from .address_queue import address_key
 from .connection import ServerConnection
 from .timeouts import Deadlines
 
@@ -23,6 +24,7 @@ UNCOUNTED_BYTES = 64 * 1024  # smaller amounts are not counted
 # connections that are checked for a disconnect that their worker has not noticed yet; beyond this number they count as
 # connected
 MAX_PEEKS = 16
+MAX_COMPARED = 64  # connections without a handshake whose addresses are compared when one of them has to be closed
 REFUSAL_SECONDS = 1.0  # how long a refused client has to read the reason
 SPARE_FILES = 64  # open files that are left to the rest of the program, besides a tenth of all
 
@@ -86,6 +88,23 @@ def count_disconnected(connections: Iterable[ServerConnection]) -> int:
         elif left < MAX_PEEKS and connection.is_at_end:
             left += 1
     return ended + left
+
+
+def first_to_close(handshakes: Deadlines, is_owned: Callable[[ServerConnection], bool] = lambda connection: False
+                   ) -> Optional[ServerConnection]:
+    """Return the connection without a handshake that is closed first to make room for others, None if there is none.
+
+    Among those that have been waiting longest, it is one from the address that has most of them: a client that connects
+    slowly does not make room for a flood from elsewhere.
+
+    Args:
+        handshakes: all that wait for their handshake.
+        is_owned: returns whether another thread owns the connection, so that the loop cannot close it.
+    """
+    # Not all of them are compared, because this happens for each new client while the server is full.
+    oldest = [connection for connection in handshakes.oldest(MAX_COMPARED) if not is_owned(connection)]
+    counts = Counter(address_key(connection.peer_address) for connection in oldest)
+    return max(oldest, key=lambda connection: counts[address_key(connection.peer_address)], default=None)
 
 
 class BufferQuota:

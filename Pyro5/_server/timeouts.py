@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import islice
 from typing import List, Optional
 
 from .connection import ServerConnection
@@ -28,9 +29,9 @@ class Deadlines:
     def __contains__(self, connection: ServerConnection) -> bool:
         return connection in self._started
 
-    def oldest(self) -> Optional[ServerConnection]:
-        """Return the connection with the earliest deadline, None if there is none."""
-        return next(iter(self._started), None)
+    def oldest(self, count: int) -> List[ServerConnection]:
+        """Return the connections with the earliest deadlines, at most this many."""
+        return list(islice(self._started, count))
 
     def start(self, connection: ServerConnection, now: float) -> None:
         """Start, or restart, the time of a connection."""

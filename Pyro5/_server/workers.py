@@ -133,8 +133,13 @@ class WorkerPool:
 
     @property
     def idle(self) -> bool:
-        """Whether a thread without an owner is waiting. A snapshot, read without the lock, like the next two."""
+        """Whether a thread without an owner is waiting. A snapshot, read without the lock, like the next three."""
         return bool(self._idle)
+
+    @property
+    def has_free_thread(self) -> bool:
+        """Whether a job would get a thread at once, without taking that of an owner."""
+        return bool(self._idle) or len(self._workers) < self._maximum
 
     @property
     def jobs_waiting(self) -> bool:

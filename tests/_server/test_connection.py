@@ -56,12 +56,6 @@ class Accounts(ConnectionTestCase):
         self.assertIs(self.connection, self.connection.loop_account)
         self.assertEqual(3.0, self.server.new_account.loop_seconds)
 
-    def test_advanced_tls_handshakes_come_first(self) -> None:
-        self.connection.tls_handshake = True
-        self.assertGreater(self.connection.expected_seconds, 0)
-        self.connection.loop_seconds = 0.001
-        self.assertEqual(0, self.connection.expected_seconds)
-
     def test_a_connected_socket_has_its_own(self) -> None:
         sock, other = socket.socketpair()
         with sock, other:

@@ -69,6 +69,19 @@ class Connections(ServerTestCase):
         self.assertEqual("hello", silent[1].greet().call("echo", "hello"))
         present.ping()
 
+    def test_a_flood_from_one_address_makes_room_for_itself(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=10)
+        address = daemon.sock.getsockname()
+        try:
+            slow = RawClient(socket.create_connection(address, PATIENCE_SECONDS, source_address=("127.0.0.2", 0)))
+        except OSError as x:
+            self.skipTest("this system has no address 127.0.0.2: %s" % x)
+        self.at_end.callback(slow.close)
+        for _ in range(40):
+            self.connect(daemon)
+        self.client(daemon)
+        self.assertEqual("let in", slow.greet().call("echo", "let in"))
+
     def test_also_without_a_timeout_of_handshakes(self) -> None:
         self.configure(HANDSHAKE_TIMEOUT=0.0)
         self.test_clients_without_a_handshake_make_room()

@@ -129,7 +129,7 @@ def _send_until_it_ends(sock: socket.socket, data: bytes) -> None:
 
 
 def _hellos_at_once(target: Target) -> None:
-    """The server signs something for each of them: a client that is connected is served between them."""
+    """The server signs something for each of them: a client that is connected is served between them, as are new ones."""
     hello = _client_hello()
     with target.connect_with_handshake("tls") as honest:
         clients = [target.connect("tls") for _ in range(50 * target.scale)]
@@ -138,6 +138,11 @@ def _hellos_at_once(target: Target) -> None:
         for _ in range(5):
             since = time.monotonic()
             honest.call("echo", 1)
+            target.check_promise(time.monotonic() - since)
+        for source in ("127.0.0.1", "127.0.0.2"):
+            since = time.monotonic()
+            with target.connect_with_handshake("tls", source=source) as other:
+                other.call("echo", 1)
             target.check_promise(time.monotonic() - since)
         for client in clients:
             client.close()

@@ -87,14 +87,20 @@ class Target:
 
     # ------------------------------------------------------------ attackers
 
-    def connect(self, name: str = "plain", receive_buffer: int = 0) -> RawClient:
-        """Return a client that has not said anything yet."""
+    def connect(self, name: str = "plain", receive_buffer: int = 0, source: str = "") -> RawClient:
+        """Return a client that has not said anything yet.
+
+        Args:
+            source: the address that it connects from; ignored where the system does not have it.
+        """
         sock = socket.socket()
         try:
             if receive_buffer:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.settimeout(CLIENT_SECONDS)
+            with contextlib.suppress(OSError):
+                sock.bind((source or "127.0.0.1", 0))
             sock.connect(("127.0.0.1", self.ports[name]))
         except BaseException:
             sock.close()
@@ -103,9 +109,10 @@ class Target:
         client.sock.settimeout(CLIENT_SECONDS)
         return client
 
-    def connect_with_handshake(self, name: str = "plain", object_id: str = "", receive_buffer: int = 0) -> RawClient:
+    def connect_with_handshake(self, name: str = "plain", object_id: str = "", receive_buffer: int = 0,
+                               source: str = "") -> RawClient:
         """Return a client that has been let in."""
-        client = self.connect(name, receive_buffer)
+        client = self.connect(name, receive_buffer, source)
         if name == "tls":
             client.sock = tls_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
         return client.greet(object_id or ("Pyro.NameServer" if name == "names" else "obj"))
