@@ -71,12 +71,14 @@ class CallsInLoop(AsyncLoop):
 
     def begin(self, loop: asyncio.AbstractEventLoop) -> None:
         """Use the running event loop, which is given."""
+        # The program runs the loop: it is neither started nor stopped here.
         self._loop, self._thread = loop, threading.current_thread()
 
     def start(self, call: DeferredCall, on_end: Optional[Callable[[], None]] = None) -> None:
         """Run the method of a call. From here on, its task or its thread owns the request."""
         if runs_in_worker(call.deferred):
             try:
+                # The connection is the owner of the job: all its calls that run in threads use the same one.
                 self._pool.submit(functools.partial(self._work, call, on_end), call.connection)
             except RuntimeError as x:  # the system cannot start a thread
                 call.context.run(call.finish, None, x)
@@ -100,6 +102,7 @@ class CallsInLoop(AsyncLoop):
         loop = self._loop
         if loop is None or self._is_stopping or os.getpid() != self._process:
             return False
+        # In the thread of the loop the task is created at once, so that calls of one client start in their order.
         if threading.current_thread() is not self._thread:
             try:
                 loop.call_soon_threadsafe(callback, context=context)
@@ -130,6 +133,7 @@ class CallsInLoop(AsyncLoop):
         if os.getpid() != self._process:
             raise SystemExit(0)  # the method has forked and returned in both processes: the child ends
         try:
+            # A property or a method that turned out to belong to the loop, after the thread has done what may block.
             if type(value) is Deferred:
                 call.deferred = value
                 super().start(call)
@@ -155,6 +159,7 @@ class CallsInLoop(AsyncLoop):
         self._is_stopping = True
         for call in list(self._calls.values()):
             call.running.cancel(SHUTTING_DOWN)
+        # Tasks without a call, such as the ends of item streams, have no client that could be told.
         for task in [task for task in self._tasks if task not in self._calls]:
             task.cancel()
         await _wait(list(self._tasks), END_SECONDS)
@@ -167,6 +172,7 @@ class CallsInLoop(AsyncLoop):
         for task in list(self._tasks):
             log.warning("an async method does not end, although it was cancelled: %r", task.get_name())
             try:
+                # A task cannot be killed. Without the coroutine that it waits for, its next step ends it.
                 task.get_coro().cr_await.close()
             except Exception as x:  # it ignores even this, or waits for something else than a coroutine
                 log.debug("cannot close the coroutine: %s", x)
@@ -175,6 +181,7 @@ class CallsInLoop(AsyncLoop):
 
 
 async def _wait(tasks: Iterable[Any], timeout_seconds: float) -> None:
+    # asyncio.wait() refuses an empty set.
     waited_for: Set[Any] = set(tasks)
     if waited_for:
         await asyncio.wait(waited_for, timeout=timeout_seconds)

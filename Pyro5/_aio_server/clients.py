@@ -66,6 +66,7 @@ class Clients(Limited):
         try:
             self.event_loop.call_soon_threadsafe(function, *args)
         except RuntimeError:
+            # At the end of the program: no client is left to be served.
             log.debug("the event loop is closed")
 
     def start_task(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[Any]:
@@ -78,6 +79,7 @@ class Clients(Limited):
     def _task_done(self, task: asyncio.Task[Any]) -> None:
         self.tasks.discard(task)
         if not task.cancelled():
+            # Retrieved in any case, so that asyncio does not log it a second time.
             error = task.exception()
             if isinstance(error, Exception):
                 log.error("a task of the daemon failed", exc_info=error)
@@ -102,6 +104,8 @@ class Clients(Limited):
         """Start the timer for the next deadline of a connection, unless it runs out before that."""
         deadlines = (self._handshakes.next_deadline(), self._idle_deadlines.next_deadline(), self._refusals.next_deadline())
         next_deadline = min((deadline for deadline in deadlines if deadline is not None), default=math.inf)
+        # A timer that fires early does no harm, it is started again. One per connection would cost every request a
+        # timer.
         if self._timer is not None and next_deadline < self._timer_at:
             self._timer.cancel()
             self._timer = None
@@ -112,6 +116,7 @@ class Clients(Limited):
 
     def _handle_expired(self) -> None:
         self._timer = None
+        # Copied out of the tables first: ending a connection changes them.
         now = time.monotonic()
         expired: Any = self._handshakes.pop_expired(now)
         for connection in expired:
@@ -196,6 +201,7 @@ class Clients(Limited):
     @staticmethod
     def cancel_call(connection: AsyncConnection) -> None:
         """Cancel the request at hand of a client that has disconnected."""
+        # Read once, as the end of the call sets it to None.
         deferred = connection.deferred
         if deferred is not None and not deferred.running.is_oneway:
             deferred.running.cancel(CLIENT_LOST)
@@ -210,6 +216,7 @@ class Clients(Limited):
         """
         if connection.dropped:
             return
+        # The transport sends the rest by itself, but a client that reads nothing must not keep it for ever.
         if flush and connection.has_unsent:
             connection.transport.close()
             self.event_loop.call_later(FLUSH_SECONDS, connection.transport.abort)
@@ -223,6 +230,8 @@ class Clients(Limited):
         self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
+        # The claim makes sure that this is done once, even if the client and the server end the connection at the
+        # same time.
         if connection.claim_end():
             self._end(connection)
         self.on_progress()

@@ -44,6 +44,7 @@ class TransportSocket:
         self.family, self.type, self.proto = self._sock.family, self._sock.type, self._sock.proto
         self._own_address = self._sock.getsockname()
         self._peer_address = transport.get_extra_info("peername")
+        # The number of a closed socket may belong to another file, so it is not asked for any more.
         self._is_closed = False
 
     def fileno(self) -> int:
@@ -83,6 +84,7 @@ class TransportSocket:
 
     def close(self) -> None:
         """End the connection soon."""
+        # Programs call this in any thread; the transport belongs to that of the loop.
         if not (self._is_closed or self._loop.is_closed()):
             try:
                 self._loop.call_soon_threadsafe(self._transport.abort)
@@ -134,6 +136,8 @@ class AsyncConnection(ServerConnection):
 
     def add_received(self, data: bytes) -> None:
         """Keep received bytes for fetch_message()."""
+        # With the time, because the deadline of a request counts from its arrival, and it may wait for the one
+        # before.
         self._chunks.append((time.monotonic(), data))
         self._unparsed_bytes += len(data)
 
@@ -141,6 +145,8 @@ class AsyncConnection(ServerConnection):
         """Stop reading from the client while there are too many bytes for later requests, and read again when they are few."""
         too_many = self._unparsed_bytes > UNREAD_BYTES
         if too_many == self._is_reading and not self.transport.is_closing():
+            # While a call runs, the socket is read anyhow: otherwise the loop would not notice that the client
+            # disconnects.
             self._is_reading = not too_many
             if too_many:
                 self.transport.pause_reading()
@@ -167,6 +173,7 @@ class AsyncConnection(ServerConnection):
 
     def _parse_chunk(self) -> None:
         reader = self._reader
+        # The deadline of the next request counts from the arrival of its last part.
         self.waiting_since, data = self._chunks.popleft()
         self._unparsed_bytes -= len(data)
         if not reader.mid_body:
@@ -175,7 +182,7 @@ class AsyncConnection(ServerConnection):
         target = reader.get_buffer()
         count = min(len(target), len(data))
         target[:count] = data[:count]
-        del target
+        del target  # the buffer cannot grow while there is a view of it
         reader.received(count)
         if count < len(data):  # the rest belongs to the body, whose buffer has to grow, or to the next message
             self._chunks.appendleft((self.waiting_since, data[count:]))
@@ -206,6 +213,7 @@ class AsyncConnection(ServerConnection):
         """Send a message, together with others that follow before flush_replies() is called."""
         self._replies += message.buffers
         self._reply_bytes += message.size
+        # Outside of pump() nothing follows that it could be sent together with.
         if self._reply_bytes > JOINED_BYTES or not self.is_pumped:
             self.flush_replies()
 
@@ -280,6 +288,7 @@ class AsyncConnection(ServerConnection):
 
     def close(self) -> None:
         """End the connection. Can be called from any thread."""
+        # Already ended: the transport is gone, only what the program has attached is left.
         if self.dropped or self.ended or self.server.has_ended:
             self.free_tracked_resources()
             self.pyroInstances.clear()

@@ -71,6 +71,8 @@ class LoopDispatcher(Dispatcher):
 
     def _run(self, connection: Any, published: PublishedObject, call: Call) -> Any:
         if (call.method in published.members.nonblocking) == self._is_in_loop():
+            # Where it was called from is right already: in the loop for members that never wait, in a thread for all
+            # others.
             return super()._run(connection, published, call)
         return self._prepare(connection, published, call)
 
@@ -107,6 +109,7 @@ class LoopDispatcher(Dispatcher):
         return None if name in members.methods and name not in members.direct else False
 
     def _run_prepared_oneway(self, connection: Any, call: Call, message: ReceivingMessage, run: Callable[[], Any]) -> None:
+        # The pool for oneway calls, so that they do not take threads from calls that clients wait for.
         if type(run) is Deferred and runs_in_worker(run) and self._run_oneway is not None:
             self._start_oneway(connection, call, run.method, message.memory_bytes)
         elif type(run) is not Deferred and self._is_in_loop():

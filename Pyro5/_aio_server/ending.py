@@ -63,11 +63,13 @@ class Ending:
         Raises:
             RuntimeError: the daemon runs in another event loop.
         """
+        # Without a running loop there is nothing to wait for: begin() has freed everything.
         loop = self._server.event_loop
         if loop is None or loop.is_closed() or self.ended is None:
             return
         if loop is not asyncio.get_running_loop():
             raise RuntimeError("the daemon runs in another event loop")
+        # The end waits for the calls that run: one that waited for the end would wait for itself.
         if not self._calls.runs(asyncio.current_task()):
             await asyncio.shield(self.ended)
 
@@ -91,7 +93,8 @@ class Ending:
             if connection.handshake_task is not None:
                 connection.handshake_task.cancel()
         left = max(END_SECONDS, deadline - time.monotonic())
-        # In this order: oneway calls may still read streams.
+        # In this order: oneway calls may still read streams. In threads, because these calls block until other threads have
+        # ended.
         await run_in_thread(self._oneway_calls.stop, left)
         await run_in_thread(self._stop_threads)
         await run_in_thread(self._streams.clear)
@@ -108,6 +111,7 @@ class Ending:
     async def _until(self, condition: Callable[[], bool], deadline: float) -> None:
         """Wait until a condition is met, which can only change when the server makes progress."""
         progress = asyncio.Event()
+        # The server sets it with each step that may have changed the condition, so that nothing is polled.
         self._server.on_progress = progress.set
         while not condition() and time.monotonic() < deadline:
             progress.clear()
@@ -120,6 +124,7 @@ class Ending:
         """Close what is still open, without waiting. Can be called from any thread, if the event loop does not run."""
         if self._is_freed:
             return
+        # First: what follows may call user code, which may close the daemon again.
         self._is_freed = True
         server = self._server
         server.stopping = server.has_ended = True

@@ -61,6 +61,7 @@ class _Protocol(asyncio.Protocol):
         self._server.pump(self._connection)
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
+        # The transport refers to this object, which must not keep the connection any longer.
         connection, self._connection = self._connection, None
         if connection is not None:
             self._server.connection_lost(connection)
@@ -92,6 +93,7 @@ class AsyncServer(Clients):
         """Accept clients from now on, in the running event loop."""
         loop = self.event_loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
+        # The listening socket was made by the daemon, in any thread and before there was a loop.
         create: Any = loop.create_unix_server if self.sock.family == getattr(socket, "AF_UNIX", None) else loop.create_server
         self._server = await create(functools.partial(_Protocol, self), sock=self.sock, backlog=LISTEN_BACKLOG)
 
@@ -112,6 +114,7 @@ class AsyncServer(Clients):
         is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", error_log.client_name(connection))
+        # The end has begun between the accept and this call.
         if self.stopping:
             self.drop(connection)
         elif is_full:
@@ -185,11 +188,14 @@ class AsyncServer(Clients):
             self._attempt(self._pump, connection)
 
     def _pump(self, connection: AsyncConnection) -> None:
+        # Guards against recursion: sending a reply may call resume_writing(), which calls this again.
         connection.is_pumped = True
         turn_ends = time.monotonic() + TURN_SECONDS
         try:
             while self._may_serve(connection) and connection.fetch_message():
                 self._serve(connection)
+                # A client with a long queue of requests must not keep the loop: the rest of them is handled in its
+                # next turn.
                 if time.monotonic() > turn_ends and not connection.is_working:
                     self.event_loop.call_soon(self.pump, connection)  # other clients first
                     break
@@ -255,6 +261,7 @@ class AsyncServer(Clients):
             reply = None
             if validate is not None:
                 reply = await self._hooks.dispatcher.answer_handshake(connection, message, validate)
+            # Before the answer: the steps below set it again if a thread takes over.
             connection.is_working = False
             if validate is not None:
                 self._attempt(self._answered, connection, reply)
@@ -364,6 +371,7 @@ class AsyncServer(Clients):
 
     def _find_lost(self) -> None:
         """Cancel the calls of clients that have disconnected, where the event loop does not notice this."""
+        # Only these are asked, because asking costs a system call each.
         self._unread = {each for each in self._unread if each.is_working and not each.is_reading}
         for connection in list(self._unread):
             if connection.peer_has_closed():

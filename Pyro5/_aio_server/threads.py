@@ -25,6 +25,7 @@ async def run_in_pool(pool: WorkerPool, owner: Any, function: Callable[..., Any]
 async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function in a thread of its own, which ends with it."""
     job = _Job(function, args)
+    # Not in a pool: the pools are among what these threads wait for.
     threading.Thread(target=job.run, name="Pyro-asyncio-end", daemon=True).start()
     return await job.outcome
 
@@ -49,6 +50,7 @@ class _Job:
         except BaseException as x:  # SystemExit or similar has no meaning in this thread
             error = RuntimeError("%s raised %s" % (getattr(self._function, "__qualname__", self._function), type(x).__name__))
         try:
+            # A future belongs to the thread of its loop.
             self._loop.call_soon_threadsafe(self._set_outcome, value, error)
         except RuntimeError:
             return  # the event loop is closed

@@ -35,6 +35,7 @@ class TlsLayer:
         Raises:
             ssl.SSLError: the client does not use TLS, its certificate is refused, or the data is invalid.
         """
+        # TLS without a socket: the transport moves the bytes, so the same code serves every event loop.
         self._incoming.write(data)
         pieces: List[bytes] = []
         try:

@@ -85,6 +85,7 @@ class LeasedNames:
         self._given: Dict[str, Counter[str]] = {}  # name -> how often each of its members was looked up
         leases = LeaseTable(self._clock)
         for name, text in storage.load_details().items():
+            # A name may have been removed by another program that uses the same file.
             if name in storage:
                 leases.set(name, from_text(storage[name][0], text))
         self._leases = leases
@@ -107,6 +108,7 @@ class LeasedNames:
         """
         self._require_writer()
         lost = {}
+        # One period of the lock for all leases of a client, which renews them together.
         with self.lock:
             for name, lease_id in checked_lease_ids(leases).items():
                 if not self._leases.renew(name, lease_id):
@@ -146,6 +148,7 @@ class LeasedNames:
         with self._reading:
             uri_text, _ = self._registration(name)
         uris = [member.uri for member in self._leases.details(name).members] or [uri_text]
+        # Shuffled before sorting, which is stable: members that were given equally often take turns by chance.
         random.shuffle(uris)
         if pick == "least" and len(uris) > 1:
             with self.lock:
@@ -195,6 +198,7 @@ class LeasedNames:
 
     def remove_ended(self) -> Optional[float]:
         """Remove the registrations whose leases have ended; return when this has to be called again, None for never."""
+        # The storage is not touched under this lock: it may have to wait for another process.
         with self.lock:
             ended = self._leases.ended()
         try:
@@ -229,6 +233,7 @@ class LeasedNames:
 
     def _changed(self, change: Callable[[], T]) -> T:
         """Make a change, and notify watchers and the timer. The caller does not hold the lock."""
+        # In this order: watchers are woken when the change can be read.
         result = self._storage.patiently(change)
         self._watches.wake()
         self._timer.schedule(self._leases.next_end())
@@ -249,6 +254,7 @@ class LeasedNames:
                 if len(details.members) > MEMBERS:
                     raise errors.NamingError("%s has %d members already, more are not allowed" % (name, MEMBERS))
                 uri = details.members[0].uri
+                # The tags of the first member hold for the name, unless this one brings its own.
                 tags = tags or (tags_of(self._storage[name]) if members else tags)
             revision = self._store(name, (uri, tags), details)
         return {"revision": revision, "lease": lease and lease.lease_id, "ttl": request.ttl}
@@ -298,6 +304,7 @@ class LeasedNames:
         kind = "changed" if name in self._storage else "added"
         self._capacity.store(self._storage, name, registration, name == constants.NAMESERVER_NAME, to_text(uri, details),
                              self._leases.used_bytes)
+        # After the storage: if that fails, the lease must not exist.
         self._leases.set(name, details)
         revision = self._revisions[name] = self._watches.add(kind, name, uri, tags)
         return revision

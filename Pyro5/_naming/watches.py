@@ -56,6 +56,7 @@ class Watches:
         self._most = most
         self._lock = threading.Lock()  # guards the attributes below
         self._changes: Dict[int, Change] = {}  # by revision
+        # Begins with the time, so that a position of an earlier run is older than all changes of this one.
         self._end = time.time_ns() // 1000
         self._waiting: Dict[Any, _Waiting] = {}  # by event loop
         self._closed = False
@@ -70,6 +71,8 @@ class Watches:
         with self._lock:
             revision = self._end
             self._changes[revision] = Change(kind, name, uri, metadata, revision)
+            # A bounded number: a watcher that falls behind further than this begins anew with the current
+            # registrations.
             self._changes.pop(revision - self._most, None)
             self._end += 1
         return revision
@@ -79,6 +82,7 @@ class Watches:
         if not self._waiting:  # most name servers have no watchers; one that begins to wait meanwhile has seen the change
             return
         with self._lock:
+            # Each loop is woken once for any number of changes, until it has looked at them.
             loops = [loop for loop, waiting in self._waiting.items() if not waiting.woken]
             for loop in loops:
                 self._waiting[loop].woken = True
@@ -103,6 +107,7 @@ class Watches:
         """
         with self._lock:
             self._require_open()
+            # The changes in between are lost. Reading on would hide that from the watcher.
             if position < self._end - len(self._changes):
                 raise LookupError(position)
             while position < self._end:
@@ -121,6 +126,7 @@ class Watches:
         """
         with self._lock:
             self._require_open()
+            # Decided under the lock: a change comes either before this, and is seen here, or finds the future below.
             if position != self._end:
                 return position
             waiting = self._waiting.setdefault(loop, _Waiting(self._end))
@@ -142,7 +148,7 @@ class Watches:
         try:
             loop.call_soon_threadsafe(self._deliver, loop)
         except RuntimeError:  # the loop has been closed, and its watchers are gone
-            with self._lock:
+            with self._lock:  # its watchers are gone with it
                 self._waiting.pop(loop, None)
 
     def _deliver(self, loop: Any) -> None:
@@ -152,6 +158,7 @@ class Watches:
             waiting = self._waiting.get(loop)
             if waiting is None:
                 return
+            # Between the call and now more changes may have come, or old ones been dropped.
             start = max(waiting.position, self._end - len(self._changes))
             is_complete = start == waiting.position
             names = [self._changes[position].name for position in range(start, self._end)]
@@ -160,6 +167,7 @@ class Watches:
                     futures += [(future, max(position, waiting.position))
                                 for future, position in waiting.by_prefix.pop(prefix).items()]
             waiting.position, waiting.woken = self._end, False
+        # Outside of the lock: setting a result may run callbacks.
         for future, position in futures:
             if not future.done():
                 future.set_result(position)

@@ -62,6 +62,8 @@ def array_form(value: Any, as_text: bool = False) -> Any:
     Raises:
         SerializeError: the array is a masked array, or has a dtype that cannot be sent.
     """
+    # The first test decides in programs that have not registered arrays; it costs as much as reading a global
+    # variable.
     if not _registered or not is_array(value):
         return NO_ARRAY
     numpy = sys.modules["numpy"]
@@ -69,9 +71,11 @@ def array_form(value: Any, as_text: bool = False) -> Any:
     if masked is not None and isinstance(value, masked):
         raise errors.SerializeError("masked arrays (%s) are not sent; send the arrays 'data' and 'mask' of it"
                                     % type(value).__qualname__)
+    # A view of the data without what subclasses add to it.
     array = numpy.asarray(value)
     form: Dict[str, Any] = {classes.TAG: TAG_ARRAY, "dtype": _dtype_form(array.dtype), "shape": list(array.shape)}
     order = "C"
+    # Only if it is not both, as one-dimensional arrays are: the other order needs no key.
     if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
         form["order"] = order = "F"
     data = array.tobytes(order)
@@ -104,6 +108,7 @@ def build_array(data: Dict[str, Any], convert: classes.Convert) -> Any:
         ValueError: the dict does not describe an array.
         SerializeError: the program has not imported numpy.
     """
+    # Not imported: a peer must not make a program load numpy.
     numpy: Any = sys.modules.get("numpy")
     if numpy is None:
         raise errors.SerializeError("a numpy array has arrived, but this program has not imported numpy")
@@ -113,6 +118,7 @@ def build_array(data: Dict[str, Any], convert: classes.Convert) -> Any:
     if type(order) is not str or order not in ("C", "F"):
         _refuse("its order is %s" % plain.text_of(order))
     content = checked_bytes(data.get("data"))
+    # Checked before anything is allocated: the sizes come from the peer.
     announced = dtype.itemsize * _product(shape)
     if not dtype.itemsize and 0 not in shape:
         _refuse("its items have no size")
@@ -123,6 +129,7 @@ def build_array(data: Dict[str, Any], convert: classes.Convert) -> Any:
     except (TypeError, ValueError, OverflowError) as x:
         raise ValueError("invalid numpy array: %s" % x) from None
     _check_texts(numpy, array)
+    # A buffer that was cut out of a message may begin at any byte.
     return array if array.flags.aligned else array.copy(order)
 
 
@@ -169,6 +176,7 @@ def _product(numbers: Sequence[int]) -> int:
 
 def _dtype_from(numpy: Any, form: Any, level: int, fields_left: List[int]) -> Any:
     """Return the dtype for its form, which a peer has sent; see _dtype_form."""
+    # An exact pattern: other texts can be names of types, or lists of fields, of any size.
     if type(form) is str:
         if not _SIMPLE_DTYPE.fullmatch(form):
             _refuse("its dtype is %s" % plain.text_of(form))
@@ -189,6 +197,7 @@ def _structured(numpy: Any, form: Dict[str, Any], level: int, fields_left: List[
     size: Any = form.get("itemsize")
     if type(fields) not in plain.SEQUENCES or type(size) is not int or not 0 <= size <= MAX_ITEM_BYTES:
         _refuse("its dtype is %s" % plain.text_of(form))
+    # One budget for the whole dtype, since nested ones multiply.
     fields_left[0] -= len(fields)
     if fields_left[0] < 0:
         _refuse("its dtype has more than %d fields" % MAX_FIELDS)
@@ -199,6 +208,7 @@ def _structured(numpy: Any, form: Dict[str, Any], level: int, fields_left: List[
         names.append(field[0])
         formats.append(_dtype_from(numpy, field[1], level + 1, fields_left))
         offsets.append(field[2])
+        # Overlapping fields are valid in numpy; fields beyond the item would read foreign memory.
         if not 0 <= field[2] <= size - formats[-1].itemsize:
             _refuse("a field of its dtype does not fit into %d bytes" % size)
     return _made(numpy, {"names": names, "formats": formats, "offsets": offsets, "itemsize": size})
