@@ -17,6 +17,7 @@ from .._client.connection import REPLY_INFLATED_FACTOR
 from .._messages import replies, requests
 from .._messages.requests import WireOptions
 from .._net.stream_sockets import set_keepalive
+from .._wire.features import dialect_of
 from .._wire.reader import MessageReader
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_RESULT, ReceivingMessage, SendingMessage
@@ -46,6 +47,7 @@ class Connection(asyncio.Protocol):
 
     Attributes:
         features: the features that the server uses, see _wire.features; None for a server of another release.
+        dialect: of payloads, see SerializerBase.for_dialect.
         pending: sequence number -> the future of the reply. Calls that were cancelled stay in it until their reply has come
             and was thrown away, so that their numbers are not used again before.
         closed: done when the connection has ended.
@@ -60,6 +62,7 @@ class Connection(asyncio.Protocol):
         self.loop = loop
         self.target = target
         self.features: Optional[FrozenSet[str]] = None
+        self.dialect = 0
         self.pending: Dict[int, asyncio.Future[ReceivingMessage]] = {}
         self.closed: asyncio.Future[None] = loop.create_future()
         self.notices_stalls = False
@@ -108,6 +111,7 @@ class Connection(asyncio.Protocol):
         """Note that the handshake has succeeded, and how the server may be used."""
         self._handshake_done = True
         self.features = features
+        self.dialect = dialect_of(features)
         self._window = WINDOW
         if features is None:
             sock = self.transport.get_extra_info("socket")

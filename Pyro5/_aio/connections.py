@@ -273,7 +273,7 @@ class Connections:
             reply = await asyncio.wait_for(connection.exchange(request), effective_timeout(self.timeout))
         except asyncio.TimeoutError:
             raise errors.TimeoutError("calling get_metadata of %s: timeout" % self.bound_uri) from None
-        return replies.parse_reply(reply, self.serializer)
+        return replies.parse_reply(reply, self.serializer.for_dialect(connection.dialect))
 
     def set_metadata(self, metadata: Any) -> None:
         """Store what the server says about the object; raises as `parse_metadata`."""

@@ -87,7 +87,8 @@ class Link(Connections):
             flags |= FLAGS_ONEWAY
         if end is not None:
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
-        request = self._build(connection, serializer or self.serializer, flags, object_id, method, args, kwargs, annotations)
+        serializer = (serializer or self.serializer).for_dialect(connection.dialect)
+        request = self._build(connection, serializer, flags, object_id, method, args, kwargs, annotations)
         if flags & FLAGS_ONEWAY:
             connection.send(request)
             return None, connection
@@ -170,6 +171,7 @@ class Link(Connections):
         serializer = self.serializer
         if reply.serializer_id != serializer.serializer_id:
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
+        serializer = serializer.for_dialect(connection.dialect)
         try:
             if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES:
                 result = serializer.loads(reply.data)

@@ -47,6 +47,7 @@ class Connection(socketutil.SocketConnection):
             the next bytes to arrive may be the reply to the earlier request, so the connection must not be used again.
         reply_is_due: whether the request of the exchange was sent completely.
         features: the features that the server uses, see _wire.features; None for a server of another release.
+        dialect: of payloads, see SerializerBase.for_dialect.
         lock: held by the thread that uses the connection, from the request until the reply is complete.
         user: identifier of the thread that holds the lock; 0 while none does, and for a moment after it was acquired.
         call_id: correlation id of the call in flight, or of the last one.
@@ -64,6 +65,7 @@ class Connection(socketutil.SocketConnection):
         self.mid_exchange = False
         self.reply_is_due = False
         self.features: Optional[FrozenSet[str]] = None
+        self.dialect = 0
         # The lock is held for a call; `user` is the thread that holds it, so that a nested call of the same thread is
         # recognized.
         self.lock = threading.Lock()
@@ -88,12 +90,13 @@ class Connection(socketutil.SocketConnection):
         self._log_wire = bool(config.LOGWIRE)
         self._incoming = busy_poll.receiver_for(self.sock, self._incoming)
 
-    def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any,
-                  wire: WireOptions) -> Tuple[Any, Optional[Mapping[str, Any]]]:
+    def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any, wire: WireOptions,
+                  dialect: bool = True) -> Tuple[Any, Optional[Mapping[str, Any]]]:
         """Perform the handshake. The timeout of the connection is the limit of all of it together.
 
         Args:
             value: application data for the server's `Daemon.validateHandshake`.
+            dialect: see handshake.connect_request.
 
         Returns:
             The handshake response of the server, and the metadata of the object (None if the server did not send it).
@@ -101,7 +104,7 @@ class Connection(socketutil.SocketConnection):
         Raises:
             CommunicationError: the server refused the connection, or its answer cannot be parsed.
         """
-        request = handshake.connect_request(serializer, seq, object_id, value, wire)
+        request = handshake.connect_request(serializer, seq, object_id, value, wire, dialect)
         timeout = self.sock.gettimeout()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -117,6 +120,7 @@ class Connection(socketutil.SocketConnection):
             self.deadline = None
         # The features are removed: the application sees the annotations that the application of the server has sent.
         self.features = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
+        self.dialect = features.dialect_of(self.features)
         # before the reply is parsed: a refusal carries annotations as well
         callcontext.set_received_response(reply.annotations)
         try:
@@ -209,6 +213,7 @@ class Connection(socketutil.SocketConnection):
     def call(self, serializer: SerializerBase, seq: int, object_id: str, method: str, args: Sequence[Any],
              wire: WireOptions) -> Any:
         """Call a method and return its result. Raises the exceptions of `round_trip`, and the one that the method raised."""
+        serializer = serializer.for_dialect(self.dialect)
         request = requests.invoke_request(serializer, seq, 0, object_id, method, args, {}, wire)
         return replies.parse_reply(self.round_trip(request, method), serializer)
 

@@ -80,11 +80,13 @@ class Connector:
         max_connections: how many there may be then.
         stream_homes: the connection of each open item stream, by the stream's id.
         results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
+        raw_response: calls return the reply messages, whose payloads the program reads: they are as those of other releases.
     """
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
-                 "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "__weakref__")
+                 "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "raw_response",
+                 "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -97,6 +99,7 @@ class Connector:
         self.pool = ConnectionPool()
         self.parallel = False
         self.results: Results = {}
+        self.raw_response = False
         self.stream_homes: Dict[str, Connection] = {}
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.serializer_name: Optional[str] = None
@@ -218,7 +221,8 @@ class Connector:
             connection.lock.acquire()
             connection.user = threading.get_ident()
             connection.objectId = self.object_id
-            response, _ = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire)
+            response, _ = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire,
+                                              not self.raw_response)
             validate(response)
             connection.timeout = effective_timeout(self.timeout)
         except BaseException as x:
@@ -325,7 +329,8 @@ class Connector:
         """Perform the handshake (not over a connected socket, which has none) and store the metadata of the object."""
         response = metadata = None
         if not connection.keep_open:
-            response, metadata = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire)
+            response, metadata = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire,
+                                              not self.raw_response)
         # Connected sockets have no handshake, which would bring the metadata.
         if metadata is None:
             self.seq = (self.seq + 1) & 0xFFFF

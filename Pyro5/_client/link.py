@@ -67,14 +67,13 @@ class Link(Connector):
         wait_for_ready: whether connecting waits until the server can be reached.
     """
 
-    __slots__ = ("owner", "owner_client", "max_retries", "raw_response", "abandoned_streams", "retry", "wait_for_ready",
+    __slots__ = ("owner", "owner_client", "max_retries", "abandoned_streams", "retry", "wait_for_ready",
                  "exclusive", "_retry_budget", "_background", "_cancellations")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         super().__init__(uri, connected_socket)
         self.claim()
         self.max_retries: int = config.MAX_RETRIES or 0
-        self.raw_response = False
         self.abandoned_streams: List[str] = []  # ids; finalizers append to it in any thread
         self.retry: Optional[Retry] = None
         self.wait_for_ready = False
@@ -300,6 +299,8 @@ class Link(Connector):
             deadline, serializer = None, self.serializer
             if self.timeout or current_options.get() is not None or request_fields.get()[CALL] is not None:
                 deadline, serializer, annotations = self._apply_options(connection, seq, flags, annotations)
+            if connection.dialect:
+                serializer = serializer.for_dialect(connection.dialect)
             try:
                 request = requests.invoke_request(serializer, seq, flags, object_id or self.object_id, method, args, kwargs,
                                                   self.wire, annotations, correlation_id)
@@ -428,10 +429,11 @@ class Link(Connector):
                 self.abandoned_streams.append(stream_id)
                 return
 
-    def _parse_reply(self, reply: ReceivingMessage, connection: Optional[Connection] = None) -> Any:
+    def _parse_reply(self, reply: ReceivingMessage, connection: Connection) -> Any:
         serializer = self.serializer
         if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its original serializer
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
+        serializer = serializer.for_dialect(connection.dialect)
         # most replies: skips the tests of parse_reply()
         if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES:
             return serializer.loads(reply.data)
@@ -440,7 +442,6 @@ class Link(Connector):
             if result.stream_id is None:
                 raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item streams "
                                            "(its setting ITER_STREAMING)")
-            if connection is not None:
-                self.stream_homes[result.stream_id] = connection
-                connection.streams += 1
+            self.stream_homes[result.stream_id] = connection
+            connection.streams += 1
         return result

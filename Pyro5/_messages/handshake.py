@@ -27,8 +27,8 @@ _MAX_CACHED_BYTES = 4096  # longer payloads are not cached
 _MAX_ANNOTATION_BYTES = 65536  # of all annotations together that are sent in a handshake
 
 
-def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any,
-                    wire: WireOptions) -> SendingMessage:
+def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any, wire: WireOptions,
+                    dialect: bool = True) -> SendingMessage:
     """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
@@ -36,6 +36,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
 
     Args:
         handshake: application data for the server's `Daemon.validateHandshake`.
+        dialect: whether payloads may be in another dialect than that of other releases.
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
@@ -43,7 +44,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
-                          features.with_announcement(annotations),
+                          features.with_announcement(annotations, dialect),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 

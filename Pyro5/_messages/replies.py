@@ -4,7 +4,8 @@ Both sides of each format are in this module, so that a format is changed in one
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, NoReturn, Optional
+import contextlib
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Optional
 
 from .. import errors, protocol
 from .._values import classes, exceptions, plain, recreation, unsendable
@@ -46,6 +47,10 @@ class ExceptionWrapper:
 
 def _wrapper_to_dict(wrapper: ExceptionWrapper) -> Dict[str, Any]:
     return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": SerializerBase.class_to_dict(wrapper.exception)}
+
+
+def _tagged_wrapper(wrapper: ExceptionWrapper) -> Dict[str, Any]:
+    return {"__class__": EXCEPTION_WRAPPER_TAG, "exception": wrapper.exception}
 
 
 def _dict_to_wrapper(data: Mapping[str, Any], convert: classes.Convert) -> ExceptionWrapper:
@@ -122,8 +127,12 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
     this never fails, and every call gets a reply.
     """
     carried = remote_traceback(exception)  # of an exception that the method itself received from another server
+    too_large = ["the remote traceback is too large to be sent\n"]
     try:
-        return _first_within_limit(to, exception, traceback_lines, ["the remote traceback is too large to be sent\n"])
+        with contextlib.suppress(Exception) if exception.__cause__ is not None else contextlib.nullcontext():
+            return _first_within_limit(to, exception, traceback_lines, too_large)
+        with _without_cause(exception):  # which is perhaps what cannot be sent
+            return _first_within_limit(to, exception, traceback_lines, too_large)
     except Exception as x:  # a serializer, or user code that it calls such as __getstate__, can raise anything
         reason = "Error serializing exception: %s. Original exception: %s: %s" % (
             text_of(x), type(exception), text_of(exception))
@@ -135,6 +144,16 @@ def exception_reply(to: ReplyTo, exception: BaseException, traceback_lines: List
     except errors.ProtocolError:  # still too large, or the annotations cannot be sent: without limit and annotations
         bare = to._replace(wire=WireOptions(), annotations={})
         return _first_within_limit(bare, errors.PyroError(reason[:200]), [])
+
+
+@contextlib.contextmanager
+def _without_cause(exception: BaseException) -> Iterator[None]:
+    cause, is_suppressed = exception.__cause__, exception.__suppress_context__
+    exception.__cause__ = None
+    try:
+        yield
+    finally:
+        exception.__cause__, exception.__suppress_context__ = cause, is_suppressed
 
 
 def _first_within_limit(to: ReplyTo, exception: BaseException, *tracebacks: List[str]) -> SendingMessage:
@@ -239,3 +258,4 @@ def raisable(exception: BaseException) -> Exception:
 
 
 classes.register_own_dict(ExceptionWrapper, EXCEPTION_WRAPPER_TAG, _wrapper_to_dict, _dict_to_wrapper)
+classes.register_own_tagged(ExceptionWrapper, _tagged_wrapper)

@@ -71,7 +71,8 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         if only._contains_blob:
             payload, serializer_id = only._data.data, only._data.serializer_id
         else:
-            payload = serializer.dumpsCall(object_id, method, only._data, {})  # the data are the arguments of the call
+            # The data are the arguments of the call. They may be passed on to a peer of any release.
+            payload = serializer.for_dialect(0).dumpsCall(object_id, method, only._data, {})
     # long bytes and texts can leave in a piece of their own, without being copied into the payload
     elif not _MAYBE_LONG.isdisjoint(map(type, args)):
         payload = serializer.call_payload(object_id, method, args, kwargs)

@@ -112,7 +112,7 @@ class Dispatcher(HandshakeReplies):
         refused = connection.refused_message
         if refused is None:
             return None
-        return self._exception_reply(refused, correlation_id, error)
+        return self._exception_reply(connection, refused, correlation_id, error)
 
     # ------------------------------------------------------------ calls
 
@@ -124,7 +124,7 @@ class Dispatcher(HandshakeReplies):
         call = None
         running = self.running.begin(connection, message, correlation_id)
         try:
-            serializer = self._serializer_for(message)
+            serializer = self._serializer_for(message, connection.features)
             callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
                                       message.annotations, correlation_id, running)
             call = self._decoder.parse(message, serializer)
@@ -156,7 +156,7 @@ class Dispatcher(HandshakeReplies):
         self._error_log.log(connection, call, error, self._is_callback)
         if self._must_close_after(connection, message, error):
             connection.closing = not is_oneway
-        return None if is_oneway else self._exception_reply(message, correlation_id, error)
+        return None if is_oneway else self._exception_reply(connection, message, correlation_id, error)
 
     def _run(self, connection: Any, published: PublishedObject, call: Call) -> Any:
         """Call an ordinary method, and return its result."""
@@ -205,7 +205,7 @@ class Dispatcher(HandshakeReplies):
         try:
             value = self._result_of(done, value, error)
             if not done.running.is_oneway:
-                serializer = self._serializer_for(message)
+                serializer = self._serializer_for(message, connection.features)
                 to = ReplyTo(message.seq, serializer, done.running.correlation_id, self._annotations(), self._wire)
                 reply = self._value_reply(connection, to, value, call, message.flags)
         except Exception as x:
@@ -243,7 +243,7 @@ class Dispatcher(HandshakeReplies):
         """
         return (isinstance(error, (errors.SecurityError, errors.SerializeError))
                 and not isinstance(error, (errors.RemoteError, unsendable.Unsendable)) and not connection.keep_open
-                and message.serializer_id in self._serializers)  # else nothing of it was decoded
+                and (message.serializer_id, connection.features) in self._serializers)  # else nothing of it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
         if type(value) not in _NON_ITERATOR_TYPES and isinstance(value, (Iterator, AsyncIterator)):
@@ -301,7 +301,7 @@ class Dispatcher(HandshakeReplies):
         call, wants_results = None, not message.flags & protocol.FLAGS_ONEWAY
         running = self.running.begin(connection, message, correlation_id)
         try:
-            serializer = self._serializer_for(message)
+            serializer = self._serializer_for(message, connection.features)
             callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
                                       message.annotations, correlation_id, running)
             call = self._decoder.parse(message, serializer)
@@ -379,7 +379,7 @@ class Dispatcher(HandshakeReplies):
             connection.closing = True
             return handshake.connect_refused(message, None, "this connection has had its handshake already",
                                              correlation_id, self._wire)
-        return self._exception_reply(message, correlation_id, error)
+        return self._exception_reply(connection, message, correlation_id, error)
 
     def log_repeated_errors(self, at_end: bool = False) -> None:
         """Log how often exceptions were raised again, see `ErrorLog.log_repeated`."""

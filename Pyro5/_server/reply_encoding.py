@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from .. import callcontext, errors, serializers
 from .._messages import replies
 from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
+from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .exclusive import note_origin
@@ -41,18 +42,23 @@ class ReplyEncoding:
     def _use_options(self, options: DispatchOptions) -> None:
         self._options = options
         self._wire = options.wire
-        # Several threads may fill it at the same time: they store the same value, and a single assignment is atomic.
-        self._serializers: Dict[int, SerializerBase] = {}  # accepted ones, filled as they are asked for
+        # Accepted ones, by number and the features of the peer; filled as they are asked for. Several threads may fill it at
+        # the same time: they store the same value, and a single assignment is atomic.
+        self._serializers: Dict[Tuple[int, Optional[FrozenSet[str]]], SerializerBase] = {}
 
-    def _serializer_for(self, message: ReceivingMessage) -> SerializerBase:
+    def _serializer_for(self, message: ReceivingMessage, peer: Optional[FrozenSet[str]] = None) -> SerializerBase:
         """Return the serializer of a message, before any of its payload is decoded.
+
+        Args:
+            peer: the features of the peer; None for a handshake, in which they are not known yet.
 
         Raises:
             SerializeError: the serializer is unknown, not installed, or not accepted by this server.
         """
         # Accepted serializers are cached, because the checks below would cost every call.
+        known = message.serializer_id, peer
         try:
-            return self._serializers[message.serializer_id]
+            return self._serializers[known]
         except KeyError:
             serializer = serializers.get_serializer_by_id(message.serializer_id)
         # a serializer that the program has added is accepted without being in the setting
@@ -60,7 +66,7 @@ class ReplyEncoding:
             raise errors.SerializeError(
                 "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
                 % (serializer.name, ", ".join(self._options.accepted_serializers)))
-        self._serializers[message.serializer_id] = serializer
+        serializer = self._serializers[known] = serializer.for_dialect(features.dialect_of(peer))
         return serializer
 
     def _annotations(self) -> Dict[str, Any]:
@@ -74,9 +80,10 @@ class ReplyEncoding:
         own: Dict[str, Any] = self._daemon.annotations()
         return own
 
-    def _exception_reply(self, message: ReceivingMessage, correlation_id: bytes, error: Exception) -> SendingMessage:
+    def _exception_reply(self, connection: Any, message: ReceivingMessage, correlation_id: bytes,
+                         error: Exception) -> SendingMessage:
         try:
-            serializer = self._serializer_for(message)
+            serializer = self._serializer_for(message, connection.features)
         except errors.SerializeError:
             serializer = self._serializer_for_refusal(message)
         try:

@@ -12,16 +12,15 @@ import array
 import enum
 import importlib
 import threading
-from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Type
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Type
 
 from .. import errors
 from . import exceptions, numpy_scalars, plain
 
 __all__ = ["class_to_dict", "registered_form", "NOT_REGISTERED", "register_class_to_dict", "unregister_class_to_dict",
            "register_dict_to_class", "unregister_dict_to_class", "register_own_class", "register_own_dict", "register_own_tag",
-           "unregister_own_tag", "set_autoproxy",
-           "accepted_tags", "advice", "OwnClass", "registered_builder", "own_class",
-           "has_converter"]
+           "unregister_own_tag", "register_own_tagged", "set_autoproxy", "accepted_tags", "advice", "OwnClass",
+           "registered_builder", "own_class", "has_converter", "register_form", "form_of", "is_replaced"]
 
 TAG = "__class__"
 
@@ -41,6 +40,7 @@ _PACKAGE = __name__.rsplit(".", 2)[0]
 class _Converter(NamedTuple):
     convert: ToDict
     serpent_too: bool
+    form: Any = None  # plain_forms.Form: convert returns the plain form
 
 
 class OwnClass(NamedTuple):
@@ -56,13 +56,14 @@ class OwnClass(NamedTuple):
     deliver: Optional[Callable[[Any], None]] = None
 
 
-# Guards changes of the four tables below. A change replaces the whole table and never modifies one, so readers need no lock
+# Guards changes of the five tables below. A change replaces the whole table and never modifies one, so readers need no lock
 # and can iterate over a table while another thread changes it.
 _registry_lock = threading.Lock()
 _class_to_dict: Dict[type, _Converter] = {}          # converters of the program
 _dict_to_class: Dict[str, FromDict] = {}
 _own_class_to_dict: Dict[type, ToDict] = {}          # classes of this package
 _own_dict_to_class: Dict[str, OwnClass] = {}
+_own_class_to_tagged: Dict[type, ToDict] = {}        # those that contain objects, which may be of registered types
 
 _autoproxy: Optional[Callable[[Any], Any]] = None
 
@@ -96,9 +97,22 @@ def unregister_class_to_dict(clazz: Type[Any]) -> None:
         _class_to_dict = {key: value for key, value in _class_to_dict.items() if key is not clazz}
 
 
+def register_form(clazz: type, form: Any) -> None:
+    """Register the plain_forms.Form of a class, as register_class_to_dict."""
+    global _class_to_dict
+    with _registry_lock:
+        _class_to_dict = {**_class_to_dict, clazz: _Converter(form.plain, True, form)}
+
+
+def form_of(clazz: type) -> Any:
+    """Return the plain_forms.Form of exactly this class, None if there is none, or another converter."""
+    converter = _class_to_dict.get(clazz)
+    return None if converter is None else converter.form
+
+
 def has_converter(clazz: type) -> bool:
     """Return whether the program has registered a converter for exactly this class."""
-    return clazz in _class_to_dict
+    return clazz in _class_to_dict and _class_to_dict[clazz].form is None
 
 
 def register_dict_to_class(classname: str, converter: FromDict) -> None:
@@ -171,6 +185,13 @@ def unregister_own_tag(tag: str) -> None:
         _own_dict_to_class = {key: own for key, own in _own_dict_to_class.items() if key != tag}
 
 
+def register_own_tagged(clazz: Type[Any], to_dict: ToDict) -> None:
+    """Register how a class of this package is sent to peers that know registered types, if they get another dict."""
+    global _own_class_to_tagged
+    with _registry_lock:
+        _own_class_to_tagged = {**_own_class_to_tagged, clazz: to_dict}
+
+
 def registered_builder(tag: str) -> Optional[FromDict]:
     """Return the converter that the program has registered for a tag, None if there is none."""
     return _dict_to_class.get(tag)
@@ -197,6 +218,12 @@ def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
     _autoproxy = replace
 
 
+def is_replaced(objects: Iterable[Any]) -> bool:
+    """Return whether one of these objects is replaced when it is serialized, see set_autoproxy."""
+    autoproxy = _autoproxy
+    return autoproxy is not None and any([autoproxy(each) is not None for each in objects])
+
+
 def accepted_tags() -> List[str]:
     """Return the sorted tags that are converted without converters of the program, except those of sqlite3 exceptions."""
     return sorted(set(_own_dict_to_class) | set(exceptions.ACCEPTED))
@@ -204,8 +231,12 @@ def accepted_tags() -> List[str]:
 
 # ---------------------------------------------------------------- object -> dict
 
-def registered_form(obj: Any, for_serpent: bool = False) -> Any:
+def registered_form(obj: Any, for_serpent: bool = False, tagged: bool = False) -> Any:
     """Convert an object by the function that is registered for its class.
+
+    Args:
+        for_serpent: ignore converters that are not for the serpent serializer.
+        tagged: return the tagged forms of instances of registered types, not the plain ones; and exceptions with causes.
 
     Returns:
         Plain data, which may contain other objects; NOT_REGISTERED if there is no function for the class.
@@ -218,12 +249,14 @@ def registered_form(obj: Any, for_serpent: bool = False) -> Any:
     if _class_to_dict:  # empty in most programs: then nothing is searched
         converter = _find_converter(type(obj), obj)
         if converter is not None and (converter.serpent_too or not for_serpent):
-            return converter.convert(obj)
+            return converter.form.tagged(obj) if tagged and converter.form is not None else converter.convert(obj)
     for base in type(obj).__mro__:
+        if tagged and base in _own_class_to_tagged:
+            return _own_class_to_tagged[base](obj)
         if base in _own_class_to_dict:
             return _own_class_to_dict[base](obj)
     if isinstance(obj, BaseException):
-        return exceptions.exception_to_dict(obj)
+        return exceptions.exception_to_dict(obj, tagged)
     return NOT_REGISTERED
 
 

@@ -17,7 +17,7 @@ from .. import errors
 from . import plain
 
 __all__ = ["ACCEPTED", "exception_to_dict", "dict_to_exception", "find_exception_class", "foreign_exception",
-           "is_group", "restore_attributes", "send_as"]
+           "is_group", "registered_exception", "restore_attributes", "send_as", "set_wire_name"]
 
 log = logging.getLogger("Pyro5.serializers")
 
@@ -42,6 +42,10 @@ _SENT_AS: Dict[ExceptionClass, str] = {
 _OWN = {name: clazz for name, clazz in _exception_classes(vars(errors), errors.PyroError).items() if clazz not in _SENT_AS}
 _OWN_TAGS = {**{clazz: OWN_TAG_PREFIX + name for name, clazz in _OWN.items()}, **_SENT_AS}
 
+# The names of exception classes of the program that are registered types. Read without a lock: a change replaces the table.
+_wire_names: Dict[ExceptionClass, str] = {}
+_MAX_CAUSES = 8  # exceptions in a chain of causes that are sent
+
 _GROUP = _BUILTIN.get("BaseExceptionGroup")     # new in Python 3.11
 
 # These classes use their arguments when an instance is built or printed, so they are built of plain data only.
@@ -65,16 +69,38 @@ def send_as(clazz: ExceptionClass, tag: str) -> None:
     _OWN_TAGS[clazz] = tag
 
 
-def exception_to_dict(error: BaseException) -> Dict[str, Any]:
-    """Convert an exception to a dict. Its args and attributes are not converted; this is left to the serializer."""
+def set_wire_name(clazz: ExceptionClass, name: Optional[str]) -> None:
+    """Set the name of an exception class toward peers that know registered types; None removes it."""
+    global _wire_names
+    names = {key: value for key, value in _wire_names.items() if key is not clazz}
+    _wire_names = names if name is None else {**names, clazz: name}
+
+
+def exception_to_dict(error: BaseException, tagged: bool = False, causes: int = _MAX_CAUSES) -> Dict[str, Any]:
+    """Convert an exception to a dict. Its args and attributes are not converted; this is left to the serializer.
+
+    Args:
+        tagged: for a peer that knows registered types: with the names of these, and with the cause of the exception.
+        causes: the maximum length of the chain of causes.
+    """
     clazz = type(error)
-    return {
+    data = {
         # own classes by their documented name, which is independent of the module that the package is imported as
         "__class__": _OWN_TAGS.get(clazz) or "%s.%s" % (clazz.__module__, clazz.__name__),
         "__exception__": True,
         "args": error.args,
         "attributes": _attributes_of(error),
     }
+    if tagged:
+        if isinstance(error, OSError) and type(error.filename) is str:
+            data["args"] = OSError.__reduce__(error)[1]  # with the name of the file
+        if clazz in _wire_names:
+            data["__class__"] = _wire_names[clazz]
+            if hasattr(clazz, "__pyro_state__"):
+                data["state"] = error.__pyro_state__()  # type: ignore[attr-defined]
+        if error.__cause__ is not None and causes:
+            data["cause"] = exception_to_dict(error.__cause__, tagged, causes - 1)
+    return data
 
 
 def _attributes_of(error: BaseException) -> Dict[str, Any]:
@@ -135,6 +161,32 @@ def dict_to_exception(clazz: ExceptionClass, data: Mapping[str, Any]) -> BaseExc
         error = foreign_exception(data)
     else:
         restore_attributes(error, data)
+    return error
+
+
+def registered_exception(clazz: Any, data: Mapping[str, Any]) -> BaseException:
+    """Build an exception of a class that the program has registered.
+
+    Its own constructor is not called, which may require other arguments than ``args``: it has set the arguments and attributes
+    in the process that sent them.
+
+    Raises:
+        ValueError: the args are not a list or tuple.
+        Exception: those of ``__pyro_from_state__``, if the class has it.
+    """
+    args: Any = data.get("args")
+    if type(args) not in plain.SEQUENCES:
+        raise ValueError("the args of an exception must be a list or tuple, not %s" % type(args).__name__)
+    error: BaseException
+    if "state" in data and hasattr(clazz, "__pyro_from_state__"):
+        error = clazz.__pyro_from_state__(data["state"])
+    else:
+        base = next(each for each in clazz.__mro__ if each.__module__ == "builtins")
+        checked = _checked_args(base, tuple(args))
+        error = base.__new__(clazz, *checked)
+        base.__init__(error, *checked)  # for the attributes of OSError, StopIteration and others
+        error.args = checked
+    restore_attributes(error, data)
     return error
 
 

@@ -1,87 +1,182 @@
-"""Replace instances of registered types and numpy scalars in a value by their plain forms.
+"""Replace instances of registered types and numpy scalars in a value by plain data.
 
-For serializers that write plain data much faster than data with other objects: copying takes less time than that saves.
+For serializers that write plain data much faster than data with other objects: copying takes less time than that saves. And
+for the tagged forms of objects that serializers would not ask a converter for: those in sets, keys of dicts, and instances of
+subclasses of builtin types.
 """
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Collection, Dict, List, Mapping, Sequence
 
-from . import classes, numpy_arrays, numpy_scalars, registered_types
+from . import classes, hash_flooding, numpy_arrays, numpy_scalars, plain, registered_types
+from .classes import TAG
 
-__all__ = ["NO_COPY", "plain_copy"]
+__all__ = ["CopyFirst", "HASHABLE_TAGS", "NO_COPY", "check_needs_copy", "plain_copy", "with_tagged_keys"]
 
 NO_COPY = object()  # result of plain_copy
 
 _ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
 _SEQUENCES = frozenset((list, tuple))
-_SETS = frozenset((set, frozenset))
+_SETS: Mapping[type, str] = {set: "set", frozenset: "frozenset"}
 _MAX_DEPTH = 50
+_MANY = 8  # instances from which converting them together pays
+
+
+class CopyFirst(Exception):
+    """Raised by the hook of a serializer: the value contains an instance of a registered type, so use a plain_copy."""
 
 
 class _OtherTypesError(Exception):
     """There is an object in the value that this module does not replace."""
 
 
-def plain_copy(value: Any, for_serpent: bool = False) -> Any:
+def plain_copy(value: Any, for_serpent: bool = False, tagged: bool = False, arrays_as_text: bool = False) -> Any:
     """Return a copy of a value that consists of plain data, in which unchanged parts are the same.
 
     Args:
         for_serpent: do not use converters that are not for the serpent serializer.
+        tagged: use the tagged forms of instances of registered types.
+        arrays_as_text: write the data of numpy arrays as text.
 
     Returns:
         NO_COPY if there are other objects than instances of registered types and numpy scalars, if they are used as keys, or
-        if the value is nested deeply.
+        if the value is nested deeply. In the tagged forms, instances of registered types may be keys.
     """
     # Then there is nothing to replace: the slow way has to find out what cannot be sent.
     if not registered_types.registered() and numpy_scalars.scalar_class() is None:
         return NO_COPY
     try:
-        return _copy(value, _MAX_DEPTH, for_serpent)
+        return _Copier(for_serpent, tagged, arrays_as_text).copy(value, _MAX_DEPTH)
     except _OtherTypesError:
         return NO_COPY
 
 
-def _copy(value: Any, depth_left: int, for_serpent: bool) -> Any:
-    kind = type(value)
-    if kind in _ATOMS:
-        return value
-    # Also ends the copy of a value that contains itself.
-    if not depth_left:
-        raise _OtherTypesError
-    if kind is dict:
-        if not _ATOMS.issuperset(map(type, value)):
+class _Copier:
+    __slots__ = ("_for_serpent", "_tagged", "_arrays_as_text")
+
+    def __init__(self, for_serpent: bool, tagged: bool, arrays_as_text: bool) -> None:
+        self._for_serpent, self._tagged, self._arrays_as_text = for_serpent, tagged, arrays_as_text
+
+    def copy(self, value: Any, depth_left: int) -> Any:
+        kind = type(value)
+        if kind in _ATOMS:
+            return value
+        if depth_left <= 0:
             raise _OtherTypesError
-        # Returned as it is: most containers have plain elements, and are not copied.
+        if kind is dict:
+            return self._dict(value, depth_left - 1)
+        if kind in _SEQUENCES:
+            if _ATOMS.issuperset(map(type, value)):
+                return value
+            return kind(self._elements(value, depth_left - 1))
+        if kind in _SETS:
+            return self._keys(value, depth_left - 1)
+        return self.copy(self._form(value, kind), depth_left - 1)
+
+    def _dict(self, value: Dict[Any, Any], depth_left: int) -> Dict[Any, Any]:
+        if not _ATOMS.issuperset(map(type, value)):
+            return self._keys(value, depth_left)  # type: ignore[no-any-return]
         if _ATOMS.issuperset(map(type, value.values())):
             return value
-        return {key: _copy(element, depth_left - 1, for_serpent) for key, element in value.items()}
-    if kind in _SEQUENCES:
+        return {key: self.copy(element, depth_left) for key, element in value.items()}
+
+    def _keys(self, value: Any, depth_left: int) -> Any:
         if _ATOMS.issuperset(map(type, value)):
             return value
-        return kind([_copy(element, depth_left - 1, for_serpent) for element in value])
-    if kind in _SETS:
-        if not _ATOMS.issuperset(map(type, value)):
+        replaced = with_tagged_keys(value) if self._tagged else value
+        if replaced is value:
             raise _OtherTypesError
-        return value
-    return _copy(_plain_form(value, kind, for_serpent), depth_left - 1, for_serpent)
+        return self.copy(replaced, depth_left)
 
+    def _elements(self, values: Sequence[Any], depth_left: int) -> List[Any]:
+        if len(values) >= _MANY:
+            kind = type(values[0])
+            form = classes.form_of(kind)
+            # objects of a daemon become proxies
+            if form is not None and form.fields and {kind}.issuperset(map(type, values)) and not classes.is_replaced(values):
+                return self._many(form, values, depth_left)
+        return [self.copy(element, depth_left) for element in values]
 
-def _plain_form(value: Any, kind: type, for_serpent: bool) -> Any:
-    if kind in registered_types.registered():
-        form = classes.registered_form(value, for_serpent)
-        if form is not classes.NOT_REGISTERED:
+    def _many(self, form: Any, values: Sequence[Any], depth_left: int) -> List[Any]:
+        """Return the forms of instances of a class with fields: field by field."""
+        if depth_left <= 0:
+            raise _OtherTypesError
+        dicts, columns = form.columns(values)
+        for index, column in enumerate(columns):
+            if not _ATOMS.issuperset(map(type, column)):
+                columns[index] = self._elements(column, depth_left - 1)
+                dicts = None
+        forms = dicts if dicts is not None else [dict(zip(form.fields, row)) for row in zip(*columns)]
+        return [{TAG: form.name, "value": each} for each in forms] if self._tagged else forms
+
+    def _form(self, value: Any, kind: type) -> Any:
+        if kind in registered_types.registered():
+            form = classes.registered_form(value, self._for_serpent, self._tagged)
+            if form is not classes.NOT_REGISTERED:
+                return form
+        generic = numpy_scalars.scalar_class()
+        if generic is not None and numpy_scalars.is_array(value):
+            form = classes.registered_form(value, self._for_serpent)
+            form = numpy_arrays.array_form(value, self._arrays_as_text) if form is classes.NOT_REGISTERED else form
+            if form is numpy_arrays.NO_ARRAY:
+                raise _OtherTypesError
             return form
-    generic = numpy_scalars.scalar_class()
-    if generic is not None and numpy_scalars.is_array(value):
-        form = classes.registered_form(value, for_serpent)
-        form = numpy_arrays.array_form(value) if form is classes.NOT_REGISTERED else form
-        if form is numpy_arrays.NO_ARRAY:
+        if generic is None or not isinstance(value, generic):
+            raise _OtherTypesError
+        form = classes.registered_form(value, self._for_serpent)  # a converter of the program takes precedence
+        form = numpy_scalars.plain_scalar(value) if form is classes.NOT_REGISTERED else form
+        if form is value:
             raise _OtherTypesError
         return form
-    if generic is None or not isinstance(value, generic):
-        raise _OtherTypesError
-    form = classes.registered_form(value, for_serpent)  # a converter of the program takes precedence
-    form = numpy_scalars.plain_scalar(value) if form is classes.NOT_REGISTERED else form
-    if form is value:
-        raise _OtherTypesError
-    return form
+
+
+def check_needs_copy(obj: Any) -> None:
+    """Raise CopyFirst for an instance of a registered type: copying the value once is faster than calling a hook for each."""
+    if classes.form_of(type(obj)) is not None:
+        raise CopyFirst
+
+
+# ---------------------------------------------------------------- keys
+
+def with_tagged_keys(value: Any) -> Any:
+    """Return a dict or set as a tagged list if instances of registered types are among its keys, otherwise the value itself.
+
+    Tagged forms are dicts, and so they cannot be keys.
+    """
+    if not any([classes.form_of(type(key)) is not None for key in value]):
+        return value
+    if isinstance(value, dict):
+        return {TAG: "dict", "value": [[key, element] for key, element in value.items()]}
+    return {TAG: _SETS[type(value)], "value": list(value)} if type(value) in _SETS else value
+
+
+def _hashable(values: Collection[Any]) -> Collection[Any]:
+    if not all([type(each) in _ATOMS or registered_types.is_registered(type(each)) for each in values]):
+        raise TypeError("a key is neither plain data nor an instance of a registered type")
+    hash_flooding.check(values)
+    return values
+
+
+def _to_set(data: Dict[str, Any], convert: classes.Convert) -> Any:
+    return set(_hashable(_list(convert(data["value"]))))
+
+
+def _to_frozenset(data: Dict[str, Any], convert: classes.Convert) -> Any:
+    return frozenset(_hashable(_list(convert(data["value"]))))
+
+
+def _to_dict(data: Dict[str, Any], convert: classes.Convert) -> Any:
+    items = [_list(each) for each in _list(convert(data["value"]))]
+    if not {2}.issuperset(map(len, items)):
+        raise ValueError("the items of a dict must be pairs")
+    keys = _hashable([item[0] for item in items])
+    return {key: item[1] for key, item in zip(keys, items)}
+
+
+def _list(value: Any) -> Any:
+    if type(value) not in plain.SEQUENCES:
+        raise ValueError("expected a list, not %s" % plain.text_of(value))
+    return value
+
+
+HASHABLE_TAGS: Mapping[str, classes.FromTaggedDict] = {"set": _to_set, "frozenset": _to_frozenset, "dict": _to_dict}

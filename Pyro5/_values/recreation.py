@@ -7,17 +7,25 @@ code but the converters that the program has registered.
 """
 from __future__ import annotations
 
+import logging
 import threading
+from operator import itemgetter
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 from .. import errors
-from . import classes, exceptions
+from . import classes, exceptions, rebuilding, registered_types
 from .classes import TAG, FromTaggedDict
+from .rebuilding import Mismatch
 
 __all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
 
+log = logging.getLogger("Pyro5.serializers")
+
 _CONTAINERS = frozenset((dict, list, tuple))    # no sets: their elements are hashable, and so are or contain no dicts
 _HINTS = {"numpy.ndarray": " (call register_types(\"numpy\") in this program)"}
+_VALUE = "value"  # the key of the plain form beside the tag of a registered type
+_MANY = 8  # elements of a list from which rebuilding them together pays
+_NOT_ALIKE = object()
 _Pending = Tuple[Callable[[Any], None], Any]    # the function that makes an object usable, and the object
 
 # The objects that the current thread has decoded inside of a DeferredDelivery and that are not usable yet. One per thread,
@@ -64,13 +72,15 @@ class Recreator:
         inner_first: convert tagged dicts inside of a tagged dict before a converter of the program, or an exception, gets the
             outer one. Otherwise the converter gets them unconverted.
         foreign_exceptions: build a RemoteError for an exception of an unknown class instead of refusing it.
+        plain_unknown: the peer sends tagged forms of registered types: return the plain form if a type is not registered here.
     """
 
     def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
-                 foreign_exceptions: bool = False) -> None:
+                 foreign_exceptions: bool = False, plain_unknown: bool = False) -> None:
         self.extra = extra or {}
         self.inner_first = inner_first
         self.foreign_exceptions = foreign_exceptions
+        self.plain_unknown = plain_unknown
 
     def recreate(self, value: Any) -> Any:
         """Convert all tagged dicts in plain data. Lists and dicts are modified in place."""
@@ -92,10 +102,11 @@ class Recreator:
 class _Conversion:
     """Converts the data of one message, and collects the objects that are to be made usable at its end."""
 
-    __slots__ = ("_recreator", "pending")
+    __slots__ = ("_recreator", "_only_registered", "pending")
 
     def __init__(self, recreator: Recreator) -> None:
         self._recreator = recreator
+        self._only_registered = False  # in the arguments of exceptions, other tagged dicts stay dicts
         self.pending: List[_Pending] = []
 
     def convert(self, value: Any) -> Any:
@@ -104,12 +115,39 @@ class _Conversion:
         if kind is dict:
             return self.from_dict(value) if TAG in value else self._convert_values(value)
         if kind is list:
-            for index, element in enumerate(value):
-                if type(element) in _CONTAINERS:
-                    value[index] = self.convert(element)
-        elif kind is tuple:
+            return self._convert_list(value)
+        if kind is tuple:
             return tuple([self.convert(element) if type(element) in _CONTAINERS else element for element in value])
         return value
+
+    def _convert_list(self, values: List[Any]) -> List[Any]:
+        if len(values) >= _MANY and type(values[0]) is dict and type(values[0].get(TAG)) is str:
+            found = self._instances(values, values[0][TAG])
+            if found is not _NOT_ALIKE:
+                return list(found)
+        for index, element in enumerate(values):
+            if type(element) in _CONTAINERS:
+                values[index] = self.convert(element)
+        return values
+
+    def _instances(self, values: List[Any], tag: str) -> Any:
+        """Return the instances in a list of tagged forms of the same registered class; _NOT_ALIKE for other lists."""
+        clazz = None if classes.registered_builder(tag) else registered_types.find(tag)
+        if clazz is None or classes.own_class(tag) or issubclass(clazz, BaseException) or set(map(type, values)) != {dict}:
+            return _NOT_ALIKE
+        try:
+            tags, states = list(map(itemgetter(TAG), values)), list(map(itemgetter(_VALUE), values))
+        except KeyError:
+            return _NOT_ALIKE
+        # the types first: comparing other objects may run their code
+        if set(map(len, values)) != {2} or set(map(type, tags)) != {str} or tags.count(tag) != len(tags):
+            return _NOT_ALIKE
+        if not (_CONTAINERS.isdisjoint(map(type, states)) or {dict}.issuperset(map(type, states))):
+            return _NOT_ALIKE
+        try:
+            return rebuilding.rebuild_many(clazz, states, self._convert_list)
+        except Mismatch as x:
+            raise x.inside(", an element of a list: " + tag) from None
 
     def _convert_values(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
         # assigning to existing keys does not change the size of the dict, so this is allowed during the iteration
@@ -122,18 +160,53 @@ class _Conversion:
         tag = data[TAG]
         if type(tag) is not str:  # before the tables are searched: hashing another object may run its code
             raise TypeError("the class tag of serialized data must be a str, not %s" % type(tag).__name__)
-        # Converters of the program take precedence, also over the classes of this package and builtin exceptions.
-        convert = classes.registered_builder(tag)
-        if convert is not None:
-            instance = convert(tag, self._inner(data))
-            if isinstance(instance, BaseException) and data.get("__exception__") is True:
-                exceptions.restore_attributes(instance, data)
-            return instance
-        own = classes.own_class(tag)
-        if own is not None:
-            return self._from_own(own, data)
+        described = data.get("__exception__") is True
+        cause = data.pop("cause", None) if described else None
+        instance = self._instance(tag, data, described)
+        if type(cause) is dict and isinstance(instance, BaseException):
+            instance.__cause__ = self._cause(cause)
+        return instance
+
+    def _instance(self, tag: str, data: Dict[str, Any], described: bool) -> Any:
+        if not self._only_registered:
+            # Converters of the program take precedence, also over the classes of this package and builtin exceptions.
+            convert = classes.registered_builder(tag)
+            if convert is not None:
+                instance = convert(tag, self._inner(data))
+                if described and isinstance(instance, BaseException):
+                    exceptions.restore_attributes(instance, data)
+                return instance
+            own = classes.own_class(tag)
+            if own is not None:
+                return self._from_own(own, data)
+        clazz = registered_types.find(tag)
+        if clazz is not None:
+            if described and issubclass(clazz, BaseException):
+                return exceptions.registered_exception(clazz, self._inner(data))
+            if len(data) == 2 and _VALUE in data:
+                return self._rebuilt(clazz, tag, self.convert(data[_VALUE]))
         build = self._recreator.extra.get(tag)
-        return build(data, self.convert) if build is not None else self._exception_from_dict(tag, data)
+        if self._recreator.plain_unknown and len(data) == 2 and _VALUE in data and build is None and "__" not in tag:
+            return self.convert(data[_VALUE])
+        if self._only_registered:
+            return self._convert_values(data)
+        return build(data, self.convert) if build is not None else self._exception_from_dict(tag, data, described)
+
+    def _rebuilt(self, clazz: type, tag: str, value: Any) -> Any:
+        try:
+            return rebuilding.rebuild(clazz, value)
+        except Mismatch as x:
+            raise x.inside(", " + tag) from None
+
+    def _cause(self, data: Dict[str, Any]) -> BaseException:
+        """Build the cause of an exception. It explains the exception, so it must not prevent it from being raised."""
+        try:
+            found = self.convert(data)
+        except Exception as x:  # a converter of the program, or a class that is not accepted
+            log.debug("the cause of an exception becomes a RemoteError: %s", x)
+            found = None
+        # not one that ends the program where it is raised
+        return found if isinstance(found, Exception) else exceptions.foreign_exception({TAG: "unknown", **data})
 
     def _from_own(self, own: classes.OwnClass, data: Dict[str, Any]) -> Any:
         instance = own.build(data, self.convert)
@@ -144,10 +217,18 @@ class _Conversion:
         return instance
 
     def _inner(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
-        return self._convert_values(data) if self._recreator.inner_first else data
+        """Convert what is inside of a dict before it is converted itself: everything, or only registered types."""
+        if self._recreator.inner_first:
+            return self._convert_values(data)
+        if not (self._recreator.plain_unknown or registered_types.registered()):
+            return data
+        outer, self._only_registered = self._only_registered, True
+        try:
+            return self._convert_values(data)
+        finally:
+            self._only_registered = outer
 
-    def _exception_from_dict(self, tag: str, data: Dict[str, Any]) -> Any:
-        described = data.get("__exception__") is True
+    def _exception_from_dict(self, tag: str, data: Dict[str, Any], described: bool) -> Any:
         if "__" not in tag:
             clazz = exceptions.find_exception_class(tag)
             if clazz is not None and (described or tag.startswith(exceptions.OWN_TAG_PREFIX) or tag == "struct.error"):

@@ -1,56 +1,67 @@
-"""Types that the program has registered to be sent in a plain form, which every peer can read, and to be rebuilt by
-annotations.
+"""Types that the program has registered, to arrive as what they were.
 
-A class is recognized by its shape: no package that defines one of these shapes is imported. The module rebuilding builds
-instances from plain forms.
+Peers that negotiated this get the name of the type together with its plain form, and rebuild it by its name. Other peers get
+the plain form, which every peer can read; where an annotation names the type, it is rebuilt as well. See the modules
+plain_forms and rebuilding.
 
 Thread-safe: any thread may register types.
 """
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import decimal
-import enum
 import pathlib
 import threading
 import types
 import uuid
-from typing import Any, Callable, Dict, Iterator, List, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-from . import classes, numpy_arrays
+from . import classes, exceptions, numpy_arrays
+from .plain_forms import Form
+from .shapes import EXCEPTION, TEXT, TYPED_DICT, kind_of, wire_name
 
-__all__ = ["FIELDS", "MODEL", "NAMED_TUPLE", "OTHER_KINDS", "TYPED_DICT", "field_names", "is_registered", "kind_of",
-           "on_change", "register_types", "registered", "unregister"]
+__all__ = ["find", "has_builtin_subclasses", "is_registered", "on_change", "register_types", "registered", "unregister"]
 
-# What a class looks like.
-ENUM, STATE, FIELDS, NAMED_TUPLE, MODEL, TYPED_DICT, TEXT = (
-    "enum", "state", "fields", "named tuple", "model", "typed dict", "text")
-OTHER_KINDS = (ENUM, STATE, TEXT)
-
-_GROUPS: Dict[str, Tuple[type, ...]] = {
-    "datetime": (datetime.datetime, datetime.date, datetime.time, datetime.timedelta),
-    "decimal": (decimal.Decimal,),
-    "uuid": (uuid.UUID,),
-    "path": (pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath, pathlib.Path, pathlib.PosixPath,
-             pathlib.WindowsPath),
+# Group -> class -> the name on the wire. The modules of some classes differ between versions of Python.
+_GROUPS: Dict[str, Dict[type, str]] = {
+    "datetime": {datetime.datetime: "datetime.datetime", datetime.date: "datetime.date", datetime.time: "datetime.time",
+                 datetime.timedelta: "datetime.timedelta"},
+    "decimal": {decimal.Decimal: "decimal.Decimal"},
+    "uuid": {uuid.UUID: "uuid.UUID"},
+    # A path of the system is one of the receiver's system there.
+    "path": {pathlib.Path: "pathlib.Path", pathlib.PosixPath: "pathlib.Path", pathlib.WindowsPath: "pathlib.Path",
+             pathlib.PurePosixPath: "pathlib.PurePosixPath", pathlib.PureWindowsPath: "pathlib.PureWindowsPath",
+             pathlib.PurePath: "pathlib.PurePath"},
 }
 # groups of types of other packages, which the program may import later
 _ON_DEMAND: Dict[str, Callable[[], None]] = {"numpy": numpy_arrays.register}
-_ISO = (datetime.datetime, datetime.date, datetime.time)
+_MAIN = "main."  # beginning of the names of classes that the program itself defines
+# Bases of classes whose instances some serializers write as those of the base, without asking for a converter.
+_WRITTEN_BASES = (int, float, str, tuple, list, dict)
 
-# Guards changes of the table and of the list of callbacks. A change replaces the table, so readers need no lock.
+
+class _Tables(NamedTuple):
+    kinds: Dict[type, str]
+    by_name: Dict[str, type]
+    by_last_name: Dict[str, Optional[type]]  # the last part of the name -> the only class with it, None if there are several
+    has_builtin_subclasses: bool
+
+
+# Guards changes of the tables and of the list of callbacks. A change replaces all tables at once, so readers need no lock.
 _lock = threading.Lock()
-_kinds: Dict[type, str] = {}
+_names: Dict[type, str] = {}
+_tables = _Tables({}, {}, {}, False)
 _callbacks: List[Callable[[], None]] = []
 
 
 def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None:
-    """Register types to be sent in a plain form, and to be rebuilt where an annotation names them.
+    """Register types to arrive as what they were.
 
     Enums are sent as their values; dataclasses, and classes of attrs, pydantic and msgspec, as dicts of their fields; named
-    tuples as tuples; other classes as what their method ``__pyro_state__`` returns. The parameters of exposed methods with
-    annotations of these types, and the results of ``Proxy[Interface]``, are rebuilt.
+    tuples as tuples; exceptions as all exceptions; other classes as what their method ``__pyro_state__`` returns. A peer of
+    this release also gets the name of the class, which is fixed here, and rebuilds an instance if it has registered a class
+    with this name. The parameters of exposed methods with annotations of these types, and the results of ``Proxy[Interface]``,
+    are rebuilt from the values alone.
 
     Args:
         types_or_groups: classes; modules, whose public classes of these shapes are registered; or names of groups of types:
@@ -60,20 +71,24 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
         TypeError: a class has none of these shapes.
         ValueError: there is no such group.
     """
-    global _kinds
-    found: Dict[type, str] = {}
+    found: Dict[type, Tuple[str, str]] = {}
     for each in types_or_groups:
-        found.update(_classes_of(each))
+        found.update({clazz: (kind, name) for clazz, kind, name in _classes_of(each)})
     for each in types_or_groups:
         if isinstance(each, str) and each in _ON_DEMAND:
             _ON_DEMAND[each]()
     with _lock:
-        _kinds = {**_kinds, **found}
+        for clazz, (_kind, name) in found.items():
+            _names.pop(clazz, None)  # the class that was registered last is the one that a name means
+            _names[clazz] = name
+        _replace_tables({**_tables.kinds, **{clazz: kind for clazz, (kind, _name) in found.items()}})
         callbacks = list(_callbacks)
-    for clazz, kind in found.items():
+    for clazz, (kind, name) in found.items():
+        if kind == EXCEPTION:
+            exceptions.set_wire_name(clazz, name)
         # a converter of the program takes precedence
-        if kind != TYPED_DICT and not classes.has_converter(clazz):
-            classes.register_class_to_dict(clazz, _to_plain(clazz, kind))
+        elif kind != TYPED_DICT and not classes.has_converter(clazz):
+            classes.register_form(clazz, Form(clazz, kind, name))
     # Without the lock: callbacks take locks of their own.
     for callback in callbacks:
         callback()
@@ -81,20 +96,59 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
 
 def unregister(clazz: type) -> None:
     """Remove a type, and its converter."""
-    global _kinds
     with _lock:
-        _kinds = {key: kind for key, kind in _kinds.items() if key is not clazz}
-    classes.unregister_class_to_dict(clazz)
+        _names.pop(clazz, None)
+        _replace_tables({key: kind for key, kind in _tables.kinds.items() if key is not clazz})
+    if issubclass(clazz, BaseException):
+        exceptions.set_wire_name(clazz, None)
+    else:
+        classes.unregister_class_to_dict(clazz)
+
+
+def _replace_tables(kinds: Dict[type, str]) -> None:
+    """Build the tables of these classes. Called with the lock."""
+    global _tables
+    by_name: Dict[str, type] = {}
+    by_last_name: Dict[str, Optional[type]] = {}
+    for clazz, name in _names.items():
+        last = name.rpartition(".")[2]
+        by_last_name[last] = clazz if by_last_name.get(last, clazz) is clazz else None
+        by_name[name] = clazz
+    if pathlib.Path in _names:  # the name of three classes
+        by_name["pathlib.Path"] = pathlib.Path
+    hidden = any([issubclass(clazz, _WRITTEN_BASES) and kind != TYPED_DICT for clazz, kind in kinds.items()])
+    _tables = _Tables(kinds, by_name, by_last_name, hidden)
 
 
 def registered() -> Dict[type, str]:
     """Return the kinds of all registered types. The dict must not be changed."""
-    return _kinds
+    return _tables.kinds
 
 
 def is_registered(clazz: Any) -> bool:
     """Return whether a class is registered; false for other objects."""
-    return isinstance(clazz, type) and clazz in _kinds
+    return isinstance(clazz, type) and clazz in _tables.kinds
+
+
+def has_builtin_subclasses() -> bool:
+    """Return whether a class is registered whose instances are also numbers, texts, tuples, lists or dicts."""
+    return _tables.has_builtin_subclasses
+
+
+def find(name: str) -> Optional[type]:
+    """Return the registered class with this name on the wire, None if there is none.
+
+    A class of the module of a program has another name where that module is imported. So if one of the two names begins with
+    "main", only their last parts are compared.
+    """
+    tables = _tables
+    found = tables.by_name.get(name)
+    if found is not None or not tables.by_name:
+        return found
+    found = tables.by_last_name.get(name.rpartition(".")[2])
+    if found is None or not (name.startswith(_MAIN) or _names.get(found, "").startswith(_MAIN)):
+        return None
+    return found
 
 
 def on_change(callback: Callable[[], None]) -> None:
@@ -103,86 +157,20 @@ def on_change(callback: Callable[[], None]) -> None:
         _callbacks.append(callback)
 
 
-def _classes_of(given: Any) -> Iterator[Tuple[type, str]]:
+def _classes_of(given: Any) -> Iterator[Tuple[type, str, str]]:
     if isinstance(given, str):
         if given not in _GROUPS and given not in _ON_DEMAND:
             raise ValueError("unknown group of types %r; choose from: %s" % (given, ", ".join([*_GROUPS, *_ON_DEMAND])))
-        yield from [(clazz, TEXT) for clazz in _GROUPS.get(given, ())]
+        yield from [(clazz, TEXT, name) for clazz, name in _GROUPS.get(given, {}).items()]
     elif isinstance(given, types.ModuleType):
         # Only what the module itself defines: names that it imports belong to others.
         for name, clazz in list(vars(given).items()):
             is_own = isinstance(clazz, type) and clazz.__module__ == given.__name__ and not name.startswith("_")
             if is_own and kind_of(clazz):
-                yield clazz, kind_of(clazz)
+                yield clazz, kind_of(clazz), wire_name(clazz)
     elif isinstance(given, type) and kind_of(given):
-        yield given, kind_of(given)
+        yield given, kind_of(given), wire_name(given)
     else:
-        raise TypeError("cannot register %r: it is not an enum, a dataclass, a named tuple, a TypedDict, or a class of attrs, "
-                        "pydantic or msgspec, and does not define __pyro_state__ and __pyro_from_state__" % (given,))
-
-
-def kind_of(clazz: type) -> str:
-    """Return what a class looks like; an empty text if it has none of the shapes."""
-    if hasattr(clazz, "__pyro_state__") and hasattr(clazz, "__pyro_from_state__"):
-        return STATE
-    if issubclass(clazz, enum.Enum):
-        return ENUM
-    if hasattr(clazz, "model_validate") or hasattr(clazz, "parse_obj"):
-        return MODEL
-    if dataclasses.is_dataclass(clazz) or hasattr(clazz, "__attrs_attrs__") or hasattr(clazz, "__struct_fields__"):
-        return FIELDS
-    if hasattr(clazz, "__total__") and dict in clazz.__mro__:
-        return TYPED_DICT
-    return NAMED_TUPLE if issubclass(clazz, tuple) and hasattr(clazz, "_fields") else ""
-
-
-def field_names(clazz: type) -> Dict[str, str]:
-    """Return the fields of a class of kind FIELDS, and the parameter of its constructor for each; "" if it has none."""
-    if "__attrs_attrs__" in dir(clazz):
-        return {each.name: (getattr(each, "alias", None) or each.name.lstrip("_")) if each.init else ""
-                for each in clazz.__attrs_attrs__}  # type: ignore[attr-defined]
-    if dataclasses.is_dataclass(clazz):
-        return {each.name: each.name if each.init else "" for each in dataclasses.fields(clazz)}
-    return {name: name for name in clazz.__struct_fields__}  # type: ignore[attr-defined]
-
-
-# ---------------------------------------------------------------- plain forms
-
-def _to_plain(clazz: type, kind: str) -> Callable[[Any], Any]:
-    if kind == TEXT:
-        if clazz is datetime.timedelta:
-            return datetime.timedelta.total_seconds
-        return _iso_text if clazz in _ISO else str
-    if kind == FIELDS:
-        return _field_values(clazz)
-    return {ENUM: _value_of_member, STATE: _state, NAMED_TUPLE: tuple, MODEL: _model_values}[kind]
-
-
-def _iso_text(value: Any) -> str:
-    text: str = value.isoformat()
-    return text
-
-
-def _value_of_member(member: Any) -> Any:
-    return member.value
-
-
-def _state(instance: Any) -> Any:
-    return instance.__pyro_state__()
-
-
-def _field_values(clazz: type) -> Callable[[Any], Dict[str, Any]]:
-    own_names = tuple(field_names(clazz))
-
-    def convert(instance: Any) -> Dict[str, Any]:
-        # the values are not converted here: the serializer converts them, whether their types are registered or not
-        names = own_names if type(instance) is clazz else field_names(type(instance))
-        return {name: getattr(instance, name) for name in names}
-    return convert
-
-
-def _model_values(instance: Any) -> Any:
-    # pydantic 2; in version 1 the method is dict().
-    if hasattr(instance, "model_dump"):
-        return instance.model_dump(mode="json")
-    return instance.dict()
+        raise TypeError("cannot register %r: it is not an enum, a dataclass, a named tuple, a TypedDict, an exception, or a "
+                        "class of attrs, pydantic or msgspec, and does not define __pyro_state__ and __pyro_from_state__"
+                        % (given,))

@@ -10,14 +10,22 @@ from typing import Container, Dict, FrozenSet, Mapping, Optional
 
 from ..protocol import Buffer
 
-__all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "SUPPORTED", "announcement", "parse",
-           "with_announcement"]
+__all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
+           "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
 DEADLINES = "dl"  # requests may carry DEADLINE_ANNOTATION
 CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
-SUPPORTED = (DEADLINES, CANCELLATION)
+TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
+LITERAL_BYTES = "by"  # bytes travel as literals in serpent text
+SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES)
+
+# Features of the payloads, as bits: the number of the variant of a serializer, see SerializerBase.for_dialect.
+_DIALECT_BITS = {TAGGED_TYPES: 1, LITERAL_BYTES: 2}
+
+# Equal sets as one object, because each call looks up the features of its connection. Each is a set of SUPPORTED features.
+_known_sets: Dict[FrozenSet[str], FrozenSet[str]] = {}
 
 MAX_ANNOUNCEMENT_BYTES = 1024
 MAX_DEADLINE_DIGITS = 10  # of milliseconds: 115 days
@@ -29,11 +37,16 @@ def announcement(features: Container[str]) -> bytes:
 
 
 _ALL = announcement(SUPPORTED)
+_WITHOUT_DIALECT = announcement(set(SUPPORTED).difference(_DIALECT_BITS))
 
 
-def with_announcement(annotations: Mapping[str, Buffer]) -> Dict[str, Buffer]:
-    """Return the annotations of a CONNECT message, with the announcement of all features that this release has."""
-    return {**annotations, FEATURES_ANNOTATION: _ALL}
+def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True) -> Dict[str, Buffer]:
+    """Return the annotations of a CONNECT message, with the announcement of all features that this release has.
+
+    Args:
+        dialect: false leaves out those that change the payloads.
+    """
+    return {**annotations, FEATURES_ANNOTATION: _ALL if dialect else _WITHOUT_DIALECT}
 
 
 def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:
@@ -46,7 +59,15 @@ def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:
     if len(annotation) > MAX_ANNOUNCEMENT_BYTES:
         return frozenset()
     tokens = bytes(annotation).decode("ascii", "replace").split(" ")
-    return frozenset(SUPPORTED).intersection(tokens)
+    found = frozenset(SUPPORTED).intersection(tokens)
+    return _known_sets.setdefault(found, found)
+
+
+def dialect_of(features: Optional[Container[str]]) -> int:
+    """Return the number of the dialect of payloads that peers with these features use; 0 toward other releases."""
+    if features is None:
+        return 0
+    return sum([bit for feature, bit in _DIALECT_BITS.items() if feature in features])
 
 
 def encode_deadline(seconds_left: float) -> bytes:

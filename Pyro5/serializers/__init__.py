@@ -77,7 +77,7 @@ def _instance(known: Union[str, SerializerBase]) -> SerializerBase:
         with _lock:
             serializer = _instances.get(known)  # another thread may have created it meanwhile
             if serializer is None:
-                serializer = _instances[known] = _CLASSES[known]()
+                serializer = _instances[known] = _CLASSES[known].with_variants()
     return serializer
 
 

@@ -5,13 +5,18 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import classes, exceptions, recreation
+from .._values import classes, exceptions, plain, plain_copy, recreation
+from .._values.builders import Mismatch
 from .._values.containers import Data
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
 
 CallPayload = Tuple[Any, Any, Any, Any]      # object id, method, args, kwargs
 Payload = Union[bytes, List[bytes]]          # in one piece, or in several
+
+# The bits of the number of a dialect; see the module _wire.features.
+_TAGGED, _LITERAL_BYTES = 1, 2
+_DIALECTS = 4
 
 _TAG_BYTES = classes.TAG.encode("ascii")
 _LONG_DATA = 4096           # bytes; searching shorter data is faster than examining the decoded value
@@ -36,6 +41,9 @@ class SerializerBase:
     serializer_id = 0
     name = ""
     joins_elements = False
+    # Whether instances of registered types are sent with the names of their types, and bytes as literals.
+    _tagged = _literal_bytes = False
+    _variants: Sequence[SerializerBase] = ()
     # See register_type_replacement. A change replaces the dict, so that readers need no lock.
     _replacements: Dict[type, Callable[[Any], Any]] = {}
 
@@ -63,16 +71,44 @@ class SerializerBase:
     def __init__(self, extra_tags: Optional[Mapping[str, classes.FromTaggedDict]] = None,
                  inner_first: bool = False) -> None:
         """Create the functions that convert tagged dicts to objects. See recreation.Recreator for the arguments."""
-        self._recreate_builtin: Callable[[Any], Any] = recreation.Recreator(extra_tags, inner_first).recreate
-        self._recreate: Callable[[Any], Any] = self._recreate_builtin
-        # Two recreators, because only exceptions in replies become RemoteErrors: a server does not accept unknown exceptions.
-        foreign = recreation.Recreator(extra_tags, inner_first, foreign_exceptions=True)
-        self._recreate_foreign: Callable[[Any], Any] = foreign.recreate
+        self._recreate_builtin: Callable[[Any], Any]
+        self._recreate: Callable[[Any], Any]
+        self._recreate_foreign: Callable[[Any], Any]
+        self._set_recreators(extra_tags or {}, inner_first, False)
         # overridden by a subclass of the program, which then gets everything that was decoded
         if type(self).recreate_classes is not SerializerBase.recreate_classes:
             self._recreate = self._recreate_foreign = self.recreate_classes
             self._decode = functools.partial(_decode_as_tagged, self._decode)  # type: ignore[method-assign]
             self._decode_call = functools.partial(_decode_as_tagged, self._decode_call)  # type: ignore[method-assign]
+
+    def _set_recreators(self, extra_tags: Mapping[str, classes.FromTaggedDict], inner_first: bool, tagged: bool) -> None:
+        self._extra_tags, self._inner_first = extra_tags, inner_first
+        self._recreate = self._recreate_builtin = recreation.Recreator(extra_tags, inner_first, plain_unknown=tagged).recreate
+        # Two recreators, because only exceptions in replies become RemoteErrors: a server does not accept unknown exceptions.
+        foreign = recreation.Recreator(extra_tags, inner_first, foreign_exceptions=True, plain_unknown=tagged)
+        self._recreate_foreign = foreign.recreate
+
+    # ------------------------------------------------------------ dialects
+
+    def for_dialect(self, dialect: int) -> SerializerBase:
+        """Return the variant of this serializer for peers that have negotiated a dialect, see features.dialect_of.
+
+        Serializers of programs have no variants.
+        """
+        return self._variants[dialect] if self._variants else self
+
+    @classmethod
+    def with_variants(cls) -> SerializerBase:
+        """Create a serializer of this package, and its variants for all dialects."""
+        variants = [cls() for _dialect in range(_DIALECTS)]
+        for dialect, variant in enumerate(variants):
+            variant._variants = variants
+            variant._literal_bytes = bool(dialect & _LITERAL_BYTES)
+            if dialect & _TAGGED:
+                variant._tagged = True
+                tags = {**variant._extra_tags, **plain_copy.HASHABLE_TAGS}
+                variant._set_recreators(tags, variant._inner_first, True)
+        return variants[0]
 
     # ------------------------------------------------------------ for subclasses
 
@@ -154,6 +190,8 @@ class SerializerBase:
             return self._recreate_foreign(value) if foreign_exceptions else self._recreate(value)
         except (RecursionError, MemoryError) as x:  # the parser of some Python versions reports deep nesting as MemoryError
             raise too_deep("deserialized") from x
+        except Mismatch as x:
+            raise x.described("the received value") from None
 
     def loads_reply(self, data: Data) -> Any:
         """Deserialize the payload of a reply: as loads with foreign_exceptions."""
@@ -206,6 +244,20 @@ class SerializerBase:
             return obj, method, vargs, kwargs
         except (RecursionError, MemoryError) as x:
             raise too_deep("deserialized") from x
+        except Mismatch as x:
+            raise self._mismatch_of_call(data) or x.described("the received value") from None
+
+    def _mismatch_of_call(self, data: Data) -> Optional[TypeError]:
+        """Return the error that names the argument of a call that does not fit a registered type."""
+        # decoded again: the values have been modified
+        _obj, method, vargs, kwargs = self._call_parts(self._decode_call(data)[0])
+        named = kwargs if type(kwargs) is dict else {}
+        for place, value in [*enumerate(vargs, 1), *named.items()]:
+            try:
+                self._recreate(value)
+            except Mismatch as x:
+                return x.described("%s() argument %r" % (plain.text_of(method), place))
+        return None
 
     def _call_parts(self, value: Any) -> CallPayload:
         obj, method, vargs, kwargs = value

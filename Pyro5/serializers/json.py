@@ -7,7 +7,7 @@ import json
 import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
-from .._values import classes, containers, numpy_arrays, numpy_scalars
+from .._values import classes, containers, numpy_arrays, numpy_scalars, plain_copy, registered_types
 from .base import CallPayload, Data, Payload, SerializerBase
 
 __all__ = ["JsonSerializer"]
@@ -46,16 +46,23 @@ class JsonSerializer(SerializerBase):
 
     def __init__(self) -> None:
         super().__init__()
-        encoder = json.JSONEncoder(ensure_ascii=False, default=self._to_plain)
+        encoder = json.JSONEncoder(ensure_ascii=False, default=self._to_plain_or_copy)
         self._to_text = encoder.encode
+        self._to_text_by_hook = json.JSONEncoder(ensure_ascii=False, default=self._to_plain).encode
         self._to_text_with_keys = json.JSONEncoder(ensure_ascii=False, default=self._to_plain_with_keys).encode
         self._to_chunks = _make_fast_encoder(encoder)
         self._scan: Callable[[str, int], Tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
     def _encode(self, data: Any) -> bytes:
+        if self._tagged and registered_types.has_builtin_subclasses() and numpy_scalars.is_foreign([data], _NATIVE):
+            return self._encode_copy(data)  # the encoder would write these as numbers, texts and lists
         try:
             return self._encode_once(data)
+        except plain_copy.CopyFirst:
+            return self._encode_copy(data)
         except TypeError:
+            if self._tagged and registered_types.registered():  # perhaps as a key
+                return self._encode_copy(data)
             # The module was never imported, so there cannot be a numpy scalar.
             if numpy_scalars.scalar_class() is None:
                 raise
@@ -69,6 +76,17 @@ class JsonSerializer(SerializerBase):
             except RecursionError:
                 pass    # perhaps a cycle: the encoder below detects it and raises the right error
         return self._to_text(data).encode("utf-8")
+
+    def _encode_copy(self, data: Any) -> bytes:
+        copied = plain_copy.plain_copy(data, False, True, True)
+        if copied is plain_copy.NO_COPY:
+            try:
+                return self._to_text_by_hook(data).encode("utf-8")
+            except TypeError:
+                if numpy_scalars.scalar_class() is None:
+                    raise
+                return self._to_text_with_keys(numpy_scalars.with_plain_keys_inside(data)).encode("utf-8")
+        return self._encode_once(copied)
 
     def list_payload(self, elements: Sequence[bytes]) -> Payload:
         return b"[%s]" % b", ".join(elements)
@@ -94,20 +112,27 @@ class JsonSerializer(SerializerBase):
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         # the dict itself is always the same, so only the values in it have to be encoded
         chunks = self._to_chunks
+        if self._tagged and registered_types.has_builtin_subclasses():
+            chunks = None
         if chunks is not None and _write_string is not None and type(obj) is str and type(method) is str:
             try:
                 named = "{}" if type(kwargs) is dict and not kwargs else "".join(chunks(kwargs, 0))
                 text = _CALL % (_write_string(obj), _write_string(method), "".join(chunks(vargs, 0)), named)
                 return text.encode("utf-8")
-            except RecursionError:
+            except (RecursionError, plain_copy.CopyFirst):
                 pass    # perhaps a cycle: dumps() detects it
             except TypeError:
-                if numpy_scalars.scalar_class() is None:
+                if numpy_scalars.scalar_class() is None and not registered_types.registered():
                     raise   # otherwise perhaps a key: dumps() replaces it
         return self.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
 
     def _call_parts(self, value: Any) -> CallPayload:
         return value["object"], value["method"], value["params"], value["kwargs"]
+
+    def _to_plain_or_copy(self, obj: Any) -> Any:
+        if self._tagged and not self._replacements:
+            plain_copy.check_needs_copy(obj)
+        return self._to_plain(obj)
 
     def _to_plain_with_keys(self, obj: Any) -> Any:
         return numpy_scalars.with_plain_keys_inside(self._to_plain(obj))
@@ -118,13 +143,15 @@ class JsonSerializer(SerializerBase):
             obj = self._replaced(obj)
             if type(obj) in _NATIVE:
                 return obj
-        form = classes.registered_form(obj)
+        form = classes.registered_form(obj, tagged=self._tagged)
         if form is not classes.NOT_REGISTERED:
             return form
         scalar = numpy_scalars.plain_scalar(obj)
         if scalar is not obj:
             return scalar
         if isinstance(obj, set):
+            if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
+                return plain_copy.with_tagged_keys(obj)
             return tuple(obj)
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)

@@ -20,6 +20,7 @@ _LEFT_TO_MARSHAL = (int, float, complex, str, bytes, bytearray, tuple, list, dic
 
 _CONTAINERS = (dict, list, tuple)
 _SETS = (set, frozenset)
+_WITH_KEYS = frozenset((dict, set, frozenset))
 _WITH_ELEMENTS = frozenset(_CONTAINERS + _SETS)
 _BLOB_HEAD = struct.Struct("<ci")   # type code, and size or number of elements
 _MAX_BLOB = (1 << 31) - 1           # bytes
@@ -99,7 +100,7 @@ class MarshalSerializer(SerializerBase):
             obj = self._replaced(obj)
             if type(obj) in _NATIVE:
                 return obj
-        form = classes.registered_form(obj)
+        form = classes.registered_form(obj, tagged=self._tagged)
         if form is not classes.NOT_REGISTERED:
             return form if type(form) in _NATIVE else self._to_plain(form)
         scalar = numpy_scalars.plain_scalar(obj)
@@ -115,7 +116,7 @@ class MarshalSerializer(SerializerBase):
         return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
 
     def _all_plain(self, value: Any) -> Any:
-        copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(value)  # the fast way
+        copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(value, False, self._tagged)
         return self._to_plain_inside(value) if copied is plain_copy.NO_COPY else copied
 
     def _to_plain_inside(self, value: Any, around: FrozenSet[int] = frozenset()) -> Any:
@@ -133,6 +134,9 @@ class MarshalSerializer(SerializerBase):
             if id(value) in around:
                 raise ValueError("circular reference: a value of type %s contains itself" % kind.__name__)
             around |= {id(value)}
+        if self._tagged and kind in _WITH_KEYS:
+            value = plain_copy.with_tagged_keys(value)
+            kind = type(value)
         if kind is dict:
             value = numpy_scalars.with_plain_keys(value)
             return {self._to_plain_inside(key, around): self._to_plain_inside(element, around)

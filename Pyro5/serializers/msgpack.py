@@ -8,7 +8,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars
+from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars, plain_copy, registered_types
 from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -23,6 +23,7 @@ _BLOB_HEAD = struct.Struct(">BI")    # type code "bin 32", and size
 _BLOB_CODE = 0xC6
 _MAX_BLOB = (1 << 32) - 1            # bytes
 _BUT_CONTAINERS = bytes(code for code in range(256) if not (0x80 <= code <= 0x9F or 0xDC <= code <= 0xDF))
+_EXACT = frozenset((type(None), bool, int, float, str, bytes, bytearray, memoryview, list, tuple, dict))
 _NATIVE = (type(None), int, float, str, bytes, bytearray, memoryview, list, tuple, dict)
 
 
@@ -56,7 +57,14 @@ class MsgpackSerializer(SerializerBase):
         self._skip_ext = lambda code, data: None
 
     def _encode(self, data: Any) -> bytes:
-        packed: bytes = self._pack(data, use_bin_type=True, default=self._to_plain)
+        packed: bytes
+        try:
+            if self._tagged and registered_types.has_builtin_subclasses() and numpy_scalars.is_foreign([data], _EXACT):
+                raise plain_copy.CopyFirst  # the library would write these as numbers, texts and lists
+            packed = self._pack(data, use_bin_type=True, default=self._to_plain_or_copy)
+        except plain_copy.CopyFirst:
+            copied = plain_copy.plain_copy(data, tagged=True)
+            packed = self._pack(data if copied is plain_copy.NO_COPY else copied, use_bin_type=True, default=self._to_plain)
         return packed
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
@@ -103,12 +111,17 @@ class MsgpackSerializer(SerializerBase):
         value = self._unpack(data, raw=False, ext_hook=_from_ext)
         return value, may_be_tagged(value, data)
 
+    def _to_plain_or_copy(self, obj: Any) -> Any:
+        if self._tagged and not self._replacements:
+            plain_copy.check_needs_copy(obj)
+        return self._to_plain(obj)
+
     def _to_plain(self, obj: Any) -> Any:
         if self._replacements:
             obj = self._replaced(obj)
             if isinstance(obj, _NATIVE):
                 return obj
-        form = classes.registered_form(obj)
+        form = classes.registered_form(obj, tagged=self._tagged)
         if form is not classes.NOT_REGISTERED:
             # msgpack does not call this again for the result, so the result must be a supported type
             return form if isinstance(form, _NATIVE) else self._to_plain(form)
@@ -116,6 +129,8 @@ class MsgpackSerializer(SerializerBase):
         if scalar is not obj:
             return scalar if isinstance(scalar, _NATIVE) else self._to_plain(scalar)
         if isinstance(obj, set):
+            if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
+                return plain_copy.with_tagged_keys(obj)
             return tuple(obj)
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)

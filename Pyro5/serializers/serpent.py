@@ -43,6 +43,8 @@ _BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytear
                        frozenset))
 
 
+_WITH_KEYS = frozenset((dict, set, frozenset))
+
 _ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")
 
 
@@ -52,9 +54,10 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
     Hooks that a program has registered with the library itself apply to all other classes.
     """
 
-    def __init__(self, bytes_repr: bool, replaced: Optional[Callable[[Any], Any]] = None) -> None:
+    def __init__(self, bytes_repr: bool, replaced: Optional[Callable[[Any], Any]] = None, tagged: bool = False) -> None:
         super().__init__(module_in_classname=True, bytes_repr=bytes_repr)
         self._replaced = replaced
+        self._tagged = tagged
         self._has_numpy = numpy_scalars.scalar_class() is not None
 
     def write(self, obj: Any) -> bytes:
@@ -69,6 +72,8 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
 
     def _serialize(self, obj: Any, out: List[str], level: int) -> None:
         if type(obj) in _BUILTINS:
+            if self._tagged and type(obj) in _WITH_KEYS:
+                obj = plain_copy.with_tagged_keys(obj)
             super()._serialize(numpy_scalars.with_plain_keys(obj) if self._has_numpy else obj, out, level)
             return
         if self._replaced is not None:
@@ -76,7 +81,7 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
             if type(obj) in _BUILTINS:
                 super()._serialize(obj, out, level)
                 return
-        form = classes.registered_form(obj, for_serpent=True)
+        form = classes.registered_form(obj, for_serpent=True, tagged=self._tagged)
         if form is not classes.NOT_REGISTERED:
             # One level deeper: the library limits the depth, so a converter that returns an instance of its own class ends
             # in an error and not in an endless recursion.
@@ -172,28 +177,34 @@ class SerpentSerializer(SerializerBase):
 
     def _encode(self, data: Any) -> bytes:
         # The fast writer returns None for values that it does not support; the library then serializes the whole value.
-        text = writer.fast_dumps(data, config.SERPENT_BYTES_REPR)
+        bytes_repr = self._literal_bytes or config.SERPENT_BYTES_REPR
+        text = writer.fast_dumps(data, bytes_repr)
         if text is None and not self._replacements:
-            copied = plain_copy.plain_copy(data, for_serpent=True)
+            copied = plain_copy.plain_copy(data, True, self._tagged)
             if copied is not plain_copy.NO_COPY:
-                text = writer.fast_dumps(copied, config.SERPENT_BYTES_REPR)
+                text = writer.fast_dumps(copied, bytes_repr)
         return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
 
     def _encode_slowly(self, data: Any) -> bytes:
-        return _Writer(bool(config.SERPENT_BYTES_REPR), self._replaced if self._replacements else None).write(data)
+        return _Writer(bool(self._literal_bytes or config.SERPENT_BYTES_REPR), self._replaced if self._replacements else None,
+                       self._tagged).write(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        text = writer.fast_dumps_call(obj, method, vargs, kwargs, config.SERPENT_BYTES_REPR)
+        text = writer.fast_dumps_call(obj, method, vargs, kwargs, self._literal_bytes or config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         long_values: List[Any] = []
+        if self._literal_bytes and type(data) is not str:
+            return None
         text = writer.fast_dumps(_with_placeholders(data, long_values))
         return _insert_long_values(text, long_values)
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
         long_values: List[Any] = []
+        if self._literal_bytes and not {bytes, dict}.isdisjoint(map(type, vargs)):
+            return None
         args = [_with_placeholders(value, long_values) for value in vargs]
         text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
         return _insert_long_values(text, long_values)

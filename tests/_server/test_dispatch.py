@@ -222,7 +222,7 @@ class Handshake(DispatchTestCase):
     def test_accepted(self) -> None:
         self.daemon.own_annotations = {"DAEM": b"1"}
         reply = self.connect(hello=["user", "secret"])
-        self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1", "FEAT": b"dl cx"}),
+        self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1", "FEAT": b"dl cx ty by"}),
                          (reply.type, reply.seq, reply.annotations))
         response, metadata = handshake.parse_connect_reply(reply)
         assert metadata is not None
@@ -249,7 +249,7 @@ class Handshake(DispatchTestCase):
         with self.assertLogs(LOGGER, "WARNING"):
             self.check_refused(self.connect(hello="bad"), "not you")
         self.client = FakeConnection(handshake_done=False)
-        self.assertEqual({"VALI": b"dated", "FEAT": b"dl cx"}, self.connect(hello="good").annotations)
+        self.assertEqual({"VALI": b"dated", "FEAT": b"dl cx ty by"}, self.connect(hello="good").annotations)
 
     def test_refused(self) -> None:
         self.daemon.validate = mock.Mock(side_effect=PermissionError("not you"))

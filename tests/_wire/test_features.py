@@ -20,10 +20,18 @@ class Announcements(unittest.TestCase):
 
     def test_what_is_announced_can_be_parsed(self) -> None:
         self.assertEqual({"cx"}, features.parse(features.announcement({"cx", "unknown"})))
-        self.assertEqual(b"dl cx", features.announcement(features.SUPPORTED))
+        self.assertEqual(b"dl cx ty by", features.announcement(features.SUPPORTED))
 
     def test_other_annotations_stay(self) -> None:
-        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx"}, features.with_announcement({"ABCD": b"1"}))
+        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx ty by"}, features.with_announcement({"ABCD": b"1"}))
+
+    def test_payloads_as_those_of_other_releases(self) -> None:
+        self.assertEqual({"FEAT": b"dl cx"}, features.with_announcement({}, dialect=False))
+        for announced, dialect in ((None, 0), (b"", 0), (b"dl cx", 0), (b"ty", 1), (b"by dl", 2), (b"by ty", 3)):
+            self.assertEqual(dialect, features.dialect_of(features.parse(announced)), announced)
+
+    def test_equal_features_are_the_same_object(self) -> None:
+        self.assertIs(features.parse(b"ty cx"), features.parse(b"cx ty"))
 
 
 class Deadlines(unittest.TestCase):

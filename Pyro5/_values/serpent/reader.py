@@ -14,6 +14,7 @@ the slow reader. Malformed text is left to the slow reader too, which raises the
 """
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from itertools import accumulate, repeat
@@ -94,7 +95,7 @@ _OF_NUMBERS = "0123456789.-,[]"
 
 def fast_loads(text: str) -> Any:
     """Return the value of a serpent document; NOT_FAST if only the slow reader can read it."""
-    if len(text) > _LONG_BODY:
+    if len(text) > _LONG_BODY and not _may_contain_bytes(text[len(HEADER):_LONG_BODY]):
         value = _attempt(_read_without_long_strings, text)
         if value is not NOT_FAST:
             return value
@@ -110,7 +111,7 @@ def fast_loads_call(text: str) -> Any:
     beginning = _CALL.match(text)
     if beginning is None or not text.endswith(_END_OF_CALL):
         return fast_loads(text)
-    if len(text) > _LONG_BODY:
+    if len(text) > _LONG_BODY and not _may_contain_bytes(text[len(HEADER):_LONG_BODY]):
         value = _attempt(_read_without_long_strings, text)
         if value is not NOT_FAST:
             return value
@@ -130,8 +131,14 @@ def _read(body: str) -> Any:
         return _attempt(_read_numbers, body)
     if "\0" in body or "\n" in body or "\r" in body:
         return NOT_FAST     # serpent writes these characters as escapes
+    if _may_contain_bytes(body[:_LONG_BODY]):
+        return _attempt(_read_with_bytes, body)
     value = _attempt(_read_at_once, body)
-    return _attempt(_read_in_parts, body) if value is NOT_FAST else value
+    if value is NOT_FAST:
+        value = _attempt(_read_in_parts, body)
+    if value is NOT_FAST and len(body) > _LONG_BODY and _may_contain_bytes(body):
+        value = _attempt(_read_with_bytes, body)
+    return value
 
 
 def _read_numbers(body: str) -> Any:
@@ -342,18 +349,80 @@ def _json_escape(match: Match[str]) -> str:
     return chr(code)
 
 
-def _read_parts(outside: str, strings: List[str]) -> Any:
+# ---------------------------------------------------------------- literals of bytes
+
+# In the JSON text, a literal of bytes becomes an object with a single key and the number of the bytes, which the JSON scanner
+# passes to a function.
+_BEGIN_OF_BYTES = re.compile(r"""(?:^|[\[(,:])b['"]""")
+_BYTES = "\0b"
+_BYTES_JSON = r"\u0000b"
+
+
+def _may_contain_bytes(body: str) -> bool:
+    return ("b'" in body or 'b"' in body) and _BEGIN_OF_BYTES.search(body) is not None
+
+
+def _read_with_bytes(body: str) -> Any:
+    """Read a text in parts, as _read_in_parts, in which there may be literals of bytes."""
+    parts = _split_single_quoted(body) or _split_bytes(body)
+    if parts is None:
+        return NOT_FAST
+    outside, contents = [parts[0]], []
+    found: List[bytes] = []
+    for content, after in zip(parts[1::2], parts[2::2]):
+        if outside[-1].endswith("b"):
+            outside[-1] = outside[-1][:-1] + "{"
+            after = ":%d}%s" % (len(found), after)
+            found.append(_bytes_of(content))
+            content = _BYTES
+        outside.append(after)
+        contents.append(content)
+    try:
+        strings = _json_contents(_MARK.join(["" if content is _BYTES else content for content in contents])).split(_MARK)
+    except KeyError:
+        return NOT_FAST
+    strings = [_BYTES_JSON if content is _BYTES else string for content, string in zip(contents, strings)]
+
+    def hook(data: Dict[str, Any]) -> Any:
+        return found[data[_BYTES]] if _BYTES in data else _dict_tuple_or_set(data)
+    return _read_parts(_MARK.join(outside), strings, _make_scanner(False, hook))
+
+
+def _split_bytes(body: str) -> Optional[List[str]]:
+    """Split as _split_any a text with literals of bytes."""
+    parts = _STRING.split(body)
+    if None in parts or "\\" in "".join(parts[::2]) or _has_any(body, (_BACKSLASH, _QUOTE)):
+        return None
+    parts[1::2] = [string[1:-1] for string in parts[1::2]]
+    return parts
+
+
+def _bytes_of(contents: str) -> bytes:
+    """Return the value of a literal. Raises ValueError if it contains characters that are not in ASCII."""
+    data = contents.replace(_BACKSLASH, "\\\\").replace(_QUOTE, "\\'").encode("ascii")
+    if b"\\" not in data:
+        return data
+    value: bytes = codecs.escape_decode(data)[0]  # what the compiler of Python does with a literal
+    return value
+
+
+def _read_parts(outside: str, strings: List[str], scan: Optional[Callable[[str, int], Any]] = None) -> Any:
+    """Read a text whose strings are given as contents of JSON strings.
+
+    Args:
+        scan: the function that parses JSON; None: that for values without bytes.
+    """
     if "null" in outside or "true" in outside or "false" in outside:
         return NOT_FAST     # constants of JSON that are not valid in Python
     if openings(outside) > _MAX_FAST_DEPTH and depth(outside) > _MAX_FAST_DEPTH:
         return NOT_FAST
     outside = outside.replace("None", "null").replace("True", "true").replace("False", "false")
-    scan = _scan
+    may_have_bytes, scan = scan is not None, scan or _scan
     if _SET_LITERAL.search(outside):
-        scan = _scan_with_hook
+        scan = scan if may_have_bytes else _scan_with_hook
         outside = _SET_LITERAL.sub(_SET_JSON, outside)
     if "(" in outside:
-        scan = _scan_with_hook
+        scan = scan if may_have_bytes else _scan_with_hook
         outside = outside.replace("(", _BEGIN_JSON).replace(",)", _COMMA_END_JSON).replace(")", _END_JSON)
     parts = [""] * (2 * len(strings) + 1)
     parts[::2] = outside.split(_MARK)

@@ -108,6 +108,8 @@ def _other_text(value: Any, kind: type, bytes_repr: bool) -> str:
         if bytes_repr:
             return repr(bytes(value))
         return "{'data': '%s', 'encoding': 'base64'}" % b2a_base64(value, newline=False).decode("ascii")
+    if kind is memoryview and bytes_repr:
+        return repr(value.tobytes())
     if (kind is set or kind is frozenset) and _IN_SETS.issuperset(map(type, value)):
         return "{%s}" % ",".join(map(repr, value)) if value else "()"
     raise _NotPlain

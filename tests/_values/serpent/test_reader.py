@@ -132,7 +132,12 @@ class Reading(unittest.TestCase):
             "{(1,):2}",
             "(1)",
             "(3.0-4.5j)",
-            "b'x'",
+            "{b'x'}",
+            "{b'x':1}",
+            "ab'x'",
+            "b'\xe9'",
+            "b'x'b'y'",
+            "b'x",
             "u'x'",
             "r'x'",
             "'a' 'b'",
@@ -188,16 +193,28 @@ class Reading(unittest.TestCase):
             "('object','method',(true,),{})",
             "('object','method',(','),{})",
             "('object','method',(1,)\n,{})",
-            "('object',b'method',(1,),{})",
+            "('object',u'method',(1,),{})",
             "('object','method',(1,),{})+1",
         ):
             self.assertIs(NOT_FAST, reader.fast_loads_call(HEADER + text), text)
+
+    def test_bytes(self) -> None:
+        self.assert_fast("b''")
+        for content in (b"abc", b"it's", b'"\\', b"'\"", bytes(range(256)), b"x" * 5000, b"\\'\x00\"" * 2000):
+            for text in ("%s", "[%s,%s]", "{'a':(%s,),'b':[{'c':%s}]}", "('web\\'b',%s,{1,2},None,'[b\\'')", "(%s,%s)"):
+                self.assert_fast(text.replace("%s", repr(content)))
+        call = "('object','method',(b'\\x00',{'a':b\"'\"}),{})"
+        self.assertEqual(("object", "method", (b"\0", {"a": b"'"}), {}), reader.fast_loads_call(HEADER + call))
+
+    def test_strings_that_look_like_bytes(self) -> None:
+        for text in ("'b'", "['b','b']", "['web','x,b']", '["x,b\'",1]', "[',b','[b']", "{'b':'b'}"):
+            self.assert_fast(text)
 
     def test_long_strings(self) -> None:
         for content in ("x" * 5000, "a\\n" * 2000, "\xe9\\x41\\t" * 1000, '"' * 5000, "None (" * 1000, "\u20ac" * 5000):
             for text in ("'%s'", "['%s',1,'%s']", "{'%s':('%s',)}", "{'data': '%s', 'encoding': 'base64'}", "['%s','\\x41']"):
                 self.assert_fast(text.replace("%s", content))
-        for text in ("'%s' 'x'", "['%s',]", "b'%s'", "'%s", "'%s'\\", "{'%s','x'}x", "'%s\\x4'", "true,'%s'"):
+        for text in ("'%s' 'x'", "['%s',]", "u'%s'", "'%s", "'%s'\\", "{'%s','x'}x", "'%s\\x4'", "true,'%s'"):
             self.assert_not_fast(text.replace("%s", "x" * 5000))
 
     def test_long_strings_in_sets(self) -> None:

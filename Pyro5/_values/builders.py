@@ -1,0 +1,382 @@
+"""Functions that rebuild instances of registered types from plain data: one value, or many of them at once.
+
+All values come from the network: they are examined by their exact types, and no method of a received object is called.
+"""
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import enum
+import functools
+import operator
+import pathlib
+import uuid
+from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence
+
+from .._text.printable import printable
+from . import hash_flooding, plain
+from .shapes import field_names, stored_fields
+
+__all__ = ["Build", "Builder", "Convert", "Fields", "Instance", "Member", "Mismatch", "SCALARS", "Scalar", "UNCHANGED", "at",
+           "elements", "from_bytes", "from_text", "mapping", "none", "positions", "type_name", "typed_dict", "union"]
+
+Build = Callable[[Any], Any]  # plain data -> plain data with instances
+Convert = Callable[[List[Any]], List[Any]]  # converts the tagged dicts in each element of a list
+
+_SEQUENCES = frozenset((list, tuple))
+_COLLECTIONS = frozenset((list, tuple, set, frozenset))
+_CONTAINERS = frozenset((list, tuple, dict))
+# The types of values that an annotation of this type accepts.
+SCALARS: Mapping[Any, FrozenSet[type]] = {
+    str: frozenset((str,)), int: frozenset((int, bool)), float: frozenset((float, int)), bool: frozenset((bool,)),
+    complex: frozenset((complex, float, int)), type(None): frozenset((type(None),)), list: frozenset((list, tuple)),
+    dict: frozenset((dict,)), tuple: frozenset((tuple, list)),
+}
+_MAX_FOUND_CHARS = 60
+_MAX_REASON_CHARS = 200
+_MAX_ATTEMPTS = 200
+
+
+class Mismatch(TypeError):
+    """A value does not fit its annotation.
+
+    Attributes:
+        path: where, from the outside to the inside.
+        reason: the text of the exception of a constructor; may be empty.
+        attempts: how many types of unions were tried before.
+    """
+
+    def __init__(self, expected: str, value: Any, path: str = "", reason: str = "", attempts: int = 1) -> None:
+        super().__init__(expected, path)
+        self.expected, self.value, self.path, self.reason, self.attempts = expected, value, path, reason, attempts
+
+    def inside(self, step: str) -> Mismatch:
+        """Return the error for the value around, in which the value has this place."""
+        return Mismatch(self.expected, self.value, step + self.path, self.reason, self.attempts)
+
+    def described(self, where: str) -> TypeError:
+        """Return the error for the program: with the place of the outermost value, such as a parameter."""
+        if self.value is None or type(self.value).__module__ != "builtins":
+            found = plain.text_of(self.value)
+        else:
+            text = repr(self.value[:_MAX_FOUND_CHARS]) if type(self.value) is str else plain.text_of(self.value)
+            found = "the %s %s" % (type(self.value).__name__, text[:_MAX_FOUND_CHARS + 2])
+        reason = " (%s)" % self.reason[:_MAX_REASON_CHARS] if self.reason else ""
+        return TypeError(printable("%s%s: expected %s, found %s%s" % (where, self.path, self.expected, found, reason)))
+
+
+class Builder:
+    """Rebuilds values with one annotation.
+
+    Args:
+        one: rebuilds a value. Raises Mismatch for a value that does not fit.
+    """
+
+    __slots__ = ("one",)
+
+    def __init__(self, one: Build) -> None:
+        self.one = one
+
+    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
+        """Rebuild several values. The given sequence itself is returned if nothing in it changes.
+
+        Args:
+            convert: converts the tagged dicts in the values first.
+
+        Raises:
+            Mismatch: its path begins with the index of the first value that does not fit.
+        """
+        values = _converted(values, convert)
+        return [at(self.one, value, "[%d]" % index) for index, value in enumerate(values)]
+
+
+class Unchanged(Builder):
+    """Accepts all values."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(lambda value: value)
+
+    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
+        """Return the values."""
+        return _converted(values, convert)
+
+
+class Scalar(Builder):
+    """Accepts the values of some builtin types."""
+
+    __slots__ = ("_accepted",)
+
+    def __init__(self, clazz: type) -> None:
+        self._accepted, name = SCALARS[clazz], type_name(clazz)
+
+        def one(value: Any) -> Any:
+            if type(value) not in SCALARS[clazz]:
+                raise Mismatch(name, value)
+            return value
+        super().__init__(one)
+
+    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
+        """Return the values; see Builder.many."""
+        values = _converted(values, convert)
+        return values if self._accepted.issuperset(map(type, values)) else super().many(values)
+
+
+class Instance(Builder):
+    """Rebuilds instances of a registered class, and accepts instances as they are.
+
+    Args:
+        inner: rebuilds them from plain data; its other exceptions are described as mismatches.
+    """
+
+    __slots__ = ("_clazz", "_inner")
+
+    def __init__(self, clazz: Any, inner: Builder) -> None:
+        self._clazz, self._inner = clazz, inner
+        build, name = inner.one, type_name(clazz)
+
+        def one(value: Any) -> Any:
+            if clazz in type(value).__mro__:
+                return value
+            try:
+                return build(value)
+            except Mismatch:
+                raise
+            except Exception as x:  # user code: a constructor, a validator; or a text that is not of this type
+                raise Mismatch(name, value, reason=str(x)) from x
+        super().__init__(one)
+
+    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
+        """Rebuild several instances; see Builder.many."""
+        if {self._clazz}.issuperset(map(type, values)):
+            return values
+        try:
+            return self._inner.many(values, convert)
+        except Exception:  # find the value that is the cause, and describe it
+            return super().many(values, convert)
+
+
+class Fields(Builder):
+    """Rebuilds instances of a class of kind FIELDS from the dicts of their fields."""
+
+    __slots__ = ("_clazz", "_builders", "_parameters", "_stored")
+
+    def __init__(self, clazz: Any, builders: Mapping[str, Builder]) -> None:
+        self._clazz, self._builders = clazz, builders
+        self._parameters = parameters = field_names(clazz)
+        self._stored = stored_fields(clazz)
+        builds = {name: each.one for name, each in builders.items()}
+        name = type_name(clazz)
+
+        def one(value: Any) -> Any:
+            if type(value) is not dict or not parameters.keys() >= value.keys():
+                raise Mismatch(name, value)
+            return clazz(**{parameters[field]: at(builds[field], element, "." + field) if field in builds else element
+                            for field, element in value.items() if parameters[field]})
+        super().__init__(one)
+
+    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
+        """Rebuild several instances: field by field, if all values have the same fields; see Builder.many."""
+        keys = list(map(tuple, values)) if {dict}.issuperset(map(type, values)) else []
+        # not a set of the keys: those of a peer may all have the same hash
+        if not keys or not keys[0] or keys.count(keys[0]) != len(keys) or not set(keys[0]) <= self._parameters.keys():
+            return super().many(values, convert)
+        names = keys[0]
+        columns, is_changed = [], False
+        for name, column in zip(names, zip(*map(dict.values, values))):
+            builder = self._builders.get(name, UNCHANGED)
+            built = builder.many(column, convert if not _CONTAINERS.isdisjoint(map(type, column)) else None)
+            is_changed = is_changed or built is not column
+            columns.append(built)
+        if self._stored is not None and len(names) == len(self._stored):
+            return self._with_dicts([dict(zip(names, row)) for row in zip(*columns)] if is_changed else values)
+        parameters = [self._parameters[name] for name in names]
+        return [self._clazz(**{parameter: element for parameter, element in zip(parameters, row) if parameter})
+                for row in zip(*columns)]
+
+    def _with_dicts(self, dicts: Sequence[Any]) -> List[Any]:
+        """Return an instance for each dict of fields, without calling the constructor, which would only store them."""
+        # saves 0.3 of 0.5 us per instance
+        clazz, new, instances = self._clazz, object.__new__, []
+        for fields in dicts:
+            instance = new(clazz)
+            instance.__dict__.update(fields)
+            instances.append(instance)
+        return instances
+
+
+class Member(Builder):
+    """Finds the members of an enum by their values."""
+
+    __slots__ = ("_members", "_kind")
+
+    def __init__(self, clazz: Any) -> None:
+        name, values = type_name(clazz), [each.value for each in clazz]
+        has_tuples = any([isinstance(each, tuple) for each in values])
+        # An IntFlag accepts any int, and keeps a member for each in memory.
+        flags = functools.reduce(operator.or_, values, 0) if issubclass(clazz, enum.Flag) else None
+
+        def one(value: Any) -> enum.Enum:
+            if not plain.is_plain(value) or flags is not None and (type(value) is not int or value & ~flags):
+                raise Mismatch(name, value)
+            found: enum.Enum = clazz(tuple(value) if type(value) is list and has_tuples else value)
+            return found
+        super().__init__(one)
+        kinds = set(map(type, values))
+        self._kind = kinds.pop() if kinds in ({int}, {str}) else None
+        self._members = {each.value: each for each in clazz} if self._kind else {}
+
+    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
+        """Find several members; see Builder.many."""
+        if self._kind is not None and {self._kind}.issuperset(map(type, values)):
+            try:
+                return list(map(self._members.__getitem__, values))
+            except KeyError:  # a flag that consists of several members, or a value that does not exist
+                pass
+        return super().many(values, convert)
+
+
+UNCHANGED = Unchanged()
+
+
+def type_name(annotation: Any) -> str:
+    """Return the name of a type for an error text."""
+    if isinstance(annotation, type) and not getattr(annotation, "__args__", None):
+        return "None" if annotation is type(None) else annotation.__qualname__
+    return str(annotation).replace("typing.", "")
+
+
+def at(build: Build, value: Any, step: str) -> Any:
+    """Rebuild a value that has this place in another one."""
+    try:
+        return build(value)
+    except Mismatch as x:
+        raise x.inside(step) from None
+
+
+def _converted(values: Sequence[Any], convert: Optional[Convert]) -> Sequence[Any]:
+    if convert is None or _CONTAINERS.isdisjoint(map(type, values)):
+        return values
+    return convert(list(values))
+
+
+# ---------------------------------------------------------------- other types
+
+def none(value: Any) -> None:
+    """Accept None."""
+    if value is not None:
+        raise Mismatch("None", value)
+
+
+def from_bytes(value: Any) -> bytes:
+    """Return bytes, also of the dict that serpent sends to peers of other releases."""
+    if type(value) in (bytes, bytearray):
+        return bytes(value)
+    if type(value) is dict and value.get("encoding") == "base64" and type(value.get("data")) is str:
+        try:
+            return base64.b64decode(value["data"])
+        except ValueError:
+            pass
+    raise Mismatch("bytes", value)
+
+
+def union(name: str, builds: List[Build]) -> Build:
+    """Return the function that rebuilds a value with the first type that fits."""
+    is_optional = len(builds) == 2 and any(each is none for each in builds)
+
+    def build(value: Any) -> Any:
+        only, attempts = None, 0
+        for each in builds:
+            try:
+                return each(value)
+            except Mismatch as x:
+                # Unions in unions in unions: trying all combinations would take time that doubles with each level.
+                attempts += x.attempts
+                if attempts > _MAX_ATTEMPTS:
+                    x.attempts = attempts
+                    raise
+                only = x if x.path else only
+        if only is not None and is_optional:
+            raise only  # the place inside says more than the name of the whole type
+        raise Mismatch(name, value, attempts=attempts)
+    return build
+
+
+def elements(name: str, make: Callable[[Any], Any], element: Builder) -> Build:
+    """Return the function that rebuilds a list, tuple or set."""
+    is_set = make in (set, frozenset)
+
+    def build(value: Any) -> Any:
+        if type(value) not in _COLLECTIONS:
+            raise Mismatch(name, value)
+        built = element.many(list(value) if type(value) not in _SEQUENCES else value)
+        if is_set:
+            hash_flooding.check(built)
+        return make(built)
+    return build
+
+
+def positions(name: str, make: Callable[[List[Any]], Any], builds: List[Build]) -> Build:
+    """Return the function that rebuilds a tuple of a certain length."""
+    def build(value: Any) -> Any:
+        if type(value) not in _SEQUENCES or len(value) != len(builds):
+            raise Mismatch(name, value)
+        return make([at(each, element, "[%d]" % index) for index, (each, element) in enumerate(zip(builds, value))])
+    return build
+
+
+def mapping(name: str, key: Build, element: Build) -> Build:
+    """Return the function that rebuilds a dict."""
+    def build(value: Any) -> Any:
+        if type(value) is not dict:
+            raise Mismatch(name, value)
+        keys = [at(key, each, " (a key)") for each in value]
+        hash_flooding.check(keys)
+        return {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
+                for built, (each, inner) in zip(keys, value.items())}
+    return build
+
+
+def typed_dict(clazz: Any, builds: Mapping[str, Build]) -> Build:
+    """Return the function that rebuilds the values of a TypedDict."""
+    required, name = getattr(clazz, "__required_keys__", None), type_name(clazz)
+    if required is None:  # Python 3.8
+        required = frozenset(builds) if clazz.__total__ else frozenset()
+
+    def build(value: Any) -> Any:
+        if type(value) is not dict or not required <= value.keys() <= builds.keys():
+            raise Mismatch(name, value)
+        return {key: at(builds[key], element, "[%r]" % key) for key, element in value.items()}
+    return build
+
+
+def refuse(clazz: Any) -> Build:
+    """Return the function for a class whose instances are never rebuilt from plain data."""
+    def build(value: Any) -> Any:
+        raise Mismatch(type_name(clazz), value)
+    return build
+
+
+def from_text(clazz: Any) -> Build:
+    """Return the function that reads the text of a date, number, UUID or path."""
+    make: Build
+    if clazz is datetime.timedelta:
+        accepted, make = SCALARS[float], lambda seconds: datetime.timedelta(seconds=seconds)
+    elif issubclass(clazz, decimal.Decimal):
+        accepted, make = frozenset((str, int, float)), lambda number: clazz(str(number))
+    elif issubclass(clazz, (uuid.UUID, pathlib.PurePath)):
+        accepted, make = SCALARS[str], clazz
+    else:
+        accepted, make = SCALARS[str], lambda text: clazz.fromisoformat(_with_offset(text))
+
+    def build(value: Any) -> Any:
+        if type(value) not in accepted:
+            raise Mismatch(type_name(clazz), value)
+        return make(value)
+    return build
+
+
+def _with_offset(text: str) -> str:
+    return text[:-1] + "+00:00" if text.endswith("Z") else text    # "Z" is read since Python 3.11

@@ -1,0 +1,100 @@
+"""Convert instances of registered types to plain data.
+
+In the *plain form* the name of the type is left out, so that every peer can read it. In the *tagged form* it stands beside the
+plain form: ``{"__class__": name, "value": plain form}``. The instances in a plain form are not converted here: the serializer
+converts them.
+"""
+from __future__ import annotations
+
+import datetime
+import operator
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+
+from .classes import TAG
+from .shapes import ENUM, FIELDS, MODEL, NAMED_TUPLE, STATE, TEXT, field_names, model_fields, stored_fields
+
+__all__ = ["Form"]
+
+_ISO = (datetime.datetime, datetime.date, datetime.time)
+
+
+class Form:
+    """How the instances of a registered class are sent.
+
+    Args:
+        name: of the class on the wire.
+
+    Attributes:
+        plain: returns the plain form of an instance.
+        fields: the names of the fields of a dataclass, or of a class of attrs or msgspec; None for other classes.
+    """
+
+    __slots__ = ("clazz", "kind", "name", "plain", "fields", "_has_dict", "_get_fields")
+
+    def __init__(self, clazz: type, kind: str, name: str) -> None:
+        self.clazz = clazz
+        self.kind = kind
+        self.name = name
+        self.fields: Optional[Tuple[str, ...]] = tuple(field_names(clazz)) if kind == FIELDS else None
+        self._has_dict = kind == FIELDS and stored_fields(clazz) is not None
+        self._get_fields: Any = operator.attrgetter(*self.fields) if self.fields and len(self.fields) > 1 else None
+        self.plain = self._plain_function()
+
+    def tagged(self, instance: Any) -> Any:
+        """Return the tagged form of an instance; the plain form if it is of a subclass that has other fields."""
+        plain = self.plain(instance)
+        if type(instance) is not self.clazz and not self._has_same_fields(type(instance)):
+            return plain
+        return {TAG: self.name, "value": plain}
+
+    def columns(self, instances: Sequence[Any]) -> Tuple[Optional[List[Dict[str, Any]]], List[Sequence[Any]]]:
+        """Return the values of each field of several instances of exactly this class.
+
+        The first element of the result is the list of the dicts of the instances, if each has exactly the fields: then these
+        dicts are the plain forms. They must not be changed.
+        """
+        fields = self.fields or ()
+        if self._has_dict:
+            dicts: List[Dict[str, Any]] = [instance.__dict__ for instance in instances]
+            if set(map(tuple, dicts)) == {fields}:
+                return dicts, list(zip(*map(dict.values, dicts)))
+        if self._get_fields is not None:
+            return None, list(zip(*map(self._get_fields, instances)))
+        return None, [[getattr(instance, name) for instance in instances] for name in fields]
+
+    def _has_same_fields(self, clazz: type) -> bool:
+        if self.kind == FIELDS:
+            return tuple(field_names(clazz)) == self.fields
+        return self.kind != MODEL or model_fields(clazz) == model_fields(self.clazz)
+
+    def _plain_function(self) -> Callable[[Any], Any]:
+        if self.kind == TEXT:
+            if self.clazz is datetime.timedelta:
+                return datetime.timedelta.total_seconds
+            return _iso_text if self.clazz in _ISO else str
+        if self.kind == FIELDS:
+            return self._field_values
+        return {ENUM: _value_of_member, STATE: _state, NAMED_TUPLE: tuple, MODEL: _model_values}[self.kind]
+
+    def _field_values(self, instance: Any) -> Dict[str, Any]:
+        names: Any = self.fields if type(instance) is self.clazz else field_names(type(instance))
+        return {name: getattr(instance, name) for name in names}
+
+
+def _iso_text(value: Any) -> str:
+    text: str = value.isoformat()
+    return text
+
+
+def _value_of_member(member: Any) -> Any:
+    return member.value
+
+
+def _state(instance: Any) -> Any:
+    return instance.__pyro_state__()
+
+
+def _model_values(instance: Any) -> Any:
+    if hasattr(instance, "model_dump"):
+        return instance.model_dump(mode="json")
+    return instance.dict()

@@ -1,0 +1,87 @@
+"""What registered classes look like: a class is recognized by its shape, and no package that defines one is imported.
+
+The functions here read a class, and never an instance.
+"""
+from __future__ import annotations
+
+import dataclasses
+import enum
+import re
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+__all__ = ["ENUM", "EXCEPTION", "FIELDS", "MODEL", "NAMED_TUPLE", "STATE", "TEXT", "TYPED_DICT", "field_names", "kind_of",
+           "model_fields", "stored_fields", "wire_name"]
+
+ENUM, STATE, FIELDS, NAMED_TUPLE, MODEL, TYPED_DICT, TEXT, EXCEPTION = (
+    "enum", "state", "fields", "named tuple", "model", "typed dict", "text", "exception")
+
+# Names of the module of a program. Other processes do not know the module by these.
+_MAIN_MODULES = frozenset(("__main__", "__mp_main__"))
+_GENERATED = "<string>"  # the file name of the methods that dataclasses generates
+
+
+def kind_of(clazz: type) -> str:
+    """Return what a class looks like; an empty text if it has none of the shapes."""
+    if issubclass(clazz, BaseException):
+        return EXCEPTION if clazz.__module__ != "builtins" else ""
+    if hasattr(clazz, "__pyro_state__") and hasattr(clazz, "__pyro_from_state__"):
+        return STATE
+    if issubclass(clazz, enum.Enum):
+        return ENUM
+    if hasattr(clazz, "model_validate") or hasattr(clazz, "parse_obj"):
+        return MODEL
+    if dataclasses.is_dataclass(clazz) or hasattr(clazz, "__attrs_attrs__") or hasattr(clazz, "__struct_fields__"):
+        return FIELDS
+    if hasattr(clazz, "__total__") and dict in clazz.__mro__:
+        return TYPED_DICT
+    return NAMED_TUPLE if issubclass(clazz, tuple) and hasattr(clazz, "_fields") else ""
+
+
+def wire_name(clazz: type) -> str:
+    """Return the name that a class has on the wire: its module and qualified name.
+
+    The module of a program is "main" there. Double underscores, which receivers refuse in names of classes, become single
+    ones.
+    """
+    module = "main" if clazz.__module__ in _MAIN_MODULES else clazz.__module__
+    if module.endswith(".__main__"):
+        module = module[:-len(".__main__")]
+    return re.sub("_{2,}", "_", "%s.%s" % (module, clazz.__qualname__))
+
+
+def field_names(clazz: type) -> Dict[str, str]:
+    """Return the fields of a class of kind FIELDS, and the parameter of its constructor for each; "" if it has none."""
+    if "__attrs_attrs__" in dir(clazz):
+        return {each.name: (getattr(each, "alias", None) or each.name.lstrip("_")) if each.init else ""
+                for each in clazz.__attrs_attrs__}  # type: ignore[attr-defined]
+    if dataclasses.is_dataclass(clazz):
+        return {each.name: each.name if each.init else "" for each in dataclasses.fields(clazz)}
+    return {name: name for name in clazz.__struct_fields__}  # type: ignore[attr-defined]
+
+
+def model_fields(clazz: type) -> Tuple[str, ...]:
+    """Return the names of the fields of a model of pydantic."""
+    fields: Any = getattr(clazz, "model_fields", None) or getattr(clazz, "__fields__", None)
+    return tuple(fields) if isinstance(fields, Mapping) else ()
+
+
+def stored_fields(given: Any) -> Optional[Tuple[str, ...]]:
+    """Return the names of the fields of a dataclass whose constructor only stores its arguments in the ``__dict__``.
+
+    None for all other classes: their constructors have to be called.
+    """
+    clazz: Any = given
+    if not dataclasses.is_dataclass(given) or hasattr(clazz, "__post_init__") or clazz.__new__ is not object.__new__:
+        return None
+    if type(clazz).__call__ is not type.__call__ or not _is_generated(clazz.__init__):  # a metaclass, a method of the program
+        return None
+    if clazz.__setattr__ is not object.__setattr__ and not _is_generated(clazz.__setattr__):  # not that of frozen ones
+        return None
+    names = tuple([each.name for each in dataclasses.fields(clazz) if each.init])
+    if len(names) != len(clazz.__dataclass_fields__) or clazz.__dictoffset__ == 0:  # InitVar and ClassVar; __slots__
+        return None
+    return None if any([hasattr(getattr(clazz, name, None), "__set__") for name in names]) else names
+
+
+def _is_generated(function: Any) -> bool:
+    return getattr(getattr(function, "__code__", None), "co_filename", "") == _GENERATED
