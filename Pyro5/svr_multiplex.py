@@ -38,6 +38,7 @@ class SocketServer_Multiplex(SocketServer):
             return self._park_behind_others(connection)
         self.callbacks.handle_request(connection)
         if connection.deferred is not None:
+            connection.send_held()
             self.hand_over(connection)
             connection.start_deferred()  # from here on its task owns the connection
             return False
@@ -50,6 +51,7 @@ class SocketServer_Multiplex(SocketServer):
     def _park_behind_others(self, connection: ServerConnection) -> bool:
         """Continue with a connection in the next turn, in which its place depends on what its account has used."""
         # It may have more requests, but other clients have been waiting longer.
+        connection.send_held()
         self.hand_over(connection)
         self.park(connection)
         return False

@@ -216,12 +216,13 @@ class SocketServer_Threadpool(SocketServer):
                 connection.waiting_since = 0.0
                 # The loop does the rest: it sends the remaining output, closes, or pauses the connection.
                 if (connection.has_outgoing or connection.closing or connection.oneway_full or connection.deferred is not None
-                        or self.stopping):
+                        or self.stopping or connection.detached and connection.has_tls):
                     break
                 if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
                     break  # more requests may have arrived, but other clients have been waiting longer
             # The loop needs a non-blocking socket.
             if not connection.lost:
+                connection.send_held()
                 connection.setTimeout(0)
         except errors.ProtocolError:
             connection.setTimeout(0)  # the loop gets the same error, and refuses the client
@@ -254,8 +255,9 @@ class SocketServer_Threadpool(SocketServer):
         Returns:
             the connection of the next client, if this worker has accepted one and is to serve it.
         """
-        # The claim decides between this worker and the loop, which may see the same end of the connection.
-        if connection.deferred is not None or not (connection.lost and connection.claim_end()):
+        # The claim decides between this worker and the loop, which may see the same end of the connection. While calls are
+        # detached, the loop ends the connection, when they have ended.
+        if connection.deferred is not None or connection.detached or not (connection.lost and connection.claim_end()):
             # From its first session object on a client has a reserved worker, if one is left.
             if connection.pyroInstances:
                 self._pool.reserve(connection)
@@ -304,6 +306,8 @@ class SocketServer_Threadpool(SocketServer):
         client waits for a worker.
         """
         is_complete = connection.fetch_message()
+        if not is_complete and connection.is_shared:
+            connection.send_held()
         while not is_complete:
             if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_polling(connection):
                 return False

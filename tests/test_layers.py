@@ -44,8 +44,8 @@ MODULES = """
     _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.connection _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
-    _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.acceptor
-    _server.tls_handshakes _server.loop
+    _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
+    _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
     core

@@ -105,7 +105,8 @@ async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) 
 async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Handshake, connected: List[bool]) -> Accepted:
     await _connect(connection, uri)
     connected.append(True)
-    request = handshake.connect_request(first.serializer, connection.next_seq(), str(uri.object), first.value, first.wire)
+    request = handshake.connect_request(first.serializer, connection.next_seq(), str(uri.object), first.value, first.wire,
+                                        pipelines=True)
     activity = "connecting to %s" % uri
     try:
         reply = await connection.exchange(request)

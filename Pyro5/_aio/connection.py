@@ -17,7 +17,7 @@ from .._client.connection import REPLY_INFLATED_FACTOR
 from .._messages import replies, requests
 from .._messages.requests import WireOptions
 from .._net.stream_sockets import set_keepalive
-from .._wire.features import dialect_of
+from .._wire import features
 from .._wire.reader import MessageReader
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_RESULT, ReceivingMessage, SendingMessage
@@ -74,7 +74,9 @@ class Connection(asyncio.Protocol):
         self._handshake_done = False
         self.on_end: Optional[Callable[[], None]] = None  # called once, before the calls in flight fail
         self._window = 1
-        self._order: Deque[int] = deque()  # the numbers of pending: all servers answer in the order of the requests
+        # The numbers of pending, in the order of the requests, which is that of the replies; None if the server may answer in
+        # another order.
+        self._order: Optional[Deque[int]] = deque()
         self._outgoing: List[SendingMessage] = []
         self._queued_bytes = 0
         self._is_paused = False
@@ -107,13 +109,15 @@ class Connection(asyncio.Protocol):
         """Whether a task waits for a reply."""
         return any([not future.done() for future in self.pending.values()])
 
-    def begin(self, features: Optional[FrozenSet[str]]) -> None:
-        """Note that the handshake has succeeded, and how the server may be used."""
+    def begin(self, found: Optional[FrozenSet[str]]) -> None:
+        """Note that the handshake has succeeded, and which features the server has announced."""
         self._handshake_done = True
-        self.features = features
-        self.dialect = dialect_of(features)
+        self.features = found
+        self.dialect = features.dialect_of(found)
         self._window = WINDOW
-        if features is None:
+        if found is not None and features.OUT_OF_ORDER in found:
+            self._order = None
+        elif found is None:
             sock = self.transport.get_extra_info("socket")
             if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
                 self._window = WINDOW_OF_OTHERS
@@ -146,7 +150,8 @@ class Connection(asyncio.Protocol):
         if self.notices_stalls and self._stall_timer is None and not self.is_stalled:
             self._expect_progress()
         future = self.pending[request.seq] = self.loop.create_future()
-        self._order.append(request.seq)
+        if self._order is not None:
+            self._order.append(request.seq)
         self.send(request)
         return future
 
@@ -174,7 +179,7 @@ class Connection(asyncio.Protocol):
             return False
         self._outgoing.remove(request)
         self._queued_bytes -= request.size
-        if self.pending.pop(request.seq, None) is not None:
+        if self.pending.pop(request.seq, None) is not None and self._order is not None:
             self._order.remove(request.seq)
         self.wake_waiters()
         return True
@@ -283,11 +288,15 @@ class Connection(asyncio.Protocol):
         if message.type != MSG_RESULT and self._handshake_done:
             raise errors.ProtocolError("the reply is a message of type %d, expected %d" % (message.type, MSG_RESULT))
         # Checked before it is used: a reply that came twice, or in another order, may hold what another caller asked for.
-        if not self._order or self._order[0] != message.seq:
-            raise errors.ProtocolError("reply out of sync, its sequence number is %d, expected %s"
-                                       % (message.seq, self._order[0] if self._order else "none"))
-        self._order.popleft()
-        future = self.pending.pop(message.seq)
+        order = self._order
+        if order is not None:
+            if not order or order[0] != message.seq:
+                raise errors.ProtocolError("reply out of sync, its sequence number is %d, expected %s"
+                                           % (message.seq, order[0] if order else "none"))
+            order.popleft()
+        future = self.pending.pop(message.seq, None)
+        if future is None:
+            raise errors.ProtocolError("reply out of sync, no call has its sequence number %d" % message.seq)
         if not future.done():
             future.set_result(message)
         elif message.flags & FLAGS_ITEMSTREAMRESULT:
@@ -345,7 +354,7 @@ class Connection(asyncio.Protocol):
             on_end()
         pending, self.pending = self.pending, {}
         unsent = {request.seq for request in self._outgoing}
-        self._order.clear()
+        self._order = None
         self._outgoing = []
         self._queued_bytes = 0
         self._is_retired = True

@@ -28,7 +28,7 @@ _MAX_ANNOTATION_BYTES = 65536  # of all annotations together that are sent in a 
 
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any, wire: WireOptions,
-                    dialect: bool = True) -> SendingMessage:
+                    dialect: bool = True, pipelines: bool = False) -> SendingMessage:
     """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
@@ -37,6 +37,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     Args:
         handshake: application data for the server's `Daemon.validateHandshake`.
         dialect: whether payloads may be in another dialect than that of other releases.
+        pipelines: the client has several calls in flight on the connection, and matches replies by sequence number.
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
@@ -44,7 +45,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
-                          features.with_announcement(annotations, dialect),
+                          features.with_announcement(annotations, dialect, pipelines),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 

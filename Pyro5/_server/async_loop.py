@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from typing import Any, Callable, Coroutine, Dict, Iterable, Optional
+from typing import Any, Callable, Coroutine, Dict, Iterable, Optional, Set
 
 from .. import errors
 from .deferred import SHUTTING_DOWN, DeferredCall, shutdown_error
@@ -42,7 +42,7 @@ class Watch:
         running.on_cancel = self._cancel_soon
         if running.deadline is not None:
             self._timer = self._loop.call_later(max(running.deadline - time.monotonic(), 0.0), running.cancel, LATE)
-        if not running.is_oneway:
+        if self._call.keeps_connection and not running.is_oneway:
             self.watch_client()
         # Asked after on_cancel is set: a call that is cancelled meanwhile is noticed here or there.
         running.stop_if_cancelled()
@@ -111,6 +111,7 @@ class AsyncLoop:
         # Belongs to the thread. By task: whether it is waited for at the end, before it is cancelled.
         self._tasks: Dict[Any, bool] = {}
         self._calls: Dict[Any, DeferredCall] = {}
+        self._flushing: Set[Any] = set()  # connections with replies of this turn of the event loop
 
     def is_running_here(self) -> bool:
         """Return whether the calling thread is that of the event loop."""
@@ -130,6 +131,8 @@ class AsyncLoop:
         except RuntimeError as x:  # the system cannot start a thread
             error = errors.DaemonError("cannot run an async method: %s" % x)
         call.context.run(call.finish, None, error)
+        if call.is_detached:
+            call.connection.flush_detached()
         if on_end is not None:
             on_end()
 
@@ -196,10 +199,23 @@ class AsyncLoop:
             call.finish(value, error)
         finally:
             error = None  # its traceback refers to this frame
+            if call.is_detached:
+                self._flush_soon(call.connection)
             if on_end is not None:
                 on_end()
         if is_interrupt:
             raise KeyboardInterrupt
+
+    def _flush_soon(self, connection: Any) -> None:
+        """Send the replies of this turn of the event loop together, at its end."""
+        if not self._flushing:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._flushing.add(connection)
+
+    def _flush(self) -> None:
+        connections, self._flushing = self._flushing, set()
+        for connection in connections:
+            connection.flush_detached()
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

@@ -8,17 +8,19 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set
 
 from .. import errors, protocol
 from .._net import busy_poll, stream_sockets
+from .._wire import features
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
 from ..protocol import ReceivingMessage, SendingMessage
 from ..socketutil import is_timeout
 from . import batch_pieces
-from .deferred import SHUTTING_DOWN
+from .deferred import SHUTTING_DOWN, DeferredCall
 from .output import DONT_WAIT, WritingConnection
+from .running_calls import CLIENT_LOST
 
 log = logging.getLogger("Pyro5.server.connection")
 
@@ -32,6 +34,7 @@ HANDSHAKE_ANNOTATIONS_FACTOR = 16
 # The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: it costs time
 # to decode.
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
+MAX_DETACHED = 1024  # calls of a client that run beside others; beyond, the next one is waited for
 
 
 class ServerConnection(WritingConnection):
@@ -55,6 +58,7 @@ class ServerConnection(WritingConnection):
         worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
         deferred: the call of an async method that is to be run, or is running; its task owns the connection then.
+        detached: the calls of async methods that run beside other requests of this connection. Any thread may remove one.
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
@@ -91,6 +95,7 @@ class ServerConnection(WritingConnection):
         self._pending: Optional[ReceivingMessage] = None
         self.suspended_batch: Any = None
         self.deferred: Any = None
+        self.detached: Set[DeferredCall] = set()
 
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
@@ -101,6 +106,7 @@ class ServerConnection(WritingConnection):
 
     def finish_handshake(self) -> None:
         """Mark the handshake as accepted: messages may have their full size from now on."""
+        self.is_shared = self.features is not None and features.OUT_OF_ORDER in self.features
         # From here on the limits of an accepted client apply: full messages, ordinary annotations.
         self.handshake_done = True
         self._new_until, self._handshake_seconds = time.monotonic() + NEW_SECONDS, self.loop_seconds
@@ -202,13 +208,19 @@ class ServerConnection(WritingConnection):
         self.deferred.start()
 
     def cancel_deferred(self) -> None:
-        """Cancel the async method of the request at hand, if there is one, because the server is shutting down. Called by the
-        loop.
+        """Cancel the async method of the request at hand, if there is one, and those that are detached, because the server is
+        shutting down. Called by the loop.
         """
         deferred = self.deferred
         # Read once: its task may end, and set it to None, between two looks at the attribute.
         if deferred is not None:
             deferred.running.cancel(SHUTTING_DOWN)
+        self.cancel_detached(SHUTTING_DOWN)
+
+    def cancel_detached(self, reason: str = CLIENT_LOST) -> None:
+        """Cancel all calls that are detached."""
+        for call in list(self.detached):
+            call.running.cancel(reason)
 
     def finish_deferred(self, reply: Optional[SendingMessage]) -> None:
         """Send the reply of an async method, and return the connection to the loop. Called by its task."""
@@ -221,6 +233,36 @@ class ServerConnection(WritingConnection):
         # In this order: from park() on, the loop may start the next request, which looks at `deferred`.
         self.deferred = None
         self.server.park(self)
+
+    @property
+    def may_detach(self) -> bool:
+        """Whether an async method may run beside other requests: the client matches replies by their sequence numbers."""
+        return (self.is_shared and len(self.detached) < MAX_DETACHED and not self.closing and self.features is not None
+                and features.OUT_OF_ORDER in self.features)
+
+    def detach(self, call: DeferredCall) -> None:
+        """Run an async method beside the next requests."""
+        self.detached.add(call)
+        call.start()
+
+    def finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
+        """Store the reply of a detached call. Called by its task, in any thread; flush_detached() follows."""
+        if reply is not None:
+            with self._output_lock:
+                self._hold_locked(reply)
+        self.detached.discard(call)
+
+    def flush_detached(self) -> None:
+        """Send the replies of detached calls. Can be called from any thread."""
+        if self.has_tls:
+            self.server.notice(self)  # its owner sends
+            return
+        try:
+            self.send_held()
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)  # its owner notices this, too
+        if self.has_outgoing or self.dropped:
+            self.server.notice(self)
 
     def claim_end(self) -> bool:
         """Return True to exactly one caller, which has to free what belongs to the connection. Can be called from any
@@ -338,11 +380,22 @@ class ServerConnection(WritingConnection):
         if self._parse_error is None and self._pending is None:  # else a worker has returned it unhandled
             try:
                 self._pending = self._reader.next_message()
+                if not self.is_shared and self._reader.has_more:
+                    self.is_shared = True  # the client does not wait for each reply: from now on replies are joined
             except errors.ProtocolError as x:
                 self._parse_error = type(x)(str(x))  # a copy without the traceback, whose frames refer to all received data
         if self._parse_error is not None:
             raise self._parse_error
         return self._pending is not None
+
+    def has_next_request(self) -> bool:
+        try:
+            return self.fetch_message()
+        except errors.ProtocolError:
+            return False  # raised again when the request is to be handled
+
+    def watch_held(self) -> None:
+        self.server.reply_flusher.watch(self)
 
     def take_message(self) -> ReceivingMessage:
         """Return the message to be handled now; if none has been received, wait for one.

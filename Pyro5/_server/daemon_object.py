@@ -23,8 +23,8 @@ def _unlisted(method: Any) -> Any:
 
 
 def _deferring(method: Any) -> Any:
-    """Mark a method that may return a Deferred."""
-    method._pyroDeferring = True
+    """Mark a method that may return a Deferred, and run beside other calls of its connection."""
+    method._pyroDeferring = method._pyroConcurrent = True
     return method
 
 

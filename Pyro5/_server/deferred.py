@@ -1,7 +1,8 @@
 """Calls of async methods: between the dispatcher, which finds out that a call is one, and the event loop that runs it.
 
 While an event loop runs the method, no thread waits for it, and no further request of the connection is read. The task
-owns the connection: it sends the reply, and then returns the connection to the loop of the server.
+owns the connection: it sends the reply, and then returns the connection to the loop of the server. Calls that are detached
+do not own it: further requests are read, and the replies are sent in the order in which the methods end.
 """
 from __future__ import annotations
 
@@ -70,17 +71,20 @@ class DeferredCall:
         deferred: what to run.
         connection: that of the client.
         running: the request as the daemon counts it.
-        keeps_connection: the connection waits for the end of the method; False for oneway calls.
+        keeps_connection: the connection waits for the end of the method; False for oneway calls, and if is_detached.
+        is_detached: other calls of the connection may run until the method ends, and its reply is sent beside theirs.
         context: the context variables that the method sees.
     """
 
     def __init__(self, deferred: Deferred, connection: Any, running: Any, keeps_connection: bool,
                  start: Callable[[DeferredCall], None],
-                 finish: Callable[[DeferredCall, Any, Optional[BaseException]], Optional[SendingMessage]]) -> None:
+                 finish: Callable[[DeferredCall, Any, Optional[BaseException]], Optional[SendingMessage]],
+                 is_detached: bool = False) -> None:
         self.deferred = deferred
         self.connection = connection
         self.running = running
         self.keeps_connection = keeps_connection
+        self.is_detached = is_detached
         # Copied in the thread of the request: the method sees current_context and the variables that this request has
         # set.
         self.context = contextvars.copy_context()
@@ -102,14 +106,16 @@ class DeferredCall:
         except BaseException as x:  # the method raised SystemExit or similar; other calls continue
             log.warning("%s raised %s", getattr(self.deferred.method, "__qualname__", "an async method"), type(x).__name__,
                         exc_info=isinstance(x, Exception))
-            if self.keeps_connection:
+            if self.keeps_connection or self.is_detached:
                 log.warning("closing the connection with %s", self.connection.peer_address)
-                self.connection.abandon()
+                (self.connection.abandon if self.keeps_connection else self.connection.close)()
         finally:
             error = None  # its traceback refers to this frame
             # In any case, because a connection that is not returned would never be served again.
             if self.keeps_connection:
                 self.connection.finish_deferred(reply)
+            elif self.is_detached:
+                self.connection.finish_detached(self, reply)
 
 
 def shutdown_error() -> errors.CancelledError:

@@ -104,16 +104,6 @@ class Dispatcher(HandshakeReplies):
             protocol.log_wiredata(log, "sending to %s" % (connection.peer_address,), reply)
         return reply
 
-    def build_refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
-        """Build the reply for a client whose data cannot be parsed any further; None if no reply is possible."""
-        correlation_id = callcontext.new_correlation_bytes()
-        if not connection.handshake_done:
-            return handshake.connect_refused(None, None, str(error), correlation_id, self._wire)
-        refused = connection.refused_message
-        if refused is None:
-            return None
-        return self._exception_reply(connection, refused, correlation_id, error)
-
     # ------------------------------------------------------------ calls
 
     def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
@@ -187,13 +177,19 @@ class Dispatcher(HandshakeReplies):
     def _defer(self, connection: Any, message: ReceivingMessage, call: Call, deferred: Deferred, running: RunningCall,
                finish: Callable[..., Optional[SendingMessage]]) -> None:
         """Make an event loop run an async method, as soon as the server has stopped using the connection. A oneway call is
-        started at once, unless they run one after the other.
+        started at once, unless they run one after the other, and so is a call beside which others of the connection may run.
         """
-        is_parallel = running.is_oneway and self._run_oneway is not None and not message.flags & protocol.FLAGS_BATCH
-        deferred_call = DeferredCall(deferred, connection, running, not is_parallel, self._async_methods.start,
-                                     functools.partial(finish, message, call))
+        is_single = not message.flags & protocol.FLAGS_BATCH
+        is_parallel = is_single and running.is_oneway and self._run_oneway is not None
+        is_detached = (is_single and not running.is_oneway and getattr(connection, "may_detach", False)
+                       and call.method in self._objects.get(call.object_id).members.concurrent)
+        keeps_connection = not (is_parallel or is_detached)
+        deferred_call = DeferredCall(deferred, connection, running, keeps_connection, self._async_methods.start,
+                                     functools.partial(finish, message, call), is_detached)
         if is_parallel:
             self._async_methods.start_oneway(deferred_call, message.memory_bytes)
+        elif is_detached:
+            connection.detach(deferred_call)
         else:
             connection.deferred = deferred_call
 

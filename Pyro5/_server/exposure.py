@@ -77,10 +77,11 @@ def expose(method_or_class: _T) -> _T: ...
 
 
 @overload
-def expose(*, idempotent: bool = ..., blocking: bool = ...) -> Callable[[_T], _T]: ...
+def expose(*, idempotent: bool = ..., blocking: bool = ..., concurrent: bool = ...) -> Callable[[_T], _T]: ...
 
 
-def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, blocking: bool = True) -> Any:
+def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, blocking: bool = True,
+           concurrent: bool = False) -> Any:
     """Expose a method, a property, or all public methods and properties that a class itself defines to remote callers.
 
     Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
@@ -92,22 +93,25 @@ def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, block
             whose reply was lost (see ``Retry``). On a class it applies to all methods that the class defines.
         blocking: False: a method or property that never waits, so that a daemon of ``Pyro5.aio`` runs it in the event loop
             and not in a thread. Other daemons ignore this. On a class it applies to all members that the class defines.
+        concurrent: while an async method waits, later calls of the same client over the same connection may run, and be
+            answered first, if the client has several calls in flight. On a class it applies to all methods that the class
+            defines. Without it, the calls of a connection run one after the other.
 
     Raises:
         AttributeError: the name is private, or the decorator stands on top of @classmethod or @staticmethod.
         TypeError: it was applied to something else.
     """
     if method_or_class is _NOT_GIVEN:
-        return functools.partial(_expose, idempotent=idempotent, blocking=blocking)
-    return _expose(method_or_class, idempotent, blocking)
+        return functools.partial(_expose, idempotent=idempotent, blocking=blocking, concurrent=concurrent)
+    return _expose(method_or_class, idempotent, blocking, concurrent)
 
 
-def _expose(method_or_class: _T, idempotent: bool, blocking: bool) -> _T:
+def _expose(method_or_class: _T, idempotent: bool, blocking: bool, concurrent: bool) -> _T:
     if inspect.isclass(method_or_class):
         if is_private_attribute(method_or_class.__name__):
             raise AttributeError("cannot expose class '%s': names that start with an underscore are private"
                                  % method_or_class.__name__)
-        _expose_class(method_or_class, idempotent, blocking)
+        _expose_class(method_or_class, idempotent, blocking, concurrent)
         return method_or_class
     if isinstance(method_or_class, (classmethod, staticmethod)):
         raise AttributeError("@expose must be applied before @%s: write it on the line below"
@@ -121,10 +125,12 @@ def _expose(method_or_class: _T, idempotent: bool, blocking: bool) -> _T:
         _set_flag("expose", method_or_class, "_pyroIdempotent")
     if not blocking:
         _set_flag("expose", method_or_class, "_pyroNonblocking")
+    if concurrent:
+        _set_flag("expose", method_or_class, "_pyroConcurrent")
     return method_or_class
 
 
-def _expose_class(clazz: type, idempotent: bool, blocking: bool) -> None:
+def _expose_class(clazz: type, idempotent: bool, blocking: bool, concurrent: bool) -> None:
     # Only what the class itself defines, not what it inherits: a base class decides about its own methods.
     for name, member in list(vars(clazz).items()):
         if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _FUNCTION_WRAPPERS):
@@ -134,6 +140,7 @@ def _expose_class(clazz: type, idempotent: bool, blocking: bool) -> None:
                 function._pyroExposed = True
                 function._pyroIdempotent = idempotent or getattr(function, "_pyroIdempotent", False)
                 function._pyroNonblocking = not blocking or getattr(function, "_pyroNonblocking", False)
+                function._pyroConcurrent = concurrent or getattr(function, "_pyroConcurrent", False)
     clazz._pyroExposed = True  # type: ignore[attr-defined]
 
 
@@ -220,6 +227,7 @@ class Members(NamedTuple):
     idempotent: FrozenSet[str] = frozenset()  # a subset of methods
     direct: FrozenSet[str] = frozenset()  # those of methods that return their result: not coroutine functions
     nonblocking: FrozenSet[str] = frozenset()  # methods and attributes that an event loop can run itself
+    concurrent: FrozenSet[str] = frozenset()  # those of methods that may run at the same time as others of a connection
 
     def metadata(self) -> Dict[str, Any]:
         """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
@@ -265,7 +273,8 @@ def forget_members(obj_or_class: Any) -> None:
 
 
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
-    methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking = (set() for _ in range(8))
+    methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking, concurrent = (
+        set() for _ in range(9))
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
@@ -288,12 +297,14 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             direct.add(name)
         if getattr(functions[0], "_pyroIdempotent", False):
             idempotent.add(name)
+        if getattr(functions[0], "_pyroConcurrent", False):
+            concurrent.add(name)
         if getattr(functions[0], "_pyroOneway", False):
             oneways.add(name)
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
     return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent, direct,
-                                     nonblocking)))
+                                     nonblocking, concurrent)))
 
 
 def is_deferring(function: Any) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import threading
 import time
 from typing import Any, Callable, Iterable, List, Optional
 
@@ -20,18 +19,18 @@ from . import error_log, quotas
 from .acceptor import Acceptor
 from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
-from .eventloop import END_SECONDS, READ, WRITE, EventLoop
+from .eventloop import END_SECONDS, READ, WRITE
 from .listener import Listener
 from .quotas import Limited, first_to_close
+from .shared_output import SharedOutputLoop
 from .tls_handshakes import TlsHandshakes
 
 log = logging.getLogger("Pyro5.server.loop")
 
-MAX_ENDED_PARKED = 50  # how many ended connections may be parked before the loop is woken for them
 MAX_REFUSALS = 100  # clients that are told at the same time that the server is full; others are closed without a reply
 
 
-class SocketServer(Limited, EventLoop):
+class SocketServer(Limited, SharedOutputLoop):
     """Base class of the server types; subclasses decide which thread runs a request.
 
     Everything belongs to the thread that runs the loop, unless stated otherwise.
@@ -122,16 +121,6 @@ class SocketServer(Limited, EventLoop):
         listening = [] if self._acceptor is None else [self.sock]
         return listening + [c.sock for c in connections if c.watched] + busy + self._sockets_of_combined()
 
-    def _flush_in_thread(self, connection: ServerConnection) -> None:
-        """Send the unsent output in a thread, because a program's own event loop does not wait for writing."""
-        # The thread is the owner until it parks the connection, like a worker.
-        self.hand_over(connection)
-        threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
-
-    def _flush_and_park(self, connection: ServerConnection) -> None:
-        connection.flush_until(self._poll_seconds, lambda: self.stopping)
-        self.park(connection)
-
     # ------------------------------------------------------------ called by the loop
 
     def tick(self) -> None:
@@ -175,13 +164,14 @@ class SocketServer(Limited, EventLoop):
         for connection in self._all():
             connection.cancel_deferred()
             self.drop(connection)
+        self.reply_flusher.stop()
         while self.parked:  # accepted by a program with its own event loop just before
             self.drop(self.parked.popleft())
         self.stop_workers(max(END_SECONDS, deadline - time.monotonic()))
         self.callbacks.finish(max(END_SECONDS, deadline - time.monotonic()))
 
     def _drop_idle(self) -> None:
-        for connection in [c for c in self._all() if c.watched == READ and not c.closing]:
+        for connection in [c for c in self._all() if c.watched == READ and not (c.closing or c.detached)]:
             self.drop(connection)
 
     def close_in_child(self) -> None:
@@ -193,7 +183,8 @@ class SocketServer(Limited, EventLoop):
         super().close_in_child()
 
     def _is_busy(self) -> bool:
-        return self.calls_running() > 0 or any(c.has_outgoing or c.suspended_batch or c.deferred for c in self._all())
+        return self.calls_running() > 0 or any(
+            c.has_outgoing or c.suspended_batch or c.deferred or c.detached for c in self._all())
 
     # ------------------------------------------------------------ accepting
 
@@ -328,6 +319,7 @@ class SocketServer(Limited, EventLoop):
 
     def _await_next(self, connection: ServerConnection) -> None:
         """Wait for the next step of a connection: sending the rest of its replies, further requests, or its end."""
+        connection.send_held()
         if connection.has_outgoing:
             self._watch(connection, WRITE)
         elif connection.closing:
@@ -352,14 +344,6 @@ class SocketServer(Limited, EventLoop):
         self._watch(connection, 0)
         self._forget_times(connection)
 
-    def park(self, connection: ServerConnection) -> None:
-        """Return a connection to the loop. Called by workers."""
-        # From here on the loop owns the connection: this thread must not use it any more. Appending to a deque is atomic.
-        self.parked.append(connection)
-        # Waking the loop costs a system call. Ended connections can wait until the loop runs for another reason.
-        if not connection.ended or len(self.parked) > MAX_ENDED_PARKED:
-            self._wakeup.wake()
-
     def resume_parked(self, connection: Any) -> None:
         """Continue with a connection that a worker has returned, or with the TLS handshakes that wait for the loop."""
         if connection is self._tls:
@@ -375,6 +359,12 @@ class SocketServer(Limited, EventLoop):
             self._attempt(self.add_connection, connection)
         else:
             self._attempt(self._serve_all, connection)
+
+    def look_at(self, connection: ServerConnection) -> None:
+        if connection.dropped:
+            self._end_once(connection)
+        elif connection.watched and connection not in self._refusals:  # else its owner does this before it parks it
+            self._attempt(self._await_next, connection)
 
     # ------------------------------------------------------------ ends
 
@@ -421,7 +411,9 @@ class SocketServer(Limited, EventLoop):
 
     def _idle_timed_out(self, connection: ServerConnection) -> None:
         """Close a connection that has been silent for COMMTIMEOUT seconds, if its state does not allow that."""
-        if self.closes_idle or connection.mid_message or connection.has_outgoing:
+        if connection.detached:
+            self._idle_deadlines.start(connection, time.monotonic())  # not idle: its calls run
+        elif self.closes_idle or connection.mid_message or connection.has_outgoing:
             log.info("closing the connection with %s: silent for %g seconds (COMMTIMEOUT)",
                      error_log.client_name(connection), self._idle_deadlines.seconds)
             self.drop(connection)
@@ -437,6 +429,11 @@ class SocketServer(Limited, EventLoop):
         self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
+        if not self.stopping:
+            connection.cancel_detached()  # the last one to end makes the loop continue here, see look_at()
+        self._end_once(connection)
+
+    def _end_once(self, connection: ServerConnection) -> None:
         # A worker that noticed the end at the same time may have the claim; then it frees everything.
-        if connection.claim_end():
+        if not (connection.detached and not self.stopping) and connection.claim_end():
             self.end(connection)

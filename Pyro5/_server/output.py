@@ -1,9 +1,12 @@
-"""The sending half of a client's connection: output is stored while the network does not accept it."""
+"""The sending half of a client's connection: replies to requests that came together are sent together, and output is stored
+while the network does not accept it.
+"""
 from __future__ import annotations
 
 import logging
 import selectors
 import socket
+import threading
 from collections import deque
 from typing import Any, Callable, Deque, List
 
@@ -16,24 +19,36 @@ DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never blocks, even if 
 # Output that is sent in one turn of the loop: a client that reads faster than it is sent would keep the loop otherwise.
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
+JOINED_BYTES = 64 * 1024  # replies are held, to be sent together, up to this size
 
 
 class WritingConnection(SocketConnection):
-    """A connection that stores its output. Only its owner, the loop or one worker, calls its methods.
+    """A connection that stores its output. Only its owner, the loop or one worker, calls its methods, except where stated.
+
+    When further requests have been received already, replies are held, and sent together with the reply to the last of
+    them. Held replies can be sent by another thread, while the owner runs a method, see `reply_flusher.ReplyFlusher`.
 
     Attributes:
+        is_shared: other threads than the owner may send. False for clients that wait for each reply: no lock is taken then.
         closing: no further request is read; the connection is closed when its output has been sent.
+        has_tls: it is encrypted. Two threads must not use the socket at the same time then.
         lost: the client has disconnected, nothing can be sent any more.
         peer_address: the client's address, in the form of the socket module.
     """
 
+    is_shared = False
+
     def __init__(self, sock: socket.socket, keep_open: bool) -> None:
         super().__init__(sock, keep_open=keep_open)
+        self._output_lock = threading.Lock()  # guards the output (held and outgoing) if is_shared
+        self._held: List[Buffer] = []
+        self._held_bytes = 0
         self.closing = False
         self.lost = False
         # The ssl module supports timeouts of Python only; on a socket of the program (keep_open) no system option is
         # changed.
-        self._uses_python_timeout = hasattr(sock, "pending") or keep_open
+        self.has_tls = hasattr(sock, "pending")
+        self._uses_python_timeout = self.has_tls or keep_open
         self._send_flags = 0 if self._uses_python_timeout else DONT_WAIT
         self._outgoing: Deque[memoryview] = deque()
         try:
@@ -53,7 +68,48 @@ class WritingConnection(SocketConnection):
         Raises:
             OSError: the connection is lost.
         """
-        buffers = message.buffers
+        if not self.is_shared:
+            self._send_buffers(message.buffers)
+            return
+        holds = not self.closing and self.has_next_request()
+        with self._output_lock:
+            self._hold_locked(message)
+            if not holds or self._held_bytes > JOINED_BYTES:
+                self._send_held_locked()
+                return
+            is_first = len(self._held) == len(message.buffers)
+        if is_first:
+            self.watch_held()
+
+    def has_next_request(self) -> bool:
+        """Return whether the next request has been received already. Overridden by connections that receive."""
+        return False
+
+    def watch_held(self) -> None:
+        """Make another thread send what is held if this takes long. Overridden by connections of a server."""
+
+    def _hold_locked(self, message: SendingMessage) -> None:
+        self._held += message.buffers
+        self._held_bytes += message.size
+
+    def _send_held_locked(self) -> None:
+        held, size = self._held, self._held_bytes
+        if not held or self.lost:
+            return
+        self._held, self._held_bytes = [], 0
+        self._send_buffers([b"".join(held)] if len(held) > 1 and size <= 2 * JOINED_BYTES else held)
+
+    def send_held(self) -> None:
+        """Send what is held. May be called by other threads than the owner, which calls it before it receives.
+
+        Raises:
+            OSError: the connection is lost.
+        """
+        if self.is_shared:
+            with self._output_lock:
+                self._send_held_locked()
+
+    def _send_buffers(self, buffers: List[Buffer]) -> None:
         if len(buffers) > MAX_SCATTERED_BUFFERS:
             # One send cannot have more buffers. The last one, often the largest, is not copied.
             buffers = [b"".join(buffers[:-1]), buffers[-1]]
@@ -74,7 +130,9 @@ class WritingConnection(SocketConnection):
     def abandon(self) -> None:
         """Mark the connection as lost, and discard its output."""
         self.closing = self.lost = True
-        self._outgoing.clear()
+        with self._output_lock:
+            self._outgoing.clear()
+            self._held, self._held_bytes = [], 0
 
     def flush(self) -> bool:
         """Send more of the stored output, up to a limit, so that a fast reader does not delay other clients.
@@ -85,20 +143,21 @@ class WritingConnection(SocketConnection):
         Raises:
             OSError: the connection is lost.
         """
-        outgoing = self._outgoing
-        for _ in range(FLUSH_STEPS):
-            if not outgoing:
-                break
-            first = outgoing[0]
-            # The slice of a view copies nothing.
-            sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
-            if sent == len(first):
-                outgoing.popleft()
-            elif sent:
-                outgoing[0] = first[sent:]
-            else:
-                break  # the network accepts no more; the selector reports when it does
-        return not outgoing
+        with self._output_lock:
+            outgoing = self._outgoing
+            for _ in range(FLUSH_STEPS):
+                if not outgoing:
+                    break
+                first = outgoing[0]
+                # The slice of a view copies nothing.
+                sent = self._write(first[:FLUSH_STEP_BYTES])  # after a partial failure, TLS needs the same bytes again
+                if sent == len(first):
+                    outgoing.popleft()
+                elif sent:
+                    outgoing[0] = first[sent:]
+                else:
+                    break  # the network accepts no more; the selector reports when it does
+            return not outgoing
 
     def flush_until(self, step_seconds: float, stopping: Callable[[], bool]) -> None:
         """Block until all output is sent, stopping() returns True (it is called after every step), or the connection
@@ -122,7 +181,7 @@ class WritingConnection(SocketConnection):
             raise
 
     def _write_all_at_once(self, buffers: List[Buffer]) -> int:
-        if hasattr(self.sock, "pending") or not hasattr(self.sock, "sendmsg"):  # TLS and Windows have no scatter write
+        if self.has_tls or not hasattr(self.sock, "sendmsg"):  # TLS and Windows have no scatter write
             return 0
         try:
             return self.sock.sendmsg(buffers, (), self._send_flags)

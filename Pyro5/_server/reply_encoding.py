@@ -5,7 +5,7 @@ import logging
 from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from .. import callcontext, errors, serializers
-from .._messages import replies
+from .._messages import handshake, replies
 from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
 from .._wire import features
@@ -95,6 +95,16 @@ class ReplyEncoding:
         to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
         note_origin(error)
         return replies.exception_reply(to, error, self._traceback(error))
+
+    def build_refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
+        """Build the reply for a client whose data cannot be parsed any further; None if no reply is possible."""
+        correlation_id = callcontext.new_correlation_bytes()
+        if not connection.handshake_done:
+            return handshake.connect_refused(None, None, str(error), correlation_id, self._wire)
+        refused = connection.refused_message
+        if refused is None:
+            return None
+        return self._exception_reply(connection, refused, correlation_id, error)
 
     @staticmethod
     def _serializer_for_refusal(message: ReceivingMessage) -> SerializerBase:

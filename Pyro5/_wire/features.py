@@ -11,7 +11,7 @@ from typing import Container, Dict, FrozenSet, Mapping, Optional
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
+           "OUT_OF_ORDER", "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
@@ -19,7 +19,10 @@ DEADLINES = "dl"  # requests may carry DEADLINE_ANNOTATION
 CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
 TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
 LITERAL_BYTES = "by"  # bytes travel as literals in serpent text
-SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES)
+OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
+SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, OUT_OF_ORDER)
+# Announced only by clients that have several calls in flight on a connection.
+OF_PIPELINES = frozenset((OUT_OF_ORDER,))
 
 # Features of the payloads, as bits: the number of the variant of a serializer, see SerializerBase.for_dialect.
 _DIALECT_BITS = {TAGGED_TYPES: 1, LITERAL_BYTES: 2}
@@ -36,17 +39,19 @@ def announcement(features: Container[str]) -> bytes:
     return " ".join([feature for feature in SUPPORTED if feature in features]).encode("ascii")
 
 
-_ALL = announcement(SUPPORTED)
-_WITHOUT_DIALECT = announcement(set(SUPPORTED).difference(_DIALECT_BITS))
+_ANNOUNCEMENTS = {(dialect, pipelines): announcement(set(SUPPORTED).difference(() if dialect else _DIALECT_BITS,
+                                                                               () if pipelines else OF_PIPELINES))
+                  for dialect in (False, True) for pipelines in (False, True)}
 
 
-def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True) -> Dict[str, Buffer]:
-    """Return the annotations of a CONNECT message, with the announcement of all features that this release has.
+def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False) -> Dict[str, Buffer]:
+    """Return the annotations of a CONNECT message, with the announcement of the features that the client understands.
 
     Args:
         dialect: false leaves out those that change the payloads.
+        pipelines: the client has several calls in flight on a connection.
     """
-    return {**annotations, FEATURES_ANNOTATION: _ALL if dialect else _WITHOUT_DIALECT}
+    return {**annotations, FEATURES_ANNOTATION: _ANNOUNCEMENTS[dialect, pipelines]}
 
 
 def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:

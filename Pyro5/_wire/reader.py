@@ -68,6 +68,11 @@ class MessageReader:
         return self._message is not None or len(self._rest) > self._position
 
     @property
+    def has_more(self) -> bool:
+        """Whether bytes were received behind the last message: at least a part of the next one."""
+        return self._position > 0
+
+    @property
     def mid_body(self) -> bool:
         """Whether the next bytes must be received into get_buffer()."""
         return self._message is not None

@@ -1,0 +1,65 @@
+"""The part of a server's loop that other threads call: they return connections, and leave output to it."""
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import Any, Deque
+
+from .eventloop import EventLoop
+from .reply_flusher import ReplyFlusher
+
+__all__ = ["SharedOutputLoop"]
+
+MAX_ENDED_PARKED = 50  # how many ended connections may be parked before the loop is woken for them
+
+
+class SharedOutputLoop(EventLoop):
+    """A loop that other threads can ask to look at the output of a connection.
+
+    Everything belongs to the thread that runs the loop, unless stated otherwise.
+
+    Attributes:
+        reply_flusher: sends held replies. Thread-safe.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reply_flusher = ReplyFlusher()
+        self._noticed: Deque[Any] = deque()  # any thread may append
+
+    def notice(self, connection: Any) -> None:
+        """Make the loop look at the output of a connection, and at its end. Can be called from any thread."""
+        self._noticed.append(connection)
+        self.wakeup()
+
+    def park(self, connection: Any) -> None:
+        """Return a connection to the loop. Called by workers."""
+        # From here on the loop owns the connection: this thread must not use it any more. Appending to a deque is atomic.
+        self.parked.append(connection)
+        # Waking the loop costs a system call. Ended connections can wait until the loop runs for another reason.
+        if not connection.ended or len(self.parked) > MAX_ENDED_PARKED:
+            self._wakeup.wake()
+
+    def woken(self) -> None:
+        super().woken()
+        for _ in range(len(self._noticed)):
+            self.look_at(self._noticed.popleft())
+
+    def look_at(self, connection: Any) -> None:
+        """Send what a connection holds, or finish its end, unless another thread owns it. Implemented by subclasses."""
+
+    # ------------------------------------------------------------ in the event loop of a program
+
+    def _flush_in_thread(self, connection: Any) -> None:
+        """Send the unsent output in a thread, because a program's own event loop does not wait for writing."""
+        # The thread is the owner until it parks the connection, like a worker.
+        self.hand_over(connection)
+        threading.Thread(target=self._flush_and_park, args=(connection,), name="Pyro-flush", daemon=True).start()
+
+    def _flush_and_park(self, connection: Any) -> None:
+        connection.flush_until(self._poll_seconds, lambda: self.stopping)
+        self.park(connection)
+
+    def hand_over(self, connection: Any) -> None:
+        """Make a worker the owner of a connection. Implemented by subclasses."""
+
