@@ -112,6 +112,7 @@ class AsyncConnection(ServerConnection):
     """
 
     sock: Any
+    may_detach = False  # requests are answered in order
 
     def __init__(self, transport: Any, server: Any, tls: Optional[TlsLayer]) -> None:
         limits = server.current_limits()

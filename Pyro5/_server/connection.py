@@ -390,7 +390,7 @@ class ServerConnection(WritingConnection):
 
     def has_next_request(self) -> bool:
         try:
-            return self.fetch_message()
+            return self.server is not None and self.fetch_message()
         except errors.ProtocolError:
             return False  # raised again when the request is to be handled
 
