@@ -26,7 +26,7 @@ import os
 import threading
 import time
 import uuid
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
 from . import errors
@@ -298,6 +298,13 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
 def running_call() -> Any:
     """Return the RunningCall of the request being served, None if there is none."""
     return request_fields.get()[CALL]
+
+
+def without_call() -> Context:
+    """Return a copy of the context in which no request is being served: calls that are made there inherit no deadline."""
+    context = copy_context()
+    context.run(_assign, CALL, None)
+    return context
 
 
 def call_deadline() -> Optional[float]:

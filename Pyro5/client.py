@@ -274,10 +274,10 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         when the connection ends, so a client that crashes does not block the others.
 
         Args:
-            timeout: seconds to wait until no other client uses the object exclusively; None: any time.
+            timeout: seconds to wait for other clients, which may be using the object, and other threads; None: any time.
 
         Raises:
-            BusyError: another client still does after this time.
+            BusyError: another client is still using the object after this time.
             PyroError: the server is of another release, which does not know exclusive use.
         """
         return exclusive_use(self, timeout)

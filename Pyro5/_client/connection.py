@@ -57,6 +57,7 @@ class Connection(socketutil.SocketConnection):
         idle_since: monotonic time of the last use; only kept for the further connections of a shared proxy.
         is_suspect: whether another connection to the server was lost since this one was used.
         generation: how often the proxy was connected before.
+        exclusive_blocks: how many blocks are using the object exclusively over this connection.
     """
 
     def __init__(self, sock: socket.socket, target: str, max_size: int = 0, keep_open: bool = False) -> None:
@@ -77,6 +78,7 @@ class Connection(socketutil.SocketConnection):
         self.idle_since = 0.0
         self.is_suspect = False
         self.generation = 0
+        self.exclusive_blocks = 0
         self._reader = MessageReader(max_size, max_inflated=REPLY_INFLATED_FACTOR * (config.MAX_INFLATED_SIZE or 0))
         # The first bytes of a reply are received from here: the socket, or an object that polls it before it blocks.
         self._incoming = busy_poll.receiver_for(sock)

@@ -204,10 +204,14 @@ class Link(Connector):
             self._close_inherited()
         self.check_usable()
         deadline = self.deadline_for_waiting()
-        preferred = preferred or self.exclusive
+        exclusive = self.exclusive
         connection: Optional[Connection] = None
         while connection is None:
-            connection = self._checked(self._claim(connect, validate, preferred, deadline))
+            if exclusive is not None and preferred is None and exclusive.mid_exchange and not exclusive.lock.locked():
+                # Going on over another connection would be silent, and other clients may use the object by now.
+                raise errors.ConnectionClosedError("the exclusive use of '%s' has ended, as its connection was lost: leave "
+                                                   "the block of _pyroExclusive()" % self.uri)
+            connection = self._checked(self._claim(connect, validate, preferred or exclusive, deadline))
         if self.is_strict and self.owner != connection.user:
             self.pool.by_thread.pop(connection.user, None)  # it serves the owner's client: the next call is checked again
         return connection
@@ -378,17 +382,6 @@ class Link(Connector):
         connection = self.connection
         return (connection is not None and self.is_ready()
                 and self.pool.is_newer_than_failure(connection, threading.get_ident()))
-
-    def call_over(self, connection: Connection, method: str, args: Sequence[Any]) -> Any:
-        """Call a method of the daemon's own object over a connection that is open; raises the same exceptions as `call`."""
-        def lost(*response: Any) -> None:
-            raise errors.ConnectionClosedError("the connection to '%s' was lost" % self.uri)
-
-        found = self.acquire(lost, lost, connection)
-        if found is not connection:
-            self.unlock(found)
-            lost()
-        return self.call(connection, method, args, {}, 0, DAEMON_NAME)
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""

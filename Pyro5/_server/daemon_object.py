@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional
 
 from .. import callcontext, config, errors, serializers
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
+from ..protocol import FLAGS_ONEWAY
 from .descriptions import describe
 from .deferred import Deferred
 from .exposure import expose, oneway
@@ -115,17 +116,22 @@ class DaemonObject:
         """Refuse the calls of all other connections to an object, until release_object is called or this connection ends.
 
         Raises:
-            BusyError: another connection has acquired the object.
+            BusyError: another connection has acquired the object; or calls of others are still running, but no more begin:
+                try again, or call release_object.
             DaemonError: no object is registered with this id.
             SecurityError: it is the object of the daemon or of the name server, which all clients need, or the setting
                 EXCLUSIVE_USE is off.
         """
         _check_text(objectId, "objectId")
+        if callcontext.current_context.msg_flags & FLAGS_ONEWAY:
+            # A oneway call can outlive its connection, whose end would not release the object then.
+            raise errors.DaemonError("an object cannot be acquired by a oneway call")
         if objectId in (DAEMON_NAME, NAMESERVER_NAME) or not config.EXCLUSIVE_USE:
             raise errors.SecurityError("'%s' cannot be used exclusively%s" % (
                 objectId, "" if config.EXCLUSIVE_USE else ": the setting EXCLUSIVE_USE of the server is off"))
         self.daemon._objects.get(objectId)  # raises if there is none: else a client could reserve ids without a limit
-        self.daemon._dispatcher.exclusive.acquire(objectId, callcontext.current_context.client)
+        self.daemon._dispatcher.exclusive.acquire(objectId, callcontext.current_context.client,
+                                                     callcontext.correlation_bytes())
 
     @_unlisted
     @_quick

@@ -110,14 +110,14 @@ class Dispatcher(HandshakeReplies):
         flags = message.flags
         if flags & protocol.FLAGS_BATCH:
             return self._answer_batch(connection, message, correlation_id)
-        # For the log, if decoding the request fails.
-        call = None
+        call = None  # for the log, if decoding the request fails
         running = self.running.begin(connection, message, correlation_id)
         try:
             serializer = self._serializer_for(message, connection.features)
             callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
                                       message.annotations, correlation_id, running)
             call = self._decoder.parse(message, serializer)
+            running.object_id = call.object_id  # before the look at `holders`, see ExclusiveUse.acquire
             if running.reason:
                 running.check()  # it is late, or was cancelled on its way: it is not started
             if self.exclusive.holders:
@@ -302,6 +302,7 @@ class Dispatcher(HandshakeReplies):
                                       message.annotations, correlation_id, running)
             call = self._decoder.parse(message, serializer)
             running.stop_if_cancelled()
+            running.object_id = call.object_id
             self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
             batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from .. import errors
 from .running_calls import RunningCalls
@@ -19,7 +19,7 @@ class _Holder:
 
     def __init__(self, connection: Any) -> None:
         self.connection = connection
-        self.depth = 1
+        self.depth = 0  # until no calls of other clients are running
 
 
 class ExclusiveUse:
@@ -40,21 +40,28 @@ class ExclusiveUse:
         self._lock = threading.Lock()  # guards changes of holders
         self.holders: Dict[str, _Holder] = {}
 
-    def acquire(self, object_id: str, connection: Any) -> None:
+    def acquire(self, object_id: str, connection: Any, correlation_id: Optional[bytes]) -> None:
         """Reserve an object for a connection. Each further call for the same connection needs a `release` of its own.
 
+        While calls of other clients are running, the object is reserved, but not acquired: no new ones begin, and the client
+        has to try again, or to release it.
+
+        Args:
+            correlation_id: calls of other connections that have this one, too, have led to this call: they cannot end before.
+
         Raises:
-            BusyError: another connection has acquired it.
+            BusyError: another connection has acquired it, or calls are still running.
         """
         with self._lock:
             holder = self.holders.get(object_id)
             if holder is None:
-                self.holders[object_id] = _Holder(connection)
-            # The same client may acquire an object in nested functions that know nothing of each other.
-            elif holder.connection is connection:
-                holder.depth += 1
-            else:
+                holder = self.holders[object_id] = _Holder(connection)
+            elif holder.connection is not connection:
                 raise _busy(object_id)
+            # A call says which object it is for before it looks at `holders`, and this does the reverse: one sees the other.
+            if not holder.depth and self._running.has_calls_of_others(object_id, connection, correlation_id):
+                raise _busy(object_id, "is reserved, but calls of other clients are still running")
+            holder.depth += 1
 
     def release(self, object_id: str, connection: Any) -> None:
         """End the reservation of an object; ignored if the connection has none."""
@@ -62,7 +69,7 @@ class ExclusiveUse:
             holder = self.holders.get(object_id)
             if holder is not None and holder.connection is connection:
                 holder.depth -= 1
-                if not holder.depth:
+                if holder.depth <= 0:
                     del self.holders[object_id]
 
     def client_gone(self, connection: Any) -> None:
@@ -89,9 +96,8 @@ class ExclusiveUse:
             raise _busy(object_id)
 
 
-def _busy(object_id: str) -> errors.BusyError:
-    error = errors.BusyError("object '%s' is in exclusive use by another client; try again later" % object_id,
-                             retry_after=RETRY_SECONDS)
+def _busy(object_id: str, reason: str = "is in exclusive use by another client") -> errors.BusyError:
+    error = errors.BusyError("object '%s' %s; try again later" % (object_id, reason), retry_after=RETRY_SECONDS)
     error.__dict__["is_refusal"] = True  # see note_origin()
     return error
 

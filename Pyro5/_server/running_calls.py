@@ -51,6 +51,7 @@ class RunningCall:
     Attributes:
         connection: of the client.
         seq, flags, correlation_id: of the request.
+        object_id: of the called object, "" before the request is decoded.
         deadline: monotonic time until which the client waits, None if it did not say.
         reason: why it is cancelled, "" if it is not.
         runs_elsewhere: another thread runs it (a oneway call, or that of an async method), and ends it.
@@ -58,6 +59,7 @@ class RunningCall:
     """
 
     # Class attributes are cheaper than assignments in the constructor, which is called for every request.
+    object_id = ""
     deadline: Optional[float] = None
     reason = ""
     runs_elsewhere = False
@@ -193,6 +195,11 @@ class RunningCalls:
     def is_running(self, connection: Any, correlation_id: bytes) -> bool:
         """Return whether a call of this connection with this correlation id is running."""
         return any([call.connection is connection and call.correlation_id == correlation_id for call in list(self._running)])
+
+    def has_calls_of_others(self, object_id: str, connection: Any, correlation_id: Optional[bytes]) -> bool:
+        """Return whether calls of an object are running that came over another connection, and belong to another chain."""
+        return any([call.object_id == object_id and call.connection is not connection and call.correlation_id != correlation_id
+                    for call in list(self._running)])
 
     def cancel(self, correlation_id: bytes, seq: Optional[int] = None) -> bool:
         """Cancel the calls with this correlation id, or the one of them with this sequence number.
