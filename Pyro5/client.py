@@ -9,10 +9,8 @@ from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional,
 
 from . import config as config
 from . import protocol
-from ._client import discovery
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
-from ._client.call_options import earlier
 from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.exclusive import exclusive_use
@@ -20,6 +18,7 @@ from ._client.link import Link, connected_socket_uri
 from ._client.method_views import repeated
 from ._client.methods import _RemoteMethod
 from ._client.names import may_be_remote
+from ._client.name_server import NameServerMethods, located
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
 from ._client.proxy_state import STATE_ENTRIES, ProxyState
 from ._client.reconnecting import reconnect, wait_until_ready
@@ -34,7 +33,6 @@ from ._values import classes, plain
 from ._values.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
-from .socketutil import effective_timeout
 from .typed import ProxyClass
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
@@ -407,7 +405,17 @@ def _on_delivery(proxy: Proxy) -> None:
 classes.register_own_class(Proxy, WIRE_TAG, Proxy.__getstate__, _proxy_from_wire, _on_delivery)
 
 
-def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:
+class NameServerProxy(NameServerMethods, Proxy):
+    """A proxy for a name server, see `locate_ns`. It is sent to other processes as an ordinary proxy."""
+
+
+_own: Any = classes.own_class(WIRE_TAG)
+classes.register_own_dict(NameServerProxy, WIRE_TAG, lambda proxy: {"__class__": WIRE_TAG, "state": proxy.__getstate__()},
+                          _own.build, _own.deliver)
+
+
+def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *,
+              delay_time: float = 0.0) -> NameServerProxy:
     """Find a name server, and return a proxy for it.
 
     The proxy is connected, unless the name server was found by a broadcast.
@@ -421,18 +429,8 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
     Raises:
         NamingError: no name server was found; the text lists the places that were tried.
     """
-    return discovery.retry_until_found(
-        lambda: discovery.locate(_bound_proxy, Proxy, host, port, broadcast), delay_time)
-
-
-def _bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Proxy:
-    proxy = Proxy(uri)
-    timeout = proxy._pyroTimeout
-    # During the search, a machine that does not answer must not cost the whole timeout of a call.
-    proxy._pyroTimeout = earlier(limit_seconds, effective_timeout(timeout))
-    proxy._pyroBind()
-    proxy._pyroTimeout = timeout  # the limit applies to connecting only
-    return proxy
+    found: NameServerProxy = located(NameServerProxy, (host, port, broadcast), delay_time)
+    return found
 
 
 # Modules that programs use as attributes of this one.

@@ -10,7 +10,8 @@ import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple, Type
 
-from . import client, config, errors
+from . import client, config
+from ._client.lease_keeper import LeaseKeeper
 from ._net.addresses import address_text
 from ._server import marks
 from ._server.async_methods import AsyncMethods
@@ -31,7 +32,6 @@ from ._server.settings import dispatch_options, oneway_limits, stream_limits
 from ._server.streams import StreamTable
 from ._server.transports import Host, listen, nat_address
 from ._values import classes
-from ._values.uri import URI
 from ._wire import buffers
 from .callcontext import current_context as current_context
 from .configure import global_version
@@ -43,8 +43,6 @@ log = logging.getLogger("Pyro5.server")
 
 WIRE_TAG = "Pyro5.server.Daemon"
 LoopCondition = Callable[[], bool]
-# timeout of the calls that remove names at the end of serve(): the name server may be unreachable
-REMOVE_TIMEOUT_SECONDS = 3.0
 
 
 def _ignore_error(daemon: Daemon, client_sock: Any, method: Callable[..., Any], vargs: Any, kwargs: Mapping[str, Any],
@@ -88,6 +86,7 @@ class Daemon(Registrations):
         # In this order: each part gets those that it uses. The socket server is last, because clients can connect
         # from then on.
         self._objects = ObjectTable(self, default_get_instance)
+        self._leases = LeaseKeeper()
         lifetime, linger, max_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
@@ -162,6 +161,7 @@ class Daemon(Registrations):
 
         Objects stay registered, so their ids and URIs are still available, but they do not keep the daemon alive.
         """
+        self._leases.close()  # first: clients should not find names whose server is gone
         self.transportServer.close()
         self._objects.close()
 
@@ -318,6 +318,7 @@ class Daemon(Registrations):
         log.warning("listening on %s: %s", self.locationStr, reason)
 
     def _finish(self, timeout_seconds: float) -> None:
+        self._leases.close()
         # In this order: oneway calls may still read streams.
         self._oneway_calls.stop(timeout_seconds)
         self._dispatcher.running.watcher.stop()
@@ -356,52 +357,22 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
         serving = cleanup.enter_context(daemon or Daemon(host, port))
         if use_ns:
             with client.locate_ns() as nameserver:
-                # Filled while objects are published, so that a failure in the middle removes what was registered
-                # until then.
-                names: Dict[str, URI] = {}
-                cleanup.callback(_remove_names, names, nameserver._pyroUri)
-                _publish(serving, objects, nameserver, verbose, names)
+                _publish(serving, objects, nameserver, verbose)
         else:
-            _publish(serving, objects, None, verbose, {})
+            _publish(serving, objects, None, verbose)
         if verbose:
             print("Pyro daemon running.", flush=True)
         serving.requestLoop()
 
 
-def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool,
-             names: Dict[str, URI]) -> None:
-    """Register objects; the names that are registered in the name server are added to `names`."""
+def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool) -> None:
+    """Register objects, and their names in the name server, from which the daemon removes them when it is closed."""
     for obj, name in objects.items():
-        if nameserver is None:
-            uri = daemon.register(obj, name)
-        else:
-            uri = daemon.register(obj)
-            if name is not None:
-                names[name] = uri
-                nameserver.register(name, uri)
+        uri = daemon.register(obj, name if nameserver is None else None)
+        if nameserver is not None and name is not None:
+            daemon.register_with(nameserver, name, obj, safe=False)  # also if a server that was killed still has the name
         if verbose:
             print("Object %r:\n    uri = %s%s" % (obj, uri, "\n    name = %s" % name if name else ""), flush=True)
-
-
-def _remove_names(names: Mapping[str, URI], nameserver_uri: URI) -> None:
-    """Remove names from the name server, except those that have been registered with another URI meanwhile."""
-    if not names:
-        return
-    try:
-        with client.Proxy(nameserver_uri) as nameserver:
-            # Removing names is best effort: Ctrl-C must not hang on a name server that does not answer.
-            nameserver._pyroTimeout = REMOVE_TIMEOUT_SECONDS
-            for name in [name for name, uri in names.items() if _is_registered_as(nameserver, name, uri)]:
-                nameserver.remove(name)
-    except errors.PyroError as x:
-        log.warning("the names of the objects that were served may still be in the name server: %s", x)
-
-
-def _is_registered_as(nameserver: Any, name: str, uri: URI) -> bool:
-    try:
-        return bool(URI(nameserver.lookup(name)) == uri)
-    except (errors.NamingError, TypeError):  # it has been removed meanwhile; or the name server sent something else than a URI
-        return False
 
 
 # ---------------------------------------------------------------- serialization

@@ -34,7 +34,8 @@ MODULES = """
     _client.link
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
-    _client.properties _client.proxy_state _client.operators _client.names typed client
+    _client.properties _client.proxy_state _client.operators _client.names
+    _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.waiting _aio.connecting _aio.connections _aio.link _aio.received _aio.streams _aio.calls
     _aio.proxy _aio.batch _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.arguments

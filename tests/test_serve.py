@@ -80,7 +80,9 @@ class ServeTests(DaemonTestCase):
         with daemon_thread(ns_daemon), locate_ns() as nameserver:
             with self.output_of(serve, {Thing("one"): "one", Thing("two"): "two"}, host="127.0.0.1"):
                 with self.proxy(nameserver.lookup("one")) as proxy:
-                    nameserver.register("one", "PYRO:x@other:1")
+                    with self.assertRaisesRegex(errors.NamingError, "one is leased to PYRO:"):
+                        nameserver.register("one", "PYRO:x@other:1")
+                    nameserver.register("one", "PYRO:x@other:1", safe=False)
                     nameserver.remove("two")
                     proxy.stop()
             self.assertEqual(str(nameserver.lookup("one")), "PYRO:x@other:1")

@@ -6,6 +6,7 @@ import inspect
 from typing import Any, Callable, Dict, Iterable, Mapping, Optional
 
 from .. import client, errors
+from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
 from .._values.uri import URI
 from ..constants import DAEMON_NAME
 from ..socketutil import SocketConnection
@@ -25,6 +26,7 @@ class Registrations:
     _objects: ObjectTable
     _streams: StreamTable
     _dispatcher: Dispatcher
+    _leases: LeaseKeeper
 
     @property
     def locationStr(self) -> str:
@@ -78,6 +80,33 @@ class Registrations:
         """Register the daemon's own remote object."""
         self._objects.add(daemon_object, DAEMON_NAME, force=True)
         self._dispatcher.find_custom_get_metadata = functools.partial(_overridden_get_metadata, daemon_object)
+
+    def register_with(self, nameserver: Any, name: str, obj_or_class: Any, ttl: float = DEFAULT_TTL, *,
+                      safe: Optional[bool] = None, metadata: Optional[Iterable[str]] = None, member: bool = False) -> Lease:
+        """Register an object or class in a name server, with a lease that this daemon renews until it is closed.
+
+        If it is not registered here, it is registered first. When the name server was away, or has lost its registrations, the
+        name is registered again. It is removed when the daemon is closed, when its request loop has been shut down, and at
+        the end of the program.
+
+        Args:
+            nameserver: a proxy for a name server (`locate_ns`), or a `NameServer` of this process. One of another release has
+                no leases: there it is an ordinary registration.
+            ttl: seconds after which the name is removed if this process is killed or cannot be reached.
+            safe, metadata, member: as for `NameServer.register`.
+
+        Raises:
+            NamingError: another server has the name.
+            CommunicationError: the name server cannot be reached.
+        """
+        is_registered = self._id_of(obj_or_class) is not None
+        uri = self.uriFor(obj_or_class) if is_registered else self.register(obj_or_class)
+        try:
+            return self._leases.register(nameserver, name, uri, ttl, safe=safe, metadata=metadata, member=member or None)
+        except BaseException:
+            if not is_registered:
+                self.unregister(obj_or_class)
+            raise
 
     def unregister(self, objectOrId: Any) -> None:
         """Unregister an object or class, given itself or by its id. Running calls continue. May be called from any

@@ -12,15 +12,11 @@ import sys
 import traceback
 from typing import Any, Optional, Sequence
 
-from .. import errors
 from .._cli import console
 from .._server.exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
 from .._values.uri import URI
-from ..client import Proxy, locate_ns
+from ..client import locate_ns
 from ..server import Daemon
-
-UNREGISTER_SECONDS = 3.0  # time limit for unregistering, since the name server may have stopped as well
-
 
 # ---------------------------------------------------------------- what to publish
 
@@ -158,9 +154,7 @@ def _run(options: argparse.Namespace) -> None:
         uri = daemon.register(published, name)
         lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
         if options.ns:
-            ns_uri = _register(str(name), uri)
-            # called before the daemon is closed: clients should not find a name whose server is gone
-            at_end.callback(_unregister, ns_uri, str(name), uri)
+            ns_uri = _register(daemon, str(name), published)
             lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
         console.say(*lines)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % uri)
@@ -168,23 +162,13 @@ def _run(options: argparse.Namespace) -> None:
         daemon.requestLoop(lambda: not signals.asked)
 
 
-def _register(name: str, uri: URI) -> URI:
-    """Register a name, replacing an existing registration, and return the uri of the name server."""
+def _register(daemon: Daemon, name: str, published: Any) -> URI:
+    """Register a name, replacing an existing registration, and return the uri of the name server. The daemon keeps the name
+    registered, and removes it when it is closed.
+    """
     with locate_ns() as nameserver:
-        nameserver.register(name, uri)
+        daemon.register_with(nameserver, name, published, safe=False)
         return URI(nameserver._pyroUri)
-
-
-def _unregister(ns_uri: URI, name: str, uri: URI) -> None:
-    """Remove the registration of a name, unless another server has replaced it."""
-    with Proxy(ns_uri) as nameserver:
-        nameserver._pyroTimeout = UNREGISTER_SECONDS
-        try:
-            # Another server may have taken the name over: its registration stays.
-            if URI(nameserver.lookup(name)) == uri:
-                nameserver.remove(name)
-        except (errors.PyroError, TypeError) as x:      # a TypeError: it sent something else than a URI
-            console.complain("cannot remove the registration of %s: %s" % (name, x))
 
 
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:

@@ -15,6 +15,7 @@ from Pyro5 import config, nameserver
 from Pyro5._server.exposure import exposed_members, instancing_of
 from Pyro5.client import Proxy
 from Pyro5.nameserver import start_ns
+from Pyro5.server import Daemon
 from Pyro5.tools import serve
 from Pyro5.utils import echoserver
 from tests.support import ToolProcess, ToolResult, daemon_thread, run_main
@@ -202,18 +203,18 @@ class Tool(ServeTestCase):
             self.assertEqual(named.stop(signal.SIGTERM), ToolResult(0, "", ""))
             self.assertNotIn("toolshop.foreign", ns_daemon.nameserver.list())
 
-    def test_taking_the_name_back(self) -> None:
+    def test_a_name_that_was_left_over_is_replaced(self) -> None:
         ns_uri, ns_daemon, _ = start_ns("127.0.0.1", 0)
-        mine, other = "PYRO:mine@127.0.0.1:1", "PYRO:other@127.0.0.1:1"
-        with daemon_thread(ns_daemon):
+        ns_daemon.nameserver.register("name", "PYRO:killed@127.0.0.1:1", ttl=30)
+        with daemon_thread(ns_daemon), Daemon("127.0.0.1", 0) as daemon:
             config.NS_HOST, config.NS_PORT = "127.0.0.1", ns_uri.port
-            self.assertEqual(serve._register("name", serve.URI(mine)), ns_uri)
-            serve._unregister(ns_uri, "name", serve.URI(other))
-            self.assertEqual(str(ns_daemon.nameserver.lookup("name")), mine)
-            serve._unregister(ns_uri, "name", serve.URI(mine))
+            counter = serve.load("toolshop:Counter")
+            daemon.register(counter)
+            self.assertEqual(serve._register(daemon, "name", counter), ns_uri)
+            self.assertEqual(daemon.uriFor(counter), ns_daemon.nameserver.lookup("name"))
+            self.assertEqual(30, ns_daemon.nameserver.details("name")["lease"]["ttl"])
+            daemon.close()
             self.assertEqual(ns_daemon.nameserver.count(), 1)
-        result = run_main(lambda args: serve._unregister(ns_uri, "name", serve.URI(mine)) or 0)  # type: ignore[func-returns-value]
-        self.assertRegex(result.err, r"\Acannot remove the registration of name: [^\n]+\n\Z")
 
     def test_errors_are_one_line(self) -> None:
         config.NS_HOST, config.NS_PORT, config.BROADCAST_ADDRS = "127.0.0.1", 1, ["127.0.0.1"]

@@ -1,0 +1,342 @@
+"""Keeps names registered in a name server: one thread renews all leases of a daemon, and registers names again."""
+from __future__ import annotations
+
+import atexit
+import copy
+import inspect
+import logging
+import math
+import os
+import random
+import threading
+import time
+import weakref
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+from .. import errors
+from .._values import plain
+from .._values.uri import URI
+
+__all__ = ["DEFAULT_TTL", "Lease", "LeaseKeeper", "knows_leases"]
+
+log = logging.getLogger("Pyro5.leases")
+
+DEFAULT_TTL = 30.0
+CALL_SECONDS = 3.0          # time limit of each call to the name server, which may be unreachable
+RETRY_SECONDS = 1.0         # pause at most after the name server was not reached
+LEASES_AT_ONCE = 500        # in one request
+
+
+class Lease:
+    """A name that is kept registered until it is released.
+
+    Attributes:
+        name, uri, ttl: as registered.
+        lost: whether another server has the name now. Then it is not renewed any more.
+    """
+
+    def __init__(self, keeper: LeaseKeeper, nameserver: _NameServer, name: str, uri: URI, ttl: float,
+                 options: Dict[str, Any]) -> None:
+        self.name = name
+        self.uri = uri
+        self.ttl = ttl
+        self.lost = False
+        self._keeper = keeper
+        self._nameserver = nameserver
+        self._options = options     # of NameServer.register
+        self._lease_id: Optional[str] = None
+        self._due_at = math.inf
+        self._lock = threading.Lock()  # guards the list, together with lost
+        self._callbacks: List[Callable[..., Any]] = []
+
+    def on_lost(self, callback: Callable[..., Any]) -> None:
+        """Call a function when the name is lost, in the thread that renews it; at once, if it is lost already.
+
+        Args:
+            callback: called with the lease, or without arguments if it has no parameter.
+        """
+        with self._lock:
+            if not self.lost:
+                self._callbacks.append(callback)
+                return
+        self._call(callback)
+
+    def release(self) -> None:
+        """Remove the name from the name server, unless another server has it now. Calling this again has no effect."""
+        self._keeper.release([self])
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.release()
+
+    def __repr__(self) -> str:
+        return "<Lease of %s for %s%s>" % (self.name, self.uri, "; lost" if self.lost else "")
+
+    def _set_lost(self, reason: str) -> None:
+        log.warning("the name %s is lost: %s", self.name, reason)
+        with self._lock:
+            self.lost = True
+            callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            self._call(callback)
+
+    def _call(self, callback: Callable[..., Any]) -> None:
+        try:
+            takes_lease = True
+            try:
+                inspect.signature(callback).bind(self)
+            except TypeError:
+                takes_lease = False
+            except ValueError:  # no signature: a builtin
+                pass
+            callback(*([self] if takes_lease else []))
+        except Exception:  # of the program; other leases are still renewed
+            log.exception("a callback for the lost name %s failed", self.name)
+
+
+class LeaseKeeper:
+    """Renews leases at a third of their time. Thread-safe.
+
+    The thread starts with the first lease. A name server that is away is tried again every second, and searched for as before;
+    names that it does not have are registered again. A name that another server has registered meanwhile is lost.
+
+    Args:
+        clock: returns monotonic seconds.
+        threaded: start a thread; otherwise the program calls `renew_due`.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, threaded: bool = True) -> None:
+        self._clock = clock
+        self._threaded = threaded
+        self._process = os.getpid()
+        self._condition = threading.Condition()  # guards the attributes below
+        self._leases: List[Lease] = []
+        self._nameservers: Dict[Any, _NameServer] = {}
+        self._thread: Optional[threading.Thread] = None
+        self._closed = False
+
+    def register(self, nameserver: Any, name: str, uri: URI, ttl: float = DEFAULT_TTL, **options: Any) -> Lease:
+        """Register a uri, and keep it registered.
+
+        Args:
+            nameserver: a proxy for the name server, or a `NameServer` of this process.
+            options: further arguments of ``NameServer.register``.
+
+        Raises:
+            NamingError: another server has the name.
+            CommunicationError: the name server cannot be reached.
+        """
+        options = {key: value for key, value in options.items() if value is not None and value != ()}
+        key = getattr(nameserver, "_pyroUri", nameserver)
+        lease = Lease(self, self._nameservers.get(key) or _NameServer(nameserver), name, uri, ttl, options)
+        lease._lease_id = _register(nameserver, lease)
+        with self._condition:
+            self._nameservers.setdefault(key, lease._nameserver)
+            self._leases.append(lease)
+            self._set_due(lease)
+            self._closed = False
+            if self._threaded and self._thread is None:
+                self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 leases")
+                self._thread.start()
+            self._condition.notify()
+        _at_exit.add(self)
+        return lease
+
+    def release(self, leases: List[Lease]) -> None:
+        """Remove names from the name server. Errors are logged: the leases end by themselves."""
+        with self._condition:
+            leases = [lease for lease in leases if lease in self._leases]
+            self._leases = [lease for lease in self._leases if lease not in leases]
+        for nameserver, some in _by_nameserver(leases):
+            try:
+                nameserver.release([lease for lease in some if not lease.lost])
+            except Exception as x:  # an error of the network, or one that the name server raised
+                log.warning("the names %s may still be registered: %s", ", ".join(lease.name for lease in some), x)
+
+    def close(self) -> None:
+        """Stop the thread, and remove all names. Can be called more than once."""
+        if self._process != os.getpid():
+            return  # a forked child: the names, and the thread, belong to its parent
+        with self._condition:
+            self._closed = True
+            thread, self._thread = self._thread, None
+            leases = list(self._leases)
+            self._condition.notify()
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+        self.release(leases)
+        with self._condition:
+            nameservers, self._nameservers = self._nameservers, {}
+        for nameserver in nameservers.values():
+            nameserver.close()
+
+    def renew_due(self) -> None:
+        """Renew the leases that are due."""
+        now = self._clock()
+        with self._condition:
+            due = [lease for lease in self._leases if lease._due_at <= now]
+        for nameserver, leases in _by_nameserver(due):
+            for start in range(0, len(leases), LEASES_AT_ONCE):
+                self._renew(nameserver, leases[start:start + LEASES_AT_ONCE])
+
+    def _renew(self, nameserver: _NameServer, leases: List[Lease]) -> None:
+        failed = False
+        try:
+            nameserver.renew(leases)
+        except Exception as x:  # an error of the network, or one that the name server raised
+            failed = True
+            log.warning("cannot renew the names %s, trying again: %s", ", ".join(lease.name for lease in leases), x)
+        with self._condition:
+            for lease in leases:
+                self._set_due(lease, failed)
+
+    def _set_due(self, lease: Lease, failed: bool = False) -> None:
+        # Random, so that servers that were started together do not renew together.
+        seconds = lease.ttl / 3 * (1 - 0.2 * random.random())
+        lease._due_at = math.inf if lease.lost else self._clock() + (min(seconds, RETRY_SECONDS) if failed else seconds)
+
+    def _run(self) -> None:
+        while True:
+            with self._condition:
+                due_at = min([lease._due_at for lease in self._leases], default=math.inf)
+                left = due_at - self._clock()
+                if not self._closed and left > 0:
+                    self._condition.wait(None if left == math.inf else min(left, threading.TIMEOUT_MAX))
+                if self._closed or self._thread is not threading.current_thread():
+                    return
+            self.renew_due()
+
+
+class _NameServer:
+    """A name server as the thread of a keeper uses it: by a connection of its own, and searched for when it was lost."""
+
+    def __init__(self, nameserver: Any) -> None:
+        self._is_proxy = hasattr(type(nameserver), "_pyroBind")
+        self._nameserver = nameserver
+        self._is_lost = False
+        if self._is_proxy:
+            self._use(copy.copy(nameserver))
+
+    def _use(self, proxy: Any) -> None:
+        proxy._pyroTimeout = CALL_SECONDS
+        self._nameserver = proxy
+
+    def renew(self, leases: List[Lease]) -> None:
+        """Renew leases, and register names that the name server does not have; marks leases as lost.
+
+        Raises:
+            PyroError: the name server cannot be reached.
+        """
+        nameserver = self._connected()
+        try:
+            known = knows_leases(nameserver)
+            lost = nameserver.renew({lease.name: lease._lease_id or "" for lease in leases}) if known else {}
+            if type(lost) is not dict or not plain.is_texts([*lost, *lost.values()]):
+                raise errors.ProtocolError("the answer is not a dict of names and URIs: %s" % plain.text_of(lost))
+            for lease in leases:
+                if not known or lease.name in lost:
+                    self._register_again(nameserver, lease, known)
+        except errors.CommunicationError:
+            self._is_lost = True
+            raise
+
+    def _register_again(self, nameserver: Any, lease: Lease, knows: bool) -> None:
+        try:
+            if not knows:
+                found = _lookup(nameserver, lease.name)
+                if found not in (None, lease.uri):
+                    lease._set_lost("it is registered as %s" % found)
+                if found is not None:
+                    return
+            # Not `safe=False`: a server that has registered the name meanwhile keeps it, also without a lease.
+            lease._lease_id = _register(nameserver, lease, again=True)
+            log.info("registered %s again", lease.name)
+        except errors.NamingError as x:
+            lease._set_lost(str(x))
+
+    def release(self, leases: List[Lease]) -> None:
+        """Remove the names, as far as they still belong to the leases. Raises as `renew`."""
+        if not leases:
+            return
+        nameserver = self._connected()
+        if knows_leases(nameserver):
+            nameserver.release({lease.name: lease._lease_id or "" for lease in leases if lease._lease_id})
+        for lease in leases:
+            if lease._lease_id is None and _lookup(nameserver, lease.name) == lease.uri:
+                nameserver.remove(lease.name)
+
+    def close(self) -> None:
+        if self._is_proxy:
+            self._nameserver._pyroRelease()
+
+    def _connected(self) -> Any:
+        """Return the name server. If the connection was lost, it is searched for in the places of the original search."""
+        if not self._is_proxy:
+            return self._nameserver
+        self._nameserver._pyroClaimOwnership()
+        if self._is_lost:
+            relocate = getattr(type(self._nameserver), "_pyroRelocate", None)
+            if relocate is not None:
+                self._nameserver._pyroRelease()
+                self._use(relocate(self._nameserver))
+            self._is_lost = False
+        return self._nameserver
+
+
+def knows_leases(nameserver: Any) -> bool:
+    """Return whether a name server has leases. Those of other releases have none."""
+    if not hasattr(type(nameserver), "_pyroBind"):
+        return hasattr(nameserver, "renew")
+    nameserver._pyroBind()
+    return "renew" in nameserver._pyroMethods
+
+
+def _register(nameserver: Any, lease: Lease, again: bool = False) -> Optional[str]:
+    """Register the name of a lease, and return the id of the lease; None if the name server has no leases."""
+    options = dict(lease._options)
+    is_member = options.get("member", False)
+    if not knows_leases(nameserver):
+        options.pop("member", None)
+        if again and not is_member:
+            options["safe"] = True
+        nameserver.register(lease.name, lease.uri, **options)
+        return None
+    if again:
+        options.pop("safe", None)
+        if not is_member:
+            # Only if the name is free, or still has this uri.
+            found = _lookup(nameserver, lease.name)
+            if found not in (None, lease.uri):
+                raise errors.NamingError("it is registered as %s" % found)
+    accepted = nameserver.register(lease.name, lease.uri, ttl=lease.ttl, **options)
+    lease_id = accepted.get("lease") if type(accepted) is dict else None
+    if type(lease_id) is not str:
+        raise errors.ProtocolError("the name server's answer is not a lease: %s" % plain.text_of(accepted))
+    return lease_id
+
+
+def _lookup(nameserver: Any, name: str) -> Optional[URI]:
+    """Return the uri of a name, None if it is not registered."""
+    try:
+        return URI(nameserver.lookup(name))
+    except (errors.NamingError, TypeError):  # a TypeError: the name server sent something else than a URI
+        return None
+
+
+def _by_nameserver(leases: List[Lease]) -> List[Tuple[_NameServer, List[Lease]]]:
+    found: Dict[int, Tuple[_NameServer, List[Lease]]] = {}
+    for lease in leases:
+        found.setdefault(id(lease._nameserver), (lease._nameserver, []))[1].append(lease)
+    return list(found.values())
+
+
+# Keepers that have had leases: programs that end by Ctrl-C often do not close their daemon.
+_at_exit: weakref.WeakSet[LeaseKeeper] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    for keeper in list(_at_exit):
+        keeper.close()

@@ -1,0 +1,193 @@
+"""What a proxy for a name server has in addition: names that are kept registered for a block, and watches."""
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import Any, ContextManager, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, cast
+
+from .. import errors
+from .._values import plain
+from .._values.uri import URI
+from ..socketutil import effective_timeout
+from . import discovery
+from .call_options import earlier
+from .lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .proxy_state import ProxyState
+
+__all__ = ["Event", "NameServerMethods", "Watch", "checked_event", "located", "old_arguments"]
+
+NEW_ARGUMENTS = frozenset(("ttl", "if_revision", "member"))  # of NameServer.register; other releases do not know them
+
+
+class _EventFields(NamedTuple):
+    kind: str
+    name: Optional[str]
+    uri: Optional[str]
+    metadata: Any
+    revision: int
+
+
+class Event(_EventFields):
+    """What a watcher of a name server is told: a named tuple, which can be read like the dict on the wire, too.
+
+    Attributes:
+        kind: ``current`` for a registration at the beginning; ``ready`` after the last of them; then ``added``, ``changed``
+            and ``removed``; ``missed`` if the watcher was too slow: then all registrations follow again, from ``current`` on.
+        name, uri, metadata: the registration; None for ``ready`` and ``missed``. If it has members, the uri is the first one.
+        revision: increases with each change.
+    """
+
+    __slots__ = ()
+
+    def __getitem__(self, key: Any) -> Any:
+        return getattr(self, key) if isinstance(key, str) and key in self._fields else tuple.__getitem__(self, key)
+
+
+def checked_event(item: Any) -> Event:
+    """Return the event for an item of the stream. Raises ProtocolError if it is not one."""
+    # untrusted: check the exact types first, so that no code of the values' own classes runs
+    if type(item) is not dict or not plain.is_texts([*item]) or not set(Event._fields).issubset(item):
+        raise errors.ProtocolError("the name server sent something else than an event: %s" % plain.text_of(item))
+    kind, name, uri, metadata, revision = (item[field] for field in Event._fields)
+    is_valid = (type(kind) is str and type(revision) is int and type(name) in (str, type(None))
+                and type(uri) in (str, type(None)) and (metadata is None or plain.is_texts(metadata)))
+    if not is_valid:
+        raise errors.ProtocolError("the name server sent something else than an event: %s" % plain.text_of(item))
+    return Event(kind, name, uri, None if metadata is None else frozenset(metadata), revision)
+
+
+class Watch(Iterator[Event]):
+    """The events of a watch, over a connection of its own, which `close` and the end of a ``with`` block release.
+
+    Iterating raises ConnectionClosedError when the name server stops, or cannot be reached any more.
+    """
+
+    def __init__(self, proxy: Any, prefix: str) -> None:
+        self._proxy = proxy
+        self._stream = proxy._pyroInvoke("watch", (prefix,) if prefix else (), {})
+
+    def __next__(self) -> Event:
+        self._proxy._pyroClaimOwnership()
+        while True:
+            try:
+                return checked_event(next(self._stream))
+            except errors.TimeoutError:
+                # There was no change in that time. The name server keeps the stream, and is still there if it can be reached.
+                self._proxy._pyroReconnect(tries=1)
+
+    def close(self) -> None:
+        """End the watch. Can be called more than once."""
+        self._stream.close()
+        self._proxy._pyroRelease()
+
+    def __enter__(self) -> Watch:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        proxy = self.__dict__.get("_proxy")
+        if proxy is not None:
+            proxy._pyroRelease()
+
+
+class NameServerMethods(ProxyState):
+    """Base class of NameServerProxy. With a name server of another release, `register` ignores what that does not know."""
+
+    _pyroLocated: Tuple[Any, ...] = ()  # the arguments of `located`
+
+    def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
+                    objectId: Optional[str] = None) -> Any:
+        changed = old_arguments(methodname, vargs, kwargs, self._pyroMethods)
+        invoke = super()._pyroInvoke  # type: ignore[misc]  # that of Proxy
+        return invoke(methodname, vargs, kwargs if changed is None else changed, flags, objectId)
+
+    def _pyroRelocate(self) -> Any:
+        """Search for the name server again, and return a new proxy like this one."""
+        found = copy.copy(self)
+        if self._pyroLocated:
+            with located(type(self), self._pyroLocated) as proxy:
+                found._pyroUri = proxy._pyroUri
+        return found
+
+    def registered(self, name: str, uri: Union[str, URI], ttl: float = DEFAULT_TTL, *, safe: Optional[bool] = None,
+                   metadata: Optional[Iterable[str]] = None, member: bool = False) -> ContextManager[Lease]:
+        """Register a name for the block of a with statement, and keep it registered: the lease is renewed in the background.
+
+        Args:
+            ttl: seconds after which the name is removed if this process ends without doing so.
+            safe, metadata, member: as for `NameServer.register`.
+
+        Raises:
+            NamingError: another server has the name.
+        """
+        return _registered(self, name, URI(uri), ttl, safe=safe, metadata=metadata, member=member or None)
+
+    def watch(self, prefix: str = "") -> Watch:
+        """Return an iterator of the current registrations whose name begins with a prefix, and then of each change.
+
+        The iterator yields `Event` objects and has a connection of its own, so this proxy can be used meanwhile.
+
+        Raises:
+            AttributeError: the name server is of another release.
+        """
+        proxy = copy.copy(cast(Any, self))
+        proxy._pyroBind()
+        require_watch(proxy)
+        return Watch(proxy, prefix)
+
+
+def located(proxy_class: Any, place: Tuple[Any, ...], delay_time: float = 0.0) -> Any:
+    """Find a name server, and return a proxy for it.
+
+    Args:
+        place: host, port and broadcast, as for `discovery.locate`.
+        delay_time: as for `locate_ns`.
+    """
+    def bound_proxy(uri: URI, limit_seconds: Optional[float]) -> Any:
+        proxy = proxy_class(uri)
+        timeout = proxy._pyroTimeout
+        proxy._pyroTimeout = earlier(limit_seconds, effective_timeout(timeout))
+        proxy._pyroBind()
+        proxy._pyroTimeout = timeout  # the limit applies to connecting only
+        return proxy
+
+    found = discovery.retry_until_found(lambda: discovery.locate(bound_proxy, proxy_class, *place), delay_time)
+    found._pyroLocated = place
+    return found
+
+
+def require_watch(proxy: Any) -> None:
+    """Raise AttributeError if a name server, to which the proxy has connected, cannot be watched."""
+    if "watch" not in proxy._pyroMethods:
+        raise AttributeError("the name server %s has no method 'watch': it is of another release" % proxy._pyroUri)
+
+
+@contextlib.contextmanager
+def _registered(nameserver: Any, name: str, uri: URI, ttl: float, **options: Any) -> Iterator[Lease]:
+    keeper = LeaseKeeper()
+    try:
+        yield keeper.register(nameserver, name, uri, ttl, **options)
+    finally:
+        keeper.close()
+
+
+def old_arguments(method: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
+                  exposed: Iterable[str]) -> Optional[Dict[str, Any]]:
+    """Return the keyword arguments for a name server of another release, None if they need no change.
+
+    That has no leases and members: the name is simply registered, and stays until it is removed.
+
+    Args:
+        exposed: the names of the methods that the name server has.
+
+    Raises:
+        NamingError: a condition was passed, which that name server cannot check.
+    """
+    if method != "register" or not kwargs or NEW_ARGUMENTS.isdisjoint(kwargs) or "renew" in exposed:
+        return None
+    if kwargs.get("if_revision") is not None:
+        raise errors.NamingError("the name server is of another release, and has no revisions; %s was not registered"
+                                 % (args[0] if args else kwargs.get("name")))
+    return {name: value for name, value in kwargs.items() if name not in NEW_ARGUMENTS}
