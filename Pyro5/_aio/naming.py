@@ -9,6 +9,7 @@ from .._client import discovery
 from .._client.discovery import Host
 from .._values.uri import URI
 from .connecting import in_thread
+from .name_server import NameServerProxy
 from .proxy import Proxy
 from .waiting import until_ready
 
@@ -26,13 +27,16 @@ async def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
     return uri if uri.protocol == "PYRO" else await in_thread(discovery.resolve, uri, delay_time)
 
 
-async def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *, delay_time: float = 0.0) -> Proxy:
+async def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *,
+                    delay_time: float = 0.0) -> NameServerProxy:
     """Find a name server, and return a proxy for it. Arguments as for `Pyro5.api.locate_ns`.
 
     Raises:
         NamingError: no name server was found; the text lists the places that were tried.
     """
-    return Proxy(await in_thread(_find_ns, host, port, broadcast, delay_time))
+    found = NameServerProxy(await in_thread(_find_ns, host, port, broadcast, delay_time))
+    found._pyroLocated = (host, port, broadcast)
+    return found
 
 
 def _find_ns(host: Host, port: Optional[int], broadcast: bool, delay_time: float) -> URI:

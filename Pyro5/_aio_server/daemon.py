@@ -10,6 +10,10 @@ import time
 from typing import Any, Callable, Generator, Mapping, Optional, Tuple, Type, cast
 
 from .. import config
+from .._aio.connecting import in_thread
+from .._aio.name_server import keep_registered, sync_proxy
+from .._aio.proxy import Proxy
+from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
 from .._net.addresses import address_text, server_host
 from .._server.connection import ServerConnection
 from .._server.daemon_object import DaemonObject
@@ -75,6 +79,7 @@ class Daemon(Registrations):
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         nat = nat_address(nathost, natport, unixsocket)
         self._objects = ObjectTable(self, default_get_instance)
+        self._leases = LeaseKeeper()
         lifetime, linger, max_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
@@ -105,6 +110,25 @@ class Daemon(Registrations):
             must_pause=self._oneway_calls.pause, apply_settings=self._apply_settings, after_job=self._request_ended,
             ends_without_user_code=self._ends_without_user_code, free=self._free,
             connection_ended=self._connection_ended)
+
+    async def register_with(self, nameserver: Any, name: str, obj_or_class: Any,  # type: ignore[override]
+                            ttl: float = DEFAULT_TTL, **options: Any) -> Lease:
+        """Register an object or class in a name server, as `Pyro5.api.Daemon.register_with` does.
+
+        Args:
+            nameserver: a proxy for the name server, of either kind, or a `NameServer` of this process.
+            options: safe, metadata and member, as for that method.
+        """
+        if isinstance(nameserver, Proxy):
+            nameserver = sync_proxy(nameserver)
+        is_registered = self._id_of(obj_or_class) is not None
+        uri = self.uriFor(obj_or_class) if is_registered else self.register(obj_or_class)
+        try:
+            return await in_thread(keep_registered, self._leases, nameserver, name, uri, ttl, options)
+        except BaseException:
+            if not is_registered:
+                self.unregister(obj_or_class)
+            raise
 
     # ------------------------------------------------------------ serving
 
@@ -300,6 +324,7 @@ class Daemon(Registrations):
 
     def _stop_threads(self) -> None:
         """End the threads of the daemon, apart from those of its pool. May be called more than once, in any thread."""
+        self._leases.close()
         self._dispatcher.running.watcher.stop()
 
     def _finish(self) -> None:

@@ -54,7 +54,7 @@ class NameServerDaemon(Daemon):
             self.close()
             raise
         if period_seconds:
-            self._cleaner = AutoCleaner(self.nameserver.all_uris, self.nameserver.remove_unchanged, period_seconds)
+            self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
     @property
@@ -70,9 +70,10 @@ class NameServerDaemon(Daemon):
         return super().validateHandshake(conn, data)
 
     def shutdown(self) -> WaitForEnd:
-        """End searches, then the daemon, and close the storage; see `Daemon.shutdown`."""
+        """End searches and watches, then the daemon, and close the storage; see `Daemon.shutdown`."""
         # Before the daemon waits for the calls in progress, because searches could take longer than SHUTDOWN_TIMEOUT.
         self.nameserver.end_searches()
+        self.nameserver.end_watches()
         return super().shutdown()
 
     def _request_ended(self) -> None:

@@ -1,0 +1,82 @@
+"""The proxy for a name server in an asyncio program: names that are kept registered for a block, and watches."""
+from __future__ import annotations
+
+import contextlib
+import copy
+from typing import Any, AsyncIterator, Dict, Iterable, Optional, Tuple, Union
+
+from .. import client
+from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .._client.name_server import Event, checked_event, require_watch
+from .._values import classes
+from .._values.uri import URI
+from .calls import RemoteMember
+from .connecting import in_thread
+from .proxy import Proxy
+
+__all__ = ["NameServerProxy", "keep_registered", "sync_proxy"]
+
+
+class NameServerProxy(Proxy):
+    """A proxy for a name server, see `locate_ns`. It is sent to other processes as an ordinary proxy."""
+
+    _pyroLocated: Tuple[Any, ...] = ()  # the arguments of `locate_ns`
+
+    @contextlib.asynccontextmanager
+    async def registered(self, name: str, uri: Union[str, URI], ttl: float = DEFAULT_TTL, *, safe: Optional[bool] = None,
+                         metadata: Optional[Iterable[str]] = None, member: bool = False) -> AsyncIterator[Lease]:
+        """Register a name for the block of an ``async with`` statement, and keep it registered: the lease is renewed in the
+        background, by a thread.
+
+        Arguments and errors as for ``NameServerProxy.registered`` of `Pyro5.api.locate_ns`.
+        """
+        keeper = LeaseKeeper()
+        options = {"safe": safe, "metadata": metadata, "member": member or None}
+        try:
+            yield await in_thread(keep_registered, keeper, sync_proxy(self), name, URI(uri), ttl, options)
+        finally:
+            await in_thread(keeper.close)
+
+    async def watch(self, prefix: str = "") -> AsyncIterator[Event]:
+        """Iterate over the current registrations whose name begins with a prefix, and then over each change: `Event` objects.
+
+        The watch has a connection of its own, so this proxy can be used meanwhile. It raises ConnectionClosedError when the
+        name server stops.
+
+        Raises:
+            AttributeError: the name server is of another release.
+        """
+        proxy = copy.copy(self)
+        async with proxy:
+            await proxy._pyroBind()
+            require_watch(proxy)
+            proxy._pyroTimeout = None  # there may be no change for any time
+            stream = await RemoteMember(proxy._pyro, "watch")(prefix)
+            async for item in stream:
+                yield checked_event(item)
+
+
+def sync_proxy(proxy: Proxy) -> client.NameServerProxy:
+    """Return a proxy for the same name server that does not belong to an event loop. It is not connected."""
+    copied = client.NameServerProxy.__new__(client.NameServerProxy)
+    copied.__setstate__(proxy.__getstate__())
+    copied._pyroLocated = getattr(proxy, "_pyroLocated", ())
+    return copied
+
+
+def keep_registered(keeper: LeaseKeeper, nameserver: Any, name: str, uri: URI, ttl: float, options: Dict[str, Any]) -> Lease:
+    """Register a name and keep it registered; waits for the name server, so it is called in a thread."""
+    try:
+        return keeper.register(nameserver, name, uri, ttl, **options)
+    finally:
+        if isinstance(nameserver, client.Proxy):
+            nameserver._pyroRelease()  # the keeper has a copy
+
+
+def _to_dict(proxy: NameServerProxy) -> Dict[str, Any]:
+    return {"__class__": client.WIRE_TAG, "state": proxy.__getstate__()}
+
+
+_own: Any = classes.own_class(client.WIRE_TAG)
+classes.register_own_dict(NameServerProxy, client.WIRE_TAG, _to_dict, _own.build, _own.deliver)
+NameServerProxy.__module__ = "Pyro5.aio"
