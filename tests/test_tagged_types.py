@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import socket
 import sys
 import types
@@ -11,7 +12,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import aio, api, config, errors, protocol, serializers
-from Pyro5._values import registered_types
+from Pyro5._values import recreation, registered_types
 from Pyro5.protocol import SendingMessage
 
 from .peers import Peer, ScriptedServer
@@ -23,11 +24,14 @@ from .tagged_values import (
     NAMES,
     TYPES,
     VALUES,
+    Box,
     Color,
     DiskError,
     Echo,
     LabError,
     Level,
+    Money,
+    Pair,
     Point,
     Shape,
     SpacePoint,
@@ -68,7 +72,7 @@ class BetweenNewPeers(Registered):
             uri = self.serve(kind)
             for name in NAMES:
                 with self.subTest(kind, serializer=name), api.Proxy(uri, serializer=name) as proxy:
-                    for value in VALUES + CONTAINERS:
+                    for value in (*CONTAINERS, list(VALUES)):
                         self.same(value, proxy.echo(value))
                         self.same(value, self.echo.seen[-1])
                     self.same({"a": list(VALUES)}, proxy.echo(1, a=list(VALUES)))
@@ -76,6 +80,14 @@ class BetweenNewPeers(Registered):
                     self.assertEqual(list(VALUES), list(proxy.items(list(VALUES))))
                     proxy.value = Point(1)
                     self.same(Point(1), proxy.value)
+
+    def test_each_value_alone(self) -> None:
+        for name in NAMES:
+            serializer = serializers.get_serializer(name).for_dialect(3)
+            for value in VALUES + CONTAINERS:
+                self.same(value, serializer.loads(serializer.dumps(value)))
+                call = serializer.loadsCall(serializer.dumpsCall("obj", "echo", (value,), {"a": value}))
+                self.assertEqual(("obj", "echo", [value], {"a": value}), (*call[:2], list(call[2]), call[3]))
 
     def test_batches_futures_and_options(self) -> None:
         for name in NAMES:
@@ -95,7 +107,7 @@ class BetweenNewPeers(Registered):
     def test_asyncio(self) -> None:
         async def run(uri: str, name: str) -> None:
             async with aio.Proxy(uri, serializer=name) as proxy:
-                for value in VALUES + CONTAINERS:
+                for value in (*CONTAINERS, list(VALUES)):
                     self.same(value, await proxy.echo(value))
                     self.same(value, self.echo.seen[-1])
                 self.same(Color.RED, await proxy.later(Color.RED))
@@ -352,6 +364,92 @@ class TowardOldPeers(Registered):
         message = self.echo.seen[-1]._data
         self.assertNotIn(b"__class__", bytes(message.data))
         self.assertIn(b"base64", bytes(message.data))
+
+
+class Lists(Registered):
+    """Lists of instances of one class travel field by field."""
+
+    SHAPES = [Shape("s%d" % number, Color.RED, [Point(number)] * (number % 20), Shape("inner") if number % 2 else None)
+              for number in range(40)]
+
+    def test_wire_form(self) -> None:
+        serializer = serializers.get_serializer("json")
+        data = serializer.for_dialect(1).dumps([Point(number) for number in range(9)])
+        self.assertEqual({"__class__": "list", "of": "tests.tagged_values.Point", "fields": ["x", "y"],
+                          "values": [list(range(9)), [0.0] * 9]}, serializer._decode(data)[0])
+        data = serializer.for_dialect(1).dumps([Color.RED] * 9)
+        self.assertEqual({"__class__": "list", "of": "tests.tagged_values.Color", "values": [1] * 9},
+                         serializer._decode(data)[0])
+
+    def test_with_every_serializer(self) -> None:
+        for name in NAMES:
+            serializer = serializers.get_serializer(name).for_dialect(3)
+            for value in (self.SHAPES, {"a": [self.SHAPES]}, [Color.RED, Color.MIXED] * 5, [Pair(1, Point(2))] * 9,
+                          [Money(1)] * 9, [datetime.date(2024, 2, 29)] * 9, [Box(Color.RED)] * 9):
+                self.same(value, serializer.loads(serializer.dumps(value)))
+            errors_found = serializer.loads(serializer.dumps([LabError(1, "x")] * 9))
+            self.assertEqual({(LabError, 1)}, {(type(each), each.code) for each in errors_found})
+
+    def test_toward_old_peers_they_are_lists_of_plain_forms(self) -> None:
+        for name in NAMES:
+            serializer = serializers.get_serializer(name)
+            for value in (self.SHAPES, [Color.RED] * 9, [Point(1)] * 9):
+                self.assertEqual([serializer.loads(serializer.dumps(each)) for each in value],
+                                 serializer.loads(serializer.dumps(value)))
+
+    def test_types_that_are_not_registered_here(self) -> None:
+        for name in NAMES:
+            plain, tagged = serializers.get_serializer(name), serializers.get_serializer(name).for_dialect(1)
+            data, expected = tagged.dumps(self.SHAPES), plain.dumps(self.SHAPES)
+            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {}, False)):
+                self.assertEqual(plain.loads(expected), tagged.loads(data))
+
+    def test_objects_of_a_daemon_become_proxies(self) -> None:
+        points = [Box(number) for number in range(9)]
+        daemon = self.at_end.enter_context(daemon_thread(api.Daemon()))
+        daemon.register(points[4])
+        for name in NAMES:
+            with api.Proxy(daemon.register(self.echo, "echo"), serializer=name) as proxy:
+                found = proxy.echo(points)
+                self.assertEqual([Box, api.Proxy, Box], list(map(type, found[3:6])))
+                found[4]._pyroRelease()
+                daemon.unregister("echo")
+
+    def test_more_of_them_than_a_message_may_have_in_this_form(self) -> None:
+        points = [Point(1)] * 30
+        self.at_end.enter_context(mock.patch.object(recreation, "MAX_LIST_ELEMENTS", 50))
+        for name in ("json", "marshal"):
+            serializer = serializers.get_serializer(name).for_dialect(1)
+            self.at_end.enter_context(mock.patch.object(serializer, "_most_rows", 50))
+            self.assertEqual([points, points], serializer.loads(serializer.dumps([points, points])))
+            data = serializer.dumps(points)
+            lists = serializer.list_payload([data] * 2)
+            with self.assertRaisesRegex(errors.SerializeError, "too many instances in lists; 50 are allowed"):
+                serializer.loads(lists)  # type: ignore[arg-type]
+            elements = [serializer.for_elements().dumps_element(points)] * 2
+            self.assertEqual([points, points], serializer.loads(serializer.list_payload(elements)))  # type: ignore[arg-type]
+
+    def test_lists_that_lie(self) -> None:
+        good = {"__class__": "list", "of": "tests.tagged_values.Point", "fields": ["x", "y"],
+                "values": [[1, 2], [1.0, 2.0]]}
+        color = {"__class__": "list", "of": "tests.tagged_values.Color", "values": [1]}
+        for name in NAMES:
+            plain, tagged = serializers.get_serializer(name), serializers.get_serializer(name).for_dialect(1)
+            self.assertEqual([Point(1, 1.0), Point(2, 2.0)], tagged.loads(plain.dumps(good)))
+            for wrong in ({**good, "of": None}, {**good, "of": ["x"]}, {**good, "fields": ["x"]},
+                          {**good, "fields": ["x", "x"]}, {**good, "fields": "xy"}, {**good, "fields": [1, 2]},
+                          {**good, "fields": ["x", "z"]},
+                          {**good, "values": [[1], [1.0, 2.0]]}, {**good, "values": []}, {**good, "values": 5},
+                          {**good, "values": [1, 2]}, {**good, "values": [["a", 2], [1.0, 2.0]]}, {**color, "fields": ["x"]},
+                          {**color, "values": {"a": 1}}, {**color, "values": [[1]]}, {**color, "values": [9] * 9},
+                          {**color, "fields": ["value"], "values": [[1]]},
+                          {**color, "of": "tests.tagged_values.LabError"}):
+                with self.subTest(name, wrong=wrong), self.assertRaises((TypeError, ValueError)):
+                    tagged.loads(plain.dumps(wrong))
+            with self.assertRaises(errors.SerializeError):
+                plain.loads(plain.dumps(good))
+            with self.assertRaisesRegex(TypeError, r"a list of tests.tagged_values.Point, element \[1\].x: expected int"):
+                tagged.loads(plain.dumps({**good, "values": [[1, "a"], [1.0, 2.0]]}))
 
 
 class Hostile(Registered):

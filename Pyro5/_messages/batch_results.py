@@ -29,6 +29,7 @@ class BatchResults:
     def __init__(self, serializer: SerializerBase, max_size: int) -> None:
         self.values: List[Any] = []
         self._serializer = serializer
+        self._element_serializer = serializer.for_elements()
         self._max_size = max_size
         self._serialized: List[bytes] = []  # the first results; the others are still in `values`
         self._serialized_bytes = 0
@@ -68,7 +69,7 @@ class BatchResults:
     def _serialize_all(self) -> None:
         # the limit is checked with each element: a batch that exceeds it ends before all of it was serialized
         for value in self.values:
-            element = self._serializer.dumps_element(value)
+            element = self._element_serializer.dumps_element(value)
             self._serialized.append(element)
             self._serialized_bytes += len(element)
             if self._serialized_bytes > self._max_size > 0:

@@ -5,6 +5,7 @@ All values come from the network: they are examined by their exact types, and no
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import decimal
 import enum
@@ -16,7 +17,7 @@ from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence
 
 from .._text.printable import printable
 from . import hash_flooding, plain
-from .shapes import field_names, stored_fields
+from .shapes import field_names, positional_fields
 
 __all__ = ["Build", "Builder", "Convert", "Fields", "Instance", "Member", "Mismatch", "SCALARS", "Scalar", "UNCHANGED", "at",
            "elements", "from_bytes", "from_text", "mapping", "none", "positions", "type_name", "typed_dict", "union"]
@@ -148,25 +149,31 @@ class Instance(Builder):
                 raise Mismatch(name, value, reason=str(x)) from x
         super().__init__(one)
 
+    def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """Return the instances whose fields have these values: a sequence for each field. Raises Mismatch."""
+        if isinstance(self._inner, Fields):
+            with contextlib.suppress(Exception):  # below, the instance that is the cause is found and described
+                return self._inner.from_columns(names, columns)
+        return self.many([dict(zip(names, row)) for row in zip(*columns)])
+
     def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
         """Rebuild several instances; see Builder.many."""
         if {self._clazz}.issuperset(map(type, values)):
             return values
-        try:
+        with contextlib.suppress(Exception):  # below, the value that is the cause is found and described
             return self._inner.many(values, convert)
-        except Exception:  # find the value that is the cause, and describe it
-            return super().many(values, convert)
+        return super().many(values, convert)
 
 
 class Fields(Builder):
     """Rebuilds instances of a class of kind FIELDS from the dicts of their fields."""
 
-    __slots__ = ("_clazz", "_builders", "_parameters", "_stored")
+    __slots__ = ("_clazz", "_builders", "_parameters", "_positional")
 
     def __init__(self, clazz: Any, builders: Mapping[str, Builder]) -> None:
         self._clazz, self._builders = clazz, builders
         self._parameters = parameters = field_names(clazz)
-        self._stored = stored_fields(clazz)
+        self._positional = positional_fields(clazz)
         builds = {name: each.one for name, each in builders.items()}
         name = type_name(clazz)
 
@@ -181,30 +188,26 @@ class Fields(Builder):
         """Rebuild several instances: field by field, if all values have the same fields; see Builder.many."""
         keys = list(map(tuple, values)) if {dict}.issuperset(map(type, values)) else []
         # not a set of the keys: those of a peer may all have the same hash
-        if not keys or not keys[0] or keys.count(keys[0]) != len(keys) or not set(keys[0]) <= self._parameters.keys():
+        if not keys or not keys[0] or keys.count(keys[0]) != len(keys):
             return super().many(values, convert)
-        names = keys[0]
-        columns, is_changed = [], False
-        for name, column in zip(names, zip(*map(dict.values, values))):
-            builder = self._builders.get(name, UNCHANGED)
-            built = builder.many(column, convert if not _CONTAINERS.isdisjoint(map(type, column)) else None)
-            is_changed = is_changed or built is not column
-            columns.append(built)
-        if self._stored is not None and len(names) == len(self._stored):
-            return self._with_dicts([dict(zip(names, row)) for row in zip(*columns)] if is_changed else values)
-        parameters = [self._parameters[name] for name in names]
-        return [self._clazz(**{parameter: element for parameter, element in zip(parameters, row) if parameter})
-                for row in zip(*columns)]
+        columns = [_converted(column, convert) for column in zip(*map(dict.values, values))]
+        return self.from_columns(keys[0], columns)
 
-    def _with_dicts(self, dicts: Sequence[Any]) -> List[Any]:
-        """Return an instance for each dict of fields, without calling the constructor, which would only store them."""
-        # saves 0.3 of 0.5 us per instance
-        clazz, new, instances = self._clazz, object.__new__, []
-        for fields in dicts:
-            instance = new(clazz)
-            instance.__dict__.update(fields)
-            instances.append(instance)
-        return instances
+    def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> List[Any]:
+        """Return the instances whose fields have these values: a sequence for each field.
+
+        Raises:
+            Mismatch: without the place.
+        """
+        if not set(names) <= self._parameters.keys():
+            raise Mismatch(type_name(self._clazz), names)
+        built = [self._builders.get(name, UNCHANGED).many(column) for name, column in zip(names, columns)]
+        clazz = self._clazz
+        if tuple(names) == self._positional:
+            return [clazz(*row) for row in zip(*built)]  # saves a third of the time of passing them by name
+        parameters = [self._parameters[name] for name in names]
+        return [clazz(**{parameter: element for parameter, element in zip(parameters, row) if parameter})
+                for row in zip(*built)]
 
 
 class Member(Builder):

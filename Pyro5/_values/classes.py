@@ -12,7 +12,7 @@ import array
 import enum
 import importlib
 import threading
-from typing import Any, Callable, Dict, Iterable, List, NamedTuple, NoReturn, Optional, Type
+from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Type
 
 from .. import errors
 from . import exceptions, numpy_scalars, plain
@@ -66,6 +66,7 @@ _own_dict_to_class: Dict[str, OwnClass] = {}
 _own_class_to_tagged: Dict[type, ToDict] = {}        # those that contain objects, which may be of registered types
 
 _autoproxy: Optional[Callable[[Any], Any]] = None
+_may_replace: Optional[Callable[[Sequence[Any]], bool]] = None
 
 
 # ---------------------------------------------------------------- registries
@@ -207,20 +208,26 @@ def own_class(tag: str) -> Optional[OwnClass]:
     return own
 
 
-def set_autoproxy(replace: Optional[Callable[[Any], Any]]) -> None:
+def set_autoproxy(replace: Optional[Callable[[Any], Any]],
+                  may_replace: Optional[Callable[[Sequence[Any]], bool]] = None) -> None:
     """Set the function that replaces objects of a daemon by proxies when they are serialized.
 
     Args:
         replace: called with every class instance that is about to be serialized; returns the object to serialize in its place,
             or None to serialize the instance itself.
+        may_replace: called with several instances of one class; returns whether one of them is replaced. It is faster than
+            calling the other function for each.
     """
-    global _autoproxy
+    global _autoproxy, _may_replace
     _autoproxy = replace
+    _may_replace = may_replace
 
 
-def is_replaced(objects: Iterable[Any]) -> bool:
-    """Return whether one of these objects is replaced when it is serialized, see set_autoproxy."""
-    autoproxy = _autoproxy
+def is_replaced(objects: Sequence[Any]) -> bool:
+    """Return whether one of these objects, all of one class, is replaced when it is serialized; see set_autoproxy."""
+    may_replace, autoproxy = _may_replace, _autoproxy
+    if may_replace is not None:
+        return may_replace(objects)
     return autoproxy is not None and any([autoproxy(each) is not None for each in objects])
 
 

@@ -11,7 +11,8 @@ from typing import Any, Collection, Dict, List, Mapping, Sequence
 from . import classes, hash_flooding, numpy_arrays, numpy_scalars, plain, registered_types
 from .classes import TAG
 
-__all__ = ["CopyFirst", "HASHABLE_TAGS", "NO_COPY", "check_needs_copy", "plain_copy", "with_tagged_keys"]
+__all__ = ["CopyFirst", "HASHABLE_TAGS", "LIST_TAG", "MANY", "MAX_LIST_ELEMENTS", "NO_COPY", "check_needs_copy", "plain_copy",
+           "with_tagged_keys"]
 
 NO_COPY = object()  # result of plain_copy
 
@@ -19,7 +20,10 @@ _ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray
 _SEQUENCES = frozenset((list, tuple))
 _SETS: Mapping[type, str] = {set: "set", frozenset: "frozenset"}
 _MAX_DEPTH = 50
-_MANY = 8  # instances from which converting them together pays
+MANY = 8  # instances from which converting them together pays
+LIST_TAG = "list"
+# Elements of such lists in a message. They take little room in it, and more memory at the receiver.
+MAX_LIST_ELEMENTS = 50000
 
 
 class CopyFirst(Exception):
@@ -30,13 +34,15 @@ class _OtherTypesError(Exception):
     """There is an object in the value that this module does not replace."""
 
 
-def plain_copy(value: Any, for_serpent: bool = False, tagged: bool = False, arrays_as_text: bool = False) -> Any:
+def plain_copy(value: Any, for_serpent: bool = False, tagged: bool = False, arrays_as_text: bool = False,
+               most_rows: int = MAX_LIST_ELEMENTS) -> Any:
     """Return a copy of a value that consists of plain data, in which unchanged parts are the same.
 
     Args:
         for_serpent: do not use converters that are not for the serpent serializer.
         tagged: use the tagged forms of instances of registered types.
         arrays_as_text: write the data of numpy arrays as text.
+        most_rows: elements of lists of instances of one class that are written field by field.
 
     Returns:
         NO_COPY if there are other objects than instances of registered types and numpy scalars, if they are used as keys, or
@@ -46,16 +52,17 @@ def plain_copy(value: Any, for_serpent: bool = False, tagged: bool = False, arra
     if not registered_types.registered() and numpy_scalars.scalar_class() is None:
         return NO_COPY
     try:
-        return _Copier(for_serpent, tagged, arrays_as_text).copy(value, _MAX_DEPTH)
+        return _Copier(for_serpent, tagged, arrays_as_text, most_rows).copy(value, _MAX_DEPTH)
     except _OtherTypesError:
         return NO_COPY
 
 
 class _Copier:
-    __slots__ = ("_for_serpent", "_tagged", "_arrays_as_text")
+    __slots__ = ("_for_serpent", "_tagged", "_arrays_as_text", "_rows_left")
 
-    def __init__(self, for_serpent: bool, tagged: bool, arrays_as_text: bool) -> None:
+    def __init__(self, for_serpent: bool, tagged: bool, arrays_as_text: bool, most_rows: int) -> None:
         self._for_serpent, self._tagged, self._arrays_as_text = for_serpent, tagged, arrays_as_text
+        self._rows_left = most_rows if tagged else 0
 
     def copy(self, value: Any, depth_left: int) -> Any:
         kind = type(value)
@@ -68,7 +75,7 @@ class _Copier:
         if kind in _SEQUENCES:
             if _ATOMS.issuperset(map(type, value)):
                 return value
-            return kind(self._elements(value, depth_left - 1))
+            return self._sequence(value, kind, depth_left - 1)
         if kind in _SETS:
             return self._keys(value, depth_left - 1)
         return self.copy(self._form(value, kind), depth_left - 1)
@@ -88,26 +95,29 @@ class _Copier:
             raise _OtherTypesError
         return self.copy(replaced, depth_left)
 
-    def _elements(self, values: Sequence[Any], depth_left: int) -> List[Any]:
-        if len(values) >= _MANY:
-            kind = type(values[0])
-            form = classes.form_of(kind)
-            # objects of a daemon become proxies
-            if form is not None and form.fields and {kind}.issuperset(map(type, values)) and not classes.is_replaced(values):
-                return self._many(form, values, depth_left)
-        return [self.copy(element, depth_left) for element in values]
+    def _sequence(self, values: Sequence[Any], kind: type, depth_left: int) -> Any:
+        form = classes.form_of(type(values[0])) if len(values) >= MANY else None
+        # objects of a daemon become proxies
+        if form is None or not {form.clazz}.issuperset(map(type, values)) or classes.is_replaced(values):
+            return kind([self.copy(element, depth_left) for element in values])
+        if len(values) <= self._rows_left and kind is list:
+            return self._typed_list(form, values, depth_left)
+        if form.fields and not self._tagged:
+            return kind(self._rows(form, values, depth_left))
+        return kind([self.copy(element, depth_left) for element in values])
 
-    def _many(self, form: Any, values: Sequence[Any], depth_left: int) -> List[Any]:
-        """Return the forms of instances of a class with fields: field by field."""
-        if depth_left <= 0:
-            raise _OtherTypesError
-        dicts, columns = form.columns(values)
-        for index, column in enumerate(columns):
-            if not _ATOMS.issuperset(map(type, column)):
-                columns[index] = self._elements(column, depth_left - 1)
-                dicts = None
-        forms = dicts if dicts is not None else [dict(zip(form.fields, row)) for row in zip(*columns)]
-        return [{TAG: form.name, "value": each} for each in forms] if self._tagged else forms
+    def _typed_list(self, form: Any, values: Sequence[Any], depth_left: int) -> Dict[str, Any]:
+        """Return the tagged form of a list of instances of the same class: with one list for each field."""
+        self._rows_left -= len(values)
+        if not form.fields:
+            return {TAG: LIST_TAG, "of": form.name, "values": self.copy(list(map(form.plain, values)), depth_left)}
+        columns = [self.copy(column, depth_left) for column in form.columns(values)]
+        return {TAG: LIST_TAG, "of": form.name, "fields": list(form.fields), "values": columns}
+
+    def _rows(self, form: Any, values: Sequence[Any], depth_left: int) -> List[Dict[str, Any]]:
+        """Return the plain forms of instances of a class with fields."""
+        columns = [self.copy(column, depth_left) for column in form.columns(values)]
+        return [dict(zip(form.fields, row)) for row in zip(*columns)]
 
     def _form(self, value: Any, kind: type) -> Any:
         if kind in registered_types.registered():

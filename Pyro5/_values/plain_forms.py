@@ -11,7 +11,7 @@ import operator
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from .classes import TAG
-from .shapes import ENUM, FIELDS, MODEL, NAMED_TUPLE, STATE, TEXT, field_names, model_fields, stored_fields
+from .shapes import ENUM, FIELDS, MODEL, NAMED_TUPLE, STATE, TEXT, field_names, model_fields
 
 __all__ = ["Form"]
 
@@ -29,15 +29,14 @@ class Form:
         fields: the names of the fields of a dataclass, or of a class of attrs or msgspec; None for other classes.
     """
 
-    __slots__ = ("clazz", "kind", "name", "plain", "fields", "_has_dict", "_get_fields")
+    __slots__ = ("clazz", "kind", "name", "plain", "fields", "_getters")
 
     def __init__(self, clazz: type, kind: str, name: str) -> None:
         self.clazz = clazz
         self.kind = kind
         self.name = name
         self.fields: Optional[Tuple[str, ...]] = tuple(field_names(clazz)) if kind == FIELDS else None
-        self._has_dict = kind == FIELDS and stored_fields(clazz) is not None
-        self._get_fields: Any = operator.attrgetter(*self.fields) if self.fields and len(self.fields) > 1 else None
+        self._getters = [operator.attrgetter(name) for name in self.fields or ()]
         self.plain = self._plain_function()
 
     def tagged(self, instance: Any) -> Any:
@@ -47,20 +46,9 @@ class Form:
             return plain
         return {TAG: self.name, "value": plain}
 
-    def columns(self, instances: Sequence[Any]) -> Tuple[Optional[List[Dict[str, Any]]], List[Sequence[Any]]]:
-        """Return the values of each field of several instances of exactly this class.
-
-        The first element of the result is the list of the dicts of the instances, if each has exactly the fields: then these
-        dicts are the plain forms. They must not be changed.
-        """
-        fields = self.fields or ()
-        if self._has_dict:
-            dicts: List[Dict[str, Any]] = [instance.__dict__ for instance in instances]
-            if set(map(tuple, dicts)) == {fields}:
-                return dicts, list(zip(*map(dict.values, dicts)))
-        if self._get_fields is not None:
-            return None, list(zip(*map(self._get_fields, instances)))
-        return None, [[getattr(instance, name) for instance in instances] for name in fields]
+    def columns(self, instances: Sequence[Any]) -> List[List[Any]]:
+        """Return the values of each field of several instances of exactly this class."""
+        return [list(map(get, instances)) for get in self._getters]
 
     def _has_same_fields(self, clazz: type) -> bool:
         if self.kind == FIELDS:

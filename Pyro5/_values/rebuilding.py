@@ -1,7 +1,7 @@
 """Rebuild instances of registered types from their plain forms, where annotations or tags name them.
 
-`builder_for` compiles an annotation to a function once; annotations without registered types need none. `rebuild` and
-`rebuild_many` are for values that were sent with the names of their types.
+`builder_for` compiles an annotation to a function once; annotations without registered types need none. `rebuild`,
+`rebuild_many` and `rebuild_columns` are for values that were sent with the names of their types.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .annotations import hints_of
 from .builders import SCALARS, UNCHANGED, Build, Builder, Convert, Fields, Instance, Mismatch, Scalar, type_name
 from .shapes import ENUM, EXCEPTION, FIELDS, MODEL, NAMED_TUPLE, STATE, TYPED_DICT
 
-__all__ = ["Build", "Mismatch", "builder_for", "rebuild", "rebuild_many"]
+__all__ = ["Build", "Mismatch", "builder_for", "rebuild", "rebuild_columns", "rebuild_many"]
 
 # Origins of annotations, and what is built for them.
 _LISTS: Mapping[Any, Callable[[List[Any]], Any]] = {
@@ -49,7 +49,7 @@ def rebuild(clazz: type, value: Any) -> Any:
     return _class_builder(clazz).one(value)
 
 
-def rebuild_many(clazz: type, values: Sequence[Any], convert: Convert) -> Sequence[Any]:
+def rebuild_many(clazz: type, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
     """Return the instances of a registered class with these plain forms.
 
     Args:
@@ -59,6 +59,18 @@ def rebuild_many(clazz: type, values: Sequence[Any], convert: Convert) -> Sequen
         Mismatch: a value does not fit; its path begins with its index.
     """
     return _class_builder(clazz).many(values, convert)
+
+
+def rebuild_columns(clazz: type, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+    """Return the instances of a registered class whose fields have these values: a sequence for each field.
+
+    Raises:
+        Mismatch: a value does not fit; its path begins with the index of the instance.
+    """
+    builder = _class_builder(clazz)
+    if isinstance(builder, Instance):
+        return builder.from_columns(names, columns)
+    return builder.many([dict(zip(names, row)) for row in zip(*columns)])
 
 
 def _class_builder(clazz: type) -> Builder:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
+from itertools import repeat
 from operator import itemgetter
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from .. import errors
-from . import classes, exceptions, rebuilding, registered_types
+from . import classes, exceptions, plain, rebuilding, registered_types
 from .classes import TAG, FromTaggedDict
+from .plain_copy import LIST_TAG, MANY, MAX_LIST_ELEMENTS
 from .rebuilding import Mismatch
 
 __all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
@@ -24,7 +26,6 @@ log = logging.getLogger("Pyro5.serializers")
 _CONTAINERS = frozenset((dict, list, tuple))    # no sets: their elements are hashable, and so are or contain no dicts
 _HINTS = {"numpy.ndarray": " (call register_types(\"numpy\") in this program)"}
 _VALUE = "value"  # the key of the plain form beside the tag of a registered type
-_MANY = 8  # elements of a list from which rebuilding them together pays
 _NOT_ALIKE = object()
 _Pending = Tuple[Callable[[Any], None], Any]    # the function that makes an object usable, and the object
 
@@ -102,11 +103,12 @@ class Recreator:
 class _Conversion:
     """Converts the data of one message, and collects the objects that are to be made usable at its end."""
 
-    __slots__ = ("_recreator", "_only_registered", "pending")
+    __slots__ = ("_recreator", "_only_registered", "_elements_left", "pending")
 
     def __init__(self, recreator: Recreator) -> None:
         self._recreator = recreator
         self._only_registered = False  # in the arguments of exceptions, other tagged dicts stay dicts
+        self._elements_left = MAX_LIST_ELEMENTS
         self.pending: List[_Pending] = []
 
     def convert(self, value: Any) -> Any:
@@ -121,7 +123,7 @@ class _Conversion:
         return value
 
     def _convert_list(self, values: List[Any]) -> List[Any]:
-        if len(values) >= _MANY and type(values[0]) is dict and type(values[0].get(TAG)) is str:
+        if len(values) >= MANY and type(values[0]) is dict and type(values[0].get(TAG)) is str:
             found = self._instances(values, values[0][TAG])
             if found is not _NOT_ALIKE:
                 return list(found)
@@ -147,7 +149,7 @@ class _Conversion:
         try:
             return rebuilding.rebuild_many(clazz, states, self._convert_list)
         except Mismatch as x:
-            raise x.inside(", an element of a list: " + tag) from None
+            raise x.inside(", a list of %s, element " % tag) from None
 
     def _convert_values(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
         # assigning to existing keys does not change the size of the dict, so this is allowed during the iteration
@@ -185,12 +187,52 @@ class _Conversion:
                 return exceptions.registered_exception(clazz, self._inner(data))
             if len(data) == 2 and _VALUE in data:
                 return self._rebuilt(clazz, tag, self.convert(data[_VALUE]))
+        if tag == LIST_TAG and self._recreator.plain_unknown:
+            return self._typed_list(data)
         build = self._recreator.extra.get(tag)
         if self._recreator.plain_unknown and len(data) == 2 and _VALUE in data and build is None and "__" not in tag:
             return self.convert(data[_VALUE])
         if self._only_registered:
             return self._convert_values(data)
         return build(data, self.convert) if build is not None else self._exception_from_dict(tag, data, described)
+
+    def _typed_list(self, data: Dict[str, Any]) -> List[Any]:
+        """Return a list of instances of one class, see plain_copy; of plain forms if the class is not registered here."""
+        name, fields, values = data.get("of"), data.get("fields"), self.convert(data.get("values"))
+        if type(name) is not str or type(values) not in plain.SEQUENCES:
+            raise ValueError("invalid list of instances")
+        clazz = None if classes.registered_builder(name) else registered_types.find(name)
+        if clazz is not None and issubclass(clazz, BaseException):
+            raise ValueError("exceptions are not sent in lists of instances")
+        if fields is None:
+            self._count_elements(len(values))
+            forms = values
+        else:
+            forms = self._checked_columns(fields, values)
+        try:
+            if clazz is not None and fields is not None:
+                return list(rebuilding.rebuild_columns(clazz, fields, values))
+            if clazz is not None:
+                return list(rebuilding.rebuild_many(clazz, values))
+        except Mismatch as x:
+            raise x.inside(", a list of %s, element " % name) from None
+        if classes.registered_builder(name):  # of the program
+            return [self.from_dict({TAG: name, _VALUE: each}) for each in forms]
+        return list(forms)
+
+    def _checked_columns(self, fields: Any, columns: Any) -> Iterable[Dict[str, Any]]:
+        """Return the plain forms in lists of the values of each field."""
+        are_lists = plain.SEQUENCES.issuperset(map(type, columns)) and len(set(map(len, columns))) == 1
+        if not (are_lists and plain.is_texts(fields) and len(fields) == len(columns) == len(set(fields))):
+            raise ValueError("the lists of values do not match the fields")
+        self._count_elements(len(columns[0]))
+        return map(dict, map(zip, repeat(fields), zip(*columns)))
+
+    def _count_elements(self, count: int) -> None:
+        self._elements_left -= count
+        if self._elements_left < 0:
+            raise errors.SerializeError("the data has too many instances in lists; %d are allowed in a message"
+                                        % MAX_LIST_ELEMENTS)
 
     def _rebuilt(self, clazz: type, tag: str, value: Any) -> Any:
         try:

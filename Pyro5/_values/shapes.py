@@ -6,18 +6,18 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import inspect
 import re
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Tuple
 
 __all__ = ["ENUM", "EXCEPTION", "FIELDS", "MODEL", "NAMED_TUPLE", "STATE", "TEXT", "TYPED_DICT", "field_names", "kind_of",
-           "model_fields", "stored_fields", "wire_name"]
+           "model_fields", "positional_fields", "wire_name"]
 
 ENUM, STATE, FIELDS, NAMED_TUPLE, MODEL, TYPED_DICT, TEXT, EXCEPTION = (
     "enum", "state", "fields", "named tuple", "model", "typed dict", "text", "exception")
 
 # Names of the module of a program. Other processes do not know the module by these.
 _MAIN_MODULES = frozenset(("__main__", "__mp_main__"))
-_GENERATED = "<string>"  # the file name of the methods that dataclasses generates
 
 
 def kind_of(clazz: type) -> str:
@@ -65,23 +65,15 @@ def model_fields(clazz: type) -> Tuple[str, ...]:
     return tuple(fields) if isinstance(fields, Mapping) else ()
 
 
-def stored_fields(given: Any) -> Optional[Tuple[str, ...]]:
-    """Return the names of the fields of a dataclass whose constructor only stores its arguments in the ``__dict__``.
+def positional_fields(clazz: type) -> Tuple[str, ...]:
+    """Return the names of the fields that are the parameters of the constructor, in their order, if it has no others.
 
-    None for all other classes: their constructors have to be called.
+    An empty tuple if it has: then they have to be passed by name.
     """
-    clazz: Any = given
-    if not dataclasses.is_dataclass(given) or hasattr(clazz, "__post_init__") or clazz.__new__ is not object.__new__:
-        return None
-    if type(clazz).__call__ is not type.__call__ or not _is_generated(clazz.__init__):  # a metaclass, a method of the program
-        return None
-    if clazz.__setattr__ is not object.__setattr__ and not _is_generated(clazz.__setattr__):  # not that of frozen ones
-        return None
-    names = tuple([each.name for each in dataclasses.fields(clazz) if each.init])
-    if len(names) != len(clazz.__dataclass_fields__) or clazz.__dictoffset__ == 0:  # InitVar and ClassVar; __slots__
-        return None
-    return None if any([hasattr(getattr(clazz, name, None), "__set__") for name in names]) else names
-
-
-def _is_generated(function: Any) -> bool:
-    return getattr(getattr(function, "__code__", None), "co_filename", "") == _GENERATED
+    parameters = field_names(clazz)
+    try:
+        expected = list(inspect.signature(clazz).parameters.values())
+    except (TypeError, ValueError):
+        return ()
+    is_positional = all([each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in expected])
+    return tuple(parameters) if is_positional and [each.name for each in expected] == list(parameters.values()) else ()

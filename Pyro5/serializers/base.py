@@ -17,6 +17,7 @@ Payload = Union[bytes, List[bytes]]          # in one piece, or in several
 # The bits of the number of a dialect; see the module _wire.features.
 _TAGGED, _LITERAL_BYTES = 1, 2
 _DIALECTS = 4
+_ELEMENTS = 4  # one more bit, see SerializerBase.for_elements
 
 _TAG_BYTES = classes.TAG.encode("ascii")
 _LONG_DATA = 4096           # bytes; searching shorter data is faster than examining the decoded value
@@ -44,6 +45,8 @@ class SerializerBase:
     # Whether instances of registered types are sent with the names of their types, and bytes as literals.
     _tagged = _literal_bytes = False
     _variants: Sequence[SerializerBase] = ()
+    _number = 0  # of the variant
+    _most_rows = plain_copy.MAX_LIST_ELEMENTS  # see plain_copy
     # See register_type_replacement. A change replaces the dict, so that readers need no lock.
     _replacements: Dict[type, Callable[[Any], Any]] = {}
 
@@ -97,14 +100,24 @@ class SerializerBase:
         """
         return self._variants[dialect] if self._variants else self
 
+    def for_elements(self) -> SerializerBase:
+        """Return the variant for values that are serialized one by one, and then joined by list_payload().
+
+        What is limited in a message is not used in them, because they do not know of each other.
+        """
+        return self._variants[self._number | _ELEMENTS] if self._variants else self
+
     @classmethod
     def with_variants(cls) -> SerializerBase:
         """Create a serializer of this package, and its variants for all dialects."""
-        variants = [cls() for _dialect in range(_DIALECTS)]
-        for dialect, variant in enumerate(variants):
+        variants = [cls() for _number in range(_DIALECTS + _ELEMENTS)]
+        for number, variant in enumerate(variants):
             variant._variants = variants
-            variant._literal_bytes = bool(dialect & _LITERAL_BYTES)
-            if dialect & _TAGGED:
+            variant._number = number
+            variant._literal_bytes = bool(number & _LITERAL_BYTES)
+            if number & _ELEMENTS:
+                variant._most_rows = 0
+            if number & _TAGGED:
                 variant._tagged = True
                 tags = {**variant._extra_tags, **plain_copy.HASHABLE_TAGS}
                 variant._set_recreators(tags, variant._inner_first, True)

@@ -78,7 +78,7 @@ class JsonSerializer(SerializerBase):
         return self._to_text(data).encode("utf-8")
 
     def _encode_copy(self, data: Any) -> bytes:
-        copied = plain_copy.plain_copy(data, False, True, True)
+        copied = plain_copy.plain_copy(data, False, self._tagged, True, self._most_rows)
         if copied is plain_copy.NO_COPY:
             try:
                 return self._to_text_by_hook(data).encode("utf-8")
@@ -130,7 +130,7 @@ class JsonSerializer(SerializerBase):
         return value["object"], value["method"], value["params"], value["kwargs"]
 
     def _to_plain_or_copy(self, obj: Any) -> Any:
-        if self._tagged and not self._replacements:
+        if not self._replacements:
             plain_copy.check_needs_copy(obj)
         return self._to_plain(obj)
 

@@ -116,7 +116,8 @@ class MarshalSerializer(SerializerBase):
         return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
 
     def _all_plain(self, value: Any) -> Any:
-        copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(value, False, self._tagged)
+        copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(
+            value, False, self._tagged, False, self._most_rows)
         return self._to_plain_inside(value) if copied is plain_copy.NO_COPY else copied
 
     def _to_plain_inside(self, value: Any, around: FrozenSet[int] = frozenset()) -> Any:

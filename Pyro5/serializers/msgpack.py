@@ -63,7 +63,7 @@ class MsgpackSerializer(SerializerBase):
                 raise plain_copy.CopyFirst  # the library would write these as numbers, texts and lists
             packed = self._pack(data, use_bin_type=True, default=self._to_plain_or_copy)
         except plain_copy.CopyFirst:
-            copied = plain_copy.plain_copy(data, tagged=True)
+            copied = plain_copy.plain_copy(data, False, self._tagged, False, self._most_rows)
             packed = self._pack(data if copied is plain_copy.NO_COPY else copied, use_bin_type=True, default=self._to_plain)
         return packed
 
@@ -112,7 +112,7 @@ class MsgpackSerializer(SerializerBase):
         return value, may_be_tagged(value, data)
 
     def _to_plain_or_copy(self, obj: Any) -> Any:
-        if self._tagged and not self._replacements:
+        if not self._replacements:
             plain_copy.check_needs_copy(obj)
         return self._to_plain(obj)
 

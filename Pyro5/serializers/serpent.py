@@ -180,7 +180,7 @@ class SerpentSerializer(SerializerBase):
         bytes_repr = self._literal_bytes or config.SERPENT_BYTES_REPR
         text = writer.fast_dumps(data, bytes_repr)
         if text is None and not self._replacements:
-            copied = plain_copy.plain_copy(data, True, self._tagged)
+            copied = plain_copy.plain_copy(data, True, self._tagged, False, self._most_rows)
             if copied is not plain_copy.NO_COPY:
                 text = writer.fast_dumps(copied, bytes_repr)
         return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
