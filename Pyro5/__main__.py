@@ -28,6 +28,8 @@ TOOLS = (
     Tool("call", "tools.call", "call a method of an object, or read an attribute; the result is JSON"),
     Tool("inspect", "tools.inspection", "show what an object has: methods, attributes, signatures, docs"),
     Tool("doctor", "tools.doctor", "find out why something cannot be reached"),
+    Tool("key", "tools.key", "create the key file that clients and servers share"),
+    Tool("user", "tools.user", "add and remove users, and change their passwords and roles"),
     Tool("echo", "utils.echoserver", "run an object that sends back what it gets"),
     Tool("http", "utils.httpgateway", "run the HTTP gateway: objects for web browsers, and a page with all of them"),
     Tool("config", "configure", "print the version and all settings"),

@@ -27,7 +27,7 @@ import threading
 import time
 import uuid
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple, Union
 
 from . import errors
 
@@ -160,6 +160,19 @@ class CallContext:
         if value is not None and not isinstance(value, uuid.UUID):
             raise TypeError("correlation_id must be a uuid.UUID or None, not %s" % type(value).__name__)
         _correlation.set(value)
+
+    @property
+    def user(self) -> Optional[str]:
+        """The name of the user that the client being served has proved to be; None for a client that has the key of the
+        server, or has proved nothing."""
+        identity = getattr(request_fields.get()[_CLIENT], "identity", None)
+        return None if identity is None else identity.user
+
+    @property
+    def roles(self) -> FrozenSet[str]:
+        """The roles of the user of the client being served, as they are in the users file now; empty if there are none."""
+        identity = getattr(request_fields.get()[_CLIENT], "identity", None)
+        return frozenset() if identity is None else identity.roles
 
     @property
     def deadline(self) -> Optional[float]:

@@ -58,6 +58,13 @@ class Setting(NamedTuple):
 
 
 SETTINGS = tuple(Setting(*row) for row in (
+    ("AUTH_KEY_FILE", "", OPTIONAL_TEXT, "file with the key that clients and servers share; empty = no key"),
+    ("AUTH_PASSWORD_FILE", "", OPTIONAL_TEXT, "file with the password of AUTH_USER"),
+    ("AUTH_REQUIRED", True, BOOL,
+     "with a key or users: servers refuse clients that have none, clients refuse servers that do not prove to have them"),
+    ("AUTH_USER", "", OPTIONAL_TEXT, "name of the user as which clients of this process connect; empty = none"),
+    ("AUTH_USERS_FILE", "", OPTIONAL_TEXT,
+     "file with the users that servers accept; those that exist already do not notice a change of this setting"),
     ("BROADCAST_ADDRS", ("<broadcast>", "0.0.0.0"), LIST,
      "addresses to which clients broadcast when they search for a name server"),
     ("BROADCAST_LOOKUP", True, BOOL,
@@ -231,7 +238,7 @@ class Configuration:
             "Protocol version: %d" % PROTOCOL_VERSION,
             "Currently active global configuration settings:",
         ]
-        lines.extend("%s = %s" % item for item in self.as_dict().items())
+        lines.extend("%s = %s" % (name, _shown(name, value)) for name, value in self.as_dict().items())
         return "\n".join(lines)
 
     def changes(self) -> str:
@@ -278,6 +285,11 @@ def _own(value: Any) -> Any:
     """Return a value of the table or of another configuration as a copy that is not shared."""
     # The program may change a list in place; the table, and other configurations, must not notice.
     return list(value) if isinstance(value, (list, tuple)) else value
+
+
+def _shown(name: str, value: Any) -> Any:
+    """Return a value as it is shown to people: not the passwords, as the text is pasted into mails and logs."""
+    return "(set)" if value and name.endswith("PASSWD") else value
 
 
 def _wanted(name: str, value: Any) -> str:

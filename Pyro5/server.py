@@ -11,6 +11,7 @@ import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
 
 from . import client, config
+from ._auth.setup import server_gate
 from ._client.lease_keeper import LeaseKeeper
 from ._net.addresses import address_text
 from ._server import marks
@@ -65,6 +66,7 @@ class Daemon(Registrations):
             same port.
         interface: the class of the daemon's own remote object.
         connected_socket: serve only the peer of this connected socket; all other arguments are ignored.
+        users: path of the file with the users that may connect (see ``pyro5 user``); empty: the setting AUTH_USERS_FILE.
 
     Attributes:
         methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
@@ -76,11 +78,13 @@ class Daemon(Registrations):
     Raises:
         OSError: cannot listen on that address; the text names it.
         PyroError: the setting SERVERTYPE names no server type.
+        SecurityError: the key file or the users file cannot be used.
         ValueError: a setting or an argument is invalid.
     """
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
-                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None) -> None:
+                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
+                 users: str = "") -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self.housekeeper_lock = threading.RLock()
         # In this order: each part gets those that it uses. The socket server is last, because clients can connect
@@ -93,6 +97,7 @@ class Daemon(Registrations):
         self._async_methods = AsyncMethods(self._oneway_calls)
         self._dispatcher = Dispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                       RepeatFilter(time.monotonic), self._async_methods)
+        self._dispatcher.gate = server_gate(users)
         self._read_settings()
         callbacks = DaemonCallbacks(
             handle_request=self._handle, build_refusal=self._dispatcher.build_refusal,

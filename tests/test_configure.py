@@ -24,6 +24,7 @@ from Pyro5.serializers import get_serializer, serializers
 from .support import run_tool
 
 DEFAULTS: Dict[str, Any] = {
+    "AUTH_KEY_FILE": "", "AUTH_PASSWORD_FILE": "", "AUTH_REQUIRED": True, "AUTH_USER": "", "AUTH_USERS_FILE": "",
     "BROADCAST_ADDRS": ["<broadcast>", "0.0.0.0"], "BROADCAST_LOOKUP": True, "COMMTIMEOUT": 0.0, "COMPRESSION": False,
     "DETAILED_TRACEBACK": False, "EXCLUSIVE_USE": True, "GATEWAY_HOSTS": [],
     "HANDSHAKE_TIMEOUT": 20.0, "HOST": "localhost", "ITER_STREAMING": True,

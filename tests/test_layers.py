@@ -29,6 +29,7 @@ MODULES = """
     _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _net _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
+    _auth _auth.files _auth.exchange _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.call_options _client.connection _client.discovery _client.candidates _client.metadata _client.pool
     _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
     _client.link
@@ -66,7 +67,7 @@ MODULES = """
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check
-    tools tools.serve tools.call tools.inspection tools.doctor
+    tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user
     utils utils.echoserver utils.httpgateway
     api
     compatibility compatibility.Pyro4
@@ -95,6 +96,8 @@ LATE_IMPORTS = {
     ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",
     ("_server.descriptions", "read_signature"): "the module is new in Python 3.14",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
+    ("_auth.setup", "client_exchange"): "hmac loads OpenSSL, and most programs have no credentials",
+    ("_auth.setup", "server_gate"): "as above",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",
     ("_naming.leased_names", "watch"): "asyncio is large, and few name servers are watched",

@@ -8,6 +8,7 @@ import socket
 from typing import Any, Awaitable, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, TypeVar
 
 from .. import config, errors
+from .._auth.setup import client_exchange
 from .._client.candidates import in_order_of_trial, note_unreachable
 from .._client.connection import connection_failure, handshake_hint
 from .._client.discovery import resolve_all
@@ -105,11 +106,20 @@ async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) 
 async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Handshake, connected: List[bool]) -> Accepted:
     await _connect(connection, uri)
     connected.append(True)
-    request = handshake.connect_request(first.serializer, connection.next_seq(), str(uri.object), first.value, first.wire,
-                                        pipelines=True)
+    object_id = str(uri.object)
+    proofs = client_exchange(object_id, connection.transport.get_extra_info("ssl_object")
+                               or connection.transport.get_extra_info("socket"), str(uri))
+    proof = None if proofs is None else proofs.hello
     activity = "connecting to %s" % uri
     try:
-        reply = await connection.exchange(request)
+        reply = await connection.exchange(handshake.connect_request(
+            first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
+            proof=proof))
+        answer = None if proofs is None else proofs.answer_to(reply)
+        if answer is not None:
+            reply = await connection.exchange(handshake.connect_request(
+                first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
+                proof=answer))
     except errors.ConnectionClosedError as x:
         errors.add_context(x, activity)
         x.args = ("%s (%s)" % (x, handshake_hint(connection.transport.get_extra_info("sslcontext") is not None)),)
@@ -123,6 +133,8 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
     except errors.CommunicationError as x:
         errors.add_context(x, activity)
         raise
+    if proofs is not None:
+        proofs.finish(reply.annotations.pop(handshake.AUTH_ANNOTATION, None))
     connection.begin(found)
     return Accepted(connection, uri, response, metadata, reply.annotations)
 

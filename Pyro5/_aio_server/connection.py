@@ -71,6 +71,10 @@ class TransportSocket:
         """Return the certificate of the client, None without TLS."""
         return None if self._tls is None else self._tls.getpeercert(binary_form)
 
+    def get_channel_binding(self, cb_type: str = "tls-unique") -> Optional[bytes]:
+        """Return what identifies the TLS connection, as `ssl.SSLSocket.get_channel_binding`; None without TLS."""
+        return None if self._tls is None else self._tls.get_channel_binding(cb_type)
+
     def gettimeout(self) -> float:
         """Return 0: the event loop never waits for one connection."""
         return 0.0

@@ -13,6 +13,7 @@ from .. import config
 from .._aio.connecting import in_thread
 from .._aio.name_server import keep_registered, sync_proxy
 from .._aio.proxy import Proxy
+from .._auth.setup import server_gate
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
 from .._net.addresses import address_text, server_host
 from .._server.connection import ServerConnection
@@ -62,6 +63,7 @@ class Daemon(Registrations):
         nathost, natport: the address to publish instead of the one listened on (behind a NAT router); natport 0: the
             same port.
         interface: the class of the daemon's own remote object.
+        users: path of the file with the users that may connect (see ``pyro5 user``); empty: the setting AUTH_USERS_FILE.
 
     Attributes:
         methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
@@ -71,11 +73,12 @@ class Daemon(Registrations):
 
     Raises:
         OSError: cannot listen on that address; the text names it.
+        SecurityError: the key file or the users file cannot be used.
         ValueError: a setting or an argument is invalid.
     """
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
-                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject) -> None:
+                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, *, users: str = "") -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         nat = nat_address(nathost, natport, unixsocket)
         self._objects = ObjectTable(self, default_get_instance)
@@ -87,6 +90,7 @@ class Daemon(Registrations):
         self._calls = CallsInLoop(self._oneway_calls, pool, self._request_ended)
         self._dispatcher: LoopDispatcher = LoopDispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                                           RepeatFilter(time.monotonic), cast(Any, self._calls))
+        self._dispatcher.gate = server_gate(users)
         self._read_settings()
         self._housekeeping_task: Any = None
         listener = Listener(str(server_host() if host is None else host), port, unixsocket)

@@ -6,7 +6,7 @@ on the time of a handshake would not include clients that never finish it.
 from __future__ import annotations
 
 import ssl
-from typing import Any, List
+from typing import Any, List, Optional
 
 from ..protocol import Buffer
 
@@ -66,6 +66,10 @@ class TlsLayer:
     def getpeercert(self, binary_form: bool = False) -> Any:
         """Return the certificate of the client, as `ssl.SSLSocket.getpeercert`."""
         return self._end.getpeercert(binary_form)
+
+    def get_channel_binding(self, cb_type: str) -> Optional[bytes]:
+        """Return what identifies the connection, as `ssl.SSLSocket.get_channel_binding`."""
+        return self._end.get_channel_binding(cb_type)
 
     def refuses_handshake(self, error: BaseException) -> bool:
         """Return whether an error means that the handshake was refused by one side, rather than interrupted."""

@@ -14,6 +14,7 @@ import time
 from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, config, errors, protocol, socketutil
+from .._auth.setup import client_exchange
 from .._messages import handshake, replies, requests
 from .._messages.requests import WireOptions
 from .._net import busy_poll, stream_sockets, tls
@@ -106,11 +107,18 @@ class Connection(socketutil.SocketConnection):
         Raises:
             CommunicationError: the server refused the connection, or its answer cannot be parsed.
         """
-        request = handshake.connect_request(serializer, seq, object_id, value, wire, dialect)
+        proofs = client_exchange(object_id, self.sock, self.target)
+        request = handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
+                                            proof=None if proofs is None else proofs.hello)
         timeout = self.sock.gettimeout()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         try:
             reply = self._exchange(request, None)
+            if proofs is not None:
+                answer = proofs.answer_to(reply)
+                if answer is not None:
+                    reply = self._exchange(handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
+                                                                     proof=answer), None)
         except errors.ConnectionClosedError as x:
             # A server that ends the connection here sends no reason: most often one side uses TLS and the other does not.
             x.args = ("%s (%s)" % (x, handshake_hint(hasattr(self.sock, "getpeercert"))),)
@@ -123,6 +131,7 @@ class Connection(socketutil.SocketConnection):
         # The features are removed: the application sees the annotations that the application of the server has sent.
         self.features = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
         self.dialect = features.dialect_of(self.features)
+        server_proof = None if proofs is None else reply.annotations.pop(handshake.AUTH_ANNOTATION, None)
         # before the reply is parsed: a refusal carries annotations as well
         callcontext.set_received_response(reply.annotations)
         try:
@@ -130,6 +139,8 @@ class Connection(socketutil.SocketConnection):
         except errors.CommunicationError as x:
             errors.add_context(x, self._activity(None))
             raise
+        if proofs is not None:
+            proofs.finish(server_proof)
         self.mid_exchange = False
         return result
 

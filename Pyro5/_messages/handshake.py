@@ -24,11 +24,24 @@ from .requests import WireOptions
 _reply_cache: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
 _MAX_CACHED_REPLIES = 64
 _MAX_CACHED_BYTES = 4096  # longer payloads are not cached
+AUTH_ANNOTATION = "AUTH"
 _MAX_ANNOTATION_BYTES = 65536  # of all annotations together that are sent in a handshake
 
 
+class Challenged(Exception):
+    """The client has to prove who it is, in a second CONNECT message.
+
+    Attributes:
+        annotation: the challenge.
+    """
+
+    def __init__(self, text: str, annotation: bytes) -> None:
+        super().__init__(text)
+        self.annotation = annotation
+
+
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any, wire: WireOptions,
-                    dialect: bool = True, pipelines: bool = False) -> SendingMessage:
+                    dialect: bool = True, pipelines: bool = False, proof: Optional[bytes] = None) -> SendingMessage:
     """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
@@ -38,14 +51,17 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         handshake: application data for the server's `Daemon.validateHandshake`.
         dialect: whether payloads may be in another dialect than that of other releases.
         pipelines: the client has several calls in flight on the connection, and matches replies by sequence number.
+        proof: the annotation AUTH, see _auth.exchange; None: there are no credentials.
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
     # Servers limit the size of a handshake. Each request has the annotations as well.
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
+    if proof is not None:
+        annotations = {**annotations, AUTH_ANNOTATION: proof}
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
-                          features.with_announcement(annotations, dialect, pipelines),
+                          features.with_announcement(annotations, dialect, pipelines, proof is not None),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 
@@ -82,18 +98,20 @@ def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, payl
 
 
 def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[SerializerBase], reason: str,
-                    correlation_id: bytes, wire: WireOptions) -> SendingMessage:
+                    correlation_id: bytes, wire: WireOptions, challenge: Optional[bytes] = None) -> SendingMessage:
     """Build the reply that refuses a connection. It has no size limit.
 
     Args:
         request: None if the handshake could not be read.
         serializer: the serializer of the request; None if it is not known, then the reply uses marshal.
         reason: the text that the client gets in its CommunicationError.
+        challenge: the annotation AUTH, for a client that may try again with a proof.
     """
     if serializer is None:
         serializer = serializers.get_serializer("marshal")
     return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
-                          serializer.dumps(reason), correlation_id=correlation_id, compress=wire.compress, max_size=0)
+                          serializer.dumps(reason), {} if challenge is None else {AUTH_ANNOTATION: challenge},
+                          correlation_id=correlation_id, compress=wire.compress, max_size=0)
 
 
 def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:

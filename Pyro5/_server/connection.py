@@ -51,6 +51,9 @@ class ServerConnection(WritingConnection):
         oneway_full: these are too many, or too large.
         paused: nothing is read until some of them are done.
         tls_handshake: the TLS handshake is not finished.
+        auth_pending: the challenge that the client has to answer with its next message.
+        identity: who the client has proved to be, see _auth.gate.Identity.
+        server_proof: what proves the identity of the server to the client.
         loop_seconds: the time of the loop that the client has used.
         usual_seconds: about the time that its last requests took in the loop.
         is_postponed: the received message is handled after those of other clients.
@@ -77,6 +80,9 @@ class ServerConnection(WritingConnection):
         self.watched = 0
         self.loop_seconds = self.usual_seconds = self._handshake_seconds = 0.0
         self.is_postponed = False
+        self.auth_pending: Any = None
+        self.identity: Any = None
+        self.server_proof: Optional[bytes] = None
         self.worker: Any = None
         self.counts_as_large = False
         self.oneway_calls = 0
@@ -113,6 +119,10 @@ class ServerConnection(WritingConnection):
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
         self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
+
+    def expect_another_handshake(self) -> None:
+        """Accept one more CONNECT message, because the first one was answered with a challenge."""
+        self._handshake_tokens.append(True)
 
     def _read_settings(self) -> None:
         """Apply the limits of the current settings, from the next message on."""

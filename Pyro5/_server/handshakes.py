@@ -6,6 +6,7 @@ from typing import Any, Callable, Optional, Tuple
 
 from .. import callcontext, errors, protocol
 from .._messages import handshake, replies
+from .._messages.handshake import Challenged
 from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -31,12 +32,14 @@ class HandshakeReplies(ReplyEncoding):
     Attributes:
         find_custom_get_metadata: returns the function that makes the metadata of an object for the handshake (called
             with the object id), or None to use the exposed members.
+        gate: decides which clients are accepted before validateHandshake is called; None accepts all.
     """
 
     def __init__(self, daemon: Any, options: DispatchOptions, objects: ObjectTable) -> None:
         super().__init__(daemon, options)
         self._objects = objects
         self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
+        self.gate: Any = None
 
     def _use_options(self, options: DispatchOptions) -> None:
         super()._use_options(options)
@@ -64,12 +67,23 @@ class HandshakeReplies(ReplyEncoding):
         """Parse a handshake, and return the data that validateHandshake has to check."""
         # removed: the application sees the annotations that the application of the client has sent
         connection.features = features.parse(message.annotations.pop(features.FEATURES_ANNOTATION, None))
+        # Without a gate, an annotation of this name belongs to the application.
+        proof = None if self.gate is None else message.annotations.pop(handshake.AUTH_ANNOTATION, None)
         callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
                                   message.serializer_id, message.annotations, correlation_id)
         object_id, data = self._parse_connect_request(message, serializer)
         # Set before validateHandshake is called, which may look at it.
         connection.objectId = object_id
+        if self.gate is not None:
+            connection.server_proof = self.gate.authenticate(connection, proof, object_id)
         return data
+
+    def _challenge(self, connection: Any, message: ReceivingMessage, serializer: Optional[SerializerBase],
+                   challenge: Challenged, correlation_id: bytes) -> SendingMessage:
+        """Return the reply that makes a client send a second CONNECT message, with its proof."""
+        connection.expect_another_handshake()
+        return handshake.connect_refused(message, serializer, str(challenge), correlation_id, self._wire,
+                                         challenge.annotation)
 
     def _accept_handshake(self, connection: Any, message: ReceivingMessage, serializer: SerializerBase, response: Any,
                           correlation_id: bytes) -> SendingMessage:
@@ -78,6 +92,8 @@ class HandshakeReplies(ReplyEncoding):
         annotations = self._annotations()
         if connection.features is not None:
             annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(connection.features)}
+        if self.gate is not None and connection.server_proof is not None:
+            annotations = {**annotations, handshake.AUTH_ANNOTATION: connection.server_proof}
         reply = handshake.connect_accepted(message, serializer, payload, correlation_id, annotations, self._wire)
         connection.finish_handshake()
         return reply
@@ -89,6 +105,8 @@ class HandshakeReplies(ReplyEncoding):
         Args:
             serializer: None if the message could not be decoded at all.
         """
+        if isinstance(error, Challenged):
+            return self._challenge(connection, message, serializer, error, correlation_id)
         connection.closing = True
         if isinstance(error, errors.ConnectionClosedError):
             log.info("handshake with %s ended without an answer: %s", connection.peer_address, error)

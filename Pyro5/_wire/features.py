@@ -11,7 +11,7 @@ from typing import Container, Dict, FrozenSet, Mapping, Optional
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "OUT_OF_ORDER", "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
+           "OUT_OF_ORDER", "AUTHENTICATION", "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
@@ -20,7 +20,8 @@ CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
 TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
 LITERAL_BYTES = "by"  # bytes travel as literals in serpent text
 OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
-SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, OUT_OF_ORDER)
+AUTHENTICATION = "auth"  # the handshake may have a second CONNECT message, see _auth.exchange
+SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, OUT_OF_ORDER, AUTHENTICATION)
 # Announced only by clients that have several calls in flight on a connection.
 OF_PIPELINES = frozenset((OUT_OF_ORDER,))
 
@@ -40,18 +41,22 @@ def announcement(features: Container[str]) -> bytes:
 
 
 _ANNOUNCEMENTS = {(dialect, pipelines): announcement(set(SUPPORTED).difference(() if dialect else _DIALECT_BITS,
-                                                                               () if pipelines else OF_PIPELINES))
+                                                                               () if pipelines else OF_PIPELINES,
+                                                                               (AUTHENTICATION,)))
                   for dialect in (False, True) for pipelines in (False, True)}
 
 
-def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False) -> Dict[str, Buffer]:
+def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False,
+                      authenticates: bool = False) -> Dict[str, Buffer]:
     """Return the annotations of a CONNECT message, with the announcement of the features that the client understands.
 
     Args:
         dialect: false leaves out those that change the payloads.
         pipelines: the client has several calls in flight on a connection.
+        authenticates: the client can prove who it is.
     """
-    return {**annotations, FEATURES_ANNOTATION: _ANNOUNCEMENTS[dialect, pipelines]}
+    value = _ANNOUNCEMENTS[dialect, pipelines]
+    return {**annotations, FEATURES_ANNOTATION: b"%s %s" % (value, AUTHENTICATION.encode()) if authenticates else value}
 
 
 def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:

@@ -23,6 +23,7 @@ from Pyro5._server.exposure import callback, expose, oneway
 from Pyro5._server.objects import ObjectTable
 from Pyro5._server.reply_encoding import DispatchOptions
 from Pyro5._server.streams import StreamTable
+from Pyro5._wire import features
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import HEADER_SIZE, ReceivingMessage, SendingMessage
 
@@ -31,6 +32,8 @@ from ..support import correlation_of
 CORRELATION = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
 LOGGER = "Pyro5.server.dispatch"
 ALL = ["serpent", "json", "marshal", "msgpack"]
+
+ANNOUNCED = features.with_announcement({})["FEAT"]
 
 
 class CustomError(Exception):
@@ -222,7 +225,7 @@ class Handshake(DispatchTestCase):
     def test_accepted(self) -> None:
         self.daemon.own_annotations = {"DAEM": b"1"}
         reply = self.connect(hello=["user", "secret"])
-        self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1", "FEAT": b"dl cx ty by"}),
+        self.assertEqual((protocol.MSG_CONNECTOK, 5, {"DAEM": b"1", "FEAT": ANNOUNCED}),
                          (reply.type, reply.seq, reply.annotations))
         response, metadata = handshake.parse_connect_reply(reply)
         assert metadata is not None
@@ -249,7 +252,7 @@ class Handshake(DispatchTestCase):
         with self.assertLogs(LOGGER, "WARNING"):
             self.check_refused(self.connect(hello="bad"), "not you")
         self.client = FakeConnection(handshake_done=False)
-        self.assertEqual({"VALI": b"dated", "FEAT": b"dl cx ty by"}, self.connect(hello="good").annotations)
+        self.assertEqual({"VALI": b"dated", "FEAT": ANNOUNCED}, self.connect(hello="good").annotations)
 
     def test_refused(self) -> None:
         self.daemon.validate = mock.Mock(side_effect=PermissionError("not you"))

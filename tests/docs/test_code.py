@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from Pyro5 import config
+from Pyro5._auth import files
 from Pyro5._naming.storage.specs import open_storage
 from Pyro5.nameserver import NameServerDaemon
 from Pyro5.server import Daemon
@@ -103,6 +104,8 @@ def certificates_and_a_token(namespace: Names) -> Iterator[None]:
     with tempfile.TemporaryDirectory() as directory:
         for file in Path(PROJECT, "tests", "certs").glob("*.[kp]e[my]"):
             shutil.copy(file, directory)
+        files.create(str(Path(directory, "lab.key")), files.new_key())
+        files.create(str(Path(directory, "users.json")), b"{}")
         Path(directory, "greenhouse.token").write_text("t0ken-of-the-greenhouse\n")
         os.chdir(directory)
         try:

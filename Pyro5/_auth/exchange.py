@@ -1,0 +1,217 @@
+"""The proofs of an authenticated handshake: what each side sends in the annotation ``AUTH``. No input or output here.
+
+1. The client sends its nonce in its first CONNECT message, and the name of the user if it has one.
+2. The server refuses it (CONNECTFAIL), with its own nonce and the method, ``key`` or ``scram``.
+3. The client sends a second CONNECT message, with its proof.
+4. The server checks the proof, and sends its own one in CONNECTOK, which the client checks.
+
+A proof is an HMAC-SHA256 over a label, the names of method and side, both nonces, the object, the user, and the channel
+binding of TLS (empty without TLS). The key of the HMAC is the shared key, or what SCRAM-SHA-256 (RFC 7677) derives from a
+password. Each nonce is used once, so a recorded proof is worthless; the label of the side makes a proof that is sent
+back worthless; the object and the channel binding make it worthless elsewhere.
+"""
+from __future__ import annotations
+
+import base64
+import binascii
+import functools
+import hashlib
+import hmac
+import os
+import unicodedata
+from typing import Dict, NamedTuple, Optional, Tuple
+
+from .. import errors
+from ..protocol import Buffer
+
+__all__ = ["KEY", "SCRAM", "Session", "Verifier", "Hello", "Challenge", "decode_challenge", "decode_hello",
+           "decode_proof", "encode_challenge", "encode_hello", "encode_proof", "make_verifier", "new_nonce"]
+
+KEY, SCRAM = "key", "scram"
+CLIENT, SERVER = "client", "server"
+
+NONCE_BYTES = 24
+MAX_ANNOTATION_BYTES = 1024
+MAX_USER_CHARS = 64
+SALT_BYTES = 16
+# About 50 ms of a processor for each password that an attacker tries with a stolen users file. A client pays this once per
+# process: the result is cached.
+ITERATIONS = 100000
+MAX_ITERATIONS = 1000000  # a server cannot make its clients work for longer than half a second
+
+_LABEL = b"Pyro5 authentication 1"
+_VERSION = "1"
+
+
+class Hello(NamedTuple):
+    """What a client sends first."""
+
+    nonce: bytes
+    user: str  # empty: it will prove that it has the key
+
+
+class Challenge(NamedTuple):
+    """What the server answers."""
+
+    nonce: bytes
+    method: str
+    salt: bytes = b""  # this and the next one for SCRAM only
+    iterations: int = 0
+
+
+class Verifier(NamedTuple):
+    """What a server stores instead of a password, see RFC 5802. With it a client can be checked, not imitated."""
+
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+class Session(NamedTuple):
+    """What both sides of one handshake know."""
+
+    client_nonce: bytes
+    server_nonce: bytes
+    method: str
+    object_id: str
+    user: str
+    binding: bytes  # of the TLS connection, empty without TLS
+
+    def digest_with(self, key: bytes, side: str) -> bytes:
+        """Return the HMAC of all fields for one side."""
+        fields = (_LABEL, self.method.encode(), side.encode(), self.client_nonce, self.server_nonce,
+                  self.object_id.encode("utf-8", "surrogatepass"), self.user.encode("utf-8", "surrogatepass"), self.binding)
+        # Each field with its length: otherwise the end of one could be taken for the beginning of the next.
+        text = b"".join(len(field).to_bytes(4, "big") + field for field in fields)
+        return hmac.new(key, text, hashlib.sha256).digest()
+
+
+def new_nonce() -> bytes:
+    """Return random bytes that are used for one handshake."""
+    return os.urandom(NONCE_BYTES)
+
+
+# ---------------------------------------------------------------- the shared key
+
+
+def key_proofs(key: bytes, session: Session) -> Tuple[bytes, bytes]:
+    """Return the proofs of the client and of the server that both have this key."""
+    return session.digest_with(key, CLIENT), session.digest_with(key, SERVER)
+
+
+# ---------------------------------------------------------------- users
+
+
+def make_verifier(password: str, salt: Optional[bytes] = None, iterations: int = ITERATIONS) -> Verifier:
+    """Return what a server stores for a password; the salt is random if none is given."""
+    salt = os.urandom(SALT_BYTES) if salt is None else salt
+    client_key, server_key = _scram_keys(password, salt, iterations)
+    return Verifier(salt, iterations, hashlib.sha256(client_key).digest(), server_key)
+
+
+def password_proofs(password: str, challenge: Challenge, session: Session) -> Tuple[bytes, bytes]:
+    """Return the proof of a client, and the one that it expects of the server."""
+    client_key, server_key = _scram_keys(password, challenge.salt, challenge.iterations)
+    signature = session.digest_with(hashlib.sha256(client_key).digest(), CLIENT)
+    return _xor(client_key, signature), session.digest_with(server_key, SERVER)
+
+
+def check_password_proof(proof: bytes, verifier: Verifier, session: Session) -> bool:
+    """Return whether a client's proof shows that it knows the password."""
+    client_key = _xor(proof, session.digest_with(verifier.stored_key, CLIENT))
+    return hmac.compare_digest(hashlib.sha256(client_key).digest(), verifier.stored_key)
+
+
+@functools.lru_cache(maxsize=16)
+def _scram_keys(password: str, salt: bytes, iterations: int) -> Tuple[bytes, bytes]:
+    """Return ClientKey and ServerKey of RFC 5802. Instead of SASLprep, the password is normalized to NFKC."""
+    normal = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
+    salted = hashlib.pbkdf2_hmac("sha256", normal, salt, iterations)
+    return hmac.new(salted, b"Client Key", hashlib.sha256).digest(), hmac.new(salted, b"Server Key", hashlib.sha256).digest()
+
+
+def _xor(left: bytes, right: bytes) -> bytes:
+    return bytes(a ^ b for a, b in zip(left, right))
+
+
+# ---------------------------------------------------------------- annotations: the version, then name=value, in ASCII
+
+
+def encode_hello(hello: Hello) -> bytes:
+    """Return the annotation of the first CONNECT message."""
+    return _encode({"n": hello.nonce, "u": hello.user.encode("utf-8", "surrogatepass")})
+
+
+def decode_hello(annotation: Buffer) -> Hello:
+    """Return what `encode_hello` has encoded. Raises ProtocolError, as all functions of this kind do."""
+    fields = _decode(annotation, ("n", "u"))
+    try:
+        user = fields["u"].decode("utf-8")
+    except UnicodeDecodeError:
+        raise _invalid("the name of the user is not UTF-8") from None
+    if len(user) > MAX_USER_CHARS:
+        raise _invalid("the name of the user is too long")
+    return Hello(_nonce(fields["n"]), user)
+
+
+def encode_challenge(challenge: Challenge) -> bytes:
+    """Return the annotation of the server's refusal."""
+    return _encode({"n": challenge.nonce, "m": challenge.method.encode(), "s": challenge.salt,
+                    "i": b"%d" % challenge.iterations})
+
+
+def decode_challenge(annotation: Buffer) -> Challenge:
+    """Return what `encode_challenge` has encoded."""
+    fields = _decode(annotation, ("n", "m", "s", "i"))
+    if fields["m"] == KEY.encode():
+        return Challenge(_nonce(fields["n"]), KEY)
+    iterations = int(fields["i"]) if fields["i"].isdigit() and len(fields["i"]) < 10 else 0
+    if fields["m"] != SCRAM.encode() or len(fields["s"]) < SALT_BYTES // 2 or not 0 < iterations <= MAX_ITERATIONS:
+        raise _invalid("unknown method, or invalid parameters")
+    return Challenge(_nonce(fields["n"]), SCRAM, fields["s"], iterations)
+
+
+def encode_proof(proof: bytes) -> bytes:
+    """Return the annotation that carries a proof."""
+    return _encode({"p": proof})
+
+
+def decode_proof(annotation: Buffer) -> bytes:
+    """Return what `encode_proof` has encoded."""
+    proof = _decode(annotation, ("p",))["p"]
+    if len(proof) != hashlib.sha256().digest_size:
+        raise _invalid("a proof of %d bytes" % len(proof))
+    return proof
+
+
+def _encode(fields: Dict[str, bytes]) -> bytes:
+    tokens = ["%s=%s" % (name, base64.b64encode(value).decode("ascii")) for name, value in fields.items()]
+    return " ".join([_VERSION, *tokens]).encode("ascii")
+
+
+def _decode(annotation: Buffer, names: Tuple[str, ...]) -> Dict[str, bytes]:
+    """Return the fields of an annotation: exactly those with these names."""
+    if len(annotation) > MAX_ANNOTATION_BYTES:
+        raise _invalid("it is too long")
+    version, *tokens = bytes(annotation).decode("ascii", "replace").split(" ")
+    if version != _VERSION:
+        raise _invalid("unknown version")
+    try:
+        fields = {name: base64.b64decode(value, validate=True)
+                  for name, value in (token.split("=", 1) for token in tokens)}
+    except (ValueError, binascii.Error):
+        raise _invalid("malformed field") from None
+    if len(tokens) != len(names) or set(fields) != set(names):
+        raise _invalid("wrong fields")
+    return fields
+
+
+def _nonce(nonce: bytes) -> bytes:
+    if len(nonce) != NONCE_BYTES:
+        raise _invalid("a nonce of %d bytes" % len(nonce))
+    return nonce
+
+
+def _invalid(reason: str) -> errors.ProtocolError:
+    return errors.ProtocolError("invalid annotation AUTH: %s" % reason)

@@ -1,0 +1,42 @@
+"""What clients and servers import: it loads the rest, with the cryptography of the standard library, only if the settings have
+credentials.
+"""
+from __future__ import annotations
+
+from typing import Any, Optional
+
+from .. import config
+
+__all__ = ["client_exchange", "server_gate"]
+
+
+def client_exchange(object_id: str, sock: Any, target: str) -> Any:
+    """Return the `ClientExchange` of a new connection; None if the settings have no credentials.
+
+    Args:
+        sock: the connected socket; after its TLS handshake, if it has one.
+        target: the name of the server, for errors and logs.
+
+    Raises:
+        SecurityError: the key file or the password file cannot be used.
+    """
+    if not (config.AUTH_KEY_FILE or config.AUTH_USER):
+        return None
+    from .credentials import ClientExchange
+    return ClientExchange(object_id, sock, target)
+
+
+def server_gate(users_file: Optional[str]) -> Any:
+    """Return the `Gate` of a new server; None if there is neither a key nor a users file.
+
+    Args:
+        users_file: empty or None: that of the settings.
+
+    Raises:
+        SecurityError: a file cannot be used.
+    """
+    users_file = users_file or config.AUTH_USERS_FILE or ""
+    if not (config.AUTH_KEY_FILE or users_file):
+        return None
+    from .gate import Gate
+    return Gate(config.AUTH_KEY_FILE or "", users_file, bool(config.AUTH_REQUIRED))

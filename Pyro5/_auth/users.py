@@ -1,0 +1,152 @@
+"""The users file: names, password verifiers, roles, and rules that say which role may use what.
+
+A JSON object: ``{"users": {"alice": {"roles": ["operator"], "scram-sha-256": {...}}}, "rules": {"operator": ["stage.*"]}}``.
+"""
+from __future__ import annotations
+
+import base64
+import binascii
+import fnmatch
+import json
+import os
+import re
+from typing import Any, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Pattern, Tuple
+
+from .. import errors
+from . import exchange, files
+from .exchange import Verifier
+
+__all__ = ["User", "Users", "add_user", "load", "open_file", "remove_user", "save"]
+
+NAMES = "ns:register "  # rules that begin with this are about names in a name server
+_MECHANISM = "scram-sha-256"
+_USER_NAME = re.compile(r"[^\W_][\w.@+-]{0,63}\Z")
+
+Rule = Tuple[Pattern[str], str]  # what it applies to, and the role that may use it
+
+
+class User(NamedTuple):
+    """One user."""
+
+    roles: FrozenSet[str]
+    verifier: Verifier
+
+
+class Users(NamedTuple):
+    """The content of a users file.
+
+    Attributes:
+        by_name: the users.
+        members: rules for "object.member".
+        names: rules for names that are registered in a name server.
+    """
+
+    by_name: Dict[str, User]
+    members: Tuple[Rule, ...]
+    names: Tuple[Rule, ...]
+
+    def roles_for(self, rules: Iterable[Rule], text: str) -> Optional[FrozenSet[str]]:
+        """Return the roles that may use something, None if no rule mentions it."""
+        roles = frozenset(role for pattern, role in rules if pattern.match(text))
+        return roles or None
+
+
+def open_file(path: str) -> files.SecretFile[Users]:
+    """Return a users file, which is read again when it has changed.
+
+    Raises:
+        SecurityError: it cannot be read, others can read it, or it is malformed.
+    """
+    file = files.SecretFile(path, parse, "users file")
+    file.get()
+    return file
+
+
+def parse(content: bytes) -> Users:
+    """Return the users in a file. Raises ValueError: it is malformed; the text contains no secret."""
+    users, rules = _document(content)
+    by_name = {name: _parse_user(name, entry) for name, entry in users.items()}
+    members: List[Rule] = []
+    names: List[Rule] = []
+    for role, patterns in rules.items():
+        if not isinstance(patterns, list) or not all(isinstance(pattern, str) for pattern in patterns):
+            raise ValueError("the rules of role '%s' are not a list of texts" % role)
+        for pattern in patterns:
+            is_name = pattern.startswith(NAMES)
+            compiled = re.compile(fnmatch.translate(pattern[len(NAMES):] if is_name else pattern))
+            (names if is_name else members).append((compiled, role))
+    return Users(by_name, tuple(members), tuple(names))
+
+
+def _document(content: bytes) -> Tuple[Dict[str, Any], Dict[str, Any]]:
+    try:
+        document = json.loads(content.decode("utf-8")) if content.strip() else {}
+    except (ValueError, RecursionError):
+        raise ValueError("it is not JSON") from None  # the text of the error would contain a part of the file
+    users, rules = (document.get(key, {}) if isinstance(document, dict) else None for key in ("users", "rules"))
+    if not isinstance(users, dict) or not isinstance(rules, dict):
+        raise ValueError("it is not an object with 'users' and 'rules'")
+    return users, rules
+
+
+def _parse_user(name: str, entry: Any) -> User:
+    try:
+        roles, stored = entry.get("roles", []), entry[_MECHANISM]
+        if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
+            raise TypeError
+        salt, stored_key, server_key = (base64.b64decode(stored[key], validate=True)
+                                        for key in ("salt", "stored_key", "server_key"))
+        iterations = stored["iterations"]
+        if type(iterations) is not int or not 0 < iterations <= exchange.MAX_ITERATIONS:
+            raise ValueError
+        if len(salt) < exchange.SALT_BYTES // 2 or len(stored_key) != 32 or len(server_key) != 32:
+            raise ValueError
+    except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
+        raise ValueError("the entry of user '%s' is malformed" % name) from None
+    return User(frozenset(roles), Verifier(salt, iterations, stored_key, server_key))
+
+
+# ---------------------------------------------------------------- changing a file
+
+
+def load(path: str) -> Dict[str, Any]:
+    """Return the document in a users file; an empty one if there is no such file.
+
+    Raises:
+        SecurityError: it cannot be read, others can read it, or it is malformed.
+    """
+    try:
+        content = files.read_private(path, "users file")[0]
+        parse(content)
+    except errors.SecurityError:
+        if not os.path.lexists(path):
+            return {"users": {}, "rules": {}}
+        raise
+    except ValueError as x:
+        raise errors.SecurityError("the users file %s is not valid: %s" % (path, x)) from None
+    return {"users": {}, "rules": {}, **(json.loads(content.decode("utf-8")) if content.strip() else {})}
+
+
+def add_user(document: Dict[str, Any], name: str, password: str, roles: Iterable[str]) -> None:
+    """Add a user to a document, or change its password and roles.
+
+    Raises:
+        ValueError: the name or the password cannot be used.
+    """
+    if not _USER_NAME.match(name):
+        raise ValueError("'%s' is not a name for a user: letters, digits and . _ @ + - are allowed, 64 at most" % name)
+    if not password:
+        raise ValueError("the password is empty")
+    verifier = exchange.make_verifier(password)
+    text = {key: base64.b64encode(getattr(verifier, key)).decode() for key in ("salt", "stored_key", "server_key")}
+    document["users"][name] = {"roles": sorted(set(roles)), _MECHANISM: {**text, "iterations": verifier.iterations}}
+
+
+def remove_user(document: Dict[str, Any], name: str) -> None:
+    """Remove a user. Raises KeyError if there is none with this name."""
+    del document["users"][name]
+
+
+def save(path: str, document: Dict[str, Any]) -> None:
+    """Write a document to a users file, in one step."""
+    files.replace(path, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode("utf-8"))

@@ -1,0 +1,1 @@
+"""Tests of `Pyro5._auth`."""

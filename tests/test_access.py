@@ -1,0 +1,250 @@
+"""Clients and servers that accept only each other: a shared key, users, and what peers without credentials see."""
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import tempfile
+import threading
+from typing import TYPE_CHECKING, Any, Dict, List
+from unittest import main, mock
+
+from Pyro5 import aio, errors, protocol, serializers
+from Pyro5._auth import exchange, files, users
+from Pyro5._wire import features
+from Pyro5.callcontext import current_context
+from Pyro5.client import Proxy
+from Pyro5.server import Daemon, expose
+
+from .peers import CERTIFICATES, ScriptedServer, settings
+from .rawclient import RawClient, ServerTestCase, for_both_types, wait_until
+
+Steps: Any = ServerTestCase if TYPE_CHECKING else object
+SSL = {"SSL": True, "SSL_SERVERCERT": os.path.join(CERTIFICATES, "server.pem"),
+       "SSL_SERVERKEY": os.path.join(CERTIFICATES, "server.key"), "SSL_CACERTS": os.path.join(CERTIFICATES, "ca.pem")}
+
+
+class GuardedDaemon(Daemon):
+    """Records what its handshakes show."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.seen: List[Any] = []
+        super().__init__(*args, **kwargs)
+
+    def validateHandshake(self, conn: Any, data: Any) -> Any:
+        self.seen.append((data, sorted(current_context.annotations), conn.identity and conn.identity.user))
+        return "welcome"
+
+
+@expose
+class Stage:
+    """Says who calls."""
+
+    def user(self) -> Any:
+        return current_context.user
+
+
+class AccessSteps(Steps):
+    def setUp(self) -> None:
+        super().setUp()
+        self.folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.key, self.other_key, self.users, self.password = (
+            os.path.join(self.folder, name) for name in ("lab.key", "other.key", "users.json", "password"))
+        for path in (self.key, self.other_key):
+            files.create(path, files.new_key())
+        files.create(self.password, b"secret\n")
+        document = users.load(self.users)
+        with mock.patch.object(exchange.make_verifier, "__defaults__", (None, 4)):
+            users.add_user(document, "alice", "secret", ["operator"])
+        users.save(self.users, document)
+
+    def guarded(self, changes: Dict[str, Any], users_file: str = "") -> Any:
+        """Start a daemon with these settings, and return the uri of an object."""
+        with settings(**changes):
+            daemon = GuardedDaemon("127.0.0.1", users=users_file)
+        self.at_end.callback(daemon.close)
+        self.uri = daemon.register(Stage(), "stage")
+        self.run_loop(daemon)
+        return daemon
+
+    def call(self, **changes: Any) -> Any:
+        """Call the object with these settings, with both kinds of proxies; return what the server says."""
+        async def by_aio() -> Any:
+            async with aio.Proxy(self.uri) as proxy:
+                return await proxy.user()
+        with settings(**changes):
+            with Proxy(self.uri) as proxy:
+                result = proxy.user()
+            self.assertEqual(result, asyncio.run(by_aio()))
+            return result
+
+    def refused(self, pattern: str, error: Any = errors.CommunicationError, **changes: Any) -> None:
+        async def by_aio() -> Any:
+            async with aio.Proxy(self.uri) as proxy:
+                await proxy.user()
+        with settings(**changes):
+            with self.assertRaisesRegex(error, pattern), Proxy(self.uri) as proxy:
+                proxy.user()
+            with self.assertRaisesRegex(error, pattern):
+                asyncio.run(by_aio())
+
+
+class Keys(AccessSteps):
+    def test_the_same_key(self) -> None:
+        daemon = self.guarded({"AUTH_KEY_FILE": self.key})
+        self.assertIsNone(self.call(AUTH_KEY_FILE=self.key))
+        self.assertEqual([("hello", [], None)] * 2, daemon.seen)  # once per connection, and nothing of the proof is visible
+
+    def test_no_key_or_another_one(self) -> None:
+        daemon = self.guarded({"AUTH_KEY_FILE": self.key})
+        with self.assertLogs("Pyro5", "WARNING") as logs:
+            self.refused("this server wants a key: set AUTH_KEY_FILE$")
+            self.refused("the client does not have the key of this server", AUTH_KEY_FILE=self.other_key)
+        self.assertEqual([], daemon.seen)
+        with open(self.key, encoding="ascii") as file:
+            self.assertNotIn(file.read().strip(), "".join(logs.output))
+        wait_until(lambda: not daemon.transportServer._connections, "closing the refused connections")
+
+    def test_the_key_of_the_server_is_checked_too(self) -> None:
+        self.guarded({"AUTH_KEY_FILE": ""})
+        self.refused("did not prove that it has the same key", errors.SecurityError, AUTH_KEY_FILE=self.key)
+        with self.assertLogs("Pyro5.auth", "WARNING") as logs:
+            self.call(AUTH_KEY_FILE=self.key, AUTH_REQUIRED=False)
+            self.call(AUTH_KEY_FILE=self.key, AUTH_REQUIRED=False)
+        self.assertEqual(1, len(logs.output))
+
+    def test_clients_without_a_key_while_a_lab_changes_over(self) -> None:
+        self.guarded({"AUTH_KEY_FILE": self.key, "AUTH_REQUIRED": False})
+        self.call()
+        self.call(AUTH_KEY_FILE=self.key)
+        self.refused("does not have the key", AUTH_KEY_FILE=self.other_key)
+
+    def test_over_tls_the_proof_belongs_to_the_connection(self) -> None:
+        with settings(**SSL):
+            self.guarded({"AUTH_KEY_FILE": self.key})
+            self.uri = "PYRO:stage@localhost:%d" % self.uri.port
+            self.assertIsNone(self.call(AUTH_KEY_FILE=self.key))
+            with mock.patch("Pyro5._auth.credentials.channel_binding", lambda sock: b"of another connection"):
+                self.refused("does not have the key", AUTH_KEY_FILE=self.key)
+
+
+class Users(AccessSteps):
+    def test_a_user(self) -> None:
+        self.guarded({}, self.users)
+        self.assertEqual("alice", self.call(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password))
+
+    def test_a_server_that_has_a_key_too(self) -> None:
+        self.guarded({"AUTH_KEY_FILE": self.key, "AUTH_USERS_FILE": self.users})
+        self.assertEqual("alice", self.call(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password))
+        self.assertIsNone(self.call(AUTH_KEY_FILE=self.key))
+
+    def test_who_is_refused(self) -> None:
+        self.guarded({}, self.users)
+        self.refused("unknown user or wrong password", AUTH_USER="bob", AUTH_PASSWORD_FILE=self.password)
+        self.refused("this server wants a user: set AUTH_USER and AUTH_PASSWORD_FILE$", AUTH_KEY_FILE=self.key)
+        self.refused("AUTH_USER is set, but AUTH_PASSWORD_FILE is not", errors.SecurityError, AUTH_USER="alice")
+
+    def test_a_client_that_has_only_a_user(self) -> None:
+        self.guarded({"AUTH_KEY_FILE": self.key})
+        self.refused("wants a key: set AUTH_KEY_FILE", errors.SecurityError, AUTH_USER="alice",
+                     AUTH_PASSWORD_FILE=self.password)
+
+    def test_changes_count_without_a_restart(self) -> None:
+        self.guarded({}, self.users)
+        users.save(self.users, {"users": {}, "rules": {}})
+        self.refused("unknown user", AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password)
+
+
+class OnTheWire(AccessSteps):
+    def raw(self) -> RawClient:
+        return self.connect(self.guarded_daemon)
+
+    def send_connect(self, client: RawClient, annotation: Any, **changes: Any) -> Any:
+        data = serializers.get_serializer("serpent").dumps({"handshake": "hello", "object": changes.get("object", "stage")})
+        annotations = {} if annotation is None else {"AUTH": annotation}
+        client.send(protocol.SendingMessage(protocol.MSG_CONNECT, 0, 1, 1, data, annotations).data)
+        return client.read()
+
+    def challenged(self, client: RawClient) -> exchange.Challenge:
+        reply = self.send_connect(client, exchange.encode_hello(exchange.Hello(bytes(24), "")))
+        self.assertEqual(protocol.MSG_CONNECTFAIL, reply.type)
+        return exchange.decode_challenge(reply.annotations["AUTH"])
+
+    def proof(self, challenge: exchange.Challenge) -> bytes:
+        session = exchange.Session(bytes(24), challenge.nonce, exchange.KEY, "stage", "", b"")
+        return exchange.encode_proof(exchange.key_proofs(files.load_key(self.key), session)[0])
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.guarded_daemon = self.guarded({"AUTH_KEY_FILE": self.key})
+
+    def test_a_client_of_another_release_sees_an_ordinary_refusal(self) -> None:
+        client = self.raw()
+        reply = self.send_connect(client, None)
+        self.assertEqual((protocol.MSG_CONNECTFAIL, {}), (reply.type, reply.annotations))
+        self.assertIn("AUTH_KEY_FILE", serializers.get_serializer("serpent").loads(reply.data))
+        self.assertIsNone(client.read())  # the connection is closed
+
+    def test_a_recorded_proof_is_worthless(self) -> None:
+        client, other = self.raw(), self.raw()
+        proof = self.proof(self.challenged(client))
+        self.assertEqual(protocol.MSG_CONNECTOK, self.send_connect(client, proof).type)
+        self.challenged(other)
+        self.assertEqual(protocol.MSG_CONNECTFAIL, self.send_connect(other, proof).type)
+        self.assertIsNone(other.read())
+
+    def test_a_proof_for_another_object_is_worthless(self) -> None:
+        client = self.raw()
+        proof = self.proof(self.challenged(client))
+        self.assertEqual(protocol.MSG_CONNECTFAIL, self.send_connect(client, proof, object="Pyro.Daemon").type)
+
+    def test_nothing_but_a_proof_follows_a_challenge(self) -> None:
+        for annotation in (None, b"", exchange.encode_hello(exchange.Hello(bytes(24), ""))):
+            client = self.raw()
+            self.challenged(client)
+            self.assertEqual(protocol.MSG_CONNECTFAIL, self.send_connect(client, annotation).type)
+            self.assertIsNone(client.read())
+        client = self.raw()
+        self.challenged(client)
+        client.send(protocol.SendingMessage(protocol.MSG_INVOKE, 0, 2, 1, b"('stage','user',[],{})").data)
+        self.assertEqual(protocol.MSG_CONNECTFAIL, client.read().type)  # type: ignore[union-attr]
+
+
+class Servers(AccessSteps, ServerTestCase):
+    def test_a_server_that_only_pretends(self) -> None:
+        """It sends a challenge, and accepts any proof."""
+        def serve(peer: Any) -> None:
+            request = peer.read()
+            self.assertNotIn(b"alice", bytes(request.data))
+            peer.send(protocol.MSG_CONNECTFAIL, request, "prove it", annotations={
+                "AUTH": exchange.encode_challenge(exchange.Challenge(bytes(24), exchange.KEY))})
+            request = peer.read()
+            proof = bytes(request.annotations["AUTH"])
+            peer.send(protocol.MSG_CONNECTOK, request, {"handshake": "hello", "meta": None},
+                      annotations=self.accepting(proof))
+            with self.assertRaises(EOFError):
+                peer.read()
+        for self.accepting, pattern in ((lambda proof: {}, "did not prove"), (lambda proof: {"AUTH": proof}, "wrong proof"),
+                                        (lambda proof: {"AUTH": b"1 p="}, "invalid annotation AUTH")):
+            with ScriptedServer(serve) as server, settings(AUTH_KEY_FILE=self.key, AUTH_REQUIRED=False):
+                with self.assertRaisesRegex(errors.PyroError, pattern), Proxy(server.uri) as proxy:
+                    proxy._pyroBind()
+
+    def test_the_feature_is_announced(self) -> None:
+        self.assertIn(features.AUTHENTICATION, features.SUPPORTED)
+
+    def test_the_daemon_does_not_start_with_an_unusable_file(self) -> None:
+        with settings(AUTH_KEY_FILE=os.path.join(self.folder, "missing")), self.assertRaises(errors.SecurityError):
+            Daemon("127.0.0.1")
+        with self.assertRaises(errors.SecurityError):
+            Daemon("127.0.0.1", users=self.folder)
+        self.assertEqual([], [thread.name for thread in threading.enumerate() if "Pyro" in thread.name])
+
+
+for tests in (Keys, Users, OnTheWire):
+    for_both_types(globals(), tests)
+del tests
+
+if __name__ == "__main__":
+    main()
