@@ -11,6 +11,7 @@ from . import config as config
 from . import protocol
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
+from ._client.candidates import checked_pick
 from ._client.connection import Connection
 from ._client.discovery import Host
 from ._client.exclusive import exclusive_use
@@ -67,10 +68,12 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
         wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.
         serializer: name of the serializer, as `_pyroSerializer`; None for the setting SERIALIZER.
         handshake: application data to send in the handshake, as `_pyroHandshake`.
+        pick: which object to prefer if several are registered under a name: ``random``, or ``least`` for the one that clients
+            have looked up least often. Those that cannot be reached are skipped.
 
     Raises:
         PyroError: the uri is not valid.
-        ValueError: the serializer is unknown.
+        ValueError: the serializer, or pick, is unknown.
     """
 
     def __class_getitem__(cls, interface: Any) -> Any:
@@ -79,12 +82,13 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None, *,
                  timeout: Optional[float] = None, retry: Optional[Retry] = None, wait_for_ready: bool = False,
-                 serializer: Optional[str] = None, handshake: Any = "hello") -> None:
+                 serializer: Optional[str] = None, handshake: Any = "hello", pick: str = "random") -> None:
         if connected_socket is not None:
             uri = connected_socket_uri(uri)
         # The only attribute: everything else is in the link, so that a copy, and code without a proxy, can use it.
         self._pyro = Link(URI(uri), connected_socket)
         self._pyro.handshake = handshake
+        self._pyro.pick = checked_pick(pick)
         self._pyro.wait_for_ready = wait_for_ready
         if timeout is not None:
             self._pyroTimeout = timeout

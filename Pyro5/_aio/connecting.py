@@ -11,7 +11,7 @@ from .. import config, errors
 from .._auth.setup import client_exchange
 from .._client.candidates import in_order_of_trial, note_unreachable
 from .._client.connection import connection_failure, handshake_hint
-from .._client.discovery import resolve_all
+from .._client.discovery import RANDOM, resolve_all
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses, tls
@@ -48,14 +48,15 @@ async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *args, **kwargs))
 
 
-async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply_seconds: Optional[float]) -> T:
-    """Connect to the object that a URI refers to; if several have the tags of a PYROMETA URI, to one that can be reached.
+async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply_seconds: Optional[float],
+                         pick: str = RANDOM) -> T:
+    """Connect to the object that a URI refers to; if there are several, to one that can be reached.
 
     Arguments and errors as for `_client.candidates.connect_to_any`.
     """
     # In a thread, because the lookup uses blocking sockets.
-    found = [uri] if uri.protocol == "PYRO" else await in_thread(resolve_all, uri, reply_seconds)
-    candidates = in_order_of_trial(found)
+    found = [uri] if uri.protocol == "PYRO" else await in_thread(resolve_all, uri, reply_seconds, pick)
+    candidates = in_order_of_trial(found, pick)
     for candidate in candidates[:-1]:
         try:
             return await connect(candidate)

@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any, AsyncGenerator, Callable, Deque, List, Optional, Set, Tuple
 
 from .. import callcontext, config, errors, serializers
+from .._client.discovery import RANDOM
 from .._client.metadata import parse_metadata
 from .._messages import replies, requests
 from .._messages.requests import WireOptions
@@ -57,6 +58,7 @@ class Connections:
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.max_retries: int = config.MAX_RETRIES or 0
         self.wait_for_ready = False
+        self.pick = RANDOM
         self.handshake: Any = "hello"
         self.serializer_name: Optional[str] = None
         self.serializer: SerializerBase
@@ -228,7 +230,7 @@ class Connections:
     async def _connect_once(self) -> Connection:
         seconds = effective_timeout(self.timeout)
         try:
-            accepted = await connect_to_any(self.uri, self._open_at, seconds)
+            accepted = await connect_to_any(self.uri, self._open_at, seconds, self.pick)
         except errors.PyroError as x:
             raise errors.not_sent(x)  # noqa: B904  # the same error
         connection = accepted.connection

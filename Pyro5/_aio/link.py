@@ -199,7 +199,8 @@ class Link(Connections):
 
     def options(self) -> Dict[str, Any]:
         """Return the options that copies of the proxy share."""
-        return {name: getattr(self, name) for name in ("timeout", "max_retries", "retry", "wait_for_ready", "handshake")}
+        names = ("timeout", "max_retries", "retry", "wait_for_ready", "handshake", "pick")
+        return {name: getattr(self, name) for name in names}
 
 
 def _expire(future: asyncio.Future[ReceivingMessage]) -> None:

@@ -5,6 +5,7 @@ import weakref
 from typing import Any, Dict, Generator, List, Optional, Set, Union
 
 from .. import config, serializers
+from .._client.candidates import checked_pick
 from .._client.names import may_be_remote
 from .._client.proxy_state import STATE_ENTRIES, State
 from .._client.retry import Retry
@@ -51,10 +52,11 @@ class Proxy:
         wait_for_ready: wait until the server can be reached, instead of raising an error; with a timeout, as long as that.
         serializer: name of the serializer; None for the setting SERIALIZER.
         handshake: application data to send in the handshake, see Daemon.validateHandshake.
+        pick: which object to prefer if several are registered under a name, ``random`` or ``least``, as for Pyro5.api.Proxy.
 
     Raises:
         PyroError: the uri is not valid.
-        ValueError: the serializer is unknown.
+        ValueError: the serializer, or pick, is unknown.
     """
 
     _pyro: Link
@@ -67,12 +69,14 @@ class Proxy:
     _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
 
     def __init__(self, uri: Union[str, URI], *, timeout: Optional[float] = None, retry: Optional[Retry] = None,
-                 wait_for_ready: bool = False, serializer: Optional[str] = None, handshake: Any = "hello") -> None:
+                 wait_for_ready: bool = False, serializer: Optional[str] = None, handshake: Any = "hello",
+                 pick: str = "random") -> None:
         # Everything that a call needs is in the link: a task that waits in a call does not keep the proxy alive.
         self._set_link(Link(URI(uri)))
         link = self._pyro
         link.handshake = handshake
         link.wait_for_ready = wait_for_ready
+        link.pick = checked_pick(pick)
         if timeout is not None:
             self._pyroTimeout = timeout
         if retry is not None:

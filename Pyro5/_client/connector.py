@@ -18,6 +18,7 @@ from ..socketutil import effective_timeout
 from .candidates import connect_to_any
 from .call_options import deadline_for, earlier, own_deadline, seconds_until
 from .connection import Connection, open_connection
+from .discovery import RANDOM
 from .idle import idle_connections
 from .metadata import parse_metadata
 from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool
@@ -71,6 +72,7 @@ class Connector:
 
     Attributes:
         bound_uri: the PYRO uri of the object that the connection is, or was last, made to.
+        pick: which of several objects to prefer, see `candidates.connect_to_any`.
         object_id: the object's id in its daemon; known once connected.
         connection: the connection that was opened first; None while there is none.
         pool: all connections, and who uses them.
@@ -86,11 +88,12 @@ class Connector:
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
                  "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "raw_response",
-                 "__weakref__")
+                 "pick", "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
         self.bound_uri = uri
+        self.pick = RANDOM
         self.object_id = ""
         self.connection: Optional[Connection] = None
         self.connected_socket = connected_socket
@@ -302,7 +305,7 @@ class Connector:
     def _open(self, replace_uri: bool) -> Connection:
         if not self.can_reconnect:
             return self._use_connected_socket()
-        connection = connect_to_any(self.uri, self._connect_to, self._time_to_connect())
+        connection = connect_to_any(self.uri, self._connect_to, self._time_to_connect(), self.pick)
         # From now on, the proxy stays with this object, even if the name is registered for another one.
         if replace_uri:
             self.uri = self.bound_uri

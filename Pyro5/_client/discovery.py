@@ -7,6 +7,9 @@ These places are tried in order until a name server is found:
  3. the hosts that answer a broadcast to all BROADCAST_ADDRS, unless the setting BROADCAST_LOOKUP is off;
  4. NS_HOST if it is another machine.
 
+A host can be a list of hosts, ``ns1,ns2:9090``: they are tried one after the other, those first that could be reached a moment
+ago. If NS_HOST is a list, all of them are tried before a broadcast.
+
 Lookups use a plain connection and no proxy, because proxies are built on this module.
 """
 from __future__ import annotations
@@ -29,6 +32,7 @@ from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .call_options import earlier
 from .connection import Connection, open_connection
+from .ns_places import nameserver_uris, note_nameserver, place_of
 
 __all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
 
@@ -48,6 +52,8 @@ BROADCAST_INTERVAL_SECONDS = 0.3
 LOOPBACK_SECONDS = 0.7  # time limit for this machine: another program that never answers may listen at the port
 FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is not registered yet; doubled every time
 MAX_PAUSE_SECONDS = 1.0
+FAILOVER_SECONDS = 3.0  # time limit for connecting to one of several name servers
+RANDOM = "random"  # in which order the members of a name are tried
 
 # The error for all places together says what to do; for each of them the hint is left out.
 _HINT = re.compile(r" \(is the server running, [^()]*\)")
@@ -61,7 +67,7 @@ def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI],
         connect: called with the URI of a possible name server and the time limit in seconds (None: that of the settings);
             returns the result, or raises PyroError.
         accept: called with the URI in an answer to a broadcast; returns the result, or raises PyroError.
-        host: the only place to try: a host name, an IP address, or the location of a Unix domain socket.
+        host: the only place to try: a host name, an IP address, or the location of a Unix domain socket; or a list of them.
         port: the port of the name server if host is given, otherwise of the broadcast responder.
         broadcast: whether to use broadcasts; none are sent either if the setting BROADCAST_LOOKUP is off.
 
@@ -90,8 +96,12 @@ class _Search(Generic[T]):
         self.failures: List[str] = []
 
     def try_everywhere(self, broadcast_port: Optional[int], broadcast: bool) -> Optional[T]:
+        places = addresses.name_server_places(addresses.name_server_host())
+        if len(places) > 1:
+            found = self.try_host(addresses.name_server_host(), None, None)
+            return self.try_broadcast(broadcast_port) if found is None and broadcast else found
         # this machine first: it answers at once, or refuses the connection at once; a broadcast takes up to a second
-        local = addresses.is_loopback(addresses.name_server_host())
+        local = addresses.is_loopback(places[0][0])
         found = self.try_this_machine() if local else None
         if found is None and broadcast:
             found = self.try_broadcast(broadcast_port)
@@ -112,8 +122,16 @@ class _Search(Generic[T]):
         return None
 
     def try_host(self, host: str, port: Optional[int], limit_seconds: Optional[float]) -> Optional[T]:
-        uri = _nameserver_uri(host, port)
-        return self._attempt("", lambda: self._connect(uri, limit_seconds))
+        uris = nameserver_uris(host, port)
+        if len(uris) == 1:
+            return self._attempt("", lambda: self._connect(uris[0], limit_seconds))
+        for uri in uris:
+            # The others are still to come, so one that does not answer must not use up the time.
+            found = self._attempt("", functools.partial(self._connect, uri, earlier(limit_seconds, FAILOVER_SECONDS)))
+            if found is not None:
+                return found
+            note_nameserver(uri)
+        return None
 
     def try_broadcast(self, port: Optional[int]) -> Optional[T]:
         port = port or config.NS_BCPORT
@@ -150,14 +168,6 @@ def _how_many(ignored: Senders) -> str:
     if not ignored:
         return ""
     return " (%d ignored, the last one from %s)" % (len(ignored), socketutil.address_text(ignored[-1]))
-
-
-def _nameserver_uri(host: str, port: Optional[int]) -> URI:
-    if URI.isUnixsockLocation(host):
-        location = host
-    else:
-        location = socketutil.address_text((host, port or config.NS_PORT))
-    return URI("PYRO:%s@%s" % (NAMESERVER_NAME, location))
 
 
 # ---------------------------------------------------------------- broadcast
@@ -251,7 +261,9 @@ class _NameServer:
         # the shorter limit is for the handshake, by which a name server proves to be one; then the usual timeout applies
         self._connection: Connection = open_connection(uri, earlier(limit_seconds, timeout), self._wire.max_size)
         try:
-            self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
+            _, metadata = self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
+            methods: Any = metadata.get("methods") if type(metadata) is dict else None
+            self._has_members = plain.is_texts(methods) and "candidates" in methods
             self._connection.timeout = timeout
         except BaseException:
             self._connection.close()
@@ -266,6 +278,16 @@ class _NameServer:
 
     def lookup(self, name: str) -> URI:
         return _direct_uri(self.ask("lookup", name), "name '%s'" % name)
+
+    def candidates(self, name: str, pick: str) -> List[URI]:
+        """Return the URIs of all members of a name; of a name server of another release, the only one."""
+        if not self._has_members:
+            return [self.lookup(name)]
+        found = self.ask("candidates", name, *([] if pick == RANDOM else [pick]))
+        if not plain.is_texts(found) or not found:
+            raise errors.ProtocolError("the name server's answer for the name '%s' is not a list of URIs: %s" % (
+                name, plain.text_of(found)))
+        return [_direct_uri(each, "name '%s'" % name) for each in found]
 
     def yplookup(self, meta_all: Optional[Set[str]], meta_any: Optional[Set[str]]) -> Dict[str, str]:
         # Only names and URIs are needed: with metadata, the answer of a large name server would be many times longer.
@@ -288,17 +310,25 @@ def _direct_uri(answer: Any, subject: str) -> URI:
     return uri
 
 
-def resolve_all(uri: URI, reply_seconds: Optional[float]) -> List[URI]:
-    """Return all PYRO URIs that a URI refers to: more than one only for PYROMETA. Arguments and errors as for `resolve`."""
+def resolve_all(uri: URI, reply_seconds: Optional[float], pick: str = RANDOM) -> List[URI]:
+    """Return all PYRO URIs that a URI refers to: more than one only for PYROMETA, and for the members of a name.
+
+    Args:
+        pick: the order of members: any, or ``least`` for the one first that was looked up least often.
+
+    Other arguments and errors as for `resolve`.
+    """
+    if uri.protocol == "PYRO":
+        return [uri]
     if isinstance(uri.object, str):
-        return [resolve(uri, reply_seconds=reply_seconds)]
+        name = uri.object
+        return _ask_until_found(lambda nameserver: nameserver.candidates(name, pick), 0.0, *place_of(uri), reply_seconds)
     return [_tagged_uri(uri, each) for each in _texts_with_tags(uri, 0.0, reply_seconds)]
 
 
 def _texts_with_tags(uri: URI, delay_time: float, reply_seconds: Optional[float]) -> List[str]:
-    host, port = (uri.location, None) if uri.sockname else (uri.host, uri.port)
     tags = set(uri.object)
-    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, host or "", port, reply_seconds)
+    found = _ask_until_found(lambda nameserver: nameserver.yplookup(tags, None), delay_time, *place_of(uri), reply_seconds)
     return list(found.values())
 
 
@@ -323,11 +353,10 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Option
     uri = URI(uri)
     if uri.protocol == "PYRO":
         return uri
-    host, port = (uri.location, None) if uri.sockname else (uri.host, uri.port)
     wanted = uri.object
     if isinstance(wanted, str):
         name = wanted
-        return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, host or "", port, reply_seconds)
+        return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, *place_of(uri), reply_seconds)
     # random: clients that look up the same tags are spread over all objects that have them
     return _tagged_uri(uri, random.choice(_texts_with_tags(uri, delay_time, reply_seconds)))
 

@@ -46,6 +46,7 @@ class ProxyState(ProxyProperties):
         copied._pyro.max_retries = self._pyro.max_retries
         copied._pyro.raw_response = self._pyro.raw_response
         copied._pyro.retry = self._pyro.retry
+        copied._pyro.pick = self._pyro.pick
         copied._pyro.wait_for_ready = self._pyro.wait_for_ready
         copied._pyro.results = self._pyro.results
         return copied

@@ -145,9 +145,9 @@ class LeasedNames:
         """
         if pick not in PICKS:
             raise ValueError("pick must be one of %s, not %r" % (", ".join(PICKS), pick))
-        with self._reading:
-            uri_text, _ = self._registration(name)
-        uris = [member.uri for member in self._leases.details(name).members] or [uri_text]
+        uris = [member.uri for member in self._leases.details(checked_type(name, "name")).members]
+        if not uris:
+            return [str(self.lookup(name))]  # a program may have overridden lookup()
         # Shuffled before sorting, which is stable: members that were given equally often take turns by chance.
         random.shuffle(uris)
         if pick == "least" and len(uris) > 1:
@@ -223,6 +223,10 @@ class LeasedNames:
 
     def all_uris(self) -> Dict[str, str]:
         """Return the uri text of every name."""
+        raise NotImplementedError
+
+    def lookup(self, name: str) -> Any:
+        """Return the uri of a name."""
         raise NotImplementedError
 
     def _take_turn(self) -> None:

@@ -20,6 +20,7 @@ Candidate = Tuple[int, Any]  # address family, address for the socket functions
 
 # A documentation address (RFC 5737): connecting a datagram socket to it reveals the outgoing interface, and sends nothing.
 OUTSIDE_ADDRESS = "192.0.2.1"
+_UNIX_PREFIX = "./u:"
 
 
 def address_text(address: Address) -> str:
@@ -39,6 +40,37 @@ def server_host() -> str:
 def name_server_host() -> str:
     """Return the host where clients look for the name server: the setting NS_HOST, or if that is None, HOST."""
     return server_host() if config.NS_HOST is None else str(config.NS_HOST)
+
+
+def name_server_places(hosts: str, port: Optional[int] = None) -> List[Tuple[str, Optional[int]]]:
+    """Return host and port of each name server in a list such as ``ns1,ns2:9090,[::1]:9091,./u:socketname``.
+
+    Args:
+        hosts: host names, IP addresses or Unix domain sockets, separated by commas; or a single socket with any name.
+        port: for those without a port; None is the setting NS_PORT.
+
+    Raises:
+        ValueError: the port of a host is not a number.
+    """
+    if hosts.startswith(_UNIX_PREFIX):
+        return [(hosts, None)]
+    return [_place(text.strip(), port) for text in hosts.split(",") if text.strip()] or [(hosts, port)]
+
+
+def _place(text: str, port: Optional[int]) -> Tuple[str, Optional[int]]:
+    if text.startswith(_UNIX_PREFIX):
+        return text, None
+    host, separator, port_text = text, "", ""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        separator, port_text = rest[:1], rest[1:]
+    elif text.count(":") == 1:  # with more of them it is an IPv6 address without brackets
+        host, separator, port_text = text.partition(":")
+    if not separator:
+        return host, port
+    if not (port_text.isascii() and port_text.isdigit() and len(port_text) <= 5 and int(port_text) <= 65535):
+        raise ValueError("%r is not hostname:port" % text)
+    return host, int(port_text)
 
 
 def wanted_family(ipv6: Optional[bool]) -> int:

@@ -35,14 +35,15 @@ class URI:
     of these tags. The location in the latter two is that of the name server.
 
     The location is ``hostname:port``, ``[ipv6address]:port`` or ``./u:socketname`` (a Unix domain socket, whose name must not
-    contain a colon). The location of a name server may omit the port; the default is the setting NS_PORT. The protocol may be
+    contain a colon). The location of a name server may omit the port; the default is the setting NS_PORT. It can be a list,
+    ``ns1,ns2:9090``, of which the first name server that answers is asked. The protocol may be
     written in lower case. White space around the whole text is ignored, because it may come from a file or a form.
 
     Attributes:
         protocol: PYRO, PYRONAME or PYROMETA.
         object: the id or name of the object; for PYROMETA the set of tags.
         sockname: the name of the Unix domain socket, or None.
-        host: the host name or address (IPv6 without brackets), or None.
+        host: the host name or address (IPv6 without brackets), or None. Of a list, all but the last port.
         port: the port number, or None.
 
     Args:
@@ -84,6 +85,8 @@ class URI:
     def location(self) -> Optional[str]:
         """The part after the ``@``, such as ``hostname:port``; None if there is none."""
         if self.host:
+            if "," in self.host:  # name servers; the port is that of the last one
+                return "%s:%s" % (self.host, self.port)
             return ("[%s]:%s" if ":" in self.host else "%s:%s") % (self.host, self.port)
         if self.sockname:
             return _UNIX_PREFIX + self.sockname
@@ -187,6 +190,13 @@ def _parse_location(text: str, protocol: str, location: str) -> Tuple[Optional[s
         if ":" in sockname:
             _refuse(text, "invalid location: the name of the Unix domain socket contains a colon", protocol)
         return sockname, None, None
+    others, comma, last = location.rpartition(",")
+    if comma and protocol != "PYRO":
+        for other in others.split(","):
+            if not other.startswith(_UNIX_PREFIX):
+                _parse_location(text, protocol, other)
+        _, host, port = _parse_location(text, protocol, last)
+        return None, "%s,%s" % (others, "[%s]" % host if host and ":" in host else host), port
     # A location without port is valid only for a name server. The port is then a setting, so the result must not be cached.
     host, port_text = _split_host(text, protocol, location)
     if not host or _NOT_IN_HOST.search(host):

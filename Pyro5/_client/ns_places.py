@@ -1,0 +1,49 @@
+"""Where name servers are: the locations in a URI or in a list of hosts."""
+from __future__ import annotations
+
+from typing import List, Optional, Tuple
+
+from .. import config, socketutil
+from .._net import addresses
+from .._values.uri import URI
+from ..constants import NAMESERVER_NAME
+from .unreachable import note_location, reachable_first
+
+__all__ = ["nameserver_uris", "note_nameserver", "place_of"]
+
+
+def nameserver_uris(hosts: str, port: Optional[int]) -> List[URI]:
+    """Return the URIs of the name servers on a host, or on a list of hosts: those first that could be reached a moment ago.
+
+    Args:
+        port: for hosts without a port; None is the setting NS_PORT.
+
+    Raises:
+        ValueError: a port is not valid.
+    """
+    uris = [_nameserver_uri(*place) for place in addresses.name_server_places(hosts, port)]
+    return reachable_first(uris, _location_of)
+
+
+def note_nameserver(uri: URI) -> None:
+    """Try other name servers before this one for some seconds."""
+    note_location(_location_of(uri))
+
+
+def place_of(uri: URI) -> Tuple[str, Optional[int]]:
+    """Return the hosts and the port of the name server of a PYRONAME or PYROMETA URI."""
+    is_text = uri.sockname or uri.host is not None and "," in uri.host
+    return (uri.location or "", None) if is_text else (uri.host or "", uri.port)
+
+
+def _location_of(nameserver: URI) -> str:
+    # Not the location alone: at this address, there may be other objects.
+    return "name server " + str(nameserver.location)
+
+
+def _nameserver_uri(host: str, port: Optional[int]) -> URI:
+    if URI.isUnixsockLocation(host):
+        location = host
+    else:
+        location = socketutil.address_text((host, port or config.NS_PORT))
+    return URI("PYRO:%s@%s" % (NAMESERVER_NAME, location))
