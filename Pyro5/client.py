@@ -23,7 +23,7 @@ from ._client.name_server import NameServerMethods, located
 from ._client.operators import ProxyOperators, UnsupportedOperatorError
 from ._client.proxy_state import STATE_ENTRIES, ProxyState
 from ._client.reconnecting import reconnect, wait_until_ready
-from ._client.results import rebuilt, send_and_rebuild, with_interface
+from ._client.results import rebuilt, rebuilt_batch, send_and_rebuild, with_interface
 from ._client.retry import Retry
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
@@ -216,7 +216,8 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
             The list of results, of which the last one may be an ExceptionWrapper; None if oneway is true.
         """
         flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
-        return repeated(self._pyro, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
+        results = repeated(self._pyro, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
+        return rebuilt_batch(self._pyro.results, calls, results)
 
     def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
         """Return annotations to send with every request, in addition to those in current_context. Override as needed."""

@@ -1,16 +1,19 @@
 """Calls whose arguments and results are instances of registered types."""
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import enum
 import importlib.util
 import threading
 import unittest
-from typing import Any, Dict, Iterator, List, Optional, Protocol
+from typing import Any, AsyncIterator, Awaitable, Dict, Iterator, List, Optional, Protocol
 
-from Pyro5 import api, errors
+from Pyro5 import aio, api, errors, protocol
 from Pyro5._values import registered_types
 
+from .peers import Peer, ScriptedServer
 from .support import daemon_thread
 
 NAMES = [name for name in ("serpent", "json", "marshal", "msgpack")
@@ -36,6 +39,14 @@ class Canvas(Protocol):
     def plain(self, number: int) -> int: ...
     @property
     def origin(self) -> Point: ...
+
+
+class AioCanvas(Protocol):
+    async def move(self, point: Point, by: int = 0) -> Point: ...
+    def many(self, points: List[Point]) -> Awaitable[Dict[str, List[Point]]]: ...
+    def stream(self) -> AsyncIterator[Point]: ...
+    @property
+    def origin(self) -> Awaitable[Point]: ...
 
 
 @api.expose
@@ -184,6 +195,65 @@ class Calls(unittest.TestCase):
             api.register_types(Point, Color)
             proxy.move({"x": 1})
         self.assertEqual([{"x": 1}, Point(1)], painter.seen)
+
+    def test_items_of_streams_of_another_release(self) -> None:
+        def script(peer: Peer) -> None:
+            peer.welcome(["stream"])
+            peer.open_stream(peer.read_call(), "number")
+            with contextlib.suppress(EOFError):
+                for item in ({"x": 1}, {"x": 2, "color": 1}, {"x": "left"}):
+                    peer.answer(peer.read_call(), item)
+                peer.read()
+
+        with ScriptedServer(script) as server, api.Proxy[Canvas](server.uri) as proxy:
+            items = proxy.stream()
+            self.assertEqual([Point(1), Point(2)], [next(items), next(items)])
+            with self.assertRaisesRegex(TypeError, "^an item of the result of stream.x: expected int, found the str 'left'$"):
+                next(items)
+
+    def test_batches_of_another_release(self) -> None:
+        def script(peer: Peer) -> None:
+            peer.welcome(["move", "plain"])
+            peer.answer(peer.read_call(), [{"x": 1}, 5], protocol.FLAGS_BATCH)
+            peer.wait_for_close()
+
+        with ScriptedServer(script) as server, api.Proxy[Canvas](server.uri) as proxy:
+            batch = api.BatchProxy(proxy)
+            batch.move(Point(1))
+            batch.plain(5)
+            self.assertEqual([Point(1), 5], list(batch()))
+
+    def test_an_asyncio_proxy_with_an_interface(self) -> None:
+        def script(peer: Peer) -> None:
+            peer.welcome(["move", "many", "stream"], attrs=["origin"])
+            for result in ({"x": 1}, {"a": [{"x": 2}]}, {"x": 3}, {"x": "left"}):
+                peer.answer(peer.read_call(), result)
+            peer.answer(peer.read_call(), [{"x": 4}], protocol.FLAGS_BATCH)
+            peer.open_stream(peer.read_call(), "number")
+            with contextlib.suppress(EOFError):
+                peer.answer(peer.read_call(), {"x": 5})
+                peer.answer(peer.read_call(), {"x": "left"})
+                peer.read()
+
+        async def run(uri: str) -> None:
+            typed: Any = aio.Proxy[AioCanvas]
+            async with typed(uri) as first:
+                proxy = first.__copy__()
+                self.assertEqual(Point(1), await proxy.move(Point(1)))
+                self.assertEqual({"a": [Point(2)]}, await proxy.many([]))
+                self.assertEqual(Point(3), await proxy.origin)
+                with self.assertRaisesRegex(TypeError, "^the result of move.x: expected int, found the str 'left'$"):
+                    await proxy.move(Point(1))
+                batch = aio.BatchProxy(proxy)
+                batch.move(Point(1))
+                self.assertEqual([Point(4)], list(await batch()))
+                with self.assertRaisesRegex(TypeError, "^an item of the result of stream.x: expected int"):
+                    async for item in proxy.stream():
+                        self.assertEqual(Point(5), item)
+                await proxy._pyroRelease()
+
+        with ScriptedServer(script) as server:
+            asyncio.run(run(server.uri))
 
     def test_what_an_interface_makes_of_a_proxy(self) -> None:
         class Own(api.Proxy):

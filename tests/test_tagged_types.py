@@ -295,6 +295,23 @@ class Bytes(Registered):
                 proxy.fail("args", b"\0")
             self.assertEqual((b"\0", [b"\0"]), caught.exception.args)
 
+    def test_long_ones(self) -> None:
+        serializer: Any = serializers.get_serializer("serpent").for_dialect(3)
+        long = bytes(range(256)) * 400
+        payload = serializer.call_payload("obj", "echo", (long, "text", b"short", "x" * 40000, Point(1)), {})
+        self.assertIs(bytes, type(payload))  # not in parts: there are other types
+        parts = serializer.call_payload("obj", "echo", (long, "text", b"short", "x" * 40000), {"a": 1})
+        self.assertEqual(("obj", "echo", (long, "text", b"short", "x" * 40000), {"a": 1}),
+                         serializer.loadsCall(b"".join(parts)))
+        for value in (long, {"data": "x" * 40000, "encoding": "base64"}, [long]):
+            payload = serializer.value_payload(value)
+            data = payload if type(payload) is bytes else b"".join(payload)
+            self.same(value, serializer.loads(data))
+        self.assertLess(len(data), 4 * len(long))
+        for wrong in ({"__class__": "bytes", "value": 5}, {"__class__": "bytes", "value": "x"}, {"__class__": "bytes"}):
+            with self.assertRaises((ValueError, KeyError)):
+                serializer.loads(serializers.get_serializer("serpent").dumps(wrong))
+
     def test_the_variant_writes_what_the_library_writes(self) -> None:
         serializer: Any = serializers.get_serializer("serpent").for_dialect(2)
         for data in self.DATA[:4]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Iterator, List, Optional
 
 from .._client.batch import BatchedCall, _BatchedRemoteMethod, results_of
+from .._client.results import rebuilt_batch
 from .._messages.requests import BATCH_METHOD
 from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY
 from .calls import call
@@ -50,7 +51,7 @@ class BatchProxy:
         self._calls.clear()  # not a new list: the methods of the batch keep a reference to this one
         flags = FLAGS_BATCH | (FLAGS_ONEWAY if oneway else 0)
         results = await call(self._proxy._pyro, BATCH_METHOD, batched, None, flags)
-        return None if oneway else results_of(results)
+        return None if oneway else results_of(rebuilt_batch(self._proxy._pyro.results, batched, results))
 
 
 BatchProxy.__module__ = "Pyro5.aio"

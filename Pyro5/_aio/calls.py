@@ -6,6 +6,7 @@ from typing import Any, AsyncIterator, Coroutine, Generator, Mapping, NamedTuple
 
 from .. import serializers
 from .._client.method_views import NOT_GIVEN, checked_timeout
+from .._client.results import rebuilt
 from .._client.retry import Retry
 from .._messages import replies, requests
 from ..protocol import FLAGS_ONEWAY
@@ -81,9 +82,11 @@ async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optiona
         return None
     result = link.parse(reply, connection)
     if type(result) is replies.StreamOpened:
-        return ItemStream(link, connection, str(result.stream_id))
+        result = ItemStream(link, connection, str(result.stream_id))
     # Searched for in the bytes first: most results contain no proxies, and need not be walked.
-    return awaitable_proxies(result) if link.may_have_proxies(reply) else result
+    elif link.may_have_proxies(reply):
+        result = awaitable_proxies(result)
+    return rebuilt(link.results, name, result) if link.results else result
 
 
 async def read_attribute(link: Link, name: str, options: CallOptions = DEFAULTS) -> Any:
@@ -93,7 +96,8 @@ async def read_attribute(link: Link, name: str, options: CallOptions = DEFAULTS)
         if name in link.methods:
             raise TypeError("'%s' of remote object '%s' is a method: call it, and await the call" % (name, link.uri))
         link.refuse(name)
-    return await call(link, requests.GETATTR_METHOD, (name,), None, 0, options)
+    value = await call(link, requests.GETATTR_METHOD, (name,), None, 0, options)
+    return rebuilt(link.results, name, value) if link.results else value
 
 
 async def write_attribute(link: Link, name: str, value: Any, options: CallOptions = DEFAULTS) -> None:

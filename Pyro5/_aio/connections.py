@@ -12,6 +12,7 @@ from typing import Any, AsyncGenerator, Callable, Deque, List, Optional, Set, Tu
 from .. import callcontext, config, errors, serializers
 from .._client.discovery import RANDOM
 from .._client.metadata import parse_metadata
+from .._client.results import Results
 from .._messages import replies, requests
 from .._messages.requests import WireOptions
 from .._values.uri import URI
@@ -40,6 +41,7 @@ class Connections:
         connections: those that are open, the first one first.
         methods, oneway, attrs, idempotent: the names that the object exposes; empty while nothing is known.
         parallel: whether several connections may be open: the server says that this makes no difference to the object.
+        results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
         validate: called with the server's handshake response; None if it is not overridden.
     """
 
@@ -60,6 +62,7 @@ class Connections:
         self.wait_for_ready = False
         self.pick = RANDOM
         self.handshake: Any = "hello"
+        self.results: Results = {}
         self.serializer_name: Optional[str] = None
         self.serializer: SerializerBase
         self.wire: WireOptions

@@ -199,7 +199,7 @@ class Link(Connections):
 
     def options(self) -> Dict[str, Any]:
         """Return the options that copies of the proxy share."""
-        names = ("timeout", "max_retries", "retry", "wait_for_ready", "handshake", "pick")
+        names = "timeout", "max_retries", "retry", "wait_for_ready", "handshake", "pick", "results"
         return {name: getattr(self, name) for name in names}
 
 

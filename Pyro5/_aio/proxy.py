@@ -8,11 +8,13 @@ from .. import config, serializers
 from .._client.candidates import checked_pick
 from .._client.names import may_be_remote
 from .._client.proxy_state import STATE_ENTRIES, State
+from .._client.results import with_interface
 from .._client.retry import Retry
 from .._values import classes
 from .._values.uri import URI
 from ..client import WIRE_TAG
 from ..socketutil import require_timeout
+from ..typed import ProxyClass
 from .calls import RemoteMember, write_attribute
 from .link import Link
 from .received import set_proxy_class
@@ -31,7 +33,7 @@ def _link_field(field: str, doc: str) -> Any:
     return property(get, put, doc=doc)
 
 
-class Proxy:
+class Proxy(metaclass=ProxyClass):
     """Represents a remote object in an asyncio program: method calls and attribute accesses are awaited.
 
     All tasks of an event loop may use a proxy at the same time. Their calls are in flight together on one connection, and are
@@ -67,6 +69,10 @@ class Proxy:
     _pyroMethods: Set[str] = _link_field("methods", "Names of the methods that the object exposes; empty before connecting.")
     _pyroOneway: Set[str] = _link_field("oneway", "Names of the methods whose calls do not wait for a reply.")
     _pyroAttrs: Set[str] = _link_field("attrs", "Names of the attributes that the object exposes.")
+
+    def __class_getitem__(cls, interface: Any) -> Any:
+        """Return this class, or what creates proxies that rebuild results of types of `register_types`. See Pyro5.typed."""
+        return with_interface(cls, interface)
 
     def __init__(self, uri: Union[str, URI], *, timeout: Optional[float] = None, retry: Optional[Retry] = None,
                  wait_for_ready: bool = False, serializer: Optional[str] = None, handshake: Any = "hello",

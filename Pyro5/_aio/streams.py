@@ -4,7 +4,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
-from typing import Any, AsyncIterator, Deque, Optional, cast
+from typing import Any, AsyncIterator, Callable, Deque, Optional, cast
 
 from .. import config
 from .._client.streams import checked_batch
@@ -29,6 +29,9 @@ class ItemStream(AsyncIterator[Any]):
         connection: the connection that has opened the stream.
     """
 
+    is_item_stream = True
+    rebuild: Optional[Callable[[Any], Any]] = None  # rebuilds an item, as the interface of the proxy demands
+
     def __init__(self, link: Link, connection: Connection, stream_id: str) -> None:
         self._link: Optional[Link] = link  # None when there are no more items to fetch
         self._connection = connection
@@ -37,6 +40,10 @@ class ItemStream(AsyncIterator[Any]):
         self._fetched: Deque[Any] = deque()
 
     async def __anext__(self) -> Any:
+        item = await self._next()
+        return item if self.rebuild is None else self.rebuild(item)
+
+    async def _next(self) -> Any:
         # Without a request: these arrived together with an earlier item.
         if self._fetched:
             return self._fetched.popleft()

@@ -1,17 +1,33 @@
 """Rebuild the results of remote methods, where an interface annotates them with registered types."""
 from __future__ import annotations
 
+import collections.abc
+import functools
 import inspect
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+import typing
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import protocol
+from .._messages import replies
 from .._values import registered_types
 from .._values.annotations import hints_of
 from .._values.rebuilding import Build, Mismatch, builder_for
 
-__all__ = ["TypedProxies", "Results", "rebuilt", "send_and_rebuild", "with_interface"]
+__all__ = ["TypedProxies", "Results", "rebuilt", "rebuilt_batch", "send_and_rebuild", "with_interface"]
 
-Results = Mapping[str, Build]   # by the names of methods and attributes
+
+class Rebuilding(NamedTuple):
+    """The functions that rebuild the result of a method or attribute, and the items of a stream; None if they need none."""
+
+    value: Optional[Build]
+    item: Optional[Build]
+
+
+Results = Mapping[str, Rebuilding]   # by the names of methods and attributes
+
+_STREAMS = (collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator, collections.abc.AsyncIterator,
+            collections.abc.AsyncIterable, collections.abc.AsyncGenerator)
+_AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
 
 
 class TypedProxies:
@@ -50,7 +66,7 @@ def with_interface(proxy_class: Any, interface: Any) -> Any:
     return TypedProxies(proxy_class, results) if results else proxy_class
 
 
-def _results_of(interface: Any) -> Dict[str, Build]:
+def _results_of(interface: Any) -> Dict[str, Rebuilding]:
     hints = {name: hint for name, hint in hints_of(interface).items() if not name.startswith("_")}
     for name in dir(interface):
         if not name.startswith("_"):
@@ -59,7 +75,15 @@ def _results_of(interface: Any) -> Dict[str, Build]:
             function = getattr(member, "fget", None) or getattr(member, "__func__", member)
             if inspect.isfunction(function):
                 hints[name] = hints_of(function).get("return")
-    return {name: build for name, build in ((name, builder_for(hint)) for name, hint in hints.items()) if build is not None}
+    found = {name: _rebuilding(hint) for name, hint in hints.items()}
+    return {name: each for name, each in found.items() if each != (None, None)}
+
+
+def _rebuilding(hint: Any) -> Rebuilding:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin in _AWAITABLES and args:
+        return _rebuilding(args[-1])
+    return Rebuilding(builder_for(hint), builder_for(args[0]) if origin in _STREAMS and args else None)
 
 
 def rebuilt(results: Results, name: str, value: Any) -> Any:
@@ -68,11 +92,34 @@ def rebuilt(results: Results, name: str, value: Any) -> Any:
     Raises:
         TypeError: it does not fit its annotation.
     """
-    build = results.get(name)
+    found = results.get(name)
+    if found is None:
+        return value
+    if getattr(type(value), "is_item_stream", False):  # of the type: an attribute of a proxy would be requested
+        if found.item is not None:
+            value.rebuild = functools.partial(_build, found.item, "an item of the result of " + name)
+        return value
+    return value if found.value is None else _build(found.value, "the result of " + name, value)
+
+
+def _build(build: Build, what: str, value: Any) -> Any:
     try:
-        return value if build is None else build(value)
+        return build(value)
     except Mismatch as x:
-        raise x.described("the result of %s" % name) from None
+        raise x.described(what) from None
+
+
+def rebuilt_batch(results: Results, calls: Sequence[Any], values: Any) -> Any:
+    """Return the results of a batch with instances of registered types.
+
+    Args:
+        calls: the calls, each as (method, args, kwargs).
+        values: their results, of which the last one may be an ExceptionWrapper; None for a oneway batch.
+    """
+    if not results or values is None:
+        return values
+    return [value if type(value) is replies.ExceptionWrapper else rebuilt(results, each[0], value)
+            for each, value in zip(calls, values)]
 
 
 def send_and_rebuild(link: Any, send: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any],

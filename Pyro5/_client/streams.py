@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 from collections import deque
-from typing import Any, Deque, Iterator, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Iterator, Optional, Sequence, Tuple
 
 from .. import config, errors, protocol
 from .._values import plain
@@ -35,6 +35,9 @@ class ItemStream(Iterator[Any]):
         proxy: the proxy whose call opened the stream.
     """
 
+    is_item_stream = True
+    rebuild: Optional[Callable[[Any], Any]] = None  # rebuilds an item, as the interface of the proxy demands
+
     def __init__(self, stream_id: str, proxy: Any) -> None:
         self._stream_id = stream_id
         self._proxy: Optional[Any] = proxy  # None when there are no more items to fetch, or after close()
@@ -53,7 +56,8 @@ class ItemStream(Iterator[Any]):
             # A forked process goes on with it. The thread that held the lock may be missing there.
             self._lock, self._fork_count = threading.RLock(), forks.number
         with self._lock:
-            return self._next()
+            item = self._next()
+        return item if self.rebuild is None else self.rebuild(item)
 
     def _next(self) -> Any:
         # Items that were received are delivered even if the connection has been lost since.

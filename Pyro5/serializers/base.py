@@ -117,11 +117,14 @@ class SerializerBase:
             variant._literal_bytes = bool(number & _LITERAL_BYTES)
             if number & _ELEMENTS:
                 variant._most_rows = 0
-            if number & _TAGGED:
-                variant._tagged = True
-                tags = {**variant._extra_tags, **plain_copy.HASHABLE_TAGS}
-                variant._set_recreators(tags, variant._inner_first, True)
+            variant._tagged = bool(number & _TAGGED)
+            tags = {**variant._extra_tags, **variant._tags_of_variant()}
+            variant._set_recreators(tags, variant._inner_first, variant._tagged)
         return variants[0]
+
+    def _tags_of_variant(self) -> Mapping[str, classes.FromTaggedDict]:
+        """Return the additional tags that the peer may send."""
+        return plain_copy.HASHABLE_TAGS if self._tagged else {}
 
     # ------------------------------------------------------------ for subclasses
 

@@ -1,6 +1,7 @@
 """The serpent serializer: values as the text of Python literals. It is the default, and supports the most types."""
 from __future__ import annotations
 
+import binascii
 import collections
 import enum
 import gc
@@ -137,6 +138,13 @@ def _to_ordered_dict(data: Dict[str, Any], convert: classes.Convert) -> Any:
     return collections.OrderedDict([(key, convert(item[1])) for key, item in zip(keys, items)])
 
 
+def _to_bytes(data: Dict[str, Any], convert: classes.Convert) -> bytes:
+    text = data["value"]
+    if type(text) is not str:
+        raise ValueError("the value of bytes must be text in base64, not %s" % plain.text_of(text))
+    return binascii.a2b_base64(text)
+
+
 # Values without a literal, which the library writes as tagged dicts.
 _TAGS: Mapping[str, classes.FromTaggedDict] = {
     "float": _to_float,
@@ -193,21 +201,23 @@ class SerpentSerializer(SerializerBase):
         text = writer.fast_dumps_call(obj, method, vargs, kwargs, self._literal_bytes or config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
 
+    def _tags_of_variant(self) -> Mapping[str, classes.FromTaggedDict]:
+        tags = super()._tags_of_variant()
+        return {**tags, "bytes": _to_bytes} if self._literal_bytes else tags
+
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         long_values: List[Any] = []
-        if self._literal_bytes and type(data) is not str:
-            return None
+        if self._literal_bytes and type(data) is dict:
+            return None  # not the form of bytes, which they have only for other releases
         text = writer.fast_dumps(_with_placeholders(data, long_values))
-        return _insert_long_values(text, long_values)
+        return _insert_long_values(text, long_values, self._literal_bytes)
 
     def _call_in_parts(self, obj: str, method: str, vargs: Sequence[Any],
                        kwargs: Mapping[str, Any]) -> Optional[List[bytes]]:
         long_values: List[Any] = []
-        if self._literal_bytes and not {bytes, dict}.isdisjoint(map(type, vargs)):
-            return None
         args = [_with_placeholders(value, long_values) for value in vargs]
-        text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs)
-        return _insert_long_values(text, long_values)
+        text = writer.fast_dumps_call(obj, method, tuple(args) if type(vargs) is tuple else args, kwargs, self._literal_bytes)
+        return _insert_long_values(text, long_values, self._literal_bytes)
 
     def dumps_element(self, data: Any) -> bytes:
         return self.dumps(data)[len(HEADER):]
@@ -237,8 +247,12 @@ def _with_placeholders(value: Any, long_values: List[Any]) -> Any:
     return value
 
 
-def _insert_long_values(text: Optional[str], long_values: Sequence[Any]) -> Optional[List[bytes]]:
-    """Return the document in pieces, with the long values in the place of the placeholders; None if that is not possible."""
+def _insert_long_values(text: Optional[str], long_values: Sequence[Any], tagged: bool) -> Optional[List[bytes]]:
+    """Return the document in pieces, with the long values in the place of the placeholders; None if that is not possible.
+
+    Args:
+        tagged: write bytes as a tagged dict, which arrives as bytes.
+    """
     if text is None or config.SERPENT_BYTES_REPR:
         return None
     pieces = (HEADER + text).encode("utf-8").split(_PLACEHOLDER_TEXT)
@@ -246,7 +260,7 @@ def _insert_long_values(text: Optional[str], long_values: Sequence[Any]) -> Opti
         return None         # the value itself contains the text of the placeholder
     parts = [pieces[0]]
     for value, piece in zip(long_values, pieces[1:]):
-        written = writer.long_text_in_parts(value)
+        written = writer.long_text_in_parts(value, tagged)
         if written is None:
             return None
         begin, contents, end = written

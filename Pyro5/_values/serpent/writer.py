@@ -65,9 +65,16 @@ def fast_dumps_call(obj: Any, method: Any, args: Any, kwargs: Optional[Mapping[s
     return f"({obj!r},{method!r},{args_text},{kwargs_text})"
 
 
-def long_text_in_parts(value: Union[bytes, str]) -> Optional[Tuple[bytes, bytes, bytes]]:
-    """Return the text of bytes (in base64) or a str in three parts: start, contents, end; None for a str with escapes."""
+def long_text_in_parts(value: Union[bytes, str], tagged: bool = False) -> Optional[Tuple[bytes, bytes, bytes]]:
+    """Return the text of bytes (in base64) or a str in three parts: start, contents, end; None for a str with escapes.
+
+    Args:
+        tagged: write bytes as a tagged dict. Base64 is several times faster to write and to read than a long literal, and a
+            third of its size.
+    """
     if not isinstance(value, str):
+        if tagged:
+            return b"{'__class__': 'bytes', 'value': '", b2a_base64(value, newline=False), b"'}"
         return b"{'data': '", b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
     contents = _plain_contents(value)
     return None if contents is None else (b"'", contents, b"'")
