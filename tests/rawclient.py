@@ -6,9 +6,9 @@ import socket
 import threading
 import time
 import unittest
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from Pyro5 import config, protocol, serializers
+from Pyro5 import aio, config, protocol, serializers
 from Pyro5._messages import handshake, replies, requests
 from Pyro5._messages.requests import WireOptions
 from Pyro5._server.exposure import expose, oneway
@@ -17,6 +17,7 @@ from Pyro5.callcontext import current_context
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.server import Daemon
 from Pyro5.socketutil import set_nodelay
+from tests.support import run_aio_daemon
 
 # Generous: it only passes when something is broken.
 PATIENCE_SECONDS = 20.0
@@ -199,6 +200,32 @@ class WatchedDaemon(Daemon):
                 raise AssertionError("only %d of %d clients are gone" % (len(self.gone), count))
 
 
+class WatchedAioDaemon(aio.Daemon):
+    """The same for ``Pyro5.aio``; its request loop is an event loop of its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.gone: List[Any] = []
+        self.changed = threading.Condition()
+        self.ticks = 0
+        super().__init__(*args, **kwargs)
+
+    requestLoop = run_aio_daemon
+
+    def clientDisconnect(self, conn: Any) -> None:
+        WatchedDaemon.clientDisconnect(self, conn)  # type: ignore[arg-type]
+
+    def _free(self, connection: Any) -> None:
+        super()._free(connection)
+        if not connection.handshake_done:  # clientDisconnect is not called for it
+            self.clientDisconnect(connection)
+
+    def housekeeping(self) -> None:
+        WatchedDaemon.housekeeping(self)  # type: ignore[arg-type]
+
+    def wait_for_gone(self, count: int) -> None:
+        WatchedDaemon.wait_for_gone(self, count)  # type: ignore[arg-type]
+
+
 class Clock:
     """Stands in for the time module where time must pass faster."""
 
@@ -212,7 +239,7 @@ class Clock:
 class ServerTestCase(unittest.TestCase):
     """Restores the configuration, ends daemons and clients, and sees that no thread is left."""
 
-    servertype = "thread"
+    servertype = "thread"  # or "multiplex", or "aio" for a daemon of Pyro5.aio
 
     def setUp(self) -> None:
         self.threads_before = set(threading.enumerate())
@@ -220,7 +247,8 @@ class ServerTestCase(unittest.TestCase):
         self.at_end = contextlib.ExitStack()
         self.addCleanup(self.at_end.close)
         self.at_end.callback(config.__dict__.update, config.as_dict())
-        config.SERVERTYPE = self.servertype
+        if self.servertype != "aio":
+            config.SERVERTYPE = self.servertype
         self.served = Served()
         self.at_end.callback(self.served._open_gate)
 
@@ -231,8 +259,10 @@ class ServerTestCase(unittest.TestCase):
             thread.join(max(0.0, deadline - time.monotonic()))
         self.assertEqual([], [thread for thread in left if thread.is_alive()])
 
-    def daemon(self, daemon_class: Any = WatchedDaemon, host: str = "127.0.0.1", **arguments: Any) -> Any:
+    def daemon(self, daemon_class: Any = None, host: str = "127.0.0.1", **arguments: Any) -> Any:
         """Make a daemon that serves the object; nothing runs its loop yet."""
+        if daemon_class is None:
+            daemon_class = WatchedAioDaemon if self.servertype == "aio" else WatchedDaemon
         if "connected_socket" not in arguments and "unixsocket" not in arguments:
             arguments["host"] = host
         daemon = daemon_class(**arguments)
@@ -301,6 +331,15 @@ def wait_until(condition: Callable[[], Any], what: str = "it") -> None:
 
 def for_both_types(namespace: Dict[str, Any], base: Any) -> None:
     """Make a test case for each server type of a class that is none itself."""
-    for servertype in ("thread", "multiplex"):
+    _for_types(("thread", "multiplex"), namespace, base)
+
+
+def for_all_types(namespace: Dict[str, Any], base: Any) -> None:
+    """Make a test case for each server type, and the daemon of ``Pyro5.aio``, of a class that is none itself."""
+    _for_types(("thread", "multiplex", "aio"), namespace, base)
+
+
+def _for_types(servertypes: Sequence[str], namespace: Dict[str, Any], base: Any) -> None:
+    for servertype in servertypes:
         name = base.__name__ + servertype.capitalize()
         namespace[name] = type(name, (base, ServerTestCase), {"servertype": servertype, "__module__": base.__module__})

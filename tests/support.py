@@ -195,10 +195,16 @@ def daemon_thread(daemon: Any) -> Iterator[Any]:
             raise AssertionError("the request loop did not end after shutdown")
 
 
+def run_aio_daemon(daemon: Any) -> None:
+    """Run a daemon of ``Pyro5.aio`` in an event loop of its own, until it is shut down."""
+    with contextlib.suppress(RuntimeError):  # it was closed before
+        asyncio.run(daemon.serve_forever())
+
+
 @contextlib.contextmanager
 def aio_daemon_thread(daemon: Any) -> Iterator[Any]:
     """Run a daemon of ``Pyro5.aio`` in an event loop in a thread, and close it at the end."""
-    thread = threading.Thread(target=lambda: asyncio.run(daemon.serve_forever()), name="event loop")
+    thread = threading.Thread(target=run_aio_daemon, args=(daemon,), name="event loop")
     thread.start()
     try:
         yield daemon

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, Optional, Set
 
 from .._server.async_loop import AsyncLoop, Watch
 from .._server.async_streams import AsyncItems
-from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall
+from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall, shutdown_error
 from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
 
@@ -42,6 +42,13 @@ class InWorker:
 def runs_in_worker(deferred: Deferred) -> bool:
     """Return whether a method has to run in a thread of the pool."""
     return isinstance(deferred.method, InWorker)
+
+
+class _Stopped(Deferred):
+    """What is left of a method that had to be stopped."""
+
+    def result(self, value: Any, error: Optional[BaseException]) -> Any:
+        raise shutdown_error()
 
 
 class _Watch(Watch):
@@ -171,6 +178,9 @@ class CallsInLoop(AsyncLoop):
         self._is_stopping = True
         for task in list(self._tasks):
             log.warning("an async method does not end, although it was cancelled: %r", task.get_name())
+            call = self._calls.get(task)
+            if call is not None:
+                call.deferred = _Stopped(call.deferred.method, (), {})
             try:
                 # A task cannot be killed. Without the coroutine that it waits for, its next step ends it.
                 task.get_coro().cr_await.close()

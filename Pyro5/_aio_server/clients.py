@@ -12,11 +12,11 @@ import time
 from typing import Any, Callable, Coroutine, List, Optional, Set
 
 from .. import errors
-from .._server import error_log
-from .._server.loop import MAX_REFUSALS
+from .._server import error_log, loop
 from .._server.quotas import Limited, LoopAccount, first_to_close
 from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
+from .calls import runs_in_worker
 from .connection import AsyncConnection
 from .hooks import DaemonHooks
 
@@ -90,6 +90,10 @@ class Clients(Limited):
         if self._timer is not None:
             self._timer.cancel()
 
+    def calls_running(self) -> int:
+        """Return the number of requests that threads are running."""
+        return self.pool.busy()
+
     def all_connections(self) -> List[Any]:
         """Return all connections that have not ended."""
         return self._all()
@@ -160,7 +164,7 @@ class Clients(Limited):
         return True
 
     def _refuse_full(self, connection: AsyncConnection) -> None:
-        if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
+        if connection.tls_handshake or len(self._refusals) >= loop.MAX_REFUSALS:
             self.drop(connection)
         else:
             self.refuse(connection, errors.ProtocolError(
@@ -199,11 +203,17 @@ class Clients(Limited):
     # ------------------------------------------------------------ ends
 
     @staticmethod
-    def cancel_call(connection: AsyncConnection) -> None:
-        """Cancel the request at hand of a client that has disconnected."""
+    def cancel_call(connection: AsyncConnection, only_task: bool = False) -> None:
+        """Cancel the request at hand of a client that has disconnected.
+
+        Args:
+            only_task: an async method only. A client that has closed only its sending side still gets the results of others,
+                as from the other server types; a method that asks ``current_context.cancelled`` finds out.
+        """
         # Read once, as the end of the call sets it to None.
         deferred = connection.deferred
-        if deferred is not None and not deferred.running.is_oneway:
+        if (deferred is not None and not deferred.running.is_oneway
+                and not (only_task and runs_in_worker(deferred.deferred))):
             deferred.running.cancel(CLIENT_LOST)
         if connection.handshake_task is not None:
             connection.handshake_task.cancel()

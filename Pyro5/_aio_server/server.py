@@ -163,7 +163,7 @@ class AsyncServer(Clients):
         """Handle what was received before the client closed its side, and end the connection."""
         connection.at_end = True
         if connection.is_working:
-            self.cancel_call(connection)
+            self.cancel_call(connection, only_task=True)
         elif connection in self._refusals:
             self.drop(connection)
         else:

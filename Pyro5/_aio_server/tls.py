@@ -13,6 +13,7 @@ from ..protocol import Buffer
 __all__ = ["TlsLayer"]
 
 READ_BYTES = 64 * 1024
+EMPTY_BYTES = 64 * 1024
 
 
 class TlsLayer:
@@ -28,15 +29,18 @@ class TlsLayer:
         self._end = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.handshake_done = False
         self.closed = False
+        self._empty_bytes = 0  # received since the last data
 
     def receive(self, data: bytes) -> List[bytes]:
         """Decrypt received bytes, and return the data in pieces. Call `output` afterwards.
 
         Raises:
             ssl.SSLError: the client does not use TLS, its certificate is refused, or the data is invalid.
+            OSError: the client has sent much without any data, such as key updates, each of which costs time.
         """
         # TLS without a socket: the transport moves the bytes, so the same code serves every event loop.
         self._incoming.write(data)
+        self._empty_bytes += len(data)
         pieces: List[bytes] = []
         try:
             if not self.handshake_done:
@@ -51,6 +55,10 @@ class TlsLayer:
             pass
         except ssl.SSLZeroReturnError:
             self.closed = True
+        if pieces:
+            self._empty_bytes = 0
+        elif self._empty_bytes > EMPTY_BYTES:
+            raise OSError("the other side sends TLS records without data")
         return pieces
 
     def encrypt(self, data: Buffer) -> None:

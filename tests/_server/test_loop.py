@@ -9,7 +9,7 @@ from unittest import mock
 from Pyro5 import errors, protocol
 from Pyro5.protocol import HEADER_SIZE, SendingMessage
 
-from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, for_both_types
+from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, for_all_types
 
 LARGE = 6 * 1024 * 1024  # bytes; more than all buffers on the way take, if the client's is small
 SMALL_BUFFER = 4096
@@ -278,6 +278,6 @@ class Refusals(OtherClients):
 
 
 for base in (SlowClients, BackPressure, Order, Refusals):
-    for_both_types(globals(), base)
+    for_all_types(globals(), base)
     del globals()[base.__name__]
 del base, OtherClients

@@ -12,7 +12,7 @@ from Pyro5.protocol import FLAGS_ONEWAY
 from tests.support import PROJECT
 
 from .. import tls_floods
-from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, connected_to, for_both_types, wait_until
+from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, connected_to, for_all_types, wait_until
 
 CERTIFICATES = os.path.join(PROJECT, "tests", "certs")
 LARGE = 6 * 1024 * 1024
@@ -168,6 +168,6 @@ class Calls(TlsTestCase):
 
 
 for base in (Handshakes, RecordsWithoutData, Calls):
-    for_both_types(globals(), base)
+    for_all_types(globals(), base)
     del globals()[base.__name__]
 del base, TlsTestCase

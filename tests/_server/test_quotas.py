@@ -22,7 +22,7 @@ from Pyro5.callcontext import current_context
 from Pyro5.protocol import FLAGS_ONEWAY
 
 from ..peers import settings
-from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, connect_request, for_both_types, wait_until
+from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, connect_request, for_all_types, wait_until
 
 LARGE = 16 * 1024 * 1024
 
@@ -491,7 +491,7 @@ def wire() -> requests.WireOptions:
 
 
 for base in (Connections, HandshakeSize, BufferedBytes, Oneway):
-    for_both_types(globals(), base)
+    for_all_types(globals(), base)
     del globals()[base.__name__]
 del base
 
