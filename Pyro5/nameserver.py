@@ -310,12 +310,16 @@ def _parser() -> argparse.ArgumentParser:
     option("--natport", type=console.port,
            help="port in uris; 0 = the port that the server listens on (default: the setting NATPORT)")
     option("-x", "--nobc", action="store_true", help="do not start a broadcast responder")
+    option("--autoclean", type=float, metavar="SECONDS", help="remove names without a lease whose objects cannot be reached; "
+           "seconds between two checks, at least 3 (default: the setting NS_AUTOCLEAN)")
     option("--write-token-file", metavar="FILE", help="file with a secret of at least 16 characters: only clients that send "
            "it when they connect can change registrations (default: all clients can)")
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
+    if options.autoclean is not None:
+        config.NS_AUTOCLEAN = checked_period(options.autoclean)
     token = None if options.write_token_file is None else read_token(options.write_token_file)
     start_ns_loop(options.host, options.port, not options.nobc, options.bchost, options.bcport, options.unixsocket,
                   options.nathost, options.natport, options.storage, write_token=token)

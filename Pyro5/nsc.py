@@ -1,8 +1,9 @@
 """The name server control tool: ``python -m Pyro5.nsc [options] command [arguments]`` sends a command to a running name
 server.
 
-Commands that list registrations print them as JSON with the option ``--json``: an object of name -> {"uri": text,
-"metadata": list} (``lookup``: one such value). Later releases may add keys.
+With the option ``--json``, results are printed as JSON. Commands that list registrations print an object of name -> {"uri":
+text, "metadata": list} (``lookup``: one such value); for names with a lease or members also with "lease" and "members", as
+in ``NameServer.details``. ``watch`` prints an object for each event, on a line of its own. Later releases may add keys.
 
 The exit code is 0 on success, 1 on failure (with one line on standard error that says why), 2 for an invalid command line.
 """
@@ -14,7 +15,7 @@ import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 from . import errors
-from ._cli import console, progress
+from ._cli import console, progress, registrations
 from ._naming.authorization import read_token
 from ._net.addresses import name_server_host
 from ._values import plain
@@ -43,20 +44,28 @@ def _metadata_text(metadata: Iterable[str]) -> str:
     return "{%s}" % ", ".join(repr(tag) for tag in sorted(metadata))
 
 
-def _as_json(registration: Any) -> Dict[str, Any]:
+def _as_json(registration: Any, more: Any) -> Dict[str, Any]:
     uri, metadata = registration
-    return {"uri": str(uri), "metadata": sorted(metadata)}
+    return {"uri": str(uri), "metadata": sorted(metadata), **{key: value for key, value in more.items() if value}}
 
 
-def _print_list(found: Dict[str, Any], title: str, options: argparse.Namespace) -> None:
+def _say_json(result: Any) -> None:
+    console.say(*json.dumps(result, indent=2).split("\n"))
+
+
+def _print_list(nameserver: Any, found: Dict[str, Any], title: str, options: argparse.Namespace, prefix: str = "") -> None:
+    leases = registrations.leases_of(nameserver, prefix) if found else {}
+    if options.alive:
+        found = registrations.alive(found, leases)
     if options.json:
-        console.say(*json.dumps({name: _as_json(found[name]) for name in sorted(found)}, indent=2).split("\n"))
+        _say_json({name: _as_json(found[name], leases.get(name, {})) for name in sorted(found)})
         return
     lines = ["--------START LIST %s" % title]
     for name, (uri, metadata) in sorted(found.items()):
         lines.append("%s --> %s" % (name, uri))
         if metadata:
             lines.append("    metadata: %s" % _metadata_text(metadata))
+        lines += registrations.lease_lines(leases.get(name, {}))
     lines.append("--------END LIST %s" % title)
     console.say(*lines)
 
@@ -77,14 +86,14 @@ def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: 
 def _list(nameserver: Any, options: argparse.Namespace) -> None:
     if options.args:
         prefix = options.args[0]
-        _print_list(_found(nameserver, nameserver.list, prefix=prefix), "- prefix '%s'" % prefix, options)
+        _print_list(nameserver, _found(nameserver, nameserver.list, prefix=prefix), "- prefix '%s'" % prefix, options, prefix)
     else:
-        _print_list(_found(nameserver, nameserver.list), "", options)
+        _print_list(nameserver, _found(nameserver, nameserver.list), "", options)
 
 
 def _list_matching(nameserver: Any, options: argparse.Namespace) -> None:
     pattern = options.args[0]
-    _print_list(_found(nameserver, nameserver.list, regex=pattern), "- regex '%s'" % pattern, options)
+    _print_list(nameserver, _found(nameserver, nameserver.list, regex=pattern), "- regex '%s'" % pattern, options)
 
 
 def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
@@ -94,41 +103,49 @@ def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
         return {name: nameserver.lookup(name, return_metadata=return_metadata)}
 
     uri, metadata = _found(nameserver, search)[name]
+    leases = registrations.leases_of(nameserver, name).get(name, {})
     if options.json:
-        console.say(*json.dumps(_as_json((uri, metadata)), indent=2).split("\n"))
+        _say_json(_as_json((uri, metadata), leases))
         return
     console.say(str(uri))
     if metadata:
         console.say("metadata: %s" % _metadata_text(metadata))
+    for line in registrations.lease_lines(leases):
+        console.say(line.strip())
 
 
 def _register(nameserver: Any, options: argparse.Namespace) -> None:
     name, uri = options.args
     # Without `safe`, a mistyped name would replace the registration of another server.
     nameserver.register(name, uri, safe=True)
-    console.say("Registered %s" % name)
+    _say(options, "Registered %s" % name, registered=name)
 
 
 def _remove(nameserver: Any, options: argparse.Namespace) -> None:
     name = options.args[0]
-    console.say("Removed %s" % name if nameserver.remove(name) else "Nothing removed")
+    count = nameserver.remove(name)
+    _say(options, "Removed %s" % name if count else "Nothing removed", removed=count)
 
 
 def _remove_matching(nameserver: Any, options: argparse.Namespace) -> None:
     # print() instead of say(): the cursor stays in the line of the question.
-    print("Potentially removing lots of items from the Name server. Are you sure (y/n)?", end="", flush=True)
+    question = "Potentially removing lots of items from the Name server. Are you sure (y/n)?"
+    print(question, end="", flush=True, file=sys.stderr if options.json else sys.stdout)
     answer = sys.stdin.readline()
     if not answer:
         # The end of the input is no consent.
         raise EOFError("no answer to the question; nothing was removed")
     if answer.strip().lower() in ("y", "yes"):
-        console.say("%d items removed." % nameserver.remove(regex=options.args[0]))
+        count = nameserver.remove(regex=options.args[0])
+        _say(options, "%d items removed." % count, removed=count)
+    elif options.json:
+        _say_json({"removed": 0})
 
 
 def _set_metadata(nameserver: Any, options: argparse.Namespace) -> None:
     name, tags = options.args[0], options.args[1:]
     nameserver.set_metadata(name, tags)
-    console.say("Metadata updated" if tags else "Metadata cleared")
+    _say(options, "Metadata updated" if tags else "Metadata cleared", name=name, metadata=sorted(set(tags)))
 
 
 def _search_all(nameserver: Any, options: argparse.Namespace) -> None:
@@ -142,12 +159,45 @@ def _search_any(nameserver: Any, options: argparse.Namespace) -> None:
 def _print_tagged(nameserver: Any, options: argparse.Namespace, **tags: Sequence[str]) -> None:
     with progress.answer_shown(nameserver):
         found = _checked(nameserver.yplookup(**tags))
-    _print_list(found, " - searched by metadata", options)
+    _print_list(nameserver, found, " - searched by metadata", options)
 
 
 def _ping(nameserver: Any, options: argparse.Namespace) -> None:
     nameserver.ping()
-    console.say("Name server ping ok.")
+    _say(options, "Name server ping ok.", ping="ok")
+
+
+def _say(options: argparse.Namespace, text: str, **result: Any) -> None:
+    """Print what was done, as a text or as JSON."""
+    if options.json:
+        _say_json(result)
+    else:
+        console.say(text)
+
+
+def _health(nameserver: Any, options: argparse.Namespace) -> None:
+    prefix = options.args[0] if options.args else ""
+    found = _found(nameserver, nameserver.list, prefix=prefix)
+    states = registrations.states(found, registrations.leases_of(nameserver, prefix))
+    if options.json:
+        _say_json({name: states[name]._asdict() for name in sorted(states)})
+    else:
+        for name in sorted(states):
+            console.say("%s --> %s: %s" % (name, found[name][0], states[name].text()))
+    dead = [name for name, state in states.items() if state.alive is False]
+    if dead:
+        raise errors.NamingError("%d of %d names cannot be reached" % (len(dead), len(states)))
+
+
+def _watch(nameserver: Any, options: argparse.Namespace) -> None:
+    with nameserver.watch(*options.args) as events:
+        for event in events:
+            if options.json:
+                metadata = None if event.metadata is None else sorted(event.metadata)
+                console.say(json.dumps({**event._asdict(), "metadata": metadata}))
+                continue
+            text = event.kind if event.name is None else "%s %s --> %s" % (event.kind, event.name, event.uri)
+            console.say("%s    %s" % (text, _metadata_text(event.metadata)) if event.metadata else text)
 
 
 class Command(NamedTuple):
@@ -158,12 +208,12 @@ class Command(NamedTuple):
     most: Optional[int]         # maximum number of arguments; None means no limit
     usage: str = ""             # argument names for the usage text
     complaint: str = ""         # printed when the number of arguments is wrong
-    lists: bool = False         # accepts --json
+    lists: bool = False         # accepts --alive
 
 
 COMMANDS = {
     "list": Command(_list, 0, 1, "[prefix]", "takes one argument at most: prefix", lists=True),
-    "lookup": Command(_lookup, 1, 1, "name", "requires one argument: name", lists=True),
+    "lookup": Command(_lookup, 1, 1, "name", "requires one argument: name"),
     "register": Command(_register, 2, 2, "name uri", "requires two arguments: name uri"),
     "remove": Command(_remove, 1, 1, "name", "requires one argument: name"),
     "removematching": Command(_remove_matching, 1, 1, "pattern", "requires one argument: pattern"),
@@ -172,6 +222,8 @@ COMMANDS = {
     "yplookup_any": Command(_search_any, 1, None, "tag...", "requires at least one metadata tag argument", lists=True),
     "setmeta": Command(_set_metadata, 1, None, "name [tag...]", "requires arguments: name and zero or more meta tags"),
     "ping": Command(_ping, 0, 0, "", "takes no arguments"),
+    "health": Command(_health, 0, 1, "[prefix]", "takes one argument at most: prefix"),
+    "watch": Command(_watch, 0, 1, "[prefix]", "takes one argument at most: prefix"),
 }
 
 
@@ -204,7 +256,8 @@ def handle_command(namesrv: Any, args: Any) -> None:
     command, rest = words[0], list(words[1:])
     if command not in COMMANDS:
         raise ValueError("there is no command '%s'; there are: %s" % (command, ", ".join(COMMANDS)))
-    options = argparse.Namespace(command=command, args=rest, json=bool(getattr(args, "json", False)))
+    options = argparse.Namespace(command=command, args=rest, json=bool(getattr(args, "json", False)),
+                                 alive=bool(getattr(args, "alive", False)))
     complaint = _complaint(COMMANDS[command], options)
     if complaint is not None:
         raise ValueError(complaint)
@@ -224,7 +277,7 @@ def run(options: argparse.Namespace) -> None:
 def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="pyro5-nsc", description="Control a running name server.")
     option = parser.add_argument
-    option("-n", "--host", default="", help="host of the name server (default: search for it)")
+    option("-n", "--host", default="", help="host of the name server, or a list of hosts (default: search for it)")
     option("-p", "--port", type=console.port,
            help="port of the name server, or of its broadcast responder if no host is given")
     option("-u", "--unixsocket", help="Unix domain socket of the name server, instead of host and port")
@@ -232,6 +285,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
            "this option, the name server is not searched for: it must run on --host or NS_HOST")
     option("-v", "--verbose", action="store_true", help="print more, including the tracebacks of errors")
     option("--json", action="store_true", help="print the results of commands as JSON")
+    option("--alive", action="store_true", help="list only the names whose objects can be reached")
     option("command", choices=list(COMMANDS), help="command to run")
     option("args", nargs="*", default=[], metavar="argument", help="arguments of the command")
     # Names and tags may begin with a hyphen: unknown options are arguments of the command.
@@ -245,8 +299,8 @@ def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
     if len(options.args) < command.least or command.most is not None and len(options.args) > command.most:
         usage = " ".join(filter(None, ("pyro5-nsc", "[options]", options.command, command.usage)))
         return "%s %s (usage: %s)" % (options.command, command.complaint, usage)
-    if options.json and not command.lists:
-        return "--json is for the commands that list something: %s" % ", ".join(
+    if options.alive and not command.lists:
+        return "--alive is for the commands that list something: %s" % ", ".join(
             name for name, command in COMMANDS.items() if command.lists)
     return None
 

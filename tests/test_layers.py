@@ -59,12 +59,12 @@ MODULES = """
     _naming.storage.journal _naming.storage.dbm _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
-    _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness _naming.autoclean
+    _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness _naming.autoclean _naming.health
     _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.app
-    _cli _cli.console _cli.progress
+    _cli _cli.console _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check

@@ -17,7 +17,7 @@ from Pyro5._values.uri import URI
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.nameserver import MemoryStorage, NameServerDaemon, Storage, start_ns
 from Pyro5.serializers import serializers
-from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread, search_patiently
+from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread, run_main, search_patiently
 
 ONE = "PYRO:one@127.0.0.1:5000"
 TOOL = "Pyro5.nameserver"
@@ -367,6 +367,14 @@ class ToolTests(unittest.TestCase):
             result = process.wait()
             self.assertEqual((result.exit_code, result.out), (1, ""), result.err)
             self.assertRegex(result.err, r"\AError: .*%s.*\n\Z" % re.escape(text))
+
+    def test_autoclean(self) -> None:
+        self.addCleanup(config.__dict__.update, config.as_dict())
+        with mock.patch.object(nameserver, "start_ns_loop"):
+            self.assertEqual(0, run_main(nameserver.main, "--autoclean", "60").exit_code)
+        self.assertEqual(60, config.NS_AUTOCLEAN)
+        self.assertEqual((1, "Error: NS_AUTOCLEAN cannot be smaller than 3\n"),
+                         run_main(nameserver.main, "--autoclean", "1")[::2])
 
     def test_write_token(self) -> None:
         with open(os.path.join(self.directory, "token"), "w") as file:

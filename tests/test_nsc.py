@@ -9,11 +9,12 @@ import re
 import socket
 import tempfile
 import unittest
-from typing import Any, Tuple
+from typing import Any, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, nsc
 from Pyro5._client import discovery
+from Pyro5._server.exposure import expose
 from Pyro5.nameserver import start_ns
 from tests.support import ToolResult, daemon_thread, run_tool
 
@@ -26,6 +27,14 @@ def port_that_nobody_listens_on() -> int:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+class Thing:
+    """An object that can be reached."""
+
+    @expose
+    def name(self) -> str:
+        return "thing"
 
 
 class NscTestCase(unittest.TestCase):
@@ -198,11 +207,89 @@ class JsonTests(NscTestCase):
     def test_errors_are_as_without(self) -> None:
         self.check_fails(("--json", "lookup", "nosuch"), "Error: NamingError - unknown name: nosuch")
 
-    def test_other_commands_have_no_json(self) -> None:
-        for args in (("ping",), ("register", "x", ONE), ("remove", "test.one"), ("setmeta", "test.one"),
-                     ("removematching", "test")):
-            self.check_fails(("--json", *args), "--json is for the commands that list something: list, lookup, ")
-        self.assertEqual(self.ns.count(), 3)
+    def test_other_commands(self) -> None:
+        self.check_json(("ping",), {"ping": "ok"})
+        self.check_json(("register", "x", ONE), {"registered": "x"})
+        self.check_json(("setmeta", "x", "b", "a"), {"name": "x", "metadata": ["a", "b"]})
+        self.check_json(("remove", "x"), {"removed": 1})
+        self.check_json(("remove", "x"), {"removed": 0})
+        for answer, count in (("n", 0), ("y", 2)):
+            result = self.nsc("--json", "removematching", "test", stdin=answer + "\n")
+            self.assertEqual({"removed": count}, json.loads(result.out))
+
+    def test_leases_and_members(self) -> None:
+        self.ns.register("leased", ONE, ttl=30)
+        self.ns.register("shared", ONE, ttl=30, member=True)
+        self.ns.register("shared", TWO, member=True)
+        found = json.loads(self.nsc("--json", "list").out)
+        self.assertEqual(30, found["leased"]["lease"]["ttl"])
+        self.assertEqual({ONE, TWO}, set(found["shared"]["members"]))
+        self.assertEqual({"uri", "metadata"}, set(found["test.one"]))
+        self.assertEqual(30, json.loads(self.nsc("--json", "lookup", "leased").out)["lease"]["ttl"])
+        listed = self.nsc("list").out
+        self.assertRegex(listed, r"leased --> %s\n    lease: 30 s, (30.0|29.\d) s left\n" % ONE)
+        self.assertRegex(listed, r"    member: %s, lease: 30 s, .*\n    member: %s\n" % (ONE, TWO))
+
+
+class AliveTests(NscTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        closed = port_that_nobody_listens_on()
+        self.own = str(self.daemon.register(Thing(), "thing"))
+        self.ns.remove(prefix="test.")
+        self.ns.register("good", self.own)
+        self.ns.register("gone", self.own.replace("thing", "other"))
+        self.ns.register("dead", "PYRO:thing@127.0.0.1:%d" % closed)
+        self.ns.register("alias", "PYRONAME:good")
+        self.ns.register("half", "PYRO:thing@127.0.0.1:%d" % closed, member=True)
+        self.ns.register("half", self.own, member=True)
+
+    def test_list(self) -> None:
+        self.assertEqual(["Pyro.NameServer", "alias", "good", "half"],
+                         sorted(json.loads(self.nsc("--json", "--alive", "list").out)))
+        self.assertEqual("--------START LIST - prefix 'g'\ngood --> %s\n--------END LIST - prefix 'g'\n" % self.own,
+                         self.nsc("list", "g", "--alive").out)
+        self.check_fails(("--alive", "ping"), "--alive is for the commands that list something: list, listmatching, ")
+
+    def test_health(self) -> None:
+        result = self.nsc("--json", "health")
+        found = json.loads(result.out)
+        self.assertEqual({"Pyro.NameServer": None, "alias": None, "good": True, "gone": False, "dead": False, "half": True},
+                         {name: state["alive"] for name, state in found.items()})
+        self.assertEqual("its server has no such object", found["gone"]["problem"])
+        self.assertEqual((1, "Error: NamingError - 2 of 6 names cannot be reached\n"), (result.exit_code, result.err))
+        result = self.nsc("health", "g")
+        self.assertEqual("gone --> %s: its server has no such object\ngood --> %s: alive\n" % (
+            self.own.replace("thing", "other"), self.own), "".join(sorted(result.out.splitlines(True))))
+        self.check(("health", "good"), "good --> %s: alive\n" % self.own)
+
+
+class WatchTests(NscTestCase):
+    def watch(self, *options: str) -> List[str]:
+        """Watch until a name is removed, after which the name server stops."""
+        lines: List[str] = []
+
+        def say(*texts: str) -> None:
+            lines.extend(texts)
+            if "ready" in texts[0]:
+                self.ns.register("test.three", ONE, metadata=["m1"])
+                self.ns.remove("test.three")
+            elif "removed" in texts[0]:
+                self.ns.end_watches()
+
+        with mock.patch.object(nsc.console, "say", say):
+            self.check_fails(("watch", "test.", *options), "Error: ConnectionClosedError - the name server is shutting down")
+        return lines
+
+    def test_lines(self) -> None:
+        three = "test.three --> %s    {'m1'}" % ONE
+        self.assertEqual(["current test.one --> " + ONE, "current test.two --> %s    {'m1'}" % TWO, "ready",
+                          "added " + three, "removed " + three], self.watch())
+
+    def test_json(self) -> None:
+        events = [json.loads(line) for line in self.watch("--json")]
+        self.assertEqual(["current", "current", "ready", "added", "removed"], [event["kind"] for event in events])
+        self.assertEqual(("test.three", ONE, ["m1"]), (events[3]["name"], events[3]["uri"], events[3]["metadata"]))
 
 
 class OptionTests(NscTestCase):

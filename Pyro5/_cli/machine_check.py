@@ -12,8 +12,9 @@ from typing import Any, Callable, Iterator, List, NamedTuple, Optional
 from .. import __version__, config, errors, socketutil
 from .._client import discovery
 from .._client.call_options import earlier
+from .._client.ns_places import nameserver_uris
 from .._net import addresses, tls
-from .._net.addresses import is_loopback, name_server_host, server_host
+from .._net.addresses import is_loopback, name_server_host, name_server_places, server_host
 from .._values import plain
 from .._values.uri import URI
 from ..client import Proxy
@@ -72,7 +73,8 @@ def check_host_names() -> Iterator[Finding]:
     # The name of the machine is often missing in its hosts file. That matters only if a server uses it.
     names = [_HostName(socket.gethostname(), "this machine's own name", False),
              _HostName(server_host(), "where servers listen, the setting HOST", True),
-             _HostName(name_server_host(), "where clients look for the name server, the setting NS_HOST", True)]
+             *(_HostName(host, "where clients look for the name server, the setting NS_HOST", True)
+               for host, _ in name_server_places(name_server_host()) if not host.startswith("./u:"))]
     for name in names:
         if name.host:
             yield _check_host_name(name)
@@ -97,6 +99,28 @@ def _check_host_name(name: _HostName) -> Finding:
         return Finding(WRONG if name.is_needed else NOTE, "%s: %s" % (text, reason_of(x)),
                        "correct the setting" if name.is_needed else "use ip addresses for servers here")
     return Finding(OK, "%s is %s" % (text, ", ".join(found)))
+
+
+def check_name_servers() -> Iterator[Finding]:
+    """Check each name server in the setting NS_HOST, if that is a list."""
+    hosts = name_server_host()
+    places = name_server_places(hosts)
+    if len(places) < 2:
+        return
+    answering = 0
+    for host, port in places:
+        where = host if port is None else addresses.address_text((host, port))
+        try:
+            with Proxy(nameserver_uris(where, None)[0], timeout=step_seconds()) as nameserver:
+                nameserver.ping()
+            answering += 1
+            yield Finding(OK, "the name server on %s, in the setting NS_HOST, answers" % where)
+        except errors.PyroError as x:
+            yield Finding(NOTE, "the name server on %s, in the setting NS_HOST: %s" % (where, errors.one_line(str(x))),
+                          "start it, or remove it from the setting; clients use the others")
+    if not answering:
+        yield Finding(WRONG, "none of the name servers in the setting NS_HOST answers: %s" % hosts,
+                      "start one with: python -m Pyro5.nameserver")
 
 
 def check_ports() -> Iterator[Finding]:

@@ -140,7 +140,7 @@ def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Regist
     servers: Dict[str, List[_Registration]] = {}
     uris: Dict[str, URI] = {}
     for name, uri_text in registrations.items():
-        uri = _uri_to_check(name, uri_text)
+        uri = uri_to_check(name, uri_text)
         if uri is not None:
             location = str(uri.location)
             uris[location] = uri
@@ -151,7 +151,7 @@ def _by_server(registrations: Mapping[str, str]) -> Tuple[Dict[str, List[_Regist
     return servers, questions
 
 
-def _uri_to_check(name: str, uri_text: str) -> Optional[URI]:
+def uri_to_check(name: str, uri_text: str) -> Optional[URI]:
     """Return the uri of a registration with a location of its own; None for aliases and the name server itself."""
     if name in KEPT_NAMES:
         return None

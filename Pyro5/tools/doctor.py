@@ -12,6 +12,7 @@ from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
 from .._cli import console, machine_check, peer_check
 from .._cli.findings import WRONG, Finding, bounded
+from .._net.addresses import name_server_host
 
 Check = Tuple[str, Callable[[], Iterable[Finding]]]
 
@@ -26,6 +27,8 @@ def checks_for(uri: Optional[str]) -> List[Check]:
         ("broadcasts", machine_check.check_broadcasts),
         ("name server", functools.partial(machine_check.check_name_server, needs_name_server)),
     ]
+    if "," in name_server_host():
+        checks.insert(-1, ("list of name servers", machine_check.check_name_servers))
     if uri is not None:
         checks.append((uri, functools.partial(peer_check.check_object, uri)))
     return checks

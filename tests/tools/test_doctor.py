@@ -142,6 +142,23 @@ class Machine(DoctorTestCase):
                        (WRONG, r"ns\.example \(where clients .*\): .*host not found", "correct the setting"),
                        (OK, r"the address of this machine in its network is 192\.0\.2\.9"))
 
+    def test_a_list_of_name_servers(self) -> None:
+        uri, daemon, _ = start_ns("127.0.0.1", 0)
+        self.addCleanup(daemon.close)
+        closed = free_port()
+        config.NS_HOST = "127.0.0.1:%d,127.0.0.1:%d" % (closed, uri.port)
+        self.assertIn("list of name servers", dict(doctor.checks_for(None)))
+        with daemon_thread(daemon):
+            self.check(machine_check.check_name_servers(),
+                       (NOTE, r"the name server on 127\.0\.0\.1:%d, .*cannot connect.*" % closed, "start it, or remove it"),
+                       (OK, r"the name server on 127\.0\.0\.1:%d, in the setting NS_HOST, answers" % uri.port))
+        daemon.close()
+        self.check(list(machine_check.check_name_servers())[-1:],
+                   (WRONG, "none of the name servers in the setting NS_HOST answers: .*", "start one with"))
+        with mock.patch.object(machine_check, "host_addresses", lambda host: [host]):
+            self.assertEqual(2, sum("where clients look for the name server" in finding.text
+                                    for finding in machine_check.check_host_names()))
+
     def test_a_machine_that_others_do_not_reach(self) -> None:
         config.HOST = "127.0.0.1"
         with mock.patch.object(machine_check, "outside_address", lambda: "192.0.2.9"):

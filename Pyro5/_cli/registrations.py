@@ -1,0 +1,95 @@
+"""What the control tool of the name server says about registrations: leases, members, and whether objects can be reached."""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+
+from .. import errors
+from .._client.lease_keeper import knows_leases
+from .._naming.health import problems_of
+from .._values import plain
+
+__all__ = ["State", "alive", "lease_lines", "leases_of", "states"]
+
+
+class State(NamedTuple):
+    """Whether the objects of a name can be reached.
+
+    Attributes:
+        alive: None if that is not known.
+        problem: why none of them can be reached, None if one can.
+    """
+
+    alive: Optional[bool]
+    problem: Optional[str]
+
+    def text(self) -> str:
+        return self.problem or ("alive" if self.alive else "not checked")
+
+
+def leases_of(nameserver: Any, prefix: str) -> Dict[str, Dict[str, Any]]:
+    """Return name -> dict with lease and members; empty for a name server of another release.
+
+    Raises:
+        ProtocolError: the name server sent something else.
+    """
+    if not knows_leases(nameserver):
+        return {}
+    found = nameserver.leases(prefix)
+    # untrusted: check the exact types first, so that no code of the values' own classes runs
+    if type(found) is not dict or not plain.is_texts([*found]) or not all(map(_is_entry, found.values())):
+        raise errors.ProtocolError("the name server did not send leases, but %s" % plain.text_of(found))
+    return found
+
+
+def _is_entry(value: Any) -> bool:
+    if type(value) is not dict or not {"lease", "members"}.issuperset(value):
+        return False
+    members = value.get("members") or {}
+    leases = [value.get("lease"), *(members.values() if type(members) is dict else [0])]
+    return plain.is_texts([*members]) and all(each is None or _is_lease(each) for each in leases)
+
+
+def _is_lease(value: Any) -> bool:
+    return (type(value) is dict and all(type(value.get(key)) in (int, float) for key in ("ttl", "left"))
+            and type(value.get("holder")) is str and len(value) == 3)
+
+
+def lease_lines(entry: Dict[str, Any]) -> Iterator[str]:
+    """Yield the lines of a listing about the lease and the members of a name."""
+    if entry.get("lease"):
+        yield "    lease: " + _lease_text(entry["lease"])
+    for uri, lease in sorted((entry.get("members") or {}).items()):
+        yield "    member: %s%s" % (uri, lease and ", lease: " + _lease_text(lease) or "")
+
+
+def _lease_text(lease: Dict[str, Any]) -> str:
+    text = "%g s, %.1f s left" % (lease["ttl"], lease["left"])
+    return text + ", registered by " + lease["holder"] if lease["holder"] else text
+
+
+def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str, State]:
+    """Check the objects of all names; those of a name with members until one is found that can be reached.
+
+    Args:
+        found: name -> (uri, metadata).
+        leases: as `leases_of` returns them.
+    """
+    uris: Dict[str, List[str]] = {
+        name: sorted(leases.get(name, {}).get("members") or [str(uri)]) for name, (uri, _) in found.items()}
+    problems = problems_of((name, uri) for name, some in uris.items() for uri in some)
+    result = {}
+    for name, some in uris.items():
+        known = [problems[name, uri] for uri in some if (name, uri) in problems]
+        if None in known:
+            result[name] = State(True, None)
+        elif known:
+            result[name] = State(False, known[0])
+        else:
+            result[name] = State(None, None)
+    return result
+
+
+def alive(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
+    """Return those registrations whose objects can be reached, and those that cannot be checked."""
+    dead = {name for name, state in states(found, leases).items() if state.alive is False}
+    return {name: registration for name, registration in found.items() if name not in dead}
