@@ -5,7 +5,6 @@ import contextlib
 import copyreg
 import importlib
 import logging
-import os
 import threading
 import time
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
@@ -14,6 +13,7 @@ from . import client, config
 from ._auth.setup import server_gate
 from ._client.lease_keeper import LeaseKeeper
 from ._net.addresses import address_text
+from ._net.forks import this_process
 from ._server import marks
 from ._server.async_methods import AsyncMethods
 from ._server.callbacks import DaemonCallbacks
@@ -255,9 +255,9 @@ class Daemon(Registrations):
             OSError, CommunicationError: the connection is lost.
         """
         # Compared after the call, because a method can fork.
-        process = os.getpid()
+        process = this_process.number  # os.getpid() twice would add 0.6 us to each call
         reply = self._dispatcher.answer(conn, conn.take_message())
-        if os.getpid() != process:
+        if this_process.number != process:
             # The method has forked and returned in both processes: the parent sends the reply, the child ends.
             raise SystemExit(0)
         if reply is not None:

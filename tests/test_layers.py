@@ -27,7 +27,7 @@ MODULES = """
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
-    _net _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
+    _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
     _auth _auth.files _auth.exchange _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.call_options _client.connection _client.unreachable _client.ns_places

@@ -9,8 +9,9 @@ from .._client.method_views import NOT_GIVEN, checked_timeout
 from .._client.results import rebuilt
 from .._client.retry import Retry
 from .._messages import replies, requests
-from ..protocol import FLAGS_ONEWAY
+from ..protocol import FLAGS_ONEWAY, ReceivingMessage
 from ..serializers import SerializerBase
+from .connection import Connection
 from .link import Link
 from .received import awaitable_proxies
 from .streams import ItemStream
@@ -30,6 +31,7 @@ class CallOptions(NamedTuple):
 
 
 DEFAULTS = CallOptions()
+_NO_CONTAINERS = frozenset((type(None), bool, int, float, str, bytes))
 
 
 async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
@@ -80,7 +82,30 @@ async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optiona
                                            annotations=options.annotations, has_own_timeout=options.timeout is not None)
     if reply is None:
         return None
+    return _result_of(link, connection, reply, name)
+
+
+async def _call_plainly(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+    """Make a call without options: what `_call_once` does, in one coroutine, which saves 3 of 16 us."""
+    connection = link.ready_for(name)
+    if connection is None:
+        return await _call_once(link, name, args, kwargs, 0, DEFAULTS, None)
+    request = link.build(connection, link.serializer.for_dialect(connection.dialect), 0, None, name, args, kwargs, None)
+    future = connection.exchange(request)
+    try:
+        reply = await future
+    except BaseException as x:
+        link.call_failed(x, future, connection, request, name, False)
+        raise
+    if reply.serializer_id != request.serializer_id:
+        link.refuse_serializer(connection, request, reply, name)
+    return _result_of(link, connection, reply, name)
+
+
+def _result_of(link: Link, connection: Connection, reply: ReceivingMessage, name: str) -> Any:
     result = link.parse(reply, connection)
+    if type(result) in _NO_CONTAINERS:
+        return rebuilt(link.results, name, result) if link.results else result
     if type(result) is replies.StreamOpened:
         result = ItemStream(link, connection, str(result.stream_id))
     # Searched for in the bytes first: most results contain no proxies, and need not be walked.
@@ -138,8 +163,8 @@ class RemoteCall(Coroutine[Any, Any, Any]):
     def _start(self) -> Any:
         coroutine = self._coroutine
         if coroutine is None and self._options is DEFAULTS and self._link.is_plain:
-            # what call() would do: saves one coroutine on the way of each call
-            coroutine = self._coroutine = _call_once(self._link, self._name, self._args, self._kwargs, 0, DEFAULTS, None)
+            # what call() would do
+            coroutine = self._coroutine = _call_plainly(self._link, self._name, self._args, self._kwargs)
         elif coroutine is None:
             coroutine = self._coroutine = call(self._link, self._name, self._args, self._kwargs, 0, self._options)
         return coroutine

@@ -105,6 +105,13 @@ class Connection(asyncio.Protocol):
         return self._is_paused or self._queued_bytes > QUEUED_BYTES or len(self.pending) >= self._window
 
     @property
+    def has_room(self) -> bool:
+        """Whether a new request can be sent at once: is_open, and not is_full."""
+        transport = self.transport
+        return not (transport is None or self._is_retired or self._is_paused or len(self.pending) >= self._window
+                    or self._queued_bytes > QUEUED_BYTES or transport.is_closing())
+
+    @property
     def has_waiting_calls(self) -> bool:
         """Whether a task waits for a reply."""
         return any([not future.done() for future in self.pending.values()])
@@ -152,7 +159,14 @@ class Connection(asyncio.Protocol):
         future = self.pending[request.seq] = self.loop.create_future()
         if self._order is not None:
             self._order.append(request.seq)
-        self.send(request)
+        if self._log_wire:
+            self.send(request)
+            return future
+        # what send() does, inlined for calls
+        if not self._outgoing:
+            self.loop.call_soon(self._flush)
+        self._outgoing.append(request)
+        self._queued_bytes += request.size
         return future
 
     def send(self, request: SendingMessage) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from asyncio import get_running_loop
 from typing import Any, Dict, Mapping, NoReturn, Optional, Sequence, Tuple
 
 from .. import callcontext, errors, serializers
@@ -88,7 +89,7 @@ class Link(Connections):
         if end is not None:
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
         serializer = (serializer or self.serializer).for_dialect(connection.dialect)
-        request = self._build(connection, serializer, flags, object_id, method, args, kwargs, annotations)
+        request = self.build(connection, serializer, flags, object_id, method, args, kwargs, annotations)
         if flags & FLAGS_ONEWAY:
             connection.send(request)
             return None, connection
@@ -97,20 +98,34 @@ class Link(Connections):
         try:
             reply = await future
         except BaseException as x:
-            self._call_failed(x, future, connection, request, method, deadline is not None)
+            self.call_failed(x, future, connection, request, method, deadline is not None)
             raise
         finally:
             if timer is not None:
                 timer.cancel()
         if reply.serializer_id != request.serializer_id:
-            connection.abort()
-            raise errors.SerializeError("calling %s of %s: the reply uses serializer %d, the request used %d"
-                                        % (method, self.bound_uri, reply.serializer_id, request.serializer_id))
+            self.refuse_serializer(connection, request, reply, method)
         return reply, connection
 
-    def _build(self, connection: Connection, serializer: SerializerBase, flags: int, object_id: Optional[str], method: str,
+    def ready_for(self, method: str) -> Optional[Connection]:
+        """Return the connection for a call without options that can be sent at once; None if more has to be done for it."""
+        if (get_running_loop() is not self.loop or global_version.number != self.settings_version or self.timeout
+                or method not in self.methods or method in self.oneway):
+            return None
+        connection = self.ready_connection()
+        return connection if connection is not None and connection.has_room else None
+
+    def refuse_serializer(self, connection: Connection, request: SendingMessage, reply: ReceivingMessage,
+                          method: str) -> NoReturn:
+        """End the connection of a reply that uses another serializer than its request."""
+        connection.abort()
+        raise errors.SerializeError("calling %s of %s: the reply uses serializer %d, the request used %d"
+                                    % (method, self.bound_uri, reply.serializer_id, request.serializer_id))
+
+    def build(self, connection: Connection, serializer: SerializerBase, flags: int, object_id: Optional[str], method: str,
                args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
                annotations: Optional[Mapping[str, bytes]]) -> SendingMessage:
+        """Build a request, which is to be sent over this connection next."""
         correlation_id = callcontext.correlation_bytes()
         if correlation_id is None and connection.features is not None:
             correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
@@ -130,7 +145,7 @@ class Link(Connections):
             return annotations
         return {**(annotations or {}), features.DEADLINE_ANNOTATION: features.encode_deadline(left)}
 
-    def _call_failed(self, error: BaseException, future: asyncio.Future[ReceivingMessage], connection: Connection,
+    def call_failed(self, error: BaseException, future: asyncio.Future[ReceivingMessage], connection: Connection,
                      request: SendingMessage, method: str, had_deadline: bool) -> None:
         """Do what is left to be done after a request whose reply was not received, or came in the moment of a cancellation."""
         if isinstance(error, asyncio.CancelledError):

@@ -97,7 +97,7 @@ class Dispatcher(HandshakeReplies):
             reply = replies.pong(message, correlation_id)
         else:
             reply = self._reject_unexpected(connection, message, correlation_id)
-        return self._logged(connection, reply)
+        return self._logged(connection, reply) if self._options.log_wire else reply
 
     def _logged(self, connection: Any, reply: Optional[SendingMessage]) -> Optional[SendingMessage]:
         if self._options.log_wire and reply is not None:
@@ -131,7 +131,10 @@ class Dispatcher(HandshakeReplies):
             if type(value) is Deferred:
                 self._defer(connection, message, call, value, running, self._finish_call)
                 return None
-            to = ReplyTo(message.seq, serializer, correlation_id, self._annotations(), self._wire)
+            annotations = self._annotations()
+            if type(value) in _NON_ITERATOR_TYPES:
+                return replies.plain_reply(message.seq, serializer, correlation_id, annotations, self._wire, value, call)
+            to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
             return self._error_reply(connection, message, correlation_id, call, x)

@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import functools
 import gc
+import logging
 import threading
 import unittest
 from typing import Any, Iterator, List
@@ -92,6 +93,10 @@ class AioTestCase(unittest.IsolatedAsyncioTestCase):
         self.addCleanup(self.at_end.close)
         config.reset()
         self.addCleanup(config.reset)
+        # It reports callbacks that take 0.1 s, also in the event loops of daemons: on a busy machine any may.
+        asyncio_log = logging.getLogger("asyncio")
+        self.addCleanup(asyncio_log.setLevel, asyncio_log.level)
+        asyncio_log.setLevel(logging.ERROR)
         self._threads_before = set(threading.enumerate())
         self.addCleanup(self._check_threads)
 
