@@ -21,7 +21,9 @@ from ._naming.storage import Storage
 from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage
 from ._net import addresses
+from ._server.permissions import check_names
 from ._values.uri import URI
+from .callcontext import current_context
 from .server import Daemon
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ class NameServerDaemon(Daemon):
         self._writers = Writers(write_token)
         self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
         self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer,
-                                     turns=self._turns)
+                                     require_names=self._require_names, turns=self._turns)
         # The storage is opened before the socket, so that a name server that accepts connections can also answer them.
         try:
             super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
@@ -107,6 +109,12 @@ class NameServerDaemon(Daemon):
 
     def _require_writer(self) -> None:
         self._writers.require(self.transportServer)
+
+    def _require_names(self, names: Iterable[str]) -> None:
+        client = current_context.client
+        # Not for this process itself, nor while it serves a client of another daemon.
+        if getattr(client, "server", None) is self.transportServer:
+            check_names(self._dispatcher.gate, client, names)
 
     def _warn_unreachable(self, reason: str) -> None:
         """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""

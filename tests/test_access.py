@@ -6,15 +6,17 @@ import os
 import shutil
 import tempfile
 import threading
-from typing import TYPE_CHECKING, Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 from unittest import main, mock
 
 from Pyro5 import aio, errors, protocol, serializers
 from Pyro5._auth import exchange, files, users
 from Pyro5._wire import features
 from Pyro5.callcontext import current_context
-from Pyro5.client import Proxy
-from Pyro5.server import Daemon, expose
+from Pyro5.client import BatchProxy, Proxy
+from Pyro5.core import locate_ns
+from Pyro5.nameserver import NameServerDaemon
+from Pyro5.server import Daemon, expose, oneway
 
 from .peers import CERTIFICATES, ScriptedServer, settings
 from .rawclient import RawClient, ServerTestCase, for_both_types, wait_until
@@ -156,6 +158,179 @@ class Users(AccessSteps):
         self.refused("unknown user", AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password)
 
 
+@expose
+class Machine:
+    """A class whose members are for different roles."""
+
+    def __init__(self) -> None:
+        self.log: List[str] = []
+        self._speed = 1
+
+    def look(self) -> str:
+        return "seen"
+
+    @expose(roles={"operator"})
+    def move(self, steps: int) -> int:
+        self.log.append("moved")
+        return steps
+
+    @expose(roles={"operator", "service"})
+    def frames(self) -> Iterator[int]:
+        yield from range(3)
+
+    @oneway
+    @expose(roles={"operator"})
+    def stop(self) -> None:
+        self.log.append("stopped")
+
+    @expose(roles={"service"})
+    def __len__(self) -> int:
+        return 7
+
+    @expose(roles={"operator"})
+    async def home(self) -> str:
+        return "home"
+
+    @property
+    def speed(self) -> int:
+        return self._speed
+
+    @expose(roles=["service"])
+    @speed.setter
+    def speed(self, value: int) -> None:
+        self._speed = value
+
+
+class Roles(AccessSteps):
+    def setUp(self) -> None:
+        super().setUp()
+        self.machine = Machine()
+        self.daemon_of_users = self.guarded({}, self.users)
+        self.machine_uri = self.daemon_of_users.register(self.machine, "machine")
+
+    def write(self, roles: List[str], **rules: List[str]) -> None:
+        document = users.load(self.users)
+        document["users"]["alice"]["roles"] = roles
+        users.save(self.users, {**document, "rules": rules})
+
+    def alice(self) -> Any:
+        """Enter the settings of a user, and return a proxy."""
+        self.at_end.enter_context(settings(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password))
+        return self.at_end.enter_context(Proxy(self.machine_uri))
+
+    def check_refused(self, what: str, call: Any) -> None:
+        with self.assertRaisesRegex(errors.SecurityError, "user 'alice' may not use %s: it needs the role" % what):
+            call()
+
+    def test_methods_of_other_roles_are_refused(self) -> None:
+        self.write(["visitor"])
+        machine = self.alice()
+        with self.assertLogs("Pyro5", "WARNING") as logs:
+            self.check_refused("machine.move", lambda: machine.move(1))
+        self.assertRegex("".join(logs.output), "alice.*machine.move.*operator")
+        self.check_refused("machine.frames", lambda: list(machine.frames()))
+        self.check_refused("machine.home", machine.home)
+        self.check_refused("machine.__len__", lambda: len(machine))
+        self.check_refused("machine.speed", lambda: setattr(machine, "speed", 2))
+        self.check_refused("machine.speed", lambda: machine.speed)
+        self.check_refused("machine.move", lambda: machine.move.future(1).result())
+        machine.stop()
+        self.assertEqual("seen", machine.look())  # over the same connection
+        self.assertEqual(([], 1), (self.machine.log, self.machine._speed))
+
+    def test_a_batch_with_a_forbidden_call_does_nothing(self) -> None:
+        self.write(["visitor"])
+        batch = BatchProxy(self.alice())
+        batch.look()
+        batch.move(1)
+        with self.assertRaisesRegex(errors.SecurityError, "machine.move"):
+            list(batch())
+        self.assertEqual([], self.machine.log)
+
+    def test_members_of_its_roles(self) -> None:
+        self.write(["operator", "service"])
+        machine = self.alice()
+        self.assertEqual((3, [0, 1, 2], "home", 7), (machine.move(3), list(machine.frames()), machine.home(), len(machine)))
+        machine.speed = 5
+        self.assertEqual(5, machine.speed)
+        batch = BatchProxy(machine)
+        batch.move(4)
+        self.assertEqual([4], list(batch()))
+
+    def test_a_change_counts_for_open_connections(self) -> None:
+        self.write(["operator"])
+        machine = self.alice()
+        machine.move(1)
+        self.write(["visitor", "guest"])
+        self.check_refused("machine.move", lambda: machine.move(1))
+
+    def test_rules(self) -> None:
+        self.write(["visitor"], operator=["machine.*"], visitor=["machine.look", "Pyro.Daemon.info"], admin=["*"])
+        machine = self.alice()
+        self.assertEqual("seen", machine.look())
+        self.check_refused("machine.unknown", lambda: machine._pyroInvoke("unknown", [], {}))
+        with settings(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password), \
+                Proxy("PYRO:Pyro.Daemon@" + self.daemon_of_users.locationStr) as own:
+            own.info()
+            own.ping()
+            self.check_refused("Pyro.Daemon.registered", own.registered)
+
+    def test_exclusive_use_needs_a_role_too(self) -> None:
+        self.write(["visitor"], operator=["machine.*"])
+        with self.assertRaisesRegex(errors.SecurityError, "machine.acquire_object"), self.alice()._pyroExclusive():
+            self.fail("it was acquired")
+
+    def test_clients_without_a_user_have_no_roles(self) -> None:
+        daemon = Daemon("127.0.0.1")  # it has no users, but the members have roles
+        self.at_end.callback(daemon.close)
+        uri = daemon.register(Machine(), "machine")
+        self.run_loop(daemon)
+        with Proxy(uri) as machine:
+            self.assertEqual("seen", machine.look())
+            with self.assertRaisesRegex(errors.SecurityError, "a client without a user may not use machine.move"):
+                machine.move(1)
+
+    def test_over_asyncio(self) -> None:
+        async def calls() -> List[Any]:
+            results = []
+            async with aio.Daemon("127.0.0.1", users=self.users) as daemon:
+                uri = daemon.register(Machine(), "machine")
+                with settings(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password):
+                    async with aio.Proxy(uri) as machine:
+                        results.append(await machine.look())
+                        for call in (machine.home, lambda: machine.move(1)):
+                            try:
+                                await call()
+                            except errors.SecurityError as x:
+                                results.append(str(x))
+            return results
+        self.write(["visitor"])
+        seen, *refusals = asyncio.run(calls())
+        self.assertEqual("seen", seen)
+        self.assertEqual(2, len(refusals))
+
+
+class Names(AccessSteps):
+    def test_rules_for_names(self) -> None:
+        document = users.load(self.users)
+        users.save(self.users, {**document, "rules": {"operator": ["ns:register lab.*"]}})
+        with settings(AUTH_USERS_FILE=self.users):
+            daemon = NameServerDaemon("127.0.0.1", 0)
+        self.at_end.callback(daemon.close)
+        self.run_loop(daemon)
+        daemon.nameserver.register("office.printer", "PYRO:printer@localhost:5")  # the process itself may
+        with settings(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password), \
+                locate_ns("127.0.0.1", daemon.sock.getsockname()[1], broadcast=False) as names:
+            names.register("lab.stage", "PYRO:stage@localhost:5")
+            for refused in (lambda: names.register("office.x", "PYRO:x@localhost:5"), lambda: names.remove("office.printer"),
+                            lambda: names.set_metadata("office.printer", ["a"]), lambda: names.remove(prefix="office"),
+                            lambda: names.remove(regex=".*")):
+                with self.assertRaisesRegex(errors.SecurityError, "user 'alice' may not register or remove the name 'office"):
+                    refused()
+            self.assertEqual({"Pyro.NameServer", "lab.stage", "office.printer"}, set(names.list()))
+            self.assertEqual(1, names.remove(prefix="lab."))
+
+
 class OnTheWire(AccessSteps):
     def raw(self) -> RawClient:
         return self.connect(self.guarded_daemon)
@@ -242,7 +417,7 @@ class Servers(AccessSteps, ServerTestCase):
         self.assertEqual([], [thread.name for thread in threading.enumerate() if "Pyro" in thread.name])
 
 
-for tests in (Keys, Users, OnTheWire):
+for tests in (Keys, Users, Roles, Names, OnTheWire):
     for_both_types(globals(), tests)
 del tests
 

@@ -41,7 +41,8 @@ MODULES = """
     _aio _aio.connection _aio.waiting _aio.connecting _aio.connections _aio.link _aio.received _aio.streams _aio.calls
     _aio.proxy _aio.batch _aio.name_server _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.arguments
-    _server.marks _server.instances _server.objects _server.acceptance _server.streams _server.turns _server.decoding
+    _server.marks _server.instances _server.objects _server.permissions _server.acceptance _server.streams
+    _server.turns _server.decoding
     _server.running_calls _server.deferred _server.async_loop _server.async_streams _server.async_methods
     _server.daemon_object
     _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch

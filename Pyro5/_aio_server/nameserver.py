@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Optional, Tuple
+from typing import Any, Iterable, Optional, Tuple
 
 from .. import config, constants
 from .._naming.authorization import Writers
@@ -12,7 +12,9 @@ from .._naming.broadcast import BroadcastServer
 from .._naming.capacity import SearchTurns
 from .._naming.regex_sandbox import ONE_AT_A_TIME, Limits, Matcher
 from .._naming.registry import NameServer
+from .._server.permissions import check_names
 from .._values.uri import URI
+from ..callcontext import current_context
 from ..nameserver import why_no_broadcast
 from .daemon import Daemon
 from .ending import WaitForEnd
@@ -41,7 +43,8 @@ class NameServerDaemon(Daemon):
         self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
         # Threads remain available for other requests than searches.
         limits = Limits(at_once=config.THREADPOOL_SIZE // 2) if config.THREADPOOL_SIZE > 1 else ONE_AT_A_TIME
-        self.nameserver = NameServer(storage, matcher=Matcher(limits), require_writer=self._require_writer, turns=self._turns)
+        self.nameserver = NameServer(storage, matcher=Matcher(limits), require_writer=self._require_writer,
+                                     require_names=self._require_names, turns=self._turns)
         # The storage is opened before the socket, so that a name server that accepts connections can also answer them.
         try:
             super().__init__(host, config.NS_PORT if port is None else port, unixsocket, nathost, natport)
@@ -81,6 +84,12 @@ class NameServerDaemon(Daemon):
 
     def _require_writer(self) -> None:
         self._writers.require(self.transportServer)
+
+    def _require_names(self, names: Iterable[str]) -> None:
+        client = current_context.client
+        # Not for this process itself, nor while it serves a client of another daemon.
+        if getattr(client, "server", None) is self.transportServer:
+            check_names(self._dispatcher.gate, client, names)
 
     def _warn_unreachable(self, reason: str) -> None:
         """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""

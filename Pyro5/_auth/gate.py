@@ -137,6 +137,7 @@ class Gate:
             # A client without credentials must not get in by leaving out its proof after a challenge, either.
             if self._required or pending is not None:
                 raise errors.SecurityError(self.wanted)
+            connection.identity = Identity(None, self.users)
             return None
         address = _address_of(connection)
         seconds = self._failures.seconds_left(address)

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, FrozenSet, Iterator, List, NamedTuple,
+from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
                     Optional, Tuple, TypeVar)
 
 from .. import config, constants, errors
@@ -68,6 +68,7 @@ class LeasedNames:
     _leases: LeaseTable
     _reading: ContextManager[Any]
     _require_writer: Callable[[], None]
+    _require_names: Callable[[Iterable[str]], None]
     _turns: Optional[SearchTurns]
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -130,6 +131,7 @@ class LeasedNames:
         """
         self._require_writer()
         found = {name: [lease_id] for name, lease_id in checked_lease_ids(leases).items()}
+        self._require_names(found)
         return self._changed(lambda: self._remove_leases(found))
 
     @expose
@@ -323,14 +325,17 @@ class LeasedNames:
             if name:
                 if name not in self._storage or name == constants.NAMESERVER_NAME and is_called_by_client():
                     return 0
+                self._require_names((name,))
                 found = {name: self._storage[name]}
                 del self._storage[name]  # not remove_names: a program may have overridden __delitem__
                 self._removed(found)
                 return 1
             if prefix:
                 names = list(self._storage.find_prefix(prefix))
+            names = [found for found in names if found != constants.NAMESERVER_NAME]
+            self._require_names(names)
             # the costs are read before the removal, in the same period of the lock, so that the sum stays right
-            return self._remove_names([found for found in names if found != constants.NAMESERVER_NAME])
+            return self._remove_names(names)
 
     def _remove_if(self, name: str, uri_text: str) -> bool:
         with self.lock:

@@ -40,13 +40,16 @@ class NameServer(LeasedNames):
     """
 
     def __init__(self, storageProvider: Any = None, *, matcher: Optional[Matcher] = None,
-                 require_writer: Callable[[], None] = lambda: None, turns: Optional[SearchTurns] = None,
+                 require_writer: Callable[[], None] = lambda: None,
+                 require_names: Callable[[Iterable[str]], None] = lambda names: None, turns: Optional[SearchTurns] = None,
                  clock: Callable[[], float] = time.monotonic) -> None:
         """Args:
             storageProvider: as for `open_storage`. `close` closes the storage if it is opened here.
             matcher: runs the regular expressions of clients; None creates one with the default limits.
             require_writer: called before each change that `register`, `set_metadata` and `remove` make; raises a NamingError
                 if the caller is not authorized.
+            require_names: called with the names that a change is about; raises a SecurityError if the caller may not
+                register or remove one of them.
             turns: limits searches of a large name server; the caller ends them when the reply has been encoded.
             clock: returns monotonic seconds, for leases.
         """
@@ -55,6 +58,7 @@ class NameServer(LeasedNames):
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
         self._matcher = matcher or Matcher()
         self._require_writer = require_writer
+        self._require_names = require_names
         self._use_storage(open_storage(storageProvider) if self._owns_storage else storageProvider)
 
     @property
@@ -139,6 +143,7 @@ class NameServer(LeasedNames):
         request = Request(name, checked_uri(uri), checked_tags(metadata), None if safe is UNSPECIFIED else bool(safe),
                           checked_ttl(ttl), checked_revision(if_revision), bool(member), client_text())
         require_not_own(name, "replaced")
+        self._require_names((name,))
         accepted = self._changed(lambda: self._register(request))
         log.debug("registered %s as %s", request.uri, name)
         return None if ttl is None and if_revision is None and not member else accepted
@@ -156,6 +161,7 @@ class NameServer(LeasedNames):
         checked_type(name, "name")
         tags = checked_tags(metadata)
         require_not_own(name, "changed")
+        self._require_names((name,))
         self._changed(lambda: self._replace_metadata(name, tags))
 
     @expose
@@ -167,6 +173,7 @@ class NameServer(LeasedNames):
 
         Raises:
             NamingError: the regex is invalid, or takes too long; or this client is not authorized.
+            SecurityError: the user of this client may not remove one of the registrations; none is removed then.
             ValueError: more than one argument is given.
             TypeError: an argument is not a str.
         """

@@ -18,7 +18,7 @@ from .._messages.replies import ReplyTo
 from .._messages.requests import Call
 from .._values import unsendable
 from ..protocol import ReceivingMessage, SendingMessage
-from . import exposure
+from . import exposure, permissions
 from .async_methods import AsyncMethods
 from .batches import Batch
 from .decoding import RequestDecoder
@@ -123,6 +123,8 @@ class Dispatcher(HandshakeReplies):
             if self.exclusive.holders:
                 self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
+            if self.gate is not None or published.members.roles:
+                permissions.check_call(self.gate, connection, published, call)
             if flags & protocol.FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
                 return None
@@ -241,7 +243,8 @@ class Dispatcher(HandshakeReplies):
         after a SecurityError or SerializeError, and reconnect.
         """
         return (isinstance(error, (errors.SecurityError, errors.SerializeError))
-                and not isinstance(error, (errors.RemoteError, unsendable.Unsendable)) and not connection.keep_open
+                and not isinstance(error, (errors.RemoteError, unsendable.Unsendable, permissions.Refused))
+                and not connection.keep_open
                 and (message.serializer_id, connection.features) in self._serializers)  # else nothing of it was decoded
 
     def _value_reply(self, connection: Any, to: ReplyTo, value: Any, call: Call, flags: int) -> SendingMessage:
@@ -308,6 +311,7 @@ class Dispatcher(HandshakeReplies):
             running.object_id = call.object_id
             self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
+            permissions.check_call(self.gate, connection, published, call)
             batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size)
             batch.running = running
             steps = batch.prepare(published, functools.partial(self._prepare, connection, published))

@@ -10,7 +10,8 @@ import functools
 import inspect
 import threading
 import weakref
-from typing import Any, Callable, Dict, FrozenSet, Iterable, Literal, NamedTuple, Optional, Tuple, TypeVar, overload
+from typing import (Any, Callable, Dict, FrozenSet, Iterable, Literal, Mapping, NamedTuple, Optional, Tuple, TypeVar,
+                    overload)
 
 _T = TypeVar("_T")
 InstanceCreator = Callable[[Any], Any]  # called with the class
@@ -60,13 +61,13 @@ def _functions_of(member: Any) -> Tuple[Any, ...]:
     return ()
 
 
-def _set_flag(decorator: str, member: Any, flag: str) -> None:
+def _set_flag(decorator: str, member: Any, flag: str, value: Any = True) -> None:
     functions = _functions_of(member)
     if not functions or decorator != "expose" and isinstance(member, functools.cached_property):
         raise TypeError("@%s is for methods%s, not for %r" % (
             decorator, ", properties and classes" if decorator == "expose" else "", member))
     for function in functions:
-        setattr(function, flag, True)
+        setattr(function, flag, value)
 
 
 _NOT_GIVEN: Any = object()
@@ -77,11 +78,12 @@ def expose(method_or_class: _T) -> _T: ...
 
 
 @overload
-def expose(*, idempotent: bool = ..., blocking: bool = ..., concurrent: bool = ...) -> Callable[[_T], _T]: ...
+def expose(*, idempotent: bool = ..., blocking: bool = ..., concurrent: bool = ...,
+           roles: Iterable[str] = ...) -> Callable[[_T], _T]: ...
 
 
 def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, blocking: bool = True,
-           concurrent: bool = False) -> Any:
+           concurrent: bool = False, roles: Iterable[str] = ()) -> Any:
     """Expose a method, a property, or all public methods and properties that a class itself defines to remote callers.
 
     Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
@@ -96,22 +98,33 @@ def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, block
         concurrent: while an async method waits, later calls of the same client over the same connection may run, and be
             answered first, if the client has several calls in flight. On a class it applies to all methods that the class
             defines. Without it, the calls of a connection run one after the other.
+        roles: only users with one of these roles may use the method or property, see ``Daemon(users=...)``. On a class it
+            applies to all members that the class defines, but for those that have roles of their own.
 
     Raises:
         AttributeError: the name is private, or the decorator stands on top of @classmethod or @staticmethod.
-        TypeError: it was applied to something else.
+        TypeError: it was applied to something else, or the roles are not texts.
     """
-    if method_or_class is _NOT_GIVEN:
-        return functools.partial(_expose, idempotent=idempotent, blocking=blocking, concurrent=concurrent)
-    return _expose(method_or_class, idempotent, blocking, concurrent)
+    flags = {"_pyroIdempotent": idempotent, "_pyroNonblocking": not blocking, "_pyroConcurrent": concurrent,
+             "_pyroRoles": _checked_roles(roles)}
+    flags = {name: value for name, value in flags.items() if value}
+    return functools.partial(_expose, flags=flags) if method_or_class is _NOT_GIVEN else _expose(method_or_class, flags)
 
 
-def _expose(method_or_class: _T, idempotent: bool, blocking: bool, concurrent: bool) -> _T:
+def _checked_roles(roles: Iterable[str]) -> FrozenSet[str]:
+    found = frozenset(roles)
+    # A single text would be taken for a set of letters.
+    if isinstance(roles, str) or not all(isinstance(role, str) for role in found):
+        raise TypeError("roles must be a set of texts, not %r" % (roles,))
+    return found
+
+
+def _expose(method_or_class: _T, flags: Mapping[str, Any]) -> _T:
     if inspect.isclass(method_or_class):
         if is_private_attribute(method_or_class.__name__):
             raise AttributeError("cannot expose class '%s': names that start with an underscore are private"
                                  % method_or_class.__name__)
-        _expose_class(method_or_class, idempotent, blocking, concurrent)
+        _expose_class(method_or_class, flags)
         return method_or_class
     if isinstance(method_or_class, (classmethod, staticmethod)):
         raise AttributeError("@expose must be applied before @%s: write it on the line below"
@@ -121,16 +134,12 @@ def _expose(method_or_class: _T, idempotent: bool, blocking: bool, concurrent: b
         if is_private_attribute(name):
             raise AttributeError("cannot expose '%s': names that start with an underscore are private" % name)
     _set_flag("expose", method_or_class, "_pyroExposed")
-    if idempotent:
-        _set_flag("expose", method_or_class, "_pyroIdempotent")
-    if not blocking:
-        _set_flag("expose", method_or_class, "_pyroNonblocking")
-    if concurrent:
-        _set_flag("expose", method_or_class, "_pyroConcurrent")
+    for flag, value in flags.items():
+        _set_flag("expose", method_or_class, flag, value)
     return method_or_class
 
 
-def _expose_class(clazz: type, idempotent: bool, blocking: bool, concurrent: bool) -> None:
+def _expose_class(clazz: type, flags: Mapping[str, Any]) -> None:
     # Only what the class itself defines, not what it inherits: a base class decides about its own methods.
     for name, member in list(vars(clazz).items()):
         if is_private_attribute(name) or inspect.isclass(member) or isinstance(member, _FUNCTION_WRAPPERS):
@@ -138,9 +147,8 @@ def _expose_class(clazz: type, idempotent: bool, blocking: bool, concurrent: boo
         for function in _functions_of(member):
             with contextlib.suppress(AttributeError):  # implemented in C: it cannot have the flag, so it is not exposed
                 function._pyroExposed = True
-                function._pyroIdempotent = idempotent or getattr(function, "_pyroIdempotent", False)
-                function._pyroNonblocking = not blocking or getattr(function, "_pyroNonblocking", False)
-                function._pyroConcurrent = concurrent or getattr(function, "_pyroConcurrent", False)
+                # Members may have roles of their own, which stay.
+                vars(function).update({flag: value for flag, value in flags.items() if not getattr(function, flag, None)})
     clazz._pyroExposed = True  # type: ignore[attr-defined]
 
 
@@ -228,6 +236,7 @@ class Members(NamedTuple):
     direct: FrozenSet[str] = frozenset()  # those of methods that return their result: not coroutine functions
     nonblocking: FrozenSet[str] = frozenset()  # methods and attributes that an event loop can run itself
     concurrent: FrozenSet[str] = frozenset()  # those of methods that may run at the same time as others of a connection
+    roles: FrozenSet[Tuple[str, FrozenSet[str]]] = frozenset()  # name, and the roles that may use it; all, if it is missing
 
     def metadata(self) -> Dict[str, Any]:
         """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
@@ -275,6 +284,7 @@ def forget_members(obj_or_class: Any) -> None:
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
     methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking, concurrent = (
         set() for _ in range(9))
+    roles: Dict[str, FrozenSet[str]] = {}
     for name in dir(clazz):
         if is_private_attribute(name):
             continue
@@ -283,6 +293,9 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
         functions = _functions_of(member)
         if not functions or only_exposed and not any(getattr(f, "_pyroExposed", False) for f in functions):
             continue
+        for function in functions:  # those of a property have the same ones, unless the program decorates them one by one
+            if getattr(function, "_pyroRoles", None):
+                roles[name] = roles.get(name, function._pyroRoles) & function._pyroRoles
         if getattr(functions[0], "_pyroNonblocking", False):
             nonblocking.add(name)
         if isinstance(member, (property, functools.cached_property)):
@@ -303,8 +316,9 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             oneways.add(name)
         if getattr(functions[0], "_pyroCallback", False):
             callbacks.add(name)
-    return Members(*map(frozenset, (methods, oneways, attrs, writable, callbacks, idempotent, direct,
-                                     nonblocking, concurrent)))
+    return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks),
+                   frozenset(idempotent), frozenset(direct), frozenset(nonblocking), frozenset(concurrent),
+                   frozenset(roles.items()))
 
 
 def is_deferring(function: Any) -> bool:

@@ -1,0 +1,99 @@
+"""Which clients may use which members: roles given with @expose, and rules in the users file."""
+from __future__ import annotations
+
+from typing import Any, FrozenSet, Iterable, List, Optional, Sequence
+
+from .. import constants, errors
+from .._messages import requests
+from .._messages.requests import Call
+from .._values import exceptions
+from .objects import PublishedObject
+
+__all__ = ["Refused", "check_call", "check_names"]
+
+NO_ROLES: FrozenSet[str] = frozenset()
+# Methods of Pyro.Daemon that every client needs. Streams were opened by a call that was checked.
+_FREE = frozenset(("ping", "get_metadata", "get_next_stream_item", "close_stream", "cancel", "release_object"))
+
+
+class Refused(errors.SecurityError):
+    """A SecurityError after which the connection stays usable: the client may call other methods.
+
+    It is sent as a SecurityError, which all clients know.
+    """
+
+
+Refused.__name__ = Refused.__qualname__ = "SecurityError"
+Refused.__module__ = errors.__name__
+exceptions.send_as(Refused, "Pyro5.errors.SecurityError")
+
+
+def check_call(gate: Any, connection: Any, published: PublishedObject, call: Call) -> None:
+    """Check that a client may execute a call, or all calls of a batch.
+
+    Args:
+        gate: the gate of the daemon, None if it has none.
+
+    Raises:
+        Refused: it lacks a role; the text names the member and the roles that may use it.
+    """
+    limited = dict(published.members.roles)
+    users = None if gate is None or gate.users is None else gate.users.current()
+    if not limited and (users is None or not users.members):
+        return
+    identity = getattr(connection, "identity", None)
+    roles: FrozenSet[str] = NO_ROLES if identity is None else identity.roles
+    for name in _members_of(call):
+        object_id, member = call.object_id, name
+        if object_id == constants.DAEMON_NAME:
+            if name in _FREE:
+                continue
+            if name == "acquire_object":  # it stops the calls of others to that object
+                object_id = next((each for each in call.args if type(each) is str), "")
+        wanted = [limited.get(name), None if users is None else users.roles_for(users.members, "%s.%s" % (object_id, member))]
+        _require(wanted, roles, identity, "use %s.%s" % (object_id, member))
+
+
+def check_names(gate: Any, connection: Any, names: Iterable[str]) -> None:
+    """Check that a client may register or remove these names in a name server.
+
+    If the users file has rules for names, each name needs one that matches.
+
+    Raises:
+        Refused: it lacks a role.
+    """
+    users = None if gate is None or gate.users is None else gate.users.current()
+    if users is None or not users.names:
+        return
+    identity = getattr(connection, "identity", None)
+    roles: FrozenSet[str] = NO_ROLES if identity is None else identity.roles
+    for name in names:
+        _require([users.roles_for(users.names, name) or NO_ROLES], roles, identity, "register or remove the name '%s'" % name)
+
+
+def _require(wanted: Sequence[Optional[FrozenSet[str]]], roles: FrozenSet[str], identity: Any, what: str) -> None:
+    for each in wanted:
+        if each is not None and not each & roles:
+            user = None if identity is None else identity.user
+            raise Refused("%s may not %s: %s" % (
+                "a client without a user" if user is None else "user '%s'" % user, what,
+                "it needs the role %s" % " or ".join(sorted(each)) if each else "no role may do this"))
+
+
+def _members_of(call: Call) -> List[str]:
+    """Return the names of the members that a call uses; those of all its calls for a batch. Names of other types are refused
+    later, when the call is prepared.
+    """
+    if call.method == requests.BATCH_METHOD:
+        return list(dict.fromkeys(name for name, args, _ in requests.parse_batch(call)[0]
+                                  for name in (_member(name, args),) if name))
+    return [_member(call.method, call.args)] if _member(call.method, call.args) else []
+
+
+def _member(method: Any, args: Sequence[Any]) -> str:
+    if type(method) is not str:
+        return ""
+    if method in (requests.GETATTR_METHOD, requests.SETATTR_METHOD):
+        return args[0] if args and type(args[0]) is str else ""
+    return method
+
