@@ -37,6 +37,8 @@ CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microseco
 # The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations, and the
 # RunningCall of the daemon.
 _Request = Tuple[Any, ...]
+# A tuple is set with one assignment, and reading a field of it is cheap; an object with attributes takes longer to
+# make.
 _CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, CALL = range(7)
 request_fields: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
 # Bytes as received, converted to a UUID when a program reads it: most never do.
@@ -67,6 +69,7 @@ class CallContext:
 
     @client.setter
     def client(self, connection: Any) -> None:
+        # For tests and programs that simulate a call; daemons set all fields at once.
         _assign(_CLIENT, connection)
 
     @property
@@ -111,9 +114,11 @@ class CallContext:
         assigned while a request is being served, the annotations of that request (these are never sent on).
         """
         current = _assigned.get()
+        # Of the request: only for reading. Assigned ones take precedence, since the program wants to send them.
         if current is None:
             current = request_fields.get()[_ANNOTATIONS]
         if current is None:
+            # Stored, so that items which the program adds to it are sent.
             current = {}
             _assigned.set(current)
         return current
@@ -139,6 +144,7 @@ class CallContext:
     @response_annotations.setter
     def response_annotations(self, annotations: Annotations) -> None:
         _response.set(annotations)
+        # Otherwise the annotations of the last reply would be shown instead of the assigned ones.
         _received.set(None)
 
     @property
@@ -152,12 +158,13 @@ class CallContext:
         value = _correlation.get()
         if isinstance(value, bytes):
             value = uuid.UUID(bytes=value)
-            _correlation.set(value)
+            _correlation.set(value)  # once, since programs log it several times
         return value
 
     @correlation_id.setter
     def correlation_id(self, value: Optional[uuid.UUID]) -> None:
         if value is not None and not isinstance(value, uuid.UUID):
+            # Checked here, where the mistake is, and not when a call is encoded.
             raise TypeError("correlation_id must be a uuid.UUID or None, not %s" % type(value).__name__)
         _correlation.set(value)
 
@@ -165,6 +172,7 @@ class CallContext:
     def user(self) -> Optional[str]:
         """The name of the user that the client being served has proved to be; None for a client that has the key of the
         server, or has proved nothing."""
+        # Read from the connection: it has proved it once, in the handshake.
         identity = getattr(request_fields.get()[_CLIENT], "identity", None)
         return None if identity is None else identity.user
 
@@ -172,6 +180,7 @@ class CallContext:
     def roles(self) -> FrozenSet[str]:
         """The roles of the user of the client being served, as they are in the users file now; empty if there are none."""
         identity = getattr(request_fields.get()[_CLIENT], "identity", None)
+        # Asked anew, so that roles that were taken away have no effect any more, even in connections that exist.
         return frozenset() if identity is None else identity.roles
 
     @property
@@ -202,6 +211,7 @@ class CallContext:
             CancelledError: the client has cancelled the call, or its connection has ended.
         """
         call = request_fields.get()[CALL]
+        # Without a call, for example in a test, there is no client that could have gone.
         if call is not None:
             call.check()
 
@@ -212,6 +222,7 @@ class CallContext:
         Raises:
             PyroError: no client is being served.
         """
+        # In the connection, because that is where the resources end.
         _require_client("track").tracked_resources.add(resource)
 
     def untrack_resource(self, resource: Any) -> None:
@@ -256,6 +267,7 @@ class _NewCorrelations:
 
     def renew(self) -> None:
         """Discard the stored ids, as a forked process must."""
+        # A child that used the ids of its parent would give the same one to two calls.
         self._ids = []
 
     def next(self) -> bytes:
@@ -265,6 +277,7 @@ class _NewCorrelations:
             return ids.pop()  # atomic: two threads never get the same id
         except IndexError:
             block = _random_uuids(CORRELATIONS_AT_ONCE)
+            # The list may be refilled by two threads at once; then it is longer for a while.
             ids.extend([block[start:start + 16] for start in range(16, len(block), 16)])
             return block[:16]
 
@@ -302,6 +315,7 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
     """
     # A copy: the program may change what it sees, and the message stays as it was received.
     request_fields.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
+    # None clears it: an id of the earlier request in this thread must not be passed on.
     _correlation.set(correlation_bytes)
     for variable in _USERS:
         if variable.get() is not None:  # reading is several times cheaper than setting
@@ -316,6 +330,7 @@ def running_call() -> Any:
 def without_call() -> Context:
     """Return a copy of the context in which no request is being served: calls that are made there inherit no deadline."""
     context = copy_context()
+    # The rest stays: the work may still ask for the client, and its calls carry the same correlation id.
     context.run(_assign, CALL, None)
     return context
 
@@ -351,5 +366,6 @@ def set_received_response(annotations: Annotations) -> None:
 def _require_client(action: str) -> Any:
     client = request_fields.get()[_CLIENT]
     if client is None:
+        # An error and no silence: a resource that is not tracked would never be closed.
         raise errors.PyroError("cannot %s a resource here: no client is being served in this thread or task" % action)
     return client

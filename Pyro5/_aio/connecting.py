@@ -56,12 +56,14 @@ async def connect_to_any(uri: URI, connect: Callable[[URI], Awaitable[T]], reply
     """
     # In a thread, because the lookup uses blocking sockets.
     found = [uri] if uri.protocol == "PYRO" else await in_thread(resolve_all, uri, reply_seconds, pick)
+    # Those that were not reachable a short time ago come last.
     candidates = in_order_of_trial(found, pick)
     for candidate in candidates[:-1]:
         try:
+            # The error of one candidate is of interest only if it is the last one.
             return await connect(candidate)
         except errors.CommunicationError as x:
-            if x.sent is not False:
+            if x.sent is not False:  # the server may have done something: another one must not do it again
                 raise
             note_unreachable(candidate, uri, x)
     try:
@@ -83,8 +85,10 @@ async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) 
         CommunicationError: the server cannot be reached or refused the connection, or TLS failed.
     """
     connection = Connection(asyncio.get_running_loop(), str(uri), first.wire.max_size)
+    # Set in the coroutine, and read here: the exception of wait_for() does not say how far it came.
     connected: List[bool] = []
     try:
+        # One limit for all steps: the time that a program waits is what the setting means.
         return await asyncio.wait_for(_connect_and_shake_hands(connection, uri, first, connected), timeout)
     except asyncio.TimeoutError:
         connection.abort()
@@ -100,13 +104,14 @@ async def open_connection(uri: URI, timeout: Optional[float], first: Handshake) 
         connection.abort()
         raise connection_failure(uri, _plain(x)) from x
     except BaseException:
-        connection.abort()
+        connection.abort()  # cancelled: the socket must not outlive the task
         raise
 
 
 async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Handshake, connected: List[bool]) -> Accepted:
     await _connect(connection, uri)
     connected.append(True)
+    # The same object in both requests: the proof is only valid for it.
     object_id = str(uri.object)
     proofs = client_exchange(object_id, connection.transport.get_extra_info("ssl_object")
                                or connection.transport.get_extra_info("socket"), str(uri))
@@ -116,6 +121,7 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
         reply = await connection.exchange(handshake.connect_request(
             first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
             proof=proof))
+        # A server that checks clients refuses the first request, with what the proof must contain.
         answer = None if proofs is None else proofs.answer_to(reply)
         if answer is not None:
             reply = await connection.exchange(handshake.connect_request(
@@ -123,25 +129,29 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
                 proof=answer))
     except errors.ConnectionClosedError as x:
         errors.add_context(x, activity)
+        # A server that hangs up without an answer often speaks TLS where this side does not, or the other way round.
         x.args = ("%s (%s)" % (x, handshake_hint(connection.transport.get_extra_info("sslcontext") is not None)),)
         raise
     except errors.ProtocolError as x:
         errors.add_context(x, activity)
         raise
+    # Taken out: the program sees only annotations of programs.
     found = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
     try:
         response, metadata = handshake.parse_connect_reply(reply)
     except errors.CommunicationError as x:
         errors.add_context(x, activity)
         raise
+    # The server's own proof: without it, anything that listens there could have sent the reply.
     if proofs is not None:
         proofs.finish(reply.annotations.pop(handshake.AUTH_ANNOTATION, None))
-    connection.begin(found)
+    connection.begin(found)  # from here on replies are assigned to calls by their numbers
     return Accepted(connection, uri, response, metadata, reply.annotations)
 
 
 async def _connect(connection: Connection, uri: URI) -> None:
     loop = connection.loop
+    # Read when connecting: a program may switch SSL on after it has imported this module.
     context = tls.client_context() if config.SSL else None
     if uri.sockname:
         # on a Unix socket the server is on this machine, and its certificate must be valid for localhost
@@ -155,7 +165,7 @@ async def _connect(connection: Connection, uri: URI) -> None:
             await loop.create_connection(lambda: connection, address[0], address[1], family=family, ssl=context,
                                          server_hostname=uri.host if context else None)
             return
-        except OSError as x:
+        except OSError as x:  # the last one counts, as in the synchronous client
             failure = x
     raise failure or OSError("no address")
 

@@ -80,19 +80,26 @@ class Daemon(Registrations):
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, *, users: str = "") -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
+        # First, because wrong arguments raise an exception: nothing has been opened yet that would have to be closed.
         nat = nat_address(nathost, natport, unixsocket)
         self._objects = ObjectTable(self, default_get_instance)
         self._leases = LeaseKeeper()
         lifetime, linger, max_streams = stream_limits()
         self._streams = StreamTable(lifetime, linger, time.monotonic, max_streams)
         self._oneway_calls = OnewayCalls(*oneway_limits())
+        # Threads for blocking methods only. The pool is shared with the hooks of the program, which may block as
+        # well.
         pool = _new_pool(self._has_more_clients_than)
         self._calls = CallsInLoop(self._oneway_calls, pool, self._request_ended)
         self._dispatcher: LoopDispatcher = LoopDispatcher(self, self._objects, self._streams, dispatch_options(), None,
                                                           RepeatFilter(time.monotonic), cast(Any, self._calls))
+        # Read before the daemon listens: without a usable users file there must not be a moment in which all clients
+        # get in.
         self._dispatcher.gate = server_gate(users)
         self._read_settings()
-        self._housekeeping_task: Any = None
+        self._housekeeping_task: Any = None  # a daemon that is not awaited has no loop, and no tasks
+        # The socket is opened here and not in _start(): URIs contain its port, and a program may register objects
+        # before it awaits.
         listener = Listener(str(server_host() if host is None else host), port, unixsocket)
         self.transportServer = AsyncServer(listener, self._hooks(), pool)
         self.natLocationStr: Optional[str] = None
@@ -102,6 +109,7 @@ class Daemon(Registrations):
             self._warn_unreachable(listener.unreachable_reason)
         self._ending = Ending(self.transportServer, self._calls, self._oneway_calls, self._streams,
                               self._stop_threads, self._finish)
+        # Last: the constructor of the program's interface may use the daemon.
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), in an event loop", self.locationStr, self.natLocationStr)
 
@@ -123,11 +131,15 @@ class Daemon(Registrations):
             nameserver: a proxy for the name server, of either kind, or a `NameServer` of this process.
             options: safe, metadata and member, as for that method.
         """
+        # The keeper renews in a thread of its own, with blocking calls, so it needs a proxy of the other kind.
         if isinstance(nameserver, Proxy):
             nameserver = sync_proxy(nameserver)
+        # Remembered, because an object that was registered before the call stays registered if the name server cannot
+        # be reached.
         is_registered = self._id_of(obj_or_class) is not None
         uri = self.uriFor(obj_or_class) if is_registered else self.register(obj_or_class)
         try:
+            # In a thread: the loop must serve other clients while the name server is asked.
             return await in_thread(keep_registered, self._leases, nameserver, name, uri, ttl, options)
         except BaseException:
             if not is_registered:
@@ -143,9 +155,13 @@ class Daemon(Registrations):
             RuntimeError: the daemon is closed, or runs in another event loop.
         """
         server, loop = self.transportServer, asyncio.get_running_loop()
+        # Sockets and tasks belong to one loop. A daemon cannot move to another one, not even after the first has
+        # ended.
         if server.stopping or server.event_loop not in (None, loop):
             raise RuntimeError("the daemon %s" % ("is closed" if server.stopping else "runs in another event loop"))
+        # A second `async with` in the same loop, as serve_forever() makes, has nothing to start.
         if server.event_loop is None:
+            # A future can only be made here: it belongs to the loop, which the constructor did not need to have.
             self._ending.ended = loop.create_future()
             self._calls.begin(loop)
             self._dispatcher.begin()
@@ -266,14 +282,17 @@ class Daemon(Registrations):
         self._settings_version = version
 
     def _apply_settings(self) -> None:
+        # Comparing one number: this is called for each request.
         if global_version.number != self._settings_version:
             self._read_settings()
 
     def _ends_without_user_code(self, connection: ServerConnection) -> bool:
+        # Freeing may close what the program tracks, which may block, and must then happen in a thread.
         return not (connection.handshake_done and _is_overridden(self, "clientDisconnect") or connection.has_resources
                     or self._streams.has_streams_of(connection))
 
     async def _connection_ended(self, connection: ServerConnection) -> None:
+        # A connection may be the first event after a setting was changed.
         self._apply_settings()
         pool = self.transportServer.pool
         try:
@@ -284,6 +303,7 @@ class Daemon(Registrations):
         except Exception:  # user code: an error must not prevent the cleanup below
             log.exception("clientDisconnect failed")
         finally:
+            # In a thread for the same reason as above; otherwise here, which saves the two changes of threads.
             if connection.has_resources or self._streams.has_streams_of(connection):
                 await run_in_pool(pool, connection, self._free, connection)
             else:
@@ -293,6 +313,7 @@ class Daemon(Registrations):
         # Streams first: they may linger. Session objects and tracked resources end with the connection.
         self._streams.client_disconnected(connection)
         self._dispatcher.exclusive.client_gone(connection)
+        # Read each time, so that a changed setting has an effect on the next tick.
         close_session_instances(connection, self._calls.spawn)
         connection.close()
 
@@ -306,6 +327,7 @@ class Daemon(Registrations):
         self._apply_settings()
         server.apply_limits()
         server.arm_timer()
+        # The pool cannot do that by itself: its idle threads wait, and have no clock.
         server.pool.shrink(time.monotonic())
         self._dispatcher.log_repeated_errors()
         buffers.release_unused()
@@ -315,6 +337,7 @@ class Daemon(Registrations):
             self._housekeeping_task = server.start_task(self._do_housekeeping())
 
     async def _do_housekeeping(self) -> None:
+        # In a thread: closing a generator runs code of the program.
         pool = self.transportServer.pool
         if len(self._streams):
             await run_in_pool(pool, None, self._streams.expire)
@@ -328,12 +351,13 @@ class Daemon(Registrations):
 
     def _stop_threads(self) -> None:
         """End the threads of the daemon, apart from those of its pool. May be called more than once, in any thread."""
+        # Names first: clients find no server any more that is about to end.
         self._leases.close()
         self._dispatcher.running.watcher.stop()
 
     def _finish(self) -> None:
         self._dispatcher.log_repeated_errors(at_end=True)
-        self._objects.close()
+        self._objects.close()  # after the last call, which may still have used an object
 
 
 def _new_pool(has_more_clients_than: Callable[[int], bool]) -> WorkerPool:
@@ -346,6 +370,7 @@ def _new_pool(has_more_clients_than: Callable[[int], bool]) -> WorkerPool:
 
 def _is_overridden(daemon: Daemon, name: str) -> bool:
     """Return whether the program has overridden, or replaced, a method of the daemon."""
+    # A function that the program has assigned to the instance has no __func__, and counts as well.
     return getattr(getattr(daemon, name), "__func__", None) is not getattr(Daemon, name)
 
 

@@ -30,8 +30,8 @@ __all__ = ["KEY", "SCRAM", "Session", "Verifier", "Hello", "Challenge", "decode_
 KEY, SCRAM = "key", "scram"
 CLIENT, SERVER = "client", "server"
 
-NONCE_BYTES = 24
-MAX_ANNOTATION_BYTES = 1024
+NONCE_BYTES = 24  # 192 random bits, as many as base64 encodes without padding
+MAX_ANNOTATION_BYTES = 1024  # more than any of them needs
 MAX_USER_CHARS = 64
 SALT_BYTES = 16
 # About 50 ms of a processor for each password that an attacker tries with a stolen users file. A client pays this once per
@@ -39,6 +39,7 @@ SALT_BYTES = 16
 ITERATIONS = 100000
 MAX_ITERATIONS = 1000000  # a server cannot make its clients work for longer than half a second
 
+# In each digest: a proof must have no meaning in another protocol, or another version of this one.
 _LABEL = b"Pyro5 authentication 1"
 _VERSION = "1"
 
@@ -80,6 +81,7 @@ class Session(NamedTuple):
 
     def digest_with(self, key: bytes, side: str) -> bytes:
         """Return the HMAC of all fields for one side."""
+        # Both sides compute it for themselves: a mismatch in any field makes the proof wrong.
         fields = (_LABEL, self.method.encode(), side.encode(), self.client_nonce, self.server_nonce,
                   self.object_id.encode("utf-8", "surrogatepass"), self.user.encode("utf-8", "surrogatepass"), self.binding)
         # Each field with its length: otherwise the end of one could be taken for the beginning of the next.
@@ -97,6 +99,7 @@ def new_nonce() -> bytes:
 
 def key_proofs(key: bytes, session: Session) -> Tuple[bytes, bytes]:
     """Return the proofs of the client and of the server that both have this key."""
+    # Different for both sides: otherwise a server could send the client its own proof back.
     return session.digest_with(key, CLIENT), session.digest_with(key, SERVER)
 
 
@@ -106,6 +109,7 @@ def key_proofs(key: bytes, session: Session) -> Tuple[bytes, bytes]:
 def make_verifier(password: str, salt: Optional[bytes] = None, iterations: int = ITERATIONS) -> Verifier:
     """Return what a server stores for a password; the salt is random if none is given."""
     salt = os.urandom(SALT_BYTES) if salt is None else salt
+    # The client key itself is not stored: a stolen users file does not let its thief in.
     client_key, server_key = _scram_keys(password, salt, iterations)
     return Verifier(salt, iterations, hashlib.sha256(client_key).digest(), server_key)
 
@@ -114,18 +118,22 @@ def password_proofs(password: str, challenge: Challenge, session: Session) -> Tu
     """Return the proof of a client, and the one that it expects of the server."""
     client_key, server_key = _scram_keys(password, challenge.salt, challenge.iterations)
     signature = session.digest_with(hashlib.sha256(client_key).digest(), CLIENT)
+    # The proof hides the client key by a signature that only those can compute who have the stored key.
     return _xor(client_key, signature), session.digest_with(server_key, SERVER)
 
 
 def check_password_proof(proof: bytes, verifier: Verifier, session: Session) -> bool:
     """Return whether a client's proof shows that it knows the password."""
     client_key = _xor(proof, session.digest_with(verifier.stored_key, CLIENT))
+    # Compared in constant time, as with all secrets.
     return hmac.compare_digest(hashlib.sha256(client_key).digest(), verifier.stored_key)
 
 
+# Cached, because each connection of a proxy needs them, and they are meant to be expensive.
 @functools.lru_cache(maxsize=16)
 def _scram_keys(password: str, salt: bytes, iterations: int) -> Tuple[bytes, bytes]:
     """Return ClientKey and ServerKey of RFC 5802. Instead of SASLprep, the password is normalized to NFKC."""
+    # Systems enter the same characters differently: composed, or as a letter and an accent.
     normal = unicodedata.normalize("NFKC", password).encode("utf-8", "surrogatepass")
     salted = hashlib.pbkdf2_hmac("sha256", normal, salt, iterations)
     return hmac.new(salted, b"Client Key", hashlib.sha256).digest(), hmac.new(salted, b"Server Key", hashlib.sha256).digest()
@@ -145,6 +153,7 @@ def encode_hello(hello: Hello) -> bytes:
 
 def decode_hello(annotation: Buffer) -> Hello:
     """Return what `encode_hello` has encoded. Raises ProtocolError, as all functions of this kind do."""
+    # Exact names: what is not understood is not ignored in a proof.
     fields = _decode(annotation, ("n", "u"))
     try:
         user = fields["u"].decode("utf-8")
@@ -165,7 +174,9 @@ def decode_challenge(annotation: Buffer) -> Challenge:
     """Return what `encode_challenge` has encoded."""
     fields = _decode(annotation, ("n", "m", "s", "i"))
     if fields["m"] == KEY.encode():
+        # The rest is of no use with a key.
         return Challenge(_nonce(fields["n"]), KEY)
+    # Short, because int() of a long text takes quadratic time.
     iterations = int(fields["i"]) if fields["i"].isdigit() and len(fields["i"]) < 10 else 0
     if fields["m"] != SCRAM.encode() or len(fields["s"]) < SALT_BYTES // 2 or not 0 < iterations <= MAX_ITERATIONS:
         raise _invalid("unknown method, or invalid parameters")
@@ -186,12 +197,14 @@ def decode_proof(annotation: Buffer) -> bytes:
 
 
 def _encode(fields: Dict[str, bytes]) -> bytes:
+    # base64 leaves only ASCII, and no spaces, which separate the fields.
     tokens = ["%s=%s" % (name, base64.b64encode(value).decode("ascii")) for name, value in fields.items()]
     return " ".join([_VERSION, *tokens]).encode("ascii")
 
 
 def _decode(annotation: Buffer, names: Tuple[str, ...]) -> Dict[str, bytes]:
     """Return the fields of an annotation: exactly those with these names."""
+    # Before it is decoded: it comes from a peer that has proved nothing yet.
     if len(annotation) > MAX_ANNOTATION_BYTES:
         raise _invalid("it is too long")
     version, *tokens = bytes(annotation).decode("ascii", "replace").split(" ")
@@ -202,6 +215,7 @@ def _decode(annotation: Buffer, names: Tuple[str, ...]) -> Dict[str, bytes]:
                   for name, value in (token.split("=", 1) for token in tokens)}
     except (ValueError, binascii.Error):
         raise _invalid("malformed field") from None
+    # The number too: a field that is given twice would be in the dict once.
     if len(tokens) != len(names) or set(fields) != set(names):
         raise _invalid("wrong fields")
     return fields

@@ -16,18 +16,18 @@ log = logging.getLogger("Pyro5.auth")
 
 T = TypeVar("T")
 KEY_BYTES = 32
-LEAST_KEY_BYTES = 16
-MAX_FILE_BYTES = 4 * 1024 * 1024
-_OTHERS = 0o077
+LEAST_KEY_BYTES = 16  # 128 bits; less can be tried out
+MAX_FILE_BYTES = 4 * 1024 * 1024  # a mistaken file name must not fill the memory
+_OTHERS = 0o077  # permissions of the group and of everyone else
 _IS_POSIX = os.name == "posix"
 
-Signature = Tuple[int, int, int, int]
+Signature = Tuple[int, int, int, int]  # modification time, inode, size and mode
 
 
 def check_private(path: str, status: os.stat_result, what: str) -> None:
     """Raise SecurityError if others can read or change a file."""
     if not stat.S_ISREG(status.st_mode):
-        raise errors.SecurityError("the %s %s is not a regular file" % (what, path))
+        raise errors.SecurityError("the %s %s is not a regular file" % (what, path))  # a directory, a pipe, a device
     if _IS_POSIX and status.st_mode & _OTHERS:
         raise errors.SecurityError("the %s %s can be used by others (its mode is %04o): run 'chmod 600 %s'" % (
             what, path, stat.S_IMODE(status.st_mode), path))
@@ -50,9 +50,10 @@ def read_private(path: str, what: str) -> Tuple[bytes, Signature]:
         status = os.fstat(descriptor)
         check_private(path, status, what)
     except BaseException:
-        os.close(descriptor)
+        os.close(descriptor)  # later the file object does that
         raise
     with open(descriptor, "rb") as file:
+        # One byte more than allowed, which shows that there is more.
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:
         raise errors.SecurityError("the %s %s is too large" % (what, path))
@@ -60,6 +61,8 @@ def read_private(path: str, what: str) -> Tuple[bytes, Signature]:
 
 
 def _signature(status: os.stat_result) -> Signature:
+    # The inode: a file that was replaced may have the same time and size. The mode: a changed one must be checked
+    # again.
     return status.st_mtime_ns, status.st_ino, status.st_size, status.st_mode
 
 
@@ -85,15 +88,16 @@ class SecretFile(Generic[T]):
         Raises:
             SecurityError: the file was never usable.
         """
+        # A file that is being edited must not lock out all users.
         try:
             content = self.get()
             self._problem = ""
             return content
         except errors.SecurityError as x:
             loaded = self._loaded
-            if loaded is None:
+            if loaded is None:  # there is no earlier version
                 raise
-            if str(x) != self._problem:
+            if str(x) != self._problem:  # once for each problem: handshakes come in great numbers
                 self._problem = str(x)
                 log.error("the last usable version of the %s remains in use: %s", self._what, x)
             return loaded[1]
@@ -101,11 +105,13 @@ class SecretFile(Generic[T]):
     def get(self) -> T:
         """Return the current content. Raises SecurityError."""
         try:
+            # Without the lock: asking costs a microsecond, and most handshakes end here.
             signature = _signature(os.stat(self.path))
         except OSError as x:
             raise errors.SecurityError("cannot read the %s %s: %s" % (self._what, self.path, x.strerror)) from None
         with self._lock:
             if self._loaded is None or self._loaded[0] != signature:
+                # The signature of what was read: the file may have changed since it was asked for above.
                 content, signature = read_private(self.path, self._what)
                 try:
                     self._loaded = signature, self._parse(content)
@@ -116,6 +122,7 @@ class SecretFile(Generic[T]):
 
 def create(path: str, content: bytes) -> None:
     """Create a file that only this user can read. Raises FileExistsError if it exists, OSError if that fails."""
+    # O_EXCL: an existing key that programs use must never be replaced by accident.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     with open(descriptor, "wb") as file:
         file.write(content)
@@ -123,12 +130,14 @@ def create(path: str, content: bytes) -> None:
 
 def replace(path: str, content: bytes) -> None:
     """Write a file that only this user can read, so that readers see either the old or the new content."""
-    path = os.path.realpath(path)
+    path = os.path.realpath(path)  # a link stays a link
+    # In the same directory, because renaming works within a file system only.
     descriptor, temporary = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".pyro5-")  # it has the mode 0600
     try:
         with open(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            # Before it gets the name: after a power failure the file would otherwise be empty.
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
@@ -150,12 +159,12 @@ def parse_key(content: bytes) -> bytes:
     Raises:
         ValueError: it is too short.
     """
-    text = content.strip()
+    text = content.strip()  # editors and shells add a newline
     if len(text) == 2 * KEY_BYTES:
         try:
             return bytes.fromhex(text.decode("ascii"))
         except ValueError:
-            return text
+            return text  # a text that has this length by chance
     if len(text) < LEAST_KEY_BYTES:
         raise ValueError("a key has at least %d bytes; create one with 'pyro5 key new FILE'" % LEAST_KEY_BYTES)
     return text

@@ -20,6 +20,7 @@ __all__ = ["User", "Users", "add_user", "load", "open_file", "remove_user", "sav
 
 NAMES = "ns:register "  # rules that begin with this are about names in a name server
 _MECHANISM = "scram-sha-256"
+# Nothing that could be taken for a separator in logs, rules or URIs.
 _USER_NAME = re.compile(r"[^\W_][\w.@+-]{0,63}\Z")
 
 Rule = Tuple[Pattern[str], str]  # what it applies to, and the role that may use it
@@ -47,6 +48,7 @@ class Users(NamedTuple):
 
     def roles_for(self, rules: Iterable[Rule], text: str) -> Optional[FrozenSet[str]]:
         """Return the roles that may use something, None if no rule mentions it."""
+        # Several rules may apply; each of their roles is enough.
         roles = frozenset(role for pattern, role in rules if pattern.match(text))
         return roles or None
 
@@ -58,13 +60,14 @@ def open_file(path: str) -> files.SecretFile[Users]:
         SecurityError: it cannot be read, others can read it, or it is malformed.
     """
     file = files.SecretFile(path, parse, "users file")
-    file.get()
+    file.get()  # fails at the start, not at the first handshake
     return file
 
 
 def parse(content: bytes) -> Users:
     """Return the users in a file. Raises ValueError: it is malformed; the text contains no secret."""
     users, rules = _document(content)
+    # All users at once: a mistake in one entry makes the file invalid, and the last valid content stays in use.
     by_name = {name: _parse_user(name, entry) for name, entry in users.items()}
     members: List[Rule] = []
     names: List[Rule] = []
@@ -73,13 +76,17 @@ def parse(content: bytes) -> Users:
             raise ValueError("the rules of role '%s' are not a list of texts" % role)
         for pattern in patterns:
             is_name = pattern.startswith(NAMES)
+            # One list in the file, two here: members are checked for each call, names only by a name server.
             compiled = re.compile(fnmatch.translate(pattern[len(NAMES):] if is_name else pattern))
+            # As in file names: * and ?, which are easy to write. Regular expressions could take
+            # exponential time.
             (names if is_name else members).append((compiled, role))
     return Users(by_name, tuple(members), tuple(names))
 
 
 def _document(content: bytes) -> Tuple[Dict[str, Any], Dict[str, Any]]:
     try:
+        # An empty file has no users: no client is accepted.
         document = json.loads(content.decode("utf-8")) if content.strip() else {}
     except (ValueError, RecursionError):
         raise ValueError("it is not JSON") from None  # the text of the error would contain a part of the file
@@ -94,14 +101,16 @@ def _parse_user(name: str, entry: Any) -> User:
         roles, stored = entry.get("roles", []), entry[_MECHANISM]
         if not isinstance(roles, list) or not all(isinstance(role, str) for role in roles):
             raise TypeError
+        # validate: without it, characters that are no base64 would be skipped, and a damaged verifier accepted.
         salt, stored_key, server_key = (base64.b64decode(stored[key], validate=True)
                                         for key in ("salt", "stored_key", "server_key"))
         iterations = stored["iterations"]
-        if type(iterations) is not int or not 0 < iterations <= exchange.MAX_ITERATIONS:
+        if type(iterations) is not int or not 0 < iterations <= exchange.MAX_ITERATIONS:  # bool is a subclass of int
             raise ValueError
         if len(salt) < exchange.SALT_BYTES // 2 or len(stored_key) != 32 or len(server_key) != 32:
             raise ValueError
     except (AttributeError, KeyError, TypeError, ValueError, binascii.Error):
+        # The cause is dropped: its text may contain a part of the verifier.
         raise ValueError("the entry of user '%s' is malformed" % name) from None
     return User(frozenset(roles), Verifier(salt, iterations, stored_key, server_key))
 
@@ -116,9 +125,11 @@ def load(path: str) -> Dict[str, Any]:
         SecurityError: it cannot be read, others can read it, or it is malformed.
     """
     try:
+        # Checked before it is changed: saving would otherwise hide what is wrong.
         content = files.read_private(path, "users file")[0]
         parse(content)
     except errors.SecurityError:
+        # A missing file is the normal case of the first user; lexists, since a broken link is a mistake.
         if not os.path.lexists(path):
             return {"users": {}, "rules": {}}
         raise
@@ -139,6 +150,7 @@ def add_user(document: Dict[str, Any], name: str, password: str, roles: Iterable
         raise ValueError("the password is empty")
     verifier = exchange.make_verifier(password)
     text = {key: base64.b64encode(getattr(verifier, key)).decode() for key in ("salt", "stored_key", "server_key")}
+    # Adding and changing are the same, apart from the check that the caller makes.
     document["users"][name] = {"roles": sorted(set(roles)), _MECHANISM: {**text, "iterations": verifier.iterations}}
 
 
@@ -149,4 +161,5 @@ def remove_user(document: Dict[str, Any], name: str) -> None:
 
 def save(path: str, document: Dict[str, Any]) -> None:
     """Write a document to a users file, in one step."""
+    # Sorted, so that versions of the file can be compared.
     files.replace(path, (json.dumps(document, indent=2, sort_keys=True) + "\n").encode("utf-8"))

@@ -27,6 +27,7 @@ PORT_SECONDS = 0.5  # time limit for a connection to this machine
 def outside_address() -> Optional[str]:
     """Return the address of this machine in its network; None if there is no network."""
     try:
+        # No packet is sent; the system only chooses the interface.
         return str(addresses.get_interface(addresses.OUTSIDE_ADDRESS).ip)
     except OSError:
         return None
@@ -36,6 +37,7 @@ def outside_address() -> Optional[str]:
 
 def check_settings() -> Iterator[Finding]:
     """Check the versions, and report unusual settings."""
+    # First, because it is what a report of a problem needs in any case.
     yield Finding(OK, "Pyro %s, protocol %d, in %s; %s %s on %s" % (
         __version__, PROTOCOL_VERSION, os.path.dirname(os.path.dirname(os.path.abspath(__file__))),
         platform.python_implementation(), platform.python_version(), platform.system()))
@@ -50,9 +52,11 @@ def check_settings() -> Iterator[Finding]:
 def _check_certificates() -> Iterator[Finding]:
     sides = {"clients": tls.client_context}
     if config.SSL_SERVERCERT:
-        sides["servers"] = tls.server_context
+        sides["servers"] = tls.server_context  # clients can use TLS without it
     for side, load in sides.items():
         try:
+            # Loaded as a server or client would, so that a wrong password or a key that does not fit is found as
+            # well.
             load()
             yield Finding(OK, "TLS is on, and the certificate files for %s can be loaded" % side)
         except (OSError, ValueError) as x:
@@ -76,9 +80,10 @@ def check_host_names() -> Iterator[Finding]:
              *(_HostName(host, "where clients look for the name server, the setting NS_HOST", True)
                for host, _ in name_server_places(name_server_host()) if not host.startswith("./u:"))]
     for name in names:
-        if name.host:
+        if name.host:  # an empty name stands for all interfaces, and has no address
             yield _check_host_name(name)
     outside = outside_address()
+    # A machine without a network is a normal case, such as a laptop on a journey: a note, not an error.
     if outside is None:
         yield Finding(NOTE, "this machine has no way into a network: only its own programs can talk with each other")
         return
@@ -93,6 +98,7 @@ def _check_host_name(name: _HostName) -> Finding:
     try:
         found = host_addresses(name.host)
     except TimeoutError as x:
+        # The name service does not answer: another remedy than for a name that does not exist.
         return Finding(WRONG, "%s: %s" % (text, x), "repair the name service of this machine, put the name into its hosts "
                        "file, or use ip addresses")
     except (OSError, ValueError) as x:
@@ -127,6 +133,7 @@ def check_ports() -> Iterator[Finding]:
     """Check whether the ports of name servers are in use on this machine."""
     # A server may listen on one of these addresses only. Connecting is the only portable way to find out.
     own = [host for host in ("127.0.0.1", outside_address()) if host]
+    # dict.fromkeys, because both may be the same address.
     listening = [host for host in dict.fromkeys(own) if _accepts_connections(host, config.NS_PORT)]
     yield Finding(OK, "TCP port %d, of name servers: %s" % (
         config.NS_PORT, "something listens on %s" % " and ".join(listening) if listening else "nothing listens here"))
@@ -162,11 +169,13 @@ def check_name_server(is_needed: bool) -> Iterator[Finding]:
         nameserver, how = _locate(failures)
     except errors.NamingError:
         yield from (Finding(NOTE, "no name server: %s" % failure) for failure in failures)
+        # Programs that use no names work without one.
         yield Finding(WRONG if is_needed else NOTE, "no name server is found",
                       "start one with 'python -m Pyro5 ns', or say where it is: settings NS_HOST and NS_PORT")
         return
     with nameserver:
         started = time.monotonic()
+        # The cheapest call whose answer shows that the whole way works.
         count = nameserver.count()
         # any program may listen there: the type is checked before the value is formatted
         if type(count) is not int:
@@ -188,7 +197,7 @@ def _locate(failures: List[str]) -> Any:
         try:
             proxy._pyroBind()
         except errors.PyroError as x:
-            failures.append(str(x))
+            failures.append(str(x))  # shown only if no other attempt succeeds
             raise
         return proxy, how
 
@@ -202,6 +211,7 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
     """Check whether broadcasts leave this machine, and which name servers answer them."""
     leaving: List[str] = []
     for address in config.BROADCAST_ADDRS:
+        # Each address on its own: one may be blocked by a firewall and the other not.
         try:
             source = _route_of_broadcast(address)
         except OSError as x:
@@ -216,9 +226,11 @@ def check_broadcasts(ask: Callable[..., Iterator[URI]] = discovery.ask_by_broadc
         yield Finding(NOTE, "no broadcast leaves this machine: name servers elsewhere are not found by themselves",
                       "say where the name server is, by the setting NS_HOST; or set BROADCAST_ADDRS to the broadcast address "
                       "of the network")
+    # Filled while the answers are read.
     ignored: List[Any] = []
     answers = [str(uri) for uri in ask(config.BROADCAST_ADDRS, config.NS_BCPORT, ignored)]
     yield Finding(OK, "broadcasts are answered by %s" % ", ".join(answers) if answers else "no name server answers broadcasts")
+    # Not shown: they come from any machine that answers. Only their number and sender are.
     if ignored:
         yield Finding(NOTE, "invalid answers to broadcasts: %d, the last one from %s" % (
             len(ignored), addresses.address_text(ignored[-1])), "find out what listens there")

@@ -22,8 +22,8 @@ from .findings import NOTE, OK, WRONG, Finding, host_addresses, reason_of, step_
 from .object_options import hint_of, uri_of
 
 SERIALIZERS = ("serpent", "json", "marshal", "msgpack")
-WIRE = WireOptions(1024 * 1024)
-LISTED_OBJECTS = 10
+WIRE = WireOptions(1024 * 1024)  # no message of this check needs more
+LISTED_OBJECTS = 10  # more would fill the screen without helping
 
 PLAIN, ENCRYPTED = "plain", "TLS"
 
@@ -58,11 +58,11 @@ def _resolve(text: str) -> Any:
     try:
         uri = uri_of(text)
         if uri.protocol == "PYRO":
-            return uri
+            return uri  # a URI with a location needs no name server
         found = discovery.resolve(uri)
     except errors.PyroError as x:
         # The only error of a lookup that says nothing about the name itself.
-        if str(x).startswith("failed to locate"):
+        if str(x).startswith("failed to locate"):  # the text is the same for all ways of looking up
             if uri.location is not None:
                 raise Hopeless("%s cannot be looked up: %s" % (uri, x), hint_of(text)) from x
             raise Hopeless("%s cannot be looked up without a name server" % uri) from x
@@ -94,6 +94,7 @@ def _reach(uri: URI) -> Any:
             failures[address] = x
     working = [address for address in candidates if address not in failures]
     if not working:
+        # The last address: its error is as good as any other, and one is enough.
         address, failure = failures.popitem()
         raise Hopeless("%s: %s" % (addresses.address_text(address), reason_of(failure)), _remedy_of(failure))
     # The others work, so these are no errors, but each costs clients that try it first the time limit.
@@ -105,6 +106,7 @@ def _reach(uri: URI) -> Any:
 
 def _addresses_of(host: str) -> List[str]:
     try:
+        # The same function as that of clients, with a time limit: getaddrinfo() itself has none.
         return host_addresses(host)
     except TimeoutError as x:
         raise Hopeless("%s: %s" % (host, x), "use an ip address in the uri, or repair the name service of this machine") from x
@@ -128,6 +130,7 @@ def _connect(address: Any) -> socket.socket:
 
 
 def _remedy_of(failure: OSError) -> str:
+    # In the order of what a person can do about it: the server, the way to it, the address.
     if isinstance(failure, (ConnectionRefusedError, FileNotFoundError)):
         return ("nothing listens there: is the server running, at this port, and on this address (one that listens on "
                 "localhost is reached from its own machine only)?")
@@ -170,6 +173,7 @@ def _first_bytes(address: Any) -> bytes:
     # The daemon's own object exists in each server, and all releases read serpent.
     request = handshake.connect_request(serializers.get_serializer("serpent"), 0, DAEMON_NAME, "hello", WIRE)
     received = b""
+    # An error in the middle ends it as well: what has arrived until then says enough.
     with contextlib.suppress(OSError), contextlib.closing(_connect(address)) as sock:
         sock.sendall(request.data)
         # Fewer bytes than a header are enough: the prefix has the protocol and its version.
@@ -188,6 +192,7 @@ def _speaks_tls(address: Any) -> bool:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
+        # The handshake is complete when wrap_socket returns.
         with contextlib.closing(_connect(address)) as sock, context.wrap_socket(sock):
             return True
     except OSError:
@@ -204,7 +209,7 @@ def _connected(uri: URI, serializer: SerializerBase) -> Connection:
         raise Hopeless(str(x)) from x
     try:
         connection.handshake(serializer, 0, DAEMON_NAME, "hello", WIRE)
-    except BaseException:
+    except BaseException:  # of no use without the handshake
         connection.close()
         raise
     return connection
@@ -218,7 +223,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
         try:
             serializer = serializers.get_serializer(name)
         except errors.SerializeError:  # not installed here
-            continue
+            continue  # nothing to test here
         try:
             _connected(uri, serializer).close()
             spoken.append(name)
@@ -229,6 +234,7 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
         raise Hopeless(refusals[0], "the server does not let this tool in; it may ask clients for a certificate, or for a "
                        "handshake of its own, which only its own clients know")
     yield Finding(OK, "the server lets clients in, and reads %s" % ", ".join(spoken))
+    # Only the chosen serializer matters; the others are listed because one of them may help.
     if config.SERIALIZER not in spoken:
         raise Hopeless("the server does not read %s, which the setting SERIALIZER says here" % config.SERIALIZER,
                        "set SERIALIZER to one of %s" % ", ".join(spoken))
@@ -237,8 +243,10 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
 def _check_members(uri: URI) -> Iterator[Finding]:
     """Check the object itself, over the same kind of connection that its clients use."""
     serializer = serializers.get_serializer(config.SERIALIZER)
+    # A connection of its own, to the daemon object: it answers without the object being called.
     with contextlib.closing(_connected(uri, serializer)) as connection:
         started = time.monotonic()
+        # A ping first: its time is that of the way, without any work.
         connection.call(serializer, 1, DAEMON_NAME, "ping", [], WIRE)
         took = time.monotonic() - started
         try:
@@ -255,6 +263,7 @@ def _member_finding(uri: URI, metadata: Any, seconds: float) -> Finding:
     if type(metadata) is not dict or not all([plain.is_texts(metadata.get(key)) for key in ("methods", "attrs")]):
         return Finding(WRONG, "the server sent unusable metadata of %s: %s" % (uri.object, plain.text_of(metadata)))
     methods, attrs = len(metadata["methods"]), len(metadata["attrs"])
+    # A class without @expose has a proxy, but nothing to call: a frequent mistake.
     if not methods and not attrs:
         return Finding(WRONG, "the object %s exposes nothing" % uri.object,
                        "mark what clients may use with @Pyro5.api.expose")

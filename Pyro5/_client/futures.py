@@ -26,8 +26,8 @@ class CallFuture(concurrent.futures.Future):  # type: ignore[type-arg]  # not su
         self.cancel_remotely: Optional[Callable[[], None]] = None  # set while the request is at the server
 
     def running(self) -> bool:
-        # Set without the lock, by the thread that makes the call. It only shows the state.
         """Return whether the call is being made now."""
+        # Set without the lock, by the thread that makes the call. It only shows the state.
         return self._is_running and not self.done()
 
     def cancel(self) -> bool:

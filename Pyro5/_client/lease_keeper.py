@@ -45,6 +45,8 @@ class Lease:
         self._nameserver = nameserver
         self._options = options     # of NameServer.register
         self._lease_id: Optional[str] = None
+        # Infinite until the first registration has succeeded, and again when the name is lost: then nothing is
+        # renewed.
         self._due_at = math.inf
         self._lock = threading.Lock()  # guards the list, together with lost
         self._callbacks: List[Callable[..., Any]] = []
@@ -55,6 +57,7 @@ class Lease:
         Args:
             callback: called with the lease, or without arguments if it has no parameter.
         """
+        # Under the lock, so that a callback that is added while the name is being lost is called exactly once.
         with self._lock:
             if not self.lost:
                 self._callbacks.append(callback)
@@ -79,11 +82,14 @@ class Lease:
         with self._lock:
             self.lost = True
             callbacks, self._callbacks = self._callbacks, []
+        # Outside of the lock: a callback may add others, or release the lease.
         for callback in callbacks:
             self._call(callback)
 
     def _call(self, callback: Callable[..., Any]) -> None:
         try:
+            # Both forms are accepted, with and without the lease. Calling it to find out would hide a TypeError of
+            # its own.
             takes_lease = True
             try:
                 inspect.signature(callback).bind(self)
@@ -110,6 +116,7 @@ class LeaseKeeper:
     def __init__(self, clock: Callable[[], float] = time.monotonic, threaded: bool = True) -> None:
         self._clock = clock
         self._threaded = threaded
+        # After a fork the child has a copy of this object, but neither the thread nor the right to the names.
         self._process = os.getpid()
         self._condition = threading.Condition()  # guards the attributes below
         self._leases: List[Lease] = []
@@ -128,14 +135,18 @@ class LeaseKeeper:
             NamingError: another server has the name.
             CommunicationError: the name server cannot be reached.
         """
+        # What was not given is not passed on: name servers of other releases do not know newer parameters.
         options = {key: value for key, value in options.items() if value is not None and value != ()}
+        # One connection for all leases of a name server; an object that is not a proxy stands for itself.
         key = getattr(nameserver, "_pyroUri", nameserver)
         lease = Lease(self, self._nameservers.get(key) or _NameServer(nameserver), name, uri, ttl, options)
+        # The first time in the caller's thread, so that it gets the error if the name cannot be registered.
         lease._lease_id = _register(nameserver, lease)
         with self._condition:
             self._nameservers.setdefault(key, lease._nameserver)
             self._leases.append(lease)
             self._set_due(lease)
+            # A daemon that was closed and is used again keeps its names again.
             self._closed = False
             if self._threaded and self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 leases")
@@ -146,11 +157,12 @@ class LeaseKeeper:
 
     def release(self, leases: List[Lease]) -> None:
         """Remove names from the name server. Errors are logged: the leases end by themselves."""
+        # Taken out before the name server is asked: a renewal at the same time would register them anew.
         with self._condition:
             leases = [lease for lease in leases if lease in self._leases]
             self._leases = [lease for lease in self._leases if lease not in leases]
         for nameserver, some in _by_nameserver(leases):
-            try:
+            try:  # a lost name belongs to another server
                 nameserver.release([lease for lease in some if not lease.lost])
             except Exception as x:  # an error of the network, or one that the name server raised
                 log.warning("the names %s may still be registered: %s", ", ".join(lease.name for lease in some), x)
@@ -159,11 +171,12 @@ class LeaseKeeper:
         """Stop the thread, and remove all names. Can be called more than once."""
         if self._process != os.getpid():
             return  # a forked child: the names, and the thread, belong to its parent
+        # The thread first: it uses the same connections.
         with self._condition:
             self._closed = True
             thread, self._thread = self._thread, None
             leases = list(self._leases)
-            self._condition.notify()
+            self._condition.notify()  # a callback of a lost lease closes the daemon
         if thread is not None and thread is not threading.current_thread():
             thread.join()
         self.release(leases)
@@ -177,6 +190,7 @@ class LeaseKeeper:
         now = self._clock()
         with self._condition:
             due = [lease for lease in self._leases if lease._due_at <= now]
+        # Without the lock: the calls may take seconds, and programs release leases meanwhile.
         for nameserver, leases in _by_nameserver(due):
             for start in range(0, len(leases), LEASES_AT_ONCE):
                 self._renew(nameserver, leases[start:start + LEASES_AT_ONCE])
@@ -184,6 +198,7 @@ class LeaseKeeper:
     def _renew(self, nameserver: _NameServer, leases: List[Lease]) -> None:
         failed = False
         try:
+            # Others may have been released meanwhile; they have no effect on the time of the remaining ones.
             nameserver.renew(leases)
         except Exception as x:  # an error of the network, or one that the name server raised
             failed = True
@@ -201,9 +216,11 @@ class LeaseKeeper:
         while True:
             with self._condition:
                 due_at = min([lease._due_at for lease in self._leases], default=math.inf)
+                # At most a number that the platform can wait for; then the loop looks again.
                 left = due_at - self._clock()
                 if not self._closed and left > 0:
                     self._condition.wait(None if left == math.inf else min(left, threading.TIMEOUT_MAX))
+                # closed, and perhaps used again: then another thread renews
                 if self._closed or self._thread is not threading.current_thread():
                     return
             self.renew_due()
@@ -217,6 +234,7 @@ class _NameServer:
         self._nameserver = nameserver
         self._is_lost = False
         if self._is_proxy:
+            # A copy: a proxy belongs to one thread, and that of the program is used by the program.
             self._use(copy.copy(nameserver))
 
     def _use(self, proxy: Any) -> None:
@@ -233,6 +251,7 @@ class _NameServer:
         try:
             known = knows_leases(nameserver)
             lost = nameserver.renew({lease.name: lease._lease_id or "" for lease in leases}) if known else {}
+            # Another program may listen there now, and what it sends is checked before it is used.
             if type(lost) is not dict or not plain.is_texts([*lost, *lost.values()]):
                 raise errors.ProtocolError("the answer is not a dict of names and URIs: %s" % plain.text_of(lost))
             for lease in leases:
@@ -244,6 +263,7 @@ class _NameServer:
 
     def _register_again(self, nameserver: Any, lease: Lease, knows: bool) -> None:
         try:
+            # A name server without leases cannot say who had the name, so the URI tells.
             if not knows:
                 found = _lookup(nameserver, lease.name)
                 if found not in (None, lease.uri):
@@ -265,6 +285,7 @@ class _NameServer:
             nameserver.release({lease.name: lease._lease_id or "" for lease in leases if lease._lease_id})
         for lease in leases:
             if lease._lease_id is None and _lookup(nameserver, lease.name) == lease.uri:
+                # Without leases: only if the name still has this URI. Another server may have taken it over.
                 nameserver.remove(lease.name)
 
     def close(self) -> None:
@@ -275,10 +296,12 @@ class _NameServer:
         """Return the name server. If the connection was lost, it is searched for in the places of the original search."""
         if not self._is_proxy:
             return self._nameserver
-        self._nameserver._pyroClaimOwnership()
+        self._nameserver._pyroClaimOwnership()  # the thread of the keeper, or that which closes the daemon
         if self._is_lost:
             relocate = getattr(type(self._nameserver), "_pyroRelocate", None)
             if relocate is not None:
+                # The old place may be that of a name server that has been replaced. Searching is what the program
+                # did, too.
                 self._nameserver._pyroRelease()
                 self._use(relocate(self._nameserver))
             self._is_lost = False
@@ -288,7 +311,7 @@ class _NameServer:
 def knows_leases(nameserver: Any) -> bool:
     """Return whether a name server has leases. Those of other releases have none."""
     if not hasattr(type(nameserver), "_pyroBind"):
-        return hasattr(nameserver, "renew")
+        return hasattr(nameserver, "renew")  # in the same process, without a connection
     nameserver._pyroBind()
     return "renew" in nameserver._pyroMethods
 
@@ -300,6 +323,7 @@ def _register(nameserver: Any, lease: Lease, again: bool = False) -> Optional[st
     if not knows_leases(nameserver):
         options.pop("member", None)
         if again and not is_member:
+            # Another server may have registered the name since it was looked up, and it keeps it.
             options["safe"] = True
         nameserver.register(lease.name, lease.uri, **options)
         return None
@@ -308,6 +332,8 @@ def _register(nameserver: Any, lease: Lease, again: bool = False) -> Optional[st
         if not is_member:
             # Only if the name is free, or still has this uri.
             found = _lookup(nameserver, lease.name)
+            # The newer name server overwrites by default; asking first leaves a short time in which both may
+            # register.
             if found not in (None, lease.uri):
                 raise errors.NamingError("it is registered as %s" % found)
     accepted = nameserver.register(lease.name, lease.uri, ttl=lease.ttl, **options)
@@ -328,6 +354,7 @@ def _lookup(nameserver: Any, name: str) -> Optional[URI]:
 def _by_nameserver(leases: List[Lease]) -> List[Tuple[_NameServer, List[Lease]]]:
     found: Dict[int, Tuple[_NameServer, List[Lease]]] = {}
     for lease in leases:
+        # By identity: name servers in the same process need not be hashable.
         found.setdefault(id(lease._nameserver), (lease._nameserver, []))[1].append(lease)
     return list(found.values())
 

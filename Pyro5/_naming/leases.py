@@ -37,7 +37,7 @@ class LeaseTable:
         self._ends: Dict[str, Tuple[float, str, float]] = {}  # lease id -> end, name, ttl
         # (end, lease id), earliest first. A renewal does not change it: an entry that comes up early is put back then.
         self._queue: List[Tuple[float, str]] = []
-        self.used_bytes = 0
+        self.used_bytes = 0  # estimated, for the limit of the storage
 
     def details(self, name: str) -> Details:
         """Return the details of a name; empty for a plain registration."""
@@ -49,6 +49,8 @@ class LeaseTable:
 
     def set(self, name: str, details: Details) -> None:
         """Replace the details of a name. Its leases begin now, except those that it has had before."""
+        # A name that is registered again with a lease that it has had, as a group whose other members change, must
+        # not extend it.
         old_ids = {lease.lease_id: lease.ttl for lease in self.details(name).leases()}
         kept = {lease.lease_id for lease in details.leases() if old_ids.get(lease.lease_id) == lease.ttl}
         self._discard(name, kept)
@@ -61,11 +63,13 @@ class LeaseTable:
 
     def remove(self, name: str) -> None:
         """Remove the details of a name."""
+        # Without details there is no entry: most names of a name server have no lease.
         self._discard(name, ())
 
     def renew(self, name: str, lease_id: str) -> bool:
         """Start a lease anew; return False if the name has no such lease."""
         entry = self._ends.get(lease_id)
+        # An id of another name is refused like an unknown one, so that ids cannot be tried out.
         if entry is None or entry[1] != name:
             return False
         self._ends[lease_id] = self._clock() + entry[2], name, entry[2]
@@ -78,10 +82,11 @@ class LeaseTable:
     def ended(self) -> Dict[str, List[str]]:
         """Return the leases that have ended: name -> lease ids. They stay in the table until they are removed."""
         found: Dict[str, List[str]] = {}
+        # Collected and put back after the loop, which would otherwise meet them again.
         now, again = self._clock(), []
         while self._queue and self._queue[0][0] <= now:
             _, lease_id = heapq.heappop(self._queue)
-            if lease_id in self._ends:
+            if lease_id in self._ends:  # otherwise it was removed or replaced
                 end, name, _ = self._ends[lease_id]
                 again.append((end, lease_id))
                 if end <= now:
@@ -96,6 +101,7 @@ class LeaseTable:
 
     def _start(self, name: str, lease: Lease) -> None:
         end = self._clock() + lease.ttl
+        # One entry for each lease, with the ttl: a renewal needs nothing else.
         self._ends[lease.lease_id] = end, name, lease.ttl
         # Entries of removed leases stay in the queue until their time has come. Rebuilt when there are too many of them.
         if len(self._queue) > 2 * len(self._ends) + 100:
@@ -111,7 +117,7 @@ class LeaseTable:
         self.used_bytes -= _cost(details)
         for lease in details.leases():
             if lease.lease_id not in kept_ids:
-                self._ends.pop(lease.lease_id, None)
+                self._ends.pop(lease.lease_id, None)  # may have been removed as another name's
 
 
 def _cost(details: Details) -> int:
@@ -142,9 +148,10 @@ class ExpiryTimer:
             self._at = at
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 name server leases")
+                # A daemon thread: a program that forgets to close its name server can end.
                 self._thread.start()
             else:
-                self._condition.notify()
+                self._condition.notify()  # it waits for a later time
 
     def close(self) -> None:
         """Stop the thread, and wait for it. Can be called more than once."""
@@ -152,12 +159,14 @@ class ExpiryTimer:
             self._closed = True
             thread = self._thread
             self._condition.notify()
+        # In the thread itself, which is where expire() runs, joining would wait forever.
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
     def _run(self) -> None:
         while self._wait():
             at = self._expire()
+            # Another lease may have been registered while expire() was running; the earlier of both times counts.
             with self._condition:
                 self._at = min(self._at, math.inf if at is None else at)
 
@@ -167,8 +176,11 @@ class ExpiryTimer:
             while not self._closed and self._at < math.inf:
                 left = self._at - self._clock()
                 if left <= 0:
+                    # Cleared first: schedule() compares with it, and the time that has come must not be in its way.
                     self._at = math.inf
                     return True
+                # At most a number that the platform can wait for; then the loop looks again.
                 self._condition.wait(min(left, threading.TIMEOUT_MAX))
+            # Under the lock, so that schedule() either sees the thread, or starts a new one.
             self._thread = None
             return False

@@ -355,8 +355,8 @@ class ServerConnection(WritingConnection):
         return self._reader.refused
 
     def refuse_message(self) -> None:
-        # It stays available, because the reply needs its sequence number and serializer.
         """Discard the received message; it becomes the refused_message."""
+        # It stays available, because the reply needs its sequence number and serializer.
         self._reader.refused, self._pending = self._pending, None
 
     def receive(self) -> bool:

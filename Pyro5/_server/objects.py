@@ -115,8 +115,8 @@ unmarked: Dict[int, Callable[[], Optional[ObjectTable]]] = {}
 
 
 def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
-    # The table may be gone, and its number may have been given to a new object: both are checked.
     """Return the table that contains an object without marks, None if there is none."""
+    # The table may be gone, and its number may have been given to a new object: both are checked.
     find = unmarked.get(id(obj))
     table = None if find is None else find()
     return table if table is not None and table.id_of(obj) is not None else None

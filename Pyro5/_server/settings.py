@@ -18,8 +18,8 @@ def dispatch_options() -> DispatchOptions:
 
 
 def stream_limits() -> Tuple[float, float, int]:
-    # None is a valid value of these settings and means the same as 0: no limit.
     """Return the limits of a `StreamTable`."""
+    # None is a valid value of these settings and means the same as 0: no limit.
     return config.ITER_STREAM_LIFETIME or 0.0, config.ITER_STREAM_LINGER or 0.0, config.MAX_STREAMS or 0
 
 

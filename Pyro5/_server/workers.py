@@ -210,9 +210,9 @@ class WorkerPool:
             self.end_large()
 
     def end_large(self) -> None:
+        """Note that a large job has ended: start the next waiting one."""
         # The slot is freed or passed on under one lock, so that there is never a moment with a free slot and a
         # waiting job.
-        """Note that a large job has ended: start the next waiting one."""
         with self._lock:
             if not self._large_jobs:
                 self._large_running -= 1

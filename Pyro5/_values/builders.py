@@ -34,8 +34,10 @@ SCALARS: Mapping[Any, FrozenSet[type]] = {
     complex: frozenset((complex, float, int)), type(None): frozenset((type(None),)), list: frozenset((list, tuple)),
     dict: frozenset((dict,)), tuple: frozenset((tuple, list)),
 }
+# Limits of what an error text shows of a value, and of the reason that a constructor gave: both come from a peer.
 _MAX_FOUND_CHARS = 60
 _MAX_REASON_CHARS = 200
+# Attempts to rebuild one value with the types of a union. Sensible annotations need a handful.
 _MAX_ATTEMPTS = 200
 
 
@@ -49,6 +51,7 @@ class Mismatch(TypeError):
     """
 
     def __init__(self, expected: str, value: Any, path: str = "", reason: str = "", attempts: int = 1) -> None:
+        # The value is no argument of the exception: a logged or serialized error would contain all of it.
         super().__init__(expected, path)
         self.expected, self.value, self.path, self.reason, self.attempts = expected, value, path, reason, attempts
 
@@ -58,9 +61,11 @@ class Mismatch(TypeError):
 
     def described(self, where: str) -> TypeError:
         """Return the error for the program: with the place of the outermost value, such as a parameter."""
+        # The type says more than the text for values of classes; calling their repr() could run code of the program.
         if self.value is None or type(self.value).__module__ != "builtins":
             found = plain.text_of(self.value)
         else:
+            # Cut before repr(), which for a text of a megabyte would make a text of up to ten.
             text = repr(self.value[:_MAX_FOUND_CHARS]) if type(self.value) is str else plain.text_of(self.value)
             found = "the %s %s" % (type(self.value).__name__, text[:_MAX_FOUND_CHARS + 2])
         reason = " (%s)" % self.reason[:_MAX_REASON_CHARS] if self.reason else ""
@@ -77,6 +82,7 @@ class Builder:
     __slots__ = ("one",)
 
     def __init__(self, one: Build) -> None:
+        # A function and not a method: the builders of containers call it for each element.
         self.one = one
 
     def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
@@ -122,6 +128,7 @@ class Scalar(Builder):
     def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
         """Return the values; see Builder.many."""
         values = _converted(values, convert)
+        # One comparison in C for the whole list. Only if it fails is each value looked at, which finds the wrong one.
         return values if self._accepted.issuperset(map(type, values)) else super().many(values)
 
 
@@ -139,6 +146,8 @@ class Instance(Builder):
         build, name = inner.one, type_name(clazz)
 
         def one(value: Any) -> Any:
+            # The class or one of its bases: not isinstance(), which asks the value, and a class can answer what it
+            # likes.
             if clazz in type(value).__mro__:
                 return value
             try:
@@ -158,6 +167,7 @@ class Instance(Builder):
 
     def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
         """Rebuild several instances; see Builder.many."""
+        # Nothing to do, and the caller can tell by the identity of the list.
         if {self._clazz}.issuperset(map(type, values)):
             return values
         with contextlib.suppress(Exception):  # below, the value that is the cause is found and described
@@ -172,12 +182,16 @@ class Fields(Builder):
 
     def __init__(self, clazz: Any, builders: Mapping[str, Builder]) -> None:
         self._clazz, self._builders = clazz, builders
+        # Field -> parameter of the constructor; empty if it has none.
         self._parameters = parameters = field_names(clazz)
         self._positional = positional_fields(clazz)
+        # The functions themselves: an attribute access less for each field of each instance.
         builds = {name: each.one for name, each in builders.items()}
         name = type_name(clazz)
 
         def one(value: Any) -> Any:
+            # Names that are no fields: an attempt to reach parameters that are not meant for clients, or another
+            # version of the class.
             if type(value) is not dict or not parameters.keys() >= value.keys():
                 raise Mismatch(name, value)
             return clazz(**{parameters[field]: at(builds[field], element, "." + field) if field in builds else element
@@ -199,8 +213,10 @@ class Fields(Builder):
         Raises:
             Mismatch: without the place.
         """
+        # Names of a peer: checked here too, because columns do not pass through `one`.
         if not set(names) <= self._parameters.keys():
             raise Mismatch(type_name(self._clazz), names)
+        # A column at a time: the elements of a column have the same annotation, so most are checked together.
         built = [self._builders.get(name, UNCHANGED).many(column) for name, column in zip(names, columns)]
         clazz = self._clazz
         if tuple(names) == self._positional:
@@ -222,12 +238,15 @@ class Member(Builder):
         flags = functools.reduce(operator.or_, values, 0) if issubclass(clazz, enum.Flag) else None
 
         def one(value: Any) -> enum.Enum:
+            # JSON and msgpack turn tuples into lists, and a member whose value is a tuple is not found by a list.
             if not plain.is_plain(value) or flags is not None and (type(value) is not int or value & ~flags):
                 raise Mismatch(name, value)
             found: enum.Enum = clazz(tuple(value) if type(value) is list and has_tuples else value)
             return found
         super().__init__(one)
         kinds = set(map(type, values))
+        # bool equals int, and 1.0 equals 1: a table would accept both, so there is one for values of a single type
+        # only.
         self._kind = kinds.pop() if kinds in ({int}, {str}) else None
         self._members = {each.value: each for each in clazz} if self._kind else {}
 
@@ -270,6 +289,7 @@ def _converted(values: Sequence[Any], convert: Optional[Convert]) -> Sequence[An
 def none(value: Any) -> None:
     """Accept None."""
     if value is not None:
+        # As the annotation says it, and not NoneType.
         raise Mismatch("None", value)
 
 
@@ -289,6 +309,7 @@ def union(name: str, builds: List[Build]) -> Build:
     """Return the function that rebuilds a value with the first type that fits."""
     is_optional = len(builds) == 2 and any(each is none for each in builds)
 
+    # The first type that fits wins, as the order in the annotation suggests.
     def build(value: Any) -> Any:
         only, attempts = None, 0
         for each in builds:
@@ -315,6 +336,7 @@ def elements(name: str, make: Callable[[Any], Any], element: Builder) -> Build:
         if type(value) not in _COLLECTIONS:
             raise Mismatch(name, value)
         built = element.many(list(value) if type(value) not in _SEQUENCES else value)
+        # The hashes of elements are those of a peer: adding many equal ones would take minutes.
         if is_set:
             hash_flooding.check(built)
         return make(built)
@@ -324,6 +346,7 @@ def elements(name: str, make: Callable[[Any], Any], element: Builder) -> Build:
 def positions(name: str, make: Callable[[List[Any]], Any], builds: List[Build]) -> Build:
     """Return the function that rebuilds a tuple of a certain length."""
     def build(value: Any) -> Any:
+        # A set has no order, and would put values in places that are not theirs.
         if type(value) not in _SEQUENCES or len(value) != len(builds):
             raise Mismatch(name, value)
         return make([at(each, element, "[%d]" % index) for index, (each, element) in enumerate(zip(builds, value))])
@@ -335,6 +358,7 @@ def mapping(name: str, key: Build, element: Build) -> Build:
     def build(value: Any) -> Any:
         if type(value) is not dict:
             raise Mismatch(name, value)
+        # All keys before the first is inserted into a dict, which is the slow operation of an attack.
         keys = [at(key, each, " (a key)") for each in value]
         hash_flooding.check(keys)
         return {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
@@ -357,6 +381,7 @@ def typed_dict(clazz: Any, builds: Mapping[str, Build]) -> Build:
 
 def refuse(clazz: Any) -> Build:
     """Return the function for a class whose instances are never rebuilt from plain data."""
+    # The tag or annotation may be known, but exceptions are only built by their own tag.
     def build(value: Any) -> Any:
         raise Mismatch(type_name(clazz), value)
     return build
@@ -366,6 +391,7 @@ def from_text(clazz: Any) -> Build:
     """Return the function that reads the text of a date, number, UUID or path."""
     make: Build
     if clazz is datetime.timedelta:
+        # By way of the text: a float is converted exactly, with 50 digits that it did not have when it was written.
         accepted, make = SCALARS[float], lambda seconds: datetime.timedelta(seconds=seconds)
     elif issubclass(clazz, decimal.Decimal):
         accepted, make = frozenset((str, int, float)), lambda number: clazz(str(number))

@@ -16,9 +16,11 @@ __all__ = ["CopyFirst", "HASHABLE_TAGS", "LIST_TAG", "MANY", "MAX_LIST_ELEMENTS"
 
 NO_COPY = object()  # result of plain_copy
 
+# What all serializers can send as it is. Exact types: a subclass, such as an IntEnum, may be a registered type.
 _ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
 _SEQUENCES = frozenset((list, tuple))
 _SETS: Mapping[type, str] = {set: "set", frozenset: "frozenset"}
+# Deeper values are left to the slow way, which reports the depth.
 _MAX_DEPTH = 50
 MANY = 8  # instances from which converting them together pays
 LIST_TAG = "list"
@@ -52,6 +54,8 @@ def plain_copy(value: Any, for_serpent: bool = False, tagged: bool = False, arra
     if not registered_types.registered() and numpy_scalars.scalar_class() is None:
         return NO_COPY
     try:
+        # One attempt: as soon as anything else is found, the copy is discarded and the slow way takes the whole
+        # value.
         return _Copier(for_serpent, tagged, arrays_as_text, most_rows).copy(value, _MAX_DEPTH)
     except _OtherTypesError:
         return NO_COPY
@@ -61,6 +65,7 @@ class _Copier:
     __slots__ = ("_for_serpent", "_tagged", "_arrays_as_text", "_rows_left")
 
     def __init__(self, for_serpent: bool, tagged: bool, arrays_as_text: bool, most_rows: int) -> None:
+        # With tags only: without them, a peer cannot tell this form from a dict of the program.
         self._for_serpent, self._tagged, self._arrays_as_text = for_serpent, tagged, arrays_as_text
         self._rows_left = most_rows if tagged else 0
 
@@ -73,14 +78,17 @@ class _Copier:
         if kind is dict:
             return self._dict(value, depth_left - 1)
         if kind in _SEQUENCES:
+            # Most lists consist of plain elements only: one comparison in C, and the list itself is used.
             if _ATOMS.issuperset(map(type, value)):
                 return value
             return self._sequence(value, kind, depth_left - 1)
         if kind in _SETS:
             return self._keys(value, depth_left - 1)
+        # The form of an instance may contain other instances, so it is copied in turn.
         return self.copy(self._form(value, kind), depth_left - 1)
 
     def _dict(self, value: Dict[Any, Any], depth_left: int) -> Dict[Any, Any]:
+        # Keys that are no plain data: only a tagged list can hold those.
         if not _ATOMS.issuperset(map(type, value)):
             return self._keys(value, depth_left)  # type: ignore[no-any-return]
         if _ATOMS.issuperset(map(type, value.values())):
@@ -92,7 +100,7 @@ class _Copier:
             return value
         replaced = with_tagged_keys(value) if self._tagged else value
         if replaced is value:
-            raise _OtherTypesError
+            raise _OtherTypesError  # keys of another type, or peers that do not know tags
         return self.copy(replaced, depth_left)
 
     def _sequence(self, values: Sequence[Any], kind: type, depth_left: int) -> Any:
@@ -101,6 +109,8 @@ class _Copier:
         if form is None or not {form.clazz}.issuperset(map(type, values)) or classes.is_replaced(values):
             return kind([self.copy(element, depth_left) for element in values])
         if len(values) <= self._rows_left and kind is list:
+            # Lists of instances are by far the largest values: sent as columns they are smaller, and quicker to
+            # convert.
             return self._typed_list(form, values, depth_left)
         if form.fields and not self._tagged:
             return kind(self._rows(form, values, depth_left))
@@ -109,18 +119,20 @@ class _Copier:
     def _typed_list(self, form: Any, values: Sequence[Any], depth_left: int) -> Dict[str, Any]:
         """Return the tagged form of a list of instances of the same class: with one list for each field."""
         self._rows_left -= len(values)
-        if not form.fields:
+        if not form.fields:  # no fields: an enum, a date, a state
             return {TAG: LIST_TAG, "of": form.name, "values": self.copy(list(map(form.plain, values)), depth_left)}
         columns = [self.copy(column, depth_left) for column in form.columns(values)]
         return {TAG: LIST_TAG, "of": form.name, "fields": list(form.fields), "values": columns}
 
     def _rows(self, form: Any, values: Sequence[Any], depth_left: int) -> List[Dict[str, Any]]:
         """Return the plain forms of instances of a class with fields."""
+        # Without tags a dict for each is needed, but the values are still converted by columns.
         columns = [self.copy(column, depth_left) for column in form.columns(values)]
         return [dict(zip(form.fields, row)) for row in zip(*columns)]
 
     def _form(self, value: Any, kind: type) -> Any:
         if kind in registered_types.registered():
+            # Registered types first: a program may register a subclass of a numpy type.
             form = classes.registered_form(value, self._for_serpent, self._tagged)
             if form is not classes.NOT_REGISTERED:
                 return form
@@ -135,7 +147,7 @@ class _Copier:
             raise _OtherTypesError
         form = classes.registered_form(value, self._for_serpent)  # a converter of the program takes precedence
         form = numpy_scalars.plain_scalar(value) if form is classes.NOT_REGISTERED else form
-        if form is value:
+        if form is value:  # the scalar has no plain form, so the slow way must report it
             raise _OtherTypesError
         return form
 
@@ -155,6 +167,7 @@ def with_tagged_keys(value: Any) -> Any:
     """
     if not any([classes.form_of(type(key)) is not None for key in value]):
         return value
+    # As pairs, because the keys become dicts or lists, which cannot be keys.
     if isinstance(value, dict):
         return {TAG: "dict", "value": [[key, element] for key, element in value.items()]}
     return {TAG: _SETS[type(value)], "value": list(value)} if type(value) in _SETS else value
@@ -163,6 +176,7 @@ def with_tagged_keys(value: Any) -> Any:
 def _hashable(values: Collection[Any]) -> Collection[Any]:
     if not all([type(each) in _ATOMS or registered_types.is_registered(type(each)) for each in values]):
         raise TypeError("a key is neither plain data nor an instance of a registered type")
+    # A peer chooses the keys: see the module.
     hash_flooding.check(values)
     return values
 
@@ -177,6 +191,7 @@ def _to_frozenset(data: Dict[str, Any], convert: classes.Convert) -> Any:
 
 def _to_dict(data: Dict[str, Any], convert: classes.Convert) -> Any:
     items = [_list(each) for each in _list(convert(data["value"]))]
+    # Before unpacking: an item of a peer may have any length.
     if not {2}.issuperset(map(len, items)):
         raise ValueError("the items of a dict must be pairs")
     keys = _hashable([item[0] for item in items])

@@ -19,12 +19,13 @@ __all__ = ["Build", "Mismatch", "builder_for", "rebuild", "rebuild_columns", "re
 
 # Origins of annotations, and what is built for them.
 _LISTS: Mapping[Any, Callable[[List[Any]], Any]] = {
+    # The concrete type for each abstract one; a program that asks for a Sequence gets a list.
     list: list, set: set, frozenset: frozenset, collections.abc.Sequence: list, collections.abc.MutableSequence: list,
     collections.abc.Collection: list, collections.abc.Iterable: list, collections.abc.Set: set,
     collections.abc.MutableSet: set,
 }
 _DICTS = frozenset((dict, collections.abc.Mapping, collections.abc.MutableMapping))
-_UNIONS: Tuple[Any, ...] = (typing.Union,)
+_UNIONS: Tuple[Any, ...] = (typing.Union,)  # both ways of writing a union: typing.Optional[X], and X | None
 if sys.version_info >= (3, 10):
     import types
     _UNIONS += (types.UnionType,)
@@ -76,7 +77,9 @@ def rebuild_columns(clazz: type, names: Sequence[str], columns: Sequence[Sequenc
 def _class_builder(clazz: type) -> Builder:
     global _class_builders
     kinds, found = _class_builders
+    # By identity: the dict of registered types is replaced as a whole when it changes.
     if kinds is not registered_types.registered():
+        # one assignment, so that other threads see both or neither
         kinds, found = _class_builders = registered_types.registered(), {}
     builder = found.get(clazz)
     if builder is None:  # two threads may make the same one
@@ -86,10 +89,12 @@ def _class_builder(clazz: type) -> Builder:
 
 def _mentions_registered(annotation: Any) -> bool:
     if registered_types.is_registered(annotation):
+        # First: the NewType itself may be registered.
         return True
     annotation = getattr(annotation, "__supertype__", annotation)  # a NewType
     if registered_types.is_registered(annotation) or registered_types.is_registered(typing.get_origin(annotation)):
         return True
+    # Any argument, at any depth: List[Optional[Point]] mentions Point.
     return any(map(_mentions_registered, typing.get_args(annotation)))
 
 
@@ -99,6 +104,7 @@ class _Placeholder(Builder):
     __slots__ = ()
 
     def __init__(self, known: Dict[Any, Builder], annotation: Any) -> None:
+        # Looked up when a value is rebuilt; by then the builder is there.
         super().__init__(lambda value: known[annotation].one(value))
 
 
@@ -111,10 +117,12 @@ class _Compiler:
     def compile(self, annotation: Any) -> Builder:
         annotation = getattr(annotation, "__supertype__", annotation)
         origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+        # Registered types before builtin ones, whose subclasses they may be.
         if registered_types.is_registered(annotation) or registered_types.is_registered(origin):
             return self._class(annotation, origin or annotation, args)
         if annotation in SCALARS:
             return Builder(builders.none) if annotation is type(None) else Scalar(annotation)
+        # None: any other annotation, such as Any or a protocol, accepts what comes.
         build = builders.from_bytes if annotation is bytes else self._container(annotation, origin, args)
         return UNCHANGED if build is None else Builder(build)
 
@@ -123,8 +131,10 @@ class _Compiler:
         if origin in _UNIONS:
             return builders.union(name, [self.compile(each).one for each in args])
         if origin is tuple and len(args) == 2 and args[1] is Ellipsis:
+            # The usual form of tuples of any length: Tuple[X, ...].
             return builders.elements(name, tuple, self.compile(args[0]))
         if origin is tuple and args:
+            # Tuple[()] has the argument () in Python 3.10 and earlier
             return builders.positions(name, tuple, [self.compile(each).one for each in args if each != ()])
         if origin in _LISTS:
             return builders.elements(name, _LISTS[origin], self.compile(args[0]))
@@ -134,6 +144,7 @@ class _Compiler:
 
     def _class(self, annotation: Any, clazz: Any, args: Tuple[Any, ...]) -> Builder:
         known = self._classes.get(annotation)
+        # Entered before its fields are compiled, which may be of the same class: a tree, or a linked list.
         if known is None:
             self._classes[annotation] = _Placeholder(self._classes, annotation)
             known = self._classes[annotation] = Instance(clazz, self._build(clazz, args))
@@ -142,7 +153,9 @@ class _Compiler:
     def _build(self, clazz: Any, args: Tuple[Any, ...]) -> Builder:
         kind = registered_types.registered()[clazz]
         if kind in (FIELDS, TYPED_DICT, NAMED_TUPLE):
+            # Pair[int] -> {T: int}
             return self._with_fields(clazz, kind, dict(zip(getattr(clazz, "__parameters__", ()), args)))
+        # pydantic checks its models itself, and its own errors name the field; 1.x has parse_obj.
         if kind == MODEL:
             return Builder(getattr(clazz, "model_validate", None) or clazz.parse_obj)
         if kind == STATE:
@@ -153,6 +166,7 @@ class _Compiler:
 
     def _with_fields(self, clazz: Any, kind: str, types_of: Mapping[Any, Any]) -> Builder:
         fields = {name: self.compile(_with_arguments(hint, types_of)) for name, hint in hints_of(clazz).items()}
+        # Only this kind can be built by columns; the others are rare.
         if kind == FIELDS:
             return Fields(clazz, fields)
         builds = {name: each.one for name, each in fields.items()}

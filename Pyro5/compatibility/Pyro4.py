@@ -76,6 +76,7 @@ __all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Future", "Proxy", "Re
 log = logging.getLogger("Pyro5.compatibility")
 
 _PACKAGE = "Pyro4"
+# Not available here: a message in one of these formats can run any code when it is read.
 _PICKLE_FAMILY = frozenset(("pickle", "cloudpickle", "dill"))
 _NO_HMAC = ("there are no HMAC keys any more: protect connections with TLS and client certificates (the settings that begin "
             "with SSL), then do this without a key")
@@ -112,6 +113,7 @@ class Proxy(_WithoutKey, client.Proxy, metaclass=_Stands):
     _stands_for = client.Proxy
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        # Pyro4 called the object itself; a proxy of this library is not callable.
         return self._pyroOperator("__call__")(*args, **kwargs)
 
     def _pyroAsync(self, asynchronous: bool = True) -> NoReturn:
@@ -135,8 +137,10 @@ classes.register_own_class(Daemon, server.WIRE_TAG, lambda daemon: (), server._d
 def locateNS(host: Optional[str] = None, port: Optional[int] = None, broadcast: bool = True,
              hmac_key: Optional[bytes] = None) -> client.Proxy:
     """Return a proxy for a name server; see `Pyro5.api.locate_ns`."""
+    # otherwise copies of them would arrive as unknown classes
     # before anything is sent: a program with a key must not talk to a server without one
     _refuse_hmac_key(hmac_key)
+    # Pyro4 took None for what is an empty text here.
     return api.locate_ns(host or "", port, broadcast)
 
 
@@ -166,6 +170,7 @@ def _start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enabl
                    hmac: Optional[bytes] = None) -> None:
     """Run a name server until it is stopped; see `Pyro5.api.start_ns_loop`."""
     _refuse_hmac_key(hmac)
+    # In its own order of parameters, as positional arguments of old programs come.
     api.start_ns_loop(host, port, enableBroadcast, bchost, bcport, unixsocket, nathost, natport, storage)
 
 
@@ -180,14 +185,15 @@ def _dbm_storage(dbmfile: str) -> Any:
 
 
 def _refuse_hmac_key(key: Optional[bytes]) -> None:
-    # An error instead of a warning: without a key, any client could call what the key was to protect.
     """Raise SecurityError if a program relies on a key, which would not be checked."""
+    # An error instead of a warning: without a key, any client could call what the key was to protect.
     if key is not None:
         raise errors.SecurityError(_NO_HMAC)
 
 
 def _gone(what: str, instead: str) -> Callable[..., NoReturn]:
     """Return a function that raises NotImplementedError."""
+    # At the call and not at the import: a program that imports the name but does not use it still runs.
     def gone(*args: Any, **kwargs: Any) -> NoReturn:
         raise NotImplementedError("%s no more: %s" % (what, instead))
     return gone
@@ -212,6 +218,7 @@ def _get_ip_address(hostname: Optional[str], workaround127: bool = False, ipVers
 
 def _get_interface_address(peer_ip_address: str) -> str:
     """Return the address of this machine's network interface through which the given address is reached, as text."""
+    # As text: Pyro4 had no address objects, and programs concatenate the result.
     return str(socketutil.get_interface(peer_ip_address).ip)
 
 
@@ -246,6 +253,7 @@ class _AcceptedSerializers(Set[str]):
         _settings.SERIALIZERS_ACCEPTED = {"serpent" if name in _PICKLE_FAMILY else name for name in self}
 
 
+# All of these methods are alike: they change the set, and must then assign it.
 def _applying(name: str) -> Callable[..., Any]:
     change = getattr(set, name)
 
@@ -273,6 +281,7 @@ class _OldConfiguration:
     def __getattr__(self, name: str) -> Any:
         gone: Dict[str, Any] = self.__dict__["_gone"]
         if name in gone:
+            # First: an assigned value of a removed setting must not be looked for among the current ones.
             return gone[name]
         if name == "SERIALIZERS_ACCEPTED":
             return self.__dict__["_accepted"]
@@ -287,10 +296,12 @@ class _OldConfiguration:
             self.__dict__["_accepted"].apply()
             return
         if name == "SERIALIZER":
+            # A set of its own, which the program may keep and change later.
             # The program reads back what it has assigned, but its proxies use serpent, which can send most of the same values.
             self._gone.pop(name, None)
             if value in _PICKLE_FAMILY:
                 log.warning("the serializer %s is no more, the setting SERIALIZER stays %s", value, _settings.SERIALIZER)
+                # A value that was remembered earlier would hide the new one.
                 self.__dict__["_gone"][name] = value
                 return
         current = self._current_setting(name)
@@ -301,11 +312,12 @@ class _OldConfiguration:
             setattr(_settings, current or name, value)
 
     def __dir__(self) -> List[str]:
+        # Without the old spellings: only what can be listed, not all that is understood.
         return sorted({*dir(_settings), *self._gone})
 
     @staticmethod
     def _current_setting(name: str) -> Optional[str]:
-        if not name.isupper():
+        if not name.isupper():  # settings are in capitals, methods are not
             return None
         return next((setting for setting in _settings.as_dict() if _letters(setting) == _letters(name)), None)
 
@@ -326,6 +338,7 @@ class _StandIn(types.ModuleType):
         self.__dict__.update(names)
 
     def __getattr__(self, name: str) -> Any:
+        # Only functions: pickled names of classes and constants have not changed.
         current = _old_spelling(name, self.__all__)
         if current is None or not callable(self.__dict__[current]):
             raise AttributeError("module %r has no attribute %r" % (self.__name__, name))
@@ -345,9 +358,11 @@ def _public_names(module: types.ModuleType) -> Dict[str, Any]:
 def _stand_ins() -> Dict[str, _StandIn]:
     """Return the stand-ins for the submodules, by name."""
     of = _public_names
+    # The hooks for tracebacks moved from util to errors.
     tracebacks = {name: getattr(errors, name) for name in ("get_pyro_traceback", "format_traceback", "excepthook")}
     at_top = {name: globals()[name] for name in __all__}
     names = {
+        # Later entries replace earlier ones, so the classes at the top of this module win.
         "constants": {**of(constants), "VERSION": __version__},
         "core": {**of(core), **of(client), **of(server), **at_top},
         "errors": of(errors),
@@ -384,12 +399,14 @@ def _refuse_to_mix() -> None:
 def _take_name() -> None:
     """Install this module and the stand-ins as Pyro4 and its submodules."""
     _refuse_to_mix()
+    # Python has stored the module under its own name only.
     this = sys.modules[__name__]
     sys.modules[_PACKAGE] = this
     # In the order of the dict: the parent of each comes before it.
     for name, module in _stand_ins().items():
         parent, _, last = name.rpartition(".")
         sys.modules["%s.%s" % (_PACKAGE, name)] = module
+        # As the import system does it: `import Pyro4.naming` must set the attribute `naming` of Pyro4.
         setattr(sys.modules["%s.%s" % (_PACKAGE, parent)] if parent else this, last, module)
 
 

@@ -26,6 +26,7 @@ def _password(options: argparse.Namespace) -> str:
     """Ask for a password, twice on a terminal; else it is the first line of the standard input."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
+    # Not echoed, and asked for twice, because it cannot be seen.
     password = getpass.getpass("Password of %s: " % options.name)
     if getpass.getpass("Again: ") != password:
         raise ValueError("the two passwords are different; nothing was changed")
@@ -36,6 +37,7 @@ def _password(options: argparse.Namespace) -> str:
 def _changing(path: str) -> Iterator[Dict[str, Any]]:
     """Read the file, and write it when the block has changed the document. One process at a time."""
     lock = None
+    # The directory is locked, because the file itself is replaced by each change.
     try:
         lock = os.open(os.path.dirname(os.path.realpath(path)), os.O_RDONLY)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -43,6 +45,7 @@ def _changing(path: str) -> Iterator[Dict[str, Any]]:
         pass  # Windows, or a file system without locks
     try:
         document = users.load(path)
+        # Not reached after an exception: the file stays as it was.
         yield document
         users.save(path, document)
     finally:
@@ -57,6 +60,7 @@ def _existing(document: Dict[str, Any], name: str) -> Any:
 
 
 def _add(options: argparse.Namespace) -> None:
+    # Before the password is asked for, which a person would type for nothing.
     if options.name in users.load(options.file)["users"]:
         raise ValueError("there is a user '%s' already; use passwd or roles to change it" % options.name)
     password = _password(options)  # before the file is locked: a person may take long
@@ -66,15 +70,17 @@ def _add(options: argparse.Namespace) -> None:
 
 
 def _passwd(options: argparse.Namespace) -> None:
-    _existing(users.load(options.file), options.name)
+    _existing(users.load(options.file), options.name)  # before the password is asked for
     password = _password(options)
     with _changing(options.file) as document:
+        # Read again under the lock: roles may have been changed while the password was typed.
         users.add_user(document, options.name, password, _existing(document, options.name)["roles"])
     console.say("Changed the password of %s." % options.name)
 
 
 def _roles(options: argparse.Namespace) -> None:
     with _changing(options.file) as document:
+        # replaced, not added: the command line shows all roles that the user has then
         _existing(document, options.name)["roles"] = sorted(set(options.role))
     console.say("Changed the roles of %s." % options.name)
 
@@ -88,6 +94,7 @@ def _remove(options: argparse.Namespace) -> None:
 
 def _list(options: argparse.Namespace) -> None:
     document = users.load(options.file)
+    # Never with the verifiers: this output is passed on.
     if options.json:
         console.say(json.dumps({name: {"roles": user["roles"]} for name, user in sorted(document["users"].items())}))
         return
@@ -114,6 +121,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         if run is not _list:
             command.add_argument("name", help="name of the user")
         else:
+            # A list is about all users, and the only command whose output programs read.
             command.add_argument("--json", action="store_true", help="print JSON")
         if run in (_add, _roles):
             command.add_argument("--role", action="append", default=[], metavar="ROLE",

@@ -28,7 +28,7 @@ class EchoServer:
     """
 
     # set by the daemon when the object is registered
-    _pyroDaemon: Any = None
+    _pyroDaemon: Any = None  # it is needed for shutdown() only
 
     def __init__(self) -> None:
         self._verbose = False
@@ -63,6 +63,7 @@ class EchoServer:
     @oneway
     def oneway_slow(self) -> None:
         """Wait five seconds in a oneway call."""
+        # The client does not wait, but the server is busy all the same.
         self._take_time("oneway_slow")
 
     def _take_time(self, what: str) -> None:
@@ -75,6 +76,7 @@ class EchoServer:
     def error(self) -> None:
         """Raise a ValueError without a text."""
         self._report("error")
+        # Without a text, because clients once showed these as an empty line.
         raise ValueError()
 
     @expose
@@ -87,6 +89,7 @@ class EchoServer:
     def nan(self) -> float:
         """Return a NaN float."""
         self._report("nan")
+        # NaN and infinity have no form in JSON; clients test how their serializer sends them.
         return float("nan")
 
     @expose
@@ -101,6 +104,7 @@ class EchoServer:
         self._report("generator")
         for number in ("one", "two", "three"):
             self._report("generator yields %s" % number)
+            # One item at a time: the output shows that items are made when the client asks for them.
             yield number
 
     @expose
@@ -115,7 +119,7 @@ class EchoServer:
         self._report("shutdown")
         # First: a slow call would otherwise delay the end by its whole time.
         self._shutting_down.set()
-        self._pyroDaemon.shutdown()
+        self._pyroDaemon.shutdown()  # returns at once; the reply to this call is still sent
 
     @expose
     @property
@@ -125,7 +129,7 @@ class EchoServer:
 
     @verbose.setter
     def verbose(self, value: bool) -> None:
-        self._verbose = bool(value)
+        self._verbose = bool(value)  # a client may send any value
 
 
 class EchoDaemon(Daemon):
@@ -152,6 +156,7 @@ class EchoDaemon(Daemon):
 def _server_type(name: str) -> Iterator[None]:
     """Set the type of daemons created in the block; a daemon reads the setting only when it is created."""
     before = config.SERVERTYPE
+    # Restored, because the tool is also called by programs, whose own daemons have another type.
     config.SERVERTYPE = name
     try:
         yield
@@ -166,6 +171,7 @@ def _start_name_server(daemon: EchoDaemon, host: str, say: Callable[[str], None]
     daemon.companions.callback(ns_daemon.close)
     if responder is not None:
         daemon.companions.callback(responder.close)
+        # In its own thread: a broadcast must be answered while the name server is serving others.
         responder.runInThread()
     thread = threading.Thread(target=ns_daemon.requestLoop, daemon=True, name="Pyro5 name server")
     thread.start()
@@ -217,7 +223,7 @@ def _run(options: argparse.Namespace) -> None:
     daemon, _ = _start(options)
     with console.StopSignals() as signals, contextlib.closing(daemon):
         daemon.combine(signals)
-        _announce(daemon.uriFor(OBJECT_NAME), options)
+        _announce(daemon.uriFor(OBJECT_NAME), options)  # after the loop is prepared: who reads this may call at once
         daemon.requestLoop(lambda: not signals.asked)
 
 
@@ -246,6 +252,7 @@ def main(args: Optional[Sequence[str]] = None, returnWithoutLooping: bool = Fals
         the exit code; or, without looping, a tuple of the daemon, the `EchoServer` and its URI.
     """
     options = _parse(args)
+    # For tests, which run the request loop in a thread of their own.
     if returnWithoutLooping:
         daemon, echo = _start(options)
         uri = daemon.uriFor(OBJECT_NAME)

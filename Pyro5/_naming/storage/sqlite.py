@@ -89,6 +89,7 @@ class SqlStorage(Storage):
         self._spec = "sql:" + filename
         path = checked_path(self._spec, filename)
         _check_size(self._spec, path)
+        # Before the file is opened: opening it may already create tables.
         self._file_lock = _locked_out_others(self._spec, path)
         # Guards the connection: statements of one thread must not become part of a transaction of another.
         self._lock = threading.Lock()
@@ -109,7 +110,7 @@ class SqlStorage(Storage):
             if journal == "wal":
                 self._readers = Readers(path, self._files, _COLUMNS[0], BUSY_SECONDS)
         except BaseException:
-            self.close()
+            self.close()  # closes what was opened up to here, and releases the lock
             raise
 
     def _prepare(self) -> str:
@@ -118,14 +119,18 @@ class SqlStorage(Storage):
         """
         with self._change() as database:
             tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            # An empty file is accepted: it is what the creation of temporary files leaves behind.
             if tables and "pyro_names" not in tables:
                 raise unusable(self._spec, "the file is the database of another program")
             self._has_details = "pyro_details" in tables
+            # Selecting the columns checks that tables which exist have them.
             for statement in _TABLES + _COLUMNS:
                 database.execute(statement)
             for table, columns in _INDEXES:
                 _make_index(database, table, columns)
         with self._exclusively() as database:
+            # Each change is on the disk before it is acknowledged: a name that was registered survives a power
+            # failure.
             database.execute("PRAGMA synchronous = FULL")
             # This may fail (network file systems, other users of the file): then the journal mode stays as it is.
             with contextlib.suppress(sqlite3.OperationalError):
@@ -142,7 +147,7 @@ class SqlStorage(Storage):
     def __getitem__(self, name: str) -> Registration:
         with self._reading() as database:
             rows = database.execute(_SELECT + "WHERE n.name = ?", (name,)).fetchall()
-        return _registrations(rows)[name]
+        return _registrations(rows)[name]  # a KeyError for a name that does not exist
 
     def __setitem__(self, name: str, registration: Registration) -> None:
         self.store(name, registration)
@@ -154,6 +159,7 @@ class SqlStorage(Storage):
             if details is None:
                 self._delete_details(database, [(name,)])
             else:
+                # Created when needed: a file without leases stays as other releases make it.
                 database.execute(_DETAILS_TABLE)
                 database.execute("DELETE FROM pyro_details WHERE name = ?", (name,))
                 database.execute("INSERT INTO pyro_details (name, details) VALUES (?, ?)", (name, details))
@@ -179,6 +185,7 @@ class SqlStorage(Storage):
         if not self._has_details:
             return {}
         with self._reading() as database:
+            # one query sees one state, so no transaction is needed
             return dict(database.execute("SELECT name, details FROM pyro_details"))
 
     def __delitem__(self, name: str) -> None:
@@ -200,6 +207,7 @@ class SqlStorage(Storage):
         with self._snapshot() as database:
             [(names, chars)] = database.execute(
                 "SELECT count(*), total(length(name) + length(uri)) FROM pyro_names").fetchall()
+            # Length in characters; most names are ASCII, for which that is the size in memory too.
             [(tags, tag_chars)] = database.execute("SELECT count(*), total(length(metadata)) FROM pyro_metadata").fetchall()
         return int(names * (ENTRY_BYTES + 2 * text) + chars + tags * (TAG_BYTES + text) + tag_chars)
 
@@ -232,7 +240,7 @@ class SqlStorage(Storage):
 
     @_patient
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
-        if not tags:
+        if not tags:  # as for other storages: no condition is met by nothing
             return {}
         with self._snapshot() as database:
             return _with_all_tags(database, tags) if match_all else _with_any_tag(database, list(tags))
@@ -250,7 +258,7 @@ class SqlStorage(Storage):
     def close(self) -> None:
         # Marked as closed before the connections are closed, so that queries that begin now do not use them.
         if not self._closed:
-            self._files.prepare_closing()
+            self._files.prepare_closing()  # another program may have truncated the shared memory
         self._closed = True
         if self._readers:
             self._readers.close()
@@ -295,7 +303,9 @@ class SqlStorage(Storage):
         if self._closed:
             raise unusable(self._spec, "it is closed")
         with self._exclusively() as database:
+            # Before the change: the file may have been removed or replaced, and writing to it would be lost.
             self._files.require_in_place()
+            # Takes the lock for writing at once: a transaction that reads first could fail when it begins to write.
             with _transaction(database, "BEGIN IMMEDIATE"):
                 yield database
             # Not acknowledged unless the file that was written is still the one with that name.
@@ -314,6 +324,7 @@ class SqlStorage(Storage):
             yield
         except (sqlite3.Error, UnicodeEncodeError) as x:
             error = unusable(self._spec, _plain_words(x))
+            # Locked is the one that is tried again.
             raise (Locked(str(error)) if _LOCKED in str(x) else error) from x
 
 
@@ -356,6 +367,7 @@ def _locked_out_others(spec: str, path: str) -> FileLock:
 
 def _plain_words(error: Exception) -> str:
     text = str(error)
+    # The first that fits. The text of SQLite is shown if none does: it is better than nothing.
     for theirs, ours in _PLAIN_WORDS:
         if theirs in text:
             return ours
@@ -368,6 +380,7 @@ def _make_index(database: sqlite3.Connection, table: str, columns: List[str]) ->
         indexed = [row[2] for row in database.execute('PRAGMA index_info("%s")' % name)]
         if indexed[:len(columns)] == columns and not is_partial:
             return
+    # The name contains the table and columns, so that two processes that create it make the same one.
     database.execute("CREATE INDEX %s_by_%s ON %s (%s)" % (table, "_".join(columns), table, ", ".join(columns)))
 
 
@@ -376,6 +389,7 @@ def _registrations(rows: Iterable[Tuple[str, str, Optional[str]]]) -> Dict[str, 
     uris: Dict[str, str] = {}
     tags: Dict[str, Tuple[str, ...]] = {}
     for name, uri, tag in rows:
+        # In the order of the rows, which is that in which the names were registered.
         uris[name] = uri
         if tag is not None:
             tags[name] = tags.get(name, ()) + (tag,)
@@ -415,6 +429,7 @@ def _with_any_tag(database: sqlite3.Connection, tags: List[str]) -> Dict[str, Re
 def _with_all_tags(database: sqlite3.Connection, tags: FrozenSet[str]) -> Dict[str, Registration]:
     """Search among the names with the rarest of the tags, so that the number of names with other tags does not matter."""
     rarest = _rarest(database, tags)
+    # The number of variables in a statement is limited.
     others = list(tags - {rarest})[:TAGS_PER_QUERY]
     found = _registrations(database.execute(
         "%s WHERE %s t.metadata = ?%s)" % (_SELECT, _WITH_TAG, _AND_TAG * len(others)), [rarest] + others))
@@ -425,6 +440,7 @@ def _with_all_tags(database: sqlite3.Connection, tags: FrozenSet[str]) -> Dict[s
 def _rarest(database: sqlite3.Connection, tags: FrozenSet[str]) -> str:
     """Return the tag with the fewest names; the cost depends on their number, not on those of the other tags."""
     query = "SELECT count(*) FROM (SELECT 1 FROM pyro_metadata WHERE metadata = ? LIMIT ?)"
+    # Counting stops at a limit that grows: the count of a tag that all names have would read the whole index.
     limit = 16
     while True:
         counts = {tag: database.execute(query, (tag, limit)).fetchone()[0] for tag in sorted(tags)}
