@@ -154,7 +154,7 @@ def _run(options: argparse.Namespace) -> None:
         uri = daemon.register(published, name)
         lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
         if options.ns:
-            ns_uri = _register(daemon, str(name), published)
+            ns_uri = _register(daemon, str(name), published, options.member)
             lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
         console.say(*lines)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % uri)
@@ -162,12 +162,15 @@ def _run(options: argparse.Namespace) -> None:
         daemon.requestLoop(lambda: not signals.asked)
 
 
-def _register(daemon: Daemon, name: str, published: Any) -> URI:
+def _register(daemon: Daemon, name: str, published: Any, is_member: bool = False) -> URI:
     """Register a name, replacing an existing registration, and return the uri of the name server. The daemon keeps the name
     registered, and removes it when it is closed.
+
+    Args:
+        is_member: add it to those that have this name as members.
     """
     with locate_ns() as nameserver:
-        daemon.register_with(nameserver, name, published, safe=False)
+        daemon.register_with(nameserver, name, published, safe=False, member=is_member)
         return URI(nameserver._pyroUri)
 
 
@@ -179,6 +182,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-n", "--name", help="name of the object, which becomes part of its uri (default: a generated name)")
     option("--ns", action="store_true", help="register the name in the name server, and remove it at the end (without "
            "--name, it is module.Class)")
+    option("--member", action="store_true", help="with --ns: several servers have this name, and clients use one that can be "
+           "reached")
     option("-H", "--host", help="host name or address to listen on (default: the setting HOST)")
     option("-p", "--port", type=console.port, default=0, help="port to listen on; 0 = any free port (default: 0)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")

@@ -126,7 +126,7 @@ def the_old_name(namespace: Names) -> Iterator[None]:
 
 SURROUNDINGS = {"README": name_server, "nameserver": name_server, "storage": a_dbm_file,
                 "servers": name_server, "security": certificates_and_a_token, "errors": name_server,
-                "typing": name_server, "moving-over": the_old_name, "http": name_server}
+                "typing": name_server, "moving-over": the_old_name, "http": name_server, "high-availability": name_server}
 
 
 # ---------------------------------------------------------------- running

@@ -49,14 +49,14 @@ class DocumentationTests(unittest.TestCase):
 
     def test_the_programs_are_python(self) -> None:
         programs = re.findall(r"```python\n(.*?)```", self.text, re.DOTALL)
-        self.assertEqual(len(programs), 3)
+        self.assertEqual(len(programs), 6)
         for program in programs:
             compile(program, "docs/nameserver.md", "exec")
 
     def test_the_json(self) -> None:
         sample = re.search(r"--json list printer\.\n(    \{.*?\n    \})\n", self.text, re.DOTALL)
         listed = json.loads(sample.group(1) if sample else "")
-        printed = json.dumps({name: nsc._as_json((found["uri"], found["metadata"])) for name, found in listed.items()},
+        printed = json.dumps({name: nsc._as_json((found["uri"], found["metadata"]), {}) for name, found in listed.items()},
                              indent=2)
         self.assertEqual(textwrap.indent(printed, "    "), sample and sample.group(1))
 

@@ -445,6 +445,32 @@ class Names(NameServerTestCase):
         self.assertPrinted("elm passes on 'ice'\nThe arms are down.", self.stop(stations[0]))
         self.assertEqual({}, self.names.list(prefix="example.station.elm"))
 
+    def test_leases(self) -> None:
+        self.folder = "leases"
+        first = self.start("light.py", "red", "--ttl", "0.3")
+        first.read_until("Ready: ")
+        second = self.start("light.py", "red", "--take-over")
+        second.read_until("Ready: ")
+        first.read_until("Another light has the name now.")
+        self.assertPrinted("Switched off.", self.stop(first))
+        self.assertIn("example.light.red", self.names.list())
+        self.assertPrinted("Switched off.", self.stop(second))
+        self.assertNotIn("example.light.red", self.names.list())
+
+    def test_watch(self) -> None:
+        self.folder = "watch"
+        master = self.start("harbour_master.py", "--changes", "4")
+        master.read_until("Watching.")
+        lights = [self.start(os.path.join("..", "leases", "light.py"), colour, "--ttl", "0.3") for colour in ("red", "green")]
+        first, second = lights
+        for light in lights:
+            light.read_until("Ready: ")
+        self.assertPrinted("Switched off.", self.stop(first))
+        master.read_until("removed red")
+        second.checked = True
+        second.process.kill()
+        self.assertPrinted("removed green", self.finish(master))
+
     def test_yellow_pages(self) -> None:
         self.folder = "yellow_pages"
         things = [self.start("equipment.py", *arguments) for arguments in (

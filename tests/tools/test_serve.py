@@ -213,6 +213,8 @@ class Tool(ServeTestCase):
             self.assertEqual(serve._register(daemon, "name", counter), ns_uri)
             self.assertEqual(daemon.uriFor(counter), ns_daemon.nameserver.lookup("name"))
             self.assertEqual(30, ns_daemon.nameserver.details("name")["lease"]["ttl"])
+            serve._register(daemon, "shared", counter, is_member=True)
+            self.assertIsNotNone(ns_daemon.nameserver.details("shared")["members"])
             daemon.close()
             self.assertEqual(ns_daemon.nameserver.count(), 1)
 
