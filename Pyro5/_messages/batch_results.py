@@ -24,10 +24,15 @@ class BatchResults:
     Args:
         serializer: the serializer of the reply.
         max_size: limit of the size of all results together in bytes; 0 is no limit.
+
+    Attributes:
+        values: the results that are kept as objects.
+        first_number: the number of the call whose result is the first of these.
     """
 
     def __init__(self, serializer: SerializerBase, max_size: int) -> None:
         self.values: List[Any] = []
+        self.first_number = 1
         self._serializer = serializer
         self._element_serializer = serializer.for_elements()
         self._max_size = max_size
@@ -74,6 +79,7 @@ class BatchResults:
             self._serialized_bytes += len(element)
             if self._serialized_bytes > self._max_size > 0:
                 protocol.check_size(self._serialized_bytes, self._max_size)
+        self.first_number += len(self.values)
         self.values.clear()
         self._unserialized_bytes = 0
 

@@ -9,6 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, NoReturn, Opt
 
 from .. import errors, protocol
 from .._values import classes, exceptions, plain, recreation, unsendable
+from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import limits
@@ -20,6 +21,7 @@ STREAM_ANNOTATION = "STRM"  # the stream id, in the reply that opens an item str
 MORE_THAN_A_VALUE = protocol.FLAGS_EXCEPTION | protocol.FLAGS_BATCH | protocol.FLAGS_ITEMSTREAMRESULT
 # types of results that the serializer may be able to send without copying them; serpent turns bytes into a dict
 _MAYBE_LONG_RESULT = frozenset((bytes, str, dict))
+_NEXT_ITEM = "%s.%s" % (DAEMON_NAME, NEXT_ITEM_METHOD)
 EXCEPTION_WRAPPER_TAG = "Pyro5.core._ExceptionWrapper"
 
 
@@ -104,11 +106,17 @@ def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
 
 def unsent_result(error: Exception, value: Any, serializer: SerializerBase, method: str) -> Exception:
     """Return the error to send when a result could not be serialized; its text names the part that is the cause."""
+    what = "cannot send the result of " + method
     # in a batch it is not known here which result failed, so all of them are examined
-    parts = [("a result", each) for each in value.values] if isinstance(value, BatchResults) else [("result", value)]
+    if isinstance(value, BatchResults):
+        parts = [("the result of call %d" % number, each) for number, each in enumerate(value.values, value.first_number)]
+    elif method == _NEXT_ITEM:
+        what, parts = "cannot send an item of a stream", [("the item", value)]
+    else:
+        parts = [("result", value)]
     explained = unsendable.explain(error, parts, serializer)
     if isinstance(explained, errors.ProtocolError):
-        errors.add_context(explained, "cannot send the result of " + method)
+        errors.add_context(explained, what)
     return explained
 
 

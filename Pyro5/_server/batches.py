@@ -92,7 +92,7 @@ class Batch:
             # The result exists, but could not be counted: the client has to learn that sending failed, not the
             # method.
             if self._is_counting:
-                raise replies.unsent_result(x, self.results.values[-1] if self.results.values else None, self.serializer,
+                raise replies.unsent_result(x, self.results, self.serializer,
                                             "%s.%s" % (self.call.object_id, self.call.method)) from x
             on_error(x, self._failed_step())
 

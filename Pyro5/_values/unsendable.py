@@ -10,7 +10,7 @@ from .. import errors
 from .._text.printable import printable
 from . import classes, exceptions
 
-__all__ = ["MARK", "Unsendable", "argument_parts", "as_received", "explain", "rebuild"]
+__all__ = ["MARK", "Unsendable", "argument_parts", "as_received", "explain", "marked", "rebuild"]
 
 Dumps = Callable[[Any], Any]
 Part = Tuple[str, Any]      # (path, value)
@@ -51,6 +51,8 @@ _VARIANTS: Dict[Type[Exception], Type[Unsendable]] = {
     UnicodeError: _variant(UnicodeError, "Pyro5.errors.PyroError"),
     ValueError: _variant(ValueError, "builtins.ValueError"),
     TypeError: _variant(TypeError, "builtins.TypeError"),
+    AttributeError: _variant(AttributeError, "builtins.AttributeError"),
+    BufferError: _variant(BufferError, "builtins.BufferError"),
 }
 _BASES: Dict[type, Type[Exception]] = {**{base: base for base in _VARIANTS}, errors.PyroError: UnicodeError}
 
@@ -87,7 +89,7 @@ def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Excepti
         about one of these values, or if its class is one of the program.
     """
     is_serializers_own = type(error).__module__ in ("builtins", errors.__name__)  # not a class of the program
-    if not (is_serializers_own and isinstance(error, (errors.SerializeError, TypeError, ValueError))):
+    if not (is_serializers_own and isinstance(error, (errors.SerializeError, *_VARIANTS))):
         return error
     if isinstance(error.__cause__, RecursionError):  # nested too deeply: no single part is the cause
         return error
@@ -102,14 +104,16 @@ def explain(error: Exception, parts: Sequence[Part], serializer: Any) -> Excepti
         text = "%s: %s" % (text, reason)
     if not (known and reason in text):
         text = "%s: %s" % (text, classes.advice(found[1]))
-    explained: Exception = errors.SerializeError(printable(text))
-    # The first variant whose base fits: UnicodeError is a ValueError, and is listed before it.
-    for base, variant in _VARIANTS.items():
-        if isinstance(error, base):
-            explained = variant(*explained.args)
-            vars(explained)[MARK] = True
-            break
-    return explained
+    # The first one that fits: UnicodeError is a ValueError, and is listed before it.
+    base = next((each for each in _VARIANTS if isinstance(error, each)), None)
+    return errors.SerializeError(printable(text)) if base is None else marked(base, printable(text))
+
+
+def marked(base: Type[Exception], text: str) -> Unsendable:
+    """Build the SerializeError that is also an instance of another class, and that clients recognize."""
+    error = _VARIANTS[base](text)
+    vars(error)[MARK] = True
+    return error
 
 
 def argument_parts(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> List[Part]:

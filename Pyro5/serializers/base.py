@@ -5,7 +5,7 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import classes, exceptions, plain, plain_copy, recreation
+from .._values import classes, exceptions, plain, plain_copy, recreation, unreadable
 from .._values.builders import Mismatch
 from .._values.containers import Data
 
@@ -208,6 +208,10 @@ class SerializerBase:
             raise too_deep("deserialized") from x
         except Mismatch as x:
             raise x.described("the received value") from None
+        except (errors.SerializeError, errors.SecurityError) as x:
+            if not self._tagged:  # other releases get the same text as before
+                raise
+            raise unreadable.explain(x, lambda: [("result", self._decode(data)[0])]) from None
 
     def loads_reply(self, data: Data) -> Any:
         """Deserialize the payload of a reply: as loads with foreign_exceptions."""
@@ -262,13 +266,23 @@ class SerializerBase:
             raise too_deep("deserialized") from x
         except Mismatch as x:
             raise self._mismatch_of_call(data) or x.described("the received value") from None
+        except (errors.SerializeError, errors.SecurityError) as x:
+            if not self._tagged:
+                raise
+            raise unreadable.explain(
+                x, lambda: [("argument %s" % place, value) for place, value in self._arguments(data)]) from None
+
+    def _arguments(self, data: Data) -> List[Tuple[Any, Any]]:
+        """Return the arguments of a call, without any conversion, each with its number or name."""
+        # decoded again: the values have been modified
+        _obj, _method, vargs, kwargs = self._call_parts(self._decode_call(data)[0])
+        named = kwargs if type(kwargs) is dict else {}
+        return [*enumerate(vargs, 1), *named.items()] if type(vargs) in _CONTAINERS else []
 
     def _mismatch_of_call(self, data: Data) -> Optional[TypeError]:
         """Return the error that names the argument of a call that does not fit a registered type."""
-        # decoded again: the values have been modified
-        _obj, method, vargs, kwargs = self._call_parts(self._decode_call(data)[0])
-        named = kwargs if type(kwargs) is dict else {}
-        for place, value in [*enumerate(vargs, 1), *named.items()]:
+        method = self._call_parts(self._decode_call(data)[0])[1]
+        for place, value in self._arguments(data):
             try:
                 self._recreate(value)
             except Mismatch as x:

@@ -8,7 +8,7 @@ import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars, plain_copy, registered_types
+from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars, plain_copy, registered_types, unsendable
 from .base import Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -125,7 +125,13 @@ class MsgpackSerializer(SerializerBase):
         # the library limits the nesting
         if len(data) > msgpack_check.HARMLESS_SIZE:
             msgpack_check.check_announced(data, self._library)
-        value = self._unpack(data, raw=False, ext_hook=_from_ext)
+        try:
+            value = self._unpack(data, raw=False, ext_hook=_from_ext)
+        except ValueError as x:
+            if "map key" not in str(x):
+                raise
+            raise unsendable.marked(ValueError, "a key of a dict is neither str nor bytes (%s): convert the keys before it is "
+                                    "sent over msgpack, or use another serializer" % x) from x
         return value, may_be_tagged(value, data)
 
     def _to_plain_or_copy(self, obj: Any) -> Any:

@@ -25,6 +25,10 @@ class Frame:
         self.mask = mask
 
 
+class Slotted:
+    __slots__ = ("mask",)
+
+
 class Failing:
     def __getstate__(self) -> Any:
         raise RuntimeError("the program's own")
@@ -49,6 +53,13 @@ class Camera:
 
     def failing(self) -> Any:
         return [Failing()]
+
+    def give(self, what: str) -> Any:
+        return {"pair": {"rows": {("a", 1): 1}}, "slots": [Slotted()], "frame": {"frames": [0, Frame(1)]}}[what]
+
+    def items(self) -> Any:
+        yield 1
+        yield [Frame(threading.Lock())]
 
     @property
     def lock(self) -> Any:
@@ -109,6 +120,57 @@ class Unsendable(unittest.TestCase):
             batch.frames()
             with self.assertRaisesRegex(errors.SerializeError, r'\["frames"\]\[3\]\.mask, an instance of _thread.lock'):
                 list(batch())
+
+    def test_the_error_in_a_batch_has_the_number_of_the_call(self) -> None:
+        for _name, proxy in self.proxies():
+            batch = api.BatchProxy(proxy)
+            batch.echo(1)
+            batch.frames()
+            with self.assertRaisesRegex(errors.SerializeError, r'the result of call 2\["frames"\]\[3\]\.mask, an instance of'):
+                list(batch())
+
+    def test_items_of_streams(self) -> None:
+        for _name, proxy in self.proxies():
+            items = proxy.items()
+            self.assertEqual(1, next(items))
+            with self.assertRaisesRegex(errors.SerializeError, r"an item of a stream: the item\[0\]\.mask, an instance"):
+                next(items)
+
+    def test_slots_without_a_value(self) -> None:
+        for name, proxy in self.proxies():
+            if name == "serpent":
+                with self.assertRaisesRegex(errors.SerializeError, r"result\[0\], an instance of .*Slotted, cannot .*'mask'"):
+                    proxy.give("slots")
+                with self.assertRaisesRegex(AttributeError, r"argument 1\[0\], an instance of .*Slotted, cannot"):
+                    proxy.echo([Slotted()])
+
+    def test_keys_that_msgpack_does_not_read(self) -> None:
+        with api.Proxy(self.uri, serializer="msgpack") as proxy:
+            for call in (lambda: proxy.give("pair"), lambda: proxy.echo({("a", 1): 1})):
+                with self.assertRaisesRegex(errors.SerializeError, "a key of a dict is neither str nor bytes .*: convert"):
+                    call()
+                with self.assertRaises(ValueError):
+                    call()
+            self.assertEqual(1, proxy.echo(1))
+
+    def test_classes_that_the_receiver_does_not_know(self) -> None:
+        for _name, proxy in self.proxies():
+            known = r"unsupported serialized class: .*Frame, in %s: send plain data instead, or register the type in both"
+            with self.assertRaisesRegex(errors.SerializeError, known % r'result\["frames"\]\[1\]'):
+                proxy.give("frame")
+            with self.assertRaisesRegex(errors.SerializeError, known % r'argument 2\["frames"\]\[1\]'):
+                proxy.echo(1, {"frames": [0, Frame(1)]})
+            with self.assertRaisesRegex(errors.SerializeError, known % r"argument scale\[0\]"):
+                proxy.echo(scale=[Frame(1)])
+
+    def test_errors_are_in_the_log_of_the_server(self) -> None:
+        # each class of exceptions of a method is logged once a minute, so only one serializer is examined
+        with api.Proxy(self.uri) as proxy, self.assertLogs("Pyro5", "WARNING") as logged:
+            for call in (proxy.frames, lambda: proxy.echo([Frame(1)])):
+                with self.assertRaises(errors.SerializeError):
+                    call()
+        self.assertRegex(logged.output[0], PLACE_IN_FRAMES)
+        self.assertRegex(logged.output[1], r"unsupported serialized class: .*Frame, in argument 1\[0\]: send plain data")
 
     def test_lone_surrogates(self) -> None:
         for name, proxy in self.proxies():

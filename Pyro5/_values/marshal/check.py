@@ -44,7 +44,7 @@ _REFERENCE = re.compile(rb"[r\xf2]...\0", re.DOTALL)
 # Limits of a value when a shared container is counted at each place that refers to it.
 _MAX_CONTAINERS, _MAX_ELEMENTS = 100000, 4000000
 _MORE_PER_BYTE = 16         # added to both limits for each byte of the data
-_TOO_OFTEN = "the same containers are in too many places"
+_TOO_OFTEN = "the same containers are in too many places, or contain themselves"
 _CONTAINERS_TO_SHARE = (b"\xdb", b"\xfb", b"\xa9", b"\xa8")   # lists, dicts, tuples; what is in a set is hashed
 _CONTAINERS = frozenset((list, dict, tuple))
 _BUT_CONTAINERS = bytes(code for code in range(256) if code & 0x7F not in b"()[<>{")
