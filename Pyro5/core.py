@@ -9,7 +9,7 @@ from typing import Any, Optional, Set, Union
 from . import config as config
 from . import errors as errors
 from ._client.discovery import lookup, resolve, yplookup
-from ._client.reconnecting import wait_until_ready
+from ._client.reconnecting import bind_when_ready
 from ._messages.replies import ExceptionWrapper as _ExceptionWrapper  # noqa: F401  (for programs that inspect batch results)
 from ._values.uri import URI
 from .callcontext import current_context
@@ -43,5 +43,5 @@ def wait_for(uri: Union[str, URI], timeout: Optional[float] = None, **options: A
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     proxy = Proxy(uri, **options)
-    wait_until_ready(proxy._pyroBind, deadline, str(proxy._pyroUri))
+    bind_when_ready(proxy, deadline)
     return proxy

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import socket
 import threading
 import time
 import unittest
@@ -536,6 +537,14 @@ class Waiting(ServerTestCase):
         uri = "PYRO:stage@127.0.0.1:%d" % free_port()
         with self.assertRaisesRegex(errors.TimeoutError, "not ready in time: cannot connect"):
             wait_for(uri, timeout=0.02)
+
+    def test_a_server_that_does_not_answer(self) -> None:
+        silent = socket.socket()
+        self.addCleanup(silent.close)
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(1)
+        with self.assertRaisesRegex(errors.TimeoutError, "not ready in time: .* did not answer the handshake"):
+            wait_for("PYRO:stage@127.0.0.1:%d" % silent.getsockname()[1], timeout=0.05)
 
     def test_for_a_name_that_is_not_registered(self) -> None:
         names = NameServerDaemon("127.0.0.1", 0)

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import threading
+import time
 import unittest
 from typing import Any, Dict, List, Optional
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._client import pool
+from Pyro5._client import holders, pool
 from Pyro5.api import Daemon, Proxy, behavior, expose
 
 from .peers import free_port
@@ -85,6 +86,24 @@ class StoppedThreads(MachineTestCase):
         self.assertEqual(-1, lost.sock.fileno())
         self.assertEqual([proxy._pyroConnection], proxy._pyro.pool.connections())
 
+    def test_a_thread_that_was_interrupted_and_calls_again(self) -> None:
+        proxy = self.session()
+        proxy.echo(1)
+        lost = proxy._pyroConnection
+        proxy._pyro.acquire_ready()
+        self.assertEqual([2, 3], [proxy.echo(2), proxy.echo(3)])
+        self.assertEqual(-1, lost.sock.fileno())
+        self.assertEqual([proxy._pyroConnection], proxy._pyro.pool.connections())
+
+    def test_a_thread_that_ends_while_it_connects(self) -> None:
+        proxy = self.proxy()
+        self.join(self.in_thread(proxy._pyro.pool.connecting.acquire))
+        with self.assertRaisesRegex(errors.TimeoutError, "while another thread was connecting"):
+            proxy._pyroMethods = {"echo"}
+            proxy.echo.options(timeout=0.02)(1)
+        with mock.patch.object(holders, "LOOK_SECONDS", 0.01):
+            self.assertEqual(2, proxy.echo(2))
+
     def test_a_connection_is_not_taken_from_a_thread_that_uses_it(self) -> None:
         proxy = self.session()
         with mock.patch.object(pool, "LOOK_SECONDS", 0.001):
@@ -112,6 +131,46 @@ class StoppedThreads(MachineTestCase):
             Annotating.fails = False
             self.assertFalse(proxy._pyroConnection.lock.locked())
             self.assertEqual(3, proxy.echo(3))
+
+
+class Locks(unittest.TestCase):
+    """The lock that a thread holds while it connects."""
+
+    def test_it_is_not_taken_from_a_thread_that_uses_it(self) -> None:
+        lock = holders.ReclaimableLock()
+        entered, leave = threading.Event(), threading.Event()
+        # Only functions of the client count: this one is made to look like one of them.
+        code = "def hold(lock, entered, leave):\n    with lock:\n        entered.set()\n        leave.wait(20)\n"
+        names = {"__name__": "Pyro5.client"}
+        exec(code, names)
+        thread = threading.Thread(target=names["hold"], args=(lock, entered, leave))  # type: ignore[arg-type]
+        thread.start()
+        self.assertTrue(entered.wait(PATIENCE_SECONDS))
+        with mock.patch.object(holders, "LOOK_SECONDS", 0.001):
+            self.assertFalse(lock.acquire(time.monotonic() + 0.05))
+        leave.set()
+        self.assertTrue(lock.acquire(time.monotonic() + PATIENCE_SECONDS))
+        self.assertTrue(lock.acquire(), "again")
+        lock.release()
+        lock.release()
+        thread.join()
+
+    def test_threads_take_turns(self) -> None:
+        lock = holders.ReclaimableLock()
+        counted = [0]
+
+        def count() -> None:
+            for _ in range(200):
+                with lock, lock:
+                    value = counted[0]
+                    counted[0] = value + 1
+
+        threads = [threading.Thread(target=count) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual([800], counted)
 
 
 class LateReplies(MachineTestCase):

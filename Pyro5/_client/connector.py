@@ -170,7 +170,8 @@ class Connector:
         if global_version.number != self.settings_version:
             self._read_settings()
         try:
-            with self.pool.connecting:
+            connecting = self.pool.connecting
+            with connecting:
                 connection = self._connect(validate, replace_uri)
                 self.pool.add(connection, threading.get_ident(), OPEN_FIRST)
         except errors.PyroError as x:
@@ -189,7 +190,8 @@ class Connector:
         if self.fork_count != forks.number:
             self._close_inherited()
         # Asked again under the lock: several threads may find at the same moment that there is no connection.
-        with self.pool.connecting:
+        connecting = self.pool.connecting
+        with connecting:
             if is_done():  # the thread that was faster has connected
                 return False
             connect()
@@ -234,7 +236,7 @@ class Connector:
             # A nested call cannot wait for another connection, so its caller gets the error.
             if kind is OPEN_SIDE:
                 raise
-            self.pool.cancel_opening()
+            self.pool.cancel_opening(threading.get_ident())
             if connection is None or not isinstance(x, errors.CommunicationError):
                 raise
             log.info("no further connection to %s, calls of several threads take turns: %s", self.bound_uri, x)
@@ -300,7 +302,10 @@ class Connector:
 
     def _time_to_connect(self) -> Optional[float]:
         timeout = effective_timeout(self.timeout) if own_deadline(self) is None else None
-        return earlier(timeout, seconds_until(deadline_for(self)))
+        left = seconds_until(deadline_for(self))
+        if left == 0:  # as the timeout of a socket, this would mean that it does not block
+            raise errors.not_sent(errors.TimeoutError("connecting to %s: the deadline of the call has passed" % self.uri))
+        return earlier(timeout, left)
 
     def _open(self, replace_uri: bool) -> Connection:
         if not self.can_reconnect:
@@ -350,12 +355,14 @@ class Connector:
         """Return whether the object exposes a name. Waits while another thread is connecting, and stores the names."""
         # The lock is held by a thread while it connects: its result is awaited instead of an error that the name is
         # unknown.
-        with self.pool.connecting:
+        connecting = self.pool.connecting
+        with connecting:
             return name in self.methods or name in self.attrs
 
     def has_attribute(self, name: str) -> bool:
         """Return whether the object exposes an attribute. Waits while another thread is connecting, and stores the names."""
-        with self.pool.connecting:
+        connecting = self.pool.connecting
+        with connecting:
             return name in self.attrs
 
     def set_metadata(self, metadata: Any) -> None:

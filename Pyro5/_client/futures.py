@@ -6,7 +6,7 @@ import contextvars
 import logging
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, Optional
+from typing import Any, Callable, Deque, Optional, Set
 
 __all__ = ["BackgroundCalls", "CallFuture"]
 
@@ -83,7 +83,7 @@ class BackgroundCalls:
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards the rest
         self._jobs: Deque[Callable[[], None]] = deque()
-        self._threads = 0
+        self._threads: Set[threading.Thread] = set()
 
     def submit(self, call: Callable[[CallFuture], Any], calls_at_once: Optional[int]) -> CallFuture:
         """Start a call in a copy of the current context.
@@ -105,15 +105,17 @@ class BackgroundCalls:
                 # Appended under the same lock under which a thread finds the queue empty and ends: a job is never left behind.
                 self._jobs.append(job)
                 # Those that run look for another job under this lock before they end.
-                if self._threads >= limit:
+                if len(self._threads) >= limit:
                     return
-            self._threads += 1
-        try:
             first = (job,) if limit is None else ()
-            threading.Thread(target=self._work, args=first, name="Pyro5 background call", daemon=True).start()
+            thread = threading.Thread(target=self._work, args=first, name="Pyro5 background call", daemon=True)
+            self._threads.add(thread)
+        try:
+            thread.start()
         except BaseException:
             with self._lock:
-                self._threads -= 1
+                # Discarded, not counted: if a signal handler raised this, the thread may be running all the same.
+                self._threads.discard(thread)
                 if job in self._jobs:  # else a thread that was running has taken it
                     self._jobs.remove(job)
             raise
@@ -125,7 +127,7 @@ class BackgroundCalls:
         while True:
             with self._lock:
                 if not self._jobs:
-                    self._threads -= 1
+                    self._threads.discard(threading.current_thread())
                     return
                 job = self._jobs.popleft()
             job()

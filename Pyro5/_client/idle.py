@@ -27,29 +27,32 @@ class IdleConnections:
 
     def forget_all(self) -> None:
         """Start anew, as a forked process must: the thread is the parent's."""
-        self._changed = threading.Condition()  # guards the rest
+        # Guards the rest. Entered itself and not by the condition: its methods are written in Python, and an exception of a
+        # signal handler could interrupt them after they have acquired the lock.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._links: Dict[int, weakref.ref[Any]] = {}  # by identity
         self._thread: Optional[threading.Thread] = None
 
     def add(self, link: Any) -> None:
         """Watch a link. It must have the method ``close_idle(idle_before)``, which returns whether to watch it further."""
-        with self._changed:
+        with self._lock:
             # Weak, because a proxy that is dropped has to be destroyed at once, and its connections closed.
             self._links[id(link)] = weakref.ref(link)
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # its start may have been interrupted
                 self._thread = threading.Thread(target=self._run, name="Pyro5 idle connections", daemon=True)
                 self._thread.start()
 
     def discard(self, link: Any) -> None:
         """Watch a link no longer."""
-        with self._changed:
+        with self._lock:
             self._links.pop(id(link), None)
             if not self._links:
                 self._changed.notify()
 
     def _run(self) -> None:
         while True:
-            with self._changed:
+            with self._lock:
                 if self._links:
                     # A quarter of the time: connections are closed after at most a quarter more than it.
                     self._changed.wait(self._idle_seconds / 4)

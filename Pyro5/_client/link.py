@@ -229,13 +229,14 @@ class Link(Connector):
             return self.pool.wait(step, deadline)
         if step is not OPEN_FIRST:
             return self._open_another(step, validate)
-        if not self.pool.connecting.acquire(timeout=-1 if deadline is None else seconds_until(deadline) or 0):
+        connecting = self.pool.connecting
+        if not connecting.acquire(deadline):
             raise errors.not_sent(errors.TimeoutError("timed out while another thread was connecting to %s" % self.uri))
         try:
             if self.pool.first() is None:  # else another thread was faster
                 connect()
         finally:
-            self.pool.connecting.release()
+            connecting.release()
         return None
 
     def deadline_for_waiting(self) -> Optional[float]:

@@ -5,7 +5,6 @@ complete. Threads that find no free connection wait in the order of their arriva
 """
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import deque
@@ -13,48 +12,13 @@ from typing import Any, Deque, Dict, List, Optional, Union
 
 from .. import errors
 from .connection import Connection
+from .holders import LOOK_SECONDS, ReclaimableLock, Waiter, is_using
 
 __all__ = ["ConnectionPool", "Waiter", "OPEN_EXTRA", "OPEN_FIRST", "OPEN_SIDE"]
 
 # What claim() may ask its caller for: to open the first connection, a further one, or one for a nested call.
 OPEN_FIRST, OPEN_EXTRA, OPEN_SIDE = "first", "extra", "side"
 MAX_REMEMBERED_THREADS = 256  # programs that make a thread per task would fill the table with threads that have ended
-# Interval at which a waiting thread looks for a free connection itself: finalizers cannot hand one over, and neither can a
-# thread that was stopped between two instructions.
-LOOK_SECONDS = 1.0
-_CALLING_MODULES = (__name__.rsplit(".", 1)[0], "Pyro5.client")  # their functions use connections
-
-
-class Waiter:
-    """A thread that waits for a connection.
-
-    Attributes:
-        ident: the identifier of the thread.
-        preferred: the only connection that it can use, None if it can use any.
-        connection: the locked connection that it was handed; None if it has to look for one again.
-        is_woken: whether it waits no longer.
-    """
-
-    __slots__ = ("ident", "preferred", "connection", "is_woken", "_signal")
-
-    def __init__(self, ident: int, preferred: Optional[Connection] = None) -> None:
-        self.ident = ident
-        self.preferred = preferred
-        self.connection: Optional[Connection] = None
-        self.is_woken = False
-        # A lock that is released once is the cheapest signal between two threads; an Event is a lock and a condition.
-        self._signal = threading.Lock()
-        self._signal.acquire()
-
-    def wake(self, connection: Optional[Connection] = None) -> None:
-        """End the wait. Only called while the mutex of the pool is held, once."""
-        self.connection = connection
-        self.is_woken = True
-        self._signal.release()
-
-    def wait(self, timeout: float) -> bool:
-        """Wait at most this many seconds (-1: any time), and return whether the wait was ended."""
-        return self._signal.acquire(timeout=timeout)
 
 
 class ConnectionPool:
@@ -72,11 +36,11 @@ class ConnectionPool:
     def __init__(self) -> None:
         self.by_thread: Dict[int, Connection] = {}
         self.waiters: Deque[Waiter] = deque()
-        self.connecting = threading.RLock()
+        self.connecting = ReclaimableLock()
         self._mutex = threading.Lock()  # guards everything below, and changes of everything above
         self._connections: List[Connection] = []  # those that any call may use
         self._sides: List[Connection] = []  # those for nested calls
-        self._opening = 0  # connections that are being opened, beyond the first one
+        self._opening: List[int] = []  # the threads that open connections, beyond the first one
         self._generation = 0  # counts first connections
         self._failed: Dict[int, int] = {}  # by thread: the generation of the connection that its last failed call used
 
@@ -95,19 +59,25 @@ class ConnectionPool:
             a connection; OPEN_FIRST, OPEN_EXTRA or OPEN_SIDE; or a waiter, to be passed to `wait`.
         """
         with self._mutex:
-            may_open = len(self._connections) + self._opening < limit
+            may_open = len(self._connections) + len(self._opening) < limit
+            if not may_open and ident in self._opening:
+                self._opening.remove(ident)  # it was interrupted
+                may_open = len(self._connections) + len(self._opening) < limit
             connection = self._free_connection(ident, preferred, may_open)
             if connection is not None:
                 return connection
             # Those for nested calls do not count: other calls cannot use them.
             if not self._connections:
                 return OPEN_FIRST
+            connection = self._left_by(ident)
+            if connection is not None:
+                return connection
             if self._is_nested(ident, nested_in, is_serving):
                 # The calls in flight cannot end before this one has: it must not wait for their connections.
                 return self._free_side(ident) or OPEN_SIDE
             # `_opening` counts too: threads that come at the same moment must not open more than the limit together.
             if may_open and preferred is None:
-                self._opening += 1
+                self._opening.append(ident)
                 return OPEN_EXTRA
             waiter = Waiter(ident, preferred)
             self.waiters.append(waiter)
@@ -135,15 +105,26 @@ class ConnectionPool:
                 return connection
         return None
 
-    def _take_over(self, ident: int) -> Optional[Connection]:
-        """Return a connection whose thread has ended, or has left the call, without unlocking it; None if there is none.
-
-        An exception that interrupts a thread between two instructions (as those of signal handlers do) can prevent that.
-        The connection stays locked, now by the calling thread, and must not be used for calls.
-        """
+    def _left_by(self, ident: int) -> Optional[Connection]:
+        """Return a connection that the calling thread has left locked without using it any more; None if there is none."""
         for connection in self._connections:
-            if connection.lock.locked() and connection.user not in (0, ident) and not _is_calling(connection.user):
-                connection.user, connection.mid_exchange = ident, True
+            if connection.user == ident and connection.lock.locked() and not is_using(ident, connection, __name__):
+                connection.mid_exchange = True
+                return connection
+        return None
+
+    def _reclaim(self, waiter: Waiter) -> Optional[Connection]:
+        """Return a connection that another thread has left locked, now held by the calling thread; None if there is none.
+
+        It must not be used for a call. A thread can leave one locked if an exception interrupts it, see `holders`. This was
+        found twice, with the same last call: a connection that is in use is not taken away.
+        """
+        suspects = [(each, each.user, each.call_id) for each in self._connections
+                    if each.lock.locked() and not (each.user and is_using(each.user, each))]
+        before, waiter.suspects = waiter.suspects, suspects
+        for connection, user, call_id in suspects:
+            if any([connection is each[0] and user == each[1] and call_id is each[2] for each in before]):
+                connection.user, connection.mid_exchange = waiter.ident, True
                 return connection
         return None
 
@@ -218,14 +199,15 @@ class ConnectionPool:
                 if waiter.is_woken:
                     break
                 ident = threading.get_ident()
-                free = self._free_connection(ident, waiter.preferred) or self._take_over(ident)
+                free = self._free_connection(ident, waiter.preferred) or self._reclaim(waiter)
                 if free is None and (deadline is None or time.monotonic() < deadline):
                     continue
                 if free is not None:
                     self.waiters.remove(waiter)
                     return free
                 raise errors.not_sent(errors.TimeoutError(self._reason_for_waiting()))
-        return waiter.connection
+        connection: Optional[Connection] = waiter.connection
+        return connection
 
     def _reason_for_waiting(self) -> str:
         count = len(self._connections)
@@ -273,7 +255,8 @@ class ConnectionPool:
             if kind == OPEN_SIDE:
                 self._sides.append(connection)
                 return
-            self._opening -= kind == OPEN_EXTRA
+            if kind == OPEN_EXTRA and ident in self._opening:
+                self._opening.remove(ident)
             self._generation += kind == OPEN_FIRST
             connection.generation = self._generation
             self._connections.append(connection)
@@ -281,10 +264,11 @@ class ConnectionPool:
         if self.waiters:
             self.hand_over()
 
-    def cancel_opening(self) -> None:
-        """Note that an OPEN_EXTRA connection could not be opened."""
+    def cancel_opening(self, ident: int) -> None:
+        """Note that this thread could not open an OPEN_EXTRA connection."""
         with self._mutex:
-            self._opening -= 1
+            if ident in self._opening:
+                self._opening.remove(ident)
 
     def discard(self, connection: Connection) -> None:
         """Remove a connection that cannot be used any more."""
@@ -367,16 +351,3 @@ class ConnectionPool:
         """Return whether there are connections besides this one."""
         with self._mutex:
             return any([each is not kept for each in self._connections + self._sides])
-
-
-def _is_calling(ident: int) -> bool:
-    """Return whether a thread is in a function of this package that makes calls; true if that cannot be found out."""
-    frames = sys._current_frames()
-    if threading.get_ident() not in frames:
-        return True  # green threads have other identifiers
-    frame = frames.get(ident)
-    while frame is not None:
-        if str(frame.f_globals.get("__name__")).startswith(_CALLING_MODULES):
-            return True
-        frame = frame.f_back
-    return False

@@ -6,9 +6,9 @@ import threading
 from typing import Any, Callable, Optional, TypeVar
 
 from .. import errors
-from .call_options import seconds_until
+from .call_options import CallOptions, current_options, seconds_until
 
-__all__ = ["reconnect", "wait_until_ready"]
+__all__ = ["bind_when_ready", "reconnect", "wait_until_ready"]
 
 T = TypeVar("T")
 
@@ -47,6 +47,15 @@ def reconnect(link: Any, release: Callable[[], Any], connect: Callable[[], Any],
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
 
 
+def bind_when_ready(proxy: Any, deadline: Optional[float]) -> None:
+    """Connect a proxy as soon as its object can be called; each attempt ends by the deadline."""
+    token = current_options.set(CallOptions(proxy._pyro, deadline))
+    try:
+        wait_until_ready(proxy._pyroBind, deadline, str(proxy._pyroUri))
+    finally:
+        current_options.reset(token)
+
+
 def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: str) -> T:
     """Make attempts until one does not fail for lack of a server: one that can be reached, knows the name, has the object.
 
@@ -61,6 +70,7 @@ def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: 
     """
     wait = threading.Event().wait
     pause = RECONNECT_FIRST_PAUSE_SECONDS
+    reason: Optional[Exception] = None
     while True:
         try:
             return attempt()
@@ -68,9 +78,11 @@ def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: 
             if x.sent is not False:  # the name server's answer that a name is unknown is remote as well
                 raise
             # At least one attempt is made, even if the deadline has passed already.
+            if reason is None or not isinstance(x, errors.TimeoutError):
+                reason = x  # the last attempt may have had no time to find out more
             left = seconds_until(deadline)
             if left is not None and left <= 0:
-                raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, x))) from x
+                raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, reason))) from reason
             log.debug("%s is not ready yet: %s", what, x)
         wait(pause if left is None else min(pause, left))
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)

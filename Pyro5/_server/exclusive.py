@@ -40,7 +40,7 @@ class ExclusiveUse:
         self._lock = threading.Lock()  # guards changes of holders
         self.holders: Dict[str, _Holder] = {}
 
-    def acquire(self, object_id: str, connection: Any, correlation_id: Optional[bytes]) -> None:
+    def acquire(self, object_id: str, connection: Any, correlation_id: Optional[bytes] = None) -> None:
         """Reserve an object for a connection. Each further call for the same connection needs a `release` of its own.
 
         While calls of other clients are running, the object is reserved, but not acquired: no new ones begin, and the client
