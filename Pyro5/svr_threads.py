@@ -22,7 +22,6 @@ from typing import Any, Callable, Iterable, List, Optional
 from . import config, errors
 from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
-from ._server.eventloop import TURN_SECONDS
 from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
 from ._server.workers import WorkerPool
@@ -30,6 +29,7 @@ from .socketutil import is_timeout
 
 log = logging.getLogger("Pyro5.svr_threads")
 
+TURN_SECONDS = 0.02  # how long a worker handles requests that a client has sent in one piece while others wait for a worker
 KEEP_SECONDS = 0.01  # how long a worker waits for the next request of the client it has just served
 
 

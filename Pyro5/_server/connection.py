@@ -56,6 +56,7 @@ class ServerConnection(WritingConnection):
         server_proof: what proves the identity of the server to the client.
         loop_seconds: the time of the loop that the client has used.
         usual_seconds: about the time that its last requests took in the loop.
+        shared_seconds, waits_at: see FairOrder.
         is_postponed: the received message is handled after those of other clients.
         counts_as_large: it is one of the few connections whose large requests may keep workers busy now.
         worker: the thread in which the calls of this client run, see workers.Worker.
@@ -78,7 +79,9 @@ class ServerConnection(WritingConnection):
         # Tokens: pop() of a list is atomic, so exactly one thread gets each of them, without a lock.
         self._handshake_tokens, self._end_tokens = [True], [True]
         self.watched = 0
-        self.loop_seconds = self.usual_seconds = self._handshake_seconds = 0.0
+        self.loop_seconds = self.usual_seconds = self.shared_seconds = 0.0
+        self.waits_at: Optional[float] = None
+        self._handshake_seconds: Optional[float] = None  # the part of it that was charged before the handshake was done
         self.is_postponed = False
         self.auth_pending: Any = None
         self.identity: Any = None
@@ -115,7 +118,7 @@ class ServerConnection(WritingConnection):
         self.is_shared = self.features is not None and features.OUT_OF_ORDER in self.features
         # From here on the limits of an accepted client apply: full messages, ordinary annotations.
         self.handshake_done = True
-        self._new_until, self._handshake_seconds = time.monotonic() + NEW_SECONDS, self.loop_seconds
+        self._new_until = time.monotonic() + NEW_SECONDS
         self._reader.max_size, self._reader.size_setting = self._max_size, "MAX_MESSAGE_SIZE"
         self._reader.free_annotations = 0
         self._reader.max_inflated, self._reader.inflated_ratio = self._max_inflated, INFLATED_RATIO
@@ -158,13 +161,17 @@ class ServerConnection(WritingConnection):
             return self
         if not self.handshake_done:
             return self.server.handshake_account
+        if self._handshake_seconds is None:
+            self._handshake_seconds = self.loop_seconds
         # Reached only while it is new: afterwards this property, read for every event, does not read the clock.
         if time.monotonic() <= self._new_until:
             return self.server.new_account
         # From here on it pays for itself. What it has used as a new client follows it, so that the clients that are new
         # now do not wait because of those that were.
         self._is_new = False
-        self.server.new_account.loop_seconds -= self.loop_seconds - self._handshake_seconds
+        account = self.server.new_account
+        # Never negative: FairOrder would take it for something without an account.
+        account.loop_seconds = max(0.0, account.loop_seconds - (self.loop_seconds - self._handshake_seconds))
         return self
 
     @property

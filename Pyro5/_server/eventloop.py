@@ -3,7 +3,7 @@
 Objects that are registered in the selector have a method ``on_ready(events)``. Those with an attribute
 ``loop_seconds`` (0 at first) are handled in the order of the loop's time that they have used, after all others;
 ``expected_seconds`` is added to it before the request is handled. Objects with the same attribute ``loop_account``
-share the time that is counted there.
+share the time that is counted there. See the module ``fair_order``, which sets further attributes.
 
 Stopping is safe from any thread, from a signal handler, and inside of anything that the loop has called.
 """
@@ -30,7 +30,9 @@ log = logging.getLogger("Pyro5.server.eventloop")
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 USUAL_POLL_SECONDS = 2.0  # when POLLTIMEOUT is None
 TICK_SECONDS = 2.0  # about how often tick() is called
-TURN_SECONDS = 0.02  # how long ready connections are handled before the selector is asked for others
+# How long ready connections, or the requests that one client has sent in one piece, are handled before the selector is asked
+# for others. Asking takes about 60 microseconds with 20 busy clients.
+TURN_SECONDS = 0.004
 BEHIND_SECONDS = 5.0  # Received data is handled before deadlines are checked, unless the loop is this far behind.
 END_SECONDS = 1.0  # how long closing may take after running calls have ended or been given up
 

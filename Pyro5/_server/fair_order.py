@@ -1,13 +1,21 @@
 """The order in which a loop handles ready connections, and the accounts that its time is charged to."""
 from __future__ import annotations
 
+import math
 import select
 import selectors
 import time
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 AHEAD_SECONDS = 0.05  # when one account is this far ahead of another, it waits for further requests of that one
 AGAIN_MILLISECONDS = 1  # how long it waits for them
+SHARED_BY = 32  # about how many busy connections share an account, at most
+CHECKED_SECONDS = 0.005  # only of longer times it is found out whether the system has let others run meanwhile
 CHARGED_SECONDS = 0.0005  # a connection that is handled alone in a turn is charged only if it took this long
 
 
@@ -38,13 +46,56 @@ def _account_of(data: Any) -> Any:
     return getattr(data, "loop_account", data)
 
 
+_THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
+
+
+class _Processor:
+    """Tells the time that the calling thread has used from time in which the system let other threads run.
+
+    On a busy machine, a thread may have to wait for a processor for tenths of a second. If this were charged to the client
+    whose request happens to be handled, each client that keeps the loop busy would be served for as long before that one.
+    """
+
+    def __init__(self) -> None:
+        self._usage: Any = None
+
+    def begin(self) -> None:
+        """Begin to measure."""
+        if _THIS_THREAD is not None:  # some systems do not report it
+            self._usage = resource.getrusage(_THIS_THREAD)
+
+    def seconds_used(self, seconds: float) -> float:
+        """Return how many of the last seconds the thread has used. Nothing that is charged may have come before begin()."""
+        before = self._usage
+        self.begin()
+        after = self._usage
+        # If it has waited for something itself, such as a lock or a slow method, that is part of the request.
+        if before is None or after.ru_nvcsw != before.ru_nvcsw:
+            return seconds
+        used: float = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return min(seconds, used)
+
+
+def _expected_seconds(data: Any) -> float:
+    """Return an estimate of the time that the next request of a connection will take."""
+    expected: float = getattr(data, "expected_seconds", 0.0)
+    return max(expected, getattr(data, "usual_seconds", 0.0))
+
+
+def _end_waiting(data: Any, account: Any) -> None:
+    """Note that something was handled: if it is ready again, it begins to wait then."""
+    data.waits_at = account.waits_at = None
+
+
 class FairOrder:
     """Handles entries in the order of the loop time that their accounts have used. Belongs to the thread of the loop.
 
-    A client whose requests have been costly comes after those with cheap ones that have used as much time: its place is
-    that of its account at the end of the next request, if that one takes as long as the last one. So a client with cheap
-    requests waits for one costly request of another client at most, and not for one of each of them. All accounts still
-    get the same time: the place of one that waits stays as it is, while the others, who use time, move behind it.
+    The place of an account that begins to wait is the time that it has used, plus the time that its next request is expected
+    to take: the size of that request, and how long the last one took, count. So a client with cheap requests waits for one
+    costly request of another client at most, and not for one of each of them. The place does not change until the account
+    has its turn, whereas those that are handled move behind it: each has its turn, and all get the same time.
+
+    The connections that share an account have places within it, which are determined in the same way.
 
     Attributes:
         turn_ends: when (monotonic seconds) the turn of the loop ends.
@@ -57,17 +108,21 @@ class FairOrder:
         # accounts that were not ready before are treated as if they had used this much, so that idle time earns no
         # credit
         self._loop_seconds = 0.0
+        self._processor = _Processor()
 
     def handle_one(self, entry: Any, now: float) -> None:
         """Handle the only entry of a turn. This is the usual case and must be cheap, so its time is charged only if it
         was long.
         """
-        account = _account_of(entry[0].data)
+        data = entry[0].data
+        account = _account_of(data)
         self.is_shared = False
         handle(entry)
         after = time.monotonic()
         if after - now > CHARGED_SECONDS and hasattr(account, "loop_seconds"):
-            self._charge(entry[0].data, account, max(account.loop_seconds, self._loop_seconds), after - now)
+            self._charge(data, account, max(account.loop_seconds, self._loop_seconds), after - now)
+        elif getattr(account, "waits_at", None) is not None:  # it was left over from the turn before
+            _end_waiting(data, account)
 
     def handle_all(self, entries: List[Any], now: float) -> List[Any]:
         """Handle entries until the turn is over.
@@ -78,18 +133,25 @@ class FairOrder:
         Returns:
             the entries that were not handled.
         """
-        entries.sort(key=self._place)
         # Sorted once: entries that became ready during the turn are found by the next select().
+        places = self._places(entries)
+        order = sorted(range(len(entries)), key=places.__getitem__)
+        entries = [entries[number] for number in order]
         self.is_shared = True
+        self._processor.begin()
+        first: Any = None  # of those with an account
         for number, entry in enumerate(entries):
-            if number and self._place(entry)[0] > self._seconds_of(entries[0]) + AHEAD_SECONDS:
-                before, now = now, self._handle_again(entries[:number], self._place(entry)[0] - AHEAD_SECONDS, now)
+            if first is not None and places[order[number]][0] > self._seconds_of(first) + AHEAD_SECONDS:
+                limit_seconds = places[order[number]][0] - AHEAD_SECONDS
+                before, now = now, self._handle_again(entries[:number], limit_seconds, now)
                 if now > max(before, self.turn_ends):
                     return entries[number:]
             has_share = self._seconds_of(entry) >= 0  # wake-ups and listening sockets have no account
             now = self._handle_and_charge(entry, now)
             if has_share and now > self.turn_ends:
                 return entries[number + 1:]
+            if has_share and first is None:
+                first = entry
         return []
 
     def _handle_and_charge(self, entry: Any, now: float) -> float:
@@ -100,17 +162,23 @@ class FairOrder:
         handle(entry)
         after = time.monotonic()
         if seconds >= 0:
-            self._charge(data, account, seconds, after - now)
+            used = after - now
+            self._charge(data, account, seconds, used if used < CHECKED_SECONDS else self._processor.seconds_used(used))
         return after
 
     def _charge(self, data: Any, account: Any, seconds_before: float, seconds: float) -> None:
-        if account is not data:  # its own time is the order within a shared account
-            data.loop_seconds = getattr(data, "loop_seconds", 0.0) + seconds
         # At least half of what it was: reading a message that is handled later is cheap, and must not make the client one
         # with cheap requests.
         data.usual_seconds = max(seconds, getattr(data, "usual_seconds", 0.0) / 2)
+        if account is not data:
+            data.loop_seconds = getattr(data, "loop_seconds", 0.0) + seconds
+            # Within the account, this counts from the time of its other connections: idle time earns no credit there either.
+            # It goes on although each of them may be handled only once, when clients connect for every request.
+            own_before = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
+            data.shared_seconds, account.shared_seconds = own_before + seconds, own_before + seconds / SHARED_BY
         account.loop_seconds = seconds_before + seconds
         self._loop_seconds = max(seconds_before, self._loop_seconds)
+        _end_waiting(data, account)
 
     def _handle_again(self, handled: List[Any], limit_seconds: float, now: float) -> float:
         """Handle further requests of the entries just handled, before others that have used much more of the loop's
@@ -149,10 +217,41 @@ class FairOrder:
         is_waiting = getattr(entry[0].data, "watched", 0) == selectors.EVENT_READ
         return is_waiting and 0 <= self._seconds_of(entry) < limit_seconds
 
-    def _place(self, entry: Any) -> Tuple[float, float]:
-        data = entry[0].data
-        expected = max(getattr(data, "expected_seconds", 0.0), getattr(data, "usual_seconds", 0.0))
-        return self._seconds_of(entry) + expected, getattr(data, "loop_seconds", 0.0)
+    def _places(self, entries: List[Any]) -> List[Tuple[float, float]]:
+        """Return the sort keys of entries: the place of their accounts, and the place within a shared account."""
+        # Of a shared account, the connection that comes first determines what is expected.
+        shared: Dict[Any, Tuple[float, float]] = {}
+        found: List[Tuple[Any, float]] = []
+        for key, _ in entries:
+            data = key.data
+            account = _account_of(data)
+            place = self._own_place(data, account)
+            found.append((account, place))
+            if account is not data:
+                shared[account] = min(shared.get(account, (place, math.inf)), (place, _expected_seconds(data)))
+        places = []
+        for account, place in found:
+            if account in shared:
+                if getattr(account, "waits_at", None) is None:
+                    account.waits_at = max(account.loop_seconds, self._loop_seconds)
+                places.append((account.waits_at + shared[account][1], place))
+            else:
+                places.append((place, 0.0))
+        return places
+
+    def _own_place(self, data: Any, account: Any) -> float:
+        """Return the place of something that is ready: in the order, or among the connections that share an account."""
+        place: Optional[float] = getattr(data, "waits_at", None)
+        if place is not None:
+            return place
+        if account is not data:
+            place = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
+        elif hasattr(data, "loop_seconds"):
+            place = max(data.loop_seconds, self._loop_seconds)
+        else:
+            return -1.0  # of wake-ups and listening sockets: they come first
+        data.waits_at = place = place + _expected_seconds(data)
+        return place
 
     def _seconds_of(self, entry: Any) -> float:
         seconds: float = getattr(_account_of(entry[0].data), "loop_seconds", -1.0)

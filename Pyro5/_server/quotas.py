@@ -70,10 +70,15 @@ def _files_for_clients() -> float:
 
 
 class LoopAccount:
-    """The seconds of the loop's time that several connections have used together."""
+    """The seconds of the loop's time that several connections have used together.
+
+    Attributes:
+        loop_seconds, shared_seconds, waits_at: see FairOrder.
+    """
 
     def __init__(self) -> None:
-        self.loop_seconds = 0.0
+        self.loop_seconds = self.shared_seconds = 0.0
+        self.waits_at: Optional[float] = None
 
 
 def count_disconnected(connections: Iterable[ServerConnection]) -> int:

@@ -55,7 +55,7 @@ class TlsHandshakes:
         server: a SocketServer.
 
     Attributes:
-        expected_seconds, loop_seconds, usual_seconds: see FairOrder.
+        expected_seconds, loop_seconds, shared_seconds, usual_seconds, waits_at: see FairOrder.
     """
 
     dropped = True  # at the end, parked connections are dropped; there is nothing to do for this one
@@ -64,7 +64,8 @@ class TlsHandshakes:
         self._server = server
         self.loop_account = server.handshake_account
         self.expected_seconds = STEP_SECONDS
-        self.loop_seconds = self.usual_seconds = 0.0
+        self.loop_seconds = self.usual_seconds = self.shared_seconds = 0.0
+        self.waits_at: Optional[float] = None
         self._queue = AddressQueue()
         self._in_threads: Dict[ServerConnection, Optional[Outcome]] = {}  # each is owned by the thread that does its step
         self._is_parked = False

@@ -49,12 +49,22 @@ class Accounts(ConnectionTestCase):
         self.server.new_account.loop_seconds = 5.0
         self.connection.loop_seconds = 1.0  # in its handshake, which other connections pay for
         self.connection.finish_handshake()
+        self.assertIs(self.server.new_account, self.connection.loop_account)
         self.connection.loop_seconds += 2.0
         later = time.monotonic() + NEW_SECONDS + 1
         with mock.patch("time.monotonic", lambda: later):
             self.assertIs(self.connection, self.connection.loop_account)
         self.assertIs(self.connection, self.connection.loop_account)
         self.assertEqual(3.0, self.server.new_account.loop_seconds)
+
+    def test_what_new_ones_have_used_is_never_negative(self) -> None:
+        self.connection.finish_handshake()
+        self.assertIs(self.server.new_account, self.connection.loop_account)
+        self.connection.loop_seconds += 2.0
+        later = time.monotonic() + NEW_SECONDS + 1
+        with mock.patch("time.monotonic", lambda: later):
+            self.assertIs(self.connection, self.connection.loop_account)
+        self.assertEqual(0.0, self.server.new_account.loop_seconds)
 
     def test_a_connected_socket_has_its_own(self) -> None:
         sock, other = socket.socketpair()

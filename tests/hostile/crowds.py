@@ -16,7 +16,7 @@ from .attack import Attack
 from .server import LIMITS, NEW_SECONDS
 from .target import Late, Target
 
-CONNECT, INVOKE = 1, 4
+CONNECT, INVOKE, PING = 1, 4, 6
 NAMES = "Pyro.NameServer"
 POOL = int(LIMITS["THREADPOOL_SIZE"])  # type: ignore[call-overload]
 # echo, with what keeps a processor busy for longer than a turn of the server's loop
@@ -116,6 +116,23 @@ def _requests_at_once(target: Target) -> None:
         client.send(call_request("echo", 1) * count)
         for _ in range(count):
             client.reply()
+
+
+def _pings_at_once(target: Target) -> None:
+    """From many clients, without a pause: each of them has its turn, and one that makes calls is served in between."""
+    pings = message(PING, b"ping") * 1000
+    with target.connect_with_handshake() as honest, contextlib.ExitStack() as at_end:
+        flooding = [at_end.enter_context(target.connect_with_handshake()) for _ in range(20)]
+        for _ in range(target.scale):
+            for client in flooding:
+                client.send(pings)
+            for _ in range(5):
+                since = time.monotonic()
+                honest.call("echo", 1)
+                target.check_promise(time.monotonic() - since)
+            for client in flooding:
+                for _ in range(1000):
+                    client.read()
 
 
 def _registrations(target: Target) -> None:
@@ -333,6 +350,7 @@ ATTACKS = (
     Attack("item streams of clients that leave", _streams_of_many),
     Attack("thousands of oneway calls", _oneway_calls),
     Attack("a thousand requests at once", _requests_at_once),
+    Attack("thousands of pings of many clients", _pings_at_once),
     Attack("thousands of registrations", _registrations, memory=60, daemon="names"),
     Attack("registrations that are too large", _large_registrations, daemon="names"),
     Attack("a regular expression that takes years", _evil_regex, daemon="names"),
