@@ -46,17 +46,18 @@ class Connections:
     """
 
     def __init__(self, uri: URI) -> None:
+        # Set when the first call is made: proxies may be created before there is a loop, for example in a module.
         self.loop: Optional[asyncio.AbstractEventLoop] = None
         self.uri = uri
-        self.bound_uri = uri
+        self.bound_uri = uri  # with the location, once a name was looked up
         self.object_id = ""
         self.connections: List[Connection] = []
         self.methods: Set[str] = set()
         self.oneway: Set[str] = set()
         self.attrs: Set[str] = set()
         self.idempotent: Set[str] = set()
-        self.parallel = False
-        self.validate: Optional[Callable[[Any], None]] = None
+        self.parallel = False  # for objects without session state: then calls may be spread over connections
+        self.validate: Optional[Callable[[Any], None]] = None  # an override of _pyroValidateHandshake
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.max_retries: int = config.MAX_RETRIES or 0
         self.wait_for_ready = False
@@ -67,10 +68,12 @@ class Connections:
         self.serializer: SerializerBase
         self.wire: WireOptions
         self.max_connections = 1
+        # Tasks and not locks: all that wait for the same connection await one task, which goes on if some of them are
+        # cancelled.
         self._connecting: Optional[asyncio.Task[Connection]] = None
         self._opening: Optional[asyncio.Task[None]] = None
         self._cancelling: Optional[asyncio.Task[None]] = None
-        self._cancelled: Deque[Tuple[bytes, int]] = deque()
+        self._cancelled: Deque[Tuple[bytes, int]] = deque()  # to be sent over the side connection
         self._tasks: Set[asyncio.Task[Any]] = set()  # those above, while they run
         self._side: List[Connection] = []  # the connection over which calls are cancelled, once it is open
         self._end_of_loop: Optional[AsyncGenerator[None, None]] = None
@@ -95,14 +98,17 @@ class Connections:
             RuntimeError: the proxy has connections in another loop.
         """
         loop = asyncio.get_running_loop()
+        # One comparison for each call; everything else is only for the first one.
         if loop is not self.loop:
             self._change_loop(loop)
         return loop
 
     def _change_loop(self, loop: asyncio.AbstractEventLoop) -> None:
+        # A proxy without connections may be used by one asyncio.run() after the other.
         if self.loop is not None and not self.loop.is_closed() and (self.connections or self._connecting is not None):
             raise RuntimeError("the proxy for '%s' belongs to the event loop %r and cannot be used in %r: make a proxy for "
                                "each loop, or await _pyroRelease() in the first loop" % (self.uri, self.loop, loop))
+        # What belonged to the old loop ended with it; it can neither be awaited nor closed in this one.
         self.loop = loop
         self.connections = []
         self._side = []
@@ -116,9 +122,13 @@ class Connections:
         The loop closes asynchronous generators that are still running: `asyncio.run` does so at its end. A generator that is
         deleted is closed by its loop, too. So a program that forgets to release a proxy leaves no open transport behind.
         """
+        # An asynchronous generator is the only thing that asyncio finishes at the end of a loop, and when it is
+        # deleted.
         if self._end_of_loop is None:
             self._end_of_loop = _until_closed(self._tasks, self.connections, self._side)
             try:
+                # Started by hand, since nothing may be awaited here; the hooks of the loop note the generator when it
+                # starts.
                 self._end_of_loop.asend(None).send(None)
             except StopIteration:
                 pass  # it has run up to its yield
@@ -130,14 +140,17 @@ class Connections:
         connections = self.connections
         if not connections:
             return None
+        # Calls with session state keep to one connection, where they find their instance.
         if not self.parallel:
             return connections[0]
         for connection in connections:
+            # Stalled: replies are due, and nothing has come for a while. A call over another connection may overtake
+            # them.
             if not connection.is_stalled:
                 return connection
         if len(connections) < self.max_connections:
-            return None
-        return min(connections, key=lambda each: len(each.pending))
+            return None  # the caller opens another one
+        return min(connections, key=lambda each: len(each.pending))  # all are stalled: the shortest queue
 
     async def acquire(self, end: Optional[float], home: Optional[Connection] = None) -> Connection:
         """Wait for a connection with room for a request, and return it. If there is none, connect.
@@ -154,13 +167,15 @@ class Connections:
         connection = home
         while True:
             if connection is None or connection not in self.connections:
+                # A stream belongs to its connection, and cannot continue over another one.
                 if home is not None:
                     raise errors.not_sent(errors.ConnectionClosedError("the connection to '%s' was lost" % self.uri))
+                # In a loop, since others may fill or end the connection while this task waits.
                 connection = self.ready_connection() or await self._open(end)
             if not connection.is_open:  # it has ended at once
                 self.drop(connection)
                 raise errors.not_sent(errors.ConnectionClosedError("the connection to '%s' was lost" % self.uri))
-            if not connection.is_full:
+            if not connection.is_full:  # its window, see pipelines
                 return connection
             await self._wait_for_room(connection, end)
             connection = home
@@ -173,6 +188,7 @@ class Connections:
         try:
             await asyncio.wait_for(connection.wait_for_room(), max(left, 0.0))
         except asyncio.TimeoutError:
+            # Not sent: a caller may repeat the call without executing it twice.
             raise errors.not_sent(errors.TimeoutError(
                 "timed out while other calls to %s were in flight" % self.bound_uri)) from None
 
@@ -180,12 +196,15 @@ class Connections:
         """Wait for the connection that is being opened; further ones are opened only when there is one."""
         if not self.connections:
             return await self.connected(end)
+        # One at a time: a burst of calls would otherwise open as many as there are calls.
         if self._opening is None:
             self._opening = self._start(self._open_another())
         opening = self._opening
         if not await wait_until(opening, end):
             raise errors.not_sent(errors.TimeoutError("timed out while connecting to %s" % self.bound_uri))
+        # Raises if the program's own check refuses the connection; a server that is full only ends the attempts.
         opening.result()
+        # The new connection may have been filled, or lost, by tasks that were resumed earlier.
         connection = self.ready_connection()
         return connection or (min(self.connections, key=lambda each: len(each.pending)) if self.connections
                               else await self.connected(end))
@@ -201,16 +220,20 @@ class Connections:
         # Cancelling one of the tasks that wait here does not disturb the others.
         if not await wait_until(connecting, end):
             raise errors.not_sent(errors.TimeoutError("timed out while connecting to %s" % self.uri))
+        # Read in any case, so that asyncio does not report an exception that was never retrieved.
         error = None if connecting.cancelled() else connecting.exception()
         if connecting.cancelled():
             raise errors.not_sent(errors.ConnectionClosedError("the proxy for '%s' was released" % self.uri))
         if error is not None:
+            # A copy for each: an exception that is raised by several tasks would collect the tracebacks of all of
+            # them.
             raise copy_of(error) from error.__cause__
         return connecting.result()
 
     def _start(self, coroutine: Any) -> Any:
         task = self.use_loop().create_task(coroutine)
         self._watch_loop()
+        # asyncio itself keeps only weak references to tasks.
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(_retrieve)
@@ -228,7 +251,7 @@ class Connections:
                 return await until_ready(self._connect_once, deadline, str(self.uri))
             return await self._connect_once()
         finally:
-            self._connecting = None
+            self._connecting = None  # the next call connects again, also after a failure
 
     async def _connect_once(self) -> Connection:
         seconds = effective_timeout(self.timeout)
@@ -239,17 +262,20 @@ class Connections:
         connection = accepted.connection
         try:
             self.bound_uri, self.object_id = accepted.uri, str(accepted.uri.object)
+            # The program may read the annotations of the handshake, as after a call.
             callcontext.set_received_response(accepted.annotations)
             metadata = accepted.metadata
             if metadata is None:
                 metadata = await self._request_metadata(connection)
             self.set_metadata(metadata)
+            # A server of another release answers in the order of the requests, and must not get two at once.
             self.parallel = self.parallel and connection.features is not None
             if self.validate is not None:
                 self.validate(accepted.response)
         except BaseException:
             connection.abort()
             raise
+        # Last: no call may use a connection that the program has not accepted.
         self.add(connection)
         log.debug("connected to %s", connection.target)
         return connection
@@ -265,6 +291,7 @@ class Connections:
             if connection in connections:
                 connections.remove(connection)
 
+        # The list and not this object: a reference to it would keep the proxy alive as long as the connection.
         connection.on_end = forget
 
     async def _open_at(self, uri: URI) -> Accepted:
@@ -289,6 +316,7 @@ class Connections:
         try:
             accepted = await self._open_at(self.bound_uri)
         except errors.CommunicationError as x:
+            # A server may be full, or allow only some connections of a client. The one that exists is enough.
             log.info("no further connection to %s, calls take turns: %s", self.bound_uri, x)
             self.parallel = False
             return
@@ -300,12 +328,14 @@ class Connections:
         except BaseException:
             accepted.connection.abort()
             raise
+        # Added in any case, also if the call that asked for it was cancelled: the next one uses it.
         self.add(accepted.connection)
 
     # ------------------------------------------------------------ cancelling calls on the server
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server, in the background and over another connection, to cancel a call that is in flight."""
+        # Queued: cancelling many tasks at once, as a TaskGroup does, must not open a connection for each.
         self._cancelled.append((correlation_id, seq))
         if self._cancelling is None:
             self._cancelling = self._start(self._send_cancellations())
@@ -314,7 +344,7 @@ class Connections:
         try:
             if not self._side or not self._side[0].is_open:
                 accepted = await self._open_at(self.bound_uri)
-                self._watch_loop()
+                self._watch_loop()  # the generator closes this connection, too
                 self._side[:] = [accepted.connection]
             side = self._side[0]
             while self._cancelled:
@@ -323,6 +353,7 @@ class Connections:
                 side.send(requests.invoke_request(self.serializer, side.next_seq(), FLAGS_ONEWAY, DAEMON_NAME, CANCEL_METHOD,
                                                   arguments, {}, self.wire))
         except errors.CommunicationError as x:
+            # Only a service to the server; the caller has got its exception already.
             log.info("a call of %s cannot be cancelled on the server: %s", self.bound_uri, x)
         finally:
             self._cancelled.clear()
@@ -354,6 +385,7 @@ class Connections:
         if self._cancelling is not None:  # the server is to know which calls were cancelled before their connection ends
             await asyncio.wait({self._cancelling}, timeout=CLOSE_SECONDS)
         closing = [*self.connections, *self._side]
+        # In place: the callbacks and the generator refer to these lists.
         del self.connections[:], self._side[:]
         for connection in closing:
             connection.close()
@@ -361,6 +393,7 @@ class Connections:
             await _end(self._tasks, closing)
         finally:
             generator, self._end_of_loop = self._end_of_loop, None
+            # A task may have connected again while this one waited; then the generator is still needed.
             if generator is not None and not self.connections:
                 await generator.aclose()
             else:
@@ -377,6 +410,7 @@ async def _until_closed(tasks: Set[asyncio.Task[Any]], *lists: List[Connection])
     try:
         yield
     finally:
+        # The loop is ending, or the proxy was deleted: no call waits any more.
         connections = [connection for each in lists for connection in each]
         for connection in connections:
             connection.close()
@@ -387,4 +421,5 @@ async def _end(tasks: Set[asyncio.Task[Any]], connections: List[Connection]) -> 
     """Cancel the tasks, and wait until they and the connections have ended."""
     for task in list(tasks):
         task.cancel()
+    # return_exceptions: a connection that ends with an error must not keep the others from being waited for.
     await asyncio.gather(*tasks, *[connection.wait_closed() for connection in connections], return_exceptions=True)

@@ -24,6 +24,7 @@ __all__ = ["Proxy", "setattr_remote"]
 
 def _link_field(field: str, doc: str) -> Any:
     """Return a property that reads and writes one attribute of the proxy's link."""
+    # Functions and not __getattr__: help() and type checkers see the attributes.
     def get(proxy: Proxy) -> Any:
         return getattr(proxy._pyro, field)
 
@@ -61,7 +62,7 @@ class Proxy(metaclass=ProxyClass):
         ValueError: the serializer, or pick, is unknown.
     """
 
-    _pyro: Link
+    _pyro: Link  # all state that calls share; see __setattr__
 
     _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
     _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout.")
@@ -83,7 +84,7 @@ class Proxy(metaclass=ProxyClass):
         link.handshake = handshake
         link.wait_for_ready = wait_for_ready
         link.pick = checked_pick(pick)
-        if timeout is not None:
+        if timeout is not None:  # else the setting COMMTIMEOUT
             self._pyroTimeout = timeout
         if retry is not None:
             self._pyroRetry = retry
@@ -119,6 +120,7 @@ class Proxy(metaclass=ProxyClass):
         return member
 
     def __setattr__(self, name: str, value: Any) -> None:
+        # Attributes of a subclass of the program are its own.
         if name.startswith("_pyro") or hasattr(type(self), name):
             object.__setattr__(self, name, value)
             return
@@ -132,7 +134,7 @@ class Proxy(metaclass=ProxyClass):
         return self
 
     async def __aenter__(self) -> Any:
-        self._pyro.use_loop()
+        self._pyro.use_loop()  # fails here, and not in the block, if the proxy belongs to another loop
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
@@ -149,6 +151,7 @@ class Proxy(metaclass=ProxyClass):
         link = self._pyro
         # Before the await: another task may connect meanwhile.
         was_connected = bool(link.connections)
+        # All tasks that need the connection wait for the same attempt.
         await link.connected()
         link.uri = link.bound_uri
         return not was_connected
@@ -200,28 +203,29 @@ class Proxy(metaclass=ProxyClass):
                 link.handshake, link.serializer_name)
 
     def __setstate__(self, state: Any) -> None:
+        # States of other releases have further entries.
         uri, oneway, methods, attrs, handshake, serializer_name = state[:STATE_ENTRIES]
         link = Link(URI(uri))
         link.oneway, link.methods, link.attrs, link.handshake = set(oneway), set(methods), set(attrs), handshake
         self._set_link(link)
-        if serializer_name is not None:
+        if serializer_name is not None:  # raises an exception if it is not installed here
             self._pyroSerializer = serializer_name
 
     def __copy__(self) -> Any:
         copied = type(self).__new__(type(self))
-        copied.__setstate__(self.__getstate__())
+        copied.__setstate__(self.__getstate__())  # connections are never copied: a copy connects itself
         for name, value in self._pyro.options().items():
             setattr(copied._pyro, name, value)
         return copied
 
     def __deepcopy__(self, memo: Any) -> Any:
-        return self.__copy__()
+        return self.__copy__()  # nothing inside is shared, so a deep copy is the same
 
     def __eq__(self, other: object) -> bool:
         return self is other or (isinstance(other, Proxy) and self._pyro.uri == other._pyro.uri)
 
     def __hash__(self) -> int:
-        return hash(self._pyro.uri)
+        return hash(self._pyro.uri)  # as __eq__
 
     def __dir__(self) -> List[str]:
         return sorted({*object.__dir__(self), *self._pyro.methods, *self._pyro.attrs})
@@ -253,6 +257,7 @@ def _from_state(state: State) -> Proxy:
     return proxy
 
 
+# A proxy that is sent arrives as a proxy of the kind that the receiving program uses.
 def _to_dict(proxy: Proxy) -> Dict[str, Any]:
     return {"__class__": WIRE_TAG, "state": proxy.__getstate__()}
 

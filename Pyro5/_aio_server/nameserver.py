@@ -36,10 +36,10 @@ class NameServerDaemon(Daemon):
                  nathost: Optional[str] = None, natport: Optional[int] = None, storage: Any = None, *,
                  write_token: Optional[str] = None) -> None:
         """Arguments and errors as for `Pyro5.nameserver.NameServerDaemon`."""
-        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)
+        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)  # an invalid setting is found before anything is opened
         self._cleaner: Optional[AutoCleaner] = None
         self.responder: Optional[BroadcastResponder] = None
-        self._writers = Writers(write_token)
+        self._writers = Writers(write_token)  # reads the token from the setting if there is none
         self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
         # Threads remain available for other requests than searches.
         limits = Limits(at_once=config.THREADPOOL_SIZE // 2) if config.THREADPOOL_SIZE > 1 else ONE_AT_A_TIME
@@ -54,9 +54,9 @@ class NameServerDaemon(Daemon):
         try:
             self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
         except BaseException:
-            self.close()
+            self.close()  # the sockets and the storage
             raise
-        if period_seconds:
+        if period_seconds:  # a thread of its own, with blocking connections to the objects
             self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
@@ -69,6 +69,7 @@ class NameServerDaemon(Daemon):
         """Record whether a new client may change registrations. All clients are accepted. An override must call this method,
         otherwise no client is authorized.
         """
+        # the token is part of the handshake data
         self._writers.authorize(conn, data)
         return super().validateHandshake(conn, data)
 
@@ -118,6 +119,7 @@ class BroadcastResponder(asyncio.DatagramProtocol):
     def __init__(self, server: BroadcastServer) -> None:
         self._server = server
         self._transport: Any = None
+        # The same attributes as the responder of the other daemon, for programs that print them.
         self.sock, self.locationStr, self.nsUri = server.sock, server.locationStr, server.nsUri
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -125,9 +127,10 @@ class BroadcastResponder(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
         try:
+            # The check and the answer are the same as there; only the socket is in the loop.
             answer = self._server.answer_to(data, addr)
         except OSError as x:
-            self.error_received(x)
+            self.error_received(x)  # one answer that cannot be sent is no reason to stop
             return
         if answer is not None:
             self._transport.sendto(answer, addr)
@@ -138,7 +141,7 @@ class BroadcastResponder(asyncio.DatagramProtocol):
     def close(self) -> None:
         """Stop answering. Can be called more than once."""
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.abort()
+            self._transport.abort()  # no datagram waits to be sent
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._server.close()
@@ -162,6 +165,8 @@ async def start_ns(host: Optional[str] = None, port: Optional[int] = None, enabl
             daemon.responder = await _begin_responding(server)
     except BaseException:
         await daemon.close()
+        # Accepts connections already; ended if the responder cannot be started, for example because the port is in
+        # use.
         raise
     uri = daemon.uriFor(daemon.nameserver)
     log.info("name server ready: %s", uri)

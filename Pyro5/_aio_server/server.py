@@ -32,7 +32,7 @@ __all__ = ["AsyncServer"]
 
 log = logging.getLogger("Pyro5.server.loop")
 
-LISTEN_BACKLOG = 4096
+LISTEN_BACKLOG = 4096  # the system may limit it to a smaller number
 LOST_SECONDS = 0.1  # interval of looking for lost clients from which nothing is read, because they have sent too much
 
 
@@ -41,7 +41,7 @@ class _Protocol(asyncio.Protocol):
 
     def __init__(self, server: AsyncServer) -> None:
         self._server = server
-        self._connection: Any = None
+        self._connection: Any = None  # set by connection_made, which asyncio calls first
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._connection = self._server.add_transport(transport)
@@ -51,7 +51,7 @@ class _Protocol(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._server.client_closed(self._connection)
-        return True  # the server closes the transport
+        return True  # the server closes the transport: the client may still read replies
 
     def pause_writing(self) -> None:
         self._connection.set_writable(False)
@@ -82,8 +82,8 @@ class AsyncServer(Clients):
         self.listener = listener
         self.sock = listener.sock
         self.locationStr = listener.location
-        self._process = os.getpid()
-        self._server: Any = None
+        self._process = os.getpid()  # the child of a fork must not serve the clients of its parent
+        self._server: Any = None  # the server of asyncio, once it listens
         self._unread: Set[AsyncConnection] = set()  # with a running call, and not read because of many requests
 
     def __repr__(self) -> str:
@@ -92,13 +92,14 @@ class AsyncServer(Clients):
     async def begin(self) -> None:
         """Accept clients from now on, in the running event loop."""
         loop = self.event_loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
+        self._thread = threading.get_ident()  # calls from other threads are handed over to this one
         # The listening socket was made by the daemon, in any thread and before there was a loop.
         create: Any = loop.create_unix_server if self.sock.family == getattr(socket, "AF_UNIX", None) else loop.create_server
         self._server = await create(functools.partial(_Protocol, self), sock=self.sock, backlog=LISTEN_BACKLOG)
 
     def stop_accepting(self) -> None:
         """Close the listening socket."""
+        # asyncio does not close a socket that it got from its caller.
         if self._server is not None and not self.event_loop.is_closed():
             self._server.close()
         self.listener.close()
@@ -111,6 +112,7 @@ class AsyncServer(Clients):
         connection = AsyncConnection(transport, self, None if context is None else TlsLayer(context))
         self.open.add(connection)
         self.apply_limits()
+        # Idle connections are closed first: clients reconnect when they need one.
         is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
         log.debug("client connected from %s", error_log.client_name(connection))
@@ -141,18 +143,20 @@ class AsyncServer(Clients):
         except OSError as x:
             self._tls_failed(connection, tls, x)
             return
+        # Also after an incomplete handshake: the client waits for the next part of it.
         connection.send_tls_output()
         connection.tls_handshake = not tls.handshake_done
         for piece in pieces:
             connection.add_received(piece)
         self.pump(connection)
+        # After what came before it: a client may send a request and close at once.
         if tls.closed:
             self.client_closed(connection)
 
     def _tls_failed(self, connection: AsyncConnection, tls: TlsLayer, error: OSError) -> None:
         """Close a connection with invalid TLS data. TLS itself tells the client."""
         connection.send_tls_output()
-        if tls.handshake_done or not tls.refuses_handshake(error):
+        if tls.handshake_done or not tls.refuses_handshake(error):  # after the handshake it is an error as any other
             raise error
         log.warning("closing the connection with %s: the TLS handshake failed: %s (does the client use TLS, and do the "
                     "certificates fit?)", error_log.client_name(connection), error)
@@ -162,6 +166,7 @@ class AsyncServer(Clients):
     def client_closed(self, connection: AsyncConnection) -> None:
         """Handle what was received before the client closed its side, and end the connection."""
         connection.at_end = True
+        # Others go on: a client that has closed only its sending side still reads their replies.
         if connection.is_working:
             self.cancel_call(connection, only_task=True)
         elif connection in self._refusals:
@@ -201,6 +206,7 @@ class AsyncServer(Clients):
                     break
         finally:
             connection.is_pumped = False
+            # Replies of one turn are sent together, in one system call.
             connection.flush_replies()
         self._await_next(connection)
 
@@ -211,11 +217,12 @@ class AsyncServer(Clients):
     def _serve(self, connection: AsyncConnection) -> None:
         """Handle the received request, or begin to."""
         hooks = self._hooks
-        hooks.apply_settings()
+        hooks.apply_settings()  # settings may change between two requests of a connection
         large_bytes = connection.large_bytes
         if large_bytes:
             self._count_large_request(connection, large_bytes)
         message = connection.take_message()
+        # Many clients may connect at once, so one whose handshake waits counts as idle.
         if not connection.handshake_done and not connection.claim_handshake():
             return  # it is closed to make room for others
         annotate = hooks.async_annotations()
@@ -227,6 +234,7 @@ class AsyncServer(Clients):
         task = self.start_task(self._handle_in_task(connection, message, large_bytes, annotate, validate))
         connection.handshake_task = None if connection.handshake_done else task
 
+    # Large requests stay in memory until their call ends, so their sum is limited for all clients together.
     def _count_large_request(self, connection: AsyncConnection, size: int) -> None:
         """Add a large request to the total that all clients have in transit, until it is answered."""
         try:
@@ -244,6 +252,7 @@ class AsyncServer(Clients):
             is_quick = not (large_bytes or message.flags & FLAGS_BATCH)
         else:
             is_quick = len(message.data) <= SHORT_HANDSHAKE_BYTES and not self._hooks.has_own_validator()
+        # The dispatcher decodes and checks here; a method that may block is deferred, see _answered.
         if is_quick:
             self._answered(connection, self._hooks.dispatcher.answer(connection, message))
             return
@@ -279,6 +288,7 @@ class AsyncServer(Clients):
         """Send a reply, or start the method that the dispatcher has deferred."""
         if reply is not None and not connection.lost:
             connection.send_message(reply)
+        # The dispatcher has decoded the request and checked it, but the method itself still has to run.
         if connection.deferred is not None:
             connection.is_working = True
             connection.start_deferred()  # from here on its task or thread owns the request
@@ -288,6 +298,7 @@ class AsyncServer(Clients):
         connection.is_working = False
         self._unread.discard(connection)
         self._buffered.forget(connection)
+        # Session instances of threads: their close() needs a thread as well when the client disconnects.
         if connection.pyroInstances:
             self.pool.reserve(connection)
         self.pump(connection)
@@ -298,6 +309,7 @@ class AsyncServer(Clients):
     def _work(self, connection: AsyncConnection, message: ReceivingMessage) -> None:
         reply = None
         try:
+            # Decoding, the method and encoding: all of it in the thread.
             reply = self._hooks.dispatcher.answer(connection, message)
         except BaseException as x:  # a method raised SystemExit or similar; the worker continues
             log.warning("closing the connection with %s: its call raised %s", connection.peer_address, type(x).__name__)
@@ -306,7 +318,7 @@ class AsyncServer(Clients):
             self._hooks.after_job()
         if os.getpid() != self._process:
             raise SystemExit(0)  # the method has forked and returned in both processes: the child ends
-        self.call_in_loop(self._worked, connection, reply)
+        self.call_in_loop(self._worked, connection, reply)  # all further steps in the loop, where no locks are needed
 
     def _worked(self, connection: AsyncConnection, reply: Optional[SendingMessage]) -> None:
         connection.is_working = False
@@ -339,6 +351,7 @@ class AsyncServer(Clients):
         """Wait for the next step of a connection: the end of its call, room for replies, further requests, or its end."""
         connection.limit_reading()
         if connection.is_working:
+            # A client may let a call run for longer than it may be idle.
             self._idle_deadlines.stop(connection)
             if not connection.is_reading:
                 self._watch_unread(connection)
@@ -356,6 +369,8 @@ class AsyncServer(Clients):
     def _await_data(self, connection: AsyncConnection) -> None:
         self._start_timeout(connection)
         if connection.has_outgoing or connection.mid_message:
+            # What is kept for a client that neither reads nor goes on sending is counted, and the longest waiting one
+            # is ended.
             self._buffered.note(connection)
             for stalled in self._buffered.remove_excess():
                 self.drop(stalled)  # type: ignore[arg-type]
@@ -366,6 +381,7 @@ class AsyncServer(Clients):
 
     def _watch_unread(self, connection: AsyncConnection) -> None:
         if not self._unread:
+            # One timer for all of them, and only while there are any.
             self.event_loop.call_later(LOST_SECONDS, self._find_lost)
         self._unread.add(connection)
 

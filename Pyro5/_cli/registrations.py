@@ -42,6 +42,7 @@ def leases_of(nameserver: Any, prefix: str) -> Dict[str, Dict[str, Any]]:
 
 
 def _is_entry(value: Any) -> bool:
+    # Exactly these keys: others would be of a release that this tool does not know.
     if type(value) is not dict or not {"lease", "members"}.issuperset(value):
         return False
     members = value.get("members") or {}
@@ -50,6 +51,7 @@ def _is_entry(value: Any) -> bool:
 
 
 def _is_lease(value: Any) -> bool:
+    # Numbers and texts only; they are formatted below.
     return (type(value) is dict and all(type(value.get(key)) in (int, float) for key in ("ttl", "left"))
             and type(value.get("holder")) is str and len(value) == 3)
 
@@ -58,6 +60,7 @@ def lease_lines(entry: Dict[str, Any]) -> Iterator[str]:
     """Yield the lines of a listing about the lease and the members of a name."""
     if entry.get("lease"):
         yield "    lease: " + _lease_text(entry["lease"])
+    # Sorted, so that two listings can be compared.
     for uri, lease in sorted((entry.get("members") or {}).items()):
         yield "    member: %s%s" % (uri, lease and ", lease: " + _lease_text(lease) or "")
 
@@ -75,12 +78,14 @@ def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str
         leases: as `leases_of` returns them.
     """
     uris: Dict[str, List[str]] = {
+        # A name without members stands for its only URI.
         name: sorted(leases.get(name, {}).get("members") or [str(uri)]) for name, (uri, _) in found.items()}
+    # All at once: they are checked at the same time, so unreachable ones do not add up.
     problems = problems_of((name, uri) for name, some in uris.items() for uri in some)
     result = {}
     for name, some in uris.items():
         known = [problems[name, uri] for uri in some if (name, uri) in problems]
-        if None in known:
+        if None in known:  # one of them is enough for a client
             result[name] = State(True, None)
         elif known:
             result[name] = State(False, known[0])
@@ -91,5 +96,6 @@ def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str
 
 def alive(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:
     """Return those registrations whose objects can be reached, and those that cannot be checked."""
+    # Those that cannot be checked stay: they are shown, not removed.
     dead = {name for name, state in states(found, leases).items() if state.alive is False}
     return {name: registration for name, registration in found.items() if name not in dead}

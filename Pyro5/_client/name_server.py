@@ -40,6 +40,7 @@ class Event(_EventFields):
     __slots__ = ()
 
     def __getitem__(self, key: Any) -> Any:
+        # By name for programs that treat events as dicts; by position as a tuple.
         return getattr(self, key) if isinstance(key, str) and key in self._fields else tuple.__getitem__(self, key)
 
 
@@ -49,6 +50,7 @@ def checked_event(item: Any) -> Event:
     if type(item) is not dict or not plain.is_texts([*item]) or not set(Event._fields).issubset(item):
         raise errors.ProtocolError("the name server sent something else than an event: %s" % plain.text_of(item))
     kind, name, uri, metadata, revision = (item[field] for field in Event._fields)
+    # The values, too: an event is passed to the program, which may use them as keys.
     is_valid = (type(kind) is str and type(revision) is int and type(name) in (str, type(None))
                 and type(uri) in (str, type(None)) and (metadata is None or plain.is_texts(metadata)))
     if not is_valid:
@@ -63,10 +65,12 @@ class Watch(Iterator[Event]):
     """
 
     def __init__(self, proxy: Any, prefix: str) -> None:
+        # A stream needs its connection for itself, see watch().
         self._proxy = proxy
         self._stream = proxy._pyroInvoke("watch", (prefix,) if prefix else (), {})
 
     def __next__(self) -> Event:
+        # Watches may be read in a thread other than that which began them.
         self._proxy._pyroClaimOwnership()
         while True:
             try:
@@ -87,7 +91,7 @@ class Watch(Iterator[Event]):
         self.close()
 
     def __del__(self) -> None:
-        proxy = self.__dict__.get("_proxy")
+        proxy = self.__dict__.get("_proxy")  # the constructor may have failed
         if proxy is not None:
             proxy._pyroRelease()
 
@@ -95,6 +99,7 @@ class Watch(Iterator[Event]):
 class NameServerMethods(ProxyState):
     """Base class of NameServerProxy. With a name server of another release, `register` ignores what that does not know."""
 
+    # Empty for a name server that was not searched for.
     _pyroLocated: Tuple[Any, ...] = ()  # the arguments of `located`
 
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
@@ -105,6 +110,7 @@ class NameServerMethods(ProxyState):
 
     def _pyroRelocate(self) -> Any:
         """Search for the name server again, and return a new proxy like this one."""
+        # A copy has the same options, such as a timeout and the handshake data with the write token.
         found = copy.copy(self)
         if self._pyroLocated:
             with located(type(self), self._pyroLocated) as proxy:
@@ -132,6 +138,7 @@ class NameServerMethods(ProxyState):
         Raises:
             AttributeError: the name server is of another release.
         """
+        # A copy: the proxy itself remains usable for other calls while the events are read.
         proxy = copy.copy(cast(Any, self))
         proxy._pyroBind()
         require_watch(proxy)
@@ -154,6 +161,7 @@ def located(proxy_class: Any, place: Tuple[Any, ...], delay_time: float = 0.0) -
         return proxy
 
     found = discovery.retry_until_found(lambda: discovery.locate(bound_proxy, proxy_class, *place), delay_time)
+    # Kept for _pyroRelocate: a new name server is looked for in the same places.
     found._pyroLocated = place
     return found
 
@@ -166,6 +174,7 @@ def require_watch(proxy: Any) -> None:
 
 @contextlib.contextmanager
 def _registered(nameserver: Any, name: str, uri: URI, ttl: float, **options: Any) -> Iterator[Lease]:
+    # A keeper for one name: its thread ends with the block.
     keeper = LeaseKeeper()
     try:
         yield keeper.register(nameserver, name, uri, ttl, **options)
@@ -187,6 +196,7 @@ def old_arguments(method: str, args: Sequence[Any], kwargs: Optional[Mapping[str
     """
     if method != "register" or not kwargs or NEW_ARGUMENTS.isdisjoint(kwargs) or "renew" in exposed:
         return None
+    # A condition that cannot be checked must not be ignored: the registration could overwrite another one.
     if kwargs.get("if_revision") is not None:
         raise errors.NamingError("the name server is of another release, and has no revisions; %s was not registered"
                                  % (args[0] if args else kwargs.get("name")))

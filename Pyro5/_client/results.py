@@ -25,6 +25,7 @@ class Rebuilding(NamedTuple):
 
 Results = Mapping[str, Rebuilding]   # by the names of methods and attributes
 
+# Annotations of methods that return iterators; their items are rebuilt when they arrive.
 _STREAMS = (collections.abc.Iterator, collections.abc.Iterable, collections.abc.Generator, collections.abc.AsyncIterator,
             collections.abc.AsyncIterable, collections.abc.AsyncGenerator)
 _AWAITABLES = (collections.abc.Awaitable, collections.abc.Coroutine)
@@ -44,17 +45,18 @@ class TypedProxies:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         proxy = self._proxy_class(*args, **kwargs)
-        proxy._pyro.results = self._results
+        proxy._pyro.results = self._results  # one attribute access in each call decides
         return proxy
 
     def __mro_entries__(self, bases: Tuple[Any, ...]) -> Tuple[Any, ...]:
+        # Programs may subclass Proxy[Interface]: the base is then the class itself.
         return (self._proxy_class,)
 
     def __instancecheck__(self, instance: Any) -> bool:
         return isinstance(instance, self._proxy_class)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._proxy_class, name)
+        return getattr(self._proxy_class, name)  # Proxy[Interface]._pyroX as for the class
 
 
 def with_interface(proxy_class: Any, interface: Any) -> Any:
@@ -67,6 +69,7 @@ def with_interface(proxy_class: Any, interface: Any) -> Any:
 
 
 def _results_of(interface: Any) -> Dict[str, Rebuilding]:
+    # Annotated attributes of the interface; private ones are never remote.
     hints = {name: hint for name, hint in hints_of(interface).items() if not name.startswith("_")}
     for name in dir(interface):
         if not name.startswith("_"):
@@ -80,6 +83,7 @@ def _results_of(interface: Any) -> Dict[str, Rebuilding]:
 
 
 def _rebuilding(hint: Any) -> Rebuilding:
+    # Awaitables first: async methods of the interface return what is inside.
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin in _AWAITABLES and args:
         return _rebuilding(args[-1])
@@ -95,6 +99,7 @@ def rebuilt(results: Results, name: str, value: Any) -> Any:
     found = results.get(name)
     if found is None:
         return value
+    # Rebuilt item by item when the program asks for it.
     if getattr(type(value), "is_item_stream", False):  # of the type: an attribute of a proxy would be requested
         if found.item is not None:
             value.rebuild = functools.partial(_build, found.item, "an item of the result of " + name)
@@ -106,6 +111,7 @@ def _build(build: Build, what: str, value: Any) -> Any:
     try:
         return build(value)
     except Mismatch as x:
+        # The cause is dropped: its place inside the value is part of the new text.
         raise x.described(what) from None
 
 
@@ -118,6 +124,7 @@ def rebuilt_batch(results: Results, calls: Sequence[Any], values: Any) -> Any:
     """
     if not results or values is None:
         return values
+    # Each on its own: one that failed does not affect the others.
     return [value if type(value) is replies.ExceptionWrapper else rebuilt(results, each[0], value)
             for each, value in zip(calls, values)]
 

@@ -24,16 +24,17 @@ __all__ = ["UNSPECIFIED", "LeasedNames", "Request", "client_text"]
 
 log = logging.getLogger("Pyro5.registry")
 
-T = TypeVar("T")
+T = TypeVar("T")  # the result of a change
 
 RETRY_SECONDS = 1.0         # until leases that have ended are removed, after the storage has failed
-PICKS = ("random", "least")
+PICKS = ("random", "least")  # how a client chooses among members
 
 
 class _Unspecified(int):
     """Type of the default of ``safe``, which equals False, as in other releases, but is not the False that a client passes."""
 
 
+# False that is no False: a client that passes False wants to overwrite, even a name that is leased.
 UNSPECIFIED: Any = _Unspecified(0)
 
 
@@ -73,8 +74,10 @@ class LeasedNames:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
+        # Reentrant: a storage of a program may call the name server.
         self.lock = threading.RLock()
         self._watches = Watches(max(config.NS_WATCH_CHANGES or 0, 1))
+        # A test may pass its own clock, which the condition of the timer cannot wait for.
         self._timer = ExpiryTimer(self.remove_ended, clock if clock is time.monotonic else time.monotonic)
 
     def _read_storage(self, storage: Storage) -> None:
@@ -111,6 +114,8 @@ class LeasedNames:
         lost = {}
         # One period of the lock for all leases of a client, which renews them together.
         with self.lock:
+            # Names are given by the client as well, so that a renewal needs no search, and an error can show the URI
+            # that has it now.
             for name, lease_id in checked_lease_ids(leases).items():
                 if not self._leases.renew(name, lease_id):
                     lost[name] = self._storage[name][0] if name in self._storage else ""
@@ -131,6 +136,7 @@ class LeasedNames:
         """
         self._require_writer()
         found = {name: [lease_id] for name, lease_id in checked_lease_ids(leases).items()}
+        # Release is a change like remove, and needs the same permission.
         self._require_names(found)
         return self._changed(lambda: self._remove_leases(found))
 
@@ -147,6 +153,7 @@ class LeasedNames:
         """
         if pick not in PICKS:
             raise ValueError("pick must be one of %s, not %r" % (", ".join(PICKS), pick))
+        # Without the lock: reading one entry of a dict is atomic, and this is the most frequent request.
         uris = [member.uri for member in self._leases.details(checked_type(name, "name")).members]
         if not uris:
             return [str(self.lookup(name))]  # a program may have overridden lookup()
@@ -154,6 +161,7 @@ class LeasedNames:
         random.shuffle(uris)
         if pick == "least" and len(uris) > 1:
             with self.lock:
+                # the counts are kept in memory only: they balance the load, nothing depends on them
                 given = self._given.setdefault(name, Counter())
                 uris.sort(key=lambda uri: given[uri])
                 given[uris[0]] += 1
@@ -168,6 +176,7 @@ class LeasedNames:
             NamingError: the name is not registered.
         """
         with self.lock:
+            # Raises NamingError for an unknown name, before anything else is read.
             found = self._registration(name)
             return {"uri": found[0], "metadata": sorted(tags_of(found)), "revision": self._revision(name),
                     **self._lease_info(name)}
@@ -176,6 +185,7 @@ class LeasedNames:
     def leases(self, prefix: Optional[str] = None) -> Dict[str, Any]:
         """Return the lease and the members, as `details` does, of those names with a prefix that have some."""
         prefix = checked_type(prefix or "", "prefix")
+        # Reading all leases takes memory and time, as a search does.
         self._take_turn()
         with self.lock:
             return {name: self._lease_info(name) for name in self._leases.all_details() if name.startswith(prefix)}
@@ -191,9 +201,10 @@ class LeasedNames:
         Args:
             prefix: watch the names that begin with it.
         """
-        from .watching import WatchItems
+        from .watching import WatchItems  # here, because most name servers are never watched
         prefix = checked_type(prefix, "prefix")
         self._take_turn()
+        # A function and not the items: they are read when the client asks for the first one.
         return WatchItems(self._watches, prefix, lambda: self._current_items(prefix))
 
     # ------------------------------------------------------------ called by the process itself
@@ -220,6 +231,7 @@ class LeasedNames:
     def unleased_uris(self) -> Dict[str, str]:
         """Return the uri text of every name without a lease and members; the lock is only held for short periods."""
         with self.lock:
+            # A copy, since it is used without the lock.
             leased = self._leases.all_details()
         return {name: uri for name, uri in self.all_uris().items() if name not in leased}
 
@@ -240,7 +252,7 @@ class LeasedNames:
     def _changed(self, change: Callable[[], T]) -> T:
         """Make a change, and notify watchers and the timer. The caller does not hold the lock."""
         # In this order: watchers are woken when the change can be read.
-        result = self._storage.patiently(change)
+        result = self._storage.patiently(change)  # the storage may have to wait for another process
         self._watches.wake()
         self._timer.schedule(self._leases.next_end())
         return result
@@ -255,6 +267,7 @@ class LeasedNames:
             lease = self._lease_for(request)
             details, uri, tags = Details(lease), request.uri, request.tags
             if request.is_member:
+                # A member that registers again moves to the end, and has its new lease.
                 members = [member for member in self._leases.details(name).members if member.uri != uri]
                 details = Details(None, (*members, Member(uri, lease)))
                 if len(details.members) > MEMBERS:
@@ -267,10 +280,13 @@ class LeasedNames:
 
     def _require_free(self, request: Request) -> None:
         name = request.name
+        # Asked once: for some storages this is a query.
         is_registered = name in self._storage
         revision = self._revision(name) if is_registered else 0
+        # Compared under the lock, in one step with the change: otherwise two clients could both find their revision.
         if request.if_revision not in (None, revision):
             raise errors.NamingError("%s has revision %d now, not %d" % (name, revision, request.if_revision))
+        # Another member of a group does not replace a name.
         if request.safe and is_registered and not (request.is_member and self._leases.details(name).members):
             raise errors.NamingError("name already registered: %s" % name)
         if request.safe is None:
@@ -279,10 +295,12 @@ class LeasedNames:
     def _require_not_leased(self, request: Request) -> None:
         """Raise NamingError if a client with another uri holds a lease of the name."""
         details = self._leases.details(request.name)
+        # Members do not compete with each other, only with a plain registration.
         held = () if request.is_member else details.members
         if details.lease is not None:
             held = (Member(self._storage[request.name][0], details.lease),)
         for uri, lease in held:
+            # A lease that has ended but was not removed yet protects nothing.
             left = 0.0 if lease is None else self._leases.seconds_left(lease.lease_id)
             if uri != request.uri and lease is not None and left:
                 raise errors.NamingError("name already registered: %s is leased to %s%s, for another %.1f seconds unless that "
@@ -301,6 +319,7 @@ class LeasedNames:
                 old = member.lease
         if old is None:
             return Lease(new_lease_id(), request.ttl, request.client)
+        # The same id, so that the process which registered it before can go on renewing it.
         self._leases.renew(request.name, old.lease_id)
         return Lease(old.lease_id, request.ttl, request.client)
 
@@ -317,12 +336,14 @@ class LeasedNames:
 
     def _replace_metadata(self, name: str, tags: FrozenSet[str]) -> None:
         with self.lock:
+            # Tags belong to the name, so its lease and members stay.
             uri_text, _ = self._registration(name)
             self._store(name, (uri_text, tags), self._leases.details(name))
 
     def _remove(self, name: Optional[str], prefix: Optional[str], names: List[str]) -> int:
         with self.lock:
             if name:
+                # A client cannot remove the name server from itself: others would not find it any more.
                 if name not in self._storage or name == constants.NAMESERVER_NAME and is_called_by_client():
                     return 0
                 self._require_names((name,))

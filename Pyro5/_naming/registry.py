@@ -54,11 +54,14 @@ class NameServer(LeasedNames):
             clock: returns monotonic seconds, for leases.
         """
         super().__init__(clock)
-        self._turns = turns
+        self._turns = turns  # limits how many searches run at once; None in a process without clients
+        # A storage that the program made is closed by the program.
         self._owns_storage = storageProvider is None or isinstance(storageProvider, str)
+        # The matcher runs expressions of clients, which may take forever, in a process of its own.
         self._matcher = matcher or Matcher()
         self._require_writer = require_writer
         self._require_names = require_names
+        # Last: it reads the leases of the storage, for which the rest must be there.
         self._use_storage(open_storage(storageProvider) if self._owns_storage else storageProvider)
 
     @property
@@ -71,6 +74,7 @@ class NameServer(LeasedNames):
         # A program may replace the storage while the name server runs; the lock keeps other calls out of a half-done change.
         with self.lock:
             if self._owns_storage and provider is not self._provider:
+                # Only what was opened here; the new one belongs to the program in any case.
                 self._storage.close()
                 self._owns_storage = False
             self._use_storage(provider)
@@ -78,6 +82,7 @@ class NameServer(LeasedNames):
     def _use_storage(self, provider: Any) -> None:
         self._provider = provider
         self._read_storage(adapt(provider))
+        # Storages with a lock of their own are read without ours: a long search does not keep registrations waiting.
         self._reading = nullcontext() if self._storage.reads_alongside else self.lock
 
     @expose
@@ -104,6 +109,7 @@ class NameServer(LeasedNames):
             uri_text, metadata = self._registration(name)
             members = self._leases.details(name).members
         if members:
+            # One of them by chance: clients that know members ask for all of them with candidates().
             uri_text = random.choice(members).uri
         uri = URI(uri_text)  # parsed without the lock, which other clients wait for
         # Clients up to release 5.17 pass the seconds that they are willing to wait as return_metadata.
@@ -140,12 +146,14 @@ class NameServer(LeasedNames):
         # authorization first: nothing that an unauthorized client has sent is processed
         self._require_writer()
         checked_text(name, "name", NAME_CHARS)
+        # Checked completely before the lock is acquired; other clients do not wait for that.
         request = Request(name, checked_uri(uri), checked_tags(metadata), None if safe is UNSPECIFIED else bool(safe),
                           checked_ttl(ttl), checked_revision(if_revision), bool(member), client_text())
         require_not_own(name, "replaced")
         self._require_names((name,))
         accepted = self._changed(lambda: self._register(request))
         log.debug("registered %s as %s", request.uri, name)
+        # None as in other releases, which have no leases; their clients would not expect a result.
         return None if ttl is None and if_revision is None and not member else accepted
 
     @expose
@@ -161,6 +169,7 @@ class NameServer(LeasedNames):
         checked_type(name, "name")
         tags = checked_tags(metadata)
         require_not_own(name, "changed")
+        # In this order: a client without permission cannot find out which names exist.
         self._require_names((name,))
         self._changed(lambda: self._replace_metadata(name, tags))
 
@@ -178,6 +187,7 @@ class NameServer(LeasedNames):
             TypeError: an argument is not a str.
         """
         self._require_writer()
+        # An empty name is none: older clients pass "" for what they do not use.
         require_one_at_most(name, prefix, regex)
         # The expression runs before the lock is acquired. Names that are registered meanwhile are not removed.
         names = self._names_matching(regex) if regex else []
@@ -226,6 +236,7 @@ class NameServer(LeasedNames):
             TypeError: tags are not a collection of strings.
         """
         if meta_all and meta_any:
+            # The words are those of other releases: programs may compare them.
             raise ValueError("you can't use meta_all or meta_any at the same time")
         if meta_all:
             tags, match_all = searched_tags(meta_all, "metadata_all"), True
@@ -238,6 +249,7 @@ class NameServer(LeasedNames):
 
     def register_self(self, uri: URI) -> None:
         """Create or update the name server's own registration."""
+        # Not safe: an entry of an earlier run is replaced, as its address may be old.
         own = Request(constants.NAMESERVER_NAME, str(uri), OWN_METADATA, False)
         self._changed(lambda: self._register(own))
 
@@ -253,6 +265,7 @@ class NameServer(LeasedNames):
         """Stop the helper processes for searches, and close the storage (unless the program passed it in). The name server
         must no longer be in use by other threads. Can be called more than once.
         """
+        # Searches first: they may take long, and still use the storage.
         self.end_searches()
         self.end_watches()
         self._timer.close()
@@ -265,6 +278,7 @@ class NameServer(LeasedNames):
         self._matcher.close()
 
     def _take_turn(self) -> None:
+        # Small name servers answer at once, so that no turns are needed.
         if self._turns is not None and self._capacity.used_bytes > LARGE_BYTES:
             self._turns.begin()
 
@@ -274,6 +288,7 @@ class NameServer(LeasedNames):
         try:
             return self._storage[name]
         except KeyError:
+            # The cause is dropped: a client should not see the KeyError of the storage.
             raise errors.NamingError("unknown name: %s" % name) from None
 
     def _names_matching(self, regex: str) -> List[str]:

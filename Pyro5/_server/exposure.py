@@ -61,6 +61,7 @@ def _functions_of(member: Any) -> Tuple[Any, ...]:
     return ()
 
 
+# The flag is at the function, so that classes which inherit or overwrite the member need no table of their own.
 def _set_flag(decorator: str, member: Any, flag: str, value: Any = True) -> None:
     functions = _functions_of(member)
     if not functions or decorator != "expose" and isinstance(member, functools.cached_property):
@@ -190,6 +191,7 @@ def behavior(instance_mode: InstanceMode = "session",
         ValueError: unknown instance_mode.
         TypeError: instance_creator is not callable, or the decorator was applied to something that is not a class.
     """
+    # Written without parentheses, the argument is the class itself.
     if not isinstance(instance_mode, str):
         raise SyntaxError("write @behavior(...) with parentheses; instance_mode is one of: " + ", ".join(INSTANCE_MODES))
 
@@ -200,6 +202,7 @@ def behavior(instance_mode: InstanceMode = "session",
             raise ValueError("invalid instance_mode %r, choose one of: %s" % (instance_mode, ", ".join(INSTANCE_MODES)))
         if instance_creator is not None and not callable(instance_creator):
             raise TypeError("instance_creator must be callable, not %r" % (instance_creator,))
+        # At the class, where subclasses inherit it.
         clazz._pyroInstancing = (instance_mode, instance_creator)  # type: ignore[attr-defined]
         clazz._pyroClosing = close  # type: ignore[attr-defined]
         return clazz
@@ -286,7 +289,7 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
         set() for _ in range(9))
     roles: Dict[str, FrozenSet[str]] = {}
     for name in dir(clazz):
-        if is_private_attribute(name):
+        if is_private_attribute(name):  # cannot be called, even if it is marked
             continue
         # Static, because ordinary access would run descriptors and __getattr__ of the class: user code, here under a lock.
         member = inspect.getattr_static(clazz, name, None)
@@ -310,6 +313,7 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             direct.add(name)
         if getattr(functions[0], "_pyroIdempotent", False):
             idempotent.add(name)
+        # Only the first function counts: methods have one, and for properties these flags mean nothing.
         if getattr(functions[0], "_pyroConcurrent", False):
             concurrent.add(name)
         if getattr(functions[0], "_pyroOneway", False):
@@ -350,6 +354,7 @@ def with_names(obj_or_class: Any, members: Members, names: Iterable[str]) -> Mem
             if getattr(member, "fset", member) is not None and hasattr(member, "__set__"):
                 writable.add(name)
             continue
+        # An attribute of the instance may be a function, which is then called as a method.
         value = getattr(obj_or_class, name)
         (methods if callable(value) else attrs).add(name)
         if callable(value) and not is_deferring(value):

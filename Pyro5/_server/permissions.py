@@ -23,6 +23,7 @@ class Refused(errors.SecurityError):
     """
 
 
+# Clients receive a SecurityError, which other releases know as well.
 Refused.__name__ = Refused.__qualname__ = "SecurityError"
 Refused.__module__ = errors.__name__
 exceptions.send_as(Refused, "Pyro5.errors.SecurityError")
@@ -38,18 +39,22 @@ def check_call(gate: Any, connection: Any, published: PublishedObject, call: Cal
         Refused: it lacks a role; the text names the member and the roles that may use it.
     """
     limited = dict(published.members.roles)
+    # Read for each call: a changed file has an effect on existing connections.
     users = None if gate is None or gate.users is None else gate.users.current()
-    if not limited and (users is None or not users.members):
+    if not limited and (users is None or not users.members):  # the usual server has no rules, and the check ends here
         return
     identity = getattr(connection, "identity", None)
+    # None without a user, as for clients that have the shared key.
     roles: FrozenSet[str] = NO_ROLES if identity is None else identity.roles
+    # All members of a batch before the first is called.
     for name in _members_of(call):
         object_id, member = call.object_id, name
         if object_id == constants.DAEMON_NAME:
-            if name in _FREE:
+            if name in _FREE:  # needed by each proxy
                 continue
             if name == "acquire_object":  # it stops the calls of others to that object
                 object_id = next((each for each in call.args if type(each) is str), "")
+        # Both must allow it: the program limits its methods, and the administrator limits them further.
         wanted = [limited.get(name), None if users is None else users.roles_for(users.members, "%s.%s" % (object_id, member))]
         _require(wanted, roles, identity, "use %s.%s" % (object_id, member))
 
@@ -68,6 +73,7 @@ def check_names(gate: Any, connection: Any, names: Iterable[str]) -> None:
     identity = getattr(connection, "identity", None)
     roles: FrozenSet[str] = NO_ROLES if identity is None else identity.roles
     for name in names:
+        # Names that no rule mentions are not free here: rules for names are a list of what is allowed.
         _require([users.roles_for(users.names, name) or NO_ROLES], roles, identity, "register or remove the name '%s'" % name)
 
 
@@ -77,6 +83,7 @@ def _require(wanted: Sequence[Optional[FrozenSet[str]]], roles: FrozenSet[str], 
             user = None if identity is None else identity.user
             raise Refused("%s may not %s: %s" % (
                 "a client without a user" if user is None else "user '%s'" % user, what,
+                # The text names the roles, so that the administrator knows what to add.
                 "it needs the role %s" % " or ".join(sorted(each)) if each else "no role may do this"))
 
 
@@ -92,6 +99,7 @@ def _members_of(call: Call) -> List[str]:
 
 def _member(method: Any, args: Sequence[Any]) -> str:
     if type(method) is not str:
+        # Reading an attribute and calling a method need the same permission: the name is what is protected.
         return ""
     if method in (requests.GETATTR_METHOD, requests.SETATTR_METHOD):
         return args[0] if args and type(args[0]) is str else ""

@@ -15,6 +15,7 @@ from .shapes import ENUM, FIELDS, MODEL, NAMED_TUPLE, STATE, TEXT, field_names, 
 
 __all__ = ["Form"]
 
+# Exact types: other classes with isoformat() may have another text.
 _ISO = (datetime.datetime, datetime.date, datetime.time)
 
 
@@ -35,13 +36,16 @@ class Form:
         self.clazz = clazz
         self.kind = kind
         self.name = name
+        # Read once for each class; instances of subclasses may have more.
         self.fields: Optional[Tuple[str, ...]] = tuple(field_names(clazz)) if kind == FIELDS else None
+        # In C: columns of many instances are read without a loop in Python.
         self._getters = [operator.attrgetter(name) for name in self.fields or ()]
         self.plain = self._plain_function()
 
     def tagged(self, instance: Any) -> Any:
         """Return the tagged form of an instance; the plain form if it is of a subclass that has other fields."""
         plain = self.plain(instance)
+        # The tag promises the fields of the registered class, and would be wrong for these.
         if type(instance) is not self.clazz and not self._has_same_fields(type(instance)):
             return plain
         return {TAG: self.name, "value": plain}
@@ -51,6 +55,7 @@ class Form:
         return [list(map(get, instances)) for get in self._getters]
 
     def _has_same_fields(self, clazz: type) -> bool:
+        # A subclass may only add methods.
         if self.kind == FIELDS:
             return tuple(field_names(clazz)) == self.fields
         return self.kind != MODEL or model_fields(clazz) == model_fields(self.clazz)
@@ -58,10 +63,11 @@ class Form:
     def _plain_function(self) -> Callable[[Any], Any]:
         if self.kind == TEXT:
             if self.clazz is datetime.timedelta:
-                return datetime.timedelta.total_seconds
+                return datetime.timedelta.total_seconds  # the number of seconds: there is no standard text for it
             return _iso_text if self.clazz in _ISO else str
         if self.kind == FIELDS:
             return self._field_values
+        # Enums are sent by their values, so that other languages and programs without the class understand them.
         return {ENUM: _value_of_member, STATE: _state, NAMED_TUPLE: tuple, MODEL: _model_values}[self.kind]
 
     def _field_values(self, instance: Any) -> Dict[str, Any]:
@@ -83,6 +89,7 @@ def _state(instance: Any) -> Any:
 
 
 def _model_values(instance: Any) -> Any:
+    # mode="json": all of its values are plain data. Version 1 of pydantic has no such method.
     if hasattr(instance, "model_dump"):
         return instance.model_dump(mode="json")
     return instance.dict()

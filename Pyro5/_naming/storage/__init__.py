@@ -38,6 +38,7 @@ T = TypeVar("T")
 Registration = Tuple[str, AbstractSet[str]]
 # Estimated memory of a registration, and of each of its tags, in addition to the texts.
 ENTRY_BYTES, TAG_BYTES = 300, 100
+# What the contract needs of a mapping; MutableMapping would demand that programs register their classes.
 _MAPPING_METHODS = ("__getitem__", "__setitem__", "__delitem__", "__iter__", "__len__", "__contains__", "items")
 
 
@@ -56,24 +57,27 @@ class Storage(MutableMapping[str, Registration]):
         reads_alongside: whether any number of threads may call reading methods while another one makes a change.
     """
 
-    reads_alongside = False
+    reads_alongside = False  # the default for storages of programs, which may not expect it
 
     def names(self) -> List[str]:
         """Return all names as a new list."""
+        # Complete, so that a change during a search does not matter.
         return list(self)
 
     def find_names(self, names: Iterable[str]) -> Dict[str, Registration]:
         """Return the registrations of those of the names that exist."""
+        # Asked one by one; storages with a query for that override it.
         return {name: self[name] for name in names if name in self}
 
     def find_prefix(self, prefix: str) -> Dict[str, Registration]:
         """Return the registrations whose name begins with the prefix; an empty prefix matches all."""
+        # A storage that has an index overrides the searches; these read everything.
         return {name: registration for name, registration in self.items() if name.startswith(prefix)}
 
     def find_tags(self, tags: FrozenSet[str], match_all: bool) -> Dict[str, Registration]:
         """Return the registrations that have all of the tags, or (not match_all) at least one. No tags find nothing."""
         if not tags:
-            return {}
+            return {}  # all() of nothing would be true for every name
         if match_all:
             return {name: found for name, found in self.items() if tags.issubset(found[1] or ())}
         return {name: found for name, found in self.items() if not tags.isdisjoint(found[1] or ())}
@@ -97,6 +101,7 @@ class Storage(MutableMapping[str, Registration]):
         are removed with it, and by storing it without details. A storage that does not keep them has none here; then the
         registrations in it have no lease any more after the name server is started again.
         """
+        # A mapping of a program cannot store details: its leases end with the name server.
         return {}
 
     def total_cost(self) -> int:
@@ -106,7 +111,7 @@ class Storage(MutableMapping[str, Registration]):
     def patiently(self, operation: Callable[[], T]) -> T:
         """Run an operation on this storage, and retry it while another process blocks it. The caller must not hold
         a lock; the operation may acquire one."""
-        return operation()
+        return operation()  # only storages that share a file override it
 
     def close(self) -> None:
         """Release files and other resources; can be called more than once. Afterwards a storage that uses a file is empty."""
@@ -115,6 +120,7 @@ class Storage(MutableMapping[str, Registration]):
 
     def everything(self, return_metadata: bool = False) -> Dict[str, Any]:
         """Return all registrations: name -> uri, or name -> (uri, metadata)."""
+        # Programs that were written for 5.x call these.
         return listing(self.find_prefix(""), return_metadata)
 
     def remove_items(self, items: Iterable[str]) -> int:
@@ -131,6 +137,7 @@ class Storage(MutableMapping[str, Registration]):
         The expression runs in this process without a time limit: never pass one that came from a client.
         """
         try:
+            # Without a helper process: the caller is the program itself, not a client.
             match = re.compile(regex).match
         except re.error as x:
             raise errors.NamingError("invalid regex: %s" % x) from x
@@ -158,13 +165,14 @@ def tags_of(registration: Registration) -> FrozenSet[str]:
     """Return the metadata tags of a registration; none if its storage has no metadata."""
     try:
         return frozenset(registration[1] or ())
-    except errors.NamingError:
+    except errors.NamingError:  # dbm files have no metadata
         return frozenset()
 
 
 def listing(found: Dict[str, Registration], return_metadata: bool) -> Dict[str, Any]:
     """Build the result of a search: name -> uri, or name -> (uri, set of tags)."""
     if return_metadata:
+        # A new set for each, because the result belongs to the caller.
         return {name: (uri, set(metadata or ())) for name, (uri, metadata) in found.items()}
     return {name: uri for name, (uri, _) in found.items()}
 
@@ -222,10 +230,11 @@ class MappingStorage(Storage):
         existing = [name for name in names if name in self]
         remove_items: Optional[Callable[..., Any]] = getattr(self._mapping, "remove_items", None)
         if remove_items is None:
-            return super().remove_names(existing)
+            return super().remove_names(existing)  # one by one
         remove_items(existing)
         return len(existing)
 
+    # A class of 5.x may have faster searches; those that it does not optimize return None.
     def _own(self, search: str, *args: Any, **criterion: Any) -> Optional[Dict[str, Any]]:
         """Return the result of a search method of the mapping; None if it has no such method, or does not optimize the search.
         """
