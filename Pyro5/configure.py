@@ -118,6 +118,9 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("NS_WATCH_CHANGES", 10000, OPTIONAL_INT,
      "changes that the name server keeps for its watchers; one that is further behind starts again"),
     ("ONEWAY_THREADED", True, BOOL, "run oneway calls in separate threads"),
+    ("OUT_OF_BAND_BUFFERS", True, BOOL,
+     "send buffers of more than 16 KB (numpy arrays, bytes) beside the payload of messages, to peers that support it; "
+     "read when a connection is opened"),
     ("POLLTIMEOUT", 2.0, FLOAT, "seconds between the housekeeping runs of an idle server"),
     ("PREFER_IP_VERSION", 0, OPTIONAL_INT, "4 or 6: the IP version to use if a host has both; 0 = the system chooses"),
     ("PROXY_CONNECTIONS", 8, INT, "maximum number of connections of a proxy, for calls of several threads at the same time"),

@@ -287,11 +287,12 @@ class ReceivingMessage:
         annotations: memoryviews of the received bytes, by chunk id.
         data: the decompressed payload.
         corr_id: the correlation id in the header: 16 bytes, usually all zero if the message has none.
+        chunks: large buffers that the payload refers to by their numbers, see _wire.chunks; None if there are none.
         deflated_size: the size of the compressed payload in bytes, 0 if it was not compressed.
     """
 
     __slots__ = ("type", "serializer_id", "flags", "seq", "data_size", "annotations_size", "corr_id",
-                 "annotations", "data", "deflated_size")
+                 "annotations", "data", "deflated_size", "chunks")
 
     def __init__(self, header: Buffer, payload: Optional[Buffer] = None, position: int = 0) -> None:
         (tag, version, self.type, self.serializer_id, flags, self.seq, self.data_size, self.annotations_size,
@@ -305,6 +306,7 @@ class ReceivingMessage:
         self.annotations: Dict[str, memoryview] = {}
         self.data: Buffer = b""
         self.deflated_size = 0
+        self.chunks: Optional[Mapping[int, memoryview]] = None
         if payload is not None:
             self.add_payload(payload)
 

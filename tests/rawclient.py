@@ -40,6 +40,7 @@ class RawClient:
         self.sock = sock
         self.sock.settimeout(PATIENCE_SECONDS)
         self._reader = MessageReader()
+        self._reader.has_chunks = True
 
     def __enter__(self) -> RawClient:
         return self

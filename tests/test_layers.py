@@ -18,16 +18,17 @@ MODULES = """
     _text _text.printable _text.log_filter
     _settings _settings.kinds
     errors configure callcontext
-    _wire _wire.buffers protocol _wire.reader _wire.features
+    _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
     _values _values.plain _values.numpy_scalars _values.exceptions _values.classes _values.unsendable
-    _values.numpy_arrays
+    _values.large_buffers _values.numpy_arrays
     _values.shapes _values.plain_forms _values.registered_types _values.annotations _values.hash_flooding _values.plain_copy
     _values.builders _values.rebuilding _values.recreation _values.unreadable
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
-    _messages _messages.limits _messages.blob _messages.requests _messages.batch_results _messages.replies _messages.handshake
+    _messages _messages.limits _messages.blob _messages.out_of_band
+    _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
     _auth _auth.files _auth.exchange _auth.credentials _auth.users _auth.gate _auth.setup

@@ -15,6 +15,7 @@ from typing import Any, Callable, Deque, Dict, FrozenSet, List, Optional, Union
 from .. import config, errors, protocol, serializers
 from .._client.connection import REPLY_INFLATED_FACTOR
 from .._messages import replies, requests
+from .._messages.out_of_band import BufferOptions, options_for
 from .._messages.requests import WireOptions
 from .._net.stream_sockets import set_keepalive
 from .._wire import features
@@ -48,6 +49,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         features: the features that the server uses, see _wire.features; None for a server of another release.
         dialect: of payloads, see SerializerBase.for_dialect.
+        buffers: how large buffers may be sent, see _messages.out_of_band.
         pending: sequence number -> the future of the reply. Calls that were cancelled stay in it until their reply has come
             and was thrown away, so that their numbers are not used again before.
         closed: done when the connection has ended.
@@ -63,6 +65,7 @@ class Connection(asyncio.Protocol):
         self.target = target
         self.features: Optional[FrozenSet[str]] = None
         self.dialect = 0
+        self.buffers: Optional[BufferOptions] = None
         self.pending: Dict[int, asyncio.Future[ReceivingMessage]] = {}
         self.closed: asyncio.Future[None] = loop.create_future()
         self.notices_stalls = False
@@ -121,6 +124,8 @@ class Connection(asyncio.Protocol):
         self._handshake_done = True
         self.features = found
         self.dialect = features.dialect_of(found)
+        self.buffers = options_for(found)
+        self._reader.has_chunks = self.buffers is not None
         self._window = WINDOW
         if found is not None and features.OUT_OF_ORDER in found:
             self._order = None
@@ -177,6 +182,8 @@ class Connection(asyncio.Protocol):
             self.loop.call_soon(self._flush)
         self._outgoing.append(request)
         self._queued_bytes += request.size
+        if len(request.buffers) > 1:
+            self._flush()  # other tasks must not change the buffers of the request before they are sent
 
     def _flush(self) -> None:
         outgoing = self._outgoing

@@ -131,7 +131,7 @@ class Link(Connections):
             correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
         try:
             return requests.invoke_request(serializer, connection.next_seq(), flags, object_id or self.object_id, method, args,
-                                           kwargs, self.wire, annotations, correlation_id)
+                                           kwargs, self.wire, annotations, correlation_id, connection.buffers)
         except Exception as x:
             raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
 
@@ -188,7 +188,7 @@ class Link(Connections):
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
         serializer = serializer.for_dialect(connection.dialect)
         try:
-            if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES:
+            if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES and reply.chunks is None:
                 result = serializer.loads(reply.data)
             else:
                 result = replies.parse_reply(reply, serializer)

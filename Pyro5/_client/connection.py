@@ -16,6 +16,7 @@ from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, 
 from .. import callcontext, config, errors, protocol, socketutil
 from .._auth.setup import client_exchange
 from .._messages import handshake, replies, requests
+from .._messages.out_of_band import BufferOptions, options_for
 from .._messages.requests import WireOptions
 from .._net import busy_poll, stream_sockets, tls
 from .._values.uri import URI
@@ -49,6 +50,7 @@ class Connection(socketutil.SocketConnection):
         reply_is_due: whether the request of the exchange was sent completely.
         features: the features that the server uses, see _wire.features; None for a server of another release.
         dialect: of payloads, see SerializerBase.for_dialect.
+        buffers: how large buffers may be sent, see _messages.out_of_band.
         lock: held by the thread that uses the connection, from the request until the reply is complete.
         user: identifier of the thread that holds the lock; 0 while none does, and for a moment after it was acquired.
         call_id: correlation id of the call in flight, or of the last one.
@@ -68,6 +70,7 @@ class Connection(socketutil.SocketConnection):
         self.reply_is_due = False
         self.features: Optional[FrozenSet[str]] = None
         self.dialect = 0
+        self.buffers: Optional[BufferOptions] = None
         # The lock is held for a call; `user` is the thread that holds it, so that a nested call of the same thread is
         # recognized.
         self.lock = threading.Lock()
@@ -132,6 +135,8 @@ class Connection(socketutil.SocketConnection):
         self.features = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
         self.dialect = features.dialect_of(self.features)
         server_proof = None if proofs is None else reply.annotations.pop(handshake.AUTH_ANNOTATION, None)
+        self.buffers = options_for(self.features)
+        self._reader.has_chunks = self.buffers is not None
         # before the reply is parsed: a refusal carries annotations as well
         callcontext.set_received_response(reply.annotations)
         try:
@@ -310,8 +315,8 @@ class Connection(socketutil.SocketConnection):
     def _send_large(self, buffers: List[Buffer]) -> None:
         sent = 0
         # one system call without joining the buffers; it may send only a part, the loop sends the rest
-        if self._can_scatter and len(buffers) <= MAX_SCATTERED_BUFFERS:
-            sent = self.sock.sendmsg(buffers)
+        if self._can_scatter:
+            sent = self.sock.sendmsg(buffers[:MAX_SCATTERED_BUFFERS])
         # In steps, because the timeout of a socket applies to the whole of sendall(): a large message over a slow network
         # would time out although it makes progress.
         for buffer in buffers:

@@ -12,7 +12,7 @@ import weakref
 from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, config, errors, serializers
-from .._messages import limits, replies, requests
+from .._messages import limits, out_of_band, replies, requests
 from .._wire import features
 from .._values.uri import URI
 from ..callcontext import CALL, request_fields
@@ -308,7 +308,7 @@ class Link(Connector):
                 serializer = serializer.for_dialect(connection.dialect)
             try:
                 request = requests.invoke_request(serializer, seq, flags, object_id or self.object_id, method, args, kwargs,
-                                                  self.wire, annotations, correlation_id)
+                                                  self.wire, annotations, correlation_id, connection.buffers)
             except Exception as x:
                 raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
             try:
@@ -318,7 +318,9 @@ class Link(Connector):
                 reply = (connection.round_trip(request, method) if deadline is None
                          else connection.round_trip_until(deadline, request, method, own_deadline(self) is not None))
                 callcontext.set_received_response(reply.annotations)
-                return reply if self.raw_response else self._parse_reply(reply, connection)
+                if self.raw_response:
+                    return reply if reply.chunks is None else out_of_band.without_chunks(reply, serializer)
+                return self._parse_reply(reply, connection)
             except BaseException as x:
                 self._call_failed(connection, x, seq, deadline)
                 raise
@@ -429,7 +431,7 @@ class Link(Connector):
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
         serializer = serializer.for_dialect(connection.dialect)
         # most replies: skips the tests of parse_reply()
-        if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES:
+        if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES and reply.chunks is None:
             return serializer.loads(reply.data)
         result = replies.parse_reply(reply, serializer)
         if type(result) is replies.StreamOpened:

@@ -1,10 +1,14 @@
 """The results of a batch: large ones are serialized one by one, and their total size is checked with each result."""
 from __future__ import annotations
 
-from typing import Any, List
+from typing import Any, Dict, List, Optional
 
 from .. import protocol
+from .._values import large_buffers
+from .._wire.chunks import as_chunks
+from ..protocol import Buffer
 from ..serializers import SerializerBase
+from . import out_of_band
 
 MAX_UNSERIALIZED_BYTES = 65536  # results are kept as objects up to about this total size
 MAX_COUNTED_VALUES = 200  # the size of a result with more values in it is not estimated: it is serialized at once
@@ -24,15 +28,19 @@ class BatchResults:
     Args:
         serializer: the serializer of the reply.
         max_size: limit of the size of all results together in bytes; 0 is no limit.
+        buffers: how large buffers may be sent; None: in the payload.
 
     Attributes:
         values: the results that are kept as objects.
         first_number: the number of the call whose result is the first of these.
     """
 
-    def __init__(self, serializer: SerializerBase, max_size: int) -> None:
+    def __init__(self, serializer: SerializerBase, max_size: int,
+                 buffers: Optional[out_of_band.BufferOptions] = None) -> None:
         self.values: List[Any] = []
         self.first_number = 1
+        # with copies, because later calls of the batch may change an array that is the result of this one
+        self._outgoing = None if buffers is None else out_of_band.outgoing_for(buffers, serializer, copies=True)
         self._serializer = serializer
         self._element_serializer = serializer.for_elements()
         self._max_size = max_size
@@ -73,8 +81,15 @@ class BatchResults:
 
     def _serialize_all(self) -> None:
         # the limit is checked with each element: a batch that exceeds it ends before all of it was serialized
+        outgoing = self._outgoing
         for value in self.values:
-            element = self._element_serializer.dumps_element(value)
+            if outgoing is None:
+                element = self._element_serializer.dumps_element(value)
+            else:
+                before = len(outgoing.buffers)
+                with outgoing:
+                    element = self._element_serializer.dumps_element(large_buffers.with_references(value, outgoing))
+                self._serialized_bytes += sum(map(len, outgoing.buffers[before:]))
             self._serialized.append(element)
             self._serialized_bytes += len(element)
             if self._serialized_bytes > self._max_size > 0:
@@ -82,6 +97,12 @@ class BatchResults:
         self.first_number += len(self.values)
         self.values.clear()
         self._unserialized_bytes = 0
+
+    @property
+    def chunks(self) -> Optional[Dict[str, Buffer]]:
+        """The annotations with the large buffers of the results, None if there are none."""
+        outgoing = self._outgoing
+        return as_chunks(outgoing.buffers) if outgoing is not None and outgoing.buffers else None
 
     def payload(self) -> protocol.Payload:
         """Return the serialized list of all results. Raises the same exceptions as add()."""

@@ -12,7 +12,7 @@ from .._values import classes, exceptions, plain, recreation, unsendable
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from . import limits
+from . import limits, out_of_band
 from .batch_results import BatchResults
 from .requests import Call, WireOptions
 
@@ -78,30 +78,47 @@ def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, 
 
 
 def plain_reply(seq: int, serializer: SerializerBase, correlation_id: bytes, annotations: Mapping[str, Buffer],
-                wire: WireOptions, value: Any, call: Call) -> SendingMessage:
+                wire: WireOptions, value: Any, call: Call,
+                buffers: Optional[out_of_band.BufferOptions] = None) -> SendingMessage:
     """Build the reply with the result of a call, without a `ReplyTo`: saves 0.5 us per call.
+
+    Args:
+        buffers: how large buffers may be sent; None: in the payload.
 
     Raises:
         Exception: the error to send if the result cannot be sent, see `unsent_result`.
     """
     max_size, compress = wire
+    payload: Payload
     try:
-        payload = serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
+        if buffers is None or type(value) in out_of_band.SMALL:
+            payload = serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
+        else:
+            payload, annotations = out_of_band.value_payload(buffers, serializer, value, annotations)
         return SendingMessage(protocol.MSG_RESULT, 0, seq, serializer.serializer_id, payload, annotations,
                               correlation_id=correlation_id, compress=compress, max_size=max_size)
     except Exception as x:  # raised by the serializer, or by a converter of the program
         raise unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
 
 
-def value_reply(to: ReplyTo, value: Any, flags: int = 0) -> SendingMessage:
+def value_reply(to: ReplyTo, value: Any, flags: int = 0,
+                buffers: Optional[out_of_band.BufferOptions] = None) -> SendingMessage:
     """Build the reply with the result of a call.
+
+    Args:
+        buffers: how large buffers may be sent; None: in the payload.
 
     Raises:
         MessageTooLargeError: the reply exceeds the limit.
         Exception: the error of the serializer for a value that it cannot serialize.
     """
-    payload = to.serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else to.serializer.dumps(value)
-    return _reply(to, flags, payload, to.annotations)
+    payload: Payload
+    annotations = to.annotations
+    if buffers is None or type(value) in out_of_band.SMALL:
+        payload = to.serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else to.serializer.dumps(value)
+    else:
+        payload, annotations = out_of_band.value_payload(buffers, to.serializer, value, annotations)
+    return _reply(to, flags, payload, annotations)
 
 
 def unsent_result(error: Exception, value: Any, serializer: SerializerBase, method: str) -> Exception:
@@ -123,7 +140,8 @@ def unsent_result(error: Exception, value: Any, serializer: SerializerBase, meth
 def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
     """Build the reply with the results of a batch. Raises the same exceptions as value_reply."""
     # no flag for exceptions: those of single calls are ExceptionWrappers in the list
-    return _reply(to, protocol.FLAGS_BATCH, results.payload(), to.annotations)
+    payload, chunks = results.payload(), results.chunks
+    return _reply(to, protocol.FLAGS_BATCH, payload, {**chunks, **to.annotations} if chunks else to.annotations)
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:
@@ -244,13 +262,13 @@ def parse_reply(message: ReceivingMessage, serializer: SerializerBase) -> Any:
     if len(message.data) > limits.FREE_BYTES:
         limits.check_reply(message, serializer)  # before anything is decoded: afterwards the memory is already used
     if not message.flags & MORE_THAN_A_VALUE:
-        return serializer.loads(message.data)
+        return out_of_band.load(message, serializer.loads)
     if message.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         stream_id = message.annotations.get(STREAM_ANNOTATION)
         return StreamOpened(None if stream_id is None else bytes(stream_id).decode("ascii", "replace"))
     # Proxies in exceptions and batches stay unusable until the types have been checked: nothing here may connect anywhere.
     with recreation.DeferredDelivery():
-        data = serializer.loads_reply(message.data)
+        data = out_of_band.load(message, serializer.loads_reply)
         if not message.flags & protocol.FLAGS_EXCEPTION:
             return _batch_results(data)
         if not isinstance(data, BaseException):

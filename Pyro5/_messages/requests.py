@@ -10,9 +10,10 @@ import marshal
 from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, errors, protocol
+from .._values import large_buffers
 from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
-from . import blob, limits
+from . import blob, limits, out_of_band
 from .blob import SerializedBlob
 
 # reserved method names
@@ -42,13 +43,15 @@ class Call(NamedTuple):
 def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
                    kwargs: Optional[Mapping[str, Any]], wire: WireOptions,
                    own_annotations: Optional[Mapping[str, Buffer]] = None,
-                   correlation_id: Optional[bytes] = None) -> SendingMessage:
+                   correlation_id: Optional[bytes] = None,
+                   buffers: Optional[out_of_band.BufferOptions] = None) -> SendingMessage:
     """Build the request of a call.
 
     Args:
         kwargs: the keyword arguments; None for attribute accesses and batches.
         own_annotations: annotations to send in addition to those of the current context.
         correlation_id: 16 bytes; None: the one of the current context, if there is one.
+        buffers: how large buffers may be sent; None: in the payload.
 
     Raises:
         SerializeError: a SerializedBlob is not the only argument.
@@ -73,6 +76,12 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         else:
             # The data are the arguments of the call. They may be passed on to a peer of any release.
             payload = serializer.for_dialect(0).dumpsCall(object_id, method, only._data, {})
+    elif buffers is not None and (kwargs or not out_of_band.SMALL.issuperset(map(type, args))):
+        payload, annotations = out_of_band.call_payload(buffers, serializer, object_id, method, args, kwargs, annotations)
+    elif large_buffers.current.outgoing is not None:
+        # a converter of the program calls this while another message is being serialized: its table is not for this one
+        with large_buffers.nothing_collected():
+            payload = serializer.dumpsCall(object_id, method, args, kwargs)
     # long bytes and texts can leave in a piece of their own, without being copied into the payload
     elif not _MAYBE_LONG.isdisjoint(map(type, args)):
         payload = serializer.call_payload(object_id, method, args, kwargs)
@@ -98,11 +107,16 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
     """
     # Only the annotation is read, so that a dispatcher forwards arguments whose serializer it need not know.
     if message.flags & protocol.FLAGS_KEEPSERIALIZED:
+        if message.chunks is not None:
+            raise errors.ProtocolError("a message with a blob must not have buffers beside its payload")
         info, object_id, method = blob.parse_annotation(bytes(message.annotations.get(blob.BLOB_ANNOTATION, b"")))
         return Call(object_id, method, (SerializedBlob(info, message, is_blob=True),), {})
     if len(message.data) > limits.FREE_BYTES:
         limits.check(message, serializer)
-    object_id, method, args, kwargs = serializer.loadsCall(message.data)
+    if message.chunks is None:
+        object_id, method, args, kwargs = serializer.loadsCall(message.data)
+    else:
+        object_id, method, args, kwargs = out_of_band.load(message, serializer.loadsCall)
     # untrusted: exact types only. The first test decides for nearly all calls, the others find the reason for a refusal.
     if type(kwargs) is dict and type(args) in _ARGUMENTS and type(object_id) is str and type(method) is str:
         return Call(object_id, method, args, kwargs)

@@ -26,6 +26,7 @@ class Batch:
         correlation_id: of the reply.
         wants_results: whether a reply is sent.
         max_size: limit in bytes for all results, 0 for none.
+        buffers: how large buffers may be sent, see _messages.out_of_band.
 
     Attributes:
         results: those of the calls that were executed.
@@ -35,11 +36,11 @@ class Batch:
     """
 
     def __init__(self, call: Call, serializer: SerializerBase, correlation_id: bytes, wants_results: bool,
-                 max_size: int) -> None:
+                 max_size: int, buffers: Any = None) -> None:
         self.call = call
         self.serializer = serializer
         self.correlation_id = correlation_id
-        self.results = BatchResults(serializer, max_size)
+        self.results = BatchResults(serializer, max_size, buffers)
         self.steps: Iterator[Any] = iter(())
         self.context: Optional[contextvars.Context] = None
         self.running: Any = None

@@ -44,6 +44,7 @@ class ServerConnection(WritingConnection):
         server: the socket server that it belongs to.
         handshake_done: the client's handshake was accepted (or none is needed).
         features: the features that the client announced in the handshake, see _wire.features; None: it has another release.
+        buffers: how large buffers may be sent, see _messages.out_of_band.
         waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
         dropped: the loop has removed it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
@@ -71,6 +72,7 @@ class ServerConnection(WritingConnection):
         self.server = server
         self.handshake_done = handshake_done
         self.features: Optional[FrozenSet[str]] = None
+        self.buffers: Any = None
         self.waiting_since = 0.0
         # A connection that needs no handshake is one of the program itself, and never shares the account of new
         # clients.
@@ -126,6 +128,10 @@ class ServerConnection(WritingConnection):
     def expect_another_handshake(self) -> None:
         """Accept one more CONNECT message, because the first one was answered with a challenge."""
         self._handshake_tokens.append(True)
+    def use_buffers(self, options: Any) -> None:
+        """Send large buffers beside the payload of messages from now on, and accept them, unless the options are None."""
+        self.buffers = options
+        self._reader.has_chunks = options is not None
 
     def _read_settings(self) -> None:
         """Apply the limits of the current settings, from the next message on."""

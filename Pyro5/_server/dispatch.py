@@ -135,7 +135,8 @@ class Dispatcher(HandshakeReplies):
                 return None
             annotations = self._annotations()
             if type(value) in _NON_ITERATOR_TYPES:
-                return replies.plain_reply(message.seq, serializer, correlation_id, annotations, self._wire, value, call)
+                return replies.plain_reply(message.seq, serializer, correlation_id, annotations, self._wire, value, call,
+                                           connection.buffers)
             to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
@@ -257,7 +258,7 @@ class Dispatcher(HandshakeReplies):
         try:
             if flags & protocol.FLAGS_BATCH:
                 return replies.batch_reply(to, value)
-            return replies.value_reply(to, value)
+            return replies.value_reply(to, value, 0, connection.buffers)
         except Exception as x:  # raised by the serializer, or by a converter of the program
             raise replies.unsent_result(x, value, to.serializer, "%s.%s" % (call.object_id, call.method)) from x
 
@@ -312,7 +313,7 @@ class Dispatcher(HandshakeReplies):
             self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
             permissions.check_call(self.gate, connection, published, call)
-            batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size)
+            batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size, connection.buffers)
             batch.running = running
             steps = batch.prepare(published, functools.partial(self._prepare, connection, published))
             pieces_of = getattr(connection, "pieces_of", None)

@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 from .. import callcontext, errors, protocol
 from .._messages import handshake, replies
 from .._messages.handshake import Challenged
+from .._messages.out_of_band import options_for
 from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -96,6 +97,7 @@ class HandshakeReplies(ReplyEncoding):
             annotations = {**annotations, handshake.AUTH_ANNOTATION: connection.server_proof}
         reply = handshake.connect_accepted(message, serializer, payload, correlation_id, annotations, self._wire)
         connection.finish_handshake()
+        connection.use_buffers(options_for(connection.features))
         return reply
 
     def _refuse_handshake(self, connection: Any, message: ReceivingMessage, serializer: Optional[SerializerBase],

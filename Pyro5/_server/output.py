@@ -123,7 +123,7 @@ class WritingConnection(SocketConnection):
                 # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the
                 # client twice.
                 sent = self._write_all_at_once(buffers)
-            buffers = _remainder(buffers, sent)
+            buffers = [_lasting(buffer) for buffer in _remainder(buffers, sent)]
         # Views: what remains of a large reply is not copied after every partial send.
         self._outgoing.extend(map(memoryview, buffers))
 
@@ -189,6 +189,12 @@ class WritingConnection(SocketConnection):
             if is_timeout(x) or events_wanted(x, selectors.EVENT_WRITE):
                 return 0
             raise
+
+
+def _lasting(data: Buffer) -> Buffer:
+    """Return a buffer that does not change before it is sent: a copy of one that belongs to an object of the program."""
+    owner = data.obj if isinstance(data, memoryview) else data
+    return data if isinstance(owner, bytes) else bytes(data)
 
 
 def _remainder(buffers: List[Buffer], sent: int) -> List[Buffer]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import enum
 import importlib
+import sys
 import threading
 from typing import Any, Callable, Dict, List, NamedTuple, NoReturn, Optional, Sequence, Type
 
@@ -67,6 +68,7 @@ _own_class_to_tagged: Dict[type, ToDict] = {}        # those that contain object
 
 _autoproxy: Optional[Callable[[Any], Any]] = None
 _may_replace: Optional[Callable[[Sequence[Any]], bool]] = None
+_refer_to_array: Optional[Callable[[Any], Any]] = None
 
 
 # ---------------------------------------------------------------- registries
@@ -231,6 +233,12 @@ def is_replaced(objects: Sequence[Any]) -> bool:
     return autoproxy is not None and any([autoproxy(each) is not None for each in objects])
 
 
+def set_array_reference(refer: Callable[[Any], Any]) -> None:
+    """Set the function that returns what refers to a large array.array, or None if its elements have to be sent."""
+    global _refer_to_array
+    _refer_to_array = refer
+
+
 def accepted_tags() -> List[str]:
     """Return the sorted tags that are converted without converters of the program, except those of sqlite3 exceptions."""
     return sorted(set(_own_dict_to_class) | set(exceptions.ACCEPTED))
@@ -294,6 +302,8 @@ def class_to_dict(obj: Any, serializer_name: Optional[str] = None) -> Any:
     # classes and enum members have a __dict__, but it does not describe them
     if isinstance(obj, (type, enum.Enum)) or numpy_scalars.is_array(obj):
         _refuse_object(obj, serializer_name)
+    if is_mmap(obj):
+        return obj[:]
     # since Python 3.11 every object has a __getstate__; only one that the class defines is used
     getstate = getattr(type(obj), "__getstate__", None)
     if getstate is not None and getstate is not getattr(object, "__getstate__", None):
@@ -331,8 +341,20 @@ def is_array(obj: Any) -> bool:
     return isinstance(obj, array.array)
 
 
+def is_mmap(obj: Any) -> bool:
+    """Return whether an object is memory that is mapped to a file; it is sent as bytes."""
+    module = sys.modules.get("mmap")
+    return module is not None and isinstance(obj, module.mmap)
+
+
 def array_to_plain(values: Any) -> Any:
-    """Convert an array.array to a str if it is an array of characters, otherwise to a list."""
+    """Convert an array.array to a str if it is an array of characters, otherwise to a list.
+
+    If large buffers are sent beside the payload, it may be converted to what refers to one.
+    """
+    reference = None if _refer_to_array is None else _refer_to_array(values)
+    if reference is not None:
+        return reference
     return values.tounicode() if values.typecode in "uw" else values.tolist()
 
 

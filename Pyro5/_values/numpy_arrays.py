@@ -14,10 +14,11 @@ import base64
 import binascii
 import re
 import sys
-from typing import Any, Dict, List, NoReturn, Sequence, Tuple, Union
+from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple, Union
 
 from .. import errors
-from . import classes, plain
+from .._wire.chunks import MIN_CHUNK_BYTES
+from . import classes, large_buffers, plain
 from .numpy_scalars import is_array
 
 __all__ = ["NO_ARRAY", "TAG_ARRAY", "array_form", "build_array", "checked_bytes", "register", "unregister"]
@@ -78,9 +79,22 @@ def array_form(value: Any, as_text: bool = False) -> Any:
     # Only if it is not both, as one-dimensional arrays are: the other order needs no key.
     if array.ndim > 1 and array.flags.f_contiguous and not array.flags.c_contiguous:
         form["order"] = order = "F"
+    number = _buffer_number(numpy, array, order) if array.nbytes > MIN_CHUNK_BYTES else None
+    if number is not None:
+        form["data"] = number
+        return form
     data = array.tobytes(order)
     form["data"] = base64.b64encode(data).decode("ascii") if as_text else data
     return form
+
+
+def _buffer_number(numpy: Any, array: Any, order: str) -> Optional[int]:
+    """Return the number of the array's data among the buffers of the message; None if they have to be in the payload."""
+    if large_buffers.current.outgoing is None:
+        return None
+    # a view of the bytes: most dtypes of dates and texts have no buffer interface of their own
+    flat = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1)
+    return large_buffers.number_of(memoryview(flat.view("u1")))
 
 
 def _dtype_form(dtype: Any) -> _Dtype:
@@ -137,11 +151,13 @@ def checked_bytes(data: Any) -> Union[bytearray, memoryview]:
     """Return the content of a buffer, in memory of its own that can be written to.
 
     Args:
-        data: bytes; text in base64; or the dict that serpent writes for bytes.
+        data: bytes; text in base64; the dict that serpent writes for bytes; or the number of a buffer of the message.
 
     Raises:
         ValueError: it is something else.
     """
+    if type(data) is int:
+        return large_buffers.received(data)
     if type(data) is dict and data.get("encoding") == "base64":
         data = data.get("data")
     if type(data) is str:

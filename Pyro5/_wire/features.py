@@ -6,12 +6,15 @@ message. Peers of other releases ignore the annotation and never send one: towar
 """
 from __future__ import annotations
 
+import functools
 from typing import Container, Dict, FrozenSet, Mapping, Optional
 
+from .. import config
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "OUT_OF_ORDER", "AUTHENTICATION", "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
+           "BUFFERS", "OUT_OF_ORDER", "AUTHENTICATION", "SUPPORTED", "announcement", "dialect_of", "parse",
+           "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
@@ -19,14 +22,18 @@ DEADLINES = "dl"  # requests may carry DEADLINE_ANNOTATION
 CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
 TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
 LITERAL_BYTES = "by"  # bytes travel as literals in serpent text
+BUFFERS = "buf"  # large buffers may travel beside the payload, see _wire.chunks
 OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
 AUTHENTICATION = "auth"  # the handshake may have a second CONNECT message, see _auth.exchange
-SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, OUT_OF_ORDER, AUTHENTICATION)
+SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION)
 # Announced only by clients that have several calls in flight on a connection.
 OF_PIPELINES = frozenset((OUT_OF_ORDER,))
 
 # Features of the payloads, as bits: the number of the variant of a serializer, see SerializerBase.for_dialect.
 _DIALECT_BITS = {TAGGED_TYPES: 1, LITERAL_BYTES: 2}
+_OF_PAYLOADS = frozenset((*_DIALECT_BITS, BUFFERS))
+_NONE: FrozenSet[str] = frozenset()
+_BUFFERS = frozenset((BUFFERS,))
 
 # Equal sets as one object, because each call looks up the features of its connection. Each is a set of SUPPORTED features.
 _known_sets: Dict[FrozenSet[str], FrozenSet[str]] = {}
@@ -40,10 +47,15 @@ def announcement(features: Container[str]) -> bytes:
     return " ".join([feature for feature in SUPPORTED if feature in features]).encode("ascii")
 
 
-_ANNOUNCEMENTS = {(dialect, pipelines): announcement(set(SUPPORTED).difference(() if dialect else _DIALECT_BITS,
-                                                                               () if pipelines else OF_PIPELINES,
-                                                                               (AUTHENTICATION,)))
-                  for dialect in (False, True) for pipelines in (False, True)}
+def _disabled() -> FrozenSet[str]:
+    """Return the features that the settings switch off."""
+    return _NONE if config.OUT_OF_BAND_BUFFERS else _BUFFERS
+
+
+@functools.lru_cache(maxsize=None)
+def _announcement(dialect: bool, pipelines: bool, disabled: FrozenSet[str]) -> bytes:
+    return announcement(set(SUPPORTED).difference(() if dialect else _OF_PAYLOADS, () if pipelines else OF_PIPELINES,
+                                                  (AUTHENTICATION,), disabled))
 
 
 def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False,
@@ -55,7 +67,7 @@ def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, p
         pipelines: the client has several calls in flight on a connection.
         authenticates: the client can prove who it is.
     """
-    value = _ANNOUNCEMENTS[dialect, pipelines]
+    value = _announcement(dialect, pipelines, _disabled())
     return {**annotations, FEATURES_ANNOTATION: b"%s %s" % (value, AUTHENTICATION.encode()) if authenticates else value}
 
 
@@ -69,7 +81,7 @@ def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:
     if len(annotation) > MAX_ANNOUNCEMENT_BYTES:
         return frozenset()
     tokens = bytes(annotation).decode("ascii", "replace").split(" ")
-    found = frozenset(SUPPORTED).intersection(tokens)
+    found = frozenset(SUPPORTED).intersection(tokens) - _disabled()
     return _known_sets.setdefault(found, found)
 
 

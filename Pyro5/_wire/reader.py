@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, Tuple
 from .. import errors
 from ..protocol import FLAGS_COMPRESSED, HEADER_SIZE, PREFIX, PREFIX_SIZE, Buffer, ReceivingMessage, check_prefix, check_size
 from . import buffers
+from .chunks import MIN_CHUNK_BYTES, split_chunks
 
 RECEIVE_BYTES = 64 * 1024  # size of a receive; a small message arrives in one
 FIRST_BODY_BYTES = 64 * 1024  # initial size of the buffer for a body, independent of the size that the header announces
@@ -36,6 +37,7 @@ class MessageReader:
         max_size, size_setting, max_inflated: see above. They may be changed between two messages.
         free_annotations: bytes of annotations that do not count toward max_size, because they are not decoded.
         inflated_ratio: see max_inflated; INFLATED_RATIO at first.
+        has_chunks: messages may have large buffers beside their payload, see _wire.chunks.
         admit: called with the size of a body that has not arrived in one piece, before memory is allocated for it; may raise.
             None: not called.
         refused: after next_message() has raised an exception, the message if its header was valid but not its size or body.
@@ -43,7 +45,8 @@ class MessageReader:
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
-                 "_target", "refused", "free_annotations", "inflated_ratio", "admit")
+                 "_target", "refused", "free_annotations", "inflated_ratio", "admit",
+                 "has_chunks")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
         self.max_size = max_size
@@ -60,6 +63,7 @@ class MessageReader:
         self._filled = 0
         self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
+        self.has_chunks = False
         self.admit: Optional[Callable[[int], object]] = None
 
     @property
@@ -199,6 +203,8 @@ class MessageReader:
         except errors.ProtocolError:
             self.refused = message
             raise
+        if self.has_chunks and message.annotations:
+            message.chunks = split_chunks(message.annotations)
 
     def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
         if self.admit is not None:
@@ -220,7 +226,9 @@ class MessageReader:
     def _finish_body(self, message: ReceivingMessage) -> Optional[ReceivingMessage]:
         if self._filled < message.body_size or self._body is None:
             return None
-        payload = self._body.getvalue()
+        # Large buffers beside the payload are used where they are, and can be written to: so a view, which is not read-only.
+        in_place = self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES
+        payload: Buffer = self._body.getbuffer() if in_place else self._body.getvalue()
         self._body, self._message, self._room, self._filled = None, None, 0, 0
         if len(payload) > buffers.LARGE_BYTES:
             buffers.expect_large(len(payload))

@@ -25,6 +25,7 @@ _LONG_VALUE = 32 * 1024     # bytes or characters; copying shorter values into o
 _SENT_WITHOUT_COPY = frozenset((bytes, str))    # immutable, so the value cannot change while it is being sent
 _MAX_EXAMINED = 8           # elements of a container
 _CONTAINERS = frozenset((dict, list, tuple))
+_OVERRIDDEN = frozenset(("dumps", "dumpsCall", "loads", "loadsCall", "recreate_classes"))
 
 
 class SerializerBase:
@@ -36,6 +37,7 @@ class SerializerBase:
     Attributes:
         serializer_id: the number of the serializer in messages, 0 to 255.
         name: the name of the serializer in settings.
+        refers_to_buffers: whether values may refer to large buffers beside the payload, see _values.large_buffers.
         joins_elements: whether list_payload() is implemented.
     """
 
@@ -47,6 +49,7 @@ class SerializerBase:
     _variants: Sequence[SerializerBase] = ()
     _number = 0  # of the variant
     _most_rows = plain_copy.MAX_LIST_ELEMENTS  # see plain_copy
+    refers_to_buffers = False
     # See register_type_replacement. A change replaces the dict, so that readers need no lock.
     _replacements: Dict[type, Callable[[Any], Any]] = {}
 
@@ -62,6 +65,8 @@ class SerializerBase:
             cls._value_in_parts = SerializerBase._value_in_parts  # type: ignore[method-assign]
         if not {"dumps", "dumpsCall"}.isdisjoint(own) and "_call_in_parts" not in own:
             cls._call_in_parts = SerializerBase._call_in_parts  # type: ignore[method-assign]
+        if not _OVERRIDDEN.isdisjoint(own) and "refers_to_buffers" not in own:
+            cls.refers_to_buffers = False
         if "list_payload" in own:
             cls.joins_elements = True
         elif "dumps" in own:

@@ -43,6 +43,7 @@ class JsonSerializer(SerializerBase):
 
     serializer_id = 3
     name = "json"
+    refers_to_buffers = True
 
     def __init__(self) -> None:
         super().__init__()

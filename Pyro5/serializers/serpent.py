@@ -88,6 +88,12 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
             # in an error and not in an endless recursion.
             self._serialize(form, out, level + 1)
             return
+        if classes.is_mmap(obj):
+            self._serialize(obj[:], out, level + 1)
+            return
+        if classes.is_array(obj) and obj.typecode != "u":
+            self._serialize(classes.array_to_plain(obj), out, level + 1)
+            return
         if self._has_numpy:
             obj = self._without_numpy(obj)
             if type(obj) in _BUILTINS:
@@ -179,6 +185,7 @@ class SerpentSerializer(SerializerBase):
 
     serializer_id = 1
     name = "serpent"
+    refers_to_buffers = True
 
     def __init__(self) -> None:
         super().__init__(extra_tags=_TAGS)

@@ -135,6 +135,7 @@ class FakeDaemon:
         return self.validate(connection, data)
 
 
+
 class FakeConnection:
     """The attributes of a connection that the dispatcher uses."""
 
@@ -144,11 +145,15 @@ class FakeConnection:
         self.closing = self.keep_open = False
         self.objectId: Any = None
         self.features: Any = None
+        self.buffers: Any = None
         self.refused_message: Optional[ReceivingMessage] = None
         self.pyroInstances: Dict[type, Any] = {}
 
     def finish_handshake(self) -> None:
         self.handshake_done = True
+
+    def use_buffers(self, options: Any) -> None:
+        self.buffers = options
 
 
 def incoming(message: SendingMessage) -> ReceivingMessage:

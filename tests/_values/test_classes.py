@@ -22,6 +22,7 @@ from Pyro5.serializers import SerializerBase
 HERE = __name__
 OWN_TAGS = {
     "Pyro5.core.URI",
+    "Pyro5.buffer",
     "Pyro5.client.Proxy",
     "Pyro5.server.Daemon",
     "Pyro5.core._ExceptionWrapper",

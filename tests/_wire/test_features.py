@@ -20,10 +20,10 @@ class Announcements(unittest.TestCase):
 
     def test_what_is_announced_can_be_parsed(self) -> None:
         self.assertEqual({"cx"}, features.parse(features.announcement({"cx", "unknown"})))
-        self.assertEqual(b"dl cx ty by ooo auth", features.announcement(features.SUPPORTED))
+        self.assertEqual(b"dl cx ty by buf ooo auth", features.announcement(features.SUPPORTED))
 
     def test_other_annotations_stay(self) -> None:
-        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx ty by"}, features.with_announcement({"ABCD": b"1"}))
+        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx ty by buf"}, features.with_announcement({"ABCD": b"1"}))
 
     def test_payloads_as_those_of_other_releases(self) -> None:
         self.assertEqual({"FEAT": b"dl cx"}, features.with_announcement({}, dialect=False))
@@ -34,10 +34,10 @@ class Announcements(unittest.TestCase):
         self.assertIs(features.parse(b"ty cx"), features.parse(b"cx ty"))
 
     def test_clients_with_credentials(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx ty by auth"}, features.with_announcement({}, authenticates=True))
+        self.assertEqual({"FEAT": b"dl cx ty by buf auth"}, features.with_announcement({}, authenticates=True))
 
     def test_only_clients_with_several_calls_in_flight_announce_what_is_for_these(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx ty by ooo"}, features.with_announcement({}, pipelines=True))
+        self.assertEqual({"FEAT": b"dl cx ty by buf ooo"}, features.with_announcement({}, pipelines=True))
 
 
 class Deadlines(unittest.TestCase):

@@ -1,0 +1,100 @@
+"""Serialize and deserialize the values of messages whose large buffers are sent beside the payload.
+
+No serializer touches these buffers: they are sent from where they are, and arrive in memory that the receiver can use.
+"""
+from __future__ import annotations
+
+from typing import Any, Callable, Collection, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+from .. import errors, protocol
+from .._values import large_buffers
+from .._values.large_buffers import Incoming, Outgoing
+from .._wire import features
+from .._wire.chunks import as_chunks
+from ..protocol import Buffer, Payload, ReceivingMessage
+from ..serializers import SerializerBase
+
+__all__ = ["SMALL", "BufferOptions", "call_payload", "load", "options_for", "value_payload"]
+
+# types of values that certainly contain no large buffer
+SMALL = frozenset((type(None), bool, int, float, str))
+
+
+class BufferOptions(NamedTuple):
+    """How large buffers may be sent to a peer.
+
+    Attributes:
+        literal_bytes: bytes arrive as bytes with the serpent serializer too.
+    """
+
+    literal_bytes: bool = False
+
+
+def options_for(known: Optional[Collection[str]]) -> Optional[BufferOptions]:
+    """Return how large buffers may be sent to a peer with these features; None if all have to be in the payload."""
+    if known is None or features.BUFFERS not in known:
+        return None
+    return BufferOptions("by" in known)
+
+
+def outgoing_for(options: BufferOptions, serializer: SerializerBase, copies: bool = False) -> Optional[Outgoing]:
+    """Return the table for the buffers of a message; None if its serializer cannot refer to buffers."""
+    if not serializer.refers_to_buffers:
+        return None
+    # bytes arrive as what they would be in the payload: json has none
+    with_bytes = options.literal_bytes if serializer.name == "serpent" else serializer.name != "json"
+    return Outgoing(with_bytes, copies)
+
+
+def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: str, method: str, args: Sequence[Any],
+                 kwargs: Optional[Mapping[str, Any]],
+                 annotations: Dict[str, Buffer]) -> Tuple[Payload, Dict[str, Buffer]]:
+    """Serialize a call, and return the payload and the annotations, with those of its large buffers.
+
+    Raises:
+        Exception: the error of the serializer for arguments that it cannot serialize.
+    """
+    outgoing = outgoing_for(options, serializer)
+    if outgoing is None:
+        return serializer.call_payload(object_id, method, args, kwargs), annotations
+    with outgoing:
+        replaced = tuple([large_buffers.with_references(value, outgoing) for value in args])
+        named = kwargs and {key: large_buffers.with_references(value, outgoing) for key, value in kwargs.items()}
+        payload = serializer.call_payload(object_id, method, replaced if type(args) is tuple else list(replaced), named)
+    return payload, {**as_chunks(outgoing.buffers), **annotations} if outgoing.buffers else annotations
+
+
+def value_payload(options: BufferOptions, serializer: SerializerBase, value: Any,
+                  annotations: Mapping[str, Buffer]) -> Tuple[Payload, Mapping[str, Buffer]]:
+    """Serialize a result, and return the payload and the annotations, with those of its large buffers."""
+    outgoing = outgoing_for(options, serializer)
+    if outgoing is None:
+        return serializer.value_payload(value), annotations
+    with outgoing:
+        payload = serializer.value_payload(large_buffers.with_references(value, outgoing))
+    return payload, {**as_chunks(outgoing.buffers), **annotations} if outgoing.buffers else annotations
+
+
+def load(message: ReceivingMessage, loads: Callable[[Any], Any]) -> Any:
+    """Deserialize the payload of a message that has large buffers.
+
+    Raises:
+        ValueError: the payload refers to buffers that the message does not have, or not to all that it has.
+        Exception: the error of the serializer for malformed data.
+    """
+    if message.chunks is None:
+        return loads(message.data)
+    with Incoming(message.chunks) as incoming:
+        value = loads(message.data)
+    incoming.check_all_used()
+    return value
+
+
+def without_chunks(message: ReceivingMessage, serializer: SerializerBase) -> ReceivingMessage:
+    """Return a message with its buffers in the payload, for programs that deserialize messages themselves."""
+    if message.chunks is not None:
+        if message.flags & (protocol.FLAGS_EXCEPTION | protocol.FLAGS_ITEMSTREAMRESULT):
+            raise errors.ProtocolError("a message of this kind must not have buffers beside its payload")
+        message.data = serializer.dumps(load(message, serializer.loads))
+        message.data_size, message.chunks = len(message.data), None
+    return message

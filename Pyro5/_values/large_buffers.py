@@ -1,0 +1,221 @@
+"""Large buffers that are sent beside the payload of a message: what refers to them in the payload, and how it is resolved.
+
+A bytes object is replaced by ``{"__class__": "Pyro5.buffer", "data": 3}``, where 3 is the number of the buffer in its message.
+An array.array, which arrives as a list, has ``"typecode": "d"`` too. The tagged dict of a numpy array has the number in the
+place of the bytes.
+
+While a message is serialized or deserialized, the thread has a table of its buffers here. Nothing is collected, and no number
+accepted, at other times.
+"""
+from __future__ import annotations
+
+import array
+import contextlib
+import sys
+import threading
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set
+
+from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
+from . import classes, plain
+
+__all__ = ["Incoming", "Outgoing", "current", "array_reference", "nothing_collected", "number_of", "received",
+           "with_references"]
+
+TAG_BUFFER = "Pyro5.buffer"
+# Types of elements that have the same size on all platforms, or nearly all. Their size and byte order are sent too.
+_TYPECODES = frozenset("bBhHiIlLqQfd")
+
+_CONTAINERS = frozenset((dict, list, tuple))
+_MAX_DEPTH = 4  # of containers in which bytes are searched
+_FEW = 8  # elements; of a longer container the first one decides whether the others are searched
+
+
+class Outgoing:
+    """The large buffers of a message that is being serialized.
+
+    Args:
+        with_bytes: bytes objects may be sent in this way. Otherwise they arrive in the form of the serializer.
+        copies: copy buffers that may change before they are sent.
+
+    Attributes:
+        buffers: views of their bytes; the position of each is its number.
+    """
+
+    __slots__ = ("buffers", "with_bytes", "copies")
+
+    def __init__(self, with_bytes: bool, copies: bool = False) -> None:
+        self.buffers: List[memoryview] = []
+        self.with_bytes = with_bytes
+        self.copies = copies
+
+    def add(self, view: memoryview) -> Optional[int]:
+        """Add a buffer, and return its number; None if it has to be sent in the payload."""
+        if view.nbytes <= MIN_CHUNK_BYTES or len(self.buffers) >= MAX_CHUNKS or not view.c_contiguous:
+            return None
+        if self.copies and not isinstance(view.obj, bytes):
+            view = memoryview(bytes(view))
+        self.buffers.append(view.cast("B"))
+        return len(self.buffers) - 1
+
+    def reference(self, data: Any) -> Any:
+        """Return what refers to the content of a bytes-like object; the object itself if it has to be sent in the payload."""
+        number = self.add(memoryview(data)) if self.with_bytes else None
+        return data if number is None else {classes.TAG: TAG_BUFFER, "data": number}
+
+    def __enter__(self) -> Outgoing:
+        current.outer.append(current.outgoing)
+        current.outgoing = self
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        current.outgoing = current.outer.pop()
+
+
+@contextlib.contextmanager
+def nothing_collected() -> Iterator[None]:
+    """Send all buffers of a message in its payload, although another one is being serialized."""
+    current.outer.append(current.outgoing)
+    current.outgoing = None
+    try:
+        yield
+    finally:
+        current.outgoing = current.outer.pop()
+
+
+class Incoming:
+    """The large buffers of a received message.
+
+    Args:
+        chunks: the buffers by their numbers. Each may be used once, and all of them must be.
+    """
+
+    def __init__(self, chunks: Mapping[int, memoryview]) -> None:
+        self._chunks = chunks
+        self._unused: Set[int] = set(chunks)
+
+    def take(self, number: int) -> memoryview:
+        """Return the buffer with a number, in memory that can be written to.
+
+        Raises:
+            ValueError: there is none, or it was returned before.
+        """
+        if number not in self._unused:
+            raise ValueError("the message refers to buffer %d, which %s" % (
+                number, "it refers to already" if number in self._chunks else "it does not have"))
+        self._unused.discard(number)
+        chunk = self._chunks[number]
+        return memoryview(bytearray(chunk)) if chunk.readonly else chunk
+
+    def __enter__(self) -> Incoming:
+        current.outer.append(current.incoming)
+        current.incoming = self
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        current.incoming = current.outer.pop()
+
+    def check_all_used(self) -> None:
+        """Raise ValueError if there are buffers that the payload does not refer to."""
+        if self._unused:
+            raise ValueError("the message has %d buffers that it does not refer to" % len(self._unused))
+
+
+class _Current(threading.local):
+    """The tables of the message that this thread serializes or deserializes."""
+
+    def __init__(self) -> None:
+        self.outgoing: Optional[Outgoing] = None
+        self.incoming: Optional[Incoming] = None
+        self.outer: List[Any] = []
+
+
+current = _Current()
+
+
+def received(number: Any) -> memoryview:
+    """Return the buffer with a number of the message that is being deserialized. Raises ValueError if there is none."""
+    if type(number) is not int or current.incoming is None:
+        raise ValueError("a value refers to %s as a buffer, but the message has no such buffer" % plain.text_of(number))
+    return current.incoming.take(number)
+
+
+# ---------------------------------------------------------------- sending
+
+def _types() -> FrozenSet[type]:
+    module = sys.modules.get("mmap")
+    return frozenset((bytes, bytearray, memoryview, *([] if module is None else [module.mmap])))
+
+
+def with_references(value: Any, outgoing: Outgoing) -> Any:
+    """Return a value in which large bytes-like objects are replaced by what refers to them.
+
+    Containers are copied only where that changes something. Bytes in long or deeply nested containers, and inside of class
+    instances, are left to the serializer.
+    """
+    return _replaced(value, outgoing, _types(), _MAX_DEPTH) if outgoing.with_bytes else value
+
+
+def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left: int) -> Any:
+    kind = type(value)
+    if kind in types:
+        return outgoing.reference(value) if len(value) else value
+    if kind not in _CONTAINERS or not value or not depth_left:
+        return value
+    elements: Iterable[Any] = value.values() if kind is dict else value
+    if not _may_contain(elements, len(value), types, depth_left):
+        return value
+    replaced = [_replaced(element, outgoing, types, depth_left - 1) for element in elements]
+    if all(new is old for new, old in zip(replaced, elements)):
+        return value
+    return dict(zip(value, replaced)) if kind is dict else kind(replaced)
+
+
+def _may_contain(elements: Iterable[Any], count: int, types: FrozenSet[type], depth_left: int) -> bool:
+    """Return whether large bytes objects may be in a container. For many elements, the type of the first one decides."""
+    if count > _FEW:
+        first = next(iter(elements))
+        if type(first) in types:
+            return True
+        return type(first) in _CONTAINERS and len(first) <= _FEW and depth_left > 1 and _may_contain(
+            first.values() if type(first) is dict else first, len(first) or 1, types, depth_left - 1)
+    kinds = set(map(type, elements))
+    return not (kinds.isdisjoint(types) and kinds.isdisjoint(_CONTAINERS))
+
+
+def array_reference(values: Any) -> Optional[Dict[str, Any]]:
+    """Return what refers to the elements of an array.array; None if they have to be sent in the payload."""
+    outgoing = current.outgoing
+    if outgoing is None or values.typecode not in _TYPECODES:
+        return None
+    number = outgoing.add(memoryview(values))
+    if number is None:
+        return None
+    return {classes.TAG: TAG_BUFFER, "data": number, "typecode": values.typecode, "itemsize": values.itemsize,
+            "byteorder": sys.byteorder}
+
+
+def number_of(view: memoryview) -> Optional[int]:
+    """Return the number of a view of bytes in the message that is being serialized; None: it has to be in the payload."""
+    return None if current.outgoing is None else current.outgoing.add(view)
+
+
+# ---------------------------------------------------------------- receiving
+
+def _build(data: Dict[str, Any], convert: classes.Convert) -> Any:
+    content = received(data.get("data"))
+    typecode = data.get("typecode")
+    if typecode is None:
+        return bytes(content)
+    if type(typecode) is not str or typecode not in _TYPECODES or data.get("byteorder") not in ("little", "big"):
+        raise ValueError("invalid array: its type is %s" % plain.text_of(typecode))
+    values = array.array(typecode)
+    if data.get("itemsize") != values.itemsize or len(content) % values.itemsize:
+        raise ValueError("invalid array: its items do not have %d bytes" % values.itemsize)
+    values.frombytes(content)
+    if data["byteorder"] != sys.byteorder:
+        values.byteswap()
+    return values.tolist()
+
+
+classes.register_own_tag(TAG_BUFFER, _build)
+classes.set_array_reference(array_reference)
