@@ -17,7 +17,8 @@ SERVERS = ("thread", "multiplex")
 FLOOR_THEN = 13500
 ECHO_BYTES = 80
 # The cases that are measured beside others, in words.
-COMPANIONS = {"one_thread": "one thread", "threads": "8 proxies", "library_alone": "the serpent library alone"}
+COMPANIONS = {"one_thread": "one thread", "threads": "8 proxies", "library_alone": "the serpent library alone",
+              "samples_as_dicts": "the same data as dicts"}
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ ALL_WORKS = (
     # what the library alone needs for it bounds what any Pyro5 that has it read and write can do on this machine
     Work("records", "echo of 200 such records", companion="library_alone", share=times(10, serpent=37),
          beside_share={"serpent": 10.0}),
+    Work("samples", "echo of 1000 instances of a registered dataclass", companion="samples_as_dicts",
+         beside_share=for_all(0.5)),
     Work("text", "echo of 100 KB of text", bulk_bytes=TEXT_CHARACTERS),
     Work("blob", "echo of 100 KB of bytes", serializers=BINARY, bulk_bytes=BLOB_BYTES,
          share={**times(3, serpent=430), **times(4, msgpack=5800)}),

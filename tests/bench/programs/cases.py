@@ -249,6 +249,10 @@ CASES: Dict[str, Case] = {
     "shared": threads(THREADS, is_shared=True),
     "annotations": annotated,
 }
+if hasattr(api, "register_types"):
+    api.register_types(workload.Sample)
+    CASES["samples"] = echo(workload.SAMPLES)
+    CASES["samples_as_dicts"] = echo(workload.SAMPLES_AS_DICTS)
 if hasattr(api.config, STREAM_SETTING):
     CASES["stream_in_groups"] = stream_in_groups
 if importlib.util.find_spec(ASYNCIO_CLIENT) is not None:

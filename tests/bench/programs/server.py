@@ -15,7 +15,7 @@ from Pyro5 import api
 from Pyro5.callcontext import current_context
 
 from .limits import allow_many_files
-from .workload import ANNOTATION_BYTES, ANNOTATION_ID, add, blob
+from .workload import ANNOTATION_BYTES, ANNOTATION_ID, Sample, add, blob
 
 
 class Served:
@@ -76,6 +76,8 @@ def make_daemon(kind: str) -> Tuple[Any, Any]:
 
 def main(kind: str) -> None:
     allow_many_files()
+    if hasattr(api, "register_types"):
+        api.register_types(Sample)
     uri, daemon = make_daemon(kind)
     print(json.dumps({"uri": str(uri), "pid": os.getpid()}), flush=True)
     daemon.requestLoop()

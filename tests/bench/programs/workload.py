@@ -1,6 +1,7 @@
 """What travels in the measured calls."""
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Dict, Tuple
 
 TEXT_CHARACTERS = 100 * 1000
@@ -14,6 +15,21 @@ RECORD: Dict[str, Any] = {
     "colours": ["white", "red"], "position": {"latitude": 41.1496, "longitude": -8.6749, "datum": "WGS 84"}, "closed": None,
     "visits": 1812, "remark": "stairs are being repaired", "sectors": [15, 120, 240], "automatic": False}
 RECORDS = [dict(RECORD, number=number) for number in range(200)]
+
+
+@dataclass
+class Sample:
+    """An instance of a registered type."""
+
+    station: str
+    seconds: float
+    celsius: float
+    count: int
+    is_valid: bool = True
+
+
+SAMPLES = [Sample("station %d" % (number % 7), number * 0.5, 20.0 + number / 7, number) for number in range(1000)]
+SAMPLES_AS_DICTS = [dict(vars(sample)) for sample in SAMPLES]
 
 
 def blob(size: int) -> bytes:
