@@ -21,7 +21,7 @@ from Pyro5._server.exposure import expose
 from Pyro5.nameserver import start_ns
 
 from .faults import __main__ as program
-from .faults import cable, descriptors, disk, kills, ledger, relay
+from .faults import cable, descriptors, disk, kills, leases, ledger, relay
 from .faults.workload import Caller
 from .peers import free_port, settings
 from .rawclient import wait_until
@@ -42,6 +42,12 @@ class KilledProcesses(unittest.TestCase):
             summary = ledger.Summary(*json.loads(line))
             self.assertEqual([], summary.problems)
             self.assertGreater(summary.acknowledged, 5)
+
+
+class KilledLeases(unittest.TestCase):
+    def test_names_of_killed_servers_disappear_and_watchers_are_told(self) -> None:
+        seen = leases.run(1, 0.5)
+        self.assertEqual((1, []), (len(seen.gone_seconds), seen.problems))
 
 
 class BrokenNetworks(unittest.TestCase):

@@ -32,7 +32,7 @@ MODULES = """
     _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
     _auth _auth.files _auth.exchange _auth.credentials _auth.users _auth.gate _auth.setup
-    _client _client.call_options _client.connection _client.unreachable _client.ns_places
+    _client _client.call_options _client.connection _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
     _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
     _client.link

@@ -11,7 +11,8 @@ from .. import config, errors
 from .._auth.setup import client_exchange
 from .._client.candidates import in_order_of_trial, note_unreachable
 from .._client.connection import connection_failure, handshake_hint
-from .._client.discovery import RANDOM, resolve_all
+from .._client.discovery import resolve_all
+from .._client.ns_connection import RANDOM
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses, tls

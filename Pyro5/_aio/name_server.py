@@ -3,15 +3,16 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, AsyncIterator, Dict, Iterable, Optional, Tuple, Union
+from typing import Any, AsyncIterator, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from .. import client
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
-from .._client.name_server import Event, checked_event, require_watch
+from .._client.name_server import NEW_ARGUMENTS, Event, checked_event, old_arguments, require_watch
 from .._values import classes
 from .._values.uri import URI
 from .calls import RemoteMember
 from .connecting import in_thread
+from .link import Link
 from .proxy import Proxy
 
 __all__ = ["NameServerProxy", "keep_registered", "sync_proxy"]
@@ -21,6 +22,10 @@ class NameServerProxy(Proxy):
     """A proxy for a name server, see `locate_ns`. It is sent to other processes as an ordinary proxy."""
 
     _pyroLocated: Tuple[Any, ...] = ()  # the arguments of `locate_ns`
+
+    def _set_link(self, link: Link) -> None:
+        super()._set_link(link)
+        self.__dict__["register"] = _Register(link, "register")
 
     @contextlib.asynccontextmanager
     async def registered(self, name: str, uri: Union[str, URI], ttl: float = DEFAULT_TTL, *, safe: Optional[bool] = None,
@@ -54,6 +59,21 @@ class NameServerProxy(Proxy):
             stream = await RemoteMember(proxy._pyro, "watch")(prefix)
             async for item in stream:
                 yield checked_event(item)
+
+
+class _Register(RemoteMember):
+    """The method ``register``: with a name server of another release, arguments that it does not know are ignored."""
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if NEW_ARGUMENTS.isdisjoint(kwargs):
+            return super().__call__(*args, **kwargs)
+        return self._call_known(args, kwargs)
+
+    async def _call_known(self, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
+        if not self._link.connections:
+            await self._link.connected()
+        changed = old_arguments(self._name, args, kwargs, self._link.methods)
+        return await super().__call__(*args, **(kwargs if changed is None else changed))
 
 
 def sync_proxy(proxy: Proxy) -> client.NameServerProxy:

@@ -7,7 +7,8 @@ from typing import Callable, List, Optional, TypeVar
 
 from .. import errors
 from .._values.uri import URI
-from .discovery import RANDOM, resolve_all
+from .discovery import resolve_all
+from .ns_connection import RANDOM
 from .unreachable import note_location, reachable_first
 
 __all__ = ["checked_pick", "connect_to_any", "in_order_of_trial", "note_unreachable"]

@@ -18,7 +18,7 @@ from ..socketutil import effective_timeout
 from .candidates import connect_to_any
 from .call_options import deadline_for, earlier, own_deadline, seconds_until
 from .connection import Connection, open_connection
-from .discovery import RANDOM
+from .ns_connection import RANDOM
 from .idle import idle_connections
 from .metadata import parse_metadata
 from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool

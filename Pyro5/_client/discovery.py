@@ -14,6 +14,7 @@ Lookups use a plain connection and no proxy, because proxies are built on this m
 """
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import logging
@@ -24,15 +25,14 @@ import threading
 import time
 from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
-from .. import config, errors, serializers, socketutil
-from .._messages.requests import WireOptions
+from .. import config, errors, socketutil
 from .._net import addresses
-from .._values import plain
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .call_options import earlier
-from .connection import Connection, open_connection
-from .ns_places import nameserver_uris, note_nameserver, place_of
+from .ns_connection import RANDOM, direct_uri
+from .ns_connection import NameServerConnection as _NameServer
+from .ns_places import nameserver_uris, note_nameserver, other_nameservers, place_of
 
 __all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
 
@@ -53,7 +53,6 @@ LOOPBACK_SECONDS = 0.7  # time limit for this machine: another program that neve
 FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is not registered yet; doubled every time
 MAX_PAUSE_SECONDS = 1.0
 FAILOVER_SECONDS = 3.0  # time limit for connecting to one of several name servers
-RANDOM = "random"  # in which order the members of a name are tried
 
 # The error for all places together says what to do; for each of them the hint is left out.
 _HINT = re.compile(r" \(is the server running, [^()]*\)")
@@ -245,71 +244,6 @@ def _read_answer(data: bytes) -> Optional[URI]:
 
 # ---------------------------------------------------------------- names
 
-class _NameServer:
-    """A connection to a name server.
-
-    Args:
-        limit_seconds: time limit for connecting and for the handshake.
-        reply_seconds: time limit for each of these, and for each reply.  The setting COMMTIMEOUT applies to all in any case.
-    """
-
-    def __init__(self, uri: URI, limit_seconds: Optional[float] = None, reply_seconds: Optional[float] = None) -> None:
-        timeout = earlier(reply_seconds, socketutil.effective_timeout(-1))
-        self._serializer = serializers.get_serializer(config.SERIALIZER)
-        self._wire = WireOptions(config.MAX_MESSAGE_SIZE or 0, bool(config.COMPRESSION))
-        self._seq = 0
-        # the shorter limit is for the handshake, by which a name server proves to be one; then the usual timeout applies
-        self._connection: Connection = open_connection(uri, earlier(limit_seconds, timeout), self._wire.max_size)
-        try:
-            _, metadata = self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
-            methods: Any = metadata.get("methods") if type(metadata) is dict else None
-            self._has_members = plain.is_texts(methods) and "candidates" in methods
-            self._connection.timeout = timeout
-        except BaseException:
-            self._connection.close()
-            raise
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def ask(self, method: str, *args: Any) -> Any:
-        self._seq += 1
-        return self._connection.call(self._serializer, self._seq, NAMESERVER_NAME, method, args, self._wire)
-
-    def lookup(self, name: str) -> URI:
-        return _direct_uri(self.ask("lookup", name), "name '%s'" % name)
-
-    def candidates(self, name: str, pick: str) -> List[URI]:
-        """Return the URIs of all members of a name; of a name server of another release, the only one."""
-        if not self._has_members:
-            return [self.lookup(name)]
-        found = self.ask("candidates", name, *([] if pick == RANDOM else [pick]))
-        if not plain.is_texts(found) or not found:
-            raise errors.ProtocolError("the name server's answer for the name '%s' is not a list of URIs: %s" % (
-                name, plain.text_of(found)))
-        return [_direct_uri(each, "name '%s'" % name) for each in found]
-
-    def yplookup(self, meta_all: Optional[Set[str]], meta_any: Optional[Set[str]]) -> Dict[str, str]:
-        # Only names and URIs are needed: with metadata, the answer of a large name server would be many times longer.
-        found: Dict[str, str] = self.ask("yplookup", meta_all, meta_any, False)
-        # untrusted: check the exact types first, so that no code of the values' own classes runs
-        if type(found) is not dict or not plain.is_texts([*found, *found.values()]):
-            raise errors.ProtocolError("the name server's answer is not a dict of names and URIs: %s" % plain.text_of(found))
-        if not found:
-            raise errors.NamingError("no object is registered with %s of the tags %s" % (
-                "all" if meta_all else "any", ", ".join(sorted(meta_all or meta_any or ()))))
-        return found
-
-
-def _direct_uri(answer: Any, subject: str) -> URI:
-    if type(answer) is not str and type(answer) is not URI:
-        raise errors.ProtocolError("the name server's answer for the %s is not a URI: %s" % (subject, plain.text_of(answer)))
-    uri = URI(answer)
-    if uri.protocol != "PYRO":
-        raise errors.NamingError("the name server has no PYRO URI for the %s, but %s" % (subject, uri))
-    return uri
-
-
 def resolve_all(uri: URI, reply_seconds: Optional[float], pick: str = RANDOM) -> List[URI]:
     """Return all PYRO URIs that a URI refers to: more than one only for PYROMETA, and for the members of a name.
 
@@ -333,7 +267,7 @@ def _texts_with_tags(uri: URI, delay_time: float, reply_seconds: Optional[float]
 
 
 def _tagged_uri(uri: URI, answer: str) -> URI:
-    return _direct_uri(answer, "tags %s" % ", ".join(sorted(uri.object)))
+    return direct_uri(answer, "tags %s" % ", ".join(sorted(uri.object)))
 
 
 def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Optional[float] = None) -> URI:
@@ -404,12 +338,34 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
         except errors.ConnectionClosedError:
             connected.pop().close()  # the name server may be restarting, perhaps at another address: search again
             raise
+        except errors.NamingError as x:
+            return _ask_others(ask, connected[0].uri, host, port, reply_seconds, x)
 
     try:
         return retry_until_found(attempt, delay_time)
     finally:
         for nameserver in connected:
             nameserver.close()
+
+
+def _ask_others(ask: Callable[[_NameServer], T], asked: URI, host: str, port: Optional[int], reply_seconds: Optional[float],
+                unknown: errors.NamingError) -> T:
+    """Ask the other name servers of a list: they do not exchange registrations, so a server that was started while the first
+    one was away is registered with another one.
+
+    Raises:
+        NamingError: the error of the first one, if the others do not know the name either, or cannot be reached.
+    """
+    for uri in other_nameservers(host, port, asked):
+        try:
+            with contextlib.closing(_NameServer(uri, FAILOVER_SECONDS, reply_seconds)) as nameserver:
+                return ask(nameserver)
+        except errors.NamingError:
+            continue
+        except errors.CommunicationError as x:
+            log.debug("no name server: %s", x)
+            note_nameserver(uri)
+    raise unknown
 
 
 def _locate_nameserver(host: str, port: Optional[int], reply_seconds: Optional[float]) -> _NameServer:

@@ -12,6 +12,7 @@ from ..socketutil import effective_timeout
 from . import discovery
 from .call_options import earlier
 from .lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .ns_places import other_nameservers
 from .proxy_state import ProxyState
 
 __all__ = ["Event", "NameServerMethods", "Watch", "checked_event", "located", "old_arguments"]
@@ -97,7 +98,9 @@ class Watch(Iterator[Event]):
 
 
 class NameServerMethods(ProxyState):
-    """Base class of NameServerProxy. With a name server of another release, `register` ignores what that does not know."""
+    """Base class of NameServerProxy. With a name server of another release, `register` ignores what that does not know. If it
+    was one of a list of name servers and cannot be reached any more, the proxy connects to another one.
+    """
 
     # Empty for a name server that was not searched for.
     _pyroLocated: Tuple[Any, ...] = ()  # the arguments of `located`
@@ -107,6 +110,20 @@ class NameServerMethods(ProxyState):
         changed = old_arguments(methodname, vargs, kwargs, self._pyroMethods)
         invoke = super()._pyroInvoke  # type: ignore[misc]  # that of Proxy
         return invoke(methodname, vargs, kwargs if changed is None else changed, flags, objectId)
+
+    def _pyroConnect(self, replace_uri: bool = False) -> Any:
+        connect = super()._pyroConnect  # type: ignore[misc]  # that of Proxy
+        try:
+            return connect(replace_uri)
+        except errors.CommunicationError:
+            first = self._pyro.uri
+            host, port, _ = self._pyroLocated or ("", None, False)
+            for uri in other_nameservers(str(host), port, first):
+                self._pyro.uri = uri
+                with contextlib.suppress(errors.CommunicationError):
+                    return connect(replace_uri)
+            self._pyro.uri = first
+            raise
 
     def _pyroRelocate(self) -> Any:
         """Search for the name server again, and return a new proxy like this one."""

@@ -7,9 +7,9 @@ from .. import config, socketutil
 from .._net import addresses
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME
-from .unreachable import note_location, reachable_first
+from .unreachable import is_reachable, note_location, reachable_first
 
-__all__ = ["nameserver_uris", "note_nameserver", "place_of"]
+__all__ = ["nameserver_uris", "note_nameserver", "other_nameservers", "place_of"]
 
 
 def nameserver_uris(hosts: str, port: Optional[int]) -> List[URI]:
@@ -23,6 +23,16 @@ def nameserver_uris(hosts: str, port: Optional[int]) -> List[URI]:
     """
     uris = [_nameserver_uri(*place) for place in addresses.name_server_places(hosts, port)]
     return reachable_first(uris, _location_of)
+
+
+def other_nameservers(hosts: str, port: Optional[int], asked: URI) -> List[URI]:
+    """Return the name servers of a list of hosts besides one of them, apart from those that could not be reached a moment ago.
+
+    Args:
+        hosts, port: as for `nameserver_uris`; no host means the setting NS_HOST.
+    """
+    uris = nameserver_uris(hosts, port) if hosts else nameserver_uris(addresses.name_server_host(), None)
+    return [uri for uri in uris if len(uris) > 1 and uri != asked and is_reachable(_location_of(uri))]
 
 
 def note_nameserver(uri: URI) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import time
 from typing import Callable, Dict, List, TypeVar
 
-__all__ = ["note_location", "reachable_first"]
+__all__ = ["is_reachable", "note_location", "reachable_first"]
 
 T = TypeVar("T")
 
@@ -23,7 +23,11 @@ def note_location(location: str) -> None:
     _unreachable[location] = time.monotonic() + UNREACHABLE_SECONDS
 
 
+def is_reachable(location: str) -> bool:
+    """Return whether nothing is known against the server at this location."""
+    return _unreachable.get(location, 0) <= time.monotonic()
+
+
 def reachable_first(servers: List[T], location: Callable[[T], str]) -> List[T]:
     """Return the servers in their order, those that could not be reached a moment ago last."""
-    now = time.monotonic()
-    return sorted(servers, key=lambda each: _unreachable.get(location(each), 0) > now)
+    return sorted(servers, key=lambda each: not is_reachable(location(each)))

@@ -8,13 +8,16 @@ Watchers that wait for a change do so in an event loop, without a thread. There 
 """
 from __future__ import annotations
 
+import random
 import threading
-import time
 from typing import AbstractSet, Any, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import errors
 
 __all__ = ["Change", "Watches"]
+
+
+FIRST_REVISIONS = 1 << 50   # the numbers are small enough for JSON and for floats
 
 
 class Change(NamedTuple):
@@ -45,8 +48,8 @@ class _Waiting:
 class Watches:
     """The last changes, and the watchers that wait for the next one. Thread-safe.
 
-    The position of a change is its revision. The first one is the time in microseconds, so that revisions also increase when
-    a name server is started again: it could not make a million changes per second.
+    The position of a change is its revision. The first one is a random number, so that revisions are not valid any more when a
+    name server is started again.
 
     Args:
         most: the number of changes to keep.
@@ -57,7 +60,7 @@ class Watches:
         self._lock = threading.Lock()  # guards the attributes below
         self._changes: Dict[int, Change] = {}  # by revision
         # Begins with the time, so that a position of an earlier run is older than all changes of this one.
-        self._end = time.time_ns() // 1000
+        self._end = random.randrange(FIRST_REVISIONS)
         self._waiting: Dict[Any, _Waiting] = {}  # by event loop
         self._closed = False
 

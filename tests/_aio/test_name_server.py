@@ -62,6 +62,32 @@ class NameServerTests(unittest.TestCase):
 
         self.run_async(test)
 
+    def test_a_name_server_of_another_release(self) -> None:
+        asked: List[Any] = []
+
+        class Old:
+            @expose
+            def register(self, *args: Any, **kwargs: Any) -> None:
+                asked.append((args, kwargs))
+
+        async def test() -> None:
+            self.names.register("a", ONE)
+            async with aio.Daemon("127.0.0.1", 0) as daemon:
+                daemon.register(Old(), "Pyro.NameServer")
+                host, port = daemon.locationStr.split(":")
+                async with await aio.locate_ns(host, int(port)) as ns:
+                    await ns.register("a", ONE, ttl=30, safe=True)
+                    await ns.register("a", ONE)
+                    with self.assertRaisesRegex(errors.NamingError, "has no revisions"):
+                        await ns.register("a", ONE, if_revision=0)
+                    with self.assertRaisesRegex(AttributeError, "has no method 'watch'"):
+                        await ns.watch().__anext__()
+            async with await aio.locate_ns() as ns:
+                self.assertEqual(30, (await ns.register("b", ONE, ttl=30))["ttl"])
+
+        self.run_async(test)
+        self.assertEqual([(("a", ONE), {"safe": True}), (("a", ONE), {})], asked)
+
     def test_daemon(self) -> None:
         async def test() -> None:
             async with await aio.locate_ns() as ns:

@@ -120,6 +120,28 @@ class NameServers(FailoverTestCase):
         with self.assertRaisesRegex(ValueError, "'ns1:x' is not hostname:port"):
             locate_ns("ns1:x,ns2")
 
+    def test_the_others_are_asked_for_names_that_the_first_one_does_not_know(self) -> None:
+        (_, first), (names, second) = self.name_server(), self.name_server()
+        names.register("a", "PYRO:one@host:1", metadata=["tag"])
+        hosts = "%s,%s,%s" % (first, self.closed_port(), second)
+        self.assertEqual("PYRO:one@host:1", str(resolve("PYRONAME:a@" + hosts)))
+        config.NS_HOST = hosts
+        self.assertEqual("PYRO:one@host:1", str(resolve("PYROMETA:tag")))
+        self.assertEqual([URI("PYRO:one@host:1")], resolve_all(URI("PYRONAME:a"), None))
+        with self.assertRaisesRegex(errors.NamingError, "unknown name: b"):
+            resolve("PYRONAME:b")
+
+    def test_a_proxy_for_a_name_server_connects_to_another_one(self) -> None:
+        first = NameServerDaemon("127.0.0.1", 0)
+        _, second = self.name_server()
+        with daemon_thread(first), locate_ns("%s,%s" % (first.locationStr, second)) as ns:
+            ns.ping()
+            first.close()
+            with self.assertRaises(errors.ConnectionClosedError):
+                ns.ping()
+            ns.ping()
+            self.assertEqual(second, ns._pyroUri.location)
+
     def test_a_proxy_finds_its_object_by_another_name_server(self) -> None:
         daemon = self.run_daemon(Daemon("127.0.0.1", 0))
         uri = daemon.register(Worker("w"))

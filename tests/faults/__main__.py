@@ -10,12 +10,13 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 from ..support import PROJECT, clean_environment
-from . import cable, descriptors, disk, kills, relay
+from . import cable, descriptors, disk, kills, leases, relay
 
 SERVERTYPES = ("thread", "multiplex")
 # What a round of each does, and how much of it; the tests do less.
 KILLS, RELAY_STEPS, CABLE_STEPS, LOOKUPS = 100, 250, 40, 200
 IDLE_SECONDS = 2.0
+LEASED_SERVERS, LEASE_SECONDS = 5, 2.0
 RETRIES = 5
 BUSY_SHARE, BACK_SECONDS = 0.1, 2.0
 
@@ -73,8 +74,14 @@ def no_descriptors(seed: int) -> Iterator[Outcome]:
             len(seen.errors), 100 * seen.busy_share, seen.back_seconds), problems
 
 
+def killed_leases(seed: int) -> Iterator[Outcome]:
+    seen = leases.run(LEASED_SERVERS, LEASE_SECONDS)
+    yield "leases of %g s" % LEASE_SECONDS, seen.line(), seen.problems
+
+
 FAULTS: Dict[str, Callable[[int], Iterator[Outcome]]] = {
-    "kills": kill, "relay": relays, "packets": packets, "disk": full_disk, "descriptors": no_descriptors}
+    "kills": kill, "relay": relays, "packets": packets, "disk": full_disk, "descriptors": no_descriptors,
+    "leases": killed_leases}
 
 
 def parse_options(arguments: List[str]) -> Any:
