@@ -60,6 +60,12 @@ class Links(unittest.TestCase):
             path = Path(PROJECT, "Pyro5", name)
             self.assertTrue(path.exists() or path.with_suffix(".py").exists(), name)
 
+    def test_the_architecture_has_every_package(self) -> None:
+        text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+        folders = text.split("    Pyro5/\n")[1].split("    tests/")[0]
+        packages = {path.parent.name for path in Path(PROJECT, "Pyro5").glob("*/__init__.py")}
+        self.assertEqual(packages, set(re.findall(r"^ +(\w+)/", folders, re.MULTILINE)))
+
     def test_the_index_has_every_page(self) -> None:
         named = [link for link in links(DOCS / "README.md") if "/" not in link]
         self.assertEqual(sorted(page.name for page in DOCS.glob("*.md") if page.name != "README.md"), sorted(set(named)))
