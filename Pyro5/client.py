@@ -12,7 +12,7 @@ from . import protocol
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.candidates import checked_pick
-from ._client.connection import Connection
+from ._client.connection import HELLO, Connection, first_values
 from ._client.discovery import Host
 from ._client.exclusive import exclusive_use
 from ._client.link import Link, connected_socket_uri
@@ -82,12 +82,12 @@ class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
 
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None, *,
                  timeout: Optional[float] = None, retry: Optional[Retry] = None, wait_for_ready: bool = False,
-                 serializer: Optional[str] = None, handshake: Any = "hello", pick: str = "random") -> None:
+                 serializer: Optional[str] = None, handshake: Any = HELLO, pick: str = "random") -> None:
         if connected_socket is not None:
             uri = connected_socket_uri(uri)
         # The only attribute: everything else is in the link, so that a copy, and code without a proxy, can use it.
         self._pyro = Link(URI(uri), connected_socket)
-        self._pyro.handshake = handshake
+        self._pyro.handshake = first_values.handshake if handshake is HELLO else handshake
         self._pyro.pick = checked_pick(pick)
         self._pyro.wait_for_ready = wait_for_ready
         if timeout is not None:

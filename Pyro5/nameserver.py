@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Sequence, Tuple
 
 from . import config, constants, errors
-from ._cli import console
+from ._cli import access_options, console
 from ._client.discovery import retry_until_found
 from ._naming.authorization import Writers, read_token
 from ._naming.autoclean import AutoCleaner, checked_period
@@ -322,12 +322,14 @@ def _parser() -> argparse.ArgumentParser:
            "seconds between two checks, at least 3 (default: the setting NS_AUTOCLEAN)")
     option("--write-token-file", metavar="FILE", help="file with a secret of at least 16 characters: only clients that send "
            "it when they connect can change registrations (default: all clients can)")
+    access_options.add_server_options(parser)
     return parser
 
 
 def _run(options: argparse.Namespace) -> None:
     if options.autoclean is not None:
         config.NS_AUTOCLEAN = checked_period(options.autoclean)
+    access_options.use(options)
     token = None if options.write_token_file is None else read_token(options.write_token_file)
     start_ns_loop(options.host, options.port, not options.nobc, options.bchost, options.bcport, options.unixsocket,
                   options.nathost, options.natport, options.storage, write_token=token)

@@ -14,8 +14,8 @@ import json
 import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
-from . import errors
-from ._cli import console, progress, registrations
+from . import config, errors
+from ._cli import access_options, console, progress, registrations
 from ._naming.authorization import read_token
 from ._net.addresses import name_server_host
 from ._values import plain
@@ -266,6 +266,9 @@ def handle_command(namesrv: Any, args: Any) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Run the command of the parsed options."""
+    access_options.use(options)
+    if options.timeout is not None:
+        config.COMMTIMEOUT = options.timeout
     say_more = console.say if options.verbose else console.say_nothing
     say_more("Locating name server...")
     with _locate(options) as nameserver:
@@ -283,6 +286,9 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-u", "--unixsocket", help="Unix domain socket of the name server, instead of host and port")
     option("--write-token-file", metavar="FILE", help="file with the write token, if the name server requires one; with "
            "this option, the name server is not searched for: it must run on --host or NS_HOST")
+    option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds to wait for a reply "
+           "(default: the setting COMMTIMEOUT)")
+    access_options.add_client_options(parser)
     option("-v", "--verbose", action="store_true", help="print more, including the tracebacks of errors")
     option("--json", action="store_true", help="print the results of commands as JSON")
     option("--alive", action="store_true", help="list only the names whose objects can be reached")

@@ -67,7 +67,7 @@ MODULES = """
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.app
-    _cli _cli.console _cli.progress _cli.registrations
+    _cli _cli.access_options _cli.console _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check
@@ -100,6 +100,8 @@ LATE_IMPORTS = {
     ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",
     ("_server.descriptions", "read_signature"): "the module is new in Python 3.14",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
+    ("_cli.access_options", "use"): "hmac loads OpenSSL, and most programs have no credentials",
+    ("_cli.access_options", "_use_user"): "as above; getpass is for people without a password file",
     ("_auth.setup", "client_exchange"): "hmac loads OpenSSL, and most programs have no credentials",
     ("_auth.setup", "server_gate"): "as above",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",

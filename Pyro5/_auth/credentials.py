@@ -20,6 +20,7 @@ log = logging.getLogger("Pyro5.auth")
 
 MAX_WARNED = 1000
 _passwords: Dict[str, files.SecretFile[str]] = {}
+typed_passwords: Dict[str, str] = {}  # by user; those that a command line tool has asked for
 _warned: Set[str] = set()  # what was logged already; each warning comes once per server
 
 
@@ -61,7 +62,7 @@ class ClientExchange:
         # Read now: an unusable file must be reported before anything is sent.
         self._key = files.load_key(config.AUTH_KEY_FILE) if config.AUTH_KEY_FILE else b""
         self._user = config.AUTH_USER or ""
-        self._password = _load_password() if self._user else ""
+        self._password = _load_password(self._user) if self._user else ""
         self._required = bool(config.AUTH_REQUIRED)
         self._object_id = object_id
         self._binding = channel_binding(sock)
@@ -118,7 +119,9 @@ class ClientExchange:
                        "it (set SSL)", self._target)
 
 
-def _load_password() -> str:
+def _load_password(user: str) -> str:
+    if user in typed_passwords:
+        return typed_passwords[user]
     path = config.AUTH_PASSWORD_FILE
     if not path:
         raise errors.SecurityError("AUTH_USER is set, but AUTH_PASSWORD_FILE is not")

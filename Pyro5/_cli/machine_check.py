@@ -169,9 +169,11 @@ def check_name_server(is_needed: bool) -> Iterator[Finding]:
         nameserver, how = _locate(failures)
     except errors.NamingError:
         yield from (Finding(NOTE, "no name server: %s" % failure) for failure in failures)
+        remedy = "start one with 'python -m Pyro5 ns', or say where it is: settings NS_HOST and NS_PORT"
+        if any("AUTH_" in failure for failure in failures):
+            remedy = "give this tool what the name server wants: --key-file FILE, or --user NAME"
         # Programs that use no names work without one.
-        yield Finding(WRONG if is_needed else NOTE, "no name server is found",
-                      "start one with 'python -m Pyro5 ns', or say where it is: settings NS_HOST and NS_PORT")
+        yield Finding(WRONG if is_needed else NOTE, "no name server is found", remedy)
         return
     with nameserver:
         started = time.monotonic()

@@ -7,7 +7,7 @@ from typing import Callable
 from .. import errors
 from .._values.uri import PROTOCOLS, URI
 from ..client import Proxy
-from . import console
+from . import access_options, console
 
 
 def uri_of(text: str) -> URI:
@@ -37,6 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that `proxy_of` and `exit_code_of` use; the tool itself adds ``uri``."""
     parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds to wait for a reply "
                         "(default: the setting COMMTIMEOUT)")
+    access_options.add_client_options(parser)
     parser.add_argument("-v", "--verbose", action="store_true", help="print the tracebacks of errors, including those of the "
                         "server")
 
@@ -56,4 +57,8 @@ def exit_code_of(run: Callable[[argparse.Namespace], None], options: argparse.Na
         if isinstance(error, errors.PyroError) and hint_of(options.uri):
             console.complain("Hint: " + hint_of(options.uri))
 
-    return console.exit_code_of(lambda: run(options), report)
+    def use_access_and_run() -> None:
+        access_options.use(options)
+        run(options)
+
+    return console.exit_code_of(use_access_and_run, report)

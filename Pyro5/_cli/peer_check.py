@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, List
 
 from .. import config, errors, serializers
 from .._client import discovery
-from .._client.connection import Connection, open_connection
+from .._client.connection import Connection, first_values, open_connection
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses
@@ -208,7 +208,7 @@ def _connected(uri: URI, serializer: SerializerBase) -> Connection:
     except errors.PyroError as x:
         raise Hopeless(str(x)) from x
     try:
-        connection.handshake(serializer, 0, DAEMON_NAME, "hello", WIRE)
+        connection.handshake(serializer, 0, DAEMON_NAME, first_values.handshake, WIRE)
     except BaseException:  # of no use without the handshake
         connection.close()
         raise
@@ -231,8 +231,9 @@ def _check_serializers(uri: URI) -> Iterator[Finding]:
             refusals.append(str(x))
     # The handshake itself was refused each time, so it is not about the serializers.
     if not spoken:
-        raise Hopeless(refusals[0], "the server does not let this tool in; it may ask clients for a certificate, or for a "
-                       "handshake of its own, which only its own clients know")
+        raise Hopeless(refusals[0], "give this tool what the server wants: --key-file FILE, or --user NAME"
+                       if "AUTH_" in refusals[0] else "the server does not let this tool in; it may ask clients for a "
+                       "certificate, or for a handshake of its own, which only its own clients know: --handshake JSON")
     yield Finding(OK, "the server lets clients in, and reads %s" % ", ".join(spoken))
     # Only the chosen serializer matters; the others are listed because one of them may help.
     if config.SERIALIZER not in spoken:

@@ -26,7 +26,7 @@ from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingM
 from ..serializers import SerializerBase
 from .call_options import earlier
 
-__all__ = ["Connection", "connection_failure", "handshake_hint", "open_connection"]
+__all__ = ["HELLO", "Connection", "connection_failure", "first_values", "handshake_hint", "open_connection"]
 
 log = logging.getLogger("Pyro5.connection")
 
@@ -34,6 +34,20 @@ log = logging.getLogger("Pyro5.connection")
 # that it connects to, a server does not choose its clients.
 REPLY_INFLATED_FACTOR = 16
 SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large message, not to the whole message
+HELLO: Any = "hello"  # for validateHandshake, if the program sets nothing else
+
+
+class FirstValues:
+    """What connections of this process send if the program sets nothing else. The command line tools change it.
+
+    Attributes:
+        handshake: for the server's validateHandshake.
+    """
+
+    handshake: Any = HELLO
+
+
+first_values = FirstValues()
 
 
 class Connection(socketutil.SocketConnection):

@@ -17,7 +17,7 @@ from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .candidates import connect_to_any
 from .call_options import deadline_for, earlier, own_deadline, seconds_until
-from .connection import Connection, open_connection
+from .connection import Connection, first_values, open_connection
 from .ns_connection import RANDOM
 from .idle import idle_connections
 from .metadata import parse_metadata
@@ -106,7 +106,7 @@ class Connector:
         self.stream_homes: Dict[str, Connection] = {}
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.serializer_name: Optional[str] = None
-        self.handshake: Any = "hello"
+        self.handshake: Any = first_values.handshake
         self.methods: Set[str] = set()
         self.oneway: Set[str] = set()
         self.attrs: Set[str] = set()

@@ -9,7 +9,7 @@ from .._values import plain
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME
 from .call_options import earlier
-from .connection import Connection, open_connection
+from .connection import Connection, first_values, open_connection
 
 __all__ = ["RANDOM", "NameServerConnection", "direct_uri"]
 
@@ -33,7 +33,7 @@ class NameServerConnection:
         # the shorter limit is for the handshake, by which a name server proves to be one; then the usual timeout applies
         self._connection: Connection = open_connection(uri, earlier(limit_seconds, timeout), self._wire.max_size)
         try:
-            _, metadata = self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, "hello", self._wire)
+            _, metadata = self._connection.handshake(self._serializer, 0, NAMESERVER_NAME, first_values.handshake, self._wire)
             methods: Any = metadata.get("methods") if type(metadata) is dict else None
             self._has_members = plain.is_texts(methods) and "candidates" in methods
             self._connection.timeout = timeout

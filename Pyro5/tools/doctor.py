@@ -10,7 +10,8 @@ import functools
 import sys
 from typing import Callable, Iterable, List, Optional, Sequence, Tuple
 
-from .._cli import console, machine_check, peer_check
+from .. import config
+from .._cli import access_options, console, machine_check, peer_check
 from .._cli.findings import WRONG, Finding, bounded
 from .._net.addresses import name_server_host
 
@@ -50,6 +51,9 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
         "the name server. With the uri of an object, also check the connection to this object.",
         epilog="The exit code is 1 if a problem was found.")
     parser.add_argument("uri", nargs="?", help="uri of an object, or its name in the name server")
+    parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds to wait for a reply "
+                        "(default: the setting COMMTIMEOUT)")
+    access_options.add_client_options(parser)
     return parser.parse_args(args)
 
 
@@ -58,7 +62,14 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     options = _parse(args)
     wrong: List[int] = []
     # A list, since exit_code_of() does not return the result.
-    failure = console.exit_code_of(lambda: wrong.append(examine(checks_for(options.uri))))
+
+    def use_access_and_examine() -> None:
+        access_options.use(options)
+        if options.timeout is not None:
+            config.COMMTIMEOUT = options.timeout
+        wrong.append(examine(checks_for(options.uri)))
+
+    failure = console.exit_code_of(use_access_and_examine)
     if failure:
         return failure
     console.say("Nothing is wrong." if not wrong[0] else "Wrong: %d, see above." % wrong[0])

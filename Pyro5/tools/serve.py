@@ -12,7 +12,7 @@ import sys
 import traceback
 from typing import Any, Optional, Sequence
 
-from .._cli import console
+from .._cli import access_options, console
 from .._server.exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
 from .._values.uri import URI
 from ..client import locate_ns
@@ -141,6 +141,7 @@ def _check_constructor(clazz: type, target: str) -> None:
 # ---------------------------------------------------------------- serving
 
 def _run(options: argparse.Namespace) -> None:
+    access_options.use(options)
     published = load(options.target)
     prepare(published, options.target, options.expose, options.instance_mode)
     name = options.name or (options.target.replace(":", ".") if options.ns else None)
@@ -194,6 +195,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
            "defines, as if it were marked with @expose; for classes that do not use this library")
     option("-m", "--instance-mode", choices=INSTANCE_MODES, help="instances of the class: one for each connection, "
            "a single one, or one for each call (default: the mode of the class, otherwise session)")
+    access_options.add_server_options(parser)
     return parser.parse_args(args)
 
 

@@ -19,7 +19,7 @@ import re
 import sys
 from typing import Any, Iterable, Optional, Sequence
 
-from .._cli import console
+from .._cli import access_options, console
 from .._gateway.app import DEFAULT_EXPOSED, Gateway, PyroApp
 from .._gateway.calls import NameServerGone
 from .._gateway.http_server import HttpServer
@@ -71,6 +71,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
            "that clients may use to reach the gateway, besides localhost and --host; * = any (can be repeated)")
     option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds that a call may take; 0 = no limit "
            "(default: the setting COMMTIMEOUT)")
+    access_options.add_client_options(parser)
     return parser.parse_args(args)
 
 
@@ -111,6 +112,7 @@ def _is_everywhere(host: str) -> bool:
 
 
 def _run(options: argparse.Namespace) -> None:
+    access_options.use(options)
     everywhere = _is_everywhere(options.host)
     # The zone of an IPv6 address (%eth0) is not part of what clients send as the host.
     hosts = options.allow_host if everywhere else [options.host.partition("%")[0], *options.allow_host]
