@@ -212,6 +212,10 @@ class WatchedAioDaemon(aio.Daemon):
 
     requestLoop = run_aio_daemon
 
+    def close(self) -> Any:
+        """End soon, without being awaited."""
+        return self.shutdown()
+
     def clientDisconnect(self, conn: Any) -> None:
         WatchedDaemon.clientDisconnect(self, conn)  # type: ignore[arg-type]
 

@@ -138,7 +138,9 @@ class Stage:
 
     @expose
     async def close_daemon(self) -> str:
-        self._pyroDaemon.close()  # type: ignore[attr-defined]
+        closing = self._pyroDaemon.close()  # type: ignore[attr-defined]
+        if closing is not None:  # that of Pyro5.aio is a coroutine function
+            await closing
         return "closing"
 
     # ------------------------------------------------------------ streams

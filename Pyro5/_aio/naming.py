@@ -1,12 +1,15 @@
 """The name server, without blocking the event loop. Searches and lookups run in threads of the loop's default executor."""
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Any, Optional, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union, overload
 
 from .. import client
 from .._client import discovery
 from .._client.discovery import Host
+from .._client.ns_connection import direct_uri
+from .._client.ns_places import place_of
 from .._values.uri import URI
 from .connecting import in_thread
 from .name_server import NameServerProxy
@@ -16,15 +19,52 @@ from .waiting import until_ready
 __all__ = ["locate_ns", "resolve", "wait_for"]
 
 
-async def resolve(uri: Union[str, URI], delay_time: float = 0.0) -> URI:
+@overload
+async def resolve(uri: Union[str, URI], delay_time: float = ...) -> URI: ...  # type: ignore[overload-overlap]
+
+
+@overload
+async def resolve(uri: Iterable[Union[str, URI]], delay_time: float = ...) -> List[URI]: ...
+
+
+async def resolve(uri: Union[str, URI, Iterable[Union[str, URI]]], delay_time: float = 0.0) -> Union[URI, List[URI]]:
     """Return the PYRO URI that a PYRONAME or PYROMETA URI refers to, as `Pyro5.api.resolve` does.
+
+    Args:
+        uri: a URI; or several ones, whose names are looked up at once, over one connection to their name server. Then the
+            result is a list.
 
     Raises:
         NamingError: the name is not registered, or no name server was found.
         CommunicationError: the communication with the name server failed.
     """
-    uri = URI(uri)
+    if isinstance(uri, (str, URI)):
+        return await _resolve_one(URI(uri), delay_time)
+    uris = [URI(each) for each in uri]
+    # by the place of their name server; with a delay, each one waits for its own name
+    together: Dict[Any, List[int]] = {}
+    for number, each in enumerate(uris):
+        is_name = each.protocol == "PYRONAME" and not delay_time
+        together.setdefault(place_of(each) if is_name else number, []).append(number)
+    found: Dict[int, URI] = {}
+    await asyncio.gather(*[_resolve_group(uris, numbers, delay_time, found) for numbers in together.values()])
+    return [found[number] for number in range(len(uris))]
+
+
+async def _resolve_one(uri: URI, delay_time: float) -> URI:
     return uri if uri.protocol == "PYRO" else await in_thread(discovery.resolve, uri, delay_time)
+
+
+async def _resolve_group(uris: Sequence[URI], numbers: Sequence[int], delay_time: float, found: Dict[int, URI]) -> None:
+    """Resolve some of the URIs; if these are several, their names are in the same name server."""
+    if len(numbers) == 1:
+        found[numbers[0]] = await _resolve_one(uris[numbers[0]], delay_time)
+        return
+    async with await locate_ns(*place_of(uris[numbers[0]])) as names:
+        lookup: Any = names.lookup
+        answers = await asyncio.gather(*[lookup(uris[number].object) for number in numbers])
+    for number, answer in zip(numbers, answers):
+        found[number] = direct_uri(answer, "name '%s'" % uris[number].object)
 
 
 async def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *,

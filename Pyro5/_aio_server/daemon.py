@@ -205,9 +205,9 @@ class Daemon(Registrations):
         self._ending.begin(max(0.0, config.SHUTDOWN_TIMEOUT or 0.0))
         return WaitForEnd(self._ending)
 
-    def close(self) -> WaitForEnd:
-        """Do the same as shutdown(): ``await daemon.close()``."""
-        return self.shutdown()
+    async def close(self) -> None:
+        """Do what shutdown() does, and wait for the end; inside a remote call of this daemon, do not wait."""
+        await self.shutdown()
 
     @property
     def locationStr(self) -> str:

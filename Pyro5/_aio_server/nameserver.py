@@ -54,7 +54,7 @@ class NameServerDaemon(Daemon):
         try:
             self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
         except BaseException:
-            self.close()  # the sockets and the storage
+            self.shutdown()  # the sockets and the storage
             raise
         if period_seconds:  # a thread of its own, with blocking connections to the objects
             self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import Any
+from typing import Any, Optional
 
 __all__ = ["Attachment"]
 
@@ -28,13 +28,15 @@ class Attachment:
         self._fd = -1
         self._timer: Any = None
         self._in_turn = False
-        self._has_ended = False
+        self._has_ended = False  # no more turns
+        self._is_over = False  # another thread may free the server
+        self._releasing: Optional[threading.Thread] = None
         self.thread = 0  # the identifier of the thread of the event loop, 0 before it has begun
 
     @property
     def is_running(self) -> bool:
-        """Whether the event loop serves the clients. Can be read by any thread."""
-        return bool(self.thread) and not self._has_ended and not self._loop.is_closed()
+        """Whether the event loop serves the clients, or a thread frees the server. Can be read by any thread."""
+        return bool(self.thread) and not self._is_over and not self._loop.is_closed()
 
     def begin(self) -> None:
         """Serve clients from now on."""
@@ -66,21 +68,23 @@ class Attachment:
             if server.stopping:
                 self.end()
                 # Not in this thread, because running calls get some seconds to finish.
-                threading.Thread(target=server.release, name="Pyro-end").start()
+                self._releasing = threading.Thread(target=server.release, name="Pyro-end")
+                self._releasing.start()
             else:
                 seconds = server.seconds_to_wait()
                 self._timer = self._loop.call_later(seconds if self._fd >= 0 else min(seconds, LOOK_SECONDS), self._turn)
 
-    def end_from_outside(self) -> bool:
-        """End it if the calling thread is that of the event loop, and not inside of a call that runs there, or if that loop is
-        closed. Return whether this was so; then the caller has to free the server. Can be called from any thread.
+    def end_from_outside(self) -> None:
+        """End it for close(): if the calling thread is that of the event loop, and not inside of a call that runs there, or if
+        that loop is closed. The caller then frees the server. Can be called from any thread.
         """
-        if self._has_ended or self._in_turn and threading.get_ident() == self.thread:
-            return False
-        if not self._loop.is_closed() and threading.get_ident() != self.thread:
-            return False
+        is_here = threading.get_ident() == self.thread
+        if self._in_turn and is_here or not (is_here or self._loop.is_closed()):
+            return
         self.end()
-        return True
+        if self._releasing is not None:
+            self._releasing.join()
+        self._is_over = True
 
     def end(self) -> None:
         """Serve no more clients."""
@@ -89,3 +93,4 @@ class Attachment:
             self._timer.cancel()
         if self._fd >= 0 and not self._loop.is_closed():
             self._loop.remove_reader(self._fd)
+            self._fd = -1
