@@ -23,23 +23,37 @@ def hints_of(annotated: Any) -> Dict[str, Any]:
         log.debug("not all annotations of %r can be evaluated: %s", annotated, x)
     # Evaluated one by one: an annotation that fails must not hide the others.
     found: Dict[str, Any] = {}
-    for each in reversed(annotated.__mro__) if isinstance(annotated, type) else [annotated]:
+    for each in reversed(annotated.__mro__) if isinstance(annotated, type) else [inspect.unwrap(annotated)]:
         for name, annotation in _raw_annotations(each).items():
             # Removed even if the new one cannot be evaluated: an inherited annotation does not apply then.
             found.pop(name, None)
-            holder = type("holder", (), {"__module__": getattr(each, "__module__", ""), "__annotations__": {name: annotation}})
             try:
-                found.update(typing.get_type_hints(holder, getattr(each, "__globals__", None)))
+                found.update(_evaluated(each, name, annotation))
             except Exception as x:
                 log.debug("the annotation of %s of %r cannot be evaluated: %s", name, each, x)
     return found
 
 
-def _raw_annotations(annotated: Any) -> Dict[str, Any]:
-    if sys.version_info >= (3, 14):
-        import annotationlib
-        # Names that are not defined yet become placeholders instead of errors.
-        return annotationlib.get_annotations(annotated, format=annotationlib.Format.FORWARDREF)
+def _evaluated(annotated: Any, name: str, annotation: Any) -> Dict[str, Any]:
+    """Return the type of one annotation. Raises what evaluating it raises."""
+    holder = type("holder", (), {"__module__": getattr(annotated, "__module__", ""), "__annotations__": {name: annotation}})
+    names: Dict[str, Any] = {each.__name__: each for each in getattr(annotated, "__type_params__", ())}
     if isinstance(annotated, type):
-        return dict(vars(annotated).get("__annotations__", {}))
-    return dict(getattr(inspect.unwrap(annotated), "__annotations__", {}))
+        names.update(vars(annotated))  # an annotation in a class may name what the class contains
+    return typing.get_type_hints(holder, getattr(annotated, "__globals__", None), names)
+
+
+def _raw_annotations(annotated: Any) -> Dict[str, Any]:
+    """Return the annotations of a function, or of a class without its bases; some may be texts or forward references."""
+    try:
+        if sys.version_info >= (3, 14):
+            import annotationlib
+            # Annotations are evaluated when they are read. In this format, names that are not defined become forward
+            # references instead of errors.
+            return annotationlib.get_annotations(annotated, format=annotationlib.Format.FORWARDREF)
+        if isinstance(annotated, type):
+            return dict(vars(annotated).get("__annotations__", {}))
+        return dict(getattr(annotated, "__annotations__", {}))
+    except Exception as x:  # an annotation that raises another error than NameError
+        log.debug("the annotations of %r cannot be read: %s", annotated, x)
+        return {}
