@@ -99,6 +99,26 @@ class BusyMethods(WorkshopTestCase):
         self.assertFalse(caught.exception.started)
 
 
+class StrictProxies(WorkshopTestCase):
+    def test_futures_of_the_owner(self) -> None:
+        self.configure(PROXY_SHARING="strict")
+        with Proxy(self.uri) as proxy:
+            self.assertEqual("done", proxy.slow.future().result(PATIENCE_SECONDS))
+            found: List[Any] = []
+
+            def use() -> None:
+                try:
+                    proxy.slow.future()
+                except errors.PyroError as x:
+                    found.append(x)
+
+            thread = threading.Thread(target=use)
+            thread.start()
+            self.join(thread)
+            self.assertIn("not the owner", str(found[0]))
+            self.assertEqual("done", proxy.slow())
+
+
 class ReplacedHooks(WorkshopTestCase):
     def test_options_of_a_proxy_with_a_hook_of_its_own(self) -> None:
         original = self.proxy._pyroInvoke

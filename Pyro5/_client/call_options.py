@@ -25,6 +25,7 @@ class CallOptions(NamedTuple):
     # called before a request is sent, with its correlation id (None: the server cannot cancel calls) and sequence number
     on_sending: Optional[Callable[[Optional[bytes], int], None]] = None
     is_attempt: bool = False  # a call that fails is repeated by the caller
+    thread: int = 0  # the thread that the call is made for, if another one makes it
 
 
 current_options: ContextVar[Optional[CallOptions]] = ContextVar("Pyro5.call_options", default=None)

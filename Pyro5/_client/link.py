@@ -114,7 +114,9 @@ class Link(Connector):
         if self.owner == IN_TRANSIT:
             raise errors.PyroError("the message that contains this proxy for '%s' is still being decoded; the proxy can be "
                                    "used after that" % self.uri)
-        if self.owner != threading.get_ident() and (self.owner_client is None or self.owner_client != _served_client()):
+        options = options_for(self)
+        ident = threading.get_ident() if options is None or not options.thread else options.thread
+        if self.owner != ident and (self.owner_client is None or self.owner_client != _served_client()):
             raise errors.PyroError("the calling thread is not the owner of this proxy for '%s'; call _pyroClaimOwnership() in "
                                    "this thread, or give every thread a copy of the proxy" % self.uri)
 

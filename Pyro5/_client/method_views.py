@@ -90,6 +90,8 @@ class MethodView:
             A ``concurrent.futures.Future``. Its `cancel` also works while the server is running the method: see CallFuture.
         """
         deadline = self._deadline()  # now: the time that the call spends in the queue is part of its timeout
+        self._link.check_usable()  # here: another thread makes the call
+        thread = threading.get_ident()
 
         def call(future: CallFuture) -> Any:
             def on_sending(correlation_id: Optional[bytes], seq: int) -> None:
@@ -98,7 +100,7 @@ class MethodView:
                 if not future.begin_sending(cancel):
                     raise errors.not_sent(errors.CancelledError("the call was cancelled before it was sent"))
 
-            return self._call(args, kwargs, 0, deadline, on_sending)
+            return self._call(args, kwargs, 0, deadline, on_sending, thread)
 
         # A call that is nested in one in flight does not wait for a thread: those of the calls in flight wait for it.
         calls_at_once = None if self._link.is_nested() else self._link.calls_at_once
@@ -108,8 +110,8 @@ class MethodView:
         return None if self._timeout is None else time.monotonic() + self._timeout
 
     def _call(self, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int, deadline: Optional[float],
-              on_sending: Optional[Callable[[Optional[bytes], int], None]] = None) -> Any:
-        options = CallOptions(self._link, deadline, self._serializer, self._annotations, on_sending, is_attempt=True)
+              on_sending: Optional[Callable[[Optional[bytes], int], None]] = None, thread: int = 0) -> Any:
+        options = CallOptions(self._link, deadline, self._serializer, self._annotations, on_sending, True, thread)
         # In a context variable and not an argument: _pyroInvoke, which programs override, has a fixed signature.
         token = current_options.set(options)
         try:
