@@ -7,7 +7,7 @@ import threading
 import time
 from collections import Counter
 from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple,
-                    Optional, Tuple, TypeVar)
+                    Optional, Tuple, TypeVar, cast)
 
 from .. import config, constants, errors
 from .._server.exposure import expose
@@ -25,6 +25,7 @@ __all__ = ["UNSPECIFIED", "LeasedNames", "Request", "client_text"]
 log = logging.getLogger("Pyro5.registry")
 
 T = TypeVar("T")  # the result of a change
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 RETRY_SECONDS = 1.0         # until leases that have ended are removed, after the storage has failed
 PICKS = ("random", "least")  # how a client chooses among members
@@ -49,6 +50,13 @@ class Request(NamedTuple):
     if_revision: Optional[int] = None
     is_member: bool = False
     client: str = ""
+
+
+def _newer(method: Method) -> Method:
+    """Expose a method, without telling clients of other releases: they find the methods that they know. They can call it."""
+    exposed: Any = expose(method)
+    exposed._pyroNewer = True
+    return cast(Method, exposed)
 
 
 def client_text() -> str:
@@ -97,7 +105,7 @@ class LeasedNames:
 
     # ------------------------------------------------------------ called by clients
 
-    @expose
+    @_newer
     def renew(self, leases: Dict[str, str]) -> Dict[str, str]:
         """Start leases anew.
 
@@ -121,7 +129,7 @@ class LeasedNames:
                     lost[name] = self._storage[name][0] if name in self._storage else ""
         return lost
 
-    @expose
+    @_newer
     def release(self, leases: Dict[str, str]) -> int:
         """Remove the registrations that have these leases.
 
@@ -140,7 +148,7 @@ class LeasedNames:
         self._require_names(found)
         return self._changed(lambda: self._remove_leases(found))
 
-    @expose
+    @_newer
     def candidates(self, name: str, pick: str = "random") -> List[str]:
         """Return the uris that are registered under a name, in the order in which to try them.
 
@@ -167,7 +175,7 @@ class LeasedNames:
                 given[uris[0]] += 1
         return uris
 
-    @expose
+    @_newer
     def details(self, name: str) -> Dict[str, Any]:
         """Return a registration as a dict: uri, metadata, revision, lease (None, or a dict of ttl, seconds left and the
         address of the client that registered it), and members (None, or a dict of uri -> lease).
@@ -181,7 +189,7 @@ class LeasedNames:
             return {"uri": found[0], "metadata": sorted(tags_of(found)), "revision": self._revision(name),
                     **self._lease_info(name)}
 
-    @expose
+    @_newer
     def leases(self, prefix: Optional[str] = None) -> Dict[str, Any]:
         """Return the lease and the members, as `details` does, of those names with a prefix that have some."""
         prefix = checked_type(prefix or "", "prefix")
@@ -190,7 +198,7 @@ class LeasedNames:
         with self.lock:
             return {name: self._lease_info(name) for name in self._leases.all_details() if name.startswith(prefix)}
 
-    @expose
+    @_newer
     def watch(self, prefix: str = "") -> AsyncIterator[Dict[str, Any]]:
         """Return an item stream of the current registrations, and then of each change as it happens.
 

@@ -74,7 +74,11 @@ class DaemonObject:
         _check_text(objectId, "objectId")
         published = self.daemon._objects.get(objectId)
         more = {"descriptions": describe(published.target, published.members)} if descriptions else {}
-        return {**published.members.metadata(), **more}
+        client = callcontext.current_context.client
+        knows_newer = client is None or getattr(client, "features", None) is not None
+        newer = published.members.newer if knows_newer else frozenset()
+        found = published.members.metadata()
+        return {**found, "methods": found["methods"] | newer, **more}
 
     @_deferring
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:

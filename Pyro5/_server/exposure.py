@@ -240,10 +240,11 @@ class Members(NamedTuple):
     nonblocking: FrozenSet[str] = frozenset()  # methods and attributes that an event loop can run itself
     concurrent: FrozenSet[str] = frozenset()  # those of methods that may run at the same time as others of a connection
     roles: FrozenSet[Tuple[str, FrozenSet[str]]] = frozenset()  # name, and the roles that may use it; all, if it is missing
+    newer: FrozenSet[str] = frozenset()  # methods of the package's own objects that clients of other releases are not told of
 
     def metadata(self) -> Dict[str, Any]:
-        """Return the metadata that clients get in the handshake, in the form of the wire protocol."""
-        return {"methods": set(self.methods), "oneway": set(self.oneway), "attrs": set(self.attrs)}
+        """Return the metadata that clients of other releases get in the handshake, in the form of the wire protocol."""
+        return {"methods": set(self.methods - self.newer), "oneway": set(self.oneway), "attrs": set(self.attrs)}
 
     def metadata_for(self, has_sessions: Optional[bool]) -> Dict[str, Any]:
         """Return what is sent to one client when it connects.
@@ -254,7 +255,7 @@ class Members(NamedTuple):
         """
         if has_sessions is None:
             return self.metadata()
-        return {**self.metadata(), "session": has_sessions, "idempotent": set(self.idempotent)}
+        return {**self.metadata(), "methods": set(self.methods), "session": has_sessions, "idempotent": set(self.idempotent)}
 
 
 _members: weakref.WeakKeyDictionary[type, Members] = weakref.WeakKeyDictionary()
@@ -285,8 +286,8 @@ def forget_members(obj_or_class: Any) -> None:
 
 
 def _read_members(clazz: type, only_exposed: bool = True) -> Members:
-    methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking, concurrent = (
-        set() for _ in range(9))
+    methods, oneways, attrs, writable, callbacks, idempotent, direct, nonblocking, concurrent, newer = (
+        set() for _ in range(10))
     roles: Dict[str, FrozenSet[str]] = {}
     for name in dir(clazz):
         if is_private_attribute(name):  # cannot be called, even if it is marked
@@ -309,6 +310,8 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
         if getattr(functions[0], "_pyroUnlisted", False):
             continue  # it can be called, but clients of other releases would see that there is one more
         methods.add(name)
+        if getattr(functions[0], "_pyroNewer", False):
+            newer.add(name)
         if not is_deferring(functions[0]) and not _overrides_deferring(clazz, name):
             direct.add(name)
         if getattr(functions[0], "_pyroIdempotent", False):
@@ -322,7 +325,7 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
             callbacks.add(name)
     return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks),
                    frozenset(idempotent), frozenset(direct), frozenset(nonblocking), frozenset(concurrent),
-                   frozenset(roles.items()))
+                   frozenset(roles.items()), frozenset(newer))
 
 
 def is_deferring(function: Any) -> bool:

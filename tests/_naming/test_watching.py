@@ -142,6 +142,21 @@ class WatchTests(WatchTestCase):
 
         asyncio.run(watch())
 
+    def test_any_number_of_watchers_costs_a_change_one_wake_up(self) -> None:
+        async def watch() -> None:
+            watches, loop, calls = Watches(1000), asyncio.get_running_loop(), []
+            waiting = [asyncio.ensure_future(watches.wait(loop, watches.end, "lab.")) for _ in range(200)]
+            await asyncio.sleep(0)
+            with mock.patch.object(loop, "call_soon_threadsafe", lambda *call: calls.append(call)):
+                for _ in range(100):
+                    watches.add("added", "lab.a", ONE, frozenset())
+                    watches.wake()
+            self.assertEqual(1, len(calls))
+            calls[0][0](*calls[0][1:])
+            self.assertEqual({watches.end - 100}, set(await asyncio.gather(*waiting)))
+
+        asyncio.run(watch())
+
     def test_several_items_are_fetched_together_without_waiting_for_more(self) -> None:
         config.ITER_STREAM_BATCH = 100
         ns = self.serve()
@@ -160,6 +175,22 @@ class WatchTests(WatchTestCase):
         stream.close()
         ns.register("lab.a", ONE)
         self.assertEqual({}, ns._watches._waiting)
+
+    def test_clients_of_other_releases_find_the_methods_that_they_know_and_can_watch(self) -> None:
+        old = {"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup"}
+        self.serve()
+        with mock.patch("Pyro5._messages.handshake.features.with_announcement", lambda annotations, *_: dict(annotations)), \
+                Proxy(self.uri) as proxy:
+            self.assertTrue(proxy._pyroBind())
+            self.assertEqual(old, proxy._pyroMethods)
+            proxy._pyroGetMetadata("Pyro.NameServer")
+            self.assertEqual(old, proxy._pyroMethods)
+            proxy.register("lab.a", ONE)
+            stream = proxy._pyroInvoke("watch", ["lab."], {})
+            self.assertEqual([("current", "lab.a"), "ready"], [brief(next(stream)), brief(next(stream))])
+        with Proxy(self.uri) as proxy:
+            proxy._pyroGetMetadata("Pyro.NameServer")
+            self.assertEqual(old | {"candidates", "details", "leases", "release", "renew", "watch"}, proxy._pyroMethods)
 
     def test_a_prefix_is_a_text(self) -> None:
         with self.assertRaisesRegex(TypeError, "prefix must be a str"):
