@@ -404,14 +404,15 @@ class Rebuilding(RegisteredTypes):
         module = types.ModuleType("raising")
         text = "class Raising:\n  x: int\n  y: 'int().missing'\n  z: 'List[1 / 0]'"
         with mock.patch.dict(sys.modules, raising=module):
-            exec(text, vars(module))
+            exec(compile(text, "raising", "exec", dont_inherit=True), vars(module))
             self.assertEqual({"x": int}, hints_of(module.Raising))
 
     @unittest.skipUnless(sys.version_info >= (3, 14), "annotations are evaluated when they are read since Python 3.14")
     def test_deferred_annotations(self) -> None:
         module = types.ModuleType("deferred")
-        exec("from typing import List\nclass Deferred:\n  later: Later\n  many: List[Later]\n  never: Missing\n"
-             "def move(point: Later, speed: Missing): pass\nclass Later: pass", vars(module))
+        text = ("from typing import List\nclass Deferred:\n  later: Later\n  many: List[Later]\n  never: Missing\n"
+                "def move(point: Later, speed: Missing): pass\nclass Later: pass")
+        exec(compile(text, "deferred", "exec", dont_inherit=True), vars(module))
         later = module.Later
         self.assertEqual({"later": later, "many": List[later]}, hints_of(module.Deferred))
         self.assertEqual({"point": later}, hints_of(module.move))
