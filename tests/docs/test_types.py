@@ -14,16 +14,17 @@ import pathlib
 import sys
 import unittest
 import uuid
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Set, Tuple, TypedDict, Union
 
 from Pyro5 import api, serializers
 from Pyro5._values import rebuilding, registered_types
 
 from ..support import PROJECT
-from .test_serialization import BEGIN, COLUMNS, END, cells, usable
+from .test_serialization import BEGIN, COLUMNS, END, NOT_SENT, SAME, cells, usable
 
 DOCUMENT = os.path.join(PROJECT, "docs", "types.md")
-HEAD = ["sent", "annotation", *COLUMNS, "rebuilt"]
+HEAD = ["sent", "between peers of this release", *["%s, to others" % name for name in COLUMNS], "annotation", "rebuilt"]
+NEW = 3  # the dialect of peers of this release
 
 
 class Color(enum.Enum):
@@ -39,7 +40,11 @@ class Level(str, enum.Enum):
     LOW = "low"
 
 
-@dataclasses.dataclass
+class Priority(enum.IntEnum):
+    HIGH = 1
+
+
+@dataclasses.dataclass(frozen=True)
 class Point:
     x: int
     color: Color = Color.RED
@@ -48,6 +53,10 @@ class Point:
 class Pair(NamedTuple):
     left: int
     right: Optional[Point] = None
+
+
+class Options(TypedDict):
+    color: Color
 
 
 class Money:
@@ -66,36 +75,69 @@ class Money:
 
 
 SENT = (
-    ("Color.RED", "Color"), ("Access.READ | Access.WRITE", "Access"), ("Level.LOW", "Level"), ("Point(1)", "Point"),
-    ("Pair(1, Point(2))", "Pair"), ("Money(5)", "Money"),
-    ("[Point(1)]", "List[Point]"), ("{'a': Color.RED}", "Dict[str, Color]"), ("None", "Optional[Point]"),
+    ("Color.RED", "Color"), ("Access.READ | Access.WRITE", "Access"), ("Level.LOW", "Level"), ("Priority.HIGH", "Priority"),
+    ("Point(1)", "Point"), ("Pair(1, Point(2))", "Pair"), ("Options(color=Color.RED)", "Options"), ("Money(5)", "Money"),
+    ("[Point(1)]", "List[Point]"), ("(Color.RED, 1)", "Tuple[Color, int]"), ("{'a': Color.RED}", "Dict[str, Color]"),
+    ("{Color.RED: 1}", "Dict[Color, int]"), ("{Point(1): 1}", ""), ("{Color.RED}", "Set[Color]"), ("None", "Optional[Point]"),
+    ("2", "Union[Point, int]"),
     ("datetime(2024, 2, 29, 12, 30)", "datetime"), ("datetime(2024, 2, 29, 12, 30, tzinfo=utc)", "datetime"),
     ("date(2024, 2, 29)", "date"), ("time(12, 30)", "time"), ("timedelta(hours=1)", "timedelta"),
     ("Decimal('1.50')", "Decimal"), ("UUID(int=5)", "UUID"), ("PurePosixPath('a/b')", "PurePosixPath"),
+    ("b'bytes'", ""), ("bytearray(b'bytes')", ""), ("memoryview(b'bytes')", ""),
 )
 NAMES: Dict[str, Any] = {
     **{clazz.__name__: clazz for clazz in (
-        Color, Access, Level, Point, Pair, Money, decimal.Decimal, datetime.datetime, datetime.date, datetime.time,
-        datetime.timedelta, uuid.UUID, pathlib.PurePosixPath)},
-    "utc": datetime.timezone.utc, "List": List, "Dict": Dict, "Optional": Optional,
+        Color, Access, Level, Priority, Point, Pair, Options, Money, decimal.Decimal, datetime.datetime, datetime.date,
+        datetime.time, datetime.timedelta, uuid.UUID, pathlib.PurePosixPath)},
+    "utc": datetime.timezone.utc, "List": List, "Dict": Dict, "Optional": Optional, "Set": Set,
+    "Tuple": Tuple, "Union": Union,
 }
+
+
+def received(serializer: Any, value: Any) -> Any:
+    """Return what arrives, NOT_SENT if nothing does."""
+    try:
+        return serializer.loads(serializer.dumps([value]))[0]
+    except Exception:
+        return NOT_SENT
+
+
+def is_same(one: Any, other: Any) -> bool:
+    return bool(one == other) and type(one) is type(other)
+
+
+def cell(value: Any, arrived: Any) -> str:
+    """Return what a cell says about a value that has arrived."""
+    if arrived is NOT_SENT:
+        return NOT_SENT
+    return SAME if is_same(arrived, value) else "`%r`" % (arrived,)
+
+
+def new_cell(value: Any) -> str:
+    """Return what arrives between peers of this release: what most serializers do, and then the others."""
+    cells = {name: cell(value, received(serializers.get_serializer(name).for_dialect(NEW), value)) for name in COLUMNS}
+    most = max(cells.values(), key=list(cells.values()).count)
+    return "; ".join([most, *["%s: %s" % (name, text) for name, text in cells.items() if text != most]])
 
 
 def row(sent: str, annotation: str) -> List[str]:
     """Return the cells of a row; the cell of a serializer that is not installed is empty."""
-    value, build = eval(sent, dict(NAMES)), rebuilding.builder_for(eval(annotation, dict(NAMES)))
-    assert build is not None
-    forms, is_same = [], True
+    value = eval(sent, dict(NAMES))
+    build = rebuilding.builder_for(eval(annotation or "None", dict(NAMES)))
+    forms, rebuilt = [], []
     for name in COLUMNS:
-        if not usable(name):
-            forms.append("")
-            continue
-        serializer = serializers.get_serializer(name)
-        received = serializer.loads(serializer.dumps(value))
-        forms.append("`%r`" % (received,))
-        rebuilt = build(received)
-        is_same = is_same and rebuilt == value and type(rebuilt) is type(value)
-    return ["`%s`" % sent, "`%s`" % annotation, *forms, "same" if is_same else "different"]
+        arrived = received(serializers.get_serializer(name), value) if usable(name) else ""
+        forms.append(cell(value, arrived) if usable(name) else "")
+        if build is not None and usable(name) and arrived is not NOT_SENT:
+            try:
+                found = SAME if is_same(build(arrived), value) else "different"
+            except rebuilding.Mismatch:
+                found = "refused"
+            rebuilt.append((found, name))
+    different = ["not from %s" % name for found, name in rebuilt if found != SAME]
+    result = ", ".join([SAME, *different]) if rebuilt else ""
+    new = new_cell(value) if all(map(usable, COLUMNS)) else ""
+    return ["`%s`" % sent, new, *forms, "`%s`" % annotation if annotation else "", result]
 
 
 def table() -> str:
@@ -110,7 +152,7 @@ def read_document() -> str:
 
 def register() -> List[type]:
     before = set(registered_types.registered())
-    api.register_types(Color, Access, Level, Point, Pair, Money, "datetime", "decimal", "uuid", "path")
+    api.register_types(Color, Access, Level, Priority, Point, Pair, Options, Money, "datetime", "decimal", "uuid", "path")
     return list(set(registered_types.registered()) - before)
 
 
@@ -134,9 +176,11 @@ class Document(unittest.TestCase):
         rows = [[cell.replace("\1", "|") for cell in cells(line)] for line in written]
         self.assertEqual(HEAD, rows[0])
         expected = [row(*each) for each in SENT]
-        # the column of a serializer that is not installed is not compared
-        found = [["" if column in COLUMNS and not usable(column) else cell for column, cell in zip(HEAD, line)]
-                 for line in rows[2:]]
+        # what a serializer that is not installed does is not compared
+        found = [["" if not cells_of and column not in ("sent", "annotation") else text
+                  for column, text, cells_of in zip(HEAD, line, expected_line)]
+                 for line, expected_line in zip(rows[2:], expected)]
+        self.assertEqual(len(expected), len(rows[2:]))
         self.assertEqual(expected, found)
 
     def test_examples(self) -> None:
