@@ -19,7 +19,7 @@ from typing import AbstractSet, Any, Dict, FrozenSet, Iterable, Iterator, Option
 
 from ... import constants, errors
 from . import Registration, Storage
-from .files import checked_path, unusable
+from .files import checked_path, require_regular, unusable
 from .journal import ChangeLog, Changes
 from .ordered import OrderedNames
 
@@ -95,6 +95,7 @@ class DbmStorage(Storage):
 
     def _open_log(self) -> ChangeLog:
         path = self._path + _LOG_SUFFIX
+        require_regular(self._spec, path)
         try:
             return ChangeLog(path)
         except BlockingIOError as x:

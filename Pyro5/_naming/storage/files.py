@@ -14,6 +14,8 @@ from ... import errors
 if sys.platform != "win32":
     import fcntl
 
+# Suffix of the file that is locked in place of an SQLite file.
+LOCK_SUFFIX = "-lock"
 # Errors of flock on file systems that do not support it, or are not configured for it.
 _NO_LOCKS = frozenset((errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL))
 
@@ -47,6 +49,20 @@ def checked_path(spec: str, filename: str, suffixes: Iterable[str] = ("",)) -> s
     if not os.access(folder, os.W_OK):
         raise unusable(spec, "the folder %s is read-only" % folder)
     return path
+
+
+def require_regular(spec: str, *paths: str) -> None:
+    """Check that these files, as far as they exist, are regular ones, before any of them is opened.
+
+    Opening a named pipe waits for another process, and a device can do anything.
+
+    Raises:
+        NamingError: one of them is not.
+    """
+    for path in paths:
+        # lexists: a link that leads nowhere would make the file be created in a place that its owner has chosen.
+        if os.path.lexists(path) and not os.path.isfile(path):
+            raise unusable(spec, "%s is not a regular file; move it away" % path)
 
 
 def lock_at_once(file: IO[Any], path: str) -> None:
@@ -106,3 +122,16 @@ class FileLock:
             with contextlib.suppress(OSError):
                 fcntl.flock(self._file.fileno(), fcntl.LOCK_UN)  # a child process may have inherited the open file
         self._file.close()
+
+
+def locked_out_others(spec: str, path: str) -> FileLock:
+    """Lock the file against other name servers, whose own registrations would overwrite each other; other programs may use it.
+    """
+    # beside the target of any links
+    lock_path = os.path.realpath(path) + LOCK_SUFFIX
+    try:
+        return FileLock(lock_path)
+    except BlockingIOError as x:
+        raise unusable(spec, "another process uses it") from x
+    except OSError as x:
+        raise unusable(spec, "cannot use %s: %s" % (lock_path, x.strerror or x)) from x

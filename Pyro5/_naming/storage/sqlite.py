@@ -25,7 +25,7 @@ from typing import (Any, Callable, Dict, FrozenSet, ItemsView, Iterable, Iterato
                     cast)
 
 from . import ENTRY_BYTES, TAG_BYTES, Registration, Storage
-from .files import FileLock, checked_path, unusable
+from .files import LOCK_SUFFIX, checked_path, locked_out_others, require_regular, unusable
 from .sharing import DatabaseFiles, Locked, Patience, Readers, connect
 
 # How long a change waits for another process that is writing to the file.
@@ -34,8 +34,8 @@ BUSY_SECONDS = 1.0
 NAMES_PER_QUERY = 500
 TAGS_PER_QUERY = 50
 
-# Suffix of the lock file.
-_LOCK_SUFFIX = "-lock"
+# Suffixes of all files beside the database.
+_OTHER_SUFFIXES = ("-wal", "-shm", "-journal", LOCK_SUFFIX)
 # The smallest possible SQLite database: a single page of the minimum page size.
 _SMALLEST_FILE_BYTES = 512
 _TABLES = (
@@ -88,9 +88,11 @@ class SqlStorage(Storage):
         """
         self._spec = "sql:" + filename
         path = checked_path(self._spec, filename)
+        # SQLite keeps its other files, and we the lock file, beside the target of any links.
+        require_regular(self._spec, *[os.path.realpath(path) + suffix for suffix in _OTHER_SUFFIXES])
         _check_size(self._spec, path)
         # Before the file is opened: opening it may already create tables.
-        self._file_lock = _locked_out_others(self._spec, path)
+        self._file_lock = locked_out_others(self._spec, path)
         # Guards the connection: statements of one thread must not become part of a transaction of another.
         self._lock = threading.Lock()
         self._readers: Optional[Readers] = None
@@ -350,19 +352,6 @@ def _check_size(spec: str, path: str) -> None:
     """
     if os.path.exists(path) and 0 < os.path.getsize(path) < _SMALLEST_FILE_BYTES:
         raise unusable(spec, "the file is not an SQLite database")
-
-
-def _locked_out_others(spec: str, path: str) -> FileLock:
-    """Lock the file against other name servers, whose own registrations would overwrite each other; other programs may use it.
-    """
-    # beside the target of any links
-    lock_path = os.path.realpath(path) + _LOCK_SUFFIX
-    try:
-        return FileLock(lock_path)
-    except BlockingIOError as x:
-        raise unusable(spec, "another process uses it") from x
-    except OSError as x:
-        raise unusable(spec, "cannot use %s: %s" % (lock_path, x.strerror or x)) from x
 
 
 def _plain_words(error: Exception) -> str:

@@ -291,6 +291,14 @@ class Refusals(DbmTestCase):
         first["one"] = (OLDER["one"], NO_TAGS)
         self.assert_refused("another process uses it")
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
+    def test_named_pipes(self) -> None:
+        """They are not opened: that would wait until another process opens the other end."""
+        for suffix, reason in (("", "not a file"), (".changes", "not a regular file; move it away")):
+            os.mkfifo(self.path + suffix)
+            self.assert_refused(".*names%s is %s" % (suffix, reason))
+            os.unlink(self.path + suffix)
+
     def test_a_file_in_the_place_of_the_log(self) -> None:
         self.write("names.changes", b"a diary\n")
         self.assert_refused("cannot use .*names.changes: the file is no log of changes")

@@ -370,6 +370,27 @@ class RefusalTests(FileTestCase):
         self.path = self.folder
         self.assert_refused(".* is not a file")
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
+    def test_files_beside_it_that_are_not_regular(self) -> None:
+        """They are not opened: that would wait until another process opens the other end of a pipe."""
+        for suffix in ("-wal", "-shm", "-journal", "-lock"):
+            os.mkfifo(self.path + suffix)
+            self.assert_refused(".*names%s is not a regular file; move it away" % suffix)
+            os.unlink(self.path + suffix)
+            os.mkdir(self.path + suffix)
+            self.assert_refused(".*names%s is not a regular file; move it away" % suffix)
+            os.rmdir(self.path + suffix)
+        os.symlink(self.path + " elsewhere", self.path + "-journal")
+        self.assert_refused(".*names-journal is not a regular file; move it away")
+        os.unlink(self.path + "-journal")
+        SqlStorage(self.path).close()
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
+    def test_a_named_pipe_beside_the_target_of_a_link(self) -> None:
+        os.symlink("target", self.path)
+        os.mkfifo(os.path.join(os.path.dirname(self.path), "target-wal"))
+        self.assert_refused(".*target-wal is not a regular file; move it away")
+
     def test_locked_by_another_connection(self) -> None:
         for statement in ("BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"):
             with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as other:
