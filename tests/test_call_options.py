@@ -533,7 +533,7 @@ class Waiting(ServerTestCase):
         with wait_for("PYRO:stage@127.0.0.1:%d" % port, timeout=PATIENCE_SECONDS) as ready:
             self.assertEqual(1, ready.move(1))
 
-    def test_in_vain(self) -> None:
+    def test_nothing_listens(self) -> None:
         uri = "PYRO:stage@127.0.0.1:%d" % free_port()
         with self.assertRaisesRegex(errors.TimeoutError, "not ready in time: cannot connect"):
             wait_for(uri, timeout=0.02)

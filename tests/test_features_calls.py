@@ -257,7 +257,7 @@ class Streaming(DeskTestCase):
                 pass
         self.wait_for(self.desk._freed)
 
-    def test_one_client_can_have_so_many(self) -> None:
+    def test_number_of_streams_of_one_client(self) -> None:
         proxy = self.serve_desk(MAX_STREAMS=2)
         other = self.proxy(proxy._pyroUri)
         streams = [proxy.count(), proxy.count()]
@@ -392,7 +392,7 @@ class KeptProxies(DeskTestCase):
             with self.assertRaisesRegex(errors.PyroError, "not the owner"):
                 proxy.talk()
 
-    def test_whoever_uses_it_first(self) -> None:
+    def test_the_first_user_becomes_the_owner(self) -> None:
         visitor = Visitor()
         self.serve_visitor(visitor)
         self.assertEqual([1, 2, 3], visitor.talk()[0])

@@ -225,7 +225,7 @@ class Registrations(ObjectTestCase):
 
 
 class Classes(ObjectTestCase):
-    def test_one_of_somebody_else(self) -> None:
+    def test_a_class_of_another_library(self) -> None:
         class Copied(Library):
             """Stands for the library's class: exposing it here leaves that one as it is for the other tests."""
 

@@ -215,7 +215,7 @@ class Receiving(unittest.TestCase):
         self.assertEqual({"NONE": b"", "ALSO": b""}, got.annotations)
         self.assertEqual(b"", got.data)
 
-    def test_only_so_many_annotations_are_taken_apart(self) -> None:
+    def test_number_of_annotations_is_limited(self) -> None:
         chunk = b"SAME\0\0\0\0"
         most = protocol.MAX_ANNOTATIONS
         self.assertEqual({"SAME": b""}, parse(raw(most * chunk, most * len(chunk))).annotations)

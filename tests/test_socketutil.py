@@ -356,7 +356,7 @@ class ConnectionTests(SocketTestCase):
         thread.join(PATIENCE_SECONDS)
         self.assertEqual(1, len(caught))
 
-    def test_a_socket_of_somebody_else_stays_open(self) -> None:
+    def test_a_socket_of_the_program_stays_open(self) -> None:
         connection, other = self.connection(keep_open=True)
         sock = connection.sock
         connection.close()

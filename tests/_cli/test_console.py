@@ -88,7 +88,7 @@ class ServiceManagerTests(unittest.TestCase):
         self.tell("@" + name)
         self.assertTrue(manager.recv(1000).startswith(b"READY=1\n"))
 
-    def test_nobody_to_tell(self) -> None:
+    def test_without_a_service_manager(self) -> None:
         self.tell("")
         with mock.patch.dict(os.environ):
             os.environ.pop("NOTIFY_SOCKET", None)

@@ -141,7 +141,7 @@ class ManyClients(HostileTestCase):
             self.attack(whole[:length])
         self.serve_a_good_client()
 
-    def test_answers_that_nobody_takes(self) -> None:
+    def test_answers_that_are_never_received(self) -> None:
         for _ in range(6):
             self.attack(b"GET /pyro/http.echo/large HTTP/1.1\r\n\r\n")
         wait_until(lambda: len(self.server._waiting) == 6, "the end of their calls")

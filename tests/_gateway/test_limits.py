@@ -239,7 +239,7 @@ class DeadTests(unittest.TestCase):
         self.register(name, "PYRO:x@127.0.0.1:%d" % sock.getsockname()[1])
         return sock
 
-    def test_silent_servers_hold_up_nobody(self) -> None:
+    def test_silent_servers_delay_no_other_request(self) -> None:
         for number in range(120):
             self.listen_silently("silent%d" % number)
         self.register("gone", "PYRO:x@127.0.0.1:%d" % free_port())

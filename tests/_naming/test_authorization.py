@@ -268,7 +268,7 @@ class ProgramTests(ProtectedCase):
                 NameServerDaemon("127.0.0.1", 0, write_token=token)
         self.assertEqual(threading.active_count(), threads)
 
-    def test_everybody_writes_by_default(self) -> None:
+    def test_all_clients_write_by_default(self) -> None:
         uri, daemon, _ = self.start()
         self.assertFalse(daemon.is_write_protected)
         with daemon_thread(daemon), Proxy(uri) as client:

@@ -102,7 +102,7 @@ class LookupTests(unittest.TestCase):
         self.assertEqual(self.lookups.find("slow"), self.outcome)
         self.assertTrue(self.asked.empty())
 
-    def test_results_that_nobody_got_are_kept_for_a_while(self) -> None:
+    def test_results_that_were_not_requested_are_kept_for_a_while(self) -> None:
         self.lookups.find("slow")
         self.let_answer(1)
         for _ in range(KEPT_CALLS):

@@ -134,7 +134,7 @@ class DaemonTests(ProbingTestCase):
 
 
 class BadServerTests(ProbingTestCase):
-    def test_nobody_there(self) -> None:
+    def test_nothing_listens(self) -> None:
         answers = self.ask(free_uri(), "PYRO:x@no..such..host:1")
         self.assertEqual(answers[0].failure, os.strerror(errno.ECONNREFUSED))
         self.assertRegex(str(answers[1].failure), "no..such..host")

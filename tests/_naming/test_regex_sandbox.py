@@ -121,7 +121,7 @@ class CostTests(MatcherTestCase):
         self.find(matcher, "(t)")
         self.assertEqual(len(started), 1)
 
-    def test_too_much_for_so_many_names(self) -> None:
+    def test_too_much_for_the_number_of_names(self) -> None:
         started = self.count_processes()
         matcher = self.make(Limits(steps_here=1000))
         self.assertEqual(self.find(matcher, "test.*"), ["test.one", "test.two"])

@@ -326,7 +326,7 @@ class StoppableMatcher(Matcher):
 
 
 class ThreadTests(RegistryTestCase):
-    def test_a_slow_regex_holds_up_nobody(self) -> None:
+    def test_a_slow_regex_delays_no_other_request(self) -> None:
         matcher = StoppableMatcher()
         ns = NameServer(matcher=matcher)
         self.addCleanup(ns.close)

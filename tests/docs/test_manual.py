@@ -279,7 +279,7 @@ class ServerTests(ManualTestCase):
         ''', stdin=uri), "x None\nvelocity False False\n"
                          "['normal_method', 'oneway_method'] {'oneway_method'} {'attr'}\n1\n2\n")
 
-    def test_class_of_somebody_else(self) -> None:
+    def test_class_of_another_library(self) -> None:
         self.write("awesome_thirdparty_library", '''
             class SomeClassFromLibrary:
                 def hello(self):

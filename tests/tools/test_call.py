@@ -213,7 +213,7 @@ class Errors(CallTestCase):
             self.call("-t", "2.5", self.uri, "echo")
         self.assertEqual(seen["timeout"], 2.5)
 
-    def test_nobody_reads_the_output(self) -> None:
+    def test_closed_output(self) -> None:
         with mock.patch.object(console, "say", side_effect=BrokenPipeError), mock.patch("os.dup2") as dup2, \
                 mock.patch("os.open"), mock.patch.object(sys, "stdout", mock.Mock(encoding="utf-8")):
             self.assertEqual(call.main([self.uri, "count", "1000"]), 1)

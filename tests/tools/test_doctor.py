@@ -260,7 +260,7 @@ class Objects(DoctorTestCase):
                     "write PYRO:name@127.0.0.1:[0-9]+$"))
         self.check(peer_check.check_object("PYRO:x"), (WRONG, "invalid uri 'PYRO:x': .*"))
 
-    def test_nobody_there(self) -> None:
+    def test_nothing_listens(self) -> None:
         self.check(peer_check.check_object("PYRO:x@127.0.0.1:%d" % free_port()), REACHED[0],
                    (WRONG, r"127\.0\.0\.1:\d+: .*refused", "^nothing listens there"))
         self.assertIn("firewall", peer_check._remedy_of(socket.timeout("timed out")))
@@ -309,7 +309,7 @@ class Objects(DoctorTestCase):
                        (OK, "the server lets clients in, and reads serpent, json, marshal"),
                        (OK, "the object thing exposes .*"))
 
-    def test_a_server_that_lets_nobody_in(self) -> None:
+    def test_a_server_that_refuses_all_clients(self) -> None:
         uri = self.serve(Picky("127.0.0.1"))
         self.check(peer_check.check_object(uri), *REACHED, UNDERSTOOD, (WRONG, ".*members only", "handshake"))
 

@@ -163,7 +163,7 @@ class TransactionTests(FileTestCase):
             self.assertEqual([(2,)], database.execute("PRAGMA synchronous").fetchall())
             self.assertEqual([("wal",)], database.execute("PRAGMA journal_mode").fetchall())
 
-    def test_a_reader_of_the_file_holds_up_nobody(self) -> None:
+    def test_a_reader_of_the_file_delays_no_change(self) -> None:
         storage = self.opened()
         storage["one"] = ONE
         with contextlib.closing(sqlite3.connect(self.path, isolation_level=None)) as reader:
