@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import datetime
 import socket
+import subprocess
 import sys
 import types
 import unittest
@@ -143,11 +144,20 @@ class BetweenNewPeers(Registered):
             with self.subTest(name), api.Proxy(uri, serializer=name) as proxy:
                 for wrong in ({"x": "left"}, [{"__class__": "tests.tagged_values.Point", "value": {"x": "left"}}] * 10):
                     value = wrong if type(wrong) is list else {"__class__": "tests.tagged_values.Point", "value": wrong}
-                    with self.assertRaisesRegex(TypeError, r"^echo\(\) argument 1, .*tagged_values.Point.*\.x: expected int, "
-                                                           "found the str 'left'$"):
+                    text = r"^Echo.%s\(\) argument '%s', .*tagged_values.Point.*\.x: expected int, found the str 'left'$"
+                    with self.assertRaisesRegex(TypeError, text % ("echo", "value")):
                         proxy.echo(value)
-                    with self.assertRaisesRegex(TypeError, r"^echo\(\) argument 'more', .*Point.*\.x: expected int"):
+                    with self.assertRaisesRegex(TypeError, text % ("echo", "more")):
                         proxy.echo(1, more=value)
+                    with self.assertRaisesRegex(TypeError, text % ("annotated", "colors")):
+                        proxy.annotated({}, value)
+                    batch = api.BatchProxy(proxy)
+                    batch.echo(1)
+                    batch.keep(value)
+                    with self.assertRaisesRegex(TypeError, text % ("keep", "value")):
+                        batch()
+                    with self.assertRaisesRegex(TypeError, r"^__setattr__\(\) argument 2, .*Point"):
+                        proxy.value = value
                     with self.assertRaisesRegex(TypeError, "^the received value, .*Point.*x: expected int"):
                         serializer.loads(serializer.dumps(value))
                 self.assertEqual(5, proxy.echo(5))
@@ -180,6 +190,23 @@ class Names(Registered):
         for name in ("lab.Mode", "main.Mode", "lab.types.Mode"):
             self.assertIs(mode.ON, serializer.loads(data.replace(b"main.Mode", name.encode()))[0])
         self.assertIsNone(registered_types.find("lab.Other"))
+
+    def test_two_programs_that_define_the_same_class(self) -> None:
+        program = ("import enum\nfrom Pyro5 import api\nclass Color(enum.Enum):\n  RED = 1\n  BLUE = 2\n"
+                   "class Lab:\n  @api.expose\n  def other(self, color):\n"
+                   "    return [each for each in Color if each is not color]\n"
+                   "api.register_types(Color)\ndaemon = api.Daemon()\nprint(daemon.register(Lab()), flush=True)\n"
+                   "daemon.requestLoop()")
+        with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+            self.addCleanup(process.kill)
+            assert process.stdout is not None
+            with api.Proxy(process.stdout.readline().strip()) as proxy:
+                # here it is a class of another module, with other members
+                with self.assertRaisesRegex(TypeError, "the received value, main.Color: expected Color, found the int 2"):
+                    proxy.other(Color.RED)
+                registered_types.unregister(Color)
+                self.assertEqual([1, 2], proxy.other(1))
+            process.kill()
 
     def test_the_module_that_another_program_imports(self) -> None:
         self.assertIs(Color, registered_types.find("main.Color"))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from .._values import registered_types
 from .._values.annotations import hints_of
@@ -11,7 +11,7 @@ from .._values.rebuilding import Build, Mismatch, builder_for
 from . import exposure
 from .descriptions import read_signature
 
-__all__ = ["Rebuild", "rebuilders_for"]
+__all__ = ["Rebuild", "argument_name", "rebuilders_for"]
 
 log = logging.getLogger("Pyro5.server.types")
 
@@ -39,6 +39,22 @@ def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]
         if rebuild is not None:
             found[name] = rebuild
     return found
+
+
+def argument_name(target: Any, method: str, place: Union[int, str]) -> str:
+    """Return the name of an argument in the text of an error, such as "Plotter.mirror() argument 'point'".
+
+    Args:
+        place: the number of a positional argument, from 0 on; the name of a keyword argument.
+    """
+    name = place
+    if isinstance(place, int):
+        parameters = list(read_signature(getattr(target, method)).parameters.values())
+        if inspect.isclass(target) and inspect.isfunction(inspect.getattr_static(target, method)):
+            place += 1  # the function of a class has the parameter "self"
+        positional = [each for each in parameters if each.kind in _POSITIONAL + (inspect.Parameter.VAR_POSITIONAL,)]
+        name = positional[min(place, len(positional) - 1)].name
+    return "%s.%s() argument '%s'" % (exposure.class_of(target).__name__, method, name)
 
 
 def _rebuilder(target: Any, name: str) -> Optional[Rebuild]:

@@ -1,11 +1,18 @@
 """Decoding of requests on the server: long ones one at a time. (For handshakes, see the module handshakes.)"""
 from __future__ import annotations
 
+import logging
+
 from .._messages import requests
 from .._messages.requests import Call
+from .._values.builders import CallMismatch
 from ..protocol import ReceivingMessage
 from ..serializers import SerializerBase
+from .arguments import argument_name
+from .objects import ObjectTable
 from .turns import Turns
+
+log = logging.getLogger("Pyro5.server.types")
 
 SHORT_REQUEST_BYTES = 8192  # decompressed; decoding the costliest text of this length takes about 30 ms
 MAX_TURN_WAIT_SECONDS = 1.0  # converters of the program may take long, or wait for another thread
@@ -19,12 +26,26 @@ class RequestDecoder:
     decodes them, and the others wait without using the processor. This costs nothing: together they would be no faster.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, objects: ObjectTable) -> None:
+        self._objects = objects
         self._long_requests = Turns(MAX_TURN_WAIT_SECONDS)
 
     def parse(self, message: ReceivingMessage, serializer: SerializerBase) -> Call:
         """Return the call, or batch, that a request consists of."""
-        if len(message.data) <= SHORT_REQUEST_BYTES:
-            return requests.parse_invoke_request(message, serializer)
-        with self._long_requests.one():
-            return requests.parse_invoke_request(message, serializer)
+        try:
+            if len(message.data) <= SHORT_REQUEST_BYTES:
+                return requests.parse_invoke_request(message, serializer)
+            with self._long_requests.one():
+                return requests.parse_invoke_request(message, serializer)
+        except CallMismatch as x:
+            raise self._named(x) from None
+
+    def _named(self, error: CallMismatch) -> TypeError:
+        """Return the error about an argument with the names of the class, the method and the parameter."""
+        try:
+            published = self._objects.get(error.object_id)
+            if error.method in published.members.methods and published.target is not None:
+                return error.named(argument_name(published.target, error.method, error.place))
+        except Exception as x:  # the object does not exist, or reading a signature has run user code
+            log.debug("the parameters of %s.%s are unknown: %s", error.object_id, error.method, x)
+        return TypeError(str(error))

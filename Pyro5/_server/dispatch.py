@@ -58,7 +58,7 @@ class Dispatcher(HandshakeReplies):
         self._error_log = ErrorLog(repeat_filter)
         self.running = RunningCalls()
         self.exclusive = ExclusiveUse(self.running)
-        self._decoder = RequestDecoder()
+        self._decoder = RequestDecoder(objects)
         self.set_options(options, run_oneway)
 
     def set_options(self, options: DispatchOptions,

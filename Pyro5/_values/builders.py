@@ -13,14 +13,15 @@ import functools
 import operator
 import pathlib
 import uuid
-from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence
+from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Union
 
 from .._text.printable import printable
 from . import hash_flooding, plain
 from .shapes import field_names, positional_fields
 
-__all__ = ["Build", "Builder", "Convert", "Fields", "Instance", "Member", "Mismatch", "SCALARS", "Scalar", "UNCHANGED", "at",
-           "elements", "from_bytes", "from_text", "mapping", "none", "positions", "type_name", "typed_dict", "union"]
+__all__ = ["Build", "Builder", "CallMismatch", "Convert", "Fields", "Instance", "Member", "Mismatch", "SCALARS", "Scalar",
+           "UNCHANGED", "at", "elements", "from_bytes", "from_text", "mapping", "none", "positions", "type_name",
+           "typed_dict", "union"]
 
 Build = Callable[[Any], Any]  # plain data -> plain data with instances
 Convert = Callable[[List[Any]], List[Any]]  # converts the tagged dicts in each element of a list
@@ -70,6 +71,24 @@ class Mismatch(TypeError):
             found = "the %s %s" % (type(self.value).__name__, text[:_MAX_FOUND_CHARS + 2])
         reason = " (%s)" % self.reason[:_MAX_REASON_CHARS] if self.reason else ""
         return TypeError(printable("%s%s: expected %s, found %s%s" % (where, self.path, self.expected, found, reason)))
+
+
+class CallMismatch(TypeError):
+    """An argument of a call was sent as an instance of a registered type, and does not fit it.
+
+    Attributes:
+        object_id, method: of the call.
+        place: the number of a positional argument, from 0 on; the name of a keyword argument.
+    """
+
+    def __init__(self, object_id: str, method: str, place: Union[int, str], mismatch: Mismatch) -> None:
+        self.object_id, self.method, self.place, self._mismatch = object_id, method, place, mismatch
+        shown = place + 1 if isinstance(place, int) else repr(place)
+        super().__init__(str(self.named("%s() argument %s" % (method, shown))))
+
+    def named(self, argument: str) -> TypeError:
+        """Return the error for the program, with the name of the argument."""
+        return self._mismatch.described(argument)
 
 
 class Builder:

@@ -5,8 +5,8 @@ import functools
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from .. import errors
-from .._values import classes, exceptions, plain, plain_copy, recreation, unreadable
-from .._values.builders import Mismatch
+from .._values import arguments, classes, exceptions, plain_copy, recreation, unreadable
+from .._values.builders import CallMismatch, Mismatch
 from .._values.containers import Data
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
@@ -274,24 +274,16 @@ class SerializerBase:
         except (errors.SerializeError, errors.SecurityError) as x:
             if not self._tagged:
                 raise
-            raise unreadable.explain(
-                x, lambda: [("argument %s" % place, value) for place, value in self._arguments(data)]) from None
-
-    def _arguments(self, data: Data) -> List[Tuple[Any, Any]]:
-        """Return the arguments of a call, without any conversion, each with its number or name."""
-        # decoded again: the values have been modified
-        _obj, _method, vargs, kwargs = self._call_parts(self._decode_call(data)[0])
-        named = kwargs if type(kwargs) is dict else {}
-        return [*enumerate(vargs, 1), *named.items()] if type(vargs) in _CONTAINERS else []
+            # decoded again: the values have been modified
+            raise unreadable.explain(x, lambda: arguments.described(self._call_parts(self._decode_call(data)[0]))) from None
 
     def _mismatch_of_call(self, data: Data) -> Optional[TypeError]:
         """Return the error that names the argument of a call that does not fit a registered type."""
-        method = self._call_parts(self._decode_call(data)[0])[1]
-        for place, value in self._arguments(data):
+        for each in arguments.arguments_of(self._call_parts(self._decode_call(data)[0])):
             try:
-                self._recreate(value)
+                self._recreate(each.value)
             except Mismatch as x:
-                return x.described("%s() argument %r" % (plain.text_of(method), place))
+                return CallMismatch(each.object_id, each.method, each.place, x)
         return None
 
     def _call_parts(self, value: Any) -> CallPayload:
