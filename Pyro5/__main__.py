@@ -30,6 +30,7 @@ TOOLS = (
     Tool("doctor", "tools.doctor", "find out why something cannot be reached"),
     Tool("key", "tools.key", "create the key file that clients and servers share"),
     Tool("user", "tools.user", "add and remove users, and change their passwords and roles"),
+    Tool("cert", "tools.cert", "make certificates for TLS, with a private authority"),
     Tool("echo", "utils.echoserver", "run an object that sends back what it gets"),
     Tool("http", "utils.httpgateway", "run the HTTP gateway: objects for web browsers, and a page with all of them"),
     Tool("config", "configure", "print the version and all settings"),

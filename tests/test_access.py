@@ -4,13 +4,17 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import ssl
 import tempfile
 import threading
+import unittest
 from typing import TYPE_CHECKING, Any, Dict, Iterator, List
 from unittest import main, mock
 
 from Pyro5 import aio, errors, protocol, serializers
-from Pyro5._auth import exchange, files, users
+from Pyro5._auth import broadcasts, exchange, files, users
+from Pyro5._client import discovery
+from Pyro5._naming.broadcast import BroadcastServer
 from Pyro5._wire import features
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
@@ -384,6 +388,73 @@ class OnTheWire(AccessSteps):
         self.challenged(client)
         client.send(protocol.SendingMessage(protocol.MSG_INVOKE, 0, 2, 1, b"('stage','user',[],{})").data)
         self.assertEqual(protocol.MSG_CONNECTFAIL, client.read().type)  # type: ignore[union-attr]
+
+
+class Broadcasts(AccessSteps, ServerTestCase):
+    def responder(self, settings_of_server: Dict[str, Any], uri: str = "PYRO:Pyro.NameServer@127.0.0.1:9999") -> Any:
+        """Return a name server's responder that runs, with these settings."""
+        self.at_end.enter_context(settings(**settings_of_server))
+        server = self.at_end.enter_context(BroadcastServer(uri, "127.0.0.1", 0))
+        server.runInThread()
+        return server
+
+    def found(self, server: Any, **changes: Any) -> List[str]:
+        with settings(**changes):
+            first = next(discovery.ask_by_broadcast(["127.0.0.1"], server.getPort(), []), None)
+            return [] if first is None else [str(first)]
+
+    def test_name_servers_with_the_same_key_answer(self) -> None:
+        server = self.responder({"AUTH_KEY_FILE": self.key})
+        self.assertEqual(["PYRO:Pyro.NameServer@127.0.0.1:9999"], self.found(server))
+        self.assertEqual(["PYRO:Pyro.NameServer@127.0.0.1:9999"], self.found(server, AUTH_KEY_FILE=""))
+
+    def test_other_answers_are_ignored(self) -> None:
+        question = broadcasts.SecretQuestion(files.load_key(self.key))
+        uri = b"PYRO:Pyro.NameServer@127.0.0.1:9999"
+        answer = broadcasts.answer(files.load_key(self.key), question.text, uri)
+        assert answer is not None
+        self.assertEqual(uri, question.uri_in(answer))
+        for forged in (uri, uri + b" ", answer.replace(b"9999", b"9998"), answer[:-1], b"", b" ",
+                       broadcasts.answer(files.load_key(self.other_key), question.text, uri)):
+            self.assertIsNone(question.uri_in(forged or b""))
+        self.assertIsNone(broadcasts.SecretQuestion(files.load_key(self.key)).uri_in(answer))  # an answer to another question
+        self.assertLessEqual(len(question.text), broadcasts.QUESTION_BYTES)
+        for data in (question.text + b"A", question.text[:-1], b"GET_NSURI AUTH ", b"GET_NSURI"):
+            self.assertIsNone(broadcasts.answer(files.load_key(self.key), data, uri))
+
+    def test_a_name_server_without_a_key_does_not_answer(self) -> None:
+        server = self.responder({"AUTH_KEY_FILE": ""})
+        with mock.patch.object(discovery, "BROADCAST_INTERVAL_SECONDS", 0.02):
+            with settings(AUTH_KEY_FILE=self.key):
+                question = discovery.broadcast_question()
+            with mock.patch.object(discovery, "broadcast_question", lambda: question):
+                self.assertEqual([], self.found(server))
+        self.assertIsNone(server.answer_to(question.text, ("127.0.0.1", 5)))
+
+
+@unittest.skipUnless(getattr(ssl, "HAS_PSK", False), "TLS with a shared key needs Python 3.13")
+class TlsWithTheKey(AccessSteps, ServerTestCase):
+    def test_no_certificates_are_needed(self) -> None:
+        self.at_end.enter_context(settings(SSL=True, AUTH_KEY_FILE=self.key))
+        for self.servertype in ("thread", "multiplex"):
+            self.guarded({"SERVERTYPE": self.servertype})
+            self.assertIsNone(self.call())
+            self.refused("TLS|SSL", AUTH_KEY_FILE=self.other_key)
+            self.refused("TLS|SSL", AUTH_KEY_FILE="")
+
+    def test_asyncio(self) -> None:
+        async def call() -> Any:
+            async with aio.Daemon("127.0.0.1") as daemon, aio.Proxy(daemon.register(Stage(), "stage")) as proxy:
+                return await proxy.user()
+        with settings(SSL=True, AUTH_KEY_FILE=self.key):
+            self.assertIsNone(asyncio.run(call()))
+
+    def test_a_server_with_a_certificate_must_have_a_valid_one(self) -> None:
+        with settings(**SSL):
+            self.guarded({"AUTH_KEY_FILE": self.key})
+            self.uri = "PYRO:stage@localhost:%d" % self.uri.port
+            self.assertIsNone(self.call(AUTH_KEY_FILE=self.key))
+            self.refused("certificate verify failed", AUTH_KEY_FILE=self.key, SSL_CACERTS="")
 
 
 class Servers(AccessSteps, ServerTestCase):

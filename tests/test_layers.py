@@ -29,9 +29,10 @@ MODULES = """
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
+    _auth _auth.files
     _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
-    _auth _auth.files _auth.exchange _auth.credentials _auth.users _auth.gate _auth.setup
+    _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.call_options _client.connection _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
     _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
@@ -71,7 +72,7 @@ MODULES = """
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check
-    tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user
+    tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     utils utils.echoserver utils.httpgateway
     api
     compatibility compatibility.Pyro4
@@ -100,9 +101,12 @@ LATE_IMPORTS = {
     ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",
     ("_server.descriptions", "read_signature"): "the module is new in Python 3.14",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
+    ("_net.tls", "_shared_key"): "hmac loads OpenSSL, and most programs have no key",
     ("_cli.access_options", "use"): "hmac loads OpenSSL, and most programs have no credentials",
     ("_cli.access_options", "_use_user"): "as above; getpass is for people without a password file",
     ("_auth.setup", "client_exchange"): "hmac loads OpenSSL, and most programs have no credentials",
+    ("_auth.setup", "broadcast_question"): "as above",
+    ("_auth.setup", "broadcast_answer"): "as above",
     ("_auth.setup", "server_gate"): "as above",
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",

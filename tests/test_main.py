@@ -38,7 +38,8 @@ class Overview(unittest.TestCase):
             result = run(*args)
             self.assertEqual((result.exit_code, result.err), (0, ""))
             self.assertEqual([line.split()[0] for line in result.out.splitlines()[3:]],
-                             ["ns", "nsc", "serve", "call", "inspect", "doctor", "key", "user", "echo", "http", "config"])
+                             ["ns", "nsc", "serve", "call", "inspect", "doctor", "key", "user", "cert", "echo", "http",
+                              "config"])
         self.assertIn("\n  nsc      python -m Pyro5.nsc  ", result.out)
 
     def test_the_command_that_it_was_started_with(self) -> None:

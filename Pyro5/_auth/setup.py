@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from .. import config
 
-__all__ = ["client_exchange", "server_gate"]
+__all__ = ["broadcast_answer", "broadcast_question", "client_exchange", "server_gate"]
 
 
 def client_exchange(object_id: str, sock: Any, target: str) -> Any:
@@ -24,6 +24,32 @@ def client_exchange(object_id: str, sock: Any, target: str) -> Any:
         return None
     from .credentials import ClientExchange
     return ClientExchange(object_id, sock, target)
+
+
+def broadcast_question() -> Any:
+    """Return the `SecretQuestion` of a broadcast lookup; None if there is no key, or name servers need not have it.
+
+    Raises:
+        SecurityError: the key file cannot be used.
+    """
+    if not (config.AUTH_KEY_FILE and config.AUTH_REQUIRED):
+        return None
+    from .broadcasts import SecretQuestion
+    from .files import load_key
+    return SecretQuestion(load_key(config.AUTH_KEY_FILE))
+
+
+def broadcast_answer(question: bytes, uri: bytes) -> Optional[bytes]:
+    """Return the answer of a name server to a question with a nonce; None if it has no key, or it is another datagram.
+
+    Raises:
+        SecurityError: the key file cannot be used.
+    """
+    if not config.AUTH_KEY_FILE:
+        return None
+    from .broadcasts import answer
+    from .files import load_key
+    return answer(load_key(config.AUTH_KEY_FILE), question, uri)
 
 
 def server_gate(users_file: Optional[str]) -> Any:

@@ -26,6 +26,7 @@ import time
 from typing import Any, Callable, Dict, Generic, Iterable, Iterator, List, Optional, Set, TypeVar, Union
 
 from .. import config, errors, socketutil
+from .._auth.setup import broadcast_question
 from .._net import addresses
 from .._values.uri import URI
 from ..constants import NAMESERVER_NAME, NS_QUESTION
@@ -181,7 +182,11 @@ def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iter
     Args:
         places: the broadcast addresses.
         ignored: a list to which the senders of ignored answers are appended.
+
+    Raises:
+        SecurityError: AUTH_KEY_FILE names a file that cannot be used.
     """
+    question = broadcast_question()
     try:
         sock = socketutil.create_bc_socket()
     except OSError as x:
@@ -189,31 +194,36 @@ def ask_by_broadcast(places: Iterable[str], port: int, ignored: Senders) -> Iter
         return
     seen: Set[URI] = set()
     with sock:
-        for uri in _ask_repeatedly(sock, list(places), port, ignored):
+        for uri in _ask_repeatedly(sock, list(places), port, ignored, question):
             # The question is sent several times, so most servers answer several times.
             if uri not in seen:
                 seen.add(uri)
                 yield uri
 
 
-def _ask_repeatedly(sock: socket.socket, places: List[str], port: int, ignored: Senders) -> Iterator[URI]:
+def _ask_repeatedly(sock: socket.socket, places: List[str], port: int, ignored: Senders, question: Any) -> Iterator[URI]:
+    """Args:
+        question: a `SecretQuestion`, which only name servers with the same key answer; None for the plain one.
+    """
+    text = NS_QUESTION if question is None else question.text
     for _ in range(BROADCASTS):
-        sent = [_send_question(sock, place, port) for place in places]
+        sent = [_send_question(sock, place, port, text) for place in places]
         if not any(sent):
             return  # no answers to wait for
-        yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS, ignored)
+        yield from _await_answers(sock, port, time.monotonic() + BROADCAST_INTERVAL_SECONDS, ignored, question)
 
 
-def _send_question(sock: socket.socket, address: str, port: int) -> bool:
+def _send_question(sock: socket.socket, address: str, port: int, question: bytes) -> bool:
     try:
-        sock.sendto(NS_QUESTION, (address, port))
+        sock.sendto(question, (address, port))
         return True
     except OSError as x:
         log.debug("cannot broadcast to %s: %s", address, x)
         return False
 
 
-def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Senders) -> Iterator[URI]:
+def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Senders,
+                   question: Any = None) -> Iterator[URI]:
     """Yield the URIs of valid answers that arrive before the deadline; if it has passed, those that have arrived already."""
     # the deadline alone is not enough: it does not end the loop while answers keep arriving
     for _ in range(MAX_ANSWERS_READ):
@@ -225,7 +235,8 @@ def _await_answers(sock: socket.socket, port: int, deadline: float, ignored: Sen
                 return  # the time is up, or the socket is broken
             continue
         # an answer comes from the port that was asked; on most machines other programs cannot send from that port
-        uri = _read_answer(data) if sender[1] == port else None
+        text = data if question is None else question.uri_in(data)
+        uri = _read_answer(text) if sender[1] == port and text is not None else None
         if uri is None:
             log.info("ignored an answer to the name server broadcast, from %s: %r", sender, data[:100])
             ignored.append(sender)

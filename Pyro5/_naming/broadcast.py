@@ -11,15 +11,16 @@ import socket
 import threading
 from typing import Any, Iterable, List, Optional, Tuple
 
-from .. import config, socketutil
+from .. import config, errors, socketutil
+from .._auth.setup import broadcast_answer
 from .._net.wakeup import Wakeup
 from .._values.uri import URI
 from ..constants import NS_QUESTION
 
 log = logging.getLogger("Pyro5.broadcast")
 
-# One byte more than the question is enough to detect a longer datagram; the rest of it is not needed.
-RECEIVE_BYTES = len(NS_QUESTION) + 1
+# More than any question has: a longer datagram is cut off, and is no question then.
+RECEIVE_BYTES = 64
 
 
 class BroadcastServer:
@@ -102,10 +103,17 @@ class BroadcastServer:
 
     def answer_to(self, question: bytes, asker: Any) -> Optional[bytes]:
         """Return the answer to a datagram, None if it is no lookup. Raises OSError if the client cannot be reached."""
-        if question != NS_QUESTION:
+        if question == NS_QUESTION:
+            log.debug("broadcast lookup from %s", asker)
+            return self._answer_for(asker)
+        # Before anything is computed: only clients with a key send a nonce.
+        if not question.startswith(NS_QUESTION + b" "):
             return None
-        log.debug("broadcast lookup from %s", asker)
-        return self._answer_for(asker)
+        try:
+            return broadcast_answer(question, self._answer_for(asker))
+        except errors.SecurityError as x:
+            log.warning("broadcast lookup from %s not answered: %s", asker, x)
+            return None
 
     def _answer_for(self, asker: Tuple[Any, ...]) -> bytes:
         """Return the reply for this client. A name server bound to all interfaces has a different address on each network; the

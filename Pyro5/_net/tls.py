@@ -35,7 +35,7 @@ def is_ssl_error(error: BaseException) -> bool:
 
 
 def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str = "", clientkey: str = "",
-                    cacerts: str = "", keypassword: str = "") -> ssl.SSLContext:
+                    cacerts: str = "", keypassword: str = "", psk: bytes = b"") -> ssl.SSLContext:
     """Return the TLS context for these files; the same arguments return the same context. Thread-safe.
 
     With a server certificate it is a context for servers, which requests certificates from clients if the setting
@@ -43,6 +43,7 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
 
     Args:
         cacerts: file or directory with the certificates of trusted authorities; without it, the system's are used.
+        psk: a client offers this shared key too: to a server that uses it, and has no certificate.
 
     Raises:
         ValueError: arguments for both sides, or a key without its certificate.
@@ -56,7 +57,7 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
     require_client_cert = bool(servercert and config.SSL_REQUIRECLIENTCERT)
     # settings may be None
     key = (servercert or "", serverkey or "", clientcert or "", clientkey or "", cacerts or "", keypassword or "",
-           require_client_cert)
+           require_client_cert, psk)
     # Loading certificates takes milliseconds, so it is done once per set of files, and other threads wait for the
     # result.
     with _contexts_lock:
@@ -68,17 +69,48 @@ def get_ssl_context(servercert: str = "", serverkey: str = "", clientcert: str =
 def client_context() -> ssl.SSLContext:
     """Return the TLS context for clients, according to the settings; raises as `get_ssl_context`."""
     return get_ssl_context(clientcert=config.SSL_CLIENTCERT, clientkey=config.SSL_CLIENTKEY,
-                           keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS)
+                           keypassword=config.SSL_CLIENTKEYPASSWD, cacerts=config.SSL_CACERTS, psk=_shared_key())
 
 
 def server_context() -> ssl.SSLContext:
-    """Return the TLS context for servers, according to the settings; raises as `get_ssl_context`."""
+    """Return the TLS context for servers, according to the settings; raises as `get_ssl_context`.
+
+    Without a certificate, but with AUTH_KEY_FILE, the key is used instead, which needs Python 3.13.
+    """
+    if config.AUTH_KEY_FILE and not config.SSL_SERVERCERT:
+        psk = _shared_key()
+        if not psk:
+            raise ValueError("TLS with the key of AUTH_KEY_FILE needs Python 3.13 or newer, for servers and clients; "
+                             "otherwise set SSL_SERVERCERT and SSL_SERVERKEY ('pyro5 cert new' makes certificates)")
+        return _psk_server_context(psk)
     return get_ssl_context(servercert=config.SSL_SERVERCERT, serverkey=config.SSL_SERVERKEY,
                            keypassword=config.SSL_SERVERKEYPASSWD, cacerts=config.SSL_CACERTS)
 
 
+def _shared_key() -> bytes:
+    """Return the key for TLS that is derived from AUTH_KEY_FILE; empty if there is none, or this Python cannot use it."""
+    if not config.AUTH_KEY_FILE or not getattr(_ssl(), "HAS_PSK", False):
+        return b""
+    import hmac
+    from .._auth.files import load_key
+    # Not the key itself: one secret has one purpose.
+    return hmac.new(load_key(config.AUTH_KEY_FILE), b"Pyro5 TLS 1.3", "sha256").digest()
+
+
+def _psk_server_context(psk: bytes) -> ssl.SSLContext:
+    ssl_module = _ssl()
+    with _contexts_lock:
+        if (psk,) not in _contexts:
+            context: Any = ssl_module.SSLContext(ssl_module.PROTOCOL_TLS_SERVER)
+            # Only there is a new secret for each connection in any case, so that recorded traffic stays unreadable.
+            context.minimum_version = ssl_module.TLSVersion.TLSv1_3
+            context.set_psk_server_callback(lambda identity: psk)
+            _contexts[(psk,)] = context
+        return _contexts[(psk,)]
+
+
 def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: str, cacerts: str,
-                      keypassword: str, require_client_cert: bool) -> ssl.SSLContext:
+                  keypassword: str, require_client_cert: bool, psk: bytes) -> ssl.SSLContext:
     ssl_module = _ssl()
     purpose = ssl_module.Purpose.CLIENT_AUTH if servercert else ssl_module.Purpose.SERVER_AUTH
     cert, cert_key = (servercert, serverkey) if servercert else (clientcert, clientkey)
@@ -94,6 +126,9 @@ def _make_context(servercert: str, serverkey: str, clientcert: str, clientkey: s
         if cert:
             # An empty password instead of None: openssl would prompt for it on the terminal, and block the server.
             context.load_cert_chain(cert, cert_key or None, keypassword or "")
+        if psk and not servercert:
+            # A server with a certificate ignores the offer, and its certificate is verified as usual.
+            context.set_psk_client_callback(lambda hint: ("Pyro5", psk))  # type: ignore[attr-defined]
     except OSError as x:
         files = ", ".join(name for name in (cert, cert_key, cacerts) if name)
         raise type(x)(x.errno, "cannot load the TLS certificates from %s: %s" % (files, x.strerror or x)) from x

@@ -110,8 +110,9 @@ def _unreachable_reason(host: str, address: str) -> str:
 def _server_ssl_context() -> Any:
     if not config.SSL:
         return None
-    if not config.SSL_SERVERCERT:
-        raise errors.SecurityError("SSL is on, but SSL_SERVERCERT does not name the server's certificate")
+    if not (config.SSL_SERVERCERT or config.AUTH_KEY_FILE):
+        raise errors.SecurityError("SSL is on, but SSL_SERVERCERT does not name the server's certificate (and there is no "
+                                   "AUTH_KEY_FILE to use instead)")
     return tls.server_context()
 
 

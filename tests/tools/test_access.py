@@ -12,8 +12,9 @@ from unittest import mock
 from Pyro5 import config
 from Pyro5._auth import exchange, files, users
 from Pyro5.callcontext import current_context
+from Pyro5.client import Proxy
 from Pyro5.server import Daemon, expose
-from Pyro5.tools import key, user
+from Pyro5.tools import cert, key, user
 from tests.peers import settings
 from tests.support import ToolResult, daemon_thread, run_main, run_tool
 
@@ -108,6 +109,45 @@ class UserTool(AccessTools):
                 result = run_main(user.main, "add", "u%d" % exit_code, "--file", self.users)
             self.assertEqual(exit_code, result.exit_code, result.err)
         self.assertEqual(["u0"], list(users.load(self.users)["users"]))
+
+
+class CertTool(AccessTools):
+    def new(self, *args: str) -> ToolResult:
+        return run_main(cert.main, "new", os.path.join(self.folder, "certs"), *args)
+
+    @unittest.skipUnless(shutil.which("openssl"), "needs the command openssl")
+    def test_new(self) -> None:
+        result = self.new("--host", "localhost", "--host", "127.0.0.1", "--client", "till")
+        self.assertEqual((0, ""), (result.exit_code, result.err))
+        folder = os.path.join(self.folder, "certs")
+        self.assertEqual(["ca.key", "ca.pem", "server.key", "server.pem", "till.key", "till.pem"], sorted(os.listdir(folder)))
+        for name in ("ca.key", "server.key", "till.key"):
+            if os.name == "posix":
+                self.assertEqual(0o600, os.stat(os.path.join(folder, name)).st_mode & 0o777)
+        made = {name: os.path.join(folder, name) for name in os.listdir(folder)}
+        with settings(SSL=True, SSL_SERVERCERT=made["server.pem"], SSL_SERVERKEY=made["server.key"],
+                      SSL_CACERTS=made["ca.pem"], SSL_CLIENTCERT=made["till.pem"], SSL_CLIENTKEY=made["till.key"],
+                      SSL_REQUIRECLIENTCERT=True):
+            daemon = Daemon("localhost")
+            with daemon_thread(daemon), Proxy(daemon.register(Stage(), "stage")) as proxy:
+                self.assertEqual("seen by None", proxy.look())
+
+    @unittest.skipUnless(shutil.which("openssl"), "needs the command openssl")
+    def test_further_certificates(self) -> None:
+        self.new()
+        again = self.new()
+        self.assertEqual(1, again.exit_code)
+        self.assertIn("exists already", again.err)
+        self.assertEqual(0, self.new("--client", "till").exit_code)
+        for name in ("../x", "ca", "", "a b"):
+            self.assertEqual(1, self.new("--client", name).exit_code, name)
+
+    def test_without_openssl(self) -> None:
+        with mock.patch.dict(os.environ, {"PATH": self.folder}):
+            result = self.new()
+        self.assertEqual(1, result.exit_code)
+        self.assertIn("the command openssl is needed for this", result.err)
+        self.assertEqual([], os.listdir(self.folder))
 
 
 class Options(AccessTools):
