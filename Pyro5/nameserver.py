@@ -67,9 +67,10 @@ class NameServerDaemon(Daemon):
             ValueError: unknown storage type, NS_AUTOCLEAN is too short, or the write token is invalid.
             NamingError: the storage cannot be used.
         """
-        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)
-        self._cleaner: Optional[AutoCleaner] = None
+        period_seconds = checked_period(config.NS_AUTOCLEAN or 0.0)  # an invalid setting is found before anything is opened
+        self._cleaner: Optional[AutoCleaner] = None  # close() may be called before it exists
         self._writers = Writers(write_token)
+        # At least one, also in a server with a single thread: a search without a turn would never begin.
         self._turns = SearchTurns(max(1, config.THREADPOOL_SIZE // 2))
         self.nameserver = NameServer(storage, matcher=Matcher(_search_limits()), require_writer=self._require_writer,
                                      require_names=self._require_names, turns=self._turns)
@@ -80,11 +81,13 @@ class NameServerDaemon(Daemon):
             self.nameserver.close()
             raise
         try:
+            # The last step: what answers under the reserved name is complete.
             self.nameserver.register_self(self.register(self.nameserver, constants.NAMESERVER_NAME))
         except BaseException:
             self.close()
             raise
         if period_seconds:
+            # A thread, because checking an object that does not answer takes as long as its timeout.
             self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
@@ -97,12 +100,14 @@ class NameServerDaemon(Daemon):
         """Record whether a new client may change registrations. All clients are accepted. An override must call this method,
         otherwise no client is authorized.
         """
+        # All clients may look names up; what they may change is decided for each request.
         self._writers.authorize(conn, data)
         return super().validateHandshake(conn, data)
 
     def handleRequest(self, conn: Any) -> None:
         """Process one request; when its reply has been encoded, the slot of a search is released."""
         try:
+            # Also if the request has failed, and for requests that have no slot: end() ignores those.
             super().handleRequest(conn)
         finally:
             self._turns.end()
@@ -139,6 +144,7 @@ class NameServerDaemon(Daemon):
 
 def _search_limits() -> Limits:
     """Return the limits for regular expression searches, chosen so that threads remain available for other requests."""
+    # Multiplex executes one request at a time, so a second process would have nothing to do.
     if config.SERVERTYPE == "multiplex" or config.THREADPOOL_SIZE < 2:
         return ONE_AT_A_TIME
     return Limits(at_once=config.THREADPOOL_SIZE // 2)
@@ -164,12 +170,13 @@ def start_ns(host: Optional[str] = None, port: Optional[int] = None, enableBroad
     """
     daemon = NameServerDaemon(host, port, unixsocket, nathost, natport, storage, write_token=write_token)
     responder = None
+    # A Unix domain socket has no address that a broadcast could be answered with.
     if enableBroadcast and not unixsocket and not why_no_broadcast(daemon):
         try:
             # A broadcast does not pass address translation: it is answered with the internal address.
             responder = BroadcastServer(daemon.uriFor(daemon.nameserver, nat=False), bchost, bcport)
         except BaseException:
-            daemon.close()
+            daemon.close()  # it listens already, on a port that the next attempt needs
             raise
     uri = daemon.uriFor(daemon.nameserver)
     log.info("name server ready: %s", uri)
@@ -184,6 +191,7 @@ def _ip_of(daemon: Any) -> str:
 def why_no_broadcast(daemon: Any) -> Optional[str]:
     """Return why a name server on a TCP address has no broadcast responder, None if it can have one."""
     ip = _ip_of(daemon)
+    # Others could receive the answer, but not connect.
     if addresses.is_loopback(ip):
         return "Not starting broadcast server for localhost."
     if ":" in ip:
@@ -208,18 +216,22 @@ def start_ns_loop(host: Optional[str] = None, port: Optional[int] = None, enable
     # Callbacks run in the reverse order: the service manager is notified, then daemon and responder are closed, then the line
     # is printed.
     with contextlib.ExitStack() as at_end:
-        at_end.callback(console.say, "NS shut down.")
+        at_end.callback(console.say, "NS shut down.")  # printed last, when the ports are free again
         signals = at_end.enter_context(console.StopSignals())
+        # A signal wakes the loop, which otherwise waits for clients.
         daemon.combine(signals)
         if responder is not None:
             at_end.callback(responder.close)
+            # The responder has no thread: the loop of the daemon answers broadcasts as well.
             daemon.combine(responder)
         at_end.callback(daemon.close)
         lines = list(_announcement(daemon, responder, bool(unixsocket)))
+        # Only here: a program that starts a name server knows where its clients are.
         if not unixsocket:
             lines += _loopback_hint(daemon, str(addresses.server_host() if host is None else host))
         for line in lines:
             console.say(line)
+        # after the lines: systemd starts programs that need the name server now
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % daemon.uriFor(daemon.nameserver))
         at_end.callback(console.tell_service_manager, "STOPPING=1")
         daemon.requestLoop(lambda: not signals.asked and loopCondition())
@@ -235,7 +247,7 @@ def lookup(ns: Any, name: str, return_metadata: Any = False, delay_time: float =
     Raises:
         NamingError: the name is still not registered.
     """
-    if return_metadata is not True and isinstance(return_metadata, (int, float)):
+    if return_metadata is not True and isinstance(return_metadata, (int, float)):  # True and False are ints as well
         return_metadata, delay_time = False, return_metadata or delay_time  # lookup(ns, name, 5.0): 5.0 is the delay
     return retry_until_found(lambda: ns.lookup(name, return_metadata=return_metadata), delay_time)
 
@@ -251,6 +263,8 @@ def yplookup(ns: Any, meta_all: Optional[Iterable[str]] = None, meta_any: Option
         what ``ns.yplookup`` returns; empty if nothing was registered in time.
     """
     def search() -> Dict[str, Any]:
+        # Asked once more after each pause; a name server cannot tell clients when something is registered, except to
+        # watchers.
         found: Dict[str, Any] = ns.yplookup(meta_all=meta_all, meta_any=meta_any, return_metadata=return_metadata)
         if not found:
             raise _NothingFound  # a NamingError, for which retry_until_found tries again
@@ -268,7 +282,7 @@ class _NothingFound(errors.NamingError):
 
 def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer], is_unix: bool) -> Iterable[str]:
     """Yield the lines that are printed when the name server is ready."""
-    found = daemon.nameserver.count() - 1
+    found = daemon.nameserver.count() - 1  # without its own registration
     if found:
         yield "Storage has %d existing registration%s." % (found, "" if found == 1 else "s")
     if daemon.is_write_protected:
@@ -286,6 +300,7 @@ def _announcement(daemon: NameServerDaemon, responder: Optional[BroadcastServer]
     if uri == internal_uri:
         yield "URI = %s" % uri
     else:
+        # Both, because clients inside of the network cannot use the outer address.
         yield "internal URI = %s" % internal_uri
         yield "external URI = %s" % uri
 
@@ -296,6 +311,7 @@ def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
     Many systems resolve the machine's own name to such an address. A host given as an IP address is taken to be intentional.
     """
     ip = _ip_of(daemon)
+    # An address that the user has written is what the user wants.
     if not addresses.is_loopback(ip) or addresses.is_ip_address(host) or daemon.natLocationStr:
         return
     yield ("NS is reachable from this machine only, because '%s' is %s here. For other machines, use the option -n with an "

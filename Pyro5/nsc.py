@@ -35,6 +35,7 @@ def _checked(found: Any) -> Dict[str, Any]:
 
 
 def _is_registration(value: Any) -> bool:
+    # Exact types: a subclass could run code of its own when it is formatted.
     return (type(value) in plain.SEQUENCES and len(value) == 2 and type(value[0]) in (str, URI)
             and plain.is_texts(value[1]))
 
@@ -45,6 +46,7 @@ def _metadata_text(metadata: Iterable[str]) -> str:
 
 
 def _as_json(registration: Any, more: Any) -> Dict[str, Any]:
+    # What is empty is left out, so that plain registrations have the same form as in other releases.
     uri, metadata = registration
     return {"uri": str(uri), "metadata": sorted(metadata), **{key: value for key, value in more.items() if value}}
 
@@ -54,8 +56,10 @@ def _say_json(result: Any) -> None:
 
 
 def _print_list(nameserver: Any, found: Dict[str, Any], title: str, options: argparse.Namespace, prefix: str = "") -> None:
+    # Asked separately, so that the listing itself works with name servers of other releases.
     leases = registrations.leases_of(nameserver, prefix) if found else {}
     if options.alive:
+        # Before the output: the check connects to the objects, and only those that answer are shown.
         found = registrations.alive(found, leases)
     if options.json:
         _say_json({name: _as_json(found[name], leases.get(name, {})) for name in sorted(found)})
@@ -73,18 +77,21 @@ def _print_list(nameserver: Any, found: Dict[str, Any], title: str, options: arg
 def _found(nameserver: Any, search: Callable[..., Dict[str, Any]], **criterion: str) -> Dict[str, Any]:
     """Return name -> (uri, metadata); the metadata are empty if the name server's storage has none."""
     with progress.answer_shown(nameserver):
+        # Progress is shown, since searches with large results take a while.
         try:
             return _checked(search(return_metadata=True, **criterion))
         except errors.NamingError as x:
             # This error has no class of its own, so its text is compared.
             if NO_METADATA not in str(x):
                 raise
+            # Once more without metadata, which this storage does not have.
             found = search(return_metadata=False, **criterion)
             return _checked({name: (uri, ()) for name, uri in found.items()} if type(found) is dict else found)
 
 
 def _list(nameserver: Any, options: argparse.Namespace) -> None:
     if options.args:
+        # The same prefix for both requests: leases of names that are not listed are not transferred.
         prefix = options.args[0]
         _print_list(nameserver, _found(nameserver, nameserver.list, prefix=prefix), "- prefix '%s'" % prefix, options, prefix)
     else:
@@ -99,6 +106,7 @@ def _list_matching(nameserver: Any, options: argparse.Namespace) -> None:
 def _lookup(nameserver: Any, options: argparse.Namespace) -> None:
     name = options.args[0]
 
+    # In the form of a search, so that both kinds of storages are handled in one place.
     def search(return_metadata: bool) -> Dict[str, Any]:
         return {name: nameserver.lookup(name, return_metadata=return_metadata)}
 
@@ -130,6 +138,7 @@ def _remove(nameserver: Any, options: argparse.Namespace) -> None:
 def _remove_matching(nameserver: Any, options: argparse.Namespace) -> None:
     # print() instead of say(): the cursor stays in the line of the question.
     question = "Potentially removing lots of items from the Name server. Are you sure (y/n)?"
+    # On standard error with --json: programs read the standard output.
     print(question, end="", flush=True, file=sys.stderr if options.json else sys.stdout)
     answer = sys.stdin.readline()
     if not answer:
@@ -158,6 +167,7 @@ def _search_any(nameserver: Any, options: argparse.Namespace) -> None:
 
 def _print_tagged(nameserver: Any, options: argparse.Namespace, **tags: Sequence[str]) -> None:
     with progress.answer_shown(nameserver):
+        # Without arguments for metadata: its results always have them.
         found = _checked(nameserver.yplookup(**tags))
     _print_list(nameserver, found, " - searched by metadata", options)
 
@@ -184,18 +194,20 @@ def _health(nameserver: Any, options: argparse.Namespace) -> None:
     else:
         for name in sorted(states):
             console.say("%s --> %s: %s" % (name, found[name][0], states[name].text()))
+    # The exit code tells scripts that something has to be done; names that cannot be checked are not counted.
     dead = [name for name, state in states.items() if state.alive is False]
     if dead:
         raise errors.NamingError("%d of %d names cannot be reached" % (len(dead), len(states)))
 
 
 def _watch(nameserver: Any, options: argparse.Namespace) -> None:
+    # The connection belongs to the watch: it ends with the block, also by Ctrl-C.
     with nameserver.watch(*options.args) as events:
         for event in events:
             if options.json:
                 metadata = None if event.metadata is None else sorted(event.metadata)
                 console.say(json.dumps({**event._asdict(), "metadata": metadata}))
-                continue
+                continue  # one object in each line
             text = event.kind if event.name is None else "%s %s --> %s" % (event.kind, event.name, event.uri)
             console.say("%s    %s" % (text, _metadata_text(event.metadata)) if event.metadata else text)
 
@@ -230,6 +242,7 @@ COMMANDS = {
 def _locate(options: argparse.Namespace) -> Any:
     host = "./u:" + options.unixsocket if options.unixsocket else options.host
     if options.write_token_file is None:
+        # A list of name servers, or a search: each place is tried.
         return locate_ns(host, options.port)
     token = read_token(options.write_token_file)
     # Any host could answer a broadcast and would receive the token, so no broadcast is sent.
@@ -258,6 +271,7 @@ def handle_command(namesrv: Any, args: Any) -> None:
         raise ValueError("there is no command '%s'; there are: %s" % (command, ", ".join(COMMANDS)))
     options = argparse.Namespace(command=command, args=rest, json=bool(getattr(args, "json", False)),
                                  alive=bool(getattr(args, "alive", False)))
+    # Checked here again: programs call this function without the parser.
     complaint = _complaint(COMMANDS[command], options)
     if complaint is not None:
         raise ValueError(complaint)
@@ -268,6 +282,7 @@ def run(options: argparse.Namespace) -> None:
     """Run the command of the parsed options."""
     access_options.use(options)
     if options.timeout is not None:
+        # For all connections of the tool, including those that check objects.
         config.COMMTIMEOUT = options.timeout
     say_more = console.say if options.verbose else console.say_nothing
     say_more("Locating name server...")
@@ -302,6 +317,7 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
 
 def _complaint(command: Command, options: argparse.Namespace) -> Optional[str]:
     """Return what is wrong with the arguments, None if they are valid."""
+    # The usage of the command alone: that of the parser does not know the arguments.
     if len(options.args) < command.least or command.most is not None and len(options.args) > command.most:
         usage = " ".join(filter(None, ("pyro5-nsc", "[options]", options.command, command.usage)))
         return "%s %s (usage: %s)" % (options.command, command.complaint, usage)
@@ -318,6 +334,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
     if complaint is not None:
         console.complain(complaint)
         return 1
+    # The class of an error says more than its text in scripts.
     return console.exit_code_of(lambda: run(options), lambda error: console.complain_with_class(error, options.verbose))
 
 

@@ -217,11 +217,13 @@ def vague_language(module: Module) -> Iterator[str]:
 
 
 def misplaced_docstrings(module: Module) -> Iterator[str]:
-    """Yield the docstrings that begin below their opening quotes."""
+    """Yield the docstrings that begin below their opening quotes, or contain what was meant as a comment."""
     for node in ast.walk(module.tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             if (ast.get_docstring(node, clean=False) or "x")[0].isspace():
                 yield "%s:%d the docstring begins below its quotes" % (module.name, node.body[0].lineno)
+            if re.search(r"^# ", ast.get_docstring(node) or "", re.MULTILINE):
+                yield "%s:%d there is a comment in the docstring" % (module.name, node.body[0].lineno)
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
@@ -400,6 +402,8 @@ class Checks(unittest.TestCase):
             self.assertEqual([], list(misplaced_docstrings(self.parse(source % (kind, "")))))
             self.assertEqual(["server:3 the docstring begins below its quotes"],
                              list(misplaced_docstrings(self.parse(source % (kind, "\n ")))))
+        self.assertEqual(["server:2 there is a comment in the docstring"],
+                         list(misplaced_docstrings(self.parse('class A:\n """Text.\n\n # Comment.\n Text.\n """\n'))))
 
     def language(self, source: str) -> List[str]:
         return list(vague_language(self.parse(source)))

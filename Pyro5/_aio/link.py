@@ -26,7 +26,7 @@ from .connections import Connections
 
 __all__ = ["Link"]
 
-_TAG = WIRE_TAG.encode("ascii")
+_TAG = WIRE_TAG.encode("ascii")  # the class tag of proxies, as it is in all serializers
 
 
 class Link(Connections):
@@ -41,16 +41,19 @@ class Link(Connections):
     def __init__(self, uri: URI) -> None:
         super().__init__(uri)
         self.retry: Optional[Retry] = None
-        self.retry_budget = RetryBudget()
+        self.retry_budget = RetryBudget()  # failures that may be repeated are counted for all calls of the proxy together
 
     @property
     def is_plain(self) -> bool:
         """Whether a call without options is made once, and has no deadline but the timeout of the proxy."""
+        # In the order of probability: most proxies have no retries, and most calls are not made while a request is
+        # served.
         return self.retry is None and not self.max_retries and callcontext.call_deadline() is None
 
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
         """Return the monotonic time by which a call with this timeout of its own has to end, all attempts included."""
         own = None if timeout is None else time.monotonic() + timeout
+        # A call that is made by a method ends when the client of that method stops waiting.
         return earlier(own, callcontext.call_deadline())
 
     def end_of_attempt(self, deadline: Optional[float], has_own_timeout: bool = False) -> Optional[float]:
@@ -77,23 +80,32 @@ class Link(Connections):
             TimeoutError: the reply did not come in time.
             CommunicationError: the connection failed.
         """
+        # Before anything else: a proxy of another loop must not touch its connections.
         loop = self.use_loop()
         if global_version.number != self.settings_version:
             self.read_settings()
+        # A call without any limit is spared the clock.
         end = deadline if not self.timeout else self.end_of_attempt(deadline, has_own_timeout)
+        # Taken without waiting if possible, which saves a coroutine.
         connection = home or self.ready_connection()
         if connection is None or not connection.is_open or connection.is_full:
             connection = await self.acquire(end, home)
+        # The server looks at the flag only, not at how the method was declared.
         if method in self.oneway:
             flags |= FLAGS_ONEWAY
         if end is not None:
+            # The timeout of the proxy is sent as a deadline too, except for oneway calls, whose execution the client
+            # does not wait for.
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
         serializer = (serializer or self.serializer).for_dialect(connection.dialect)
+        # From here to exchange() nothing is awaited: the number of the request and its place in the queue belong
+        # together.
         request = self.build(connection, serializer, flags, object_id, method, args, kwargs, annotations)
         if flags & FLAGS_ONEWAY:
             connection.send(request)
             return None, connection
         future = connection.exchange(request)
+        # A timer and not wait_for(), which would need a task for each call.
         timer = None if end is None else loop.call_later(seconds_until(end) or 0.0, _expire, future)
         try:
             reply = await future
@@ -103,12 +115,15 @@ class Link(Connections):
         finally:
             if timer is not None:
                 timer.cancel()
+        # The types of values depend on the serializer, so a reply in another one may have been made by another
+        # program.
         if reply.serializer_id != request.serializer_id:
             self.refuse_serializer(connection, request, reply, method)
         return reply, connection
 
     def ready_for(self, method: str) -> Optional[Connection]:
         """Return the connection for a call without options that can be sent at once; None if more has to be done for it."""
+        # Any of these needs a step that the short way leaves out.
         if (get_running_loop() is not self.loop or global_version.number != self.settings_version or self.timeout
                 or method not in self.methods or method in self.oneway):
             return None
@@ -149,9 +164,13 @@ class Link(Connections):
                      request: SendingMessage, method: str, had_deadline: bool) -> None:
         """Do what is left to be done after a request whose reply was not received, or came in the moment of a cancellation."""
         if isinstance(error, asyncio.CancelledError):
+            # The task was cancelled while it waited: the future is cancelled with it, unless the reply came in the
+            # same turn.
             if future.cancelled():
                 self._give_up(connection, request)
             elif future.exception() is None and future.result().flags & FLAGS_ITEMSTREAMRESULT:
+                # The reply has come, but the program will never see the iterator in it: without this, it would stay
+                # open at the server.
                 connection.discard_stream(future.result())
         elif isinstance(error, errors.CommunicationError):
             errors.add_context(error, "calling %s of %s" % (method, self.bound_uri))
@@ -160,15 +179,18 @@ class Link(Connections):
 
     def _give_up(self, connection: Connection, request: SendingMessage) -> None:
         """Cancel a call whose task was cancelled: here if it was not sent yet, else at the server if it can do that."""
+        # Not written yet: neither the server nor the order of the replies is affected.
         if connection.withdraw(request):
             return
         correlation_id = request.corr_bytes
+        # Otherwise the server executes the call, and its reply is discarded by its number.
         if (connection.is_open and connection.features is not None and features.CANCELLATION in connection.features
                 and correlation_id is not None):
             self.cancel(correlation_id, request.seq)
 
     def _timed_out(self, connection: Connection, request: SendingMessage, error: errors.TimeoutError,
                    had_deadline: bool) -> None:
+        # Not sent, so the call may be repeated without executing it twice.
         if connection.withdraw(request):
             errors.not_sent(error)
         elif not (connection.features is not None and had_deadline) and not connection.has_waiting_calls:
@@ -184,15 +206,17 @@ class Link(Connections):
         """
         callcontext.set_received_response(reply.annotations)
         serializer = self.serializer
-        if reply.serializer_id != serializer.serializer_id:
+        if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its serializer
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
         serializer = serializer.for_dialect(connection.dialect)
         try:
+            # Most replies: a plain value that is short enough for the limits.
             if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES and reply.chunks is None:
                 result = serializer.loads(reply.data)
             else:
                 result = replies.parse_reply(reply, serializer)
         except Exception as x:
+            # The server closes the connection after this error: calls that are in flight still get their replies.
             if server_closes_after(x, connection):
                 self.retire(connection)
             raise
@@ -203,6 +227,7 @@ class Link(Connections):
 
     def may_have_proxies(self, reply: ReceivingMessage) -> bool:
         """Return whether the value in a reply may contain proxies."""
+        # In the bytes: proxies are rare, and a search in bytes is faster than a walk through the value.
         return _TAG in bytes(reply.data)
 
     def refuse(self, name: str) -> NoReturn:
@@ -219,5 +244,6 @@ class Link(Connections):
 
 
 def _expire(future: asyncio.Future[ReceivingMessage]) -> None:
+    # The reply may have come in the same turn of the loop.
     if not future.done():
         future.set_exception(errors.TimeoutError("timeout"))

@@ -25,6 +25,7 @@ class NameServerProxy(Proxy):
 
     def _set_link(self, link: Link) -> None:
         super()._set_link(link)
+        # In the instance, where Proxy keeps members: no test is needed for other names.
         self.__dict__["register"] = _Register(link, "register")
 
     @contextlib.asynccontextmanager
@@ -38,6 +39,7 @@ class NameServerProxy(Proxy):
         keeper = LeaseKeeper()
         options = {"safe": safe, "metadata": metadata, "member": member or None}
         try:
+            # In threads: the keeper is shared with the synchronous client, and waits for the name server.
             yield await in_thread(keep_registered, keeper, sync_proxy(self), name, URI(uri), ttl, options)
         finally:
             await in_thread(keeper.close)
@@ -65,11 +67,12 @@ class _Register(RemoteMember):
     """The method ``register``: with a name server of another release, arguments that it does not know are ignored."""
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        if NEW_ARGUMENTS.isdisjoint(kwargs):
+        if NEW_ARGUMENTS.isdisjoint(kwargs):  # the usual call costs one comparison
             return super().__call__(*args, **kwargs)
         return self._call_known(args, kwargs)
 
     async def _call_known(self, args: Sequence[Any], kwargs: Dict[str, Any]) -> Any:
+        # What the name server knows is said in the handshake.
         if not self._link.connections:
             await self._link.connected()
         changed = old_arguments(self._name, args, kwargs, self._link.methods)
@@ -78,6 +81,7 @@ class _Register(RemoteMember):
 
 def sync_proxy(proxy: Proxy) -> client.NameServerProxy:
     """Return a proxy for the same name server that does not belong to an event loop. It is not connected."""
+    # Without its constructor, which would read the URI again.
     copied = client.NameServerProxy.__new__(client.NameServerProxy)
     copied.__setstate__(proxy.__getstate__())
     copied._pyroLocated = getattr(proxy, "_pyroLocated", ())

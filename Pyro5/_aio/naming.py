@@ -40,13 +40,14 @@ async def resolve(uri: Union[str, URI, Iterable[Union[str, URI]]], delay_time: f
     """
     if isinstance(uri, (str, URI)):
         return await _resolve_one(URI(uri), delay_time)
-    uris = [URI(each) for each in uri]
+    uris = [URI(each) for each in uri]  # an invalid one raises before anything is sent
     # by the place of their name server; with a delay, each one waits for its own name
     together: Dict[Any, List[int]] = {}
     for number, each in enumerate(uris):
         is_name = each.protocol == "PYRONAME" and not delay_time
         together.setdefault(place_of(each) if is_name else number, []).append(number)
     found: Dict[int, URI] = {}
+    # All groups at once: a name server that does not answer delays only its own names.
     await asyncio.gather(*[_resolve_group(uris, numbers, delay_time, found) for numbers in together.values()])
     return [found[number] for number in range(len(uris))]
 
@@ -60,9 +61,11 @@ async def _resolve_group(uris: Sequence[URI], numbers: Sequence[int], delay_time
     if len(numbers) == 1:
         found[numbers[0]] = await _resolve_one(uris[numbers[0]], delay_time)
         return
+    # One connection, over which all lookups are in flight together.
     async with await locate_ns(*place_of(uris[numbers[0]])) as names:
         lookup: Any = names.lookup
         answers = await asyncio.gather(*[lookup(uris[number].object) for number in numbers])
+    # Checked as any answer: a name server can send anything.
     for number, answer in zip(numbers, answers):
         found[number] = direct_uri(answer, "name '%s'" % uris[number].object)
 
@@ -74,12 +77,14 @@ async def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool
     Raises:
         NamingError: no name server was found; the text lists the places that were tried.
     """
+    # In a thread, since broadcasts and lookups of hosts block.
     found = NameServerProxy(await in_thread(_find_ns, host, port, broadcast, delay_time))
     found._pyroLocated = (host, port, broadcast)
     return found
 
 
 def _find_ns(host: Host, port: Optional[int], broadcast: bool, delay_time: float) -> URI:
+    # Only the URI is used: the connection belongs to that thread.
     with client.locate_ns(host, port, broadcast, delay_time=delay_time) as found:
         return found._pyroUri
 

@@ -23,7 +23,7 @@ def copy_of(error: BaseException) -> BaseException:
         # Other exceptions cannot be copied in general; their tracebacks grow, which does no harm.
         return error
     copied = copy.copy(error)
-    copied.__cause__ = error.__cause__
+    copied.__cause__ = error.__cause__  # copy.copy does not copy it
     return copied
 
 
@@ -45,11 +45,13 @@ async def until_ready(attempt: Callable[[], Awaitable[T]], deadline: Optional[fl
         except (errors.CommunicationError, errors.NamingError) as x:
             if x.sent is not False:  # the name server's answer that a name is unknown is remote as well
                 raise
+            # Raised with the last reason: it says what the server is missing.
             left = seconds_until(deadline)
             if left is not None and left <= 0:
                 raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, x))) from x
             log.debug("%s is not ready yet: %s", what, x)
         await asyncio.sleep(pause if left is None else min(pause, left))
+        # Longer each time, so that a thousand waiting clients do not delay the start of their server.
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
 
 
@@ -60,6 +62,7 @@ async def until_not_busy(attempt: Callable[[], Awaitable[T]], deadline: float) -
             return await attempt()
         except errors.BusyError as x:
             left, pause = seconds_until(deadline), busy_pause(x)
+            # Not if the call has begun: it may have had effects.
             if x.started or left is not None and left <= pause:
                 raise
         await asyncio.sleep(pause)
@@ -74,14 +77,17 @@ async def repeat(attempt: Callable[[], Awaitable[T]], retry: Retry, budget: Retr
             result = await attempt()
         except Exception as x:
             failures += 1
+            # In this order: the budget is only spent for failures that may be repeated.
             if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
                 raise
             pause = busy_pause(x) if isinstance(x, errors.BusyError) else retry.pause(failures)
             left = seconds_until(deadline)
+            # A pause that ends after the deadline would only delay the error.
             if left is not None and pause >= left:
                 raise
         else:
             budget.success()
+            # Successful calls fill the budget again, so a server that fails rarely is always asked again.
             return result
         await asyncio.sleep(pause)
 
@@ -92,7 +98,9 @@ async def with_retries(attempt: Callable[[], Awaitable[T]], max_retries: int) ->
         try:
             return await attempt()
         except REPEATABLE as x:
+            # The server has answered: the same request would get the same error.
             if errors.is_remote(x):
                 raise
             log.info("a call failed, trying again: %s", x)
+    # The last attempt, whose error the caller gets.
     return await attempt()

@@ -95,12 +95,12 @@ class NameServers:
     def lookup(self, name: str) -> URI:
         """Return the uri of one object.
 
-        # Values from the network are checked by exact type, because methods of other classes could run code here.
         Raises:
             NamingError: the name is unknown.
             NameServerGone: no name server can be reached.
         """
         found = self._ask(lambda nameserver: nameserver.lookup(name))
+        # Values from the network are checked by exact type, because methods of other classes could run code here.
         return found if type(found) is URI else URI(exact(str, found))
 
     def list(self) -> Dict[str, Registration]:

@@ -32,6 +32,7 @@ class BufferOptions(NamedTuple):
 
 def options_for(known: Optional[Collection[str]]) -> Optional[BufferOptions]:
     """Return how large buffers may be sent to a peer with these features; None if all have to be in the payload."""
+    # Both sides have announced it; other releases would not know what the references mean.
     if known is None or features.BUFFERS not in known:
         return None
     return BufferOptions("by" in known)
@@ -39,6 +40,7 @@ def options_for(known: Optional[Collection[str]]) -> Optional[BufferOptions]:
 
 def outgoing_for(options: BufferOptions, serializer: SerializerBase, copies: bool = False) -> Optional[Outgoing]:
     """Return the table for the buffers of a message; None if its serializer cannot refer to buffers."""
+    # Programs can add serializers, which know nothing of references.
     if not serializer.refers_to_buffers:
         return None
     # bytes arrive as what they would be in the payload: json has none
@@ -58,9 +60,11 @@ def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: 
     if outgoing is None:
         return serializer.call_payload(object_id, method, args, kwargs), annotations
     with outgoing:
+        # Arguments one by one: their list itself is not replaced.
         replaced = tuple([large_buffers.with_references(value, outgoing) for value in args])
         named = kwargs and {key: large_buffers.with_references(value, outgoing) for key, value in kwargs.items()}
         payload = serializer.call_payload(object_id, method, replaced if type(args) is tuple else list(replaced), named)
+    # Chunks first: their numbers are then aligned in the memory of the receiver.
     return payload, {**as_chunks(outgoing.buffers), **annotations} if outgoing.buffers else annotations
 
 
@@ -71,6 +75,7 @@ def value_payload(options: BufferOptions, serializer: SerializerBase, value: Any
     if outgoing is None:
         return serializer.value_payload(value), annotations
     with outgoing:
+        # A result is a single value, which may itself be a buffer.
         payload = serializer.value_payload(large_buffers.with_references(value, outgoing))
     return payload, {**as_chunks(outgoing.buffers), **annotations} if outgoing.buffers else annotations
 
@@ -86,6 +91,7 @@ def load(message: ReceivingMessage, loads: Callable[[Any], Any]) -> Any:
         return loads(message.data)
     with Incoming(message.chunks) as incoming:
         value = loads(message.data)
+    # Here and not in the decoder: memory that was sent for nothing is a mistake or an attack.
     incoming.check_all_used()
     return value
 
@@ -95,6 +101,7 @@ def without_chunks(message: ReceivingMessage, serializer: SerializerBase) -> Rec
     if message.chunks is not None:
         if message.flags & (protocol.FLAGS_EXCEPTION | protocol.FLAGS_ITEMSTREAMRESULT):
             raise errors.ProtocolError("a message of this kind must not have buffers beside its payload")
+        # Serialized again, since raw replies are forwarded to peers that know nothing of the buffers.
         message.data = serializer.dumps(load(message, serializer.loads))
         message.data_size, message.chunks = len(message.data), None
     return message

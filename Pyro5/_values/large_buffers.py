@@ -21,12 +21,14 @@ from . import classes, plain
 __all__ = ["Incoming", "Outgoing", "current", "array_reference", "nothing_collected", "number_of", "received",
            "with_references"]
 
+# In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
 # Types of elements that have the same size on all platforms, or nearly all. Their size and byte order are sent too.
 _TYPECODES = frozenset("bBhHiIlLqQfd")
 
+# Exact types: a subclass may have a form of its own, which is not searched.
 _CONTAINERS = frozenset((dict, list, tuple))
-_MAX_DEPTH = 4  # of containers in which bytes are searched
+_MAX_DEPTH = 4  # of containers in which bytes are searched: the parts of deeper ones are usually small
 _FEW = 8  # elements; of a longer container the first one decides whether the others are searched
 
 
@@ -50,11 +52,13 @@ class Outgoing:
 
     def add(self, view: memoryview) -> Optional[int]:
         """Add a buffer, and return its number; None if it has to be sent in the payload."""
+        # A number takes about as many bytes as a short buffer, and other layouts would have to be copied.
         if view.nbytes <= MIN_CHUNK_BYTES or len(self.buffers) >= MAX_CHUNKS or not view.c_contiguous:
             return None
+        # The further calls of a batch may change the buffer before the reply is sent; bytes cannot change.
         if self.copies and not isinstance(view.obj, bytes):
             view = memoryview(bytes(view))
-        self.buffers.append(view.cast("B"))
+        self.buffers.append(view.cast("B"))  # in bytes, with elements of any type
         return len(self.buffers) - 1
 
     def reference(self, data: Any) -> Any:
@@ -63,6 +67,7 @@ class Outgoing:
         return data if number is None else {classes.TAG: TAG_BUFFER, "data": number}
 
     def __enter__(self) -> Outgoing:
+        # Serializing may call code of the program, which serializes another message.
         current.outer.append(current.outgoing)
         current.outgoing = self
         return self
@@ -99,11 +104,13 @@ class Incoming:
         Raises:
             ValueError: there is none, or it was returned before.
         """
+        # Two values that share a buffer would change together in the receiving program.
         if number not in self._unused:
             raise ValueError("the message refers to buffer %d, which %s" % (
                 number, "it refers to already" if number in self._chunks else "it does not have"))
         self._unused.discard(number)
         chunk = self._chunks[number]
+        # A view of a message in one piece cannot be written to, but arrays of the program can.
         return memoryview(bytearray(chunk)) if chunk.readonly else chunk
 
     def __enter__(self) -> Incoming:
@@ -123,6 +130,7 @@ class Incoming:
 class _Current(threading.local):
     """The tables of the message that this thread serializes or deserializes."""
 
+    # Each thread has its own: messages are serialized in one thread, without a lock.
     def __init__(self) -> None:
         self.outgoing: Optional[Outgoing] = None
         self.incoming: Optional[Incoming] = None
@@ -134,6 +142,7 @@ current = _Current()
 
 def received(number: Any) -> memoryview:
     """Return the buffer with a number of the message that is being deserialized. Raises ValueError if there is none."""
+    # The type first, since the number comes from a peer.
     if type(number) is not int or current.incoming is None:
         raise ValueError("a value refers to %s as a buffer, but the message has no such buffer" % plain.text_of(number))
     return current.incoming.take(number)
@@ -142,6 +151,7 @@ def received(number: Any) -> memoryview:
 # ---------------------------------------------------------------- sending
 
 def _types() -> FrozenSet[type]:
+    # mmap is in the set only if the program has loaded it.
     module = sys.modules.get("mmap")
     return frozenset((bytes, bytearray, memoryview, *([] if module is None else [module.mmap])))
 
@@ -158,13 +168,15 @@ def with_references(value: Any, outgoing: Outgoing) -> Any:
 def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left: int) -> Any:
     kind = type(value)
     if kind in types:
-        return outgoing.reference(value) if len(value) else value
+        return outgoing.reference(value) if len(value) else value  # an empty one has nothing to send
     if kind not in _CONTAINERS or not value or not depth_left:
         return value
+    # Keys are not searched: large ones would be unusual, and they have to be hashable.
     elements: Iterable[Any] = value.values() if kind is dict else value
     if not _may_contain(elements, len(value), types, depth_left):
         return value
     replaced = [_replaced(element, outgoing, types, depth_left - 1) for element in elements]
+    # The same object if nothing was replaced: most containers need no copy.
     if all(new is old for new, old in zip(replaced, elements)):
         return value
     return dict(zip(value, replaced)) if kind is dict else kind(replaced)
@@ -172,6 +184,7 @@ def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left
 
 def _may_contain(elements: Iterable[Any], count: int, types: FrozenSet[type], depth_left: int) -> bool:
     """Return whether large bytes objects may be in a container. For many elements, the type of the first one decides."""
+    # A long list of numbers, as in most data, would otherwise be walked element by element.
     if count > _FEW:
         first = next(iter(elements))
         if type(first) in types:
@@ -205,17 +218,19 @@ def _build(data: Dict[str, Any], convert: classes.Convert) -> Any:
     content = received(data.get("data"))
     typecode = data.get("typecode")
     if typecode is None:
-        return bytes(content)
+        return bytes(content)  # as it would arrive in the payload: not changeable
     if type(typecode) is not str or typecode not in _TYPECODES or data.get("byteorder") not in ("little", "big"):
         raise ValueError("invalid array: its type is %s" % plain.text_of(typecode))
     values = array.array(typecode)
+    # The size depends on the platform for some type codes, such as l.
     if data.get("itemsize") != values.itemsize or len(content) % values.itemsize:
         raise ValueError("invalid array: its items do not have %d bytes" % values.itemsize)
     values.frombytes(content)
     if data["byteorder"] != sys.byteorder:
         values.byteswap()
-    return values.tolist()
+    return values.tolist()  # arrays arrive as lists, as in the payload
 
 
+# Called for dicts with this tag when the payload is deserialized.
 classes.register_own_tag(TAG_BUFFER, _build)
 classes.set_array_reference(array_reference)

@@ -21,6 +21,7 @@ Check = Tuple[str, Callable[[], Iterable[Finding]]]
 def checks_for(uri: Optional[str]) -> List[Check]:
     """Return all checks with their names."""
     needs_name_server = uri is None or not (uri.upper().startswith("PYRO:") or "@" in uri)  # which contains the location
+    # From the inside to the outside: a wrong setting explains most of what follows.
     checks: List[Check] = [
         ("settings", machine_check.check_settings),
         ("host names", machine_check.check_host_names),
@@ -28,6 +29,7 @@ def checks_for(uri: Optional[str]) -> List[Check]:
         ("broadcasts", machine_check.check_broadcasts),
         ("name server", functools.partial(machine_check.check_name_server, needs_name_server)),
     ]
+    # Before the search for a name server, which uses the list.
     if "," in name_server_host():
         checks.insert(-1, ("list of name servers", machine_check.check_name_servers))
     if uri is not None:
@@ -39,6 +41,7 @@ def examine(checks: Iterable[Check]) -> int:
     """Run the checks, print their findings, and return the number of problems."""
     wrong = 0
     for what, check in checks:
+        # Each check has a time limit: a host that does not answer must not keep the tool from the other checks.
         for finding in bounded(what, check):
             console.say(*str(finding).split("\n"))
             wrong += finding.level == WRONG
@@ -70,9 +73,10 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         wrong.append(examine(checks_for(options.uri)))
 
     failure = console.exit_code_of(use_access_and_examine)
-    if failure:
+    if failure:  # an exception in the tool itself, or Ctrl-C
         return failure
     console.say("Nothing is wrong." if not wrong[0] else "Wrong: %d, see above." % wrong[0])
+    # For scripts: notes are no problems.
     return 1 if wrong[0] else 0
 
 

@@ -35,6 +35,7 @@ def load(target: str) -> Any:
     if not module_name or not path:
         raise ValueError("%r does not say what to publish: it takes module:Class or module:object" % target)
     directory = os.getcwd()
+    # A file is imported under its own name, so that classes in it have the same name for clients as with python -m.
     if module_name.endswith(".py"):
         if not os.path.isfile(module_name):
             raise ValueError("there is no file %s" % module_name)
@@ -69,6 +70,7 @@ def _report(error: BaseException) -> None:
         # The steps of the import system say nothing about the error.
         while steps is not None and _is_importing(steps.tb_frame.f_code.co_filename):
             steps = steps.tb_next
+        # The traceback begins in the user's module.
         sys.stderr.write("".join(traceback.format_exception(type(error.__cause__), error.__cause__, steps)))
     console.complain_of(error)
 
@@ -90,10 +92,12 @@ def prepare(published: Any, target: str, expose_all: bool, instance_mode: Option
     """
     if inspect.ismodule(published) or inspect.isroutine(published):
         raise ValueError("%s is a %s; what can be published are classes and objects" % (target, type(published).__name__))
+    # The class decides: attributes of an instance cannot be exposed.
     clazz = class_of(published)
     if expose_all:
         _expose(clazz)
     members = exposed_members(clazz)
+    # Refused here: otherwise the first client would find it out.
     if not members.methods and not members.attrs:
         raise ValueError(_why_nothing_exposed(clazz, target, expose_all))
     if published is not clazz:
@@ -102,6 +106,7 @@ def prepare(published: Any, target: str, expose_all: bool, instance_mode: Option
         return
     if instance_mode:
         behavior(instance_mode)(clazz)
+    # Instances are created when a client calls; a constructor that needs arguments would fail then.
     _check_constructor(clazz, target)
 
 
@@ -141,9 +146,10 @@ def _check_constructor(clazz: type, target: str) -> None:
 # ---------------------------------------------------------------- serving
 
 def _run(options: argparse.Namespace) -> None:
-    access_options.use(options)
+    access_options.use(options)  # before the module is imported, which may create daemons of its own
     published = load(options.target)
     prepare(published, options.target, options.expose, options.instance_mode)
+    # Without a name server the name is only a part of the URI, so a generated one is enough.
     name = options.name or (options.target.replace(":", ".") if options.ns else None)
     with contextlib.ExitStack() as at_end:
         # Before the daemon exists, so that a signal at any time ends the tool in order.
@@ -159,6 +165,7 @@ def _run(options: argparse.Namespace) -> None:
             lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
         console.say(*lines)
         console.tell_service_manager("READY=1", "STATUS=Serving %s" % uri)
+        # In the reverse order: systemd knows that the tool is stopping before the daemon is closed.
         at_end.callback(console.tell_service_manager, "STOPPING=1")
         daemon.requestLoop(lambda: not signals.asked)
 
@@ -171,6 +178,7 @@ def _register(daemon: Daemon, name: str, published: Any, is_member: bool = False
         is_member: add it to those that have this name as members.
     """
     with locate_ns() as nameserver:
+        # safe=False: after a crash, the name may still be registered with the old port.
         daemon.register_with(nameserver, name, published, safe=False, member=is_member)
         return URI(nameserver._pyroUri)
 
