@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, AsyncIterator, Dict, Iterable, Optional, Sequence, Tuple, Union
+from typing import Any, AsyncIterator, Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
 
 from .. import client
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
@@ -88,10 +88,11 @@ def sync_proxy(proxy: Proxy) -> client.NameServerProxy:
     return copied
 
 
-def keep_registered(keeper: LeaseKeeper, nameserver: Any, name: str, uri: URI, ttl: float, options: Dict[str, Any]) -> Lease:
+def keep_registered(keeper: LeaseKeeper, nameserver: Any, name: str, uri: URI, ttl: float, options: Dict[str, Any],
+                    object_exists: Callable[[], bool] = lambda: True) -> Lease:
     """Register a name and keep it registered; waits for the name server, so it is called in a thread."""
     try:
-        return keeper.register(nameserver, name, uri, ttl, **options)
+        return keeper.register(nameserver, name, uri, ttl, object_exists, **options)
     finally:
         if isinstance(nameserver, client.Proxy):
             nameserver._pyroRelease()  # the keeper has a copy

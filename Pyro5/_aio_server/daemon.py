@@ -140,7 +140,8 @@ class Daemon(Registrations):
         uri = self.uriFor(obj_or_class) if is_registered else self.register(obj_or_class)
         try:
             # In a thread: the loop must serve other clients while the name server is asked.
-            return await in_thread(keep_registered, self._leases, nameserver, name, uri, ttl, options)
+            return await in_thread(keep_registered, self._leases, nameserver, name, uri, ttl, options,
+                                   functools.partial(self._has_id, str(uri.object)))
         except BaseException:
             if not is_registered:
                 self.unregister(obj_or_class)

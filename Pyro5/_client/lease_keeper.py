@@ -48,6 +48,7 @@ class Lease:
         # Infinite until the first registration has succeeded, and again when the name is lost: then nothing is
         # renewed.
         self._due_at = math.inf
+        self._object_exists: Callable[[], bool] = lambda: True
         self._lock = threading.Lock()  # guards the list, together with lost
         self._callbacks: List[Callable[..., Any]] = []
 
@@ -124,11 +125,13 @@ class LeaseKeeper:
         self._thread: Optional[threading.Thread] = None
         self._closed = False
 
-    def register(self, nameserver: Any, name: str, uri: URI, ttl: float = DEFAULT_TTL, **options: Any) -> Lease:
+    def register(self, nameserver: Any, name: str, uri: URI, ttl: float = DEFAULT_TTL,
+                 object_exists: Callable[[], bool] = lambda: True, **options: Any) -> Lease:
         """Register a uri, and keep it registered.
 
         Args:
             nameserver: a proxy for the name server, or a `NameServer` of this process.
+            object_exists: called before each renewal; if it returns False, the name is removed instead.
             options: further arguments of ``NameServer.register``.
 
         Raises:
@@ -141,6 +144,7 @@ class LeaseKeeper:
         key = getattr(nameserver, "_pyroUri", nameserver)
         lease = Lease(self, self._nameservers.get(key) or _NameServer(nameserver), name, uri, ttl, options)
         # The first time in the caller's thread, so that it gets the error if the name cannot be registered.
+        lease._object_exists = object_exists
         lease._lease_id = _register(nameserver, lease)
         with self._condition:
             self._nameservers.setdefault(key, lease._nameserver)
@@ -190,8 +194,10 @@ class LeaseKeeper:
         now = self._clock()
         with self._condition:
             due = [lease for lease in self._leases if lease._due_at <= now]
-        # Without the lock: the calls may take seconds, and programs release leases meanwhile.
-        for nameserver, leases in _by_nameserver(due):
+        gone = [lease for lease in due if not lease._object_exists()]
+        if gone:
+            self.release(gone)
+        for nameserver, leases in _by_nameserver([lease for lease in due if lease not in gone]):
             for start in range(0, len(leases), LEASES_AT_ONCE):
                 self._renew(nameserver, leases[start:start + LEASES_AT_ONCE])
 
@@ -274,6 +280,9 @@ class _NameServer:
             lease._lease_id = _register(nameserver, lease, again=True)
             log.info("registered %s again", lease.name)
         except errors.NamingError as x:
+            # It may also be full, or its storage may fail: then the name is registered later.
+            if _lookup(nameserver, lease.name) in (None, lease.uri):
+                raise
             lease._set_lost(str(x))
 
     def release(self, leases: List[Lease]) -> None:

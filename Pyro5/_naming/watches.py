@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import random
 import threading
-from typing import AbstractSet, Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import AbstractSet, Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .. import errors
 
 __all__ = ["Change", "Watches"]
 
 
+COLLECT_SECONDS = 0.002     # for which changes are collected before watchers are woken
 FIRST_REVISIONS = 1 << 50   # the numbers are small enough for JSON and for floats
 
 
@@ -90,7 +91,7 @@ class Watches:
             for loop in loops:
                 self._waiting[loop].woken = True
         for loop in loops:
-            self._call(loop)
+            self._call(loop, self._deliver_soon)
 
     def close(self) -> None:
         """End all watches."""
@@ -98,7 +99,7 @@ class Watches:
             self._closed = True
             loops = list(self._waiting)
         for loop in loops:
-            self._call(loop)
+            self._call(loop, self._deliver)
 
     def read(self, position: int, prefix: str) -> Tuple[Optional[Change], int]:
         """Return the first change from this position on whose name has the prefix, None if there is none; and the position
@@ -147,12 +148,16 @@ class Watches:
         if self._closed:
             raise errors.ConnectionClosedError("the name server is shutting down")
 
-    def _call(self, loop: Any) -> None:
+    def _call(self, loop: Any, deliver: Callable[[Any], None]) -> None:
         try:
-            loop.call_soon_threadsafe(self._deliver, loop)
+            loop.call_soon_threadsafe(deliver, loop)
         except RuntimeError:  # the loop has been closed, and its watchers are gone
             with self._lock:  # its watchers are gone with it
                 self._waiting.pop(loop, None)
+
+    def _deliver_soon(self, loop: Any) -> None:
+        # Further changes that follow at once do not wake the event loop again, which would slow down their clients.
+        loop.call_later(COLLECT_SECONDS, self._deliver, loop)
 
     def _deliver(self, loop: Any) -> None:
         """Wake the watchers of new changes. Runs in the event loop."""

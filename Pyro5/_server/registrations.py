@@ -87,7 +87,7 @@ class Registrations:
 
         If it is not registered here, it is registered first. When the name server was away, or has lost its registrations, the
         name is registered again. It is removed when the daemon is closed, when its request loop has been shut down, and at
-        the end of the program.
+        the end of the program; and soon after the object is not registered here any more.
 
         Args:
             nameserver: a proxy for a name server (`locate_ns`), or a `NameServer` of this process. One of another release has
@@ -102,11 +102,15 @@ class Registrations:
         is_registered = self._id_of(obj_or_class) is not None
         uri = self.uriFor(obj_or_class) if is_registered else self.register(obj_or_class)
         try:
-            return self._leases.register(nameserver, name, uri, ttl, safe=safe, metadata=metadata, member=member or None)
+            return self._leases.register(nameserver, name, uri, ttl, functools.partial(self._has_id, str(uri.object)),
+                                         safe=safe, metadata=metadata, member=member or None)
         except BaseException:
             if not is_registered:
                 self.unregister(obj_or_class)
             raise
+
+    def _has_id(self, object_id: str) -> bool:
+        return object_id in self._objects
 
     def unregister(self, objectOrId: Any) -> None:
         """Unregister an object or class, given itself or by its id. Running calls continue. May be called from any

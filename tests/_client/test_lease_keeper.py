@@ -8,6 +8,7 @@ import sys
 import threading
 import unittest
 from typing import Any, Dict, Iterator, List, Optional, Tuple
+from unittest import mock
 
 from Pyro5 import config, errors
 from Pyro5._client.lease_keeper import LeaseKeeper
@@ -156,6 +157,26 @@ class RenewalTests(KeeperTestCase):
         self.pass_time(31)
         self.assertEqual({}, self.ns.list())
 
+    def test_the_name_of_an_object_that_is_gone_is_removed(self) -> None:
+        exists = [True]
+        self.keeper.register(self.ns, "a", ONE, 30, lambda: exists[0])
+        self.pass_time(31)
+        self.assertEqual(ONE, self.ns.lookup("a"))
+        exists.clear()
+        exists.append(False)
+        self.pass_time(11)
+        self.assertEqual({}, self.ns.list())
+
+    def test_a_name_that_cannot_be_registered_for_now_is_not_lost(self) -> None:
+        lease = self.keeper.register(self.ns, "a", ONE, 30)
+        self.ns.remove("a")
+        with mock.patch.object(self.ns, "register", side_effect=errors.NamingError("the name server is full")), \
+                self.assertLogs("Pyro5.leases", "WARNING") as logs:
+            self.pass_time(11)
+        self.assertIn("cannot renew the names a, trying again: the name server is full", logs.output[0])
+        self.pass_time(2)
+        self.assertEqual((ONE, False), (self.ns.lookup("a"), lease.lost))
+
     def test_a_child_process_does_not_end_the_leases_of_its_parent(self) -> None:
         self.keeper.register(self.ns, "a", ONE, 30)
         self.keeper._process -= 1
@@ -299,6 +320,14 @@ class DaemonTests(KeeperTestCase):
                     daemon.close()
                     self.assertEqual("removed", next(watch).kind)
             self.assertEqual(["Pyro.NameServer"], list(ns.list()))
+
+    def test_unregistering_the_object(self) -> None:
+        with self.serving() as daemon:
+            thing = Thing()
+            lease = daemon.register_with(self.ns, "a", thing)
+            self.assertTrue(lease._object_exists())
+            daemon.unregister(thing)
+            self.assertFalse(lease._object_exists())
 
     def test_a_refused_name_leaves_no_object(self) -> None:
         self.ns.register("a", ONE, ttl=30)

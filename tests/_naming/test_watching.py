@@ -131,7 +131,7 @@ class WatchTests(WatchTestCase):
             for _ in range(5):
                 for _ in range(3):
                     watches.add("added", "other", ONE, frozenset())
-                watches.wake()
+                watches._deliver(loop)
                 await asyncio.sleep(0)
                 self.assertFalse(waiting.done())
             revision = watches.add("added", "lab.a", ONE, frozenset())
@@ -145,7 +145,7 @@ class WatchTests(WatchTestCase):
     def test_any_number_of_watchers_costs_a_change_one_wake_up(self) -> None:
         async def watch() -> None:
             watches, loop, calls = Watches(1000), asyncio.get_running_loop(), []
-            waiting = [asyncio.ensure_future(watches.wait(loop, watches.end, "lab.")) for _ in range(200)]
+            waiting = [asyncio.ensure_future(watches.wait(loop, watches.end, "lab.")) for _ in range(50)]
             await asyncio.sleep(0)
             with mock.patch.object(loop, "call_soon_threadsafe", lambda *call: calls.append(call)):
                 for _ in range(100):
@@ -153,6 +153,7 @@ class WatchTests(WatchTestCase):
                     watches.wake()
             self.assertEqual(1, len(calls))
             calls[0][0](*calls[0][1:])
+            watches.wake()  # no further wake-up before the first one is over
             self.assertEqual({watches.end - 100}, set(await asyncio.gather(*waiting)))
 
         asyncio.run(watch())
