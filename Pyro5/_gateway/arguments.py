@@ -21,7 +21,7 @@ COPIES = 4                      # of a body that exist at the same time: bytes, 
 WIDE_COPIES = 12                # more, if it has characters that take up to four bytes each in memory
 UNQUOTED_BYTES = 65536          # of a form, converted with one call: that takes up to a hundred times the memory
 # Memory that the values of a JSON text need in addition to its length, per character that begins or separates them.
-VALUE_COSTS = ((b",", 56), (b":", 56), (b"[", 90), (b"{", 240))
+VALUE_COSTS = ((b",", 56), (b":", 110), (b"[", 90), (b"{", 240), (b'"', 8))
 
 Environ = Dict[str, Any]
 Parameters = Dict[str, Union[str, List[str]]]

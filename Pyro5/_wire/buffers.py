@@ -1,9 +1,13 @@
 """Keep the memory of large messages in the process for later ones, and release it when it is not used any more."""
 from __future__ import annotations
 
+import os
+
 LARGE_BYTES = 64 * 1024  # messages above this size are worth the effort
 # (size of a message, size of the largest block that the allocator keeps once there was a message above that size)
 _KEPT_BLOCKS = ((1024 * 1024, 32 * 1024 * 1024 - 64 * 1024), (LARGE_BYTES, 4 * 1024 * 1024))
+RETURNED_BYTES = 128 * 1024  # the smallest block that return_all() concerns; this is what the allocator begins with
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt()
 _largest_kept = 0
 _seen = _seen_at_last_call = _released_at = 0  # counts of large messages
 
@@ -31,6 +35,20 @@ def expect_large(size: int) -> None:
             return
 
 
+def return_all() -> None:
+    """Make the allocator of the GNU C library return all freed blocks of 128 KB and more to the system at once, from now on.
+
+    For processes with a limit on memory: what the allocator keeps for later is not part of any count. It is up to twice the
+    size of the largest block, in each of up to eight arenas per processor. The environment variables take precedence.
+    """
+    global _largest_kept
+    if "MALLOC_MMAP_THRESHOLD_" in os.environ:
+        return
+    _largest_kept = _KEPT_BLOCKS[0][1]  # expect_large() has nothing to do any more
+    for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        _call_allocator("mallopt", parameter, RETURNED_BYTES)
+
+
 def release_unused() -> None:
     """Return the kept memory to the system if there was no large message since the last call of this function.
 
@@ -40,13 +58,13 @@ def release_unused() -> None:
     seen = _seen
     if seen == _seen_at_last_call and seen != _released_at:
         _released_at = seen
-        _trim()
+        _call_allocator("malloc_trim", 0)
     _seen_at_last_call = seen
 
 
-def _trim() -> None:
+def _call_allocator(function: str, *arguments: int) -> None:
     try:
         import ctypes
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), function)(*arguments)
     except (ImportError, OSError, AttributeError, TypeError):
         return  # another system or C library, which manages its memory in its own way

@@ -95,6 +95,26 @@ class FormTests(unittest.TestCase):
         self.assertLess(tracemalloc.get_traced_memory()[1], 7 * len(body))
 
 
+class JsonMemory(unittest.TestCase):
+    """The memory that is reserved for the values of a body is at least what they need."""
+
+    def test_forms_of_values(self) -> None:
+        count = 10000
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        for text in ("1234567", "1.5", '"ab"', '"abcdefgh"', "[]", "[[]]", "{}", '{"a":1}', '{"a":[1]}', "null"):
+            self.check(("[%s]" % ",".join([text] * count)).encode())
+        self.check(("{%s}" % ",".join('"%06d":1' % number for number in range(count))).encode())
+
+    def check(self, body: bytes) -> None:
+        lease = Lease(MemoryBudget(lambda: 0))
+        tracemalloc.clear_traces()
+        values = arguments._parse_json(body, lease)
+        peak = tracemalloc.get_traced_memory()[1]
+        # The text itself, and what is made of the values, are counted when the body is read.
+        self.assertLess(peak, lease._taken + 2 * len(body), "%d values, %r..." % (len(values), body[:20]))
+
+
 class BodyTests(GatewayTestCase):
     def status(self, body: bytes) -> int:
         with contextlib.closing(Client(self.client.port)) as client:
