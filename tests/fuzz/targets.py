@@ -228,7 +228,9 @@ class Targets:
 
     def payload(self, case: Case) -> None:
         serializer = serializers.get_serializer_by_id(case.serializer)
-        for loads in (serializer.loads, serializer.loadsCall):
+        # as from a peer of another release, and as from one that sends registered types with their names
+        new = serializer.for_dialect(3)
+        for loads in (serializer.loads, serializer.loadsCall, new.loads_reply, new.loadsCall):
             try:
                 loads(case.pieces[0])
             except MALFORMED:
