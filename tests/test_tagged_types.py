@@ -247,8 +247,8 @@ class Exceptions(Registered):
                     self.assertEqual((Point(1),), other.exception.__cause__.args)  # type: ignore[union-attr]
                     with self.assertRaises(DiskError) as disk:
                         proxy.fail("disk", None)
-                    self.assertEqual((2, "missing", "file"),
-                                     (disk.exception.errno, disk.exception.strerror, disk.exception.filename))
+                    self.assertEqual((2, "missing", "file", (2, "missing")), (
+                        disk.exception.errno, disk.exception.strerror, disk.exception.filename, disk.exception.args))
 
     def test_as_values(self) -> None:
         for name in NAMES:
@@ -335,7 +335,8 @@ class Bytes(Registered):
             data = payload if type(payload) is bytes else b"".join(payload)
             self.same(value, serializer.loads(data))
         self.assertLess(len(data), 4 * len(long))
-        for wrong in ({"__class__": "bytes", "value": 5}, {"__class__": "bytes", "value": "x"}, {"__class__": "bytes"}):
+        tag = {"__class__": "Pyro5.bytes"}
+        for wrong in ({**tag, "value": 5}, {**tag, "value": "x"}, tag):
             with self.assertRaises((ValueError, KeyError)):
                 serializer.loads(serializers.get_serializer("serpent").dumps(wrong))
 
@@ -419,10 +420,10 @@ class Lists(Registered):
     def test_wire_form(self) -> None:
         serializer = serializers.get_serializer("json")
         data = serializer.for_dialect(1).dumps([Point(number) for number in range(9)])
-        self.assertEqual({"__class__": "list", "of": "tests.tagged_values.Point", "fields": ["x", "y"],
+        self.assertEqual({"__class__": "Pyro5.list", "of": "tests.tagged_values.Point", "fields": ["x", "y"],
                           "values": [list(range(9)), [0.0] * 9]}, serializer._decode(data)[0])
         data = serializer.for_dialect(1).dumps([Color.RED] * 9)
-        self.assertEqual({"__class__": "list", "of": "tests.tagged_values.Color", "values": [1] * 9},
+        self.assertEqual({"__class__": "Pyro5.list", "of": "tests.tagged_values.Color", "values": [1] * 9},
                          serializer._decode(data)[0])
 
     def test_with_every_serializer(self) -> None:
@@ -474,9 +475,9 @@ class Lists(Registered):
             self.assertEqual([points, points], serializer.loads(serializer.list_payload(elements)))  # type: ignore[arg-type]
 
     def test_lists_that_lie(self) -> None:
-        good = {"__class__": "list", "of": "tests.tagged_values.Point", "fields": ["x", "y"],
+        good = {"__class__": "Pyro5.list", "of": "tests.tagged_values.Point", "fields": ["x", "y"],
                 "values": [[1, 2], [1.0, 2.0]]}
-        color = {"__class__": "list", "of": "tests.tagged_values.Color", "values": [1]}
+        color = {"__class__": "Pyro5.list", "of": "tests.tagged_values.Color", "values": [1]}
         for name in NAMES:
             plain, tagged = serializers.get_serializer(name), serializers.get_serializer(name).for_dialect(1)
             self.assertEqual([Point(1, 1.0), Point(2, 2.0)], tagged.loads(plain.dumps(good)))
@@ -505,10 +506,10 @@ class Hostile(Registered):
             for wrong in (
                     [point] * 9 + [{**point, "value": {"x": []}}], [point] * 9 + [{**color, "value": 9}],
                     {**point, "value": None}, {**point, "value": [1]}, {**point, "value": {"x": 1, "z": 1}},
-                    {**color, "value": {}}, {**color, "value": point}, {"__class__": "set", "value": 5},
-                    {"__class__": "set", "value": [[1]]},
-                    {"__class__": "dict", "value": [[1]]}, {"__class__": "dict", "value": [[[], 1]]},
-                    {"__class__": "set", "value": [number * sys.hash_info.modulus for number in range(2000)]},
+                    {**color, "value": {}}, {**color, "value": point}, {"__class__": "Pyro5.set", "value": 5},
+                    {"__class__": "Pyro5.set", "value": [[1]]},
+                    {"__class__": "Pyro5.dict", "value": [[1]]}, {"__class__": "Pyro5.dict", "value": [[[], 1]]},
+                    {"__class__": "Pyro5.set", "value": [number * sys.hash_info.modulus for number in range(2000)]},
                     {"__class__": "a__b.C", "value": 1}, {"__class__": "tests.tagged_values.LabError", "value": 1, "x": 2},
                     {"__class__": "tests.tagged_values.LabError", "__exception__": True, "args": 5},
                     {"__class__": "tests.tagged_values.Point", "state": {"x": 1}}):

@@ -185,7 +185,8 @@ def registered_exception(clazz: Any, data: Mapping[str, Any]) -> BaseException:
         checked = _checked_args(base, tuple(args))
         error = base.__new__(clazz, *checked)
         base.__init__(error, *checked)  # for the attributes of OSError, StopIteration and others
-        error.args = checked
+        if not isinstance(error, OSError):  # whose args do not contain the name of the file
+            error.args = checked
     restore_attributes(error, data)
     return error
 

@@ -19,11 +19,12 @@ NO_COPY = object()  # result of plain_copy
 # What all serializers can send as it is. Exact types: a subclass, such as an IntEnum, may be a registered type.
 _ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray))
 _SEQUENCES = frozenset((list, tuple))
-_SETS: Mapping[type, str] = {set: "set", frozenset: "frozenset"}
+# These tags are names that no type has, and that programs do not use for converters of their own.
+DICT_TAG, LIST_TAG = "Pyro5.dict", "Pyro5.list"
+_SETS: Mapping[type, str] = {set: "Pyro5.set", frozenset: "Pyro5.frozenset"}
 # Deeper values are left to the slow way, which reports the depth.
 _MAX_DEPTH = 50
 MANY = 8  # instances from which converting them together pays
-LIST_TAG = "list"
 # Elements of such lists in a message. They take little room in it, and more memory at the receiver.
 MAX_LIST_ELEMENTS = 50000
 
@@ -169,7 +170,7 @@ def with_tagged_keys(value: Any) -> Any:
         return value
     # As pairs, because the keys become dicts or lists, which cannot be keys.
     if isinstance(value, dict):
-        return {TAG: "dict", "value": [[key, element] for key, element in value.items()]}
+        return {TAG: DICT_TAG, "value": [[key, element] for key, element in value.items()]}
     return {TAG: _SETS[type(value)], "value": list(value)} if type(value) in _SETS else value
 
 
@@ -204,4 +205,5 @@ def _list(value: Any) -> Any:
     return value
 
 
-HASHABLE_TAGS: Mapping[str, classes.FromTaggedDict] = {"set": _to_set, "frozenset": _to_frozenset, "dict": _to_dict}
+HASHABLE_TAGS: Mapping[str, classes.FromTaggedDict] = {
+    _SETS[set]: _to_set, _SETS[frozenset]: _to_frozenset, DICT_TAG: _to_dict}

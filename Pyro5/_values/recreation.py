@@ -163,7 +163,9 @@ class _Conversion:
         if type(tag) is not str:  # before the tables are searched: hashing another object may run its code
             raise TypeError("the class tag of serialized data must be a str, not %s" % type(tag).__name__)
         described = data.get("__exception__") is True
-        cause = data.pop("cause", None) if described else None
+        cause = data.get("cause") if described else None
+        if cause is not None:
+            data = {key: value for key, value in data.items() if key != "cause"}  # converted last, and on its own
         instance = self._instance(tag, data, described)
         if type(cause) is dict and isinstance(instance, BaseException):
             instance.__cause__ = self._cause(cause)

@@ -210,7 +210,7 @@ class SerpentSerializer(SerializerBase):
 
     def _tags_of_variant(self) -> Mapping[str, classes.FromTaggedDict]:
         tags = super()._tags_of_variant()
-        return {**tags, "bytes": _to_bytes} if self._literal_bytes else tags
+        return {**tags, "Pyro5.bytes": _to_bytes} if self._literal_bytes else tags
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
         long_values: List[Any] = []

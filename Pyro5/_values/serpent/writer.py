@@ -74,7 +74,7 @@ def long_text_in_parts(value: Union[bytes, str], tagged: bool = False) -> Option
     """
     if not isinstance(value, str):
         if tagged:
-            return b"{'__class__': 'bytes', 'value': '", b2a_base64(value, newline=False), b"'}"
+            return b"{'__class__': 'Pyro5.bytes', 'value': '", b2a_base64(value, newline=False), b"'}"
         return b"{'data': '", b2a_base64(value, newline=False), b"', 'encoding': 'base64'}"
     contents = _plain_contents(value)
     return None if contents is None else (b"'", contents, b"'")
