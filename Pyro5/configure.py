@@ -131,6 +131,9 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("SERPENT_BYTES_REPR", False, BOOL, "write bytes as Python literals instead of base64 (serpent only)"),
     ("SERVERTYPE", "thread", TEXT,
      "how daemons run calls: thread (in a pool of threads) or multiplex (one after the other)"),
+    ("SHARED_MEMORY", True, BOOL,
+     "send buffers of at least 256 KB through shared memory to peers on the same host (Linux only, same user); read when a "
+     "connection is opened"),
     ("SHUTDOWN_TIMEOUT", 3.0, FLOAT, "seconds that running calls have to finish when a server stops"),
     ("SOCK_NODELAY", False, BOOL, "no effect, accepted for existing programs: TCP_NODELAY is always set"),
     ("SOCK_REUSE", True, BOOL, "set SO_REUSEADDR on listening sockets"),

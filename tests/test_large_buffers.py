@@ -3,9 +3,11 @@ from __future__ import annotations
 
 import array
 import asyncio
+import gc
 import importlib.util
 import mmap
 import socket
+import sys
 import unittest
 from typing import Any, Dict, Iterator, List, Optional
 from unittest import mock
@@ -16,6 +18,7 @@ from Pyro5._messages.out_of_band import BufferOptions
 from Pyro5._messages.requests import WireOptions
 from Pyro5._values import large_buffers, numpy_arrays
 from Pyro5._wire import chunks
+from Pyro5._wire.reader import MessageReader
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 
 from .peers import Peer, ScriptedServer, settings
@@ -45,8 +48,11 @@ class Store:
             self.values[0] = first
         return self.values
 
-    def frames(self, count: int) -> Iterator[Any]:
-        frame = bytearray(40000)  # the same buffer for each item
+    def large(self, size: int) -> bytes:
+        return bytes(size)
+
+    def frames(self, count: int, size: int = 40000) -> Iterator[Any]:
+        frame = bytearray(size)  # the same buffer for each item
         for number in range(count):
             frame[:] = bytes([number]) * len(frame)
             yield frame
@@ -84,7 +90,7 @@ class Recorder:
 
 class BuffersCase(unittest.TestCase):
     def use(self, **changes: Any) -> None:
-        context = settings(**{"SERIALIZER": "marshal", **changes})
+        context = settings(**{"SERIALIZER": "marshal", "SHARED_MEMORY": False, **changes})
         context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
 
@@ -218,6 +224,34 @@ class Calls(BuffersCase):
             self.assertEqual(store.echo(3), 3)
 
 
+class Memory(BuffersCase):
+    def test_buffers_in_reference_cycles_can_be_collected(self) -> None:
+        reader = MessageReader()
+        reader.has_chunks = True
+        data = SendingMessage(protocol.MSG_INVOKE, 0, 1, 2, b"", {"B000": bytes(200000)}, correlation_id=None).data
+        ignored: List[Any] = []
+        with mock.patch.object(sys, "unraisablehook", ignored.append):
+            for _ in range(3):
+                reader.feed(data[:1000])
+                self.assertIsNone(reader.next_message())
+                position = 1000
+                while position < len(data):
+                    target = reader.get_buffer()
+                    count = min(len(target), len(data) - position)
+                    target[:count] = data[position:position + count]
+                    del target
+                    reader.received(count)
+                    position += count
+                    message = reader.next_message()
+                assert message is not None and message.chunks is not None
+                self.assertFalse(message.chunks[0].readonly)
+                cycle: List[Any] = [message, message.chunks[0][5:], reader._body]
+                cycle.append(cycle)
+                del cycle, message
+                gc.collect()
+        self.assertEqual(ignored, [])
+
+
 class Peers(BuffersCase):
     """Nothing changes toward a peer that has not announced the feature."""
 
@@ -348,7 +382,7 @@ class Lies(BuffersCase):
 class Tables(unittest.TestCase):
     def test_chunks_are_in_an_order_in_which_they_are_aligned(self) -> None:
         sizes = [3, 8, 4, 2, 16, 20]
-        named = chunks.as_chunks([memoryview(bytes(size)) for size in sizes])
+        named = chunks.as_chunks({number: memoryview(bytes(size)) for number, size in enumerate(sizes)})
         position = 0
         for name, view in named.items():
             position += 8
@@ -399,7 +433,8 @@ class NumpyArrays(BuffersCase):
         for name in ("serpent", "json", "marshal", "msgpack") if HAS_MSGPACK else ("serpent", "json", "marshal"):
             with self.subTest(name), api.Proxy(uri, serializer=name) as store, Recorder() as recorder:
                 store._pyroBind()
-                for sent, received in zip(self.arrays(), store.echo(self.arrays())):
+                arrays = self.arrays()
+                for sent, received in zip(arrays, store.echo(arrays)):
                     self.assertEqual((received.dtype, received.shape), (sent.dtype, sent.shape))
                     self.assertEqual(received.tobytes(), sent.tobytes())
                     self.assertTrue(received.flags.writeable and received.flags.aligned)

@@ -30,7 +30,8 @@ MODULES = """
     _messages _messages.limits _messages.blob _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _auth _auth.files
-    _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets socketutil _net.polling_policy _net.busy_poll
+    _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets _net.shared_memory
+    socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.call_options _client.connection _client.unreachable _client.ns_places _client.ns_connection

@@ -16,6 +16,7 @@ from .._client.ns_connection import RANDOM
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses, tls
+from .._net.shared_memory import host_of
 from .._values.uri import URI
 from .._wire import features
 from ..serializers import SerializerBase
@@ -117,17 +118,18 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
     proofs = client_exchange(object_id, connection.transport.get_extra_info("ssl_object")
                                or connection.transport.get_extra_info("socket"), str(uri))
     proof = None if proofs is None else proofs.hello
+    host = host_of(connection.transport.get_extra_info("socket"))
     activity = "connecting to %s" % uri
     try:
         reply = await connection.exchange(handshake.connect_request(
             first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
-            proof=proof))
+            proof=proof, host=host))
         # A server that checks clients refuses the first request, with what the proof must contain.
         answer = None if proofs is None else proofs.answer_to(reply)
         if answer is not None:
             reply = await connection.exchange(handshake.connect_request(
                 first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
-                proof=answer))
+                proof=answer, host=host))
     except errors.ConnectionClosedError as x:
         errors.add_context(x, activity)
         # A server that hangs up without an answer often speaks TLS where this side does not, or the other way round.
@@ -137,7 +139,7 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
         errors.add_context(x, activity)
         raise
     # Taken out: the program sees only annotations of programs.
-    found = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
+    found = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None), host)
     try:
         response, metadata = handshake.parse_connect_reply(reply)
     except errors.CommunicationError as x:

@@ -17,6 +17,7 @@ from .._client.connection import REPLY_INFLATED_FACTOR
 from .._messages import replies, requests
 from .._messages.out_of_band import BufferOptions, options_for
 from .._messages.requests import WireOptions
+from .._net.shared_memory import shared_with
 from .._net.stream_sockets import set_keepalive
 from .._wire import features
 from .._wire.reader import MessageReader
@@ -124,8 +125,9 @@ class Connection(asyncio.Protocol):
         self._handshake_done = True
         self.features = found
         self.dialect = features.dialect_of(found)
-        self.buffers = options_for(found)
-        self._reader.has_chunks = self.buffers is not None
+        self.buffers = options_for(found, shared_with(found, is_client=True))
+        if self.buffers is not None:
+            self._reader.has_chunks, self._reader.shared = True, self.buffers.shared
         self._window = WINDOW
         if found is not None and features.OUT_OF_ORDER in found:
             self._order = None
@@ -370,6 +372,7 @@ class Connection(asyncio.Protocol):
 
     def _lost(self, reason: str, error_class: Any = errors.ConnectionClosedError) -> None:
         """Fail all calls in flight, each once."""
+        self.buffers = self._reader.shared = None
         on_end, self.on_end = self.on_end, None
         if on_end is not None:
             on_end()

@@ -19,6 +19,7 @@ from .._messages import handshake, replies, requests
 from .._messages.out_of_band import BufferOptions, options_for
 from .._messages.requests import WireOptions
 from .._net import busy_poll, stream_sockets, tls
+from .._net.shared_memory import host_of, shared_with
 from .._values.uri import URI
 from .._wire import features
 from .._wire.reader import RECEIVE_BYTES, MessageReader
@@ -125,8 +126,9 @@ class Connection(socketutil.SocketConnection):
             CommunicationError: the server refused the connection, or its answer cannot be parsed.
         """
         proofs = client_exchange(object_id, self.sock, self.target)
+        host = host_of(self.sock)
         request = handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
-                                            proof=None if proofs is None else proofs.hello)
+                                            proof=None if proofs is None else proofs.hello, host=host)
         timeout = self.sock.gettimeout()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -135,7 +137,7 @@ class Connection(socketutil.SocketConnection):
                 answer = proofs.answer_to(reply)
                 if answer is not None:
                     reply = self._exchange(handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
-                                                                     proof=answer), None)
+                                                                     proof=answer, host=host), None)
         except errors.ConnectionClosedError as x:
             # A server that ends the connection here sends no reason: most often one side uses TLS and the other does not.
             x.args = ("%s (%s)" % (x, handshake_hint(hasattr(self.sock, "getpeercert"))),)
@@ -146,11 +148,12 @@ class Connection(socketutil.SocketConnection):
         finally:
             self.deadline = None
         # The features are removed: the application sees the annotations that the application of the server has sent.
-        self.features = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None))
+        self.features = features.parse(reply.annotations.pop(features.FEATURES_ANNOTATION, None), host)
         self.dialect = features.dialect_of(self.features)
         server_proof = None if proofs is None else reply.annotations.pop(handshake.AUTH_ANNOTATION, None)
-        self.buffers = options_for(self.features)
-        self._reader.has_chunks = self.buffers is not None
+        self.buffers = options_for(self.features, shared_with(self.features, is_client=True))
+        if self.buffers is not None:
+            self._reader.has_chunks, self._reader.shared = True, self.buffers.shared
         # before the reply is parsed: a refusal carries annotations as well
         callcontext.set_received_response(reply.annotations)
         try:
@@ -264,6 +267,11 @@ class Connection(socketutil.SocketConnection):
             return bool(stream_sockets.peer_has_closed(self.sock))
         except (OSError, ValueError):  # closed on this side
             return True
+
+    def close(self) -> None:
+        """Close the socket, and free the memory that is shared with the server. Any thread may call this."""
+        self.buffers = self._reader.shared = None
+        super().close()
 
     def close_inherited(self) -> None:
         """Close the descriptor of a connection that was inherited by a fork; the parent process can still use its own."""

@@ -1,11 +1,10 @@
 """The results of a batch: large ones are serialized one by one, and their total size is checked with each result."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, List, Mapping, Optional
 
 from .. import protocol
 from .._values import large_buffers
-from .._wire.chunks import as_chunks
 from ..protocol import Buffer
 from ..serializers import SerializerBase
 from . import out_of_band
@@ -39,6 +38,7 @@ class BatchResults:
                  buffers: Optional[out_of_band.BufferOptions] = None) -> None:
         self.values: List[Any] = []
         self.first_number = 1
+        self._buffers = buffers
         # with copies, because later calls of the batch may change an array that is the result of this one
         self._outgoing = None if buffers is None else out_of_band.outgoing_for(buffers, serializer, copies=True)
         self._serializer = serializer
@@ -98,11 +98,12 @@ class BatchResults:
         self.values.clear()
         self._unserialized_bytes = 0
 
-    @property
-    def chunks(self) -> Optional[Dict[str, Buffer]]:
-        """The annotations with the large buffers of the results, None if there are none."""
+    def annotations_for(self, annotations: Mapping[str, Buffer]) -> Mapping[str, Buffer]:
+        """Return the annotations of the reply, with those of the large buffers of the results."""
         outgoing = self._outgoing
-        return as_chunks(outgoing.buffers) if outgoing is not None and outgoing.buffers else None
+        if self._buffers is None or outgoing is None or not outgoing.buffers:
+            return annotations
+        return self._buffers.annotations_for(outgoing.buffers, annotations)
 
     def payload(self) -> protocol.Payload:
         """Return the serialized list of all results. Raises the same exceptions as add()."""

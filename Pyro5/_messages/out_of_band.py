@@ -4,7 +4,7 @@ No serializer touches these buffers: they are sent from where they are, and arri
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from .. import errors, protocol
 from .._values import large_buffers
@@ -25,17 +25,30 @@ class BufferOptions(NamedTuple):
 
     Attributes:
         literal_bytes: bytes arrive as bytes with the serpent serializer too.
+        shared: the memory that both peers share, see _net.shared_memory; None if they do not.
     """
 
     literal_bytes: bool = False
+    shared: Any = None
+
+    def annotations_for(self, views: List[memoryview], annotations: Mapping[str, Buffer]) -> Dict[str, Buffer]:
+        """Return the annotations of a message with these large buffers."""
+        rest, shared = dict(enumerate(views)), {}
+        if self.shared is not None:
+            rest, shared = self.shared.place(views)
+        return {**as_chunks(rest), **shared, **annotations}
 
 
-def options_for(known: Optional[Collection[str]]) -> Optional[BufferOptions]:
-    """Return how large buffers may be sent to a peer with these features; None if all have to be in the payload."""
+def options_for(known: Optional[Collection[str]], shared: Any = None) -> Optional[BufferOptions]:
+    """Return how large buffers may be sent to a peer with these features; None if all have to be in the payload.
+
+    Args:
+        shared: the memory that both peers share; None if they do not.
+    """
     # Both sides have announced it; other releases would not know what the references mean.
     if known is None or features.BUFFERS not in known:
         return None
-    return BufferOptions("by" in known)
+    return BufferOptions(features.LITERAL_BYTES in known, shared)
 
 
 def outgoing_for(options: BufferOptions, serializer: SerializerBase, copies: bool = False) -> Optional[Outgoing]:
@@ -65,7 +78,7 @@ def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: 
         named = kwargs and {key: large_buffers.with_references(value, outgoing) for key, value in kwargs.items()}
         payload = serializer.call_payload(object_id, method, replaced if type(args) is tuple else list(replaced), named)
     # Chunks first: their numbers are then aligned in the memory of the receiver.
-    return payload, {**as_chunks(outgoing.buffers), **annotations} if outgoing.buffers else annotations
+    return payload, options.annotations_for(outgoing.buffers, annotations) if outgoing.buffers else annotations
 
 
 def value_payload(options: BufferOptions, serializer: SerializerBase, value: Any,
@@ -77,7 +90,7 @@ def value_payload(options: BufferOptions, serializer: SerializerBase, value: Any
     with outgoing:
         # A result is a single value, which may itself be a buffer.
         payload = serializer.value_payload(large_buffers.with_references(value, outgoing))
-    return payload, {**as_chunks(outgoing.buffers), **annotations} if outgoing.buffers else annotations
+    return payload, options.annotations_for(outgoing.buffers, annotations) if outgoing.buffers else annotations
 
 
 def load(message: ReceivingMessage, loads: Callable[[Any], Any]) -> Any:

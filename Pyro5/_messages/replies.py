@@ -140,8 +140,8 @@ def unsent_result(error: Exception, value: Any, serializer: SerializerBase, meth
 def batch_reply(to: ReplyTo, results: BatchResults) -> SendingMessage:
     """Build the reply with the results of a batch. Raises the same exceptions as value_reply."""
     # no flag for exceptions: those of single calls are ExceptionWrappers in the list
-    payload, chunks = results.payload(), results.chunks
-    return _reply(to, protocol.FLAGS_BATCH, payload, {**chunks, **to.annotations} if chunks else to.annotations)
+    payload = results.payload()
+    return _reply(to, protocol.FLAGS_BATCH, payload, results.annotations_for(to.annotations))
 
 
 def stream_reply(to: ReplyTo, stream_id: Optional[str]) -> SendingMessage:

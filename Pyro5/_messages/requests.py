@@ -82,6 +82,9 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         # a converter of the program calls this while another message is being serialized: its table is not for this one
         with large_buffers.nothing_collected():
             payload = serializer.dumpsCall(object_id, method, args, kwargs)
+    elif buffers is not None and buffers.shared is not None and buffers.shared.offer is not None:
+        payload = serializer.dumpsCall(object_id, method, args, kwargs)
+        annotations = buffers.annotations_for([], annotations)
     # long bytes and texts can leave in a piece of their own, without being copied into the payload
     elif not _MAYBE_LONG.isdisjoint(map(type, args)):
         payload = serializer.call_payload(object_id, method, args, kwargs)

@@ -132,6 +132,7 @@ class ServerConnection(WritingConnection):
         """Send large buffers beside the payload of messages from now on, and accept them, unless the options are None."""
         self.buffers = options
         self._reader.has_chunks = options is not None
+        self._reader.shared = None if options is None else options.shared
 
     def _read_settings(self) -> None:
         """Apply the limits of the current settings, from the next message on."""
@@ -308,6 +309,7 @@ class ServerConnection(WritingConnection):
         does the rest.
         """
         if self.dropped or self.ended or self.keep_open:
+            self.buffers = self._reader.shared = None
             super().close()
             return
         # Not close(): the number of the socket could be reused by a new connection, while the selector still has it.

@@ -8,6 +8,7 @@ from .. import callcontext, errors, protocol
 from .._messages import handshake, replies
 from .._messages.handshake import Challenged
 from .._messages.out_of_band import options_for
+from .._net.shared_memory import host_of, shared_with
 from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
@@ -67,7 +68,8 @@ class HandshakeReplies(ReplyEncoding):
                          correlation_id: bytes) -> Any:
         """Parse a handshake, and return the data that validateHandshake has to check."""
         # removed: the application sees the annotations that the application of the client has sent
-        connection.features = features.parse(message.annotations.pop(features.FEATURES_ANNOTATION, None))
+        announced = message.annotations.pop(features.FEATURES_ANNOTATION, None)
+        connection.features = features.parse(announced, "" if announced is None else host_of(connection.sock))
         # Without a gate, an annotation of this name belongs to the application.
         proof = None if self.gate is None else message.annotations.pop(handshake.AUTH_ANNOTATION, None)
         callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
@@ -92,12 +94,13 @@ class HandshakeReplies(ReplyEncoding):
         payload = accepting_payload(connection, self._objects, self.find_custom_get_metadata(), serializer, response)
         annotations = self._annotations()
         if connection.features is not None:
-            annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(connection.features)}
+            annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(
+                connection.features, host_of(connection.sock))}
         if self.gate is not None and connection.server_proof is not None:
             annotations = {**annotations, handshake.AUTH_ANNOTATION: connection.server_proof}
         reply = handshake.connect_accepted(message, serializer, payload, correlation_id, annotations, self._wire)
         connection.finish_handshake()
-        connection.use_buffers(options_for(connection.features))
+        connection.use_buffers(options_for(connection.features, shared_with(connection.features, is_client=False)))
         return reply
 
     def _refuse_handshake(self, connection: Any, message: ReceivingMessage, serializer: Optional[SerializerBase],

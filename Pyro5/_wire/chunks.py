@@ -4,7 +4,7 @@ Only messages between peers that have announced the feature ``buf`` have them. T
 """
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Mapping, Optional
 
 from ..protocol import Buffer
 
@@ -14,13 +14,13 @@ MIN_CHUNK_BYTES = 16 * 1024  # smaller buffers stay in the payload: a chunk of i
 MAX_CHUNKS = 1000  # of a message; further buffers stay in the payload
 
 
-def as_chunks(buffers: List[memoryview]) -> Dict[str, Buffer]:
-    """Return the annotations for buffers of bytes, whose numbers are their positions in the list.
+def as_chunks(buffers: Mapping[int, memoryview]) -> Dict[str, Buffer]:
+    """Return the annotations for buffers of bytes with these numbers.
 
     They are in an order in which numbers in received buffers are aligned: one whose size is a multiple of 8 comes before one
     whose size is a multiple of 4, and so on. The first begins 8 bytes after the start of the body.
     """
-    order = sorted(range(len(buffers)), key=lambda number: -min(8, buffers[number].nbytes & -buffers[number].nbytes))
+    order = sorted(buffers, key=lambda number: -min(8, buffers[number].nbytes & -buffers[number].nbytes))
     return {"B%03d" % number: buffers[number] for number in order}
 
 

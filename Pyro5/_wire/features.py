@@ -13,7 +13,7 @@ from .. import config
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "BUFFERS", "OUT_OF_ORDER", "AUTHENTICATION", "SUPPORTED", "announcement", "dialect_of", "parse",
+           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "SUPPORTED", "announcement", "dialect_of", "parse",
            "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
@@ -23,6 +23,7 @@ CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
 TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
 LITERAL_BYTES = "by"  # bytes travel as literals in serpent text
 BUFFERS = "buf"  # large buffers may travel beside the payload, see _wire.chunks
+SHARED_MEMORY = "shm"  # the peers are on the same host; the token also has its id, "shm=..."
 OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
 AUTHENTICATION = "auth"  # the handshake may have a second CONNECT message, see _auth.exchange
 SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION)
@@ -42,9 +43,16 @@ MAX_ANNOUNCEMENT_BYTES = 1024
 MAX_DEADLINE_DIGITS = 10  # of milliseconds: 115 days
 
 
-def announcement(features: Container[str]) -> bytes:
-    """Return the value of the annotation that names these features."""
-    return " ".join([feature for feature in SUPPORTED if feature in features]).encode("ascii")
+def announcement(features: Container[str], host: str = "") -> bytes:
+    """Return the value of the annotation that names these features.
+
+    Args:
+        host: the id of the host that both peers are on.
+    """
+    tokens = [feature for feature in SUPPORTED if feature in features]
+    if host and SHARED_MEMORY in features:
+        tokens.append("%s=%s" % (SHARED_MEMORY, host))
+    return " ".join(tokens).encode("ascii")
 
 
 def _disabled() -> FrozenSet[str]:
@@ -59,22 +67,30 @@ def _announcement(dialect: bool, pipelines: bool, disabled: FrozenSet[str]) -> b
 
 
 def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False,
-                      authenticates: bool = False) -> Dict[str, Buffer]:
+                      authenticates: bool = False, host: str = "") -> Dict[str, Buffer]:
     """Return the annotations of a CONNECT message, with the announcement of the features that the client understands.
 
     Args:
         dialect: false leaves out those that change the payloads.
         pipelines: the client has several calls in flight on a connection.
         authenticates: the client can prove who it is.
+        host: the id of the host that both peers seem to be on, if they may share memory; otherwise empty.
     """
     value = _announcement(dialect, pipelines, _disabled())
-    return {**annotations, FEATURES_ANNOTATION: b"%s %s" % (value, AUTHENTICATION.encode()) if authenticates else value}
+    if authenticates:
+        value = b"%s %s" % (value, AUTHENTICATION.encode())
+    if host and dialect:
+        value = b"%s %s=%s" % (value, SHARED_MEMORY.encode(), host.encode())
+    return {**annotations, FEATURES_ANNOTATION: value}
 
 
-def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:
+def parse(annotation: Optional[Buffer], host: str = "") -> Optional[FrozenSet[str]]:
     """Return the features of this release that a peer announced, None if it announced nothing.
 
     Tokens that are not known here are ignored, as is an announcement of more than ``MAX_ANNOUNCEMENT_BYTES``.
+
+    Args:
+        host: the id of this host, if memory may be shared with the peer; otherwise empty.
     """
     if annotation is None:
         return None
@@ -82,6 +98,8 @@ def parse(annotation: Optional[Buffer]) -> Optional[FrozenSet[str]]:
         return frozenset()
     tokens = bytes(annotation).decode("ascii", "replace").split(" ")
     found = frozenset(SUPPORTED).intersection(tokens) - _disabled()
+    if host and "%s=%s" % (SHARED_MEMORY, host) in tokens:
+        found |= {SHARED_MEMORY}
     return _known_sets.setdefault(found, found)
 
 

@@ -1,6 +1,7 @@
 """Parse a stream of received bytes into messages."""
 from __future__ import annotations
 
+import contextlib
 import io
 from typing import Any, Callable, Optional, Tuple
 
@@ -13,6 +14,15 @@ RECEIVE_BYTES = 64 * 1024  # size of a receive; a small message arrives in one
 FIRST_BODY_BYTES = 64 * 1024  # initial size of the buffer for a body, independent of the size that the header announces
 INFLATED_RATIO = 32  # ordinary data is rarely compressed by a higher factor; data of an attack can be, by a factor of 1000
 MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # the buffer for a body grows by at most this size at once
+
+
+class _Body(io.BytesIO):
+    """The memory of a large body. Views of it may exist for as long as values of the program use it."""
+
+    def close(self) -> None:
+        """Do nothing while there are views. The garbage collector calls this for objects in reference cycles."""
+        with contextlib.suppress(BufferError):
+            super().close()
 
 
 class MessageReader:
@@ -38,6 +48,7 @@ class MessageReader:
         free_annotations: bytes of annotations that do not count toward max_size, because they are not decoded.
         inflated_ratio: see max_inflated; INFLATED_RATIO at first.
         has_chunks: messages may have large buffers beside their payload, see _wire.chunks.
+        shared: the memory that both peers share, see _net.shared_memory; None if they do not.
         admit: called with the size of a body that has not arrived in one piece, before memory is allocated for it; may raise.
             None: not called.
         refused: after next_message() has raised an exception, the message if its header was valid but not its size or body.
@@ -46,7 +57,7 @@ class MessageReader:
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
                  "_target", "refused", "free_annotations", "inflated_ratio", "admit",
-                 "has_chunks")
+                 "has_chunks", "shared")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
         self.max_size = max_size
@@ -64,6 +75,7 @@ class MessageReader:
         self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
         self.has_chunks = False
+        self.shared: Any = None
         self.admit: Optional[Callable[[int], object]] = None
 
     @property
@@ -205,13 +217,15 @@ class MessageReader:
             raise
         if self.has_chunks and message.annotations:
             message.chunks = split_chunks(message.annotations)
+            if self.shared is not None:
+                message.chunks = self.shared.received(message.annotations, message.chunks, self.max_size)
 
     def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
         if self.admit is not None:
             self.admit(message.body_size)
         self._message = message
         # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
-        self._body = io.BytesIO()
+        self._body = _Body()
         self._filled = self._body.write(memoryview(self._rest)[body_start:])
         self._make_room(self._body, min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
         self._rest, self._position = b"", 0

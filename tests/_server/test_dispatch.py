@@ -146,6 +146,7 @@ class FakeConnection:
         self.objectId: Any = None
         self.features: Any = None
         self.buffers: Any = None
+        self.sock: Any = None
         self.refused_message: Optional[ReceivingMessage] = None
         self.pyroInstances: Dict[type, Any] = {}
 

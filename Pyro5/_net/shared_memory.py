@@ -1,0 +1,269 @@
+"""Large buffers in memory that a client and a server on the same host share.
+
+The client of a connection owns one segment, a file in memory without a name (memfd_create). It tells the server its process
+and descriptor in the annotation ``SHMO``; the server opens it by way of /proc, which only processes of the same user can. So
+there is nothing that could be left behind, however the processes end. By setting a flag in the segment the server proves that
+it can use it; until then, and whenever the area of a direction is in use or too small, buffers are sent over the socket.
+
+Each direction has an area of its own, for one message at a time. The sender copies buffers to it, and the annotation ``SHMB``
+of the message says where they are; the receiver copies them, and marks the area as free.
+
+A segment is sealed, so that its size cannot change while it is mapped. The server checks this, and a secret that is in the
+segment as well as in the message: a client cannot make it use memory that is not its own.
+"""
+from __future__ import annotations
+
+import functools
+import logging
+import mmap
+import os
+import stat
+import struct
+from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from .. import config
+from .._wire import buffers, features
+from ..protocol import Buffer
+
+__all__ = ["MIN_SHARED_BYTES", "SharedMemory", "host_of", "shared_with"]
+
+log = logging.getLogger("Pyro5.shared_memory")
+
+OFFER_ANNOTATION, PLACES_ANNOTATION = "SHMO", "SHMB"
+MIN_SHARED_BYTES = 256 * 1024  # smaller buffers take no longer over a socket
+AREA_BYTES = 64 * 1024 * 1024  # of each direction; memory is used only as far as it was ever filled
+_HEADER_BYTES = 4096
+_SIZE = _HEADER_BYTES + 2 * AREA_BYTES
+_ALIGNMENT = 64  # of buffers in an area, in bytes
+
+_NAME = "pyro5"
+_LINK = "/memfd:%s (deleted)" % _NAME  # what /proc says about the descriptor of a segment
+_MAGIC = b"Pyro5 segment 1\n"
+_SECRET_BYTES = 16
+# Positions in the header. Each flag has a cache line of its own.
+_SECRET_AT, _ACCEPTED_AT, _BUSY_AT = len(_MAGIC), 128, (256, 384)
+
+_OFFER = struct.Struct("!II16s")
+_PLACE = struct.Struct("!HQQ")
+# The constants of fcntl that Python has from 3.9 on: F_ADD_SEALS, F_GET_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW.
+_ADD_SEALS, _GET_SEALS, _SEALS = 1033, 1034, 7
+
+_TO_SERVER, _TO_CLIENT = 0, 1
+
+
+@functools.lru_cache(maxsize=None)
+def _host_id() -> str:
+    """Return a text that is the same only in processes that can open each other's segments; empty if there are none here."""
+    if not hasattr(os, "memfd_create"):
+        return ""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot = file.read().strip().replace("-", "")
+        spaces = [str(os.stat("/proc/self/ns/" + name).st_ino) for name in ("pid", "user")]
+        own_process = os.readlink("/proc/self")
+    except OSError:
+        return ""
+    if own_process != str(os.getpid()):  # another namespace's /proc is mounted here
+        return ""
+    return "-".join([boot, *spaces, str(os.geteuid())])
+
+
+def host_of(sock: Any) -> str:
+    """Return the id of this host if the peer of a socket is on it too, and the settings allow shared memory; otherwise ""."""
+    if not (config.SHARED_MEMORY and config.OUT_OF_BAND_BUFFERS):
+        return ""
+    try:
+        own, other = sock.getsockname(), sock.getpeername()
+    except (OSError, AttributeError):  # already disconnected
+        return ""
+    # a Unix domain socket has a text as its address
+    is_local = own[0] == other[0] if isinstance(own, tuple) and isinstance(other, tuple) else type(own) is type(other)
+    return _host_id() if is_local else ""
+
+
+def shared_with(known: Optional[Collection[str]], is_client: bool) -> Optional[SharedMemory]:
+    """Return what a connection needs to share memory with a peer that has announced these features, None if it cannot."""
+    return SharedMemory(is_client) if known is not None and features.SHARED_MEMORY in known else None
+
+
+class SharedMemory:
+    """The shared memory of one connection, or what is left to be done until it can be used. Not thread-safe: it belongs to
+    the owner of the connection.
+
+    Attributes:
+        offer: the annotation to send with the next request; None if there is none to send.
+    """
+
+    def __init__(self, is_client: bool) -> None:
+        self.offer: Optional[bytes] = None
+        self._is_client = is_client
+        self._sending, self._receiving = (_TO_SERVER, _TO_CLIENT) if is_client else (_TO_CLIENT, _TO_SERVER)
+        self._map: Any = None
+        self._descriptor = -1
+        self._allocated = 0  # bytes of the area for sending that certainly have memory
+        self._failed = False
+
+    def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the segment."""
+        descriptor, self._descriptor, self._map, self._failed = self._descriptor, -1, None, True
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    # ------------------------------------------------------------ the segment
+
+    def _create(self) -> None:
+        """Create a segment, and prepare the offer of it."""
+        import fcntl
+        secret = os.urandom(_SECRET_BYTES)
+        try:
+            self._descriptor = os.memfd_create(_NAME, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            os.ftruncate(self._descriptor, _SIZE)
+            fcntl.fcntl(self._descriptor, _ADD_SEALS, _SEALS)
+            self._map = mmap.mmap(self._descriptor, _SIZE)
+            os.posix_fallocate(self._descriptor, 0, _HEADER_BYTES)
+        except OSError as x:
+            log.info("no shared memory: %s", x)
+            self.close()
+            return
+        self._map[:len(_MAGIC) + _SECRET_BYTES] = _MAGIC + secret
+        self.offer = _OFFER.pack(os.getpid(), self._descriptor, secret)
+
+    def _open(self, offer: bytes) -> None:
+        """Open the segment of the client, and set the flag that says so. Anything that is wrong is ignored."""
+        if self._map is not None or self._failed or len(offer) != _OFFER.size:
+            return
+        self._failed = True
+        pid, number, secret = _OFFER.unpack(offer)
+        link = "/proc/%d/fd/%d" % (pid, number)
+        try:
+            if os.readlink(link) != _LINK:  # before it is opened, which may have effects
+                return
+            self._descriptor = os.open(link, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+            mapped = mmap.mmap(self._descriptor, _SIZE) if _is_segment(self._descriptor) else None
+        except OSError as x:
+            log.info("no shared memory with a client: %s", x)
+            self.close()
+            return
+        if mapped is None or mapped[:len(_MAGIC) + _SECRET_BYTES] != _MAGIC + secret:
+            log.warning("a client has offered shared memory that is not its own")
+            self.close()
+            return
+        self._map, self._failed = mapped, False
+        mapped[_ACCEPTED_AT] = 1
+
+    # ------------------------------------------------------------ sending
+
+    def place(self, views: List[memoryview]) -> Tuple[Dict[int, memoryview], Dict[str, Buffer]]:
+        """Copy large buffers to the area for sending, if that is possible.
+
+        Returns:
+            The buffers that have to be sent over the socket, by their numbers; and the annotations to send.
+        """
+        rest = dict(enumerate(views))
+        large = [(number, view) for number, view in rest.items() if view.nbytes >= MIN_SHARED_BYTES]
+        if not large:
+            return rest, self._with_offer()
+        if self._map is None:
+            if self._is_client and not self._failed:
+                self._create()
+            return rest, self._with_offer()
+        places = self._copy(large)
+        for number, _offset, _size in places:
+            del rest[number]
+        packed = b"".join([_PLACE.pack(*place) for place in places])
+        return rest, {**self._with_offer(), PLACES_ANNOTATION: packed} if places else self._with_offer()
+
+    def _with_offer(self) -> Dict[str, Buffer]:
+        offer, self.offer = self.offer, None
+        return {} if offer is None else {OFFER_ANNOTATION: offer}
+
+    def _copy(self, large: List[Tuple[int, memoryview]]) -> List[Tuple[int, int, int]]:
+        mapped = self._map
+        busy = _BUSY_AT[self._sending]
+        if not mapped[_ACCEPTED_AT] or mapped[busy]:
+            return []
+        places = list(_offsets(large))
+        end = places[-1][1] + places[-1][2] if places else 0
+        limit = config.MAX_MESSAGE_SIZE
+        if not places or limit and end > limit or not self._allocate(end):
+            return []
+        mapped[busy] = 1
+        start = _HEADER_BYTES + self._sending * AREA_BYTES
+        with memoryview(mapped) as memory:
+            for (_number, view), (_same, offset, size) in zip(large, places):
+                memory[start + offset:start + offset + size] = view
+        return places
+
+    def _allocate(self, size: int) -> bool:
+        """Make sure that the area has memory up to a size; without this, writing to it may end the process."""
+        if size <= self._allocated:
+            return True
+        size = min(AREA_BYTES, -(-size // (1 << 20)) << 20)
+        try:
+            os.posix_fallocate(self._descriptor, _HEADER_BYTES + self._sending * AREA_BYTES, size)
+        except OSError as x:
+            log.info("no memory to share: %s", x)
+            return False
+        self._allocated = size
+        return True
+
+    # ------------------------------------------------------------ receiving
+
+    def received(self, annotations: Dict[str, memoryview], chunks: Optional[Mapping[int, memoryview]],
+                 max_size: int) -> Optional[Mapping[int, memoryview]]:
+        """Remove the annotations about shared memory from a message, and return its buffers, with copies of the shared ones.
+
+        Wrong places have no buffers: deserializing the message fails then.
+
+        Args:
+            chunks: the buffers that came over the socket.
+            max_size: limit in bytes of all shared buffers; 0 is no limit.
+        """
+        offer = annotations.pop(OFFER_ANNOTATION, None)
+        if offer is not None and not self._is_client:
+            self._open(bytes(offer))
+        places = annotations.pop(PLACES_ANNOTATION, None)
+        if places is not None:
+            return {**(chunks or {}), **self._copies(places, max_size)}
+        if chunks and self._is_client and self._map is None and not self._failed:
+            if max(map(len, chunks.values())) >= MIN_SHARED_BYTES:
+                self._create()  # for the next result of this kind
+        return chunks
+
+    def _copies(self, packed: memoryview, max_size: int) -> Dict[int, memoryview]:
+        mapped = self._map
+        if mapped is None or len(packed) % _PLACE.size:
+            return {}
+        places = list(_PLACE.iter_unpack(packed))
+        total = sum([size for _number, _offset, size in places])
+        found: Dict[int, memoryview] = {}
+        fits = all([offset + size <= AREA_BYTES for _number, offset, size in places])
+        if fits and total <= min(AREA_BYTES, max_size or AREA_BYTES):
+            buffers.expect_large(total)
+            start = _HEADER_BYTES + self._receiving * AREA_BYTES
+            with memoryview(mapped)[start:start + AREA_BYTES] as area:
+                found = {number: memoryview(bytearray(area[offset:offset + size])) for number, offset, size in places}
+        mapped[_BUSY_AT[self._receiving]] = 0
+        return found
+
+
+def _offsets(large: List[Tuple[int, memoryview]]) -> Iterator[Tuple[int, int, int]]:
+    """Yield the places of the first buffers that fit into an area together, as (number, offset, size)."""
+    offset = 0
+    for number, view in large:
+        if offset + view.nbytes > AREA_BYTES:
+            return
+        yield number, offset, view.nbytes
+        offset += -(-view.nbytes // _ALIGNMENT) * _ALIGNMENT
+
+
+def _is_segment(descriptor: int) -> bool:
+    """Return whether a descriptor is that of a segment of this user, whose size cannot change any more."""
+    import fcntl
+    status = os.fstat(descriptor)
+    return (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_size == _SIZE
+            and os.readlink("/proc/self/fd/%d" % descriptor) == _LINK
+            and fcntl.fcntl(descriptor, _GET_SEALS) & _SEALS == _SEALS)
