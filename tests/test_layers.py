@@ -87,6 +87,8 @@ HOMES = {"config": "configure", "current_context": "callcontext", "__version__":
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {
     ("_wire.buffers", "_call_allocator"): "ctypes is large, and only servers that had large messages need it",
+    ("_net.shared_memory", "_create"): "not every system has fcntl",
+    ("_net.shared_memory", "_is_segment"): "not every system has fcntl",
     ("_net.tls", "_ssl"): "ssl is large, and most programs do not encrypt",
     ("_net.tls", "_sockets"): "it imports ssl",
     ("_values.classes", "own_class"): "programs may import the serializers alone, and the classes import them",

@@ -252,6 +252,7 @@ class Page(ServerTestCase):
 
         with ScriptedServer(play) as server:
             config.SERIALIZER = "json"
+            config.SHARED_MEMORY = False  # the id of the host is not the same everywhere
             proxy = Proxy("PYRO:thermometer@" + server.location)
             current_context.correlation_id = CORRELATION_ID
             self.at_end.callback(setattr, current_context, "correlation_id", None)
