@@ -138,6 +138,8 @@ class LeaseKeeper:
             NamingError: another server has the name.
             CommunicationError: the name server cannot be reached.
         """
+        if self._process != os.getpid():
+            self._begin_in_child()
         # What was not given is not passed on: name servers of other releases do not know newer parameters.
         options = {key: value for key, value in options.items() if value is not None and value != ()}
         # One connection for all leases of a name server; an object that is not a proxy stands for itself.
@@ -147,7 +149,7 @@ class LeaseKeeper:
         lease._object_exists = object_exists
         lease._lease_id = _register(nameserver, lease)
         with self._condition:
-            self._nameservers.setdefault(key, lease._nameserver)
+            lease._nameserver = self._nameservers.setdefault(key, lease._nameserver)
             self._leases.append(lease)
             self._set_due(lease)
             # A daemon that was closed and is used again keeps its names again.
@@ -158,6 +160,13 @@ class LeaseKeeper:
             self._condition.notify()
         _at_exit.add(self)
         return lease
+
+    def _begin_in_child(self) -> None:
+        """Leave the leases to the parent process."""
+        # A new condition, because a thread of the parent may have held it at the moment of the fork.
+        self._process = os.getpid()
+        self._condition = threading.Condition()
+        self._leases, self._nameservers, self._thread = [], {}, None
 
     def release(self, leases: List[Lease]) -> None:
         """Remove names from the name server. Errors are logged: the leases end by themselves."""
@@ -205,7 +214,8 @@ class LeaseKeeper:
         failed = False
         try:
             # Others may have been released meanwhile; they have no effect on the time of the remaining ones.
-            nameserver.renew(leases)
+            for lease, reason in nameserver.renew(leases):
+                lease._set_lost(reason)
         except Exception as x:  # an error of the network, or one that the name server raised
             failed = True
             log.warning("cannot renew the names %s, trying again: %s", ", ".join(lease.name for lease in leases), x)
@@ -233,12 +243,17 @@ class LeaseKeeper:
 
 
 class _NameServer:
-    """A name server as the thread of a keeper uses it: by a connection of its own, and searched for when it was lost."""
+    """A name server as the threads of a keeper use it, one at a time: by a connection of its own, and searched for when it was
+    lost.
+    """
 
     def __init__(self, nameserver: Any) -> None:
         self._is_proxy = hasattr(type(nameserver), "_pyroBind")
         self._nameserver = nameserver
         self._is_lost = False
+        # Held while the name server is called: a lease can be released in another thread than that of the keeper. Callbacks of
+        # lost leases run without it.
+        self._lock = threading.Lock()
         if self._is_proxy:
             # A copy: a proxy belongs to one thread, and that of the program is used by the program.
             self._use(copy.copy(nameserver))
@@ -247,35 +262,31 @@ class _NameServer:
         proxy._pyroTimeout = CALL_SECONDS
         self._nameserver = proxy
 
-    def renew(self, leases: List[Lease]) -> None:
-        """Renew leases, and register names that the name server does not have; marks leases as lost.
+    def renew(self, leases: List[Lease]) -> List[Tuple[Lease, str]]:
+        """Renew leases, and register names that the name server does not have; return the lost leases, and why.
 
         Raises:
             PyroError: the name server cannot be reached.
         """
-        nameserver = self._connected()
-        try:
-            known = knows_leases(nameserver)
-            lost = nameserver.renew({lease.name: lease._lease_id or "" for lease in leases}) if known else {}
-            # Another program may listen there now, and what it sends is checked before it is used.
-            if type(lost) is not dict or not plain.is_texts([*lost, *lost.values()]):
-                raise errors.ProtocolError("the answer is not a dict of names and URIs: %s" % plain.text_of(lost))
-            for lease in leases:
-                if not known or lease.name in lost:
-                    self._register_again(nameserver, lease, known)
-        except errors.CommunicationError:
-            self._is_lost = True
-            raise
+        with self._lock:
+            nameserver = self._connected()
+            try:
+                known = knows_leases(nameserver)
+                missing = _renew(nameserver, leases) if known else leases
+                reasons = [(lease, self._register_again(nameserver, lease, known)) for lease in missing]
+            except errors.CommunicationError:
+                self._is_lost = True
+                raise
+        return [(lease, reason) for lease, reason in reasons if reason is not None]
 
-    def _register_again(self, nameserver: Any, lease: Lease, knows: bool) -> None:
+    def _register_again(self, nameserver: Any, lease: Lease, knows: bool) -> Optional[str]:
+        """Register a name again; return why it is lost, None if it is not."""
         try:
             # A name server without leases cannot say who had the name, so the URI tells.
             if not knows:
                 found = _lookup(nameserver, lease.name)
-                if found not in (None, lease.uri):
-                    lease._set_lost("it is registered as %s" % found)
                 if found is not None:
-                    return
+                    return None if found == lease.uri else "it is registered as %s" % found
             # Not `safe=False`: a server that has registered the name meanwhile keeps it, also without a lease.
             lease._lease_id = _register(nameserver, lease, again=True)
             log.info("registered %s again", lease.name)
@@ -283,19 +294,21 @@ class _NameServer:
             # It may also be full, or its storage may fail: then the name is registered later.
             if _lookup(nameserver, lease.name) in (None, lease.uri):
                 raise
-            lease._set_lost(str(x))
+            return str(x)
+        return None
 
     def release(self, leases: List[Lease]) -> None:
         """Remove the names, as far as they still belong to the leases. Raises as `renew`."""
         if not leases:
             return
-        nameserver = self._connected()
-        if knows_leases(nameserver):
-            nameserver.release({lease.name: lease._lease_id or "" for lease in leases if lease._lease_id})
-        for lease in leases:
-            if lease._lease_id is None and _lookup(nameserver, lease.name) == lease.uri:
+        with self._lock:
+            nameserver = self._connected()
+            if knows_leases(nameserver):
+                nameserver.release({lease._lease_id: lease.name for lease in leases if lease._lease_id})
+            for lease in leases:
                 # Without leases: only if the name still has this URI. Another server may have taken it over.
-                nameserver.remove(lease.name)
+                if lease._lease_id is None and _lookup(nameserver, lease.name) == lease.uri:
+                    nameserver.remove(lease.name)
 
     def close(self) -> None:
         if self._is_proxy:
@@ -325,6 +338,16 @@ def knows_leases(nameserver: Any) -> bool:
     return "renew" in nameserver._pyroMethods
 
 
+def _renew(nameserver: Any, leases: List[Lease]) -> List[Lease]:
+    """Renew leases; return those that the name server does not have."""
+    lost = nameserver.renew({lease._lease_id: lease.name for lease in leases if lease._lease_id})
+    # Another program may listen there now, and what it sends is checked before it is used.
+    if type(lost) is not dict or not plain.is_texts([*lost, *lost.values()]):
+        raise errors.ProtocolError("the answer is not a dict of lease ids and URIs: %s" % plain.text_of(lost))
+    # One without an id was registered at a name server of another release.
+    return [lease for lease in leases if lease._lease_id is None or lease._lease_id in lost]
+
+
 def _register(nameserver: Any, lease: Lease, again: bool = False) -> Optional[str]:
     """Register the name of a lease, and return the id of the lease; None if the name server has no leases."""
     options = dict(lease._options)
@@ -339,11 +362,11 @@ def _register(nameserver: Any, lease: Lease, again: bool = False) -> Optional[st
     if again:
         options.pop("safe", None)
         if not is_member:
-            # Only if the name is free, or still has this uri.
+            # Only if the name still has this uri, or is free, which the name server checks.
             found = _lookup(nameserver, lease.name)
-            # The newer name server overwrites by default; asking first leaves a short time in which both may
-            # register.
-            if found not in (None, lease.uri):
+            if found is None:
+                options["if_revision"] = 0
+            elif found != lease.uri:
                 raise errors.NamingError("it is registered as %s" % found)
     accepted = nameserver.register(lease.name, lease.uri, ttl=lease.ttl, **options)
     lease_id = accepted.get("lease") if type(accepted) is dict else None

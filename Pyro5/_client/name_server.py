@@ -116,8 +116,9 @@ class NameServerMethods(ProxyState):
         try:
             return connect(replace_uri)
         except errors.CommunicationError:
-            first = self._pyro.uri
-            host, port, _ = self._pyroLocated or ("", None, False)
+            if not self._pyroLocated:
+                raise
+            first, (host, port, _) = self._pyro.uri, self._pyroLocated
             for uri in other_nameservers(str(host), port, first):
                 self._pyro.uri = uri
                 with contextlib.suppress(errors.CommunicationError):
@@ -158,6 +159,7 @@ class NameServerMethods(ProxyState):
         # A copy: the proxy itself remains usable for other calls while the events are read.
         proxy = copy.copy(cast(Any, self))
         proxy._pyroBind()
+        proxy._pyroLocated = ()  # from now on only this name server: others do not have the stream
         require_watch(proxy)
         return Watch(proxy, prefix)
 

@@ -54,7 +54,8 @@ class Capacity:
         """Store a registration if the limit allows it.
 
         Args:
-            is_own: store the name server's own registration, regardless of the limit.
+            is_own: store it regardless of the limit: the name server's own registration, or one from which something was
+                removed.
             details: as for `Storage.store`.
             details_bytes: the memory of the details of all registrations.
 

@@ -122,10 +122,10 @@ def checked_revision(revision: Optional[int]) -> Optional[int]:
 
 
 def checked_lease_ids(leases: Mapping[str, str]) -> Dict[str, str]:
-    """Return the ids of leases by name, after checking their types and number."""
+    """Return the names of leases by their ids, after checking their types and number."""
     # The exact type: a client may send a proxy, which would open a connection when it is read.
     if type(leases) is not dict:
-        raise TypeError("leases must be a dict of name -> lease id, not %s" % type(leases).__name__)
+        raise TypeError("leases must be a dict of lease id -> name, not %s" % type(leases).__name__)
     if len(leases) > LEASES_AT_ONCE:
         raise ValueError("there are %d leases, at most %d are allowed in a request" % (len(leases), LEASES_AT_ONCE))
-    return {checked_type(name, "name"): checked_type(lease_id, "lease id") for name, lease_id in leases.items()}
+    return {checked_type(lease_id, "lease id"): checked_type(name, "name") for lease_id, name in leases.items()}

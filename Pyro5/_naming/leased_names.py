@@ -110,23 +110,20 @@ class LeasedNames:
         """Start leases anew.
 
         Args:
-            leases: name -> lease id.
+            leases: lease id -> name.
 
         Returns:
-            the leases that do not exist: name -> the uri that has this name now, empty if it is not registered.
+            the leases that do not exist: lease id -> the uri that has its name now, empty if that is not registered.
 
         Raises:
             NamingError: this client is not authorized.
         """
         self._require_writer()
         lost = {}
-        # One period of the lock for all leases of a client, which renews them together.
         with self.lock:
-            # Names are given by the client as well, so that a renewal needs no search, and an error can show the URI
-            # that has it now.
-            for name, lease_id in checked_lease_ids(leases).items():
+            for lease_id, name in checked_lease_ids(leases).items():
                 if not self._leases.renew(name, lease_id):
-                    lost[name] = self._storage[name][0] if name in self._storage else ""
+                    lost[lease_id] = self._storage[name][0] if name in self._storage else ""
         return lost
 
     @_newer
@@ -134,7 +131,7 @@ class LeasedNames:
         """Remove the registrations that have these leases.
 
         Args:
-            leases: name -> lease id.
+            leases: lease id -> name.
 
         Returns:
             the number of removed registrations.
@@ -143,9 +140,9 @@ class LeasedNames:
             NamingError: this client is not authorized.
         """
         self._require_writer()
-        found = {name: [lease_id] for name, lease_id in checked_lease_ids(leases).items()}
-        # Release is a change like remove, and needs the same permission.
-        self._require_names(found)
+        found: Dict[str, List[str]] = {}
+        for lease_id, name in checked_lease_ids(leases).items():
+            found.setdefault(name, []).append(lease_id)
         return self._changed(lambda: self._remove_leases(found))
 
     @_newer
@@ -262,7 +259,9 @@ class LeasedNames:
         # In this order: watchers are woken when the change can be read.
         result = self._storage.patiently(change)  # the storage may have to wait for another process
         self._watches.wake()
-        self._timer.schedule(self._leases.next_end())
+        with self.lock:
+            next_end = self._leases.next_end()
+        self._timer.schedule(next_end)
         return result
 
     # The methods below hold the lock for a single attempt; waiting for a storage locked by another process is done without
@@ -331,11 +330,16 @@ class LeasedNames:
         self._leases.renew(request.name, old.lease_id)
         return Lease(old.lease_id, request.ttl, request.client)
 
-    def _store(self, name: str, registration: Registration, details: Details) -> int:
-        """Store a registration and return its revision."""
+    def _store(self, name: str, registration: Registration, details: Details, is_removal: bool = False) -> int:
+        """Store a registration and return its revision.
+
+        Args:
+            is_removal: it has fewer members than before, so it is stored also if the name server is full.
+        """
         uri, tags = registration
         kind = "changed" if name in self._storage else "added"
-        self._capacity.store(self._storage, name, registration, name == constants.NAMESERVER_NAME, to_text(uri, details),
+        is_always_stored = is_removal or name == constants.NAMESERVER_NAME
+        self._capacity.store(self._storage, name, registration, is_always_stored, to_text(uri, details),
                              self._leases.used_bytes)
         # After the storage: if that fails, the lease must not exist.
         self._leases.set(name, details)
@@ -388,7 +392,7 @@ class LeasedNames:
                 count += len(gone)
                 members = tuple(each for each in details.members if each.lease is None or each.lease.lease_id not in gone)
                 if gone and members:
-                    self._store(name, (members[0].uri, tags_of(self._storage[name])), Details(None, members))
+                    self._store(name, (members[0].uri, tags_of(self._storage[name])), Details(None, members), True)
                 elif gone:
                     self._remove_names([name])
         return count

@@ -61,12 +61,12 @@ class LeaseTests(LeaseTestCase):
     def test_a_renewed_lease_lasts_longer(self) -> None:
         lease = self.lease()
         self.wait(20)
-        self.assertEqual({}, self.ns.renew({"a": lease}))
+        self.assertEqual({}, self.ns.renew({lease: "a"}))
         self.wait(29)
         self.assertIn("a", self.ns.list())
         self.wait(2)
         self.assertNotIn("a", self.ns.list())
-        self.assertEqual({"a": ""}, self.ns.renew({"a": lease}))
+        self.assertEqual({lease: ""}, self.ns.renew({lease: "a"}))
 
     def test_a_plain_registration_has_no_lease_and_returns_nothing(self) -> None:
         self.assertIsNone(self.ns.register("a", ONE))
@@ -102,15 +102,15 @@ class LeaseTests(LeaseTestCase):
     def test_release(self) -> None:
         lease = self.lease()
         other = self.lease("b", TWO)
-        self.assertEqual(0, self.ns.release({"a": other, "b": lease, "c": lease}))
-        self.assertEqual(1, self.ns.release({"a": lease}))
+        self.assertEqual(0, self.ns.release({other: "a", lease: "b"}))
+        self.assertEqual(1, self.ns.release({lease: "a"}))
         self.assertEqual({"b": TWO}, self.ns.list())
 
     def test_removing_a_name_ends_its_lease(self) -> None:
         lease = self.lease()
         self.ns.remove("a")
         self.ns.register("a", TWO)
-        self.assertEqual({"a": TWO}, self.ns.renew({"a": lease}))
+        self.assertEqual({lease: TWO}, self.ns.renew({lease: "a"}))
         self.wait(100)
         self.assertEqual(TWO, str(self.ns.lookup("a")))
 
@@ -150,7 +150,7 @@ class LeaseTests(LeaseTestCase):
         self.ns._require_writer = refuse
         for change in (self.ns.renew, self.ns.release):
             with self.assertRaisesRegex(errors.NamingError, "not you"):
-                change({"a": lease})
+                change({lease: "a"})
 
     def test_leases_count_for_the_limit_of_memory(self) -> None:
         config.NS_MAX_SIZE = 4000
@@ -158,7 +158,13 @@ class LeaseTests(LeaseTestCase):
         ns.register("a", ONE)
         with self.assertRaisesRegex(errors.NamingError, "the name server is full"):
             for number in range(20):
-                ns.register("m", "PYRO:m%d@host:1" % number, member=True)
+                ns.register("m", "PYRO:m%d@host:1" % number, ttl=30, member=True)
+        members = ns.candidates("m")
+        self.clock.now += 20
+        ns.renew({lease.lease_id: "m" for lease in ns._leases.details("m").leases()[1:]})
+        self.clock.now += 20
+        ns.remove_ended()
+        self.assertEqual(len(members) - 1, len(ns.candidates("m")))
 
 
 class TimerTests(unittest.TestCase):
@@ -254,7 +260,7 @@ class MemberTests(LeaseTestCase):
         self.ns.register("a", THREE, member=True)
         self.wait(40)
         self.assertEqual({TWO, THREE}, set(self.ns.candidates("a")))
-        self.assertEqual({"a": TWO}, self.ns.renew({"a": first}))
+        self.assertEqual({first: TWO}, self.ns.renew({first: "a"}))
         self.wait(40)
         self.assertEqual([THREE], self.ns.candidates("a"))
         self.assertEqual({"a": (THREE, {"red"})}, self.ns.list(return_metadata=True))
@@ -263,7 +269,7 @@ class MemberTests(LeaseTestCase):
         lease = self.lease(uri=ONE, member=True)
         self.assertEqual(lease, self.lease(uri=ONE, member=True))
         self.assertEqual([ONE], self.ns.candidates("a"))
-        self.assertEqual(1, self.ns.release({"a": lease}))
+        self.assertEqual(1, self.ns.release({lease: "a"}))
         self.assertEqual({}, self.ns.list())
 
     def test_leased_members_are_not_replaced_by_an_ordinary_registration(self) -> None:
@@ -300,7 +306,7 @@ class StorageTests(LeaseTestCase):
                 self.ns = self.start(spec)
                 self.wait(29)
                 self.assertEqual({"a": ONE, "m": ONE}, self.ns.list())
-                self.assertEqual({}, self.ns.renew({"a": lease}))
+                self.assertEqual({}, self.ns.renew({lease: "a"}))
                 self.wait(2)
                 self.assertEqual({"a": ONE, "m": TWO}, self.ns.list())
                 self.wait(100)
@@ -315,7 +321,7 @@ class StorageTests(LeaseTestCase):
         lease = self.lease()
         self.ns.storage._log.close()  # the process ends here; the file has not been written
         self.ns = self.start(spec)
-        self.assertEqual({}, self.ns.renew({"a": lease}))
+        self.assertEqual({}, self.ns.renew({lease: "a"}))
         self.assertEqual(["a"], self.ns.storage.names())
 
     def test_a_registration_that_another_program_has_replaced_has_no_lease(self) -> None:
