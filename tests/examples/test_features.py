@@ -10,6 +10,7 @@ import socket
 import sys
 import unittest
 
+from Pyro5._auth import files
 from Pyro5._gateway.app import Gateway
 from Pyro5.client import locate_ns
 
@@ -394,6 +395,26 @@ class Trouble(ExampleTestCase):
             Rosalind sees cells at 1, 2
             refused: object 'microscope' is in exclusive use by another client; try again later
             afterwards: cells at 9, 9""", self.output_of("client.py", self.serve("server.py")))
+
+    def test_lab_key(self) -> None:
+        self.folder = "lab_key"
+        secrets = self.temporary_folder()
+        key, users, password = (os.path.join(secrets, name) for name in ("lab.key", "users.json", "ada.password"))
+        self.assertEqual(0, run_tool("Pyro5", "key", "new", key).exit_code)
+        self.assertEqual(0, run_tool("Pyro5", "user", "add", "ada", "--role", "operator", "--file", users,
+                                     stdin="stars\n").exit_code)
+        files.create(password, b"stars")
+        server = self.start("server.py", "--port", "0", "--key-file", key, "--users", users)
+        uri = self.uri_of(server)
+        printed = []
+        for self.environ in ({}, {"PYRO_AUTH_KEY_FILE": key}, {"PYRO_AUTH_USER": "ada", "PYRO_AUTH_PASSWORD_FILE": password}):
+            printed.append(self.output_of("client.py", uri))
+        self.assertPrinted("""
+            not accepted: this server wants a user or a key: set AUTH_USER and AUTH_PASSWORD_FILE, or AUTH_KEY_FILE
+            Polaris, seen by a client with the key
+            not allowed: a client without a user may not use telescope.move: it needs the role operator
+            Polaris, seen by ada
+            Vega, seen by ada""", "".join(printed))
 
     def test_exceptions(self) -> None:
         self.folder = "exceptions"
