@@ -93,7 +93,14 @@ class CancelledError(PyroError):
 
 
 class CommunicationError(PyroError):
-    """Communication between client and server failed."""
+    """Communication between client and server failed.
+
+    Attributes:
+        retry_after: seconds after which the server asks the client to try again, because too many others are connected; None
+            if it has not asked for that.
+    """
+
+    retry_after: Optional[float] = None  # in the class, as `sent`
 
 
 class ConnectionClosedError(CommunicationError):

@@ -10,7 +10,7 @@ from typing import Any, List
 
 from Pyro5 import errors, protocol
 from Pyro5._client.call_options import earlier
-from Pyro5._client.retry import busy_pause
+from Pyro5._client.retry import busy_pause, pause_after
 from Pyro5.api import Daemon, Proxy, Retry, current_context, expose, oneway, wait_for
 from Pyro5.client import Proxy as ClientProxy
 from Pyro5.nameserver import NameServerDaemon
@@ -490,6 +490,18 @@ class Retries(unittest.TestCase):
             error.__dict__["retry_after"] = seconds
             with self.subTest(seconds):
                 self.assertEqual(expected, busy_pause(error))
+
+    def test_the_pause_that_a_full_server_asks_for(self) -> None:
+        retry = Retry(first=0.5, jitter=0)
+        for asked, expected in ((None, 0.5), (0.0, 0.5), (0.3, 0.5), (0.7, 0.7), (1e9, 10)):
+            error = errors.CommunicationError("refused")
+            error.retry_after = asked
+            with self.subTest(asked):
+                self.assertEqual(expected, pause_after(error, retry, 1))
+        error.retry_after = 2
+        pauses = {pause_after(error, Retry(jitter=0.5), 1) for _ in range(20)}
+        self.assertTrue(2 <= min(pauses) < max(pauses) <= 3, pauses)
+        self.assertEqual(0.5, pause_after(errors.ConnectionClosedError("lost"), retry, 1))
 
     def test_an_error_of_the_method_that_only_looks_like_push_back(self) -> None:
         error = ValueError("rate limit")

@@ -9,7 +9,7 @@ from typing import Awaitable, Callable, Optional, Set, TypeVar
 from .. import errors
 from .._client.call_options import seconds_until
 from .._client.reconnecting import RECONNECT_FIRST_PAUSE_SECONDS, RECONNECT_MAX_PAUSE_SECONDS
-from .._client.retry import REPEATABLE, Retry, RetryBudget, busy_pause
+from .._client.retry import REPEATABLE, Retry, RetryBudget, asked_pause, busy_pause, pause_after
 
 __all__ = ["copy_of", "repeat", "until_not_busy", "until_ready", "wait_until", "with_retries"]
 
@@ -50,7 +50,8 @@ async def until_ready(attempt: Callable[[], Awaitable[T]], deadline: Optional[fl
             if left is not None and left <= 0:
                 raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, x))) from x
             log.debug("%s is not ready yet: %s", what, x)
-        await asyncio.sleep(pause if left is None else min(pause, left))
+            asked = asked_pause(x)
+        await asyncio.sleep(max(pause, asked) if left is None else min(max(pause, asked), left))
         # Longer each time, so that a thousand waiting clients do not delay the start of their server.
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)
 
@@ -80,7 +81,7 @@ async def repeat(attempt: Callable[[], Awaitable[T]], retry: Retry, budget: Retr
             # In this order: the budget is only spent for failures that may be repeated.
             if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
                 raise
-            pause = busy_pause(x) if isinstance(x, errors.BusyError) else retry.pause(failures)
+            pause = pause_after(x, retry, failures)
             left = seconds_until(deadline)
             # A pause that ends after the deadline would only delay the error.
             if left is not None and pause >= left:

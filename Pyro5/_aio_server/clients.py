@@ -13,7 +13,7 @@ from typing import Any, Callable, Coroutine, List, Optional, Set
 
 from .. import errors
 from .._server import error_log, loop
-from .._server.quotas import Limited, LoopAccount, first_to_close
+from .._server.quotas import Limited, LoopAccount, first_to_close, server_full
 from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
 from .calls import runs_in_worker
@@ -167,8 +167,7 @@ class Clients(Limited):
         if connection.tls_handshake or len(self._refusals) >= loop.MAX_REFUSALS:
             self.drop(connection)
         else:
-            self.refuse(connection, errors.ProtocolError(
-                "the server is busy: %d clients are connected, and no more are accepted" % self.limits.connections))
+            self.refuse(connection, server_full(self.limits.connections, len(self._refusals)))
 
     def refuse(self, connection: AsyncConnection, error: errors.ProtocolError) -> None:
         """Send a client the reason why its data is invalid, if that is possible, and close the connection."""

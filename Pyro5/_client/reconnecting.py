@@ -7,6 +7,7 @@ from typing import Any, Callable, Optional, TypeVar
 
 from .. import errors
 from .call_options import CallOptions, current_options, seconds_until
+from .retry import asked_pause
 
 __all__ = ["bind_when_ready", "reconnect", "wait_until_ready"]
 
@@ -84,5 +85,6 @@ def wait_until_ready(attempt: Callable[[], T], deadline: Optional[float], what: 
             if left is not None and left <= 0:
                 raise errors.not_sent(errors.TimeoutError("%s is not ready in time: %s" % (what, reason))) from reason
             log.debug("%s is not ready yet: %s", what, x)
-        wait(pause if left is None else min(pause, left))
+            asked = asked_pause(x)
+        wait(max(pause, asked) if left is None else min(max(pause, asked), left))
         pause = min(2 * pause, RECONNECT_MAX_PAUSE_SECONDS)

@@ -4,11 +4,11 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from typing import Any, Callable
+from typing import Any, Callable, Union
 
 from .. import errors
 
-__all__ = ["Retry", "RetryBudget", "busy_pause", "repeat", "with_retries"]
+__all__ = ["Retry", "RetryBudget", "asked_pause", "busy_pause", "pause_after", "repeat", "with_retries"]
 
 log = logging.getLogger("Pyro5.client")
 
@@ -76,12 +76,25 @@ class Retry:
         return "Retry(%s)" % ", ".join("%s=%r" % (name, getattr(self, name)) for name in self.__slots__)
 
 
-def busy_pause(error: errors.BusyError) -> float:
+def busy_pause(error: Union[errors.BusyError, errors.CommunicationError]) -> float:
     """Return the seconds after which a busy server asks to try again. A server can send any value, so it is limited."""
-    seconds = error.retry_after
+    seconds: Any = error.retry_after
     if type(seconds) not in (int, float) or not seconds > MIN_BUSY_SECONDS:  # NaN is not
         return MIN_BUSY_SECONDS
     return float(min(seconds, MAX_BUSY_SECONDS))
+
+
+def asked_pause(error: Exception) -> float:
+    """Return the seconds that a server which has refused a connection asks to wait, 0 if it does not ask for that."""
+    return busy_pause(error) if isinstance(error, errors.CommunicationError) and error.retry_after is not None else 0.0
+
+
+def pause_after(error: Exception, retry: Retry, failures: int) -> float:
+    """Return the seconds to wait after an attempt that failed with this error: as many as the server asks for, if it does."""
+    if isinstance(error, errors.BusyError):
+        return busy_pause(error)
+    # Longer by a random part: the server says the same to all clients that it refuses, and they must not return together.
+    return max(retry.pause(failures), asked_pause(error) * (1 + random.uniform(0, retry.jitter)))
 
 
 class RetryBudget:
@@ -128,7 +141,7 @@ def repeat(attempt: Callable[[], Any], retry: Retry, budget: RetryBudget, is_ide
             # In this order: the budget is charged only for a failure that would be repeated.
             if failures >= retry.attempts or not retry.allows(x, is_idempotent()) or not budget.spend(retry.budget):
                 raise
-            if not wait(busy_pause(x) if isinstance(x, errors.BusyError) else retry.pause(failures)):
+            if not wait(pause_after(x, retry, failures)):
                 raise
         else:
             budget.success()

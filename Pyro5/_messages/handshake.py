@@ -100,7 +100,8 @@ def connect_accepted(request: ReceivingMessage, serializer: SerializerBase, payl
 
 
 def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[SerializerBase], reason: str,
-                    correlation_id: bytes, wire: WireOptions, challenge: Optional[bytes] = None) -> SendingMessage:
+                    correlation_id: bytes, wire: WireOptions, challenge: Optional[bytes] = None,
+                    retry_after: Optional[float] = None) -> SendingMessage:
     """Build the reply that refuses a connection. It has no size limit.
 
     Args:
@@ -108,12 +109,16 @@ def connect_refused(request: Optional[ReceivingMessage], serializer: Optional[Se
         serializer: the serializer of the request; None if it is not known, then the reply uses marshal.
         reason: the text that the client gets in its CommunicationError.
         challenge: the annotation AUTH, for a client that may try again with a proof.
+        retry_after: seconds after which the client should try again.
     """
     if serializer is None:
         serializer = serializers.get_serializer("marshal")
+    annotations: Dict[str, Buffer] = {} if challenge is None else {AUTH_ANNOTATION: challenge}
+    if retry_after is not None:
+        annotations[features.WAIT_ANNOTATION] = features.encode_deadline(retry_after)
     return SendingMessage(protocol.MSG_CONNECTFAIL, 0, request.seq if request else 0, serializer.serializer_id,
-                          serializer.dumps(reason), {} if challenge is None else {AUTH_ANNOTATION: challenge},
-                          correlation_id=correlation_id, compress=wire.compress, max_size=0)
+                          serializer.dumps(reason), annotations, correlation_id=correlation_id, compress=wire.compress,
+                          max_size=0)
 
 
 def parse_connect_reply(message: ReceivingMessage) -> Tuple[Any, Optional[Mapping[str, Any]]]:
@@ -156,7 +161,13 @@ def _refusal(message: ReceivingMessage) -> errors.CommunicationError:
         # Control characters are replaced, because the text may be printed on a terminal. Other values are not formatted at
         # all, since this could run code of their classes.
         text = printable_lines(reason) if type(reason) is str else "no reason given"
-        return errors.CommunicationError("connection rejected by the server: %s" % text)
+        error = errors.CommunicationError("connection rejected by the server: %s" % text)
+        # Removed: the application sees the annotations that the application of the server has sent.
+        wait = message.annotations.pop(features.WAIT_ANNOTATION, None)
+        seconds = None if wait is None else features.parse_deadline(wait)
+        if seconds is not None:
+            error.retry_after = seconds
+        return error
 
 
 def _load(message: ReceivingMessage) -> Any:

@@ -21,7 +21,7 @@ from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE
 from .listener import Listener
-from .quotas import Limited, first_to_close
+from .quotas import Limited, first_to_close, server_full
 from .shared_output import SharedOutputLoop
 from .tls_handshakes import TlsHandshakes
 
@@ -225,8 +225,7 @@ class SocketServer(Limited, SharedOutputLoop):
         if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
             self.drop(connection)
         else:
-            self._refuse(connection, errors.ProtocolError(
-                "the server is busy: %d clients are connected, and no more are accepted" % self.limits.connections))
+            self._refuse(connection, server_full(self.limits.connections, len(self._refusals)))
 
     # ------------------------------------------------------------ connections
 

@@ -25,6 +25,7 @@ UNCOUNTED_BYTES = 64 * 1024  # smaller amounts are not counted
 # connected
 MAX_PEEKS = 16
 MAX_COMPARED = 64  # connections without a handshake whose addresses are compared when one of them has to be closed
+RETRY_SECONDS, REFUSALS_PER_RETRY = 1.0, 25  # when refused clients should try again; each 25 of them add as many seconds
 REFUSAL_SECONDS = 1.0  # how long a refused client has to read the reason
 SPARE_FILES = 64  # open files that are left to the rest of the program, besides a tenth of all
 
@@ -93,6 +94,18 @@ def count_disconnected(connections: Iterable[ServerConnection]) -> int:
         elif left < MAX_PEEKS and connection.is_at_end:
             left += 1
     return ended + left
+
+
+def server_full(connections: float, refusals: int) -> errors.ProtocolError:
+    """Build the error for a client that connects to a full server; it says when to try again.
+
+    Args:
+        connections: the number of clients that are connected.
+        refusals: the number of clients that were refused in the last second: the more there are, the later they should return.
+    """
+    error = errors.ProtocolError("the server is busy: %d clients are connected, and no more are accepted" % connections)
+    error.retry_after = RETRY_SECONDS * (1 + refusals / REFUSALS_PER_RETRY)
+    return error
 
 
 def first_to_close(handshakes: Deadlines, is_owned: Callable[[ServerConnection], bool] = lambda connection: False

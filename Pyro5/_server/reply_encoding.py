@@ -100,7 +100,8 @@ class ReplyEncoding:
         """Build the reply for a client whose data cannot be parsed any further; None if no reply is possible."""
         correlation_id = callcontext.new_correlation_bytes()
         if not connection.handshake_done:
-            return handshake.connect_refused(None, None, str(error), correlation_id, self._wire)
+            return handshake.connect_refused(None, None, str(error), correlation_id, self._wire,
+                                             retry_after=error.retry_after)
         refused = connection.refused_message
         if refused is None:
             return None

@@ -107,7 +107,8 @@ def _attributes_of(error: BaseException) -> Dict[str, Any]:
     """Return the attributes to send: without the note that shows the remote traceback, which is sent as an attribute."""
     attributes = vars(error)
     if "sent" in attributes and isinstance(error, errors.PyroError):  # it is about the request of this process
-        attributes = {name: value for name, value in attributes.items() if name != "sent"}
+        about_request = ("sent", "retry_after") if isinstance(error, errors.CommunicationError) else ("sent",)
+        attributes = {name: value for name, value in attributes.items() if name not in about_request}
     # the receiver creates a note of its own; sent along, there would be one more with each server that passes the exception on
     if "__notes__" not in attributes:
         return attributes

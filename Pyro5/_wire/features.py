@@ -18,6 +18,9 @@ __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLAT
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
+# In a CONNECTFAIL: milliseconds after which the client should try again, in ASCII digits. It is not negotiated, because a full
+# server refuses clients without reading anything from them. Other releases ignore it.
+WAIT_ANNOTATION = "WAIT"
 DEADLINES = "dl"  # requests may carry DEADLINE_ANNOTATION
 CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
 TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
@@ -111,7 +114,9 @@ def dialect_of(features: Optional[Container[str]]) -> int:
 
 
 def encode_deadline(seconds_left: float) -> bytes:
-    """Return the value of ``DEADLINE_ANNOTATION`` for a request that has this many seconds left; 0 if there are none."""
+    """Return the value of ``DEADLINE_ANNOTATION`` for a request that has this many seconds left; 0 if there are none. Also of
+    ``WAIT_ANNOTATION``.
+    """
     milliseconds = int(max(seconds_left, 0.0) * 1000)
     return b"%d" % min(milliseconds, 10 ** MAX_DEADLINE_DIGITS - 1)
 

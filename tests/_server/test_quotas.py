@@ -13,12 +13,14 @@ import unittest
 from typing import Any, List, Tuple
 from unittest import mock
 
-from Pyro5 import errors, serializers
+from Pyro5 import errors, protocol, serializers
+from Pyro5._client.retry import Retry, RetryBudget, repeat
 from Pyro5._messages import handshake, requests
 from Pyro5._server import loop, quotas
 from Pyro5._server.oneway import OnewayCalls
 from Pyro5._server.quotas import UNCOUNTED_BYTES, BufferQuota
 from Pyro5.callcontext import current_context
+from Pyro5.client import Proxy
 from Pyro5.protocol import FLAGS_ONEWAY
 
 from ..peers import settings
@@ -37,9 +39,10 @@ class Connections(ServerTestCase):
         inside = [self.client(daemon) for _ in range(3)]
         with self.assertLogs("Pyro5.server.loop", "WARNING") as logged:
             refused = self.connect(daemon)
-            with self.assertRaisesRegex(errors.CommunicationError, "busy: 3 clients are connected"):
+            with self.assertRaisesRegex(errors.CommunicationError, "busy: 3 clients are connected") as caught:
                 refused.greet()
             self.assertIsNone(refused.read())
+        self.assertEqual(1.0, caught.exception.retry_after)
         self.assertIn("busy", logged.output[0])
         self.assertEqual([0, 1, 2], [client.call("echo", number) for number, client in enumerate(inside)])
         inside[0].close()
@@ -51,6 +54,34 @@ class Connections(ServerTestCase):
             return self.client(daemon).call("echo", True) is True
         except errors.CommunicationError:
             return False
+
+    def test_the_refusal_on_the_wire(self) -> None:
+        """For other releases it is the text; they ignore the annotation."""
+        daemon = self.serving(MAX_CONNECTIONS=1)
+        self.client(daemon)
+        message = self.connect(daemon).read()
+        assert message is not None
+        self.assertEqual((protocol.MSG_CONNECTFAIL, {"WAIT": b"1000"}), (message.type, message.annotations))
+        self.assertEqual("the server is busy: 1 clients are connected, and no more are accepted",
+                         serializers.get_serializer_by_id(message.serializer_id).loads(message.data))
+
+    def test_a_client_that_retries_waits_as_long_as_the_server_says(self) -> None:
+        daemon = self.serving(MAX_CONNECTIONS=1)
+        present = self.client(daemon)
+        asked: List[float] = []
+
+        def wait(seconds: float) -> bool:
+            asked.append(seconds)
+            present.close()
+            daemon.wait_for_gone(1)
+            return True
+        with mock.patch.object(quotas, "RETRY_SECONDS", 0.75), Proxy(daemon.uriFor("obj")) as proxy:
+            self.assertEqual("let in", repeat(lambda: proxy.echo("let in"), Retry(attempts=2, first=0.001, jitter=0),
+                                              RetryBudget(), lambda: False, wait))
+        self.assertEqual([0.75], asked)
+
+    def test_the_more_are_refused_the_later_they_return(self) -> None:
+        self.assertEqual([1.0, 2.0, 5.0], [quotas.server_full(3, refusals).retry_after for refusals in (0, 25, 100)])
 
     def test_disconnected_clients_make_room(self) -> None:
         daemon = self.serving(MAX_CONNECTIONS=1)
