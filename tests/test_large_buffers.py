@@ -158,9 +158,13 @@ class Calls(BuffersCase):
             self.assertEqual((first, one[0], two[0], five), (LARGE, 1.0, 2.0, 5))
 
     def test_items_of_a_stream_that_reuses_its_buffer(self) -> None:
-        self.use()
+        self.use(ITER_STREAM_BATCH=1)
         with api.Proxy(self.serve()) as store:
-            self.assertEqual([set(frame) for frame in store.frames(4)], [{0}, {1}, {2}, {3}])
+            for size in (40000, 1000):
+                config.ITER_STREAM_BATCH = 1
+                self.assertEqual([set(frame) for frame in store.frames(4, size)], [{0}, {1}, {2}, {3}])
+                config.ITER_STREAM_BATCH = 3
+                self.assertEqual([set(frame) for frame in store.frames(4, size)], [{0}, {1}, {2}, {3}])
 
     def test_oneway_calls(self) -> None:
         self.use(ONEWAY_THREADED=False)

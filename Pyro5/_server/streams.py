@@ -7,6 +7,7 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from .. import errors
+from .._values.large_buffers import large_size, lasting
 
 log = logging.getLogger("Pyro5.server.streams")
 
@@ -81,13 +82,13 @@ class _Stream:
         """Return the next items. Those that exceed a limit, and an exception after the first item, are kept for the
         next request. The caller holds the lock.
         """
-        first = self.next_item()
+        first = lasting(self.next_item())
         # Measured with the serializer of the client that reads. An estimate would be wrong by far for nested data.
-        items, size, expires_at = [first], size_of(first), clock() + MAX_ITEMS_SECONDS
+        items, size, expires_at = [first], large_size(first) or size_of(first), clock() + MAX_ITEMS_SECONDS
         try:
             while len(items) < max_items and size < MAX_ITEMS_BYTES and clock() < expires_at:
-                item = self.next_item()
-                size += size_of(item)
+                item = lasting(self.next_item())
+                size += large_size(item) or size_of(item)
                 if size > MAX_ITEMS_BYTES:
                     self.pushed_back.append(item)
                 else:

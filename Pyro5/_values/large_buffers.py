@@ -17,9 +17,10 @@ from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Opti
 
 from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
+from .numpy_scalars import is_array
 
-__all__ = ["Incoming", "Outgoing", "current", "array_reference", "nothing_collected", "number_of", "received",
-           "with_references"]
+__all__ = ["Incoming", "Outgoing", "array_reference", "current", "large_size", "lasting", "nothing_collected", "number_of",
+           "received", "with_references"]
 
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
@@ -210,6 +211,25 @@ def array_reference(values: Any) -> Optional[Dict[str, Any]]:
 def number_of(view: memoryview) -> Optional[int]:
     """Return the number of a view of bytes in the message that is being serialized; None: it has to be in the payload."""
     return None if current.outgoing is None else current.outgoing.add(view)
+
+
+def lasting(value: Any) -> Any:
+    """Return a copy of a value whose memory a program may use again for the next one: bytes-like objects and arrays.
+
+    Other values are returned unchanged.
+    """
+    kind = type(value)
+    if kind is bytearray or kind is memoryview:
+        return bytes(value)
+    if kind is array.array:
+        return value[:]
+    return value.copy() if is_array(value) else value
+
+
+def large_size(value: Any) -> int:
+    """Return the size in bytes of a bytes-like object or an array if it is large; 0 for other values."""
+    size = len(value) if type(value) is bytes else value.nbytes if is_array(value) else 0
+    return size if size > MIN_CHUNK_BYTES else 0
 
 
 # ---------------------------------------------------------------- receiving

@@ -57,6 +57,17 @@ class Values(ExampleTestCase):
         self.assertPrinted("new addressee in Pier\nSerializedBlob: letter for Pier\nSerializedBlob: letter for Moor\n"
                            "SerializedBlob: letter for Pier\nThe post office is closed.", self.stop(office))
 
+    def test_camera(self) -> None:
+        self.folder = "camera"
+        server = self.start("server.py", "--port", "0", "--width", "640", "--height", "480")
+        lines = self.output_of("client.py", self.uri_of(server), "--frames", "40").splitlines()
+        self.assertEqual(18, len(lines))
+        self.assertEqual(["#.....", "#.....", "......"], lines[:3])
+        self.assertRegex(lines[8], r"^640x480: \d+ frames per second, [0-9.]+ MB/s$")
+        self.assertNotEqual(lines[:8], lines[9:17])
+        server.read_until("the viewer has left")
+        self.assertPrinted("The camera is off.", self.stop(server))
+
     def test_custom_serialization(self) -> None:
         self.folder = "custom_serialization"
         printed = self.output_of("client.py", self.serve("server.py"), "--serializers", "serpent", "json", "marshal")
