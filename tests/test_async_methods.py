@@ -631,7 +631,7 @@ class Cases:
             child = os.fork()
             if not child:
                 try:
-                    self.daemon.close()
+                    self.daemon.shutdown()
                     os._exit(0 if not self.threads() else 1)
                 finally:
                     os._exit(2)

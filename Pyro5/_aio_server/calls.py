@@ -126,6 +126,8 @@ class CallsInLoop(AsyncLoop):
         try:
             call.context.run(self._run_in_worker, call)
         finally:
+            if call.is_detached:
+                call.connection.flush_detached()
             if on_end is not None:
                 on_end()
             self._after_job()

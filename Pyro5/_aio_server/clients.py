@@ -214,6 +214,7 @@ class Clients(Limited):
         if (deferred is not None and not deferred.running.is_oneway
                 and not (only_task and runs_in_worker(deferred.deferred))):
             deferred.running.cancel(CLIENT_LOST)
+        connection.cancel_detached()
         if connection.handshake_task is not None:
             connection.handshake_task.cancel()
 
@@ -231,9 +232,10 @@ class Clients(Limited):
             self.event_loop.call_later(FLUSH_SECONDS, connection.transport.abort)
         else:
             connection.transport.abort()
-        if connection.is_working:
+        if connection.is_working or connection.detached:
             connection.abandon()
-            return  # the end of the call comes here again
+            connection.cancel_detached()
+            return  # the end of the last call comes here again
         connection.dropped = True
         connection.watched = 0
         self._forget_times(connection)

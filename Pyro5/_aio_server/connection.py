@@ -12,6 +12,7 @@ from typing import Any, Deque, List, Optional, Tuple
 from .._net import stream_sockets
 from .._net.stream_sockets import set_keepalive
 from .._server.connection import ServerConnection
+from .._server.deferred import DeferredCall
 from .._wire.reader import RECEIVE_BYTES
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from .tls import TlsLayer
@@ -116,7 +117,6 @@ class AsyncConnection(ServerConnection):
     """
 
     sock: Any
-    may_detach = False  # requests are answered in order
 
     def __init__(self, transport: Any, server: Any, tls: Optional[TlsLayer]) -> None:
         limits = server.current_limits()
@@ -282,6 +282,20 @@ class AsyncConnection(ServerConnection):
         if reply is not None and not self.lost:
             self.send_message(reply)
         self.server.release(self)
+
+    def finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
+        """Store the reply of a call that ran beside others. Called by its task or thread; flush_detached() follows."""
+        self.server.call_in_loop(self._finish_detached, call, reply)
+
+    def _finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
+        self.detached.discard(call)
+        if reply is not None and not self.lost:
+            self._replies += reply.buffers
+            self._reply_bytes += reply.size
+
+    def flush_detached(self) -> None:
+        """Send the replies of calls that ran beside others. Can be called from any thread."""
+        self.server.call_in_loop(self.server.pump, self)
 
     def resume(self) -> None:
         """Continue with a paused connection. Can be called from any thread."""

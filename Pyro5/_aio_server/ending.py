@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from typing import Any, Callable, Generator, Optional
 
@@ -39,10 +40,13 @@ class Ending:
         self._finish = finish
         self._task: Optional[asyncio.Task[None]] = None
         self._is_freed = False
+        self._process = os.getpid()
         self.ended: Optional[asyncio.Future[None]] = None
 
     def begin(self, timeout_seconds: float) -> None:
         """Make the daemon end soon; running calls get this time. Can be called from any thread, and in a signal handler."""
+        if os.getpid() != self._process:
+            return  # in a forked child, everything belongs to the parent
         loop = self._server.event_loop
         try:
             if loop is not None:
@@ -101,6 +105,7 @@ class Ending:
         await self._calls.end(left)
         for connection in server.all_connections():
             connection.is_working = False  # its method does not end: nothing is sent any more
+            connection.detached.clear()
             server.drop(connection)
         await self._until(lambda: not (server.tasks or server.open), time.monotonic() + END_SECONDS)
         for task in list(server.tasks):
@@ -134,6 +139,7 @@ class Ending:
             self._calls.stop_tasks()
             for connection in server.all_connections():
                 connection.is_working = False
+                connection.detached.clear()
                 server.drop(connection)
         self._oneway_calls.stop(0.0)
         server.pool.stop(0.0)

@@ -361,7 +361,7 @@ class AsyncServer(Clients):
             self.end_after_refusal(connection)
         elif connection.oneway_full and self._hooks.must_pause(connection):
             self._idle_deadlines.stop(connection)  # the thread that finishes one of them calls resume()
-        elif (connection.at_end or self.stopping) and not connection.has_outgoing:
+        elif (connection.at_end or self.stopping and not connection.detached) and not connection.has_outgoing:
             self.drop(connection, flush=True)
         else:
             self._await_data(connection)

@@ -14,7 +14,7 @@ from Pyro5 import aio, config
 from Pyro5._server.exposure import behavior, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.server import Daemon
-from tests.support import PATIENCE_SECONDS, daemon_thread
+from tests.support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread
 
 
 @expose
@@ -118,11 +118,16 @@ class AioTestCase(unittest.IsolatedAsyncioTestCase):
         self.assertEqual([repr(task) for task in left], [])
 
     def serve(self, registered: Any, servertype: str = "thread", **where: Any) -> str:
-        """Serve an object under the name "stage" until the end of the test, and return its uri."""
-        config.SERVERTYPE = servertype
-        daemon = Daemon(**where)
+        """Serve an object under the name "stage" until the end of the test, and return its uri.
+
+        Args:
+            servertype: "aio" for a daemon of Pyro5.aio.
+        """
+        if servertype != "aio":
+            config.SERVERTYPE = servertype
+        daemon: Any = aio.Daemon(**where) if servertype == "aio" else Daemon(**where)
         uri = str(daemon.register(registered, "stage"))
-        self.at_end.enter_context(daemon_thread(daemon))
+        self.at_end.enter_context((aio_daemon_thread if servertype == "aio" else daemon_thread)(daemon))
         return uri
 
     async def wait_for_event(self, event: threading.Event) -> None:

@@ -311,6 +311,10 @@ class ThreadServer(Case):
         self.assertNotIn(b"ooo", server.results[0].split())
 
 
+class AioServer(ThreadServer):
+    servertype = "aio"
+
+
 class MultiplexServer(ThreadServer):
     servertype = "multiplex"
 
