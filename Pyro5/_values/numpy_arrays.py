@@ -14,14 +14,14 @@ import base64
 import binascii
 import re
 import sys
-from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tuple, Union
 
 from .. import errors
 from .._wire.chunks import MIN_CHUNK_BYTES
 from . import classes, large_buffers, plain
 from .numpy_scalars import is_array
 
-__all__ = ["NO_ARRAY", "TAG_ARRAY", "array_form", "build_array", "checked_bytes", "register", "unregister"]
+__all__ = ["NO_ARRAY", "TAG_ARRAY", "add_form", "array_form", "build_array", "checked_bytes", "register", "unregister"]
 
 TAG_ARRAY = "numpy.ndarray"
 NO_ARRAY = object()  # result of array_form() for other values
@@ -36,6 +36,7 @@ _SIMPLE_DTYPE = re.compile(
 _KINDS = frozenset("biufcSUVmM")
 _Dtype = Union[str, Dict[str, Any]]
 _registered = False
+_other_form: Optional[Callable[[Any], Any]] = None
 
 
 def register() -> None:
@@ -45,17 +46,23 @@ def register() -> None:
     _registered = True
 
 
+def add_form(form: Callable[[Any], Any]) -> None:
+    """Set the function that converts tables, which consist of arrays; it returns NO_ARRAY for other values."""
+    global _other_form
+    _other_form = form
+
+
 def unregister() -> None:
     """Neither send nor accept numpy arrays any more."""
-    global _registered
-    _registered = False
+    global _registered, _other_form
+    _registered, _other_form = False, None
     classes.unregister_own_tag(TAG_ARRAY)
 
 
 # ---------------------------------------------------------------- array -> dict
 
 def array_form(value: Any, as_text: bool = False) -> Any:
-    """Return the tagged dict of a numpy array; NO_ARRAY if the value is none, or arrays are not registered.
+    """Return the tagged dict of a numpy array, or of a table; NO_ARRAY for other values, or if these are not registered.
 
     Args:
         as_text: write the data as text in base64, for formats that have no bytes.
@@ -65,8 +72,10 @@ def array_form(value: Any, as_text: bool = False) -> Any:
     """
     # The first test decides in programs that have not registered arrays; it costs as much as reading a global
     # variable.
-    if not _registered or not is_array(value):
+    if not _registered:
         return NO_ARRAY
+    if not is_array(value):
+        return NO_ARRAY if _other_form is None else _other_form(value)
     numpy = sys.modules["numpy"]
     masked = getattr(getattr(numpy, "ma", None), "MaskedArray", None)
     if masked is not None and isinstance(value, masked):

@@ -24,7 +24,8 @@ __all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
 log = logging.getLogger("Pyro5.serializers")
 
 _CONTAINERS = frozenset((dict, list, tuple))    # no sets: their elements are hashable, and so are or contain no dicts
-_HINTS = {"numpy.ndarray": " (call register_types(\"numpy\") in this program)"}
+_HINTS = {tag: ' (call register_types("%s") in this program)' % tag.split(".")[0]
+          for tag in ("numpy.ndarray", "pandas.DataFrame", "pandas.Series")}
 _VALUE = "value"  # the key of the plain form beside the tag of a registered type
 _NOT_ALIKE = object()
 _Pending = Tuple[Callable[[Any], None], Any]    # the function that makes an object usable, and the object

@@ -16,7 +16,7 @@ import types
 import uuid
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-from . import classes, exceptions, numpy_arrays
+from . import classes, exceptions, numpy_arrays, pandas_tables
 from .plain_forms import Form
 from .shapes import EXCEPTION, TEXT, TYPED_DICT, kind_of, wire_name
 
@@ -34,7 +34,7 @@ _GROUPS: Dict[str, Dict[type, str]] = {
              pathlib.PurePath: "pathlib.PurePath"},
 }
 # groups of types of other packages, which the program may import later
-_ON_DEMAND: Dict[str, Callable[[], None]] = {"numpy": numpy_arrays.register}
+_ON_DEMAND: Dict[str, Callable[[], None]] = {"numpy": numpy_arrays.register, "pandas": pandas_tables.register}
 _MAIN = "main."  # beginning of the names of classes that the program itself defines
 # Bases of classes whose instances some serializers write as those of the base, without asking for a converter.
 _WRITTEN_BASES = (int, float, str, tuple, list, dict)
@@ -65,7 +65,8 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
 
     Args:
         types_or_groups: classes; modules, whose public classes of these shapes are registered; or names of groups of types:
-            "datetime", "decimal", "uuid", "path"; "numpy" for arrays, which arrive as arrays without any annotation.
+            "datetime", "decimal", "uuid", "path"; "numpy" for arrays
+            and "pandas" for tables, which arrive as such without any annotation.
 
     Raises:
         TypeError: a class has none of these shapes.

@@ -56,7 +56,7 @@ class MessageReader:
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
-                 "_target", "refused", "free_annotations", "inflated_ratio", "admit",
+                 "_last_size", "_target", "refused", "free_annotations", "inflated_ratio", "admit",
                  "has_chunks", "shared")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
@@ -72,6 +72,7 @@ class MessageReader:
         self._body: Optional[io.BytesIO] = None
         self._room = 0
         self._filled = 0
+        self._last_size = 0  # of the last large body that was complete
         self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
         self.has_chunks = False
@@ -227,7 +228,9 @@ class MessageReader:
         # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
         self._body = _Body()
         self._filled = self._body.write(memoryview(self._rest)[body_start:])
-        self._make_room(self._body, min(message.body_size, max(2 * self._filled, FIRST_BODY_BYTES)))
+        # A peer that has sent a body of this size before gets the memory at once: growing it would copy what has arrived.
+        expected = max(2 * self._filled, FIRST_BODY_BYTES, min(self._last_size, MAX_BODY_STEP_BYTES))
+        self._make_room(self._body, min(message.body_size, expected))
         self._rest, self._position = b"", 0
 
     def _make_room(self, body: io.BytesIO, size: int) -> None:
@@ -243,7 +246,7 @@ class MessageReader:
         # Large buffers beside the payload are used where they are, and can be written to: so a view, which is not read-only.
         in_place = self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES
         payload: Buffer = self._body.getbuffer() if in_place else self._body.getvalue()
-        self._body, self._message, self._room, self._filled = None, None, 0, 0
+        self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, message.body_size
         if len(payload) > buffers.LARGE_BYTES:
             buffers.expect_large(len(payload))
         self._add_payload(message, payload)

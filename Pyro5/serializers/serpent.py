@@ -111,6 +111,9 @@ class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
             if form is numpy_arrays.NO_ARRAY:
                 raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
             return form
+        table = numpy_arrays.array_form(obj)
+        if table is not numpy_arrays.NO_ARRAY:
+            return table
         return numpy_scalars.with_plain_keys(numpy_scalars.plain_scalar(obj))
 
 
