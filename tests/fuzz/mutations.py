@@ -6,7 +6,7 @@ import zlib
 from typing import Callable, List, Tuple
 
 from ..drafts import Draft
-from . import corpus, values
+from . import collisions, corpus, values
 
 FLAG_BITS = (1, 2, 4, 8, 16, 32, 64, 128, 0x8000)
 COMPRESSED = 2
@@ -95,6 +95,10 @@ def _another_payload(rng: random.Random, draft: Draft) -> None:
     draft.payload = rng.choice(choices[rng.choice(list(choices))])
 
 
+def _keys_with_equal_hashes(rng: random.Random, draft: Draft) -> None:
+    draft.serializer, draft.payload = corpus.MARSHAL, collisions.call(rng)
+
+
 def _compress(rng: random.Random, draft: Draft) -> None:
     data = BOMB if rng.random() < 0.1 else zlib.compress(draft.payload)
     if rng.random() < 0.3:
@@ -125,7 +129,8 @@ def scrambled(rng: random.Random, data: bytes) -> bytes:
 
 _MUTATIONS: List[Tuple[int, Mutation]] = [
     (3, _a_field), (3, _the_flags), (2, _a_length), (2, _the_annotations), (1, _drop_an_annotation), (8, change_value),
-    (4, _bytes_of_the_payload), (1, _another_payload), (1, _compress)]
+    (4, _bytes_of_the_payload), (1, _another_payload), (1, _compress),
+    (1, _keys_with_equal_hashes)]
 _ALL = [mutation for weight, mutation in _MUTATIONS for _ in range(weight)]
 
 
