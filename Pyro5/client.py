@@ -11,6 +11,7 @@ from . import config as config
 from . import protocol
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
+from ._client.callback_objects import CallbackMethods
 from ._client.candidates import checked_pick
 from ._client.connection import HELLO, Connection, first_values
 from ._client.discovery import Host
@@ -45,7 +46,7 @@ _HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake")
 WIRE_TAG = "Pyro5.client.Proxy"
 
 
-class Proxy(ProxyState, ProxyOperators, metaclass=ProxyClass):
+class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
     """Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
     Any thread may use a proxy. Calls of several threads run at the same time, over up to PROXY_CONNECTIONS connections, if

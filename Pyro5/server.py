@@ -14,6 +14,7 @@ from ._auth.setup import server_gate
 from ._client.lease_keeper import LeaseKeeper
 from ._net.addresses import address_text
 from ._net.forks import this_process
+from ._net.offered_sockets import offered_sockets
 from ._server import marks
 from ._server.async_methods import AsyncMethods
 from ._server.callbacks import DaemonCallbacks
@@ -109,7 +110,7 @@ class Daemon(Registrations):
             self.transportServer: SocketServer = serve_connected(callbacks, self, connected_socket)
         else:
             nat = nat_address(nathost, natport, unixsocket)
-            self.transportServer = listen(callbacks, self, host, port, unixsocket)
+            self.transportServer = self._listen(callbacks, host, port, unixsocket)
             if nat is not None:
                 self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
         # Not with NAT: then the published address is another one.
@@ -119,6 +120,9 @@ class Daemon(Registrations):
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
+
+    def _listen(self, callbacks: DaemonCallbacks, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
+        return listen(callbacks, self, host, port, unixsocket)
 
     # ------------------------------------------------------------ serving
 
@@ -311,6 +315,7 @@ class Daemon(Registrations):
         self._streams.expire()
         self._dispatcher.log_repeated_errors()
         buffers.release_unused()
+        offered_sockets.remove_closed()
         try:
             # The hook runs in the loop's thread, and outside of the library's locks but this one, which is the program's.
             if self.transportServer.housekeeping_is_due():
@@ -324,6 +329,7 @@ class Daemon(Registrations):
 
     def _finish(self, timeout_seconds: float) -> None:
         self._leases.close()
+        offered_sockets.close_all(self.transportServer)
         # In this order: oneway calls may still read streams.
         self._oneway_calls.stop(timeout_seconds)
         self._dispatcher.running.watcher.stop()

@@ -1,10 +1,16 @@
 """Server type ``multiplex``: the loop itself runs the calls, one at a time."""
 from __future__ import annotations
 
+import threading
+import weakref
+
 from ._net.busy_poll import PollingSelector, is_promising
+from ._net.offered_sockets import waiting
+from ._server.acceptor import Acceptor
 from ._server.connection import ServerConnection
 from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
+from ._server.offering import is_offering
 
 
 class SocketServer_Multiplex(SocketServer):
@@ -17,7 +23,22 @@ class SocketServer_Multiplex(SocketServer):
 
     def begin(self) -> None:
         super().begin()
+        waiting.serve_offers = weakref.WeakMethod(self._serve_offers)
         self._update_polling()
+
+    def _serve_offers(self) -> None:
+        """Accept connections for callbacks, while a method that this thread runs waits for one; other requests wait."""
+        if self._running_thread() != threading.get_ident():
+            return
+        for key, events in self.selector.select(0):
+            if isinstance(key.data, Acceptor) or is_offering(key.data):
+                key.data.on_ready(events)
+        for _ in range(len(self.parked)):
+            connection = self.parked.popleft()
+            if is_offering(connection):
+                self.resume_parked(connection)
+            else:
+                self.parked.append(connection)
 
     def tick(self) -> None:
         super().tick()

@@ -31,10 +31,12 @@ MODULES = """
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _auth _auth.files
     _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets _net.shared_memory
+    _net.offered_sockets
     socketutil _net.polling_policy _net.busy_poll
     _net.wakeup
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
-    _client _client.call_options _client.connection _client.unreachable _client.ns_places _client.ns_connection
+    _client _client.callback_objects _client.call_options _client.connection _client.offered
+    _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
     _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
     _client.link
@@ -47,15 +49,16 @@ MODULES = """
     _server _server.error_log _server.exposure _server.descriptions _server.arguments
     _server.marks _server.instances _server.objects _server.permissions _server.acceptance _server.streams
     _server.turns _server.decoding
-    _server.running_calls _server.deferred _server.async_loop _server.async_streams _server.async_methods
+    _server.running_calls _server.deferred _server.offering _server.async_loop _server.async_streams _server.async_methods
     _server.daemon_object
     _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
-    _server.settings _server.batch_pieces _server.output _server.connection _server.callbacks _server.timeouts
+    _server.settings _server.batch_pieces _server.output _server.detached _server.connection _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
     _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
+    _callbacks _callbacks.endpoint _callbacks.in_loop
     core
     _aio_server _aio_server.tls _aio_server.connection _aio_server.calls _aio_server.dispatch _aio_server.hooks
     _aio_server.clients _aio_server.server _aio_server.threads _aio_server.ending _aio_server.daemon
@@ -89,6 +92,7 @@ LATE_IMPORTS = {
     ("_wire.buffers", "_call_allocator"): "ctypes is large, and only servers that had large messages need it",
     ("_net.shared_memory", "_create"): "not every system has fcntl",
     ("_net.shared_memory", "_is_segment"): "not every system has fcntl",
+    ("_net.offered_sockets", "host_of"): "hashlib loads OpenSSL, and few programs use callbacks",
     ("_net.tls", "_ssl"): "ssl is large, and most programs do not encrypt",
     ("_net.tls", "_sockets"): "it imports ssl",
     ("_values.classes", "own_class"): "programs may import the serializers alone, and the classes import them",
@@ -123,6 +127,7 @@ LATE_IMPORTS = {
     ("_naming.storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
+    ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",
     ("__init__", "__getattr__"): "config and current_context are loaded when asked for",

@@ -16,6 +16,7 @@ from .._client.ns_connection import RANDOM
 from .._messages import handshake
 from .._messages.requests import WireOptions
 from .._net import addresses, tls
+from .._net.offered_sockets import is_offered, offered_sockets
 from .._net.shared_memory import host_of
 from .._values.uri import URI
 from .._wire import features
@@ -154,6 +155,11 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
 
 async def _connect(connection: Connection, uri: URI) -> None:
     loop = connection.loop
+    if is_offered(uri.host):
+        sock = await in_thread(offered_sockets.take, str(uri.host), None)
+        sock.setblocking(False)
+        await loop.create_connection(lambda: connection, sock=sock)
+        return
     # Read when connecting: a program may switch SSL on after it has imported this module.
     context = tls.client_context() if config.SSL else None
     if uri.sockname:

@@ -68,6 +68,7 @@ class Connections:
         self.serializer: SerializerBase
         self.wire: WireOptions
         self.max_connections = 1
+        self.callbacks: Any = None  # the objects of this process that the server can call, see _client.callback_objects
         # Tasks and not locks: all that wait for the same connection await one task, which goes on if some of them are
         # cancelled.
         self._connecting: Optional[asyncio.Task[Connection]] = None

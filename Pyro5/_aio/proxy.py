@@ -5,6 +5,7 @@ import weakref
 from typing import Any, Dict, Generator, List, Optional, Set, Union
 
 from .. import config, serializers
+from .._client.callback_objects import register_callback
 from .._client.candidates import checked_pick
 from .._client.names import may_be_remote
 from .._client.proxy_state import STATE_ENTRIES, State
@@ -16,6 +17,7 @@ from ..client import WIRE_TAG
 from ..socketutil import require_timeout
 from ..typed import ProxyClass
 from .calls import RemoteMember, write_attribute
+from .connecting import in_thread
 from .link import Link
 from .received import set_proxy_class
 
@@ -156,9 +158,24 @@ class Proxy(metaclass=ProxyClass):
         link.uri = link.bound_uri
         return not was_connected
 
+    async def _pyroCallback(self, obj: Any) -> Any:
+        """Make an object available to the server, which calls it over connections that this process opens.
+
+        As `Pyro5.api.Proxy._pyroCallback`; but async methods of the object run in this event loop, others in threads.
+        """
+        link = self._pyro
+        await link.connected()
+        return Proxy(await in_thread(register_callback, link, link.use_loop(), obj))
+
     async def _pyroRelease(self) -> None:
         """Close the connections, and wait until they are closed. The next use of the proxy connects again."""
-        await self._pyro.release()
+        link = self._pyro
+        callbacks, link.callbacks = link.callbacks, None
+        try:
+            if callbacks is not None:
+                await in_thread(callbacks.close)
+        finally:
+            await link.release()
 
     def _pyroValidateHandshake(self, response: Any) -> None:
         """Check the server's handshake response: raise an exception to refuse the connection. Override as needed."""

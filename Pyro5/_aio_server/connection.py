@@ -5,6 +5,9 @@ Everything belongs to the thread of the event loop, except where stated.
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import socket
 import time
 from collections import deque
 from typing import Any, Deque, List, Optional, Tuple
@@ -16,6 +19,8 @@ from .._server.deferred import DeferredCall
 from .._wire.reader import RECEIVE_BYTES
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from .tls import TlsLayer
+
+log = logging.getLogger("Pyro5.server.connection")
 
 __all__ = ["UNREAD_BYTES", "AsyncConnection", "TransportSocket"]
 
@@ -304,6 +309,19 @@ class AsyncConnection(ServerConnection):
     def abandon(self) -> None:
         """Mark the connection as lost."""
         self.closing = self.lost = True
+
+    def give_away(self) -> Any:
+        sock = None
+        self.flush_replies()
+        if self.tls is None and not (self.lost or self.at_end or self.has_unsent):
+            self.transport.pause_reading()
+            sock = socket.socket(fileno=os.dup(self.sock.fileno()))  # the transport closes its own file descriptor
+        elif self.tls is not None:
+            log.warning("a connection for callbacks is closed: this daemon cannot use TLS connections for them")
+        self.deferred = None
+        self.abandon()
+        self.server.release(self)
+        return sock
 
     def close(self) -> None:
         """End the connection. Can be called from any thread."""

@@ -17,10 +17,11 @@ from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .candidates import connect_to_any
 from .call_options import deadline_for, earlier, own_deadline, seconds_until
-from .connection import Connection, first_values, open_connection
+from .connection import Connection, first_values
 from .ns_connection import RANDOM
 from .idle import idle_connections
 from .metadata import parse_metadata
+from .offered import open_connection
 from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool
 from .results import Results
 
@@ -82,13 +83,14 @@ class Connector:
         max_connections: how many there may be then.
         stream_homes: the connection of each open item stream, by the stream's id.
         results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
+        callbacks: the objects of this process that the server can call, see callback_objects; None: there are none.
         raw_response: calls return the reply messages, whose payloads the program reads: they are as those of other releases.
     """
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
                  "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "raw_response",
-                 "pick", "__weakref__")
+                 "pick", "callbacks", "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -103,6 +105,7 @@ class Connector:
         self.parallel = False
         self.results: Results = {}
         self.raw_response = False
+        self.callbacks: Any = None
         self.stream_homes: Dict[str, Connection] = {}
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.serializer_name: Optional[str] = None
@@ -140,6 +143,9 @@ class Connector:
 
     def __del__(self) -> None:
         # any attribute may be missing if the constructor raised an exception
+        if getattr(self, "callbacks", None) is not None:
+            self.callbacks.stop()
+            self.callbacks = None
         if getattr(self, "pool", None) is not None and self.pool.connections():
             self.release()
 
@@ -265,6 +271,9 @@ class Connector:
         for connection in self.pool.remove_all():
             connection.close()
         idle_connections.discard(self)
+        callbacks, self.callbacks = self.callbacks, None
+        if callbacks is not None:
+            callbacks.close()
 
     def drop(self, connection: Connection, keep_socket: bool = False) -> None:
         """Close a connection that cannot be used any more.

@@ -32,7 +32,9 @@ def reconnect(link: Any, release: Callable[[], Any], connect: Callable[[], Any],
         ConnectionClosedError: the last attempt failed.
     """
     if not link.was_reconnected():
+        callbacks, link.callbacks = link.callbacks, None  # objects that the server can call stay available
         release()
+        link.callbacks = callbacks
     wait = threading.Event().wait
     pause = RECONNECT_FIRST_PAUSE_SECONDS
     for tries_left in range(tries - 1, -1, -1):

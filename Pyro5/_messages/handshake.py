@@ -42,7 +42,7 @@ class Challenged(Exception):
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any, wire: WireOptions,
                     dialect: bool = True, pipelines: bool = False, proof: Optional[bytes] = None,
-                    host: str = "") -> SendingMessage:
+                    host: str = "", offers: bool = False) -> SendingMessage:
     """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
@@ -54,6 +54,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         pipelines: the client has several calls in flight on the connection, and matches replies by sequence number.
         host: the id of this host if memory may be shared with the server; otherwise empty.
         proof: the annotation AUTH, see _auth.exchange; None: there are no credentials.
+        offers: the client offers the connection to the server for callbacks.
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
@@ -63,7 +64,8 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     if proof is not None:
         annotations = {**annotations, AUTH_ANNOTATION: proof}
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
-                          features.with_announcement(annotations, dialect, pipelines, proof is not None, host),
+                          features.with_announcement(annotations, dialect, pipelines, proof is not None, host,
+                                                    offers),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 

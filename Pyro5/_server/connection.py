@@ -8,7 +8,7 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, FrozenSet, Iterator, List, Optional, Sequence, Set
+from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
 from .._net import busy_poll, stream_sockets
@@ -18,9 +18,9 @@ from ..configure import global_version
 from ..protocol import ReceivingMessage, SendingMessage
 from ..socketutil import is_timeout
 from . import batch_pieces
-from .deferred import SHUTTING_DOWN, DeferredCall
-from .output import DONT_WAIT, WritingConnection
-from .running_calls import CLIENT_LOST
+from .deferred import SHUTTING_DOWN
+from .detached import DetachedCalls
+from .output import DONT_WAIT
 
 log = logging.getLogger("Pyro5.server.connection")
 
@@ -34,10 +34,9 @@ HANDSHAKE_ANNOTATIONS_FACTOR = 16
 # The decompressed size that a handshake may have in any case, and as a multiple of its compressed size: it costs time
 # to decode.
 HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO = 16384, 8
-MAX_DETACHED = 1024  # calls of a client that run beside others; beyond, the next one is waited for
 
 
-class ServerConnection(WritingConnection):
+class ServerConnection(DetachedCalls):
     """A client's connection. (See WritingConnection for sending, and more attributes.)
 
     Attributes:
@@ -63,7 +62,6 @@ class ServerConnection(WritingConnection):
         worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
         deferred: the call of an async method that is to be run, or is running; its task owns the connection then.
-        detached: the calls of async methods that run beside other requests of this connection. Any thread may remove one.
     """
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
@@ -106,7 +104,6 @@ class ServerConnection(WritingConnection):
         self._pending: Optional[ReceivingMessage] = None
         self.suspended_batch: Any = None
         self.deferred: Any = None
-        self.detached: Set[DeferredCall] = set()
 
     @classmethod
     def accepted(cls, sock: socket.socket, server: Any) -> ServerConnection:
@@ -241,11 +238,6 @@ class ServerConnection(WritingConnection):
             deferred.running.cancel(SHUTTING_DOWN)
         self.cancel_detached(SHUTTING_DOWN)
 
-    def cancel_detached(self, reason: str = CLIENT_LOST) -> None:
-        """Cancel all calls that are detached."""
-        for call in list(self.detached):
-            call.running.cancel(reason)
-
     def finish_deferred(self, reply: Optional[SendingMessage]) -> None:
         """Send the reply of an async method, and return the connection to the loop. Called by its task."""
         try:
@@ -257,36 +249,6 @@ class ServerConnection(WritingConnection):
         # In this order: from park() on, the loop may start the next request, which looks at `deferred`.
         self.deferred = None
         self.server.park(self)
-
-    @property
-    def may_detach(self) -> bool:
-        """Whether an async method may run beside other requests: the client matches replies by their sequence numbers."""
-        return (self.is_shared and len(self.detached) < MAX_DETACHED and not self.closing and self.features is not None
-                and features.OUT_OF_ORDER in self.features)
-
-    def detach(self, call: DeferredCall) -> None:
-        """Run an async method beside the next requests."""
-        self.detached.add(call)
-        call.start()
-
-    def finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
-        """Store the reply of a detached call. Called by its task, in any thread; flush_detached() follows."""
-        if reply is not None:
-            with self._output_lock:
-                self._hold_locked(reply)
-        self.detached.discard(call)
-
-    def flush_detached(self) -> None:
-        """Send the replies of detached calls. Can be called from any thread."""
-        if self.has_tls:
-            self.server.notice(self)  # its owner sends
-            return
-        try:
-            self.send_held()
-        except OSError as x:
-            log.debug("connection with %s lost: %s", self.peer_address, x)  # its owner notices this, too
-        if self.has_outgoing or self.dropped:
-            self.server.notice(self)
 
     def claim_end(self) -> bool:
         """Return True to exactly one caller, which has to free what belongs to the connection. Can be called from any

@@ -6,11 +6,13 @@ import uuid
 from typing import Any, Dict, List, Optional
 
 from .. import callcontext, config, errors, serializers
+from .._net.offered_sockets import host_of, offered_sockets
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from ..protocol import FLAGS_ONEWAY
 from .descriptions import describe
 from .deferred import Deferred
 from .exposure import expose, oneway
+from .offering import OfferedConnection
 
 __all__ = ["DaemonObject"]
 
@@ -143,6 +145,24 @@ class DaemonObject:
         """End what acquire_object began; ignored if this connection has not acquired the object."""
         _check_text(objectId, "objectId")
         self.daemon._dispatcher.exclusive.release(objectId, callcontext.current_context.client)
+
+    @_unlisted
+    @_quick
+    def offer_connection(self, secret: str) -> None:
+        """Make this connection one over which proxies here call objects of the client. No other request follows on it.
+
+        Args:
+            secret: known only to the client; the name in the URIs of its objects is made from it.
+
+        Raises:
+            DaemonError: there are too many of these connections, or this one cannot be used for it.
+        """
+        _check_text(secret, "secret")
+        connection, host = callcontext.current_context.client, host_of(secret)
+        if connection.keep_open or connection.detached or connection.deferred is not None:
+            raise errors.DaemonError("this connection cannot be used for callbacks")
+        offered_sockets.expect(host, self.daemon.transportServer.limits.connections)
+        connection.deferred = OfferedConnection(connection, host)
 
     @oneway
     @_unlisted

@@ -13,8 +13,8 @@ from .. import config
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "SUPPORTED", "announcement", "dialect_of", "parse",
-           "with_announcement"]
+           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "CALLBACKS", "SUPPORTED", "announcement",
+           "dialect_of", "parse", "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
@@ -29,7 +29,8 @@ BUFFERS = "buf"  # large buffers may travel beside the payload, see _wire.chunks
 SHARED_MEMORY = "shm"  # the peers are on the same host; the token also has its id, "shm=..."
 OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
 AUTHENTICATION = "auth"  # the handshake may have a second CONNECT message, see _auth.exchange
-SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION)
+CALLBACKS = "cb"  # Pyro.Daemon understands offer_connection(secret)
+SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION, CALLBACKS)
 # Announced only by clients that have several calls in flight on a connection.
 OF_PIPELINES = frozenset((OUT_OF_ORDER,))
 
@@ -66,11 +67,11 @@ def _disabled() -> FrozenSet[str]:
 @functools.lru_cache(maxsize=None)
 def _announcement(dialect: bool, pipelines: bool, disabled: FrozenSet[str]) -> bytes:
     return announcement(set(SUPPORTED).difference(() if dialect else _OF_PAYLOADS, () if pipelines else OF_PIPELINES,
-                                                  (AUTHENTICATION,), disabled))
+                                                  (AUTHENTICATION, CALLBACKS), disabled))
 
 
 def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False,
-                      authenticates: bool = False, host: str = "") -> Dict[str, Buffer]:
+                      authenticates: bool = False, host: str = "", offers: bool = False) -> Dict[str, Buffer]:
     """Return the annotations of a CONNECT message, with the announcement of the features that the client understands.
 
     Args:
@@ -78,10 +79,13 @@ def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, p
         pipelines: the client has several calls in flight on a connection.
         authenticates: the client can prove who it is.
         host: the id of the host that both peers seem to be on, if they may share memory; otherwise empty.
+        offers: the client offers the connection to the server for callbacks.
     """
     value = _announcement(dialect, pipelines, _disabled())
     if authenticates:
         value = b"%s %s" % (value, AUTHENTICATION.encode())
+    if offers:
+        value = b"%s %s" % (value, CALLBACKS.encode())
     if host and dialect:
         value = b"%s %s=%s" % (value, SHARED_MEMORY.encode(), host.encode())
     return {**annotations, FEATURES_ANNOTATION: value}

@@ -10,7 +10,7 @@ from unittest import mock
 
 from Pyro5 import client, config, errors, protocol
 from Pyro5._aio import connection as connection_module
-from Pyro5._server import connection as server_connection
+from Pyro5._server import detached
 from Pyro5._server.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from tests.peers import CERTIFICATES, Peer, ScriptedServer
@@ -224,7 +224,7 @@ class ThreadServer(Case):
         await session._pyroRelease()
 
     async def test_the_number_of_calls_of_a_client_is_bounded(self) -> None:
-        with mock.patch.object(server_connection, "MAX_DETACHED", 2):
+        with mock.patch.object(detached, "MAX_DETACHED", 2):
             async with proxy(self.hall_uri()) as hall:
                 await hall
                 calls = [asyncio.ensure_future(hall.visit(name)) for name in "abcd"]

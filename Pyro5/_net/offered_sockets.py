@@ -1,0 +1,140 @@
+"""Sockets that clients have offered to a server, so that it can call their objects: they need no listening port.
+
+The client has opened the connection; the server keeps it here until one of its proxies connects to an object of the client.
+From then on it is a connection like any other, of which the server is the client.
+"""
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections import OrderedDict, deque
+from typing import Any, Deque, Optional, Tuple
+
+from .. import errors
+from .stream_sockets import peer_has_closed
+
+__all__ = ["OfferedSockets", "host_of", "is_offered", "offered_sockets", "waiting"]
+
+# The address of the objects of a client: a name that no name service resolves (RFC 2606), and any port.
+_SUFFIX = ".callback.invalid"
+PORT = 1
+MAX_WAIT_SECONDS = 5.0  # for the next connection of a client that has offered some before: it opens one when one is taken
+LOOK_SECONDS = 0.001  # interval of looking at the server's sockets in a method that its loop runs
+MAX_CLIENTS = 100000  # that are remembered after they have disconnected
+MAX_PER_CLIENT = 8  # connections that no proxy uses
+
+# Its attribute serve_offers, in the thread of a loop that runs methods itself: a weak reference to the method of the server
+# that accepts connections which are being offered.
+waiting = threading.local()
+
+
+def _nothing() -> None:
+    return None
+
+
+def host_of(secret: str) -> str:
+    """Return the host name in the URIs of the objects of a client.
+
+    Only the client knows the secret: others, who have received a proxy, must not be able to offer connections for its name.
+    """
+    import hashlib
+    return hashlib.sha256(secret.encode("utf-8")).hexdigest()[:32] + _SUFFIX
+
+
+def is_offered(host: Optional[str]) -> bool:
+    """Return whether objects at this host are reached over connections that their process offers."""
+    return host is not None and host.endswith(_SUFFIX)
+
+
+class OfferedSockets:
+    """The sockets that no proxy uses yet, by host name. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()  # guards the rest
+        self._by_host: OrderedDict[str, Deque[Tuple[Any, Any]]] = OrderedDict()  # sockets with the server that they came from
+        self._count = 0
+
+    def expect(self, host: str, most: int) -> None:
+        """Note that a socket is about to be added: from now on, take() waits for it.
+
+        Args:
+            most: how many there may be of all clients together.
+
+        Raises:
+            DaemonError: there are too many.
+        """
+        with self._changed:
+            if self._count >= most or len(self._by_host.get(host, ())) >= MAX_PER_CLIENT:
+                raise errors.DaemonError("too many connections for callbacks have been offered")
+            # Before the client gets its reply, after which the socket is added: it may send a proxy at once.
+            self._by_host.setdefault(host, deque())
+            while len(self._by_host) > MAX_CLIENTS:
+                self._close(self._by_host.popitem(last=False)[1])
+
+    def add(self, host: str, sock: Any, server: Any) -> None:
+        """Keep a socket until a proxy takes it."""
+        with self._changed:
+            self._by_host.setdefault(host, deque()).append((sock, server))
+            self._by_host.move_to_end(host)
+            self._count += 1
+            self._changed.notify_all()
+
+    def take(self, host: str, timeout: Optional[float]) -> Any:
+        """Return a socket that is connected to the process at this host. Waits a moment for the next one.
+
+        Raises:
+            ConnectionRefusedError: the process has offered none to this one, or has disconnected.
+        """
+        end = time.monotonic() + min(MAX_WAIT_SECONDS, MAX_WAIT_SECONDS if timeout is None else timeout)
+        sock = self._take_now(host)
+        while sock is None and host in self._by_host and time.monotonic() < end:
+            serve_offers = getattr(waiting, "serve_offers", _nothing)()
+            if serve_offers is not None:
+                serve_offers()
+            with self._changed:
+                if not self._by_host.get(host):
+                    self._changed.wait(end - time.monotonic() if serve_offers is None else LOOK_SECONDS)
+            sock = self._take_now(host)
+        if sock is None:
+            raise ConnectionRefusedError("the client that has this object is not connected to this process")
+        return sock
+
+    def _take_now(self, host: str) -> Any:
+        with self._changed:
+            sockets = self._by_host.get(host, ())
+            while sockets:
+                sock, _server = sockets.popleft()
+                self._count -= 1
+                if not peer_has_closed(sock):
+                    return sock
+                sock.close()
+            return None
+
+    def remove_closed(self) -> None:
+        """Close the sockets of clients that have disconnected."""
+        with self._changed:
+            for waiting in self._by_host.values():
+                for entry in [entry for entry in waiting if peer_has_closed(entry[0])]:
+                    waiting.remove(entry)
+                    self._close([entry])
+
+    def close_all(self, server: Any) -> None:
+        """Close the sockets that came from a server."""
+        with self._changed:
+            for host, waiting in list(self._by_host.items()):
+                for entry in [entry for entry in waiting if entry[1] is server]:
+                    waiting.remove(entry)
+                    self._close([entry])
+                if not waiting:
+                    del self._by_host[host]
+            self._changed.notify_all()
+
+    def _close(self, entries: Any) -> None:
+        for sock, _server in entries:
+            self._count -= 1
+            with contextlib.suppress(OSError):
+                sock.close()
+
+
+offered_sockets = OfferedSockets()  # of this process: a proxy does not know which daemon received the connection

@@ -1,0 +1,96 @@
+"""Calls that run beside other requests of their connection, and connections that leave the server."""
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any, FrozenSet, Optional, Set
+
+from .._net import stream_sockets
+from .._wire import features
+from ..protocol import SendingMessage
+from .deferred import DeferredCall
+from .output import WritingConnection
+from .running_calls import CLIENT_LOST
+
+__all__ = ["DetachedCalls"]
+
+log = logging.getLogger("Pyro5.server.connection")
+
+MAX_DETACHED = 1024  # calls of a client that run beside others; beyond, the next one is waited for
+
+
+class DetachedCalls(WritingConnection):
+    """A connection whose async methods may run beside its other requests.
+
+    Attributes:
+        server: the socket server that it belongs to.
+        features: the features that the client announced.
+        detached: the calls of async methods that run beside other requests of this connection. Any thread may remove one.
+        deferred: see ServerConnection.
+        dropped: the loop has removed it.
+    """
+
+    server: Any
+    features: Optional[FrozenSet[str]]
+    deferred: Any
+    dropped: bool
+
+    def __init__(self, sock: socket.socket, keep_open: bool) -> None:
+        super().__init__(sock, keep_open=keep_open)
+        self._system_timeout = 0.0
+        self.detached: Set[DeferredCall] = set()
+
+    @property
+    def may_detach(self) -> bool:
+        """Whether an async method may run beside other requests: the client matches replies by their sequence numbers."""
+        return (self.is_shared and len(self.detached) < MAX_DETACHED and not self.closing and self.features is not None
+                and features.OUT_OF_ORDER in self.features)
+
+    def detach(self, call: DeferredCall) -> None:
+        """Run an async method beside the next requests."""
+        self.detached.add(call)
+        call.start()
+
+    def finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
+        """Store the reply of a detached call. Called by its task, in any thread; flush_detached() follows."""
+        if reply is not None:
+            with self._output_lock:
+                self._hold_locked(reply)
+        self.detached.discard(call)
+
+    def flush_detached(self) -> None:
+        """Send the replies of detached calls. Can be called from any thread."""
+        if self.has_tls:
+            self.server.notice(self)  # its owner sends
+            return
+        try:
+            self.send_held()
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)  # its owner notices this, too
+        if self.has_outgoing or self.dropped:
+            self.server.notice(self)
+
+    def give_away(self) -> Any:
+        """Return the socket, and end this connection without closing it; None if the client has disconnected.
+
+        Called by the owner, after the last reply.
+        """
+        sock = None
+        try:
+            self.send_held()
+            if not (self.lost or self.has_outgoing or self.keep_open):
+                if self._system_timeout:
+                    stream_sockets.set_system_receive_timeout(self.sock, 0)
+                sock = self.sock
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)
+        self.keep_open = self.keep_open or sock is not None  # the loop, which ends the connection, does not close the socket
+        self.abandon()
+        self.deferred = None
+        self.server.park(self)
+        return sock
+
+    def cancel_detached(self, reason: str = CLIENT_LOST) -> None:
+        """Cancel all calls that are detached."""
+        for call in list(self.detached):
+            call.running.cancel(reason)
