@@ -46,7 +46,7 @@ class KilledProcesses(unittest.TestCase):
 
 class KilledLeases(unittest.TestCase):
     def test_names_of_killed_servers_disappear_and_watchers_are_told(self) -> None:
-        seen = leases.run(1, 0.5)
+        seen = leases.run(1, 0.5, PATIENCE_SECONDS)
         self.assertEqual((1, []), (len(seen.gone_seconds), seen.problems))
 
 

@@ -354,6 +354,8 @@ def _register(nameserver: Any, lease: Lease, again: bool = False) -> Optional[st
     is_member = options.get("member", False)
     if not knows_leases(nameserver):
         options.pop("member", None)
+        if not options.get("safe"):
+            options.pop("safe", None)  # the default there: what is sent is as before
         if again and not is_member:
             # Another server may have registered the name since it was looked up, and it keeps it.
             options["safe"] = True

@@ -491,7 +491,7 @@ class Names(NameServerTestCase):
 
     def test_watch(self) -> None:
         self.folder = "watch"
-        master = self.start("harbour_master.py", "--changes", "4")
+        master = self.start("harbour_master.py")
         master.read_until("Watching.")
         lights = [self.start(os.path.join("..", "leases", "light.py"), colour, "--ttl", "0.3") for colour in ("red", "green")]
         first, second = lights
@@ -501,7 +501,8 @@ class Names(NameServerTestCase):
         master.read_until("removed red")
         second.checked = True
         second.process.kill()
-        self.assertPrinted("removed green", self.finish(master))
+        master.read_until("removed green")
+        self.assertPrinted("The harbour master goes home.", self.stop(master).splitlines()[-1])
 
     def test_yellow_pages(self) -> None:
         self.folder = "yellow_pages"
