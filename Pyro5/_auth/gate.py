@@ -15,17 +15,17 @@ from .._messages.handshake import Challenged
 from ..protocol import Buffer
 from . import exchange, files
 from .credentials import channel_binding
-from .exchange import Challenge, Session
+from .exchange import Challenge, Session, Verifier
 from .users import Users, open_file
 
 __all__ = ["Gate", "Identity"]
 
 log = logging.getLogger("Pyro5.auth")
 
-FREE_FAILURES = 5         # wrong proofs of an address without a delay
+FREE_FAILURES = 5         # wrong passwords for a user, from one address, without a delay
 FIRST_DELAY_SECONDS = 1.0  # after one more; doubled with each further one
 MAX_DELAY_SECONDS = 60.0
-MAX_ADDRESSES = 4096      # whose failures are remembered; the oldest are forgotten
+MAX_SOURCES = 4096        # addresses and users whose failures are remembered; the oldest are forgotten
 NO_ROLES: FrozenSet[str] = frozenset()
 
 
@@ -58,34 +58,36 @@ class Identity(NamedTuple):
 
 
 class Failures:
-    """The wrong proofs of each address, and how long it has to wait. Thread-safe.
+    """The wrong passwords from each source, and how long it has to wait. Thread-safe.
 
-    Only the address itself waits, and nothing waits in the server: its next attempt is refused if it comes too early.
+    A source is an address with the name of a user: a program that guesses the password of one user does not lock out others at
+    its address. Nothing waits in the server: the next attempt is refused if it comes too early. Wrong proofs of a key are not
+    counted, because 32 random bytes cannot be guessed, and counting them could lock out the clients that have the key.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = Lock()  # guards the table
-        self._by_address: OrderedDict[str, Tuple[int, float]] = OrderedDict()  # number, and when the next may come
+        self._by_source: OrderedDict[str, Tuple[int, float]] = OrderedDict()  # number, and when the next may come
 
-    def seconds_left(self, address: str) -> float:
-        """Return how long this address has to wait."""
+    def seconds_left(self, source: str) -> float:
+        """Return how long this source has to wait."""
         with self._lock:
-            return max(0.0, self._by_address.get(address, (0, 0.0))[1] - self._clock())
+            return max(0.0, self._by_source.get(source, (0, 0.0))[1] - self._clock())
 
-    def note(self, address: str) -> None:
-        """Count a wrong proof."""
+    def note(self, source: str) -> None:
+        """Count a wrong password."""
         with self._lock:
-            count = self._by_address.pop(address, (0, 0.0))[0] + 1
+            count = self._by_source.pop(source, (0, 0.0))[0] + 1
             delay = min(MAX_DELAY_SECONDS, FIRST_DELAY_SECONDS * 2 ** min(count - FREE_FAILURES - 1, 10))
-            self._by_address[address] = count, self._clock() + delay if count > FREE_FAILURES else 0.0
-            if len(self._by_address) > MAX_ADDRESSES:
-                self._by_address.popitem(last=False)
+            self._by_source[source] = count, self._clock() + delay if count > FREE_FAILURES else 0.0
+            if len(self._by_source) > MAX_SOURCES:
+                self._by_source.popitem(last=False)
 
-    def forget(self, address: str) -> None:
-        """Forget the wrong proofs of an address that has sent a right one."""
+    def forget(self, source: str) -> None:
+        """Forget the wrong passwords of a source that has sent the right one."""
         with self._lock:
-            self._by_address.pop(address, None)
+            self._by_source.pop(source, None)
 
 
 class Gate:
@@ -139,23 +141,29 @@ class Gate:
                 raise errors.SecurityError(self.wanted)
             connection.identity = Identity(None, self.users)
             return None
-        address = _address_of(connection)
-        seconds = self._failures.seconds_left(address)
-        if seconds:
-            raise errors.SecurityError("too many failed attempts from this address: try again in %d seconds" % (seconds + 1))
         if pending is None:
-            connection.auth_pending = pending = self._challenge(exchange.decode_hello(annotation))
+            hello = exchange.decode_hello(annotation)
+            self._refuse_early(connection, hello.user)
+            connection.auth_pending = pending = self._challenge(hello)
             raise Challenged(self.wanted, exchange.encode_challenge(pending.challenge))
+        # Asked again: many challenges may have been sent before the first wrong proof.
+        self._refuse_early(connection, pending.user)
         session = Session(pending.client_nonce, pending.challenge.nonce, pending.challenge.method, object_id,
                           pending.user, channel_binding(connection.sock))
         server_proof = self._check(exchange.decode_proof(annotation), pending, session)
         if server_proof is None:
-            self._failures.note(address)
+            if pending.user:
+                self._failures.note(_source(connection, pending.user))
             raise errors.SecurityError("authentication failed: %s" % (
                 "unknown user or wrong password" if pending.user else "the client does not have the key of this server"))
-        self._failures.forget(address)
+        self._failures.forget(_source(connection, pending.user))
         connection.identity = Identity(pending.user or None, self.users)
         return exchange.encode_proof(server_proof)
+
+    def _refuse_early(self, connection: Any, user: str) -> None:
+        seconds = self._failures.seconds_left(_source(connection, user)) if user else 0.0
+        if seconds:
+            raise errors.SecurityError("too many failed attempts for this user: try again in %d seconds" % (seconds + 1))
 
     def _challenge(self, hello: exchange.Hello) -> Pending:
         nonce = exchange.new_nonce()
@@ -176,11 +184,13 @@ class Gate:
             wanted, answer = exchange.key_proofs(self._key.current(), session)
             return answer if hmac.compare_digest(proof, wanted) else None
         user = None if self.users is None else self.users.current().by_name.get(pending.user)
-        if user is None or not exchange.check_password_proof(proof, user.verifier, session):
+        # An unknown user takes as long as a wrong password, so that names cannot be found out by the time.
+        verifier = Verifier(b"", 1, self._secret, self._secret) if user is None else user.verifier
+        if not exchange.check_password_proof(proof, verifier, session) or user is None:
             return None
         return session.digest_with(user.verifier.server_key, exchange.SERVER)
 
 
-def _address_of(connection: Any) -> str:
+def _source(connection: Any, user: str) -> str:
     address = connection.peer_address
-    return str(address[0]) if isinstance(address, tuple) and address else "local"
+    return "%s %s" % (address[0] if isinstance(address, tuple) and address else "local", user)

@@ -146,23 +146,34 @@ class Refused(GateTestCase):
 
 
 class Delays(GateTestCase):
-    def fail(self, address: str) -> None:  # type: ignore[override]
+    def fail_as(self, user: str, address: str = "10.0.0.9") -> None:
         connection = self.connection(address)
-        challenge = self.challenge(connection)
+        challenge = self.challenge(connection, user)
         with self.assertRaisesRegex(errors.SecurityError, "authentication failed"):
-            self.prove(connection, challenge, secret=b"K" * 32)
+            self.prove(connection, challenge, user, "wrong" if user else b"K" * 32)
 
-    def test_an_address_that_guesses_has_to_wait_and_others_do_not(self) -> None:
+    def test_a_source_that_guesses_has_to_wait_and_others_do_not(self) -> None:
+        waiting = self.connection("10.0.0.9")
+        early = self.challenge(waiting, "alice")
         for _ in range(FREE_FAILURES + 1):
-            self.fail("10.0.0.9")
+            self.fail_as("alice")
         connection = self.connection("10.0.0.9")
         with self.assertRaisesRegex(errors.SecurityError, "try again in 2 seconds"):
-            self.gate.authenticate(connection, exchange.encode_hello(Hello(NONCE, "")), "obj")
-        other = self.connection("10.0.0.8")
-        self.prove(other, self.challenge(other))
+            self.gate.authenticate(connection, exchange.encode_hello(Hello(NONCE, "alice")), "obj")
+        with self.assertRaisesRegex(errors.SecurityError, "try again in"):
+            self.prove(waiting, early, "alice", "secret")  # a challenge that was sent before
+        for address, user, secret in (("10.0.0.8", "alice", "secret"), ("10.0.0.9", "", KEY)):
+            other = self.connection(address)
+            self.prove(other, self.challenge(other, user), user, secret)
         self.clock.now += 1.5
-        self.prove(connection, self.challenge(connection))
-        self.fail("10.0.0.9")  # a right proof has ended the delays
+        self.prove(connection, self.challenge(connection, "alice"), "alice", "secret")
+        self.fail_as("alice")  # a right password has ended the delays
+
+    def test_wrong_keys_delay_no_client(self) -> None:
+        for _ in range(50):
+            self.fail_as("")
+        connection = self.connection("10.0.0.9")
+        self.assertIsNotNone(self.prove(connection, self.challenge(connection)))
 
     def test_the_delay_grows_up_to_a_limit(self) -> None:
         failures = Failures(self.clock.monotonic)
@@ -173,11 +184,11 @@ class Delays(GateTestCase):
         self.assertEqual([0.0] * FREE_FAILURES + [1.0, 2.0, 4.0], delays[:FREE_FAILURES + 3])
         self.assertEqual(MAX_DELAY_SECONDS, delays[-1])
 
-    def test_the_number_of_addresses_is_limited(self) -> None:
+    def test_the_number_of_sources_is_limited(self) -> None:
         failures = Failures(self.clock.monotonic)
         for number in range(5000):
             failures.note(str(number))
-        self.assertEqual(4096, len(failures._by_address))
+        self.assertEqual(4096, len(failures._by_source))
 
 
 if __name__ == "__main__":
