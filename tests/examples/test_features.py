@@ -92,6 +92,40 @@ class Values(ExampleTestCase):
         server.read_until("the stream is closed")
         self.assertPrinted("The water falls.", self.stop(server))
 
+    def test_asyncio_server(self) -> None:
+        self.folder = "asyncio_server"
+        server = self.start("server.py", "--port", "0")
+        self.assertPrinted("""
+            Zephyr was here for 1 hours
+            the pirate: no pirates
+            Aurora was here for 10 hours
+            Bella was here for 10 hours
+            Calypso was here for 10 hours
+            Dolphin was here for 10 hours
+            characters in the log: 116""", self.output_of("client.py", self.uri_of(server)))
+        self.assertPrinted("The harbour is closed.", self.stop(server))
+
+    def test_asyncio_mixed(self) -> None:
+        self.folder = "asyncio_mixed"
+        server = self.start("server.py", "--port", "0")
+        self.assertPrinted("""
+            the event loop: 40100
+            a thread with a proxy of its own: 40100
+            a thread through the event loop: 40100""", self.output_of("client.py", self.uri_of(server)))
+        self.assertPrinted("The weighbridge is closed.", self.stop(server))
+
+    def test_asyncio_webserver(self) -> None:
+        self.folder = "asyncio_webserver"
+        server = self.start("server.py", "--port", "0", "--web-port", "0")
+        page = server.read_until("Page: ")[-1].split()[-1]
+        self.assertPrinted("""
+            visitors so far: 0
+            <p>You are visitor number 1.</p>
+            the object says: 1
+            <p>You are visitor number 2.</p>
+            the object says: 2""", self.output_of("client.py", self.uri_of(server), "--page", page))
+        self.assertPrinted("The page is closed.", self.stop(server))
+
     def test_asyncio_cancel(self) -> None:
         self.folder = "asyncio_cancel"
         server = self.start("server.py", "--port", "0", "--slow")
