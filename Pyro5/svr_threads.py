@@ -142,17 +142,6 @@ class SocketServer_Threadpool(SocketServer):
                               is_long=connection.pending_bytes > SHORT_REQUEST_BYTES)
         return False
 
-    def _count_large_request(self, connection: ServerConnection, size: int) -> None:
-        """Add a large request to the total that all clients have in transit, until the worker returns the connection."""
-        try:
-            self._buffered.hold(connection, size)
-        except errors.MessageTooLargeError:
-            connection.refuse_message()
-            raise
-        # The memory that this request has added may be what exceeds the total.
-        for stalled in self._buffered.remove_excess():
-            self.drop(stalled)
-
     def end(self, connection: ServerConnection) -> None:
         if self.callbacks.ends_without_user_code(connection):
             self._end(connection)

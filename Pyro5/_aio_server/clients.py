@@ -13,7 +13,7 @@ from typing import Any, Callable, Coroutine, List, Optional, Set
 
 from .. import errors
 from .._server import error_log, loop
-from .._server.quotas import Limited, LoopAccount, first_to_close, server_full
+from .._server.quotas import Limited, LoopAccount, server_full
 from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
 from .calls import runs_in_worker
@@ -149,19 +149,6 @@ class Clients(Limited):
             self.refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
 
     # ------------------------------------------------------------ refusals
-
-    def _make_room(self) -> bool:
-        """Close a connection that has been waiting long without a handshake. Return whether there was one."""
-        candidate: Any = first_to_close(self._handshakes)
-        while candidate is not None and not candidate.claim_handshake():  # it is being answered
-            self._handshakes.stop(candidate)
-            candidate = first_to_close(self._handshakes)
-        if candidate is None:
-            return False
-        log.info("closing the connection with %s, which has sent no handshake, to make room for others",
-                 error_log.client_name(candidate))
-        self.drop(candidate)
-        return True
 
     def _refuse_full(self, connection: AsyncConnection) -> None:
         if connection.tls_handshake or len(self._refusals) >= loop.MAX_REFUSALS:

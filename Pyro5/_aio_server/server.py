@@ -196,23 +196,36 @@ class AsyncServer(Clients):
         # Guards against recursion: sending a reply may call resume_writing(), which calls this again.
         connection.is_pumped = True
         turn_ends = time.monotonic() + TURN_SECONDS
+        is_interrupted = False  # requests are left, and something else calls this again
         try:
-            while self._may_serve(connection) and connection.fetch_message():
+            while self._may_serve(connection):
+                # Decided here, where the next request is fetched: if a oneway call ends in this moment, the queue goes on.
+                # Otherwise the thread that finishes one of them calls resume().
+                if connection.oneway_full and self._hooks.must_pause(connection):
+                    self._idle_deadlines.stop(connection)
+                    is_interrupted = True
+                    break
+                if not connection.fetch_message():
+                    break
                 self._serve(connection)
                 # A client with a long queue of requests must not keep the loop: the rest of them is handled in its
                 # next turn.
                 if time.monotonic() > turn_ends and not connection.is_working:
                     self.event_loop.call_soon(self.pump, connection)  # other clients first
+                    is_interrupted = True
                     break
         finally:
             connection.is_pumped = False
             # Replies of one turn are sent together, in one system call.
             connection.flush_replies()
-        self._await_next(connection)
+        if is_interrupted:
+            connection.limit_reading()
+        else:
+            self._await_next(connection)
 
     def _may_serve(self, connection: AsyncConnection) -> bool:
         return not (connection.is_working or connection.dropped or connection.closing or connection.has_outgoing
-                    or connection.oneway_full or self.stopping and connection.suspended_batch is None)
+                    or self.stopping and connection.suspended_batch is None)
 
     def _serve(self, connection: AsyncConnection) -> None:
         """Handle the received request, or begin to."""
@@ -233,17 +246,6 @@ class AsyncServer(Clients):
         connection.is_working = True
         task = self.start_task(self._handle_in_task(connection, message, large_bytes, annotate, validate))
         connection.handshake_task = None if connection.handshake_done else task
-
-    # Large requests stay in memory until their call ends, so their sum is limited for all clients together.
-    def _count_large_request(self, connection: AsyncConnection, size: int) -> None:
-        """Add a large request to the total that all clients have in transit, until it is answered."""
-        try:
-            self._buffered.hold(connection, size)
-        except errors.MessageTooLargeError:
-            connection.refuse_message()
-            raise
-        for stalled in self._buffered.remove_excess():
-            self.drop(stalled)  # type: ignore[arg-type]
 
     def _handle(self, connection: AsyncConnection, message: ReceivingMessage, large_bytes: int) -> None:
         """Answer a message here, if that is certainly quick, or in a thread."""
@@ -359,8 +361,6 @@ class AsyncServer(Clients):
             self.drop(connection)
         elif connection.closing and not connection.has_outgoing:
             self.end_after_refusal(connection)
-        elif connection.oneway_full and self._hooks.must_pause(connection):
-            self._idle_deadlines.stop(connection)  # the thread that finishes one of them calls resume()
         elif (connection.at_end or self.stopping and not connection.detached) and not connection.has_outgoing:
             self.drop(connection, flush=True)
         else:
@@ -368,14 +368,8 @@ class AsyncServer(Clients):
 
     def _await_data(self, connection: AsyncConnection) -> None:
         self._start_timeout(connection)
-        if connection.has_outgoing or connection.mid_message:
-            # What is kept for a client that neither reads nor goes on sending is counted, and the longest waiting one
-            # is ended.
-            self._buffered.note(connection)
-            for stalled in self._buffered.remove_excess():
-                self.drop(stalled)  # type: ignore[arg-type]
-        else:
-            self._buffered.forget(connection)
+        # What is kept for a client that neither reads nor goes on sending is counted, and the longest waiting one is ended.
+        self._count_partial_messages(connection)
         if self._timer is None:
             self.arm_timer()
 

@@ -60,7 +60,7 @@ class Watches:
         self._most = most
         self._lock = threading.Lock()  # guards the attributes below
         self._changes: Dict[int, Change] = {}  # by revision
-        # Begins with the time, so that a position of an earlier run is older than all changes of this one.
+        # Random, so that a position or revision of an earlier run is not taken for one of this run.
         self._end = random.randrange(FIRST_REVISIONS)
         self._waiting: Dict[Any, _Waiting] = {}  # by event loop
         self._closed = False

@@ -21,7 +21,7 @@ from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE
 from .listener import Listener
-from .quotas import Limited, first_to_close, server_full
+from .quotas import Limited, server_full
 from .shared_output import SharedOutputLoop
 from .tls_handshakes import TlsHandshakes
 
@@ -208,18 +208,8 @@ class SocketServer(Limited, SharedOutputLoop):
         self._watch(connection, READ)
         self._start_timeout(connection)
 
-    def _make_room(self) -> bool:
-        """Close a connection that has been waiting long without a handshake. Return whether there was one."""
-        candidate = first_to_close(self._handshakes, self._tls.is_in_thread)
-        while candidate is not None and not candidate.claim_handshake():  # a worker is answering its handshake, or has done so
-            self._handshakes.stop(candidate)
-            candidate = first_to_close(self._handshakes, self._tls.is_in_thread)
-        if candidate is None:
-            return False
-        log.info("closing the connection with %s, which has sent no handshake, to make room for others",
-                 error_log.client_name(candidate))
-        self.drop(candidate)
-        return True
+    def _is_in_thread(self, connection: ServerConnection) -> bool:
+        return self._tls.is_in_thread(connection)
 
     def _refuse_full(self, connection: ServerConnection) -> None:
         if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
@@ -308,8 +298,13 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _serve_received(self, connection: ServerConnection) -> None:
         """Serve the complete requests that have been received, in order, as long as the client accepts the replies."""
-        while not (connection.closing or connection.has_outgoing or connection.oneway_full
-                   or self.stopping and not connection.suspended_batch):
+        while not (connection.closing or connection.has_outgoing or self.stopping and not connection.suspended_batch):
+            # Decided here, where the next request is fetched: if a oneway call ends in this moment, the loop goes on, because
+            # no event comes for what was received already. Otherwise its thread returns the connection, see OnewayCalls.
+            if connection.oneway_full and self.callbacks.must_pause(connection):
+                connection.send_held()
+                self.hand_over(connection)
+                return
             if not connection.fetch_message():
                 break
             if not self.serve(connection):
@@ -324,19 +319,10 @@ class SocketServer(Limited, SharedOutputLoop):
         elif connection.closing:
             self._end_after_refusal(connection)
             return
-        # The thread that finishes one of the oneway calls returns the connection, see OnewayCalls.
-        elif connection.oneway_full and self.callbacks.must_pause(connection):
-            self.hand_over(connection)
-            return
         else:
             self._watch(connection, READ)
         self._start_timeout(connection)
-        if connection.has_outgoing or connection.mid_message:
-            self._buffered.note(connection)
-            for stalled in self._buffered.remove_excess():
-                self.drop(stalled)
-        else:
-            self._buffered.forget(connection)
+        self._count_partial_messages(connection)
 
     def hand_over(self, connection: ServerConnection) -> None:
         """Make a worker the owner of a connection. It returns the connection with park()."""
@@ -362,7 +348,8 @@ class SocketServer(Limited, SharedOutputLoop):
     def look_at(self, connection: ServerConnection) -> None:
         if connection.dropped:
             self._end_once(connection)
-        elif connection.watched and connection not in self._refusals:  # else its owner does this before it parks it
+        # Only if all that was received has been served: for others, an event is coming, or their owner does this.
+        elif connection.watched == READ and connection not in self._refusals:
             self._attempt(self._await_next, connection)
 
     # ------------------------------------------------------------ ends

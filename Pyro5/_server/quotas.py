@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 from .. import config, errors
 from ..configure import global_version
+from . import error_log
 from .address_queue import address_key
 from .connection import ServerConnection
 from .timeouts import Deadlines
@@ -242,6 +243,53 @@ class Limited:
         excess = len(self._connections) - len(self._refusals) - self.limits.connections
         # The loop would have noticed that those it watches have disconnected, so only the others are checked.
         return excess >= 0 and excess >= count_disconnected([c for c in self._all() if not c.watched])
+
+    def drop(self, connection: Any) -> None:
+        """Close a connection, and remove it."""
+        raise NotImplementedError
+
+    def _is_in_thread(self, connection: Any) -> bool:
+        """Return whether another thread owns a connection without a handshake, so that the loop cannot close it."""
+        return False
+
+    def _make_room(self) -> bool:
+        """Close a connection that has been waiting long without a handshake. Return whether there was one."""
+        candidate = first_to_close(self._handshakes, self._is_in_thread)
+        while candidate is not None and not candidate.claim_handshake():  # it is being answered, or has been
+            self._handshakes.stop(candidate)
+            candidate = first_to_close(self._handshakes, self._is_in_thread)
+        if candidate is None:
+            return False
+        log.info("closing the connection with %s, which has sent no handshake, to make room for others",
+                 error_log.client_name(candidate))
+        self.drop(candidate)
+        return True
+
+    def _count_large_request(self, connection: Any, size: int) -> None:
+        """Add a large request to the total that all clients have in transit, until it is answered.
+
+        Raises:
+            MessageTooLargeError: there is no room for it.
+        """
+        try:
+            self._buffered.hold(connection, size)
+        except errors.MessageTooLargeError:
+            connection.refuse_message()
+            raise
+        # The memory that this request has added may be what exceeds the total.
+        self._drop_excess()
+
+    def _count_partial_messages(self, connection: Any) -> None:
+        """Update the count of what is partly sent or received, after a connection has made progress."""
+        if connection.has_outgoing or connection.mid_message:
+            self._buffered.note(connection)
+            self._drop_excess()
+        else:
+            self._buffered.forget(connection)
+
+    def _drop_excess(self) -> None:
+        for stalled in self._buffered.remove_excess():
+            self.drop(stalled)
 
     def _start_timeout(self, connection: ServerConnection) -> None:
         """Start the time that the client has for its next step."""

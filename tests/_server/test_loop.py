@@ -7,9 +7,10 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import errors, protocol
+from Pyro5._server.oneway import OnewayCalls
 from Pyro5.protocol import HEADER_SIZE, SendingMessage
 
-from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, for_all_types
+from ..rawclient import RawClient, ServerTestCase, call_request, connect_request, for_all_types, wait_until
 
 LARGE = 6 * 1024 * 1024  # bytes; more than all buffers on the way take, if the client's is small
 SMALL_BUFFER = 4096
@@ -171,6 +172,28 @@ class Order(ServerTestCase):
                 client.send(b"".join(call_request("note_oneway", number, flags=protocol.FLAGS_ONEWAY)
                                      for number in range(100)))
         self.assertEqual(sorted(5 * list(range(100))), sorted(self.served._wait_for_notes(500)))
+
+    def test_requests_before_a_close_take_several_turns(self) -> None:
+        with mock.patch("Pyro5._aio_server.server.TURN_SECONDS", 0.0), self.client(self.serving()) as client:
+            client.send(b"".join(call_request("note_oneway", number, flags=protocol.FLAGS_ONEWAY) for number in range(50)))
+            client.close()
+            self.assertEqual(50, len(self.served._wait_for_notes(50)))
+
+    def test_requests_behind_too_many_oneway_calls(self) -> None:
+        pause, paused = OnewayCalls.pause, []
+
+        def pause_too_late(calls: OnewayCalls, client: Any) -> bool:
+            wait_until(lambda: not client.oneway_calls, "the end of its oneway calls")
+            paused.append(client)
+            return pause(calls, client)
+        self.configure(MAX_ONEWAY=4)
+        with mock.patch.object(OnewayCalls, "pause", pause_too_late):
+            client = self.client(self.serving())
+            notes = [call_request("note_oneway", number, flags=protocol.FLAGS_ONEWAY) for number in range(20)]
+            client.send(b"".join(notes) + call_request("echo", "last"))
+            self.assertEqual("last", client.reply())
+        self.assertTrue(paused)
+        self.assertEqual(20, len(self.served._wait_for_notes(20)))
 
     def test_calls_before_a_half_close_are_answered(self) -> None:
         client = self.client(self.serving())
