@@ -5,7 +5,6 @@ All values come from the network: they are examined by their exact types, and no
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
 import decimal
 import enum
@@ -13,7 +12,7 @@ import functools
 import operator
 import pathlib
 import uuid
-from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
 from .._text.printable import printable
 from . import hash_flooding, plain
@@ -49,16 +48,22 @@ class Mismatch(TypeError):
         path: where, from the outside to the inside.
         reason: the text of the exception of a constructor; may be empty.
         attempts: how many types of unions were tried before.
+        index: which one of several values it is in; path begins in that one.
     """
 
-    def __init__(self, expected: str, value: Any, path: str = "", reason: str = "", attempts: int = 1) -> None:
+    def __init__(self, expected: str, value: Any, path: str = "", reason: str = "", attempts: int = 1, index: int = 0) -> None:
         # The value is no argument of the exception: a logged or serialized error would contain all of it.
         super().__init__(expected, path)
         self.expected, self.value, self.path, self.reason, self.attempts = expected, value, path, reason, attempts
+        self.index = index
 
     def inside(self, step: str) -> Mismatch:
         """Return the error for the value around, in which the value has this place."""
-        return Mismatch(self.expected, self.value, step + self.path, self.reason, self.attempts)
+        return Mismatch(self.expected, self.value, step + self.path, self.reason, self.attempts, self.index)
+
+    def of(self, index: int) -> Mismatch:
+        """Return the error for several values, for the one with this index."""
+        return Mismatch(self.expected, self.value, self.path, self.reason, self.attempts, index)
 
     def described(self, where: str) -> TypeError:
         """Return the error for the program: with the place of the outermost value, such as a parameter."""
@@ -111,10 +116,16 @@ class Builder:
             convert: converts the tagged dicts in the values first.
 
         Raises:
-            Mismatch: its path begins with the index of the first value that does not fit.
+            Mismatch: with the index of the first value that does not fit.
         """
-        values = _converted(values, convert)
-        return [at(self.one, value, "[%d]" % index) for index, value in enumerate(values)]
+        values, one = _converted(values, convert), self.one
+        built = []
+        for index, value in enumerate(values):
+            try:
+                built.append(one(value))
+            except Mismatch as x:
+                raise x.of(index) from None
+        return built
 
 
 class Unchanged(Builder):
@@ -177,21 +188,35 @@ class Instance(Builder):
                 raise Mismatch(name, value, reason=str(x)) from x
         super().__init__(one)
 
-    def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
-        """Return the instances whose fields have these values: a sequence for each field. Raises Mismatch."""
-        if isinstance(self._inner, Fields):
-            with contextlib.suppress(Exception):  # below, the instance that is the cause is found and described
-                return self._inner.from_columns(names, columns)
-        return self.many([dict(zip(names, row)) for row in zip(*columns)])
-
     def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
         """Rebuild several instances; see Builder.many."""
-        # Nothing to do, and the caller can tell by the identity of the list.
         if {self._clazz}.issuperset(map(type, values)):
             return values
-        with contextlib.suppress(Exception):  # below, the value that is the cause is found and described
-            return self._inner.many(values, convert)
-        return super().many(values, convert)
+        # In one way only, also if it fails: to try one way after the other would take time that doubles with each level.
+        if isinstance(self._inner, Fields):
+            names, columns = _columns_of(values)
+            if names:
+                return self._inner.from_columns(names, [_converted(column, convert) for column in columns])
+        values = _converted(values, convert)
+        members = self._inner.members(values) if isinstance(self._inner, Member) else None
+        return super().many(values) if members is None else members
+
+    def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
+        """Return the instances whose fields have these values: a sequence for each field. Raises as many."""
+        if isinstance(self._inner, Fields):
+            return self._inner.from_columns(names, columns)
+        return self.many([dict(zip(names, row)) for row in zip(*columns)])
+
+
+def _columns_of(values: Sequence[Any]) -> Tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    """Return the keys of dicts that all have the same keys, and the values for each key; two empty tuples for others."""
+    if not {dict}.issuperset(map(type, values)):
+        return (), ()
+    keys = list(map(tuple, values))
+    # not a set of the keys: those of a peer may all have the same hash
+    if not keys or not keys[0] or keys.count(keys[0]) != len(keys):
+        return (), ()
+    return keys[0], list(zip(*map(dict.values, values)))
 
 
 class Fields(Builder):
@@ -217,32 +242,32 @@ class Fields(Builder):
                             for field, element in value.items() if parameters[field]})
         super().__init__(one)
 
-    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
-        """Rebuild several instances: field by field, if all values have the same fields; see Builder.many."""
-        keys = list(map(tuple, values)) if {dict}.issuperset(map(type, values)) else []
-        # not a set of the keys: those of a peer may all have the same hash
-        if not keys or not keys[0] or keys.count(keys[0]) != len(keys):
-            return super().many(values, convert)
-        columns = [_converted(column, convert) for column in zip(*map(dict.values, values))]
-        return self.from_columns(keys[0], columns)
-
     def from_columns(self, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> List[Any]:
-        """Return the instances whose fields have these values: a sequence for each field.
-
-        Raises:
-            Mismatch: without the place.
-        """
+        """Return the instances whose fields have these values: a sequence for each field. Raises as Builder.many."""
         # Names of a peer: checked here too, because columns do not pass through `one`.
         if not set(names) <= self._parameters.keys():
-            raise Mismatch(type_name(self._clazz), names)
+            raise Mismatch(type_name(self._clazz), dict(zip(names, [column[0] for column in columns])))
+        built = []
         # A column at a time: the elements of a column have the same annotation, so most are checked together.
-        built = [self._builders.get(name, UNCHANGED).many(column) for name, column in zip(names, columns)]
-        clazz = self._clazz
-        if tuple(names) == self._positional:
-            return [clazz(*row) for row in zip(*built)]  # saves a third of the time of passing them by name
-        parameters = [self._parameters[name] for name in names]
-        return [clazz(**{parameter: element for parameter, element in zip(parameters, row) if parameter})
-                for row in zip(*built)]
+        for name, column in zip(names, columns):
+            try:
+                built.append(self._builders.get(name, UNCHANGED).many(column))
+            except Mismatch as x:
+                raise x.inside("." + name) from None
+        clazz, instances = self._clazz, []
+        try:
+            if tuple(names) == self._positional:
+                for row in zip(*built):
+                    instances.append(clazz(*row))  # saves a third of the time of passing them by name
+                return instances
+            parameters = [self._parameters[name] for name in names]
+            for row in zip(*built):
+                instances.append(clazz(**{parameter: value for parameter, value in zip(parameters, row) if parameter}))
+            return instances
+        except Exception as x:  # user code: the constructor
+            index = len(instances)
+            value = dict(zip(names, [column[index] for column in columns]))
+            raise Mismatch(type_name(clazz), value, reason=str(x), index=index) from x
 
 
 class Member(Builder):
@@ -269,14 +294,14 @@ class Member(Builder):
         self._kind = kinds.pop() if kinds in ({int}, {str}) else None
         self._members = {each.value: each for each in clazz} if self._kind else {}
 
-    def many(self, values: Sequence[Any], convert: Optional[Convert] = None) -> Sequence[Any]:
-        """Find several members; see Builder.many."""
+    def members(self, values: Sequence[Any]) -> Optional[List[Any]]:
+        """Return the members with these values; None if they have to be found one by one."""
         if self._kind is not None and {self._kind}.issuperset(map(type, values)):
             try:
                 return list(map(self._members.__getitem__, values))
             except KeyError:  # a flag that consists of several members, or a value that does not exist
                 pass
-        return super().many(values, convert)
+        return None
 
 
 UNCHANGED = Unchanged()
@@ -354,7 +379,10 @@ def elements(name: str, make: Callable[[Any], Any], element: Builder) -> Build:
     def build(value: Any) -> Any:
         if type(value) not in _COLLECTIONS:
             raise Mismatch(name, value)
-        built = element.many(list(value) if type(value) not in _SEQUENCES else value)
+        try:
+            built = element.many(list(value) if type(value) not in _SEQUENCES else value)
+        except Mismatch as x:
+            raise x.inside("[%d]" % x.index) from None
         # The hashes of elements are those of a peer: adding many equal ones would take minutes.
         if is_set:
             hash_flooding.check(built)

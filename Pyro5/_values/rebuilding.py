@@ -57,7 +57,7 @@ def rebuild_many(clazz: type, values: Sequence[Any], convert: Optional[Convert] 
         convert: converts the tagged dicts in a list of values.
 
     Raises:
-        Mismatch: a value does not fit; its path begins with its index.
+        Mismatch: a value does not fit; with its index.
     """
     return _class_builder(clazz).many(values, convert)
 
@@ -66,7 +66,7 @@ def rebuild_columns(clazz: type, names: Sequence[str], columns: Sequence[Sequenc
     """Return the instances of a registered class whose fields have these values: a sequence for each field.
 
     Raises:
-        Mismatch: a value does not fit; its path begins with the index of the instance.
+        Mismatch: a value does not fit; with the index of the instance.
     """
     builder = _class_builder(clazz)
     if isinstance(builder, Instance):

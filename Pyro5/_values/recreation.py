@@ -150,7 +150,7 @@ class _Conversion:
         try:
             return rebuilding.rebuild_many(clazz, states, self._convert_list)
         except Mismatch as x:
-            raise x.inside(", a list of %s, element " % tag) from None
+            raise x.inside(", a list of %s, element [%d]" % (tag, x.index)) from None
 
     def _convert_values(self, data: Dict[Any, Any]) -> Dict[Any, Any]:
         # assigning to existing keys does not change the size of the dict, so this is allowed during the iteration
@@ -218,7 +218,7 @@ class _Conversion:
             if clazz is not None:
                 return list(rebuilding.rebuild_many(clazz, values))
         except Mismatch as x:
-            raise x.inside(", a list of %s, element " % name) from None
+            raise x.inside(", a list of %s, element [%d]" % (name, x.index)) from None
         if classes.registered_builder(name):  # of the program
             return [self.from_dict({TAG: name, _VALUE: each}) for each in forms]
         return list(forms)

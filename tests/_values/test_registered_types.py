@@ -101,6 +101,15 @@ class Blob:
     data: bytes
 
 
+@dataclasses.dataclass
+class Positive:
+    x: int
+
+    def __post_init__(self) -> None:
+        if self.x <= 0:
+            raise ValueError("not positive")
+
+
 T = TypeVar("T")
 
 
@@ -345,6 +354,23 @@ class Rebuilding(RegisteredTypes):
         self.assertIn("expected", self.refused(Union[Left, Right], value))
         for _ in range(5):
             self.assertIsInstance(self.rebuild(Union[Left, Right], {"inner": {"inner": None}}), Left)
+
+    def test_deep_trees_take_no_exponential_time(self) -> None:
+        self.register(Tree, Point)
+        for width in (1, 10):
+            value: Any = {"name": "leaf", "root": {"x": "wrong"}}
+            for _ in range(40):
+                value = {"name": "branch", "children": [value] + [{"name": "leaf", "children": []}] * (width - 1)}
+            self.assertRegex(self.refused(Tree, value), r"^it(\.children\[0\]){40}\.root\.x: expected int, found the str")
+            self.assertRegex(self.refused(List[Tree], [value] * 9), r"^it\[0\](\.children\[0\]){40}\.root\.x: expected int")
+
+    def test_constructors_that_raise(self) -> None:
+        self.register(Positive)
+        values = [{"x": number} for number in (3, 2, 1, 0, -1)]
+        self.assertEqual("it[3]: expected Positive, found the dict {'x': 0} (not positive)",
+                         self.refused(List[Positive], values))
+        self.assertEqual("it[1]: expected Positive, found None", self.refused(List[Positive], [values[0], None]))
+        self.assertEqual([Positive(1), Positive(2)], self.rebuild(List[Positive], [Positive(1), {"x": 2}]))
 
     def test_keys_with_equal_hashes(self) -> None:
         self.register(Numbers, "decimal")
