@@ -19,8 +19,8 @@ MODULES = """
     _settings _settings.kinds
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
-    _values _values.plain _values.arguments _values.numpy_scalars _values.exceptions _values.classes _values.unsendable
-    _values.large_buffers _values.numpy_arrays _values.pandas_tables
+    _values _values.plain _values.mismatch _values.arguments _values.numpy_scalars _values.exceptions _values.classes
+    _values.unsendable _values.large_buffers _values.numpy_arrays _values.pandas_tables
     _values.shapes _values.plain_forms _values.registered_types _values.annotations _values.hash_flooding _values.plain_copy
     _values.builders _values.rebuilding _values.recreation _values.unreadable
     _values.containers _values.uri _values.msgpack_check

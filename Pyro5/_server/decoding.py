@@ -5,7 +5,7 @@ import logging
 
 from .._messages import requests
 from .._messages.requests import Call
-from .._values.builders import CallMismatch
+from .._values.mismatch import CallMismatch
 from ..protocol import ReceivingMessage
 from ..serializers import SerializerBase
 from .arguments import argument_name

@@ -5,6 +5,7 @@ All values come from the network: they are examined by their exact types, and no
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime
 import decimal
 import enum
@@ -12,13 +13,13 @@ import functools
 import operator
 import pathlib
 import uuid
-from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from .._text.printable import printable
 from . import hash_flooding, plain
+from .mismatch import Mismatch
 from .shapes import field_names, positional_fields
 
-__all__ = ["Build", "Builder", "CallMismatch", "Convert", "Fields", "Instance", "Member", "Mismatch", "SCALARS", "Scalar",
+__all__ = ["Build", "Builder", "Convert", "Fields", "Instance", "Member", "SCALARS", "Scalar",
            "UNCHANGED", "at", "elements", "from_bytes", "from_text", "mapping", "none", "positions", "type_name",
            "typed_dict", "union"]
 
@@ -36,64 +37,8 @@ SCALARS: Mapping[Any, FrozenSet[type]] = {
 }
 # Limits of what an error text shows of a value, and of the reason that a constructor gave: both come from a peer.
 _MAX_FOUND_CHARS = 60
-_MAX_REASON_CHARS = 200
 # Attempts to rebuild one value with the types of a union. Sensible annotations need a handful.
 _MAX_ATTEMPTS = 200
-
-
-class Mismatch(TypeError):
-    """A value does not fit its annotation.
-
-    Attributes:
-        path: where, from the outside to the inside.
-        reason: the text of the exception of a constructor; may be empty.
-        attempts: how many types of unions were tried before.
-        index: which one of several values it is in; path begins in that one.
-    """
-
-    def __init__(self, expected: str, value: Any, path: str = "", reason: str = "", attempts: int = 1, index: int = 0) -> None:
-        # The value is no argument of the exception: a logged or serialized error would contain all of it.
-        super().__init__(expected, path)
-        self.expected, self.value, self.path, self.reason, self.attempts = expected, value, path, reason, attempts
-        self.index = index
-
-    def inside(self, step: str) -> Mismatch:
-        """Return the error for the value around, in which the value has this place."""
-        return Mismatch(self.expected, self.value, step + self.path, self.reason, self.attempts, self.index)
-
-    def of(self, index: int) -> Mismatch:
-        """Return the error for several values, for the one with this index."""
-        return Mismatch(self.expected, self.value, self.path, self.reason, self.attempts, index)
-
-    def described(self, where: str) -> TypeError:
-        """Return the error for the program: with the place of the outermost value, such as a parameter."""
-        # The type says more than the text for values of classes; calling their repr() could run code of the program.
-        if self.value is None or type(self.value).__module__ != "builtins":
-            found = plain.text_of(self.value)
-        else:
-            # Cut before repr(), which for a text of a megabyte would make a text of up to ten.
-            text = repr(self.value[:_MAX_FOUND_CHARS]) if type(self.value) is str else plain.text_of(self.value)
-            found = "the %s %s" % (type(self.value).__name__, text[:_MAX_FOUND_CHARS + 2])
-        reason = " (%s)" % self.reason[:_MAX_REASON_CHARS] if self.reason else ""
-        return TypeError(printable("%s%s: expected %s, found %s%s" % (where, self.path, self.expected, found, reason)))
-
-
-class CallMismatch(TypeError):
-    """An argument of a call was sent as an instance of a registered type, and does not fit it.
-
-    Attributes:
-        object_id, method: of the call.
-        place: the number of a positional argument, from 0 on; the name of a keyword argument.
-    """
-
-    def __init__(self, object_id: str, method: str, place: Union[int, str], mismatch: Mismatch) -> None:
-        self.object_id, self.method, self.place, self._mismatch = object_id, method, place, mismatch
-        shown = place + 1 if isinstance(place, int) else repr(place)
-        super().__init__(str(self.named("%s() argument %s" % (method, shown))))
-
-    def named(self, argument: str) -> TypeError:
-        """Return the error for the program, with the name of the argument."""
-        return self._mismatch.described(argument)
 
 
 class Builder:
@@ -254,17 +199,17 @@ class Fields(Builder):
                 built.append(self._builders.get(name, UNCHANGED).many(column))
             except Mismatch as x:
                 raise x.inside("." + name) from None
-        clazz, instances = self._clazz, []
+        clazz = self._clazz
+        if tuple(names) == self._positional:
+            with contextlib.suppress(Exception):  # user code: the constructor; called again below, to find the instance
+                return [clazz(*row) for row in zip(*built)]  # saves a third of the time of passing them by name
+        parameters = [self._parameters[name] for name in names]
+        instances: List[Any] = []
         try:
-            if tuple(names) == self._positional:
-                for row in zip(*built):
-                    instances.append(clazz(*row))  # saves a third of the time of passing them by name
-                return instances
-            parameters = [self._parameters[name] for name in names]
             for row in zip(*built):
                 instances.append(clazz(**{parameter: value for parameter, value in zip(parameters, row) if parameter}))
             return instances
-        except Exception as x:  # user code: the constructor
+        except Exception as x:
             index = len(instances)
             value = dict(zip(names, [column[index] for column in columns]))
             raise Mismatch(type_name(clazz), value, reason=str(x), index=index) from x

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from .._values import arguments, classes, exceptions, plain_copy, recreation, unreadable
-from .._values.builders import CallMismatch, Mismatch
+from .._values.mismatch import CallMismatch, Mismatch
 from .._values.containers import Data
 
 __all__ = ["SerializerBase", "Data", "CallPayload", "Payload", "is_long", "is_long_dict", "may_be_tagged", "too_deep"]
