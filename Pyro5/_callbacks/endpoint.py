@@ -190,9 +190,14 @@ class Endpoint:
         connection = _OfferedConnection(offered.sock, server, limits.message_bytes, limits.handshake_bytes,
                                         inflated_size=limits.inflated_bytes)
         connection.read_on(offered._reader)
+        # Under the lock: stop() comes either before, or after this, and then the daemon closes the connection.
         with self._changed:
+            if self._is_closed:
+                offered.keep_open = False
+                offered.close()
+                return
             self._idle += 1
-        server.park(connection)
+            server.park(connection)
 
     def _used(self) -> None:
         """Note that there is one offered connection less."""
