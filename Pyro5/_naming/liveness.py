@@ -32,6 +32,7 @@ from typing import (
 )
 
 from .. import config, errors, serializers, socketutil
+from .._auth.setup import client_exchange
 from .._messages import handshake, limits, replies, requests
 from .._messages.requests import WireOptions
 from .._net import addresses, tls
@@ -356,8 +357,19 @@ class _Conversation:
         socketutil.set_nodelay(sock)
 
     def begin(self) -> Steps[None]:
-        yield from self._send(handshake.connect_request(self._serializer, 0, DAEMON_NAME, "hello", self._wire))
-        handshake.parse_connect_reply((yield from self._receive()))
+        # With the credentials of this process, if it has some. Whether the server proves anything does not matter: it is not
+        # called, only asked what it has.
+        proofs = client_exchange(DAEMON_NAME, self._sock, "a server that is probed")
+        yield from self._send(self._connect_request(None if proofs is None else proofs.hello))
+        reply = yield from self._receive()
+        answer = None if proofs is None else proofs.answer_to(reply)
+        if answer is not None:
+            yield from self._send(self._connect_request(answer))
+            reply = yield from self._receive()
+        handshake.parse_connect_reply(reply)
+
+    def _connect_request(self, proof: Optional[bytes]) -> Any:
+        return handshake.connect_request(self._serializer, 0, DAEMON_NAME, "hello", self._wire, proof=proof)
 
     def listed(self) -> Steps[Any]:
         """Request the ids of all objects."""

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, errors
+from Pyro5._auth import files
 from Pyro5._naming import liveness
 from Pyro5._naming.liveness import Answer, Prober, Question
 from Pyro5._server import exposure
@@ -73,6 +74,20 @@ class DaemonTests(ProbingTestCase):
             uri = daemon.register(Thing(), "here")
             question = Question(uri, frozenset(["here", "gone", "lost", "Pyro.Daemon"]))
             self.assertEqual(list(self.prober.ask([question])), [(question, Answer(None, frozenset(["gone", "lost"])))])
+
+    def test_servers_that_want_a_key(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            config.AUTH_KEY_FILE = os.path.join(folder, "lab.key")
+            files.create(config.AUTH_KEY_FILE, files.new_key())
+            guarded = self.serve(Daemon("127.0.0.1"))
+            uris = [guarded.register(Thing()), guarded.uriFor("gone")]
+            self.assertEqual([THERE, Answer(None, frozenset(["gone"]))], self.ask(*uris))
+            config.AUTH_KEY_FILE = ""
+            with self.assertLogs("Pyro5.server.dispatch", "WARNING"):
+                self.assertEqual([None, None], [answer.failure for answer in self.ask(*uris)])  # it says that it is there
+            open_to_all = self.serve(Daemon("127.0.0.1"))
+            config.AUTH_KEY_FILE = os.path.join(folder, "lab.key")
+            self.assertEqual([THERE], self.ask(open_to_all.register(Thing())))
 
     def test_every_serializer(self) -> None:
         daemon = self.serve(Daemon("127.0.0.1"))
