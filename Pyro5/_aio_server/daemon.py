@@ -163,7 +163,7 @@ class Daemon(Registrations):
         # A second `async with` in the same loop, as serve_forever() makes, has nothing to start.
         if server.event_loop is None:
             # A future can only be made here: it belongs to the loop, which the constructor did not need to have.
-            self._ending.ended = loop.create_future()
+            await self._ending.watch_loop()
             self._calls.begin(loop)
             self._dispatcher.begin()
             server.pool.start()

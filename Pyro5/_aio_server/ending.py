@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import time
-from typing import Any, Callable, Generator, Optional
+from typing import Any, AsyncGenerator, Callable, Generator, Optional
 
 from .._server.eventloop import END_SECONDS
 from .._server.oneway import OnewayCalls
@@ -42,6 +42,23 @@ class Ending:
         self._is_freed = False
         self._process = os.getpid()
         self.ended: Optional[asyncio.Future[None]] = None
+        self._end_of_loop: Optional[AsyncGenerator[None, None]] = None
+
+    async def watch_loop(self) -> None:
+        """Make the daemon end when the running event loop ends before it, as that of ``asyncio.run`` does."""
+        self.ended = asyncio.get_running_loop().create_future()
+        # At its end, the loop closes its asynchronous generators.
+        self._end_of_loop = self._until_end_of_loop()
+        await self._end_of_loop.__anext__()
+
+    async def _until_end_of_loop(self) -> AsyncGenerator[None, None]:
+        try:
+            yield
+        finally:
+            if not self._is_freed and self.ended is not None:
+                self._end_of_loop = None  # it is being closed already
+                self._begin(0.0)
+                await asyncio.shield(self.ended)
 
     def begin(self, timeout_seconds: float) -> None:
         """Make the daemon end soon; running calls get this time. Can be called from any thread, and in a signal handler."""
@@ -84,6 +101,9 @@ class Ending:
             log.exception("the end of the daemon failed")
         finally:
             self._free()
+            generator, self._end_of_loop = self._end_of_loop, None
+            if generator is not None:
+                await generator.aclose()
 
     async def _end_gracefully(self, timeout_seconds: float) -> None:
         server, deadline = self._server, time.monotonic() + timeout_seconds
