@@ -140,7 +140,7 @@ class BetweenNewPeers(Registered):
     def test_types_that_do_not_fit(self) -> None:
         uri = self.serve()
         for name in NAMES:
-            serializer = serializers.get_serializer(name)
+            serializer = serializers.get_serializer(name).for_dialect(1)
             with self.subTest(name), api.Proxy(uri, serializer=name) as proxy:
                 for wrong in ({"x": "left"}, [{"__class__": "tests.tagged_values.Point", "value": {"x": "left"}}] * 10):
                     value = wrong if type(wrong) is list else {"__class__": "tests.tagged_values.Point", "value": wrong}
@@ -376,6 +376,21 @@ class TowardOldPeers(Registered):
                                  (set(found), found["__class__"]))
         self.same(serializers.get_serializer("serpent").loads(self.plain), [{"x": 1, "y": 0.0},
                   {"data": "YWJj", "encoding": "base64"}, 1])
+
+    def test_tagged_forms_that_no_old_peer_sends(self) -> None:
+        for name in NAMES:
+            serializer = serializers.get_serializer(name)
+            for value in (Point(1), [Point(1)] * 9, [Color.RED] * 9, {Color.RED}):
+                with self.assertRaisesRegex(errors.SerializeError, "unsupported serialized class"):
+                    serializer.loads(serializer.for_dialect(1).dumps(value))
+            # exceptions of old peers have the same form
+            self.assertIs(LabError, type(serializer.loads(serializer.dumps(LabError(1, "text")))))
+
+    def test_peers_that_know_one_of_both(self) -> None:
+        serializer = serializers.get_serializer("serpent")
+        self.assertEqual([{"data": "YWJj", "encoding": "base64"}, Color.RED],
+                         serializer.for_dialect(1).loads(serializer.for_dialect(1).dumps([b"abc", Color.RED])))
+        self.assertEqual([b"abc", 1], serializer.for_dialect(2).loads(serializer.for_dialect(2).dumps([b"abc", Color.RED])))
 
     def test_an_old_server(self) -> None:
         received: List[bytes] = []

@@ -74,15 +74,16 @@ class Recreator:
         inner_first: convert tagged dicts inside of a tagged dict before a converter of the program, or an exception, gets the
             outer one. Otherwise the converter gets them unconverted.
         foreign_exceptions: build a RemoteError for an exception of an unknown class instead of refusing it.
-        plain_unknown: the peer sends tagged forms of registered types: return the plain form if a type is not registered here.
+        tagged: the peer sends tagged forms of registered types: rebuild them; return the plain form if a type is not
+            registered here. From other peers, only exceptions of registered classes are accepted.
     """
 
     def __init__(self, extra: Optional[Mapping[str, FromTaggedDict]] = None, inner_first: bool = False,
-                 foreign_exceptions: bool = False, plain_unknown: bool = False) -> None:
+                 foreign_exceptions: bool = False, tagged: bool = False) -> None:
         self.extra = extra or {}
         self.inner_first = inner_first
         self.foreign_exceptions = foreign_exceptions
-        self.plain_unknown = plain_unknown
+        self.tagged = tagged
 
     def recreate(self, value: Any) -> Any:
         """Convert all tagged dicts in plain data. Lists and dicts are modified in place."""
@@ -135,7 +136,8 @@ class _Conversion:
 
     def _instances(self, values: List[Any], tag: str) -> Any:
         """Return the instances in a list of tagged forms of the same registered class; _NOT_ALIKE for other lists."""
-        clazz = None if classes.registered_builder(tag) else registered_types.find(tag)
+        is_registered = self._recreator.tagged and not classes.registered_builder(tag)
+        clazz = registered_types.find(tag) if is_registered else None
         if clazz is None or classes.own_class(tag) or issubclass(clazz, BaseException) or set(map(type, values)) != {dict}:
             return _NOT_ALIKE
         try:
@@ -188,12 +190,12 @@ class _Conversion:
         if clazz is not None:
             if described and issubclass(clazz, BaseException):
                 return exceptions.registered_exception(clazz, self._inner(data))
-            if len(data) == 2 and _VALUE in data:
+            if self._recreator.tagged and len(data) == 2 and _VALUE in data:
                 return self._rebuilt(clazz, tag, self.convert(data[_VALUE]))
-        if tag == LIST_TAG and self._recreator.plain_unknown:
+        if tag == LIST_TAG and self._recreator.tagged:
             return self._typed_list(data)
         build = self._recreator.extra.get(tag)
-        if self._recreator.plain_unknown and len(data) == 2 and _VALUE in data and build is None and "__" not in tag:
+        if self._recreator.tagged and len(data) == 2 and _VALUE in data and build is None and "__" not in tag:
             return self.convert(data[_VALUE])
         if self._only_registered:
             return self._convert_values(data)
@@ -265,7 +267,7 @@ class _Conversion:
         """Convert what is inside of a dict before it is converted itself: everything, or only registered types."""
         if self._recreator.inner_first:
             return self._convert_values(data)
-        if not (self._recreator.plain_unknown or registered_types.registered()):
+        if not (self._recreator.tagged or registered_types.registered()):
             return data
         outer, self._only_registered = self._only_registered, True
         try:

@@ -91,9 +91,9 @@ class SerializerBase:
 
     def _set_recreators(self, extra_tags: Mapping[str, classes.FromTaggedDict], inner_first: bool, tagged: bool) -> None:
         self._extra_tags, self._inner_first = extra_tags, inner_first
-        self._recreate = self._recreate_builtin = recreation.Recreator(extra_tags, inner_first, plain_unknown=tagged).recreate
+        self._recreate = self._recreate_builtin = recreation.Recreator(extra_tags, inner_first, tagged=tagged).recreate
         # Two recreators, because only exceptions in replies become RemoteErrors: a server does not accept unknown exceptions.
-        foreign = recreation.Recreator(extra_tags, inner_first, foreign_exceptions=True, plain_unknown=tagged)
+        foreign = recreation.Recreator(extra_tags, inner_first, foreign_exceptions=True, tagged=tagged)
         self._recreate_foreign = foreign.recreate
 
     # ------------------------------------------------------------ dialects
