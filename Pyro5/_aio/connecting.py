@@ -46,6 +46,10 @@ class Accepted(NamedTuple):
     annotations: Dict[str, Any]
 
 
+async def _here(function: Callable[..., T], *args: Any) -> T:
+    return function(*args)
+
+
 async def in_thread(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     """Call a function that may block in a thread of the event loop's default executor."""
     return await asyncio.get_running_loop().run_in_executor(None, functools.partial(function, *args, **kwargs))
@@ -126,7 +130,7 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
             first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
             proof=proof, host=host))
         # A server that checks clients refuses the first request, with what the proof must contain.
-        answer = None if proofs is None else proofs.answer_to(reply)
+        answer = None if proofs is None else await (in_thread if proofs.takes_long else _here)(proofs.answer_to, reply)
         if answer is not None:
             reply = await connection.exchange(handshake.connect_request(
                 first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,

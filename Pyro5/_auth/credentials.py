@@ -53,6 +53,7 @@ class ClientExchange:
 
     Attributes:
         hello: the annotation of the first CONNECT message.
+        takes_long: `answer_to` may take a tenth of a second: it derives keys from a password.
 
     Raises:
         SecurityError: the key file or the password file cannot be used.
@@ -71,6 +72,7 @@ class ClientExchange:
         self._is_protected = hasattr(sock, "get_channel_binding") or _is_local(sock)
         self._nonce = exchange.new_nonce()
         self._expected: Optional[bytes] = None  # the proof of the server
+        self.takes_long = bool(self._user)
         self.hello = exchange.encode_hello(Hello(self._nonce, self._user))
 
     def answer_to(self, reply: ReceivingMessage) -> Optional[bytes]:
