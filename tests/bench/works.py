@@ -81,6 +81,13 @@ ALL_WORKS = (
          share={**times(3, serpent=430), **times(4, msgpack=5800)}),
     Work("large", "echo of 10 MB of bytes", serializers=BINARY, bulk_bytes=LARGE_BLOB_BYTES,
          share={**times(3, serpent=4), **times(4, msgpack=24)}, beside_share={"marshal": 0.5, "msgpack": 0.5}),
+    # arrays need numpy in the environment of the benchmark; without it these rows have an error
+    Work("array_tcp", "echo of a float64 array of 10 MB, over TCP", serializers=("serpent",), bulk_bytes=LARGE_BLOB_BYTES,
+         beside_share={"serpent": 0.8}),
+    Work("array_shared", "echo of a float64 array of 10 MB, shared memory", serializers=("serpent",),
+         bulk_bytes=LARGE_BLOB_BYTES, beside_share={"serpent": 2.0}),
+    Work("array_sent", "float64 array of 10 MB one way, shared memory", serializers=("serpent",), bulk_bytes=LARGE_BLOB_BYTES,
+         beside_share={"serpent": 4.0}),
     Work("batch", "batches of 200 adds", share=times(2, serpent=56000, json=245000, msgpack=400000)),
     Work("oneway_sent", "oneway calls, sending", share=for_all(100000 / FLOOR_THEN)),
     Work("oneway", "oneway calls, until all are done"),

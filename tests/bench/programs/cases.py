@@ -230,6 +230,26 @@ def annotated(peer: Peer, seconds: float) -> float:
         current_context.annotations = {}
 
 
+def array_case(method: str, shared: bool) -> Case:
+    """Make a case that sends a numpy array, over a connection of its own."""
+    def case(peer: Peer, seconds: float) -> float:
+        numpy = importlib.import_module("numpy")
+        api.register_types("numpy")
+        value = numpy.arange(workload.LARGE_BLOB_BYTES // 8, dtype="<f8")
+        before, api.config.SHARED_MEMORY = api.config.SHARED_MEMORY, shared
+        try:
+            proxy = connect(peer.uri, peer.serializer)
+        finally:
+            api.config.SHARED_MEMORY = before
+        with proxy:
+            call = getattr(proxy, method)
+            call(value)  # the first one prepares the memory
+            got = call(value)
+            expect(True, bool((got == value).all()) if method == "echo" else got == value.nbytes)
+            return rate(lambda: call(value), seconds)
+    return case
+
+
 CASES: Dict[str, Case] = {
     "nothing": nothing,
     "add": add,
@@ -253,6 +273,10 @@ if hasattr(api, "register_types"):
     api.register_types(workload.Sample)
     CASES["samples"] = echo(workload.SAMPLES)
     CASES["samples_as_dicts"] = echo(workload.SAMPLES_AS_DICTS)
+if hasattr(api.config, "SHARED_MEMORY"):
+    CASES["array_tcp"] = array_case("echo", shared=False)
+    CASES["array_shared"] = array_case("echo", shared=True)
+    CASES["array_sent"] = array_case("size", shared=True)
 if hasattr(api.config, STREAM_SETTING):
     CASES["stream_in_groups"] = stream_in_groups
 if importlib.util.find_spec(ASYNCIO_CLIENT) is not None:

@@ -5,6 +5,8 @@ connect, and then serves until it is killed.
 """
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -37,6 +39,11 @@ class Served:
     @api.expose
     def echo(self, value: Any) -> Any:
         return value
+
+    @api.expose
+    def size(self, array: Any) -> int:
+        """Return the size of a numpy array in bytes."""
+        return int(array.nbytes)
 
     @api.expose
     def numbers(self, count: int) -> Iterator[int]:
@@ -78,6 +85,9 @@ def main(kind: str) -> None:
     allow_many_files()
     if hasattr(api, "register_types"):
         api.register_types(Sample)
+        if importlib.util.find_spec("numpy") is not None:
+            importlib.import_module("numpy")
+            api.register_types("numpy")
     uri, daemon = make_daemon(kind)
     print(json.dumps({"uri": str(uri), "pid": os.getpid()}), flush=True)
     daemon.requestLoop()
