@@ -56,6 +56,7 @@ docs: $(VENV)/ready
 	$(BIN)/python -m tests.docs.test_configuration write
 	$(BIN)/python -m tests.docs.test_serialization write
 	$(BIN)/python -m tests.docs.test_types write
+	$(BIN)/python -m tests.docs.test_scientific write
 	$(BIN)/python -m tests.docs.test_wire_protocol write
 
 bench: $(VENV)/ready

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from typing import Any, Callable, Optional, Tuple
 
 from .. import errors
@@ -23,6 +24,17 @@ class _Body(io.BytesIO):
         """Do nothing while there are views. The garbage collector calls this for objects in reference cycles."""
         with contextlib.suppress(BufferError):
             super().close()
+
+
+class _ArrayBody:
+    """The memory of a large body whose size is certain, from numpy, which does not clear it first."""
+
+    def __init__(self, numpy: Any, size: int) -> None:
+        self._view = memoryview(numpy.empty(size, "u1"))
+
+    def getbuffer(self) -> memoryview:
+        """Return a view of all of it."""
+        return self._view[:]
 
 
 class MessageReader:
@@ -69,7 +81,7 @@ class MessageReader:
         self._position = 0
         # While a large body is being received: the message with the parsed header, the buffer, its size and the bytes in it.
         self._message: Optional[ReceivingMessage] = None
-        self._body: Optional[io.BytesIO] = None
+        self._body: Any = None
         self._room = 0
         self._filled = 0
         self._last_size = 0  # of the last large body that was complete
@@ -226,12 +238,23 @@ class MessageReader:
             self.admit(message.body_size)
         self._message = message
         # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
+        numpy = sys.modules.get("numpy")
+        if numpy is not None and self._is_in_place(message) and message.body_size <= min(self._last_size, MAX_BODY_STEP_BYTES):
+            self._body = _ArrayBody(numpy, message.body_size)
+            self._room = message.body_size
+            self._filled = len(self._rest) - body_start
+            self._body.getbuffer()[:self._filled] = memoryview(self._rest)[body_start:]
+            self._rest, self._position = b"", 0
+            return
         self._body = _Body()
         self._filled = self._body.write(memoryview(self._rest)[body_start:])
         # A peer that has sent a body of this size before gets the memory at once: growing it would copy what has arrived.
         expected = max(2 * self._filled, FIRST_BODY_BYTES, min(self._last_size, MAX_BODY_STEP_BYTES))
         self._make_room(self._body, min(message.body_size, expected))
         self._rest, self._position = b"", 0
+
+    def _is_in_place(self, message: ReceivingMessage) -> bool:
+        return self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES
 
     def _make_room(self, body: io.BytesIO, size: int) -> None:
         if size > self._filled:
@@ -244,8 +267,7 @@ class MessageReader:
         if self._filled < message.body_size or self._body is None:
             return None
         # Large buffers beside the payload are used where they are, and can be written to: so a view, which is not read-only.
-        in_place = self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES
-        payload: Buffer = self._body.getbuffer() if in_place else self._body.getvalue()
+        payload: Buffer = self._body.getbuffer() if self._is_in_place(message) else self._body.getvalue()
         self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, message.body_size
         if len(payload) > buffers.LARGE_BYTES:
             buffers.expect_large(len(payload))
