@@ -81,7 +81,7 @@ class Quick(unittest.TestCase):
 class Options(unittest.TestCase):
     def test_works_are_chosen_by_name_or_title(self) -> None:
         self.assertEqual(["oneway_sent", "oneway"], [work.name for work in matching("ONEway")])
-        self.assertEqual(["large"], [work.name for work in matching("10 mb")])
+        self.assertEqual(["large"], [work.name for work in matching("10 mb of by")])
 
     def test_only_chooses_what_else_is_measured(self) -> None:
         for only, expected in (([], (10000, True)), (["--only", "add"], (0, False)), (["--only", "idle"], (10000, False)),
