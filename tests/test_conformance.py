@@ -31,6 +31,9 @@ def combinations() -> Dict[str, Any]:
             "__module__": __name__, "transport": transport, "serializer": serializer})
         reason = why_not(transport, serializer)
         cases[name] = case if reason is None else unittest.skip(reason)(case)
+    for server, base in places.AIO_CLIENTS.items():
+        cases[server] = type(server, (base, *BEHAVIOURS), {
+            "__module__": __name__, "transport": places.IPV4, "serializer": SERIALIZERS[0]})
     return cases
 
 

@@ -26,8 +26,11 @@ async def run_in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Call a function in a thread of its own, which ends with it."""
     job = _Job(function, args)
     # Not in a pool: the pools are among what these threads wait for.
-    threading.Thread(target=job.run, name="Pyro-asyncio-end", daemon=True).start()
-    return await job.outcome
+    thread = threading.Thread(target=job.run, name="Pyro-asyncio-end", daemon=True)
+    thread.start()
+    value = await job.outcome
+    thread.join()  # it has nothing left to do
+    return value
 
 
 class _Job:

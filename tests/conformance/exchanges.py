@@ -8,7 +8,7 @@ from typing import Any, List
 from Pyro5 import config, current_context, errors, serializers
 from Pyro5._messages.blob import BLOB_ANNOTATION
 from Pyro5._values.uri import URI
-from Pyro5.client import BatchProxy, Proxy, SerializedBlob
+from Pyro5.client import Proxy, SerializedBlob
 from tests.conformance.places import PlaceTestCase
 from tests.conformance.served import Bare, numbered_class
 
@@ -29,9 +29,6 @@ class OnewayAndBatches(PlaceTestCase):
         self.assertIsNone(self.proxy._pyroInvoke("fail_unheard", ("wrong arguments",), {}))
         self.wait_for(self.thing.done)
         self.assertEqual(self.proxy.give("in step"), "in step")
-
-    def batch(self) -> Any:
-        return BatchProxy(self.proxy)
 
     def test_batch(self) -> None:
         batch = self.batch()
@@ -91,7 +88,7 @@ class AsyncMethods(PlaceTestCase):
             self.proxy.fail_later("wrong")
 
     def test_batches_with_ordinary_methods(self) -> None:
-        batch = BatchProxy(self.proxy)
+        batch = self.batch()
         for number in range(3):
             batch.give_later(number)
             batch.note(number)

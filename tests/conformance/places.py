@@ -13,8 +13,9 @@ import uuid
 from typing import Any, Dict, Optional
 
 from Pyro5 import aio, config
-from Pyro5.client import Proxy
+from Pyro5.client import BatchProxy, Proxy
 from Pyro5.server import Daemon
+from tests.conformance.blocking import BlockingBatch, BlockingProxy, LoopThread
 from tests.conformance.served import Thing
 from tests.support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread
 
@@ -133,6 +134,10 @@ class PlaceTestCase(unittest.TestCase):
         """Return a proxy for an object of the daemon."""
         raise NotImplementedError
 
+    def batch(self) -> Any:
+        """Return a batch of calls of the proxy."""
+        return BatchProxy(self.proxy)
+
     def listening_thing(self) -> Thing:
         """Return an object in another daemon that can be connected to from anywhere in this process."""
         thing = Thing()
@@ -199,4 +204,51 @@ class ReadyMadeSocket(PlaceTestCase):
         return proxy
 
 
+class AioClient(ListeningServer):
+    """The proxies of ``Pyro5.aio``, instead of the ordinary ones."""
+
+    # what only ordinary proxies have
+    lacking = {
+        "the name of an object that a call is for": (
+            "test_the_connection_is_used_again_after_errors", "test_names_out_of_reach"),
+        "_pyroReconnect": ("test_the_connection_is_made_again_when_needed",),
+        "_pyroAnnotations": ("test_annotations_of_the_proxy",),
+        "_pyroSeq": ("test_request_fields",),
+        "_pyroInvoke": ("test_oneway_says_nothing_of_errors",),
+        "an owner": ("test_in_strict_mode_another_thread_has_to_claim_the_proxy",)}
+
+    @classmethod
+    def start_server(cls, at_end: contextlib.ExitStack) -> None:
+        super().start_server(at_end)
+        cls.loop = LoopThread()
+        at_end.callback(cls.loop.close)
+
+    def setUp(self) -> None:
+        for reason, names in self.lacking.items():
+            if self._testMethodName in names:
+                self.skipTest("proxies of Pyro5.aio lack " + reason)
+        super().setUp()
+
+    def connect(self, object_id: str, proxy_class: Any = Proxy) -> Any:
+        proxy = BlockingProxy(self.daemon.uriFor(object_id), self.loop)
+        self.addCleanup(proxy._pyroRelease)
+        return proxy
+
+    def batch(self) -> Any:
+        return BlockingBatch(self.proxy)
+
+
+class AioToThread(AioClient, ThreadServer):
+    pass
+
+
+class AioToMultiplex(AioClient, MultiplexServer):
+    pass
+
+
+class AioToAio(AioClient, AioServer):
+    pass
+
+
+AIO_CLIENTS = {"AioToThread": AioToThread, "AioToMultiplex": AioToMultiplex, "AioToAio": AioToAio}
 SERVERS = {"Thread": ThreadServer, "Multiplex": MultiplexServer, "Aio": AioServer, "ReadyMade": ReadyMadeSocket}
