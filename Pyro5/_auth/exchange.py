@@ -30,7 +30,7 @@ __all__ = ["KEY", "SCRAM", "Session", "Verifier", "Hello", "Challenge", "decode_
 KEY, SCRAM = "key", "scram"
 CLIENT, SERVER = "client", "server"
 
-NONCE_BYTES = 24  # 192 random bits, as many as base64 encodes without padding
+NONCE_BYTES = 24  # 192 random bits; base64 needs no padding for them
 MAX_ANNOTATION_BYTES = 1024  # more than any of them needs
 MAX_USER_CHARS = 64
 SALT_BYTES = 16

@@ -34,7 +34,7 @@ __all__ = ["CallbackDaemon", "Endpoint"]
 
 log = logging.getLogger("Pyro5.callbacks")
 
-IDLE_CONNECTIONS = 3
+IDLE_CONNECTIONS = 3  # so that several calls of the server can run at once, and the next one need not wait for a connection
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.05, 5.0  # between attempts to offer a connection again
 
 
@@ -42,11 +42,12 @@ class _OfferedConnection(ServerConnection):
     """A connection that this process has opened, and that a proxy of the server may use."""
 
     def finish_handshake(self) -> None:
-        super().finish_handshake()
+        super().finish_handshake()  # the connection is in use now: another one is offered
         self.server.on_used()
 
     def read_on(self, reader: MessageReader) -> None:
         """Continue with the bytes that were received behind the last reply."""
+        # The limits of this connection apply to what is behind the reply as well.
         for name in ("max_size", "size_setting", "max_inflated", "free_annotations", "inflated_ratio", "admit"):
             setattr(reader, name, getattr(self._reader, name))
         self._reader = reader
@@ -72,6 +73,7 @@ class _UnconnectedServer(SocketServer_Threadpool):
             self._serve_all(connection)  # a proxy has used it at once: its handshake came together with the last reply
 
     def end(self, connection: ServerConnection) -> None:
+        # A connection that was never used is replaced, too.
         super().end(connection)
         if not connection.handshake_done:
             self.on_used()
@@ -81,7 +83,7 @@ class CallbackDaemon(Daemon):
     """Publishes the objects of a client at its server."""
 
     def __init__(self, host: str) -> None:
-        super().__init__(host, PORT)
+        super().__init__(host, PORT)  # the port is a constant: nothing listens there
 
     def _listen(self, callbacks: DaemonCallbacks, host: Any, port: int, unixsocket: Optional[str]) -> SocketServer:
         server = _UnconnectedServer(callbacks)
@@ -115,11 +117,13 @@ class Endpoint:
 
     def __init__(self, offer: Offer, adapt: Callable[[Daemon], None] = lambda daemon: None) -> None:
         self._offer = offer
+        # Only the server to which it was sent can make proxies for this endpoint.
         self._secret = secrets.token_hex(32)
         self._changed = threading.Condition()  # guards the next three
         self._is_closed = False
         self._idle = 0
         self._connecting: Optional[Connection] = None
+        # Before the daemon is made: if the server cannot be reached, there is nothing to close.
         first = self._connect()
         self.daemon = CallbackDaemon(host_of(self._secret))
         self.daemon.transportServer.on_used = self._used  # type: ignore[attr-defined]
@@ -138,6 +142,7 @@ class Endpoint:
 
     def stop(self) -> None:
         """Close the connections soon; the objects cannot be called any more. Does not wait."""
+        # Set first: a connection that is being opened by the other thread is ended below.
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -148,6 +153,7 @@ class Endpoint:
 
     def close(self) -> None:
         """Do what `stop` does, and wait for it. Calls that run get SHUTDOWN_TIMEOUT seconds."""
+        # In this order: the daemon waits for running calls, which may use the connections.
         self.stop()
         self.daemon.close()
         for thread in self._threads:
@@ -161,6 +167,7 @@ class Endpoint:
         offer = self._offer
         connection = open_connection(offer.uri, effective_timeout(offer.timeout), offer.wire.max_size)
         try:
+            # From here on stop() can end the connection, however long the server takes to answer.
             self._note_connecting(connection)
             connection.handshake(offer.serializer, 0, str(offer.uri.object), offer.handshake, offer.wire, offers=True)
             if connection.features is None or CALLBACKS not in connection.features:

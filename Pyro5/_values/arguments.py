@@ -32,6 +32,7 @@ def arguments_of(call: Tuple[Any, Any, Any, Any]) -> Iterator[Argument]:
     The call comes from the network. Malformed parts are skipped.
     """
     object_id, method, args, kwargs = call
+    # A call that was decoded but not checked yet: what does not have the form of a call is left to that check.
     if type(object_id) is not str or type(method) is not str or type(args) not in plain.SEQUENCES:
         return
     if method != _BATCH:
@@ -56,6 +57,7 @@ def described(call: Tuple[Any, Any, Any, Any]) -> List[Tuple[str, Any]]:
     """Return the arguments of a call with a description of each."""
     found = []
     for each in arguments_of(call):
+        # People count from one.
         shown = each.place + 1 if isinstance(each.place, int) else each.place
         batch = "call %d, " % each.call_number if each.call_number else ""
         found.append(("%sargument %s" % (batch, shown), each.value))

@@ -16,6 +16,7 @@ from typing import List, Optional, Sequence
 from .._cli import console
 
 AUTHORITY = "ca"
+# Names become file names and parts of arguments of openssl: neither paths nor options.
 _NAME = re.compile(r"[^\W_][\w.-]{0,62}\Z")
 _HOST = re.compile(r"(\*\.)?[^\W_][\w.-]{0,250}\Z")
 
@@ -34,7 +35,7 @@ def openssl(*arguments: str) -> None:
                          "your system" % (x.strerror or x)) from None
     if done.returncode:
         lines = done.stdout.strip().splitlines() or ["no output"]
-        raise ValueError("openssl %s failed: %s" % (arguments[0], lines[-1]))
+        raise ValueError("openssl %s failed: %s" % (arguments[0], lines[-1]))  # the last line of the output says what is wrong
 
 
 class Folder:
@@ -46,7 +47,7 @@ class Folder:
     """
 
     def __init__(self, path: str, days: int) -> None:
-        os.makedirs(path, mode=0o700, exist_ok=True)
+        os.makedirs(path, mode=0o700, exist_ok=True)  # keys are in it: only this user can enter
         self.path = path
         self._days = str(days)
 
@@ -60,7 +61,7 @@ class Folder:
 
     def make_authority(self) -> None:
         """Make the key and the certificate of the authority, unless they exist."""
-        if self.has(AUTHORITY):
+        if self.has(AUTHORITY):  # a second run adds certificates to the same authority
             return
         self._make_key(AUTHORITY)
         openssl("req", "-x509", "-new", "-key", self.file("ca.key"), "-days", self._days, "-subj", "/CN=Private authority",
@@ -79,9 +80,11 @@ class Folder:
         if self.has(name):
             raise ValueError("%s exists already" % self.file(name + ".pem"))
         self._make_key(name)
+        # Intermediate files are removed, also after an error.
         with tempfile.TemporaryDirectory() as folder:
             request, extensions = os.path.join(folder, "request"), os.path.join(folder, "extensions")
             with open(extensions, "w", encoding="ascii") as file:
+                # Each certificate is valid for one purpose: a stolen one of a client cannot imitate a server.
                 file.write("basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\nextendedKeyUsage=%s\n"
                            "subjectAltName=%s\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
                            % (usage, ",".join(map(_alternative_name, hosts))))
@@ -97,7 +100,7 @@ class Folder:
         try:
             openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", path)
         except BaseException:
-            os.unlink(path)
+            os.unlink(path)  # it is empty, and would be taken for a key
             raise
 
 
@@ -119,6 +122,7 @@ def _checked(names: Sequence[str], pattern: "re.Pattern[str]", what: str) -> Seq
 
 
 def _run(options: argparse.Namespace) -> None:
+    # The names by which a server on this machine is reached, each of them once.
     own_names = list(dict.fromkeys(["localhost", "127.0.0.1", "::1", socket.gethostname()]))
     hosts = _checked(options.host or own_names, _HOST, "host")
     clients = _checked(options.client, _NAME, "client")
@@ -126,6 +130,7 @@ def _run(options: argparse.Namespace) -> None:
     folder = Folder(options.folder, options.days)
     folder.make_authority()
     lines: List[str] = []
+    # With only --client, an existing server certificate stays.
     if not (options.client and folder.has("server") and not options.host):
         folder.make("server", "serverAuth", hosts)
         lines += ["Servers (valid for %s):" % ", ".join(hosts), "    SSL=1, SSL_SERVERCERT=%s, SSL_SERVERKEY=%s" % (
