@@ -532,6 +532,19 @@ class Hostile(Registered):
                 with self.subTest(name, wrong=str(wrong)[-80:]), self.assertRaises(refusals):
                     serializer.loads(serializers.get_serializer(name).dumps(wrong))
 
+    def test_keys_with_equal_hashes(self) -> None:
+        """Comparing instances takes longer than comparing numbers, so fewer of them may have the same hash."""
+        flood = [Box(number * sys.hash_info.modulus) for number in range(300)]
+        with mock.patch.object(Box, "__hash__", lambda box: hash(box.content)):
+            for name in NAMES:
+                serializer = serializers.get_serializer(name).for_dialect(3)
+                plain = serializers.get_serializer(name)
+                boxes = [{"__class__": "tests.tagged_values.Box", "value": {"content": each.content}} for each in flood]
+                for tag, values in (("set", boxes), ("frozenset", boxes), ("dict", [[each, 1] for each in boxes])):
+                    data = plain.dumps({"__class__": "Pyro5." + tag, "value": values})
+                    with self.assertRaisesRegex(errors.SerializeError, "too many keys with the same hash"):
+                        serializer.loads(data)
+
     def test_lists_that_are_alike_at_first(self) -> None:
         serializer = serializers.get_serializer("json").for_dialect(1)
         point = {"__class__": "tests.tagged_values.Point", "value": {"x": 1}}

@@ -330,7 +330,7 @@ def elements(name: str, make: Callable[[Any], Any], element: Builder) -> Build:
             raise x.inside("[%d]" % x.index) from None
         # The hashes of elements are those of a peer: adding many equal ones would take minutes.
         if is_set:
-            hash_flooding.check(built)
+            hash_flooding.check_instances(built)
         return make(built)
     return build
 
@@ -352,7 +352,7 @@ def mapping(name: str, key: Build, element: Build) -> Build:
             raise Mismatch(name, value)
         # All keys before the first is inserted into a dict, which is the slow operation of an attack.
         keys = [at(key, each, " (a key)") for each in value]
-        hash_flooding.check(keys)
+        hash_flooding.check_instances(keys)
         return {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
                 for built, (each, inner) in zip(keys, value.items())}
     return build

@@ -10,12 +10,14 @@ from typing import Any, Collection, Dict
 
 from .. import errors
 
-__all__ = ["Hashes", "check"]
+__all__ = ["Hashes", "check", "check_instances"]
 
 MAX_COMPARISONS = 1000000  # that of 1400 keys that all have the same hash: about 20 milliseconds
 UNCHECKED_KEYS = 1000  # fewer keys are not checked: they take at most half of MAX_COMPARISONS ...
 UNCHECKED_CONTAINERS = 30  # ... unless they are tuples or frozensets: all elements of these may have to be compared
+MAX_INSTANCE_COMPARISONS = 10000  # of instances of classes of the program, whose __eq__ is Python code: some milliseconds
 _CONTAINERS = frozenset((tuple, frozenset))
+_ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes))
 
 
 class Hashes:
@@ -74,3 +76,16 @@ def check(keys: Collection[Any], comparisons: int = 0) -> int:
         hashes.add(keys)
         return hashes.comparisons
     return comparisons
+
+
+def check_instances(keys: Collection[Any]) -> None:
+    """Check keys that may be instances of classes of the program before a dict or set is built of them.
+
+    Raises:
+        SerializeError: too many keys have the same hash.
+        TypeError: a key is not hashable.
+    """
+    if _ATOMS.issuperset(map(type, keys)):
+        check(keys)
+    else:
+        Hashes(MAX_COMPARISONS - MAX_INSTANCE_COMPARISONS).add(keys)

@@ -178,7 +178,7 @@ def _hashable(values: Collection[Any]) -> Collection[Any]:
     if not all([type(each) in _ATOMS or registered_types.is_registered(type(each)) for each in values]):
         raise TypeError("a key is neither plain data nor an instance of a registered type")
     # A peer chooses the keys: see the module.
-    hash_flooding.check(values)
+    hash_flooding.check_instances(values)
     return values
 
 
