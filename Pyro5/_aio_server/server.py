@@ -19,6 +19,7 @@ from .. import errors
 from .._server import error_log
 from .._server.eventloop import TURN_SECONDS
 from .._server.handshakes import SHORT_HANDSHAKE_BYTES
+from .._server.acceptor import MAX_ACCEPTED_AT_ONCE
 from .._server.listener import Listener
 from .._server.workers import WorkerPool
 from ..protocol import FLAGS_BATCH, ReceivingMessage, SendingMessage
@@ -27,6 +28,7 @@ from .connection import AsyncConnection
 from .dispatch import own_annotations
 from .hooks import DaemonHooks
 from .tls import TlsLayer
+from .tls_turns import TlsTurns
 
 __all__ = ["AsyncServer"]
 
@@ -92,10 +94,13 @@ class AsyncServer(Clients):
     async def begin(self) -> None:
         """Accept clients from now on, in the running event loop."""
         loop = self.event_loop = asyncio.get_running_loop()
+        self._tls_turns = TlsTurns(self._handle_handshake, loop.call_soon)
         self._thread = threading.get_ident()  # calls from other threads are handed over to this one
         # The listening socket was made by the daemon, in any thread and before there was a loop.
         create: Any = loop.create_unix_server if self.sock.family == getattr(socket, "AF_UNIX", None) else loop.create_server
-        self._server = await create(functools.partial(_Protocol, self), sock=self.sock, backlog=LISTEN_BACKLOG)
+        # asyncio accepts as many clients as the backlog before it handles other events: few, and the system queues the others.
+        self._server = await create(functools.partial(_Protocol, self), sock=self.sock, backlog=MAX_ACCEPTED_AT_ONCE)
+        self.sock.listen(LISTEN_BACKLOG)
 
     def stop_accepting(self) -> None:
         """Close the listening socket."""
@@ -133,11 +138,25 @@ class AsyncServer(Clients):
             self._attempt(self._received, connection, data)
 
     def _received(self, connection: AsyncConnection, data: bytes) -> None:
-        tls = connection.tls
-        if tls is None:
+        if connection.tls is None:
             connection.add_received(data)
             self.pump(connection)
+        elif connection.tls_handshake:
+            self._tls_turns.add(connection, data)  # it may have to sign something, which takes milliseconds
+        else:
+            self._decrypt(connection, connection.tls, data)
+
+    def _handle_handshake(self, connection: AsyncConnection, data: bytes) -> None:
+        """Continue the TLS handshake of a connection, whose turn it is."""
+        tls = connection.tls
+        if tls is None or connection.dropped or connection.lost or connection in self._refusals:
             return
+        if tls.has_answered or not connection.peer_has_closed():
+            self._attempt(self._decrypt, connection, tls, data)
+        else:
+            self.drop(connection)  # the end has not been read yet
+
+    def _decrypt(self, connection: AsyncConnection, tls: TlsLayer, data: bytes) -> None:
         try:
             pieces = tls.receive(data)
         except OSError as x:
@@ -165,6 +184,10 @@ class AsyncServer(Clients):
 
     def client_closed(self, connection: AsyncConnection) -> None:
         """Handle what was received before the client closed its side, and end the connection."""
+        rest = self._tls_turns.take(connection)
+        # An alert says why the client ends the handshake. Nothing is signed for a client that has gone.
+        if rest and connection.tls is not None and connection.tls.has_answered:
+            self._handle_handshake(connection, rest)
         connection.at_end = True
         # Others go on: a client that has closed only its sending side still reads their replies.
         if connection.is_working:
@@ -177,6 +200,7 @@ class AsyncServer(Clients):
     def connection_lost(self, connection: AsyncConnection) -> None:
         """Free what belongs to a connection whose transport has ended."""
         self.open.discard(connection)
+        self._tls_turns.take(connection)
         connection.sock.mark_closed()
         connection.abandon()
         if connection.is_working:

@@ -13,6 +13,7 @@ from ..protocol import Buffer
 __all__ = ["TlsLayer"]
 
 READ_BYTES = 64 * 1024
+FEED_BYTES = 16 * 1024
 EMPTY_BYTES = 64 * 1024
 
 
@@ -22,13 +23,14 @@ class TlsLayer:
     Attributes:
         handshake_done: data can be sent and received.
         closed: the client has sent its last byte.
+        has_answered: there were bytes to send, so the first, costly step of the handshake is done.
     """
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._end = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self.handshake_done = False
-        self.closed = False
+        self.closed = self.has_answered = False
         self._empty_bytes = 0  # received since the last data
 
     def receive(self, data: bytes) -> List[bytes]:
@@ -39,9 +41,20 @@ class TlsLayer:
             OSError: the client has sent much without any data, such as key updates, each of which costs time.
         """
         # TLS without a socket: the transport moves the bytes, so the same code serves every event loop.
-        self._incoming.write(data)
-        self._empty_bytes += len(data)
+        # In steps: thousands of key updates fit into what is received at once.
         pieces: List[bytes] = []
+        for start in range(0, len(data), FEED_BYTES):
+            self._empty_bytes += self._incoming.write(data[start:start + FEED_BYTES])
+            count = len(pieces)
+            self._read_into(pieces)
+            if len(pieces) > count:
+                self._empty_bytes = 0
+            elif self._empty_bytes > EMPTY_BYTES:
+                raise OSError("the other side sends TLS records without data")
+        return pieces
+
+    def _read_into(self, pieces: List[bytes]) -> None:
+        """Decrypt what has been fed, and append the data."""
         try:
             if not self.handshake_done:
                 self._end.do_handshake()
@@ -52,14 +65,9 @@ class TlsLayer:
                 piece = self._end.read(READ_BYTES)
             self.closed = True
         except ssl.SSLWantReadError:
-            pass
+            return
         except ssl.SSLZeroReturnError:
             self.closed = True
-        if pieces:
-            self._empty_bytes = 0
-        elif self._empty_bytes > EMPTY_BYTES:
-            raise OSError("the other side sends TLS records without data")
-        return pieces
 
     def encrypt(self, data: Buffer) -> None:
         """Encrypt data to be sent. Call `output` afterwards."""
@@ -69,7 +77,9 @@ class TlsLayer:
 
     def output(self) -> bytes:
         """Return the bytes to send to the client now."""
-        return self._outgoing.read()
+        data = self._outgoing.read()
+        self.has_answered = self.has_answered or bool(data)
+        return data
 
     def getpeercert(self, binary_form: bool = False) -> Any:
         """Return the certificate of the client, as `ssl.SSLSocket.getpeercert`."""

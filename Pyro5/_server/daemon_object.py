@@ -178,6 +178,9 @@ class DaemonObject:
         _check_text(correlationId, "correlationId")
         if seq is not None and type(seq) is not int:
             raise TypeError("seq must be an int or None, not %s" % type(seq).__name__)
+        # A number of any length would be stored until the call arrives.
+        if seq is not None and not 0 <= seq <= 0xFFFF:
+            raise ValueError("seq must be from 0 to 65535")
         # Raises ValueError for a text that is no UUID, before anything is stored for it.
         number = uuid.UUID(correlationId).bytes
         self.daemon._dispatcher.running.cancel(number, seq)

@@ -5,11 +5,14 @@ import socket
 import threading
 import time
 import unittest
+import uuid
 from typing import Any, Iterator, List, Set
 
 from Pyro5 import errors
+from Pyro5._server.daemon_object import DaemonObject
 from Pyro5._server.running_calls import CallWatcher, RunningCall, RunningCalls
 from Pyro5.protocol import FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage
+from Pyro5.server import Daemon
 
 PATIENCE_SECONDS = 10.0
 ID, OTHER = b"i" * 16, b"o" * 16
@@ -157,3 +160,16 @@ class Calls(unittest.TestCase):
         watcher._wakeup.wake()
         thread.join(PATIENCE_SECONDS)
         self.assertFalse(thread.is_alive())
+
+
+class CancellationsOfClients(unittest.TestCase):
+    def test_a_sequence_number_that_no_message_has(self) -> None:
+        """It would be stored for a minute, however long it is."""
+        with Daemon("127.0.0.1") as daemon:
+            daemon_object = DaemonObject(daemon)
+            for seq in (1 << 100000, -1, 65536):
+                with self.assertRaisesRegex(ValueError, "seq must be from 0 to 65535"):
+                    daemon_object.cancel(str(uuid.uuid4()), seq)
+            self.assertFalse(daemon._dispatcher.running._early)
+            daemon_object.cancel(str(uuid.uuid4()), 65535)
+            self.assertEqual(1, len(daemon._dispatcher.running._early))

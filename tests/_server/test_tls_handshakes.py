@@ -12,7 +12,7 @@ from typing import Any, List, Optional
 from Pyro5._net import tls
 
 from ..peers import CERTIFICATES
-from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, for_both_types, wait_until
+from ..rawclient import PATIENCE_SECONDS, RawClient, ServerTestCase, call_request, for_all_types, wait_until
 
 FLOOD = 40
 # Clients are accepted in growing numbers, with a step of a handshake in between: 1, 2, 4, 8, ... Of each two steps, one may
@@ -76,7 +76,7 @@ class Floods(ServerTestCase):
         return first
 
     def wait_for_hellos(self, count: int) -> None:
-        """Wait until these wait for their turn, besides the first. (A multiplex server, whose loop is held, accepts none.)"""
+        """Wait until these wait for their turn, besides the first. (The loops of others are held: they accept none.)"""
         if self.servertype == "thread":
             handshakes = self.running.transportServer._tls
             wait_until(lambda: len(handshakes._queue) + len(handshakes._in_threads) > count, "%d handshakes" % count)
@@ -125,12 +125,14 @@ class Floods(ServerTestCase):
             self.send_hello()
         self.wait_for_hellos(FLOOD)
         client.send(call_request("echo", "first"))
-        if self.servertype == "multiplex":  # otherwise the loop is not held
+        if self.servertype != "thread":  # otherwise the loop is not held
             self.gate.set()
         self.assertEqual("first", client.reply())
         self.assertLessEqual(len(self.names), MOST_BEFORE)
 
     def test_shutdown_while_handshakes_wait(self) -> None:
+        if self.servertype == "aio":
+            self.skipTest("asyncio leaves connections open that it is accepting when the event loop ends")
         self.hold_the_server()
         clients = [self.send_hello() for _ in range(5)]
         self.running.shutdown()
@@ -141,7 +143,7 @@ class Floods(ServerTestCase):
                     continue
 
 
-for_both_types(globals(), Floods)
+for_all_types(globals(), Floods)
 del Floods
 
 if __name__ == "__main__":
