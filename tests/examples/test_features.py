@@ -12,7 +12,7 @@ import unittest
 
 from Pyro5._auth import files
 from Pyro5._gateway.app import Gateway
-from Pyro5.client import locate_ns
+from Pyro5.client import Proxy, locate_ns
 
 from ..gateways import http_server
 from ..programs import ExampleTestCase, NameServerTestCase
@@ -511,6 +511,11 @@ class Names(NameServerTestCase):
         self.assertPrinted("elm passes on 'ice'\nThe arms are down.", self.stop(stations[0]))
         self.assertEqual({}, self.names.list(prefix="example.station.elm"))
 
+    def flash(self, colour: str) -> None:
+        """Call a light: when it answers, its request loop runs, and Ctrl-C ends that."""
+        with Proxy(self.names.lookup("example.light." + colour)) as light:
+            self.assertEqual("a %s flash" % colour, light.flash())
+
     def test_leases(self) -> None:
         self.folder = "leases"
         first = self.start("light.py", "red", "--ttl", "0.3")
@@ -520,6 +525,7 @@ class Names(NameServerTestCase):
         first.read_until("Another light has the name now.")
         self.assertPrinted("Switched off.", self.stop(first))
         self.assertIn("example.light.red", self.names.list())
+        self.flash("red")
         self.assertPrinted("Switched off.", self.stop(second))
         self.assertNotIn("example.light.red", self.names.list())
 
@@ -531,6 +537,7 @@ class Names(NameServerTestCase):
         first, second = lights
         for light in lights:
             light.read_until("Ready: ")
+        self.flash("red")
         self.assertPrinted("Switched off.", self.stop(first))
         master.read_until("removed red")
         second.checked = True
