@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import shutil
 import ssl
 import tempfile
@@ -387,6 +388,35 @@ class OnTheWire(AccessSteps):
         client = self.raw()
         self.challenged(client)
         client.send(protocol.SendingMessage(protocol.MSG_INVOKE, 0, 2, 1, b"('stage','user',[],{})").data)
+        self.assertEqual(protocol.MSG_CONNECTFAIL, client.read().type)  # type: ignore[union-attr]
+
+
+    def test_malformed_annotations(self) -> None:
+        """Each is refused, without an error of the server, and a client with the key is served afterwards."""
+        generator = random.Random(502)
+        hello = exchange.encode_hello(exchange.Hello(bytes(24), "alice"))
+        with self.assertLogs("Pyro5", "WARNING") as logs:
+            for number in range(150):
+                client = self.raw()
+                good = self.proof(self.challenged(client)) if number % 2 else hello
+                bad = bytearray(good)
+                for _ in range(generator.randint(1, 4)):
+                    bad[generator.randrange(len(bad))] = generator.randrange(256)
+                reply = self.send_connect(client, generator.choice((
+                    bytes(bad), good[:generator.randrange(len(good))], good * 2, bytes(generator.randrange(2000)),
+                    b"\xff" * 40)))
+                self.assertEqual(protocol.MSG_CONNECTFAIL, reply.type)
+                client.close()
+        self.assertEqual([], [record for record in logs.records if record.levelname not in ("WARNING",)])
+        self.assertIsNone(self.call(AUTH_KEY_FILE=self.key))
+
+    def test_many_challenges_that_are_not_answered(self) -> None:
+        clients = [self.raw() for _ in range(100)]
+        for client in clients:
+            self.challenged(client)
+        self.assertIsNone(self.call(AUTH_KEY_FILE=self.key))
+        client = clients[50]
+        client.send(protocol.SendingMessage(protocol.MSG_PING, 0, 2, 1, b"").data)
         self.assertEqual(protocol.MSG_CONNECTFAIL, client.read().type)  # type: ignore[union-attr]
 
 
