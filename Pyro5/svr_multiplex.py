@@ -65,7 +65,9 @@ class SocketServer_Multiplex(SocketServer):
             return False
         # The same thread continues, so the connection stays registered: no system call is needed between two
         # requests.
-        if connection.suspended_batch is None and not self.turn_is_over():
+        # One that is being offered for callbacks is not parked: it would wait in the list of this turn, where _serve_offers()
+        # cannot find it, while the next method of this turn may wait for it.
+        if connection.suspended_batch is None and (not self.turn_is_over() or is_offering(connection)):
             return True
         return self._park_behind_others(connection)
 

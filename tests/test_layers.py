@@ -44,7 +44,8 @@ MODULES = """
     _client.method_views _client.methods
     _client.properties _client.proxy_state _client.operators _client.names
     _client.lease_keeper _client.name_server typed client
-    _aio _aio.connection _aio.waiting _aio.connecting _aio.connections _aio.link _aio.received _aio.streams _aio.calls
+    _aio _aio.connection _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
+    _aio.received _aio.streams _aio.calls
     _aio.proxy _aio.batch _aio.name_server _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.arguments
     _server.marks _server.instances _server.objects _server.permissions _server.acceptance _server.streams
@@ -138,6 +139,10 @@ LATE_IMPORTS = {
 PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests", "_messages.replies",
         "_messages.handshake", "_server.handshakes", "_server.dispatch")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
+
+# asyncio is loaded when it is needed, and only these know it: all other modules work without an event loop.
+OF_ASYNCIO = ("_aio", "_aio_server", "aio", "_server.async_loop", "_server.async_streams", "_callbacks.in_loop",
+              "_naming.watching")
 
 # The wire format knows no objects: bytes and messages come first, then values, then the serializers.
 RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_client")
@@ -350,6 +355,10 @@ class Layers(unittest.TestCase):
     def test_pure_modules_touch_no_socket_clock_or_thread(self) -> None:
         pure = {m.name: top_imported(m.tree) & IMPURE_IMPORTS for m in self.modules if m.name in PURE}
         self.assertEqual({name: set() for name in PURE}, pure)
+
+    def test_asyncio_is_confined(self) -> None:
+        self.check_none(["%s imports asyncio" % m.name for m in self.modules
+                         if "asyncio" in top_imported(m.tree) and not is_in(m.name, OF_ASYNCIO)])
 
     def test_files_are_short(self) -> None:
         self.check_none(["%s has %d lines" % (m.name, m.lines) for m in self.modules if m.lines > MAX_FILE_LINES])

@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
         closed: done when the connection has ended.
         notices_stalls: whether to keep is_stalled.
         is_stalled: whether replies are due, and nothing has come for STALLED_SECONDS.
+        streams: number of item streams that were opened over it and may have more items.
         keep_open: False; as of the connections of other clients.
     """
 
@@ -72,7 +73,8 @@ class Connection(asyncio.Protocol):
         self.notices_stalls = False
         self.is_stalled = False
         self._stall_timer: Optional[asyncio.TimerHandle] = None
-        self._receives = 0
+        self._receives = self._receives_before = 0
+        self.streams = 0
         self.transport: Any = None
         self._seq = 0
         self._handshake_done = False
@@ -136,6 +138,11 @@ class Connection(asyncio.Protocol):
             if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
                 self._window = WINDOW_OF_OTHERS
                 self._quickack_socket = sock if QUICKACK is not None else None
+
+    def was_used(self) -> bool:
+        """Return whether it is in use, or has been used since this was called before."""
+        before, self._receives_before = self._receives_before, self._receives
+        return bool(self.pending) or self.streams > 0 or self._receives != before
 
     def next_seq(self) -> int:
         """Return a sequence number that no reply is awaited for."""
@@ -212,6 +219,11 @@ class Connection(asyncio.Protocol):
         if self.is_open:
             self.send(requests.invoke_request(serializers.get_serializer_by_id(serializer_id), self.next_seq(), FLAGS_ONEWAY,
                                               DAEMON_NAME, CLOSE_STREAM_METHOD, [stream_id], {}, WireOptions()))
+
+    def drop_stream(self, stream_id: str, serializer_id: int) -> None:
+        """Do what close_stream() does, for a stream that was counted in `streams` and is not used any more."""
+        self.streams -= 1
+        self.close_stream(stream_id, serializer_id)
 
     async def wait_for_room(self) -> None:
         """Wait until a request can be sent, or the connection has ended. Another task may be faster: look again."""

@@ -23,6 +23,7 @@ from ..serializers import SerializerBase
 from ..socketutil import effective_timeout
 from .connecting import Accepted, Handshake, connect_to_any, open_connection
 from .connection import CLOSE_SECONDS, Connection
+from .idle import IdleConnections
 from .waiting import copy_of, until_ready, wait_until
 
 __all__ = ["Connections"]
@@ -68,6 +69,8 @@ class Connections:
         self.serializer: SerializerBase
         self.wire: WireOptions
         self.max_connections = 1
+        self.exclusive: List[Connection] = []  # over which the object is in exclusive use, for each block that uses it
+        self._idle: Optional[IdleConnections] = None
         self.callbacks: Any = None  # the objects of this process that the server can call, see _client.callback_objects
         # Tasks and not locks: all that wait for the same connection await one task, which goes on if some of them are
         # cancelled.
@@ -112,6 +115,7 @@ class Connections:
         # What belonged to the old loop ended with it; it can neither be awaited nor closed in this one.
         self.loop = loop
         self.connections = []
+        self._idle = None
         self._side = []
         self._tasks = set()
         self._connecting = self._opening = self._cancelling = self._end_of_loop = None
@@ -138,6 +142,8 @@ class Connections:
 
     def ready_connection(self) -> Optional[Connection]:
         """Return the connection for the next call; None if one has to be opened first."""
+        if self.exclusive and self.exclusive[-1].is_open:
+            return self.exclusive[-1]
         connections = self.connections
         if not connections:
             return None
@@ -294,6 +300,9 @@ class Connections:
 
         # The list and not this object: a reference to it would keep the proxy alive as long as the connection.
         connection.on_end = forget
+        if len(connections) > 1:
+            self._idle = self._idle or IdleConnections(connection.loop, connections)
+            self._idle.begin()
 
     async def _open_at(self, uri: URI) -> Accepted:
         first = Handshake(self.serializer, self.handshake, self.wire)
@@ -385,6 +394,8 @@ class Connections:
             await asyncio.sleep(0)
         if self._cancelling is not None:  # the server is to know which calls were cancelled before their connection ends
             await asyncio.wait({self._cancelling}, timeout=CLOSE_SECONDS)
+        if self._idle is not None:
+            self._idle.end()
         closing = [*self.connections, *self._side]
         # In place: the callbacks and the generator refer to these lists.
         del self.connections[:], self._side[:]

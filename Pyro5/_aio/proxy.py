@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Dict, Generator, List, Optional, Set, Union
+from typing import Any, AsyncContextManager, Dict, Generator, List, Optional, Set, Union
 
 from .. import config, serializers
 from .._client.callback_objects import register_callback
@@ -18,6 +18,7 @@ from ..socketutil import require_timeout
 from ..typed import ProxyClass
 from .calls import RemoteMember, write_attribute
 from .connecting import in_thread
+from .exclusive import exclusive_use
 from .link import Link
 from .received import set_proxy_class
 
@@ -157,6 +158,13 @@ class Proxy(metaclass=ProxyClass):
         await link.connected()
         link.uri = link.bound_uri
         return not was_connected
+
+    def _pyroExclusive(self, timeout: Optional[float] = None) -> AsyncContextManager[None]:
+        """Use the object exclusively for the block of an ``async with`` statement: the calls of all other clients raise
+        BusyError. As `Pyro5.api.Proxy._pyroExclusive`.
+        """
+        self._pyro.use_loop()
+        return exclusive_use(self._pyro, timeout)
 
     async def _pyroCallback(self, obj: Any) -> Any:
         """Make an object available to the server, which calls it over connections that this process opens.

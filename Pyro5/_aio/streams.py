@@ -38,6 +38,14 @@ class ItemStream(AsyncIterator[Any]):
         self._stream_id = stream_id
         self._by_batches = True  # False once the server has turned out to send items one by one only
         self._fetched: Deque[Any] = deque()
+        connection.streams += 1
+
+    def _finish(self) -> Optional[Link]:
+        """Note that there is nothing more to fetch, and return the link if there was."""
+        link, self._link = self._link, None
+        if link is not None:
+            self._connection.streams -= 1
+        return link
 
     async def __anext__(self) -> Any:
         item = await self._next()
@@ -54,7 +62,7 @@ class ItemStream(AsyncIterator[Any]):
         try:
             return await self._fetch_several(link, most) if most > 1 else await self._fetch(link)
         except StopAsyncIteration:
-            self._link = None  # the server has removed the stream
+            self._finish()  # the server has removed the stream
             raise
 
     async def _fetch(self, link: Link, *most: int) -> Any:
@@ -79,14 +87,14 @@ class ItemStream(AsyncIterator[Any]):
             return await self._fetch(link)
         items, is_last = checked_batch(answer)
         if is_last:
-            self._link = None
+            self._finish()
         self._fetched.extend(items)
         return self._fetched.popleft()
 
     async def aclose(self) -> None:
         """Ask the server to close the stream. Calling this again has no effect."""
         self._fetched.clear()
-        link, self._link = self._link, None
+        link = self._finish()
         if link is not None:
             # Raises if it is another loop than that of the connection, whose methods are not thread-safe.
             link.use_loop()
@@ -99,6 +107,6 @@ class ItemStream(AsyncIterator[Any]):
             return
         try:
             self._connection.loop.call_soon_threadsafe(
-                self._connection.close_stream, self._stream_id, link.serializer.serializer_id)
+                self._connection.drop_stream, self._stream_id, link.serializer.serializer_id)
         except RuntimeError as x:  # the loop was closed in this moment
             log.debug("cannot ask the server to close item stream %s: %s", self._stream_id, x)

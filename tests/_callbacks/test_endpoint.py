@@ -238,9 +238,10 @@ class MultiplexServer(ThreadServer):
 
 class AsyncServer(Case):
     async def test_objects_are_called(self) -> None:
-        listener, plain = AsyncListener(), Listener()
+        listener, plain, served = AsyncListener(), Listener(), Hub()
+        self.at_end.callback(served._release)
         async with aio.Daemon() as daemon:
-            async with proxy(str(daemon.register(Hub()))) as hub:
+            async with proxy(str(daemon.register(served))) as hub:
                 await hub._pyroCallback(listener)
                 await hub._pyroCallback(plain)
                 self.assertEqual(await hub.ask(listener, 1), [True, ["answered", 1]])
