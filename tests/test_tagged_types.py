@@ -411,6 +411,28 @@ class TowardOldPeers(Registered):
         self.assertIn(b"base64", expected)
         self.assertEqual([{"x": 1, "y": 0.0}, {"data": "YWJj", "encoding": "base64"}, 1], result)
 
+    def test_a_serializer_of_the_program(self) -> None:
+        """It may be derived from one of this package, which has its number. The other side does not know that."""
+        class Own(serializers.SerpentSerializer):
+            def dumps(self, data: Any) -> bytes:
+                return super().dumps(data)
+
+        serializers.serializers["own"] = own = Own()
+        self.addCleanup(serializers.serializers.__delitem__, "own")
+        by_id: Any = serializers.serializers_by_id
+        original = by_id[own.serializer_id]
+        uri = self.serve()
+        for both in (False, True):
+            # on the server too, all proxies included
+            if both:
+                by_id[own.serializer_id] = own
+                self.addCleanup(by_id.__setitem__, own.serializer_id, original)
+            with api.Proxy(uri, serializer="own") as proxy:
+                self.assertEqual([{"x": 1, "y": 0.0}, {"data": "YWJj", "encoding": "base64"}], proxy.echo([Point(1), b"abc"]))
+                self.same([Point(1)], proxy.annotated({"a": [Point(1)]}) and self.echo.seen[-1]["a"])
+            with api.Proxy(uri, serializer="serpent") as proxy:
+                self.assertEqual([{"x": 1, "y": 0.0}] if both else [Point(1)], proxy.echo([Point(1)]))
+
     def test_replies_that_the_program_decodes_itself(self) -> None:
         with api.Proxy(self.serve()) as proxy:
             proxy._pyroRawWireResponse = True

@@ -50,7 +50,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
 
     Args:
         handshake: application data for the server's `Daemon.validateHandshake`.
-        dialect: whether payloads may be in another dialect than that of other releases.
+        dialect: whether payloads may be in another dialect than that of other releases, if the serializer has it.
         pipelines: the client has several calls in flight on the connection, and matches replies by sequence number.
         host: the id of this host if memory may be shared with the server; otherwise empty.
         proof: the annotation AUTH, see _auth.exchange; None: there are no credentials.
@@ -63,6 +63,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         annotations = {}
     if proof is not None:
         annotations = {**annotations, AUTH_ANNOTATION: proof}
+    dialect = dialect and serializer.has_dialects
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
                           features.with_announcement(annotations, dialect, pipelines, proof is not None, host,
                                                     offers),

@@ -70,6 +70,8 @@ class HandshakeReplies(ReplyEncoding):
         # removed: the application sees the annotations that the application of the client has sent
         announced = message.annotations.pop(features.FEATURES_ANNOTATION, None)
         connection.features = features.parse(announced, "" if announced is None else host_of(connection.sock))
+        if not serializer.has_dialects:
+            connection.features = features.without_dialect(connection.features)
         # Without a gate, an annotation of this name belongs to the application.
         proof = None if self.gate is None else message.annotations.pop(handshake.AUTH_ANNOTATION, None)
         callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,

@@ -110,6 +110,12 @@ def parse(annotation: Optional[Buffer], host: str = "") -> Optional[FrozenSet[st
     return _known_sets.setdefault(found, found)
 
 
+def without_dialect(features: Optional[FrozenSet[str]]) -> Optional[FrozenSet[str]]:
+    """Return these features without those that only the serializers of this package have."""
+    found = None if features is None else features.difference(_DIALECT_BITS)
+    return None if found is None else _known_sets.setdefault(found, found)
+
+
 def dialect_of(features: Optional[Container[str]]) -> int:
     """Return the number of the dialect of payloads that peers with these features use; 0 toward other releases."""
     if features is None:

@@ -105,6 +105,11 @@ class SerializerBase:
         """
         return self._variants[dialect] if self._variants else self
 
+    @property
+    def has_dialects(self) -> bool:
+        """Whether there are variants of this serializer: not of serializers of programs, which peers cannot know."""
+        return bool(self._variants)
+
     def for_elements(self) -> SerializerBase:
         """Return the variant for values that are serialized one by one, and then joined by list_payload().
 

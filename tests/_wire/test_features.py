@@ -30,6 +30,12 @@ class Announcements(unittest.TestCase):
         for announced, dialect in ((None, 0), (b"", 0), (b"dl cx", 0), (b"ty", 1), (b"by dl", 2), (b"by ty", 3)):
             self.assertEqual(dialect, features.dialect_of(features.parse(announced)), announced)
 
+    def test_features_that_serializers_of_programs_do_not_have(self) -> None:
+        self.assertIsNone(features.without_dialect(None))
+        found = features.without_dialect(features.parse(b"ty cx by"))
+        self.assertEqual({"cx"}, found)
+        self.assertIs(features.parse(b"cx"), found)
+
     def test_equal_features_are_the_same_object(self) -> None:
         self.assertIs(features.parse(b"ty cx"), features.parse(b"cx ty"))
 
