@@ -72,8 +72,16 @@ def _made_up(rng: random.Random) -> bytes:
         payload = corpus.encoded(serializer, value)
     except Exception:  # this format has no form for some part of it
         payload = b""
-    draft = Draft(TYPES["INVOKE"], serializer, rng.randrange(65536), rng.choice((0, 0, 0, 4, 8, 12, 32)), payload)
+    draft = Draft(TYPES["INVOKE"], serializer, rng.randrange(65536), rng.choice((0, 0, 0, 4, 8, 12, 32)), payload,
+                  _buffers(rng) if rng.random() < 0.4 else ())
     return draft.encoded() if rng.random() < 0.7 else mutations.mutate(rng, draft)
+
+
+def _buffers(rng: random.Random) -> Any:
+    """Annotations that say that they are large buffers, or where those are."""
+    names = ("B000", "B000", "B001", "B999", "SHMB", "SHMO")
+    return tuple([(rng.choice(names), rng.choice((b"x" * 16, b"", bytes(18), bytes(24), b"\xff" * 36)))
+                  for _ in range(rng.randrange(1, 4))])
 
 
 def _payload(rng: random.Random) -> Case:

@@ -7,14 +7,18 @@ the data, something left behind.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import importlib.util
 import logging
 import os
 import traceback
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type
 
 import Pyro5
-from Pyro5 import errors, protocol, serializers
+from Pyro5 import api, errors, protocol, serializers
 from Pyro5._messages import handshake, replies
+from Pyro5._messages.out_of_band import BufferOptions
+from Pyro5._net.shared_memory import SharedMemory
 from Pyro5._server.connection import ServerConnection
 from Pyro5._values.uri import URI
 from Pyro5._wire.reader import RECEIVE_BYTES, MessageReader
@@ -92,6 +96,10 @@ class Targets:
     def __init__(self) -> None:
         self._settings = served.configured(ONEWAY_THREADED=False)
         self._settings.__enter__()
+        for group in ("numpy", "pandas"):
+            if importlib.util.find_spec(group) is not None:
+                importlib.import_module(group)
+                api.register_types(group)
         self.daemon = served.FuzzedDaemon()
         self._log = _Errors()
         self._connections = ConnectionWatch()
@@ -145,6 +153,7 @@ class Targets:
 
     def reader(self, case: Case) -> None:
         reader = MessageReader(served.MAX_MESSAGE_SIZE)
+        reader.has_chunks = True
         try:
             for piece in case.pieces:
                 self._feed(reader, piece)
@@ -167,7 +176,9 @@ class Targets:
     def reply(self, case: Case) -> None:
         """What a client does with what a server sends."""
         try:
-            for message in self._feed(MessageReader(served.MAX_MESSAGE_SIZE), case.pieces[0]):
+            reader = MessageReader(served.MAX_MESSAGE_SIZE)
+            reader.has_chunks = True
+            for message in self._feed(reader, case.pieces[0]):
                 self._parse_reply(message)
         except errors.ProtocolError:
             return
@@ -193,6 +204,9 @@ class Targets:
         sock = FakeSocket()
         connection = ServerConnection(sock, None, served.MAX_MESSAGE_SIZE, 100000,
                                       handshake_done=case.handshake_done)  # type: ignore[arg-type]
+        shared = SharedMemory(is_client=False)
+        if case.handshake_done:
+            connection.use_buffers(BufferOptions(True, shared))
         try:
             for piece in case.pieces:
                 sock.incoming = piece

@@ -35,6 +35,8 @@ def _a_name(rng: random.Random) -> Any:
 
 
 def _a_tagged_dict(rng: random.Random) -> Any:
+    if rng.random() < 0.25:
+        return _a_buffer(rng)
     tag = rng.choice(corpus.tags()) if rng.random() < 0.6 else rng.choice(("", "builtins.",
                                                                            "Pyro5.errors.")) + rng.choice(_EXCEPTIONS)
     tagged = {"__class__": tag}
@@ -42,6 +44,23 @@ def _a_tagged_dict(rng: random.Random) -> Any:
         if rng.random() < 0.35:
             tagged[key] = rng.choice((True, (), [], {}, ["text"], (1, 2), "text", None, ATOMS[rng.randrange(len(ATOMS))]))
     return tagged
+
+
+def _a_buffer(rng: random.Random) -> Any:
+    """What refers to a buffer of the message, or an array or a table, nearly as it should be."""
+    parts = {"data": (0, 0, 0, 1, -1, "AAAA", b"x" * 16, None), "typecode": ("d", "b", "u", 1),
+             "itemsize": (8, 1, -1, 1 << 40),
+             "byteorder": ("little", "big", 0), "dtype": ("<f8", "|u1", ">M8[s]", "|O8", "<U4", "|V0", [], {
+                 "fields": [["x", "<f4", 4], ["y", "|b1", 0]], "itemsize": 8}, {"base": "<i2", "shape": [2, 2]}),
+             "shape": ([2], [16], [], [0, 1 << 62], [1 << 40], [-1], 2), "order": ("C", "F", "X"), "names": (["a"], [], None),
+             "columns": ([{"kind": "objects", "dtype": "object", "values": [1]}], []), "name": ("a", [], None),
+             "index": ({"kind": "range", "range": [0, 1, 1], "name": None}, None), "kind": ("array", "range")}
+    tags = ("Pyro5.buffer", "numpy.ndarray", "numpy.ndarray", "pandas.DataFrame", "pandas.Series")
+    buffer: Any = {"__class__": rng.choice(tags)}
+    for key, choices in parts.items():
+        if key in ("data", "dtype", "shape") or rng.random() < 0.4:
+            buffer[key] = rng.choice(choices)
+    return buffer
 
 
 def _a_class_in_the_place_of_another(rng: random.Random) -> Any:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from . import bombs, crowds, encrypted, headers, http, payloads, stalling, structure, traps
+from . import bombs, buffers, crowds, encrypted, headers, http, payloads, stalling, structure, traps
 from .attack import Attack
 
 GROUPS: Dict[str, Tuple[Attack, ...]] = {
@@ -11,6 +11,7 @@ GROUPS: Dict[str, Tuple[Attack, ...]] = {
     "encrypted": encrypted.ATTACKS,
     "headers": headers.ATTACKS,
     "payloads": payloads.ATTACKS,
+    "buffers": buffers.ATTACKS,
     "bombs": bombs.ATTACKS,
     "structure": structure.ATTACKS,
     "traps": traps.ATTACKS,

@@ -38,6 +38,9 @@ class Attacks:
     def test_4_payloads(self) -> None:
         self.make("payloads")
 
+    def test_4_buffers(self) -> None:
+        self.make("buffers")
+
     def test_5_bombs(self) -> None:
         self.make("bombs")
 
