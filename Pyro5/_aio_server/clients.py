@@ -138,15 +138,18 @@ class Clients(Limited):
 
     def _handshake_timed_out(self, connection: AsyncConnection) -> None:
         """Refuse a client whose handshake took too long."""
+        error = errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds)
         if connection.handshake_task is not None:
+            # The task sends the refusal: it knows the message that is to be answered.
+            connection.handshake_error = error
             connection.handshake_task.cancel()
         elif connection.is_working:
             return  # a thread runs validateHandshake()
         # No message can be sent before TLS is set up, or after a refusal.
-        if connection.tls_handshake or connection.closing:
+        elif connection.tls_handshake or connection.closing:
             self.drop(connection)
         else:
-            self.refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
+            self.refuse(connection, error)
 
     # ------------------------------------------------------------ refusals
 

@@ -119,6 +119,7 @@ class AsyncConnection(ServerConnection):
         is_working: a request is being handled: in the event loop by a task, or in a thread.
         at_end: the client has closed its side; what was received before is still handled.
         handshake_task: the task of a validateHandshake() that is a coroutine function.
+        handshake_error: why that was cancelled, if the client is to be told.
     """
 
     sock: Any
@@ -134,6 +135,7 @@ class AsyncConnection(ServerConnection):
         self.is_pumped = False
         self.at_end = False
         self.handshake_task: Any = None
+        self.handshake_error: Optional[Exception] = None
         self._can_write = True
         self._is_reading = True
         self._chunks: Deque[Tuple[float, bytes]] = deque()  # received, with the time, and not parsed yet

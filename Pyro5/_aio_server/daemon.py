@@ -16,6 +16,7 @@ from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
 from .._net.addresses import address_text, server_host
+from .._net.offered_sockets import offered_sockets
 from .._server.connection import ServerConnection
 from .._server.daemon_object import DaemonObject
 from .._server.error_log import RepeatFilter
@@ -332,6 +333,7 @@ class Daemon(Registrations):
         server.pool.shrink(time.monotonic())
         self._dispatcher.log_repeated_errors()
         buffers.release_unused()
+        offered_sockets.remove_closed()
         # The last one may take longer than the interval.
         if ((len(self._streams) or _is_overridden(self, "housekeeping"))
                 and (self._housekeeping_task is None or self._housekeeping_task.done())):
@@ -357,6 +359,7 @@ class Daemon(Registrations):
         self._dispatcher.running.watcher.stop()
 
     def _finish(self) -> None:
+        offered_sockets.close_all(self.transportServer)
         self._dispatcher.log_repeated_errors(at_end=True)
         self._objects.close()  # after the last call, which may still have used an object
 

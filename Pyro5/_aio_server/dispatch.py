@@ -1,6 +1,7 @@
 """Turn messages into replies for a daemon in an event loop: decide which code runs in the loop, and which in a thread."""
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import logging
 import threading
@@ -63,6 +64,10 @@ class LoopDispatcher(Dispatcher):
             data = self._begin_handshake(connection, message, serializer, correlation_id)
             response = await validate(connection, data)
             reply: Optional[SendingMessage] = self._accept_handshake(connection, message, serializer, response, correlation_id)
+        except asyncio.CancelledError:
+            if connection.handshake_error is None:
+                raise
+            reply = self._refuse_handshake(connection, message, serializer, connection.handshake_error, correlation_id)
         except Exception as x:  # validateHandshake of the program, and any error that malformed data causes
             reply = self._refuse_handshake(connection, message, serializer, x, correlation_id)
         return self._logged(connection, reply)

@@ -232,10 +232,12 @@ class Places(DaemonTestCase):
         await self.wait_for_event(self.rover.begun)
         with self.assertRaises(errors.TimeoutError):
             await other.block.options(timeout=0.05)("too late")
-        with self.assertLogs("Pyro5.server.dispatch", "WARNING"):
+        with self.assertLogs("Pyro5.server.dispatch", "WARNING") as logged:
             self.rover.go_on.set()
             self.assertEqual(await call, "first")
             await other.plain()
+            while not logged.output:
+                await asyncio.sleep(0.002)
         self.assertEqual(self.rover.notes, ["first"])
 
     async def test_instances_of_a_class_are_closed_with_their_connection(self) -> None:
@@ -253,6 +255,33 @@ class Places(DaemonTestCase):
         self.assertEqual(await session.number(), 1)
         await session._pyroRelease()
         await self.wait_for_event(closed)
+
+    async def test_callbacks_over_connections_of_the_client(self) -> None:
+        @expose
+        class Mine:
+            def name(self) -> str:
+                return "mine"
+
+        class Calling(Rover):
+            @expose
+            def call(self, other: Any) -> Any:
+                return other.name()
+
+            @expose
+            async def call_later(self, other: Any) -> Any:
+                async with proxy(other._pyroUri) as awaited:
+                    return await awaited.name()
+
+        rover = await self.begin(aio.Daemon(), Calling())
+        uri = rover._pyroUri
+
+        def call() -> List[Any]:
+            with Proxy(uri) as classic:
+                mine = Mine()
+                classic._pyroCallback(mine)
+                return [classic.call(mine), classic.call_later(mine)]
+
+        self.assertEqual(await in_thread(call), ["mine", "mine"])
 
     async def test_classic_clients(self) -> None:
         rover = await self.begin(aio.Daemon())
@@ -338,6 +367,33 @@ class Hooks(DaemonTestCase):
         await rover._pyroRelease()
         await self.wait_for_event(gone)
         self.assertEqual(seen, ["Pyro-worker"] * 2)
+
+    async def test_a_validator_that_does_not_end(self) -> None:
+        begun, cancelled = asyncio.Event(), asyncio.Event()
+
+        class Slow(aio.Daemon):
+            async def validateHandshake(self, conn: Any, data: Any) -> Any:
+                begun.set()
+                try:
+                    await asyncio.Event().wait()
+                except asyncio.CancelledError:
+                    cancelled.set()
+                    raise
+
+        config.HANDSHAKE_TIMEOUT = 0.05
+        rover = await self.begin(Slow())
+        with self.assertLogs("Pyro5.server.dispatch", "WARNING"), \
+                self.assertRaisesRegex(errors.CommunicationError, "no handshake within 0.05 seconds"):
+            await rover.plain()
+        config.HANDSHAKE_TIMEOUT = PATIENCE_SECONDS
+        begun.clear()
+        cancelled.clear()
+        call = asyncio.create_task(rover.plain())
+        await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
+        await rover._pyroRelease()  # the connection ends
+        await asyncio.wait_for(cancelled.wait(), PATIENCE_SECONDS)
+        with self.assertRaises((asyncio.CancelledError, errors.CommunicationError)):
+            await call
 
     async def test_housekeeping(self) -> None:
         config.POLLTIMEOUT = 0.01
