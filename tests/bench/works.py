@@ -101,5 +101,6 @@ ALL_WORKS = (
          beside_share=for_all(0.95)),
     Work("in_flight", "64 calls in flight on one connection (asyncio)",
          share={"serpent": 45000 / FLOOR_THEN, "msgpack": 60000 / FLOOR_THEN}),
+    Work("in_flight_uvloop", "the same with uvloop in the client"),
     Work("annotations", "1 MB of annotations each way", bulk_bytes=ANNOTATION_BYTES),
 )

@@ -198,7 +198,7 @@ def threads(number: int, is_shared: bool = False) -> Case:
     return case
 
 
-def in_flight(peer: Peer, seconds: float) -> float:
+def in_flight(peer: Peer, seconds: float, new_event_loop: Any = asyncio.new_event_loop) -> float:
     """Keep CALLS_IN_FLIGHT calls in flight on one connection, from as many tasks."""
     aio: Any = importlib.import_module(ASYNCIO_CLIENT)
 
@@ -216,7 +216,17 @@ def in_flight(peer: Peer, seconds: float) -> float:
             counts = await asyncio.gather(*[caller(proxy, started + seconds) for _ in range(CALLS_IN_FLIGHT)])
             return float(sum(counts) / (time.perf_counter() - started))
 
-    return asyncio.run(measure())
+    loop = new_event_loop()
+    try:
+        return float(loop.run_until_complete(measure()))
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def in_flight_uvloop(peer: Peer, seconds: float) -> float:
+    """Do the same as in_flight() in the event loop of uvloop."""
+    return in_flight(peer, seconds, importlib.import_module("uvloop").new_event_loop)
 
 
 def annotated(peer: Peer, seconds: float) -> float:
@@ -281,3 +291,5 @@ if hasattr(api.config, STREAM_SETTING):
     CASES["stream_in_groups"] = stream_in_groups
 if importlib.util.find_spec(ASYNCIO_CLIENT) is not None:
     CASES["in_flight"] = in_flight
+    if importlib.util.find_spec("uvloop") is not None:
+        CASES["in_flight_uvloop"] = in_flight_uvloop
