@@ -110,6 +110,7 @@ SETTINGS = tuple(Setting(*row) for row in (
     ("NS_AUTOCLEAN", 0.0, FLOAT, "seconds between checks that remove dead registrations, at least 3; 0 = never"),
     ("NS_BCHOST", None, HOST, "host name or address that the name server's broadcast responder listens on"),
     ("NS_BCPORT", 9091, INT, "UDP port of the name server's broadcast responder"),
+    ("NS_ETCD_TIMEOUT", 5.0, FLOAT, "seconds that a change of a name server with the storage etcd: waits for the cluster"),
     ("NS_HOST", "localhost", HOST,
      "host where clients look for the name server, or a list of hosts; the default is PYRO_HOST, if that is set"),
     ("NS_LOOKUP_DELAY", 0.0, FLOAT, "seconds that a lookup waits for a name, or for the name server, to appear"),

@@ -174,7 +174,21 @@ def _print_tagged(nameserver: Any, options: argparse.Namespace, **tags: Sequence
 
 def _ping(nameserver: Any, options: argparse.Namespace) -> None:
     nameserver.ping()
-    _say(options, "Name server ping ok.", ping="ok")
+    stale = _stale_seconds(nameserver)
+    if stale is None:
+        _say(options, "Name server ping ok.", ping="ok")
+    else:
+        _say(options, "Name server ping ok, but stale: it has not reached its storage for %.0f seconds, so changes fail, and "
+             "lookups are answered from memory." % stale, ping="ok", stale=round(stale, 3))
+
+
+def _stale_seconds(nameserver: Any) -> Optional[float]:
+    """Return for how long the name server has not reached the storage that it shares with others; None if it does."""
+    try:
+        stale: Optional[float] = nameserver.status()["stale"]
+    except AttributeError:  # a name server of another release
+        return None
+    return stale
 
 
 def _say(options: argparse.Namespace, text: str, **result: Any) -> None:

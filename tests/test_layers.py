@@ -65,11 +65,15 @@ MODULES = """
     _aio_server.hooks _aio_server.clients _aio_server.server _aio_server.threads _aio_server.ending _aio_server.daemon
     _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
-    _naming.storage.journal _naming.storage.dbm _naming.storage.specs
+    _naming.storage.journal _naming.storage.dbm
+    _naming.storage.shared _naming.storage.etcd _naming.storage.etcd.messages _naming.storage.etcd.target
+    _naming.storage.etcd.records
+    _naming.storage.etcd.client _naming.storage.etcd.mirror _naming.storage.etcd.follower _naming.storage.etcd.transactions
+    _naming.storage.etcd.storage _naming.storage.specs
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
-    _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness _naming.autoclean _naming.health
-    _naming.authorization
+    _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
+    _naming.autoclean _naming.health _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.app
@@ -126,6 +130,8 @@ LATE_IMPORTS = {
     ("__main__", "_load"): "a tool is loaded when it is asked for",
     ("_naming.storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("_naming.storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
+    ("_naming.storage.specs", "_open_etcd"): "http.client is large, and few name servers use etcd",
+    ("_naming.storage.etcd.client", "_tls_context"): "ssl is large, and not every cluster is encrypted",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
     ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
@@ -136,8 +142,9 @@ LATE_IMPORTS = {
 }
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
-PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests", "_messages.replies",
-        "_messages.handshake", "_server.handshakes", "_server.dispatch")
+PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests",
+        "_messages.replies", "_messages.handshake", "_server.handshakes", "_server.dispatch",
+        "_naming.storage.etcd.messages", "_naming.storage.etcd.records")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 
 # asyncio is loaded when it is needed, and only these know it: all other modules work without an event loop.

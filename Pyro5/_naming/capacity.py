@@ -73,7 +73,9 @@ class Capacity:
                 raise errors.NamingError("the name server is full: its registrations take %d bytes of %d (its setting "
                                          "NS_MAX_SIZE); remove some" % (self.used_bytes, self.limit_bytes))
         storage.store(name, registration, details)
-        self.used_bytes += added
+        # A storage that is shared reports all changes later, its own too.
+        if not storage.is_shared:
+            self.used_bytes += added
 
     def _is_too_much(self, added: int) -> bool:
         return 0 < self.limit_bytes < self.used_bytes + added

@@ -20,7 +20,7 @@ from .storage import Registration, Storage, tags_of
 from .storage.details import Details, Lease, Member, from_text, to_text
 from .watches import Watches
 
-__all__ = ["UNSPECIFIED", "LeasedNames", "Request", "client_text"]
+__all__ = ["UNSPECIFIED", "LeasedNames", "Request", "client_text", "newer"]
 
 log = logging.getLogger("Pyro5.registry")
 
@@ -52,7 +52,7 @@ class Request(NamedTuple):
     client: str = ""
 
 
-def _newer(method: Method) -> Method:
+def newer(method: Method) -> Method:
     """Expose a method, without telling clients of other releases: they find the methods that they know. They can call it."""
     exposed: Any = expose(method)
     exposed._pyroNewer = True
@@ -95,7 +95,7 @@ class LeasedNames:
         self._revisions: Dict[str, int] = {}  # of the names that have changed since the name server was started
         self._first_revision = self._watches.end - 1  # of all others
         self._given: Dict[str, Counter[str]] = {}  # name -> how often each of its members was looked up
-        leases = LeaseTable(self._clock)
+        leases = self._lease_table(storage)
         for name, text in storage.load_details().items():
             # A name may have been removed by another program that uses the same file.
             if name in storage:
@@ -105,7 +105,7 @@ class LeasedNames:
 
     # ------------------------------------------------------------ called by clients
 
-    @_newer
+    @newer
     def renew(self, leases: Dict[str, str]) -> Dict[str, str]:
         """Start leases anew.
 
@@ -119,14 +119,17 @@ class LeasedNames:
             NamingError: this client is not authorized.
         """
         self._require_writer()
+        return self._renew(checked_lease_ids(leases))
+
+    def _renew(self, leases: Dict[str, str]) -> Dict[str, str]:
         lost = {}
         with self.lock:
-            for lease_id, name in checked_lease_ids(leases).items():
+            for lease_id, name in leases.items():
                 if not self._leases.renew(name, lease_id):
                     lost[lease_id] = self._storage[name][0] if name in self._storage else ""
         return lost
 
-    @_newer
+    @newer
     def release(self, leases: Dict[str, str]) -> int:
         """Remove the registrations that have these leases.
 
@@ -145,7 +148,7 @@ class LeasedNames:
             found.setdefault(name, []).append(lease_id)
         return self._changed(lambda: self._remove_leases(found))
 
-    @_newer
+    @newer
     def candidates(self, name: str, pick: str = "random") -> List[str]:
         """Return the uris that are registered under a name, in the order in which to try them.
 
@@ -172,7 +175,7 @@ class LeasedNames:
                 given[uris[0]] += 1
         return uris
 
-    @_newer
+    @newer
     def details(self, name: str) -> Dict[str, Any]:
         """Return a registration as a dict: uri, metadata, revision, lease (None, or a dict of ttl, seconds left and the
         address of the client that registered it), and members (None, or a dict of uri -> lease).
@@ -186,7 +189,7 @@ class LeasedNames:
             return {"uri": found[0], "metadata": sorted(tags_of(found)), "revision": self._revision(name),
                     **self._lease_info(name)}
 
-    @_newer
+    @newer
     def leases(self, prefix: Optional[str] = None) -> Dict[str, Any]:
         """Return the lease and the members, as `details` does, of those names with a prefix that have some."""
         prefix = checked_type(prefix or "", "prefix")
@@ -195,7 +198,7 @@ class LeasedNames:
         with self.lock:
             return {name: self._lease_info(name) for name in self._leases.all_details() if name.startswith(prefix)}
 
-    @_newer
+    @newer
     def watch(self, prefix: str = "") -> AsyncIterator[Dict[str, Any]]:
         """Return an item stream of the current registrations, and then of each change as it happens.
 
@@ -248,6 +251,9 @@ class LeasedNames:
         """Return the uri of a name."""
         raise NotImplementedError
 
+    def _lease_table(self, storage: Storage) -> LeaseTable:
+        return LeaseTable(self._clock)
+
     def _take_turn(self) -> None:
         raise NotImplementedError
 
@@ -266,6 +272,9 @@ class LeasedNames:
 
     # The methods below hold the lock for a single attempt; waiting for a storage locked by another process is done without
     # it.
+
+    def _accept(self, request: Request) -> Dict[str, Any]:
+        return self._changed(lambda: self._register(request))
 
     def _register(self, request: Request) -> Dict[str, Any]:
         with self.lock:
@@ -338,9 +347,8 @@ class LeasedNames:
         """
         uri, tags = registration
         kind = "changed" if name in self._storage else "added"
-        is_always_stored = is_removal or name == constants.NAMESERVER_NAME
-        self._capacity.store(self._storage, name, registration, is_always_stored, to_text(uri, details),
-                             self._leases.used_bytes)
+        self._capacity.store(self._storage, name, registration, is_removal or name == constants.NAMESERVER_NAME,
+                             to_text(uri, details), self._leases.used_bytes)
         # After the storage: if that fails, the lease must not exist.
         self._leases.set(name, details)
         revision = self._revisions[name] = self._watches.add(kind, name, uri, tags)

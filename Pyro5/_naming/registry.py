@@ -14,8 +14,9 @@ from .._values.uri import URI
 from .capacity import LARGE_BYTES, SearchTurns
 from .checks import (NAME_CHARS, checked_revision, checked_tags, checked_text, checked_ttl, checked_type, checked_uri,
                      require_not_own, require_one_at_most, searched_tags)
-from .leased_names import UNSPECIFIED, LeasedNames, Request, client_text
+from .leased_names import UNSPECIFIED, Request, client_text
 from .regex_sandbox import Matcher
+from .shared_names import SharedNames
 from .storage import Registration, adapt, listing
 from .storage.specs import open_storage
 
@@ -28,7 +29,7 @@ OWN_METADATA = frozenset(["class:Pyro5.nameserver.NameServer"])
 
 
 @behavior(instance_mode="single")
-class NameServer(LeasedNames):
+class NameServer(SharedNames):
     """Maps names to uris, with metadata tags for each name.
 
     All methods are thread-safe; only those marked as exposed can be called remotely. The name ``Pyro.NameServer`` is reserved
@@ -151,7 +152,7 @@ class NameServer(LeasedNames):
                           checked_ttl(ttl), checked_revision(if_revision), bool(member), client_text())
         require_not_own(name, "replaced")
         self._require_names((name,))
-        accepted = self._changed(lambda: self._register(request))
+        accepted = self._accept(request)
         log.debug("registered %s as %s", request.uri, name)
         # None as in other releases, which have no leases; their clients would not expect a result.
         return None if ttl is None and if_revision is None and not member else accepted

@@ -70,11 +70,15 @@ class Watches:
         """The position after the last change."""
         return self._end
 
-    def add(self, kind: str, name: str, uri: str, metadata: AbstractSet[str]) -> int:
-        """Append a change, and return its revision. `wake` has to be called afterwards, without the locks of the caller."""
+    def add(self, kind: str, name: str, uri: str, metadata: AbstractSet[str], given: Optional[int] = None) -> int:
+        """Append a change, and return its position. `wake` has to be called afterwards, without the locks of the caller.
+
+        Args:
+            given: the revision of the change, if that is not its position.
+        """
         with self._lock:
             revision = self._end
-            self._changes[revision] = Change(kind, name, uri, metadata, revision)
+            self._changes[revision] = Change(kind, name, uri, metadata, revision if given is None else given)
             # A bounded number: a watcher that falls behind further than this begins anew with the current
             # registrations.
             self._changes.pop(revision - self._most, None)

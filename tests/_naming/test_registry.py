@@ -403,7 +403,7 @@ class ExposureTests(unittest.TestCase):
         members = exposure.exposed_members(NameServer)
         self.assertEqual(set(members.methods),
                          {"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup",
-                          "candidates", "details", "leases", "release", "renew", "watch"})
+                          "candidates", "details", "leases", "release", "renew", "status", "watch"})
         self.assertEqual((set(members.oneway), set(members.attrs)), (set(), set()))
 
 

@@ -191,7 +191,8 @@ class WatchTests(WatchTestCase):
             self.assertEqual([("current", "lab.a"), "ready"], [brief(next(stream)), brief(next(stream))])
         with Proxy(self.uri) as proxy:
             proxy._pyroGetMetadata("Pyro.NameServer")
-            self.assertEqual(old | {"candidates", "details", "leases", "release", "renew", "watch"}, proxy._pyroMethods)
+            self.assertEqual(old | {"candidates", "details", "leases", "release", "renew", "status",
+                                    "watch"}, proxy._pyroMethods)
 
     def test_a_prefix_is_a_text(self) -> None:
         with self.assertRaisesRegex(TypeError, "prefix must be a str"):

@@ -55,9 +55,11 @@ class Storage(MutableMapping[str, Registration]):
 
     Attributes:
         reads_alongside: whether any number of threads may call reading methods while another one makes a change.
+        is_shared: whether several name servers use the storage at the same time, see `shared.SharedStorage`.
     """
 
     reads_alongside = False  # the default for storages of programs, which may not expect it
+    is_shared = False
 
     def names(self) -> List[str]:
         """Return all names as a new list."""

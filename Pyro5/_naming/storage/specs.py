@@ -27,27 +27,34 @@ def _open_dbm(filename: Optional[str]) -> Storage:
     return DbmStorage(filename)
 
 
+def _open_etcd(address: Optional[str]) -> Storage:
+    from .etcd.storage import EtcdStorage  # imports http.client
+    from .etcd.target import parse_target
+    return EtcdStorage(parse_target(address))
+
+
 # The text up to the colon -> function that opens a storage from the text after the colon (None without a colon).
 STORAGE_TYPES: Dict[str, Callable[[Optional[str]], Storage]] = {
     "memory": _open_memory,
     "sql": _open_sql,
     "dbm": _open_dbm,
+    "etcd": _open_etcd,
 }
 # For help and error texts.
-STORAGE_CHOICES = "memory, sql:FILE or dbm:FILE"
+STORAGE_CHOICES = "memory, sql:FILE, dbm:FILE or etcd:http://HOST:2379,HOST:2379/PREFIX"
 
 
 def open_storage(storage: Any = None) -> Storage:
     """Return the storage for an option or an object.
 
     Args:
-        storage: None or ``"memory"``, ``"sql:FILE"``, ``"dbm:FILE"``, or a storage object of the program (see the package's
-            documentation).
+        storage: None or ``"memory"``, ``"sql:FILE"``, ``"dbm:FILE"``, ``"etcd:http://HOST:PORT,HOST:PORT/PREFIX"``, or a
+            storage object of the program (see the package's documentation).
 
     Raises:
         ValueError: unknown storage type, or its file name is missing.
         TypeError: the object is not a storage.
-        NamingError: the file cannot be used.
+        NamingError: the file, or the cluster, cannot be used.
     """
     if storage is None:
         return MemoryStorage()

@@ -133,7 +133,7 @@ class OpenStorageTests(unittest.TestCase):
 
     def test_unknown_types_are_refused(self) -> None:
         for spec in ("bogus", "", "Memory", "bogus:file"):
-            with self.assertRaisesRegex(ValueError, "^invalid storage type '%s'; available: memory, sql:FILE or " % spec):
+            with self.assertRaisesRegex(ValueError, "^invalid storage type '%s'; available: memory, sql:FILE, " % spec):
                 open_storage(spec)
 
     def test_modules_are_loaded_when_they_are_asked_for(self) -> None:
