@@ -80,7 +80,7 @@ MODULES = """
     _cli _cli.access_options _cli.console _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
-    _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check
+    _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     utils utils.echoserver utils.httpgateway
     api
@@ -125,6 +125,7 @@ LATE_IMPORTS = {
     ("_naming.leased_names", "watch"): "asyncio is large, and few name servers are watched",
     ("nameserver", "_parser"): "argparse is for the tool only, the module is loaded by every program",
     ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
+    ("tools.doctor", "_check_storage"): "http.client is large, and few name servers use etcd",
     ("tools.serve", "_import"): "the user says what to serve",
     ("_cli.peer_check", "_speaks_tls"): "ssl is large, and not every Python has it",
     ("__main__", "_load"): "a tool is loaded when it is asked for",

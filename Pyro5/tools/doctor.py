@@ -18,7 +18,7 @@ from .._net.addresses import name_server_host
 Check = Tuple[str, Callable[[], Iterable[Finding]]]
 
 
-def checks_for(uri: Optional[str]) -> List[Check]:
+def checks_for(uri: Optional[str], storage: Optional[str] = None) -> List[Check]:
     """Return all checks with their names."""
     needs_name_server = uri is None or not (uri.upper().startswith("PYRO:") or "@" in uri)  # which contains the location
     # From the inside to the outside: a wrong setting explains most of what follows.
@@ -34,7 +34,14 @@ def checks_for(uri: Optional[str]) -> List[Check]:
         checks.insert(-1, ("list of name servers", machine_check.check_name_servers))
     if uri is not None:
         checks.append((uri, functools.partial(peer_check.check_object, uri)))
+    if storage is not None:
+        checks.append((storage, functools.partial(_check_storage, storage)))
     return checks
+
+
+def _check_storage(storage: str) -> Iterable[Finding]:
+    from .._cli.etcd_check import check_etcd
+    return check_etcd(storage)
 
 
 def examine(checks: Iterable[Check]) -> int:
@@ -54,10 +61,15 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
         "the name server. With the uri of an object, also check the connection to this object.",
         epilog="The exit code is 1 if a problem was found.")
     parser.add_argument("uri", nargs="?", help="uri of an object, or its name in the name server")
+    parser.add_argument("-s", "--storage", metavar="etcd:URL", help="also check the etcd cluster that a name server uses: its "
+                        "option --storage")
     parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds to wait for a reply "
                         "(default: the setting COMMTIMEOUT)")
     access_options.add_client_options(parser)
-    return parser.parse_args(args)
+    options = parser.parse_args(args)
+    if options.storage is not None and not options.storage.startswith("etcd:"):
+        parser.error("only storages of the type etcd: can be checked")
+    return options
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
@@ -70,7 +82,7 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         access_options.use(options)
         if options.timeout is not None:
             config.COMMTIMEOUT = options.timeout
-        wrong.append(examine(checks_for(options.uri)))
+        wrong.append(examine(checks_for(options.uri, options.storage)))
 
     failure = console.exit_code_of(use_access_and_examine)
     if failure:  # an exception in the tool itself, or Ctrl-C

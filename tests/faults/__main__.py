@@ -9,14 +9,16 @@ import sys
 import time
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
+from .._naming.storage import etcd_server
 from ..support import PROJECT, clean_environment
-from . import cable, descriptors, disk, kills, leases, relay
+from . import cable, descriptors, disk, etcd_kills, kills, leases, relay
 
 SERVERTYPES = ("thread", "multiplex")
 # What a round of each does, and how much of it; the tests do less.
 KILLS, RELAY_STEPS, CABLE_STEPS, LOOKUPS = 100, 250, 40, 200
 IDLE_SECONDS = 2.0
 LEASED_SERVERS, LEASE_SECONDS = 5, 2.0
+ETCD_SECONDS = 120.0
 RETRIES = 5
 BUSY_SHARE, BACK_SECONDS = 0.1, 2.0
 
@@ -79,9 +81,17 @@ def killed_leases(seed: int) -> Iterator[Outcome]:
     yield "leases of %g s" % LEASE_SECONDS, seen.line(), seen.problems
 
 
+def killed_etcd(seed: int) -> Iterator[Outcome]:
+    if etcd_server.WHY_NOT:
+        yield "not run", etcd_server.WHY_NOT, []
+        return
+    seen = etcd_kills.run(ETCD_SECONDS, seed)
+    yield "three name servers on three etcd nodes, %g s" % ETCD_SECONDS, seen.line(), seen.problems
+
+
 FAULTS: Dict[str, Callable[[int], Iterator[Outcome]]] = {
     "kills": kill, "relay": relays, "packets": packets, "disk": full_disk, "descriptors": no_descriptors,
-    "leases": killed_leases}
+    "leases": killed_leases, "etcd": killed_etcd}
 
 
 def parse_options(arguments: List[str]) -> Any:

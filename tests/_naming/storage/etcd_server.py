@@ -7,12 +7,13 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Sequence
 
 from ...support import PATIENCE_SECONDS
 
@@ -24,7 +25,8 @@ POLL_SECONDS = 0.02
 ELECTION_MILLISECONDS, HEARTBEAT_MILLISECONDS = 300, 30
 
 
-def _free_ports(count: int) -> List[int]:
+def free_ports(count: int) -> List[int]:
+    """Return ports that are free now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         # Bound at the same time, so that they are different.
@@ -36,9 +38,10 @@ def _free_ports(count: int) -> List[int]:
 class Node:
     """An etcd server."""
 
-    def __init__(self, name: str, folder: str, port: int, peer_port: int, cluster: str) -> None:
+    def __init__(self, name: str, folder: str, port: int, peer_port: int, cluster: str,
+                 options: Sequence[str]) -> None:
         self.port = port
-        self.url = "http://127.0.0.1:%d" % port
+        self.url = "%s://127.0.0.1:%d" % ("https" if options else "http", port)
         peer_url = "http://127.0.0.1:%d" % peer_port
         self._log = os.path.join(folder, name + ".log")
         self._command = [
@@ -46,7 +49,8 @@ class Node:
             "--bcrypt-cost", "4",
             "--listen-client-urls", self.url, "--advertise-client-urls", self.url,
             "--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url, "--initial-cluster", cluster,
-            "--election-timeout", str(ELECTION_MILLISECONDS), "--heartbeat-interval", str(HEARTBEAT_MILLISECONDS)]
+            "--election-timeout", str(ELECTION_MILLISECONDS), "--heartbeat-interval", str(HEARTBEAT_MILLISECONDS),
+            *options]
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def start(self) -> None:
@@ -72,7 +76,9 @@ class Node:
     def ask(self, path: str, request: Optional[Dict[str, Any]] = None) -> Any:
         """Send a request and return the reply."""
         body = json.dumps(request or {}).encode("ascii")
-        with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=5) as reply:
+        # The client under test checks the certificate.
+        context = ssl._create_unverified_context() if self.url.startswith("https") else None
+        with urllib.request.urlopen(urllib.request.Request(self.url + path, body), timeout=5, context=context) as reply:
             return json.loads(reply.read())
 
     def is_leader(self) -> bool:
@@ -102,14 +108,18 @@ class Node:
 
 
 class Cluster:
-    """Some nodes that are one cluster; a context manager."""
+    """Some nodes that are one cluster; a context manager.
 
-    def __init__(self, count: int = 1) -> None:
+    Args:
+        options: of TLS, for a cluster with https.
+    """
+
+    def __init__(self, count: int = 1, options: Sequence[str] = ()) -> None:
         self._folder = tempfile.mkdtemp(prefix="pyro5-etcd-")
-        ports = _free_ports(2 * count)
+        ports = free_ports(2 * count)
         names = ["n%d" % number for number in range(count)]
         cluster = ",".join("%s=http://127.0.0.1:%d" % (name, port) for name, port in zip(names, ports[count:]))
-        self.nodes = [Node(name, self._folder, ports[number], ports[count + number], cluster)
+        self.nodes = [Node(name, self._folder, ports[number], ports[count + number], cluster, options)
                       for number, name in enumerate(names)]
 
     def spec(self, prefix: str) -> str:

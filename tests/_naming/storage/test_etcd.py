@@ -12,15 +12,17 @@ import unittest
 from typing import Any, Callable, List, Optional
 from unittest import mock
 
-from Pyro5 import config, errors
+from Pyro5 import config, errors, nsc
+from Pyro5._cli.etcd_check import check_etcd
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.etcd import follower
 from Pyro5._naming.storage.etcd.messages import EtcdError
 from Pyro5._naming.storage.etcd.storage import EtcdStorage
 from Pyro5._naming.storage.etcd.target import parse_target
 from Pyro5._naming.storage.specs import open_storage
+from Pyro5.nameserver import NameServerDaemon
 
-from ...support import PATIENCE_SECONDS
+from ...support import PATIENCE_SECONDS, PROJECT, daemon_thread, run_main
 from .contract import StorageContract
 from .etcd_server import WHY_NOT, Cluster
 
@@ -297,6 +299,19 @@ class FailureTests(EtcdTestCase):
             config.NS_ETCD_TIMEOUT = PATIENCE_SECONDS
             ns.register("name", ONE)
 
+    def test_https(self) -> None:
+        files = {name: os.path.join(PROJECT, "tests", "certs", name) for name in ("ca.pem", "server.pem", "server.key")}
+        with Cluster(1, ("--cert-file", files["server.pem"], "--key-file", files["server.key"])) as own:
+            where = own.spec("tls").replace("http:", "https:")
+            with mock.patch.object(follower, "LOAD_SECONDS", 0.5), self.assertRaisesRegex(
+                    errors.NamingError, "(?i)certificate verify failed"):
+                open_storage(where)
+            ns = self.name_server(where + "?ca_file=" + files["ca.pem"])
+            ns.register("name", ONE, ttl=30)
+            self.assertEqual(ONE, str(ns.lookup("name")))
+            with self.assertRaisesRegex(errors.NamingError, "cannot use the certificates for etcd"):
+                open_storage(where + "?ca_file=" + files["server.key"])
+
     def test_no_cluster_at_the_start(self) -> None:
         with mock.patch.object(follower, "LOAD_SECONDS", 0.1), self.assertRaisesRegex(
                 errors.NamingError, "cannot reach etcd at http://127.0.0.1:1/x: 127.0.0.1:1: Connection refused"):
@@ -309,6 +324,29 @@ class FailureTests(EtcdTestCase):
         self.assertEqual(ONE, opened["name"][0])
         with self.assertRaisesRegex(errors.NamingError, "is closed"):
             opened["name"] = (TWO, frozenset())
+
+
+class ToolTests(EtcdTestCase):
+    def test_ping_says_that_lookups_may_be_stale(self) -> None:
+        with NameServerDaemon("127.0.0.1", 0, storage=self.spec) as daemon, daemon_thread(daemon):
+            place = ("-n", "127.0.0.1", "-p", daemon.sock.getsockname()[1])
+            self.assertEqual("Name server ping ok.\n", run_main(nsc.main, *place, "ping").out)
+            shared: Any = daemon.nameserver._storage
+            shared._follower._set_state(watch_failure="gone")
+            self.assertRegex(run_main(nsc.main, *place, "ping").out, "ping ok, but stale: .* for 0 seconds")
+            self.assertRegex(run_main(nsc.main, *place, "--json", "ping").out, '"stale": 0')
+
+    def test_the_doctor_checks_the_cluster(self) -> None:
+        assert cluster is not None
+        port = cluster.nodes[0].port
+        found = [str(finding) for finding in check_etcd("etcd:http://127.0.0.1:%d,127.0.0.1:1/x" % port)]
+        self.assertRegex(found[0], r"^ok +etcd on 127.0.0.1:%d answers: 3\.\S+, it is the leader$" % port)
+        self.assertRegex(found[1], "^note +etcd on 127.0.0.1:1 cannot be reached: Connection refused")
+        self.assertRegex(found[2], "^ok +etcd at http://.*/x: 0 keys, they can be read and changed$")
+        config.COMMTIMEOUT = 0.1
+        found = [str(finding) for finding in check_etcd("etcd:http://127.0.0.1:1")]
+        self.assertRegex(found[1], "^WRONG +cannot reach etcd at http://127.0.0.1:1/pyro5")
+        self.assertRegex(next(iter(check_etcd("etcd:127.0.0.1"))).text, "needs the addresses of a cluster")
 
 
 class UserTests(EtcdTestCase):
@@ -339,6 +377,11 @@ class UserTests(EtcdTestCase):
                 open_storage(where % ("reader@", "?password_file=" + path))
             with open(path, "w", encoding="utf-8") as file:
                 file.write("r")
+            checked = [str(finding) for finding in check_etcd(where % ("", ""))]
+            self.assertRegex(checked[0], "etcd on .* answers")
+            self.assertRegex(checked[1], "^WRONG +the registrations in etcd at .* cannot be used: .*user name is empty")
+            checked = [str(finding) for finding in check_etcd(where % ("reader@", "?password_file=" + path))]
+            self.assertRegex(checked[-1], "permission denied(?s:.*)grant the user read and write permission for .* /lab/$")
             reading = self.name_server(where % ("reader@", "?password_file=" + path))
             self.assertEqual(ONE, str(reading.lookup("name")))
             with self.assertRaisesRegex(EtcdError, "permission denied"):
