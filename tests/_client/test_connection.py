@@ -13,7 +13,7 @@ from Pyro5 import errors, protocol, serializers
 from Pyro5._client import connection
 from Pyro5._client.connection import Connection, open_connection
 from Pyro5._messages import handshake, requests
-from Pyro5._net import tls
+from Pyro5._net import shared_memory, tls
 from Pyro5._values.uri import URI
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.socketutil import receive_data
@@ -228,7 +228,8 @@ class HandshakeTests(PairTestCase):
         accepted = reply({"handshake": "welcome", "meta": {"methods": []}}, 7, protocol.MSG_CONNECTOK)
         response, metadata, sent = self.shake(accepted, {"password": 1})
         self.assertEqual(("welcome", {"methods": []}), (response, metadata))
-        self.assertEqual(handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE).data, sent)
+        expected = handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE, host=shared_memory._host_id())
+        self.assertEqual(expected.data, sent)
 
     def test_metadata_is_optional(self) -> None:
         self.assertIsNone(self.shake(reply({"handshake": "x", "meta": None}, 0, protocol.MSG_CONNECTOK))[1])
