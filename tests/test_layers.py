@@ -32,7 +32,7 @@ MODULES = """
     _auth _auth.files
     _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets _net.shared_memory
     _net.offered_sockets
-    socketutil _net.polling_policy _net.busy_poll
+    socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.connection _client.offered

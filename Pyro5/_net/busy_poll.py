@@ -13,6 +13,7 @@ import threading
 from typing import Any, List, Optional, Set, Tuple
 
 from .. import config
+from . import tls_guard
 from .polling_policy import PollingPolicy, YieldingPolicy
 
 try:
@@ -195,6 +196,8 @@ def receiver_for(sock: Any, current: Any = None) -> Any:
     Args:
         current: the previous result, if the settings may have changed since then.
     """
-    if not _DONT_WAIT or hasattr(sock, "pending") or not is_promising():
+    if hasattr(sock, "pending"):
+        return tls_guard.guarded(sock)
+    if not _DONT_WAIT or not is_promising():
         return sock
     return current if isinstance(current, PollingReceiver) else PollingReceiver(sock)

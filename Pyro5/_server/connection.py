@@ -11,7 +11,7 @@ import time
 from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
-from .._net import busy_poll, stream_sockets
+from .._net import busy_poll, stream_sockets, tls_guard
 from .._wire import features
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
@@ -93,6 +93,8 @@ class ServerConnection(DetachedCalls):
         self.tls_handshake = tls
         self._system_timeout = 0.0
         self._incoming: Any = None  # the receiver that receive_polling() uses
+        # A socket of the program may be one of the ssl module, which has no limit for records without data.
+        self._source: Any = tls_guard.guarded(sock) if keep_open else sock
         self._max_size, self._max_inflated = max_size, inflated_size
         self._reader = MessageReader(max_size, max_inflated=inflated_size)
         if not handshake_done and handshake_size:
@@ -342,7 +344,7 @@ class ServerConnection(DetachedCalls):
         Raises:
             OSError: no data is available (see events_wanted and is_timeout), or the connection is lost.
         """
-        return self._reader.receive_from(self.sock) > 0
+        return self._reader.receive_from(self._source) > 0
 
     def receive_polling(self) -> bool:
         """Receive once, with busy polling before blocking, for a worker; otherwise like receive()."""
