@@ -380,11 +380,14 @@ class Hooks(DaemonTestCase):
                     cancelled.set()
                     raise
 
-        config.HANDSHAKE_TIMEOUT = 0.05
+        config.POLLTIMEOUT = 0.01  # the interval of applying changed settings
         rover = await self.begin(Slow())
+        call = asyncio.create_task(rover.plain())
         with self.assertLogs("Pyro5.server.dispatch", "WARNING"), \
-                self.assertRaisesRegex(errors.CommunicationError, "no handshake within 0.05 seconds"):
-            await rover.plain()
+                self.assertRaisesRegex(errors.CommunicationError, "no handshake within 0.01 seconds"):
+            await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
+            config.HANDSHAKE_TIMEOUT = 0.01
+            await call
         config.HANDSHAKE_TIMEOUT = PATIENCE_SECONDS
         begun.clear()
         cancelled.clear()

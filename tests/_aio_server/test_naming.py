@@ -140,8 +140,8 @@ class Attached(AioTestCase):
         config.HANDSHAKE_TIMEOUT = 0.05
         for servertype in ("thread", "multiplex"):
             with self.subTest(servertype=servertype), self.attached(servertype) as daemon:
-                reader, writer = await asyncio.open_connection(*daemon.sock.getsockname()[:2])
                 with self.assertLogs("Pyro5.server.loop", "WARNING"):
+                    reader, writer = await asyncio.open_connection(*daemon.sock.getsockname()[:2])
                     self.assertIn(b"no handshake within", await asyncio.wait_for(reader.read(), PATIENCE_SECONDS))
                 writer.close()
                 await writer.wait_closed()
