@@ -304,8 +304,6 @@ def class_to_dict(obj: Any, serializer_name: Optional[str] = None) -> Any:
         _refuse_object(obj, serializer_name)
     if is_mmap(obj):
         return obj[:]
-    if isinstance(obj, memoryview):
-        return bytes(obj)
     # since Python 3.11 every object has a __getstate__; only one that the class defines is used
     getstate = getattr(type(obj), "__getstate__", None)
     if getstate is not None and getstate is not getattr(object, "__getstate__", None):

@@ -65,6 +65,8 @@ class Outgoing:
     def reference(self, data: Any) -> Any:
         """Return what refers to the content of a bytes-like object; the object itself if it has to be sent in the payload."""
         number = self.add(memoryview(data)) if self.with_bytes else None
+        if number is None and type(data) is memoryview and self.with_bytes:
+            return bytes(data)  # marshal does not support it
         return data if number is None else {classes.TAG: TAG_BUFFER, "data": number}
 
     def __enter__(self) -> Outgoing:
@@ -169,7 +171,7 @@ def with_references(value: Any, outgoing: Outgoing) -> Any:
 def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left: int) -> Any:
     kind = type(value)
     if kind in types:
-        return outgoing.reference(value) if len(value) else value  # an empty one has nothing to send
+        return outgoing.reference(value)
     if kind not in _CONTAINERS or not value or not depth_left:
         return value
     # Keys are not searched: large ones would be unusual, and they have to be hashable.
