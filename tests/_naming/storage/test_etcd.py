@@ -213,7 +213,11 @@ class LeaseTests(EtcdTestCase):
         first.register("plain", ONE, ttl=1)
         first.register("group", ONE, ttl=1, member=True, metadata=["tag"])
         first.register("group", TWO, ttl=30, member=True)
-        lease = (first.register("group", THREE, ttl=30, member=True) or {})["lease"]
+        accepted = first.register("group", THREE, ttl=30, member=True) or {}
+        again = first.register("group", THREE, ttl=30, member=True) or {}
+        lease = again["lease"]
+        self.assertEqual(accepted["lease"], lease)
+        self.assertGreater(again["revision"], accepted["revision"])
         self.wait_until(second, lambda: len(second.candidates("group") if "group" in second.list() else ()) == 3)
         self.assertEqual(1.0, second.details("plain")["lease"]["ttl"])
         self.assertEqual([ONE, TWO, THREE], list(second.details("group")["members"]))

@@ -157,6 +157,8 @@ class RecordTests(unittest.TestCase):
         self.assertEqual(([(encode_key("/p/", ("a", ONE)), b"")], []), made)
         made = plan("/p/", "a", (TWO, NO_TAGS), members(TWO, ONE), existing)
         self.assertEqual([("a", ONE)], [key for key, _ in made.puts])  # registered again, so it is the last one now
+        made = plan("/p/", "a", (ONE, NO_TAGS), members(ONE, TWO), existing)
+        self.assertEqual([("a", TWO)], [key for key, _ in made.puts])  # again, without any change
         made = plan("/p/", "a", (ONE, {"t"}), members(ONE, TWO), existing)
         self.assertEqual([("a", ONE), ("a", TWO)], [key for key, _ in made.puts])
         made = plan("/p/", "a", (ONE, NO_TAGS), members(ONE), {"": Record(TWO, NO_TAGS, None)})

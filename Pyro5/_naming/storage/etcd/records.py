@@ -148,7 +148,9 @@ def plan(prefix: str, name: str, registration: Registration, details: Details, e
     kept = [member for member in existing if member in wanted]
     last = details.members[-1].uri
     # The order of members is that of their changes: one that registers again moves to the end.
-    if not any(key[1] == last for key, _ in puts) and kept and kept[-1] != last:
+    is_moved = not any(key[1] == last for key, _ in puts) and bool(kept) and kept[-1] != last
+    # One that registers again without any change renews its lease, and has a new revision.
+    if is_moved or not deletes and not puts:
         puts.append(((name, last), wanted[last]))
     return Plan(deletes, puts)
 
