@@ -228,10 +228,11 @@ class Places(DaemonTestCase):
         rover = await self.begin(aio.Daemon())
         other = copy.copy(rover)
         self.addAsyncCleanup(other._pyroRelease)
+        await other  # the time below is for the call alone, and long enough for the request to arrive
         call = asyncio.create_task(rover.block("first"))
         await self.wait_for_event(self.rover.begun)
         with self.assertRaises(errors.TimeoutError):
-            await other.block.options(timeout=0.05)("too late")
+            await other.block.options(timeout=0.4)("too late")
         with self.assertLogs("Pyro5.server.dispatch", "WARNING") as logged:
             self.rover.go_on.set()
             self.assertEqual(await call, "first")
