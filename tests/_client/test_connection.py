@@ -13,7 +13,7 @@ from Pyro5 import errors, protocol, serializers
 from Pyro5._client import connection
 from Pyro5._client.connection import Connection, open_connection
 from Pyro5._messages import handshake, requests
-from Pyro5._net import shared_memory, tls
+from Pyro5._net import tls
 from Pyro5._values.uri import URI
 from Pyro5.protocol import ReceivingMessage, SendingMessage
 from Pyro5.socketutil import receive_data
@@ -229,7 +229,7 @@ class HandshakeTests(PairTestCase):
         with settings(SHARED_MEMORY=False):  # both ends of the pair are on this host
             response, metadata, sent = self.shake(accepted, {"password": 1})
         self.assertEqual(("welcome", {"methods": []}), (response, metadata))
-        expected = handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE, host=shared_memory._host_id())
+        expected = handshake.connect_request(SERPENT, 7, "thing", {"password": 1}, WIRE)
         self.assertEqual(expected.data, sent)
 
     def test_metadata_is_optional(self) -> None:

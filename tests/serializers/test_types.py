@@ -211,7 +211,7 @@ ROWS: Dict[str, Row] = {
         lambda: memoryview(b"abc"),
         Form("{'data': 'YWJj', 'encoding': 'base64'}", BASE64_ABC),
         REFUSED,
-        Form(b"abc", b"abc"),
+        REFUSED,
         Form(b"abc", b"abc"),
     ),
     "bytes in dict": Row(
