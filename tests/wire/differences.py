@@ -33,7 +33,6 @@ REASONS = {
     "kin-of-builtins": "instances of subclasses of int, float and str travel as what they are over serpent and marshal, too",
     "malformed-reply": "what is no proper reply is a ProtocolError, not whatever Python stumbles over",
     "marshal-containers": "marshal converts objects inside of containers as well",
-    "marshal-memoryview": "the bytes of a memoryview are sent over marshal, too",
     "metadata-over-json": "entries without metadata travel as those with metadata",
     "msgpack-fraction": "a Fraction can be read back",
     "no-free-worker": "a client waits for its turn instead of being refused",
@@ -142,9 +141,6 @@ SERVER = _table({
         (("error ValueError", "open"), ["exceptions exception_args_plain_object marshal"]),
         (("error ExceptionGroup", "open"), ["exceptions exception_group marshal"]),
     ],
-    "marshal-memoryview": [
-        (("result b'view'", "open"), ["types return_only_memoryview marshal"]),
-    ],
     "metadata-over-json": [
         (("result {'Pyro.NameServer': *", "open"), ["nameserver ns_list_metadata json", "nameserver ns_list_metadata m*"]),
     ],
@@ -229,9 +225,6 @@ CLIENT = _table({
                                  "types argument_and_return_custom_nested marshal",
                                  "types argument_and_return_uuid_in_list marshal"]),
         (("calls proxies.echo",), ["proxies argument_uri_in_list marshal"]),
-    ],
-    "marshal-memoryview": [
-        (("calls calls.echo",), ["types argument_and_return_memoryview marshal"]),
     ],
     "msgpack-fraction": [
         (("returned Fraction(1, 3)",), ["types return_only_fraction msgpack"]),
