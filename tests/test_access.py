@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import shutil
@@ -284,6 +285,22 @@ class Roles(AccessSteps):
         self.write(["visitor"], operator=["machine.*"])
         with self.assertRaisesRegex(errors.SecurityError, "machine.acquire_object"), self.alice()._pyroExclusive():
             self.fail("it was acquired")
+        with settings(AUTH_USER="alice", AUTH_PASSWORD_FILE=self.password), \
+                Proxy("PYRO:Pyro.Daemon@" + self.daemon_of_users.locationStr) as own:
+            self.check_refused("machine.acquire_object",
+                               lambda: own._pyroInvoke("acquire_object", [], {"objectId": "machine"}))
+            batch = BatchProxy(own)
+            batch.acquire_object("machine")
+            self.check_refused("machine.acquire_object", lambda: list(batch()))
+
+    def test_the_name_of_a_batch_does_not_matter(self) -> None:
+        self.write(["visitor"])
+        machine = self.alice()
+        calls = [("look", (), {}), ("move", (1,), {})]
+        for name in ("<batch>", "look", "__getattr__", ""):
+            with self.subTest(name=name):
+                self.check_refused("machine.move",
+                                   functools.partial(machine._pyroInvoke, name, calls, None, protocol.FLAGS_BATCH))
 
     def test_clients_without_a_user_have_no_roles(self) -> None:
         daemon = Daemon("127.0.0.1")  # it has no users, but the members have roles

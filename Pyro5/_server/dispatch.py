@@ -312,7 +312,7 @@ class Dispatcher(HandshakeReplies):
             running.object_id = call.object_id
             self.exclusive.check(call.object_id, connection, correlation_id)
             published = self._objects.get(call.object_id)
-            permissions.check_call(self.gate, connection, published, call)
+            permissions.check_call(self.gate, connection, published, call, is_batch=True)
             batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size, connection.buffers)
             batch.running = running
             steps = batch.prepare(published, functools.partial(self._prepare, connection, published))

@@ -1,7 +1,7 @@
 """Which clients may use which members: roles given with @expose, and rules in the users file."""
 from __future__ import annotations
 
-from typing import Any, FrozenSet, Iterable, List, Optional, Sequence
+from typing import Any, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from .. import constants, errors
 from .._messages import requests
@@ -29,11 +29,13 @@ Refused.__module__ = errors.__name__
 exceptions.send_as(Refused, "Pyro5.errors.SecurityError")
 
 
-def check_call(gate: Any, connection: Any, published: PublishedObject, call: Call) -> None:
+def check_call(gate: Any, connection: Any, published: PublishedObject, call: Call, is_batch: bool = False) -> None:
     """Check that a client may execute a call, or all calls of a batch.
 
     Args:
         gate: the gate of the daemon, None if it has none.
+        is_batch: whether the arguments of the call are executed as a batch. The method name of a batch says nothing: a client
+            can send any name.
 
     Raises:
         Refused: it lacks a role; the text names the member and the roles that may use it.
@@ -47,16 +49,16 @@ def check_call(gate: Any, connection: Any, published: PublishedObject, call: Cal
     # None without a user, as for clients that have the shared key.
     roles: FrozenSet[str] = NO_ROLES if identity is None else identity.roles
     # All members of a batch before the first is called.
-    for name in _members_of(call):
-        object_id, member = call.object_id, name
+    for name, acquired in _members_of(call, is_batch):
+        object_id = call.object_id
         if object_id == constants.DAEMON_NAME:
             if name in _FREE:  # needed by each proxy
                 continue
             if name == "acquire_object":  # it stops the calls of others to that object
-                object_id = next((each for each in call.args if type(each) is str), "")
+                object_id = acquired
         # Both must allow it: the program limits its methods, and the administrator limits them further.
-        wanted = [limited.get(name), None if users is None else users.roles_for(users.members, "%s.%s" % (object_id, member))]
-        _require(wanted, roles, identity, "use %s.%s" % (object_id, member))
+        wanted = [limited.get(name), None if users is None else users.roles_for(users.members, "%s.%s" % (object_id, name))]
+        _require(wanted, roles, identity, "use %s.%s" % (object_id, name))
 
 
 def check_names(gate: Any, connection: Any, names: Iterable[str]) -> None:
@@ -87,14 +89,19 @@ def _require(wanted: Sequence[Optional[FrozenSet[str]]], roles: FrozenSet[str], 
                 "it needs the role %s" % " or ".join(sorted(each)) if each else "no role may do this"))
 
 
-def _members_of(call: Call) -> List[str]:
-    """Return the names of the members that a call uses; those of all its calls for a batch. Names of other types are refused
-    later, when the call is prepared.
+def _members_of(call: Call, is_batch: bool) -> List[Tuple[str, str]]:
+    """Return the names of the members that a call uses, or all calls of a batch; each with the object that it acquires, if it
+    is a call of acquire_object. Names of other types are refused later, when the call is prepared.
     """
-    if call.method == requests.BATCH_METHOD:
-        return list(dict.fromkeys(name for name, args, _ in requests.parse_batch(call)[0]
-                                  for name in (_member(name, args),) if name))
-    return [_member(call.method, call.args)] if _member(call.method, call.args) else []
+    elements = requests.parse_batch(call)[0] if is_batch else [(call.method, call.args, call.kwargs)]
+    found = dict.fromkeys((_member(name, args), _first_text(args, kwargs) if name == "acquire_object" else "")
+                          for name, args, kwargs in elements)
+    return [each for each in found if each[0]]
+
+
+def _first_text(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    # By position or by name: the method accepts both.
+    return next((each for each in (*args, *kwargs.values()) if type(each) is str), "")
 
 
 def _member(method: Any, args: Sequence[Any]) -> str:
