@@ -63,7 +63,7 @@ class AccessSteps(Steps):
             files.create(path, files.new_key())
         files.create(self.password, b"secret\n")
         document = users.load(self.users)
-        with mock.patch.object(exchange.make_verifier, "__defaults__", (None, 4)):
+        with mock.patch.object(exchange.make_verifier, "__defaults__", (None, exchange.MIN_ITERATIONS)):
             users.add_user(document, "alice", "secret", ["operator"])
         users.save(self.users, document)
 

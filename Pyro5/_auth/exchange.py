@@ -37,6 +37,8 @@ SALT_BYTES = 16
 # About 50 ms of a processor for each password that an attacker tries with a stolen users file. A client pays this once per
 # process: the result is cached.
 ITERATIONS = 100000
+# Fewer are refused by clients. A false server chooses the number, and tries passwords on the proof that it receives.
+MIN_ITERATIONS = 4096  # of RFC 7677
 MAX_ITERATIONS = 1000000  # a server cannot make its clients work for longer than half a second
 
 # In each digest: a proof must have no meaning in another protocol, or another version of this one.
@@ -178,7 +180,8 @@ def decode_challenge(annotation: Buffer) -> Challenge:
         return Challenge(_nonce(fields["n"]), KEY)
     # Short, because int() of a long text takes quadratic time.
     iterations = int(fields["i"]) if fields["i"].isdigit() and len(fields["i"]) < 10 else 0
-    if fields["m"] != SCRAM.encode() or len(fields["s"]) < SALT_BYTES // 2 or not 0 < iterations <= MAX_ITERATIONS:
+    is_valid = len(fields["s"]) >= SALT_BYTES // 2 and MIN_ITERATIONS <= iterations <= MAX_ITERATIONS
+    if fields["m"] != SCRAM.encode() or not is_valid:
         raise _invalid("unknown method, or invalid parameters")
     return Challenge(_nonce(fields["n"]), SCRAM, fields["s"], iterations)
 

@@ -105,7 +105,8 @@ def _parse_user(name: str, entry: Any) -> User:
         salt, stored_key, server_key = (base64.b64decode(stored[key], validate=True)
                                         for key in ("salt", "stored_key", "server_key"))
         iterations = stored["iterations"]
-        if type(iterations) is not int or not 0 < iterations <= exchange.MAX_ITERATIONS:  # bool is a subclass of int
+        # The type first: bool is a subclass of int.
+        if type(iterations) is not int or not exchange.MIN_ITERATIONS <= iterations <= exchange.MAX_ITERATIONS:
             raise ValueError
         if len(salt) < exchange.SALT_BYTES // 2 or len(stored_key) != 32 or len(server_key) != 32:
             raise ValueError

@@ -92,6 +92,12 @@ class Annotations(unittest.TestCase):
                            exchange.encode_hello(Hello(NONCE, "x" * 65)), b"\xff\xfe", b"1 n u", b"1 n=\x00 u=")
         self.check_refused(exchange.decode_proof, b"", hello, exchange.encode_proof(b""), exchange.encode_proof(bytes(31)))
 
+    def test_challenges_that_make_guessing_cheap(self) -> None:
+        encoded = [exchange.encode_challenge(Challenge(NONCE, SCRAM, b"s" * 16, exchange.MIN_ITERATIONS - less))
+                   for less in (1, 0)]
+        self.check_refused(exchange.decode_challenge, encoded[0])
+        self.assertEqual(exchange.MIN_ITERATIONS, exchange.decode_challenge(encoded[1]).iterations)
+
     def test_challenges_that_cost_too_much(self) -> None:
         self.check_refused(exchange.decode_challenge, *[
             exchange.encode_challenge(Challenge(NONCE, method, salt, iterations)) for method, salt, iterations in (

@@ -117,7 +117,7 @@ class UsersFiles(FilesTestCase):
                                           '{"rules": {"a": [1]}}', '{"users": {"bob": {"roles": 1}}}', "[" * 100000)):
             with self.assertRaisesRegex(errors.SecurityError, "is not valid"):
                 users.open_file(self.write(content.encode(), name="bad%d" % number))
-        for key, value in (("salt", "eA=="), ("stored_key", "eA=="), ("iterations", 0), ("iterations", True),
+        for key, value in (("salt", "eA=="), ("stored_key", "eA=="), ("iterations", 4095), ("iterations", True),
                            ("server_key", 5)):
             broken = {**good, "users": {"alice": {**entry, "scram-sha-256": {**entry["scram-sha-256"], key: value}}}}
             users.save(self.path("broken"), broken)

@@ -25,7 +25,7 @@ class GateTestCase(FilesTestCase):
         super().setUp()
         self.clock = Clock()
         document = users.load(self.path("users.json"))
-        with mock.patch.object(exchange.make_verifier, "__defaults__", (None, 4)):
+        with mock.patch.object(exchange.make_verifier, "__defaults__", (None, exchange.MIN_ITERATIONS)):
             users.add_user(document, "alice", "secret", ["operator"])
         users.save(self.path("users.json"), document)
         self.gate = self.made()

@@ -37,7 +37,7 @@ class AccessTools(unittest.TestCase):
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
         self.key, self.users, self.password = (os.path.join(self.folder, name) for name in ("lab.key", "users.json", "pw"))
-        patch = mock.patch.object(exchange.make_verifier, "__defaults__", (None, 4))
+        patch = mock.patch.object(exchange.make_verifier, "__defaults__", (None, exchange.MIN_ITERATIONS))
         patch.start()
         self.addCleanup(patch.stop)
 
