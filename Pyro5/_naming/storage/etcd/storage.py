@@ -29,7 +29,7 @@ WAITING_CHANGES = 4
 # After which the watch is opened again, if a change of this name server has not come back.
 ECHO_SECONDS = 1.0
 CONFLICT_SECONDS = 0.1      # for which a change waits for those of other name servers
-PING_SECONDS = 0.5
+LOCK_SECONDS = 0.05         # between looking whether the storage is being closed
 
 
 class EtcdStorage(SharedStorage):
@@ -255,11 +255,16 @@ class EtcdStorage(SharedStorage):
     def _changes(self) -> Iterator[None]:
         """Hold the lock for changes, which subscribe() may replace."""
         while True:
-            lock = self._changes_lock
-            with lock:
+            lock: Any = self._changes_lock
+            # close() may be waiting for this thread, while its caller holds the lock.
+            while not lock.acquire(timeout=LOCK_SECONDS):
+                self._require_open()
+            try:
                 if lock is self._changes_lock:
                     yield
                     return
+            finally:
+                lock.release()
 
 
 def _ignore(changes: List[Change]) -> None:
