@@ -26,8 +26,8 @@ from typing import Deque, Dict, List, NamedTuple, Tuple
 HERE = Path(__file__).parent
 # Only a module that hangs takes this long: the stacks of its threads are printed, and its process ends.
 MODULE_SECONDS = 240.0
-# Tests of processes and time-outs mostly wait: one process more than cores, but no more than this.
-MAX_PROCESSES = 3
+# Tests of processes and time-outs mostly wait: twice as many processes as cores, but no more than this.
+MAX_PROCESSES = 6
 # The modules that take longest come first, so that no process has to wait long for another at the end.
 LONGEST = ("tests.test_inert_values", "tests.test_hostile_thread", "tests.test_hostile_multiplex",
            "tests.test_conformance", "tests._server.test_quotas",
@@ -259,7 +259,7 @@ def run(suite: Suite) -> str:
     """Run all modules of a suite, and return what the tests printed."""
     guard = Guard()
     try:
-        workers = [Worker(suite, guard) for _ in range(min(MAX_PROCESSES, (os.cpu_count() or 1) + 1))]
+        workers = [Worker(suite, guard) for _ in range(min(MAX_PROCESSES, 2 * (os.cpu_count() or 1)))]
         return "".join([worker.wait() for worker in workers])
     finally:
         suite.stop()
