@@ -72,8 +72,10 @@ class Connections(ServerTestCase):
 
         def wait(seconds: float) -> bool:
             asked.append(seconds)
+            address = present.sock.getsockname()
             present.close()
-            daemon.wait_for_gone(1)
+            # Not wait_for_gone(): the connection that was refused ends too.
+            wait_until(lambda: address in [conn.peer_address for conn in daemon.gone], "the end of the connection")
             return True
         with mock.patch.object(quotas, "RETRY_SECONDS", 0.75), Proxy(daemon.uriFor("obj")) as proxy:
             self.assertEqual("let in", repeat(lambda: proxy.echo("let in"), Retry(attempts=2, first=0.001, jitter=0),
