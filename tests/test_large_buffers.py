@@ -228,7 +228,6 @@ class Calls(BuffersCase):
 
 
 class Memory(BuffersCase):
-    @unittest.skipIf(sys.version_info[:2] == (3, 12), "CPython 3.12 crashes when it collects a BytesIO with views in a cycle")
     def test_buffers_in_reference_cycles_can_be_collected(self) -> None:
         reader = MessageReader()
         reader.has_chunks = True

@@ -1,7 +1,6 @@
 """Parse a stream of received bytes into messages."""
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 from typing import Any, Callable, Optional, Tuple
@@ -15,26 +14,6 @@ RECEIVE_BYTES = 64 * 1024  # size of a receive; a small message arrives in one
 FIRST_BODY_BYTES = 64 * 1024  # initial size of the buffer for a body, independent of the size that the header announces
 INFLATED_RATIO = 32  # ordinary data is rarely compressed by a higher factor; data of an attack can be, by a factor of 1000
 MAX_BODY_STEP_BYTES = 16 * 1024 * 1024  # the buffer for a body grows by at most this size at once
-
-
-class _Body(io.BytesIO):
-    """The memory of a large body. Views of it may exist for as long as values of the program use it."""
-
-    def close(self) -> None:
-        """Do nothing while there are views. The garbage collector calls this for objects in reference cycles."""
-        with contextlib.suppress(BufferError):
-            super().close()
-
-
-class _ArrayBody:
-    """The memory of a large body whose size is certain, from numpy, which does not clear it first."""
-
-    def __init__(self, numpy: Any, size: int) -> None:
-        self._view = memoryview(numpy.empty(size, "u1"))
-
-    def getbuffer(self) -> memoryview:
-        """Return a view of all of it."""
-        return self._view[:]
 
 
 class MessageReader:
@@ -159,11 +138,11 @@ class MessageReader:
         if self._message is None or self._body is None:
             raise ValueError("get_buffer() without a body")
         if self._target is not None:
-            self._target.release()  # the last receive failed; a BytesIO cannot grow while there are views of it
+            self._target.release()  # the last receive failed; the buffer cannot grow while there are views of it
         if self._filled == self._room:
             # the size doubles, in limited steps and up to the announced size
             self._make_room(self._body, min(2 * self._room, self._room + MAX_BODY_STEP_BYTES, self._message.body_size))
-        with self._body.getbuffer() as whole:
+        with _view_of(self._body) as whole:
             self._target = whole[self._filled:]
         return self._target
 
@@ -173,7 +152,7 @@ class MessageReader:
         if target is None:
             raise ValueError("received() without get_buffer()")
         self._filled += count
-        target.release()  # a BytesIO cannot grow while there are views of it
+        target.release()  # the buffer cannot grow while there are views of it
 
     def next_message(self) -> Optional[ReceivingMessage]:
         """Remove the next complete message and return it, None if there is none yet.
@@ -237,27 +216,34 @@ class MessageReader:
         if self.admit is not None:
             self.admit(message.body_size)
         self._message = message
-        # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
+        received = memoryview(self._rest)[body_start:]
+        self._filled = len(received)
+        self._rest, self._position = b"", 0
         numpy = sys.modules.get("numpy")
-        if numpy is not None and self._is_in_place(message) and message.body_size <= min(self._last_size, MAX_BODY_STEP_BYTES):
-            self._body = _ArrayBody(numpy, message.body_size)
+        if not self._is_in_place(message):
+            # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
+            self._body = io.BytesIO(received)
+        elif numpy is None or message.body_size > min(self._last_size, MAX_BODY_STEP_BYTES):
+            # Not a BytesIO: views of it may be in reference cycles of the program, and CPython 3.12 crashes when its garbage
+            # collector frees a BytesIO that has views.
+            self._body = bytearray(received)
+        else:
+            # Its size is certain, so it need not grow; memory of numpy is not cleared first.
+            self._body = memoryview(numpy.empty(message.body_size, "u1"))
+            self._body[:self._filled] = received
             self._room = message.body_size
-            self._filled = len(self._rest) - body_start
-            self._body.getbuffer()[:self._filled] = memoryview(self._rest)[body_start:]
-            self._rest, self._position = b"", 0
             return
-        self._body = _Body()
-        self._filled = self._body.write(memoryview(self._rest)[body_start:])
         # A peer that has sent a body of this size before gets the memory at once: growing it would copy what has arrived.
         expected = max(2 * self._filled, FIRST_BODY_BYTES, min(self._last_size, MAX_BODY_STEP_BYTES))
         self._make_room(self._body, min(message.body_size, expected))
-        self._rest, self._position = b"", 0
 
     def _is_in_place(self, message: ReceivingMessage) -> bool:
         return self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES
 
-    def _make_room(self, body: io.BytesIO, size: int) -> None:
-        if size > self._filled:
+    def _make_room(self, body: Any, size: int) -> None:
+        if type(body) is bytearray:
+            body += bytes(max(size - self._filled, 0))
+        elif size > self._filled:
             # writing the last byte makes the BytesIO allocate everything before it
             body.seek(size - 1)
             body.write(b"\0")
@@ -267,9 +253,14 @@ class MessageReader:
         if self._filled < message.body_size or self._body is None:
             return None
         # Large buffers beside the payload are used where they are, and can be written to: so a view, which is not read-only.
-        payload: Buffer = self._body.getbuffer() if self._is_in_place(message) else self._body.getvalue()
+        payload: Buffer = self._body.getvalue() if type(self._body) is io.BytesIO else memoryview(self._body)
         self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, message.body_size
         if len(payload) > buffers.LARGE_BYTES:
             buffers.expect_large(len(payload))
         self._add_payload(message, payload)
         return message
+
+
+def _view_of(body: Any) -> memoryview:
+    """Return a view of the memory of a body: a BytesIO, a bytearray, or a view."""
+    return body.getbuffer() if type(body) is io.BytesIO else memoryview(body)
