@@ -8,7 +8,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def read_version():
-    """Give the version that the package states, without importing it (its dependencies may be missing here)."""
+    """Return the version that the package states, without importing it (its dependencies may be missing here)."""
     text = (HERE / "Pyro5" / "__init__.py").read_text(encoding="utf-8")
     return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
 

@@ -38,7 +38,7 @@ FILE_MODE = 0o100644
 
 
 def sources_of(path: Path) -> Iterator[Path]:
-    """Give the files that belong to a package, or a module that is one file."""
+    """Return the files that belong to a package, or a module that is one file."""
     if path.is_file():
         yield path
         return
@@ -48,7 +48,7 @@ def sources_of(path: Path) -> Iterator[Path]:
 
 
 def find_serpent() -> Path:
-    """Give the file or folder of the serpent library."""
+    """Return the file or folder of the serpent library."""
     spec = importlib.util.find_spec("serpent")
     if spec is None or not spec.origin:
         raise SystemExit("bundle.py: this Python has no serpent library; 'pip install serpent' is needed first")
@@ -57,7 +57,7 @@ def find_serpent() -> Path:
 
 
 def license_of(distribution: str) -> Optional[bytes]:
-    """Give the text of the licence that a library was installed with; None if there is no file (then its source names it)."""
+    """Return the text of the licence that a library was installed with; None if there is no such file."""
     try:
         files = importlib.metadata.distribution(distribution).files or []
     except importlib.metadata.PackageNotFoundError:
@@ -70,7 +70,7 @@ def license_of(distribution: str) -> Optional[bytes]:
 
 
 def contents() -> Dict[str, bytes]:
-    """Give everything that belongs in the bundle: path in it -> bytes, in the order of the paths."""
+    """Return everything that belongs in the bundle: path in it -> bytes, in the order of the paths."""
     found: Dict[str, bytes] = {PACKAGE + "/LICENSE": (ROOT / "LICENSE").read_bytes()}
     for top in (ROOT / PACKAGE, find_serpent()):
         for path in sources_of(top):

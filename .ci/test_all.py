@@ -22,7 +22,7 @@ WHICH = "import sys, sysconfig as s; print('%d.%d' % sys.version_info[:2] + 't' 
 
 
 def candidates() -> Iterator[str]:
-    """Give all paths that may be a Python, likely ones first."""
+    """Return all paths that may be a Python, likely ones first."""
     for name in ["python3"] + ["python3.%d%s" % (minor, kind) for minor in range(OLDEST, NEWEST) for kind in ("", "t")]:
         for directory in os.get_exec_path():
             path = shutil.which(name, path=directory)
@@ -35,14 +35,14 @@ def candidates() -> Iterator[str]:
 
 
 def version_of(path: str) -> str:
-    """Give the version as in '3.11' ('3.13t' for a free-threaded build); empty if this is no Python that works."""
+    """Return the version as in '3.11' ('3.13t' for a free-threaded build); empty if this is no Python that works."""
     done = subprocess.run([path, "-c", WHICH], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                           stdin=subprocess.DEVNULL, universal_newlines=True)
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def find_pythons() -> Dict[str, List[str]]:
-    """Give the paths to try for every version found, in the order of the versions."""
+    """Return the paths to try for every version found, in the order of the versions."""
     found: Dict[str, List[str]] = {}
     for path in candidates():
         version = version_of(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, Optional, Seque
 from . import config, constants, errors
 from ._cli import access_options, console
 from ._client.discovery import retry_until_found
-from ._naming.authorization import Writers, read_token
+from ._naming.authorization import RightsOfClients, Writers, read_token
 from ._naming.autoclean import AutoCleaner, checked_period
 from ._naming.broadcast import BroadcastServer
 from ._naming.capacity import SearchTurns
@@ -21,9 +21,7 @@ from ._naming.storage import Storage
 from ._naming.storage.memory import MemoryStorage
 from ._naming.storage.specs import STORAGE_CHOICES, open_storage
 from ._net import addresses
-from ._server.permissions import check_names
 from ._values.uri import URI
-from .callcontext import current_context
 from .server import Daemon
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError("module '%s' has no attribute '%s'" % (__name__, name))
 
 
-class NameServerDaemon(Daemon):
+class NameServerDaemon(RightsOfClients, Daemon):
     """A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
     (setting NS_AUTOCLEAN). `close` stops the cleaning, and closes the storage unless the program passed it in.
 
@@ -91,19 +89,6 @@ class NameServerDaemon(Daemon):
             self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
-    @property
-    def is_write_protected(self) -> bool:
-        """Whether clients need a write token to change registrations."""
-        return self._writers.are_limited
-
-    def validateHandshake(self, conn: Any, data: Any) -> Any:
-        """Record whether a new client may change registrations. All clients are accepted. An override must call this method,
-        otherwise no client is authorized.
-        """
-        # All clients may look names up; what they may change is decided for each request.
-        self._writers.authorize(conn, data)
-        return super().validateHandshake(conn, data)
-
     def handleRequest(self, conn: Any) -> None:
         """Process one request; when its reply has been encoded, the slot of a search is released."""
         try:
@@ -111,18 +96,6 @@ class NameServerDaemon(Daemon):
             super().handleRequest(conn)
         finally:
             self._turns.end()
-
-    def _require_writer(self) -> None:
-        self._writers.require(self.transportServer)
-
-    def _require_names(self, names: Iterable[str]) -> None:
-        client = current_context.client
-        # Not for this process itself, nor while it serves a client of another daemon.
-        if getattr(client, "server", None) is self.transportServer:
-            check_names(self._dispatcher.gate, client, names)
-
-    def _warn_unreachable(self, reason: str) -> None:
-        """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""
 
     def shutdown(self) -> None:
         """End the watches and the request loop. Returns at once."""

@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import contextlib
-import copyreg
 import importlib
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Type
 
 from . import client, config
 from ._auth.setup import server_gate
@@ -211,20 +210,6 @@ class Daemon(Registrations):
 
     def __exit__(self, exc_type: object = None, exc_value: object = None, traceback: object = None) -> None:
         self.close()
-
-    def __repr__(self) -> str:
-        what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
-        if not hasattr(self, "transportServer"):
-            # An attribute may be missing: repr() is also called for a daemon whose constructor has failed, in its
-            # traceback.
-            return "<%s; not here>" % what  # deserialized, see _daemon_from_state
-        return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
-
-    def __reduce__(self) -> Tuple[Any, ...]:
-        """Return what creates an empty Daemon, the same as deserializing one. Daemons cannot be pickled or copied, but
-        registered objects, which refer to them, can.
-        """
-        return copyreg.__newobj__, (type(self),)  # type: ignore[attr-defined]
 
     # ------------------------------------------------------------ methods for subclasses to override
 

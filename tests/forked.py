@@ -50,7 +50,7 @@ class Forked:
         self.stdout, self.stderr = (os.fdopen(fd, encoding="utf-8") for fd in (out, err))
         try:
             with os.fdopen(in_, "w", encoding="utf-8") as file:
-                file.write(stdin)  # a pipe has room for it, as long as nobody tests with a novel
+                file.write(stdin)  # a pipe has room for it, as long as no test sends a long text
             # the ends are handed over while start() runs, which is when DupFd has to be made
             self._process = _context.Process(target=_Start(task, (in_end, out_end, err_end)))
             self._process.start()

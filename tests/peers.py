@@ -183,7 +183,7 @@ class ScriptedServer:
 
 
 def free_port() -> int:
-    """Return a port where nobody listens."""
+    """Return a port on which nothing listens."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

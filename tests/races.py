@@ -55,7 +55,7 @@ Step = Callable[[int, int], None]  # number of the thread, number of the step
 
 
 def in_threads(steps: int, step: Step) -> None:
-    """Let all threads take their steps at the same time.
+    """Make all threads take their steps at the same time.
 
     Raises:
         AssertionError: a step raised something; it is the cause.
@@ -87,7 +87,7 @@ def in_threads(steps: int, step: Step) -> None:
 
 @contextlib.contextmanager
 def frequent_switches() -> Iterator[None]:
-    """Let threads interrupt each other much more often than usual."""
+    """Make threads interrupt each other much more often than usual."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
     try:
@@ -125,7 +125,7 @@ def converters(steps: int) -> None:
 # ------------------------------------------------------------ serving
 
 def serializers_in_use(steps: int) -> None:
-    """All ask for serializers that nobody has asked for before. Takes an eighth of the steps."""
+    """All ask for serializers that were not asked for before. Takes an eighth of the steps."""
     names = "serpent", "json", "marshal"
     given: Dict[str, SerializerBase] = {}
 
@@ -171,7 +171,7 @@ def objects(steps: int) -> None:
         check(table.get(object_id).target is thing, "another object is registered")
         try:
             table.add(other, contested[number % 3], force=number % 2 == 0, weak=number % 5 == 0)
-        except errors.DaemonError:  # somebody else has that id
+        except errors.DaemonError:  # another thread has that id
             pass
         check(object_id in table.ids(), "an object is lost")
         table.remove(other)
@@ -279,7 +279,7 @@ def _visits(servertype: str, steps: int) -> None:
         in_threads(steps, lambda thread, number: outcomes.append(_visit(daemon, (thread, number))))
         daemon.wait_for_gone(len(outcomes))
         wait_until(lambda: not daemon.transportServer._connections, "the end of all connections")
-    check(outcomes.count("served") >= len(outcomes) // 10, "nobody was served: %r" % (outcomes[:10],))
+    check(outcomes.count("served") >= len(outcomes) // 10, "no client was served: %r" % (outcomes[:10],))
 
 
 def _visit(daemon: Any, visit: Any) -> str:
@@ -295,7 +295,7 @@ def _visit(daemon: Any, visit: Any) -> str:
         return "served"
 
 
-def newcomers(steps: int) -> None:
+def accepted_clients(steps: int) -> None:
     """Clients come one after the other in each thread, let in by the loop and by workers. Takes a twentieth of the steps."""
     with changed_settings(SERVERTYPE="thread", THREADPOOL_SIZE=4), mock.patch.object(busy_poll, "_processors", 2):
         daemon = Daemon("127.0.0.1")
@@ -354,7 +354,7 @@ def copies_of_a_proxy(steps: int) -> None:
 # ------------------------------------------------------------ the rest
 
 def lookups(steps: int) -> None:
-    """Hosts are asked for by all, and forgotten by some; each is looked up for whoever waits."""
+    """Hosts are asked for by all, and forgotten by some; each is looked up for all threads that wait."""
     found = threading.Condition()
 
     def on_result() -> None:
@@ -437,7 +437,7 @@ def _names(storage: str, steps: int, with_metadata: bool = True) -> None:
         check(nameserver.remove(name) == 1, "was not there")
     try:
         in_threads(steps, step)
-        check(sorted(winners) == list(range(steps)), "a name was given twice, or to nobody")
+        check(sorted(winners) == list(range(steps)), "a name was given twice, or not at all")
         check(nameserver.count() == steps, "%d names are left" % nameserver.count())
     finally:
         nameserver.close()
@@ -520,7 +520,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "jobs and workers": workers,
     "oneway calls of a client": oneway_calls,
     "connections handed between loop and workers": connections,
-    "accepting clients": newcomers,
+    "accepting clients": accepted_clients,
     "busy polling": receivers,
     "replies of servers to handshakes": known_replies,
     "copies of a proxy": copies_of_a_proxy,

@@ -129,7 +129,7 @@ class Served:
             self._notes.append(value)
             self._noted.notify_all()
         if not self._gate.wait(PATIENCE_SECONDS):
-            raise AssertionError("nobody opened the gate")
+            raise AssertionError("the gate was not opened")
         with self._noted:
             self._running -= 1
         return value
@@ -325,7 +325,7 @@ def connected_to(daemon: Any, receive_buffer: int = 0) -> socket.socket:
 
 
 def wait_until(condition: Callable[[], Any], what: str = "it") -> None:
-    """Wait for something that another thread or the system is about to do, and that nobody announces."""
+    """Wait for something that another thread or the system is about to do, and does not announce."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     pause = threading.Event()
     while not condition():

@@ -35,7 +35,7 @@ class ToolResult(NamedTuple):
 
 
 def clean_environment(changes: Optional[Dict[str, str]]) -> Dict[str, str]:
-    """Give this process' environment without settings of the library, so that only the test decides about them."""
+    """Return the environment of this process without settings of the library, so that only the test decides about them."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PYRO_")}
     environment.update({"PYTHONPATH": PROJECT, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONIOENCODING": "utf-8"})
     environment.update(changes or {})
@@ -169,7 +169,7 @@ def _thread_seconds(work: Callable[[int], object], count: int) -> float:
 
 
 def search_patiently(test: Any) -> None:
-    """Let searches of this process wait as long as needed for processes that run regular expressions, until the test ends."""
+    """Make searches of this process wait as long as needed for processes that run regular expressions, until the test ends."""
     patch = mock.patch.multiple(regex_sandbox, SEARCH_SECONDS=PATIENCE_SECONDS, START_SECONDS=PATIENCE_SECONDS)
     patch.start()
     test.addCleanup(patch.stop)
@@ -183,16 +183,21 @@ def correlation_of(message: Any) -> Optional[uuid.UUID]:
 @contextlib.contextmanager
 def daemon_thread(daemon: Any) -> Iterator[Any]:
     """Run a daemon's request loop in a thread for the block; then shut it down, join the thread and close the daemon."""
-    thread = threading.Thread(target=daemon.requestLoop, name="daemon of the test")
+    with contextlib.closing(daemon), _thread_until_shutdown(daemon, daemon.requestLoop):
+        yield daemon
+
+
+@contextlib.contextmanager
+def _thread_until_shutdown(daemon: Any, run: Callable[[], object]) -> Iterator[None]:
+    thread = threading.Thread(target=run, name="daemon of the test")
     thread.start()
     try:
-        yield daemon
+        yield
     finally:
         daemon.shutdown()
         thread.join(PATIENCE_SECONDS)
-        daemon.close()
         if thread.is_alive():
-            raise AssertionError("the request loop did not end after shutdown")
+            raise AssertionError("the daemon did not end after shutdown")
 
 
 def run_aio_daemon(daemon: Any) -> None:
@@ -204,11 +209,5 @@ def run_aio_daemon(daemon: Any) -> None:
 @contextlib.contextmanager
 def aio_daemon_thread(daemon: Any) -> Iterator[Any]:
     """Run a daemon of ``Pyro5.aio`` in an event loop in a thread, and close it at the end."""
-    thread = threading.Thread(target=run_aio_daemon, args=(daemon,), name="event loop")
-    thread.start()
-    try:
+    with _thread_until_shutdown(daemon, lambda: run_aio_daemon(daemon)):
         yield daemon
-    finally:
-        daemon.shutdown()
-        thread.join(PATIENCE_SECONDS)
-        assert not thread.is_alive(), "the daemon does not end"

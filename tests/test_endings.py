@@ -223,7 +223,7 @@ class SignalTests(EndingTestCase):
         self.handled = threading.Event()
 
     def on_signal(self, handler: Callable[[], Any]) -> None:
-        """Have this called in the main thread by the next signal."""
+        """Call this in the main thread at the next signal."""
         def handle(signum: int, frame: Any) -> None:
             if not self.handled.is_set():
                 self.handled.set()
@@ -279,7 +279,7 @@ class SignalTests(EndingTestCase):
             with self.thread(self.send_signal, thing.begun), self.assertRaises(KeyboardInterrupt):
                 how()
         finally:
-            thing.go_on.set()  # now its reply is sent, to nobody
+            thing.go_on.set()  # now its reply is sent, but the client is gone
 
     def test_interrupted_call(self) -> None:
         """The next call never gets the reply of the one before."""

@@ -27,7 +27,7 @@ from tests.support import PATIENCE_SECONDS, daemon_thread
 from tests.test_server import DaemonTestCase
 
 SHORT_SECONDS = 0.05
-NOBODY = "PYRO:x@no-such-host.invalid:1234"
+NO_HOST = "PYRO:x@no-such-host.invalid:1234"
 
 
 @expose
@@ -41,7 +41,7 @@ class Generous(Thing):
         raise errors.SecurityError("I will not do that")
 
     def call_nobody(self) -> None:
-        with Proxy(NOBODY) as proxy:
+        with Proxy(NO_HOST) as proxy:
             proxy.anything()
 
 
@@ -149,7 +149,7 @@ class WrongCalls(FailureTestCase):
                 self.assert_fails(errors.SecurityError, ["I will not do that"], self.client.insecure)
             self.assert_in_step()
             with self.logged("CommunicationError", "thing.call_nobody"):
-                self.assert_fails(errors.CommunicationError, [NOBODY, "host not found"], self.client.call_nobody)
+                self.assert_fails(errors.CommunicationError, [NO_HOST, "host not found"], self.client.call_nobody)
             self.assert_in_step()
 
 
@@ -282,7 +282,7 @@ class StrangeClients(FailureTestCase):
 
 
 class StrangeServers(FailureTestCase):
-    """What a client is told when it connects to something else than a server, or to nobody."""
+    """What a client is told when it connects to something else than a server, or to nothing."""
 
     def test_http_server(self) -> None:
         web = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
@@ -309,7 +309,7 @@ class StrangeServers(FailureTestCase):
         self.assert_fails(errors.CommunicationError, [uri, "refused", "is the server running"], self.calling(uri))
 
     def test_host_that_is_not_there(self) -> None:
-        self.assert_fails(errors.CommunicationError, [NOBODY, "host not found", "host name"], self.calling(NOBODY))
+        self.assert_fails(errors.CommunicationError, [NO_HOST, "host not found", "host name"], self.calling(NO_HOST))
 
     @unittest.skipIf(UNIX.why_not, UNIX.why_not)
     def test_unix_socket_that_is_not_there(self) -> None:

@@ -119,7 +119,7 @@ class Slow:
 
 
 class Calendar:
-    """Stands in for time.time: whoever asks finds that the clock was set."""
+    """Stands in for time.time: each call finds that the clock was set."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -130,7 +130,7 @@ class Calendar:
 
 
 class ClockSteps(DaemonTestCase):
-    """The time of day jumps ten years ahead and back again, each time that somebody looks."""
+    """The time of day jumps ten years ahead and back again, each time that it is read."""
 
     def setUp(self) -> None:
         super().setUp()

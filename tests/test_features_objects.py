@@ -26,7 +26,7 @@ os._exit(9)
 
 
 class Library:
-    """A class of somebody else: without any marks."""
+    """A class of another library: without any marks."""
 
     shelves = 7
 

@@ -105,7 +105,7 @@ class Lengths(unittest.TestCase):
 
 
 class Slowness(unittest.TestCase):
-    """A handshake that is sent bit by bit: whoever answers a broadcast could hold up the search for the name server."""
+    """A handshake that is sent bit by bit: any program that answers a broadcast could delay the search for the name server."""
 
     def test_the_timeout_is_for_all_of_a_handshake(self) -> None:
         ended = threading.Event()

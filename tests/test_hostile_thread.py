@@ -1,4 +1,4 @@
-"""The catalogue of attacks, against servers of type thread: nobody else notices any of them."""
+"""The catalogue of attacks, against servers of type thread: other clients notice none of them."""
 from __future__ import annotations
 
 import unittest

@@ -33,7 +33,7 @@ class TwoMachines(unittest.TestCase):
         return process.read_until(last_line)
 
     def ask(self, *options: Any, addresses: str = netns.BROADCAST_IP) -> ToolProcess:
-        """Let a client on the other machine look for the name server."""
+        """Make a client on the other machine look for the name server."""
         process = ToolProcess(CLIENT, "-v", *options, "ping", prefix=netns.inside(self.network.client),
                               env={"PYRO_BROADCAST_ADDRS": addresses})
         self.addCleanup(process.__exit__)

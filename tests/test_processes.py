@@ -88,7 +88,7 @@ def call_over_pair(die: bool, sock: socket.socket, *inherited: socket.socket) ->
 
 
 def call_over_proxy(proxy: Any, tell: Any, calls: int) -> None:
-    """Tell from where the calls came, and whether each answer was the one to its own question."""
+    """Return where the calls came from, and whether each answer belongs to its own question."""
     mine = [(os.getpid(), number) for number in range(calls)]
     answers = [tuple(proxy.echo(question)) for question in mine]
     tell.send((proxy.caller(), answers == mine))

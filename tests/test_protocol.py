@@ -35,7 +35,7 @@ def raw(body: bytes, annotations_size: int = 0, flags: int = 0, **changes: Any) 
 
 
 def parse(data: bytes, max_size: int = 0) -> ReceivingMessage:
-    """Take a whole message in at once."""
+    """Parse a whole message at once."""
     received = ReceivingMessage(data[:HEADER_SIZE])
     received.add_payload(data[HEADER_SIZE:], max_size)
     return received

@@ -30,7 +30,7 @@ def _has_ipv6() -> bool:
 
 class SocketTestCase(unittest.TestCase):
     def keep(self, sock: Any) -> Any:
-        """Have a socket closed after the test."""
+        """Close a socket after the test."""
         self.addCleanup(sock.close)
         return sock
 

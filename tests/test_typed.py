@@ -30,7 +30,7 @@ Errors = Dict[Tuple[str, int], List[str]]
 
 
 def errors_that_mypy_finds(folder: str, *paths: Path) -> Errors:
-    """Let mypy read programs, as strictly as it can; give the codes of the errors in them by file name and line number."""
+    """Check programs with mypy in strict mode; return the codes of the errors by file name and line number."""
     environment = clean_environment({"MYPYPATH": os.pathsep.join([PROJECT, str(EXAMPLE), folder])})
     command = [sys.executable, "-m", "mypy", "--config-file", os.path.join(".ci", "mypy.ini"), "--hide-error-context",
                "--no-error-summary", *map(str, paths)]

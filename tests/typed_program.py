@@ -1,7 +1,7 @@
 """What a type checker has to accept, and what it has to refuse: the lines with a comment ``# refused: code``.
 
 tests/test_typed.py has mypy read it. It also runs it, for what is accepted has to work; what is refused stands in a function
-that nobody calls.
+that is never called.
 """
 from __future__ import annotations
 

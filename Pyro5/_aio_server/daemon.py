@@ -2,12 +2,11 @@
 from __future__ import annotations
 
 import asyncio
-import copyreg
 import functools
 import inspect
 import logging
 import time
-from typing import Any, Callable, Generator, Mapping, Optional, Tuple, Type, cast
+from typing import Any, Callable, Generator, Mapping, Optional, Type, cast
 
 from .. import config
 from .._aio.connecting import in_thread
@@ -220,18 +219,6 @@ class Daemon(Registrations):
     def sock(self) -> Any:
         """The listening socket."""
         return self.transportServer.sock
-
-    def __repr__(self) -> str:
-        what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
-        if not hasattr(self, "transportServer"):
-            return "<%s; not here>" % what  # copied or unpickled
-        return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
-
-    def __reduce__(self) -> Tuple[Any, ...]:
-        """Return what creates an empty Daemon. Daemons cannot be pickled or copied, but registered objects, which refer to
-        them, can.
-        """
-        return copyreg.__newobj__, (type(self),)  # type: ignore[attr-defined]
 
     # ------------------------------------------------------------ methods for subclasses to override
 

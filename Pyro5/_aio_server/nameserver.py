@@ -3,18 +3,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Iterable, Optional, Tuple
+from typing import Any, Optional, Tuple
 
 from .. import config, constants
-from .._naming.authorization import Writers
+from .._naming.authorization import RightsOfClients, Writers
 from .._naming.autoclean import AutoCleaner, checked_period
 from .._naming.broadcast import BroadcastServer
 from .._naming.capacity import SearchTurns
 from .._naming.regex_sandbox import ONE_AT_A_TIME, Limits, Matcher
 from .._naming.registry import NameServer
-from .._server.permissions import check_names
 from .._values.uri import URI
-from ..callcontext import current_context
 from ..nameserver import why_no_broadcast
 from .daemon import Daemon
 from .ending import WaitForEnd
@@ -24,7 +22,7 @@ __all__ = ["BroadcastResponder", "NameServerDaemon", "start_ns"]
 log = logging.getLogger("Pyro5.nameserver")
 
 
-class NameServerDaemon(Daemon):
+class NameServerDaemon(RightsOfClients, Daemon):
     """A daemon with a name server registered in it under its reserved name; it also runs the periodic cleaning
     (setting NS_AUTOCLEAN). Its end stops the cleaning, and closes the storage unless the program passed it in.
 
@@ -60,19 +58,6 @@ class NameServerDaemon(Daemon):
             self._cleaner = AutoCleaner(self.nameserver.unleased_uris, self.nameserver.remove_unchanged, period_seconds)
             self._cleaner.start()
 
-    @property
-    def is_write_protected(self) -> bool:
-        """Whether clients need a write token to change registrations."""
-        return self._writers.are_limited
-
-    def validateHandshake(self, conn: Any, data: Any) -> Any:
-        """Record whether a new client may change registrations. All clients are accepted. An override must call this method,
-        otherwise no client is authorized.
-        """
-        # the token is part of the handshake data
-        self._writers.authorize(conn, data)
-        return super().validateHandshake(conn, data)
-
     def shutdown(self) -> WaitForEnd:
         """End searches and watches, then the daemon, and close the storage; see `Daemon.shutdown`."""
         # Before the daemon waits for the calls in progress, because searches could take longer than SHUTDOWN_TIMEOUT.
@@ -82,18 +67,6 @@ class NameServerDaemon(Daemon):
 
     def _request_ended(self) -> None:
         self._turns.end()
-
-    def _require_writer(self) -> None:
-        self._writers.require(self.transportServer)
-
-    def _require_names(self, names: Iterable[str]) -> None:
-        client = current_context.client
-        # Not for this process itself, nor while it serves a client of another daemon.
-        if getattr(client, "server", None) is self.transportServer:
-            check_names(self._dispatcher.gate, client, names)
-
-    def _warn_unreachable(self, reason: str) -> None:
-        """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""
 
     def _stop_threads(self) -> None:
         if self._cleaner is not None:

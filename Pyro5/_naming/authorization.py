@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import Any, Optional
+from typing import Any, Iterable, Optional
 
 from .. import callcontext, errors
+from .._server.permissions import check_names
 
 LEAST_TOKEN_CHARS = 16  # rules out tokens that can be guessed, and common handshake values
 MOST_FILE_CHARS = 4096
@@ -102,6 +103,44 @@ class Writers:
             "this name server lets only those clients change registrations that give its write token when they connect, and "
             "this client gave none, or a wrong one: set _pyroHandshake of the proxy to the token before it connects "
             "(pyro5-nsc has the option --write-token-file)")
+
+
+class RightsOfClients:
+    """Base class of the daemons of name servers: which clients may change registrations. It comes before the class of the
+    daemon, which sets the other attributes.
+
+    Attributes:
+        _writers: the clients with the write token; set before the daemon can be connected to.
+    """
+
+    transportServer: Any
+    _dispatcher: Any
+    _writers: Writers
+
+    @property
+    def is_write_protected(self) -> bool:
+        """Whether clients need a write token to change registrations."""
+        return self._writers.are_limited
+
+    def validateHandshake(self, conn: Any, data: Any) -> Any:
+        """Record whether a new client may change registrations. All clients are accepted. An override must call this method,
+        otherwise no client is authorized.
+        """
+        # All clients may look names up; what they may change is decided for each request.
+        self._writers.authorize(conn, data)
+        return super().validateHandshake(conn, data)  # type: ignore[misc]
+
+    def _require_writer(self) -> None:
+        self._writers.require(self.transportServer)
+
+    def _require_names(self, names: Iterable[str]) -> None:
+        client = callcontext.current_context.client
+        # Not for this process itself, nor while it serves a client of another daemon.
+        if getattr(client, "server", None) is self.transportServer:
+            check_names(self._dispatcher.gate, client, names)
+
+    def _warn_unreachable(self, reason: str) -> None:
+        """Do nothing: clients find a name server by the address that they connect to, not by its own URI."""
 
 
 def _as_bytes(text: str) -> bytes:

@@ -1,9 +1,10 @@
 """The part of a daemon that registers objects and provides information about registered ones."""
 from __future__ import annotations
 
+import copyreg
 import functools
 import inspect
-from typing import Any, Callable, Dict, Iterable, Mapping, Optional
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from .. import client, errors
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
@@ -20,7 +21,7 @@ __all__ = ["Registrations", "default_get_instance"]
 
 
 class Registrations:
-    """Base class of Daemon, which sets the attributes."""
+    """Base class of the daemons, which set the attributes."""
 
     natLocationStr: Optional[str]
     _objects: ObjectTable
@@ -32,6 +33,20 @@ class Registrations:
     def locationStr(self) -> str:
         """Where this daemon listens."""
         raise NotImplementedError
+
+    def __repr__(self) -> str:
+        what = "%s.%s at %#x" % (type(self).__module__, type(self).__name__, id(self))
+        if not hasattr(self, "transportServer"):
+            # An attribute may be missing: repr() is also called for a daemon whose constructor has failed, in its
+            # traceback.
+            return "<%s; not here>" % what  # deserialized, see _daemon_from_state
+        return "<%s; %s; %d objects>" % (what, self.locationStr, len(self._objects.ids()))
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        """Return what creates an empty Daemon, the same as deserializing one. Daemons cannot be pickled or copied, but
+        registered objects, which refer to them, can.
+        """
+        return copyreg.__newobj__, (type(self),)  # type: ignore[attr-defined]
 
     def register(self, obj_or_class: Any, objectId: Optional[str] = None, force: bool = False, weak: bool = False, *,
                  expose: Iterable[str] = (), lifetime: Any = None) -> URI:

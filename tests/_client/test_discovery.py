@@ -390,7 +390,7 @@ class NameTests(unittest.TestCase):
 
 
 class RetryTests(unittest.TestCase):
-    """With a clock that only moves when somebody waits."""
+    """With a clock that only moves while a thread waits."""
 
     def setUp(self) -> None:
         self.now = 0.0

@@ -84,7 +84,7 @@ class KeeperTestCase(unittest.TestCase):
         return ns
 
     def pass_time(self, seconds: float) -> None:
-        """Let the time pass in steps of a second, in which the keeper and the name server do what is due."""
+        """Advance the time in steps of a second, after each of which the keeper and the name server do their work."""
         for _ in range(int(seconds)):
             self.clock.now += 1
             self.keeper.renew_due()

@@ -66,7 +66,7 @@ class HostileTestCase(unittest.TestCase):
         wait_until(lambda: len(self.server._threads) <= 1, "the end of the attackers' threads")
 
     def serve_a_good_client(self) -> None:
-        """Have a client that is new make a call: the attackers must not get in its way."""
+        """Make a call as a new client: the attackers must not delay it."""
         before = time.monotonic()
         with contextlib.closing(Client(self.client.port)) as client:
             self.assertEqual([SCRIPT], client.post("/pyro/http.echo/echo", [[SCRIPT]]).value)

@@ -88,7 +88,7 @@ class PageTestCase(unittest.TestCase):
         return self.browser.run("[...document.querySelectorAll('#list .name')].map(each => each.textContent)")
 
     def refresh(self, gateway: Gateway) -> None:
-        """Have the page ask for the objects, and the gateway look them up: it remembers them for a second."""
+        """Make the page request the objects, and the gateway look them up: it caches them for a second."""
         gateway._state.objects._computed_at = 0.0
         self.browser.run("refresh()")
 

@@ -125,7 +125,7 @@ class Replay(unittest.TestCase):
             self.assertEqual(expected, answer.headers["x-pyro-correlation-id"])
 
     def masked(self, value: Any) -> Any:
-        """Take out what differs between runs, and the wording of errors of Python and of the library."""
+        """Remove what differs between runs, and the wording of errors of Python and of the library."""
         if not isinstance(value, dict):
             return value
         if "methods" in value:

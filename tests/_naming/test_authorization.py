@@ -217,7 +217,7 @@ class ProgramTests(ProtectedCase):
         self.assertEqual(self.ns.remove("new"), 1)
 
     def test_another_daemon_of_the_program(self) -> None:
-        """What its methods do is up to the program, whoever calls them; also if one loop runs both."""
+        """Its methods are not restricted for any caller; also if one loop runs both."""
         ns = self.ns
 
         @expose

@@ -1,4 +1,4 @@
-"""Looking up hosts in threads: each once, a few at a time, nobody waits. The name service is played by the tests."""
+"""Looking up hosts in threads: each once, a few at a time, without blocking. The tests take the place of the name service."""
 from __future__ import annotations
 
 import itertools

@@ -185,7 +185,7 @@ class BadServerTests(ProbingTestCase):
             self.assertEqual(self.play(script), THERE, repr(listed))
 
     def test_one_that_is_silent(self) -> None:
-        """Nobody waits for it for long, and it counts as there: it accepts connections."""
+        """It does not delay the others, and it counts as there: it accepts connections."""
         config.COMMTIMEOUT = 0.05
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
@@ -364,7 +364,7 @@ class SilentNameServiceTests(ProbingTestCase):
         self.assertFalse(asking.is_alive())
         self.assertEqual(answered, [])
         self.prober.close()
-        self.end_lookups()  # the result comes when nobody is there any more
+        self.end_lookups()  # the result comes when no thread waits for it any more
 
 
 class ManyTests(ProbingTestCase):

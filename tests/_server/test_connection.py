@@ -35,14 +35,18 @@ class ConnectionTestCase(unittest.TestCase):
 
 
 class Accounts(ConnectionTestCase):
+    def become_old(self) -> None:
+        """Pass the time after which the connection does not count as new any more, and read its account then."""
+        later = time.monotonic() + NEW_SECONDS + 1
+        with mock.patch("time.monotonic", lambda: later):
+            self.assertIs(self.connection, self.connection.loop_account)
+
     def test_new_connections_share_accounts(self) -> None:
         connection = self.connection
         self.assertIs(self.server.handshake_account, connection.loop_account)
         connection.finish_handshake()
         self.assertIs(self.server.new_account, connection.loop_account)
-        later = time.monotonic() + NEW_SECONDS + 1
-        with mock.patch("time.monotonic", lambda: later):
-            self.assertIs(connection, connection.loop_account)
+        self.become_old()
         self.assertIs(connection, connection.loop_account)
 
     def test_what_it_used_as_a_new_one_follows_it(self) -> None:
@@ -51,9 +55,7 @@ class Accounts(ConnectionTestCase):
         self.connection.finish_handshake()
         self.assertIs(self.server.new_account, self.connection.loop_account)
         self.connection.loop_seconds += 2.0
-        later = time.monotonic() + NEW_SECONDS + 1
-        with mock.patch("time.monotonic", lambda: later):
-            self.assertIs(self.connection, self.connection.loop_account)
+        self.become_old()
         self.assertIs(self.connection, self.connection.loop_account)
         self.assertEqual(3.0, self.server.new_account.loop_seconds)
 
@@ -61,9 +63,7 @@ class Accounts(ConnectionTestCase):
         self.connection.finish_handshake()
         self.assertIs(self.server.new_account, self.connection.loop_account)
         self.connection.loop_seconds += 2.0
-        later = time.monotonic() + NEW_SECONDS + 1
-        with mock.patch("time.monotonic", lambda: later):
-            self.assertIs(self.connection, self.connection.loop_account)
+        self.become_old()
         self.assertEqual(0.0, self.server.new_account.loop_seconds)
 
     def test_a_connected_socket_has_its_own(self) -> None:

@@ -90,7 +90,7 @@ class Reading(unittest.TestCase):
         feeder = Feeder()
         rest = b"".join(message(b"x" * 10, seq=n) for n in range(50))
         while rest:
-            rest = rest[feeder.receive(rest[:33]):]  # nobody asks for messages in between
+            rest = rest[feeder.receive(rest[:33]):]  # no messages are fetched in between
         self.assertEqual(list(range(50)), [m.seq for m in feeder.messages()])
 
     def test_mid_message(self) -> None:

@@ -32,7 +32,7 @@ FEWER = 100
 
 
 def registrations(count: int) -> Iterator[Tuple[str, str, FrozenSet[str]]]:
-    """Give names with their uris and tags. Some are wanted, the others come before and after them in every order."""
+    """Return names with their uris and tags. Some are wanted, the others come before and after them in every order."""
     for number in range(count):
         name = WANTED + ".%d" % number if number < MATCHES else "%s.name.%d" % ("az"[number % 2], number)
         yield name, "PYRO:obj_%032x@host.example.com:%d" % (number, 1024 + number % 60000), frozenset(

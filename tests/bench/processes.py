@@ -55,7 +55,7 @@ class Side:
         self._placement = placement
         is_folder = against is not None and os.path.isdir(against)
         self.python = sys.executable if against is None or is_folder else against
-        # neither settings nor search paths of whoever runs the benchmark decide what is measured
+        # settings and search paths of the user must not decide what is measured
         self.environment = {key: text for key, text in os.environ.items() if not key.startswith(("PYRO_", "PYTHON"))}
         if against is None or is_folder:
             self.environment["PYTHONPATH"] = os.path.abspath(against or PROJECT)

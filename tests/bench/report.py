@@ -151,7 +151,7 @@ def footprint_table(result: Dict[str, Any]) -> Iterator[str]:
 
 
 def rewrite(text: str, result: Dict[str, Any]) -> str:
-    """Give the text of a document with its figures replaced by those of the result.
+    """Return the text of a document with its figures replaced by those of the result.
 
     Raises:
         ValueError: there are no marks in it that say where they stand.

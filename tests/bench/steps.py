@@ -63,7 +63,7 @@ class InMemory:
         return "127.0.0.1", 1
 
     def shutdown(self, how: int) -> None:
-        """There is nobody on the other side."""
+        """There is no other side."""
 
     def close(self) -> None:
         """There is nothing to close."""

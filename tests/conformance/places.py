@@ -38,7 +38,7 @@ class Transport:
         raise NotImplementedError
 
     def socket_pair(self, directory: str) -> Any:
-        """Give two sockets that are connected with each other this way."""
+        """Return two sockets that are connected with each other this way."""
         raise NotImplementedError
 
 

@@ -67,7 +67,7 @@ def _connects(frame: bytes) -> bool:
 
 @contextlib.contextmanager
 def inside(namespace: str) -> Iterator[None]:
-    """Let this thread make its sockets in a namespace, while the block runs."""
+    """Make this thread create its sockets in a namespace, for the block."""
     with open("/proc/thread-self/ns/net", "rb") as home, open("/run/netns/" + namespace, "rb") as target:
         _enter(target.fileno())
         try:
@@ -196,7 +196,7 @@ TIMEOUT_SECONDS, TOLERANCE_SECONDS = 0.2, 2.0
 
 
 def run(servertype: str, steps: int, seed: int, weather: Weather = STORM) -> Tuple[Summary, str]:
-    """Let clients do so many steps each in bad weather, then cut the network and mend it again.
+    """Make clients take this number of steps each over a bad network, then cut the network and mend it again.
 
     Returns:
         whether everything fits together, and how many packets there were.
@@ -248,7 +248,7 @@ def _be_cut_off(namespace: str, uri: Any, write: Callable[..., Any], cable: Cabl
         if not TIMEOUT_SECONDS <= took < TIMEOUT_SECONDS + TOLERANCE_SECONDS:
             problems.append("a call over a cut network took %.3f s, with a timeout of %g s" % (took, TIMEOUT_SECONDS))
         cable.weather = FAIR
-        # what was sent meanwhile comes later, to a connection that nobody has any more
+        # what was sent meanwhile comes later, to a connection that does not exist any more
         caller.timeout_seconds = caller.proxy._pyroTimeout = PATIENCE_SECONDS
         for _ in range(3):
             caller.call()

@@ -62,7 +62,7 @@ class Seen(NamedTuple):
 
     Attributes:
         errors: of those that were connected before.
-        busy_share: how much of a processor the server used while strangers waited outside and nobody called.
+        busy_share: how much of a processor the server used while further clients waited and none called.
         back_seconds: how long a new client waited when the strangers had gone.
     """
 

@@ -128,7 +128,7 @@ def line(seen: Dict[str, Any]) -> str:
 
 
 def prefix(disk: str) -> List[str]:
-    """Return the beginning of the command that runs this with such a disk: for a mount that nobody else sees."""
+    """Return the beginning of the command that runs this with such a disk: for a mount that other processes do not see."""
     return ["unshare", "--user", "--map-root-user", "--mount"] if disk == TMPFS else []
 
 

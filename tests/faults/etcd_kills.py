@@ -56,6 +56,7 @@ class _NameServer:
     def __init__(self, port: int, spec: str) -> None:
         self.port = port
         self._spec = spec
+        self._pause = threading.Event()
         self._process: Any = None
 
     def start(self) -> None:
@@ -71,7 +72,7 @@ class _NameServer:
                 except errors.CommunicationError:
                     if time.monotonic() > until:
                         raise
-                time.sleep(0.02)
+                self._pause.wait(0.02)
 
     def kill(self) -> None:
         if self._process is not None:

@@ -49,7 +49,7 @@ class Ledger:
         self._write = write
 
     def call(self, call_id: str, payload: str = "", reply_size: int = 0, seconds: float = 0.0) -> List[str]:
-        """Take so long to give a receipt, and something of this size with it."""
+        """Return a receipt after this time, with a value of this size."""
         self._write(EXECUTED, call_id)
         if seconds:
             threading.Event().wait(seconds)
@@ -60,7 +60,7 @@ class Ledger:
         self._write(EXECUTED, call_id)
 
     def items(self, call_id: str, count: int) -> Iterator[List[str]]:
-        """Give so many receipts, each of them an execution of its own."""
+        """Yield this number of receipts, each of them an execution of its own."""
         self._write(EXECUTED, call_id)
         return self._items(call_id, count)
 

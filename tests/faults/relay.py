@@ -196,7 +196,7 @@ TIMEOUT_SECONDS = 0.1
 
 
 def run(servertype: str, steps: int, seed: int, retries: int = 0) -> Summary:
-    """Let clients do so many steps each over such a network; tell whether everything fits together.
+    """Make clients take this number of steps each over a bad network; check that everything fits together.
 
     Args:
         retries: how often a client repeats a call: then all of them must have been executed, some more than once.

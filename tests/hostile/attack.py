@@ -95,7 +95,7 @@ def _send(attack: Attack, data: bytes, target: Target) -> None:
     try:
         send(client, data)
         if attack.end == WAITING:
-            target.hold(client, is_stranger=not attack.handshake_done)
+            target.hold(client, is_unaccepted=not attack.handshake_done)
             return
         ended = observe(client)
     finally:

@@ -23,7 +23,7 @@ def bomb(mebibytes: int) -> bytes:
     """Compress a call with a string of that size."""
     packer = zlib.compressobj(9)
     begin = packer.compress(b"# serpent utf-8\n('obj', 'echo', ['") + packer.flush(zlib.Z_FULL_FLUSH)
-    if mebibytes > LARGEST_SOUND:  # nobody will read it to the end, where the checksum is
+    if mebibytes > LARGEST_SOUND:  # it is not read to the end, where the checksum is
         return begin + (packer.compress(b"x" * MIB) + packer.flush(zlib.Z_FULL_FLUSH)) * mebibytes
     return b"".join([begin] + [packer.compress(b"x" * MIB) for _ in range(mebibytes)] + [packer.compress(b"'], {})"),
                                                                                          packer.flush()])

@@ -33,19 +33,19 @@ def _client_hello() -> bytes:
 
 def _silence(target: Target) -> None:
     for _ in range(20 * target.scale):
-        target.hold(target.connect("tls"), is_stranger=True)
+        target.hold(target.connect("tls"), is_unaccepted=True)
 
 
 def _half_a_hello(target: Target) -> None:
     client = target.connect("tls")
     client.send(_client_hello()[:100])
-    target.hold(client, is_stranger=True)
+    target.hold(client, is_unaccepted=True)
 
 
 def _a_hello_and_no_more(target: Target) -> None:
     client = target.connect("tls")
     client.send(_client_hello())
-    target.hold(client, is_stranger=True)
+    target.hold(client, is_unaccepted=True)
 
 
 def _plain(data: bytes, target: Target) -> None:
@@ -83,7 +83,7 @@ def _rubbish_below(target: Target) -> None:
 def _silence_after_the_handshake(target: Target) -> None:
     client = target.connect("tls")
     client.sock = tls_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
-    target.hold(client, is_stranger=True)
+    target.hold(client, is_unaccepted=True)
 
 
 def _renegotiation(target: Target) -> None:

@@ -1,4 +1,4 @@
-"""Clients that stop in the middle, dribble, or do not read. Nobody waits for them."""
+"""Clients that stop in the middle, send byte by byte, or do not read. No other client waits for them."""
 from __future__ import annotations
 
 from ..drafts import message
@@ -16,7 +16,7 @@ READERS = 24  # together they ask for more than the server keeps
 
 def _silent_crowd(target: Target) -> None:
     for _ in range(CROWD * target.scale):
-        target.hold(target.connect(), is_stranger=True)
+        target.hold(target.connect(), is_unaccepted=True)
 
 
 def _dribbled_handshake(target: Target) -> None:
@@ -25,7 +25,7 @@ def _dribbled_handshake(target: Target) -> None:
     for at in range(0, len(CONNECT) // 2, 8):
         client.send(CONNECT[at:at + 1])
         target.probe()
-    target.hold(client, is_stranger=True)
+    target.hold(client, is_unaccepted=True)
 
 
 def _dribbled_request(target: Target) -> None:

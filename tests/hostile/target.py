@@ -62,7 +62,7 @@ class Target:
         self.scale = scale
         self.slowest_seconds = 0.0  # of the well-behaved clients
         self._held: List[RawClient] = []
-        self._strangers: List[RawClient] = []  # held ones that the server has to end
+        self._unaccepted: List[RawClient] = []  # held ones that the server has to end
         self._process = subprocess.Popen(
             [sys.executable, "-X", "dev", "-W", "error", "-W", "ignore::SyntaxWarning", "-m", "tests.hostile.server",
              servertype], cwd=PROJECT,
@@ -117,20 +117,20 @@ class Target:
             client.sock = tls_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
         return client.greet(object_id or ("Pyro.NameServer" if name == "names" else "obj"))
 
-    def hold(self, client: RawClient, is_stranger: bool = False) -> None:
-        """Leave a connection as it is while the attacks go on; a stranger is one that the server has not let in."""
-        (self._strangers if is_stranger else self._held).append(client)
+    def hold(self, client: RawClient, is_unaccepted: bool = False) -> None:
+        """Leave a connection as it is while the attacks go on; an unaccepted one has not finished its handshake."""
+        (self._unaccepted if is_unaccepted else self._held).append(client)
 
     def close_clients(self) -> None:
-        """End the connections that are held, but for those of strangers."""
+        """End the connections that are held, but for unaccepted ones."""
         while self._held:
             self._held.pop().close()
 
     def release(self) -> None:
-        """End the connections that are held; those of strangers have to be ended by the server."""
+        """End the connections that are held; the server has to end the unaccepted ones."""
         self.close_clients()
-        while self._strangers:
-            client = self._strangers.pop()
+        while self._unaccepted:
+            client = self._unaccepted.pop()
             try:
                 read_to_the_end(client)
             finally:
@@ -192,14 +192,14 @@ class Target:
         return State(memory, peak, int(status["Threads"]), len(os.listdir(home + "fd")))
 
     def forget_peak(self) -> None:
-        """Let the peak of the memory start from what it is now."""
+        """Reset the peak of the memory to its current value."""
         with contextlib.suppress(OSError), open("/proc/%d/clear_refs" % self._process.pid, "w", encoding="ascii") as file:
             file.write("5")
 
     @property
     def held(self) -> int:
         """How many connections are held."""
-        return len(self._held) + len(self._strangers)
+        return len(self._held) + len(self._unaccepted)
 
     def wait_for_files(self, most: int) -> None:
         """Wait until the server has no more open files than that, but for those that lead to processes that are kept."""

@@ -122,7 +122,7 @@ def same(value: Any, text: str, json_text: str = "") -> Row:
 
 
 def tagged(make: Callable[[], Any], text: str, json_text: str, plain: Any, packed: Any = None) -> Row:
-    """A value that travels as a dict with a class tag that nobody knows."""
+    """A value that travels as a dict with an unknown class tag."""
     return Row(
         make,
         Form(text.replace("@", HERE), SerializeError),

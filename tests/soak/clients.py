@@ -28,7 +28,7 @@ from .meter import Meter
 BULK_BYTES = 1000000
 CALLS_PER_CONNECTION = 200
 NAMES_OF_ONE_CLIENT = 20
-# How likely a client of the name server registers something that nobody serves, for autoclean to find.
+# How likely a client of the name server registers an object that does not exist, for autoclean to find.
 DEAD_SHARE = 0.02
 VALUES: Tuple[Any, ...] = (
     None, 1, "text", [1, 2.5, "x"], {"name": "value", "list": [True, None]}, "long " * 1000, list(range(300)),
@@ -194,7 +194,7 @@ class Bulk(Client):
 
 
 class NameUser(Client):
-    """Registers, looks up, searches and removes names; some of what it registers is served by nobody."""
+    """Registers, looks up, searches and removes names; some of the objects that it registers do not exist."""
 
     def steps(self) -> Any:
         with Proxy(self.uri) as names:
@@ -249,7 +249,7 @@ def main(kind: str, seconds: float, uris: Dict[str, str]) -> None:
     ended: queue.Queue[str] = queue.Queue()
     jobs: List[Callable[[], Any]] = [lambda one=each: one.run(stop)  # type: ignore[misc]
                                      for each in make_clients(kind, uris, meter)]
-    jobs.append(lambda: ended.put(sys.stdin.read()))  # whoever started this closes it at the end, or is gone
+    jobs.append(lambda: ended.put(sys.stdin.read()))  # the process that started this one closes it at the end, or is gone
     threads = [threading.Thread(target=job) for job in jobs]
     for thread in threads:
         thread.start()

@@ -10,7 +10,7 @@ MIB = 1024.0
 
 
 def usage(pid: int) -> Dict[str, float]:
-    """Give the memory (MiB that it has in RAM), descriptors and threads of a process; nothing where the system does not say.
+    """Return the memory (MiB that it has in RAM), descriptors and threads of a process; nothing where the system does not say.
     """
     try:
         with open("/proc/%d/status" % pid, encoding="utf-8") as file:

@@ -70,7 +70,7 @@ def main(kind: str, folder: str) -> None:
     print(daemon.uriFor("Pyro.NameServer" if kind == "names" else OBJECT), flush=True)
     loop = threading.Thread(target=daemon.requestLoop)
     loop.start()
-    sys.stdin.read()  # whoever started this closes it at the end, or is gone
+    sys.stdin.read()  # the process that started this one closes it at the end, or is gone
     daemon.shutdown()
     loop.join()
     daemon.close()

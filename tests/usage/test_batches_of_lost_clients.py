@@ -38,7 +38,7 @@ class LostClients(unittest.TestCase):
         self.addCleanup(patched.stop)
 
     def run_batch(self, oneway: bool) -> Work:
-        """Let a client send a batch and go while its first call runs."""
+        """Send a batch as a client that disconnects while its first call runs."""
         work = Work()
         with Daemon() as daemon:
             uri = daemon.register(work)

@@ -353,7 +353,7 @@ class Lifetime(RunningDaemon):
 
 
 def wait_until(condition: Any) -> None:
-    """Wait until the server has noticed something that tells nobody; looks often, fails after a long time."""
+    """Wait until the server has noticed something that it does not announce; fails after a long time."""
     looked = threading.Event()
     for _ in range(int(PATIENCE_SECONDS * 200)):
         if condition():

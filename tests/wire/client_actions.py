@@ -181,7 +181,7 @@ def value_for(scenario: Scenario) -> Any:
 
 
 def wanted_call(frame: Frame) -> Any:
-    """Give (object id, method, args, kwargs) as the caller gave them."""
+    """Return (object id, method, args, kwargs) as the caller gave them."""
     serializer = serializers.get_serializer_by_id(frame.serializer)
     object_id, method, args, kwargs = serializer.loadsCall(compare.inflated(frame))
     return object_id, method, with_bytes(args, frame.serializer), with_bytes(kwargs, frame.serializer)

@@ -115,7 +115,7 @@ class Client:
         return self.own(proxy)
 
     def own(self, proxy: Any) -> Any:
-        """Take care that this proxy is released in the end."""
+        """Release this proxy in the end."""
         self._own.append(proxy)
         return proxy
 

@@ -106,7 +106,7 @@ class ScriptedServer:
             self._listener.shutdown(socket.SHUT_RDWR)
 
     def _refuse_others(self) -> None:
-        """Nobody else should connect any more."""
+        """No other client should connect any more."""
         try:
             sock = self._listener.accept()[0]
         except OSError:

@@ -17,7 +17,7 @@ REASONS = {
     "autoproxy-after-marshal": "an object that was returned over marshal stays a proxy over all serializers",
     "bad-annotation-id": "an annotation id that is not ASCII is refused like any other bad one",
     "bad-body": "malformed annotations and compressed data are answered before the connection ends",
-    "bad-response-annotations": "the caller of the method learns about them, and nobody else is hurt",
+    "bad-response-annotations": "the caller of the method learns about them, and no other client is affected",
     "batch-private-names": "a batch refuses names that cannot be exposed at once",
     "batch-unserializable": "an exception that cannot be sent spoils only its own place in the results of a batch",
     "blob-annotation": "the annotation of a blob belongs to its call alone",

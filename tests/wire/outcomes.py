@@ -72,7 +72,7 @@ def same_class(got: str, wanted: str) -> bool:
 
 
 def returned_as_recorded(results: Sequence[Any], wanted: Tuple[Any, ...]) -> bool:
-    """Tell whether calls gave what is recorded; several of them may have been told of together, as a list or a tuple.
+    """Return whether calls returned what is recorded; several results may be recorded together, as a list or a tuple.
 
     Args:
         wanted: name of the class, text.
@@ -83,7 +83,7 @@ def returned_as_recorded(results: Sequence[Any], wanted: Tuple[Any, ...]) -> boo
 
 
 def raised_as_recorded(raised: Optional[BaseException], wanted: Tuple[Any, ...]) -> bool:
-    """Tell whether this error is the recorded one.
+    """Return whether this error is the recorded one.
 
     Args:
         wanted: name of the class, text of the arguments (None if it does not count), remote or local, attributes if known.

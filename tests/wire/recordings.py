@@ -111,7 +111,7 @@ class Malformed(ValueError):
 
 
 def split_frame(data: bytes) -> Frame:
-    """Take the bytes of one message apart."""
+    """Split the bytes of one message into its parts."""
     tag, version, kind, serializer, flags, seq, size, annotations_size, correlation, reserved, magic = HEADER.unpack(
         data[:HEADER.size])
     start = HEADER.size + annotations_size

@@ -232,7 +232,7 @@ class Replay:
         return "open" if answer is not None and not compare.difference(PONG, answer) else compare.description(answer)
 
     def _check_still_open(self) -> None:
-        """The connections that the recorded server kept are kept, and nothing was sent that nobody asked for."""
+        """The connections that the recorded server kept are kept, and nothing was sent without a request."""
         whole = all(step.frame for step in self._scenario.steps if isinstance(step, Message))
         ended = {step.connection for step in self._scenario.steps if isinstance(step, Close)}
         for number, line in self._lines.items():

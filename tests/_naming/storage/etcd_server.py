@@ -10,6 +10,7 @@ import socket
 import ssl
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -44,6 +45,7 @@ class Node:
         self.url = "%s://127.0.0.1:%d" % ("https" if options else "http", port)
         peer_url = "http://127.0.0.1:%d" % peer_port
         self._log = os.path.join(folder, name + ".log")
+        self._pause = threading.Event()
         self._command = [
             str(ETCD), "--name", name, "--data-dir", os.path.join(folder, name), "--unsafe-no-fsync",
             "--bcrypt-cost", "4",
@@ -67,7 +69,7 @@ class Node:
                 if time.monotonic() > until or self._process is None or self._process.poll() is not None:
                     with open(self._log, encoding="utf-8", errors="replace") as log:
                         raise AssertionError("etcd has not started:\n" + log.read()[-2000:]) from None
-            time.sleep(POLL_SECONDS)  # the server is another program, which tells nobody when it is ready
+            self._pause.wait(POLL_SECONDS)  # the server is another program, which does not say when it is ready
 
     def _require_leader(self) -> None:
         self.ask("/v3/maintenance/status")["leader"]

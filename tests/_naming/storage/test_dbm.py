@@ -362,7 +362,7 @@ class NameServerTests(DbmTestCase):
 
 
 class RemovedFileTests(DbmTestCase):
-    """What is acknowledged stays, also when somebody removes files under the running server."""
+    """What is acknowledged stays, also when files are removed under the running server."""
 
     def check_survives(self, storage: DbmStorage) -> None:
         storage["two"] = ("PYRO:two@host:2", NO_TAGS)

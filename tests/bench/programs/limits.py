@@ -8,7 +8,7 @@ except ImportError:  # not on Windows
 
 
 def allow_many_files() -> int:
-    """Allow as many open files as the system lets a process have without asking; give that number, 0 if nobody knows."""
+    """Allow as many open files as the system lets a process have without asking; return that number, 0 if it is unknown."""
     if resource is None:
         return 0
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

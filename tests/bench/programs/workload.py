@@ -33,7 +33,7 @@ SAMPLES_AS_DICTS = [dict(vars(sample)) for sample in SAMPLES]
 
 
 def blob(size: int) -> bytes:
-    """Give bytes in which every value is found."""
+    """Return bytes in which every value is found."""
     return (bytes(range(256)) * (size // 256 + 1))[:size]
 
 
