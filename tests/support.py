@@ -188,8 +188,8 @@ def daemon_thread(daemon: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _thread_until_shutdown(daemon: Any, run: Callable[[], object]) -> Iterator[None]:
-    thread = threading.Thread(target=run, name="daemon of the test")
+def _thread_until_shutdown(daemon: Any, run: Callable[[], object], name: str = "daemon of the test") -> Iterator[None]:
+    thread = threading.Thread(target=run, name=name)
     thread.start()
     try:
         yield
@@ -209,5 +209,5 @@ def run_aio_daemon(daemon: Any) -> None:
 @contextlib.contextmanager
 def aio_daemon_thread(daemon: Any) -> Iterator[Any]:
     """Run a daemon of ``Pyro5.aio`` in an event loop in a thread, and close it at the end."""
-    with _thread_until_shutdown(daemon, lambda: run_aio_daemon(daemon)):
+    with _thread_until_shutdown(daemon, lambda: run_aio_daemon(daemon), "event loop"):
         yield daemon

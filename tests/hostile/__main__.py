@@ -48,6 +48,7 @@ def main() -> int:
                 harmless += _run(one, target)
             target.probe()
             target.release()
+            target.release_memory()
             after = target.state()
             print("%s, after all of them: %+.1f MiB, %+d threads, %+d files; a well-behaved client waited for %.0f ms "
                   "at most" % (

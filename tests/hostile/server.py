@@ -6,6 +6,8 @@ does not take long.
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import json
 import os
 import sys
@@ -93,6 +95,13 @@ def _gateway(daemons: Dict[str, Daemon]) -> Gateway:
     return Gateway(locate=lambda: Proxy("PYRO:Pyro.NameServer@" + names.locationStr))
 
 
+def _release_memory() -> None:
+    """Free garbage, and return what is free to the system, however the blocks of all threads happen to lie."""
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):  # other systems than Linux with glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def main() -> None:
     config.__dict__.update(LIMITS)
     memory.WAIT_SECONDS = 0.2
@@ -114,7 +123,9 @@ def main() -> None:
             thread.start()
             for step in (daemon.close, thread.join, daemon.shutdown):
                 at_end.callback(step)
-        sys.stdin.read()
+        for _line in sys.stdin:
+            _release_memory()
+            print(flush=True)
 
 
 if __name__ == "__main__":

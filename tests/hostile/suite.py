@@ -59,5 +59,6 @@ class Attacks:
     def test_9_nothing_is_left(self: Any) -> None:
         self.target.release()
         self.target.wait_for_files(self.before.files)
+        self.target.release_memory()
         self.assertLess(self.target.state().memory, self.before.memory + attack.MORE_MEMORY_AFTER)
 

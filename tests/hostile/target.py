@@ -191,6 +191,12 @@ class Target:
         memory, peak = (int(status[key].split()[0]) / 1024 for key in ("VmRSS", "VmHWM"))
         return State(memory, peak, int(status["Threads"]), len(os.listdir(home + "fd")))
 
+    def release_memory(self) -> None:
+        """Make the process free its garbage and return free memory to the system."""
+        self._process.stdin.write("\n")  # type: ignore[union-attr]
+        self._process.stdin.flush()  # type: ignore[union-attr]
+        self._process.stdout.readline()  # type: ignore[union-attr]
+
     def forget_peak(self) -> None:
         """Reset the peak of the memory to its current value."""
         with contextlib.suppress(OSError), open("/proc/%d/clear_refs" % self._process.pid, "w", encoding="ascii") as file:
