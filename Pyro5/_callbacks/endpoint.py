@@ -169,7 +169,7 @@ class Endpoint:
         try:
             # From here on stop() can end the connection, however long the server takes to answer.
             self._note_connecting(connection)
-            connection.handshake(offer.serializer, 0, str(offer.uri.object), offer.handshake, offer.wire, offers=True)
+            connection.handshake(offer.serializer, 0, str(offer.uri.object), offer.handshake, offer.wire, extra=(CALLBACKS,))
             if connection.features is None or CALLBACKS not in connection.features:
                 raise errors.PyroError("the server of '%s' is of another release, which cannot call objects over a connection "
                                        "of its client: register the object in a Daemon" % offer.uri)

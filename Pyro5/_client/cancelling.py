@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 import uuid
-from typing import Any
+from typing import Any, Optional
 
 from ..constants import CANCEL_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ONEWAY
@@ -20,7 +20,7 @@ log = logging.getLogger("Pyro5.link")
 CANCEL_SECONDS = 5.0
 
 
-def send_cancellation(link: Any, correlation_id: bytes, seq: int) -> None:
+def send_cancellation(link: Any, correlation_id: bytes, seq: Optional[int]) -> None:
     """Send a cancellation over a connection of its own, as the one of the call is in use. Errors are logged, not raised."""
     arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
     token = current_options.set(CallOptions(link, time.monotonic() + CANCEL_SECONDS))

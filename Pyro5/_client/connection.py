@@ -112,12 +112,12 @@ class Connection(socketutil.SocketConnection):
         self._incoming = busy_poll.receiver_for(self.sock, self._incoming)
 
     def handshake(self, serializer: SerializerBase, seq: int, object_id: str, value: Any, wire: WireOptions,
-                  dialect: bool = True, offers: bool = False) -> Tuple[Any, Optional[Mapping[str, Any]]]:
+                  dialect: bool = True, extra: Sequence[str] = ()) -> Tuple[Any, Optional[Mapping[str, Any]]]:
         """Perform the handshake. The timeout of the connection is the limit of all of it together.
 
         Args:
             value: application data for the server's `Daemon.validateHandshake`.
-            dialect, offers: see handshake.connect_request.
+            dialect, extra: see handshake.connect_request.
 
         Returns:
             The handshake response of the server, and the metadata of the object (None if the server did not send it).
@@ -128,7 +128,7 @@ class Connection(socketutil.SocketConnection):
         proofs = client_exchange(object_id, self.sock, self.target)
         host = host_of(self.sock)
         request = handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
-                                            proof=None if proofs is None else proofs.hello, host=host, offers=offers)
+                                            proof=None if proofs is None else proofs.hello, host=host, extra=extra)
         timeout = self.sock.gettimeout()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         try:
@@ -137,7 +137,7 @@ class Connection(socketutil.SocketConnection):
                 answer = proofs.answer_to(reply)
                 if answer is not None:
                     reply = self._exchange(handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
-                                                                     proof=answer, host=host, offers=offers), None)
+                                                                     proof=answer, host=host, extra=extra), None)
         except errors.ConnectionClosedError as x:
             # A server that ends the connection here sends no reason: most often one side uses TLS and the other does not.
             x.args = ("%s (%s)" % (x, handshake_hint(hasattr(self.sock, "getpeercert"))),)

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import threading
-from typing import Any, Callable, Dict, Optional, Set, Union
+from typing import Any, Callable, Dict, Optional, Set, Tuple, Union
 
 from .. import config, errors, serializers
 from .._messages.requests import WireOptions
@@ -90,7 +90,7 @@ class Connector:
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
                  "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "raw_response",
-                 "pick", "callbacks", "__weakref__")
+                 "pick", "callbacks", "announced", "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -106,6 +106,7 @@ class Connector:
         self.results: Results = {}
         self.raw_response = False
         self.callbacks: Any = None
+        self.announced: Tuple[str, ...] = ()  # features besides those of every client
         self.stream_homes: Dict[str, Connection] = {}
         self.timeout: Optional[float] = config.COMMTIMEOUT or None
         self.serializer_name: Optional[str] = None
@@ -233,7 +234,7 @@ class Connector:
             connection.user = threading.get_ident()
             connection.objectId = self.object_id
             response, _ = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire,
-                                              not self.raw_response)
+                                              not self.raw_response, self.announced)
             validate(response)
             connection.timeout = effective_timeout(self.timeout)
         except BaseException as x:
@@ -347,7 +348,7 @@ class Connector:
         response = metadata = None
         if not connection.keep_open:
             response, metadata = connection.handshake(self.serializer, self.seq, self.object_id, self.handshake, self.wire,
-                                              not self.raw_response)
+                                              not self.raw_response, self.announced)
         # Connected sockets have no handshake, which would bring the metadata.
         if metadata is None:
             self.seq = (self.seq + 1) & 0xFFFF

@@ -2,26 +2,26 @@
 from __future__ import annotations
 
 import contextvars
-import functools
 import json
 import logging
 import threading
-import uuid
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import quote, unquote
 
-from .. import config, current_context, errors
+from .. import config, errors
 from ..client import locate_ns
 from . import calls, responses
-from .arguments import Environ, Parameters, call_arguments, parse_query
-from .calls import Fresh, NameServerGone, NameServers, Registration, Reply
+from .arguments import Environ, Parameters, parse_query
+from .calls import Fresh, NameServerGone, NameServers, Registration
 from .http_connection import DISCONNECT
 from .http_head import loggable_path
 from .liveness import DeadObjects
-from .memory import Exhausted, Lease, MemoryBudget
+from .memory import Lease, MemoryBudget
+from .object_requests import ObjectRequest, gone
 from .options import DEFAULT_EXPOSED, METHODS, Options
 from .page import page
-from .responses import Headers, Refused, Response
+from .responses import Refused, Response
+from .running import CallTable
 
 __all__ = ["Gateway", "PyroApp", "DEFAULT_EXPOSED"]
 
@@ -30,7 +30,7 @@ log = logging.getLogger("Pyro5.utils.gatewayapp")
 LISTED_OBJECTS = 2000           # shown on the page, along with the total number
 LISTING_SECONDS = 1.0           # maximum age of the list of all objects
 DEAD_SECONDS = 5.0              # maximum age of the list of dead objects
-RETRY_AFTER_SECONDS = "2"
+_OWN_METHODS = {"$objects": "GET, POST, OPTIONS", "$dead": "GET, POST, OPTIONS", "$calls": "GET, DELETE, OPTIONS"}
 
 
 class Gateway:
@@ -46,6 +46,8 @@ class Gateway:
         allowed_hosts: host names and addresses accepted in the Host header, besides loopback ones and those of the setting
             GATEWAY_HOSTS; ``*`` for all.
         any_address: also accept every IP address, and the name of this machine.
+        operatorkey: the key for calling methods and assigning attributes; clients without it can only look. Empty: all clients
+            may call and assign.
 
     Raises:
         re.error: the regular expression is invalid.
@@ -54,12 +56,13 @@ class Gateway:
 
     def __init__(self, expose: str = DEFAULT_EXPOSED, gatewaykey: Any = "", cors: Optional[str] = None,
                  timeout: Optional[float] = None, locate: Callable[[], Any] = locate_ns,
-                 allowed_hosts: Iterable[str] = (), any_address: bool = True) -> None:
-        options = Options.parse(expose, gatewaykey, cors, timeout, allowed_hosts, any_address)
+                 allowed_hosts: Iterable[str] = (), any_address: bool = True, operatorkey: Any = "") -> None:
+        options = Options.parse(expose, gatewaykey, cors, timeout, allowed_hosts, any_address, operatorkey)
         self.name_servers = NameServers(options.timeout, locate)
         # Read by a function: the limit applies as soon as the setting is changed.
         self._memory = MemoryBudget(lambda: config.MAX_GATEWAY_MEMORY or 0)
-        self._state = _State(options, self.name_servers, self._memory)
+        self._running = CallTable()
+        self._state = _State(options, self.name_servers, self._memory, self._running)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         state = self._state     # read once: the options may be replaced while the request is processed
@@ -92,7 +95,7 @@ class Gateway:
         """Use other options for all later requests."""
         # Requests in progress continue with the previous state, which they have read at their beginning.
         self.name_servers.timeout = options.timeout
-        replaced, self._state = self._state, _State(options, self.name_servers, self._memory)
+        replaced, self._state = self._state, _State(options, self.name_servers, self._memory, self._running)
         # The state that was replaced is still used by requests in progress; only its background check ends.
         replaced.dead.stop()
 
@@ -103,6 +106,7 @@ class PyroApp:
     Attributes:
         ns_regex: regular expression, matched at the beginning of names: the objects that clients can use. Empty: all.
         gateway_key: the key that clients have to send, a string or bytes; None or empty for none.
+        operator_key: the key for calling methods and assigning attributes; None or empty: all clients may.
         cors: the web sites whose scripts may use it, as for `Gateway`; empty for none but its own page.
         comm_timeout: time limit of a call in seconds, 0 for no limit; until it is assigned, the setting COMMTIMEOUT.
         allowed_hosts: host names accepted in the Host header, besides loopback ones, IP addresses, the name of this machine
@@ -113,6 +117,7 @@ class PyroApp:
         self.__name__ = "pyro_app"      # frameworks show it in their logs as the name of the application
         self.ns_regex: Optional[str] = DEFAULT_EXPOSED
         self.gateway_key: Any = None
+        self.operator_key: Any = None
         self.cors: Optional[str] = ""
         self._comm_timeout: Optional[float] = None
         self.allowed_hosts: Iterable[str] = ()
@@ -152,7 +157,7 @@ class PyroApp:
         """Return the gateway, configured with the current attributes."""
         hosts = self.allowed_hosts.split(",") if isinstance(self.allowed_hosts, str) else self.allowed_hosts
         attributes = (self.ns_regex, self.gateway_key, self.cors, self.comm_timeout,
-                      (*(hosts or ()), *config.GATEWAY_HOSTS))
+                      (*(hosts or ()), *config.GATEWAY_HOSTS), True, self.operator_key)
         # Comparing the attributes in each request is cheap. A program may change them at any time, also in place, so that a
         # property that is called for an assignment would not see every change.
         with self._lock:
@@ -169,8 +174,9 @@ class PyroApp:
 class _State:
     """The options of a gateway, and the cached state of the objects that they expose."""
 
-    def __init__(self, options: Options, name_servers: NameServers, memory: MemoryBudget) -> None:
+    def __init__(self, options: Options, name_servers: NameServers, memory: MemoryBudget, running: CallTable) -> None:
         self.options = options
+        self.running = running
         self.memory = memory
         self.name_servers = name_servers
         # Browsers of several users ask for the list at the same time: they share one answer of the name server.
@@ -242,7 +248,7 @@ class _Request:
             return responses.text(404)
         if environ["REQUEST_METHOD"] == "OPTIONS":
             return responses.text(200, "200 OK")
-        if environ["REQUEST_METHOD"] not in ("GET", "POST"):
+        if environ["REQUEST_METHOD"] not in ("GET", "POST", "PUT", "DELETE"):
             return responses.text(405, headers=(("Allow", METHODS),))
         return self._route_below_pyro(path[len("/pyro/"):])
 
@@ -250,8 +256,10 @@ class _Request:
         if not path:
             return page()
         name, _, member = path.rpartition("/")
-        if path not in ("$objects", "$dead") and not (name and member):
+        if path not in _OWN_METHODS and not (name and member):
             return responses.text(404)
+        if self._environ["REQUEST_METHOD"] not in _OWN_METHODS.get(path, METHODS):
+            return responses.text(405, headers=(("Allow", _OWN_METHODS[path]),))
         # In this order: a page of another site learns neither whether the key is right nor which names exist.
         refusal = self._options.refusal(self._environ)
         if refusal:
@@ -259,110 +267,55 @@ class _Request:
         if "$key" in unquote(unquote(path)):    # wrongly encoded; it would appear in errors and logs as part of a name
             return responses.text(400, "400 Bad Request - the key is in the path; send it in the header X-Pyro-Gateway-Key")
         self._query = parse_query(self._environ)
-        self._check_key()
+        is_operator = self._check_key()
+        request = ObjectRequest(self._state, self._environ, self._query, self._lease, is_operator)
         if path == "$dead":
             return _in_json(self._state.dead.get)
+        if path == "$calls":
+            return self._use_calls(is_operator)
         if path == "$objects":
-            return self._describe() if "name" in self._query else _in_json(self._state.overview)
-        return self._use_object(name, functools.partial(self._use_member, member))
+            return request.describe() if "name" in self._query else _in_json(
+                lambda: {**self._state.overview(), "operator": is_operator})
+        return request.use_member(name, member)
 
-    def _check_key(self) -> None:
-        """Remove the key from the query; refuse the request unless the query or the header has the right one."""
-        if not self._options.key:
-            return
+    def _use_calls(self, is_operator: bool) -> Response:
+        """List the calls in progress, or cancel those with a correlation id."""
+        if self._environ["REQUEST_METHOD"] != "DELETE":
+            return _in_json(lambda: {"calls": self._state.running.list()})
+        if not is_operator:
+            return responses.error(403, errors.SecurityError("cancelling calls takes the operator's key"))
+        try:
+            count = self._state.running.cancel(str(self._query.get("id", "")))
+        except ValueError as x:
+            return responses.error(400, x)
+        if not count:
+            return responses.error(404, LookupError("no call with this id is in progress"))
+        return _in_json(lambda: {"cancelled": count})
+
+    def _check_key(self) -> bool:
+        """Remove the key from the query, and return whether the client is an operator. Refuse the request unless the query or
+        the header has a right key.
+        """
+        if not self._options.key and not self._options.operator_key:
+            return True
         # In the query it is a parameter like others: removed, so that it does not become an argument of the call.
         given = self._query.pop("$key", "")
         if type(given) is not str:
             raise Refused(responses.text(403, "403 Forbidden - incorrect gateway api key"))
         header = self._environ.get("HTTP_X_PYRO_GATEWAY_KEY")
         key = header.encode("latin-1", "replace") if header else given.encode("utf-8", "replace")
-        if not self._options.is_key(key):
+        if self._options.is_operator_key(key):
+            return True
+        if self._options.key and not self._options.is_key(key):
             raise Refused(responses.text(403, "403 Forbidden - incorrect gateway api key"))
-
-    # ------------------------------------------------------------ one object
-
-    def _use_object(self, name: str, use: Callable[[Any], Response]) -> Response:
-        """Find the object and connect to it; return every error on the way as an exception in JSON."""
-        # checked before the name is looked up, so that the response does not reveal which other names exist
-        if not self._options.is_exposed(name):
-            return responses.text(403, "403 Forbidden - access to the requested object has been denied")
-        headers: Headers = ()
-        try:
-            headers = _correlate(self._environ)
-            uri = self._state.name_servers.lookup(name)
-        except NameServerGone as x:
-            return _gone(x)
-        except errors.NamingError as x:
-            return responses.error(404, x, headers)
-        except Exception as x:  # any exception: raised by the name server, or for an invalid correlation id
-            return responses.error(500, x, headers)
-        try:
-            with calls.connected_proxy(uri, self._options.timeout, self._lease.take) as proxy:
-                response = use(proxy)
-        except Refused:
-            raise
-        except Exhausted as x:
-            return responses.error(503, errors.PyroError("the result is large, and there is %s for it" % x),
-                                   headers + (("Retry-After", RETRY_AFTER_SECONDS),))
-        except Exception as x:  # any exception: from the network, the object's server, the arguments
-            log.debug("%s cannot be used: %s", loggable_path(name), x)
-            return responses.error(500, x, headers)
-        return response._replace(headers=headers + response.headers)
-
-    def _use_member(self, member: str, proxy: Any) -> Response:
-        if member == "$meta":
-            meta = {"methods": _names(proxy._pyroMethods), "attributes": _names(proxy._pyroAttrs)}
-            return responses.json_response(200, json.dumps(meta).encode("utf-8"))
-        args, kwargs = call_arguments(self._environ, self._query, self._lease)
-        if member in proxy._pyroAttrs:
-            if args or kwargs:
-                raise AssertionError("reading attribute '%s' takes no parameters" % member)
-            return _called(calls.read_attribute(proxy, member, self._lease.take))
-        return _called(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ),
-                                    self._lease.take))
-
-    def _describe(self) -> Response:
-        name = self._query["name"]
-        if type(name) is not str:
-            return responses.text(400, "400 Bad Request - the parameter name is there twice")
-
-        def use(proxy: Any) -> Response:
-            about = {"name": name, "uri": str(proxy._pyroUri), "methods": _names(proxy._pyroMethods),
-                     "oneway": _names(proxy._pyroOneway), "attributes": _names(proxy._pyroAttrs)}
-            return responses.json_response(200, json.dumps(about).encode("utf-8"))
-
-        return self._use_object(name, use)
+        # Without a key of their own, all clients may look; and with one, but without operators, they may do everything.
+        return not self._options.operator_key
 
 
 # ---------------------------------------------------------------- parts of a response
-
-def _names(members: Iterable[Any]) -> List[str]:
-    """Return names that a server has sent, sorted. Raises ProtocolError if they are not strings."""
-    return sorted(calls.exact(str, name) for name in members)
-
 
 def _in_json(compute: Callable[[], Any]) -> Response:
     try:
         return responses.json_response(200, json.dumps(compute()).encode("utf-8"))
     except NameServerGone as x:
-        return _gone(x)
-
-
-def _gone(x: NameServerGone) -> Response:
-    return responses.error(503, errors.NamingError(str(x.__cause__)), (("Retry-After", RETRY_AFTER_SECONDS),))
-
-
-def _called(reply: Reply) -> Response:
-    return responses.json_response(200 if reply.ok else 500, reply.payload)
-
-
-def _correlate(environ: Environ) -> Headers:
-    """Set the correlation id of the request, or a new one; return the response header. Raises ValueError."""
-    given = environ.get("HTTP_X_PYRO_CORRELATION_ID")
-    current_context.correlation_id = uuid.UUID(given) if given else uuid.uuid4()
-    return (("X-Pyro-Correlation-Id", str(current_context.correlation_id)),)
-
-
-def _wants_oneway(environ: Environ) -> bool:
-    options = environ.get("HTTP_X_PYRO_OPTIONS", "").split(",")
-    return "oneway" in [option.strip() for option in options]
+        return gone(x)

@@ -10,7 +10,7 @@ from . import responses
 from .memory import Exhausted, Lease
 from .responses import Refused
 
-__all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "call_arguments", "parse_query"]
+__all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "assigned_value", "call_arguments", "parse_query"]
 
 BODY_BYTES = 16 * 1024 * 1024   # maximum for one request
 PARAMETERS = 1000               # in a query string, or in a form
@@ -22,6 +22,8 @@ WIDE_COPIES = 12                # more, if it has characters that take up to fou
 UNQUOTED_BYTES = 65536          # of a form, converted with one call: that takes up to a hundred times the memory
 # Memory that the values of a JSON text need in addition to its length, per character that begins or separates them.
 VALUE_COSTS = ((b",", 56), (b":", 110), (b"[", 90), (b"{", 240), (b'"', 8))
+
+_FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 
 Environ = Dict[str, Any]
 Parameters = Dict[str, Union[str, List[str]]]
@@ -93,10 +95,32 @@ def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> 
     try:
         return _arguments(environ, query, lease)
     except Exhausted as x:
-        if x.is_permanent:
-            raise Refused(responses.error(413, ValueError("the body has more values than there is memory for"))) from x
-        raise Refused(responses.error(503, ValueError("other requests take all memory for bodies"),
-                                      (("Retry-After", "2"),))) from x
+        raise _no_memory(x) from x
+
+
+def assigned_value(environ: Environ, lease: Lease) -> Any:
+    """Return the value in the body of a request, which is JSON of any type.
+
+    Raises:
+        Refused: as for `call_arguments`.
+    """
+    try:
+        body = _read_body(environ, lease)
+        if _content_type(environ) not in ("", _JSON):
+            raise Refused(responses.error(415, TypeError("the value of an attribute is sent as application/json")))
+        return _parse_json(body, lease)
+    except Exhausted as x:
+        raise _no_memory(x) from x
+
+
+def _no_memory(x: Exhausted) -> Refused:
+    if x.is_permanent:
+        return Refused(responses.error(413, ValueError("the body has more values than there is memory for")))
+    return Refused(responses.error(503, ValueError("other requests take all memory for bodies"), (("Retry-After", "2"),)))
+
+
+def _content_type(environ: Environ) -> str:
+    return str(environ.get("CONTENT_TYPE", "")).partition(";")[0].strip().lower()
 
 
 def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
@@ -104,10 +128,12 @@ def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tupl
     body = _read_body(environ, lease) if environ["REQUEST_METHOD"] == "POST" else b""
     if not body:
         return [], dict(query)
-    content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
-    if content_type == "application/x-www-form-urlencoded":
+    content_type = _content_type(environ)
+    # Without a type, and with that which curl -d sends, JSON is recognized by its first character: it must not get lost.
+    looks_like_json = body.lstrip()[:1] in (b"[", b"{")
+    if content_type == _FORM and not (looks_like_json and _is_json(body, lease)):
         return [], {**_form_values(body), **query}
-    if content_type != "application/json":
+    if content_type not in (_JSON, _FORM) and (content_type or not looks_like_json):
         raise Refused(responses.error(415, TypeError("arguments are sent as application/json or as "
                                                      "application/x-www-form-urlencoded, not as %r" % content_type)))
     given = _parse_json(body, lease)
@@ -160,6 +186,14 @@ def _parse_json(body: bytes, lease: Lease) -> Any:
         return json.loads(body.decode("utf-8"), parse_int=_to_int)
     except (ValueError, RecursionError) as x:
         raise Refused(responses.error(400, ValueError("the body is not usable JSON: %s" % x))) from x
+
+
+def _is_json(body: bytes, lease: Lease) -> bool:
+    try:
+        _parse_json(body, lease)
+    except Refused:
+        return False
+    return True
 
 
 def _to_int(digits: str) -> int:

@@ -15,12 +15,13 @@ from .._client.call_options import earlier
 from .._client.retry import with_retries
 from .._messages import limits, replies, requests
 from .._values.uri import URI
+from .._wire import features
 from ..client import Proxy, locate_ns
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
 
 __all__ = ["NameServers", "NameServerGone", "Registration", "Reply", "Fresh", "connected_proxy", "invoke", "read_attribute",
-           "encode_error", "exact"]
+           "assign_attribute", "encode_error", "exact"]
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
@@ -240,6 +241,7 @@ def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], No
     proxy._pyroSerializer = "json"
     # The reply is passed on as it is: decoding and encoding it again would take most of the gateway's time.
     proxy._pyroRawWireResponse = True
+    proxy._pyro.announced = (features.TEXT_BYTES,)
     proxy._pyroBind()
     connection = proxy._pyroConnection
     if connection is not None:
@@ -248,21 +250,22 @@ def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], No
 
 
 def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool,
-           take: Callable[[int], None]) -> Reply:
+           take: Callable[[int], None], check: Callable[[], None]) -> Reply:
     """Call a method; collect an item stream into a list.
 
     Args:
         take: called with the size of each item before it is kept; may raise.
+        check: called before the call is made or repeated; raises an exception if it is cancelled.
 
     Raises:
-        AttributeError: the object exposes no such method.
         PyroError: communication failed.
         Exception: the arguments cannot be serialized.
     """
-    if method not in proxy._pyroMethods:
-        raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (proxy._pyroUri, method))
-    flags = protocol.FLAGS_ONEWAY if oneway else 0
-    reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, method, args, kwargs, flags)
+    def send(*arguments: Any) -> Any:
+        check()
+        return proxy._pyroInvoke(*arguments)
+
+    reply = with_retries(proxy._pyroMaxRetries, send, method, args, kwargs, protocol.FLAGS_ONEWAY if oneway else 0)
     if reply is None:
         return Reply(True, b"")
     if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
@@ -274,6 +277,11 @@ def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Repl
     """Read an exposed attribute. Raises PyroError if communication fails."""
     reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
     return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply, take)
+
+
+def assign_attribute(proxy: Proxy, name: str, value: Any) -> Reply:
+    """Assign an exposed attribute. Raises PyroError if communication fails."""
+    return _as_json(proxy._pyroInvoke(requests.SETATTR_METHOD, (name, value), None))
 
 
 def _as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = None) -> Reply:

@@ -231,7 +231,7 @@ class Connection(WSGIRequestHandler):
         environ.update(
             REQUEST_METHOD=self.head.method, SERVER_PROTOCOL="HTTP/%d.%d" % max(self.head.version, (1, 0)), QUERY_STRING=query,
             PATH_INFO=unquote_to_bytes(path.encode("latin-1")).decode("latin-1"), REMOTE_ADDR=str(self.client_address[0]),
-            CONTENT_TYPE=self.head.headers.get("content-type", "text/plain"),
+            CONTENT_TYPE=self.head.headers.get("content-type", ""),
             CONTENT_LENGTH=self.head.headers.get("content-length", ""), **{DISCONNECT: self._disconnect})
         for name, value in self.head.headers.items():
             if name not in ("content-type", "content-length"):

@@ -13,7 +13,7 @@ from .responses import Headers
 __all__ = ["DEFAULT_EXPOSED", "Options"]
 
 DEFAULT_EXPOSED = r"http\."
-METHODS = "GET, POST, OPTIONS"
+METHODS = "GET, POST, PUT, DELETE, OPTIONS"
 _REQUEST_HEADERS = "Content-Type, X-Pyro-Options, X-Pyro-Gateway-Key, X-Pyro-Correlation-Id"
 
 
@@ -26,6 +26,7 @@ class Options(NamedTuple):
         timeout: time limit of a call in seconds, None for no limit.
         origins: the web sites whose scripts may use the gateway.
         hosts: the hosts accepted in the Host header.
+        operator_key: the key of clients that may call and assign; empty if all may.
     """
 
     exposed: Pattern[str]
@@ -33,10 +34,11 @@ class Options(NamedTuple):
     timeout: Optional[float]
     origins: Tuple[str, ...]
     hosts: Hosts
+    operator_key: bytes = b""
 
     @classmethod
     def parse(cls, expose: Optional[str], key: Any, cors: Optional[str], timeout: Optional[float],
-              allowed_hosts: Optional[Iterable[str]] = None, any_address: bool = True) -> Options:
+              allowed_hosts: Optional[Iterable[str]] = None, any_address: bool = True, operator_key: Any = None) -> Options:
         """Validate and convert options.
 
         Raises:
@@ -49,7 +51,7 @@ class Options(NamedTuple):
             allowed_hosts = allowed_hosts.split(",")
         listed = [host.strip() for host in [*config.GATEWAY_HOSTS, *(allowed_hosts or ())]]
         return cls(re.compile(expose or ""), key_bytes, _timeout(timeout), _origins(cors, bool(key_bytes)),
-                   Hosts(filter(None, listed), any_address))
+                   Hosts(filter(None, listed), any_address), _key_bytes(operator_key))
 
     def is_exposed(self, name: str) -> bool:
         """Return whether clients may use the object with this name."""
@@ -59,6 +61,10 @@ class Options(NamedTuple):
     def is_key(self, given: bytes) -> bool:
         """Return whether this is the key, in constant time."""
         return hmac.compare_digest(given, self.key)
+
+    def is_operator_key(self, given: bytes) -> bool:
+        """Return whether this is the operator's key, in constant time. False if there is none."""
+        return bool(self.operator_key) and hmac.compare_digest(given, self.operator_key)
 
     def refusal(self, environ: Mapping[str, Any]) -> str:
         """Return why a request is refused because of the page that made it; an empty text if it is accepted."""

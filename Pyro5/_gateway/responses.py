@@ -8,8 +8,9 @@ from . import calls
 __all__ = ["Headers", "Refused", "Response", "REASONS", "error", "json_response", "text"]
 
 REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-           408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type",
-           500: "Internal Server Error", 503: "Service Unavailable"}
+           408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type", 499: "Client Closed Request",
+           500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
+           504: "Gateway Timeout"}
 TEXT = "text/plain"
 _JSON = "application/json; charset=utf-8"
 _NEVER_STORED = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))

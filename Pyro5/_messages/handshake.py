@@ -6,7 +6,7 @@ of each message are in this module.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, errors, protocol, serializers
 from .._text.printable import printable_lines
@@ -42,7 +42,7 @@ class Challenged(Exception):
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any, wire: WireOptions,
                     dialect: bool = True, pipelines: bool = False, proof: Optional[bytes] = None,
-                    host: str = "", offers: bool = False) -> SendingMessage:
+                    host: str = "", extra: Sequence[str] = ()) -> SendingMessage:
     """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
@@ -54,7 +54,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         pipelines: the client has several calls in flight on the connection, and matches replies by sequence number.
         host: the id of this host if memory may be shared with the server; otherwise empty.
         proof: the annotation AUTH, see _auth.exchange; None: there are no credentials.
-        offers: the client offers the connection to the server for callbacks.
+        extra: further features to announce, see features.with_announcement.
     """
     payload = serializer.dumps({"handshake": handshake, "object": object_id})
     annotations = callcontext.outgoing_annotations()
@@ -66,7 +66,7 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
     dialect = dialect and serializer.has_dialects
     return SendingMessage(protocol.MSG_CONNECT, 0, seq, serializer.serializer_id, payload,
                           features.with_announcement(annotations, dialect, pipelines, proof is not None, host,
-                                                    offers),
+                                                    extra),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
 
 

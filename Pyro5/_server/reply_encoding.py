@@ -66,7 +66,10 @@ class ReplyEncoding:
             raise errors.SerializeError(
                 "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
                 % (serializer.name, ", ".join(self._options.accepted_serializers)))
-        serializer = self._serializers[known] = serializer.for_dialect(features.dialect_of(peer))
+        serializer = serializer.for_dialect(features.dialect_of(peer))
+        if peer is not None and features.TEXT_BYTES in peer:
+            serializer = serializer.with_text_bytes()
+        self._serializers[known] = serializer
         return serializer
 
     def _annotations(self) -> Dict[str, Any]:

@@ -7,14 +7,14 @@ message. Peers of other releases ignore the annotation and never send one: towar
 from __future__ import annotations
 
 import functools
-from typing import Container, Dict, FrozenSet, Mapping, Optional
+from typing import Container, Dict, FrozenSet, Mapping, Optional, Sequence
 
 from .. import config
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "CALLBACKS", "SUPPORTED", "announcement",
-           "dialect_of", "parse", "with_announcement"]
+           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "CALLBACKS", "TEXT_BYTES", "SUPPORTED",
+           "announcement", "dialect_of", "parse", "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
@@ -30,7 +30,9 @@ SHARED_MEMORY = "shm"  # the peers are on the same host; the token also has its 
 OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
 AUTHENTICATION = "auth"  # the handshake may have a second CONNECT message, see _auth.exchange
 CALLBACKS = "cb"  # Pyro.Daemon understands offer_connection(secret)
-SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION, CALLBACKS)
+TEXT_BYTES = "jb"  # results over json may contain bytes, as dicts with base64
+SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION, CALLBACKS,
+             TEXT_BYTES)
 # Announced only by clients that have several calls in flight on a connection.
 OF_PIPELINES = frozenset((OUT_OF_ORDER,))
 
@@ -67,11 +69,11 @@ def _disabled() -> FrozenSet[str]:
 @functools.lru_cache(maxsize=None)
 def _announcement(dialect: bool, pipelines: bool, disabled: FrozenSet[str]) -> bytes:
     return announcement(set(SUPPORTED).difference(() if dialect else _OF_PAYLOADS, () if pipelines else OF_PIPELINES,
-                                                  (AUTHENTICATION, CALLBACKS), disabled))
+                                                  (AUTHENTICATION, CALLBACKS, TEXT_BYTES), disabled))
 
 
 def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, pipelines: bool = False,
-                      authenticates: bool = False, host: str = "", offers: bool = False) -> Dict[str, Buffer]:
+                      authenticates: bool = False, host: str = "", extra: Sequence[str] = ()) -> Dict[str, Buffer]:
     """Return the annotations of a CONNECT message, with the announcement of the features that the client understands.
 
     Args:
@@ -79,13 +81,13 @@ def with_announcement(annotations: Mapping[str, Buffer], dialect: bool = True, p
         pipelines: the client has several calls in flight on a connection.
         authenticates: the client can prove who it is.
         host: the id of the host that both peers seem to be on, if they may share memory; otherwise empty.
-        offers: the client offers the connection to the server for callbacks.
+        extra: features that only some clients have: CALLBACKS if the connection is offered to the server, TEXT_BYTES.
     """
     value = _announcement(dialect, pipelines, _disabled())
     if authenticates:
         value = b"%s %s" % (value, AUTHENTICATION.encode())
-    if offers:
-        value = b"%s %s" % (value, CALLBACKS.encode())
+    for feature in extra:
+        value = b"%s %s" % (value, feature.encode())
     if host and dialect:
         value = b"%s %s=%s" % (value, SHARED_MEMORY.encode(), host.encode())
     return {**annotations, FEATURES_ANNOTATION: value}

@@ -105,6 +105,10 @@ class SerializerBase:
         """
         return self._variants[dialect] if self._variants else self
 
+    def with_text_bytes(self) -> SerializerBase:
+        """Return the variant for peers that read bytes as dicts with base64; itself if there is none."""
+        return self
+
     @property
     def has_dialects(self) -> bool:
         """Whether there are variants of this serializer: not of serializers of programs, which peers cannot know."""

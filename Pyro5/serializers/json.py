@@ -1,6 +1,7 @@
 """The json serializer: supports strings, numbers, lists and dicts, in a text that programs in all languages can parse."""
 from __future__ import annotations
 
+import base64
 import datetime
 import decimal
 import json
@@ -53,6 +54,9 @@ class JsonSerializer(SerializerBase):
         self._to_text_with_keys = json.JSONEncoder(ensure_ascii=False, default=self._to_plain_with_keys).encode
         self._to_chunks = _make_fast_encoder(encoder)
         self._scan: Callable[[str, int], Tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+
+    def with_text_bytes(self) -> SerializerBase:
+        return _TextBytesSerializer()
 
     def _encode(self, data: Any) -> bytes:
         if self._tagged and registered_types.has_builtin_subclasses() and numpy_scalars.is_foreign([data], _NATIVE):
@@ -162,6 +166,18 @@ class JsonSerializer(SerializerBase):
             return classes.array_to_plain(obj)
         array = numpy_arrays.array_form(obj, as_text=True)
         return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
+
+
+class _TextBytesSerializer(JsonSerializer):
+    """Also encodes bytes, as dicts that name their type. Used for what is passed on as JSON to programs in any language."""
+
+    def _to_plain(self, obj: Any) -> Any:
+        # A converter of the program for its own kind of bytes comes first.
+        if (isinstance(obj, (bytes, bytearray, memoryview)) and not self._replacements
+                and classes.registered_form(obj, tagged=self._tagged) is classes.NOT_REGISTERED):
+            data = base64.b64encode(obj).decode("ascii")
+            return {classes.TAG: "builtins.%s" % type(obj).__name__, "encoding": "base64", "data": data}
+        return super()._to_plain(obj)
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ As a command line tool, ``python -m Pyro5.utils.httpgateway``, it includes an HT
 ``/pyro/NAME/$meta``        the methods and attributes of the object
 ``/pyro/$objects``          all exposed objects with uris and metadata; with ``?name=NAME`` the details of one
 ``/pyro/$dead``             the exposed objects that cannot be reached
+``/pyro/$calls``            the calls in progress
 ==========================  ======================================================================================
 """
 from __future__ import annotations
@@ -66,6 +67,9 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-g", "--gatewaykey", default="", metavar="KEY", help="key that clients must send (default: no key)")
     option("-G", "--gatewaykeyfile", dest="gatewaykey", type=_key_in_file, metavar="FILE", help="file that "
            "contains the key; use it instead of -g, because other users of the machine can see the command line")
+    option("--operatorkey", default="", metavar="KEY", help="key for calling methods and assigning attributes; clients "
+           "without it can only look (default: no key, all clients may call)")
+    option("--operatorkeyfile", dest="operatorkey", type=_key_in_file, metavar="FILE", help="file that contains this key")
     option("-c", "--cors", metavar="ORIGIN", help="origins of the web sites whose scripts may use the gateway, separated by "
            "commas; * = all, empty = none (default: * if a key is set, otherwise none)")
     option("--allow-host", action="append", default=[], metavar="HOST", help="host name or address "
@@ -120,7 +124,7 @@ def _run(options: argparse.Namespace) -> None:
     # The zone of an IPv6 address (%eth0) is not part of what clients send as the host.
     hosts = options.allow_host if everywhere else [options.host.partition("%")[0], *options.allow_host]
     gateway = Gateway(options.expose, options.gatewaykey, options.cors, options.timeout, allowed_hosts=hosts,
-                      any_address=everywhere)
+                      any_address=everywhere, operatorkey=options.operatorkey)
     server = HttpServer(gateway, options.host, options.port)
     try:
         with _StopSignals(server) as signals:

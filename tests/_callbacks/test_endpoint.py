@@ -216,7 +216,7 @@ class ThreadServer(Case):
                 with client.Proxy(uri) as hub:
                     hub._pyroBind()
                     connection = endpoint.open_connection(hub._pyro.bound_uri, PATIENCE_SECONDS)
-                    connection.handshake(hub._pyro.serializer, 0, "stage", "hello", hub._pyro.wire, offers=True)
+                    connection.handshake(hub._pyro.serializer, 0, "stage", "hello", hub._pyro.wire, extra=["cb"])
                     connection.call(hub._pyro.serializer, 1, "Pyro.Daemon", "offer_connection", [secret], hub._pyro.wire)
                     offered.append(connection)
             wait_until(lambda: len(offered_sockets._by_host.get(host, ())) == MAX_PER_CLIENT)

@@ -191,7 +191,7 @@ class TooMuch(HostileTestCase):
     def test_deep_and_long_values(self) -> None:
         for body, statuses in (
                 (b"[" * 1000000, (400,)), (b'{"a":' * 200000, (400,)), (b"[" * 900 + b"]" * 900, (200, 400, 500)),
-                (b"[1e999999999]", (200,)), (b"[%s]" % (b"7" * 1000000), (400,)), (b'["\\ud800"]', (200, 500)),
+                (b"[1e999999999]", (200,)), (b"[%s]" % (b"7" * 1000000), (400,)), (b'["\\ud800"]', (200, 400)),
                 (b'["\x00"]', (400,)), (b'{"__class__": 1}', (500,)),
                 (b'[{"__class__": "os.system", "__exception__": true}]', (500,))):
             answer = self.client.request("POST", "/pyro/http.echo/echo", {"Content-Type": "application/json"}, body)
@@ -269,7 +269,7 @@ class Injection(HostileTestCase):
             answer = self.get("/pyro/http.echo/echo", {"X-Pyro-Correlation-Id": text})
             self.assertEqual("11112222-3333-4444-5555-666677778888", answer.headers["x-pyro-correlation-id"])
         for text in ("x" * 5000, SCRIPT, "11112222"):
-            self.assertEqual(500, self.get("/pyro/http.echo/echo", {"X-Pyro-Correlation-Id": text}).status)
+            self.assertEqual(400, self.get("/pyro/http.echo/echo", {"X-Pyro-Correlation-Id": text}).status)
 
     def test_scripts_stay_text(self) -> None:
         quoted = "%3Cscript%3Ealert(1)%3C%2Fscript%3E"

@@ -24,7 +24,8 @@ class Handshake(InFreshContext):
         current_context.annotations = {"ANNO": b"value"}
         current_context.correlation_id = CORRELATION
         request = over_the_wire(handshake.connect_request(serializer, 5, "object id", {"user": "me"}, WIRE))
-        self.assertEqual(set(features.SUPPORTED) - features.OF_PIPELINES - {features.AUTHENTICATION, features.CALLBACKS},
+        self.assertEqual(set(features.SUPPORTED) - features.OF_PIPELINES
+                         - {features.AUTHENTICATION, features.CALLBACKS, features.TEXT_BYTES},
                          features.parse(request.annotations.pop("FEAT")))
         self.assertEqual((protocol.MSG_CONNECT, 5, serializer.serializer_id, CORRELATION, {"ANNO": b"value"}),
                          (request.type, request.seq, request.serializer_id, correlation_of(request), request.annotations))

@@ -20,7 +20,7 @@ class Announcements(unittest.TestCase):
 
     def test_what_is_announced_can_be_parsed(self) -> None:
         self.assertEqual({"cx"}, features.parse(features.announcement({"cx", "unknown"})))
-        self.assertEqual(b"dl cx ty by buf ooo auth cb", features.announcement(features.SUPPORTED))
+        self.assertEqual(b"dl cx ty by buf ooo auth cb jb", features.announcement(features.SUPPORTED))
 
     def test_other_annotations_stay(self) -> None:
         self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx ty by buf"}, features.with_announcement({"ABCD": b"1"}))
@@ -43,8 +43,9 @@ class Announcements(unittest.TestCase):
         self.assertEqual({"FEAT": b"dl cx ty by buf auth"}, features.with_announcement({}, authenticates=True))
 
     def test_only_connections_that_are_offered_announce_it(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx ty by buf cb"}, features.with_announcement({}, offers=True))
-        self.assertEqual({"FEAT": b"dl cx ty by buf auth cb"}, features.with_announcement({}, authenticates=True, offers=True))
+        self.assertEqual({"FEAT": b"dl cx ty by buf cb"}, features.with_announcement({}, extra=["cb"]))
+        self.assertEqual({"FEAT": b"dl cx ty by buf auth cb"}, features.with_announcement(
+            {}, authenticates=True, extra=["cb"]))
 
     def test_only_clients_with_several_calls_in_flight_announce_what_is_for_these(self) -> None:
         self.assertEqual({"FEAT": b"dl cx ty by buf ooo"}, features.with_announcement({}, pipelines=True))

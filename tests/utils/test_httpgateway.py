@@ -132,7 +132,7 @@ class RequestTests(GatewayTestCase):
         answer = self.site.gateway(timeout=0.05)[1].get("/pyro/http.clerk/meet")
         self.clerk.meeting.abort()
         self.clerk.meeting.reset()
-        self.assertEqual((500, "Pyro5.errors.TimeoutError"), (answer.status, answer.value["__class__"]))
+        self.assertEqual((504, "Pyro5.errors.TimeoutError"), (answer.status, answer.value["__class__"]))
 
 
 class KeyTests(GatewayTestCase):

@@ -1,0 +1,153 @@
+"""Requests that use one object: calls, attributes, and what is known about its members."""
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import uuid
+from typing import Any, Callable, Iterable, List
+
+from .. import current_context, errors
+from . import calls, failures, responses
+from .arguments import Environ, Parameters, assigned_value, call_arguments
+from .calls import NameServerGone, Reply
+from .failures import RETRY_AFTER_SECONDS, Failure
+from .http_head import loggable_path
+from .memory import Exhausted, Lease
+from .responses import Headers, Refused, Response
+
+__all__ = ["ObjectRequest", "gone"]
+
+log = logging.getLogger("Pyro5.utils.gatewayapp")
+
+
+class ObjectRequest:
+    """One request that uses an object. All methods may raise Refused.
+
+    Args:
+        state: of the gateway, see _State in the module app.
+        query: the parameters in the url, without the key.
+        lease: the memory of this request.
+        is_operator: whether the client may do more than look.
+    """
+
+    def __init__(self, state: Any, environ: Environ, query: Parameters, lease: Lease, is_operator: bool) -> None:
+        self._state = state
+        self._environ = environ
+        self._query = query
+        self._lease = lease
+        self._is_operator = is_operator
+
+    def use_member(self, name: str, member: str) -> Response:
+        """Call a method, read or assign an attribute, or return the names of all members."""
+        return self._use(name, lambda proxy, resources: self._use_member(name, member, proxy))
+
+    def describe(self) -> Response:
+        """Return what the page shows about one object."""
+        name = self._query["name"]
+        if type(name) is not str:
+            return responses.text(400, "400 Bad Request - the parameter name is there twice")
+
+        def about(proxy: Any, resources: contextlib.ExitStack) -> Response:
+            found = {"name": name, "uri": str(proxy._pyroUri), "methods": _names(proxy._pyroMethods),
+                     "oneway": _names(proxy._pyroOneway), "attributes": _names(proxy._pyroAttrs)}
+            return responses.json_response(200, json.dumps(found).encode("utf-8"))
+
+        return self._use(name, about)
+
+    def _use(self, name: str, use: Callable[[Any, contextlib.ExitStack], Response]) -> Response:
+        """Find the object and connect to it; return every error on the way as an exception in JSON."""
+        # checked before the name is looked up, so that the response does not reveal which other names exist
+        if not self._state.options.is_exposed(name):
+            return responses.text(403, "403 Forbidden - access to the requested object has been denied")
+        headers: Headers = ()
+        try:
+            headers = _correlate(self._environ)
+            uri = self._state.name_servers.lookup(name)
+        except NameServerGone as x:
+            return gone(x)
+        except errors.NamingError as x:
+            return responses.error(404, x, headers)
+        except ValueError as x:     # an invalid correlation id
+            return responses.error(400, x)
+        except Exception as x:  # any exception that the name server raised
+            return responses.error(500, x, headers)
+        with contextlib.ExitStack() as resources:
+            try:
+                proxy = resources.enter_context(calls.connected_proxy(uri, self._state.options.timeout, self._lease.take))
+                response = use(proxy, resources)
+            except Refused:
+                raise
+            except Failure as x:
+                return responses.error(x.status, x.error, headers + x.headers)
+            except Exhausted as x:
+                return responses.error(503, errors.PyroError("the result is large, and there is %s for it" % x),
+                                       headers + (("Retry-After", RETRY_AFTER_SECONDS),))
+            except Exception as x:  # any exception: from the network, the object's server, the arguments
+                log.debug("%s cannot be used: %s", loggable_path(name), x)
+                return responses.error(failures.status_of(x), x, headers)
+            return response._replace(headers=headers + response.headers)
+
+    def _use_member(self, name: str, member: str, proxy: Any) -> Response:
+        method = self._environ["REQUEST_METHOD"]
+        if member == "$meta":
+            meta = {"methods": _names(proxy._pyroMethods), "attributes": _names(proxy._pyroAttrs)}
+            return responses.json_response(200, json.dumps(meta).encode("utf-8"))
+        is_attribute = member in proxy._pyroAttrs
+        if not is_attribute and member not in proxy._pyroMethods:
+            raise Failure(404, AttributeError("remote object '%s' has no exposed attribute or method '%s'"
+                                              % (proxy._pyroUri, member)))
+        if method not in (("GET", "POST", "PUT") if is_attribute else ("GET", "POST")):
+            raise Refused(responses.text(405, headers=(("Allow", "GET, POST, PUT" if is_attribute else "GET, POST"),)))
+        if method == "PUT" or not is_attribute:
+            self._require_operator()
+        if method == "PUT":
+            return self._assign(name, member, proxy)
+        args, kwargs = call_arguments(self._environ, self._query, self._lease)
+        if is_attribute and (args or kwargs):
+            raise Failure(400, AssertionError("reading attribute '%s' takes no parameters" % member))
+        with self._state.running.running(proxy, name, member) as call:
+            if is_attribute:
+                return _response(calls.read_attribute(proxy, member, self._lease.take), member)
+            return _response(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ), self._lease.take,
+                                          call.check), member)
+
+    def _assign(self, name: str, member: str, proxy: Any) -> Response:
+        value = assigned_value(self._environ, self._lease)
+        with self._state.running.running(proxy, name, member):
+            reply = calls.assign_attribute(proxy, member, value)
+        error = {} if reply.ok else failures.remote_error(reply.payload)
+        if error.get("__class__") == "builtins.AttributeError":     # the attribute cannot be assigned
+            return responses.json_response(405, reply.payload, (("Allow", "GET, POST"),))
+        return responses.json_response(200, b"null") if reply.ok else _response(reply, member)
+
+    def _require_operator(self) -> None:
+        if not self._is_operator:
+            raise Failure(403, errors.SecurityError("this gateway only shows objects to clients without the operator's key"))
+
+
+def _names(members: Iterable[Any]) -> List[str]:
+    """Return names that a server has sent, sorted. Raises ProtocolError if they are not strings."""
+    return sorted(calls.exact(str, name) for name in members)
+
+
+def gone(x: NameServerGone) -> Response:
+    """Build the response when there is no name server."""
+    return responses.error(503, errors.NamingError(str(x.__cause__)), (("Retry-After", RETRY_AFTER_SECONDS),))
+
+
+def _response(reply: Reply, member: str) -> Response:
+    status, headers = failures.status_of_reply(reply, member)
+    return responses.json_response(status, reply.payload, headers)
+
+
+def _correlate(environ: Environ) -> Headers:
+    """Set the correlation id of the request, or a new one; return the response header. Raises ValueError."""
+    given = environ.get("HTTP_X_PYRO_CORRELATION_ID")
+    current_context.correlation_id = uuid.UUID(given) if given else uuid.uuid4()
+    return (("X-Pyro-Correlation-Id", str(current_context.correlation_id)),)
+
+
+def _wants_oneway(environ: Environ) -> bool:
+    options = environ.get("HTTP_X_PYRO_OPTIONS", "").split(",")
+    return "oneway" in [option.strip() for option in options]

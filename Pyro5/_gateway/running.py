@@ -1,0 +1,87 @@
+"""The calls that a gateway is making at the moment, and how they are cancelled."""
+from __future__ import annotations
+
+import contextlib
+import itertools
+import socket
+import threading
+import time
+import uuid
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+from .. import current_context, errors
+from .._client.cancelling import send_cancellation
+
+__all__ = ["CallTable", "RunningCall"]
+
+
+class RunningCall:
+    """A call in progress. The thread that makes it creates it; any thread may cancel it."""
+
+    def __init__(self, proxy: Any, call_id: uuid.UUID, name: str, member: str, started_at: float) -> None:
+        self.call_id, self.name, self.member, self.started_at = call_id, name, member, started_at
+        self.is_cancelled = False
+        self._proxy = proxy
+
+    def cancel(self) -> None:
+        """Cancel the call on the server, and end the wait for its reply."""
+        self.is_cancelled = True
+        link = self._proxy._pyro
+        # First the message, which also cancels an async method; the end of the connection stops the wait for the others.
+        send_cancellation(link, self.call_id.bytes, None)
+        connection = link.connection
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
+
+    def check(self) -> None:
+        """Raise CancelledError if the call is cancelled."""
+        if self.is_cancelled:
+            raise errors.CancelledError("the call of %s.%s was cancelled through the gateway" % (self.name, self.member))
+
+
+class CallTable:
+    """All calls in progress. Thread-safe.
+
+    Args:
+        clock: returns monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()   # guards _calls
+        self._calls: Dict[int, RunningCall] = {}
+
+    @contextlib.contextmanager
+    def running(self, proxy: Any, name: str, member: str) -> Iterator[RunningCall]:
+        """List a call for the block. A connection that fails because the call was cancelled becomes a CancelledError."""
+        call_id = current_context.correlation_id or uuid.uuid4()
+        call, number = RunningCall(proxy, call_id, name, member, self._clock()), next(self._numbers)
+        with self._lock:
+            self._calls[number] = call
+        try:
+            yield call
+        except errors.CommunicationError:
+            call.check()
+            raise
+        finally:
+            with self._lock:
+                del self._calls[number]
+
+    def list(self) -> List[Dict[str, Any]]:
+        """Return what the page shows, the longest running call first."""
+        now = self._clock()
+        with self._lock:
+            calls = list(self._calls.values())
+        return [{"id": str(call.call_id), "name": call.name, "member": call.member, "seconds": round(now - call.started_at, 3),
+                 "cancelled": call.is_cancelled} for call in calls]
+
+    def cancel(self, text: Optional[str]) -> int:
+        """Cancel the calls with this correlation id, and return their number. Raises ValueError for a text that is no UUID."""
+        call_id = uuid.UUID(text or "")
+        with self._lock:
+            found = [call for call in self._calls.values() if call.call_id == call_id]
+        for call in found:
+            call.cancel()
+        return len(found)
