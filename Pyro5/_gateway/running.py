@@ -25,7 +25,6 @@ class RunningCall:
 
     def cancel(self) -> None:
         """Cancel the call on the server, and end the wait for its reply."""
-        self.is_cancelled = True
         link = self._proxy._pyro
         # First the message, which also cancels an async method; the end of the connection stops the wait for the others.
         send_cancellation(link, self.call_id.bytes, None)
@@ -55,7 +54,11 @@ class CallTable:
 
     @contextlib.contextmanager
     def running(self, proxy: Any, name: str, member: str) -> Iterator[RunningCall]:
-        """List a call for the block. A connection that fails because the call was cancelled becomes a CancelledError."""
+        """List a call for the block.
+
+        Raises:
+            CancelledError: the call was cancelled: its connection has failed because of that, or its result comes too late.
+        """
         call_id = current_context.correlation_id or uuid.uuid4()
         call, number = RunningCall(proxy, call_id, name, member, self._clock()), next(self._numbers)
         with self._lock:
@@ -66,8 +69,10 @@ class CallTable:
             call.check()
             raise
         finally:
+            # Decided under the lock: a call that `cancel` has found never has a result.
             with self._lock:
                 del self._calls[number]
+        call.check()
 
     def list(self) -> List[Dict[str, Any]]:
         """Return what the page shows, the longest running call first."""
@@ -82,6 +87,8 @@ class CallTable:
         call_id = uuid.UUID(text or "")
         with self._lock:
             found = [call for call in self._calls.values() if call.call_id == call_id]
+            for call in found:
+                call.is_cancelled = True
         for call in found:
             call.cancel()
         return len(found)
