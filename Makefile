@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 MINUTES ?= 10
-UNITTEST := -X dev -W error -m tests
+UNITTEST := -X dev -W error -m tests $(TESTS)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all lint types docs bench dist pyz vendor faults fuzz hostile races soak clean
 
 help:
 	@echo "make demo      start a name server and an object, call the object, stop both"
-	@echo "make test      run all tests"
+	@echo "make test      run all tests; options, or names of modules, in TESTS=..."
 	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
 	@echo "make lint      check the style of the sources"
 	@echo "make types     type-check the sources, and programs that use the package"

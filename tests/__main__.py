@@ -1,6 +1,8 @@
 """Run the whole suite in several processes: ``python -m tests``, or some modules: ``python -m tests tests.test_client ...``.
 
 Each process runs one module after the other and reports it when it is done, so progress shows from the first second.
+With --again, modules that fail run once more at the end, alone; those that pass then are reported as unreliable, not as
+failed.
 The run ends with a list of what was skipped and why, and with unittest's own closing lines for all processes together.
 The exit code is 0 if the last line begins with OK. If this process is interrupted or killed, all processes that it has started
 end too.
@@ -255,23 +257,37 @@ def print_summary(reports: List[Report], seconds: float) -> bool:
     return ok
 
 
-def run(suite: Suite) -> str:
-    """Run all modules of a suite, and return what the tests printed."""
+def run(suite: Suite, processes: int = MAX_PROCESSES) -> str:
+    """Run all modules of a suite in at most so many processes, and return what the tests printed."""
     guard = Guard()
     try:
-        workers = [Worker(suite, guard) for _ in range(min(MAX_PROCESSES, 2 * (os.cpu_count() or 1)))]
+        workers = [Worker(suite, guard) for _ in range(min(processes, 2 * (os.cpu_count() or 1)))]
         return "".join([worker.wait() for worker in workers])
     finally:
         suite.stop()
         guard.end()
 
 
-def main(modules: List[str]) -> int:
+def run_again(suite: Suite) -> str:
+    """Run the modules that failed once more, one after the other; what fails only beside others depends on timing."""
+    failed = [report.module for report in suite.reports if not report.ok]
+    again = Suite(failed)
+    printed = run(again, 1)
+    passed = {report.module for report in again.reports if report.ok}
+    for module in sorted(passed):
+        print("UNRELIABLE: %s failed beside others, and passed alone" % module)
+    suite.reports = [report for report in suite.reports if report.module not in failed] + again.reports
+    return printed
+
+
+def main(modules: List[str], is_again: bool = False) -> int:
     # A script that starts this with & lets it ignore SIGINT, and so would all processes that the tests start and interrupt.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     print("%d modules" % len(modules), flush=True)
     suite = Suite(modules)
     printed = run(suite)
+    if is_again and not all(report.ok for report in suite.reports):
+        printed += run_again(suite)
     if printed.strip():
         print("The tests printed:\n%s" % printed)
     for report in suite.reports:
@@ -283,4 +299,7 @@ def main(modules: List[str]) -> int:
 
 if __name__ == "__main__":
     args = sys.argv[1:]
-    sys.exit(work() if args == ["worker"] else guard() if args == ["guard"] else main(args or ordered_modules()))
+    if args in (["worker"], ["guard"]):
+        sys.exit(work() if args == ["worker"] else guard())
+    names = [arg for arg in args if arg != "--again"]
+    sys.exit(main(names or ordered_modules(), names != args))

@@ -69,6 +69,12 @@ class WithTrap(unittest.TestCase):
         self.assertEqual(0, self.trap.count, what)
 
 
+def rotated(number: int, count: int) -> List[SerializerBase]:
+    """Return so many serializers, other ones for each number: all combinations would take minutes."""
+    every = list(serializers.values())
+    return [every[(number + step) % len(every)] for step in range(count)]
+
+
 def _show(value: Any) -> None:
     """Do with a value what a program does with everything it gets: print it, or its traceback."""
     repr(value)
@@ -87,9 +93,9 @@ class Reading(WithTrap):
         self.addCleanup(SerializerBase.unregister_dict_to_class, "trap.Converted")
         every = [*places(), ("converted", lambda value: {"__class__": "trap.Converted", "value": value})]
         proxies = itertools.cycle(self.trap.proxies())
-        for name, serializer in serializers.items():
-            for where, place in every:
-                self.read(serializer, place(copy.deepcopy(next(proxies))), "%s in %s" % (where, name))
+        for number, (where, place) in enumerate(every):
+            for serializer in rotated(number, 3):
+                self.read(serializer, place(copy.deepcopy(next(proxies))), "%s in %s" % (where, serializer.name))
 
     def read(self, serializer: SerializerBase, value: Any, what: str) -> None:
         with contextlib.suppress(errors.PyroError, ValueError, TypeError, KeyError, AttributeError):
@@ -238,10 +244,9 @@ class Serving(WithTrap):
 
     def serializers_for(self, number: int) -> List[SerializerBase]:
         """Return the serializers to try a place with, given the number of the place: two, because the test would take half a
-        minute with all of them. `Reading` tries every place with each.
+        minute with all of them.
         """
-        every = list(serializers.values())
-        return [every[number % len(every)], every[(number + 1) % len(every)]]
+        return rotated(number, 2)
 
     def send_all(self, serializer: SerializerBase, place_name: str, place: Callable[[Any], Any], flags: int) -> None:
         """Send all harmful values, over as few connections as the server allows, one answer for each."""
@@ -267,8 +272,7 @@ class ServingOnMultiplex(Serving):
 
     def serializers_for(self, number: int) -> List[SerializerBase]:
         """What reads a message is the same for both server types, so here each place is tried with one serializer."""
-        every = list(serializers.values())
-        return [every[(number + 2) % len(every)]]
+        return rotated(number + 2, 1)
 
 
 class ScriptedServer:
@@ -364,19 +368,21 @@ class Calling(WithTrap):
                     self.call(serializer, Proxy._pyroBind)
 
     def test_results_and_exceptions(self) -> None:
-        for serializer, _, harmful in self.each():
-            for flags in (0, EXCEPTION, EXCEPTION | BATCH):
-                self.script(serializer, harmful, flags)
-                self.call(serializer, lambda proxy: proxy.echo())
+        for number, (_, harmful) in enumerate(self.values()):
+            for step, flags in enumerate((0, EXCEPTION, EXCEPTION | BATCH)):
+                for serializer in rotated(number + step, 2):
+                    self.script(serializer, harmful, flags)
+                    self.call(serializer, lambda proxy: proxy.echo())
 
     def test_batches(self) -> None:
         def wrapped(value: Any) -> Any:
             return [{"__class__": replies.EXCEPTION_WRAPPER_TAG, "exception": value}]
 
-        for serializer, _, harmful in self.each():
-            for answer in (harmful, [harmful], wrapped(harmful)):
-                self.script(serializer, answer, BATCH)
-                self.call(serializer, self.run_batch)
+        for number, (_, harmful) in enumerate(self.values()):
+            for step, answer in enumerate((harmful, [harmful], wrapped(harmful))):
+                for serializer in rotated(number + step, 2):
+                    self.script(serializer, answer, BATCH)
+                    self.call(serializer, self.run_batch)
 
     @staticmethod
     def run_batch(proxy: Proxy) -> Any:

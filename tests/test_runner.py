@@ -28,6 +28,13 @@ MODULES = {
             def test(self):
                 os._exit(3)
         """,
+    "unreliable": """
+        class Unreliable(unittest.TestCase):
+            def test(self):
+                if not os.path.exists(os.environ["ALIVE"]):
+                    open(os.environ["ALIVE"], "w").close()
+                    self.fail("the first time")
+        """,
     "waiting": """
         class Waiting(unittest.TestCase):
             def test(self):
@@ -64,6 +71,17 @@ class RunnerTests(unittest.TestCase):
                      "FAILED: ending", "FAILED (failures=1, errors=1)"):
             self.assertIn(line + "\n", out)
         self.assertIn("\nRan 5 tests in ", out)
+
+    def test_what_fails_is_run_again_alone_if_wanted(self) -> None:
+        process = self.start("--again", "unreliable", "passing")
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual(0, process.returncode, out)
+        for text in ("AssertionError: the first time\n", "UNRELIABLE: unreliable failed", "\nRan 2 tests in ", "\nOK\n"):
+            self.assertIn(text, out)
+        process = self.start("--again", "failing", "passing")
+        out, _ = process.communicate(timeout=PATIENCE_SECONDS)
+        self.assertEqual((1, 2), (process.returncode, out.count("AssertionError: on purpose")), out)
+        self.assertNotIn("UNRELIABLE", out)
 
     def test_all_processes_end_with_it(self) -> None:
         os.mkfifo(self.fifo)

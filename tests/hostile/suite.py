@@ -41,20 +41,11 @@ class Attacks:
     def test_4_buffers(self) -> None:
         self.make("buffers")
 
-    def test_5_bombs(self) -> None:
-        self.make("bombs")
-
     def test_6_crowds(self) -> None:
         self.make("crowds")
 
-    def test_7_http(self) -> None:
-        self.make("http")
-
     def test_8_traps(self) -> None:
         self.make("traps")
-
-    def test_5b_structure(self) -> None:
-        self.make("structure")
 
     def test_9_nothing_is_left(self: Any) -> None:
         self.target.release()
