@@ -76,7 +76,8 @@ MODULES = """
     _naming.autoclean _naming.health _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory _gateway.failures _gateway.running
-    _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.object_requests _gateway.app
+    _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
+    _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.console _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio

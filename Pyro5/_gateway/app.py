@@ -9,10 +9,12 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 from urllib.parse import quote, unquote
 
 from .. import config, errors
+from .._client.call_options import earlier
 from ..client import locate_ns
-from . import calls, responses
+from . import calls, openapi, responses
 from .arguments import Environ, Parameters, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration
+from .descriptions import describe
 from .http_connection import DISCONNECT
 from .http_head import loggable_path
 from .liveness import DeadObjects
@@ -29,8 +31,10 @@ log = logging.getLogger("Pyro5.utils.gatewayapp")
 
 LISTED_OBJECTS = 2000           # shown on the page, along with the total number
 LISTING_SECONDS = 1.0           # maximum age of the list of all objects
+DESCRIPTION_SECONDS = 5.0       # maximum age of the descriptions of all objects in the OpenAPI document
 DEAD_SECONDS = 5.0              # maximum age of the list of dead objects
-_OWN_METHODS = {"$objects": "GET, POST, OPTIONS", "$dead": "GET, POST, OPTIONS", "$calls": "GET, DELETE, OPTIONS"}
+_OWN_METHODS = {"$objects": "GET, POST, OPTIONS", "$dead": "GET, POST, OPTIONS", "$calls": "GET, DELETE, OPTIONS",
+                "$openapi": "GET, OPTIONS"}
 
 
 class Gateway:
@@ -182,10 +186,17 @@ class _State:
         # Browsers of several users ask for the list at the same time: they share one answer of the name server.
         self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
         self.dead = DeadObjects(self.objects.get, DEAD_SECONDS)
+        self.descriptions = Fresh(lambda: openapi.read_all(list(self.objects.get()), self.describe), DESCRIPTION_SECONDS)
 
     def _list_exposed(self) -> Dict[str, Registration]:
         found = self.name_servers.list()
         return {name: found[name] for name in sorted(found) if self.options.is_exposed(name)}
+
+    def describe(self, name: str) -> Dict[str, Any]:
+        """Return the description of one object. Raises the errors of a lookup and of calls."""
+        seconds = earlier(self.options.timeout, openapi.READ_SECONDS)
+        with calls.connected_proxy(self.name_servers.lookup(name), seconds, lambda size: None) as proxy:
+            return describe(proxy)
 
     def overview(self) -> Dict[str, Any]:
         """Return the data of the page about all objects. Raises NameServerGone."""
@@ -273,10 +284,24 @@ class _Request:
             return _in_json(self._state.dead.get)
         if path == "$calls":
             return self._use_calls(is_operator)
+        if path == "$openapi":
+            return self._openapi()
         if path == "$objects":
             return request.describe() if "name" in self._query else _in_json(
                 lambda: {**self._state.overview(), "operator": is_operator})
         return request.use_member(name, member)
+
+    def _openapi(self) -> Response:
+        state, name = self._state, self._query.get("name")
+        base = quote(self._environ.get("SCRIPT_NAME", "")) + "/pyro"
+
+        def build() -> Any:
+            if name is None:
+                found, missing = state.descriptions.get()
+            else:
+                found, missing = openapi.read_all([str(name)] if state.options.is_exposed(str(name)) else [], state.describe)
+            return openapi.document(found, missing, base, bool(state.options.key or state.options.operator_key))
+        return _in_json(build)
 
     def _use_calls(self, is_operator: bool) -> Response:
         """List the calls in progress, or cancel those with a correlation id."""

@@ -140,7 +140,10 @@ def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tupl
     if isinstance(given, list):
         return given, dict(query)
     if isinstance(given, dict):
-        return [], {**given, **query}
+        args = given.pop("$args", [])   # no keyword has this name
+        if not isinstance(args, list):
+            raise Refused(responses.error(400, TypeError("the positional arguments, $args, must be a JSON array")))
+        return args, {**given, **query}
     raise Refused(responses.error(400, TypeError("the arguments must be a JSON array or object")))
 
 

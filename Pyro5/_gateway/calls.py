@@ -21,7 +21,7 @@ from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
 
 __all__ = ["NameServers", "NameServerGone", "Registration", "Reply", "Fresh", "connected_proxy", "invoke", "read_attribute",
-           "assign_attribute", "encode_error", "exact"]
+           "as_json", "assign_attribute", "encode_error", "exact"]
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
@@ -270,21 +270,21 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
         return Reply(True, b"")
     if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
         return _whole_stream(proxy, reply, take)
-    return _as_json(reply, take)
+    return as_json(reply, take)
 
 
 def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Reply:
     """Read an exposed attribute. Raises PyroError if communication fails."""
     reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
-    return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else _as_json(reply, take)
+    return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else as_json(reply, take)
 
 
 def assign_attribute(proxy: Proxy, name: str, value: Any) -> Reply:
     """Assign an exposed attribute. Raises PyroError if communication fails."""
-    return _as_json(proxy._pyroInvoke(requests.SETATTR_METHOD, (name, value), None))
+    return as_json(proxy._pyroInvoke(requests.SETATTR_METHOD, (name, value), None))
 
 
-def _as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = None) -> Reply:
+def as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = None) -> Reply:
     """Return the payload unchanged if it is JSON; otherwise convert it (the object may have passed on a blob from elsewhere).
 
     Args:
@@ -314,7 +314,7 @@ def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], 
     bytes_left = STREAM_BYTES
     # One item more than allowed is fetched, to find out that there are more.
     while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
-        reply = _as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
+        reply = as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
         if not reply.ok:
             error = json.loads(reply.payload)
             ended = type(error) is dict and error.get("__class__") == "builtins.StopIteration"

@@ -11,6 +11,7 @@ from .. import current_context, errors
 from . import calls, failures, responses
 from .arguments import Environ, Parameters, assigned_value, call_arguments
 from .calls import NameServerGone, Reply
+from .descriptions import describe
 from .failures import RETRY_AFTER_SECONDS, Failure
 from .http_head import loggable_path
 from .memory import Exhausted, Lease
@@ -50,7 +51,8 @@ class ObjectRequest:
 
         def about(proxy: Any, resources: contextlib.ExitStack) -> Response:
             found = {"name": name, "uri": str(proxy._pyroUri), "methods": _names(proxy._pyroMethods),
-                     "oneway": _names(proxy._pyroOneway), "attributes": _names(proxy._pyroAttrs)}
+                     "oneway": _names(proxy._pyroOneway), "attributes": _names(proxy._pyroAttrs),
+                     "description": describe(proxy)}
             return responses.json_response(200, json.dumps(found).encode("utf-8"))
 
         return self._use(name, about)

@@ -13,6 +13,7 @@ from .descriptions import describe
 from .deferred import Deferred
 from .exposure import expose, oneway
 from .offering import OfferedConnection
+from .permissions import refused_members
 
 __all__ = ["DaemonObject"]
 
@@ -67,20 +68,24 @@ class DaemonObject:
         an object.
 
         Args:
-            descriptions: also return their signatures and docstrings, with the key "descriptions"; older releases do
-                not have this.
+            descriptions: also return their signatures and docstrings, and the names of those that this client may not use
+                ("refused"), with the key "descriptions"; older releases do not have this.
 
         Raises:
             DaemonError: no object is registered with this id.
         """
         _check_text(objectId, "objectId")
         published = self.daemon._objects.get(objectId)
-        more = {"descriptions": describe(published.target, published.members)} if descriptions else {}
         client = callcontext.current_context.client
+        more: Dict[str, Any] = {}
+        if descriptions:
+            refused = refused_members(self.daemon._dispatcher.gate, client, published, objectId)
+            found = describe(published.target, published.members)
+            more["descriptions"] = {**found, "refused": refused} if refused else found
         knows_newer = client is None or getattr(client, "features", None) is not None
         newer = published.members.newer if knows_newer else frozenset()
-        found = published.members.metadata()
-        return {**found, "methods": found["methods"] | newer, **more}
+        metadata = published.members.metadata()
+        return {**metadata, "methods": metadata["methods"] | newer, **more}
 
     @_deferring
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:

@@ -9,7 +9,7 @@ from .._messages.requests import Call
 from .._values import exceptions
 from .objects import PublishedObject
 
-__all__ = ["Refused", "check_call", "check_names"]
+__all__ = ["Refused", "check_call", "check_names", "refused_members"]
 
 NO_ROLES: FrozenSet[str] = frozenset()
 # Methods of Pyro.Daemon that every client needs. Streams were opened by a call that was checked.
@@ -59,6 +59,18 @@ def check_call(gate: Any, connection: Any, published: PublishedObject, call: Cal
         # Both must allow it: the program limits its methods, and the administrator limits them further.
         wanted = [limited.get(name), None if users is None else users.roles_for(users.members, "%s.%s" % (object_id, name))]
         _require(wanted, roles, identity, "use %s.%s" % (object_id, name))
+
+
+def refused_members(gate: Any, connection: Any, published: PublishedObject, object_id: str) -> List[str]:
+    """Return the names of the exposed members of an object that a client may not use, sorted."""
+    def is_refused(name: str) -> bool:
+        try:
+            check_call(gate, connection, published, Call(object_id, name, (), {}))
+        except Refused:
+            return True
+        return False
+
+    return sorted(filter(is_refused, published.members.methods | published.members.attrs))
 
 
 def check_names(gate: Any, connection: Any, names: Iterable[str]) -> None:
