@@ -24,7 +24,8 @@ MODULES = """
     _values.shapes _values.plain_forms _values.registered_types _values.annotations _values.hash_flooding _values.plain_copy
     _values.builders _values.rebuilding _values.recreation _values.unreadable
     _values.containers _values.uri _values.msgpack_check
-    _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.guard _values.serpent.chunks
+    _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
+    _values.serpent.guard _values.serpent.chunks
     serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.out_of_band

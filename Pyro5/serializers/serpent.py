@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import config
 from .._values import classes, containers, hash_flooding, numpy_arrays, numpy_scalars, plain, plain_copy
-from .._values.serpent import reader, writer
+from .._values.serpent import batches, reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, Payload, SerializerBase, is_long, is_long_dict
 
@@ -45,6 +45,7 @@ _BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytear
 
 
 _WITH_KEYS = frozenset((dict, set, frozenset))
+_FEW_CALLS = 8      # of a batch; the general writer writes so few as fast
 
 _ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")
 
@@ -208,7 +209,12 @@ class SerpentSerializer(SerializerBase):
                        self._tagged).write(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
-        text = writer.fast_dumps_call(obj, method, vargs, kwargs, self._literal_bytes or config.SERPENT_BYTES_REPR)
+        text = None
+        if kwargs is None and len(vargs) > _FEW_CALLS:
+            calls = batches.fast_dumps_calls(vargs)
+            text = None if calls is None else f"({obj!r},{method!r},{calls},None)"
+        if text is None:
+            text = writer.fast_dumps_call(obj, method, vargs, kwargs, self._literal_bytes or config.SERPENT_BYTES_REPR)
         return self.dumps((obj, method, vargs, kwargs)) if text is None else (HEADER + text).encode("utf-8")
 
     def _tags_of_variant(self) -> Mapping[str, classes.FromTaggedDict]:
@@ -244,6 +250,10 @@ class SerpentSerializer(SerializerBase):
 
     def _decode_call(self, data: Data) -> Tuple[Any, bool]:
         text = str(data, "utf-8")
+        if text.endswith(batches.END_OF_BATCH):
+            value = batches.fast_loads_batch(text)
+            if value is not reader.NOT_FAST:
+                return value, False
         return _with_tags(reader.fast_loads_call(text), text)
 
 

@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, List, Match, Optional, Sequence, Set, Tu
 from .. import hash_flooding
 from .writer import HEADER
 
-__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth"]
+__all__ = ["NOT_FAST", "fast_loads", "fast_loads_call", "openings", "depth", "scan_list"]
 
 NOT_FAST = object()     # result of a function that gives up
 
@@ -82,6 +82,14 @@ def _make_scanner(strict: bool, object_hook: Optional[Callable[[Dict[str, Any]],
 _scan, _scan_with_hook = _make_scanner(False, None), _make_scanner(False, _dict_tuple_or_set)
 # these refuse strings with control characters
 _scan_strictly, _scan_strictly_with_hook = _make_scanner(True, None), _make_scanner(True, _dict_tuple_or_set)
+
+
+def scan_list(json_text: str) -> Any:
+    """Parse JSON without control characters in its strings. Raises ValueError or StopIteration if it is something else."""
+    value, end = _scan_strictly(json_text, 0)
+    if end != len(json_text):
+        raise ValueError("more than one value")
+    return value
 
 
 # ---------------------------------------------------------------- documents
