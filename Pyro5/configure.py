@@ -125,6 +125,8 @@ SETTINGS = tuple(Setting(*row) for row in (
      "read when a connection is opened"),
     ("POLLTIMEOUT", 2.0, FLOAT, "seconds between the housekeeping runs of an idle server"),
     ("PREFER_IP_VERSION", 0, OPTIONAL_INT, "4 or 6: the IP version to use if a host has both; 0 = the system chooses"),
+    ("PROCESS_RESTARTS", 10, OPTIONAL_INT,
+     "processes of a daemon that are replaced within a minute when they die; then it gives up; 0 = no limit"),
     ("PROXY_CONNECTIONS", 8, INT, "maximum number of connections of a proxy, for calls of several threads at the same time"),
     ("PROXY_SHARING", "shared", TEXT, "who can use a proxy: shared (any thread) or strict (only the thread that owns it)"),
     ("SERIALIZER", "serpent", TEXT, "serializer that proxies use: serpent, json, marshal or msgpack"),

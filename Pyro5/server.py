@@ -31,7 +31,7 @@ from ._server.oneway import OnewayCalls
 from ._server.registrations import Registrations, default_get_instance
 from ._server.settings import dispatch_options, oneway_limits, stream_limits
 from ._server.streams import StreamTable
-from ._server.transports import Host, listen, nat_address
+from ._server.transports import Host, check_processes, listen, nat_address, supervise
 from ._values import classes
 from ._wire import buffers
 from .callcontext import current_context as current_context
@@ -67,6 +67,8 @@ class Daemon(Registrations):
         interface: the class of the daemon's own remote object.
         connected_socket: serve only the peer of this connected socket; all other arguments are ignored.
         users: path of the file with the users that may connect (see ``pyro5 user``); empty: the setting AUTH_USERS_FILE.
+        processes: how many processes serve clients, all at this address. If there are several, requestLoop() forks and
+            supervises them; each has its own copies of the registered objects (see the chapter about servers).
 
     Attributes:
         methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
@@ -84,7 +86,8 @@ class Daemon(Registrations):
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
-                 users: str = "") -> None:
+                 users: str = "", processes: int = 1) -> None:
+        check_processes(processes, connected_socket)  # first: nothing has to be closed yet
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self.housekeeper_lock = threading.RLock()
         # In this order: each part gets those that it uses. The socket server is last, because clients can connect
@@ -109,7 +112,8 @@ class Daemon(Registrations):
             self.transportServer: SocketServer = serve_connected(callbacks, self, connected_socket)
         else:
             nat = nat_address(nathost, natport, unixsocket)
-            self.transportServer = self._listen(callbacks, host, port, unixsocket)
+            self.transportServer = (self._listen(callbacks, host, port, unixsocket) if processes == 1 else
+                                    supervise(callbacks, self, host, port, unixsocket, processes))
             if nat is not None:
                 self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
         # Not with NAT: then the published address is another one.
@@ -333,7 +337,7 @@ class Daemon(Registrations):
 
 
 def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
-          use_ns: bool = True, verbose: bool = True, *, ns: Optional[bool] = None) -> None:
+          use_ns: bool = True, verbose: bool = True, *, ns: Optional[bool] = None, processes: int = 1) -> None:
     """Register objects and classes, and serve them until the request loop ends. Then remove their names from the name
     server.
 
@@ -344,13 +348,14 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
         use_ns: register the names in the name server; if False, the names are the object ids in the daemon.
         verbose: print what is registered.
         ns: older name of use_ns.
+        processes: of the new daemon (ignored if `daemon` is given).
 
     Raises:
         NamingError: no name server was found.
     """
     use_ns = use_ns if ns is None else ns
     with contextlib.ExitStack() as cleanup:
-        serving = cleanup.enter_context(daemon or Daemon(host, port))
+        serving = cleanup.enter_context(daemon or Daemon(host, port, processes=processes))
         if use_ns:
             with client.locate_ns() as nameserver:
                 _publish(serving, objects, nameserver, verbose)

@@ -37,7 +37,7 @@ DEFAULTS: Dict[str, Any] = {
     "NS_ETCD_TIMEOUT": 5.0, "NS_HOST": "localhost", "NS_LOOKUP_DELAY": 0.0,
     "NS_MAX_SIZE": 134217728, "NS_PORT": 9090, "NS_WATCH_CHANGES": 10000,
     "ONEWAY_THREADED": True, "OUT_OF_BAND_BUFFERS": True, "POLLTIMEOUT": 2.0, "PREFER_IP_VERSION": 0,
-    "PROXY_CONNECTIONS": 8, "PROXY_SHARING": "shared",
+    "PROCESS_RESTARTS": 10, "PROXY_CONNECTIONS": 8, "PROXY_SHARING": "shared",
     "SERIALIZER": "serpent", "SERIALIZERS_ACCEPTED": ["serpent", "json", "marshal", "msgpack"],
     "SERPENT_BYTES_REPR": False, "SERVERTYPE": "thread", "SHARED_MEMORY": True, "SHUTDOWN_TIMEOUT": 3.0, "SOCK_NODELAY": False,
     "SOCK_REUSE": True, "SPINNING": True, "SSL": False, "SSL_CACERTS": "", "SSL_CLIENTCERT": "", "SSL_CLIENTKEY": "",

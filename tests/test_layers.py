@@ -52,12 +52,12 @@ MODULES = """
     _server.marks _server.instances _server.objects _server.permissions _server.acceptance _server.streams
     _server.turns _server.decoding
     _server.running_calls _server.deferred _server.offering _server.async_loop _server.async_streams _server.async_methods
-    _server.daemon_object
+    _server.daemon_object _server.siblings _server.shared_calls
     _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.detached _server.connection _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
-    _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
+    _server.shared_output _server.acceptor _server.shared_accepting _server.tls_handshakes _server.loop _server.supervisor
     svr_threads svr_multiplex svr_existingconn
     _server.transports _server.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop

@@ -111,12 +111,15 @@ class LeaseKeeper:
 
     Args:
         clock: returns monotonic seconds.
+        threaded: see the attribute.
+
+    Attributes:
         threaded: start a thread; otherwise the program calls `renew_due`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, threaded: bool = True) -> None:
         self._clock = clock
-        self._threaded = threaded
+        self.threaded = threaded
         # After a fork the child has a copy of this object, but neither the thread nor the right to the names.
         self._process = os.getpid()
         self._condition = threading.Condition()  # guards the attributes below
@@ -154,7 +157,7 @@ class LeaseKeeper:
             self._set_due(lease)
             # A daemon that was closed and is used again keeps its names again.
             self._closed = False
-            if self._threaded and self._thread is None:
+            if self.threaded and self._thread is None:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 leases")
                 self._thread.start()
             self._condition.notify()
@@ -197,6 +200,11 @@ class LeaseKeeper:
             nameservers, self._nameservers = self._nameservers, {}
         for nameserver in nameservers.values():
             nameserver.close()
+
+    def next_due(self) -> float:
+        """Return when (by the clock) the next lease has to be renewed, infinity if there is none."""
+        with self._condition:
+            return min([lease._due_at for lease in self._leases], default=math.inf)
 
     def renew_due(self) -> None:
         """Renew the leases that are due."""

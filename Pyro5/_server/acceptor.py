@@ -75,19 +75,36 @@ class Acceptor:
         """Accept the waiting clients, up to a limit."""
         if self.retry_at is not None:
             return
-        for _ in range(self._max_at_once):
+        if self._accept_at_most(self._max_at_once):
+            self._max_at_once = min(2 * self._max_at_once, MAX_ACCEPTED_AT_ONCE)
+        elif self.retry_at is None:
+            self._max_at_once = 1
+
+    def _accept_at_most(self, count: int) -> bool:
+        """Accept this number of clients; return False if there were fewer, or accepting failed."""
+        for _ in range(count):
             try:
                 sock = self.listener.accept()
             except OSError as x:
                 log.warning("cannot accept clients now, trying again in %g s: %s", ACCEPT_PAUSE_SECONDS, x)
                 self.watch(False)
                 self.retry_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
-                return
+                return False
             if sock is None:
-                self._max_at_once = 1
-                return
+                return False
             self._add_connection(sock)
-        self._max_at_once = min(2 * self._max_at_once, MAX_ACCEPTED_AT_ONCE)
+        return True
+
+    def resume(self) -> None:
+        """Accept clients again, after a pause."""
+        self.watch(True)
+
+    def is_out_of_resources(self) -> bool:
+        """Return whether accepting pauses because the system could not accept a client."""
+        return True
+
+    def count_changed(self, connections: int) -> None:
+        """Note how many connections there are. Called by the loop after each change."""
 
     # ------------------------------------------------------------ for workers
 

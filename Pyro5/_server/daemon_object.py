@@ -137,6 +137,9 @@ class DaemonObject:
         if callcontext.current_context.msg_flags & FLAGS_ONEWAY:
             # A oneway call can outlive its connection, whose end would not release the object then.
             raise errors.DaemonError("an object cannot be acquired by a oneway call")
+        if self.daemon._siblings is not None:
+            raise errors.DaemonError("'%s' cannot be used exclusively: this daemon has several processes, and each has a copy"
+                                     % objectId)
         if objectId in (DAEMON_NAME, NAMESERVER_NAME) or not config.EXCLUSIVE_USE:
             raise errors.SecurityError("'%s' cannot be used exclusively%s" % (
                 objectId, "" if config.EXCLUSIVE_USE else ": the setting EXCLUSIVE_USE of the server is off"))
@@ -191,6 +194,9 @@ class DaemonObject:
         self.daemon._dispatcher.running.cancel(number, seq)
         # A stream outlives the call that opened it: cancelling the call has to stop the stream, too.
         self.daemon._streams.cancel(number, seq)
+        if self.daemon._siblings is not None:
+            # The connection of this request can be one with another process than that of the call.
+            self.daemon._siblings.tell("cancel", [number.hex(), seq])
 
 
 def _size(serializer_id: int, item: Any) -> int:

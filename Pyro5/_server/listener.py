@@ -86,6 +86,10 @@ class Listener:
             sock.close()
             return None
 
+    def keep_file(self) -> None:
+        """Make close() leave the Unix domain socket in the file system: another process listens there, too."""
+        self._path = None
+
     def close(self) -> None:
         """Stop listening, and remove the Unix domain socket from the file system. Can be called more than once."""
         self.sock.close()

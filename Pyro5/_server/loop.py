@@ -91,13 +91,16 @@ class SocketServer(Limited, SharedOutputLoop):
         Raises:
             OSError: cannot listen on that address; the text names it.
         """
-        listener = Listener(host, port, unixsocket)
+        self.serve_listener(Listener(host, port, unixsocket), Acceptor)
+
+    def serve_listener(self, listener: Listener, make_acceptor: Callable[..., Acceptor]) -> None:
+        """Accept clients on a listening socket, and prepare to serve them."""
         self.sock = listener.sock
         self.locationStr = listener.location
         self.unreachable_reason = listener.unreachable_reason
         # The wake-up first: shutdown() may be called as soon as the first client is accepted.
         self.watch_wakeup()
-        self._acceptor = Acceptor(listener, self, self._add_accepted)
+        self._acceptor = make_acceptor(listener, self, self._add_accepted)
         self._acceptor.watch(True)
 
     def events(self, eventsockets: Iterable[Any]) -> None:
@@ -144,8 +147,9 @@ class SocketServer(Limited, SharedOutputLoop):
             self.drop(connection)
         if self._acceptor is not None and self._acceptor.is_retry_due(now):
             # Closing a connection without a handshake frees a descriptor for a client that will send one.
-            self._make_room()
-            self._acceptor.watch(True)
+            if self._acceptor.is_out_of_resources():
+                self._make_room()
+            self._acceptor.resume()
 
     def _accept_retry_at(self) -> Optional[float]:
         return None if self._acceptor is None else self._acceptor.retry_at
@@ -196,12 +200,17 @@ class SocketServer(Limited, SharedOutputLoop):
         self.apply_limits()
         is_full = self._is_full() and not self._make_room()
         self._connections[connection.sock] = connection
+        self._count_changed()
         log.debug("client connected from %s", error_log.client_name(connection))
         if is_full:
             self._watch(connection, READ)
             self._refuse_full(connection)
         else:
             self.begin_waiting(connection)
+
+    def _count_changed(self) -> None:
+        if self._acceptor is not None:
+            self._acceptor.count_changed(len(self._connections))
 
     def begin_waiting(self, connection: ServerConnection) -> None:
         """Wait for the handshake of a new connection."""
@@ -415,6 +424,7 @@ class SocketServer(Limited, SharedOutputLoop):
         self._forget_times(connection)
         self._refusals.stop(connection)
         self._connections.pop(connection.sock, None)
+        self._count_changed()
         if not self.stopping:
             connection.cancel_detached()  # the last one to end makes the loop continue here, see look_at()
         self._end_once(connection)

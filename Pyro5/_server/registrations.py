@@ -15,6 +15,7 @@ from . import marks
 from .daemon_object import DaemonObject
 from .dispatch import Dispatcher
 from .objects import ObjectsById, ObjectTable
+from .siblings import Siblings
 from .streams import StreamsById, StreamTable
 
 __all__ = ["Registrations", "default_get_instance"]
@@ -28,6 +29,7 @@ class Registrations:
     _streams: StreamTable
     _dispatcher: Dispatcher
     _leases: LeaseKeeper
+    _siblings: Optional[Siblings] = None  # the other processes of this daemon, if there are any
 
     @property
     def locationStr(self) -> str:

@@ -1,6 +1,7 @@
 """Create the socket server of a daemon, and determine its external address behind a NAT router."""
 from __future__ import annotations
 
+import os
 from typing import Any, Mapping, Optional, Type, Union
 
 from .. import config, errors
@@ -9,8 +10,13 @@ from ..svr_multiplex import SocketServer_Multiplex
 from ..svr_threads import SocketServer_Threadpool
 from .callbacks import DaemonCallbacks
 from .loop import SocketServer
+from .shared_calls import share_calls
+from .siblings import Siblings
+from .supervisor import Roles, Supervisor
 
 SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
+
+MAX_PROCESSES = 1024
 
 Host = Union[str, IPAddress, None]
 
@@ -25,13 +31,57 @@ def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixs
         PyroError: there is no such server type.
         OSError: cannot listen on that address.
     """
+    return _listening(server_type()(callbacks), daemon, host, port, unixsocket)
+
+
+def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixsocket: Optional[str],
+              processes: int) -> SocketServer:
+    """Create the supervisor of several processes, which start when its loop does, and start listening.
+
+    Raises:
+        ValueError, TypeError: the number of processes is invalid; or this system cannot fork.
+        PyroError, OSError: as `listen`.
+    """
+    server_class = server_type()
+
+    def begin_child(server: SocketServer, siblings: Siblings) -> None:
+        daemon.transportServer = server
+        daemon._leases.threaded = True
+        share_calls(daemon, siblings)
+
+    daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds
+    roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due)
+    return _listening(Supervisor(callbacks, roles, processes), daemon, host, port, unixsocket)
+
+
+def check_processes(processes: int, connected_socket: Any) -> None:
+    """Check the number of processes for a daemon.
+
+    Raises:
+        ValueError, TypeError: it is invalid, or this system cannot fork.
+    """
+    if type(processes) is not int:
+        raise TypeError("processes must be an int, not %s" % type(processes).__name__)
+    if not 1 <= processes <= MAX_PROCESSES:
+        raise ValueError("processes must be from 1 to %d, not %d" % (MAX_PROCESSES, processes))
+    if processes > 1 and not hasattr(os, "fork"):
+        raise ValueError("this system cannot fork, so a daemon has one process; start the program several times instead")
+    if processes > 1 and connected_socket is not None:
+        raise ValueError("a daemon that serves a connected_socket has one client, so it needs one process")
+
+
+def server_type() -> Type[SocketServer]:
+    """Return the class that the setting SERVERTYPE names. Raises PyroError if there is none."""
     # Read for each daemon, so that one program can have daemons of both types.
     server_class = SERVER_TYPES.get(config.SERVERTYPE)
     if server_class is None:
         # As the cause, so that the text names the setting while the class of the exception stays that of 5.x.
         reason = ValueError("the setting SERVERTYPE is one of: %s" % ", ".join(SERVER_TYPES))
         raise errors.PyroError("invalid server type '%s'" % config.SERVERTYPE) from reason
-    server = server_class(callbacks)
+    return server_class
+
+
+def _listening(server: SocketServer, daemon: Any, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
     try:
         server.init(daemon, str(server_host() if host is None else host), port, unixsocket)
     # Else the selector and the wake-up of a daemon that could not bind would stay open until the garbage collection.

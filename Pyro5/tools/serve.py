@@ -155,7 +155,7 @@ def _run(options: argparse.Namespace) -> None:
         # Before the daemon exists, so that a signal at any time ends the tool in order.
         signals = at_end.enter_context(console.StopSignals())
         daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket,
-                                             options.nathost, options.natport))
+                                             options.nathost, options.natport, processes=options.processes))
         # The loop wakes up when a signal arrives, because it watches the socket of the signals.
         daemon.combine(signals)
         uri = daemon.register(published, name)
@@ -199,6 +199,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("--nathost", help="host name in uris, for clients outside of a NAT (default: the setting NATHOST)")
     option("--natport", type=console.port,
            help="port in uris; 0 = the port that the server listens on (default: the setting NATPORT)")
+    option("--processes", type=int, default=1, metavar="N", help="processes that serve clients at this address; each has its "
+           "own copies of the object (default: 1)")
     option("-x", "--expose", action="store_true", help="expose all public methods and properties that the class itself "
            "defines, as if it were marked with @expose; for classes that do not use this library")
     option("-m", "--instance-mode", choices=INSTANCE_MODES, help="instances of the class: one for each connection, "

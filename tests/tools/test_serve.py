@@ -186,7 +186,7 @@ class Tool(ServeTestCase):
             ns_settings = {"PYRO_NS_HOST": "127.0.0.1", "PYRO_NS_PORT": str(ns_uri.port)}
             plain = self.start("toolshop:Counter", "-H", "127.0.0.1", "-m", "single")
             named = self.start("toolshop:foreign", "-H", "127.0.0.1", "--expose", "--ns", "--nathost", "localhost",
-                               **ns_settings)
+                               *(["--processes", "2"] if hasattr(os, "fork") else []), **ns_settings)
             uri = plain.read_until("Serving toolshop:Counter; Ctrl-C stops it.")[0].partition("URI = ")[2]
             self.assertRegex(uri, r"^PYRO:obj_\w+@127\.0\.0\.1:\d+$")
             for number in (1, 2):

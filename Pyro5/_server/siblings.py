@@ -1,0 +1,176 @@
+"""Messages between the processes of one daemon.
+
+Each process has a place, and a pair of datagram sockets that was made before the processes were forked: one end receives, and
+all processes have the other one. So a process that is started again in the same place needs no new connection.
+"""
+from __future__ import annotations
+
+import array
+import json
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+__all__ = ["Answer", "Siblings"]
+
+log = logging.getLogger("Pyro5.processes")
+
+MAX_BYTES = 1 << 17  # of one datagram; longer messages take several
+MAX_DESCRIPTORS = 4  # in one message
+SEND_SECONDS = 1.0  # how long sending may take: a process that is stopped does not receive
+ASK_SECONDS = 2.0  # how long the answers may take
+
+Handler = Callable[[Any, List[int]], Any]
+
+
+class Answer(NamedTuple):
+    """What a process has answered, and the file descriptors that came with it, which belong to the receiver."""
+
+    place: int
+    value: Any
+    descriptors: List[int]
+
+
+class Siblings:
+    """Sends messages to the other processes of a daemon, and calls functions for those that arrive. Thread-safe.
+
+    Args:
+        places: the number of processes.
+        running: returns the places of those that run.
+
+    Attributes:
+        own_place: of this process; the supervising one has none.
+    """
+
+    def __init__(self, places: int, running: Callable[[], List[int]]) -> None:
+        self.own_place = -1
+        self._running = running
+        self._handlers: Dict[str, Handler] = {}
+        self._waiting: Dict[int, queue.Queue[Answer]] = {}
+        self._parts: Dict[Tuple[int, int], List[bytes]] = {}  # of messages that are not complete; used by one thread
+        self._number = 0
+        self._lock = threading.Lock()  # guards _number, _waiting, and that the parts of a message follow each other
+        self._receivers: List[socket.socket] = []
+        self._senders: List[socket.socket] = []
+        for _ in range(places + 1):  # the last one is the place of the supervising process
+            receiver, sender = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._receivers.append(receiver)
+            self._senders.append(sender)
+            sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * MAX_BYTES)
+            sender.settimeout(SEND_SECONDS)
+
+    def handle(self, kind: str, handler: Handler) -> None:
+        """Call a function for each message of a kind, in a thread of its own for all messages.
+
+        Args:
+            handler: called with the value and the descriptors, which belong to it. What it returns is the answer; a tuple
+                (value, descriptors): with copies of these descriptors, which are closed here.
+        """
+        self._handlers[kind] = handler
+
+    def begin(self, place: int) -> None:
+        """Receive messages in this process, from now on until it ends."""
+        self.own_place = place
+        threading.Thread(target=self._receive_all, name="Pyro-siblings", daemon=True).start()
+
+    def tell(self, kind: str, value: Any) -> None:
+        """Send a message to all other processes."""
+        for place in self._others():
+            self._send(place, kind, 0, value)
+
+    def ask(self, kind: str, value: Any, seconds: float = ASK_SECONDS) -> List[Answer]:
+        """Send a message to all other processes, and return their answers; without those that take too long."""
+        answers: queue.Queue[Answer] = queue.Queue()
+        with self._lock:
+            self._number += 1
+            number = self._number
+            self._waiting[number] = answers
+        try:
+            left = sum([self._send(place, kind, number, value) for place in self._others()])
+            found: List[Answer] = []
+            end = time.monotonic() + seconds
+            while len(found) < left:
+                found.append(answers.get(timeout=max(0.0, end - time.monotonic())))
+        except queue.Empty:
+            log.warning("%d of %d processes have not answered within %g seconds", left - len(found), left, seconds)
+        finally:
+            with self._lock:
+                del self._waiting[number]
+        return found
+
+    def send_to(self, place: int, kind: str, value: Any, descriptors: Sequence[int] = ()) -> bool:
+        """Send a message to one process, with copies of file descriptors. Return whether that succeeded."""
+        return self._send(place, kind, 0, value, descriptors)
+
+    def close(self) -> None:
+        """Close the sockets in this process."""
+        for sock in self._receivers + self._senders:
+            sock.close()
+
+    def _others(self) -> List[int]:
+        return [place for place in self._running() if place != self.own_place]
+
+    def _send(self, place: int, kind: str, number: int, value: Any, descriptors: Sequence[int] = ()) -> bool:
+        data = json.dumps([kind, number, value]).encode("ascii")
+        parts = [data[start:start + MAX_BYTES] for start in range(0, len(data), MAX_BYTES)]
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
+        sender = self._senders[place]
+        try:
+            with self._lock:
+                for left, part in zip(range(len(parts) - 1, -1, -1), parts):
+                    head = b"%d %d %d " % (self.own_place, os.getpid(), left)
+                    sender.sendmsg([head, part], rights if not left else [])
+        except OSError as x:
+            log.warning("a process of this daemon does not receive messages: %s", x)
+            return False
+        return True
+
+    # ------------------------------------------------------------ in the receiving thread
+
+    def _receive_all(self) -> None:
+        receiver = self._receivers[self.own_place]
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        while True:
+            try:
+                data, rights, _flags, _address = receiver.recvmsg(MAX_BYTES + 100, space)
+            except OSError:
+                return  # closed
+            descriptors = array.array("i")
+            for _level, _kind, numbers in rights:
+                descriptors.frombytes(numbers[:len(numbers) - len(numbers) % descriptors.itemsize])
+            try:
+                self._received(data, descriptors.tolist())
+            except Exception:  # an error in the handling of one message must not end the thread
+                log.exception("a message of another process could not be handled")
+
+    def _received(self, data: bytes, descriptors: List[int]) -> None:
+        place_text, process, left, part = data.split(b" ", 3)
+        place, source = int(place_text), (int(place_text), int(process))
+        self._parts.setdefault(source, []).append(part)
+        if int(left):
+            return
+        kind, number, value = json.loads(b"".join(self._parts.pop(source)))
+        if kind == "answer":
+            with self._lock:
+                waiting = self._waiting.get(number)
+            if waiting is not None:
+                waiting.put(Answer(place, value, descriptors))
+            else:
+                _close_all(descriptors)  # too late
+            return
+        answer = self._handlers[kind](value, descriptors)
+        if number:
+            value, sent = answer if type(answer) is tuple else (answer, [])
+            self._send(place, "answer", number, value, sent)
+            _close_all(sent)
+
+
+def _close_all(descriptors: Sequence[int]) -> None:
+    for each in descriptors:
+        os.close(each)
+
+

@@ -1,0 +1,160 @@
+"""Daemons with several processes."""
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import os
+import signal
+import socket
+import tempfile
+import unittest
+from typing import Any, Iterator, List, Tuple
+
+from Pyro5 import errors
+from Pyro5.client import Proxy
+from Pyro5.server import Daemon
+from tests.support import PATIENCE_SECONDS, ToolProcess
+
+PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "processes_program.py")
+
+
+@contextlib.contextmanager
+def server(*args: Any, **settings: str) -> Iterator[Tuple[ToolProcess, str]]:
+    """Run the program; return its process and the URI of its shared object."""
+    with ToolProcess(PROGRAM, *args, env=settings) as process:
+        yield process, process.read_until("ready")[0]
+
+
+@unittest.skipUnless(hasattr(os, "fork"), "this system cannot fork")
+class ProcessesTest(unittest.TestCase):
+    def connect(self, uri: str) -> Any:
+        proxy = Proxy(uri)
+        self.addCleanup(proxy._pyroRelease)
+        return proxy
+
+    def pids(self, uri: str, clients: int) -> List[int]:
+        """Connect clients, one after the other; return the processes that serve them."""
+        return [self.connect(uri).pid() for _ in range(clients)]
+
+    def wait_for_new_process(self, uri: str, old: List[int]) -> None:
+        """Connect clients until one is served by another process than the old ones."""
+        while True:
+            # a process that is just ending may still accept a client
+            with contextlib.suppress(errors.CommunicationError), Proxy(uri) as proxy:
+                if proxy.pid() not in old:
+                    return
+
+    def test_clients_and_their_objects_in_two_processes(self) -> None:
+        with server(2) as (process, uri):
+            # A process that is just starting, or busy, gets fewer.
+            first = self.connect(uri)
+            self.wait_for_new_process(uri, [first.pid()])
+            more = [self.connect(uri) for _ in range(5)]
+            by_process = collections.Counter(proxy.pid() for proxy in [first, *more])
+            self.assertEqual(2, len(by_process))
+            self.assertNotIn(first.supervisor(), by_process)
+            self.assertEqual({first.supervisor()}, {proxy.supervisor() for proxy in more})
+            # the instance of mode single is one per process
+            counts = [proxy.count() for proxy in [first, *more]]
+            self.assertEqual(sorted(n + 1 for count in by_process.values() for n in range(count)), sorted(counts))
+            # that of mode session belongs to its connection
+            of_session = [self.connect(uri.replace("shared", "session")) for _ in range(3)]
+            self.assertEqual([1, 1, 1, 2, 2, 2], [proxy.count() for proxy in of_session * 2])
+            self.assertEqual(list(range(5)), list(more[0].numbers()))
+            with self.assertRaisesRegex(errors.DaemonError, "has several processes"):
+                with first._pyroExclusive():
+                    pass
+            result = process.stop(signal.SIGINT)
+        self.assertEqual((0, ""), (result.exit_code, result.err))
+        self.assertEqual(1, result.out.count("ended in process %d" % first_pid(result.out)), result.out)
+        self.assertIn("threads: 1\n", result.out)
+
+    def test_cancellation_reaches_the_process_of_the_call(self) -> None:
+        with server(2, PYRO_SERVERTYPE="multiplex") as (process, uri):
+            call = self.connect(uri).wait_for_cancel.future()
+            process.read_until("waiting")
+            self.assertTrue(call.cancel())
+            self.assertEqual("cancelled: True", process.read_until("cancelled")[-1])
+            self.assertEqual(0, process.stop().exit_code)
+
+    def test_process_that_was_killed_is_replaced(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "socket")
+            with server(2, path) as (process, uri):
+                proxy = self.connect(uri)
+                pid = proxy.pid()
+                os.kill(pid, signal.SIGKILL)
+                with self.assertRaises(errors.ConnectionClosedError):
+                    proxy.wait_for_cancel()
+                # one that SIGTERM has ended as well
+                other = self.connect(uri)
+                pids = [pid, other.pid()]
+                os.kill(pids[1], signal.SIGTERM)
+                self.wait_for_new_process(uri, pids)
+                result = process.stop()
+            self.assertEqual(0, result.exit_code, result.err)
+            self.assertFalse(os.path.exists(path))
+
+    def test_processes_that_keep_dying(self) -> None:
+        with server(2, PYRO_PROCESS_RESTARTS="1") as (process, uri):
+            for _ in range(2):
+                with self.assertRaises(errors.CommunicationError):
+                    Proxy(uri).exit(7)
+            result = process.wait()
+        self.assertEqual(1, result.exit_code)
+        self.assertIn("DaemonError: processes of the daemon on", result.err)
+        self.assertIn("keep ending: more than 1 within 60 seconds", result.err)
+
+    def test_running_calls_finish_on_signals(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGHUP):
+            with self.subTest(signum), server(2) as (process, uri):
+                call = self.connect(uri).wait_for_end.future()
+                process.read_until("waiting")
+                result = process.stop(signum)
+                self.assertEqual("finished", call.result(PATIENCE_SECONDS))
+                self.assertEqual((0, ""), (result.exit_code, result.err))
+                self.assertIn("ended in process", result.out)
+
+    def test_shutdown_in_a_method_ends_all(self) -> None:
+        with server(3) as (process, uri):
+            self.connect(uri).shut_down()
+            result = process.wait()
+        self.assertEqual((0, ""), (result.exit_code, result.err))
+        self.assertIn("ended in process", result.out)
+
+    def test_processes_end_with_their_supervisor(self) -> None:
+        with server(2) as (process, uri):
+            proxy = self.connect(uri)
+            os.kill(proxy.supervisor(), signal.SIGKILL)
+            # its process closes the connection in the end
+            sock = proxy._pyroConnection.sock
+            sock.settimeout(PATIENCE_SECONDS)
+            self.assertEqual(b"", sock.recv(1))
+            # the pipes are closed when all processes have ended
+            self.assertEqual(-signal.SIGKILL, process.wait().exit_code)
+
+    def test_refused_arguments_and_methods(self) -> None:
+        for wrong, exception in ((0, ValueError), (-1, ValueError), (100000, ValueError), ("2", TypeError), (True, TypeError)):
+            with self.subTest(wrong), self.assertRaises(exception):
+                Daemon(processes=wrong)  # type: ignore[arg-type]
+        here, there = socket.socketpair()
+        with here, there, self.assertRaisesRegex(ValueError, "connected_socket"):
+            Daemon(connected_socket=here, processes=2)
+        loop = asyncio.new_event_loop()
+        with Daemon(processes=2) as daemon, Daemon() as other, contextlib.closing(loop):
+            for refused in (lambda: daemon.events([]), lambda: daemon.sockets, lambda: daemon.attach(loop),
+                            lambda: daemon.combine(other), lambda: other.combine(daemon)):
+                with self.assertRaisesRegex(errors.DaemonError, "several processes"):
+                    refused()
+            self.assertIn("0 processes", repr(daemon.transportServer))
+        with Daemon() as other, self.assertRaisesRegex(OSError, "cannot listen"):
+            Daemon(port=other.sock.getsockname()[1], processes=2)
+
+
+def first_pid(text: str) -> int:
+    return int(text.split("ended in process ")[1].split(",")[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
