@@ -119,6 +119,7 @@ class Daemon(Registrations):
         # Not with NAT: then the published address is another one.
         if self.transportServer.unreachable_reason and not self.natLocationStr:
             self._warn_unreachable(self.transportServer.unreachable_reason)
+        self.transportServer.on_refusal = self._dispatcher.on_refusal
         # After the server listens: the constructor of the interface may ask for the daemon's location.
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
@@ -289,6 +290,7 @@ class Daemon(Registrations):
             # Before the session objects, whose close() may block: the object must not stay reserved for so long.
             self._dispatcher.exclusive.client_gone(connection)
             close_session_instances(connection, self._async_methods.spawn)
+            self._dispatcher.statistics.connection_ended(connection)
             connection.close()
 
     def _ends_without_user_code(self, connection: ServerConnection) -> bool:

@@ -35,6 +35,7 @@ MODULES = """
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
+    _observe _observe.histogram _observe.statistics
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.connection _client.offered
     _client.unreachable _client.ns_places _client.ns_connection
@@ -49,7 +50,8 @@ MODULES = """
     _aio.received _aio.streams _aio.calls
     _aio.proxy _aio.batch _aio.name_server _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.arguments
-    _server.marks _server.instances _server.objects _server.permissions _server.acceptance _server.streams
+    _server.marks _server.instances _server.objects _server.permissions _server.refusals _server.counted
+    _server.acceptance _server.streams
     _server.turns _server.decoding
     _server.running_calls _server.deferred _server.offering _server.async_loop _server.async_streams _server.async_methods
     _server.daemon_object _server.siblings _server.shared_calls
@@ -59,7 +61,7 @@ MODULES = """
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
     _server.shared_output _server.acceptor _server.shared_accepting _server.tls_handshakes _server.loop _server.supervisor
     svr_threads svr_multiplex svr_existingconn
-    _server.transports _server.registrations server
+    _server.transports _server.observed _server.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
     _aio_server _aio_server.tls _aio_server.connection _aio_server.tls_turns _aio_server.calls _aio_server.dispatch

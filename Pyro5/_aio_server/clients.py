@@ -9,11 +9,12 @@ import logging
 import math
 import threading
 import time
-from typing import Any, Callable, Coroutine, List, Optional, Set
+from typing import Any, Callable, Coroutine, Optional, Set
 
 from .. import errors
 from .._server import error_log, loop
 from .._server.quotas import Limited, LoopAccount, server_full
+from .._server.refusals import FULL
 from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
 from .calls import runs_in_worker
@@ -94,10 +95,6 @@ class Clients(Limited):
         """Return the number of requests that threads are running."""
         return self.pool.busy()
 
-    def all_connections(self) -> List[Any]:
-        """Return all connections that have not ended."""
-        return self._all()
-
     def pump(self, connection: AsyncConnection) -> None:
         """Handle the requests that were received."""
         raise NotImplementedError
@@ -154,6 +151,7 @@ class Clients(Limited):
     # ------------------------------------------------------------ refusals
 
     def _refuse_full(self, connection: AsyncConnection) -> None:
+        self.on_refusal(FULL)
         if connection.tls_handshake or len(self._refusals) >= loop.MAX_REFUSALS:
             self.drop(connection)
         else:

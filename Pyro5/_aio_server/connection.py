@@ -223,6 +223,7 @@ class AsyncConnection(ServerConnection):
 
     def send_message(self, message: SendingMessage) -> None:
         """Send a message, together with others that follow before flush_replies() is called."""
+        self.bytes_sent += message.size
         self._replies += message.buffers
         self._reply_bytes += message.size
         # Outside of pump() nothing follows that it could be sent together with.

@@ -101,7 +101,8 @@ class Daemon(Registrations):
         # The socket is opened here and not in _start(): URIs contain its port, and a program may register objects
         # before it awaits.
         listener = Listener(str(server_host() if host is None else host), port, unixsocket)
-        self.transportServer = AsyncServer(listener, self._hooks(), pool)
+        self.transportServer: AsyncServer = AsyncServer(listener, self._hooks(), pool)
+        self.transportServer.on_refusal = self._dispatcher.on_refusal
         self.natLocationStr: Optional[str] = None
         if nat is not None:
             self.natLocationStr = address_text((nat[0], nat[1] or self.sock.getsockname()[1]))
@@ -304,6 +305,7 @@ class Daemon(Registrations):
         self._dispatcher.exclusive.client_gone(connection)
         # Read each time, so that a changed setting has an effect on the next tick.
         close_session_instances(connection, self._calls.spawn)
+        self._dispatcher.statistics.connection_ended(connection)
         connection.close()
 
     def _tick(self) -> None:

@@ -9,6 +9,7 @@ from .. import callcontext, config, errors, serializers
 from .._net.offered_sockets import host_of, offered_sockets
 from ..constants import DAEMON_NAME, NAMESERVER_NAME
 from ..protocol import FLAGS_ONEWAY
+from .counted import health_of, report, visible_rows
 from .descriptions import describe
 from .deferred import Deferred
 from .exposure import expose, oneway
@@ -23,6 +24,12 @@ _END: Any = object()
 def _unlisted(method: Any) -> Any:
     """Mark a method that clients can call, though it is not in the list of methods that they get: other releases lack it."""
     method._pyroUnlisted = True
+    return method
+
+
+def _newer(method: Any) -> Any:
+    """Mark a method that is in the list of methods for clients of this release only: other releases lack it."""
+    method._pyroNewer = True
     return method
 
 
@@ -86,6 +93,24 @@ class DaemonObject:
         newer = published.members.newer if knows_newer else frozenset()
         metadata = published.members.metadata()
         return {**metadata, "methods": metadata["methods"] | newer, **more}
+
+    @_newer
+    def stats(self) -> Dict[str, Any]:
+        """Return what this daemon has counted since it was created, see Daemon.statistics. If there are rules for roles, only
+        the methods that the client may call are in it.
+        """
+        found = report(self.daemon)
+        dispatcher, client = self.daemon._dispatcher, callcontext.current_context.client
+        return {**found, "objects": visible_rows(found["objects"], dispatcher.gate, client, self.daemon._objects)}
+
+    @_newer
+    @_quick
+    def health(self, objectId: str = "") -> str:
+        """Return ``SERVING`` or ``NOT_SERVING``, for an object or, without an id, for the daemon. An object that is not
+        registered is not served.
+        """
+        _check_text(objectId, "objectId")
+        return health_of(self.daemon, objectId)
 
     @_deferring
     def get_next_stream_item(self, streamId: str, most: Optional[int] = None) -> Any:

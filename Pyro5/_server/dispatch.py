@@ -16,6 +16,7 @@ from .. import callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call
+from .._observe.statistics import BATCH, Statistics
 from .._values import unsendable
 from ..protocol import ReceivingMessage, SendingMessage
 from . import exposure, permissions
@@ -24,10 +25,12 @@ from .batches import Batch
 from .decoding import RequestDecoder
 from .deferred import Deferred, DeferredCall
 from .exclusive import ExclusiveUse
-from .error_log import ErrorLog, RepeatFilter, client_name
+from .error_log import ErrorLog, RepeatFilter, client_name, is_end_of_stream
 from .objects import ObjectTable, PublishedObject
+from .counted import row_of
 from .handshakes import HandshakeReplies
 from .reply_encoding import DispatchOptions
+from .refusals import refusal_reason
 from .running_calls import RunningCall, RunningCalls
 from .streams import StreamTable
 
@@ -57,6 +60,8 @@ class Dispatcher(HandshakeReplies):
         self._async_methods = async_methods
         self._error_log = ErrorLog(repeat_filter)
         self.running = RunningCalls()
+        self.statistics = Statistics(functools.partial(row_of, objects), options.statistics)
+        self.on_refusal = self._count_refusal
         self.exclusive = ExclusiveUse(self.running)
         self._decoder = RequestDecoder(objects)
         self.set_options(options, run_oneway)
@@ -65,6 +70,8 @@ class Dispatcher(HandshakeReplies):
                     run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
         """Use these options from the next message on. Requests that are running may see some of them."""
         self._use_options(options)
+        self.statistics.max_rows = options.statistics
+        self.running.statistics = self.statistics if options.statistics else None
         self._run_oneway = run_oneway
 
     # ------------------------------------------------------------ any message
@@ -117,6 +124,7 @@ class Dispatcher(HandshakeReplies):
             callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
                                       message.annotations, correlation_id, running)
             call = self._decoder.parse(message, serializer)
+            running.method = call.method
             running.object_id = call.object_id  # before the look at `holders`, see ExclusiveUse.acquire
             if running.reason:
                 running.check()  # it is late, or was cancelled on its way: it is not started
@@ -149,7 +157,7 @@ class Dispatcher(HandshakeReplies):
                      error: Exception) -> Optional[SendingMessage]:
         """Return the reply to a request that failed, None if it was oneway. Without a call, decoding it has failed."""
         is_oneway = message.flags & protocol.FLAGS_ONEWAY
-        self._error_log.log(connection, call, error, self._is_callback)
+        self._note_error(callcontext.running_call(), connection, call, error)
         if self._must_close_after(connection, message, error):
             connection.closing = not is_oneway
         return None if is_oneway else self._exception_reply(connection, message, correlation_id, error)
@@ -336,6 +344,7 @@ class Dispatcher(HandshakeReplies):
                     finish = functools.partial(self._finish_step, batch)
                     self._defer(connection, message, batch.call, deferred, running, finish)
                 return None
+            running.method, running.inner_calls = BATCH, len(batch.results)
             if message.flags & protocol.FLAGS_ONEWAY:
                 return None
             to = ReplyTo(message.seq, batch.serializer, batch.correlation_id, self._annotations(), self._wire)
@@ -351,7 +360,7 @@ class Dispatcher(HandshakeReplies):
         if failed is not None:  # else _run_method has called the handler
             method, args, kwargs = failed
             self._call_error_handler(connection, method, args, kwargs, error)
-        self._error_log.log(connection, batch.call, error, self._is_callback)
+        self._note_error(batch.running, connection, batch.call, error)
         replies.set_remote_traceback(error, self._traceback(error))
         batch.results.values.append(replies.ExceptionWrapper(replies.sendable(error, batch.serializer)))
         errors.drop_tracebacks(error)  # their frames refer to the results, which would be kept in memory
@@ -365,7 +374,7 @@ class Dispatcher(HandshakeReplies):
             try:
                 context.run(run)
             except Exception as x:  # there is no reply that could carry it
-                self._error_log.log(connection, call, x, self._is_callback)
+                self._note_error(running, connection, call, x)
             finally:
                 self.running.end(running)
         if self._run_oneway is not None:
@@ -373,6 +382,24 @@ class Dispatcher(HandshakeReplies):
             self._run_oneway(connection, run_and_log, size)
 
     # ------------------------------------------------------------ when something is wrong
+
+    def _count_refusal(self, reason: str) -> None:
+        if self.running.statistics is not None:
+            self.statistics.refused(reason)
+
+    def _note_error(self, running: Any, connection: Any, call: Optional[Call], error: Exception) -> None:
+        """Log an exception that a call has raised, and count it."""
+        self._error_log.log(connection, call, error, self._is_callback)
+        statistics = self.running.statistics
+        if statistics is None:
+            return
+        reason = refusal_reason(call, error)
+        if reason:
+            statistics.refused(reason)
+        if call is not None and running is not None and not is_end_of_stream(call, error):
+            running.method = running.method or BATCH
+            statistics.failed(running, error, errors.one_line(replies.text_of(error)),
+                              lambda: "".join(self._traceback(error)))
 
     def _reject_unexpected(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
         """Answer a message of a type that is not valid here. The connection stays usable: message boundaries are still

@@ -9,7 +9,7 @@ from .. import constants, errors
 from .._messages import replies, requests
 from .._messages.requests import Call
 
-__all__ = ["ErrorLog", "RepeatFilter", "client_name", "raise_location"]
+__all__ = ["ErrorLog", "RepeatFilter", "client_name", "is_end_of_stream", "raise_location"]
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
@@ -110,8 +110,8 @@ class ErrorLog:
             call: None if the request could not be decoded.
             is_callback: returns whether the called method is marked with @callback: the traceback is logged then.
         """
-        if isinstance(error, StopIteration) and call is not None and call.method == constants.NEXT_ITEM_METHOD:
-            return  # the normal end of an item stream
+        if call is not None and is_end_of_stream(call, error):
+            return
         what = "a request" if call is None else errors.one_line("%s.%s" % (call.object_id, _member_name(call)))
         is_expected = _is_expected(call, error)
         kind = (what, type(error))
@@ -135,6 +135,11 @@ class ErrorLog:
         """
         for description, number in self._filter.summaries(at_end):
             log.warning("%s, and %d more", description, number)
+
+
+def is_end_of_stream(call: Call, error: Exception) -> bool:
+    """Return whether an exception is the normal end of an item stream."""
+    return isinstance(error, StopIteration) and call.method == constants.NEXT_ITEM_METHOD
 
 
 def _member_name(call: Call) -> str:

@@ -14,6 +14,7 @@ from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .acceptance import accepting_payload
 from .objects import ObjectTable
+from .refusals import HANDSHAKE
 from .reply_encoding import DispatchOptions, ReplyEncoding
 from .turns import Turns
 
@@ -115,6 +116,7 @@ class HandshakeReplies(ReplyEncoding):
         if isinstance(error, Challenged):
             return self._challenge(connection, message, serializer, error, correlation_id)
         connection.closing = True
+        self.on_refusal(HANDSHAKE)
         if isinstance(error, errors.ConnectionClosedError):
             log.info("handshake with %s ended without an answer: %s", connection.peer_address, error)
             return None

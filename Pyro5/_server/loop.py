@@ -22,6 +22,7 @@ from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE
 from .listener import Listener
 from .quotas import Limited, server_full
+from .refusals import FULL
 from .shared_output import SharedOutputLoop
 from .tls_handshakes import TlsHandshakes
 
@@ -221,6 +222,7 @@ class SocketServer(Limited, SharedOutputLoop):
         return self._tls.is_in_thread(connection)
 
     def _refuse_full(self, connection: ServerConnection) -> None:
+        self.on_refusal(FULL)
         if connection.tls_handshake or len(self._refusals) >= MAX_REFUSALS:
             self.drop(connection)
         else:

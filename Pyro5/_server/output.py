@@ -33,10 +33,12 @@ class WritingConnection(SocketConnection):
         closing: no further request is read; the connection is closed when its output has been sent.
         has_tls: it is encrypted. Two threads must not use the socket at the same time then.
         lost: the client has disconnected, nothing can be sent any more.
+        bytes_received, bytes_sent: in messages.
         peer_address: the client's address, in the form of the socket module.
     """
 
     is_shared = False
+    bytes_received = bytes_sent = 0
 
     def __init__(self, sock: socket.socket, keep_open: bool) -> None:
         super().__init__(sock, keep_open=keep_open)
@@ -68,6 +70,7 @@ class WritingConnection(SocketConnection):
         Raises:
             OSError: the connection is lost.
         """
+        self.bytes_sent += message.size
         if not self.is_shared:
             self._send_buffers(message.buffers)
             return

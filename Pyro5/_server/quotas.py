@@ -205,6 +205,7 @@ class Limited:
 
     Attributes:
         limits: the limits according to the settings.
+        on_refusal: called with the reason when a client is refused, see refusals.
     """
 
     interrupts_batches = False  # whether other clients are served between the calls of a batch
@@ -213,6 +214,7 @@ class Limited:
         super().__init__()
         self._limits_version = global_version.number
         self.limits = configured_limits()
+        self.on_refusal: Callable[[str], None] = lambda reason: None
         self._handshakes = Deadlines(self.limits.handshake_seconds)
         self._idle_deadlines = Deadlines(config.COMMTIMEOUT or 0.0)  # read once, as proxies do
         self._buffered = BufferQuota(self.limits.buffered_bytes)
@@ -233,6 +235,10 @@ class Limited:
         limits = self.current_limits()
         self._handshakes.seconds = limits.handshake_seconds
         self._buffered.max_bytes = limits.buffered_bytes
+
+    def all_connections(self) -> List[Any]:
+        """Return all connections that have not ended. Can be called from any thread."""
+        return self._all()
 
     def _all(self) -> List[ServerConnection]:
         """Return all connections. A copy, because workers may add one at the same time."""

@@ -15,16 +15,18 @@ from . import marks
 from .daemon_object import DaemonObject
 from .dispatch import Dispatcher
 from .objects import ObjectsById, ObjectTable
+from .observed import Observed
 from .siblings import Siblings
 from .streams import StreamsById, StreamTable
 
 __all__ = ["Registrations", "default_get_instance"]
 
 
-class Registrations:
+class Registrations(Observed):
     """Base class of the daemons, which set the attributes."""
 
     natLocationStr: Optional[str]
+    transportServer: Any
     _objects: ObjectTable
     _streams: StreamTable
     _dispatcher: Dispatcher

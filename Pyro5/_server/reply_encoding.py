@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from .. import callcontext, errors, serializers
 from .._messages import handshake, replies
@@ -12,6 +12,7 @@ from .._wire import features
 from ..protocol import ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .exclusive import note_origin
+from .refusals import HANDSHAKE, INVALID
 
 __all__ = ["DispatchOptions", "ReplyEncoding"]
 
@@ -26,6 +27,7 @@ class DispatchOptions(NamedTuple):
     streaming: bool
     detailed_traceback: bool
     log_wire: bool
+    statistics: int = 0  # the number of methods that are counted apart from each other, 0: nothing is counted
 
 
 class ReplyEncoding:
@@ -33,10 +35,14 @@ class ReplyEncoding:
 
     Args:
         daemon: its documented method annotations is called.
+
+    Attributes:
+        on_refusal: called with the reason when a client is refused, see refusals.
     """
 
     def __init__(self, daemon: Any, options: DispatchOptions) -> None:
         self._daemon = daemon
+        self.on_refusal: Callable[[str], None] = lambda reason: None
         self._use_options(options)
 
     def _use_options(self, options: DispatchOptions) -> None:
@@ -102,6 +108,8 @@ class ReplyEncoding:
     def build_refusal(self, connection: Any, error: errors.ProtocolError) -> Optional[SendingMessage]:
         """Build the reply for a client whose data cannot be parsed any further; None if no reply is possible."""
         correlation_id = callcontext.new_correlation_bytes()
+        if error.retry_after is None:  # else the server is full, which is counted where it is noticed
+            self.on_refusal(INVALID if connection.handshake_done else HANDSHAKE)
         if not connection.handshake_done:
             return handshake.connect_refused(None, None, str(error), correlation_id, self._wire,
                                              retry_after=error.retry_after)

@@ -15,8 +15,9 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from .. import errors
 from .._net.stream_sockets import peer_has_closed
 from .._net.wakeup import Wakeup
+from .._observe.statistics import Statistics, now
 from .._wire import features
-from ..protocol import FLAGS_ONEWAY, ReceivingMessage
+from ..protocol import FLAGS_ONEWAY, HEADER_SIZE, ReceivingMessage
 
 __all__ = ["CallWatcher", "RunningCall", "RunningCalls"]
 
@@ -56,10 +57,17 @@ class RunningCall:
         reason: why it is cancelled, "" if it is not.
         runs_elsewhere: another thread runs it (a oneway call, or that of an async method), and ends it.
         on_cancel: called when it is cancelled, in any thread.
+        method: the name of the called method, "" before the request is decoded.
+        started: when it began (of `Statistics`), 0.0 if it is not counted.
+        failed: it has raised an exception.
+        inner_calls: of a batch, the calls in it that were executed.
     """
 
     # Class attributes are cheaper than assignments in the constructor, which is called for every request.
-    object_id = ""
+    object_id = method = ""
+    started = 0.0
+    failed = False
+    inner_calls = 0
     deadline: Optional[float] = None
     reason = ""
     runs_elsewhere = False
@@ -168,6 +176,7 @@ class RunningCalls:
         self._early: OrderedDict[Tuple[bytes, Optional[int]], float] = OrderedDict()
         self._early_lock = threading.Lock()  # guards _early
         self.watcher = CallWatcher()
+        self.statistics: Optional[Statistics] = None  # None: calls are not counted
 
     def begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> RunningCall:
         """Return a call that counts as running until `end`. Its deadline is taken out of the annotations of the request."""
@@ -175,6 +184,12 @@ class RunningCalls:
         # Only clients that have announced the feature send deadlines: annotations of other clients belong to the program.
         if message.annotations and connection.features:
             call.read_deadline(message)
+        statistics = self.statistics
+        if statistics is not None:
+            call.started = now()
+            connection.bytes_received += message.data_size + message.annotations_size + HEADER_SIZE
+            if connection.waiting_since:
+                statistics.record_wait(max(0.0, time.monotonic() - connection.waiting_since))
         self._running.add(call)  # before the look at _early, see `cancel`
         if self._early:
             self.resume(call)
@@ -191,6 +206,9 @@ class RunningCalls:
         self._running.discard(call)
         if call._event is not None:
             self.watcher.forget(call)
+        # Without a method: it could not be decoded, or is a batch that goes on later.
+        if call.started and call.method and self.statistics is not None:
+            self.statistics.record(call)
 
     def is_running(self, connection: Any, correlation_id: bytes) -> bool:
         """Return whether a call of this connection with this correlation id is running."""

@@ -157,6 +157,11 @@ class WorkerPool:
             # A thread counts as busy from signal() on, before it runs: a job must not be missed at shutdown.
             return sum(1 for worker in self._workers if not worker.waiting) + len(self._jobs) + len(self._large_jobs)
 
+    def waiting_jobs(self) -> int:
+        """Return the number of jobs that wait for a thread."""
+        with self._lock:
+            return len(self._jobs) + len(self._large_jobs)
+
     def submit(self, job: Job, owner: Any = None, is_long: bool = False) -> None:
         """Run the job in a thread as soon as one is free; if it has an owner with a thread, in that one.
 

@@ -175,7 +175,7 @@ class OverTheNetwork(unittest.TestCase):
                          {**names, "descriptions": described(Whole)})
 
     def test_the_metadata_of_the_daemon_is_unchanged(self) -> None:
-        self.assertEqual(exposed_members(DaemonObject).methods, {
+        self.assertEqual(exposed_members(DaemonObject).metadata()["methods"], {
             "registered", "ping", "info", "get_metadata", "get_next_stream_item", "close_stream"})
 
 
