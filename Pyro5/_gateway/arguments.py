@@ -10,7 +10,8 @@ from . import responses
 from .memory import Exhausted, Lease
 from .responses import Refused
 
-__all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "assigned_value", "call_arguments", "parse_query"]
+__all__ = ["BODY_BYTES", "PARAMETERS", "Environ", "Parameters", "assigned_value", "call_arguments", "has_large_body",
+           "parse_query"]
 
 BODY_BYTES = 16 * 1024 * 1024   # maximum for one request
 PARAMETERS = 1000               # in a query string, or in a form
@@ -83,6 +84,13 @@ def _pieces(data: bytes) -> Iterator[bytes]:
         start = end
 
 
+def has_large_body(environ: Environ) -> bool:
+    """Return whether a request has a body that takes its turn with those of others."""
+    length = environ.get("CONTENT_LENGTH") or "0"
+    return environ["REQUEST_METHOD"] in ("POST", "PUT") and not (
+        re.match(r"[0-9]{1,15}\Z", length) and int(length) <= SMALL_BODY_BYTES)
+
+
 def call_arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
     """Return positional and keyword arguments; a parameter of the query replaces one of the same name in the body.
 
@@ -108,7 +116,10 @@ def assigned_value(environ: Environ, lease: Lease) -> Any:
         body = _read_body(environ, lease)
         if _content_type(environ) not in ("", _JSON):
             raise Refused(responses.error(415, TypeError("the value of an attribute is sent as application/json")))
-        return _parse_json(body, lease)
+        if len(body) <= SMALL_BODY_BYTES:
+            return _parse_json(body, lease)
+        with lease.converting:
+            return _parse_json(body, lease)
     except Exhausted as x:
         raise _no_memory(x) from x
 
@@ -128,6 +139,13 @@ def _arguments(environ: Environ, query: Mapping[str, Any], lease: Lease) -> Tupl
     body = _read_body(environ, lease) if environ["REQUEST_METHOD"] == "POST" else b""
     if not body:
         return [], dict(query)
+    if len(body) <= SMALL_BODY_BYTES:
+        return _body_arguments(environ, query, body, lease)
+    with lease.converting:
+        return _body_arguments(environ, query, body, lease)
+
+
+def _body_arguments(environ: Environ, query: Mapping[str, Any], body: bytes, lease: Lease) -> Tuple[List[Any], Dict[str, Any]]:
     content_type = _content_type(environ)
     # Without a type, and with that which curl -d sends, JSON is recognized by its first character: it must not get lost.
     looks_like_json = body.lstrip()[:1] in (b"[", b"{")
@@ -169,14 +187,17 @@ def _read_body(environ: Environ, lease: Lease) -> bytes:
 
 def _read_chunks(stream: Any, length: int, lease: Lease) -> Iterator[bytes]:
     """Read a body; memory is reserved as data arrives, not for the announced length."""
-    is_small = length <= SMALL_BODY_BYTES
+    if length <= SMALL_BODY_BYTES:
+        yield stream.read(length)
+        return
     while length > 0:
+        lease.begin_waiting()
         chunk: bytes = stream.read(min(length, CHUNK_BYTES))
+        lease.end_waiting()
         if not chunk:
             return
-        if not is_small:
-            # Before the next chunk is read: the client is stopped by TCP while memory is awaited.
-            lease.take(COPIES * len(chunk))
+        # Before the next chunk is read: the client is stopped by TCP while memory is awaited.
+        lease.take(COPIES * len(chunk))
         length -= len(chunk)
         yield chunk
 

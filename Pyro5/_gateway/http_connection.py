@@ -11,7 +11,7 @@ import logging
 import socket
 import sys
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional
+from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional
 from urllib.parse import unquote_to_bytes
 from wsgiref.handlers import SimpleHandler
 from wsgiref.simple_server import WSGIRequestHandler
@@ -26,6 +26,7 @@ log = logging.getLogger("Pyro5.utils.httpconnection")
 READ_BUFFER_BYTES = 16384
 WRITE_BUFFER_BYTES = 65536
 DRAINED_BYTES = 65536  # of an unread body: with more than that, closing the connection is cheaper
+LARGE_BODY_BYTES = 16384  # a larger one is received in turns with others
 DISCONNECT = "pyro5.disconnect"  # in the WSGI environment: the method that ends the connection, in any thread
 LINGER_SECONDS = 1.0  # time for a client that is still sending to receive the error response
 
@@ -42,11 +43,20 @@ class Limits(NamedTuple):
 
 
 class _Reader(io.RawIOBase):
-    """Reads from a socket until a deadline (monotonic seconds), which may be changed; then raises socket.timeout."""
+    """Reads from a socket until a deadline (monotonic seconds), which may be changed; then raises socket.timeout.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Args:
+        large: the lock of all connections that is held while a part of a large body is received.
+
+    Attributes:
+        is_large: a large body is being received.
+    """
+
+    def __init__(self, sock: socket.socket, large: ContextManager[Any]) -> None:
         self._sock = sock
+        self._large = large
         self.deadline = 0.0
+        self.is_large = False
 
     def readable(self) -> bool:
         return True
@@ -57,7 +67,15 @@ class _Reader(io.RawIOBase):
             raise socket.timeout("timed out")
         # the deadline is for the whole head or body: a timeout for each receive would start again with every byte
         self._sock.settimeout(seconds_left)
-        return self._sock.recv_into(buffer)
+        if not self.is_large:
+            return self._sock.recv_into(buffer)
+        # Wait without the lock. Only this thread receives from the socket, so that the data cannot be gone afterwards.
+        if not self._sock.recv(1, socket.MSG_PEEK):
+            return 0
+        # One thread at a time: two hundred that receive all the time would leave the interpreter to the others (those that
+        # accept connections or have small requests) for a few milliseconds per second.
+        with self._large:
+            return self._sock.recv_into(buffer)
 
 
 class _Writer(io.RawIOBase):
@@ -138,7 +156,7 @@ class Connection(WSGIRequestHandler):
         self.connection: socket.socket = self.request
         socketutil.set_nodelay(self.connection)
         self._limits: Limits = self.server.limits
-        self._reader = _Reader(self.connection)
+        self._reader = _Reader(self.connection, self.server.receiving)
         self._writer = _Writer(self.connection, self._limits.send_seconds)
         self.rfile = io.BufferedReader(self._reader, READ_BUFFER_BYTES)
         self.wfile = io.BufferedWriter(self._writer, WRITE_BUFFER_BYTES)
@@ -178,6 +196,7 @@ class Connection(WSGIRequestHandler):
         self.request_version = self.protocol_version
         self._wants_100 = False
         self.close_connection = True
+        self._reader.is_large = False
         try:
             lines = self._read_head()
             if lines is None:
@@ -247,6 +266,7 @@ class Connection(WSGIRequestHandler):
     def _run(self, body_length: int) -> None:
         """Run the application, then read and discard the rest of the body."""
         self._body = body = _Body(self.rfile, body_length, self._invite, self._begin_work)
+        self._reader.is_large = body_length > LARGE_BODY_BYTES
         if not body_length:
             self._begin_work()
         _Exchange(self, io.BufferedReader(body, READ_BUFFER_BYTES)).run(self.server.app)

@@ -39,6 +39,7 @@ class HttpServer:
     Attributes:
         port: the port that it listens on.
         base_environ: the part of the WSGI environment that is the same for all requests.
+        receiving: held while a part of a large body is received.
 
     Raises:
         OSError: cannot listen on that address; the text names it.
@@ -59,6 +60,7 @@ class HttpServer:
         self._open: Set[socket.socket] = set()
         self._waiting: Dict[socket.socket, None] = {}   # waiting for their clients, longest first
         self._threads: Set[threading.Thread] = set()
+        self.receiving = threading.Lock()
         self.base_environ = {"SERVER_NAME": host, "SERVER_PORT": str(self.port), "GATEWAY_INTERFACE": "CGI/1.1",
                              "REMOTE_HOST": "", "CONTENT_LENGTH": "", "SCRIPT_NAME": ""}
 

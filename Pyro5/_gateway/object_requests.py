@@ -9,7 +9,7 @@ from typing import Any, Callable, Iterable, List
 
 from .. import current_context, errors
 from . import calls, failures, responses
-from .arguments import Environ, Parameters, assigned_value, call_arguments
+from .arguments import Environ, Parameters, assigned_value, call_arguments, has_large_body
 from .calls import NameServerGone, Reply
 from .descriptions import describe
 from .failures import RETRY_AFTER_SECONDS, Failure
@@ -38,9 +38,14 @@ class ObjectRequest:
         self._query = query
         self._lease = lease
         self._is_operator = is_operator
+        self._from_body: Any = None     # arguments of a call, or the value of an attribute in a tuple
 
     def use_member(self, name: str, member: str) -> Response:
         """Call a method, read or assign an attribute, or return the names of all members."""
+        if member != "$meta" and self._state.options.is_exposed(name) and has_large_body(self._environ):
+            # First: a client whose body is large, and perhaps slow or refused, takes nothing of the servers behind the gateway
+            # before it has sent all of it, neither a lookup nor a connection.
+            self._value_of_body()
         return self._use(name, lambda proxy, resources: self._use_member(name, member, proxy))
 
     def describe(self) -> Response:
@@ -105,7 +110,7 @@ class ObjectRequest:
             self._require_operator()
         if method == "PUT":
             return self._assign(name, member, proxy)
-        args, kwargs = call_arguments(self._environ, self._query, self._lease)
+        args, kwargs = self._value_of_body()
         if is_attribute and (args or kwargs):
             raise Failure(400, AssertionError("reading attribute '%s' takes no parameters" % member))
         with self._state.running.running(proxy, name, member) as call:
@@ -115,13 +120,20 @@ class ObjectRequest:
                                           call.check), member)
 
     def _assign(self, name: str, member: str, proxy: Any) -> Response:
-        value = assigned_value(self._environ, self._lease)
+        value, = self._value_of_body()
         with self._state.running.running(proxy, name, member):
             reply = calls.assign_attribute(proxy, member, value)
         error = {} if reply.ok else failures.remote_error(reply.payload)
         if error.get("__class__") == "builtins.AttributeError":     # the attribute cannot be assigned
             return responses.json_response(405, reply.payload, (("Allow", "GET, POST"),))
         return responses.json_response(200, b"null") if reply.ok else _response(reply, member)
+
+    def _value_of_body(self) -> Any:
+        """Return the positional and the keyword arguments of a call, or a tuple with the value of an attribute."""
+        if self._from_body is None:
+            self._from_body = ((assigned_value(self._environ, self._lease),) if self._environ["REQUEST_METHOD"] == "PUT"
+                               else call_arguments(self._environ, self._query, self._lease))
+        return self._from_body
 
     def _require_operator(self) -> None:
         if not self._is_operator:

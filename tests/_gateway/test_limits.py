@@ -55,6 +55,31 @@ class BudgetTests(unittest.TestCase):
         second.release()
         self.assertEqual(0, budget.taken)
 
+    def test_those_that_need_little_come_first(self) -> None:
+        budget, order = MemoryBudget(lambda: 100), []  # type: Any
+        first, second = Lease(budget), Lease(budget)
+        first.take(50)
+        second.take(40)
+        with mock.patch.object(memory, "WAIT_SECONDS", PATIENCE_SECONDS):
+            threads = []
+            for count in (60, 20):
+                threads.append(threading.Thread(target=lambda count=count: (Lease(budget).take(count), order.append(count))))
+                threads[-1].start()
+                wait_until(lambda: len(budget._waiters) == len(threads), "a thread that waits")
+            second.release()
+            threads[1].join()
+            self.assertEqual([20], order)
+            first.release()
+            threads[0].join()
+        self.assertEqual(([20, 60], 80, []), (order, budget.taken, budget._waiters))
+
+    def test_a_client_for_which_nothing_is_reserved_is_not_remembered(self) -> None:
+        budget = MemoryBudget(lambda: 100)
+        lease = Lease(budget)
+        lease.reduce_to(50)
+        lease.release()
+        self.assertEqual({}, budget._idle)
+
     def test_no_limit(self) -> None:
         Lease(MemoryBudget(lambda: 0)).take(1 << 60)
 
@@ -65,7 +90,7 @@ class BudgetTests(unittest.TestCase):
             lease.take(60)
             lease.reduce_to(40)
         slow.disconnect = lambda: (disconnected.append("slow"), slow.release())
-        with mock.patch.object(memory, "SENDING_SECONDS", 0.01):
+        with mock.patch.object(memory, "CLIENT_SECONDS", 0.01):
             Lease(budget).take(50)
         self.assertEqual((["slow"], 90), (disconnected, budget.taken))
         quick.release()
@@ -155,6 +180,31 @@ class BodyTests(GatewayTestCase):
         self.assertEqual(200, self.status(body))
 
 
+    def test_bodies_that_stop_make_room(self) -> None:
+        """A client that sends nothing for two seconds is disconnected if another one waits for its memory."""
+        body = json.dumps(["x" * 200000]).encode()
+        with settings(MAX_GATEWAY_MEMORY=1900000), contextlib.ExitStack() as stack:
+            stack.enter_context(mock.patch.object(memory, "WAIT_SECONDS", PATIENCE_SECONDS))
+            stack.enter_context(mock.patch.object(memory, "CLIENT_SECONDS", 0.02))
+            for _ in range(2):
+                sock = stack.enter_context(socket.create_connection(("127.0.0.1", self.client.port), PATIENCE_SECONDS))
+                sock.sendall(b"POST /pyro/http.clerk/file HTTP/1.1\r\nContent-Type: application/json\r\n"
+                             b"Content-Length: %d\r\n\r\n" % len(body) + body[:-1])
+            wait_until(lambda: self.gateway._memory.taken > 1000000, "the bodies")
+            self.assertEqual(200, self.status(body))
+        wait_until(lambda: self.gateway._memory.taken == 0, "the memory")
+
+    def test_an_incomplete_body_holds_no_connection(self) -> None:
+        """A client that sends its body slowly takes nothing of the servers behind the gateway."""
+        with mock.patch.object(NameServers, "lookup", autospec=True) as lookup, \
+                socket.create_connection(("127.0.0.1", self.client.port), PATIENCE_SECONDS) as sock:
+            sock.sendall(b"POST /pyro/http.clerk/file HTTP/1.1\r\nContent-Type: application/json\r\n"
+                         b"Content-Length: 50000\r\n\r\n[")
+            sock.shutdown(socket.SHUT_WR)
+            self.assertEqual(400, read_answer(sock, "POST").status)
+        lookup.assert_not_called()
+
+
 class ResultTests(GatewayTestCase):
     """Results count from the moment that the object sends them until the client has received them."""
 
@@ -165,11 +215,11 @@ class ResultTests(GatewayTestCase):
         return sock
 
     def test_slow_receivers(self) -> None:
-        with settings(MAX_GATEWAY_MEMORY=2 * LARGE_BYTES + 1000), mock.patch.object(memory, "SENDING_SECONDS", 0.05):
+        with settings(MAX_GATEWAY_MEMORY=2 * LARGE_BYTES + 1000), mock.patch.object(memory, "CLIENT_SECONDS", 0.05):
             stalled = []
             for count in (1, 2):
                 stalled.append(self.large())
-                wait_until(lambda count=count: len(self.gateway._memory._sending) == count, "results that are being sent")
+                wait_until(lambda count=count: len(self.gateway._memory._idle) == count, "results that are being sent")
             self.assertEqual(200, read_answer(self.large()).status)     # one of the others had to go
             first = b"".join(iter(lambda: stalled[0].recv(1 << 20), b""))
             self.assertLess(len(first), LARGE_BYTES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import socket
-from typing import Callable, List
+from typing import Callable, Iterator
 
 from .attack import Attack
 from .target import CLIENT_SECONDS, Target
@@ -52,24 +52,30 @@ def _site(name: str, headers: bytes) -> Attack:
 def _bodies(body: bytes, missing: int, head: bytes = CALL) -> Callable[[Target], None]:
     """Build an attack by many clients that send a body at once, all but its last bytes."""
     def attack(target: Target) -> None:
-        files = target.state().files
-        sockets: List[socket.socket] = []
-        with contextlib.ExitStack() as stack:
+        with _crowd(target) as stack:
             for _ in range(CROWD * target.scale):
                 sock = stack.enter_context(connect(target))
-                sockets.append(sock)
                 sock.settimeout(0.05)
                 with contextlib.suppress(OSError):
                     sock.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body[:len(body) - missing])
             target.probe("http")
-        target.wait_for_files(files)    # a connection has a thread, which ends with it
     return attack
+
+
+@contextlib.contextmanager
+def _crowd(target: Target) -> Iterator[contextlib.ExitStack]:
+    """Close all clients of the block at its end, and wait until the gateway has done so, however the block ends."""
+    files = target.state().files
+    try:
+        with contextlib.ExitStack() as stack:
+            yield stack
+    finally:
+        target.wait_for_files(files)    # a connection has a thread, which ends with it
 
 
 def _unread_results(target: Target) -> None:
     """Many clients ask for large results, and receive nothing of them."""
-    files = target.state().files
-    with contextlib.ExitStack() as stack:
+    with _crowd(target) as stack:
         for _ in range(UNREAD):
             sock = stack.enter_context(socket.socket())
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -78,7 +84,6 @@ def _unread_results(target: Target) -> None:
             sock.sendall(b"GET /pyro/http.obj/huge HTTP/1.1\r\nHost: localhost\r\n\r\n")
             sock.recv(1)
         target.probe("http")
-    target.wait_for_files(files)
 
 
 ATTACKS = (

@@ -212,6 +212,10 @@ class Target:
         most += KEPT_FILES
         wait_until(lambda: self.state().files <= most, "closing all but %d files" % most)
 
+    def wait_for_threads(self, most: int) -> None:
+        """Wait until the server has no more threads than that: one of the gateway ends a moment after its connection."""
+        wait_until(lambda: self.state().threads <= most, "the end of all but %d threads" % most)
+
 
 def read_to_the_end(client: RawClient) -> None:
     """Read, until the server ends the connection, whatever it says."""
