@@ -31,7 +31,8 @@ MODULES = """
     _messages _messages.limits _messages.blob _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _auth _auth.files
-    _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets _net.shared_memory
+    _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets _net.shared_areas
+    _net.shared_memory
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
@@ -99,6 +100,7 @@ HOMES = {"config": "configure", "current_context": "callcontext", "__version__":
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {
     ("_wire.buffers", "_call_allocator"): "ctypes is large, and only servers that had large messages need it",
+    ("_net.shared_areas", "_make_private"): "ctypes is large, and few programs fork while they have arrays of a message",
     ("_net.shared_memory", "_create"): "not every system has fcntl",
     ("_net.shared_memory", "_is_segment"): "not every system has fcntl",
     ("_net.offered_sockets", "host_of"): "hashlib loads OpenSSL, and few programs use callbacks",

@@ -197,6 +197,8 @@ class Calls(SharedCase):
                 received += 1
                 self.assertEqual(received[-1], 100000)
             self.assertGreaterEqual(uses.shared, 4)
+            kept = [store.echo(numpy.full(100000, number)) for number in range(40)]
+            self.assertEqual([(array.min(), array.max()) for array in kept], [(number, number) for number in range(40)])
 
 
 class Fallbacks(SharedCase):
@@ -267,20 +269,124 @@ class Fallbacks(SharedCase):
             self.assertEqual((uses.chunks, uses.shared), (4, 3))
 
     def test_an_area_in_use(self) -> None:
-        sender, receiver = SharedMemory(True), SharedMemory(False)
-        self.addCleanup(sender.close)
-        self.addCleanup(receiver.close)
+        with mock.patch.object(shared_memory, "AREA_BYTES", 3 << 20), \
+                mock.patch.object(shared_memory, "_SIZE", 4096 + (6 << 20)):
+            sender, receiver = connected(self)
         views = [memoryview(LARGE)]
-        rest, annotations = sender.place(views)
-        self.assertEqual((list(rest), list(annotations)), ([0], ["SHMO"]))
-        self.assertIsNone(receiver.received({"SHMO": memoryview(annotations["SHMO"])}, None, 0))
-        rest, annotations = sender.place(views)
-        self.assertEqual((list(rest), list(annotations)), ([], ["SHMB"]))
-        self.assertEqual((list(sender.place(views)[0])), [0])  # the receiver has not copied it yet
-        found = receiver.received({"SHMB": memoryview(annotations["SHMB"])}, None, 0)
-        assert found is not None
-        self.assertEqual(bytes(found[0]), LARGE)
+        waiting = []
+        for _ in range(3):  # as many messages as the area has blocks
+            rest, annotations = sender.place(views)
+            self.assertEqual((list(rest), list(annotations)), ([], ["SHMB"]))
+            waiting.append(annotations)
+        self.assertEqual((list(sender.place(views)[0])), [0])  # the receiver has not read them yet
+        self.assertEqual(bytes(read(receiver, waiting[1])[0]), LARGE)
+        self.assertEqual((list(sender.place([memoryview(bytes(2 << 20))])[0])), [0])
         self.assertEqual(list(sender.place(views)[0]), [])
+
+
+def connected(case: unittest.TestCase) -> Any:
+    """Return the shared memory of a client and of its server."""
+    sender, receiver = SharedMemory(True), SharedMemory(False)
+    case.addCleanup(sender.close)
+    case.addCleanup(receiver.close)
+    rest, annotations = sender.place([memoryview(LARGE)])
+    case.assertEqual((list(rest), list(annotations)), ([0], ["SHMO"]))
+    case.assertIsNone(receiver.received({"SHMO": memoryview(annotations["SHMO"])}, None, 0))
+    return sender, receiver
+
+
+def read(receiver: SharedMemory, annotations: Any) -> Any:
+    return receiver.received({"SHMB": memoryview(annotations["SHMB"])}, None, 0)
+
+
+@unittest.skipUnless(HAS_NUMPY, "numpy is not installed")
+class InPlace(SharedCase):
+    """Received arrays use the shared memory itself, as long as the program does not keep too many."""
+
+    def setUp(self) -> None:
+        import numpy
+        self.numpy = numpy
+
+    def arrays(self, receiver: SharedMemory, annotations: Any) -> List[Any]:
+        return [self.numpy.frombuffer(view, "u1") for _number, view in sorted(read(receiver, annotations).items())]
+
+    def test_blocks_are_free_when_the_last_array_is_gone(self) -> None:
+        sender, receiver = connected(self)
+        source = self.numpy.zeros(1 << 20, "u1")
+        first, second = self.arrays(receiver, sender.place([memoryview(source), memoryview(LARGE)])[1])
+        for _ in range(70):  # more messages than blocks; they do not change what is in use
+            source += 1
+            [third] = self.arrays(receiver, sender.place([memoryview(source)])[1])
+            self.assertEqual((third[0], third[-1]), (source[0], source[0]))
+            del third
+        self.assertFalse(first.any())
+        part = second[256:260]
+        del first, second
+        self.assertEqual(len(sender._output._taken), 2)
+        self.assertEqual(part.tolist(), [0, 1, 2, 3])
+        del part
+        source += 1
+        self.assertEqual(sender._output.write([(0, memoryview(source))], 0)[0].offset, 0)  # the first block is free again
+
+    def test_no_more_than_half_of_the_area_is_kept(self) -> None:
+        sender, receiver = connected(self)
+        kept = []
+        for number in range(100):
+            rest, annotations = sender.place([memoryview(bytes([number]) * 300000)])
+            self.assertFalse(rest)
+            kept += [bytes(1), *read(receiver, annotations).values()][1:]
+        self.assertEqual([(view[0], view[-1]) for view in kept], [(number, number) for number in range(100)])
+        self.assertEqual(sum([not view.readonly for view in kept]), 32)
+
+    def test_arrays_outlive_the_connection(self) -> None:
+        sender, receiver = connected(self)
+        [array] = self.arrays(receiver, sender.place([memoryview(LARGE)])[1])
+        receiver.close()
+        sender.place([memoryview(bytes(500000))])
+        self.assertEqual(array.tobytes(), LARGE)
+        array[0] = 7  # only this process sees it from now on
+        self.assertEqual(sender._map[4096], 0)
+        sender.close()
+        del sender, receiver
+        self.doCleanups()  # they refer to both
+        self.assertEqual(array[:3].tolist(), [7, 1, 2])
+        del array
+        self.assertEqual(descriptors(), [])
+
+    def test_memory_that_a_program_uses_is_not_used_for_another_message(self) -> None:
+        sender, receiver = connected(self)
+        annotations = sender.place([memoryview(LARGE)])[1]
+        arrays = self.arrays(receiver, annotations)
+        self.assertEqual(read(receiver, annotations), {})
+        del arrays
+        self.assertEqual(len(read(receiver, annotations)), 1)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "this system has no fork")
+    def test_after_a_fork_each_process_has_arrays_of_its_own(self) -> None:
+        sender, receiver = connected(self)
+        [array] = self.arrays(receiver, sender.place([memoryview(LARGE)])[1])
+        array[1] = 100
+        inner, outer = os.pipe()
+        back, answer = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            with contextlib.suppress(BaseException):
+                array[2] = 200
+                os.write(answer, b"x")
+                os.read(inner, 1)  # until the parent has changed, and freed, its array
+                os.write(answer, array[:4].tobytes())
+            os._exit(0)
+        self.assertEqual(os.read(back, 1), b"x")
+        self.assertEqual(array[:4].tolist(), [0, 100, 2, 3])
+        array[3] = 50
+        del array
+        for _ in range(3):
+            self.arrays(receiver, sender.place([memoryview(bytes(500000))])[1])
+        os.write(outer, b"x")
+        self.assertEqual(os.read(back, 4), bytes([0, 100, 200, 3]))
+        os.waitpid(pid, 0)
+        for descriptor in (inner, outer, back, answer):
+            os.close(descriptor)
 
 
 class Attacks(SharedCase):
@@ -319,7 +425,7 @@ class Attacks(SharedCase):
         receiver.received({"SHMO": memoryview(self.offer)}, None, 0)
         self.assertIsNotNone(receiver._map)
         for packed in (place(0, size, 1), place(0, 1 << 63, 1 << 63), place(0, 0, size + 1), b"x",
-                       place(0, (1 << 64) - 1, 2), place(0, 0, size) * 2):
+                       place(0, (1 << 64) - 1, 2), place(0, 0, size) * 2, place(0, 0, 10) + place(1, 9, 10)):
             self.assertEqual(receiver.received({"SHMB": memoryview(packed)}, None, 0), {}, packed[:20])
         self.assertEqual(receiver.received({"SHMB": memoryview(place(0, 0, 100))}, None, 99), {})
         found = receiver.received({"SHMB": memoryview(place(7, 5, 100))}, None, 0)

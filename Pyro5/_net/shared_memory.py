@@ -3,10 +3,10 @@
 The client of a connection owns one segment, a file in memory without a name (memfd_create). It tells the server its process
 and descriptor in the annotation ``SHMO``; the server opens it by way of /proc, which only processes of the same user can. So
 there is nothing that could be left behind, however the processes end. By setting a flag in the segment the server proves that
-it can use it; until then, and whenever the area of a direction is in use or too small, buffers are sent over the socket.
+it can use it; until then, and whenever the area of a direction is full or too small, buffers are sent over the socket.
 
-Each direction has an area of its own, for one message at a time. The sender copies buffers to it, and the annotation ``SHMB``
-of the message says where they are; the receiver copies them, and marks the area as free.
+Each direction has an area of its own (see shared_areas). The sender copies buffers to it, and the annotation ``SHMB`` of the
+message says where they are; the receiver uses them in place, or copies them.
 
 A segment is sealed, so that its size cannot change while it is mapped. The server checks this, and a secret that is in the
 segment as well as in the message: a client cannot make it use memory that is not its own.
@@ -19,11 +19,12 @@ import mmap
 import os
 import stat
 import struct
-from typing import Any, Collection, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple
 
 from .. import config
-from .._wire import buffers, features
+from .._wire import features
 from ..protocol import Buffer
+from .shared_areas import Place, ReceivingArea, SendingArea
 
 __all__ = ["MIN_SHARED_BYTES", "SharedMemory", "host_of", "shared_with"]
 
@@ -34,14 +35,13 @@ MIN_SHARED_BYTES = 256 * 1024  # smaller buffers take no longer over a socket
 AREA_BYTES = 64 * 1024 * 1024  # of each direction; memory is used only as far as it was ever filled
 _HEADER_BYTES = 4096
 _SIZE = _HEADER_BYTES + 2 * AREA_BYTES
-_ALIGNMENT = 64  # of buffers in an area, in bytes
 
 _NAME = "pyro5"
 _LINK = "/memfd:%s (deleted)" % _NAME  # what /proc says about the descriptor of a segment
-_MAGIC = b"Pyro5 segment 1\n"
+_MAGIC = b"Pyro5 segment 2\n"
 _SECRET_BYTES = 16
-# Positions in the header. Each flag has a cache line of its own.
-_SECRET_AT, _ACCEPTED_AT, _BUSY_AT = len(_MAGIC), 128, (256, 384)
+# Positions in the header: of the flag that says that the server has opened it, and of the flags of each direction.
+_ACCEPTED_AT, _BUSY_AT = 128, (256, 384)
 
 _OFFER = struct.Struct("!II16s")
 _PLACE = struct.Struct("!HQQ")
@@ -100,14 +100,18 @@ class SharedMemory:
         self._sending, self._receiving = (_TO_SERVER, _TO_CLIENT) if is_client else (_TO_CLIENT, _TO_SERVER)
         self._map: Any = None
         self._descriptor = -1
-        self._allocated = 0  # bytes of the area for sending that certainly have memory
+        self._output: Optional[SendingArea] = None  # both as soon as there is a segment
+        self._input: Optional[ReceivingArea] = None
         self._failed = False
 
     def __del__(self) -> None:
         self.close()
 
     def close(self) -> None:
-        """Free the segment."""
+        """Free the segment, as soon as the program has no arrays in it any more."""
+        received, self._input, self._output = self._input, None, None
+        if received is not None:
+            received.close()
         descriptor, self._descriptor, self._map, self._failed = self._descriptor, -1, None, True
         if descriptor >= 0:
             os.close(descriptor)
@@ -129,6 +133,7 @@ class SharedMemory:
             self.close()
             return
         self._map[:len(_MAGIC) + _SECRET_BYTES] = _MAGIC + secret
+        self._divide()
         self.offer = _OFFER.pack(os.getpid(), self._descriptor, secret)
 
     def _open(self, offer: bytes) -> None:
@@ -152,7 +157,14 @@ class SharedMemory:
             self.close()
             return
         self._map, self._failed = mapped, False
+        self._divide()
         mapped[_ACCEPTED_AT] = 1
+
+    def _divide(self) -> None:
+        """Create the objects for the areas of the segment."""
+        starts = [_HEADER_BYTES + number * AREA_BYTES for number in (self._sending, self._receiving)]
+        self._output = SendingArea(self._map, self._descriptor, _BUSY_AT[self._sending], starts[0], AREA_BYTES)
+        self._input = ReceivingArea(self._map, self._descriptor, _BUSY_AT[self._receiving], starts[1], AREA_BYTES)
 
     # ------------------------------------------------------------ sending
 
@@ -170,7 +182,7 @@ class SharedMemory:
             if self._is_client and not self._failed:
                 self._create()
             return rest, self._with_offer()
-        places = self._copy(large)
+        places = self._write(large)
         for number, _offset, _size in places:
             del rest[number]
         packed = b"".join([_PLACE.pack(*place) for place in places])
@@ -180,41 +192,21 @@ class SharedMemory:
         offer, self.offer = self.offer, None
         return {} if offer is None else {OFFER_ANNOTATION: offer}
 
-    def _copy(self, large: List[Tuple[int, memoryview]]) -> List[Tuple[int, int, int]]:
-        mapped = self._map
-        busy = _BUSY_AT[self._sending]
-        if not mapped[_ACCEPTED_AT] or mapped[busy]:
+    def _write(self, large: List[Tuple[int, memoryview]]) -> List[Place]:
+        area: Optional[SendingArea] = self._output
+        if area is None or not self._map[_ACCEPTED_AT]:
             return []
-        places = list(_offsets(large))
-        end = places[-1][1] + places[-1][2] if places else 0
-        limit = config.MAX_MESSAGE_SIZE
-        if not places or limit and end > limit or not self._allocate(end):
-            return []
-        mapped[busy] = 1
-        start = _HEADER_BYTES + self._sending * AREA_BYTES
-        with memoryview(mapped) as memory:
-            for (_number, view), (_same, offset, size) in zip(large, places):
-                memory[start + offset:start + offset + size] = view
-        return places
-
-    def _allocate(self, size: int) -> bool:
-        """Make sure that the area has memory up to a size; without this, writing to it may end the process."""
-        if size <= self._allocated:
-            return True
-        size = min(AREA_BYTES, -(-size // (1 << 20)) << 20)
         try:
-            os.posix_fallocate(self._descriptor, _HEADER_BYTES + self._sending * AREA_BYTES, size)
+            return area.write(large, config.MAX_MESSAGE_SIZE)
         except OSError as x:
             log.info("no memory to share: %s", x)
-            return False
-        self._allocated = size
-        return True
+            return []
 
     # ------------------------------------------------------------ receiving
 
     def received(self, annotations: Dict[str, memoryview], chunks: Optional[Mapping[int, memoryview]],
                  max_size: int) -> Optional[Mapping[int, memoryview]]:
-        """Remove the annotations about shared memory from a message, and return its buffers, with copies of the shared ones.
+        """Remove the annotations about shared memory from a message, and return its buffers, with the shared ones.
 
         Wrong places have no buffers: deserializing the message fails then.
 
@@ -227,37 +219,17 @@ class SharedMemory:
             self._open(bytes(offer))
         places = annotations.pop(PLACES_ANNOTATION, None)
         if places is not None:
-            return {**(chunks or {}), **self._copies(places, max_size)}
+            return {**(chunks or {}), **self._read(places, max_size)}
         if chunks and self._is_client and self._map is None and not self._failed:
             if max(map(len, chunks.values())) >= MIN_SHARED_BYTES:
                 self._create()  # for the next result of this kind
         return chunks
 
-    def _copies(self, packed: memoryview, max_size: int) -> Dict[int, memoryview]:
-        mapped = self._map
-        if mapped is None or len(packed) % _PLACE.size:
+    def _read(self, packed: memoryview, max_size: int) -> Dict[int, memoryview]:
+        area: Optional[ReceivingArea] = self._input
+        if area is None or len(packed) % _PLACE.size:
             return {}
-        places = list(_PLACE.iter_unpack(packed))
-        total = sum([size for _number, _offset, size in places])
-        found: Dict[int, memoryview] = {}
-        fits = all([offset + size <= AREA_BYTES for _number, offset, size in places])
-        if fits and total <= min(AREA_BYTES, max_size or AREA_BYTES):
-            buffers.expect_large(total)
-            start = _HEADER_BYTES + self._receiving * AREA_BYTES
-            with memoryview(mapped)[start:start + AREA_BYTES] as area:
-                found = {number: memoryview(bytearray(area[offset:offset + size])) for number, offset, size in places}
-        mapped[_BUSY_AT[self._receiving]] = 0
-        return found
-
-
-def _offsets(large: List[Tuple[int, memoryview]]) -> Iterator[Tuple[int, int, int]]:
-    """Yield the places of the first buffers that fit into an area together, as (number, offset, size)."""
-    offset = 0
-    for number, view in large:
-        if offset + view.nbytes > AREA_BYTES:
-            return
-        yield number, offset, view.nbytes
-        offset += -(-view.nbytes // _ALIGNMENT) * _ALIGNMENT
+        return area.read([Place(*fields) for fields in _PLACE.iter_unpack(packed)], max_size)
 
 
 def _is_segment(descriptor: int) -> bool:

@@ -101,8 +101,11 @@ class Incoming:
         self._chunks = chunks
         self._unused: Set[int] = set(chunks)
 
-    def take(self, number: int) -> memoryview:
+    def take(self, number: int, to_copy: bool = False) -> memoryview:
         """Return the buffer with a number, in memory that can be written to.
+
+        Args:
+            to_copy: it may also be in memory that cannot be written to.
 
         Raises:
             ValueError: there is none, or it was returned before.
@@ -114,7 +117,7 @@ class Incoming:
         self._unused.discard(number)
         chunk = self._chunks[number]
         # A view of a message in one piece cannot be written to, but arrays of the program can.
-        return memoryview(bytearray(chunk)) if chunk.readonly else chunk
+        return memoryview(bytearray(chunk)) if chunk.readonly and not to_copy else chunk
 
     def __enter__(self) -> Incoming:
         current.outer.append(current.incoming)
@@ -143,12 +146,16 @@ class _Current(threading.local):
 current = _Current()
 
 
-def received(number: Any) -> memoryview:
-    """Return the buffer with a number of the message that is being deserialized. Raises ValueError if there is none."""
+def received(number: Any, to_copy: bool = False) -> memoryview:
+    """Return the buffer with a number of the message that is being deserialized. Raises ValueError if there is none.
+
+    Args:
+        to_copy: see Incoming.take.
+    """
     # The type first, since the number comes from a peer.
     if type(number) is not int or current.incoming is None:
         raise ValueError("a value refers to %s as a buffer, but the message has no such buffer" % plain.text_of(number))
-    return current.incoming.take(number)
+    return current.incoming.take(number, to_copy)
 
 
 # ---------------------------------------------------------------- sending
@@ -237,10 +244,11 @@ def large_size(value: Any) -> int:
 # ---------------------------------------------------------------- receiving
 
 def _build(data: Dict[str, Any], convert: classes.Convert) -> Any:
-    content = received(data.get("data"))
+    content = received(data.get("data"), to_copy=True)
     typecode = data.get("typecode")
     if typecode is None:
-        return bytes(content)  # as it would arrive in the payload: not changeable
+        # as it would arrive in the payload: not changeable
+        return content.obj if type(content.obj) is bytes and len(content.obj) == len(content) else bytes(content)
     if type(typecode) is not str or typecode not in _TYPECODES or data.get("byteorder") not in ("little", "big"):
         raise ValueError("invalid array: its type is %s" % plain.text_of(typecode))
     values = array.array(typecode)
