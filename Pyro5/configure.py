@@ -8,6 +8,7 @@ proxies and daemons compare it once per call, and read their settings again afte
 """
 from __future__ import annotations
 
+import importlib
 import itertools
 import logging
 import os
@@ -430,18 +431,7 @@ def dump() -> None:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Print the active configuration (``python -m Pyro5.configure`` and ``pyro5-check-config``)."""
-    import argparse
-    parser = argparse.ArgumentParser(prog="pyro5-check-config", description="Print the version, its location and the "
-                                     "current settings; then the settings that differ from their defaults, with the origin of "
-                                     "each value, and the invalid settings.")
-    parser.parse_args(args)
-    print(global_config.dump())
-    changes, problems = global_config.changes(), global_config.problems()
-    if changes:
-        print("\n" + changes)
-    if problems:
-        print("\nInvalid settings:\n  " + "\n  ".join(problems))
-    return 1 if problems else 0
+    return int(importlib.import_module(".tools.configuration", __package__).main(args))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from .server import Daemon
 
 if TYPE_CHECKING:
     import argparse
+    from ._cli.parser import ToolParser
 
 __all__ = ["BroadcastServer", "MemoryStorage", "NameServer", "NameServerDaemon", "Storage",
            "lookup", "main", "open_storage", "start_ns", "start_ns_loop", "yplookup"]
@@ -291,11 +292,12 @@ def _loopback_hint(daemon: NameServerDaemon, host: str) -> Iterable[str]:
            "address of this machine, or -n 0.0.0.0 for all of them." % (host, ip))
 
 
-def _parser() -> argparse.ArgumentParser:
-    import argparse
-    parser = argparse.ArgumentParser(prog="pyro5-ns", description="Run a name server.")
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    from ._cli.parser import ToolParser
+    parser = ToolParser(prog="pyro5-ns", description="Run a name server.")
     option = parser.add_argument
-    option("-n", "--host", help="host name or address to listen on (default: the setting HOST)")
+    option("-n", "-H", "--host", help="host name or address to listen on (default: the setting HOST)")
     option("-p", "--port", type=console.port, help="port to listen on; 0 = any free port (default: the setting NS_PORT)")
     option("-u", "--unixsocket", help="listen on this Unix domain socket instead")
     option("-s", "--storage", default="memory",
@@ -326,7 +328,7 @@ def _run(options: argparse.Namespace) -> None:
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    options = _parser().parse_args(args)
+    options = make_parser().parse_args(args)
     return console.exit_code_of(lambda: _run(options))
 
 

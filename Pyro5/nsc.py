@@ -15,9 +15,11 @@ import sys
 from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 
 from . import config, errors
-from ._cli import access_options, console, progress, registrations
+from ._cli import access_options, colors, console, progress, registrations
+from ._cli.parser import ToolParser
 from ._naming.authorization import read_token
 from ._net.addresses import name_server_host
+from ._text.suggestions import did_you_mean
 from ._values import plain
 from ._values.uri import URI
 from .client import locate_ns
@@ -66,7 +68,7 @@ def _print_list(nameserver: Any, found: Dict[str, Any], title: str, options: arg
         return
     lines = ["--------START LIST %s" % title]
     for name, (uri, metadata) in sorted(found.items()):
-        lines.append("%s --> %s" % (name, uri))
+        lines.append(colors.joined(colors.paint("cyan", name), " --> %s" % uri))
         if metadata:
             lines.append("    metadata: %s" % _metadata_text(metadata))
         lines += registrations.lease_lines(leases.get(name, {}))
@@ -207,7 +209,9 @@ def _health(nameserver: Any, options: argparse.Namespace) -> None:
         _say_json({name: states[name]._asdict() for name in sorted(states)})
     else:
         for name in sorted(states):
-            console.say("%s --> %s: %s" % (name, found[name][0], states[name].text()))
+            state = states[name]
+            color = {True: "green", False: "red"}.get(state.alive, "yellow")  # type: ignore[arg-type]
+            console.say(colors.joined("%s --> %s: " % (name, found[name][0]), colors.paint(color, state.text())))
     # The exit code tells scripts that something has to be done; names that cannot be checked are not counted.
     dead = [name for name, state in states.items() if state.alive is False]
     if dead:
@@ -282,7 +286,8 @@ def handle_command(namesrv: Any, args: Any) -> None:
     words = args if isinstance(args, (list, tuple)) else [args.command, *(getattr(args, "args", None) or ())]
     command, rest = words[0], list(words[1:])
     if command not in COMMANDS:
-        raise ValueError("there is no command '%s'; there are: %s" % (command, ", ".join(COMMANDS)))
+        raise ValueError("there is no command '%s'%s; there are: %s" % (
+            command, did_you_mean(str(command), COMMANDS), ", ".join(COMMANDS)))
     options = argparse.Namespace(command=command, args=rest, json=bool(getattr(args, "json", False)),
                                  alive=bool(getattr(args, "alive", False)))
     # Checked here again: programs call this function without the parser.
@@ -306,10 +311,11 @@ def run(options: argparse.Namespace) -> None:
     say_more("Done.")
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5-nsc", description="Control a running name server.")
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5-nsc", description="Control a running name server.")
     option = parser.add_argument
-    option("-n", "--host", default="", help="host of the name server, or a list of hosts (default: search for it)")
+    option("-n", "-H", "--host", default="", help="host of the name server, or a list of hosts (default: search for it)")
     option("-p", "--port", type=console.port,
            help="port of the name server, or of its broadcast responder if no host is given")
     option("-u", "--unixsocket", help="Unix domain socket of the name server, instead of host and port")
@@ -323,8 +329,16 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("--alive", action="store_true", help="list only the names whose objects can be reached")
     option("command", choices=list(COMMANDS), help="command to run")
     option("args", nargs="*", default=[], metavar="argument", help="arguments of the command")
+    return parser
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = make_parser()
     # Names and tags may begin with a hyphen: unknown options are arguments of the command.
     options, unknown = parser.parse_known_args(args)
+    hint = parser.hint_for(unknown)
+    if hint:    # a misspelled option, and not the name of an object
+        parser.error("unrecognized arguments: %s%s" % (" ".join(unknown), hint))
     options.args += unknown
     return options
 

@@ -348,7 +348,7 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
         host, port: the address for a new daemon (ignored if `daemon` is given).
         daemon: use this daemon; it is closed at the end, like a new one.
         use_ns: register the names in the name server; if False, the names are the object ids in the daemon.
-        verbose: print what is registered.
+        verbose: print what is registered, and a line at the end.
         ns: older name of use_ns.
         processes: of the new daemon (ignored if `daemon` is given).
 
@@ -366,6 +366,8 @@ def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0
         if verbose:
             print("Pyro daemon running.", flush=True)
         serving.requestLoop()
+    if verbose:
+        print("Pyro daemon stopped.", flush=True)
 
 
 def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool) -> None:

@@ -8,6 +8,7 @@ import decimal
 import fractions
 import io
 import ipaddress
+import json
 import logging
 import os
 import pathlib
@@ -330,6 +331,20 @@ Settings that are not at their defaults:
                 contextlib.redirect_stdout(io.StringIO()) as out:
             self.assertEqual(configure.main([]), 0)
             self.assertEqual(out.getvalue(), Configuration().dump() + "\n")
+
+    def test_the_tool_prints_json(self) -> None:
+        with mock.patch.dict(os.environ, clean_environment(PYRO_MAX_RETRIES="7"), clear=True), \
+                mock.patch.object(configure, "global_config", Configuration()), \
+                contextlib.redirect_stdout(io.StringIO()) as out:
+            configure.global_config.SSL_CLIENTKEYPASSWD = "secret"
+            self.assertEqual(configure.main(["--json"]), 0)
+        found = json.loads(out.getvalue())
+        self.assertEqual(set(found["settings"]), set(DEFAULTS))
+        self.assertEqual(found["settings"]["MAX_RETRIES"], {
+            "value": 7, "default": 0, "origin": "set by the environment variable PYRO_MAX_RETRIES"})
+        self.assertEqual(found["settings"]["SSL_CLIENTKEYPASSWD"]["value"], "(set)")
+        self.assertEqual(found["settings"]["SSL"], {"value": False, "default": False, "origin": "default"})
+        self.assertEqual((found["problems"], found["protocol"]), ([], 502))
 
     def test_values_that_make_no_sense_are_told_last(self) -> None:
         with mock.patch.dict(os.environ, clean_environment(PYRO_SERVERTYPE="fork"), clear=True), \

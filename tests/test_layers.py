@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "Pyro5"
 MODULES = """
     __init__
     constants
-    _text _text.printable _text.log_filter
+    _text _text.printable _text.suggestions _text.log_filter
     _settings _settings.kinds
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
@@ -82,11 +82,13 @@ MODULES = """
     _gateway.calls _gateway.liveness _gateway.responses _gateway.memory _gateway.failures _gateway.running
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
     _gateway.openapi _gateway.object_requests _gateway.app
-    _cli _cli.access_options _cli.console _cli.progress _cli.registrations
+    _cli _cli.access_options _cli.colors _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
+    _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
+    tools.configuration tools.completion
     utils utils.echoserver utils.httpgateway
     api
     compatibility compatibility.Pyro4
@@ -129,12 +131,13 @@ LATE_IMPORTS = {
     ("_naming.authorization", "authorize"): "hmac loads OpenSSL, and few name servers have a secret",
     ("_naming.regex_sandbox", "__init__"): "subprocess is for name servers that search with regular expressions",
     ("_naming.leased_names", "watch"): "asyncio is large, and few name servers are watched",
-    ("nameserver", "_parser"): "argparse is for the tool only, the module is loaded by every program",
-    ("configure", "main"): "argparse is for the tool only, the module is loaded by every program",
+    ("nameserver", "make_parser"): "argparse is for the tool only, the module is loaded by every program",
+    ("configure", "main"): "the tool is not loaded by programs",
+    ("_text.suggestions", "closest"): "difflib makes the hint in an error",
     ("tools.doctor", "_check_storage"): "http.client is large, and few name servers use etcd",
     ("tools.serve", "_import"): "the user says what to serve",
     ("_cli.peer_check", "_speaks_tls"): "ssl is large, and not every Python has it",
-    ("__main__", "_load"): "a tool is loaded when it is asked for",
+    ("_cli.tool_table", "load"): "a tool is loaded when it is asked for",
     ("_naming.storage.specs", "_open_sql"): "sqlite3 is large, and only a name server needs it, if told to use it",
     ("_naming.storage.specs", "_open_dbm"): "dbm is loaded by a name server that is told to use it",
     ("_naming.storage.specs", "_open_etcd"): "http.client is large, and few name servers use etcd",

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterable
 
 from .. import errors
 from .._text.printable import printable
+from . import colors
 
 log = logging.getLogger("Pyro5.console")
 
@@ -40,8 +41,9 @@ def seconds(text: str) -> float:
 
 
 def say(*lines: str) -> None:
-    """Print lines on standard output and flush them. In each line, unprintable characters become escape sequences."""
-    print("\n".join(map(printable, lines)), flush=True)
+    """Print lines on standard output and flush them. In each line, unprintable characters become escape sequences, unless it
+    is `Colored`."""
+    print("\n".join(map(colors.joined, lines)), flush=True)
 
 
 def say_nothing(*_lines: str) -> None:
@@ -49,8 +51,12 @@ def say_nothing(*_lines: str) -> None:
 
 
 def complain(text: str) -> None:
-    """Print an error on standard error in one line, regardless of line breaks in it."""
-    print(printable(" ".join(text.split())), file=sys.stderr, flush=True)
+    """Print an error on standard error in one line, regardless of line breaks in it. A word before a colon is colored."""
+    label, colon, rest = printable(" ".join(text.split())).partition(": ")
+    if colon and label in ("Error", "Hint"):
+        label = colors.paint("red" if label == "Error" else "yellow", label + ":", sys.stderr)
+        colon = " "
+    print(label + colon + rest, file=sys.stderr, flush=True)
 
 
 def complain_of(error: BaseException) -> None:

@@ -17,9 +17,11 @@ from typing import Any, Dict, List, NoReturn, Optional, Sequence, Tuple
 
 from .. import errors
 from .._cli import console, object_options, progress
+from .._cli.parser import ToolParser
 from .._cli.plain_data import json_text, plain
 from .._client.retry import with_retries
 from .._client.streams import ItemStream
+from .._text.suggestions import did_you_mean
 from ..client import Proxy
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
@@ -85,8 +87,9 @@ def _result(proxy: Proxy, name: str, args: Sequence[Any], kwargs: Dict[str, Any]
     if name in proxy._pyroMethods:
         return with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, name, args, kwargs)
     if name not in proxy._pyroAttrs:
-        raise errors.PyroError("%s has no exposed method or attribute '%s'; it has: %s" % (
-            proxy._pyroUri, name, _listed(proxy._pyroMethods | proxy._pyroAttrs)))
+        names = proxy._pyroMethods | proxy._pyroAttrs
+        raise errors.PyroError("%s has no exposed method or attribute '%s'%s; it has: %s" % (
+            proxy._pyroUri, name, did_you_mean(name, names), _listed(names)))
     if args or kwargs:
         raise ValueError("'%s' is an attribute: it takes no arguments" % name)
     return getattr(proxy, name)
@@ -120,8 +123,9 @@ def _print(value: Any, options: argparse.Namespace) -> None:
         sys.stdout.flush()
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(
         prog="pyro5 call", description="Call a method of a remote object, or read an attribute, and print the result as "
         "JSON. The items of an iterator are printed one per line. Options must precede the uri.",
         epilog="Arguments are JSON: 3, true, null, '[1, 2]', '{\"a\": 1}', '\"text\"'. Other arguments are passed as "
@@ -135,12 +139,12 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("method", help="name of the method or attribute")
     option("arguments", nargs=argparse.REMAINDER, metavar="argument", help="arguments of the method; name=value is a keyword "
            "argument").required = False     # some versions of Python would report it as missing
-    return parser.parse_args(args)
+    return parser
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    return object_options.exit_code_of(_run, _parse(args))
+    return object_options.exit_code_of(_run, make_parser().parse_args(args))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import tempfile
 from typing import List, Optional, Sequence
 
 from .._cli import console
+from .._cli.parser import ToolParser
 
 AUTHORITY = "ca"
 # Names become file names and parts of arguments of openssl: neither paths nor options.
@@ -144,9 +145,9 @@ def _run(options: argparse.Namespace) -> None:
                 % folder.file("ca.key"))
 
 
-def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; return its exit code."""
-    parser = argparse.ArgumentParser(prog="pyro5 cert", description="Make certificates for TLS with a private authority. "
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5 cert", description="Make certificates for TLS with a private authority. "
                                      "Needs the command openssl.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True
@@ -154,12 +155,17 @@ def main(args: Optional[Sequence[str]] = None) -> int:
                               description="Make an authority (unless the folder has one), a certificate for servers, and "
                               "certificates for clients.")
     new.add_argument("folder", help="folder for the files; it is created if it does not exist")
-    new.add_argument("--host", action="append", default=[], metavar="NAME", help="name or address by which clients reach the "
-                     "servers; can be given several times (default: localhost and the name of this machine)")
+    new.add_argument("-H", "--host", action="append", default=[], metavar="NAME", help="name or address by which clients "
+                     "reach the servers; can be given several times (default: localhost and the name of this machine)")
     new.add_argument("--client", action="append", default=[], metavar="NAME", help="also make a certificate for this client; "
                      "can be given several times")
     new.add_argument("--days", type=int, default=825, help="days until the certificates expire (default: %(default)s)")
-    options = parser.parse_args(args)
+    return parser
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; return its exit code."""
+    options = make_parser().parse_args(args)
     return console.exit_code_of(lambda: _run(options))
 
 

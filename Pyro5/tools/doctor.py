@@ -2,17 +2,22 @@
 
 Each line begins with ``ok``, ``note`` (not a defect, but possibly relevant) or ``WRONG``; a line with an arrow below says
 what to do. The exit code is 0 if nothing is wrong, 1 if something is wrong, 2 for an invalid command line.
+
+With ``--json`` the output is an object: ``findings``, a list of objects with ``check``, ``level`` (ok, note or wrong),
+``text`` and ``remedy``; and ``wrong``, the number of those that are wrong. Later releases may add keys.
 """
 from __future__ import annotations
 
 import argparse
 import functools
+import json
 import sys
-from typing import Callable, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 from .. import config
-from .._cli import access_options, console, machine_check, peer_check
-from .._cli.findings import WRONG, Finding, bounded
+from .._cli import access_options, colors, console, machine_check, peer_check
+from .._cli.findings import NOTE, OK, WRONG, Finding, bounded
+from .._cli.parser import ToolParser
 from .._net.addresses import name_server_host
 
 Check = Tuple[str, Callable[[], Iterable[Finding]]]
@@ -47,16 +52,34 @@ def _check_storage(storage: str) -> Iterable[Finding]:
 def examine(checks: Iterable[Check]) -> int:
     """Run the checks, print their findings, and return the number of problems."""
     wrong = 0
-    for what, check in checks:
-        # Each check has a time limit: a host that does not answer must not keep the tool from the other checks.
-        for finding in bounded(what, check):
-            console.say(*str(finding).split("\n"))
-            wrong += finding.level == WRONG
+    for _, finding in _findings(checks):
+        color = {OK: "green", NOTE: "yellow", WRONG: "red"}[finding.level]
+        first, *remedy = str(finding).split("\n")
+        console.say(colors.joined(colors.paint(color, finding.level), first[len(finding.level):]), *remedy)
+        wrong += finding.level == WRONG
     return wrong
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def _findings(checks: Iterable[Check]) -> Iterator[Tuple[str, Finding]]:
+    """Run the checks, and yield their findings, each with the name of its check."""
+    for what, check in checks:
+        # Each check has a time limit: a host that does not answer must not keep the tool from the other checks.
+        for finding in bounded(what, check):
+            yield what, finding
+
+
+def examine_as_json(checks: Iterable[Check]) -> int:
+    """Run the checks, print their findings as JSON, and return the number of problems."""
+    found: List[Dict[str, Any]] = [{"check": what, **finding._asdict(), "level": finding.level.lower()}
+                                   for what, finding in _findings(checks)]
+    wrong = [finding for finding in found if finding["level"] == WRONG.lower()]
+    console.say(*json.dumps({"findings": found, "wrong": len(wrong)}, indent=2).split("\n"))
+    return len(wrong)
+
+
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(
         prog="pyro5 doctor", description="Check everything that a call needs: settings, host names, ports, broadcasts and "
         "the name server. With the uri of an object, also check the connection to this object.",
         epilog="The exit code is 1 if a problem was found.")
@@ -66,6 +89,12 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     parser.add_argument("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds to wait for a reply "
                         "(default: the setting COMMTIMEOUT)")
     access_options.add_client_options(parser)
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
+    return parser
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    parser = make_parser()
     options = parser.parse_args(args)
     if options.storage is not None and not options.storage.startswith("etcd:"):
         parser.error("only storages of the type etcd: can be checked")
@@ -82,12 +111,14 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         access_options.use(options)
         if options.timeout is not None:
             config.COMMTIMEOUT = options.timeout
-        wrong.append(examine(checks_for(options.uri, options.storage)))
+        report = examine_as_json if options.json else examine
+        wrong.append(report(checks_for(options.uri, options.storage)))
 
     failure = console.exit_code_of(use_access_and_examine)
     if failure:  # an exception in the tool itself, or Ctrl-C
         return failure
-    console.say("Nothing is wrong." if not wrong[0] else "Wrong: %d, see above." % wrong[0])
+    if not options.json:
+        console.say(colors.paint("red", "Wrong: %d, see above." % wrong[0]) if wrong[0] else "Nothing is wrong.")
     # For scripts: notes are no problems.
     return 1 if wrong[0] else 0
 

@@ -10,7 +10,8 @@ import sys
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from .. import errors
-from .._cli import console, object_options
+from .._cli import colors, console, object_options
+from .._cli.parser import ToolParser
 from .._cli.plain_data import json_text
 from .._values import plain
 from ..client import Proxy
@@ -88,17 +89,19 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
     yield found["uri"]
     yield from _indented(found["doc"], 4)
     if found["methods"]:
-        yield "Methods:"
+        yield colors.paint("bold", "Methods:")
     for name, method in found["methods"].items():
-        yield "    %s%s%s" % (name, method["signature"] or "(...)", "    [oneway]" if method["oneway"] else "")
+        yield colors.joined("    ", colors.paint("cyan", name), method["signature"] or "(...)",
+                            "    [oneway]" if method["oneway"] else "")
         yield from _indented(method["doc"], 8)
     if found["attributes"]:
-        yield "Attributes:"
+        yield colors.paint("bold", "Attributes:")
     for name, attribute in found["attributes"].items():
-        yield "    %s%s" % (name, {True: "    [writable]", False: "    [read-only]"}.get(attribute["writable"], ""))
+        yield colors.joined("    ", colors.paint("cyan", name),
+                            {True: "    [writable]", False: "    [read-only]"}.get(attribute["writable"], ""))
         yield from _indented(attribute["doc"], 8)
     if "registered" in found:
-        yield "Objects here:"
+        yield colors.paint("bold", "Objects here:")
         yield from ("    %s" % object_id for object_id in found["registered"])
 
 
@@ -117,20 +120,21 @@ def _run(options: argparse.Namespace) -> None:
         console.say(*report(found))
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5 inspect", description="Show the methods and attributes of a remote object, "
                                      "with signatures and docstrings if the server provides them.")
     object_options.add_options(parser)
     option = parser.add_argument
     option("--json", action="store_true", help="print the description as JSON")
     option("uri", help="uri of the object, or its name in the name server; PYRO:Pyro.Daemon@host:port lists the objects "
            "of a server")
-    return parser.parse_args(args)
+    return parser
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    return object_options.exit_code_of(_run, _parse(args))
+    return object_options.exit_code_of(_run, make_parser().parse_args(args))
 
 
 if __name__ == "__main__":

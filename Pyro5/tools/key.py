@@ -7,6 +7,7 @@ from typing import Optional, Sequence
 
 from .._auth import files
 from .._cli import console
+from .._cli.parser import ToolParser
 
 
 def _new(options: argparse.Namespace) -> None:
@@ -26,9 +27,9 @@ def _check(options: argparse.Namespace) -> None:
     console.say("%s is a key file that only this user can read." % options.file)
 
 
-def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; return its exit code."""
-    parser = argparse.ArgumentParser(prog="pyro5 key", description="Create the file with the key that clients and servers "
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5 key", description="Create the file with the key that clients and servers "
                                      "share, so that they accept only each other.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True  # without a command, argparse shows the usage
@@ -37,7 +38,12 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument("file", help="path of the file")
         command.set_defaults(run=run)
-    options = parser.parse_args(args)
+    return parser
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; return its exit code."""
+    options = make_parser().parse_args(args)
     return console.exit_code_of(lambda: options.run(options))  # errors become one line and an exit code
 
 

@@ -13,6 +13,7 @@ import traceback
 from typing import Any, Optional, Sequence
 
 from .._cli import access_options, console
+from .._cli.parser import ToolParser
 from .._server.exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
 from .._values.uri import URI
 from ..client import locate_ns
@@ -183,8 +184,9 @@ def _register(daemon: Daemon, name: str, published: Any, is_member: bool = False
         return URI(nameserver._pyroUri)
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5 serve", description="Publish a class or an object of a module until "
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5 serve", description="Publish a class or an object of a module until "
                                      "Ctrl-C or SIGTERM. Modules are searched for in the current directory too.")
     option = parser.add_argument
     option("target", metavar="module:Class", help="class to publish; or module:object, or path/to/file.py:Class")
@@ -201,17 +203,17 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
            help="port in uris; 0 = the port that the server listens on (default: the setting NATPORT)")
     option("--processes", type=int, default=1, metavar="N", help="processes that serve clients at this address; each has its "
            "own copies of the object (default: 1)")
-    option("-x", "--expose", action="store_true", help="expose all public methods and properties that the class itself "
+    option("-e", "--expose", action="store_true", help="expose all public methods and properties that the class itself "
            "defines, as if it were marked with @expose; for classes that do not use this library")
     option("-m", "--instance-mode", choices=INSTANCE_MODES, help="instances of the class: one for each connection, "
            "a single one, or one for each call (default: the mode of the class, otherwise session)")
     access_options.add_server_options(parser)
-    return parser.parse_args(args)
+    return parser
 
 
 def main(args: Optional[Sequence[str]] = None) -> int:
     """Run the command line tool; return its exit code."""
-    options = _parse(args)
+    options = make_parser().parse_args(args)
     return console.exit_code_of(lambda: _run(options), _report)
 
 

@@ -15,6 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from .. import config
 from .._auth import users
 from .._cli import console
+from .._cli.parser import ToolParser
 
 try:
     import fcntl
@@ -110,9 +111,9 @@ _COMMANDS = (("add", _add, "add a user; the password is asked for, or read from 
              ("list", _list, "list the users and their roles"))
 
 
-def main(args: Optional[Sequence[str]] = None) -> int:
-    """Run the command line tool; return its exit code."""
-    parser = argparse.ArgumentParser(prog="pyro5 user", description="Change the file with the users that a server accepts. "
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5 user", description="Change the file with the users that a server accepts. "
                                      "Servers notice changes without a restart.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands.required = True
@@ -126,10 +127,15 @@ def main(args: Optional[Sequence[str]] = None) -> int:
         if run in (_add, _roles):
             command.add_argument("--role", action="append", default=[], metavar="ROLE",
                                  help="a role; can be given several times")
-        command.add_argument("--file", default=config.AUTH_USERS_FILE or "users.json", metavar="FILE",
+        command.add_argument("-f", "--file", default=config.AUTH_USERS_FILE or "users.json", metavar="FILE",
                              help="the users file (default: %(default)s)")
         command.set_defaults(run=run)
-    options = parser.parse_args(args)
+    return parser
+
+
+def main(args: Optional[Sequence[str]] = None) -> int:
+    """Run the command line tool; return its exit code."""
+    options = make_parser().parse_args(args)
     return console.exit_code_of(lambda: options.run(options))
 
 

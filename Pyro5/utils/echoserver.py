@@ -10,6 +10,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from .. import config, errors
 from .._cli import console
+from .._cli.parser import ToolParser
 from .._server.exposure import expose, oneway
 from .._values.uri import URI
 from ..client import locate_ns
@@ -227,8 +228,9 @@ def _run(options: argparse.Namespace) -> None:
         daemon.requestLoop(lambda: not signals.asked)
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5-echoserver", description="Run the test echo server.")
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5-echoserver", description="Run the test echo server.")
     option = parser.add_argument
     option("-H", "--host", default="localhost", help="host name or address to listen on (default: localhost)")
     option("-p", "--port", type=console.port, default=0, help="port to listen on; 0 = any free port (default: 0)")
@@ -237,7 +239,11 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-N", "--nameserver", action="store_true", help="also run a name server, and register the object in it")
     option("-v", "--verbose", action="store_true", help="print every call, and more information at startup")
     option("-q", "--quiet", action="store_true", help="print nothing (unless -v is given as well)")
-    options = parser.parse_args(args)
+    return parser
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    options = make_parser().parse_args(args)
     options.quiet = options.quiet and not options.verbose
     return options
 

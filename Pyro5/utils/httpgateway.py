@@ -22,6 +22,7 @@ import sys
 from typing import Any, Iterable, Optional, Sequence
 
 from .._cli import access_options, console
+from .._cli.parser import ToolParser
 from .._gateway.app import DEFAULT_EXPOSED, Gateway, PyroApp
 from .._gateway.calls import NameServerGone
 from .._gateway.http_server import HttpServer
@@ -57,8 +58,9 @@ def _key_in_file(path: str) -> str:
     return key
 
 
-def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="pyro5-httpgateway", description="Run the HTTP gateway, which "
+def make_parser() -> ToolParser:
+    """Build the parser of the command line."""
+    parser = ToolParser(prog="pyro5-httpgateway", description="Run the HTTP gateway, which "
                                      "lets web browsers and other HTTP clients call Pyro objects.")
     option = parser.add_argument
     option("-H", "--host", default="localhost", help="host name or address to listen on (default: localhost)")
@@ -78,7 +80,11 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     option("-t", "--timeout", type=console.seconds, metavar="SECONDS", help="seconds that a call may take; 0 = no limit "
            "(default: the setting COMMTIMEOUT)")
     access_options.add_client_options(parser)
-    return parser.parse_args(args)
+    return parser
+
+
+def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
+    return make_parser().parse_args(args)
 
 
 class _StopSignals(console.StopSignals):

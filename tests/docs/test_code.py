@@ -2,8 +2,9 @@
 
 The fenced ``python`` blocks of a page run in their order, in one namespace, as if they were one program. What they print must
 be what the comments at the ends of lines say: ``print(x)   # text``, or ``f()   # prints: text``; ``...`` matches any
-text. A last line with ``# raises SomeError: text`` must raise that. A block that ends with ``daemon.requestLoop()`` runs
-in a separate thread. A block after the line ``<!-- not run: reason -->`` is only compiled.
+text. A last line with ``# raises SomeError: text`` must raise that. A block that ends with ``daemon.requestLoop()``, and
+maybe a last line that is printed at the end, runs in a separate thread. A block after the line ``<!-- not run: reason -->`` is
+only compiled.
 """
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ PAGES = [Path(PROJECT, "README.md"),
 FENCE = re.compile(r"(?:<!-- not run: (?P<excuse>[^\n]+) -->\n+)?^```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 PRINTED = re.compile(r"^\s*print\(.*\)\s+# (?P<text>.*)$|# prints: (?P<also>.*)$")
 RAISED = re.compile(r"# raises (?P<error>\w+)(?:: (?P<text>.*)|,.*)?$")
-LOOP = re.compile(r"^\s*daemon\.requestLoop\(\)[^\n]*\Z", re.MULTILINE)
+LOOP = re.compile(r"^\s*daemon\.requestLoop\(\)[^\n]*(?:\nprint\([^\n]*\))?\Z", re.MULTILINE)
 SHORTENED_URI = re.compile(r"PYRO:obj_\w+\.\.\.@[\w.]+:\d+")
 
 
@@ -137,6 +138,7 @@ class DocsCode(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(config.__dict__.update, config.as_dict())
         self.namespace: Dict[str, Any] = {"__name__": "__main__"}
+        self.loops: List[threading.Thread] = []
 
     def run_page(self, page: Path) -> None:
         threads_before = set(threading.enumerate())
@@ -196,7 +198,8 @@ class DocsCode(unittest.TestCase):
         original, api = Daemon, importlib.import_module("Pyro5.api")
         api.Daemon = Announced  # type: ignore[attr-defined]
         try:
-            threading.Thread(target=exec, args=(program, self.namespace), name="block").start()
+            self.loops.append(threading.Thread(target=exec, args=(program, self.namespace), name="block"))
+            self.loops[-1].start()
             self.assertTrue(running.wait(PATIENCE_SECONDS), "the request loop was not reached")
         finally:
             api.Daemon = original  # type: ignore[attr-defined]
@@ -205,10 +208,13 @@ class DocsCode(unittest.TestCase):
 
     def clean_up(self) -> None:
         """Stop the daemons that the page has started and not stopped."""
-        for value in list(self.namespace.values()):
-            if isinstance(value, Daemon):
-                value.shutdown()
-                value.close()
+        with contextlib.redirect_stdout(io.StringIO()):
+            for value in list(self.namespace.values()):
+                if isinstance(value, Daemon):
+                    value.shutdown()
+                    value.close()
+            for thread in self.loops:
+                thread.join(PATIENCE_SECONDS)
         self.namespace.clear()
         gc.collect()
 

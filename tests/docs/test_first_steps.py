@@ -16,7 +16,7 @@ from tests.support import PROJECT, ToolProcess
 
 PAGE = Path(PROJECT, "docs", "first-steps.md")
 FILE = re.compile(r"Save this as `(?P<name>[\w.]+)`:\n\n```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
-LINE = re.compile(r"Add this line to `(?P<name>[\w.]+)`, above `(?P<above>[\w.()]+)`:\n\n```python\n(?P<code>[^\n]+\n)```$",
+LINE = re.compile(r"Add this line to `(?P<name>[\w.]+)`, above `(?P<above>[^`\n]+)`:\n\n```python\n(?P<code>[^\n]+\n)```$",
                   re.MULTILINE)
 TRANSCRIPT = re.compile(r"^ {4}\$ (?P<command>[^\n]+)\n(?P<printed>(?: {4}[^\n]+\n)+)", re.MULTILINE)
 PORT = re.compile(r"(?<=localhost:)\d+")

@@ -24,7 +24,7 @@ class DocumentationTests(unittest.TestCase):
         unit = re.search(r"^ExecStart=\S+ -m Pyro5.tools.serve (.*)$", self.text, re.MULTILINE)
         entrypoint = re.search(r'^ +entrypoint: \["python", "-m", "Pyro5.tools.serve", (.*)\]$', self.text, re.MULTILINE)
         for arguments in (unit and unit[1].split(), entrypoint and json.loads("[%s]" % entrypoint[1])):
-            options = serve._parse(arguments)
+            options = serve.make_parser().parse_args(arguments)
             self.assertTrue(options.ns and options.name and options.host)
 
     def test_the_settings(self) -> None:

@@ -22,11 +22,11 @@ class DocumentationTests(unittest.TestCase):
             cls.text = file.read()
 
     def options(self, parser: Any) -> Set[str]:
-        return {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+        return {option for action in parser._actions for option in action.option_strings} - {"-h", "--help", "--version"}
 
     def test_every_option_of_the_server(self) -> None:
         table = "\n".join(re.findall(r"^\| (`-.*?) \|", self.text, re.MULTILINE))
-        self.assertEqual(set(re.findall(r"`(-[-\w]+)`", table)), self.options(nameserver._parser()))
+        self.assertEqual(set(re.findall(r"`(-[-\w]+)`", table)), self.options(nameserver.make_parser()))
 
     def test_the_start_commands(self) -> None:
         unit = re.search(r"^ExecStart=\S+ -m Pyro5.nameserver (.*)$", self.text, re.MULTILINE)
@@ -35,7 +35,7 @@ class DocumentationTests(unittest.TestCase):
         commands = [unit and unit.group(1).split(), entrypoint and json.loads("[%s]" % entrypoint.group(1)),
                     *(command.split() for command in shell)]
         for command in commands:
-            options = nameserver._parser().parse_args(command)
+            options = nameserver.make_parser().parse_args(command)
             self.assertEqual(options.host, "0.0.0.0")
             self.assertTrue(options.storage.startswith("sql:"))
 

@@ -49,7 +49,7 @@ class Sessions(unittest.TestCase):
     def test_commands_print_what_the_page_says(self) -> None:
         uri = self.server.read_until("Serving till:Till; Ctrl-C stops it.")[0].partition("URI = ")[2]
         commands = sessions()
-        self.assertEqual(len(commands), 7)
+        self.assertEqual(len(commands), 8)
         for command, expected in commands:
             result = run_main(tools.main, *(uri if word == WRITTEN_URI else word for word in shlex.split(command)))
             printed = (result.out + result.err).replace(uri, WRITTEN_URI).replace("127.0.0.1 is", "localhost is")
@@ -68,7 +68,7 @@ class Options(unittest.TestCase):
                 text = page.read_text(encoding="utf-8")
                 for short, option in re.findall(r"(?m)^  (?:(-\w)\b.*?, )?(--[a-z][\w-]*)", out.getvalue()):
                     is_explained = "`%s`" % option in text or bool(short) and "`%s`" % short in text
-                    self.assertTrue(is_explained or option == "--help", (tool.name, option))
+                    self.assertTrue(is_explained or option in ("--help", "--version"), (tool.name, option))
 
     def test_the_table_lists_every_tool(self) -> None:
         rows: Dict[str, str] = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*) \|$", PAGE, re.MULTILINE))

@@ -1,6 +1,7 @@
 """What the doctor finds: on this machine, and on the way to an object."""
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -11,7 +12,7 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import config, serializers
-from Pyro5._cli import findings, machine_check, peer_check
+from Pyro5._cli import colors, findings, machine_check, peer_check
 from Pyro5._cli.findings import NOTE, OK, WRONG, Finding
 from Pyro5._naming.broadcast import BroadcastServer
 from Pyro5._net import addresses
@@ -376,6 +377,21 @@ class Tool(DoctorTestCase):
                 dict(checks)["name server"]()
                 self.assertEqual(len(checks), 5 if uri is None else 6)
         self.assertEqual(asked, [True, True, True, False, False])
+
+    def test_json_and_colors(self) -> None:
+        def checks() -> Any:
+            return [("one", lambda: [Finding(OK, "fine")]), ("two", lambda: [Finding(WRONG, "bad\n", "mend it")])]
+
+        with mock.patch.object(doctor, "checks_for", lambda *args: checks()):
+            result = run_main(doctor.main, "--json")
+            with mock.patch.object(colors, "are_on", lambda *args: True):
+                colored = run_main(doctor.main)
+        self.assertEqual((1, ""), (result.exit_code, result.err))
+        self.assertEqual({"wrong": 1, "findings": [
+            {"check": "one", "level": "ok", "text": "fine", "remedy": ""},
+            {"check": "two", "level": "wrong", "text": "bad\n", "remedy": "mend it"}]}, json.loads(result.out))
+        self.assertEqual("\033[32mok\033[0m     fine\n\033[1;31mWRONG\033[0m  bad\\n\n       -> mend it\n"
+                         "\033[1;31mWrong: 1, see above.\033[0m\n", colored.out)
 
     def test_the_command_line(self) -> None:
         self.assertEqual(run_main(doctor.main, "one", "two").exit_code, 2)
