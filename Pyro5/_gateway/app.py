@@ -15,6 +15,7 @@ from . import calls, openapi, responses
 from .arguments import Environ, Parameters, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration
 from .descriptions import describe
+from .events import OpenStreams
 from .http_connection import DISCONNECT
 from .http_head import loggable_path
 from .liveness import DeadObjects
@@ -34,7 +35,7 @@ LISTING_SECONDS = 1.0           # maximum age of the list of all objects
 DESCRIPTION_SECONDS = 5.0       # maximum age of the descriptions of all objects in the OpenAPI document
 DEAD_SECONDS = 5.0              # maximum age of the list of dead objects
 _OWN_METHODS = {"$objects": "GET, POST, OPTIONS", "$dead": "GET, POST, OPTIONS", "$calls": "GET, DELETE, OPTIONS",
-                "$openapi": "GET, OPTIONS"}
+                "$openapi": "GET, OPTIONS", "$watch": "GET, OPTIONS"}
 
 
 class Gateway:
@@ -66,7 +67,8 @@ class Gateway:
         # Read by a function: the limit applies as soon as the setting is changed.
         self._memory = MemoryBudget(lambda: config.MAX_GATEWAY_MEMORY or 0)
         self._running = CallTable()
-        self._state = _State(options, self.name_servers, self._memory, self._running)
+        self._streams = OpenStreams()
+        self._state = _State(options, self.name_servers, self._memory, self._running, self._streams)
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         state = self._state     # read once: the options may be replaced while the request is processed
@@ -81,17 +83,31 @@ class Gateway:
         # in a copy of the context: the correlation id only applies to this request
         response = contextvars.copy_context().run(_answer, state, environ, lease)
         # A body that was counted belongs to the server until it calls close(); a small one is not worth the effort.
-        headers = [*response.headers, ("Content-Type", response.content_type), ("Content-Length", str(len(response.body)))]
+        headers = [*response.headers, ("Content-Type", response.content_type)]
+        if response.events is None and response.status != 204:
+            headers.append(("Content-Length", str(len(response.body))))
         if response.status != 302:
             headers += state.options.cors_headers(environ.get("HTTP_ORIGIN", ""))
-        start_response("%d %s" % (response.status, responses.REASONS[response.status]), headers)
+        try:
+            start_response("%d %s" % (response.status, responses.REASONS[response.status]), headers)
+        except BaseException:
+            if response.events is not None:
+                response.events.close()
+            raise
+        if response.events is not None:
+            return response.events      # it has the lease, too
         if environ["REQUEST_METHOD"] == "HEAD" or len(response.body) <= calls.SMALL_RESULT_BYTES:
             lease.release()
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
         return _LargeBody(response.body, lease)
 
+    def end_streams(self) -> None:
+        """End all responses that are streams of events. Servers call this before they wait for the end of requests."""
+        self._streams.end()
+
     def close(self) -> None:
-        """Close the connections to the name server, and stop the check of dead names."""
+        """Close the connections to the name server, stop the check of dead names, and end all streams of events."""
+        self.end_streams()
         self._state.dead.close()
         self.name_servers.close()
 
@@ -99,7 +115,8 @@ class Gateway:
         """Use other options for all later requests."""
         # Requests in progress continue with the previous state, which they have read at their beginning.
         self.name_servers.timeout = options.timeout
-        replaced, self._state = self._state, _State(options, self.name_servers, self._memory, self._running)
+        replaced, self._state = self._state, _State(options, self.name_servers, self._memory, self._running,
+                                             self._streams)
         # The state that was replaced is still used by requests in progress; only its background check ends.
         replaced.dead.stop()
 
@@ -150,6 +167,13 @@ class PyroApp:
             return [] if environ["REQUEST_METHOD"] == "HEAD" else [body]
         return gateway(environ, start_response)
 
+    def end_streams(self) -> None:
+        """End all responses that are streams of events."""
+        with self._lock:
+            gateway = self._gateway
+        if gateway is not None:
+            gateway.end_streams()
+
     def close(self) -> None:
         """Close the connections to the name server."""
         with self._lock:
@@ -178,9 +202,11 @@ class PyroApp:
 class _State:
     """The options of a gateway, and the cached state of the objects that they expose."""
 
-    def __init__(self, options: Options, name_servers: NameServers, memory: MemoryBudget, running: CallTable) -> None:
+    def __init__(self, options: Options, name_servers: NameServers, memory: MemoryBudget, running: CallTable,
+                 streams: OpenStreams) -> None:
         self.options = options
         self.running = running
+        self.streams = streams
         self.memory = memory
         self.name_servers = name_servers
         # Browsers of several users ask for the list at the same time: they share one answer of the name server.
@@ -284,6 +310,8 @@ class _Request:
             return _in_json(self._state.dead.get)
         if path == "$calls":
             return self._use_calls(is_operator)
+        if path == "$watch":
+            return request.watch()
         if path == "$openapi":
             return self._openapi()
         if path == "$objects":

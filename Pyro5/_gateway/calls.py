@@ -8,7 +8,8 @@ import logging
 import threading
 import time
 from concurrent.futures import Future
-from typing import Any, Callable, Dict, FrozenSet, Generic, List, Mapping, NamedTuple, Optional, Sequence, Type, TypeVar
+from typing import (Any, Callable, Dict, FrozenSet, Generator, Generic, List, Mapping, NamedTuple, Optional, Sequence, Type,
+                    TypeVar)
 
 from .. import errors, protocol, serializers
 from .._client.call_options import earlier
@@ -21,7 +22,7 @@ from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage
 
 __all__ = ["NameServers", "NameServerGone", "Registration", "Reply", "Fresh", "connected_proxy", "invoke", "read_attribute",
-           "as_json", "assign_attribute", "encode_error", "exact"]
+           "as_json", "assign_attribute", "complete", "encode_error", "exact", "is_stream", "items"]
 
 log = logging.getLogger("Pyro5.utils.gatewaycalls")
 
@@ -250,11 +251,10 @@ def connected_proxy(uri: URI, timeout: Optional[float], take: Callable[[int], No
 
 
 def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, Any], oneway: bool,
-           take: Callable[[int], None], check: Callable[[], None]) -> Reply:
-    """Call a method; collect an item stream into a list.
+           check: Callable[[], None]) -> Optional[ReceivingMessage]:
+    """Call a method, and return the reply; None for a oneway call. See `complete` and `items`.
 
     Args:
-        take: called with the size of each item before it is kept; may raise.
         check: called before the call is made or repeated; raises an exception if it is cancelled.
 
     Raises:
@@ -265,18 +265,56 @@ def invoke(proxy: Proxy, method: str, args: Sequence[Any], kwargs: Mapping[str, 
         check()
         return proxy._pyroInvoke(*arguments)
 
-    reply = with_retries(proxy._pyroMaxRetries, send, method, args, kwargs, protocol.FLAGS_ONEWAY if oneway else 0)
+    flags = protocol.FLAGS_ONEWAY if oneway else 0
+    reply: Optional[ReceivingMessage] = with_retries(proxy._pyroMaxRetries, send, method, args, kwargs, flags)
+    return reply
+
+
+def read_attribute(proxy: Proxy, name: str) -> ReceivingMessage:
+    """Read an exposed attribute, and return the reply. Raises PyroError if communication fails."""
+    reply: ReceivingMessage = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
+    return reply
+
+
+def complete(proxy: Proxy, reply: Optional[ReceivingMessage], take: Callable[[int], None]) -> Reply:
+    """Return the whole result: an item stream becomes a list.
+
+    Args:
+        take: called with the size of each item before it is kept, and of a large result; may raise.
+    """
     if reply is None:
         return Reply(True, b"")
-    if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT:
-        return _whole_stream(proxy, reply, take)
-    return as_json(reply, take)
+    return _whole_stream(proxy, reply, take) if is_stream(reply) else as_json(reply, take)
 
 
-def read_attribute(proxy: Proxy, name: str, take: Callable[[int], None]) -> Reply:
-    """Read an exposed attribute. Raises PyroError if communication fails."""
-    reply = with_retries(proxy._pyroMaxRetries, proxy._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
-    return _whole_stream(proxy, reply, take) if reply.flags & protocol.FLAGS_ITEMSTREAMRESULT else as_json(reply, take)
+def is_stream(reply: ReceivingMessage) -> bool:
+    """Return whether the result is an item stream."""
+    return bool(reply.flags & protocol.FLAGS_ITEMSTREAMRESULT)
+
+
+def items(proxy: Proxy, reply: ReceivingMessage, take: Callable[[int], None]) -> Generator[Reply, None, None]:
+    """Yield the items of a stream as they are produced; an exception that ends the stream is the last one. Another result is
+    the only item.
+
+    Raises:
+        PyroError: communication failed, or the server does not allow item streams.
+    """
+    if not is_stream(reply):
+        yield as_json(reply, take)
+        return
+    stream_id = _stream_id(reply)
+    try:
+        while True:
+            item = as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
+            if _is_end(item):
+                return
+            yield item
+            if not item.ok:
+                return
+    except GeneratorExit:
+        # Otherwise the server would keep the stream for a while, in case that the client comes back.
+        proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
+        raise
 
 
 def assign_attribute(proxy: Proxy, name: str, value: Any) -> Reply:
@@ -306,26 +344,37 @@ def as_json(reply: ReceivingMessage, take: Optional[Callable[[int], None]] = Non
 
 def _whole_stream(proxy: Proxy, opened: ReceivingMessage, take: Callable[[int], None]) -> Reply:
     """Fetch all items of a stream, up to a limit."""
-    stream_id = replies.parse_reply(opened, serializers.get_serializer("json")).stream_id
-    if stream_id is None or type(stream_id) is not str:
-        raise errors.ProtocolError("the result is an iterator, but the server does not allow item streams")
+    stream_id = _stream_id(opened)
     deadline = time.monotonic() + STREAM_SECONDS
-    items: List[bytes] = []
+    found: List[bytes] = []
     bytes_left = STREAM_BYTES
     # One item more than allowed is fetched, to find out that there are more.
-    while len(items) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
+    while len(found) <= STREAM_ITEMS and bytes_left >= 0 and time.monotonic() < deadline:
         reply = as_json(proxy._pyroInvoke(NEXT_ITEM_METHOD, [stream_id], {}, objectId=DAEMON_NAME))
         if not reply.ok:
-            error = json.loads(reply.payload)
-            ended = type(error) is dict and error.get("__class__") == "builtins.StopIteration"
-            return Reply(True, b"[%s]" % b", ".join(items)) if ended else reply
+            return Reply(True, b"[%s]" % b", ".join(found)) if _is_end(reply) else reply
         take(2 * len(reply.payload) + ITEM_BYTES)   # two copies exist when the items are joined
-        items.append(reply.payload)
+        found.append(reply.payload)
         bytes_left -= len(reply.payload)
     # the server would keep the generator, and what it refers to, until the connection ends
     proxy._pyroInvoke(CLOSE_STREAM_METHOD, [stream_id], {}, protocol.FLAGS_ONEWAY, objectId=DAEMON_NAME)
     raise errors.PyroError("the result is an iterator with too many items: at most %d items and %d bytes, in %d seconds, can "
                            "be fetched over HTTP" % (STREAM_ITEMS, STREAM_BYTES, STREAM_SECONDS))
+
+
+def _stream_id(opened: ReceivingMessage) -> str:
+    stream_id = replies.parse_reply(opened, serializers.get_serializer("json")).stream_id
+    if stream_id is None or type(stream_id) is not str:
+        raise errors.ProtocolError("the result is an iterator, but the server does not allow item streams")
+    return stream_id
+
+
+def _is_end(reply: Reply) -> bool:
+    """Return whether the reply to a request for an item says that there are no more."""
+    if reply.ok:
+        return False
+    error = json.loads(reply.payload)
+    return type(error) is dict and error.get("__class__") == "builtins.StopIteration"
 
 
 def encode_error(error: Exception) -> bytes:

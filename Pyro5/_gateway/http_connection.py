@@ -280,6 +280,11 @@ class Connection(WSGIRequestHandler):
         # From here on the application works, and the connection is not one that could be closed to make room.
         self.server.end_waiting(self.connection)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether sending to the client has failed."""
+        return self._writer.failure is not None
+
     def begin_answer(self) -> None:
         """Note that the application has finished; decide whether the rest of the body is worth reading."""
         self.server.begin_waiting(self.connection)
@@ -321,6 +326,7 @@ class _Exchange(SimpleHandler):
     os_environ: Dict[str, str] = {}
     headers: Any
     status: Optional[str]
+    result: Any
 
     def __init__(self, connection: Connection, body: Any) -> None:
         super().__init__(body, connection.wfile, sys.stderr, connection.get_environ(), multithread=True,  # type: ignore
@@ -330,6 +336,12 @@ class _Exchange(SimpleHandler):
     def finish_response(self) -> None:
         self._connection.begin_answer()
         super().finish_response()
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        # A list is complete already. What is produced while it is sent must not be produced for a client that is gone.
+        if self._connection.is_lost and not isinstance(self.result, list):
+            raise ConnectionAbortedError("the client is gone")
 
     def cleanup_headers(self) -> None:
         super().cleanup_headers()

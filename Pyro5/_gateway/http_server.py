@@ -105,6 +105,9 @@ class HttpServer:
         # can still send their responses.
         self.stop()
         self._listener.close()
+        end_streams = getattr(self.app, "end_streams", None)
+        if end_streams is not None:
+            end_streams()
         self._shutdown_all(socket.SHUT_RD)
         deadline = time.monotonic() + (config.SHUTDOWN_TIMEOUT or 0)
         with self._lock:

@@ -5,17 +5,20 @@ import contextlib
 import json
 import logging
 import uuid
-from typing import Any, Callable, Iterable, List
+from typing import Any, Callable, Generator, Iterable, List
 
-from .. import current_context, errors
+from .. import current_context, errors, protocol
+from ..protocol import ReceivingMessage
 from . import calls, failures, responses
 from .arguments import Environ, Parameters, assigned_value, call_arguments, has_large_body
-from .calls import NameServerGone, Reply
+from .calls import NAME_SERVER_SECONDS, NameServerGone, Reply
 from .descriptions import describe
+from .events import EventStream, event, wants_events
 from .failures import RETRY_AFTER_SECONDS, Failure
 from .http_head import loggable_path
 from .memory import Exhausted, Lease
 from .responses import Headers, Refused, Response
+from .running import RunningCall
 
 __all__ = ["ObjectRequest", "gone"]
 
@@ -46,7 +49,7 @@ class ObjectRequest:
             # First: a client whose body is large, and perhaps slow or refused, takes nothing of the servers behind the gateway
             # before it has sent all of it, neither a lookup nor a connection.
             self._value_of_body()
-        return self._use(name, lambda proxy, resources: self._use_member(name, member, proxy))
+        return self._use(name, lambda proxy, resources: self._use_member(name, member, proxy, resources))
 
     def describe(self) -> Response:
         """Return what the page shows about one object."""
@@ -95,7 +98,7 @@ class ObjectRequest:
                 return responses.error(failures.status_of(x), x, headers)
             return response._replace(headers=headers + response.headers)
 
-    def _use_member(self, name: str, member: str, proxy: Any) -> Response:
+    def _use_member(self, name: str, member: str, proxy: Any, resources: contextlib.ExitStack) -> Response:
         method = self._environ["REQUEST_METHOD"]
         if member == "$meta":
             meta = {"methods": _names(proxy._pyroMethods), "attributes": _names(proxy._pyroAttrs)}
@@ -113,11 +116,63 @@ class ObjectRequest:
         args, kwargs = self._value_of_body()
         if is_attribute and (args or kwargs):
             raise Failure(400, AssertionError("reading attribute '%s' takes no parameters" % member))
-        with self._state.running.running(proxy, name, member) as call:
+
+        def send(call: RunningCall) -> Any:
             if is_attribute:
-                return _response(calls.read_attribute(proxy, member, self._lease.take), member)
-            return _response(calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ), self._lease.take,
-                                          call.check), member)
+                return calls.read_attribute(proxy, member)
+            return calls.invoke(proxy, member, args, kwargs, _wants_oneway(self._environ), call.check)
+
+        if wants_events(self._environ.get("HTTP_ACCEPT", "")):
+            # A browser that lost its connection repeats the request by itself: the call must not be made twice.
+            if "HTTP_LAST_EVENT_ID" in self._environ:
+                return Response(204, responses.TEXT, b"")
+            return self._in_events(resources.enter_context(self._state.running.running(proxy, name, member)), send, resources)
+        with self._state.running.running(proxy, name, member) as call:
+            return _response(calls.complete(proxy, send(call), self._lease.take), member)
+
+    def _in_events(self, call: RunningCall, send: Callable[[RunningCall], Any], resources: contextlib.ExitStack) -> Response:
+        """Make a call whose result is sent as events: each item of a stream, or the only value."""
+        reply = send(call)
+        # The reply that opens a stream has this flag, too.
+        if reply is None or reply.flags & protocol.FLAGS_EXCEPTION and not calls.is_stream(reply):
+            return _response(calls.complete(call.proxy, reply, self._lease.take), call.member)
+        return self._event_response(_result_events(call, reply, self._lease), call, resources)
+
+    def _event_response(self, events: Generator[bytes, None, None], call: RunningCall,
+                        resources: contextlib.ExitStack) -> Response:
+        # From here on, the connection to the object belongs to the thread of the stream.
+        resources.callback(self._lease.release)
+        owned = resources.pop_all()
+        try:
+            return responses.event_response(EventStream(events, call.cancel, owned.close, self._state.streams))
+        except BaseException:
+            owned.close()
+            raise
+
+    def watch(self) -> Response:
+        """Return the changes in the name server as events."""
+        prefix = self._query.get("prefix", "")
+        if type(prefix) is not str:
+            return responses.text(400, "400 Bad Request - the parameter prefix is there twice")
+        with contextlib.ExitStack() as resources:
+            try:
+                uri = self._state.name_servers.location()
+                proxy = resources.enter_context(calls.connected_proxy(uri, NAME_SERVER_SECONDS, self._lease.take))
+                if "watch" not in proxy._pyroMethods:
+                    return responses.error(501, errors.NamingError("the name server is of a release without watches"))
+                call = resources.enter_context(self._state.running.running(proxy, str(uri.object), "watch"))
+                reply = calls.invoke(proxy, "watch", [prefix] if prefix else [], {}, False, call.check)
+            except NameServerGone as x:
+                return gone(x)
+            except errors.CommunicationError as x:
+                return responses.error(503, errors.NamingError(str(x)), (("Retry-After", RETRY_AFTER_SECONDS),))
+            except Exception as x:  # from the name server
+                return responses.error(failures.status_of(x), x)
+            if reply is None or not calls.is_stream(reply):
+                return _response(calls.complete(proxy, reply, self._lease.take), "watch")
+            proxy._pyroTimeout = None   # the next change may take any time
+            return self._event_response(_watch_events(call, reply, self._state.options.is_exposed), call, resources)
+
 
     def _assign(self, name: str, member: str, proxy: Any) -> Response:
         value, = self._value_of_body()
@@ -160,6 +215,37 @@ def _correlate(environ: Environ) -> Headers:
     given = environ.get("HTTP_X_PYRO_CORRELATION_ID")
     current_context.correlation_id = uuid.UUID(given) if given else uuid.uuid4()
     return (("X-Pyro-Correlation-Id", str(current_context.correlation_id)),)
+
+
+def _result_events(call: RunningCall, reply: ReceivingMessage, lease: Lease) -> Generator[bytes, None, None]:
+    """Yield an event for each item of a stream, or for the only value; and one that says that these were all."""
+    try:
+        with contextlib.closing(calls.items(call.proxy, reply, lease.take)) as items:
+            for number, item in enumerate(items, 1):
+                # The connection takes memory for large items only.
+                yield event(item.payload, "" if item.ok else "failure", number)
+                lease.release()
+                if not item.ok:
+                    return
+        yield event(b"null", "end")
+    except errors.CommunicationError:
+        call.check()
+        raise
+
+
+def _watch_events(call: RunningCall, reply: ReceivingMessage,
+                  is_exposed: Callable[[str], bool]) -> Generator[bytes, None, None]:
+    """Yield an event for each change of an exposed name."""
+    with contextlib.closing(calls.items(call.proxy, reply, lambda size: None)) as items:
+        for item in items:
+            if not item.ok:
+                yield event(item.payload, "failure")
+                return
+            change = calls.exact(dict, json.loads(item.payload))
+            name, revision = change.get("name"), change.get("revision")
+            # Notes such as "ready" have no name.
+            if name is None or type(name) is str and is_exposed(name):
+                yield event(item.payload, "", revision if type(revision) is int else None)
 
 
 def _wants_oneway(environ: Environ) -> bool:

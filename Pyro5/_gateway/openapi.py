@@ -203,4 +203,6 @@ def _own_paths() -> Dict[str, Any]:
         "/$dead": {"get": operation("dead", "The registered objects that cannot be reached, with reasons")},
         "/$calls": {"get": operation("calls", "The calls in progress"), "delete": operation(
             "cancel", "Cancel a call", parameters=[parameter("id", "the correlation id of the call", True)])},
+        "/$watch": {"get": operation("watch", "Changes in the name server, as server-sent events",
+                                     parameters=[parameter("prefix", "of the names")])},
         "/$openapi": {"get": operation("openapi", "This document", parameters=[parameter("name", "only this object")])}}

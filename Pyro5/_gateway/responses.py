@@ -1,16 +1,17 @@
 """HTTP responses: plain text for HTTP errors, JSON for everything about a call."""
 from __future__ import annotations
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple, Optional, Tuple
 
 from . import calls
+from .events import EVENTS, EventStream
 
-__all__ = ["Headers", "Refused", "Response", "REASONS", "error", "json_response", "text"]
+__all__ = ["Headers", "Refused", "Response", "REASONS", "error", "event_response", "json_response", "text"]
 
-REASONS = {200: "OK", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed",
-           408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type", 499: "Client Closed Request",
-           500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway", 503: "Service Unavailable",
-           504: "Gateway Timeout"}
+REASONS = {200: "OK", 204: "No Content", 302: "Found", 400: "Bad Request", 403: "Forbidden", 404: "Not Found",
+           405: "Method Not Allowed", 408: "Request Timeout", 413: "Payload Too Large", 415: "Unsupported Media Type",
+           499: "Client Closed Request", 500: "Internal Server Error", 501: "Not Implemented", 502: "Bad Gateway",
+           503: "Service Unavailable", 504: "Gateway Timeout"}
 TEXT = "text/plain"
 _JSON = "application/json; charset=utf-8"
 _NEVER_STORED = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
@@ -25,6 +26,7 @@ class Response(NamedTuple):
     content_type: str
     body: bytes
     headers: Headers = ()
+    events: Optional[EventStream] = None    # instead of the body
 
 
 class Refused(Exception):
@@ -45,6 +47,12 @@ def json_response(status: int, payload: bytes, headers: Headers = ()) -> Respons
     """Build a JSON response that browsers do not cache."""
     # Results may be personal, and a cached one would be out of date.
     return Response(status, _JSON, payload, headers + _NEVER_STORED)
+
+
+def event_response(events: EventStream) -> Response:
+    """Build a response whose body is made while it is being sent."""
+    # The last header is for nginx, which would otherwise collect events before it passes them on.
+    return Response(200, EVENTS, b"", (*_NEVER_STORED, ("X-Accel-Buffering", "no")), events)
 
 
 def error(status: int, exception: Exception, headers: Headers = ()) -> Response:

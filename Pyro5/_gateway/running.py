@@ -16,16 +16,24 @@ __all__ = ["CallTable", "RunningCall"]
 
 
 class RunningCall:
-    """A call in progress. The thread that makes it creates it; any thread may cancel it."""
+    """A call in progress. The thread that makes it creates it; any thread may cancel it.
+
+    Attributes:
+        call_id: the correlation id.
+        name, member: what is called.
+        started_at: monotonic seconds.
+        is_cancelled: whether it was cancelled through the gateway.
+        proxy: makes only this call.
+    """
 
     def __init__(self, proxy: Any, call_id: uuid.UUID, name: str, member: str, started_at: float) -> None:
         self.call_id, self.name, self.member, self.started_at = call_id, name, member, started_at
         self.is_cancelled = False
-        self._proxy = proxy
+        self.proxy = proxy
 
     def cancel(self) -> None:
-        """Cancel the call on the server, and end the wait for its reply."""
-        link = self._proxy._pyro
+        """Cancel the call on the server, with the item stream that it has opened, and end the wait for the reply."""
+        link = self.proxy._pyro
         # First the message, which also cancels an async method; the end of the connection stops the wait for the others.
         send_cancellation(link, self.call_id.bytes, None)
         connection = link.connection
