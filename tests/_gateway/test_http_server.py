@@ -63,7 +63,7 @@ class ServerTests(GatewayTestCase):
     def test_head(self) -> None:
         answer = self.client.request("HEAD", "/pyro/http.clerk/desk")
         self.assertEqual((405, b""), (answer.status, answer.body))
-        self.assertEqual("GET, POST, OPTIONS", answer.headers["allow"])
+        self.assertEqual("GET, POST, PUT, DELETE, OPTIONS", answer.headers["allow"])
 
     def test_an_application_that_fails(self) -> None:
         def fail(environ: Any, start_response: Any) -> Any:
