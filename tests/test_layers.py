@@ -81,7 +81,7 @@ MODULES = """
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures _gateway.running
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
-    _gateway.openapi _gateway.object_requests _gateway.app
+    _gateway.parallel _gateway.status _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.colors _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc

@@ -16,6 +16,7 @@ from .arguments import Environ, Parameters, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration
 from .descriptions import describe
 from .events import OpenStreams
+from .failures import status_of
 from .http_connection import DISCONNECT
 from .http_head import loggable_path
 from .liveness import DeadObjects
@@ -25,6 +26,7 @@ from .options import DEFAULT_EXPOSED, METHODS, Options
 from .page import page
 from .responses import Refused, Response
 from .running import CallTable
+from .status import ServerStatus
 
 __all__ = ["Gateway", "PyroApp", "DEFAULT_EXPOSED"]
 
@@ -32,10 +34,11 @@ log = logging.getLogger("Pyro5.utils.gatewayapp")
 
 LISTED_OBJECTS = 2000           # shown on the page, along with the total number
 LISTING_SECONDS = 1.0           # maximum age of the list of all objects
+STATUS_SECONDS = 1.0            # maximum age of the status of all servers
 DESCRIPTION_SECONDS = 5.0       # maximum age of the descriptions of all objects in the OpenAPI document
 DEAD_SECONDS = 5.0              # maximum age of the list of dead objects
 _OWN_METHODS = {"$objects": "GET, POST, OPTIONS", "$dead": "GET, POST, OPTIONS", "$calls": "GET, DELETE, OPTIONS",
-                "$openapi": "GET, OPTIONS", "$watch": "GET, OPTIONS"}
+                "$openapi": "GET, OPTIONS", "$status": "GET, OPTIONS", "$watch": "GET, OPTIONS"}
 
 
 class Gateway:
@@ -212,6 +215,8 @@ class _State:
         # Browsers of several users ask for the list at the same time: they share one answer of the name server.
         self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
         self.dead = DeadObjects(self.objects.get, DEAD_SECONDS)
+        self.servers = ServerStatus(options.timeout)
+        self.status = Fresh(self.read_status, STATUS_SECONDS)
         self.descriptions = Fresh(lambda: openapi.read_all(list(self.objects.get()), self.describe), DESCRIPTION_SECONDS)
 
     def _list_exposed(self) -> Dict[str, Registration]:
@@ -223,6 +228,13 @@ class _State:
         seconds = earlier(self.options.timeout, openapi.READ_SECONDS)
         with calls.connected_proxy(self.name_servers.lookup(name), seconds, lambda size: None) as proxy:
             return describe(proxy)
+
+    def read_status(self) -> Dict[str, Any]:
+        """Return the data of the page about servers and calls. Raises NameServerGone."""
+        found = self.servers.read(dict(list(self.objects.get().items())[:LISTED_OBJECTS]))
+        leases = self.name_servers.leases()
+        return {**found, "leases": {name: leases[name] for name in found["objects"] if name in leases},
+                "calls": self.running.list()}
 
     def overview(self) -> Dict[str, Any]:
         """Return the data of the page about all objects. Raises NameServerGone."""
@@ -312,12 +324,27 @@ class _Request:
             return self._use_calls(is_operator)
         if path == "$watch":
             return request.watch()
+        if path == "$status":
+            return self._status()
         if path == "$openapi":
             return self._openapi()
         if path == "$objects":
             return request.describe() if "name" in self._query else _in_json(
                 lambda: {**self._state.overview(), "operator": is_operator})
         return request.use_member(name, member)
+
+    def _status(self) -> Response:
+        state, name = self._state, self._query.get("name")
+        if name is None:
+            return _in_json(state.status.get)
+        if type(name) is not str or not state.options.is_exposed(name):
+            return responses.text(403, "403 Forbidden - access to the requested object has been denied")
+        try:
+            return _in_json(lambda: {"methods": state.servers.methods(state.name_servers.lookup(name))})
+        except errors.NamingError as x:
+            return responses.error(404, x)
+        except errors.PyroError as x:
+            return responses.error(status_of(x), x)
 
     def _openapi(self) -> Response:
         state, name = self._state, self._query.get("name")

@@ -115,6 +115,15 @@ class NameServers:
         found = exact(dict, self._ask(lambda nameserver: nameserver.list()))
         return {exact(str, name): Registration(exact(str, uri), frozenset()) for name, uri in found.items()}
 
+    def leases(self) -> Dict[str, Any]:
+        """Return name -> lease (a dict with ttl, left and holder) of those names that have one. Raises NameServerGone."""
+        def ask(nameserver: Proxy) -> Any:
+            return nameserver.leases() if "leases" in nameserver._pyroMethods else {}   # another release has none
+
+        found = exact(dict, self._ask(ask))
+        return {exact(str, name): entry["lease"] for name, entry in found.items()
+                if type(entry) is dict and type(entry.get("lease")) is dict}
+
     def location(self) -> URI:
         """Return the uri of the name server. Raises NameServerGone."""
         uri: URI = self._ask(lambda nameserver: nameserver._pyroUri)

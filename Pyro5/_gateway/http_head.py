@@ -17,7 +17,7 @@ _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) ([!-~\x80-\xff]
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")       # a token, without the underscore
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _ABSOLUTE = re.compile(r"https?://([^/?#]*)", re.IGNORECASE)
-_LOGGABLE = re.compile(r"(?:[A-Za-z0-9/._~-]|\$(?:objects|dead|calls|openapi|watch|meta)\b)*")
+_LOGGABLE = re.compile(r"(?:[A-Za-z0-9/._~-]|\$(?:objects|dead|calls|openapi|status|watch|meta)\b)*")
 # Headers that must be unique. The values of other headers are joined.
 _SINGLE = frozenset(("host", "content-length", "content-type", "transfer-encoding", "expect", "origin", "referer",
                      "sec-fetch-site", "authorization", "x-pyro-gateway-key", "x-pyro-correlation-id", "x-pyro-options"))

@@ -219,18 +219,14 @@ def _correlate(environ: Environ) -> Headers:
 
 def _result_events(call: RunningCall, reply: ReceivingMessage, lease: Lease) -> Generator[bytes, None, None]:
     """Yield an event for each item of a stream, or for the only value; and one that says that these were all."""
-    try:
-        with contextlib.closing(calls.items(call.proxy, reply, lease.take)) as items:
-            for number, item in enumerate(items, 1):
-                # The connection takes memory for large items only.
-                yield event(item.payload, "" if item.ok else "failure", number)
-                lease.release()
-                if not item.ok:
-                    return
-        yield event(b"null", "end")
-    except errors.CommunicationError:
-        call.check()
-        raise
+    with call.translating(), contextlib.closing(calls.items(call.proxy, reply, lease.take)) as items:
+        for number, item in enumerate(items, 1):
+            # The connection takes memory for large items only.
+            yield event(item.payload, "" if item.ok else "failure", number)
+            lease.release()
+            if not item.ok:
+                return
+    yield event(b"null", "end")
 
 
 def _watch_events(call: RunningCall, reply: ReceivingMessage,

@@ -1,21 +1,16 @@
 """The document that describes what can be requested from a gateway, in the format of OpenAPI 3.1."""
 from __future__ import annotations
 
-import logging
-import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from .. import __version__
+from .parallel import ask_all
 from .schemas import BYTES, Schema
 
 __all__ = ["document", "read_all"]
 
-log = logging.getLogger("Pyro5.utils.gatewayapp")
-
 OBJECTS = 500               # in one document
-READERS = 8                 # threads that ask servers
 READ_SECONDS = 5.0          # until servers that have not answered are left out
 _EXCEPTION: Schema = {
     "type": "object", "required": ["__class__", "__exception__", "args"], "properties": {
@@ -31,7 +26,7 @@ _FAILURES = {"400": "The arguments do not fit.", "403": "The client may not do t
 
 
 def read_all(names: List[str], describe: Callable[[str], Dict[str, Any]]) -> Tuple[Dict[str, Dict[str, Any]], Dict[str, str]]:
-    """Ask many servers at the same time.
+    """Ask the servers of many objects.
 
     Args:
         describe: returns the description of the object with a name; may raise.
@@ -39,30 +34,8 @@ def read_all(names: List[str], describe: Callable[[str], Dict[str, Any]]) -> Tup
     Returns:
         name -> description, and name -> reason for those without.
     """
-    found: Dict[str, Dict[str, Any]] = {}
-    missing: Dict[str, str] = dict.fromkeys(names[OBJECTS:], "there are more than %d objects" % OBJECTS)
-    is_over = threading.Event()
-
-    def read(name: str) -> Dict[str, Any]:
-        if is_over.is_set():
-            raise TimeoutError("there was no time to ask its server")
-        return describe(name)
-
-    late: Set[Any] = set()
-    pool = ThreadPoolExecutor(READERS, thread_name_prefix="Pyro5 descriptions")
-    try:
-        futures: Dict[Future[Dict[str, Any]], str] = {pool.submit(read, name): name for name in names[:OBJECTS]}
-        late = wait(futures, READ_SECONDS).not_done
-    finally:
-        is_over.set()
-        pool.shutdown(wait=not late)
-    for future, name in futures.items():
-        error = future.exception() if future.done() else TimeoutError("its server has not answered yet")
-        if error is None:
-            found[name] = future.result()
-        else:
-            missing[name] = str(error)
-    return found, missing
+    found, missing = ask_all(names[:OBJECTS], describe, READ_SECONDS)
+    return found, {**missing, **dict.fromkeys(names[OBJECTS:], "there are more than %d objects" % OBJECTS)}
 
 
 def document(found: Mapping[str, Mapping[str, Any]], missing: Mapping[str, str], base: str, has_key: bool) -> Dict[str, Any]:
@@ -201,6 +174,8 @@ def _own_paths() -> Dict[str, Any]:
         "/$objects": {"get": operation("objects", "All objects; or the members of one",
                                        parameters=[parameter("name", "the object")])},
         "/$dead": {"get": operation("dead", "The registered objects that cannot be reached, with reasons")},
+        "/$status": {"get": operation("status", "Health, rates, durations and last errors of servers and objects",
+                                      parameters=[parameter("name", "the methods of this object")])},
         "/$calls": {"get": operation("calls", "The calls in progress"), "delete": operation(
             "cancel", "Cancel a call", parameters=[parameter("id", "the correlation id of the call", True)])},
         "/$watch": {"get": operation("watch", "Changes in the name server, as server-sent events",

@@ -41,6 +41,15 @@ class RunningCall:
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
 
+    @contextlib.contextmanager
+    def translating(self) -> Iterator[None]:
+        """Raise CancelledError for a connection that fails in the block because the call was cancelled."""
+        try:
+            yield
+        except errors.CommunicationError:
+            self.check()
+            raise
+
     def check(self) -> None:
         """Raise CancelledError if the call is cancelled."""
         if self.is_cancelled:
@@ -72,10 +81,8 @@ class CallTable:
         with self._lock:
             self._calls[number] = call
         try:
-            yield call
-        except errors.CommunicationError:
-            call.check()
-            raise
+            with call.translating():
+                yield call
         finally:
             # Decided under the lock: a call that `cancel` has found never has a result.
             with self._lock:

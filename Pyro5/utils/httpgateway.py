@@ -9,6 +9,7 @@ As a command line tool, ``python -m Pyro5.utils.httpgateway``, it includes an HT
 ``/pyro/NAME/$meta``        the methods and attributes of the object
 ``/pyro/$objects``          all exposed objects with uris and metadata; with ``?name=NAME`` the details of one
 ``/pyro/$dead``             the exposed objects that cannot be reached
+``/pyro/$status``           health, rates and last errors of servers and objects
 ``/pyro/$calls``            the calls in progress
 ``/pyro/$watch``            changes in the name server, as server-sent events
 ``/pyro/$openapi``          describes all objects, in the format of OpenAPI; with ``?name=NAME`` one of them

@@ -1,0 +1,183 @@
+"""What the page shows about servers: whether they serve, how many calls they run, how long these take, and what failed."""
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
+
+from .. import errors
+from .._observe.histogram import add, percentile
+from .._observe.statistics import GENERATED_IDS
+from .._values.uri import URI
+from ..client import Proxy
+from ..constants import DAEMON_NAME
+from . import calls
+from .calls import Registration
+from .parallel import ask_all
+
+__all__ = ["ServerStatus"]
+
+ASK_SECONDS = 3.0           # until servers that have not answered are left out
+WINDOW_SECONDS = 20.0       # over which the rate of calls is computed
+HEALTH_QUESTIONS = 200      # objects of one server whose health is asked for
+REPORT_BYTES = 8 * 1024 * 1024
+
+Row = Dict[str, Any]
+
+
+class _Totals(NamedTuple):
+    """What was counted for an object until some time."""
+
+    calls: int
+    buckets: Tuple[int, ...]
+
+
+class _Sample(NamedTuple):
+    """The totals of all objects of a server at some time."""
+
+    at: float
+    since: Any      # identifies the process: its counters begin at zero when it is started again
+    totals: Mapping[str, _Totals]
+
+
+class ServerStatus:
+    """Asks servers for their statistics. Thread-safe.
+
+    Args:
+        seconds: time limit for one server; None for no other than ASK_SECONDS.
+        clock: returns monotonic seconds.
+    """
+
+    def __init__(self, seconds: Optional[float], clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds = ASK_SECONDS if seconds is None else min(seconds, ASK_SECONDS)
+        self._clock = clock
+        self._lock = threading.Lock()   # guards _samples
+        self._samples: Dict[str, Deque[_Sample]] = {}
+
+    def read(self, registrations: Mapping[str, Registration]) -> Dict[str, Any]:
+        """Return ``servers``, location -> dict; and ``objects``, name -> dict, without those of servers that do not answer."""
+        names = _names_by_location(registrations)
+        with self._lock:
+            self._samples = {location: samples for location, samples in self._samples.items() if location in names}
+        found, missing = ask_all(list(names), lambda location: self._ask(location, names[location].values()), ASK_SECONDS)
+        servers: Dict[str, Any] = {location: {"reachable": False, "reason": reason} for location, reason in missing.items()}
+        objects: Dict[str, Any] = {}
+        for location, (report, health) in found.items():
+            servers[location] = {"reachable": True, **_about_server(report)}
+            rows = self._rows(location, report)
+            for name, object_id in names[location].items():
+                row = rows.get(object_id)
+                # Objects with generated ids are counted together.
+                is_shared = row is None and object_id.startswith("obj_")
+                row = rows.get(GENERATED_IDS) if is_shared else row
+                objects[name] = {**(row or {}), "health": health.get(object_id), "shared": is_shared and row is not None}
+        return {"servers": servers, "objects": objects}
+
+    def methods(self, uri: URI) -> Dict[str, Any]:
+        """Return what was counted for each method of one object: method -> dict. Raises PyroError."""
+        report, _ = self._ask(str(uri.location), ())
+        counted = _section(report, "objects")
+        rows = _section(counted, str(uri.object)) or (
+            _section(counted, GENERATED_IDS) if str(uri.object).startswith("obj_") else {})
+        return {method: {key: value for key, value in row.items() if key not in ("buckets", "seconds")}
+                for method, row in rows.items() if type(row) is dict}
+
+    def _ask(self, location: str, object_ids: Iterable[str]) -> Tuple[Row, Dict[str, str]]:
+        """Return the statistics of a server, empty if it has none; and object id -> health."""
+        with calls.connected_proxy(URI("PYRO:%s@%s" % (DAEMON_NAME, location)), self._seconds, lambda size: None) as proxy:
+            report: Row = _value(proxy, "stats", []) if "stats" in proxy._pyroMethods else {}
+            health: Dict[str, str] = {}
+            if "health" in proxy._pyroMethods:
+                for object_id in list(object_ids)[:HEALTH_QUESTIONS]:
+                    health[object_id] = calls.exact(str, _value(proxy, "health", [object_id]))
+            return (report if type(report) is dict else {}), health
+
+    def _rows(self, location: str, report: Row) -> Dict[str, Row]:
+        """Return object id -> what is shown of its statistics."""
+        merged = {object_id: _merged(methods) for object_id, methods in _section(report, "objects").items()
+                  if type(methods) is dict}
+        totals = {object_id: _Totals(row["calls"], tuple(row.pop("buckets"))) for object_id, row in merged.items()}
+        sample = _Sample(self._clock(), (report.get("since"), report.get("pid")), totals)
+        oldest = self._oldest(location, sample)
+        for object_id, row in merged.items():
+            row.update(_recent(oldest, sample, object_id))
+        return merged
+
+    def _oldest(self, location: str, sample: _Sample) -> Optional[_Sample]:
+        """Store a sample, and return the oldest one that is still of use; None if there is none."""
+        with self._lock:
+            samples = self._samples.setdefault(location, deque())
+            while samples and (samples[0].since != sample.since or sample.at - samples[0].at > WINDOW_SECONDS):
+                samples.popleft()
+            oldest = samples[0] if samples else None
+            samples.append(sample)
+        return oldest
+
+
+def _value(proxy: Proxy, method: str, arguments: List[Any]) -> Any:
+    reply = calls.as_json(proxy._pyroInvoke(method, arguments, {}))
+    if not reply.ok or len(reply.payload) > REPORT_BYTES:
+        raise errors.ProtocolError("%s of the server cannot be used" % method)
+    return json.loads(reply.payload)
+
+
+def _names_by_location(registrations: Mapping[str, Registration]) -> Dict[str, Dict[str, str]]:
+    """Return location of a server -> name -> object id."""
+    found: Dict[str, Dict[str, str]] = {}
+    for name, registration in registrations.items():
+        try:
+            uri = URI(registration.uri)
+        except errors.PyroError:
+            continue
+        if uri.protocol == "PYRO":
+            found.setdefault(str(uri.location), {})[name] = str(uri.object)
+    return found
+
+
+def _section(values: Any, key: str) -> Dict[str, Any]:
+    section = values.get(key) if type(values) is dict else None
+    return section if type(section) is dict else {}
+
+
+def _about_server(report: Row) -> Row:
+    """Return the part of the statistics that is not about objects."""
+    keys = ("health", "uptime", "pid", "connections", "workers", "streams", "refusals", "bytes", "counting")
+    shown = {key: report.get(key) for key in keys}
+    waits = _section(report, "queue_wait")
+    return {**shown, "statistics": bool(report), "queue_wait": {key: waits.get(key) for key in ("requests", "mean", "p99")}}
+
+
+def _merged(methods: Mapping[str, Any]) -> Row:
+    """Return the sum of the statistics of all methods of an object, and the last of their errors."""
+    calls_made, failed, buckets = 0, 0, []  # type: int, int, List[int]
+    last: Optional[Row] = None
+    for method, row in methods.items():
+        if type(row) is not dict:
+            continue
+        calls_made += _number(row, "calls")
+        failed += _number(row, "errors")
+        add(buckets, [each for each in row.get("buckets") or () if type(each) is int])
+        error = row.get("last_error")
+        if type(error) is dict and (last is None or _number(error, "time") > _number(last, "time")):
+            last = {**error, "method": method}
+    return {"calls": calls_made, "errors": failed, "last_error": last, "buckets": buckets}
+
+
+def _number(row: Row, key: str) -> Any:
+    value = row.get(key)
+    return value if type(value) in (int, float) else 0
+
+
+def _recent(oldest: Optional[_Sample], sample: _Sample, object_id: str) -> Row:
+    """Return the calls per second, and how long calls take: the recent ones, or all if there were none."""
+    now = sample.totals[object_id]
+    before = None if oldest is None else oldest.totals.get(object_id, _Totals(0, ()))
+    if oldest is None or before is None or sample.at <= oldest.at:
+        return {"rate": None, "p99": percentile(now.buckets, 0.99)}
+    # Asking for the health, and the statistics, is not a call of these objects.
+    earlier = (*before.buckets, *[0] * (len(now.buckets) - len(before.buckets)))
+    recent = [max(one - other, 0) for one, other in zip(now.buckets, earlier)]
+    made = now.calls - before.calls
+    return {"rate": max(made, 0) / (sample.at - oldest.at), "p99": percentile(recent if any(recent) else now.buckets, 0.99)}
