@@ -306,6 +306,11 @@ def correlation_bytes() -> Optional[bytes]:
     return value.bytes if isinstance(value, uuid.UUID) else value
 
 
+def set_correlation_bytes(value: Optional[bytes]) -> None:
+    """Set the current correlation id to 16 bytes, or to none."""
+    _correlation.set(value)
+
+
 def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, serializer_id: int,
                   annotations: Annotations, correlation_bytes: Optional[bytes], call: Any = None) -> None:
     """Set every field for a request that is about to run here, and clear everything of earlier requests and calls.

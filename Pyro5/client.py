@@ -7,8 +7,7 @@ import logging
 import socket
 from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Sequence, Union
 
-from . import config as config
-from . import protocol
+from . import config as config, protocol
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.callback_objects import CallbackMethods
@@ -16,12 +15,13 @@ from ._client.candidates import checked_pick
 from ._client.connection import HELLO, Connection, first_values
 from ._client.discovery import Host
 from ._client.exclusive import exclusive_use
+from ._client.interception import run_intercepted
 from ._client.link import Link, connected_socket_uri
 from ._client.method_views import repeated
 from ._client.methods import _RemoteMethod
 from ._client.names import may_be_remote
 from ._client.name_server import NameServerMethods, located
-from ._client.operators import ProxyOperators, UnsupportedOperatorError
+from ._client.operators import ProxyOperators
 from ._client.proxy_state import STATE_ENTRIES, ProxyState
 from ._client.reconnecting import reconnect, wait_until_ready
 from ._client.results import rebuilt, rebuilt_batch, send_and_rebuild, with_interface
@@ -31,6 +31,7 @@ from ._client.streams import _StreamResultIterator as _StreamResultIterator
 from ._messages import replies, requests
 from ._messages.blob import SerializedBlob
 from ._messages.requests import BATCH_METHOD
+from ._observe.interceptors import of_clients
 from ._values import classes, plain
 from ._values.uri import URI
 from .callcontext import current_context as current_context
@@ -108,8 +109,7 @@ class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
             return self._pyroMakeMethod(link, name)
         if link is None or (name.startswith("_") and not may_be_remote(name)):
             raise AttributeError("a proxy has no attribute %r, and this name cannot be exposed by remote objects" % name)
-        # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
-        # been connected yet: then connect and look again.
+        # Attributes are requested for every access: values change. A new name needs a connection, to look again.
         if name in link.attrs:
             value = repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
             return rebuilt(link.results, name, value) if link.results else value
@@ -193,6 +193,12 @@ class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
             PyroError: the calling thread is not the owner of the proxy.
             Exception: the exception that the method raised.
         """
+        link = self._pyro
+        if of_clients.installed and objectId is None:
+            return run_intercepted(link, self._pyroSend, methodname, vargs, kwargs, flags)
+        return self._pyroSend(methodname, vargs, kwargs, flags, objectId)
+
+    def _pyroSend(self, methodname: str, vargs: Any, kwargs: Any, flags: int, objectId: Optional[str] = None) -> Any:
         link = self._pyro
         # the items of a stream are requested over the connection that opened it
         home = link.stream_homes.get(vargs[0]) if objectId == DAEMON_NAME and link.stream_homes and vargs else None
@@ -349,11 +355,6 @@ class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
         self._pyroEnsureMetadata()
         return name in self._pyro.methods
 
-    def _pyroOperator(self, name: str) -> Callable[..., Any]:
-        if not self._pyroExposes(name):
-            raise UnsupportedOperatorError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
-        return self._pyroMethod(name)
-
 
 def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], flags: int = 0) -> Any:
     """Call a method as `_pyroInvoke` does, for proxies that override nothing.
@@ -361,7 +362,7 @@ def _invoke(link: Link, name: str, args: Sequence[Any], kwargs: Mapping[str, Any
     With a usable connection, no retries and nothing replaced on the class, this saves the two calls of repeated() and
     _pyroInvoke(). Everything else takes the usual way.
     """
-    if (link.max_retries or link.retry is not None or Proxy._pyroInvoke is not _own_invoke
+    if (link.max_retries or link.retry is not None or of_clients.installed or Proxy._pyroInvoke is not _own_invoke
             or Proxy._pyroAnnotations is not _own_annotations):
         connection = None
     else:
@@ -416,8 +417,8 @@ class NameServerProxy(NameServerMethods, Proxy):
 
 
 _own: Any = classes.own_class(WIRE_TAG)
-classes.register_own_dict(NameServerProxy, WIRE_TAG, lambda proxy: {"__class__": WIRE_TAG, "state": proxy.__getstate__()},
-                          _own.build, _own.deliver)
+classes.register_own_dict(NameServerProxy, WIRE_TAG, lambda x: {"__class__": WIRE_TAG, "state": x.__getstate__()}, _own.build,
+                          _own.deliver)
 
 
 def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *,
@@ -440,8 +441,7 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
 
 
 # Modules that programs use as attributes of this one.
-_MODULES = {name: "." + name for name in (
-    "callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil")}
+_MODULES = {name: "." + name for name in ("callcontext constants core errors protocol serializers socketutil".split())}
 
 
 def __getattr__(name: str) -> Any:

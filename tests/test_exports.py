@@ -13,7 +13,8 @@ from .test_init import run_python
 
 PUBLIC_NAMES = [
     "BatchProxy", "Daemon", "DaemonObject", "Proxy", "Retry", "SerializedBlob", "SerializerBase", "URI", "behavior",
-    "callback", "config", "current_context", "expose", "locate_ns", "oneway", "register_class_to_dict",
+    "callback", "config", "current_context", "expose", "intercept_clients", "locate_ns", "oneway",
+    "register_class_to_dict",
     "register_dict_to_class", "register_types", "resolve", "serve", "start_ns", "start_ns_loop", "type_meta",
     "unregister_class_to_dict",
     "unregister_dict_to_class", "wait_for",

@@ -36,9 +36,10 @@ MODULES = """
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
-    _observe _observe.histogram _observe.statistics
+    _observe _observe.histogram _observe.statistics _observe.interceptors
+    _observe.log_filter
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
-    _client _client.callback_objects _client.call_options _client.connection _client.offered
+    _client _client.callback_objects _client.call_options _client.interception _client.connection _client.offered
     _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
     _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
@@ -48,7 +49,7 @@ MODULES = """
     _client.properties _client.proxy_state _client.operators _client.names
     _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
-    _aio.received _aio.streams _aio.calls
+    _aio.received _aio.streams _aio.interception _aio.calls
     _aio.proxy _aio.batch _aio.name_server _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.arguments
     _server.marks _server.instances _server.objects _server.permissions _server.refusals _server.counted
@@ -56,7 +57,7 @@ MODULES = """
     _server.turns _server.decoding
     _server.running_calls _server.deferred _server.offering _server.async_loop _server.async_streams _server.async_methods
     _server.daemon_object _server.siblings _server.shared_calls
-    _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
+    _server.interception _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.detached _server.connection _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
@@ -65,8 +66,8 @@ MODULES = """
     _server.transports _server.observed _server.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
-    _aio_server _aio_server.tls _aio_server.connection _aio_server.tls_turns _aio_server.calls _aio_server.dispatch
-    _aio_server.hooks _aio_server.clients _aio_server.server _aio_server.threads _aio_server.ending _aio_server.daemon
+    _aio_server _aio_server.tls _aio_server.connection _aio_server.tls_turns _aio_server.threads _aio_server.calls
+    _aio_server.dispatch _aio_server.hooks _aio_server.clients _aio_server.server _aio_server.ending _aio_server.daemon
     _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm
@@ -89,6 +90,7 @@ MODULES = """
     _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     tools.configuration tools.completion
+    observe
     utils utils.echoserver utils.httpgateway
     api
     compatibility compatibility.Pyro4
@@ -166,7 +168,8 @@ RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_cl
 
 # What stands at the top of the package is public: the modules and packages that the reference documents.
 PUBLIC = set("""__init__ __main__ aio api core constants errors configure callcontext client server protocol socketutil typed
-                nameserver nsc svr_threads svr_multiplex svr_existingconn serializers tools utils compatibility""".split())
+                nameserver nsc svr_threads svr_multiplex svr_existingconn serializers observe tools utils
+                compatibility""".split())
 
 # A docstring of a function begins with a verb that says what is done: Return, Build, Parse, Register, Send, ...
 VAGUE_VERBS = frozenset(("give", "gives", "have", "has", "let", "lets", "take", "takes", "tell", "tells"))

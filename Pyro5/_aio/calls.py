@@ -9,9 +9,11 @@ from .._client.method_views import NOT_GIVEN, checked_timeout
 from .._client.results import rebuilt
 from .._client.retry import Retry
 from .._messages import replies, requests
+from .._observe.interceptors import of_asyncio_clients
 from ..protocol import FLAGS_ONEWAY, ReceivingMessage
 from ..serializers import SerializerBase
 from .connection import Connection
+from .interception import run_intercepted
 from .link import Link
 from .received import awaitable_proxies
 from .streams import ItemStream
@@ -28,6 +30,7 @@ class CallOptions(NamedTuple):
     wait_for_ready: bool = False
     serializer: Optional[SerializerBase] = None
     annotations: Optional[Mapping[str, bytes]] = None
+    traceparent: str = ""  # the W3C trace context to send
 
 
 DEFAULTS = CallOptions()
@@ -44,6 +47,14 @@ async def call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapp
         CommunicationError: connecting or the call failed.
         Exception: what the method raised.
     """
+    if of_asyncio_clients.installed:
+        return await run_intercepted(link, name, args, kwargs, flags, options, lambda args, kwargs, options: _call(
+            link, name, args, kwargs, flags, options))
+    return await _call(link, name, args, kwargs, flags, options)
+
+
+async def _call(link: Link, name: str, args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int,
+                options: CallOptions) -> Any:
     # Computed before anything is awaited: all attempts, and the pauses between them, end at one time.
     deadline = link.deadline(options.timeout)
     # One attempt only: the usual call is spared the coroutines below. A oneway call is never repeated, since nothing
@@ -170,7 +181,7 @@ class RemoteCall(Coroutine[Any, Any, Any]):
     def _start(self) -> Any:
         coroutine = self._coroutine
         # One comparison decides for the usual call: no options, neither of the call nor of the proxy.
-        if coroutine is None and self._options is DEFAULTS and self._link.is_plain:
+        if coroutine is None and self._options is DEFAULTS and self._link.is_plain and not of_asyncio_clients.installed:
             # what call() would do
             coroutine = self._coroutine = _call_plainly(self._link, self._name, self._args, self._kwargs)
         elif coroutine is None:

@@ -14,6 +14,7 @@ from .._server.async_streams import AsyncItems
 from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall, shutdown_error
 from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
+from .threads import run_in_pool
 
 __all__ = ["CallsInLoop", "InWorker", "runs_in_worker"]
 
@@ -104,6 +105,13 @@ class CallsInLoop(AsyncLoop):
     def items(self, iterator: Any) -> Any:
         """Return the items of an asynchronous iterator, for a `StreamTable`."""
         return AsyncItems(iterator, self.spawn)
+
+    async def run_in_thread(self, connection: Any, function: Callable[[], Any]) -> Any:
+        """Call a function in a thread of the pool, and return its result."""
+        try:
+            return await run_in_pool(self._pool, connection, function)
+        finally:
+            self._after_job()
 
     def _call_soon(self, callback: Callable[[], Any], context: Any = None) -> bool:
         loop = self._loop

@@ -77,6 +77,8 @@ class Daemon(Registrations):
         ValueError: a setting or an argument is invalid.
     """
 
+    _async_interceptors = True
+
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, *, users: str = "") -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error

@@ -10,12 +10,14 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from .. import callcontext, protocol
 from .._messages import requests
 from .._messages.requests import Call
+from .._observe.interceptors import run_async
 from .._server.deferred import Deferred
 from .._server.dispatch import Dispatcher
+from .._server.interception import call_of, is_known, with_arguments
 from .._server.objects import PublishedObject
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
-from .calls import InWorker, runs_in_worker
+from .calls import CallsInLoop, InWorker, runs_in_worker
 
 __all__ = ["LoopDispatcher", "own_annotations"]
 
@@ -23,6 +25,27 @@ log = logging.getLogger("Pyro5.server.dispatch")
 
 # What the coroutine annotations() of the daemon has returned for the request at hand; None: it is an ordinary method.
 own_annotations: contextvars.ContextVar[Optional[Dict[str, Any]]] = contextvars.ContextVar("own_annotations", default=None)
+
+
+class Intercepted:
+    """The method of a `Deferred` that runs a call through the interceptors of a daemon, which are coroutine functions."""
+
+    def __init__(self, dispatcher: LoopDispatcher, connection: Any, published: PublishedObject, call: Call) -> None:
+        self._dispatcher = dispatcher
+        self._connection = connection
+        self._published = published
+        self._call = call
+        self.__qualname__ = "%s.%s" % (call.object_id, call.method)
+
+    async def __call__(self) -> Any:
+        """Run it."""
+        seen = call_of(self._connection, self._call)
+
+        def make() -> Any:
+            call = with_arguments(self._call, seen)
+            return self._dispatcher.run_prepared(self._connection, self._published, call)
+
+        return await run_async(self._dispatcher.interceptors, seen, make)
 
 
 class LoopDispatcher(Dispatcher):
@@ -98,6 +121,37 @@ class LoopDispatcher(Dispatcher):
         name = "%s.%s" % (call.object_id, call.method)
         return Deferred(InWorker(lambda: prepare(connection, published, call)(), name), (), {})
 
+    def _intercepted(self, connection: Any, published: PublishedObject, call: Call) -> Callable[[], Any]:
+        if call.object_id == DAEMON_NAME or not is_known(published, call):
+            return self._prepare(connection, published, call)
+        return Deferred(Intercepted(self, connection, published, call), (), {})
+
+    async def run_prepared(self, connection: Any, published: PublishedObject, call: Call) -> Any:
+        """Run a call where it belongs, in the event loop or in a thread, and return its result."""
+        value = self._prepare(connection, published, call)()
+        while type(value) is Deferred:
+            if runs_in_worker(value):
+                value = await self._calls.run_in_thread(connection, value.method)
+                continue
+            outcome, error = None, None
+            try:
+                outcome = await value.method(*value.args, **value.kwargs)
+            except Exception as x:
+                error = x
+            try:
+                value = value.result(outcome, error)
+            except Exception as x:
+                self._call_error_handler(connection, value.method, value.args, value.kwargs, x)
+                raise
+            finally:
+                error = None  # its traceback refers to this frame
+        return value
+
+    @property
+    def _calls(self) -> CallsInLoop:
+        calls: Any = self._async_methods
+        return calls  # type: ignore[no-any-return]
+
     def _belongs_to_loop(self, published: PublishedObject, call: Call) -> Optional[bool]:
         """Return whether a method or property has to run in the event loop; None: wherever its call is prepared, because it
         is a coroutine function.
@@ -124,5 +178,5 @@ class LoopDispatcher(Dispatcher):
 
     def _call_error_handler(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Mapping[str, Any],
                             error: Exception) -> None:
-        if not isinstance(method, InWorker):  # else it was called in the thread of the method
+        if not isinstance(method, (InWorker, Intercepted)):  # else it was called in the thread of the method
             super()._call_error_handler(connection, method, args, kwargs, error)

@@ -26,6 +26,7 @@ class CallOptions(NamedTuple):
     on_sending: Optional[Callable[[Optional[bytes], int], None]] = None
     is_attempt: bool = False  # a call that fails is repeated by the caller
     thread: int = 0  # the thread that the call is made for, if another one makes it
+    traceparent: str = ""  # the W3C trace context to send
 
 
 current_options: ContextVar[Optional[CallOptions]] = ContextVar("Pyro5.call_options", default=None)

@@ -15,13 +15,21 @@ class UnsupportedOperatorError(AttributeError, TypeError):
 
 
 class ProxyOperators:
-    """Base class of Proxy with the operators. Proxy implements `_pyroExposes` and `_pyroOperator`."""
+    """Base class of Proxy with the operators. Proxy implements `_pyroExposes` and `_pyroMethod`."""
+
+    _pyro: Any
 
     def _pyroExposes(self, name: str) -> bool:
         raise NotImplementedError
 
-    def _pyroOperator(self, name: str) -> Callable[..., Any]:
+    def _pyroMethod(self, name: str) -> Any:
         raise NotImplementedError
+
+    def _pyroOperator(self, name: str) -> Callable[..., Any]:
+        if not self._pyroExposes(name):
+            raise UnsupportedOperatorError("remote object '%s' has no exposed method '%s'" % (self._pyro.uri, name))
+        method: Callable[..., Any] = self._pyroMethod(name)
+        return method
 
     def __bool__(self) -> bool:
         return True  # without a call: programs test a proxy to see whether it is None

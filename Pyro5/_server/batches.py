@@ -51,15 +51,17 @@ class Batch:
         self._outcome: Callable[[], Any] = lambda: None
         self._is_direct = False  # the methods are called with the arguments in the request
 
-    def prepare(self, published: PublishedObject, prepare: Callable[[Call], Callable[[], Any]]) -> Sequence[Any]:
+    def prepare(self, published: PublishedObject, prepare: Callable[[Call], Callable[[], Any]],
+                is_intercepted: bool = False) -> Sequence[Any]:
         """Check that all calls are allowed, and return the steps to execute; if any of them is not allowed, none is executed.
 
         Args:
             prepare: checks that a call is allowed, and returns a function that executes it.
+            is_intercepted: each call has to be executed by that function.
         """
         # All calls are checked before the first one runs, so that a batch with a forbidden call has no effect at all.
         self._elements, names = requests.parse_batch(self.call)
-        self._methods = _methods_of(published, names)
+        self._methods = {} if is_intercepted else _methods_of(published, names)
         self._is_direct = bool(self._methods)
         if self._is_direct:
             return self._elements

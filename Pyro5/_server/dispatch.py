@@ -10,7 +10,7 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 from .. import callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
@@ -25,6 +25,7 @@ from .batches import Batch
 from .decoding import RequestDecoder
 from .deferred import Deferred, DeferredCall
 from .exclusive import ExclusiveUse
+from .interception import intercepted, is_known
 from .error_log import ErrorLog, RepeatFilter, client_name, is_end_of_stream
 from .objects import ObjectTable, PublishedObject
 from .counted import row_of
@@ -50,7 +51,12 @@ class Dispatcher(HandshakeReplies):
             bytes, to run the call in another thread; None: oneway calls run in the caller's thread.
         repeat_filter: decides which exceptions of calls are logged.
         async_methods: runs async methods.
+
+    Attributes:
+        interceptors: functions of the program around each call.
     """
+
+    interceptors: Tuple[Callable[..., Any], ...] = ()
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
                  run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]],
@@ -136,7 +142,8 @@ class Dispatcher(HandshakeReplies):
             if flags & protocol.FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
                 return None
-            value = (self._run(connection, published, call) if call.method in published.direct
+            value = (self._intercepted(connection, published, call)() if self.interceptors
+                     else self._run(connection, published, call) if call.method in published.direct
                      else self._prepare(connection, published, call)())
             if type(value) is Deferred:
                 self._defer(connection, message, call, value, running, self._finish_call)
@@ -178,7 +185,8 @@ class Dispatcher(HandshakeReplies):
 
     def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
         """Run a oneway call. It may still be running in another thread when this returns."""
-        self._run_prepared_oneway(connection, call, message, self._prepare(connection, published, call))
+        prepare = self._intercepted if self.interceptors else self._prepare
+        self._run_prepared_oneway(connection, call, message, prepare(connection, published, call))
 
     def _run_prepared_oneway(self, connection: Any, call: Call, message: ReceivingMessage, run: Callable[[], Any]) -> None:
         if type(run) is Deferred:
@@ -289,6 +297,14 @@ class Dispatcher(HandshakeReplies):
             return lambda: self._run_method(connection, method, *rebuild(args, kwargs))
         return lambda: self._run_method(connection, method, args, kwargs)
 
+    def _intercepted(self, connection: Any, published: PublishedObject, call: Call) -> Callable[[], Any]:
+        """Do what `_prepare` does, with a function that runs the call through the interceptors."""
+        # What proxies need internally, such as the items of streams, is not a call of the program.
+        if call.object_id == constants.DAEMON_NAME or not is_known(published, call):
+            return self._prepare(connection, published, call)
+        return intercepted(self.interceptors, connection, call, functools.partial(self._prepare, connection, published),
+                           self._async_methods.start, functools.partial(self._call_error_handler, connection))
+
     def _run_method(self, connection: Any, method: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
@@ -323,7 +339,8 @@ class Dispatcher(HandshakeReplies):
             permissions.check_call(self.gate, connection, published, call, is_batch=True)
             batch = Batch(call, serializer, correlation_id, wants_results, self._wire.max_size, connection.buffers)
             batch.running = running
-            steps = batch.prepare(published, functools.partial(self._prepare, connection, published))
+            prepare = self._intercepted if self.interceptors else self._prepare
+            steps = batch.prepare(published, functools.partial(prepare, connection, published), bool(self.interceptors))
             pieces_of = getattr(connection, "pieces_of", None)
             batch.steps = batch.execute(pieces_of(steps, wants_results) if pieces_of else iter((steps,)),
                                         functools.partial(self._add_batch_error, connection, batch))

@@ -1,11 +1,14 @@
-"""The part of a daemon that shows what happens inside: statistics and health."""
+"""The part of a daemon that shows what happens inside: statistics, health, and interceptors around its calls."""
 from __future__ import annotations
 
-from typing import Any, Dict, Set
+from typing import Any, Callable, Dict, Set, TypeVar
 
+from .._observe.interceptors import Interceptors
 from .counted import health_of, report
 
 __all__ = ["Observed"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class Observed:
@@ -15,8 +18,37 @@ class Observed:
     _objects: Any
     _streams: Any
     transportServer: Any
+    _async_interceptors = False
     # The ids of objects that the program has marked; None stands for the daemon. Replaced, never changed.
     _not_serving: Set[Any] = frozenset()  # type: ignore[assignment]
+
+    def intercept(self, interceptor: _F) -> _F:
+        """Run a function around each call of a client, apart from those of the daemon's own object: use it as a decorator.
+
+        It is called with the call (its attributes are object_id, method, args, kwargs, client, user, deadline, annotations,
+        correlation_id) and a function ``proceed``, which makes the call and returns its result. It may call that any number
+        of times, and returns the result for the client, or raises an exception. The one that was installed first runs
+        outermost. Each call of a batch passes by itself. May be called from any thread; it has an effect on later calls.
+
+        Raises:
+            TypeError: it is not a function, or, for an asyncio daemon, not a coroutine function.
+        """
+        self._interceptors.add(interceptor)
+        self._dispatcher.interceptors = self._interceptors.installed
+        return interceptor
+
+    def remove_interceptor(self, interceptor: Callable[..., Any]) -> None:
+        """Run a function no longer around calls; ignored if it was not installed."""
+        self._interceptors.remove(interceptor)
+        self._dispatcher.interceptors = self._interceptors.installed
+
+    @property
+    def _interceptors(self) -> Interceptors:
+        # Created when it is needed: the class has no constructor. Two threads that install the first ones at the same time
+        # get the same object, because setdefault() is atomic.
+        created = Interceptors(self._async_interceptors, "Pyro5.%s.Daemon" % ("api" if self._async_interceptors else "aio"))
+        found: Interceptors = self.__dict__.setdefault("_own_interceptors", created)
+        return found
 
     def statistics(self) -> Dict[str, Any]:
         """Return what was counted since the daemon was created, as clients get it from ``Pyro.Daemon.stats()``.

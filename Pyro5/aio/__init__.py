@@ -15,10 +15,14 @@ from .._aio_server.daemon import Daemon
 from .._aio_server.nameserver import start_ns
 from .._aio_server.serving import serve
 from .._client.retry import Retry
+from .._observe.interceptors import of_asyncio_clients
 from .._values.uri import URI
 from ..callcontext import current_context
 from ..client import SerializedBlob
 from ..core import type_meta
 
 __all__ = ["config", "current_context", "URI", "Proxy", "Daemon", "BatchProxy", "RemoteCall", "RemoteMember", "ItemStream",
-           "SerializedBlob", "Retry", "locate_ns", "resolve", "serve", "start_ns", "wait_for", "setattr", "type_meta"]
+           "SerializedBlob", "Retry", "locate_ns", "resolve", "serve", "start_ns", "wait_for", "setattr", "type_meta",
+           "intercept_clients"]
+
+intercept_clients = of_asyncio_clients.add

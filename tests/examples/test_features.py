@@ -409,6 +409,28 @@ class Trouble(ExampleTestCase):
             pouring failed; was it sent? None
             weight: 10""", self.output_of("client.py", self.serve("server.py")))
 
+    def test_interceptor(self) -> None:
+        self.folder = "interceptor"
+        server = self.start("server.py", "--port", "0")
+        self.assertPrinted("""
+            Refused: say who you are
+            In the safe: gold
+            Not there: 'crown'""", self.output_of("client.py", self.uri_of(server)))
+        printed = self.stop(server)
+        for line in ("safe.put('ring', 'gold') by unknown: PermissionError (", "safe.put('ring', 'gold') by ada: ok (",
+                     "safe.look('crown',) by ada: KeyError ("):
+            self.assertIn(line, printed)
+
+    def test_statistics(self) -> None:
+        self.folder = "statistics"
+        self.assertPrinted("""
+            No cake: the oven is cold
+            kitchen is SERVING
+            cake   4 calls, 1 errors, quick
+            salad  4 calls, 0 errors, quick
+            soup   4 calls, 0 errors, 10 ms or more
+            last error of cake: the oven is cold""", self.output_of("client.py", self.serve("server.py")))
+
     def test_long_job(self) -> None:
         self.folder = "long_job"
         self.assertPrinted("""
