@@ -26,7 +26,8 @@ MODULES = """
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
     _values.serpent.guard _values.serpent.chunks
-    serializers.base serializers.foreign _values.marshal _values.marshal.reader _values.marshal.check
+    serializers.base serializers.foreign _values.marshal _values.marshal.reader
+    _values.marshal.scan _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
     _messages _messages.limits _messages.blob _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake

@@ -86,7 +86,9 @@ class MarshalSerializer(SerializerBase):
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         args: Any = vargs  # not a list or tuple if it is the content of a SerializedBlob
-        if isinstance(vargs, (list, tuple)):
+        if kwargs is None and type(vargs) is list and _NATIVE.issuperset(map(type, vargs)):
+            pass    # A batch. In a copy, its calls would be referenced twice, and marshal would number them.
+        elif isinstance(vargs, (list, tuple)):
             # One level only, which covers most arguments. Objects inside of them are found by marshal itself.
             args = [value if type(value) in _NATIVE else self._to_plain(value) for value in vargs]
         # {} also for None (attribute accesses and batches), because servers of 5.x do not accept None

@@ -9,15 +9,17 @@ is left to the marshal module, which raises its own errors.
 from __future__ import annotations
 
 import functools
+import gc
 import marshal
 import re
 import struct
 import sys
+from itertools import compress
 from typing import Any, Dict, List, Set, Tuple
 
 from .. import containers
 from ..containers import Data
-from . import reader
+from . import reader, scan
 
 __all__ = ["loads", "check", "check_containers"]
 
@@ -74,7 +76,7 @@ def loads(data: Data) -> Any:
         SerializeError: the data has too many keys with the same hash.
     """
     # Most small messages match none of the patterns. For these the check costs two searches.
-    if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):
+    if (len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data)) and not scan.is_harmless(data):
         has_few_objects, elements = _examine(data)
     else:
         has_few_objects, elements = True, 0
@@ -105,13 +107,13 @@ def _check_sharing(value: Any, size: int) -> None:
     containers, elements = _MAX_CONTAINERS + _MORE_PER_BYTE * size, _MAX_ELEMENTS + _MORE_PER_BYTE * size
     waiting = [value] if type(value) in _CONTAINERS else []
     while waiting:
-        container = waiting.pop()
-        containers -= 1
-        elements -= len(container)
+        # a level of the tree at a time: half the time of one container after the other
+        containers -= len(waiting)
+        elements -= sum(map(len, waiting))
         if containers < 0 or elements < 0:
             raise ValueError("bad marshal data (%s)" % _TOO_OFTEN)
-        inside = container.values() if type(container) is dict else container
-        waiting += [element for element in inside if type(element) in _CONTAINERS]
+        inside = gc.get_referents(*waiting)
+        waiting = list(compress(inside, map(_CONTAINERS.__contains__, map(type, inside))))
 
 
 def check(data: Data) -> bool:
