@@ -37,7 +37,7 @@ MODULES = """
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
-    _observe _observe.histogram _observe.statistics _observe.interceptors
+    _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
     _observe.log_filter
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.interception _client.connection _client.offered
@@ -57,9 +57,10 @@ MODULES = """
     _server.acceptance _server.streams
     _server.turns _server.decoding
     _server.running_calls _server.deferred _server.offering _server.async_loop _server.async_streams _server.async_methods
-    _server.daemon_object _server.siblings _server.shared_calls
+    _server.daemon_object _server.siblings
     _server.interception _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
-    _server.settings _server.batch_pieces _server.output _server.detached _server.connection _server.callbacks _server.timeouts
+    _server.settings _server.batch_pieces _server.output _server.detached _server.connection
+    _server.shared_calls _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
     _server.shared_output _server.acceptor _server.shared_accepting _server.tls_handshakes _server.loop _server.supervisor

@@ -9,7 +9,7 @@ import contextlib
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Any, Deque, Optional, Tuple
+from typing import Any, Callable, Deque, Optional, Tuple
 
 from .. import errors
 from .stream_sockets import peer_has_closed
@@ -21,6 +21,7 @@ _SUFFIX = ".callback.invalid"
 PORT = 1
 MAX_WAIT_SECONDS = 5.0  # for the next connection of a client that has offered some before: it opens one when one is taken
 LOOK_SECONDS = 0.001  # interval of looking at the server's sockets in a method that its loop runs
+ELSEWHERE_SECONDS = 0.01  # interval of asking the other processes of a daemon
 MAX_CLIENTS = 100000  # that are remembered after they have disconnected
 MAX_PER_CLIENT = 8  # connections that no proxy uses
 
@@ -31,6 +32,10 @@ waiting = threading.local()
 
 def _nothing() -> None:
     return None
+
+
+def _nowhere(host: str) -> Tuple[Any, bool]:
+    return None, False
 
 
 def host_of(secret: str) -> str:
@@ -48,9 +53,15 @@ def is_offered(host: Optional[str]) -> bool:
 
 
 class OfferedSockets:
-    """The sockets that no proxy uses yet, by host name. Thread-safe."""
+    """The sockets that no proxy uses yet, by host name. Thread-safe.
+
+    Attributes:
+        take_elsewhere: for the processes of one daemon: returns a socket that another process has received from this host,
+            or None; and whether another process knows the host.
+    """
 
     def __init__(self) -> None:
+        self.take_elsewhere: Callable[[str], Tuple[Any, bool]] = _nowhere
         self._changed = threading.Condition()  # guards the rest
         self._by_host: OrderedDict[str, Deque[Tuple[Any, Any]]] = OrderedDict()  # sockets with the server that they came from
         self._count = 0
@@ -88,17 +99,30 @@ class OfferedSockets:
         """
         end = time.monotonic() + min(MAX_WAIT_SECONDS, MAX_WAIT_SECONDS if timeout is None else timeout)
         sock = self._take_now(host)
-        while sock is None and host in self._by_host and time.monotonic() < end:
+        is_elsewhere = False
+        while sock is None and time.monotonic() < end:
+            sock, is_elsewhere = self.take_elsewhere(host)
+            if sock is not None or not (is_elsewhere or host in self._by_host):
+                break
             serve_offers = getattr(waiting, "serve_offers", _nothing)()
             if serve_offers is not None:
                 serve_offers()
             with self._changed:
                 if not self._by_host.get(host):
-                    self._changed.wait(end - time.monotonic() if serve_offers is None else LOOK_SECONDS)
+                    self._changed.wait(LOOK_SECONDS if serve_offers else ELSEWHERE_SECONDS if is_elsewhere
+                                       else max(0.0, end - time.monotonic()))
             sock = self._take_now(host)
         if sock is None:
             raise ConnectionRefusedError("the client that has this object is not connected to this process")
         return sock
+
+    def take_for_other(self, host: str) -> Tuple[Any, bool]:
+        """Return what `take_elsewhere` of another process returns."""
+        sock = self._take_now(host)
+        if hasattr(sock, "pending"):  # the state of TLS is in this process
+            sock.close()
+            return None, False
+        return sock, host in self._by_host
 
     def _take_now(self, host: str) -> Any:
         with self._changed:

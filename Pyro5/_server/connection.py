@@ -338,6 +338,10 @@ class ServerConnection(DetachedCalls):
         # It stays available, because the reply needs its sequence number and serializer.
         self._reader.refused, self._pending = self._pending, None
 
+    def add_received(self, data: bytes) -> None:
+        """Add what another process has received from the client."""
+        self._reader.feed(data)
+
     def receive(self) -> bool:
         """Receive once. Return False if the client has closed its side.
 

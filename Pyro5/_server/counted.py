@@ -9,12 +9,13 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 from .. import errors
 from .._messages import requests
 from .._messages.requests import Call
+from .._observe.merging import merged_reports
 from .._observe.statistics import BATCH, GENERATED_IDS, OTHERS
 from ..constants import DAEMON_NAME
 from . import permissions
 from .objects import ObjectTable
 
-__all__ = ["NOT_SERVING", "SERVING", "health_of", "report", "row_of", "visible_rows"]
+__all__ = ["NOT_SERVING", "SERVING", "health_of", "report", "report_of_process", "row_of", "visible_rows"]
 
 SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
 _GENERATED_ID = re.compile("obj_[0-9a-f]{32}")
@@ -45,7 +46,17 @@ def health_of(daemon: Any, object_id: str = "") -> str:
 
 
 def report(daemon: Any) -> Dict[str, Any]:
-    """Return what a daemon has counted since it was created, as plain data. Times are in seconds."""
+    """Return what a daemon has counted since it was created, in all of its processes, as plain data. Times are in seconds."""
+    own, siblings = report_of_process(daemon), daemon._siblings
+    if siblings is None:
+        return own
+    others = [answer.value for answer in siblings.ask("statistics", None)]
+    # The process that supervises the others serves no clients.
+    return merged_reports(others if others and siblings.is_supervisor else [own, *others])
+
+
+def report_of_process(daemon: Any) -> Dict[str, Any]:
+    """Return what this process has counted."""
     dispatcher, server = daemon._dispatcher, daemon.transportServer
     statistics = dispatcher.statistics
     connections = server.all_connections()

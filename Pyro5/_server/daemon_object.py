@@ -145,6 +145,8 @@ class DaemonObject:
         """Close an item stream, or do nothing if it does not exist."""
         _check_text(streamId, "streamId")
         self.daemon._streams.close(streamId)
+        if self.daemon._siblings is not None:
+            self.daemon._siblings.tell("close stream", streamId)
 
     @_unlisted
     @_quick

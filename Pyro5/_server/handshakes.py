@@ -26,6 +26,14 @@ SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time
 _MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to be decoded
 
 
+class Moved(Exception):
+    """Another process answers the handshake."""
+
+
+def _has_one_process(*args: Any) -> bool:
+    return False
+
+
 class HandshakeReplies(ReplyEncoding):
     """The part of a dispatcher that answers handshakes. Thread-safe.
 
@@ -35,6 +43,8 @@ class HandshakeReplies(ReplyEncoding):
     Attributes:
         find_custom_get_metadata: returns the function that makes the metadata of an object for the handshake (called
             with the object id), or None to use the exposed members.
+        move: called with a connection, its first message, the features that this announces, and the id of an object that
+            does not exist; returns whether another process, which has the object, answers the handshake.
         gate: decides which clients are accepted before validateHandshake is called; None accepts all.
     """
 
@@ -42,6 +52,7 @@ class HandshakeReplies(ReplyEncoding):
         super().__init__(daemon, options)
         self._objects = objects
         self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
+        self.move: Callable[[Any, ReceivingMessage, Any, str], bool] = _has_one_process
         self.gate: Any = None
 
     def _use_options(self, options: DispatchOptions) -> None:
@@ -55,6 +66,8 @@ class HandshakeReplies(ReplyEncoding):
             data = self._begin_handshake(connection, message, serializer, correlation_id)
             response = self._daemon.validateHandshake(connection, data)
             return self._accept_handshake(connection, message, serializer, response, correlation_id)
+        except Moved:
+            return None
         except Exception as x:  # validateHandshake of the program, and any error that malformed data causes
             return self._refuse_handshake(connection, message, serializer, x, correlation_id)
 
@@ -78,6 +91,8 @@ class HandshakeReplies(ReplyEncoding):
         callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
                                   message.serializer_id, message.annotations, correlation_id)
         object_id, data = self._parse_connect_request(message, serializer)
+        if proof is None and object_id not in self._objects and self.move(connection, message, announced, object_id):
+            raise Moved
         # Set before validateHandshake is called, which may look at it.
         connection.objectId = object_id
         if self.gate is not None:

@@ -353,6 +353,9 @@ class SocketServer(Limited, SharedOutputLoop):
         # Not known yet if a worker has accepted it and left it to the loop.
         if connection.sock not in self._connections:
             self._attempt(self.add_connection, connection)
+            # moved here from another process, with the first message, for which no event comes
+            if connection.watched == READ and connection.mid_message:
+                self._attempt(self._serve_all, connection)
         else:
             self._attempt(self._serve_all, connection)
 

@@ -1,7 +1,7 @@
 """The part of a daemon that shows what happens inside: statistics, health, and interceptors around its calls."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Set, TypeVar
+from typing import Any, Callable, Dict, Optional, Set, TypeVar
 
 from .._observe.interceptors import Interceptors
 from .counted import health_of, report
@@ -17,6 +17,7 @@ class Observed:
     _dispatcher: Any
     _objects: Any
     _streams: Any
+    _siblings: Any
     transportServer: Any
     _async_interceptors = False
     # The ids of objects that the program has marked; None stands for the daemon. Replaced, never changed.
@@ -75,4 +76,9 @@ class Observed:
             DaemonError: the object is not registered in this daemon.
         """
         key = None if objectOrId is None else str(self.uriFor(objectOrId).object)  # type: ignore[attr-defined]
+        self._mark_serving(key, serving)
+        if self._siblings is not None:
+            self._siblings.tell("health", [key, serving])
+
+    def _mark_serving(self, key: Optional[str], serving: bool) -> None:
         self._not_serving = set(self._not_serving) - {key} if serving else set(self._not_serving) | {key}

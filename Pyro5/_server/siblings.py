@@ -6,6 +6,7 @@ all processes have the other one. So a process that is started again in the same
 from __future__ import annotations
 
 import array
+import contextlib
 import json
 import logging
 import os
@@ -43,16 +44,19 @@ class Siblings:
         running: returns the places of those that run.
 
     Attributes:
-        own_place: of this process; the supervising one has none.
+        own_place: of this process.
+        is_supervisor: this is the process that starts the others. It has no thread that receives: it can only ask.
     """
 
     def __init__(self, places: int, running: Callable[[], List[int]]) -> None:
-        self.own_place = -1
+        self.own_place = places
+        self.is_supervisor = True
         self._running = running
         self._handlers: Dict[str, Handler] = {}
         self._waiting: Dict[int, queue.Queue[Answer]] = {}
         self._parts: Dict[Tuple[int, int], List[bytes]] = {}  # of messages that are not complete; used by one thread
         self._number = 0
+        self._asking = threading.Lock()  # held by the supervising process while it waits for answers
         self._lock = threading.Lock()  # guards _number, _waiting, and that the parts of a message follow each other
         self._receivers: List[socket.socket] = []
         self._senders: List[socket.socket] = []
@@ -74,7 +78,7 @@ class Siblings:
 
     def begin(self, place: int) -> None:
         """Receive messages in this process, from now on until it ends."""
-        self.own_place = place
+        self.own_place, self.is_supervisor = place, False
         threading.Thread(target=self._receive_all, name="Pyro-siblings", daemon=True).start()
 
     def tell(self, kind: str, value: Any) -> None:
@@ -84,6 +88,12 @@ class Siblings:
 
     def ask(self, kind: str, value: Any, seconds: float = ASK_SECONDS) -> List[Answer]:
         """Send a message to all other processes, and return their answers; without those that take too long."""
+        if self.is_supervisor:
+            with self._asking:
+                return self._ask(kind, value, seconds)
+        return self._ask(kind, value, seconds)
+
+    def _ask(self, kind: str, value: Any, seconds: float) -> List[Answer]:
         answers: queue.Queue[Answer] = queue.Queue()
         with self._lock:
             self._number += 1
@@ -94,6 +104,8 @@ class Siblings:
             found: List[Answer] = []
             end = time.monotonic() + seconds
             while len(found) < left:
+                if self.is_supervisor:
+                    self._receive_answer(end)
                 found.append(answers.get(timeout=max(0.0, end - time.monotonic())))
         except queue.Empty:
             log.warning("%d of %d processes have not answered within %g seconds", left - len(found), left, seconds)
@@ -107,7 +119,8 @@ class Siblings:
         return self._send(place, kind, 0, value, descriptors)
 
     def close(self) -> None:
-        """Close the sockets in this process."""
+        """Close the sockets in this process. Messages are not sent any more."""
+        self._running = lambda: []
         for sock in self._receivers + self._senders:
             sock.close()
 
@@ -132,27 +145,37 @@ class Siblings:
     # ------------------------------------------------------------ in the receiving thread
 
     def _receive_all(self) -> None:
-        receiver = self._receivers[self.own_place]
-        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
         while True:
             try:
-                data, rights, _flags, _address = receiver.recvmsg(MAX_BYTES + 100, space)
+                self._receive()
             except OSError:
                 return  # closed
-            descriptors = array.array("i")
-            for _level, _kind, numbers in rights:
-                descriptors.frombytes(numbers[:len(numbers) - len(numbers) % descriptors.itemsize])
-            try:
-                self._received(data, descriptors.tolist())
             except Exception:  # an error in the handling of one message must not end the thread
                 log.exception("a message of another process could not be handled")
 
-    def _received(self, data: bytes, descriptors: List[int]) -> None:
+    def _receive_answer(self, end: float) -> None:
+        """Receive in the supervising process, until an answer has arrived or the time is over."""
+        receiver = self._receivers[self.own_place]
+        receiver.settimeout(max(0.001, end - time.monotonic()))
+        with contextlib.suppress(OSError):  # the time is over
+            while not self._receive():
+                continue
+
+    def _receive(self) -> bool:
+        """Receive a datagram, and handle the message that it completes. Return whether it was an answer."""
+        space = socket.CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize)
+        data, rights, _flags, _address = self._receivers[self.own_place].recvmsg(MAX_BYTES + 100, space)
+        descriptors = array.array("i")
+        for _level, _kind, numbers in rights:
+            descriptors.frombytes(numbers[:len(numbers) - len(numbers) % descriptors.itemsize])
+        return self._received(data, descriptors.tolist())
+
+    def _received(self, data: bytes, descriptors: List[int]) -> bool:
         place_text, process, left, part = data.split(b" ", 3)
         place, source = int(place_text), (int(place_text), int(process))
         self._parts.setdefault(source, []).append(part)
         if int(left):
-            return
+            return False
         kind, number, value = json.loads(b"".join(self._parts.pop(source)))
         if kind == "answer":
             with self._lock:
@@ -161,12 +184,13 @@ class Siblings:
                 waiting.put(Answer(place, value, descriptors))
             else:
                 _close_all(descriptors)  # too late
-            return
+            return waiting is not None
         answer = self._handlers[kind](value, descriptors)
         if number:
             value, sent = answer if type(answer) is tuple else (answer, [])
             self._send(place, "answer", number, value, sent)
             _close_all(sent)
+        return False
 
 
 def _close_all(descriptors: Sequence[int]) -> None:

@@ -106,6 +106,9 @@ class Supervisor(SocketServer):
 
     Args:
         count: the number of processes.
+
+    Attributes:
+        siblings: sends messages to the processes.
     """
 
     def __init__(self, callbacks: DaemonCallbacks, roles: Roles, count: int) -> None:
@@ -113,7 +116,7 @@ class Supervisor(SocketServer):
         self._roles = roles
         self._count = count
         self._counts = ConnectionCounts(count)
-        self._siblings = Siblings(count, self._counts.running)
+        self.siblings = Siblings(count, self._counts.running)
         self._listener: Optional[Listener] = None
         self._children: Dict[int, _Child] = {}  # by place
         self._missing: List[int] = []  # places without a process
@@ -277,11 +280,11 @@ class Supervisor(SocketServer):
             self._listener.close()
         self._stop_children()
         self.callbacks.finish(END_SECONDS)
-        self._siblings.close()
+        self.siblings.close()
         self._counts.close()
 
     def discard(self) -> None:
-        self._siblings.close()
+        self.siblings.close()
         self._counts.close()
         super().discard()
 
@@ -317,8 +320,8 @@ class Supervisor(SocketServer):
 
         _set_signals(terminate)
         server.serve_listener(listener, functools.partial(SharedAcceptor, counts=self._counts, place=place))
-        self._roles.begin_child(server, self._siblings)
-        self._siblings.begin(place)
+        self._roles.begin_child(server, self.siblings)
+        self.siblings.begin(place)
         threading.Thread(target=_end_with_parent, args=(lifeline, server), name="Pyro-lifeline", daemon=True).start()
         server.loop()
         server.close()

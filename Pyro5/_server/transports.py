@@ -51,7 +51,9 @@ def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, un
 
     daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds
     roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due)
-    return _listening(Supervisor(callbacks, roles, processes), daemon, host, port, unixsocket)
+    supervisor = Supervisor(callbacks, roles, processes)
+    daemon._siblings = supervisor.siblings
+    return _listening(supervisor, daemon, host, port, unixsocket)
 
 
 def check_processes(processes: int, connected_socket: Any) -> None:

@@ -41,6 +41,17 @@ class Shared:
         current_context.cancelled.wait(60)
         print("cancelled: %s" % current_context.cancelled.is_set(), flush=True)
 
+    def make(self) -> Any:
+        made = OfSession()
+        self._pyroDaemon.register(made)
+        return made
+
+    def call(self, callback: Any) -> Any:
+        return callback.greet(os.getpid())
+
+    def set_health(self) -> None:
+        self._pyroDaemon.set_health(False, "session")
+
     def numbers(self) -> Iterator[int]:
         yield from range(5)
 

@@ -13,10 +13,16 @@ from typing import Any, Iterator, List, Tuple
 
 from Pyro5 import errors
 from Pyro5.client import Proxy
-from Pyro5.server import Daemon
+from Pyro5.server import Daemon, expose
 from tests.support import PATIENCE_SECONDS, ToolProcess
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "processes_program.py")
+
+
+@expose
+class Greeter:
+    def greet(self, pid: int) -> str:
+        return "hello %d" % pid
 
 
 @contextlib.contextmanager
@@ -69,6 +75,55 @@ class ProcessesTest(unittest.TestCase):
         self.assertEqual((0, ""), (result.exit_code, result.err))
         self.assertEqual(1, result.out.count("ended in process %d" % first_pid(result.out)), result.out)
         self.assertIn("threads: 1\n", result.out)
+
+    def two_processes(self, uri: str) -> List[Any]:
+        """Return proxies that are connected to different processes."""
+        proxies = [self.connect(uri)]
+        while True:
+            proxies.append(self.connect(uri))
+            if proxies[-1].pid() != proxies[0].pid():
+                return [proxies[0], proxies[-1]]
+
+    def test_objects_that_are_registered_in_one_process(self) -> None:
+        for server_type in ("thread", "multiplex"):
+            with self.subTest(server_type), server(2, PYRO_SERVERTYPE=server_type) as (process, uri):
+                for proxy in self.two_processes(uri):
+                    # the first connection is one with the process that has more clients, so with the other one
+                    made = [proxy.make() for _ in range(3)]
+                    self.assertEqual([1, 1, 1, 2, 2, 2], [each.count() for each in made * 2])
+                    for each in made:
+                        each._pyroRelease()
+                unknown = self.connect("PYRO:nothing" + uri[len("PYRO:shared"):])
+                with self.assertRaisesRegex(errors.CommunicationError, "unknown object"):
+                    unknown._pyroBind()
+                self.assertEqual(0, process.stop().exit_code)
+
+    def test_callbacks_over_connections_of_the_client(self) -> None:
+        with server(2) as (process, uri):
+            for proxy in self.two_processes(uri):
+                callback = proxy._pyroCallback(Greeter())
+                for _ in range(2):
+                    self.assertEqual("hello %d" % proxy.pid(), proxy.call(callback))
+            self.assertEqual((0, ""), process.stop()[::2])
+
+    def test_statistics_and_health_of_all_processes(self) -> None:
+        with server(2) as (process, uri):
+            first, other = self.two_processes(uri)
+            pids = sorted([first.pid(), other.pid()])
+            own = self.connect("PYRO:Pyro.Daemon" + uri[len("PYRO:shared"):])
+            before = own.stats()
+            self.assertEqual(pids, before["processes"])
+            for proxy in (first, other):
+                proxy.pid()
+            after = own.stats()
+            calls = [report["objects"]["shared"]["pid"]["calls"] for report in (before, after)]
+            self.assertEqual(2, calls[1] - calls[0])
+            self.assertGreaterEqual(sum(after["connections"].values()), 3)
+            self.assertEqual("SERVING", own.health("session"))
+            # from both: one of them is not the process that answers
+            for proxy in (first, other):
+                proxy.set_health()
+            self.assertEqual("NOT_SERVING", own.health("session"))
 
     def test_cancellation_reaches_the_process_of_the_call(self) -> None:
         with server(2, PYRO_SERVERTYPE="multiplex") as (process, uri):
