@@ -7,12 +7,13 @@ MINUTES ?= 10
 UNITTEST := -X dev -W error -m tests $(TESTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs bench dist pyz vendor faults fuzz hostile races soak clean
+.PHONY: help demo test test-all test-freethreaded lint types docs bench dist pyz vendor faults fuzz hostile races soak clean
 
 help:
 	@echo "make demo      start a name server and an object, call the object, stop both"
 	@echo "make test      run all tests; options, or names of modules, in TESTS=..."
 	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
+	@echo "make test-freethreaded  run all tests on a free-threaded Python 3.13, which is built first if there is none (minutes)"
 	@echo "make lint      check the style of the sources"
 	@echo "make types     type-check the sources, and programs that use the package"
 	@echo "make docs      regenerate the tables of the documentation that are made from the sources"
@@ -44,6 +45,9 @@ test: $(VENV)/ready
 
 test-all: $(VENV)/ready
 	$(BIN)/python .ci/test_all.py -- $(UNITTEST)
+
+test-freethreaded:
+	python=$$(.ci/freethreaded) && PYTHON_GIL=0 $(PYTHON) .ci/test_all.py --only "$$python" -- $(UNITTEST)
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check --config .ci/ruff.toml Pyro5 tests examples .ci setup.py

@@ -1,6 +1,6 @@
 """Run the tests on every Python from 3.8 up that this machine has, each in a virtual environment of its own.
 
-Usage: test_all.py [--but-not X.Y] -- ARGUMENTS-FOR-PYTHON...
+Usage: test_all.py [--but-not X.Y | --only PATH] -- ARGUMENTS-FOR-PYTHON...
 
 Pythons are looked for on the PATH and among those that pyenv holds; of each version the first that works is taken.
 """
@@ -97,9 +97,10 @@ def run_tests(python: str, arguments: List[str]) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Run the tests on every Python found.")
     parser.add_argument("--but-not", metavar="X.Y", help="a version to leave out")
+    parser.add_argument("--only", metavar="PATH", help="run the tests on this Python alone")
     parser.add_argument("arguments", nargs="+", help="what to call each Python with")
     options = parser.parse_args()
-    pythons = find_pythons()
+    pythons = {version_of(options.only): [options.only]} if options.only else find_pythons()
     pythons.pop(options.but_not, None)
     failed = []
     for version, paths in pythons.items():
