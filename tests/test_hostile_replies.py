@@ -70,7 +70,7 @@ class Structure(unittest.TestCase):
     def test_results_that_the_gateway_converts(self) -> None:
         sent = SendingMessage(protocol.MSG_RESULT, 0, 0, serializers["marshal"].serializer_id, MANY["marshal"])
         with self.assertRaisesRegex(errors.SerializeError, "too many lists"):
-            gateway_calls._as_json(ReceivingMessage(sent.data[:protocol.HEADER_SIZE], sent.data[protocol.HEADER_SIZE:]))
+            gateway_calls.as_json(ReceivingMessage(sent.data[:protocol.HEADER_SIZE], sent.data[protocol.HEADER_SIZE:]))
 
     def test_as_many_as_were_sent(self) -> None:
         """A compressed reply may have more containers than a request, but not any number for a few bytes."""

@@ -62,7 +62,8 @@ class Statistics:
 
     def __init__(self, row_of: Callable[[str, str], Key], max_rows: int) -> None:
         self.max_rows = max_rows
-        self.since = time.time()
+        self.since = time.time()  # for people who read the report
+        self.started = time.monotonic()
         self._row_of = row_of
         self._local = _Local()
         self._lock = threading.Lock()  # guards the rest

@@ -64,7 +64,7 @@ def report_of_process(daemon: Any) -> Dict[str, Any]:
     busy = len({id(call.connection) for call in list(dispatcher.running._running)} & set(map(id, connections)))
     return {
         "pid": os.getpid(), "location": daemon.locationStr, "health": health_of(daemon),
-        "since": statistics.since, "uptime": time.time() - statistics.since,
+        "since": statistics.since, "uptime": time.monotonic() - statistics.started,
         "counting": dispatcher.running.statistics is not None,
         "objects": statistics.rows(),
         "connections": {"idle": len(connections) - busy, "busy": busy},

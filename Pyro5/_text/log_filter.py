@@ -18,7 +18,7 @@ __all__ = ["LOGGERS", "PrintableText", "install", "traceback_text"]
 LOGGERS = """
     Pyro5 Pyro5.aio Pyro5.auth Pyro5.autoclean Pyro5.broadcast Pyro5.callbacks Pyro5.client Pyro5.compatibility Pyro5.configure
     Pyro5.connection Pyro5.console Pyro5.core Pyro5.discovery Pyro5.itemstream Pyro5.leases Pyro5.link Pyro5.matching
-    Pyro5.nameserver Pyro5.probing Pyro5.protocol Pyro5.registry Pyro5.resolving Pyro5.serializers Pyro5.server
+    Pyro5.nameserver Pyro5.probing Pyro5.processes Pyro5.protocol Pyro5.registry Pyro5.resolving Pyro5.serializers Pyro5.server
     Pyro5.server.acceptor Pyro5.server.async_methods Pyro5.server.connection Pyro5.server.descriptions
     Pyro5.server.dispatch Pyro5.server.eventloop Pyro5.server.loop Pyro5.server.oneway
     Pyro5.server.quotas Pyro5.server.streams Pyro5.server.types Pyro5.server.workers
