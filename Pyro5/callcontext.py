@@ -46,7 +46,6 @@ _correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.corr
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
-_USERS = (_assigned, _response, _received)
 
 
 _FIELDS = ("client", "client_sock_addr", "seq", "msg_flags", "serializer_id", "annotations", "response_annotations",
@@ -322,9 +321,13 @@ def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, 
     request_fields.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
     # None clears it: an id of the earlier request in this thread must not be passed on.
     _correlation.set(correlation_bytes)
-    for variable in _USERS:
-        if variable.get() is not None:  # reading is several times cheaper than setting
-            variable.set(None)
+    # Reading is several times cheaper than setting. One by one: a loop over the three takes twice as long.
+    if _assigned.get() is not None:
+        _assigned.set(None)
+    if _response.get() is not None:
+        _response.set(None)
+    if _received.get() is not None:
+        _received.set(None)
 
 
 def running_call() -> Any:

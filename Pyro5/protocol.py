@@ -203,7 +203,7 @@ class SendingMessage:
         if compress and len(payload) > COMPRESS_ABOVE_BYTES:
             payload = zlib.compress(payload, COMPRESS_LEVEL)
             flags |= FLAGS_COMPRESSED
-        if isinstance(correlation_id, _FromContext):
+        if correlation_id is FROM_CONTEXT:
             correlation_id = callcontext.correlation_bytes()
         if correlation_id is None:
             correlation_id = _NO_CORRELATION

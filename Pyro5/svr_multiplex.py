@@ -53,7 +53,7 @@ class SocketServer_Multiplex(SocketServer):
             self._polling_selector = PollingSelector()
 
     def serve(self, connection: ServerConnection) -> bool:
-        if self.turn_is_shared and not connection.is_postponed and connection.pending_bytes > SHORT_REQUEST_BYTES:
+        if connection.pending_bytes > SHORT_REQUEST_BYTES and self.turn_is_shared and not connection.is_postponed:
             # Its message may take long to decode: first come those that are read in this turn and need less.
             connection.is_postponed = True
             return self._park_behind_others(connection)
@@ -67,7 +67,8 @@ class SocketServer_Multiplex(SocketServer):
         # requests.
         # One that is being offered for callbacks is not parked: it would wait in the list of this turn, where _serve_offers()
         # cannot find it, while the next method of this turn may wait for it.
-        if connection.suspended_batch is None and (not self.turn_is_over() or is_offering(connection)):
+        if connection.suspended_batch is None and (
+                not connection.has_more or not self.turn_is_over() or is_offering(connection)):
             return True
         return self._park_behind_others(connection)
 

@@ -192,6 +192,7 @@ class SocketServer_Threadpool(SocketServer):
     def _serve_requests(self, connection: ServerConnection, has_request: bool, is_large: bool = False) -> None:
         """Handle the requests of a connection as long as they follow each other quickly."""
         connection.counts_as_large = is_large
+        waiting = self._pool.waiting
         try:
             # A timeout of the system where that is possible: with one of Python's, each recv() would poll the socket
             # first.
@@ -199,7 +200,8 @@ class SocketServer_Threadpool(SocketServer):
             turn_ends = time.monotonic() + TURN_SECONDS
             while has_request or self._receive_request(connection):
                 has_request = False
-                if not self._may_handle(connection):
+                # The test comes first: this loop runs for each call.
+                if (connection.large_bytes or not connection.handshake_done) and not self._may_handle(connection):
                     break
                 self.callbacks.handle_request(connection)
                 connection.waiting_since = 0.0
@@ -207,7 +209,7 @@ class SocketServer_Threadpool(SocketServer):
                 if (connection.has_outgoing or connection.closing or connection.oneway_full or connection.deferred is not None
                         or self.stopping or connection.detached and connection.has_tls):
                     break
-                if self._pool.jobs_waiting and not connection.has_reserved_worker and time.monotonic() > turn_ends:
+                if not waiting.is_empty and not connection.has_reserved_worker and time.monotonic() > turn_ends:
                     break  # more requests may have arrived, but other clients have been waiting longer
             # The loop needs a non-blocking socket.
             if not connection.lost:
@@ -298,13 +300,14 @@ class SocketServer_Threadpool(SocketServer):
         if not is_complete and connection.is_shared:
             connection.send_held()
         while not is_complete:
-            if self._pool.jobs_waiting and not connection.has_reserved_worker or not self._receive_polling(connection):
+            if not self._pool.waiting.is_empty and not connection.has_reserved_worker or not self._receive_polling(connection):
                 return False
-            is_complete = connection.fetch_message()
+            if connection.fetch_message():
+                return True
             if not connection.handshake_done or (self._pool.is_full and connection.large_bytes
                                                  and not connection.has_reserved_worker):
-                break  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
-        return is_complete
+                return False  # The loop enforces the timeout of handshakes, and that large requests leave workers for others.
+        return True
 
     def _receive_polling(self, connection: ServerConnection) -> bool:
         try:

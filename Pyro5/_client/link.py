@@ -322,7 +322,7 @@ class Link(Connector):
                 callcontext.set_received_response(reply.annotations)
                 if self.raw_response:
                     return reply if reply.chunks is None else out_of_band.without_chunks(reply, serializer)
-                return self._parse_reply(reply, connection)
+                return self._parse_reply(reply, connection, serializer)
             except BaseException as x:
                 self._call_failed(connection, x, seq, deadline)
                 raise
@@ -427,11 +427,10 @@ class Link(Connector):
                 self.abandoned_streams.append(stream_id)
                 return
 
-    def _parse_reply(self, reply: ReceivingMessage, connection: Connection) -> Any:
-        serializer = self.serializer
+    def _parse_reply(self, reply: ReceivingMessage, connection: Connection, serializer: SerializerBase) -> Any:
+        """Return the result of a call, whose request was encoded with this serializer."""
         if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its original serializer
-            serializer = serializers.get_serializer_by_id(reply.serializer_id)
-        serializer = serializer.for_dialect(connection.dialect)
+            serializer = serializers.get_serializer_by_id(reply.serializer_id).for_dialect(connection.dialect)
         # most replies: skips the tests of parse_reply()
         if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES and reply.chunks is None:
             return serializer.loads(reply.data)

@@ -6,8 +6,9 @@ without kwargs. See the module handshake for the first message of a connection.
 """
 from __future__ import annotations
 
+import functools
 import marshal
-from typing import Any, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from .. import callcontext, errors, protocol
 from .._values import large_buffers
@@ -21,6 +22,7 @@ GETATTR_METHOD = "__getattr__"  # read an exposed attribute
 SETATTR_METHOD = "__setattr__"  # assign an exposed attribute
 BATCH_METHOD = "<batch>"  # call a list of methods
 _ARGUMENTS = frozenset((list, tuple))  # types of the positional arguments
+_NUMBERS = frozenset((type(None), bool, int, float))  # types of arguments that need no special treatment
 _MAYBE_LONG = frozenset((bytes, str))  # types of values that the serializer may be able to send without copying them
 
 
@@ -38,6 +40,10 @@ class Call(NamedTuple):
     method: str
     args: Sequence[Any]
     kwargs: Mapping[str, Any]
+
+
+# The same as Call(...), without its constructor, which is a Python function: saves 0.15 us per call.
+_new_call: Callable[[Tuple[str, str, Sequence[Any], Mapping[str, Any]]], Call] = functools.partial(tuple.__new__, Call)
 
 
 def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
@@ -63,8 +69,12 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
         annotations = {**annotations, **own_annotations}
     serializer_id = serializer.serializer_id
     payload: Payload
+    # One test for arguments that none of the others applies to: saves 0.5 us per call.
+    if not kwargs and _NUMBERS.issuperset(map(type, args)) and large_buffers.current.outgoing is None and (
+            buffers is None or buffers.shared is None or buffers.shared.offer is None):
+        payload = serializer.dumpsCall(object_id, method, args, kwargs)
     # Comparing exact types is the fastest way to find the special arguments; subclasses of SerializedBlob are not supported.
-    if SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
+    elif SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
         _require_only_argument(args, kwargs)
         only = args[0]
         # In version 2, the format that all versions of Python write and read in the same way.
@@ -122,7 +132,7 @@ def parse_invoke_request(message: ReceivingMessage, serializer: SerializerBase) 
         object_id, method, args, kwargs = out_of_band.load(message, serializer.loadsCall)
     # untrusted: exact types only. The first test decides for nearly all calls, the others find the reason for a refusal.
     if type(kwargs) is dict and type(args) in _ARGUMENTS and type(object_id) is str and type(method) is str:
-        return Call(object_id, method, args, kwargs)
+        return _new_call((object_id, method, args, kwargs))
     if not (type(object_id) is str and type(method) is str and type(args) in _ARGUMENTS):
         raise errors.ProtocolError("a call must consist of an object id, a method name, arguments and keyword arguments")
     if kwargs is not None:

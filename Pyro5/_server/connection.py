@@ -308,9 +308,12 @@ class ServerConnection(DetachedCalls):
         smaller ones.
         """
         # A message that has been taken apart is not in the reader any more, so its own size counts.
-        if self._pending is None:
+        pending = self._pending
+        if pending is None:
             return self._reader.announced_bytes
-        size = self._pending.memory_bytes
+        if not pending.annotations_size and len(pending.data) <= RECEIVE_BYTES:
+            return 0  # what the rest would find out for nearly all messages
+        size = pending.memory_bytes
         return size if size > RECEIVE_BYTES else 0
 
     @property
@@ -357,6 +360,11 @@ class ServerConnection(DetachedCalls):
             self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
         return self._reader.receive_from(self._incoming) > 0
 
+    @property
+    def has_more(self) -> bool:
+        """Whether more has been received than the message at hand, or may have been: at least a part of the next one."""
+        return self._reader.position > 0 or self.has_tls
+
     def has_tls_bytes(self) -> bool:
         """Return whether data is buffered inside the TLS layer, where the selector does not see it."""
         pending = getattr(self.sock, "pending", None)
@@ -372,14 +380,16 @@ class ServerConnection(DetachedCalls):
             self._read_settings()
         if self._parse_error is None and self._pending is None:  # else a worker has returned it unhandled
             try:
-                self._pending = self._reader.next_message()
-                if not self.is_shared and self._reader.has_more:
+                message = self._pending = self._reader.next_message()
+                if message is None:
+                    return False
+                if self._reader.position and not self.is_shared:
                     self.is_shared = True  # the client does not wait for each reply: from now on replies are joined
             except errors.ProtocolError as x:
                 self._parse_error = type(x)(str(x))  # a copy without the traceback, whose frames refer to all received data
         if self._parse_error is not None:
             raise self._parse_error
-        return self._pending is not None
+        return True
 
     def has_next_request(self) -> bool:
         try:

@@ -93,24 +93,22 @@ class Dispatcher(HandshakeReplies):
         """
         if self._options.log_wire:
             protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
-        # Each request runs in a copy of the context: variables that it sets do not reach the next request of this
-        # thread.
-        return contextvars.copy_context().run(self._answer, connection, message)
-
-    def _answer(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
         # not corr_bytes: reading that property takes as long as the rest of this line
         has_id = message.flags & protocol.FLAGS_CORR_ID
         correlation_id = message.corr_id if has_id else callcontext.new_correlation_bytes()
-        reply: Optional[SendingMessage]
         if not connection.handshake_done:
-            reply = self._answer_handshake(connection, message, correlation_id)
+            step: Callable[..., Optional[SendingMessage]] = self._answer_handshake
         elif message.type == protocol.MSG_INVOKE:
-            reply = self._invoke(connection, message, correlation_id)
-        elif message.type == protocol.MSG_PING:
-            reply = replies.pong(message, correlation_id)
+            step = self._invoke
         else:
-            reply = self._reject_unexpected(connection, message, correlation_id)
+            step = self._answer_ping if message.type == protocol.MSG_PING else self._reject_unexpected
+        # Each request runs in a copy of the context: variables that it sets do not reach the next request of this
+        # thread.
+        reply = contextvars.copy_context().run(step, connection, message, correlation_id)
         return self._logged(connection, reply) if self._options.log_wire else reply
+
+    def _answer_ping(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
+        return replies.pong(message, correlation_id)
 
     def _logged(self, connection: Any, reply: Optional[SendingMessage]) -> Optional[SendingMessage]:
         if self._options.log_wire and reply is not None:

@@ -133,19 +133,21 @@ class SocketServer(Limited, SharedOutputLoop):
         self.callbacks.tick()
 
     def next_deadline(self) -> Optional[float]:
-        if not (self._handshakes or self._idle_deadlines or self._refusals):
+        if not (self._handshakes.started or self._idle_deadlines.started or self._refusals.started):
             return self._accept_retry_at()
         deadlines = (self._handshakes.next_deadline(), self._idle_deadlines.next_deadline(),
                      self._refusals.next_deadline(), self._accept_retry_at())
         return min((t for t in deadlines if t is not None), default=None)
 
     def handle_expired(self, now: float) -> None:
-        for connection in self._handshakes.pop_expired(now):
-            self._handshake_timed_out(connection)
-        for connection in self._idle_deadlines.pop_expired(now):
-            self._idle_timed_out(connection)
-        for connection in self._refusals.pop_expired(now):
-            self.drop(connection)
+        # Looking whether there are any takes a fifth of the time of the rest, in each turn of the loop.
+        if self._handshakes.started or self._idle_deadlines.started or self._refusals.started:
+            for connection in self._handshakes.pop_expired(now):
+                self._handshake_timed_out(connection)
+            for connection in self._idle_deadlines.pop_expired(now):
+                self._idle_timed_out(connection)
+            for connection in self._refusals.pop_expired(now):
+                self.drop(connection)
         if self._acceptor is not None and self._acceptor.is_retry_due(now):
             # Closing a connection without a handshake frees a descriptor for a client that will send one.
             if self._acceptor.is_out_of_resources():
@@ -285,7 +287,7 @@ class SocketServer(Limited, SharedOutputLoop):
     def _serve_all(self, connection: ServerConnection) -> None:
         """Serve the received requests, including data inside the TLS layer, which the selector does not see."""
         self._serve_received(connection)
-        while connection.watched == READ and connection.has_tls_bytes() and self._receive(connection):
+        while connection.has_tls and connection.watched == READ and connection.has_tls_bytes() and self._receive(connection):
             self._serve_received(connection)
 
     def _receive(self, connection: ServerConnection) -> bool:

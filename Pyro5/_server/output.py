@@ -72,7 +72,14 @@ class WritingConnection(SocketConnection):
         """
         self.bytes_sent += message.size
         if not self.is_shared:
-            self._send_buffers(message.buffers)
+            buffers = message.buffers
+            # Most replies are one buffer, with nothing stored before it: one send() call, without any copy.
+            if len(buffers) == 1 and not self._outgoing:
+                sent = self._write(buffers[0])
+                if sent < len(buffers[0]):
+                    self._store(buffers, sent)
+            else:
+                self._send_buffers(buffers)
             return
         holds = not self.closing and self.has_next_request()
         with self._output_lock:
@@ -116,19 +123,16 @@ class WritingConnection(SocketConnection):
         if len(buffers) > MAX_SCATTERED_BUFFERS:
             # One send cannot have more buffers. The last one, often the largest, is not copied.
             buffers = [b"".join(buffers[:-1]), buffers[-1]]
-        # Older output goes first. Small replies are one buffer and one send() call, without any copy.
-        if not self._outgoing:
-            if len(buffers) == 1:
-                sent = self._write(buffers[0])
-                if sent == len(buffers[0]):
-                    return
-            else:
-                # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the
-                # client twice.
-                sent = self._write_all_at_once(buffers)
-            buffers = [_lasting(buffer) for buffer in _remainder(buffers, sent)]
+        sent = 0
+        if not self._outgoing:  # else older output goes first
+            # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the client twice.
+            sent = self._write(buffers[0]) if len(buffers) == 1 else self._write_all_at_once(buffers)
+        self._store(buffers, sent)
+
+    def _store(self, buffers: List[Buffer], sent: int) -> None:
+        """Store what is left to send after the first `sent` bytes."""
         # Views: what remains of a large reply is not copied after every partial send.
-        self._outgoing.extend(map(memoryview, buffers))
+        self._outgoing.extend([memoryview(_lasting(buffer)) for buffer in _remainder(buffers, sent)])
 
     def abandon(self) -> None:
         """Mark the connection as lost, and discard its output."""

@@ -301,7 +301,8 @@ class Limited:
         """Start the time that the client has for its next step."""
         if connection.handshake_done:
             self._handshakes.stop(connection)
-            self._idle_deadlines.start(connection, time.monotonic())
+            if self._idle_deadlines.seconds > 0:  # else it would do nothing, and reading the clock takes as long as the rest
+                self._idle_deadlines.start(connection, time.monotonic())
         elif connection not in self._handshakes:  # its time is not extended by each byte that is received
             self._handshakes.start(connection, time.monotonic())
 

@@ -90,6 +90,9 @@ class WorkerPool:
         name: the name of the threads.
         has_more_owners: returns whether there are more owners than threads; may return False while it does not know
             yet.
+
+    Attributes:
+        waiting: the jobs that wait for a free thread. Other threads only read whether there are any.
     """
 
     def __init__(self, minimum: int, maximum: int, name: str, has_more_owners: Callable[[], bool] = lambda: False) -> None:
@@ -97,7 +100,7 @@ class WorkerPool:
         self._maximum = maximum
         self._name = name
         self._has_more_owners = has_more_owners
-        self._jobs = JobQueue()  # waiting jobs
+        self._jobs = self.waiting = JobQueue()
         self._workers: Set[Worker] = set()
         self._ending: List[Worker] = []  # threads that have left the pool, but may still be running
         self._idle: List[Worker] = []  # waiting threads without an owner
@@ -144,7 +147,7 @@ class WorkerPool:
     @property
     def jobs_waiting(self) -> bool:
         """Whether a job waits for a free thread."""
-        return bool(self._jobs)
+        return not self.waiting.is_empty
 
     @property
     def is_full(self) -> bool:

@@ -40,13 +40,15 @@ class MessageReader:
         inflated_ratio: see max_inflated; INFLATED_RATIO at first.
         has_chunks: messages may have large buffers beside their payload, see _wire.chunks.
         shared: the memory that both peers share, see _net.shared_memory; None if they do not.
+        position: where the next message begins in the received bytes. Behind a message it is more than 0 if at least a part of
+            the next one has been received.
         admit: called with the size of a body that has not arrived in one piece, before memory is allocated for it; may raise.
             None: not called.
         refused: after next_message() has raised an exception, the message if its header was valid but not its size or body.
             Its type, sequence number and serializer id can be used for a reply. Otherwise None.
     """
 
-    __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "_position", "_message", "_body", "_room", "_filled",
+    __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "position", "_message", "_body", "_room", "_filled",
                  "_last_size", "_target", "refused", "free_annotations", "inflated_ratio", "admit",
                  "has_chunks", "shared")
 
@@ -56,8 +58,8 @@ class MessageReader:
         self.max_inflated = max_inflated
         self.free_annotations = 0
         self.inflated_ratio = INFLATED_RATIO
-        self._rest: bytes = b""  # received bytes; those from _position on have not been parsed yet
-        self._position = 0
+        self._rest: bytes = b""  # received bytes; those from `position` on have not been parsed yet
+        self.position = 0
         # While a large body is being received: the message with the parsed header, the buffer, its size and the bytes in it.
         self._message: Optional[ReceivingMessage] = None
         self._body: Any = None
@@ -73,12 +75,7 @@ class MessageReader:
     @property
     def mid_message(self) -> bool:
         """Whether a part of a message has been received and the rest has not."""
-        return self._message is not None or len(self._rest) > self._position
-
-    @property
-    def has_more(self) -> bool:
-        """Whether bytes were received behind the last message: at least a part of the next one."""
-        return self._position > 0
+        return self._message is not None or len(self._rest) > self.position
 
     @property
     def mid_body(self) -> bool:
@@ -102,7 +99,7 @@ class MessageReader:
     @property
     def buffered_bytes(self) -> int:
         """The memory in bytes that is used by an incomplete message."""
-        return self._room + len(self._rest) - self._position
+        return self._room + len(self._rest) - self.position
 
     def receive_from(self, sock: Any) -> int:
         """Receive once from a socket (an object with ``recv`` and ``recv_into``); return the number of bytes, 0 at the end."""
@@ -130,8 +127,8 @@ class MessageReader:
         if self._message is not None:
             raise ValueError("feed() in the middle of a body")
         rest = self._rest
-        self._rest = rest[self._position:] + data if rest else data
-        self._position = 0
+        self._rest = rest[self.position:] + data if rest else data
+        self.position = 0
 
     def get_buffer(self) -> memoryview:
         """Return the buffer for the next receive: the free part of the body in progress. It is valid until `received`."""
@@ -162,7 +159,9 @@ class MessageReader:
         """
         if self._message is not None:
             return self._finish_body(self._message)
-        rest, position = self._rest, self._position
+        rest, position = self._rest, self.position
+        if not rest:
+            return None
         body_start = position + HEADER_SIZE
         if len(rest) < body_start:
             # Check the prefix as soon as it is there: a peer that speaks another protocol may never send a whole header.
@@ -179,9 +178,9 @@ class MessageReader:
             return None
         # Usually one receive is one message; several small ones are parsed from the same bytes without moving the rest.
         if end == len(rest):
-            self._rest, self._position = b"", 0
+            self._rest, self.position = b"", 0
         else:
-            self._position = end
+            self.position = end
         if message.annotations_size or message.flags & FLAGS_COMPRESSED:
             self._add_payload(message, rest[body_start:end])
         else:
@@ -218,7 +217,7 @@ class MessageReader:
         self._message = message
         received = memoryview(self._rest)[body_start:]
         self._filled = len(received)
-        self._rest, self._position = b"", 0
+        self._rest, self.position = b"", 0
         numpy = sys.modules.get("numpy")
         if not self._is_in_place(message):
             # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy

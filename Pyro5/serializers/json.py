@@ -131,6 +131,8 @@ class JsonSerializer(SerializerBase):
                     raise   # otherwise perhaps a key: dumps() replaces it
         return self.dumps({"object": obj, "method": method, "params": vargs, "kwargs": kwargs})
 
+    _calls_are_dicts = True
+
     def _call_parts(self, value: Any) -> CallPayload:
         return value["object"], value["method"], value["params"], value["kwargs"]
 

@@ -9,7 +9,7 @@ from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
 from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars, plain_copy, registered_types, unsendable
-from .base import Data, Payload, SerializerBase, may_be_tagged
+from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
@@ -66,23 +66,18 @@ class MsgpackSerializer(SerializerBase):
         try:
             if self._tagged and registered_types.has_builtin_subclasses() and numpy_scalars.is_foreign([data], _EXACT):
                 raise plain_copy.CopyFirst  # the library would write these as numbers, texts and lists
-            packed = self._pack_reusing(data)
+            try:
+                packer = self._free_packers.pop()
+            except IndexError:
+                packer = self._packer(use_bin_type=True, default=self._to_plain_or_copy)
+            packed = packer.pack(data)
+            # After an exception it is dropped, because it may contain a part of the value; and after a long value because of
+            # its memory.
+            if len(packed) <= _KEEP_PACKER_BYTES and len(self._free_packers) < _MAX_FREE_PACKERS:
+                self._free_packers.append(packer)
         except plain_copy.CopyFirst:
             copied = plain_copy.plain_copy(data, False, self._tagged, False, self._most_rows)
             packed = self._pack(data if copied is plain_copy.NO_COPY else copied, use_bin_type=True, default=self._to_plain)
-        return packed
-
-    def _pack_reusing(self, data: Any) -> bytes:
-        free = self._free_packers
-        try:
-            packer = free.pop()
-        except IndexError:
-            packer = self._packer(use_bin_type=True, default=self._to_plain_or_copy)
-        packed: bytes = packer.pack(data)
-        # After an exception it is dropped, because it may contain a part of the value; and after a long value because of its
-        # memory.
-        if len(packed) <= _KEEP_PACKER_BYTES and len(free) < _MAX_FREE_PACKERS:
-            free.append(packer)
         return packed
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
@@ -133,7 +128,12 @@ class MsgpackSerializer(SerializerBase):
                 raise
             raise unsendable.marked(ValueError, "a key of a dict is neither str nor bytes (%s): convert the keys before it is "
                                     "sent over msgpack, or use another serializer" % x) from x
+        # What may_be_tagged() does for short data, without the call.
+        if type(data) is bytes and len(data) <= LONG_DATA:
+            return value, data.find(TAG_BYTES) >= 0
         return value, may_be_tagged(value, data)
+
+    _decode_call = _decode
 
     def _to_plain_or_copy(self, obj: Any) -> Any:
         if not self._replacements:
