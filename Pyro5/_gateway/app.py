@@ -230,11 +230,10 @@ class _State:
             return describe(proxy)
 
     def read_status(self) -> Dict[str, Any]:
-        """Return the data of the page about servers and calls. Raises NameServerGone."""
+        """Return the data of the page about servers. Raises NameServerGone."""
         found = self.servers.read(dict(list(self.objects.get().items())[:LISTED_OBJECTS]))
         leases = self.name_servers.leases()
-        return {**found, "leases": {name: leases[name] for name in found["objects"] if name in leases},
-                "calls": self.running.list()}
+        return {**found, "leases": {name: leases[name] for name in found["objects"] if name in leases}}
 
     def overview(self) -> Dict[str, Any]:
         """Return the data of the page about all objects. Raises NameServerGone."""
@@ -336,7 +335,8 @@ class _Request:
     def _status(self) -> Response:
         state, name = self._state, self._query.get("name")
         if name is None:
-            return _in_json(state.status.get)
+            # The calls are those of this moment: one may have been cancelled just now.
+            return _in_json(lambda: {**state.status.get(), "calls": state.running.list()})
         if type(name) is not str or not state.options.is_exposed(name):
             return responses.text(403, "403 Forbidden - access to the requested object has been denied")
         try:
