@@ -69,6 +69,8 @@ class Daemon(Registrations):
         users: path of the file with the users that may connect (see ``pyro5 user``); empty: the setting AUTH_USERS_FILE.
         processes: how many processes serve clients, all at this address. If there are several, requestLoop() forks and
             supervises them; each has its own copies of the registered objects (see the chapter about servers).
+        metrics: ``host:port`` of an HTTP server for monitoring systems, with ``/metrics`` (for Prometheus), ``/healthz`` and
+            ``/readyz``; port 0 is any free one, see metrics_port. Empty: none.
 
     Attributes:
         methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
@@ -86,7 +88,7 @@ class Daemon(Registrations):
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
                  natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
-                 users: str = "", processes: int = 1) -> None:
+                 users: str = "", processes: int = 1, metrics: str = "") -> None:
         check_processes(processes, connected_socket)  # first: nothing has to be closed yet
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         self.housekeeper_lock = threading.RLock()
@@ -124,6 +126,7 @@ class Daemon(Registrations):
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), server type %s", self.locationStr, self.natLocationStr,
                  type(self.transportServer).__name__)
+        self._serve_metrics(metrics, self.close)
 
     def _listen(self, callbacks: DaemonCallbacks, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
         return listen(callbacks, self, host, port, unixsocket)
@@ -327,6 +330,7 @@ class Daemon(Registrations):
         self._streams.clear()
         self._async_methods.stop(timeout_seconds)
         self._dispatcher.log_repeated_errors(at_end=True)
+        self._end_metrics()
         self._objects.close()
 
     # ------------------------------------------------------------ older names

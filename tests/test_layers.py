@@ -38,7 +38,7 @@ MODULES = """
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
-    _observe.log_filter
+    _observe.log_filter _observe.metrics_text
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.interception _client.connection _client.offered
     _client.unreachable _client.ns_places _client.ns_connection
@@ -82,16 +82,18 @@ MODULES = """
     _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
     _naming.autoclean _naming.health _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
+    _gateway.metrics_endpoint
     _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures _gateway.running
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
-    _gateway.parallel _gateway.status _gateway.openapi _gateway.object_requests _gateway.app
+    _gateway.parallel _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.colors _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
-    _cli.object_options _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
+    _cli.object_options _cli.server_stats _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     tools.configuration tools.completion
+    tools.ping tools.stats tools.top
     observe
     utils utils.echoserver utils.httpgateway
     api
@@ -148,6 +150,7 @@ LATE_IMPORTS = {
     ("_naming.storage.etcd.client", "_tls_context"): "ssl is large, and not every cluster is encrypted",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
+    ("_server.observed", "load_endpoint"): "only daemons with metrics need an HTTP server",
     ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",

@@ -64,6 +64,7 @@ class Daemon(Registrations):
             same port.
         interface: the class of the daemon's own remote object.
         users: path of the file with the users that may connect (see ``pyro5 user``); empty: the setting AUTH_USERS_FILE.
+        metrics: ``host:port`` of an HTTP server for monitoring systems, as for Pyro5.api.Daemon.
 
     Attributes:
         methodcall_error_handler: called as handler(daemon, client_sock, method, vargs, kwargs, exception) for each
@@ -80,7 +81,8 @@ class Daemon(Registrations):
     _async_interceptors = True
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
-                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, *, users: str = "") -> None:
+                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, *, users: str = "",
+                 metrics: str = "") -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         # First, because wrong arguments raise an exception: nothing has been opened yet that would have to be closed.
         nat = nat_address(nathost, natport, unixsocket)
@@ -115,6 +117,7 @@ class Daemon(Registrations):
         # Last: the constructor of the program's interface may use the daemon.
         self._register_own(interface(self))
         log.info("daemon ready on %s (NAT: %s), in an event loop", self.locationStr, self.natLocationStr)
+        self._serve_metrics(metrics, self.transportServer.stop_accepting)
 
     def _hooks(self) -> DaemonHooks:
         return DaemonHooks(
@@ -352,6 +355,7 @@ class Daemon(Registrations):
     def _finish(self) -> None:
         offered_sockets.close_all(self.transportServer)
         self._dispatcher.log_repeated_errors(at_end=True)
+        self._end_metrics()
         self._objects.close()  # after the last call, which may still have used an object
 
 

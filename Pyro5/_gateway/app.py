@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 from .. import config, errors
 from .._client.call_options import earlier
 from ..client import locate_ns
-from . import calls, openapi, responses
+from . import calls, openapi, operations, responses
 from .arguments import Environ, Parameters, parse_query
 from .calls import Fresh, NameServerGone, NameServers, Registration
 from .descriptions import describe
@@ -215,6 +215,7 @@ class _State:
         # Browsers of several users ask for the list at the same time: they share one answer of the name server.
         self.objects = Fresh(self._list_exposed, LISTING_SECONDS)
         self.dead = DeadObjects(self.objects.get, DEAD_SECONDS)
+        self.metrics = Fresh(operations.ServerMetrics(self.objects.get, options.timeout).response, STATUS_SECONDS)
         self.servers = ServerStatus(options.timeout)
         self.status = Fresh(self.read_status, STATUS_SECONDS)
         self.descriptions = Fresh(lambda: openapi.read_all(list(self.objects.get()), self.describe), DESCRIPTION_SECONDS)
@@ -292,6 +293,8 @@ class _Request:
         if path in ("", "/"):
             location = quote(environ.get("SCRIPT_NAME", "")) + "/pyro/"
             return Response(302, responses.TEXT, b"", (("Location", location),))
+        if path in operations.PATHS:
+            return self._operate(path)
         if not path.startswith("/pyro/"):
             return responses.text(404)
         if environ["REQUEST_METHOD"] == "OPTIONS":
@@ -299,6 +302,21 @@ class _Request:
         if environ["REQUEST_METHOD"] not in ("GET", "POST", "PUT", "DELETE"):
             return responses.text(405, headers=(("Allow", METHODS),))
         return self._route_below_pyro(path[len("/pyro/"):])
+
+    def _operate(self, path: str) -> Response:
+        """Answer a monitoring system or a load balancer."""
+        if self._environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
+            return responses.text(405, headers=(("Allow", "GET, HEAD"),))
+        if path == operations.HEALTHZ:
+            return operations.healthy()
+        if path == operations.READYZ:
+            return operations.ready(self._state.name_servers.location)
+        self._query = parse_query(self._environ)
+        self._check_key()
+        try:
+            return self._state.metrics.get()
+        except NameServerGone as x:
+            return gone(x)
 
     def _route_below_pyro(self, path: str) -> Response:
         if not path:

@@ -1,6 +1,7 @@
 """The part of a daemon that shows what happens inside: statistics, health, and interceptors around its calls."""
 from __future__ import annotations
 
+import importlib
 from typing import Any, Callable, Dict, Optional, Set, TypeVar
 
 from .._observe.interceptors import Interceptors
@@ -9,6 +10,11 @@ from .counted import health_of, report
 __all__ = ["Observed"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def load_endpoint() -> Any:
+    """Return the class of the HTTP server for monitoring systems."""
+    return importlib.import_module("..._gateway.metrics_endpoint", __name__).MetricsEndpoint
 
 
 class Observed:
@@ -20,6 +26,7 @@ class Observed:
     _siblings: Any
     transportServer: Any
     _async_interceptors = False
+    _metrics: Any = None
     # The ids of objects that the program has marked; None stands for the daemon. Replaced, never changed.
     _not_serving: Set[Any] = frozenset()  # type: ignore[assignment]
 
@@ -50,6 +57,30 @@ class Observed:
         created = Interceptors(self._async_interceptors, "Pyro5.%s.Daemon" % ("api" if self._async_interceptors else "aio"))
         found: Interceptors = self.__dict__.setdefault("_own_interceptors", created)
         return found
+
+    @property
+    def metrics_port(self) -> Optional[int]:
+        """The port of the HTTP server for monitoring systems; None if there is none."""
+        return None if self._metrics is None else int(self._metrics.port)
+
+    def _serve_metrics(self, address: str, close: Callable[[], Any]) -> None:
+        """Start the HTTP server for monitoring systems, unless the address is empty.
+
+        Args:
+            close: called if that fails, before the exception is raised.
+        """
+        if not address:
+            return
+        try:
+            self._metrics = load_endpoint()(address, lambda: self.statistics(), lambda: self.health())
+        except BaseException:
+            close()
+            raise
+
+    def _end_metrics(self) -> None:
+        metrics, self._metrics = self._metrics, None
+        if metrics is not None:
+            metrics.close()
 
     def statistics(self) -> Dict[str, Any]:
         """Return what was counted since the daemon was created, as clients get it from ``Pyro.Daemon.stats()``.

@@ -1,0 +1,108 @@
+"""What monitoring systems and load balancers ask a gateway: its own health, and the metrics of the servers behind it."""
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict, Mapping, Optional, Set
+
+from .. import errors
+from .._observe.metrics_text import CONTENT_TYPE, metrics_text
+from .._values.uri import URI
+from ..constants import DAEMON_NAME
+from . import calls, responses
+from .calls import NameServerGone, Registration
+from .parallel import ask_all
+from .responses import Response
+from .status import ASK_SECONDS
+
+__all__ = ["HEALTHZ", "PATHS", "READYZ", "ServerMetrics", "healthy", "ready"]
+
+HEALTHZ, READYZ, METRICS = PATHS = ("/healthz", "/readyz", "/metrics")
+
+MAX_REPORT_BYTES = 8 << 20
+_SINGLE_NAMES = frozenset(("<others>",))
+
+
+def healthy() -> Response:
+    """Return the response to ``/healthz``: the gateway runs, and answers."""
+    return responses.text(200, "ok\n")
+
+
+def ready(locate: Callable[[], Any]) -> Response:
+    """Return the response to ``/readyz``: whether the name server can be reached.
+
+    Args:
+        locate: asks the name server; raises NameServerGone.
+    """
+    try:
+        locate()
+    except NameServerGone:
+        return responses.text(503, "NOT_SERVING\n")
+    return responses.text(200, "SERVING\n")
+
+
+class ServerMetrics:
+    """The metrics of all servers whose objects the gateway exposes.
+
+    Args:
+        registrations: returns the exposed objects by name; raises the errors of the name server.
+        seconds: that a server has to answer; None for no other limit than ASK_SECONDS.
+    """
+
+    def __init__(self, registrations: Callable[[], Mapping[str, Registration]], seconds: Optional[float]) -> None:
+        self._registrations = registrations
+        self._seconds = ASK_SECONDS if seconds is None else min(seconds, ASK_SECONDS)
+
+    def response(self) -> Response:
+        """Return the response to ``/metrics``."""
+        exposed = _exposed_ids(self._registrations())
+        # All servers are asked at the same time, each of them once.
+        found, missing = ask_all(sorted(exposed), self._report, ASK_SECONDS)
+        reports, is_up = [], dict.fromkeys(sorted({**found, **missing}), 0)
+        for location, report in sorted(found.items()):
+            try:
+                visible = {**report, "objects": {object_id: rows for object_id, rows in report["objects"].items()
+                                                 if object_id in exposed[location] or object_id in _SINGLE_NAMES}}
+                labels = {"location": location}
+                metrics_text([(labels, visible)])  # alone first: one server that sends nonsense must not spoil the rest
+            except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+                continue
+            reports.append((labels, visible))
+            is_up[location] = 1
+        body = metrics_text(reports) + _up(is_up)
+        return Response(200, CONTENT_TYPE, body.encode("utf-8", "replace"), (("Cache-Control", "no-store"),))
+
+    def _report(self, location: str) -> Dict[str, Any]:
+        """Ask a server for its statistics. Raises PyroError."""
+        with calls.connected_proxy(URI("PYRO:%s@%s" % (DAEMON_NAME, location)), self._seconds, _check_size) as proxy:
+            reply = calls.as_json(proxy._pyroInvoke("stats", [], {}))
+        if not reply.ok:
+            raise errors.PyroError("the server has no statistics")
+        report = json.loads(reply.payload)
+        if type(report) is not dict:
+            raise errors.ProtocolError("the server did not send its statistics")
+        return report
+
+
+def _exposed_ids(registrations: Mapping[str, Registration]) -> Dict[str, Set[str]]:
+    """Return the ids of the exposed objects, by the location of their server."""
+    found: Dict[str, Set[str]] = {}
+    for registration in registrations.values():
+        try:
+            uri = URI(registration.uri)
+        except errors.PyroError:
+            continue
+        if uri.protocol == "PYRO" and uri.location:
+            found.setdefault(uri.location, set()).add(str(uri.object))
+    return found
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_REPORT_BYTES:
+        raise errors.MessageTooLargeError("the statistics of a server have %d bytes" % size)
+
+
+def _up(is_up: Mapping[str, int]) -> str:
+    lines = ["# HELP pyro_server_up 1 if the server has sent its statistics.", "# TYPE pyro_server_up gauge"]
+    escaped = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
+    lines += ['pyro_server_up{location="%s"} %d' % (location.translate(escaped), up) for location, up in is_up.items()]
+    return "\n".join(lines) + "\n" if is_up else ""
