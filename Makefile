@@ -7,7 +7,7 @@ MINUTES ?= 10
 UNITTEST := -X dev -W error -m tests $(TESTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-freethreaded lint types docs bench dist pyz vendor faults fuzz hostile races soak clean
+.PHONY: help demo test test-all test-freethreaded lint types docs site bench dist pyz vendor faults fuzz hostile races soak clean
 
 help:
 	@echo "make demo      start a name server and an object, call the object, stop both"
@@ -17,6 +17,7 @@ help:
 	@echo "make lint      check the style of the sources"
 	@echo "make types     type-check the sources, and programs that use the package"
 	@echo "make docs      regenerate the tables of the documentation that are made from the sources"
+	@echo "make site      build the documentation as HTML in build/site/html, and check its links (Python 3.11 or newer)"
 	@echo "make bench     compare calls with plain sockets; writes build/bench.json and build/bench.svg; options in BENCH=..."
 	@echo "make faults    kill processes, break networks, fill disks, and check that nothing is lost; options in FAULTS=..."
 	@echo "make fuzz      send a million corrupted messages; look for crashes, hangs, leaks and unexpected exceptions; options in FUZZ=..."
@@ -62,6 +63,16 @@ docs: $(VENV)/ready
 	$(BIN)/python -m tests.docs.test_types write
 	$(BIN)/python -m tests.docs.test_scientific write
 	$(BIN)/python -m tests.docs.test_wire_protocol write
+
+# In an environment of its own: Sphinx has many dependencies, which the tests must not find.
+.venvs/site/ready: setup.py .ci/site.txt
+	$(PYTHON) -m venv --clear .venvs/site
+	PIP_DISABLE_PIP_VERSION_CHECK=1 .venvs/site/bin/python -m pip install --quiet --requirement .ci/site.txt ".[msgpack]"
+	PIP_DISABLE_PIP_VERSION_CHECK=1 .venvs/site/bin/python -m pip uninstall --quiet --yes Pyro5
+	@touch $@
+
+site: .venvs/site/ready
+	.venvs/site/bin/python .ci/site/build.py build/site
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)

@@ -1,4 +1,9 @@
-"""Packaging: ``pip install .`` or ``make dist``."""
+"""Packaging: ``pip install .`` or ``make dist``.
+
+The environment variable PYRO5_SITE is the address where the documentation site of this version will be; without it, the
+description of the package has no links to pages of the documentation.
+"""
+import os
 import re
 from pathlib import Path
 
@@ -13,11 +18,26 @@ def read_version():
     return re.search(r'^__version__ = "([^"]+)"', text, re.MULTILINE).group(1)
 
 
+def read_description():
+    """Return the README with links that also work outside of the source tree: to the documentation site, or as paths."""
+    site = os.environ.get("PYRO5_SITE", "").rstrip("/")
+
+    def replace(match):
+        text, target = match.groups()
+        if "://" in target:
+            return match[0]
+        if not site:
+            return text if text == target else "%s (`%s`)" % (text, target)
+        return "[%s](%s/%s)" % (text, site, re.sub(r"\.md\b", ".html", target))
+
+    return re.sub(r"\[([^\]]*)\]\(([^)\s]+)\)", replace, (HERE / "README.md").read_text(encoding="utf-8"))
+
+
 setup(
     name="Pyro5",
     version=read_version(),
     description="Python remote objects: call methods of objects in other processes and on other machines",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=read_description(),
     long_description_content_type="text/markdown",
     author="Pyro5 contributors",
     license="MIT",

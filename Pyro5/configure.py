@@ -190,7 +190,7 @@ class Configuration:
     def reset(self, use_environment: bool = True) -> None:
         """Set every setting to its default value, then to the value of its environment variable, if that exists.
 
-        Environment variables that begin with PYRO_ but are not settings are ignored; a warning in the log lists them.
+        Environment variables that begin with ``PYRO_`` but are not settings are ignored; a warning in the log lists them.
 
         Raises:
             ValueError: an environment variable has an invalid value. Nothing is changed in this case.
@@ -384,7 +384,7 @@ def _describe(settings: Iterable[Setting]) -> str:
 
 
 Configuration.__slots__ = tuple(_BY_NAME)
-Configuration.__doc__ = "%s\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _describe(SETTINGS))
+Configuration.__doc__ = "%s\n\n%s\n" % ((Configuration.__doc__ or "").rstrip(), _describe(SETTINGS))
 
 
 def _of_this_process() -> Configuration:
