@@ -76,6 +76,7 @@ site: .venvs/site/ready
 
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
+	$(BIN)/python -m tests.bench processes
 
 faults: $(VENV)/ready
 	$(BIN)/python -m tests.faults $(FAULTS)

@@ -6,13 +6,14 @@ import io
 import json
 import os
 import tempfile
+import time
 import unittest
 from dataclasses import replace
 from typing import Any, Dict, List
 from xml.etree import ElementTree
 
 from .bench import __main__ as program
-from .bench import chart, figures, report, steps
+from .bench import chart, figures, report, scaling, steps
 from .bench.footprint import start_up
 from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
 from .bench.programs.cases import CASES
@@ -256,6 +257,20 @@ class Names(unittest.TestCase):
         self.assertEqual(2 + 7 + 7 + 5, len(lines))
         for line in lines[2:]:
             self.assertRegex(line, r"^(memory|sql|dbm) +\w.* +(\d+ +\d+ +\d+\.\d+ +\d+\.\d+|\d+\.\d)$")
+
+
+class Processes(unittest.TestCase):
+    def test_ratios_are_those_of_the_rounds(self) -> None:
+        rates = {"calls, 1": [100.0, 50.0, 200.0], "calls, 2": [190.0, 105.0, 400.0], "bare sockets, 1": [10.0],
+                 "bare sockets, 2": [20.0], "nothing, 1": [1000.0], "nothing, 4": [990.0]}
+        lines = [line.split() for line in scaling.table(rates, 4, 2, 1.0)]
+        self.assertEqual([["100", "190", "2.00"], ["10", "20", "2.00"], ["1000", "990", "0.99"]],
+                         [line[-3:] for line in (lines[1], lines[2], lines[4])])
+
+    def test_computes_for_a_time_of_the_processor(self) -> None:
+        began = time.thread_time()
+        scaling.compute(0.001)
+        self.assertGreaterEqual(time.thread_time() - began, 0.001)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ from .listener import Listener
 __all__ = ["ConnectionCounts", "SharedAcceptor"]
 
 # How long a process leaves a client to those that have fewer. They are woken at the same time as this one, so it only
-# passes if they are busy; then this process accepts the client.
-YIELD_SECONDS = 0.002
+# passes if they are busy; then this process accepts the client. Long enough for a machine with more processes than
+# processors: clients keep their connections for much longer.
+YIELD_SECONDS = 0.02
 _ABSENT = 0xFFFFFFFF  # in the place of a count: the process does not run
 
 

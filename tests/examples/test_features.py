@@ -20,6 +20,14 @@ from ..support import PATIENCE_SECONDS, run_tool
 
 
 class Values(ExampleTestCase):
+    @unittest.skipUnless(hasattr(os, "fork"), "this system cannot fork")
+    def test_all_processors(self) -> None:
+        self.folder = "all_processors"
+        server = self.start("server.py", "--port", "0", "--processes", "2")
+        printed = self.output_of("client.py", self.uri_of(server), "--clients", "4", "--limit", "100")
+        self.assertRegex(printed, r"^25 primes below 100\n4 clients in \d+\.\d\d s: \d by process \d+(, \d by .*)?\n$")
+        self.assertPrinted("All processes have ended.", self.stop(server))
+
     def test_attributes(self) -> None:
         self.folder = "attributes"
         printed = self.output_of("client.py", self.serve("server.py"), "--turns", "90", "100.4")
