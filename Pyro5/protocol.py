@@ -396,8 +396,14 @@ def recv_stub(connection: Any, accepted_msgtypes: Optional[Sequence[int]] = None
     return message
 
 
+_HANDSHAKE_TYPES = (MSG_CONNECT, MSG_CONNECTOK, MSG_CONNECTFAIL)
+
+
 def log_wiredata(logger: logging.Logger, text: str, msg: Union[SendingMessage, ReceivingMessage]) -> None:
-    """Log the contents of a message at level DEBUG."""
+    """Log the contents of a message at level DEBUG. Of a handshake only the size: it may contain passwords and proofs."""
+    if msg.type in _HANDSHAKE_TYPES:
+        logger.debug("%s: %r data=<%d bytes of a handshake>", text, msg, len(msg.data))
+        return
     corr_id = None if msg.corr_bytes is None else uuid.UUID(bytes=msg.corr_bytes)
     if isinstance(msg, SendingMessage):
         logger.debug("%s: %r corr_id=%s data=%r", text, msg, corr_id, msg.data)

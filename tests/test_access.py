@@ -507,6 +507,79 @@ class TlsWithTheKey(AccessSteps, ServerTestCase):
             self.refused("certificate verify failed", AUTH_KEY_FILE=self.key, SSL_CACERTS="")
 
 
+class Secrets(AccessSteps, ServerTestCase):
+    """Application data of a handshake is only sent to a server that has proved who it is."""
+
+    def test_the_data_arrives(self) -> None:
+        async def by_aio() -> None:
+            async with aio.Proxy(self.uri, handshake={"token": "s3cret"}) as proxy:
+                await proxy.user()
+        key, user = {"AUTH_KEY_FILE": self.key}, {"AUTH_USER": "alice", "AUTH_PASSWORD_FILE": self.password}
+        for server, client, name in ((key, key, None), ({}, user, "alice"), ({}, {**key, "AUTH_REQUIRED": False}, None)):
+            with self.subTest(client=client):
+                daemon = self.guarded(server, self.users if name else "")
+                if not server and not name:
+                    self.at_end.enter_context(self.assertLogs("Pyro5.auth", "WARNING"))  # the server proves nothing
+                with settings(**client):
+                    current_context.annotations = {"NOTE": b"s3cret"}
+                    self.addCleanup(current_context.annotations.clear)
+                    with Proxy(self.uri, handshake={"token": "s3cret"}) as proxy:
+                        proxy._pyroBind()
+                    asyncio.run(by_aio())
+                seen = ["NOTE"] if server or name else ["AUTH", "NOTE"]  # without authentication it belongs to the program
+                self.assertEqual([({"token": "s3cret"}, seen, name)] * 2, daemon.seen)
+
+    def challenge(self, method: str) -> bytes:
+        return exchange.encode_challenge(exchange.Challenge(bytes(24), method, bytes(32), exchange.MIN_ITERATIONS))
+
+    def test_a_false_server_does_not_get_it(self) -> None:
+        received: List[bytes] = []
+
+        def read(peer: Any) -> Any:
+            request = peer.read()
+            received.append(bytes(request.data) + b"".join(map(bytes, request.annotations.values())))
+            return request
+
+        def serve(peer: Any) -> None:
+            for annotation in self.refusals:
+                peer.send(protocol.MSG_CONNECTFAIL, read(peer), "go on", annotations={"AUTH": annotation})
+            if self.accepts:
+                peer.send(protocol.MSG_CONNECTOK, read(peer), {"handshake": "hello", "meta": None},
+                          annotations={"AUTH": exchange.encode_proof(bytes(32))})
+            with self.assertRaises(EOFError):
+                peer.read()
+
+        async def by_aio(uri: str) -> None:
+            async with aio.Proxy(uri, handshake="s3cret") as proxy:
+                await proxy.user()
+        key, user = {"AUTH_KEY_FILE": self.key}, {"AUTH_USER": "alice", "AUTH_PASSWORD_FILE": self.password}
+        wrong = exchange.encode_proof(bytes(32))
+        for client, refusals, accepts in (
+                (key, (), True), (key, (self.challenge("key"),), False), (user, (self.challenge("scram"), wrong), False),
+                (user, (self.challenge("scram"),), True)):
+            self.refusals, self.accepts = refusals, accepts
+            with ScriptedServer(serve, serve) as server, settings(**client):
+                current_context.annotations = {"NOTE": b"s3cret"}
+                self.addCleanup(current_context.annotations.clear)
+                with self.assertRaisesRegex(errors.SecurityError, "did not prove|wrong proof"):
+                    Proxy(server.uri, handshake="s3cret")._pyroBind()
+                with self.assertRaisesRegex(errors.SecurityError, "did not prove|wrong proof"):
+                    asyncio.run(by_aio(server.uri))
+        self.assertEqual(12, len(received))
+        self.assertNotIn(b"s3cret", b"".join(received))
+
+    def test_the_wire_log_contains_no_secret(self) -> None:
+        with settings(LOGWIRE=True, AUTH_KEY_FILE=self.key), self.assertLogs("Pyro5", "DEBUG") as logs:
+            self.guarded({})
+            with Proxy(self.uri, handshake="s3cret") as proxy:
+                proxy.user()
+        text = "\n".join(logs.output)
+        self.assertIn("bytes of a handshake", text)
+        self.assertIn("'user'", text)  # of the call
+        for secret in ("s3cret", "AUTH", " p=", " n="):
+            self.assertNotIn(secret, text)
+
+
 class Servers(AccessSteps, ServerTestCase):
     def test_a_server_that_only_pretends(self) -> None:
         """It sends a challenge, and accepts any proof."""

@@ -347,6 +347,18 @@ class WireLog(unittest.TestCase):
         self.assertIn(str(CORRELATION), logged.output[1])
         self.assertIn("ANNO", logged.output[1])
 
+    def test_handshakes_are_not_shown(self) -> None:
+        logger = logging.getLogger("Pyro5.test_protocol")
+        for kind in (protocol.MSG_CONNECT, protocol.MSG_CONNECTOK, protocol.MSG_CONNECTFAIL):
+            sent = SendingMessage(kind, 0, 77, 1, b"the password", {"AUTH": b"the proof"})
+            with self.assertLogs(logger, "DEBUG") as logged:
+                protocol.log_wiredata(logger, "sending", sent)
+                protocol.log_wiredata(logger, "received", ReceivingMessage(sent.data[:40], sent.data[40:]))
+            self.assertEqual(2, len(logged.output))
+            for line in logged.output:
+                self.assertRegex(line, "seq=77.*bytes of a handshake")
+                self.assertNotIn("the p", line)
+
 
 if __name__ == "__main__":
     unittest.main()

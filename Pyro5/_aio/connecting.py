@@ -121,20 +121,20 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
     # The same object in both requests: the proof is only valid for it.
     object_id = str(uri.object)
     proofs = client_exchange(object_id, connection.transport.get_extra_info("ssl_object")
-                               or connection.transport.get_extra_info("socket"), str(uri))
+                               or connection.transport.get_extra_info("socket"), str(uri),
+                             handshake.has_secrets(first.value))
     proof = None if proofs is None else proofs.hello
     host = host_of(connection.transport.get_extra_info("socket"))
     activity = "connecting to %s" % uri
     try:
-        reply = await connection.exchange(handshake.connect_request(
-            first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
-            proof=proof, host=host))
-        # A server that checks clients refuses the first request, with what the proof must contain.
-        answer = None if proofs is None else await (in_thread if proofs.takes_long else _here)(proofs.answer_to, reply)
-        if answer is not None:
+        while True:
             reply = await connection.exchange(handshake.connect_request(
                 first.serializer, connection.next_seq(), object_id, first.value, first.wire, pipelines=True,
-                proof=answer, host=host))
+                proof=proof, host=host, withholds=proofs is not None and proofs.withholds))
+            # A server that checks clients refuses the first request, with what the proof must contain.
+            proof = None if proofs is None else await (in_thread if proofs.takes_long else _here)(proofs.answer_to, reply)
+            if proof is None:
+                break
     except errors.ConnectionClosedError as x:
         errors.add_context(x, activity)
         # A server that hangs up without an answer often speaks TLS where this side does not, or the other way round.

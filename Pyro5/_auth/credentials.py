@@ -50,8 +50,10 @@ class ClientExchange:
     Args:
         sock: the connected socket; after its TLS handshake, if it has one.
         target: the name of the server, for errors and logs.
+        has_secrets: the handshake carries data that only the right server may see.
 
     Attributes:
+        withholds: the server has not proved yet who it is: this data must not be sent.
         hello: the annotation of the first CONNECT message.
         takes_long: `answer_to` may take a tenth of a second: it derives keys from a password.
 
@@ -59,7 +61,7 @@ class ClientExchange:
         SecurityError: the key file or the password file cannot be used.
     """
 
-    def __init__(self, object_id: str, sock: Any, target: str) -> None:
+    def __init__(self, object_id: str, sock: Any, target: str, has_secrets: bool = False) -> None:
         # Read now: an unusable file must be reported before anything is sent.
         self._key = files.load_key(config.AUTH_KEY_FILE) if config.AUTH_KEY_FILE else b""
         self._user = config.AUTH_USER or ""
@@ -71,32 +73,51 @@ class ClientExchange:
         # Whether others on the network cannot read the connection.
         self._is_protected = hasattr(sock, "get_channel_binding") or _is_local(sock)
         self._nonce = exchange.new_nonce()
+        self._proof = b""
         self._expected: Optional[bytes] = None  # the proof of the server
+        # A client that connects to servers without authentication, too, gets no proof that it could wait for.
+        self.withholds = has_secrets and self._required
         self.takes_long = bool(self._user)
         self.hello = exchange.encode_hello(Hello(self._nonce, self._user))
 
     def answer_to(self, reply: ReceivingMessage) -> Optional[bytes]:
-        """Return the annotation of the second CONNECT message, None if the server has not sent a challenge.
+        """Return the annotation of the next CONNECT message, None if the server does not ask for one.
 
         Raises:
             ProtocolError: the challenge is malformed.
-            SecurityError: the server wants other credentials than there are.
+            SecurityError: the server wants other credentials than there are, or its proof is wrong.
         """
         annotation = reply.annotations.get(AUTH_ANNOTATION)
         if annotation is None or reply.type != MSG_CONNECTFAIL:
             return None
+        if self._expected is not None:  # the challenge was answered already
+            return self._reveal(annotation) if self.withholds else None
         challenge = exchange.decode_challenge(annotation)
         user = self._user if challenge.method == exchange.SCRAM else ""
         session = Session(self._nonce, challenge.nonce, challenge.method, self._object_id, user, self._binding)
         if challenge.method == exchange.SCRAM:
             if not user:
                 raise errors.SecurityError("%s wants a user: set AUTH_USER and AUTH_PASSWORD_FILE" % self._target)
-            proof, self._expected = exchange.password_proofs(self._password, challenge, session)
+            self._proof, self._expected = exchange.password_proofs(self._password, challenge, session)
         else:
             if not self._key:
                 raise errors.SecurityError("%s wants a key: set AUTH_KEY_FILE" % self._target)
-            proof, self._expected = exchange.key_proofs(self._key, session)
-        return exchange.encode_proof(proof)
+            if self.withholds and not hmac.compare_digest(challenge.salt, exchange.early_proof(self._key, session)):
+                raise self._not_proved()
+            self.withholds = False
+            self._proof, self._expected = exchange.key_proofs(self._key, session)
+        return exchange.encode_proof(self._proof, self.withholds)
+
+    def _reveal(self, annotation: Buffer) -> bytes:
+        """Check the proof of a server that checks passwords, and return the annotation of the message with all data."""
+        if not hmac.compare_digest(exchange.decode_proof(annotation), self._expected or b""):
+            raise self._not_proved()
+        self.withholds = False
+        return exchange.encode_proof(self._proof)
+
+    def _not_proved(self) -> errors.SecurityError:
+        return errors.SecurityError("%s sent a wrong proof: it does not have the same key, or does not know the user"
+                                    % self._target)
 
     def finish(self, annotation: Optional[Buffer]) -> None:
         """Check the annotation of CONNECTOK, None if it has none.
@@ -105,7 +126,7 @@ class ClientExchange:
             SecurityError: the server has not proved that it has the same key, or knows the user.
             ProtocolError: the annotation is malformed.
         """
-        if self._expected is None or annotation is None:
+        if self._expected is None or annotation is None or self.withholds:
             # It never sent a challenge, or left out its proof: another release, a server without a key, or an attacker.
             if self._required or self._expected is not None:
                 raise errors.SecurityError(
@@ -114,8 +135,7 @@ class ClientExchange:
                     "connect anyway" % self._target)
             _warn_once("%s has no authentication: connected, because AUTH_REQUIRED is off", self._target)
         elif not hmac.compare_digest(exchange.decode_proof(annotation), self._expected):
-            raise errors.SecurityError("%s sent a wrong proof: it does not have the same key, or does not know the user"
-                                       % self._target)
+            raise self._not_proved()
         elif not self._is_protected:
             _warn_once("the connection to %s is authenticated, but not encrypted: others on the network can read and change "
                        "it (set SSL)", self._target)

@@ -1,9 +1,15 @@
 """The proofs of an authenticated handshake: what each side sends in the annotation ``AUTH``. No input or output here.
 
 1. The client sends its nonce in its first CONNECT message, and the name of the user if it has one.
-2. The server refuses it (CONNECTFAIL), with its own nonce and the method, ``key`` or ``scram``.
+2. The server refuses it (CONNECTFAIL), with its own nonce and the method, ``key`` or ``scram``. With ``key`` it also sends a
+   proof that it has the key.
 3. The client sends a second CONNECT message, with its proof.
 4. The server checks the proof, and sends its own one in CONNECTOK, which the client checks.
+
+The application data of the handshake is for the server alone: a client that requires a proof leaves it out until it has one.
+With ``key`` it is in the second CONNECT message. With ``scram`` the server must not prove anything before the client has,
+because its proof could be used to try passwords: the client says in its proof that it waits, the server sends its own proof in
+another CONNECTFAIL, and the data is in a third CONNECT message, with the same proof as the second one.
 
 A proof is an HMAC-SHA256 over a label, the names of method and side, both nonces, the object, the user, and the channel
 binding of TLS (empty without TLS). The key of the HMAC is the shared key, or what SCRAM-SHA-256 (RFC 7677) derives from a
@@ -28,7 +34,7 @@ __all__ = ["KEY", "SCRAM", "Session", "Verifier", "Hello", "Challenge", "decode_
            "decode_proof", "encode_challenge", "encode_hello", "encode_proof", "make_verifier", "new_nonce"]
 
 KEY, SCRAM = "key", "scram"
-CLIENT, SERVER = "client", "server"
+CLIENT, SERVER, CHALLENGER = "client", "server", "challenger"  # who proves something; the last one is a server, early
 
 NONCE_BYTES = 24  # 192 random bits; base64 needs no padding for them
 MAX_ANNOTATION_BYTES = 1024  # more than any of them needs
@@ -58,8 +64,8 @@ class Challenge(NamedTuple):
 
     nonce: bytes
     method: str
-    salt: bytes = b""  # this and the next one for SCRAM only
-    iterations: int = 0
+    salt: bytes = b""  # for KEY the proof of the server
+    iterations: int = 0  # for SCRAM only
 
 
 class Verifier(NamedTuple):
@@ -103,6 +109,12 @@ def key_proofs(key: bytes, session: Session) -> Tuple[bytes, bytes]:
     """Return the proofs of the client and of the server that both have this key."""
     # Different for both sides: otherwise a server could send the client its own proof back.
     return session.digest_with(key, CLIENT), session.digest_with(key, SERVER)
+
+
+def early_proof(key: bytes, session: Session) -> bytes:
+    """Return the proof of a server that has this key, before the client has proved anything."""
+    # Not with a password: the key has 256 random bits, so that nothing can be found out by trying.
+    return session.digest_with(key, CHALLENGER)
 
 
 # ---------------------------------------------------------------- users
@@ -176,8 +188,7 @@ def decode_challenge(annotation: Buffer) -> Challenge:
     """Return what `encode_challenge` has encoded."""
     fields = _decode(annotation, ("n", "m", "s", "i"))
     if fields["m"] == KEY.encode():
-        # The rest is of no use with a key.
-        return Challenge(_nonce(fields["n"]), KEY)
+        return Challenge(_nonce(fields["n"]), KEY, fields["s"])
     # Short, because int() of a long text takes quadratic time.
     iterations = int(fields["i"]) if fields["i"].isdigit() and len(fields["i"]) < 10 else 0
     is_valid = len(fields["s"]) >= SALT_BYTES // 2 and MIN_ITERATIONS <= iterations <= MAX_ITERATIONS
@@ -186,17 +197,33 @@ def decode_challenge(annotation: Buffer) -> Challenge:
     return Challenge(_nonce(fields["n"]), SCRAM, fields["s"], iterations)
 
 
-def encode_proof(proof: bytes) -> bytes:
-    """Return the annotation that carries a proof."""
-    return _encode({"p": proof})
+def encode_proof(proof: bytes, waits: bool = False) -> bytes:
+    """Return the annotation that carries a proof.
+
+    Args:
+        waits: the client waits for the proof of the server before it sends the application data.
+    """
+    return _encode({"p": proof, "w": b"1"} if waits else {"p": proof})
 
 
 def decode_proof(annotation: Buffer) -> bytes:
-    """Return what `encode_proof` has encoded."""
-    proof = _decode(annotation, ("p",))["p"]
-    if len(proof) != hashlib.sha256().digest_size:
-        raise _invalid("a proof of %d bytes" % len(proof))
-    return proof
+    """Return the proof that `encode_proof` has encoded, of a peer that does not wait."""
+    return _proof(_decode(annotation, ("p",)))
+
+
+def decode_client_proof(annotation: Buffer) -> Tuple[bytes, bool]:
+    """Return the proof of a client, and whether it waits."""
+    waits = len(bytes(annotation[:MAX_ANNOTATION_BYTES]).split(b" ")) == 3
+    fields = _decode(annotation, ("p", "w") if waits else ("p",))
+    if fields.get("w", b"1") != b"1":
+        raise _invalid("malformed field")
+    return _proof(fields), waits
+
+
+def _proof(fields: Dict[str, bytes]) -> bytes:
+    if len(fields["p"]) != hashlib.sha256().digest_size:
+        raise _invalid("a proof of %d bytes" % len(fields["p"]))
+    return fields["p"]
 
 
 def _encode(fields: Dict[str, bytes]) -> bytes:

@@ -37,6 +37,15 @@ class Pending(NamedTuple):
     user: str
 
 
+class Proved(NamedTuple):
+    """A client that has proved who it is, and sends its application data when it has seen the proof of the server."""
+
+    proof: bytes
+    object_id: str
+    identity: Identity
+    answer: bytes
+
+
 class Identity(NamedTuple):
     """Who a client is.
 
@@ -130,7 +139,7 @@ class Gate:
             the annotation for CONNECTOK; None for a client that need not prove anything.
 
         Raises:
-            Challenged: it is the first of two messages; the challenge must be sent.
+            Challenged: another message must follow; the annotation must be sent.
             SecurityError: the client is refused.
             ProtocolError: the annotation is malformed.
         """
@@ -141,31 +150,46 @@ class Gate:
                 raise errors.SecurityError(self.wanted)
             connection.identity = Identity(None, self.users)
             return None
+        if isinstance(pending, Proved):
+            return self._finish(connection, annotation, object_id, pending)
         if pending is None:
             hello = exchange.decode_hello(annotation)
             self._refuse_early(connection, hello.user)
-            connection.auth_pending = pending = self._challenge(hello)
+            connection.auth_pending = pending = self._challenge(connection, hello, object_id)
             raise Challenged(self.wanted, exchange.encode_challenge(pending.challenge))
         # Asked again: many challenges may have been sent before the first wrong proof.
         self._refuse_early(connection, pending.user)
         session = Session(pending.client_nonce, pending.challenge.nonce, pending.challenge.method, object_id,
                           pending.user, channel_binding(connection.sock))
-        server_proof = self._check(exchange.decode_proof(annotation), pending, session)
+        proof, waits = exchange.decode_client_proof(annotation)
+        server_proof = self._check(proof, pending, session)
         if server_proof is None:
             if pending.user:
                 self._failures.note(_source(connection, pending.user))
             raise errors.SecurityError("authentication failed: %s" % (
                 "unknown user or wrong password" if pending.user else "the client does not have the key of this server"))
         self._failures.forget(_source(connection, pending.user))
-        connection.identity = Identity(pending.user or None, self.users)
-        return exchange.encode_proof(server_proof)
+        proved = Proved(proof, object_id, Identity(pending.user or None, self.users), exchange.encode_proof(server_proof))
+        if not waits:
+            return self._finish(connection, annotation, object_id, proved)
+        connection.auth_pending = proved
+        raise Challenged("the application data of the handshake must follow", proved.answer)
+
+    def _finish(self, connection: Any, annotation: Buffer, object_id: str, proved: Proved) -> bytes:
+        """Accept a client that has proved who it is, and return the proof of the server."""
+        # The message is the one that was checked, or the next one over the same connection, for the same object.
+        proof = exchange.decode_client_proof(annotation)[0]
+        if object_id != proved.object_id or not hmac.compare_digest(proof, proved.proof):
+            raise errors.SecurityError("authentication failed: another handshake than the one before")
+        connection.identity = proved.identity
+        return proved.answer
 
     def _refuse_early(self, connection: Any, user: str) -> None:
         seconds = self._failures.seconds_left(_source(connection, user)) if user else 0.0
         if seconds:
             raise errors.SecurityError("too many failed attempts for this user: try again in %d seconds" % (seconds + 1))
 
-    def _challenge(self, hello: exchange.Hello) -> Pending:
+    def _challenge(self, connection: Any, hello: exchange.Hello, object_id: str) -> Pending:
         nonce = exchange.new_nonce()
         if hello.user and self.users is not None:
             user = self.users.current().by_name.get(hello.user)
@@ -176,7 +200,8 @@ class Gate:
             return Pending(hello.nonce, Challenge(nonce, exchange.SCRAM, salt, iterations), hello.user)
         if self._key is None:
             raise errors.SecurityError(self.wanted)
-        return Pending(hello.nonce, Challenge(nonce, exchange.KEY), "")
+        session = Session(hello.nonce, nonce, exchange.KEY, object_id, "", channel_binding(connection.sock))
+        return Pending(hello.nonce, Challenge(nonce, exchange.KEY, exchange.early_proof(self._key.current(), session)), "")
 
     def _check(self, proof: bytes, pending: Pending, session: Session) -> Optional[bytes]:
         """Return the proof of the server if that of the client is right, None if it is wrong."""

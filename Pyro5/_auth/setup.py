@@ -10,12 +10,13 @@ from .. import config
 __all__ = ["broadcast_answer", "broadcast_question", "client_exchange", "server_gate"]
 
 
-def client_exchange(object_id: str, sock: Any, target: str) -> Any:
+def client_exchange(object_id: str, sock: Any, target: str, has_secrets: bool = False) -> Any:
     """Return the `ClientExchange` of a new connection; None if the settings have no credentials.
 
     Args:
         sock: the connected socket; after its TLS handshake, if it has one.
         target: the name of the server, for errors and logs.
+        has_secrets: see `ClientExchange`.
 
     Raises:
         SecurityError: the key file or the password file cannot be used.
@@ -23,7 +24,7 @@ def client_exchange(object_id: str, sock: Any, target: str) -> Any:
     if not (config.AUTH_KEY_FILE or config.AUTH_USER):
         return None
     from .credentials import ClientExchange
-    return ClientExchange(object_id, sock, target)
+    return ClientExchange(object_id, sock, target, has_secrets)
 
 
 def broadcast_question() -> Any:

@@ -35,7 +35,7 @@ log = logging.getLogger("Pyro5.connection")
 # that it connects to, a server does not choose its clients.
 REPLY_INFLATED_FACTOR = 16
 SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large message, not to the whole message
-HELLO: Any = "hello"  # for validateHandshake, if the program sets nothing else
+HELLO = handshake.HELLO
 
 
 class FirstValues:
@@ -125,19 +125,19 @@ class Connection(socketutil.SocketConnection):
         Raises:
             CommunicationError: the server refused the connection, or its answer cannot be parsed.
         """
-        proofs = client_exchange(object_id, self.sock, self.target)
+        proofs = client_exchange(object_id, self.sock, self.target, handshake.has_secrets(value))
         host = host_of(self.sock)
-        request = handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
-                                            proof=None if proofs is None else proofs.hello, host=host, extra=extra)
+        proof = None if proofs is None else proofs.hello
         timeout = self.sock.gettimeout()
         self.deadline = None if timeout is None else time.monotonic() + timeout
         try:
-            reply = self._exchange(request, None)
-            if proofs is not None:
-                answer = proofs.answer_to(reply)
-                if answer is not None:
-                    reply = self._exchange(handshake.connect_request(serializer, seq, object_id, value, wire, dialect,
-                                                                     proof=answer, host=host, extra=extra), None)
+            while True:
+                reply = self._exchange(handshake.connect_request(
+                    serializer, seq, object_id, value, wire, dialect, proof=proof, host=host, extra=extra,
+                    withholds=proofs is not None and proofs.withholds), None)
+                proof = None if proofs is None else proofs.answer_to(reply)
+                if proof is None:
+                    break
         except errors.ConnectionClosedError as x:
             # A server that ends the connection here sends no reason: most often one side uses TLS and the other does not.
             x.args = ("%s (%s)" % (x, handshake_hint(hasattr(self.sock, "getpeercert"))),)

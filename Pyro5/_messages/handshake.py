@@ -25,6 +25,7 @@ _reply_cache: Dict[Tuple[int, bytes], Tuple[Any, Any]] = {}
 _MAX_CACHED_REPLIES = 64
 _MAX_CACHED_BYTES = 4096  # longer payloads are not cached
 AUTH_ANNOTATION = "AUTH"
+HELLO: Any = "hello"  # for validateHandshake, if the program sets nothing else
 _MAX_ANNOTATION_BYTES = 65536  # of all annotations together that are sent in a handshake
 
 
@@ -42,7 +43,7 @@ class Challenged(Exception):
 
 def connect_request(serializer: SerializerBase, seq: int, object_id: str, handshake: Any, wire: WireOptions,
                     dialect: bool = True, pipelines: bool = False, proof: Optional[bytes] = None,
-                    host: str = "", extra: Sequence[str] = ()) -> SendingMessage:
+                    host: str = "", extra: Sequence[str] = (), withholds: bool = False) -> SendingMessage:
     """Build the first message of a connection.
 
     Annotations of the context are left out if they are large: servers limit the size of a handshake, because any client can
@@ -55,9 +56,10 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
         host: the id of this host if memory may be shared with the server; otherwise empty.
         proof: the annotation AUTH, see _auth.exchange; None: there are no credentials.
         extra: further features to announce, see features.with_announcement.
+        withholds: leave out the data of the application: the server has not proved yet who it is.
     """
-    payload = serializer.dumps({"handshake": handshake, "object": object_id})
-    annotations = callcontext.outgoing_annotations()
+    payload = serializer.dumps({"handshake": HELLO if withholds else handshake, "object": object_id})
+    annotations = {} if withholds else callcontext.outgoing_annotations()
     # Servers limit the size of a handshake. Each request has the annotations as well.
     if annotations and sum(map(len, annotations.values())) > _MAX_ANNOTATION_BYTES:
         annotations = {}
@@ -68,6 +70,11 @@ def connect_request(serializer: SerializerBase, seq: int, object_id: str, handsh
                           features.with_announcement(annotations, dialect, pipelines, proof is not None, host,
                                                     extra),
                           correlation_id=callcontext.correlation_bytes(), compress=wire.compress, max_size=wire.max_size)
+
+
+def has_secrets(handshake: Any) -> bool:
+    """Return whether a handshake with this value, in this context, carries data of the application."""
+    return type(handshake) is not str or handshake != HELLO or bool(callcontext.outgoing_annotations())
 
 
 def parse_connect_request(message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:

@@ -80,11 +80,11 @@ def expose(method_or_class: _T) -> _T: ...
 
 @overload
 def expose(*, idempotent: bool = ..., blocking: bool = ..., concurrent: bool = ...,
-           roles: Iterable[str] = ...) -> Callable[[_T], _T]: ...
+           roles: Optional[Iterable[str]] = ...) -> Callable[[_T], _T]: ...
 
 
 def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, blocking: bool = True,
-           concurrent: bool = False, roles: Iterable[str] = ()) -> Any:
+           concurrent: bool = False, roles: Optional[Iterable[str]] = None) -> Any:
     """Expose a method, a property, or all public methods and properties that a class itself defines to remote callers.
 
     Use it as a decorator, or call it with a class that you cannot edit. It goes on top of @property, @cached_property,
@@ -100,15 +100,17 @@ def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, block
             answered first, if the client has several calls in flight. On a class it applies to all methods that the class
             defines. Without it, the calls of a connection run one after the other.
         roles: only users with one of these roles may use the method or property, see ``Daemon(users=...)``. On a class it
-            applies to all members that the class defines, but for those that have roles of their own.
+            applies to all members that the class defines, but for those that have roles of their own. A member that
+            overrides one of a base class has the same roles, unless it is given others; an empty set means all clients.
 
     Raises:
         AttributeError: the name is private, or the decorator stands on top of @classmethod or @staticmethod.
         TypeError: it was applied to something else, or the roles are not texts.
     """
-    flags = {"_pyroIdempotent": idempotent, "_pyroNonblocking": not blocking, "_pyroConcurrent": concurrent,
-             "_pyroRoles": _checked_roles(roles)}
-    flags = {name: value for name, value in flags.items() if value}
+    given = {"_pyroIdempotent": idempotent, "_pyroNonblocking": not blocking, "_pyroConcurrent": concurrent}
+    flags: Dict[str, Any] = {name: value for name, value in given.items() if value}
+    if roles is not None:
+        flags["_pyroRoles"] = _checked_roles(roles)
     return functools.partial(_expose, flags=flags) if method_or_class is _NOT_GIVEN else _expose(method_or_class, flags)
 
 
@@ -149,7 +151,7 @@ def _expose_class(clazz: type, flags: Mapping[str, Any]) -> None:
             with contextlib.suppress(AttributeError):  # implemented in C: it cannot have the flag, so it is not exposed
                 function._pyroExposed = True
                 # Members may have roles of their own, which stay.
-                vars(function).update({flag: value for flag, value in flags.items() if not getattr(function, flag, None)})
+                vars(function).update({flag: on for flag, on in flags.items() if getattr(function, flag, None) is None})
     clazz._pyroExposed = True  # type: ignore[attr-defined]
 
 
@@ -297,9 +299,9 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
         functions = _functions_of(member)
         if not functions or only_exposed and not any(getattr(f, "_pyroExposed", False) for f in functions):
             continue
-        for function in functions:  # those of a property have the same ones, unless the program decorates them one by one
-            if getattr(function, "_pyroRoles", None):
-                roles[name] = roles.get(name, function._pyroRoles) & function._pyroRoles
+        wanted = _roles_of(clazz, name)
+        if wanted:
+            roles[name] = wanted
         if getattr(functions[0], "_pyroNonblocking", False):
             nonblocking.add(name)
         if isinstance(member, (property, functools.cached_property)):
@@ -326,6 +328,17 @@ def _read_members(clazz: type, only_exposed: bool = True) -> Members:
     return Members(frozenset(methods), frozenset(oneways), frozenset(attrs), frozenset(writable), frozenset(callbacks),
                    frozenset(idempotent), frozenset(direct), frozenset(nonblocking), frozenset(concurrent),
                    frozenset(roles.items()), frozenset(newer))
+
+
+def _roles_of(clazz: type, name: str) -> FrozenSet[str]:
+    """Return the roles that may use a member; empty for all clients."""
+    # An override without roles has those of the member that it overrides: overriding must not open a method by accident.
+    for base in clazz.__mro__:
+        given = [function._pyroRoles for function in _functions_of(vars(base).get(name))
+                 if getattr(function, "_pyroRoles", None) is not None]
+        if given:  # those of a property have the same ones, unless the program decorates them one by one
+            return frozenset.intersection(*given)
+    return frozenset()
 
 
 def is_deferring(function: Any) -> bool:

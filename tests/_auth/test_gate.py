@@ -115,6 +115,34 @@ class Refused(GateTestCase):
             self.prove(connection, challenge)
         self.assertIsNone(connection.identity)
 
+    def test_a_client_that_waits_for_the_proof_of_the_server(self) -> None:
+        """The next message must be of the same client, for the same object, and nothing else."""
+        def waiting(connection: Any) -> bytes:
+            challenge = self.challenge(connection, "alice")
+            session = Session(NONCE, challenge.nonce, challenge.method, "obj", "alice", b"")
+            proof, expected = exchange.password_proofs("secret", challenge, session)
+            with self.assertRaises(Challenged) as caught:
+                self.gate.authenticate(connection, exchange.encode_proof(proof, waits=True), "obj")
+            self.assertEqual(expected, exchange.decode_proof(caught.exception.annotation))
+            self.assertIsNone(connection.identity)
+            return exchange.encode_proof(proof)
+
+        connection = self.connection()
+        proof = waiting(connection)
+        self.assertIsNotNone(self.gate.authenticate(connection, proof, "obj"))
+        self.assertEqual("alice", connection.identity.user)
+        for change, object_id in ((lambda proof: proof, "other"), (lambda proof: exchange.encode_proof(bytes(32)), "obj"),
+                                  (lambda proof: None, "obj"), (lambda proof: b"", "obj"),
+                                  (lambda proof: exchange.encode_hello(Hello(NONCE, "alice")), "obj")):
+            connection = self.connection()
+            proof = waiting(connection)
+            annotation = change(proof)
+            with self.assertRaises(errors.PyroError):
+                self.gate.authenticate(connection, annotation, object_id)
+            self.assertIsNone(connection.identity)
+            with self.assertRaises(errors.PyroError):  # the proof was good for one message
+                self.gate.authenticate(connection, proof, "obj")
+
     def test_a_client_cannot_leave_out_its_proof(self) -> None:
         gate, connection = self.made(required=False), self.connection()
         self.challenge(connection, gate=gate)

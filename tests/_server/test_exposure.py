@@ -281,6 +281,60 @@ class Members(unittest.TestCase):
         self.assertLessEqual(len(exposure._members), before)
 
 
+class Inheritance(unittest.TestCase):
+    """An override has the roles of the member that it overrides, unless it is given others."""
+
+    def test_roles(self) -> None:
+        class Base:
+            @expose(roles={"operator"})
+            def move(self) -> None: ...
+
+            @expose(roles={"service"})
+            def stop(self) -> None: ...
+
+            @expose(roles={"operator"})
+            def home(self) -> None: ...
+
+            @expose(roles={"operator"})
+            @property
+            def speed(self) -> int:
+                return 1
+
+        @expose
+        class Opened(Base):
+            def move(self) -> None: ...
+
+            @expose(roles={"visitor"})
+            def stop(self) -> None: ...
+
+            @expose(roles=())
+            def home(self) -> None: ...
+
+            @property
+            def speed(self) -> int:
+                return 2
+
+        class Mixin:
+            @expose
+            def stop(self) -> None: ...
+
+        class Mixed(Mixin, Opened):
+            """The roles are those of the next class that has some."""
+
+        @expose(roles=["admin"])
+        class Closed(Opened):
+            def move(self) -> None: ...
+
+            def home(self) -> None: ...
+
+        operator, visitor = frozenset(["operator"]), frozenset(["visitor"])
+        self.assertEqual({"move": operator, "stop": visitor, "speed": operator}, dict(exposed_members(Opened).roles))
+        self.assertEqual({"move": operator, "stop": visitor, "speed": operator}, dict(exposed_members(Mixed).roles))
+        self.assertEqual({"move": frozenset(["admin"]), "stop": visitor, "speed": operator, "home": frozenset(["admin"])},
+                         dict(exposed_members(Closed).roles))
+        self.assertEqual({"move", "stop", "home"}, exposed_members(Opened).methods)
+
+
 class PrivateNames(unittest.TestCase):
     def test_names(self) -> None:
         private = ["_", "__", "___", "____", "_name", "__name", "_name_", "__name_", "_name__", "__init__", "__getattr__",
