@@ -9,10 +9,13 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from Pyro5._gateway import openapi
 from Pyro5._gateway.schemas import BYTES, schema_of
+from Pyro5._server.daemon_object import DaemonObject
 from Pyro5._server.exposure import expose, oneway
+from Pyro5.server import Daemon
 
 from ..gateways import Client, Site
 from ..peers import free_port
+from ..support import daemon_thread
 
 
 @expose
@@ -98,6 +101,21 @@ class Descriptions(DescriptionTestCase):
         answer = self.client.post("/pyro/http.oven/mix", {"$args": ["a", "b"], "salt": 1})
         self.assertEqual([["a", "b"], {"salt": 1}], answer.value)
         self.assertEqual(400, self.client.post("/pyro/http.oven/mix", {"$args": 1}).status)
+
+    def test_of_an_object_of_another_release(self) -> None:
+        class OldDaemonObject(DaemonObject):
+            @expose
+            def get_metadata(self, objectId: str) -> Any:  # type: ignore[override]
+                return super().get_metadata(objectId)
+
+        with daemon_thread(Daemon("127.0.0.1", 0, interface=OldDaemonObject)) as daemon:
+            self.site.names.register("http.old", daemon.register(Oven()))
+            self.addCleanup(self.site.names.remove, "http.old")
+            about = self.client.get("/pyro/$objects?name=http.old").value["description"]
+            mix, = [each for each in about["methods"] if each["name"] == "mix"]
+            self.assertEqual((None, None, None, True), (about["doc"], mix["parameters"], mix["signature"], mix["allowed"]))
+            path = self.read("?name=http.old")["paths"]["/http.old/mix"]["post"]
+            self.assertEqual({"type": ["object", "array"]}, path["requestBody"]["content"]["application/json"]["schema"])
 
     def test_a_member_that_the_gateway_may_not_use(self) -> None:
         self.assertEqual(403, self.client.post("/pyro/http.oven/ignite", []).status)

@@ -67,6 +67,17 @@ class OptionTests(PyroAppTestCase):
             for path in ("/pyro/$objects", "/pyro/$dead"):
                 self.assertEqual([403, 200], [self.status(path), self.status(path, "$key=sesame")])
 
+    def test_operator_key(self) -> None:
+        self.app.operator_key = "wrench"
+        for query, expected in (("", 403), ("$key=wrench", 200)):
+            self.assertEqual(expected, self.status("/pyro/http.secret/fill_in", query))
+        self.assertEqual(200, self.status("/pyro/http.secret/desk"))
+
+    def test_events(self) -> None:
+        status, headers, body = self.request("/pyro/http.secret/desk", HTTP_ACCEPT="text/event-stream")
+        self.assertEqual((200, "text/event-stream"), (status, headers["Content-Type"]))
+        self.assertEqual(b'id: 1\ndata: {"number": 4}\n\nevent: end\ndata: null\n\n', body)
+
     def test_changes_count_for_the_next_request(self) -> None:
         self.assertEqual(200, self.status("/pyro/http.secret/desk"))
         self.app.gateway_key = "sesame"
