@@ -24,7 +24,7 @@ MIN_ATTEMPTS_PER_SWITCH = 4
 # Polling is suspended, for at least this number of receives, if the attempts of a period were further apart than this on
 # average: with few calls, blocking takes less processor time than polling, and the delay of a wake-up hardly matters.
 MAX_ATTEMPT_SECONDS = 0.0003
-SELDOM_SKIPPED_RECEIVES = 128
+SELDOM_SKIPPED_RECEIVES = 256
 # Receives without polling that a new connection in another thread inherits at most from the previous one: it may be in another
 # situation, so it finds this out sooner.
 MAX_INHERITED_SKIPS = 32

@@ -143,7 +143,7 @@ class SeldomCalls(unittest.TestCase):
 
     def test_failures_that_are_far_apart(self) -> None:
         self.assertEqual([0, 0, 0, 8, 16], self.skipped("-----", 0.9 * MAX_ATTEMPT_SECONDS))
-        self.assertEqual([0, 0, 0, 128, 256, 512, 512], self.skipped("-------", 1.1 * MAX_ATTEMPT_SECONDS))
+        self.assertEqual([0, 0, 0, 256, 512, 512], self.skipped("------", 1.1 * MAX_ATTEMPT_SECONDS))
 
     def test_the_next_period_decides_again(self) -> None:
         machine = Machine()
