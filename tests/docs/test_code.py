@@ -33,10 +33,10 @@ from tests.compatibility.test_pyro4 import forget_stand_ins
 from tests.rawclient import wait_until
 from tests.support import PATIENCE_SECONDS, PROJECT, daemon_thread
 
-# tests.docs.test_first_steps runs the programs of this page, as separate files.
-HAS_ITS_OWN_TEST = "first-steps"
+# Each has a test of its own: separate files, tests for pytest, cells of a notebook.
+HAVE_THEIR_OWN_TESTS = ("first-steps", "testing", "notebooks")
 PAGES = [Path(PROJECT, "README.md"),
-         *(page for page in sorted(Path(PROJECT, "docs").glob("*.md")) if page.stem != HAS_ITS_OWN_TEST)]
+         *(page for page in sorted(Path(PROJECT, "docs").glob("*.md")) if page.stem not in HAVE_THEIR_OWN_TESTS)]
 FENCE = re.compile(r"(?:<!-- not run: (?P<excuse>[^\n]+) -->\n+)?^```python\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
 PRINTED = re.compile(r"^\s*print\(.*\)\s+# (?P<text>.*)$|# prints: (?P<also>.*)$")
 RAISED = re.compile(r"# raises (?P<error>\w+)(?:: (?P<text>.*)|,.*)?$")
