@@ -319,8 +319,10 @@ class _Request:
             return gone(x)
 
     def _route_below_pyro(self, path: str) -> Response:
-        if not path:
+        if not path and self._environ["REQUEST_METHOD"] in ("GET", "POST"):
             return page()
+        if not path:
+            return responses.text(405, headers=(("Allow", "GET, POST, OPTIONS"),))
         name, _, member = path.rpartition("/")
         if path not in _OWN_METHODS and not (name and member):
             return responses.text(404)

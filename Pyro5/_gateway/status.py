@@ -38,7 +38,7 @@ class _Sample(NamedTuple):
     """The totals of all objects of a server at some time."""
 
     at: float
-    since: Any      # identifies the process: its counters begin at zero when it is started again
+    since: Any      # identifies the processes: their counters begin at zero when they are started again
     totals: Mapping[str, _Totals]
 
 
@@ -99,7 +99,9 @@ class ServerStatus:
         merged = {object_id: _merged(methods) for object_id, methods in _section(report, "objects").items()
                   if type(methods) is dict}
         totals = {object_id: _Totals(row["calls"], tuple(row.pop("buckets"))) for object_id, row in merged.items()}
-        sample = _Sample(self._clock(), (report.get("since"), report.get("pid")), totals)
+        # Of several processes, any may answer; the sums are those of all of them.
+        processes = report.get("processes") or report.get("pid")
+        sample = _Sample(self._clock(), (report.get("since"), processes), totals)
         oldest = self._oldest(location, sample)
         for object_id, row in merged.items():
             row.update(_recent(oldest, sample, object_id))
@@ -143,7 +145,7 @@ def _section(values: Any, key: str) -> Dict[str, Any]:
 
 def _about_server(report: Row) -> Row:
     """Return the part of the statistics that is not about objects."""
-    keys = ("health", "uptime", "pid", "connections", "workers", "streams", "refusals", "bytes", "counting")
+    keys = ("health", "uptime", "pid", "processes", "connections", "workers", "streams", "refusals", "bytes", "counting")
     shown = {key: report.get(key) for key in keys}
     waits = _section(report, "queue_wait")
     return {**shown, "statistics": bool(report), "queue_wait": {key: waits.get(key) for key in ("requests", "mean", "p99")}}

@@ -147,7 +147,8 @@ class Attributes(MemberTestCase):
             with self.subTest(member=member, body=body):
                 answer = self.put(member, body, **headers)
                 self.assertEqual((status, status == 405), (answer.status, "allow" in answer.headers))
-        self.assertEqual(405, self.client.request("DELETE", "/pyro/http.heater/level").status)
+        for target in ("http.heater/level", "$objects", ""):
+            self.assertEqual(405, self.client.request("DELETE", "/pyro/" + target).status)
 
     def test_of_an_object_without_setters(self) -> None:
         self.assertEqual(in_base64("bytes", b"A7"), self.client.get("/pyro/http.heater/serial").value)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import threading
 import unittest
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from Pyro5._gateway.calls import Registration
 from Pyro5._gateway.parallel import ask_all
@@ -79,6 +79,21 @@ class StatusTests(unittest.TestCase):
         now[0] += 10
         self.assertEqual(0, row()["rate"])
         self.assertGreater(row()["p99"], 0)
+
+    def test_rates_of_several_processes(self) -> None:
+        now = [100.0]
+        status = ServerStatus(None, lambda: now[0])
+
+        def rate(pid: int, processes: List[int], count: int) -> Any:
+            row = {"calls": count, "errors": 0, "buckets": [count], "last_error": None}
+            report = {"since": 5.0, "pid": pid, "processes": processes, "objects": {"lamp": {"light": row}}}
+            return status._rows("host:1", report)["lamp"]["rate"]
+
+        self.assertIsNone(rate(7, [7, 8], 10))
+        now[0] += 2
+        self.assertEqual(5, rate(8, [7, 8], 20))    # another process answers
+        now[0] += 2
+        self.assertIsNone(rate(7, [7, 9], 12))      # one has been started again
 
     def test_servers_that_do_not_answer_in_time(self) -> None:
         released = threading.Event()
