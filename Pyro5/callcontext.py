@@ -349,6 +349,18 @@ def call_deadline() -> Optional[float]:
     return None if call is None else call.deadline
 
 
+def call_trace() -> str:
+    """Return the trace context that came with the request being served, empty if there is none."""
+    call = request_fields.get()[CALL]
+    return "" if call is None else str(getattr(call, "traceparent", ""))
+
+
+def passes_nothing_on() -> bool:
+    """Return whether calls that are made here get neither a deadline nor a trace context of a request being served."""
+    call = request_fields.get()[CALL]
+    return call is None or call.deadline is None and not getattr(call, "traceparent", "")
+
+
 def _assign(index: int, value: Any) -> None:
     # a new tuple: contexts that were copied before share the old one
     request = list(request_fields.get())

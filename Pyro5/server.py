@@ -327,6 +327,7 @@ class Daemon(Registrations):
         # In this order: oneway calls may still read streams.
         self._oneway_calls.stop(timeout_seconds)
         self._dispatcher.running.watcher.stop()
+        self._dispatcher.stalls.stop()
         self._streams.clear()
         self._async_methods.stop(timeout_seconds)
         self._dispatcher.log_repeated_errors(at_end=True)

@@ -39,8 +39,10 @@ MODULES = """
     _net.wakeup
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
     _observe.log_filter _observe.metrics_text
+    _observe.trace_context
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
-    _client _client.callback_objects _client.call_options _client.interception _client.connection _client.offered
+    _client _client.callback_objects _client.call_options _client.tracing _client.interception
+    _client.connection _client.offered
     _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
     _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
@@ -56,9 +58,11 @@ MODULES = """
     _server.marks _server.instances _server.objects _server.permissions _server.refusals _server.counted
     _server.acceptance _server.streams
     _server.turns _server.decoding
-    _server.running_calls _server.deferred _server.offering _server.async_loop _server.async_streams _server.async_methods
+    _server.stalls _server.running_calls _server.deferred _server.offering _server.async_loop
+    _server.async_streams _server.async_methods
     _server.daemon_object _server.siblings
-    _server.interception _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.dispatch
+    _server.interception _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.call_accounts
+    _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.detached _server.connection
     _server.shared_calls _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
@@ -94,7 +98,7 @@ MODULES = """
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     tools.configuration tools.completion
     tools.ping tools.stats tools.top
-    observe
+    observe observe.opentelemetry
     utils utils.echoserver utils.httpgateway
     api
     compatibility compatibility.Pyro4
@@ -150,6 +154,7 @@ LATE_IMPORTS = {
     ("_naming.storage.etcd.client", "_tls_context"): "ssl is large, and not every cluster is encrypted",
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
+    ("observe.opentelemetry", "_load"): "the package is optional",
     ("_server.observed", "load_endpoint"): "only daemons with metrics need an HTTP server",
     ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",

@@ -94,7 +94,8 @@ async def _call_once(link: Link, name: str, args: Sequence[Any], kwargs: Optiona
     if kwargs is not None and name not in link.methods:
         link.refuse(name)
     reply, connection = await link.request(name, args, kwargs, flags, deadline=deadline, serializer=options.serializer,
-                                           annotations=options.annotations, has_own_timeout=options.timeout is not None)
+                                           annotations=options.annotations, has_own_timeout=options.timeout is not None,
+                                           traceparent=options.traceparent)
     if reply is None:  # a oneway call
         return None
     return _result_of(link, connection, reply, name)

@@ -13,6 +13,7 @@ from .. import callcontext, errors, serializers
 from .._client.call_options import earlier, seconds_until
 from .._client.failures import request_error, server_closes_after
 from .._client.retry import Retry, RetryBudget
+from .._client.tracing import with_trace
 from .._messages import limits, replies, requests
 from .._values.uri import URI
 from .._wire import features
@@ -48,7 +49,7 @@ class Link(Connections):
         """Whether a call without options is made once, and has no deadline but the timeout of the proxy."""
         # In the order of probability: most proxies have no retries, and most calls are not made while a request is
         # served.
-        return self.retry is None and not self.max_retries and callcontext.call_deadline() is None
+        return self.retry is None and not self.max_retries and callcontext.passes_nothing_on()
 
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
         """Return the monotonic time by which a call with this timeout of its own has to end, all attempts included."""
@@ -67,7 +68,7 @@ class Link(Connections):
                       deadline: Optional[float] = None, serializer: Optional[SerializerBase] = None,
                       annotations: Optional[Mapping[str, bytes]] = None, object_id: Optional[str] = None,
                       home: Optional[Connection] = None,
-                      has_own_timeout: bool = False) -> Tuple[Optional[ReceivingMessage], Connection]:
+                      has_own_timeout: bool = False, traceparent: str = "") -> Tuple[Optional[ReceivingMessage], Connection]:
         """Send a request once, and return its reply (None for a oneway call) and the connection.
 
         Args:
@@ -75,6 +76,7 @@ class Link(Connections):
             object_id: of another object of the same daemon, None for the own one.
             home: the connection that the request belongs to.
             has_own_timeout: whether the timeout of the proxy does not apply.
+            traceparent: the trace context to send, empty for that of the request being served.
 
         Raises:
             TimeoutError: the reply did not come in time.
@@ -97,6 +99,7 @@ class Link(Connections):
             # The timeout of the proxy is sent as a deadline too, except for oneway calls, whose execution the client
             # does not wait for.
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
+        annotations = with_trace(annotations, traceparent, connection.features)
         serializer = (serializer or self.serializer).for_dialect(connection.dialect)
         # From here to exchange() nothing is awaited: the number of the request and its place in the queue belong
         # together.

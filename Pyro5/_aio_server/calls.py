@@ -143,6 +143,7 @@ class CallsInLoop(AsyncLoop):
     def _run_in_worker(self, call: DeferredCall) -> None:
         value, error = None, None
         try:
+            call.running.thread = threading.get_ident()
             call.running.stop_if_cancelled()  # it may have waited long for this thread
             value = call.deferred.method()
         except BaseException as x:  # also SystemExit and KeyboardInterrupt: they end this call, not the thread

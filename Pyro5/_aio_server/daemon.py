@@ -351,6 +351,7 @@ class Daemon(Registrations):
         # Names first: clients find no server any more that is about to end.
         self._leases.close()
         self._dispatcher.running.watcher.stop()
+        self._dispatcher.stalls.stop()
 
     def _finish(self) -> None:
         offered_sockets.close_all(self.transportServer)

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from .. import callcontext, protocol
 from .._messages import requests
 from .._messages.requests import Call
-from .._observe.interceptors import run_async
+from .._observe.interceptors import of_asyncio_daemons, run_async
 from .._server.deferred import Deferred
 from .._server.dispatch import Dispatcher
 from .._server.interception import call_of, is_known, with_arguments
@@ -56,6 +56,7 @@ class LoopDispatcher(Dispatcher):
     """
 
     _loop_thread = 0
+    common_interceptors = of_asyncio_daemons
 
     def begin(self) -> None:
         """Note that the calling thread is that of the event loop."""

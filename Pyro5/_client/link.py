@@ -29,6 +29,7 @@ from .failures import request_error, server_closes_after
 from .futures import BackgroundCalls
 from .pool import OPEN_FIRST, Waiter
 from .retry import Retry, RetryBudget
+from .tracing import with_trace
 
 __all__ = ["Link", "connected_socket_uri"]
 
@@ -353,6 +354,7 @@ class Link(Connector):
         if options is not None and options.annotations:
             annotations = {**(annotations or {}), **options.annotations}
         known = connection.features or ()
+        annotations = with_trace(annotations, "" if options is None else options.traceparent, known)
         if left is not None and features.DEADLINES in known:
             annotations = {**(annotations or {}), features.DEADLINE_ANNOTATION: features.encode_deadline(left)}
         if options is not None and options.on_sending is not None:

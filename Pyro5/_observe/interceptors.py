@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import inspect
 import threading
+import weakref
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
 
-__all__ = ["InterceptedCall", "Interceptors", "of_asyncio_clients", "of_clients", "run", "run_async"]
+__all__ = ["InterceptedCall", "Interceptors", "of_asyncio_clients", "of_asyncio_daemons", "of_clients", "of_daemons",
+           "run", "run_async"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -68,6 +70,7 @@ class Interceptors:
         self._are_async = are_async
         self._others = others
         self._lock = threading.Lock()  # guards changes of `installed`
+        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def add(self, interceptor: _F) -> _F:
         """Install an interceptor inside of those that are installed already, and return it, so that this is a decorator.
@@ -84,15 +87,30 @@ class Interceptors:
                 interceptor, "no" if self._are_async else "a", self._others))
         with self._lock:
             self.installed = (*self.installed, interceptor)
+        self._changed()
         return interceptor
 
     def remove(self, interceptor: Callable[..., Any]) -> None:
         """Remove an interceptor. Calls that are in it continue. Ignored if it is not installed."""
         with self._lock:
             self.installed = tuple(each for each in self.installed if each is not interceptor)
+        self._changed()
+
+    def use_in(self, user: Any) -> None:
+        """Call ``user.refresh_interceptors()`` after each change. Only a weak reference to it is kept."""
+        with self._lock:
+            self._users.add(user)
+
+    def _changed(self) -> None:
+        with self._lock:
+            users = list(self._users)
+        for user in users:
+            user.refresh_interceptors()
 
 
 of_clients = Interceptors(are_async=False, others="Pyro5.aio.intercept_clients")
+of_daemons = Interceptors(are_async=False, others="of_asyncio_daemons")
+of_asyncio_daemons = Interceptors(are_async=True, others="of_daemons")
 of_asyncio_clients = Interceptors(are_async=True, others="Pyro5.api.intercept_clients")
 
 

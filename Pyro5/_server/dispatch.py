@@ -10,29 +10,27 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Optional
 
 from .. import callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call
-from .._observe.statistics import BATCH, Statistics
+from .._observe.statistics import BATCH
 from .._values import unsendable
 from ..protocol import ReceivingMessage, SendingMessage
 from . import exposure, permissions
 from .async_methods import AsyncMethods
 from .batches import Batch
+from .call_accounts import CallAccounts
 from .decoding import RequestDecoder
 from .deferred import Deferred, DeferredCall
 from .exclusive import ExclusiveUse
 from .interception import intercepted, is_known
-from .error_log import ErrorLog, RepeatFilter, client_name, is_end_of_stream
+from .error_log import RepeatFilter, client_name
 from .objects import ObjectTable, PublishedObject
-from .counted import row_of
-from .handshakes import HandshakeReplies
 from .reply_encoding import DispatchOptions
-from .refusals import refusal_reason
-from .running_calls import RunningCall, RunningCalls
+from .running_calls import RunningCall
 from .streams import StreamTable
 
 log = logging.getLogger("Pyro5.server.dispatch")
@@ -42,7 +40,7 @@ log = logging.getLogger("Pyro5.server.dispatch")
 _NON_ITERATOR_TYPES = frozenset((type(None), bool, int, float, str, bytes, list, tuple, dict, set))
 
 
-class Dispatcher(HandshakeReplies):
+class Dispatcher(CallAccounts):
     """Answers the messages of all clients of a daemon. Thread-safe: several threads may call answer() at once.
 
     Args:
@@ -51,23 +49,14 @@ class Dispatcher(HandshakeReplies):
             bytes, to run the call in another thread; None: oneway calls run in the caller's thread.
         repeat_filter: decides which exceptions of calls are logged.
         async_methods: runs async methods.
-
-    Attributes:
-        interceptors: functions of the program around each call.
     """
-
-    interceptors: Tuple[Callable[..., Any], ...] = ()
 
     def __init__(self, daemon: Any, objects: ObjectTable, streams: StreamTable, options: DispatchOptions,
                  run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]],
                  repeat_filter: RepeatFilter, async_methods: AsyncMethods) -> None:
-        super().__init__(daemon, options, objects)
+        super().__init__(daemon, options, objects, repeat_filter)
         self._streams = streams
         self._async_methods = async_methods
-        self._error_log = ErrorLog(repeat_filter)
-        self.running = RunningCalls()
-        self.statistics = Statistics(functools.partial(row_of, objects), options.statistics)
-        self.on_refusal = self._count_refusal
         self.exclusive = ExclusiveUse(self.running)
         self._decoder = RequestDecoder(objects)
         self.set_options(options, run_oneway)
@@ -76,8 +65,7 @@ class Dispatcher(HandshakeReplies):
                     run_oneway: Optional[Callable[[Any, Callable[[], Any], int], None]]) -> None:
         """Use these options from the next message on. Requests that are running may see some of them."""
         self._use_options(options)
-        self.statistics.max_rows = options.statistics
-        self.running.statistics = self.statistics if options.statistics else None
+        self._use_account_options(options)
         self._run_oneway = run_oneway
 
     # ------------------------------------------------------------ any message
@@ -359,7 +347,7 @@ class Dispatcher(HandshakeReplies):
                     finish = functools.partial(self._finish_step, batch)
                     self._defer(connection, message, batch.call, deferred, running, finish)
                 return None
-            running.method, running.inner_calls = BATCH, len(batch.results)
+            running.method, running.inner_calls, running.is_special = BATCH, len(batch.results), True
             if message.flags & protocol.FLAGS_ONEWAY:
                 return None
             to = ReplyTo(message.seq, batch.serializer, batch.correlation_id, self._annotations(), self._wire)
@@ -386,6 +374,7 @@ class Dispatcher(HandshakeReplies):
         running = callcontext.running_call()
 
         def run_and_log() -> None:
+            running.note_thread()
             try:
                 context.run(run)
             except Exception as x:  # there is no reply that could carry it
@@ -398,24 +387,6 @@ class Dispatcher(HandshakeReplies):
 
     # ------------------------------------------------------------ when something is wrong
 
-    def _count_refusal(self, reason: str) -> None:
-        if self.running.statistics is not None:
-            self.statistics.refused(reason)
-
-    def _note_error(self, running: Any, connection: Any, call: Optional[Call], error: Exception) -> None:
-        """Log an exception that a call has raised, and count it."""
-        self._error_log.log(connection, call, error, self._is_callback)
-        statistics = self.running.statistics
-        if statistics is None:
-            return
-        reason = refusal_reason(call, error)
-        if reason:
-            statistics.refused(reason)
-        if call is not None and running is not None and not is_end_of_stream(call, error):
-            running.method = running.method or BATCH
-            statistics.failed(running, error, errors.one_line(replies.text_of(error)),
-                              lambda: "".join(self._traceback(error)))
-
     def _reject_unexpected(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
         """Answer a message of a type that is not valid here. The connection stays usable: message boundaries are still
         known.
@@ -427,13 +398,3 @@ class Dispatcher(HandshakeReplies):
             return handshake.connect_refused(message, None, "this connection has had its handshake already",
                                              correlation_id, self._wire)
         return self._exception_reply(connection, message, correlation_id, error)
-
-    def log_repeated_errors(self, at_end: bool = False) -> None:
-        """Log how often exceptions were raised again, see `ErrorLog.log_repeated`."""
-        self._error_log.log_repeated(at_end)
-
-    def _is_callback(self, call: Call) -> bool:
-        try:
-            return call.method in self._objects.get(call.object_id).members.callbacks
-        except errors.DaemonError:
-            return False

@@ -42,13 +42,15 @@ class Observed:
             TypeError: it is not a function, or, for an asyncio daemon, not a coroutine function.
         """
         self._interceptors.add(interceptor)
-        self._dispatcher.interceptors = self._interceptors.installed
+        self._dispatcher.own_interceptors = self._interceptors.installed
+        self._dispatcher.refresh_interceptors()
         return interceptor
 
     def remove_interceptor(self, interceptor: Callable[..., Any]) -> None:
         """Run a function no longer around calls; ignored if it was not installed."""
         self._interceptors.remove(interceptor)
-        self._dispatcher.interceptors = self._interceptors.installed
+        self._dispatcher.own_interceptors = self._interceptors.installed
+        self._dispatcher.refresh_interceptors()
 
     @property
     def _interceptors(self) -> Interceptors:

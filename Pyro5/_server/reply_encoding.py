@@ -28,6 +28,7 @@ class DispatchOptions(NamedTuple):
     detailed_traceback: bool
     log_wire: bool
     statistics: int = 0  # the number of methods that are counted apart from each other, 0: nothing is counted
+    stall_seconds: float = 0.0  # after which a call that still runs is logged, 0: never
 
 
 class ReplyEncoding:

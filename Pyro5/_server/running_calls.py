@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from .. import errors
 from .._net.stream_sockets import peer_has_closed
 from .._net.wakeup import Wakeup
+from .._observe import trace_context
 from .._observe.statistics import Statistics, now
 from .._wire import features
 from ..protocol import FLAGS_ONEWAY, HEADER_SIZE, ReceivingMessage
@@ -61,12 +62,16 @@ class RunningCall:
         started: when it began (of `Statistics`), 0.0 if it is not counted.
         failed: it has raised an exception.
         inner_calls: of a batch, the calls in it that were executed.
+        is_special: the last two are to be counted.
+        traceparent: the trace context of its caller, empty if there is none.
+        thread: the identifier of the thread that runs it, if stalled calls are logged.
     """
 
     # Class attributes are cheaper than assignments in the constructor, which is called for every request.
-    object_id = method = ""
+    object_id = method = traceparent = ""
+    thread = 0
     started = 0.0
-    failed = False
+    failed = is_special = False
     inner_calls = 0
     deadline: Optional[float] = None
     reason = ""
@@ -103,6 +108,18 @@ class RunningCall:
         self.deadline = min(getattr(self.connection, "waiting_since", None) or now, now) + left
         if now >= self.deadline:
             self.cancel(LATE)
+
+    def note_thread(self) -> None:
+        """Note that the calling thread runs it."""
+        self.thread = threading.get_ident()
+
+    def read_trace(self, message: ReceivingMessage) -> None:
+        """Read the trace context that a request carries, and take it out of the annotations."""
+        annotation = message.annotations.pop(features.TRACE_ANNOTATION, None)
+        if annotation is not None and len(annotation) <= trace_context.MAX_BYTES:
+            text = bytes(annotation).decode("ascii", "replace")
+            # It is passed on to other servers: nothing but a valid one.
+            self.traceparent = text if trace_context.parse(text) else ""
 
     @property
     def cancelled(self) -> CancelledEvent:
@@ -176,6 +193,7 @@ class RunningCalls:
         self._early: OrderedDict[Tuple[bytes, Optional[int]], float] = OrderedDict()
         self._early_lock = threading.Lock()  # guards _early
         self.watcher = CallWatcher()
+        self.logs_stalls = False
         self.statistics: Optional[Statistics] = None  # None: calls are not counted
 
     def begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> RunningCall:
@@ -184,12 +202,16 @@ class RunningCalls:
         # Only clients that have announced the feature send deadlines: annotations of other clients belong to the program.
         if message.annotations and connection.features:
             call.read_deadline(message)
+            if features.TRACING in connection.features:
+                call.read_trace(message)
         statistics = self.statistics
         if statistics is not None:
             call.started = now()
             connection.bytes_received += message.data_size + message.annotations_size + HEADER_SIZE
             if connection.waiting_since:
                 statistics.record_wait(max(0.0, time.monotonic() - connection.waiting_since))
+        if self.logs_stalls:
+            call.started, call.thread = call.started or now(), threading.get_ident()
         self._running.add(call)  # before the look at _early, see `cancel`
         if self._early:
             self.resume(call)
@@ -213,6 +235,10 @@ class RunningCalls:
     def is_running(self, connection: Any, correlation_id: bytes) -> bool:
         """Return whether a call of this connection with this correlation id is running."""
         return any([call.connection is connection and call.correlation_id == correlation_id for call in list(self._running)])
+
+    def list(self) -> List[RunningCall]:
+        """Return the calls that are running."""
+        return list(self._running)
 
     def has_calls_of_others(self, object_id: str, connection: Any, correlation_id: Optional[bytes]) -> bool:
         """Return whether calls of an object are running that came over another connection, and belong to another chain."""

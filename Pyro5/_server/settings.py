@@ -14,7 +14,8 @@ def dispatch_options() -> DispatchOptions:
                            # A copy: the program may change the list in the configuration while requests compare
                            # against this one.
                            list(config.SERIALIZERS_ACCEPTED), bool(config.ITER_STREAMING), bool(config.DETAILED_TRACEBACK),
-                           bool(config.LOGWIRE), max(1, config.MAX_STATISTICS or 0) if config.STATISTICS else 0)
+                           bool(config.LOGWIRE), max(1, config.MAX_STATISTICS or 0) if config.STATISTICS else 0,
+                           config.STALL_SECONDS or 0.0)
 
 
 def stream_limits() -> Tuple[float, float, int]:

@@ -21,7 +21,7 @@ LOGGERS = """
     Pyro5.nameserver Pyro5.probing Pyro5.processes Pyro5.protocol Pyro5.registry Pyro5.resolving Pyro5.serializers Pyro5.server
     Pyro5.server.acceptor Pyro5.server.async_methods Pyro5.server.connection Pyro5.server.descriptions
     Pyro5.server.dispatch Pyro5.server.eventloop Pyro5.server.loop Pyro5.server.oneway
-    Pyro5.server.quotas Pyro5.server.streams Pyro5.server.types Pyro5.server.workers
+    Pyro5.server.quotas Pyro5.server.stalls Pyro5.server.streams Pyro5.server.types Pyro5.server.workers
     Pyro5.shared_memory Pyro5.socketutil Pyro5.storage.dbmfile Pyro5.storage.sqlite Pyro5.svr_threads Pyro5.tools.findings
     Pyro5.types Pyro5.utils.gatewayapp Pyro5.utils.gatewaycalls Pyro5.utils.httpconnection Pyro5.utils.httpserver
 """.split()

@@ -13,14 +13,15 @@ from .. import config
 from ..protocol import Buffer
 
 __all__ = ["FEATURES_ANNOTATION", "DEADLINE_ANNOTATION", "DEADLINES", "CANCELLATION", "TAGGED_TYPES", "LITERAL_BYTES",
-           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "CALLBACKS", "TEXT_BYTES", "SUPPORTED",
-           "announcement", "dialect_of", "parse", "with_announcement"]
+           "BUFFERS", "SHARED_MEMORY", "OUT_OF_ORDER", "AUTHENTICATION", "CALLBACKS", "TEXT_BYTES", "TRACE_ANNOTATION",
+           "TRACING", "SUPPORTED", "announcement", "dialect_of", "parse", "with_announcement"]
 
 FEATURES_ANNOTATION = "FEAT"
 DEADLINE_ANNOTATION = "DLMS"  # milliseconds that are left of a request's deadline, in ASCII digits
 # In a CONNECTFAIL: milliseconds after which the client should try again, in ASCII digits. It is not negotiated, because a full
 # server refuses clients without reading anything from them. Other releases ignore it.
 WAIT_ANNOTATION = "WAIT"
+TRACE_ANNOTATION = "TRAC"  # of a request: the trace context of its caller, see _observe.trace_context
 DEADLINES = "dl"  # requests may carry DEADLINE_ANNOTATION
 CANCELLATION = "cx"  # Pyro.Daemon understands cancel(correlation_id)
 TAGGED_TYPES = "ty"  # instances of registered types travel with the names of their types
@@ -30,9 +31,10 @@ SHARED_MEMORY = "shm"  # the peers are on the same host; the token also has its 
 OUT_OF_ORDER = "ooo"  # replies may come in another order than their requests
 AUTHENTICATION = "auth"  # the handshake may have a second CONNECT message, see _auth.exchange
 CALLBACKS = "cb"  # Pyro.Daemon understands offer_connection(secret)
+TRACING = "tr"  # requests may carry TRACE_ANNOTATION
 TEXT_BYTES = "jb"  # results over json may contain bytes, as dicts with base64
 SUPPORTED = (DEADLINES, CANCELLATION, TAGGED_TYPES, LITERAL_BYTES, BUFFERS, OUT_OF_ORDER, AUTHENTICATION, CALLBACKS,
-             TEXT_BYTES)
+             TEXT_BYTES, TRACING)
 # Announced only by clients that have several calls in flight on a connection.
 OF_PIPELINES = frozenset((OUT_OF_ORDER,))
 

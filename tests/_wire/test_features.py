@@ -20,13 +20,13 @@ class Announcements(unittest.TestCase):
 
     def test_what_is_announced_can_be_parsed(self) -> None:
         self.assertEqual({"cx"}, features.parse(features.announcement({"cx", "unknown"})))
-        self.assertEqual(b"dl cx ty by buf ooo auth cb jb", features.announcement(features.SUPPORTED))
+        self.assertEqual(b"dl cx ty by buf ooo auth cb jb tr", features.announcement(features.SUPPORTED))
 
     def test_other_annotations_stay(self) -> None:
-        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx ty by buf"}, features.with_announcement({"ABCD": b"1"}))
+        self.assertEqual({"ABCD": b"1", "FEAT": b"dl cx ty by buf tr"}, features.with_announcement({"ABCD": b"1"}))
 
     def test_payloads_as_those_of_other_releases(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx"}, features.with_announcement({}, dialect=False))
+        self.assertEqual({"FEAT": b"dl cx tr"}, features.with_announcement({}, dialect=False))
         for announced, dialect in ((None, 0), (b"", 0), (b"dl cx", 0), (b"ty", 1), (b"by dl", 2), (b"by ty", 3)):
             self.assertEqual(dialect, features.dialect_of(features.parse(announced)), announced)
 
@@ -40,15 +40,15 @@ class Announcements(unittest.TestCase):
         self.assertIs(features.parse(b"ty cx"), features.parse(b"cx ty"))
 
     def test_clients_with_credentials(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx ty by buf auth"}, features.with_announcement({}, authenticates=True))
+        self.assertEqual({"FEAT": b"dl cx ty by buf tr auth"}, features.with_announcement({}, authenticates=True))
 
     def test_only_connections_that_are_offered_announce_it(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx ty by buf cb"}, features.with_announcement({}, extra=["cb"]))
-        self.assertEqual({"FEAT": b"dl cx ty by buf auth cb"}, features.with_announcement(
+        self.assertEqual({"FEAT": b"dl cx ty by buf tr cb"}, features.with_announcement({}, extra=["cb"]))
+        self.assertEqual({"FEAT": b"dl cx ty by buf tr auth cb"}, features.with_announcement(
             {}, authenticates=True, extra=["cb"]))
 
     def test_only_clients_with_several_calls_in_flight_announce_what_is_for_these(self) -> None:
-        self.assertEqual({"FEAT": b"dl cx ty by buf ooo"}, features.with_announcement({}, pipelines=True))
+        self.assertEqual({"FEAT": b"dl cx ty by buf ooo tr"}, features.with_announcement({}, pipelines=True))
 
 
 class Deadlines(unittest.TestCase):

@@ -1,0 +1,136 @@
+"""Log calls that run for longer than the setting STALL_SECONDS, with the stacks of their threads."""
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+import uuid
+import weakref
+from typing import Any, Callable, Iterator, List, Set
+
+from .. import errors
+from .._observe.statistics import now
+from .error_log import client_name
+
+__all__ = ["StallWatcher"]
+
+log = logging.getLogger("Pyro5.server.stalls")
+
+LOOKS = 4  # in the time after which a call counts as stalled
+
+_watchers: weakref.WeakSet[StallWatcher] = weakref.WeakSet()
+
+
+class StallWatcher:
+    """A thread that looks at the running calls of a daemon, as long as the setting is on. Thread-safe.
+
+    Args:
+        running: returns the calls that are running.
+    """
+
+    def __init__(self, running: Callable[[], List[Any]]) -> None:
+        self.running = running
+        self._lock = threading.Lock()  # guards the next three
+        self._seconds = 0.0
+        self._thread: Any = None
+        self._is_over = False
+        self._changed = threading.Event()
+        self._logged: weakref.WeakSet[Any] = weakref.WeakSet()
+        _watchers.add(self)
+
+    def set_seconds(self, seconds: float) -> None:
+        """Log calls that run for longer than this; 0 ends the thread."""
+        with self._lock:
+            self._seconds = 0.0 if self._is_over else seconds
+            if self._seconds > 0 and self._thread is None:
+                self._thread = threading.Thread(target=self._watch, name="Pyro-stalls", daemon=True)
+                self._thread.start()
+        self._changed.set()
+
+    def stop(self) -> None:
+        """End the thread, and wait for it."""
+        with self._lock:
+            self._is_over = True
+            thread = self._thread
+        self.set_seconds(0.0)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def _watch(self) -> None:
+        while True:
+            self._changed.clear()  # before the value is read: a later change is noticed in wait()
+            with self._lock:
+                seconds = self._seconds
+                if seconds <= 0:
+                    self._thread = None
+                    return
+            self.look(seconds)
+            self._changed.wait(seconds / LOOKS)
+
+    def look(self, seconds: float) -> None:
+        """Log the calls that have been running for so long, each once."""
+        for call in self.running():
+            elapsed = now() - call.started if call.started else 0.0
+            if elapsed >= seconds and call.object_id and call not in self._logged:
+                self._logged.add(call)
+                _warn("%s from %s has been running for %.1f seconds (correlation id %s)%s" % (
+                    _name(call), client_name(call.connection), elapsed, uuid.UUID(bytes=call.correlation_id),
+                    _chain_of(call)), _stack_of(call))
+
+
+def _warn(text: str, stack: str) -> None:
+    if not stack:  # the thread has just ended
+        log.warning("%s", text)
+    elif log.isEnabledFor(logging.WARNING):
+        # As the stack of the record: it is that of another thread, and handlers write it below the message.
+        log.handle(log.makeRecord(log.name, logging.WARNING, __file__, 0, text, (), None, sinfo=stack))
+
+
+def _name(call: Any) -> str:
+    return errors.one_line("%s.%s" % (call.object_id, call.method or "<batch>"))
+
+
+def _chain_of(call: Any) -> str:
+    """Return a text about the other calls of this process that belong to the same chain; empty if there are none."""
+    chain: Set[Any] = set()
+    for watcher in list(_watchers):
+        chain.update(each for each in watcher.running() if each.correlation_id == call.correlation_id and each.object_id)
+    if len(chain) < 2:
+        return ""
+    ordered = sorted(chain, key=lambda each: float(each.started))
+    # The object that is called again waits for itself, if it has a lock, or serves one call at a time.
+    is_cycle = len({each.object_id for each in ordered}) < len(ordered)
+    return "; it is part of a %s of calls: %s" % ("cycle" if is_cycle else "chain", " -> ".join(map(_name, ordered)))
+
+
+def _lines_of(coroutine: Any) -> Iterator[str]:
+    """Yield the lines where a coroutine waits, and where the coroutines wait that it waits for."""
+    # A suspended coroutine has one frame. Another thread runs it: it may go on in the meantime, and then has none.
+    while coroutine is not None:
+        frame = getattr(coroutine, "cr_frame", None)
+        if frame is not None:
+            yield from traceback.format_list(traceback.extract_stack(frame, limit=1))
+        coroutine = getattr(coroutine, "cr_await", None)
+
+
+def _stack_of(call: Any) -> str:
+    """Return the stack of a call as text."""
+    watch, thread = getattr(call.on_cancel, "__self__", None), call.thread
+    task = getattr(watch, "_task", None)
+    if task is not None:  # of an async method
+        if not task.get_coro().cr_running:
+            return "It waits at:\n" + "".join(_lines_of(task.get_coro())).rstrip("\n")
+        thread = getattr(getattr(watch, "_loop", None), "_thread_id", 0)
+    frame = sys._current_frames().get(thread)
+    if frame is None:
+        return ""
+    return "The stack of its thread:\n" + "".join(traceback.format_list(_frames_of_program(frame))).rstrip("\n")
+
+
+def _frames_of_program(frame: Any) -> List[Any]:
+    """Return a stack without the frames of this library that have called the method, and those before them."""
+    stack = list(traceback.walk_stack(frame))
+    own = [number for number, (each, _line) in enumerate(stack) if errors.is_own_frame(each)]
+    shown = stack[:own[0]] if own and own[0] else stack
+    return list(reversed(traceback.StackSummary.extract(iter(shown))))
