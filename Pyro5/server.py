@@ -308,6 +308,7 @@ class Daemon(Registrations):
             self._read_settings()
         self._streams.expire()
         self._dispatcher.log_repeated_errors()
+        self._dispatcher.stalls.begin()
         buffers.release_unused()
         offered_sockets.remove_closed()
         try:

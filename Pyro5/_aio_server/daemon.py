@@ -326,6 +326,7 @@ class Daemon(Registrations):
         # The pool cannot do that by itself: its idle threads wait, and have no clock.
         server.pool.shrink(time.monotonic())
         self._dispatcher.log_repeated_errors()
+        self._dispatcher.stalls.begin()
         buffers.release_unused()
         offered_sockets.remove_closed()
         # The last one may take longer than the interval.

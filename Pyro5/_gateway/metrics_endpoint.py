@@ -1,6 +1,7 @@
 """Serve the metrics and the health of a daemon over HTTP, for monitoring systems and load balancers."""
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any, Callable, Dict, Iterable, List, Tuple
 
@@ -34,6 +35,7 @@ class MetricsEndpoint:
         host, _, port = address.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
             raise ValueError("the address for metrics is host:port, not %r" % (address,))
+        self._process = os.getpid()
         self._report = report
         self._health = health
         self._server = HttpServer(self._answer, host.strip("[]"), int(port), Limits(connections=MAX_CLIENTS))
@@ -43,6 +45,8 @@ class MetricsEndpoint:
 
     def close(self) -> None:
         """Stop, and free the port. Can be called more than once."""
+        if os.getpid() != self._process:
+            return  # forked: it belongs to the process that supervises this one
         self._server.stop()
         if self._thread is not threading.current_thread():
             self._thread.join()

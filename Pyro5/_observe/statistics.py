@@ -6,6 +6,7 @@ at that moment.
 """
 from __future__ import annotations
 
+import os
 import threading
 import time
 import weakref
@@ -53,6 +54,19 @@ class _Local(threading.local):
     owner: _Owner
 
 
+_all: weakref.WeakSet[Statistics] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    # Another thread may have held a lock when the process was forked.
+    for statistics in list(_all):
+        statistics._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 class Statistics:
     """Counts the calls of a daemon. Thread-safe.
 
@@ -68,6 +82,7 @@ class Statistics:
         self._row_of = row_of
         self._local = _Local()
         self._lock = threading.Lock()  # guards the rest
+        _all.add(self)
         self._threads: List[Tuple[Callable[[], Any], _Cells]] = []
         self._ended = _Cells()  # the sums of threads that have ended
         self._keys: Dict[Key, bool] = {}

@@ -31,7 +31,8 @@ class StallWatcher:
 
     def __init__(self, running: Callable[[], List[Any]]) -> None:
         self.running = running
-        self._lock = threading.Lock()  # guards the next three
+        self._lock = threading.Lock()  # guards the next four
+        self._has_begun = False
         self._seconds = 0.0
         self._thread: Any = None
         self._is_over = False
@@ -43,10 +44,22 @@ class StallWatcher:
         """Log calls that run for longer than this; 0 ends the thread."""
         with self._lock:
             self._seconds = 0.0 if self._is_over else seconds
-            if self._seconds > 0 and self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="Pyro-stalls", daemon=True)
-                self._thread.start()
+            self._start_locked()
         self._changed.set()
+
+    def begin(self) -> None:
+        """Watch calls from now on, if the setting is on. Called again and again in the process that serves clients: the daemon
+        may have been created in another one, from which this was forked.
+        """
+        if self._seconds > 0 or not self._has_begun:
+            with self._lock:
+                self._has_begun = True
+                self._start_locked()
+
+    def _start_locked(self) -> None:
+        if self._has_begun and self._seconds > 0 and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._watch, name="Pyro-stalls", daemon=True)
+            self._thread.start()
 
     def stop(self) -> None:
         """End the thread, and wait for it."""

@@ -361,7 +361,7 @@ def _fork() -> int:
         with contextlib.suppress(Exception):  # replaced by the program, closed, or a broken pipe
             stream.flush()  # else both processes write what is buffered
     others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()
-              and thread is not threading.main_thread()]
+              and thread is not threading.main_thread() and thread.name != "Pyro-metrics"]
     if others:
         log.warning("forking while other threads run (%s): locks that they hold stay locked in the new process",
                     ", ".join(others))

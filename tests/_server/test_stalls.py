@@ -143,15 +143,17 @@ class Stalls(unittest.TestCase):
                 proxy.wait()
                 self.assertFalse(self.names())
                 config.STALL_SECONDS = 60.0
-                proxy.wait()
-                self.assertEqual(["Pyro-stalls"], self.names())
+                self.wait_for(proxy, ["Pyro-stalls"])
                 config.STALL_SECONDS = 0.0
-                proxy.wait()
-                deadline = time.monotonic() + PATIENCE_SECONDS
-                while self.names() and time.monotonic() < deadline:
-                    proxy.wait()
-                self.assertFalse(self.names())
+                self.wait_for(proxy, [])
         self.assertEqual([], self.handler.texts)
+
+    def wait_for(self, proxy: Any, names: List[str]) -> None:
+        """Make calls until there are these threads."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while self.names() != names and time.monotonic() < deadline:
+            proxy.wait()
+        self.assertEqual(names, self.names())
 
     def names(self) -> List[str]:
         return [thread.name for thread in threading.enumerate() if thread.name == "Pyro-stalls"]
