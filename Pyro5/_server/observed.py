@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import importlib
+import threading
 from typing import Any, Callable, Dict, Optional, Set, TypeVar
 
 from .._observe.interceptors import Interceptors
@@ -24,6 +25,7 @@ class Observed:
     _objects: Any
     _streams: Any
     _siblings: Any
+    _leases: Any
     transportServer: Any
     _async_interceptors = False
     _metrics: Any = None
@@ -80,6 +82,8 @@ class Observed:
             raise
 
     def _end_metrics(self) -> None:
+        """Stop the HTTP server for monitoring systems; the daemon has ended."""
+        self._has_ended.set()
         metrics, self._metrics = self._metrics, None
         if metrics is not None:
             metrics.close()
@@ -112,6 +116,26 @@ class Observed:
         self._mark_serving(key, serving)
         if self._siblings is not None:
             self._siblings.tell("health", [key, serving])
+
+    def drain(self, seconds: float = 10.0) -> None:
+        """End the daemon without errors for its clients: shut it down after this time. Any thread may call this.
+
+        Until then calls are served, but `health` says ``NOT_SERVING``, and names that are registered with `register_with` are
+        removed from the name server, so that clients and load balancers go elsewhere.
+        """
+        self.set_health(False)
+        # In a thread, because a name server that is asked to remove names may take long to answer.
+        threading.Thread(target=self._drain, args=(seconds,), name="Pyro-drain", daemon=True).start()
+
+    def _drain(self, seconds: float) -> None:
+        self._leases.close()
+        if not self._has_ended.wait(seconds):
+            self.shutdown()  # type: ignore[attr-defined]
+
+    @property
+    def _has_ended(self) -> threading.Event:
+        found: threading.Event = self.__dict__.setdefault("_end_event", threading.Event())
+        return found
 
     def _mark_serving(self, key: Optional[str], serving: bool) -> None:
         self._not_serving = set(self._not_serving) - {key} if serving else set(self._not_serving) | {key}

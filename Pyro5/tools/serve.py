@@ -156,11 +156,14 @@ def _run(options: argparse.Namespace) -> None:
         # Before the daemon exists, so that a signal at any time ends the tool in order.
         signals = at_end.enter_context(console.StopSignals())
         daemon = at_end.enter_context(Daemon(options.host, options.port, options.unixsocket,
-                                             options.nathost, options.natport, processes=options.processes))
+                                             options.nathost, options.natport, processes=options.processes,
+                                             metrics=options.metrics))
         # The loop wakes up when a signal arrives, because it watches the socket of the signals.
         daemon.combine(signals)
         uri = daemon.register(published, name)
         lines = ["URI = %s" % uri, "Serving %s; Ctrl-C stops it." % options.target]
+        if options.metrics:
+            lines.insert(1, "Metrics: port %s" % daemon.metrics_port)
         if options.ns:
             ns_uri = _register(daemon, str(name), published, options.member)
             lines.insert(1, "Registered as %s in the name server %s" % (name, ns_uri))
@@ -203,6 +206,7 @@ def make_parser() -> ToolParser:
            help="port in uris; 0 = the port that the server listens on (default: the setting NATPORT)")
     option("--processes", type=int, default=1, metavar="N", help="processes that serve clients at this address; each has its "
            "own copies of the object (default: 1)")
+    option("--metrics", default="", metavar="HOST:PORT", help="HTTP port for monitoring systems: /metrics, /healthz, /readyz")
     option("-e", "--expose", action="store_true", help="expose all public methods and properties that the class itself "
            "defines, as if it were marked with @expose; for classes that do not use this library")
     option("-m", "--instance-mode", choices=INSTANCE_MODES, help="instances of the class: one for each connection, "

@@ -11,7 +11,7 @@ from Pyro5 import config, errors
 from Pyro5._observe import histogram
 from Pyro5._observe.statistics import OTHERS, Statistics, merged_rows
 from Pyro5._server.running_calls import RunningCall
-from Pyro5.api import BatchProxy, Daemon, Proxy, expose, oneway
+from Pyro5.api import BatchProxy, Daemon, Proxy, expose, oneway, start_ns
 
 from ..support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread
 
@@ -216,6 +216,19 @@ class Health(unittest.TestCase):
                 daemon.unregister("other")
                 self.assertEqual("NOT_SERVING", proxy.health("other"))
         self.assertEqual("NOT_SERVING", daemon.health())
+
+    def test_draining_says_so_first_and_then_ends(self) -> None:
+        _uri, names, _broadcast = start_ns("127.0.0.1", 0, enableBroadcast=False)
+        with names, Daemon("127.0.0.1") as daemon:
+            with daemon_thread(daemon) as _running:
+                lease = daemon.register_with(names.nameserver, "calculator", Calculator())
+                with Proxy(daemon.uriFor(lease.uri.object)) as calculator:
+                    daemon.drain(10 * PATIENCE_SECONDS)
+                    self.assertEqual("NOT_SERVING", daemon.health())
+                    self.assertEqual(3, calculator.add(1, 2))
+                daemon.drain(0)
+                self.assertTrue(daemon._has_ended.wait(PATIENCE_SECONDS))
+            self.assertEqual({}, names.nameserver.list(prefix="calc"))
 
     def test_other_releases_do_not_see_the_new_methods(self) -> None:
         with Daemon("127.0.0.1") as daemon:
