@@ -36,7 +36,8 @@ class Cases(unittest.TestCase):
         made = [cases.make_case(SEED, number) for number in range(300)]
         self.assertEqual(made, [cases.make_case(SEED, number) for number in range(300)])
         self.assertNotEqual(made, [cases.make_case(SEED + 1, number) for number in range(300)])
-        self.assertEqual({cases.READER, cases.SESSION, cases.REPLY, cases.PAYLOAD, cases.URI}, {case.kind for case in made})
+        self.assertEqual({cases.READER, cases.SESSION, cases.REPLY, cases.PAYLOAD, cases.URI, cases.PROOFS},
+                         {case.kind for case in made})
 
     def test_live(self) -> None:
         result = live.LiveTarget("multiplex", SEED).run(100)

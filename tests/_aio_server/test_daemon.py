@@ -14,6 +14,7 @@ from Pyro5 import aio, config, errors
 from Pyro5._server.exposure import behavior, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
+from Pyro5.serializers import SerializerBase
 from tests._aio.base import AioTestCase, proxy
 from tests.support import PATIENCE_SECONDS
 
@@ -140,6 +141,24 @@ class Places(DaemonTestCase):
         await aio.setattr(rover, "speed", 5)
         self.assertEqual(await rover.speed, [5, here])
         self.assertEqual([item async for item in rover.items()], ["Pyro-worker"])
+
+    async def test_where_requests_are_decoded(self) -> None:
+        """Long ones in a thread, so that the loop serves others meanwhile; the method itself still runs where it belongs."""
+        rover = await self.begin(aio.Daemon())
+        here, places = threading.current_thread().name, []
+
+        def note_place(name: str, value: Any) -> str:
+            places.append(threading.current_thread().name)
+            return "noted"
+
+        SerializerBase.register_dict_to_class("tests.Place", note_place)
+        self.addCleanup(SerializerBase.unregister_dict_to_class, "tests.Place")
+        for length, expected in ((10, here), (9000, "Pyro-worker")):
+            await rover.note_quickly([{"__class__": "tests.Place"}, "x" * length])
+            await rover.plain()
+            self.assertEqual(([(["noted", "x" * length], here)], [expected]), (self.rover.notes, places))
+            self.rover.notes.clear()
+            places.clear()
 
     async def test_where_calls_of_a_batch_run(self) -> None:
         rover = await self.begin(aio.Daemon())

@@ -6,9 +6,9 @@ from typing import Any, List, NamedTuple
 
 from ..drafts import Draft, draft_of
 from ..wire.recordings import TYPES
-from . import corpus, mutations, values
+from . import corpus, mutations, proofs, values
 
-READER, SESSION, REPLY, PAYLOAD, URI = "reader", "session", "reply", "payload", "uri"
+READER, SESSION, REPLY, PAYLOAD, URI, PROOFS = "reader", "session", "reply", "payload", "uri", "proofs"
 # how often each is chosen
 KINDS = [READER] * 4 + [SESSION] * 10 + [REPLY] * 2 + [PAYLOAD] * 3 + [URI]
 
@@ -18,7 +18,7 @@ class Case(NamedTuple):
 
     Attributes:
         kind: which target.
-        pieces: the bytes, in the pieces in which they arrive (one piece for a payload; the text of a URI).
+        pieces: the bytes, in the pieces in which they arrive (one piece for a payload; the text of a URI; annotations).
         handshake_done: for a session: whether the handshake is complete.
         serializer: for a payload: the number of its serializer.
         messages: how many damaged messages (payloads, texts) there are in it.
@@ -34,6 +34,8 @@ class Case(NamedTuple):
 def make_case(seed: int, number: int) -> Case:
     """Make a case."""
     rng = random.Random(seed << 40 | number)
+    if number % 50 == 49:
+        return Case(PROOFS, proofs.annotations(rng))
     kind = rng.choice(KINDS)
     if kind == READER:
         stream, _ = _stream(rng)

@@ -24,7 +24,7 @@ from Pyro5._values.uri import URI
 from Pyro5._wire.reader import RECEIVE_BYTES, MessageReader
 from Pyro5.protocol import ReceivingMessage
 
-from . import cases, served, uses
+from . import cases, proofs, served, uses
 from .cases import Case
 from .connecting import ConnectionWatch
 
@@ -107,14 +107,17 @@ class Targets:
         self._watch_exceptions()
         self._run: Dict[str, Callable[[Case], None]] = {
             cases.READER: self.reader, cases.SESSION: self.session, cases.REPLY: self.reply, cases.PAYLOAD: self.payload,
-            cases.URI: self.uri}
+            cases.URI: self.uri, cases.PROOFS: self.proofs}
+        self._proofs = proofs.Proofs()
 
     def __enter__(self) -> Targets:
         logging.getLogger("Pyro5").addHandler(self._log)
         self._connections.start()
+        self._proofs.__enter__()
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        self._proofs.__exit__()
         self._connections.stop()
         logging.getLogger("Pyro5").removeHandler(self._log)
         self.daemon.close()
@@ -249,6 +252,12 @@ class Targets:
                 loads(case.pieces[0])
             except MALFORMED:
                 continue
+
+    def proofs(self, case: Case) -> None:
+        if self._proofs.serve(case.pieces, len(case.pieces[0])):
+            raise Finding("a client without a key or a password was accepted")
+        if self._proofs.connect(case.pieces):
+            raise Finding("a server without the key was accepted, or got application data")
 
     def uri(self, case: Case) -> None:
         text = case.pieces[0].decode("utf-8", "surrogatepass")

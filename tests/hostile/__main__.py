@@ -20,7 +20,7 @@ def _options() -> argparse.Namespace:
                         help="how many times as many clients, calls and so on as in the tests "
                         "(default %(default)s)")
     parser.add_argument("--only", default="", metavar="TEXT", help="attacks with this in their name")
-    parser.add_argument("--server", choices=("thread", "multiplex"), help="one server type only")
+    parser.add_argument("--server", choices=("thread", "multiplex", "aio"), help="one server type only")
     return parser.parse_args()
 
 
@@ -40,7 +40,7 @@ def main() -> int:
     options = _options()
     made = harmless = 0
     print(HEADING)
-    for servertype in [options.server] if options.server else ["thread", "multiplex"]:
+    for servertype in [options.server] if options.server else ["thread", "multiplex", "aio"]:
         with Target(servertype, options.scale) as target:
             before = target.state()
             for one in [one for group in GROUPS.values() for one in group if options.only in one.name]:

@@ -22,7 +22,7 @@ WAITING = "waiting"    # it waits for more; the connection is held while other a
 MORE_MEMORY = 24.0  # MiB that the process may grow by, for a moment, while an attack is made; more if the attack says so
 MORE_MEMORY_AFTER = 80.0  # MiB that it may have grown by after all attacks: crowds leave 40 in pieces, a second round adds 10
 TRIES = 4  # whether a client is served in time depends on what else the machine does; an attack that works does so each time
-MOST_THREADS = 4 * (10 + 2) + 20  # of four daemons: their pools and loops; and the oneway calls
+MOST_THREADS = 5 * (10 + 2) + 20  # of five daemons: their pools and loops; and the oneway calls
 
 
 class Attack(NamedTuple):

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, Tuple
 
-from . import bombs, buffers, crowds, encrypted, headers, http, payloads, stalling, structure, traps
+from . import access, bombs, buffers, crowds, encrypted, headers, http, payloads, stalling, structure, traps
 from .attack import Attack
 
 GROUPS: Dict[str, Tuple[Attack, ...]] = {
@@ -16,5 +16,6 @@ GROUPS: Dict[str, Tuple[Attack, ...]] = {
     "structure": structure.ATTACKS,
     "traps": traps.ATTACKS,
     "crowds": crowds.ATTACKS,
+    "access": access.ATTACKS,
     "http": http.ATTACKS,
 }

@@ -18,6 +18,7 @@ from Pyro5._naming import regex_sandbox
 from ..peers import CERTIFICATES
 from ..rawclient import RawClient, wait_until
 from ..support import PATIENCE_SECONDS, PROJECT
+from .proofs import prove
 
 PROMISED_SECONDS = 1.0  # within this time every well-behaved client is served
 CLIENT_SECONDS = 20.0  # for a machine that has other things to do, too; generous
@@ -53,7 +54,7 @@ class Target:
     """The server process; a context manager, which sees that it ends by itself and has not complained.
 
     Args:
-        servertype: thread or multiplex.
+        servertype: thread, multiplex or aio.
         scale: how many times as many clients, calls and so on the large attacks use.
     """
 
@@ -115,6 +116,8 @@ class Target:
         client = self.connect(name, receive_buffer, source)
         if name == "tls":
             client.sock = tls_context().wrap_socket(client.sock, server_hostname="127.0.0.1")
+        if name == "guarded":
+            return prove(client)
         return client.greet(object_id or ("Pyro.NameServer" if name == "names" else "obj"))
 
     def hold(self, client: RawClient, is_unaccepted: bool = False) -> None:
