@@ -59,6 +59,19 @@ class OneThread(MultiplexTestCase):
         thread = self.run_loop(daemon)
         self.assertEqual({thread.name}, {self.client(daemon).call("thread") for _ in range(3)})
 
+    def test_a_connection_is_parked_only_with_further_requests(self) -> None:
+        """Parking it for one long call would cost four system calls, and the next request is not handled sooner."""
+        server = self.daemon().transportServer
+        server.callbacks = server.callbacks._replace(handle_request=lambda connection: None)
+        connection = mock.Mock(pending_bytes=10, suspended_batch=None, deferred=None, handshake_done=True, features=None)
+        with mock.patch.object(server, "turn_is_over", lambda: True), mock.patch.object(server, "hand_over") as handed_over:
+            connection.has_more = False
+            self.assertTrue(server.serve(connection))
+            connection.has_more = True
+            self.assertFalse(server.serve(connection))
+        handed_over.assert_called_once_with(connection)
+        server.parked.clear()
+
     def test_calls_never_run_at_once(self) -> None:
         daemon = self.serving()
         clients = [self.client(daemon) for _ in range(5)]

@@ -79,6 +79,7 @@ class Reading(ConnectionTestCase):
         self.assertTrue(self.connection.receive())
         for payload in (b"one", b"two"):
             self.assertTrue(self.connection.fetch_message())
+            self.assertTrue(self.connection.has_more)
             self.assertEqual(payload, self.connection.take_message().data)
         self.assertFalse(self.connection.fetch_message())
         self.assertTrue(self.connection.mid_message)
@@ -86,6 +87,7 @@ class Reading(ConnectionTestCase):
         self.assertTrue(self.connection.receive())
         self.assertTrue(self.connection.fetch_message())
         self.assertFalse(self.connection.mid_message)
+        self.assertFalse(self.connection.has_more)
 
     def test_no_data(self) -> None:
         with self.assertRaises(BlockingIOError):

@@ -45,6 +45,7 @@ class Order(unittest.TestCase):
 
     def test_an_empty_queue(self) -> None:
         self.assertFalse(self.queue)
+        self.assertTrue(self.queue.is_empty)
         with self.assertRaises(IndexError):
             self.queue.take()
 
@@ -55,7 +56,12 @@ class Order(unittest.TestCase):
         self.add("a", "B")
         self.assertTrue(self.queue.remove_newest())
         self.assertFalse(self.queue.remove_newest())
+        self.assertFalse(self.queue.is_empty)
         self.assertEqual(["a"], self.taken())
+        self.assertTrue(self.queue.is_empty)
+        self.add("a")
+        self.assertTrue(self.queue.remove_newest())
+        self.assertTrue(self.queue.is_empty)
 
     def test_a_job_that_was_taken_is_not_removed(self) -> None:
         self.add("A", "b")
