@@ -6,6 +6,7 @@ import importlib.util
 import json
 import unittest
 from typing import Any, Dict, Iterator, List, Optional, Tuple
+from unittest import mock
 
 from Pyro5._gateway import openapi
 from Pyro5._gateway.schemas import BYTES, schema_of
@@ -15,7 +16,7 @@ from Pyro5.server import Daemon
 
 from ..gateways import Client, Site
 from ..peers import free_port
-from ..support import daemon_thread
+from ..support import PATIENCE_SECONDS, daemon_thread
 
 
 @expose
@@ -65,6 +66,9 @@ class DescriptionTestCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
+        patience = mock.patch.object(openapi, "READ_SECONDS", PATIENCE_SECONDS)     # the machine may be busy
+        patience.start()
+        cls.addClassCleanup(patience.stop)
         cls.site = Site({"http.oven": Oven(), "http.{odd} name/2": Oven(), "hidden.oven": Oven()})
         cls.addClassCleanup(cls.site.__exit__)
         cls.site.names.register("http.dead", "PYRO:dead@127.0.0.1:%d" % free_port())

@@ -4,7 +4,9 @@ from __future__ import annotations
 import threading
 import unittest
 from typing import Any, Dict, List
+from unittest import mock
 
+from Pyro5._gateway import status
 from Pyro5._gateway.calls import Registration
 from Pyro5._gateway.parallel import ask_all
 from Pyro5._gateway.status import ServerStatus
@@ -26,6 +28,9 @@ class Lamp:
 
 class StatusTests(unittest.TestCase):
     def setUp(self) -> None:
+        patience = mock.patch.object(status, "ASK_SECONDS", PATIENCE_SECONDS)   # the machine may be busy
+        patience.start()
+        self.addCleanup(patience.stop)
         self.site = Site({})
         self.addCleanup(self.site.__exit__)
         uri = self.site.daemon.register(Lamp(), "lamp")
@@ -56,16 +61,16 @@ class StatusTests(unittest.TestCase):
         self.client.get("/pyro/http.lamp/burn")
         methods = self.client.get("/pyro/$status?name=http.lamp").value["methods"]
         self.assertEqual((["burn"], 1), (list(methods), methods["burn"]["errors"]))
-        for name, status in (("hidden.lamp", 403), ("http.dead", 502), ("http.nosuch", 404)):
-            self.assertEqual(status, self.client.get("/pyro/$status?name=" + name).status)
+        for name, expected in (("hidden.lamp", 403), ("http.dead", 502), ("http.nosuch", 404)):
+            self.assertEqual(expected, self.client.get("/pyro/$status?name=" + name).status)
 
     def test_rates(self) -> None:
         now = [100.0]
-        status = ServerStatus(None, lambda: now[0])
+        servers = ServerStatus(None, lambda: now[0])
         registered = {"http.lamp": Registration("PYRO:lamp@" + self.site.daemon.locationStr, frozenset())}
 
         def row() -> Dict[str, Any]:
-            found: Dict[str, Any] = status.read(registered)["objects"]["http.lamp"]
+            found: Dict[str, Any] = servers.read(registered)["objects"]["http.lamp"]
             return found
 
         self.client.get("/pyro/http.lamp/light")
@@ -82,12 +87,12 @@ class StatusTests(unittest.TestCase):
 
     def test_rates_of_several_processes(self) -> None:
         now = [100.0]
-        status = ServerStatus(None, lambda: now[0])
+        servers = ServerStatus(None, lambda: now[0])
 
         def rate(pid: int, processes: List[int], count: int) -> Any:
             row = {"calls": count, "errors": 0, "buckets": [count], "last_error": None}
             report = {"since": 5.0, "pid": pid, "processes": processes, "objects": {"lamp": {"light": row}}}
-            return status._rows("host:1", report)["lamp"]["rate"]
+            return servers._rows("host:1", report)["lamp"]["rate"]
 
         self.assertIsNone(rate(7, [7, 8], 10))
         now[0] += 2
