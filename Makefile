@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install --quiet
 MINUTES ?= 10
+PEERS_VENV ?= $(HOME)/.cache/pyro5-bench
 UNITTEST := -X dev -W error -m tests $(TESTS)
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,8 @@ help:
 	@echo "make types     type-check the sources, and programs that use the package"
 	@echo "make docs      regenerate the tables of the documentation that are made from the sources"
 	@echo "make site      build the documentation as HTML in build/site/html, and check its links (Python 3.11 or newer)"
-	@echo "make bench     compare calls with plain sockets; writes build/bench.json and build/bench.svg; options in BENCH=..."
+	@echo "make bench     compare calls with plain sockets; writes build/bench.json and build/bench.svg; options in BENCH=...;"
+	@echo "               with PEERS=1, also pyzmq, rpyc and grpcio, in an environment outside of this folder"
 	@echo "make faults    kill processes, break networks, fill disks, and check that nothing is lost; options in FAULTS=..."
 	@echo "make fuzz      send a million corrupted messages; look for crashes, hangs, leaks and unexpected exceptions; options in FUZZ=..."
 	@echo "make hostile   run all attacks at full size against both server types; options in HOSTILE=..."
@@ -74,9 +76,20 @@ docs: $(VENV)/ready
 site: .venvs/site/ready
 	.venvs/site/bin/python .ci/site/build.py build/site
 
+ifdef PEERS
+bench: $(PEERS_VENV)/ready
+	$(PEERS_VENV)/bin/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
+else
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
 	$(BIN)/python -m tests.bench processes
+endif
+
+# outside of this folder, because it has other libraries than the project needs
+$(PEERS_VENV)/ready:
+	$(PYTHON) -m venv --clear $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet serpent msgpack pyzmq rpyc grpcio
+	@touch $@
 
 faults: $(VENV)/ready
 	$(BIN)/python -m tests.faults $(FAULTS)

@@ -16,6 +16,8 @@ from .bench import __main__ as program
 from .bench import chart, figures, report, scaling, steps
 from .bench.footprint import start_up
 from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
+from .bench.limits import together
+from .bench.programs import bare, peers
 from .bench.programs.cases import CASES
 from .bench.progress import Progress
 from .bench.runner import matching, measure
@@ -62,6 +64,16 @@ class Quick(unittest.TestCase):
         for one in self.result["measurements"]:
             self.assertEqual(("", 1, 1), (one["error"], len(one["rates"]), len(one["floors"])), one)
             self.assertGreater(one["rates"][0], 0)
+            self.assertGreater(min(one["client_us"] + one["server_us"]), 0)
+
+    def test_limits_and_other_libraries_are_measured_beside(self) -> None:
+        measured = {one["work"]: one for one in self.result["measurements"]}
+        for name in set(bare.CASES) & set(measured):
+            self.assertGreater(min(measured[name]["limits"] + measured[name]["limit_server_us"]), 0, name)
+        managers = {one["work"]: one for one in self.result["peers"] if one["peer"] == "managers"}
+        self.assertEqual(set(peers.CASES) & set(measured), set(managers))
+        for one in self.result["peers"]:
+            self.assertEqual(("", 1), (one["error"], len(one["samples"])), one)
 
     def test_idle_connections_are_made(self) -> None:
         self.assertEqual([(3, 3, "")], [(one["asked"], one["held"], one["why"]) for one in self.result["idle"]])
@@ -147,6 +159,20 @@ class Reckoning(unittest.TestCase):
         one, = figures.figures(made_up(measurement("threads", server="multiplex", besides=[1.0])))
         self.assertIsNone(one.of_target)
 
+    def test_the_limit_is_the_least_program_or_the_bare_socket(self) -> None:
+        one, = figures.figures(made_up(measurement("add", limits=[400.0, 300.0, 400.0], client_us=[3.0], server_us=[5.0])))
+        self.assertEqual((0.5, 400.0, 3.0, 5.0), (one.of_limit, one.limit_per_second, one.client_us, one.server_us))
+        one, = figures.figures(made_up(measurement("visit", besides=[200.0] * 3)))
+        self.assertEqual((1.0, 200.0), (one.of_limit, one.limit_per_second))
+        one, = figures.figures(made_up(measurement("threads", besides=[200.0] * 3)))
+        self.assertIsNone(one.of_limit)
+
+    def test_clients_at_the_same_time(self) -> None:
+        # the server used 0.9 of a processor for all of them, as each has seen
+        found = together([{"rate": 1000.0, "client_us": 100.0, "server_us": 900.0},
+                          {"rate": 3000.0, "client_us": 200.0, "server_us": 300.0}])
+        self.assertEqual({"rate": 4000.0, "client_us": 175.0, "server_us": 225.0}, found)
+
     def test_idle_connections_and_start(self) -> None:
         result = made_up(measurement("add"))
         idle, = figures.idle_figures(result)
@@ -172,7 +198,7 @@ class Documents(unittest.TestCase):
     def test_figures_of_a_document_are_replaced(self) -> None:
         text = "before\n%s\nafter\n" % self.marks
         rewritten = report.rewrite(text, self.result)
-        self.assertIn("| add(20, 22) | 200 (0.50) |", rewritten)
+        self.assertIn("| add(20, 22) | 200 (-) |", rewritten)
         self.assertNotIn("old", rewritten)
         self.assertEqual(["before", "after"], [rewritten.splitlines()[0], rewritten.splitlines()[-1]])
         self.assertEqual(rewritten, report.rewrite(rewritten, self.result))
@@ -190,6 +216,17 @@ class Documents(unittest.TestCase):
         self.assertIn("| connect, call, release | bare socket | `thread` | 2.00 | 1.00 |\n", text)
         self.assertNotIn("stands beside", report.markdown(made_up(measurement("add"))))
 
+    def test_other_libraries_have_a_table(self) -> None:
+        sample = {"rate": 50.0, "client_us": 10.0, "server_us": 20.0}
+        result = {**made_up(measurement("add", client_us=[1.5], server_us=[2.5], limits=[400.0])), "peers": [
+            {"work": "add", "peer": "managers", "samples": [sample], "error": ""},
+            {"work": "add", "peer": "rpyc", "samples": [], "error": "refused"}]}
+        text = report.markdown(result)
+        self.assertIn("| per second, servers with marshal | thread | managers |\n", text)
+        self.assertIn("| add(20, 22) | 200 | 50.0 |\n", text)
+        self.assertIn("| add(20, 22) | 1.5 / 2.5 |", text)
+        self.assertRegex(report.table(result), r"\n  managers +50\.0 +10\.0 +20\.0\n  refused\n")
+
     def test_a_document_without_marks_is_refused(self) -> None:
         with self.assertRaises(ValueError):
             report.rewrite("text", self.result)
@@ -205,7 +242,7 @@ class Documents(unittest.TestCase):
                 program.write(name, text)
             program.show([path, "--document", document])
             with open(document, encoding="utf-8") as file:
-                self.assertIn("200 (0.50)", file.read())
+                self.assertIn("200 (-)", file.read())
         self.assertEqual(report.table(self.result), out.getvalue())
 
     def test_what_failed_is_told(self) -> None:

@@ -6,9 +6,9 @@ round did so on both sides of the ratio.
 from __future__ import annotations
 
 import statistics
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from .works import ALL_WORKS, Work
+from .works import ALL_WORKS, BARE_SOCKET, Work
 
 THIS, OTHER = "this", "other"
 # What idle connections and the start are to reach.
@@ -32,6 +32,10 @@ class Figure(NamedTuple):
     other_per_second: Optional[float]
     times_other: Optional[float]
     other_error: str = ""
+    of_limit: Optional[float] = None
+    limit_per_second: Optional[float] = None
+    client_us: Optional[float] = None
+    server_us: Optional[float] = None
 
     @property
     def of_target(self) -> Optional[float]:
@@ -102,7 +106,36 @@ def figure(work: Work, one: Dict[str, Any], other: Optional[Dict[str, Any]]) -> 
         work.beside_share.get(one["serializer"]) if has_targets else None,
         median(other["rates"]) if other and has_other else None,
         median_ratio(one["rates"], other["rates"]) if other and has_other else None,
-        other["error"] if other else "")
+        other["error"] if other else "",
+        *limit_of(work, one), median_or_none(one.get("client_us")), median_or_none(one.get("server_us")))
+
+
+def limit_of(work: Work, one: Dict[str, Any]) -> Tuple[Optional[float], Optional[float]]:
+    """Return the share of the limit of the row, and the limit: the least program, or the bare socket beside the row."""
+    limits = one.get("limits") or (one["besides"] if work.beside == BARE_SOCKET else [])
+    return median_ratio(one["rates"], limits), median_or_none(limits)
+
+
+def median_or_none(numbers: Optional[Sequence[float]]) -> Optional[float]:
+    return statistics.median(numbers) if numbers else None
+
+
+class PeerFigure(NamedTuple):
+    """What is known about another library with a row."""
+
+    work: Work
+    peer: str
+    error: str
+    per_second: float
+    client_us: float
+    server_us: float
+
+
+def peer_figures(result: Dict[str, Any]) -> List[PeerFigure]:
+    works = {work.name: work for work in ALL_WORKS}
+    return [PeerFigure(works[one["work"]], one["peer"], one["error"], *[
+        median([sample[name] for sample in one["samples"]]) for name in ("rate", "client_us", "server_us")])
+        for one in result.get("peers", []) if one["work"] in works]
 
 
 def idle_figures(result: Dict[str, Any]) -> List[Idle]:

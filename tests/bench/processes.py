@@ -118,7 +118,12 @@ class Program:
         return dict(json.loads(line))
 
     def ask(self, do: str, **arguments: Any) -> Dict[str, Any]:
-        """Return a client an order; gives its answer, see `programs.client`."""
+        """Send a client an order, and return its answer, see `programs.client`."""
+        self.order(do, **arguments)
+        return self.read(arguments.get("seconds", 0.0))
+
+    def order(self, do: str, **arguments: Any) -> None:
+        """Send a client an order; its answer has to be read."""
         if self._process.stdin is None:
             raise BenchmarkError("%s takes no orders" % self._title)
         try:
@@ -126,4 +131,3 @@ class Program:
             self._process.stdin.flush()
         except OSError as x:
             raise BenchmarkError("%s has ended" % self._title) from x
-        return self.read(arguments.get("seconds", 0.0))

@@ -4,13 +4,26 @@ from __future__ import annotations
 import itertools
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from .figures import THIS, Figure, about_run, about_sides, figures, idle_figures, median, share_text, spaced, start_figures
+from .figures import (
+    THIS,
+    Figure,
+    PeerFigure,
+    about_run,
+    about_sides,
+    figures,
+    idle_figures,
+    median,
+    peer_figures,
+    share_text,
+    spaced,
+    start_figures,
+)
 
 # The comments in the document between which the figures stand, and the comparison of serializers.
 MARKS = "<!-- {0}: begin -->", "<!-- {0}: end -->"
 COMPARED = ("add", "record", "records", "text", "blob", "large", "batch")
 WORDS = {True: "reached", False: "not reached"}
-COLUMNS = "  %-10s %-10s %11s %9s %9s"
+COLUMNS = "  %-10s %-10s %11s %9s %9s %9s %9s %9s"
 OTHER_COLUMNS = " %11s %9s"
 
 
@@ -23,11 +36,12 @@ def table(result: Dict[str, Any]) -> str:
     lines = [about_run(result), *about_sides(result),
              floors_line(result), ""]
     has_other = "other" in result["sides"]
-    heads = COLUMNS % ("server", "serializer", "per second", "of floor", "of target") + (
+    heads = COLUMNS % ("server", "serializer", "per second", "of limit", "client us", "server us", "of floor", "of target") + (
         OTHER_COLUMNS % ("other", "of other") if has_other else "")
     lines += [heads.rstrip(), ""]
-    for _, group in itertools.groupby(figures(result), lambda one: one.work.name):
-        lines += [*work_lines(list(group)), ""]
+    peers = peer_figures(result)
+    for name, group in itertools.groupby(figures(result), lambda one: one.work.name):
+        lines += [*work_lines(list(group)), *peer_lines([one for one in peers if one.work.name == name]), ""]
     return "\n".join([*lines, *footprint_lines(result)]).rstrip() + "\n"
 
 
@@ -43,7 +57,8 @@ def work_lines(group: List[Figure]) -> Iterator[str]:
         if one.error:
             yield "  %-10s %-10s %s" % (one.server, one.serializer, one.error)
             continue
-        line = COLUMNS % (one.server, one.serializer, spaced(one.per_second), share_text(one.of_floor),
+        line = COLUMNS % (one.server, one.serializer, spaced(one.per_second), optional("%.2f", one.of_limit),
+                          optional("%.1f", one.client_us), optional("%.1f", one.server_us), share_text(one.of_floor),
                           optional("%.2f", one.of_target))
         if one.other_per_second is not None and one.times_other is not None:
             line += OTHER_COLUMNS % (spaced(one.other_per_second), "%.2f" % one.times_other)
@@ -53,6 +68,12 @@ def work_lines(group: List[Figure]) -> Iterator[str]:
         if one.other_error:
             line += "   the other: " + one.other_error
         yield line.rstrip()
+
+
+def peer_lines(peers: List[PeerFigure]) -> Iterator[str]:
+    for one in peers:
+        yield "  %s" % one.error if one.error else (COLUMNS % (
+            one.peer, "", spaced(one.per_second), "", "%.1f" % one.client_us, "%.1f" % one.server_us, "", "")).rstrip()
 
 
 def footprint_lines(result: Dict[str, Any]) -> Iterator[str]:
@@ -75,17 +96,19 @@ def footprint_lines(result: Dict[str, Any]) -> Iterator[str]:
 def cell(one: Figure) -> str:
     if one.error:
         return "failed"
-    return "%s (%s)" % (spaced(one.per_second), share_text(one.of_floor))
+    return "%s (%s)" % (spaced(one.per_second), optional("%.2f", one.of_limit) or "-")
 
 
 def markdown(result: Dict[str, Any]) -> str:
     """Return the result as tables for the documentation."""
     lines = ["Pyro5 %s; %s. Medians of %d rounds; %s." % (
-        result["sides"][THIS]["pyro"], about_run(result), result["rounds"], floors_line(result))]
+        result["sides"][THIS]["pyro"], about_run(result), result["rounds"], floors_line(result)),
+        "Calls per second, and in parentheses the share of the limit."]
     found = list(figures(result))
     for server in dict.fromkeys(one.server for one in found):
         lines += ["", "Server type `%s`:" % server, "", *server_table([one for one in found if one.server == server])]
-    for table_lines in (list(beside_table(found)), list(footprint_table(result))):
+    for table_lines in (list(processor_table(found)), list(peer_table(found, peer_figures(result))), list(beside_table(found)),
+                        list(footprint_table(result))):
         lines += ["", *table_lines] if table_lines else []
     return "\n".join(lines).rstrip() + "\n"
 
@@ -97,6 +120,33 @@ def server_table(found: List[Figure]) -> Iterator[str]:
     yield "| --- |" + " ---: |" * len(serializers)
     for work in dict.fromkeys(one.work.name for one in found):
         yield "| %s | %s |" % (titles(found)[work], " | ".join(cells.get((work, name), "") for name in serializers))
+
+
+def processor_table(found: List[Figure]) -> Iterator[str]:
+    """Return the processor time of both sides, of the first server type."""
+    found = [one for one in found if one.client_us is not None and one.server == found[0].server]
+    serializers = list(dict.fromkeys(one.serializer for one in found))
+    cells = {(one.work.name, one.serializer): "%.1f / %.1f" % (one.client_us or 0, one.server_us or 0) for one in found}
+    if found:
+        yield "| processor time of client / server, microseconds | %s |" % " | ".join(serializers)
+        yield "| --- |" + " ---: |" * len(serializers)
+    for work in dict.fromkeys(one.work.name for one in found):
+        yield "| %s | %s |" % (titles(found)[work], " | ".join(cells.get((work, name), "") for name in serializers))
+
+
+def peer_table(found: List[Figure], peers: List[PeerFigure]) -> Iterator[str]:
+    """Compare the rows beside which other libraries were measured, with msgpack if that was measured."""
+    peers = [one for one in peers if not one.error]
+    serializers = [one.serializer for one in found]
+    serializer = "msgpack" if "msgpack" in serializers else "".join(serializers[-1:])
+    columns = list(dict.fromkeys(one.server for one in found)) + list(dict.fromkeys(one.peer for one in peers))
+    cells = {(one.work.name, one.server): spaced(one.per_second) for one in found if one.serializer == serializer}
+    cells.update({(one.work.name, one.peer): spaced(one.per_second) for one in peers})
+    if peers:
+        yield "| per second, servers with %s | %s |" % (serializer, " | ".join(columns))
+        yield "| --- |" + " ---: |" * len(columns)
+    for name, title in {one.work.name: one.work.title for one in peers}.items():
+        yield "| %s | %s |" % (title, " | ".join(cells.get((name, column), "") for column in columns))
 
 
 def beside_table(found: List[Figure]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from .footprint import idle_connections, start_up
+from .limits import Clients, Limits, Peers
 from .processes import BenchmarkError, Placement, Program, Side
 from .progress import Progress
 from .works import ALL_WORKS, ECHO_BYTES, Work
@@ -54,7 +55,8 @@ class Stand:
 
     def __init__(self, side: Side, servers: Sequence[str], at_end: contextlib.ExitStack) -> None:
         self.side = side
-        self.client = at_end.enter_context(side.start_client())
+        self.clients = Clients(side, at_end)
+        self.client = self.clients.first()
         programs: Dict[str, Program] = {
             server: at_end.enter_context(side.start_server("programs.server", server)) for server in servers}
         self.about = self.client.ask("about")
@@ -64,12 +66,14 @@ class Stand:
 class Rounds:
     """Measures, and keeps what was measured: a list for each key, as long as there were rounds."""
 
-    def __init__(self, plan: Plan, stands: Sequence[Stand], floors: Program, progress: Progress) -> None:
+    def __init__(self, plan: Plan, stands: Sequence[Stand], floors: Program, limits: Limits, peers: Peers,
+                 progress: Progress) -> None:
         self._plan = plan
         self._stands = stands
         self._floor_port = floors.read()["port"]
+        self._limits, self._peers = limits, peers
         self._progress = progress
-        self.rates: Dict[Key, List[float]] = {}
+        self.samples: Dict[Key, List[Dict[str, float]]] = {}
         self.besides: Dict[Key, List[float]] = {}
         self.floors: Dict[Key, List[float]] = {}
         self.errors: Dict[Key, str] = {}
@@ -89,6 +93,11 @@ class Rounds:
         bare = None
         if work.bulk_bytes or work.visits:
             bare = self._floor("visit" if work.visits else "bulk", work.bulk_bytes)
+        serializers = dict.fromkeys(serializer for _, serializer in self._plan.kinds(work))
+        if serializers:
+            self._peers.measure(work, self._plan.seconds)
+        for serializer in serializers:
+            self._limits.measure(work, serializer, self._plan.seconds)
         # neither side is always the first one
         stands = self._stands if number % 2 == 0 else self._stands[::-1]
         for server, serializer in self._plan.kinds(work):
@@ -103,22 +112,22 @@ class Rounds:
             return
         beside = bare
         if work.companion and key.serializer in work.beside_share:
-            beside = self._case(key, stand, work.companion)
-        rate = self._case(key, stand, work.name)
+            beside = self._case(key, stand, work.companion, 1).get("rate", 0.0)
+        sample = self._case(key, stand, work.name, work.clients)
         if key in self.errors:
             return
-        self.rates.setdefault(key, []).append(rate)
+        self.samples.setdefault(key, []).append(sample)
         self.floors.setdefault(key, []).append(framed)
         if beside is not None:
             self.besides.setdefault(key, []).append(beside)
 
-    def _case(self, key: Key, stand: Stand, case: str) -> float:
+    def _case(self, key: Key, stand: Stand, case: str, clients: int) -> Dict[str, float]:
         """Measure a case; when it fails, it is not tried again."""
-        answer = stand.client.ask("measure", case=case, uri=stand.uris[key.server], serializer=key.serializer,
-                                  seconds=self._plan.seconds)
+        answer: Dict[str, Any] = stand.clients.measure(clients, "measure", case=case, uri=stand.uris[key.server],
+                                                       serializer=key.serializer, seconds=self._plan.seconds)
         if "error" in answer:
             self.errors[key] = answer["error"]
-        return float(answer.get("rate", 0))
+        return answer
 
     def _floor(self, kind: str, size: int) -> float:
         answer = self._stands[0].client.ask("floor", kind=kind, port=self._floor_port, size=size, seconds=self._plan.seconds)
@@ -133,9 +142,17 @@ class Rounds:
             for server, serializer in self._plan.kinds(work):
                 for stand in self._stands:
                     key = Key(work.name, server, serializer, stand.side.name)
-                    found.append({**key._asdict(), "rates": self.rates.get(key, []), "floors": self.floors.get(key, []),
-                                  "besides": self.besides.get(key, []), "error": self.errors.get(key, "")})
+                    samples, limits = self.samples.get(key, []), self._limits.samples.get((work.name, serializer), [])
+                    found.append({**key._asdict(), "rates": column(samples, "rate"), "floors": self.floors.get(key, []),
+                                  "besides": self.besides.get(key, []), "error": self.errors.get(key, ""),
+                                  "client_us": column(samples, "client_us"), "server_us": column(samples, "server_us"),
+                                  "limits": column(limits, "rate"), "limit_client_us": column(limits, "client_us"),
+                                  "limit_server_us": column(limits, "server_us")})
         return found
+
+
+def column(samples: Sequence[Dict[str, float]], name: str) -> List[float]:
+    return [sample[name] for sample in samples]
 
 
 def machine() -> Dict[str, Any]:
@@ -158,9 +175,16 @@ def measure(plan: Plan, progress: Progress) -> Dict[str, Any]:
         progress.expect(sum(1 for work in plan.works for _ in plan.kinds(work)) * plan.rounds * len(sides))
         result["sides"] = {stand.side.name: {"python": stand.about["python"], "pyro": stand.about["pyro"]}
                            for stand in stands}
-        rounds = Rounds(plan, stands, at_end.enter_context(sides[0].start_server("programs.floors")), progress)
+        first = stands[0]
+        floors, least = (at_end.enter_context(sides[0].start_server(name)) for name in ("programs.floors", "programs.bare"))
+        beside = set(first.about["beside_peers"]) & {work.name for work in plan.works if any(plan.kinds(work))}
+        servers = {name: at_end.enter_context(sides[0].start_server("programs.peers", name))
+                   for name in (first.about["peers"] if beside else ())}
+        peers = Peers(first.clients, servers, beside)
+        rounds = Rounds(plan, stands, floors, Limits(first.clients, least, first.about["least"]), peers, progress)
         rounds.run()
-        result.update(bare=rounds.bare, framed=rounds.framed, measurements=rounds.measurements())
+        result.update(bare=rounds.bare, framed=rounds.framed, measurements=rounds.measurements(),
+                      peers=list(peers.results.values()))
     result["idle"] = idle_connections(sides, plan.servers, plan.usable_serializers()[0], plan.connections,
                                       plan.rounds, plan.seconds, progress) if plan.connections else []
     result["start_up"] = start_up(sides, plan.rounds, progress) if plan.with_start_up else []

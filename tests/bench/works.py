@@ -16,6 +16,7 @@ SERVERS = ("thread", "multiplex")
 # Calls per second of the framed floor, beside which the figures of Pyro5 5.17 below were measured.
 FLOOR_THEN = 13500
 ECHO_BYTES = 80
+BARE_SOCKET = "bare socket"
 # The cases that are measured beside others, in words.
 COMPANIONS = {"one_thread": "one thread", "threads": "8 proxies", "library_alone": "the serpent library alone",
               "samples_as_dicts": "the same data as dicts"}
@@ -36,6 +37,7 @@ class Work:
         share: serializer -> the share of the framed floor to be reached.
         beside_share: serializer -> the share to be reached of what stands beside it.
         target_servers: the server types that are to reach it.
+        clients: processes that do it at the same time.
     """
 
     name: str
@@ -48,11 +50,12 @@ class Work:
     share: Dict[str, float] = field(default_factory=dict)
     beside_share: Dict[str, float] = field(default_factory=dict)
     target_servers: Tuple[str, ...] = SERVERS
+    clients: int = 1
 
     @property
     def beside(self) -> str:
         """What stands beside it, in words."""
-        return "bare socket" if self.bulk_bytes or self.visits else COMPANIONS.get(self.companion, "")
+        return BARE_SOCKET if self.bulk_bytes or self.visits else COMPANIONS.get(self.companion, "")
 
 
 def times(factor: float, **calls_then: float) -> Dict[str, float]:
@@ -99,6 +102,7 @@ ALL_WORKS = (
          share=times(3, serpent=5500, json=7100, msgpack=8500), beside_share=for_all(1.0)),
     Work("shared", "8 threads at once, one proxy", companion="threads", target_servers=("thread",),
          beside_share=for_all(0.95)),
+    Work("processes", "4 client processes at once, together", clients=4),
     Work("in_flight", "64 calls in flight on one connection (asyncio)",
          share={"serpent": 45000 / FLOOR_THEN, "msgpack": 60000 / FLOOR_THEN}),
     Work("in_flight_uvloop", "the same with uvloop in the client"),

@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import importlib
 import importlib.util
-import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
 import serpent
 
@@ -18,6 +17,7 @@ from Pyro5 import api
 from Pyro5.callcontext import current_context
 
 from . import workload
+from .timing import rate, rate_of_threads
 
 BATCHED_CALLS = 200
 ENDLESS = 10 ** 12
@@ -53,25 +53,6 @@ def connect(uri: str, serializer: str) -> Any:
 def expect(wanted: Any, got: Any) -> None:
     if wanted != got:
         raise ValueError("the server answered something else: %.80r" % (got,))
-
-
-def rate(action: Callable[[], Any], seconds: float, units: int = 1) -> float:
-    """Do something again and again for so long, at least once; give the units per second, when each time does so many."""
-    started = time.perf_counter()
-    count, ended = repeat(action, started + seconds)
-    return count * units / (ended - started)
-
-
-def repeat(action: Callable[[], Any], deadline: float) -> Tuple[int, float]:
-    """Do something again and again until the deadline, at least once; tell how often, and when it ended."""
-    clock = time.perf_counter
-    action()
-    count, now = 1, clock()
-    while now < deadline:
-        action()
-        count += 1
-        now = clock()
-    return count, now
 
 
 def nothing(peer: Peer, seconds: float) -> float:
@@ -165,36 +146,19 @@ def library_alone(peer: Peer, seconds: float) -> float:
 
 
 def threads(number: int, is_shared: bool = False) -> Case:
-    """Make a case in which so many threads call at once, each with a proxy of its own, or all with the same one; all their
-    calls count together.
+    """Return a case in which threads call at once, each with a proxy of its own, or all with the same one; the calls of all
+    are counted together.
     """
     def case(peer: Peer, seconds: float) -> float:
+        @contextlib.contextmanager
+        def connected() -> Iterator[Callable[[], Any]]:
+            with connect(peer.uri, peer.serializer) as own:
+                yield own.nothing
+
         if not is_shared:
-            return measure(lambda: connect(peer.uri, peer.serializer), seconds)
+            return rate_of_threads(number, connected, seconds)
         with connect(peer.uri, peer.serializer) as proxy:
-            return measure(lambda: contextlib.nullcontext(proxy), seconds)
-
-    def measure(use_proxy: Callable[[], Any], seconds: float) -> float:
-        done: List[Tuple[int, float]] = []
-        started: List[float] = []
-        ready = threading.Barrier(number, lambda: started.append(time.perf_counter()))
-
-        def caller() -> None:
-            try:
-                with use_proxy() as proxy:
-                    expect(None, proxy.nothing())
-                    ready.wait()
-                    done.append(repeat(proxy.nothing, started[0] + seconds))
-            except BaseException:
-                ready.abort()
-                raise
-        callers = [threading.Thread(target=caller) for _ in range(number)]
-        for thread in callers:
-            thread.start()
-        for thread in callers:
-            thread.join()
-        expect(number, len(done))
-        return sum(count for count, _ in done) / (max(ended for _, ended in done) - started[0])
+            return rate_of_threads(number, lambda: contextlib.nullcontext(proxy.nothing), seconds)
     return case
 
 
@@ -277,6 +241,7 @@ CASES: Dict[str, Case] = {
     "library_alone": library_alone,
     "threads": threads(THREADS),
     "shared": threads(THREADS, is_shared=True),
+    "processes": add,
     "annotations": annotated,
 }
 if hasattr(api, "register_types"):

@@ -12,9 +12,10 @@ from typing import Any, Callable, Dict, List, Tuple
 
 import Pyro5
 
-from . import floors
-from .cases import CASES, Peer, connect, rate
+from . import bare, floors, peers
+from .cases import CASES, Peer, connect
 from .limits import allow_many_files
+from .timing import rate, with_processor_time
 
 
 class Client:
@@ -24,20 +25,24 @@ class Client:
         self._proxies: Dict[Tuple[str, str], Any] = {}
         self._held: List[Any] = []
         self.orders: Dict[str, Callable[..., Dict[str, Any]]] = {
-            "about": self.about, "measure": self.measure, "floor": self.floor, "hold": self.hold, "forget": self.forget}
+            "about": self.about, "measure": self.measure, "floor": self.floor, "least": bare.measure, "peer": peers.measure,
+            "hold": self.hold, "forget": self.forget}
 
     def about(self) -> Dict[str, Any]:
         """Return what is being measured."""
         return {"python": "%s %s" % (platform.python_implementation(), platform.python_version()),
-                "pyro": getattr(Pyro5, "__version__", "?"), "cases": list(CASES)}
+                "pyro": getattr(Pyro5, "__version__", "?"), "cases": list(CASES), "least": list(bare.CASES),
+                "peers": peers.installed(), "beside_peers": list(peers.CASES)}
 
     def measure(self, case: str, uri: str, serializer: str, seconds: float) -> Dict[str, Any]:
-        """Measure a case."""
+        """Measure a case, with the processor time of both sides."""
         key = uri, serializer
         if key not in self._proxies:
             self._proxies[key] = connect(uri, serializer)
+        proxy = self._proxies[key]
         try:
-            return {"rate": CASES[case](Peer(uri, serializer, self._proxies[key]), seconds)}
+            return dict(with_processor_time(lambda: CASES[case](Peer(uri, serializer, proxy), seconds),
+                                            lambda: float(proxy.processor_seconds())))
         except Exception:
             # whatever has happened to the connection, the next order gets a new one
             self._proxies.pop(key)._pyroRelease()

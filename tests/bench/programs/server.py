@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import threading
+import time
 from typing import Any, Iterator, Tuple
 
 from Pyro5 import api
@@ -39,6 +40,11 @@ class Served:
     @api.expose
     def echo(self, value: Any) -> Any:
         return value
+
+    @api.expose
+    def processor_seconds(self) -> float:
+        """Return the processor time that this process has used."""
+        return time.process_time()
 
     @api.expose
     def size(self, array: Any) -> int:
