@@ -76,10 +76,12 @@ def loads(data: Data) -> Any:
         SerializeError: the data has too many keys with the same hash.
     """
     # Most small messages match none of the patterns. For these the check costs two searches.
-    if (len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data)) and not scan.is_harmless(data):
-        has_few_objects, elements = _examine(data)
-    else:
-        has_few_objects, elements = True, 0
+    may_share = None
+    has_few_objects, elements = True, 0
+    if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):
+        may_share = scan.recognize(data)
+        if may_share is None:
+            has_few_objects, elements = _examine(data)
     try:
         # The marshal module would build dicts and sets before their keys can be checked, so large ones are read in Python.
         has_much = not has_few_objects and len(data) > _LONG_DATA or elements > len(data)
@@ -89,7 +91,7 @@ def loads(data: Data) -> Any:
             value = _loads(data)
     except SystemError as x:  # a malformed code object, which does not match the pattern of a valid one
         raise ValueError("bad marshal data (%s)" % x) from x
-    if _may_share(data):
+    if _may_share(data) if may_share is None else may_share:
         _check_sharing(value, len(data))
     return value
 

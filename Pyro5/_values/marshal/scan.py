@@ -9,11 +9,11 @@ from __future__ import annotations
 import functools
 import re
 import struct
-from typing import Callable, Pattern, Tuple
+from typing import Callable, Optional, Pattern, Tuple
 
 from ..containers import Data
 
-__all__ = ["is_harmless"]
+__all__ = ["recognize"]
 
 _SHORT, _SHORTER = 64, 32           # bytes; longer texts are not matched, but passed one by one
 _MAX_TEXTS = 200
@@ -48,29 +48,32 @@ def _sizes(most: int, zeros: bytes) -> bytes:
     return b"|".join([re.escape(bytes((size,)) + zeros) + b".{%d}" % size for size in range(most)])
 
 
-def is_harmless(data: Data) -> bool:
-    """Return whether the data consists of objects that cannot harm the marshal module.
+def recognize(data: Data) -> Optional[bool]:
+    """Return whether containers in the data may be shared, if all its objects are known to be harmless; None if they are not.
 
-    These are strings, numbers, constants, lists, dicts, and tuples that are not shared. The first object may be a numbered
-    tuple to which nothing refers. False says nothing.
+    Harmless are strings, numbers, constants, lists, dicts, and tuples that are not shared. The first object may be a numbered
+    tuple to which nothing refers.
     """
     try:
-        return _has_known_objects(data)
+        return _recognize(data)
     except (IndexError, struct.error, ValueError):
-        return False
+        return None
 
 
-def _has_known_objects(data: Data) -> bool:
+def _recognize(data: Data) -> Optional[bool]:
     match = _objects(with_tuples=False).match
     forbidden = _REFERENCES_TO_FIRST if data[:1] in _NUMBERED_TUPLES else ()
     position, texts, tuples = _after_tuple(data) if forbidden else 0, 0, 0
+    may_share = [False, False]  # there are references, and numbered containers
     while position < len(data):
         found = match(data, position)
         if found is not None:
             position, objects = found.end(), found.group()
             if any([reference in objects for reference in forbidden]):
-                return False
+                return None
             tuples += tuples and objects.count(b"(") + objects.count(b")")
+            may_share[0] |= b"r" in objects or b"\xf2" in objects
+            may_share[1] |= b"\xdb" in objects or b"\xfb" in objects
         elif data[position] in _TUPLES and not tuples:
             # From here on, all parentheses are counted, also those in texts.
             tuples, match = 1, _objects(with_tuples=True).match
@@ -78,8 +81,8 @@ def _has_known_objects(data: Data) -> bool:
             position = _after_text(data, position)
             texts += 1
         if texts > _MAX_TEXTS or tuples > _MAX_TUPLES:
-            return False
-    return position == len(data) and tuples * len(data) <= _MAX_COMPARED
+            return None
+    return all(may_share) if position == len(data) and tuples * len(data) <= _MAX_COMPARED else None
 
 
 def _after_tuple(data: Data) -> int:
