@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterable, NamedTuple, Optional, Sequence
 from . import config, errors
 from ._cli import access_options, colors, console, progress, registrations
 from ._cli.parser import ToolParser
-from ._naming.authorization import read_token
+from ._naming.write_tokens import read_token
 from ._net.addresses import name_server_host
 from ._text.suggestions import did_you_mean
 from ._values import plain

@@ -68,8 +68,22 @@ class PublicNames(unittest.TestCase):
 
 class ImportCosts(unittest.TestCase):
     def test_api_loads_nothing_that_most_programs_do_not_need(self) -> None:
-        output = output_of("import Pyro5.api, sys; print(*sys.modules)", PROJECT)
+        output = output_of("from Pyro5.api import *; import sys; print(*sys.modules)", PROJECT)
         self.assertEqual([], sorted(set(COSTLY_MODULES) & set(output.split())))
+
+    def test_programs_that_only_call_objects_do_not_load_servers(self) -> None:
+        of_servers = ["Pyro5.server", "Pyro5.nameserver", "Pyro5._server.dispatch"]
+        output = output_of("import Pyro5.api, sys; print(*sys.modules); print(*dir(Pyro5.api)); Pyro5.api.Daemon; "
+                           "Pyro5.api.start_ns; print(*sys.modules)", PROJECT)
+        before, names, after = map(str.split, output.splitlines())
+        self.assertEqual([], [name for name in of_servers if name in before])
+        self.assertEqual([], [name for name in PUBLIC_NAMES if name not in names])
+        self.assertEqual([], [name for name in of_servers if name not in after])
+
+    def test_other_names_are_unknown(self) -> None:
+        from Pyro5 import api
+        with self.assertRaisesRegex(AttributeError, "module 'Pyro5.api' has no attribute 'Deamon'"):
+            api.Deamon  # type: ignore[attr-defined]  # noqa: B018
 
 
 class VendoredCopy(unittest.TestCase):

@@ -84,7 +84,7 @@ MODULES = """
     _naming.broadcast _naming.capacity _naming.regex_program _naming.regex_sandbox
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
     _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
-    _naming.autoclean _naming.health _naming.authorization
+    _naming.autoclean _naming.health _naming.write_tokens _naming.authorization
     _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
     _gateway.metrics_endpoint
     _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures _gateway.running
@@ -130,6 +130,8 @@ LATE_IMPORTS = {
     ("_server.async_methods", "items"): "it imports asyncio",
     ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",
     ("_server.descriptions", "read_signature"): "the module is new in Python 3.14",
+    ("_cli.registrations", "states"): "it loads a part of the name server, and most commands do not check objects",
+    ("api", "__getattr__"): "programs that only call objects do not need the modules of servers",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
     ("_net.tls", "_shared_key"): "hmac loads OpenSSL, and most programs have no key",
     ("_cli.access_options", "use"): "hmac loads OpenSSL, and most programs have no credentials",

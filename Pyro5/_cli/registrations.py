@@ -5,7 +5,6 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 
 from .. import errors
 from .._client.lease_keeper import knows_leases
-from .._naming.health import problems_of
 from .._values import plain
 
 __all__ = ["State", "alive", "lease_lines", "leases_of", "states"]
@@ -80,6 +79,7 @@ def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str
     uris: Dict[str, List[str]] = {
         # A name without members stands for its only URI.
         name: sorted(leases.get(name, {}).get("members") or [str(uri)]) for name, (uri, _) in found.items()}
+    from .._naming.health import problems_of
     # All at once: they are checked at the same time, so unreachable ones do not add up.
     problems = problems_of((name, uri) for name, some in uris.items() for uri in some)
     result = {}
