@@ -17,6 +17,7 @@ __all__ = ["has_costly_table", "count_containers", "loads"]
 
 _FLAG = 0x80        # in a type code: the object is numbered, so that later data can refer to it
 _MAX_DEPTH = 200
+_MARSHAL_DEPTH = 2000   # the limit of the marshal module
 _NULL: Any = object()       # ends a dict
 _UNFINISHED: Any = object()
 _SINGLETONS: Dict[int, Any] = {ord("N"): None, ord("T"): True, ord("F"): False, ord("."): ..., ord("0"): _NULL}
@@ -84,6 +85,8 @@ def _find_costly_table(data: bytes, elements: int) -> bool:
                 return True
         if code in b"()[<>{":
             outer.append((left, table))
+            if len(outer) > _MARSHAL_DEPTH:
+                return True     # The marshal module refuses this, and so will `loads`; without walking through all levels.
             table = _Table(position, code)
             position, left = _begin_container(data, position, code)
         elif code == ord("0"):
