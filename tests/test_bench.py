@@ -37,7 +37,8 @@ def made_up(*measurements: Dict[str, Any]) -> Dict[str, Any]:
             "measurements": list(measurements), "idle": [
                 {"server": "thread", "side": "this", "error": "", "asked": 100, "held": 100, "why": "", "bytes_each": 2000.0,
                  "beside": [90.0, 99.0], "alone": [100.0, 100.0]}],
-            "start_up": [{"side": "this", "ping": [0.100, 0.120], "bare": [0.070, 0.060], "import": [0.030], "heavy": []}]}
+            "start_up": [{"side": "this", "ping": [0.100, 0.120], "bare": [0.070, 0.060], "plain": [0.02, 0.02],
+                          "import": [0.030], "needed": [0.020], "heavy": []}]}
 
 
 class Quick(unittest.TestCase):
@@ -182,6 +183,8 @@ class Reckoning(unittest.TestCase):
         self.assertFalse(idle._replace(held=99).reached)
         start, = figures.start_figures(result)
         self.assertAlmostEqual(0.045, start.longer)
+        self.assertAlmostEqual(0.09, start.above_plain or 0)
+        self.assertAlmostEqual(1.5, start.of_needed or 0)
         self.assertTrue(start.reached)
         self.assertFalse(start._replace(heavy=["ssl"]).reached)
 

@@ -63,7 +63,11 @@ class Idle(NamedTuple):
 
 
 class Start(NamedTuple):
-    """How long starting takes, in seconds: the tool, a bare Python, what the tool takes longer, and importing Pyro5.api."""
+    """How long starting takes, in seconds: the tool, a bare Python, what the tool takes longer, and importing Pyro5.api.
+
+    Last, where known: what the tool takes longer than a Python that imports nothing, and the ratio of importing Pyro5.api to
+    importing the modules of others that it loads.
+    """
 
     side: str
     ping: float
@@ -71,6 +75,8 @@ class Start(NamedTuple):
     longer: float
     importing: float
     heavy: Sequence[str]
+    above_plain: Optional[float] = None
+    of_needed: Optional[float] = None
 
     @property
     def reached(self) -> bool:
@@ -146,7 +152,9 @@ def idle_figures(result: Dict[str, Any]) -> List[Idle]:
 
 def start_figures(result: Dict[str, Any]) -> List[Start]:
     return [Start(one["side"], median(one["ping"]), median(one["bare"]),
-                  median([ping - bare for ping, bare in zip(one["ping"], one["bare"])]), median(one["import"]), one["heavy"])
+                  median([ping - bare for ping, bare in zip(one["ping"], one["bare"])]), median(one["import"]), one["heavy"],
+                  median_or_none([ping - plain for ping, plain in zip(one["ping"], one.get("plain", []))]),
+                  median_ratio(one["import"], one.get("needed", [])))
             for one in result["start_up"]]
 
 

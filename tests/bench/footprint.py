@@ -95,8 +95,9 @@ def seconds_to_run(side: Side, *arguments: str) -> float:
 
 
 def start_up(sides: Sequence[Side], rounds: int, progress: Progress) -> List[Dict[str, Any]]:
-    """Measure how long the name server's tool takes, a bare Python, and importing Pyro5; gives a result for each side."""
-    found: List[Dict[str, Any]] = [{"side": side.name, "ping": [], "bare": [], "import": []} for side in sides]
+    """Measure how long the name server's tool, a bare Python, and importing Pyro5 and what it needs take, for each side."""
+    found: List[Dict[str, Any]] = [{"side": side.name, "ping": [], "bare": [], "plain": [], "import": [], "needed": []}
+                                   for side in sides]
     with contextlib.ExitStack() as at_end:
         at_end.callback(progress.clear)
         servers = [at_end.enter_context(side.start_server("programs.server", "names")) for side in sides]
@@ -111,12 +112,13 @@ def start_up(sides: Sequence[Side], rounds: int, progress: Progress) -> List[Dic
 
 def keep_start(result: Dict[str, Any], one: Dict[str, Any], is_first: bool) -> None:
     result["heavy"] = one["heavy"]
-    for name in () if is_first else ("ping", "bare", "import"):
+    for name in () if is_first else ("ping", "bare", "plain", "import", "needed"):
         result[name].append(one[name])
 
 
 def measure_start(side: Side, port: str) -> Dict[str, Any]:
     loading = json.loads(side.run("-m", "programs.loading"))
     return {"ping": seconds_to_run(side, "-m", "Pyro5.nsc", "-n", "127.0.0.1", "-p", port, "ping"),
-            "bare": seconds_to_run(side, "-c", "import socket, ssl"),
-            "import": loading["seconds"], "heavy": loading["heavy"]}
+            "bare": seconds_to_run(side, "-c", "import socket, ssl"), "plain": seconds_to_run(side, "-c", "pass"),
+            "import": loading["seconds"], "heavy": loading["heavy"],
+            "needed": json.loads(side.run("-m", "programs.loading", *loading["needed"]))["seconds"]}

@@ -89,8 +89,11 @@ def footprint_lines(result: Dict[str, Any]) -> Iterator[str]:
         yield "start-up, %s" % start.side
         yield "  nsc ping %.0f ms, bare python %.0f ms, difference %.0f ms  %s" % (
             start.ping * 1e3, start.bare * 1e3, start.longer * 1e3, WORDS[start.reached])
-        yield "  import of Pyro5.api %.0f ms, large modules that it loads: %s" % (
-            start.importing * 1e3, ", ".join(start.heavy) or "none")
+        if start.above_plain is not None:
+            yield "  nsc ping %.0f ms more than a python that imports nothing" % (start.above_plain * 1e3)
+        yield "  import of Pyro5.api %.0f ms%s, large modules that it loads: %s" % (
+            start.importing * 1e3, optional(" (%.2f of the modules of others that it needs)", start.of_needed),
+            ", ".join(start.heavy) or "none")
 
 
 def cell(one: Figure) -> str:
@@ -192,7 +195,8 @@ def footprint_table(result: Dict[str, Any]) -> Iterator[str]:
         if start.side == THIS:
             rows.append(("`python -m Pyro5.nsc ping`", "%.0f ms; %.0f ms more than `python -c \"import socket, ssl\"`" % (
                 start.ping * 1e3, start.longer * 1e3)))
-            rows.append(("`import Pyro5.api`", "%.0f ms" % (start.importing * 1e3)))
+            rows.append(("`import Pyro5.api`", "%.0f ms%s" % (start.importing * 1e3, optional(
+                "; %.2f times as long as the modules of the standard library and serpent that it needs", start.of_needed))))
     if rows:
         yield "| what | takes |"
         yield "| --- | --- |"
