@@ -22,7 +22,7 @@ from .bench.programs.cases import CASES
 from .bench.progress import Progress
 from .bench.runner import matching, measure
 from .bench.works import ALL_WORKS
-from .support import run_tool
+from .support import PATIENCE_SECONDS, ToolProcess, run_tool
 
 
 def measurement(work: str, side: str = "this", **changes: Any) -> Dict[str, Any]:
@@ -50,9 +50,11 @@ class Quick(unittest.TestCase):
     def setUpClass(cls) -> None:
         with tempfile.TemporaryDirectory() as folder:
             paths = {name: os.path.join(folder, "new", "result." + name) for name in ("json", "svg")}
-            cls.run_result = run_tool(
-                "tests.bench", "--quick", "--seconds", "0.0001", "--connections", "3", "--serializers", "json", "--servers",
-                "multiplex", "--json", paths["json"], "--svg", paths["svg"])
+            with ToolProcess(
+                    "tests.bench", "--quick", "--seconds", "0.0001", "--connections", "3", "--serializers", "json", "--servers",
+                    "multiplex", "--json", paths["json"], "--svg", paths["svg"]) as bench:
+                bench.process.wait(4 * PATIENCE_SECONDS)    # it starts twenty programs
+                cls.run_result = bench.wait()
             if cls.run_result.exit_code:
                 raise AssertionError(cls.run_result.err)
             with open(paths["json"], encoding="utf-8") as file:

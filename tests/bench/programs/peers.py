@@ -12,8 +12,6 @@ import json
 import os
 import sys
 import time
-from concurrent import futures
-from multiprocessing.managers import BaseManager
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple
 
 from . import workload
@@ -45,24 +43,21 @@ def announce(port: int) -> None:
 
 # ---------------------------------------------------------------- multiprocessing.managers
 
-class Manager(BaseManager):
-    """Serves one object."""
-
-
 def serve_manager() -> None:
-    served = Served()
-    Manager.register("served", callable=lambda: served, exposed=METHODS)
-    server = Manager((HOST, 0), authkey=KEY).get_server()
+    served, manager = Served(), importlib.import_module("multiprocessing.managers").BaseManager
+    manager.register("served", callable=lambda: served, exposed=METHODS)
+    server = manager((HOST, 0), authkey=KEY).get_server()
     announce(server.address[1])
     server.serve_forever()
 
 
 @contextlib.contextmanager
 def connect_manager(port: int) -> Iterator[Any]:
-    Manager.register("served", exposed=METHODS)
-    manager = Manager((HOST, port), authkey=KEY)
-    manager.connect()
-    yield manager.served()  # type: ignore[attr-defined]
+    manager = importlib.import_module("multiprocessing.managers").BaseManager
+    manager.register("served", exposed=METHODS)
+    connected = manager((HOST, port), authkey=KEY)
+    connected.connect()
+    yield connected.served()
 
 
 # ---------------------------------------------------------------- pyzmq
@@ -128,13 +123,13 @@ def connect_rpyc(port: int) -> Iterator[Any]:
 # ---------------------------------------------------------------- grpcio
 
 def serve_grpc() -> None:
-    grpc, msgpack = importlib.import_module("grpc"), importlib.import_module("msgpack")
+    grpc, msgpack, futures = map(importlib.import_module, ("grpc", "msgpack", "concurrent.futures"))
     served = Served()
 
     def answer(request: List[Any], context: Any) -> Any:
         return getattr(served, request[0])(*request[1])
     handler = grpc.unary_unary_rpc_method_handler(answer, msgpack.unpackb, msgpack.packb)
-    server = grpc.server(futures.ThreadPoolExecutor(THREADS))
+    server = grpc.server(futures.ThreadPoolExecutor(THREADS))  # type: ignore[attr-defined]
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench", {"call": handler}),))
     port = server.add_insecure_port(HOST + ":0")
     server.start()
