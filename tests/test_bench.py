@@ -51,8 +51,8 @@ class Quick(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             paths = {name: os.path.join(folder, "new", "result." + name) for name in ("json", "svg")}
             with ToolProcess(
-                    "tests.bench", "--quick", "--seconds", "0.0001", "--connections", "3", "--serializers", "json", "--servers",
-                    "multiplex", "--json", paths["json"], "--svg", paths["svg"]) as bench:
+                    "tests.bench", "--quick", "--seconds", "0.0001", "--connections", "3", "--serializers", "json",
+                    "--servers", "multiplex", "--json", paths["json"], "--svg", paths["svg"]) as bench:
                 bench.process.wait(4 * PATIENCE_SECONDS)    # it starts twenty programs
                 cls.run_result = bench.wait()
             if cls.run_result.exit_code:
