@@ -38,15 +38,22 @@ class PostOffice:
             self._addressees[street].remove(addressee)
             addressee._pyroRelease()
 
+    def close(self):
+        for addressees in self._addressees.values():
+            for addressee in addressees:
+                addressee._pyroRelease()
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--host", default="localhost")
     parser.add_argument("--port", type=int, default=9200)
     options = parser.parse_args()
+    office = PostOffice()
     with Daemon(options.host, options.port) as daemon:
-        print("Ready:", daemon.register(PostOffice(), "post"), flush=True)
+        print("Ready:", daemon.register(office, "post"), flush=True)
         daemon.requestLoop()
+        office.close()
         print("The post office is closed.")
 
 
