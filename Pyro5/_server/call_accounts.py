@@ -9,6 +9,7 @@ from .._messages import replies
 from .._messages.requests import Call
 from .._observe.interceptors import of_daemons
 from .._observe.statistics import BATCH, Statistics
+from .._text.printable import printable_lines
 from .counted import row_of
 from .error_log import ErrorLog, RepeatFilter, is_end_of_stream
 from .handshakes import HandshakeReplies
@@ -19,6 +20,16 @@ from .running_calls import RunningCalls
 from .stalls import StallWatcher
 
 __all__ = ["CallAccounts"]
+
+MAX_TRACEBACK = 8000  # characters of the traceback of a method's last error
+
+
+def _traceback_text(error: Exception) -> str:
+    """Return the traceback of an exception for the statistics."""
+    # Never with the values of variables: other clients than the one that has made the call can read it. Printable, because
+    # a text with other characters may be one that a serializer cannot send.
+    lines = errors.format_traceback(type(error), error, errors.without_own_frames(error.__traceback__), False)
+    return printable_lines("".join(lines)[-MAX_TRACEBACK:])
 
 
 class CallAccounts(HandshakeReplies):
@@ -74,7 +85,7 @@ class CallAccounts(HandshakeReplies):
         if call is not None and running is not None and not is_end_of_stream(call, error):
             running.method = running.method or BATCH
             statistics.failed(running, error, errors.one_line(replies.text_of(error)),
-                              lambda: "".join(self._traceback(error)))
+                              lambda: _traceback_text(error))
 
     def log_repeated_errors(self, at_end: bool = False) -> None:
         """Log how often exceptions were raised again, see `ErrorLog.log_repeated`."""

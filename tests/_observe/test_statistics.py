@@ -27,6 +27,10 @@ class Calculator:
     def fail(self, text: str) -> None:
         raise ValueError(text)
 
+    def fail_oddly(self) -> None:
+        secret = "opensesame"
+        raise ValueError("\ud800 \x1b[31m" + len(secret) * 100 * "x")
+
     async def later(self) -> int:
         await asyncio.sleep(0)
         return 3
@@ -152,6 +156,20 @@ class OfADaemon(unittest.TestCase):
                 with Proxy(daemon.register(Calculator())) as proxy:
                     proxy.add(1, 2)
             self.assertEqual(3, daemon.statistics()["objects"]["<generated ids>"]["add"]["calls"])
+
+    def test_texts_of_errors_can_be_sent_and_show_no_variables(self) -> None:
+        with changed_settings(DETAILED_TRACEBACK=True), Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
+            with Proxy(daemon.register(Calculator(), "calculator")) as proxy:
+                with self.assertRaises((ValueError, errors.PyroError)):
+                    proxy.fail_oddly()
+            for serializer in "serpent", "json", "marshal":
+                with Proxy("PYRO:Pyro.Daemon@" + daemon.locationStr) as proxy:
+                    proxy._pyroSerializer = serializer
+                    error = proxy.stats()["objects"]["calculator"]["fail_oddly"]["last_error"]
+                    self.assertTrue(error["text"].startswith("\\ud800 \\x1b[31m"), error["text"])
+                    self.assertLessEqual(len(error["text"]), 300)
+                    self.assertTrue(error["traceback"].replace("\n", "").isprintable())
+                    self.assertNotIn("secret = 'open", error["traceback"])
 
     def test_it_can_be_switched_off(self) -> None:
         with changed_settings(STATISTICS=False), Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
