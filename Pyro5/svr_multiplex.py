@@ -3,7 +3,9 @@ from __future__ import annotations
 
 import threading
 import weakref
+from typing import Any
 
+from . import config
 from ._net.busy_poll import PollingSelector, is_promising
 from ._net.offered_sockets import waiting
 from ._server.acceptor import Acceptor
@@ -11,15 +13,35 @@ from ._server.connection import ServerConnection
 from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
 from ._server.offering import is_offering
+from ._server.workers import WorkerPool
 
 
 class SocketServer_Multiplex(SocketServer):
-    """Runs all calls in the thread of the loop: two calls never run at the same time."""
+    """Runs all calls in the thread of the loop: two calls never run at the same time, unless they are marked as concurrent."""
 
     interrupts_batches = True
+    _detached_pool: Any = None  # created when it is needed: most programs have no such methods
 
     def __repr__(self) -> str:
         return "<%s on %s; %d connections>" % (type(self).__name__, self.locationStr, len(self._connections))
+
+    @property
+    def detached_pool(self) -> WorkerPool:
+        """The threads for concurrent methods that are not async."""
+        if self._detached_pool is None:
+            self._detached_pool = WorkerPool(0, config.THREADPOOL_SIZE, "Pyro-concurrent")
+        pool: WorkerPool = self._detached_pool
+        return pool
+
+    def calls_running(self) -> int:
+        return 0 if self._detached_pool is None else self.detached_pool.busy()
+
+    def stop_workers(self, timeout_seconds: float) -> None:
+        if self._detached_pool is not None:
+            self.detached_pool.stop(timeout_seconds)
+
+    def in_worker(self) -> bool:
+        return super().in_worker() or self._detached_pool is not None and self.detached_pool.is_worker()
 
     def begin(self) -> None:
         super().begin()

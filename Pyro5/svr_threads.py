@@ -52,6 +52,8 @@ class SocketServer_Threadpool(SocketServer):
         """The pool of worker threads."""
         return self._pool
 
+    detached_pool = pool
+
     def __repr__(self) -> str:
         return "<%s on %s; %d workers>" % (type(self).__name__, self.locationStr, len(self._pool))
 

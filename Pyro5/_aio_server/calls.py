@@ -11,38 +11,17 @@ from typing import Any, Callable, Iterable, Optional, Set
 
 from .._server.async_loop import AsyncLoop, Watch
 from .._server.async_streams import AsyncItems
-from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall, shutdown_error
+from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall, runs_in_worker, shutdown_error
 from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
 from .threads import run_in_pool
 
-__all__ = ["CallsInLoop", "InWorker", "runs_in_worker"]
+__all__ = ["CallsInLoop"]
 
 log = logging.getLogger("Pyro5.server.async_methods")
 
 END_SECONDS = 1.0  # that cancelled tasks get to end
 STOP_SECONDS = 0.1  # that tasks get which have ignored their cancellation, and whose coroutine was closed
-
-
-class InWorker:
-    """The method of a `Deferred` that has to run in a thread of the pool.
-
-    Args:
-        function: calls the method, and returns its result, or a `Deferred` for an event loop.
-    """
-
-    def __init__(self, function: Callable[[], Any], name: str) -> None:
-        self.function = function
-        self.__qualname__ = name
-
-    def __call__(self) -> Any:
-        """Call the method here."""
-        return self.function()
-
-
-def runs_in_worker(deferred: Deferred) -> bool:
-    """Return whether a method has to run in a thread of the pool."""
-    return isinstance(deferred.method, InWorker)
 
 
 class _Stopped(Deferred):
@@ -86,8 +65,9 @@ class CallsInLoop(AsyncLoop):
         """Run the method of a call. From here on, its task or its thread owns the request."""
         if runs_in_worker(call.deferred):
             try:
-                # The connection is the owner of the job: all its calls that run in threads use the same one.
-                self._pool.submit(functools.partial(self._work, call, on_end), call.connection)
+                # The connection is the owner of the job: all its calls use the same thread, unless they may run at once.
+                owner = None if call.deferred.method.is_detached else call.connection  # type: ignore[attr-defined]
+                self._pool.submit(functools.partial(self._work, call, on_end), owner)
             except RuntimeError as x:  # the system cannot start a thread
                 call.context.run(call.finish, None, x)
         else:

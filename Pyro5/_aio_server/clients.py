@@ -13,11 +13,11 @@ from typing import Any, Callable, Coroutine, Optional, Set
 
 from .. import errors
 from .._server import error_log, loop
+from .._server.deferred import runs_in_worker
 from .._server.quotas import Limited, LoopAccount, server_full
 from .._server.refusals import FULL
 from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
-from .calls import runs_in_worker
 from .connection import AsyncConnection
 from .hooks import DaemonHooks
 
@@ -90,6 +90,11 @@ class Clients(Limited):
         """Handle no more timeouts."""
         if self._timer is not None:
             self._timer.cancel()
+
+    @property
+    def detached_pool(self) -> WorkerPool:
+        """The threads for concurrent methods that are not async."""
+        return self.pool
 
     def calls_running(self) -> int:
         """Return the number of requests that threads are running."""

@@ -296,7 +296,7 @@ class AsyncConnection(ServerConnection):
         self.server.call_in_loop(self._finish_detached, call, reply)
 
     def _finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
-        self.detached.discard(call)
+        self._forget_detached(call)
         if reply is not None and not self.lost:
             self._replies += reply.buffers
             self._reply_bytes += reply.size

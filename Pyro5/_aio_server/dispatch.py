@@ -11,13 +11,13 @@ from .. import callcontext, protocol
 from .._messages import requests
 from .._messages.requests import Call
 from .._observe.interceptors import of_asyncio_daemons, run_async
-from .._server.deferred import Deferred
+from .._server.deferred import Deferred, InWorker, runs_in_worker
 from .._server.dispatch import Dispatcher
 from .._server.interception import call_of, is_known, with_arguments
 from .._server.objects import PublishedObject
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
-from .calls import CallsInLoop, InWorker, runs_in_worker
+from .calls import CallsInLoop
 
 __all__ = ["LoopDispatcher", "own_annotations"]
 
@@ -132,7 +132,8 @@ class LoopDispatcher(Dispatcher):
         value = self._prepare(connection, published, call)()
         while type(value) is Deferred:
             if runs_in_worker(value):
-                value = await self._calls.run_in_thread(connection, value.method)
+                beside = call.method in published.members.concurrent and connection.may_use_thread
+                value = await self._calls.run_in_thread(None if beside else connection, value.method)
                 continue
             outcome, error = None, None
             try:

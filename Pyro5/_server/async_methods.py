@@ -4,7 +4,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from .deferred import DeferredCall
+from .deferred import DeferredCall, runs_in_worker
 
 __all__ = ["AsyncMethods"]
 
@@ -29,8 +29,11 @@ class AsyncMethods:
             return self._loop
 
     def start(self, call: DeferredCall) -> None:
-        """Run the method of a call. From here on, its task owns the connection."""
-        self._event_loop().start(call)
+        """Run the method of a call. From here on, its task owns the connection, unless it is detached."""
+        if runs_in_worker(call.deferred):
+            call.connection.run_detached(call)
+        else:
+            self._event_loop().start(call)
 
     def start_oneway(self, call: DeferredCall, size: int) -> None:
         """Run the method of a oneway call; it counts as unfinished until it has ended.

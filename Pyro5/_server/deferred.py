@@ -13,11 +13,33 @@ from typing import Any, Callable, Mapping, Optional
 from .. import errors
 from ..protocol import SendingMessage
 
-__all__ = ["SHUTTING_DOWN", "Deferred", "DeferredCall", "shutdown_error"]
+__all__ = ["SHUTTING_DOWN", "Deferred", "DeferredCall", "InWorker", "beside", "runs_in_worker",
+           "shutdown_error"]
 
 log = logging.getLogger("Pyro5.server.async_methods")
 
 SHUTTING_DOWN = "the server is shutting down"
+
+
+class InWorker:
+    """The method of a `Deferred` that has to run in a thread of a pool.
+
+    Args:
+        function: calls the method, and returns its result, or a `Deferred` for an event loop.
+
+    Attributes:
+        is_detached: other requests of the connection may be handled meanwhile, in other threads.
+    """
+
+    is_detached = False
+
+    def __init__(self, function: Callable[[], Any], name: str) -> None:
+        self.function = function
+        self.__qualname__ = name
+
+    def __call__(self) -> Any:
+        """Call the method here."""
+        return self.function()
 
 
 class Deferred:
@@ -57,6 +79,25 @@ class Deferred:
             return value if self._convert is None else self._convert(value)
         finally:
             del error  # its traceback refers to this frame
+
+
+def runs_in_worker(deferred: Deferred) -> bool:
+    """Return whether a method has to run in a thread of a pool."""
+    return isinstance(deferred.method, InWorker)
+
+
+def beside(connection: Any, name: str, run: Callable[[], Any]) -> Callable[[], Any]:
+    """Return what runs an ordinary method in a thread beside other requests of its connection, if that is possible now.
+
+    Args:
+        name: of the method, for the log.
+        run: calls the method; or the `Deferred` of one that an event loop runs, which is returned.
+    """
+    if isinstance(run, Deferred) and not runs_in_worker(run) or not getattr(connection, "may_use_thread", False):
+        return run
+    method = run.method if isinstance(run, Deferred) else InWorker(run, name)
+    method.is_detached = True  # type: ignore[union-attr]
+    return Deferred(method, (), {})
 
 
 class DeferredCall:

@@ -1,14 +1,17 @@
 """Calls that run beside other requests of their connection, and connections that leave the server."""
 from __future__ import annotations
 
+import functools
 import logging
+import os
 import socket
 from typing import Any, FrozenSet, Optional, Set
 
+from .. import errors
 from .._net import stream_sockets
 from .._wire import features
 from ..protocol import SendingMessage
-from .deferred import DeferredCall
+from .deferred import DeferredCall, runs_in_worker
 from .output import WritingConnection
 from .running_calls import CLIENT_LOST
 
@@ -20,12 +23,12 @@ MAX_DETACHED = 1024  # calls of a client that run beside others; beyond, the nex
 
 
 class DetachedCalls(WritingConnection):
-    """A connection whose async methods may run beside its other requests.
+    """A connection whose concurrent methods may run beside its other requests: async ones as tasks, others in threads.
 
     Attributes:
         server: the socket server that it belongs to.
         features: the features that the client announced.
-        detached: the calls of async methods that run beside other requests of this connection. Any thread may remove one.
+        detached: the calls that run beside other requests of this connection. Any thread may remove one.
         deferred: see ServerConnection.
         dropped: the loop has removed it.
     """
@@ -39,6 +42,7 @@ class DetachedCalls(WritingConnection):
         super().__init__(sock, keep_open=keep_open)
         self._system_timeout = 0.0
         self.detached: Set[DeferredCall] = set()
+        self._in_threads: Set[DeferredCall] = set()  # those of them that run in threads
 
     @property
     def may_detach(self) -> bool:
@@ -46,17 +50,49 @@ class DetachedCalls(WritingConnection):
         return (self.is_shared and len(self.detached) < MAX_DETACHED and not self.closing and self.features is not None
                 and features.OUT_OF_ORDER in self.features)
 
+    @property
+    def may_use_thread(self) -> bool:
+        """Whether an ordinary method may run in another thread beside other requests.
+
+        Only in a thread that is free: the call never waits for one, in front of the requests of other clients. At least half
+        of the threads are left to these.
+        """
+        pool = self.server.detached_pool if self.may_detach else None
+        return pool is not None and 2 * len(self._in_threads) < pool.maximum and pool.has_free_thread
+
     def detach(self, call: DeferredCall) -> None:
-        """Run an async method beside the next requests."""
+        """Run a method beside the next requests."""
         self.detached.add(call)
+        if runs_in_worker(call.deferred):
+            self._in_threads.add(call)
         call.start()
 
+    def run_detached(self, call: DeferredCall) -> None:
+        """Run an ordinary method in a thread of the server."""
+        try:
+            self.server.detached_pool.submit(functools.partial(self._work, call))
+        except RuntimeError as x:  # the system cannot start a thread
+            call.context.run(call.finish, None, errors.DaemonError("cannot run a concurrent method: %s" % x))
+            self.flush_detached()
+
+    def _work(self, call: DeferredCall) -> None:
+        process = os.getpid()
+        try:
+            call.context.run(_run_method, call, process)
+        finally:
+            if os.getpid() == process:  # else the connection belongs to the parent process
+                self.flush_detached()
+
+    def _forget_detached(self, call: DeferredCall) -> None:
+        self.detached.discard(call)
+        self._in_threads.discard(call)
+
     def finish_detached(self, call: DeferredCall, reply: Optional[SendingMessage]) -> None:
-        """Store the reply of a detached call. Called by its task, in any thread; flush_detached() follows."""
+        """Store the reply of a detached call. Called in any thread; flush_detached() follows."""
         if reply is not None:
             with self._output_lock:
                 self._hold_locked(reply)
-        self.detached.discard(call)
+        self._forget_detached(call)
 
     def flush_detached(self) -> None:
         """Send the replies of detached calls. Can be called from any thread."""
@@ -94,3 +130,18 @@ class DetachedCalls(WritingConnection):
         """Cancel all calls that are detached."""
         for call in list(self.detached):
             call.running.cancel(reason)
+
+
+def _run_method(call: DeferredCall, process: int) -> None:
+    value, error = None, None
+    try:
+        call.running.stop_if_cancelled()  # while it waited for this thread
+        value = call.deferred.method()
+    except BaseException as x:  # also SystemExit and KeyboardInterrupt: they end this call, not the thread
+        error = x
+    try:
+        if os.getpid() != process:
+            raise SystemExit(0)  # the method has forked and returned in both processes: the child ends
+        call.finish(value, error)
+    finally:
+        error = None  # its traceback refers to this frame

@@ -24,7 +24,7 @@ from .async_methods import AsyncMethods
 from .batches import Batch
 from .call_accounts import CallAccounts
 from .decoding import RequestDecoder
-from .deferred import Deferred, DeferredCall
+from .deferred import Deferred, DeferredCall, beside, runs_in_worker
 from .exclusive import ExclusiveUse
 from .interception import intercepted, is_known
 from .error_log import RepeatFilter, client_name
@@ -128,9 +128,8 @@ class Dispatcher(CallAccounts):
             if flags & protocol.FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
                 return None
-            value = (self._intercepted(connection, published, call)() if self.interceptors
-                     else self._run(connection, published, call) if call.method in published.direct
-                     else self._prepare(connection, published, call)())
+            value = (self._run(connection, published, call) if call.method in published.direct and not self.interceptors
+                     else self._start(connection, published, call))
             if type(value) is Deferred:
                 self._defer(connection, message, call, value, running, self._finish_call)
                 return None
@@ -169,6 +168,14 @@ class Dispatcher(CallAccounts):
             self._call_error_handler(connection, method, args, kwargs, x)
             raise
 
+    def _start(self, connection: Any, published: PublishedObject, call: Call) -> Any:
+        """Call any method, and return its result, or the `Deferred` of one that runs elsewhere."""
+        run = (self._intercepted if self.interceptors else self._prepare)(connection, published, call)
+        name, members = call.method, published.members
+        if name in members.concurrent and name not in members.nonblocking and call.object_id != constants.DAEMON_NAME:
+            run = beside(connection, "%s.%s" % (call.object_id, call.method), run)
+        return run()
+
     def _run_oneway_call(self, connection: Any, published: PublishedObject, call: Call, message: ReceivingMessage) -> None:
         """Run a oneway call. It may still be running in another thread when this returns."""
         prepare = self._intercepted if self.interceptors else self._prepare
@@ -184,13 +191,16 @@ class Dispatcher(CallAccounts):
 
     def _defer(self, connection: Any, message: ReceivingMessage, call: Call, deferred: Deferred, running: RunningCall,
                finish: Callable[..., Optional[SendingMessage]]) -> None:
-        """Make an event loop run an async method, as soon as the server has stopped using the connection. A oneway call is
-        started at once, unless they run one after the other, and so is a call beside which others of the connection may run.
+        """Make an event loop or a thread run a method, as soon as the server does not use the connection any more. A oneway
+        call is started at once, unless they run one after the other, and so is one beside which others may run.
         """
         is_single = not message.flags & protocol.FLAGS_BATCH
         is_parallel = is_single and running.is_oneway and self._run_oneway is not None
-        is_detached = (is_single and not running.is_oneway and getattr(connection, "may_detach", False)
-                       and call.method in self._objects.get(call.object_id).members.concurrent)
+        if runs_in_worker(deferred) and call.object_id != constants.DAEMON_NAME:
+            is_detached = deferred.method.is_detached  # type: ignore[attr-defined]
+        else:
+            is_detached = (is_single and not running.is_oneway and getattr(connection, "may_detach", False)
+                           and call.method in self._objects.get(call.object_id).members.concurrent)
         keeps_connection = not (is_parallel or is_detached)
         deferred_call = DeferredCall(deferred, connection, running, keeps_connection, self._async_methods.start,
                                      functools.partial(finish, message, call), is_detached)
@@ -224,7 +234,8 @@ class Dispatcher(CallAccounts):
         try:
             return deferred.result(value, error)
         except Exception as x:
-            self._call_error_handler(done.connection, deferred.method, deferred.args, deferred.kwargs, x)
+            if not runs_in_worker(deferred):  # else it was called in the thread of the method
+                self._call_error_handler(done.connection, deferred.method, deferred.args, deferred.kwargs, x)
             raise
         finally:
             error = None

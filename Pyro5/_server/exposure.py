@@ -96,9 +96,9 @@ def expose(method_or_class: Any = _NOT_GIVEN, *, idempotent: bool = False, block
             whose reply was lost (see ``Retry``). On a class it applies to all methods that the class defines.
         blocking: False: a method or property that never waits, so that a daemon of ``Pyro5.aio`` runs it in the event loop
             and not in a thread. Other daemons ignore this. On a class it applies to all members that the class defines.
-        concurrent: while an async method waits, later calls of the same client over the same connection may run, and be
-            answered first, if the client has several calls in flight. On a class it applies to all methods that the class
-            defines. Without it, the calls of a connection run one after the other.
+        concurrent: while the method runs, later calls of the same client over the same connection may run, and be
+            answered first, if the client has several calls in flight: async methods as tasks, others in threads. On a class
+            it applies to all methods that the class defines. Without it, the calls of a connection run one after the other.
         roles: only users with one of these roles may use the method or property, see ``Daemon(users=...)``. On a class it
             applies to all members that the class defines, but for those that have roles of their own. A member that
             overrides one of a base class has the same roles, unless it is given others; an empty set means all clients.

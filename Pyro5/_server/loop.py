@@ -43,6 +43,7 @@ class SocketServer(Limited, SharedOutputLoop):
         selector: waits for the sockets; combined servers share one.
     """
 
+    detached_pool: Any = None  # the threads for concurrent methods that are not async
     closes_idle = False  # whether COMMTIMEOUT also closes connections that are idle between two requests
 
     sock: Any

@@ -97,7 +97,7 @@ class PublishedObject:
         """Read again which parameters of the methods have annotations of registered types."""
         # before `direct`: a call in another thread that finds a method missing there looks for its function here
         self.rebuilders = rebuilders_for(target, self.members)
-        self.direct = self.members.direct.difference(self.rebuilders)
+        self.direct = self.members.direct.difference(self.rebuilders, self.members.concurrent)
 
     def rebuilt_value(self, attribute: str, value: Any) -> Any:
         """Return the value to assign to an attribute. Raises TypeError if it does not fit the annotation."""

@@ -8,7 +8,7 @@ import threading
 from typing import Any, AsyncIterator, Dict, List, Tuple
 from unittest import mock
 
-from Pyro5 import client, config, errors, protocol
+from Pyro5 import aio, client, config, errors, protocol
 from Pyro5._aio import connection as connection_module
 from Pyro5._server import detached
 from Pyro5._server.exposure import behavior, expose
@@ -27,6 +27,7 @@ class Hall:
 
     def __init__(self) -> None:
         self._gates: Dict[str, asyncio.Event] = {}
+        self._barriers: Dict[str, threading.Event] = {}
         self._loop: Any = None
         self._opened: List[str] = []
         self.entered = threading.Semaphore(0)
@@ -76,12 +77,37 @@ class Hall:
         await asyncio.sleep(0)
         return [str(current_context.correlation_id), current_context.seq]
 
+    @expose(concurrent=True)
+    def meet(self, name: str) -> List[Any]:
+        """Wait in a thread for the gate with this name; a plain method."""
+        gate = self._barriers.setdefault(name, threading.Event())
+        self.entered.release()
+        if not gate.wait(PATIENCE_SECONDS):
+            raise AssertionError("the gate %s was not opened" % name)
+        return [name, str(current_context.correlation_id), threading.get_ident()]
+
+    @expose(concurrent=True)
+    def divide(self, number: int) -> Any:
+        return iter(range(number)) if number else number / 0
+
+    @expose(concurrent=True)
+    def until_cancelled(self) -> None:
+        self.entered.release()
+        self.ended.append(("until_cancelled", str(current_context.cancelled.wait(PATIENCE_SECONDS))))
+        self.all_ended.release()
+
     def open(self, *names: str) -> None:
         """Open the gates; a plain method."""
         for name in names:
             self._opened.append(name)
-            if name in self._gates:
+            if name in self._barriers:
+                self._barriers[name].set()
+            elif name in self._gates:
                 self._loop.call_soon_threadsafe(self._gates[name].set)
+
+    def open_for_threads(self, name: str) -> None:
+        """Open the gate of `meet` with this name, now or later."""
+        self._barriers.setdefault(name, threading.Event()).set()
 
     def echo(self, value: Any) -> Any:
         return value
@@ -139,6 +165,46 @@ class ThreadServer(Case):
             self.hall.open("first")
             self.assertEqual(await asyncio.gather(first, second, third), ["first", "second", "third"])
         self.assertEqual([name for name, _ in self.hall.ended][:2], ["first", "second"])
+
+    async def test_plain_methods_run_in_threads_of_the_server(self) -> None:
+        async with proxy(self.hall_uri()) as hall:
+            await hall
+            calls = [asyncio.ensure_future(hall.meet(name)) for name in "abc"]
+            await self.entered(3)  # all at once, over one connection
+            self.assertEqual(await hall.echo("beside"), "beside")
+            for name in "cab":
+                await hall.open(name)
+                self.assertEqual((await calls["abc".index(name)])[0], name)
+            results = await asyncio.gather(*calls)
+            self.assertEqual([len({each[column] for each in results}) for column in (1, 2)], [3, 3])
+            self.assertEqual(len(hall._pyro.connections), 1)
+            with self.assertRaises(ZeroDivisionError):
+                await hall.divide(0)
+            self.assertEqual([item async for item in hall.divide(3)], [0, 1, 2])
+            batch = aio.BatchProxy(hall)
+            batch.divide(0)
+            with self.assertRaises(ZeroDivisionError):
+                list(await batch())
+            call = asyncio.ensure_future(hall.until_cancelled())
+            await self.entered()
+            call.cancel()
+            await self.ended()
+            self.assertEqual(self.hall.ended, [("until_cancelled", "True")])
+
+    async def test_plain_methods_leave_half_of_the_threads_to_other_clients(self) -> None:
+        config.THREADPOOL_SIZE, config.THREADPOOL_SIZE_MIN = 4, 1
+        uri = self.hall_uri()
+        async with proxy(uri) as hall, proxy(uri) as other:
+            await hall
+            calls = [asyncio.ensure_future(hall.meet(name)) for name in "abcd"]
+            # Two beside the others; the third one is run as if it were not concurrent, so the fourth one waits.
+            await self.entered(3)
+            if self.servertype != "multiplex":  # there it occupies the only other thread
+                self.assertEqual(await other.echo("other"), "other")
+            self.assertFalse(self.hall.entered.acquire(blocking=False))
+            for name in "abcd":
+                self.hall.open_for_threads(name)
+            self.assertEqual([each[0] for each in await asyncio.gather(*calls)], list("abcd"))
 
     async def test_errors_and_contexts_belong_to_their_calls(self) -> None:
         async with proxy(self.hall_uri()) as hall:
