@@ -106,6 +106,15 @@ class DetachedCalls(WritingConnection):
         if self.has_outgoing or self.dropped:
             self.server.notice(self)
 
+    def sends_all_held(self) -> bool:
+        """Send what is held, and return whether nothing is left to send. Called by the owner."""
+        try:
+            self.send_held()
+        except OSError as x:
+            log.debug("connection with %s lost: %s", self.peer_address, x)
+            return True
+        return not self.has_outgoing
+
     def give_away(self) -> Any:
         """Return the socket, and end this connection without closing it; None if the client has disconnected.
 

@@ -180,7 +180,11 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _drop_idle(self) -> None:
         for connection in [c for c in self._all() if c.watched == READ and not (c.closing or c.detached)]:
-            self.drop(connection)
+            # A detached call that has just ended may have left its reply.
+            if connection.sends_all_held():
+                self.drop(connection)
+            else:
+                self.notice(connection)
 
     def close_in_child(self) -> None:
         for connection in self._all():
