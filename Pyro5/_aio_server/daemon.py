@@ -6,7 +6,7 @@ import functools
 import inspect
 import logging
 import time
-from typing import Any, Callable, Generator, Mapping, Optional, Type, cast
+from typing import Any, Callable, Dict, Generator, Mapping, Optional, Type, cast
 
 from .. import config
 from .._aio.connecting import in_thread
@@ -31,7 +31,9 @@ from .._server.transports import Host, nat_address
 from .._server.workers import WorkerPool
 from .._wire import buffers
 from ..configure import global_version
+from ..server import WIRE_TAG
 from .calls import CallsInLoop
+from .connected import ConnectedSocket
 from .dispatch import LoopDispatcher
 from .ending import Ending, WaitForEnd
 from .hooks import DaemonHooks
@@ -63,6 +65,7 @@ class Daemon(Registrations):
         nathost, natport: the address to publish instead of the one listened on (behind a NAT router); natport 0: the
             same port.
         interface: the class of the daemon's own remote object.
+        connected_socket: serve only the peer of this connected socket, without a handshake; the address is ignored.
         users: path of the file with the users that may connect (see ``pyro5 user``); empty: the setting AUTH_USERS_FILE.
         metrics: ``host:port`` of an HTTP server for monitoring systems, as for Pyro5.api.Daemon.
 
@@ -81,11 +84,11 @@ class Daemon(Registrations):
     _async_interceptors = True
 
     def __init__(self, host: Host = None, port: int = 0, unixsocket: Optional[str] = None, nathost: Host = None,
-                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, *, users: str = "",
-                 metrics: str = "") -> None:
+                 natport: Optional[int] = None, interface: Type[Any] = DaemonObject, connected_socket: Any = None, *,
+                 users: str = "", metrics: str = "") -> None:
         self.methodcall_error_handler: Callable[..., None] = _ignore_error
         # First, because wrong arguments raise an exception: nothing has been opened yet that would have to be closed.
-        nat = nat_address(nathost, natport, unixsocket)
+        nat = None if connected_socket is not None else nat_address(nathost, natport, unixsocket)
         self._objects = ObjectTable(self, default_get_instance)
         self._leases = LeaseKeeper()
         lifetime, linger, max_streams = stream_limits()
@@ -104,8 +107,10 @@ class Daemon(Registrations):
         self._housekeeping_task: Any = None  # a daemon that is not awaited has no loop, and no tasks
         # The socket is opened here and not in _start(): URIs contain its port, and a program may register objects
         # before it awaits.
-        listener = Listener(str(server_host() if host is None else host), port, unixsocket)
+        listener = (Listener(str(server_host() if host is None else host), port, unixsocket) if connected_socket is None
+                    else ConnectedSocket(connected_socket))
         self.transportServer: AsyncServer = AsyncServer(listener, self._hooks(), pool)
+        self.transportServer.on_end = self.shutdown
         self.transportServer.on_refusal = self._dispatcher.on_refusal
         self.natLocationStr: Optional[str] = None
         if nat is not None:
@@ -225,6 +230,12 @@ class Daemon(Registrations):
     def sock(self) -> Any:
         """The listening socket."""
         return self.transportServer.sock
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """Return how the daemon is sent in a message: without its state, like other daemons."""
+        kind = type(self)
+        tag = WIRE_TAG if kind is Daemon else "%s.%s" % (kind.__module__, kind.__name__)
+        return {"__class__": tag, "state": ()}
 
     # ------------------------------------------------------------ methods for subclasses to override
 

@@ -13,7 +13,7 @@ import os
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, Optional, Set
+from typing import Any, Callable, Dict, Optional, Set, Union
 
 from .. import errors
 from .._server import error_log
@@ -25,6 +25,7 @@ from .._server.listener import Listener
 from .._server.workers import WorkerPool
 from ..protocol import FLAGS_BATCH, ReceivingMessage, SendingMessage
 from .clients import Clients
+from .connected import ConnectedSocket
 from .connection import AsyncConnection
 from .dispatch import own_annotations
 from .hooks import DaemonHooks
@@ -74,18 +75,20 @@ class AsyncServer(Clients):
     """Serves the clients that connect to a listening socket. (See Clients for more attributes.)
 
     Args:
-        listener: the listening socket.
+        listener: the listening socket, or one that is connected.
 
     Attributes:
         locationStr: ``host:port``, or ``./u:path`` for a Unix domain socket.
+        on_end: called when the only client of a connected socket has gone.
     """
 
-    def __init__(self, listener: Listener, hooks: DaemonHooks, pool: WorkerPool) -> None:
+    def __init__(self, listener: Union[Listener, ConnectedSocket], hooks: DaemonHooks, pool: WorkerPool) -> None:
         super().__init__(hooks, pool)
         self.listener = listener
         self.sock = listener.sock
         self.locationStr = listener.location
         self._process = os.getpid()  # the child of a fork must not serve the clients of its parent
+        self.on_end: Callable[[], object] = lambda: None
         self._server: Any = None  # the server of asyncio, once it listens
         self._unread: Set[AsyncConnection] = set()  # with a running call, and not read because of many requests
 
@@ -97,6 +100,9 @@ class AsyncServer(Clients):
         loop = self.event_loop = asyncio.get_running_loop()
         self._tls_turns = TlsTurns(self._handle_handshake, loop.call_soon)
         self._thread = threading.get_ident()  # calls from other threads are handed over to this one
+        if isinstance(self.listener, ConnectedSocket):
+            await self.listener.connect(loop, functools.partial(_Protocol, self))
+            return
         # The listening socket was made by the daemon, in any thread and before there was a loop.
         create: Any = loop.create_unix_server if self.sock.family == getattr(socket, "AF_UNIX", None) else loop.create_server
         # asyncio accepts as many clients as the backlog before it handles other events: few, and the system queues the others.
@@ -127,6 +133,8 @@ class AsyncServer(Clients):
             self.drop(connection)
         elif is_full:
             self._refuse_full(connection)
+        elif isinstance(self.listener, ConnectedSocket):
+            self.listener.accept(connection)
         else:
             self._start_timeout(connection)
             self.arm_timer()
@@ -203,6 +211,9 @@ class AsyncServer(Clients):
         self.open.discard(connection)
         self._tls_turns.take(connection)
         connection.sock.mark_closed()
+        if isinstance(self.listener, ConnectedSocket):
+            self.listener.end()
+            self.on_end()  # the only client has gone
         connection.abandon()
         if connection.is_working:
             self.cancel_call(connection)
@@ -393,7 +404,8 @@ class AsyncServer(Clients):
             self._await_data(connection)
 
     def _await_data(self, connection: AsyncConnection) -> None:
-        self._start_timeout(connection)
+        if not connection.keep_open:
+            self._start_timeout(connection)
         # What is kept for a client that neither reads nor goes on sending is counted, and the longest waiting one is ended.
         self._count_partial_messages(connection)
         if self._timer is None:

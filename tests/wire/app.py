@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
-from Pyro5 import api, errors
+from Pyro5 import aio, api, errors
 
 from .values import EXCEPTIONS, RECORDED_MODULE, VALUES, Converted, Plain
 
@@ -356,13 +356,15 @@ HANDSHAKES: Dict[Any, Callable[[], Any]] = {
 }
 
 
-class AppDaemon(api.Daemon):
-    """The recorded daemon, with its objects.
+class RecordedDaemon:
+    """What the recorded daemon has of its own: objects, and hooks.
 
     Args:
         objects: names of the objects to register.
         daemon_annotations: add an annotation to every reply.
     """
+
+    register: Any
 
     def __init__(self, objects: List[str], daemon_annotations: bool = False, **where: Any) -> None:
         super().__init__(**where)
@@ -392,6 +394,17 @@ class AppDaemon(api.Daemon):
         self.gone.append(conn)
 
 
+class AppDaemon(RecordedDaemon, api.Daemon):
+    """The recorded daemon."""
+
+
+class LoopDaemon(RecordedDaemon, aio.Daemon):
+    """The same in an event loop."""
+
+
+LoopDaemon.__name__ = AppDaemon.__name__  # which messages contain
+
+
 def register_converters() -> None:
     api.register_class_to_dict(Converted, lambda o: {"__class__": "wire-converted", "val": o.v})
     api.register_dict_to_class("wire-converted", lambda name, data: Converted(data["val"]))
@@ -402,5 +415,5 @@ def unregister_converters() -> None:
     api.unregister_dict_to_class("wire-converted")
 
 
-for _class in (Unregistered, Child, Proxies, AppDaemon):
+for _class in (Unregistered, Child, Proxies, AppDaemon, LoopDaemon):
     _class.__module__ = RECORDED_MODULE  # where the recordings say that they are

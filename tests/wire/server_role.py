@@ -11,8 +11,10 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from Pyro5 import config, nameserver, serializers
 
+from tests.support import run_aio_daemon
+
 from . import compare
-from .app import AppDaemon
+from .app import AppDaemon, LoopDaemon, RecordedDaemon
 from .differences import Difference, fits
 from .recordings import (FLAGS, SERIALIZERS, TYPES, Close, Frame, Message, Outcome, Scenario, Step, frame_size, split_frame)
 
@@ -69,18 +71,22 @@ class Server:
 
     Args:
         wanted: what the recording says about its server.
-        server_type: thread or multiplex.
+        server_type: thread or multiplex; aio for a daemon of Pyro5.aio.
     """
 
     def __init__(self, wanted: Dict[str, Any], server_type: str) -> None:
         self.wanted = wanted
         self._at_end = contextlib.ExitStack()
-        self._at_end.enter_context(settings(SERVERTYPE=server_type, ONEWAY_THREADED=False, **wanted.get("settings", {})))
+        self._in_loop = server_type == "aio"
+        if not self._in_loop:
+            self._at_end.enter_context(settings(SERVERTYPE=server_type))
+        self._at_end.enter_context(settings(ONEWAY_THREADED=False, **wanted.get("settings", {})))
         self._lines: Dict[Optional[str], Line] = {}
         self._far_end: Optional[socket.socket] = None
         self.ended_by: Optional[BaseException] = None
         self.daemon = self._make_daemon()
-        self._at_end.callback(self.daemon.close)
+        if not self._in_loop:
+            self._at_end.callback(self.daemon.close)
         self._thread = threading.Thread(target=self._serve, name="recorded server")
         self._at_end.callback(self._thread.join, PATIENCE_SECONDS)
         self._thread.start()
@@ -106,11 +112,15 @@ class Server:
             self._far_end, own_end = socket.socketpair()
             self._at_end.callback(own_end.close)
             where = {"connected_socket": own_end}
-        return AppDaemon(wanted["objects"], wanted.get("daemon_annotations", False), **where)
+        kind: Any = LoopDaemon if self._in_loop else AppDaemon
+        return kind(wanted["objects"], wanted.get("daemon_annotations", False), **where)
 
     def _serve(self) -> None:
         try:
-            self.daemon.requestLoop()
+            if self._in_loop:
+                run_aio_daemon(self.daemon)
+            else:
+                self.daemon.requestLoop()
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as x:  # raised by a method, which ends some servers
             self.ended_by = x
 
@@ -147,7 +157,7 @@ class Server:
 
     def wait_until_gone(self, address: Any) -> None:
         """Wait until the daemon is through with the end of a connection, given by the client's address."""
-        if not isinstance(self.daemon, AppDaemon):
+        if not isinstance(self.daemon, RecordedDaemon):
             return
         pause = threading.Event()
         for _ in range(int(PATIENCE_SECONDS * 1000)):
