@@ -34,6 +34,8 @@ async def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: i
         if verbose:
             print("Pyro daemon running.", flush=True)
         await serving.wait_for_shutdown()
+    if verbose:
+        print("Pyro daemon stopped.", flush=True)
 
 
 async def _publish(daemon: Daemon, objects: Mapping[Any, Optional[str]], nameserver: Any, verbose: bool) -> None:
