@@ -1,6 +1,7 @@
 """What a daemon reports about itself: the statistics of its calls, and of its connections, threads and streams."""
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -47,11 +48,13 @@ def health_of(daemon: Any, object_id: str = "") -> str:
 
 def report(daemon: Any) -> Dict[str, Any]:
     """Return what a daemon has counted since it was created, in all of its processes, as plain data. Times are in seconds."""
-    own, siblings = report_of_process(daemon), daemon._siblings
+    siblings = daemon._siblings
     if siblings is None:
-        return own
-    others = [answer.value for answer in siblings.ask("statistics", None)]
-    # The process that supervises the others serves no clients.
+        return report_of_process(daemon)
+    # Of the process that supervises the others, which serves no clients, another thread may fork in this moment.
+    with siblings.no_fork if siblings.is_supervisor else contextlib.nullcontext():
+        own = report_of_process(daemon)
+        others = [answer.value for answer in siblings.ask("statistics", None)]
     return merged_reports(others if others and siblings.is_supervisor else [own, *others])
 
 

@@ -46,6 +46,9 @@ class Siblings:
     Attributes:
         own_place: of this process.
         is_supervisor: this is the process that starts the others. It has no thread that receives: it can only ask.
+        no_fork: held by the supervising process while it forks, and by those of its threads that use what a new process
+            uses as well: it would find their locks locked.
+        inherited: what a process has got from the fork, and neither uses nor frees.
     """
 
     def __init__(self, places: int, running: Callable[[], List[int]]) -> None:
@@ -56,7 +59,8 @@ class Siblings:
         self._waiting: Dict[int, queue.Queue[Answer]] = {}
         self._parts: Dict[Tuple[int, int], List[bytes]] = {}  # of messages that are not complete; used by one thread
         self._number = 0
-        self._asking = threading.Lock()  # held by the supervising process while it waits for answers
+        self.no_fork = threading.RLock()
+        self.inherited: Any = None
         self._lock = threading.Lock()  # guards _number, _waiting, and that the parts of a message follow each other
         self._receivers: List[socket.socket] = []
         self._senders: List[socket.socket] = []
@@ -79,6 +83,7 @@ class Siblings:
     def begin(self, place: int) -> None:
         """Receive messages in this process, from now on until it ends."""
         self.own_place, self.is_supervisor = place, False
+        self._waiting.clear()
         threading.Thread(target=self._receive_all, name="Pyro-siblings", daemon=True).start()
 
     def tell(self, kind: str, value: Any) -> None:
@@ -89,7 +94,7 @@ class Siblings:
     def ask(self, kind: str, value: Any, seconds: float = ASK_SECONDS) -> List[Answer]:
         """Send a message to all other processes, and return their answers; without those that take too long."""
         if self.is_supervisor:
-            with self._asking:
+            with self.no_fork:
                 return self._ask(kind, value, seconds)
         return self._ask(kind, value, seconds)
 

@@ -33,6 +33,7 @@ log = logging.getLogger("Pyro5.processes")
 
 RESTART_WINDOW_SECONDS = 60.0  # in which at most PROCESS_RESTARTS processes are replaced
 FORK_PAUSE_SECONDS = 1.0  # after the system could not create a process
+METRICS_THREAD = "Pyro-metrics"  # its locks are those of Siblings.no_fork
 LOOK_SECONDS = 0.1  # interval of looking whether a process has ended
 TERMINATED = 128 + int(signal.SIGTERM)  # exit code of a process that SIGTERM has ended, by the convention of shells
 
@@ -237,7 +238,8 @@ class Supervisor(SocketServer):
             return
         lifeline, other_end = socket.socketpair()
         try:
-            pid = _fork()
+            with self.siblings.no_fork:
+                pid = _fork()
         except BaseException:
             lifeline.close()
             other_end.close()
@@ -360,8 +362,8 @@ def _fork() -> int:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):  # replaced by the program, closed, or a broken pipe
             stream.flush()  # else both processes write what is buffered
-    others = [thread.name for thread in threading.enumerate() if thread is not threading.current_thread()
-              and thread is not threading.main_thread() and thread.name != "Pyro-metrics"]
+    harmless = (threading.current_thread(), threading.main_thread())
+    others = [thread.name for thread in threading.enumerate() if thread not in harmless and thread.name != METRICS_THREAD]
     if others:
         log.warning("forking while other threads run (%s): locks that they hold stay locked in the new process",
                     ", ".join(others))

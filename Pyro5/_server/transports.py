@@ -47,6 +47,8 @@ def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, un
     def begin_child(server: SocketServer, siblings: Siblings) -> None:
         daemon.transportServer = server
         daemon._leases.threaded = True
+        # The HTTP server for metrics runs in the supervising process. It is not closed here: that would stop it there.
+        siblings.inherited, daemon._metrics = daemon._metrics, None
         share_calls(daemon, siblings)
 
     daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds

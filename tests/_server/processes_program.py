@@ -1,4 +1,4 @@
-"""A server with several processes, for the tests: processes_program.py PROCESSES [UNIXSOCKET]"""
+"""A server with several processes, for the tests: processes_program.py PROCESSES [UNIXSOCKET [METRICS]]"""
 from __future__ import annotations
 
 import os
@@ -79,8 +79,10 @@ class OfSession:
 
 
 def main() -> None:
-    with Daemon(processes=int(sys.argv[1]), unixsocket=sys.argv[2] if sys.argv[2:] else None) as daemon:
+    _, processes, unixsocket, metrics = [*sys.argv, "", ""][:4]
+    with Daemon(processes=int(processes), unixsocket=unixsocket, metrics=metrics) as daemon:
         print(daemon.register(Shared, "shared"))
+        print(daemon.metrics_port)
         daemon.register(OfSession, "session")
         print("ready", flush=True)
         threads = threading.active_count()

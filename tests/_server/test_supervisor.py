@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import unittest
+import urllib.request
 from typing import Any, Iterator, List, Tuple
 
 from Pyro5 import errors
@@ -28,8 +29,8 @@ class Greeter:
 @contextlib.contextmanager
 def server(*args: Any, **settings: str) -> Iterator[Tuple[ToolProcess, str]]:
     """Run the program; return its process and the URI of its shared object."""
-    with ToolProcess(PROGRAM, *args, env=settings) as process:
-        yield process, process.read_until("ready")[0]
+    with ToolProcess(PROGRAM, *args, env=settings) as process:  # what follows the URI is left to the test
+        yield process, process.readline().strip()
 
 
 @unittest.skipUnless(hasattr(os, "fork"), "this system cannot fork")
@@ -124,6 +125,19 @@ class ProcessesTest(unittest.TestCase):
             for proxy in (first, other):
                 proxy.set_health()
             self.assertEqual("NOT_SERVING", own.health("session"))
+
+    def test_metrics_of_all_processes(self) -> None:
+        with server(2, "", "127.0.0.1:0") as (process, uri):
+            port = int(process.read_until("ready")[0])
+            proxy = self.connect(uri)
+            old = [proxy.pid()]
+            os.kill(old[0], signal.SIGTERM)  # its end must not be that of the server for metrics
+            self.wait_for_new_process(uri, old)
+            with urllib.request.urlopen("http://127.0.0.1:%d/metrics" % port, timeout=PATIENCE_SECONDS) as answer:
+                self.assertIn('rpc_method="pid"} ', answer.read().decode())
+            with urllib.request.urlopen("http://127.0.0.1:%d/readyz" % port, timeout=PATIENCE_SECONDS) as answer:
+                self.assertEqual(b"SERVING\n", answer.read())
+            self.assertEqual((0, ""), process.stop()[::2])
 
     def test_cancellation_reaches_the_process_of_the_call(self) -> None:
         with server(2, PYRO_SERVERTYPE="multiplex") as (process, uri):

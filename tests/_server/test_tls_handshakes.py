@@ -5,6 +5,7 @@ import contextlib
 import select
 import socket
 import ssl
+import sysconfig
 import threading
 import unittest
 from typing import Any, List, Optional
@@ -116,6 +117,8 @@ class Floods(ServerTestCase):
         self.assertEqual(before, self.names)
 
     def test_connected_clients_are_served_first(self) -> None:
+        if self.servertype == "aio" and sysconfig.get_config_var("Py_GIL_DISABLED"):
+            self.skipTest("the thread of the call runs beside the event loop, which goes on with handshakes meanwhile")
         self.gate.set()
         client = self.well_behaved("127.0.0.1").greet()
         self.gate.clear()

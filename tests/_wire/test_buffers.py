@@ -4,6 +4,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+import sysconfig
 import unittest
 
 from ..support import PROJECT, clean_environment
@@ -48,7 +49,8 @@ print((resident() - before) // 1024)
 """
 
 
-@unittest.skipUnless(platform.libc_ver()[0] == "glibc", "about the GNU C library")
+@unittest.skipUnless(platform.libc_ver()[0] == "glibc" and not sysconfig.get_config_var("Py_GIL_DISABLED"),
+                     "about the allocator of the GNU C library, which free-threaded builds do not use")
 class ReturnAll(unittest.TestCase):
     def kept(self, *arguments: str) -> int:
         """Return how many KiB a process has kept of some large blocks that it has freed."""
