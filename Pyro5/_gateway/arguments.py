@@ -150,6 +150,9 @@ def _body_arguments(environ: Environ, query: Mapping[str, Any], body: bytes, lea
     # Without a type, and with that which curl -d sends, JSON is recognized by its first character: it must not get lost.
     looks_like_json = body.lstrip()[:1] in (b"[", b"{")
     if content_type == _FORM and not (looks_like_json and _is_json(body, lease)):
+        # A form without any value: most likely something else, which would be ignored.
+        if b"=" not in body and body.strip():
+            raise Refused(responses.error(400, ValueError("the body is neither a form nor a JSON array or object")))
         return [], {**_form_values(body), **query}
     if content_type not in (_JSON, _FORM) and (content_type or not looks_like_json):
         raise Refused(responses.error(415, TypeError("arguments are sent as application/json or as "

@@ -123,7 +123,8 @@ class Statuses(MemberTestCase):
     def test_json_without_its_type(self) -> None:
         for body, content_type, status in (
                 ('{"degrees": 4}', None, 200), (" [4]", None, 200), (" [4]", FORM, 200), ('{"degrees": 4}', FORM, 200),
-                ("[4", None, 400), ("degrees", None, 415), ("4", None, 415), ("[4]", "text/plain", 415)):
+                ("[4", None, 400), ("degrees", None, 415), ("4", None, 415), ("[4]", "text/plain", 415),
+                ("4", FORM, 400), ('{"degrees": 4', FORM, 400)):
             with self.subTest(body=body, content_type=content_type):
                 headers = {} if content_type is None else {"Content-Type": content_type}
                 answer = self.client.request("POST", "/pyro/http.heater/heat", headers, body)
