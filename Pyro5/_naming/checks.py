@@ -15,6 +15,7 @@ URI_CHARS = 2000
 TAG_CHARS = 1000
 TAGS = 500
 MEMBERS = 100               # of one name
+MAX_SHOWN = 1 << 63  # of integers that appear in the texts of errors
 TTL_SECONDS = 0.1, 31536000.0   # of a lease, at least and at most
 LEASES_AT_ONCE = 1000       # in one request
 
@@ -110,7 +111,9 @@ def checked_ttl(seconds: Optional[float]) -> Optional[float]:
     if type(seconds) not in (int, float):
         raise TypeError("ttl must be a number of seconds, not %s" % type(seconds).__name__)
     if not TTL_SECONDS[0] <= seconds <= TTL_SECONDS[1]:  # nan is neither smaller nor larger than anything
-        raise ValueError("ttl is %s, it must be at least %s and at most %d seconds" % ((seconds, *TTL_SECONDS)))
+        # Not formatted without a look: the text of an integer of a million digits takes minutes.
+        shown = seconds if type(seconds) is float or abs(seconds) < MAX_SHOWN else "too large"
+        raise ValueError("ttl is %s, it must be at least %s and at most %d seconds" % ((shown, *TTL_SECONDS)))
     return float(seconds)
 
 
@@ -118,6 +121,8 @@ def checked_revision(revision: Optional[int]) -> Optional[int]:
     """Return the revision that a registration must have, after checking its type; None means any."""
     if revision is not None and type(revision) is not int:
         raise TypeError("if_revision must be an int, not %s" % type(revision).__name__)
+    if revision is not None and abs(revision) >= MAX_SHOWN:  # too large for any name, and it would be part of an error
+        raise ValueError("if_revision is too large")
     return revision
 
 

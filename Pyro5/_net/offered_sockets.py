@@ -22,7 +22,7 @@ PORT = 1
 MAX_WAIT_SECONDS = 5.0  # for the next connection of a client that has offered some before: it opens one when one is taken
 LOOK_SECONDS = 0.001  # interval of looking at the server's sockets in a method that its loop runs
 ELSEWHERE_SECONDS = 0.01  # interval of asking the other processes of a daemon
-MAX_CLIENTS = 100000  # that are remembered after they have disconnected
+MAX_CLIENTS = 100000  # that are remembered after they have disconnected, beside those that have sockets here
 MAX_PER_CLIENT = 8  # connections that no proxy uses
 
 # Its attribute serve_offers, in the thread of a loop that runs methods itself: a weak reference to the method of the server
@@ -80,8 +80,11 @@ class OfferedSockets:
                 raise errors.DaemonError("too many connections for callbacks have been offered")
             # Before the client gets its reply, after which the socket is added: it may send a proxy at once.
             self._by_host.setdefault(host, deque())
-            while len(self._by_host) > MAX_CLIENTS:
-                self._close(self._by_host.popitem(last=False)[1])
+            if len(self._by_host) > MAX_CLIENTS:
+                # One that has no socket here: one client that offers under ever more names must not cost others theirs.
+                forgotten = next((each for each, sockets in self._by_host.items() if not sockets and each != host), None)
+                if forgotten is not None:
+                    del self._by_host[forgotten]
 
     def add(self, host: str, sock: Any, server: Any) -> None:
         """Keep a socket until a proxy takes it."""

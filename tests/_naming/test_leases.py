@@ -129,7 +129,9 @@ class LeaseTests(LeaseTestCase):
         self.assertFalse(self.ns.remove_unchanged("a", ONE))
 
     def test_arguments(self) -> None:
-        for options, error, text in (({"ttl": 0}, ValueError, "ttl is 0"), ({"ttl": float("nan")}, ValueError, "ttl is nan"),
+        for options, error, text in (({"ttl": 1 << 100}, ValueError, "ttl is too large"),
+                                     ({"if_revision": 1 << 100}, ValueError, "if_revision is too large"),
+                                     ({"ttl": 0}, ValueError, "ttl is 0"), ({"ttl": float("nan")}, ValueError, "ttl is nan"),
                                      ({"ttl": 1e9}, ValueError, "at most 31536000 seconds"),
                                      ({"ttl": "30"}, TypeError, "must be a number of seconds, not str"),
                                      ({"ttl": True}, TypeError, "not bool"),
