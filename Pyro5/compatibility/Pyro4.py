@@ -54,6 +54,7 @@ from ..api import (
     callback,
     current_context,
     expose,
+    intercept_clients,
     oneway,
     register_class_to_dict,
     register_dict_to_class,
@@ -69,7 +70,7 @@ from ..utils import echoserver
 
 __all__ = ["URI", "BatchProxy", "Daemon", "DaemonObject", "Future", "Proxy", "Retry", "asyncproxy", "SerializedBlob",
            "SerializerBase", "batch", "behavior", "callback", "config", "current_context",
-           "expose", "locateNS", "oneway", "register_class_to_dict",
+           "expose", "intercept_clients", "locateNS", "oneway", "register_class_to_dict",
            "register_dict_to_class", "register_types", "resolve", "serve", "type_meta", "unregister_class_to_dict",
            "unregister_dict_to_class", "wait_for"]
 
