@@ -92,7 +92,7 @@ class Running(ServerTestCase):
         public = {name for base in Proxy.__mro__ for name in vars(base) if re.match("_pyro[A-Z]", name)}
         internal = {"_pyroMakeMethod", "_pyroEnsureMetadata", "_pyroInvoke", "_pyroInvokeBatch", "_pyroGetMetadata",
                     "_pyroAnnotations", "_pyroConnect", "_pyroValidateHandshake", "_pyroClearMethods", "_pyroExposes",
-                    "_pyroMethod",
+                    "_pyroMethod", "_pyroSend",
                     "_pyroOperator"}
         self.assertEqual(members - {"__enter__", "__exit__", "__copy__"}, public - internal)
 
