@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 # The modules of the reference, in its order. An object that several of them have is described where it is defined.
 MODULES = """api client server core aio nameserver errors configure callcontext typed serializers protocol socketutil nsc
              svr_threads svr_multiplex svr_existingconn utils.echoserver utils.httpgateway compatibility.Pyro4
-             observe""".split()
+             observe observe.opentelemetry""".split()
 FUNCTIONS = (inspect.isfunction, inspect.isbuiltin, inspect.ismethod)
 
 
