@@ -295,7 +295,9 @@ class AsyncServer(Clients):
         if is_quick:
             self._answered(connection, self._hooks.dispatcher.answer(connection, message))
             return
-        submit = self.pool.submit_large if large_bytes else self.pool.submit
+        # Those that take long to decode leave a part of the threads to others.
+        is_long = connection.handshake_done and len(message.data) > SHORT_REQUEST_BYTES
+        submit = self.pool.submit_large if large_bytes or is_long else self.pool.submit
         # In this context, which has the annotations of the daemon.
         submit(functools.partial(contextvars.copy_context().run, self._work, connection, message), connection)
         connection.is_working = True  # after it: without a thread, the connection is closed

@@ -160,6 +160,23 @@ class Places(DaemonTestCase):
             self.rover.notes.clear()
             places.clear()
 
+    async def test_long_requests_leave_threads_to_others(self) -> None:
+        config.THREADPOOL_SIZE = 4
+        rover = await self.begin(aio.Daemon())
+        await rover.plain()
+        calls = []
+        for _ in range(6):
+            other = copy.copy(rover)
+            self.addAsyncCleanup(other._pyroRelease)
+            await other.quick()  # connected
+            calls.append(asyncio.create_task(other.block("x" * 9000)))
+        await self.wait_for_event(self.rover.begun)
+        for _ in range(3):
+            await rover.quick()
+        self.assertEqual(await rover.plain(), "Pyro-worker")
+        self.rover.go_on.set()
+        await asyncio.gather(*calls)
+
     async def test_where_calls_of_a_batch_run(self) -> None:
         rover = await self.begin(aio.Daemon())
         here = threading.current_thread().name
