@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 __all__ = ["TOOLS", "Tool", "load"]
 
-PACKAGE = __package__.rpartition(".")[0]  # which may have another name where it is vendored
+# It may have another name where it is vendored. Python 3.8 does not set __package__ in a module of a zip file.
+PACKAGE = __name__.rpartition("._cli.")[0]
 
 
 class Tool(NamedTuple):
