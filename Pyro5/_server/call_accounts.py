@@ -28,7 +28,10 @@ def _traceback_text(error: Exception) -> str:
     """Return the traceback of an exception for the statistics."""
     # Never with the values of variables: other clients than the one that has made the call can read it. Printable, because
     # a text with other characters may be one that a serializer cannot send.
-    lines = errors.format_traceback(type(error), error, errors.without_own_frames(error.__traceback__), False)
+    try:
+        lines = errors.format_traceback(type(error), error, errors.without_own_frames(error.__traceback__), False)
+    except Exception as x:  # formatting an exception runs code of its class
+        return "<no traceback, %s>" % type(x).__name__
     return printable_lines("".join(lines)[-MAX_TRACEBACK:])
 
 
