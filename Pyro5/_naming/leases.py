@@ -53,10 +53,14 @@ class LeaseTable:
         # not extend it.
         old_ids = {lease.lease_id: lease.ttl for lease in self.details(name).leases()}
         kept = {lease.lease_id for lease in details.leases() if old_ids.get(lease.lease_id) == lease.ttl}
-        self._discard(name, kept)
+        before = self._details.get(name)
+        # Replaced in one step: lookups read the members without the lock, and must never find none between two states.
         if details != NO_DETAILS:
             self._details[name] = details
             self.used_bytes += _cost(details)
+        else:
+            self._details.pop(name, None)
+        self._discard(before, kept)
         for lease in details.leases():
             if lease.lease_id not in kept:
                 self._start(name, lease)
@@ -64,7 +68,7 @@ class LeaseTable:
     def remove(self, name: str) -> None:
         """Remove the details of a name."""
         # Without details there is no entry: most names of a name server have no lease.
-        self._discard(name, ())
+        self._discard(self._details.pop(name, None), ())
 
     def renew(self, name: str, lease_id: str) -> bool:
         """Start a lease anew; return False if the name has no such lease."""
@@ -110,8 +114,7 @@ class LeaseTable:
         else:
             heapq.heappush(self._queue, (end, lease.lease_id))
 
-    def _discard(self, name: str, kept_ids: Iterable[str]) -> None:
-        details = self._details.pop(name, None)
+    def _discard(self, details: Optional[Details], kept_ids: Iterable[str]) -> None:
         if details is None:
             return
         self.used_bytes -= _cost(details)
