@@ -90,6 +90,9 @@ def run_tests(python: str, arguments: List[str]) -> bool:
     if done.returncode != 0:
         print(done.stdout)
     else:
+        for line in done.stdout.splitlines():
+            if line.startswith("UNRELIABLE"):  # it passed only when it was repeated
+                print("   " + line)
         print("   %s  (%.0f s)" % ("  ".join(done.stdout.strip().splitlines()[-3:]), time.monotonic() - started))
     return done.returncode == 0
 

@@ -32,7 +32,7 @@ MODULE_SECONDS = 240.0
 MAX_PROCESSES = 6
 # The modules that take longest come first, so that no process has to wait long for another at the end.
 LONGEST = ("tests.test_inert_values", "tests.test_hostile_thread", "tests.test_hostile_multiplex",
-           "tests.test_conformance", "tests._server.test_quotas",
+           "tests.test_conformance", "tests.test_layers", "tests._server.test_quotas",
            "tests.examples.test_features", "tests.test_wire_server", "tests._gateway.test_page", "tests._server.test_loop",
            "tests.test_faults", "tests._naming.storage.test_processes", "tests.test_bench", "tests.test_network",
            "tests.test_failures", "tests.test_processes", "tests.examples.test_applications",

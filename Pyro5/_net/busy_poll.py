@@ -2,15 +2,14 @@
 
 When data arrives, the system must first wake a blocked thread. On another processor this takes longer than all the work of
 this library for a small call (some 40 microseconds, twice per call). So a thread that expects a reply polls for it first. This
-pays while there are many calls, and replies arrive quickly; it wastes processor time otherwise: see ``polling_policy``, which
-decides. On a single processor polling can never succeed. In a process, only one thread polls at a time.
+pays while replies arrive quickly, and wastes processor time while they do not: see ``polling_policy``, which decides. On a
+single processor polling can never succeed. In a process, only one thread polls at a time.
 """
 from __future__ import annotations
 
 import os
 import socket
 import threading
-import time
 from typing import Any, List, Optional, Set, Tuple
 
 from .. import config
@@ -30,7 +29,6 @@ MAX_OTHER_RECEIVERS = 2
 
 _processors = os.cpu_count() or 1  # read once, because the system reads a file for it
 _DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)
-_clock = time.monotonic
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # Held by the thread that polls: several would compete for the processors. Never waited for, a thread that does not get it
 # blocks on its socket.
@@ -69,8 +67,8 @@ def _switches() -> int:
     return usage.ru_nivcsw + usage.ru_nvcsw
 
 
-def _measure() -> Tuple[int, int, float]:
-    return threading.get_ident(), _switches(), _clock()
+def _measure() -> Tuple[int, int]:
+    return threading.get_ident(), _switches()
 
 
 def _new_policy() -> YieldingPolicy:

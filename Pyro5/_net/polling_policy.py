@@ -12,25 +12,19 @@ __all__ = ["PollingPolicy", "YieldingPolicy", "Measure"]
 # Failed attempts in a row after which polling is suspended. A failed attempt takes 250 polls of 1.5 us each: 375 us.
 MAX_FAILURES = 3
 # The number of receives without polling while it is suspended. It doubles with each further failed attempt. At the maximum, a
-# failed attempt adds less than 1 us to each receive. (With 128 it added 3 us, and four busy clients on two processors, whose
-# attempts take the processor from each other, made a tenth fewer calls.)
-MIN_SKIPPED_RECEIVES, MAX_SKIPPED_RECEIVES = 8, 512
+# failed attempt adds 3 us to each receive, which is about a tenth of what the library needs for a call on one side.
+MIN_SKIPPED_RECEIVES, MAX_SKIPPED_RECEIVES = 8, 128
 # The number of attempts of a period, at the end of which the context switches are counted. It doubles while others do not need
 # the processor. Counting takes 0.6 us: 0.15 us per attempt in the shortest period, 0.02 us in the longest.
 MIN_PERIOD_ATTEMPTS, MAX_PERIOD_ATTEMPTS = 4, 32
 # Polling is suspended if there were fewer attempts than this per context switch. A thread that has a processor for itself is
 # hardly ever switched while it polls; one that shares it is switched in nearly every attempt.
 MIN_ATTEMPTS_PER_SWITCH = 4
-# Polling is suspended, for at least this number of receives, if the attempts of a period were further apart than this on
-# average: with few calls, blocking takes less processor time than polling, and the delay of a wake-up hardly matters.
-MAX_ATTEMPT_SECONDS = 0.0003
-SELDOM_SKIPPED_RECEIVES = 256
 # Receives without polling that a new connection in another thread inherits at most from the previous one: it may be in another
 # situation, so it finds this out sooner.
 MAX_INHERITED_SKIPS = 32
 
-# Returns the identifier of the calling thread, its number of context switches, and the monotonic time.
-Measure = Callable[[], Tuple[int, int, float]]
+Measure = Callable[[], Tuple[int, int]]  # returns the identifier of the calling thread, and its number of context switches
 
 
 class PollingPolicy:
@@ -68,24 +62,22 @@ class PollingPolicy:
 
 
 class YieldingPolicy(PollingPolicy):
-    """Also suspends polling while other threads or processes need the processor or the lock of the interpreter, and while
-    there are few calls.
+    """Also suspends polling while other threads or processes need the processor or the lock of the interpreter.
 
-    The others may be the ones that compute the reply, and polling would take the processor from them. Not thread-safe.
+    These may be the ones that compute the reply, and polling would take the processor from them. Not thread-safe.
 
     Args:
-        measure: reads the context switches of the calling thread, and the clock. Called at the beginning of each period.
+        measure: reads the context switches of the calling thread. Called at the beginning of each period.
         thread: the identifier of the calling thread.
         previous: another policy whose state is inherited. Many connections carry only two or three messages, too few to learn
             from.
     """
 
-    __slots__ = ("_measure", "_period", "_attempts_left", "_switches", "_thread", "_since")
+    __slots__ = ("_measure", "_period", "_attempts_left", "_switches", "_thread")
     _period: int
     _attempts_left: int
     _switches: int  # of the thread at the beginning of the period, plus those that blocking after a failed attempt causes
     _thread: int  # that the switches were counted for
-    _since: float  # when the period began
 
     def __init__(self, measure: Measure, thread: int, previous: Optional[YieldingPolicy] = None) -> None:
         super().__init__()
@@ -98,11 +90,10 @@ class YieldingPolicy(PollingPolicy):
         else:  # one thread that connects again and again continues the period of its previous connection
             self._skips_left, self._thread = previous._skips_left, previous._thread
             self._period, self._attempts_left, self._switches = previous._period, previous._attempts_left, previous._switches
-            self._since = previous._since
 
     def _begin_period(self, attempts: int) -> None:
         self._period = self._attempts_left = attempts
-        self._thread, self._switches, self._since = self._measure()
+        self._thread, self._switches = self._measure()
 
     def should_poll(self) -> bool:
         if self._skips_left:
@@ -120,22 +111,12 @@ class YieldingPolicy(PollingPolicy):
             self._end_period()
         self._switches += not succeeded  # the receive blocks now, which causes one more switch
 
-    def _suspend(self) -> None:
-        attempts = self._period - self._attempts_left
-        # A single attempt says nothing about how often there are calls.
-        if attempts >= MAX_FAILURES and self._measure()[2] - self._since > attempts * MAX_ATTEMPT_SECONDS:
-            self._next_skips = max(self._next_skips, SELDOM_SKIPPED_RECEIVES)
-        super()._suspend()
-
     def _end_period(self) -> None:
-        switches, attempts, thread, since = self._switches, self._period, self._thread, self._since
+        switches, attempts, thread = self._switches, self._period, self._thread
         self._begin_period(min(2 * attempts, MAX_PERIOD_ATTEMPTS))
-        if self._since - since > attempts * MAX_ATTEMPT_SECONDS:
-            self._next_skips = max(self._next_skips, SELDOM_SKIPPED_RECEIVES)
-            super()._suspend()
-        elif thread != self._thread:
+        if thread != self._thread:
             return  # the counts of different threads cannot be compared
-        elif (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
+        if (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
             self._suspend()
         else:
             self._next_skips = MIN_SKIPPED_RECEIVES
