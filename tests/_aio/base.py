@@ -114,7 +114,9 @@ class AioTestCase(unittest.IsolatedAsyncioTestCase):
 
     async def asyncTearDown(self) -> None:
         gc.collect()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
+        left: Any = asyncio.all_tasks() - {asyncio.current_task()}
+        if left:  # what ends a connection may need a thread, and so a moment
+            _, left = await asyncio.wait(left, timeout=PATIENCE_SECONDS)
         self.assertEqual([repr(task) for task in left], [])
 
     def serve(self, registered: Any, servertype: str = "thread", **where: Any) -> str:

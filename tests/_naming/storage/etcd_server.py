@@ -91,9 +91,11 @@ class Node:
         return False
 
     def signal(self, number: int) -> None:
-        """Send a signal to the process."""
+        """Send a signal to the process; after SIGSTOP, return when it has stopped."""
         assert self._process is not None
         self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            os.waitpid(self._process.pid, os.WUNTRACED)
 
     def kill(self) -> None:
         """End it with ``kill -9``."""
