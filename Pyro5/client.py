@@ -109,7 +109,8 @@ class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
             return self._pyroMakeMethod(link, name)
         if link is None or (name.startswith("_") and not may_be_remote(name)):
             raise AttributeError("a proxy has no attribute %r, and this name cannot be exposed by remote objects" % name)
-        # Attributes are requested for every access: values change. A new name needs a connection, to look again.
+        # Attributes are requested for every access, their values may change. The name may also be new to a proxy that has not
+        # been connected yet: then connect and look again.
         if name in link.attrs:
             value = repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
             return rebuilt(link.results, name, value) if link.results else value
@@ -193,9 +194,8 @@ class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
             PyroError: the calling thread is not the owner of the proxy.
             Exception: the exception that the method raised.
         """
-        link = self._pyro
         if of_clients.installed and objectId is None:
-            return run_intercepted(link, self._pyroSend, methodname, vargs, kwargs, flags)
+            return run_intercepted(self._pyro, self._pyroSend, methodname, vargs, kwargs, flags)
         return self._pyroSend(methodname, vargs, kwargs, flags, objectId)
 
     def _pyroSend(self, methodname: str, vargs: Any, kwargs: Any, flags: int, objectId: Optional[str] = None) -> Any:
@@ -417,8 +417,8 @@ class NameServerProxy(NameServerMethods, Proxy):
 
 
 _own: Any = classes.own_class(WIRE_TAG)
-classes.register_own_dict(NameServerProxy, WIRE_TAG, lambda x: {"__class__": WIRE_TAG, "state": x.__getstate__()}, _own.build,
-                          _own.deliver)
+classes.register_own_dict(NameServerProxy, WIRE_TAG, lambda proxy: {"__class__": WIRE_TAG, "state": proxy.__getstate__()},
+                          _own.build, _own.deliver)
 
 
 def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *,
@@ -441,10 +441,10 @@ def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = Tru
 
 
 # Modules that programs use as attributes of this one.
-_MODULES = {name: "." + name for name in ("callcontext constants core errors protocol serializers socketutil".split())}
+_MODULES = frozenset(("callcontext", "constants", "core", "errors", "protocol", "serializers", "socketutil"))
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(_MODULES[name], __package__)
+        return importlib.import_module("." + name, __package__)
     raise AttributeError("module %r has no attribute %r" % (__name__, name))

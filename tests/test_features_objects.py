@@ -274,13 +274,13 @@ class Resources(ObjectTestCase):
         with self.serve(store) as proxy, self.another(proxy) as other:
             for name in ("kept", "released"):
                 proxy.open(name)
-            other.open("of somebody else")
+            other.open("of another client")
             proxy.release("released")
             proxy._pyroRelease()
             self.wait_for(store._resources["kept"].closed)
             self.server.wait_for_gone(1)
             self.assertFalse(store._resources["released"].closed.is_set())
-            self.assertFalse(store._resources["of somebody else"].closed.is_set())
+            self.assertFalse(store._resources["of another client"].closed.is_set())
 
     def test_they_are_closed_when_the_client_dies(self) -> None:
         store = Store()

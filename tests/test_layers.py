@@ -38,14 +38,15 @@ MODULES = """
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
     _net.wakeup
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
-    _observe.log_filter _observe.metrics_text
+    _observe.correlation_filter _observe.metrics_text
     _observe.trace_context
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.tracing _client.interception
     _client.connection _client.offered
     _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
-    _client.idle _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
+    _client.idle _client.parallel
+    _client.results _client.retry _client.failures _client.futures _client.connector _client.cancelling
     _client.link
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
@@ -90,12 +91,12 @@ MODULES = """
     _gateway.metrics_endpoint
     _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures _gateway.running
     _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
-    _gateway.parallel _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
+    _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.colors _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
     _cli.progress _cli.registrations
     nameserver nsc
     _aio_server.serving _aio_server.nameserver aio
-    _cli.object_options _cli.server_stats _cli.plain_data _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
+    _cli.plain_data _cli.object_options _cli.server_stats _cli.findings _cli.machine_check _cli.peer_check _cli.etcd_check
     tools tools.serve tools.call tools.inspection tools.doctor tools.key tools.user tools.cert
     tools.configuration tools.completion
     tools.ping tools.stats tools.top

@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import argparse
-from typing import Callable
+from typing import Any, Callable, Iterable
 
 from .. import errors
 from .._values.uri import PROTOCOLS, URI
 from ..client import Proxy
 from . import access_options, console
+from .plain_data import json_text
 
 
 def uri_of(text: str) -> URI:
@@ -48,6 +49,14 @@ def proxy_of(options: argparse.Namespace) -> Proxy:
     if options.timeout is not None:
         proxy._pyroTimeout = options.timeout
     return proxy
+
+
+def show(options: argparse.Namespace, read: Callable[[Proxy], Any], report: Callable[[Any], Iterable[str]]) -> None:
+    """Print what a function returns for the object: as JSON if the options say so, otherwise as a report."""
+    with proxy_of(options) as proxy:
+        found = read(proxy)
+    # After the connection is closed: formatting may take long, and needs no server.
+    console.say(*(json_text(found, indent=2).split("\n") if options.json else report(found)))
 
 
 def exit_code_of(run: Callable[[argparse.Namespace], None], options: argparse.Namespace) -> int:

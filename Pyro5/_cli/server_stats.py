@@ -1,11 +1,10 @@
 """Asking servers for their statistics, and tables of them, for the command line tools."""
 from __future__ import annotations
 
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from .. import errors
+from .._client.parallel import ask_all
 from .._values import plain
 from .._values.uri import URI
 from ..client import Proxy
@@ -60,20 +59,14 @@ def read_all(locations: Iterable[str], seconds: float) -> Dict[str, Any]:
         seconds: that each may take.
 
     Returns:
-        location -> statistics, or the exception that asking it raised.
+        location -> statistics, or a text: why there are none.
     """
     def read(location: str) -> Dict[str, Any]:
-        if is_over.is_set():
-            raise errors.TimeoutError("there was no time to ask it")
         with Proxy("PYRO:%s@%s" % (DAEMON_NAME, location), timeout=seconds) as proxy:
             return read_stats(proxy)
 
-    is_over = threading.Event()
-    with ThreadPoolExecutor(READERS, thread_name_prefix="Pyro5 statistics") as pool:
-        futures = {location: pool.submit(read, location) for location in locations}
-        wait(futures.values(), 4 * seconds)
-        is_over.set()
-    return {location: future.exception() or future.result() for location, future in futures.items()}
+    found, missing = ask_all(locations, read, 4 * seconds, READERS)
+    return {**found, **missing}
 
 
 def locations_of(uris: Iterable[Any]) -> List[str]:

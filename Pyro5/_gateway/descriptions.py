@@ -8,6 +8,7 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
 from .._client.signatures import ANY_ARGUMENTS, parse_signature
 from .._messages import limits
+from .._values import plain
 from ..client import Proxy
 from ..constants import DAEMON_NAME
 from . import calls
@@ -34,13 +35,13 @@ def describe(proxy: Proxy) -> Description:
         the server does not send them, as servers of other releases.
     """
     found = _ask(proxy)
-    methods, attributes = _section(found, "methods"), _section(found, "attrs")
+    methods, attributes = plain.dict_in(found, "methods"), plain.dict_in(found, "attrs")
     refused = found.get("refused")
     forbidden = frozenset(each for each in refused if type(each) is str) if type(refused) is list else frozenset()
-    return {"doc": _text(found, "doc"),
-            "methods": [_method(name, _section(methods, name), name in proxy._pyroOneway, forbidden)
+    return {"doc": plain.text_in(found, "doc"),
+            "methods": [_method(name, plain.dict_in(methods, name), name in proxy._pyroOneway, forbidden)
                         for name in _names(proxy._pyroMethods)],
-            "attributes": [_attribute(name, _section(attributes, name), forbidden) for name in _names(proxy._pyroAttrs)]}
+            "attributes": [_attribute(name, plain.dict_in(attributes, name), forbidden) for name in _names(proxy._pyroAttrs)]}
 
 
 def _ask(proxy: Proxy) -> Mapping[str, Any]:
@@ -51,7 +52,7 @@ def _ask(proxy: Proxy) -> Mapping[str, Any]:
     if not answer.ok or len(answer.payload) > limits.FREE_BYTES * 64:
         return {}
     try:
-        return _section(json.loads(answer.payload), "descriptions")
+        return plain.dict_in(json.loads(answer.payload), "descriptions")
     except (ValueError, RecursionError):
         return {}
 
@@ -61,7 +62,7 @@ def _names(members: Any) -> List[str]:
 
 
 def _method(name: str, description: Mapping[str, Any], is_oneway: bool, forbidden: FrozenSet[str]) -> Description:
-    signature, doc = _text(description, "signature"), _text(description, "doc")
+    signature, doc = plain.text_in(description, "signature"), plain.text_in(description, "doc")
     parsed = None if signature is None else parse_signature(signature)
     is_known = parsed is not None and (parsed is not ANY_ARGUMENTS or signature == str(ANY_ARGUMENTS))
     parameters = [_parameter(each, doc or "") for each in parsed.parameters.values()] if parsed and is_known else None
@@ -102,15 +103,5 @@ def _about(name: str, doc: str) -> Optional[str]:
 
 def _attribute(name: str, description: Mapping[str, Any], forbidden: FrozenSet[str]) -> Description:
     writable = description.get("writable")
-    return {"name": name, "doc": _text(description, "doc"), "writable": writable if type(writable) is bool else None,
+    return {"name": name, "doc": plain.text_in(description, "doc"), "writable": writable if type(writable) is bool else None,
             "allowed": name not in forbidden}
-
-
-def _section(values: Any, key: str) -> Mapping[str, Any]:
-    section = values.get(key) if isinstance(values, dict) else None
-    return section if isinstance(section, dict) else {}
-
-
-def _text(values: Mapping[str, Any], key: str) -> Optional[str]:
-    text = values.get(key)
-    return text if isinstance(text, str) and text else None

@@ -101,7 +101,7 @@ class MemoryBudget:
         """Disconnect the client that has been waited for longest, if that is too long; return when to look again."""
         for lease, since in self._idle.items():
             if now < since + CLIENT_SECONDS:
-                # Those after it have been waited for for a shorter time.
+                # The clients after it began later.
                 return since + CLIENT_SECONDS
             # Removed, so that the next look disconnects another client.
             del self._idle[lease]

@@ -5,7 +5,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 from urllib.parse import quote
 
 from .. import __version__
-from .parallel import ask_all
+from .._client.parallel import ask_all
 from .schemas import BYTES, Schema
 
 __all__ = ["document", "read_all"]

@@ -5,12 +5,12 @@ import json
 from typing import Any, Callable, Dict, Mapping, Optional, Set
 
 from .. import errors
+from .._client.parallel import ask_all
 from .._observe.metrics_text import CONTENT_TYPE, metrics_text
 from .._values.uri import URI
 from ..constants import DAEMON_NAME
 from . import calls, responses
 from .calls import NameServerGone, Registration
-from .parallel import ask_all
 from .responses import Response
 from .status import ASK_SECONDS
 

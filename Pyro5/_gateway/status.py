@@ -8,14 +8,15 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple
 
 from .. import errors
+from .._client.parallel import ask_all
 from .._observe.histogram import add, percentile
 from .._observe.statistics import GENERATED_IDS
+from .._values import plain
 from .._values.uri import URI
 from ..client import Proxy
 from ..constants import DAEMON_NAME
 from . import calls
 from .calls import Registration
-from .parallel import ask_all
 
 __all__ = ["ServerStatus"]
 
@@ -78,9 +79,9 @@ class ServerStatus:
     def methods(self, uri: URI) -> Dict[str, Any]:
         """Return what was counted for each method of one object: method -> dict. Raises PyroError."""
         report, _ = self._ask(str(uri.location), ())
-        counted = _section(report, "objects")
-        rows = _section(counted, str(uri.object)) or (
-            _section(counted, GENERATED_IDS) if str(uri.object).startswith("obj_") else {})
+        counted = plain.dict_in(report, "objects")
+        rows = plain.dict_in(counted, str(uri.object)) or (
+            plain.dict_in(counted, GENERATED_IDS) if str(uri.object).startswith("obj_") else {})
         return {method: {key: value for key, value in row.items() if key not in ("buckets", "seconds")}
                 for method, row in rows.items() if type(row) is dict}
 
@@ -96,7 +97,7 @@ class ServerStatus:
 
     def _rows(self, location: str, report: Row) -> Dict[str, Row]:
         """Return object id -> what is shown of its statistics."""
-        merged = {object_id: _merged(methods) for object_id, methods in _section(report, "objects").items()
+        merged = {object_id: _merged(methods) for object_id, methods in plain.dict_in(report, "objects").items()
                   if type(methods) is dict}
         totals = {object_id: _Totals(row["calls"], tuple(row.pop("buckets"))) for object_id, row in merged.items()}
         # Of several processes, any may answer; the sums are those of all of them.
@@ -138,16 +139,11 @@ def _names_by_location(registrations: Mapping[str, Registration]) -> Dict[str, D
     return found
 
 
-def _section(values: Any, key: str) -> Dict[str, Any]:
-    section = values.get(key) if type(values) is dict else None
-    return section if type(section) is dict else {}
-
-
 def _about_server(report: Row) -> Row:
     """Return the part of the statistics that is not about objects."""
     keys = ("health", "uptime", "pid", "processes", "connections", "workers", "streams", "refusals", "bytes", "counting")
     shown = {key: report.get(key) for key in keys}
-    waits = _section(report, "queue_wait")
+    waits = plain.dict_in(report, "queue_wait")
     return {**shown, "statistics": bool(report), "queue_wait": {key: waits.get(key) for key in ("requests", "mean", "p99")}}
 
 

@@ -5,9 +5,9 @@ asked for its length. Code of this package that uses a received value checks it 
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
-__all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "item", "is_plain", "is_texts", "text_of"]
+__all__ = ["SEQUENCES", "COLLECTIONS", "base_value", "dict_in", "item", "is_plain", "is_texts", "text_in", "text_of"]
 
 # Functions that convert an instance of a subclass to one of the base class, without running code of the subclass.
 _BASE_VALUES: Tuple[Tuple[type, Callable[[Any], Any]], ...] = (
@@ -58,6 +58,18 @@ def is_plain(value: Any) -> bool:
         elif kind not in _SCALARS:
             return False
     return True
+
+
+def dict_in(values: Any, key: str) -> Dict[str, Any]:
+    """Return the dict under a key of a received value; an empty one if there is none."""
+    found = values.get(key) if type(values) is dict else None
+    return found if type(found) is dict else {}
+
+
+def text_in(values: Mapping[str, Any], key: str) -> Optional[str]:
+    """Return the text under a key of a received dict; None if there is none, or it is empty."""
+    found = values.get(key)
+    return found if type(found) is str and found else None
 
 
 def text_of(value: Any, most_chars: int = _LONGEST_TEXT) -> str:

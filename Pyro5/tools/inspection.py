@@ -10,9 +10,8 @@ import sys
 from typing import Any, Dict, Iterator, Mapping, Optional, Sequence
 
 from .. import errors
-from .._cli import colors, console, object_options
+from .._cli import colors, object_options
 from .._cli.parser import ToolParser
-from .._cli.plain_data import json_text
 from .._values import plain
 from ..client import Proxy
 from ..constants import DAEMON_NAME
@@ -32,13 +31,13 @@ def inspect_object(proxy: Proxy) -> Dict[str, Any]:
     proxy._pyroBind()
     # After binding: the names come with the handshake, also from servers of 5.x, which have no descriptions.
     descriptions = _descriptions(proxy)
-    methods, attributes = _section(descriptions, "methods"), _section(descriptions, "attrs")
+    methods, attributes = plain.dict_in(descriptions, "methods"), plain.dict_in(descriptions, "attrs")
     result: Dict[str, Any] = {
         "uri": str(proxy._pyroUri),
-        "doc": _text(descriptions, "doc"),
-        "methods": {name: _method(_section(methods, name), name in proxy._pyroOneway)
+        "doc": plain.text_in(descriptions, "doc"),
+        "methods": {name: _method(plain.dict_in(methods, name), name in proxy._pyroOneway)
                     for name in sorted(proxy._pyroMethods)},
-        "attributes": {name: _attribute(_section(attributes, name)) for name in sorted(proxy._pyroAttrs)},
+        "attributes": {name: _attribute(plain.dict_in(attributes, name)) for name in sorted(proxy._pyroAttrs)},
     }
     if proxy._pyroUri.object == DAEMON_NAME:
         ids = proxy._pyroInvoke("registered", [], {})
@@ -58,28 +57,17 @@ def _descriptions(proxy: Proxy) -> Mapping[str, Any]:
         if not hasattr(x, "_pyroTraceback"):
             raise
         return {}  # an older release, which does not support the argument
-    return _section(metadata, "descriptions")
+    return plain.dict_in(metadata, "descriptions")
 
 
 def _method(description: Mapping[str, Any], is_oneway: bool) -> Dict[str, Any]:
-    return {"signature": _text(description, "signature"), "doc": _text(description, "doc"), "oneway": is_oneway}
+    return {"signature": plain.text_in(description, "signature"), "doc": plain.text_in(description, "doc"),
+            "oneway": is_oneway}
 
 
 def _attribute(description: Mapping[str, Any]) -> Dict[str, Any]:
     writable = description.get("writable")
-    return {"doc": _text(description, "doc"), "writable": writable if isinstance(writable, bool) else None}
-
-
-def _section(values: Any, key: str) -> Mapping[str, Any]:
-    """Return a dict inside a dict; empty if the peer has not sent one."""
-    # Regardless of what the server has sent, the output shows at least the names.
-    section = values.get(key) if isinstance(values, dict) else None
-    return section if isinstance(section, dict) else {}
-
-
-def _text(values: Mapping[str, Any], key: str) -> Optional[str]:
-    text = values.get(key)
-    return text if isinstance(text, str) and text else None
+    return {"doc": plain.text_in(description, "doc"), "writable": writable if isinstance(writable, bool) else None}
 
 
 # ---------------------------------------------------------------- text output
@@ -111,13 +99,7 @@ def _indented(text: Optional[str], columns: int) -> Iterator[str]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with object_options.proxy_of(options) as proxy:
-        found = inspect_object(proxy)
-    # After the connection is closed: formatting may take long, and needs no server.
-    if options.json:
-        console.say(*json_text(found, indent=2).split("\n"))
-    else:
-        console.say(*report(found))
+    object_options.show(options, inspect_object, report)
 
 
 def make_parser() -> ToolParser:

@@ -9,9 +9,8 @@ import argparse
 import sys
 from typing import Any, Iterator, Mapping, Optional, Sequence
 
-from .._cli import console, object_options
+from .._cli import object_options
 from .._cli.parser import ToolParser
-from .._cli.plain_data import json_text
 from .._cli.server_stats import duration, lines_of, read_stats, table
 
 
@@ -37,13 +36,7 @@ def report(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _run(options: argparse.Namespace) -> None:
-    with object_options.proxy_of(options) as proxy:
-        found = read_stats(proxy)
-    # After the connection is closed: formatting needs no server.
-    if options.json:
-        console.say(*json_text(found, indent=2).split("\n"))
-    else:
-        console.say(*report(found))
+    object_options.show(options, read_stats, report)
 
 
 def make_parser() -> ToolParser:

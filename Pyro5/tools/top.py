@@ -37,7 +37,7 @@ def screen(found: Mapping[str, Any], before: Mapping[str, Any], options: argpars
     """
     lines: List[Line] = []
     for location, report in sorted(found.items()):
-        if isinstance(report, BaseException):
+        if not isinstance(report, dict):
             yield colors.joined(location, "  ", colors.paint("red", errors.one_line(str(report))))
             continue
         earlier = before.get(location)

@@ -8,7 +8,7 @@ from unittest import mock
 
 from Pyro5._gateway import status
 from Pyro5._gateway.calls import Registration
-from Pyro5._gateway.parallel import ask_all
+from Pyro5._client.parallel import ask_all
 from Pyro5._gateway.status import ServerStatus
 from Pyro5._server.exposure import expose
 

@@ -36,7 +36,7 @@ class Network:
             location = str(question.uri.location)
             self.asked.append(location)
             if location in self.dead:
-                yield question, Answer("nobody there", NOTHING)
+                yield question, Answer("no server there", NOTHING)
             else:
                 yield question, Answer(None, question.object_ids & self.unknown)
 
@@ -69,7 +69,7 @@ class RoundTests(unittest.TestCase):
     def test_unreachable_ones_go_after_twenty_seconds(self) -> None:
         network = Network(dead="PYRO:x@host:1", alive="PYRO:y@host:2")
         network.dead = {"host:1"}
-        self.check_removed(network, "dead", "PYRO:x@host:1", "not reachable (nobody there)")
+        self.check_removed(network, "dead", "PYRO:x@host:1", "not reachable (no server there)")
         self.assertEqual(network.registrations, {"alive": "PYRO:y@host:2"})
 
     def test_objects_that_are_gone_go_after_twenty_seconds(self) -> None:

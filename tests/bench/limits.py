@@ -27,7 +27,7 @@ class Clients:
         return self._programs[:number]
 
     def measure(self, number: int, do: str, **arguments: Any) -> Sample:
-        """Have several clients measure the same at the same time; return their result, or an answer with an ``error``."""
+        """Measure with several clients at the same time; return their result, or an answer with an ``error``."""
         programs = self.some(number)
         for program in programs:
             program.order(do, **arguments)

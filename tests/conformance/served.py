@@ -177,13 +177,13 @@ class Thing:
         self.go_on.wait(PATIENCE_SECONDS)
         self.notes.append(value)
         self.done.set()
-        return "nobody sees this"
+        return "this is not seen"
 
     @expose
     @oneway
     def fail_unheard(self) -> None:
         self.done.set()
-        raise ValueError("nobody hears this")
+        raise ValueError("this is not heard")
 
     @expose
     def wait(self) -> str:

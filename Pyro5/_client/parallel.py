@@ -3,21 +3,21 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any, Callable, Dict, Sequence, Set, Tuple, TypeVar
+from typing import Any, Callable, Dict, Iterable, Set, Tuple, TypeVar
 
 __all__ = ["ask_all"]
-
-THREADS = 8
 
 T = TypeVar("T")
 
 
-def ask_all(keys: Sequence[str], ask: Callable[[str], T], seconds: float) -> Tuple[Dict[str, T], Dict[str, str]]:
+def ask_all(keys: Iterable[str], ask: Callable[[str], T], seconds: float,
+            threads: int = 8) -> Tuple[Dict[str, T], Dict[str, str]]:
     """Call a function for each key, in several threads.
 
     Args:
         ask: may raise; its own time limit should not be longer than this one.
         seconds: until those that have not answered are left out.
+        threads: how many may be asked at the same time.
 
     Returns:
         key -> result, and key -> reason for those without.
@@ -32,7 +32,7 @@ def ask_all(keys: Sequence[str], ask: Callable[[str], T], seconds: float) -> Tup
         return ask(key)
 
     late: Set[Any] = set()
-    pool = ThreadPoolExecutor(THREADS, thread_name_prefix="Pyro5 gateway")
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="Pyro5 asking")
     try:
         futures: Dict[Future[T], str] = {pool.submit(ask_in_time, key): key for key in keys}
         late = wait(futures, seconds).not_done
