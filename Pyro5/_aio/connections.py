@@ -205,7 +205,7 @@ class Connections:
             return await self.connected(end)
         # One at a time: a burst of calls would otherwise open as many as there are calls.
         if self._opening is None:
-            self._opening = self._start(self._open_another())
+            self._opening = self.start_task(self._open_another())
         opening = self._opening
         if not await wait_until(opening, end):
             raise errors.not_sent(errors.TimeoutError("timed out while connecting to %s" % self.bound_uri))
@@ -222,7 +222,7 @@ class Connections:
         if self.connections:
             return self.connections[0]
         if self._connecting is None:
-            self._connecting = self._start(self._connect())
+            self._connecting = self.start_task(self._connect())
         connecting = self._connecting
         # Cancelling one of the tasks that wait here does not disturb the others.
         if not await wait_until(connecting, end):
@@ -237,7 +237,8 @@ class Connections:
             raise copy_of(error) from error.__cause__
         return connecting.result()
 
-    def _start(self, coroutine: Any) -> Any:
+    def start_task(self, coroutine: Any) -> Any:
+        """Run a coroutine in the background. Releasing the proxy cancels it."""
         task = self.use_loop().create_task(coroutine)
         self._watch_loop()
         # asyncio itself keeps only weak references to tasks.
@@ -348,7 +349,7 @@ class Connections:
         # Queued: cancelling many tasks at once, as a TaskGroup does, must not open a connection for each.
         self._cancelled.append((correlation_id, seq))
         if self._cancelling is None:
-            self._cancelling = self._start(self._send_cancellations())
+            self._cancelling = self.start_task(self._send_cancellations())
 
     async def _send_cancellations(self) -> None:
         try:

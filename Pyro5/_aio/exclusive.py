@@ -32,12 +32,17 @@ async def exclusive_use(link: Link, timeout: Optional[float]) -> AsyncIterator[N
     try:
         await _wait_for_calls(link, home, deadline)
         await _acquire(link, home, deadline)
-        try:
-            yield
-        finally:
-            await _release(link, home)
-    finally:
+    except BaseException:
         link.exclusive.remove(home)
+        raise
+    try:
+        yield
+    finally:
+        # A task of its own, which goes on if this one is cancelled: a cancelled release may not be sent, or not be executed,
+        # and the object would stay reserved for as long as the proxy is connected.
+        releasing = link.start_task(_release(link, home))
+        releasing.add_done_callback(lambda task: link.exclusive.remove(home))
+        await asyncio.shield(releasing)
 
 
 async def _wait_for_calls(link: Link, home: Connection, deadline: Optional[float]) -> None:
@@ -61,7 +66,8 @@ async def _acquire(link: Link, home: Connection, deadline: Optional[float]) -> N
         except errors.BusyError as x:
             left = seconds_until(deadline)
             if left == 0:
-                await _release(link, home)  # it may be reserved for this connection already
+                # It may be reserved for this connection already. In a task, as above.
+                await asyncio.shield(link.start_task(_release(link, home)))
                 raise
             pause = busy_pause(x)
         try:

@@ -54,6 +54,23 @@ class Exclusive(AioTestCase):
                     raise ValueError("mine")
             self.assertEqual(await other.echo(1), 1)
 
+    async def test_a_cancelled_task_releases_the_object(self) -> None:
+        uri = self.serve(Stage())
+        async with proxy(uri) as remote, proxy(uri) as other:
+            async def leave_cancelled() -> None:
+                async with remote._pyroExclusive():
+                    task = asyncio.current_task()
+                    assert task is not None
+                    task.cancel()  # takes effect at the next point where it waits, which is in the release
+
+            with mock.patch.object(remote._pyro, "cancel") as cancel:
+                with self.assertRaises(asyncio.CancelledError):
+                    await asyncio.ensure_future(leave_cancelled())
+                cancel.assert_not_called()  # the server would not execute a release that is cancelled before it begins
+            async with other._pyroExclusive(timeout=20):
+                self.assertEqual(await other.echo(1), 1)
+            self.assertEqual(await remote.echo(2), 2)
+
     async def test_a_lost_connection_releases_the_object(self) -> None:
         uri = self.serve(Stage())
         async with proxy(uri) as remote, proxy(uri) as other:
