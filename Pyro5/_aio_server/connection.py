@@ -16,6 +16,7 @@ from .._net import stream_sockets
 from .._net.stream_sockets import set_keepalive
 from .._server.connection import ServerConnection
 from .._server.deferred import DeferredCall
+from .._server.output import JOINED_BYTES, JOINED_REPLIES
 from .._wire.reader import RECEIVE_BYTES
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
 from .tls import TlsLayer
@@ -26,8 +27,6 @@ __all__ = ["UNREAD_BYTES", "AsyncConnection", "TransportSocket"]
 
 # Received bytes of further requests, kept while a call runs: with more, nothing is read from this client.
 UNREAD_BYTES = 4 * RECEIVE_BYTES
-# Replies are collected up to this size, and sent together.
-JOINED_BYTES = 64 * 1024
 # the value of `watched` that other servers have for an idle connection: its events are noticed at once
 _READ = 1
 
@@ -227,7 +226,7 @@ class AsyncConnection(ServerConnection):
         self._replies += message.buffers
         self._reply_bytes += message.size
         # Outside of pump() nothing follows that it could be sent together with.
-        if self._reply_bytes > JOINED_BYTES or not self.is_pumped:
+        if self._reply_bytes > JOINED_BYTES or len(self._replies) >= JOINED_REPLIES or not self.is_pumped:
             self.flush_replies()
 
     def flush_replies(self) -> None:

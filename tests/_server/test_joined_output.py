@@ -10,7 +10,7 @@ from unittest import mock
 
 from Pyro5 import protocol
 from Pyro5._server import eventloop, reply_flusher
-from Pyro5._server.output import JOINED_BYTES
+from Pyro5._server.output import JOINED_BYTES, JOINED_REPLIES
 from Pyro5._server.reply_flusher import ReplyFlusher
 
 from ..rawclient import PATIENCE_SECONDS, SERPENT, ServerTestCase, call_request, for_both_types
@@ -32,7 +32,7 @@ class Joined:
     def test_replies_come_in_one_piece_in_order_and_with_the_same_bytes(self: Any) -> None:
         client = self.client(self.serving())
         # the correlation id of a reply to a request without one is random
-        requests = [with_id("echo", [number], seq=number) for number in range(40)]
+        requests = [with_id("echo", [number], seq=number) for number in range(JOINED_REPLIES)]
         single = []
         for request in requests:
             client.send(request)
@@ -40,6 +40,15 @@ class Joined:
         with joining_for_long():
             client.send(b"".join(requests))
             self.assertEqual(b"".join(single), self.received(client))
+
+    def test_a_client_with_many_calls_in_flight_gets_the_first_replies_while_the_others_are_computed(self: Any) -> None:
+        client = self.client(self.serving())
+        with joining_for_long():
+            client.send(b"".join([call_request("echo", number, seq=number) for number in range(JOINED_REPLIES)])
+                        + call_request("wait", "last"))
+            self.assertEqual(list(range(JOINED_REPLIES)), [client.reply() for _ in range(JOINED_REPLIES)])
+            self.served._open_gate()
+            self.assertEqual("last", client.reply())
 
     def test_errors_and_oneway_calls_between_them(self: Any) -> None:
         client = self.client(self.serving())
