@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional, Sequence
 
-__all__ = ["BUCKETS", "UNIT", "add", "percentile", "summary", "upper_bound"]
+__all__ = ["BUCKETS", "SHOWN", "SHOWN_BOUNDS", "UNIT", "add", "percentile", "summary", "upper_bound"]
 
 BUCKETS = 32
 UNIT = 1e-6  # seconds: bucket 0 has durations below one microsecond, bucket n those below 2**n microseconds
@@ -12,6 +12,11 @@ UNIT = 1e-6  # seconds: bucket 0 has durations below one microsecond, bucket n t
 def upper_bound(bucket: int) -> float:
     """Return the end of a bucket in seconds. The last one has no end: it also counts everything longer."""
     return float(UNIT * 2 ** bucket)
+
+
+# Every second bucket from 16 microseconds to 67 seconds: monitoring systems store each of them for each method.
+SHOWN = range(4, 27, 2)
+SHOWN_BOUNDS = [upper_bound(bucket) for bucket in SHOWN]
 
 
 def percentile(counts: Sequence[int], share: float) -> Optional[float]:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
 
-from .histogram import upper_bound
+from .histogram import SHOWN, upper_bound
 
 __all__ = ["CONTENT_TYPE", "metrics_text"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-# Every second bucket from 16 microseconds to 67 seconds: monitoring systems store each of them for each method.
-_BOUNDS = range(4, 27, 2)
 
 Labels = Mapping[str, str]
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
@@ -35,7 +33,7 @@ class _Family:
 
     def add_histogram(self, counts: Sequence[int], seconds: float, labels: Labels) -> None:
         """Add the samples of a histogram."""
-        for bound in _BOUNDS:
+        for bound in SHOWN:
             self.add(sum(counts[:bound + 1]), {**labels, "le": _number(upper_bound(bound))}, "_bucket")
         self.add(sum(counts), {**labels, "le": "+Inf"}, "_bucket")
         self.add(seconds, labels, "_sum")

@@ -7,6 +7,7 @@ at that moment.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 import weakref
@@ -15,7 +16,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from .histogram import BUCKETS, add, summary
 
-__all__ = ["BATCH", "OTHERS", "Statistics", "merged_rows"]
+__all__ = ["BATCH", "GENERATED_IDS", "OTHERS", "Statistics", "merged_rows", "now", "shown_id"]
 
 Key = Tuple[str, str]  # of an object and its method
 Row = List[Any]
@@ -30,7 +31,15 @@ GENERATED_IDS = "<generated ids>"  # stands for all objects whose ids the daemon
 MAX_TEXT = 300  # characters of the text of an error that are kept
 TRACEBACK_SECONDS = 1.0  # the traceback of a method's last error is formatted at most once in this time
 
+_GENERATED_ID = re.compile("obj_[0-9a-f]{32}")
+
 now = time.perf_counter
+
+
+def shown_id(object_id: str) -> str:
+    """Return the object id under which the calls of an object are counted."""
+    # Objects with generated ids often exist for a short time only, and there may be thousands of them.
+    return GENERATED_IDS if _GENERATED_ID.fullmatch(object_id) else object_id
 
 
 class _Cells:

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import time
 from typing import Any, Dict, Mapping, Optional, Tuple
 
@@ -11,7 +10,7 @@ from .. import errors
 from .._messages import requests
 from .._messages.requests import Call
 from .._observe.merging import merged_reports
-from .._observe.statistics import BATCH, GENERATED_IDS, OTHERS
+from .._observe.statistics import BATCH, OTHERS, shown_id
 from ..constants import DAEMON_NAME
 from . import permissions
 from .objects import ObjectTable
@@ -19,7 +18,6 @@ from .objects import ObjectTable
 __all__ = ["NOT_SERVING", "SERVING", "health_of", "report", "report_of_process", "row_of", "visible_rows"]
 
 SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
-_GENERATED_ID = re.compile("obj_[0-9a-f]{32}")
 _NO_MEMBERS = frozenset((requests.GETATTR_METHOD, requests.SETATTR_METHOD, BATCH))
 
 
@@ -33,8 +31,7 @@ def row_of(objects: ObjectTable, object_id: str, method: str) -> Tuple[str, str]
     own = object_id == DAEMON_NAME and not method.startswith("_") and callable(getattr(published.target, method, None))
     if not (method in published.members.methods or method in _NO_MEMBERS or own):
         return OTHERS
-    # Objects with generated ids often exist for a short time only, and there may be thousands of them.
-    return GENERATED_IDS if _GENERATED_ID.fullmatch(object_id) else object_id, method
+    return shown_id(object_id), method
 
 
 def health_of(daemon: Any, object_id: str = "") -> str:

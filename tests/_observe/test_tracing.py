@@ -158,12 +158,31 @@ class OpenTelemetry(unittest.TestCase):
         self.provider = TracerProvider(shutdown_on_exit=False)
         self.provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.addCleanup(self.provider.shutdown)
-        opentelemetry.instrument(self.provider)
-        opentelemetry.instrument(self.provider)  # no effect
+        from opentelemetry.sdk.metrics import MeterProvider
+        from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+        self.reader = InMemoryMetricReader()
+        meters = MeterProvider([self.reader], shutdown_on_exit=False)
+        self.addCleanup(meters.shutdown)
+        opentelemetry.instrument(self.provider, meters)
+        opentelemetry.instrument(self.provider, meters)  # no effect
         self.addCleanup(opentelemetry.uninstrument)
 
     def spans(self) -> List[Any]:
         return sorted(self.exporter.get_finished_spans(), key=lambda span: span.start_time)
+
+    def measured(self) -> Dict[Any, Any]:
+        """Return what was measured, by metric, object, method and type of the error."""
+        found: Dict[Any, Any] = {}
+        for of_resource in self.reader.get_metrics_data().resource_metrics:  # type: ignore[union-attr]
+            for of_scope in of_resource.scope_metrics:
+                for metric in of_scope.metrics:
+                    self.assertEqual(("Pyro5", "s"), (of_scope.scope.name, metric.unit))
+                    for point in metric.data.data_points:
+                        attributes: Any = point.attributes
+                        self.assertEqual("pyro5", attributes["rpc.system.name"])
+                        found[metric.name, attributes["rpc.service"], attributes["rpc.method"],
+                              attributes.get("error.type")] = point
+        return found
 
     def check_chain(self, spans: List[Any]) -> None:
         """Each span is the child of the one before."""
@@ -197,6 +216,34 @@ class OpenTelemetry(unittest.TestCase):
         spans = self.spans()
         self.assertEqual(["CLIENT", "SERVER"], [span.kind.name for span in spans])
         self.check_chain(spans)
+
+    def test_durations_of_calls_are_measured(self) -> None:
+        with Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
+            with Proxy(daemon.register(Relay(), "relay")) as proxy, Proxy(daemon.register(Relay())) as generated:
+                for called in proxy, proxy, generated:
+                    called.run()
+                with self.assertRaises(ValueError):
+                    proxy.fail()
+        aio_daemon = aio.Daemon("127.0.0.1")
+        uri = str(aio_daemon.register(Relay(), "later"))
+
+        async def main() -> None:
+            async with aio.Proxy(uri) as proxy:
+                await proxy.run()
+                with self.assertRaises(ValueError):
+                    await proxy.fail()
+
+        with aio_daemon_thread(aio_daemon):
+            asyncio.run(main())
+        measured = self.measured()
+        rows = {("relay", "run", None): 2, ("relay", "fail", "ValueError"): 1, ("<generated ids>", "run", None): 1,
+                ("later", "run", None): 1, ("later", "fail", "ValueError"): 1}
+        self.assertEqual({("rpc.%s.call.duration" % side, *row): count for side in ("server", "client")
+                          for row, count in rows.items()}, {key: point.count for key, point in measured.items()})
+        for point in measured.values():
+            self.assertTrue(0 < point.min <= point.max < 60)
+            # of less than a millisecond, and not those for milliseconds that are the default
+            self.assertLess(point.explicit_bounds[0], 0.001)
 
     def test_exceptions_are_recorded(self) -> None:
         with Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
