@@ -61,7 +61,7 @@ MODULES = """
     _server.turns _server.decoding
     _server.stalls _server.running_calls _server.deferred _server.offering _server.async_loop
     _server.async_streams _server.async_methods
-    _server.daemon_object _server.siblings
+    _server.daemon_object _server.kept_counts _server.siblings
     _server.interception _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.call_accounts
     _server.dispatch
     _server.settings _server.batch_pieces _server.output _server.detached _server.connection

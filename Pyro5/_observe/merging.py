@@ -7,30 +7,49 @@ from typing import Any, Dict, List, Optional, Sequence
 from .histogram import add, summary
 from .statistics import merged_rows
 
-__all__ = ["merged_reports"]
+__all__ = ["counts_of", "merged_reports", "with_counts"]
+
+_COUNTS = ("objects", "queue_wait", "refusals", "bytes", "since", "uptime")  # what does not end with a process
 
 
-def merged_reports(reports: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+def merged_reports(reports: Sequence[Dict[str, Any]], ended: Sequence[Dict[str, Any]] = ()) -> Dict[str, Any]:
     """Return the sums of the reports of several processes; ``processes`` lists their ids.
 
     Args:
         reports: that of this process first; what is not a number is taken from it.
+        ended: the counts of processes that have ended, or do not answer.
     """
-    own = reports[0]
-    waits = [report["queue_wait"] for report in reports]
-    counts: List[int] = []
-    for each in waits:
-        add(counts, each["buckets"])
     return {
-        **own,
+        **reports[0],
         "processes": sorted([report["pid"] for report in reports]),
-        "since": min([report["since"] for report in reports]), "uptime": max([report["uptime"] for report in reports]),
-        "objects": merged_rows([report["objects"] for report in reports]),
         "workers": _sums([report["workers"] for report in reports if report["workers"]]),
-        "queue_wait": {"requests": sum([each["requests"] for each in waits]),
-                       **summary(counts, sum([each["seconds"] for each in waits]))},
         "streams": sum([report["streams"] for report in reports]),
-        **{key: _sums([report[key] for report in reports]) or {} for key in ("connections", "refusals", "bytes")},
+        "connections": _sums([report["connections"] for report in reports]),
+        **_merged_counts([*reports, *ended]),
+    }
+
+
+def counts_of(report: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the part of a report that stays when the process has ended."""
+    return {key: report[key] for key in _COUNTS}
+
+
+def with_counts(report: Dict[str, Any], counts: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a report to which the counts of another process are added."""
+    return {**report, **_merged_counts([report, counts])}
+
+
+def _merged_counts(many: Sequence[Dict[str, Any]]) -> Dict[str, Any]:
+    waits = [each["queue_wait"] for each in many]
+    buckets: List[int] = []
+    for wait in waits:
+        add(buckets, wait["buckets"])
+    return {
+        "since": min([each["since"] for each in many]), "uptime": max([each["uptime"] for each in many]),
+        "objects": merged_rows([each["objects"] for each in many]),
+        "queue_wait": {"requests": sum([wait["requests"] for wait in waits]),
+                       **summary(buckets, sum([wait["seconds"] for wait in waits]))},
+        **{key: _sums([each[key] for each in many]) or {} for key in ("refusals", "bytes")},
     }
 
 

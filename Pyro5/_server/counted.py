@@ -51,12 +51,19 @@ def report(daemon: Any) -> Dict[str, Any]:
     # Of the process that supervises the others, which serves no clients, another thread may fork in this moment.
     with siblings.no_fork if siblings.is_supervisor else contextlib.nullcontext():
         own = report_of_process(daemon)
-        others = [answer.value for answer in siblings.ask("statistics", None)]
-    return merged_reports(others if others and siblings.is_supervisor else [own, *others])
+        answers = siblings.ask("statistics", None)
+        others = [answer.value for answer in answers]
+        ended = siblings.kept_counts({siblings.own_place, *[answer.place for answer in answers]})
+    return merged_reports(others if others and siblings.is_supervisor else [own, *others], ended)
 
 
 def report_of_process(daemon: Any) -> Dict[str, Any]:
-    """Return what this process has counted."""
+    """Return what this process has counted; of a daemon with several processes, also what those in its place have before."""
+    siblings, found = daemon._siblings, _report_of_process(daemon)
+    return found if siblings is None or siblings.is_supervisor else siblings.with_kept_counts(found)
+
+
+def _report_of_process(daemon: Any) -> Dict[str, Any]:
     dispatcher, server = daemon._dispatcher, daemon.transportServer
     statistics = dispatcher.statistics
     connections = server.all_connections()

@@ -12,8 +12,9 @@ from ..protocol import ReceivingMessage, SendingMessage
 from .connection import ServerConnection
 from .counted import report_of_process
 from .siblings import Siblings
+from .stalls import Link, chain_here
 
-__all__ = ["share_calls"]
+__all__ = ["keep_counts", "share_calls"]
 
 log = logging.getLogger("Pyro5.processes")
 
@@ -23,6 +24,11 @@ def share_calls(daemon: Any, siblings: Siblings) -> None:
     shared = _SharedCalls(daemon, siblings)
     daemon._dispatcher.move = shared.move
     offered_sockets.take_elsewhere = shared.take_offered
+
+
+def keep_counts(daemon: Any) -> None:
+    """Keep what this process has counted for the time after its end. Called in each process when it has served."""
+    report_of_process(daemon)
 
 
 class _MovedConnection:
@@ -56,8 +62,10 @@ class _SharedCalls:
         self._siblings = siblings
         for kind, handler in (("cancel", self._cancel), ("close stream", self._close_stream), ("has", self._has),
                               ("serve", self._serve), ("take offered", self._take_for_other),
-                              ("statistics", self._statistics), ("health", self._set_health)):
+                              ("statistics", self._statistics), ("health", self._set_health),
+                              ("chain", self._chain)):
             siblings.handle(kind, handler)
+        daemon._dispatcher.stalls.chain_elsewhere = self._chain_elsewhere
 
     def _cancel(self, value: Any, descriptors: List[int]) -> None:
         number, seq = bytes.fromhex(value[0]), value[1]
@@ -72,6 +80,13 @@ class _SharedCalls:
 
     def _set_health(self, value: Any, descriptors: List[int]) -> None:
         self._daemon._mark_serving(*value)
+
+    def _chain(self, correlation_id: str, descriptors: List[int]) -> Any:
+        return chain_here(bytes.fromhex(correlation_id))
+
+    def _chain_elsewhere(self, correlation_id: bytes) -> List[Link]:
+        answers = self._siblings.ask("chain", correlation_id.hex())
+        return [Link(*link) for answer in answers for link in answer.value]
 
     # ------------------------------------------------------------ objects that are registered in one process
 

@@ -14,7 +14,9 @@ import queue
 import socket
 import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Collection, Dict, List, NamedTuple, Sequence, Tuple
+
+from .kept_counts import KeptCounts
 
 __all__ = ["Answer", "Siblings"]
 
@@ -59,6 +61,7 @@ class Siblings:
         self._waiting: Dict[int, queue.Queue[Answer]] = {}
         self._parts: Dict[Tuple[int, int], List[bytes]] = {}  # of messages that are not complete; used by one thread
         self._number = 0
+        self._kept = KeptCounts(places)
         self.no_fork = threading.RLock()
         self.inherited: Any = None
         self._lock = threading.Lock()  # guards _number, _waiting, and that the parts of a message follow each other
@@ -123,9 +126,19 @@ class Siblings:
         """Send a message to one process, with copies of file descriptors. Return whether that succeeded."""
         return self._send(place, kind, 0, value, descriptors)
 
+    def with_kept_counts(self, report: Dict[str, Any]) -> Dict[str, Any]:
+        """Return the report of this process with the counts of its predecessors, and keep these counts for its successors."""
+        return self._kept.added(self.own_place, report)
+
+    def kept_counts(self, but_not: Collection[int]) -> List[Dict[str, Any]]:
+        """Return what was counted in each place but these, as far as it was reported."""
+        counts = [self._kept.read(place) for place in range(len(self._receivers) - 1) if place not in but_not]
+        return [each for each in counts if each is not None]
+
     def close(self) -> None:
         """Close the sockets in this process. Messages are not sent any more."""
         self._running = list
+        self._kept.close()
         for sock in self._receivers + self._senders:
             sock.close()
 

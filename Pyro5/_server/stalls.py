@@ -7,13 +7,13 @@ import threading
 import traceback
 import uuid
 import weakref
-from typing import Any, Callable, Iterator, List, Set
+from typing import Any, Callable, Iterator, List, NamedTuple
 
 from .. import errors
 from .._observe.statistics import now
 from .error_log import client_name
 
-__all__ = ["StallWatcher"]
+__all__ = ["Link", "StallWatcher", "chain_here"]
 
 log = logging.getLogger("Pyro5.server.stalls")
 
@@ -22,15 +22,34 @@ LOOKS = 4  # in the time after which a call counts as stalled
 _watchers: weakref.WeakSet[StallWatcher] = weakref.WeakSet()
 
 
+class Link(NamedTuple):
+    """A running call, as a part of a chain of calls. Clocks of all processes of this machine show the same."""
+
+    started: float
+    object_id: str
+    name: str
+
+
+def chain_here(correlation_id: bytes) -> List[Link]:
+    """Return the calls of a chain that are running in this process."""
+    found = {each for watcher in list(_watchers) for each in watcher.running()
+             if each.correlation_id == correlation_id and each.object_id}
+    return [Link(float(each.started), each.object_id, _name(each)) for each in found]
+
+
 class StallWatcher:
     """A thread that looks at the running calls of a daemon, as long as the setting is on. Thread-safe.
 
     Args:
         running: returns the calls that are running.
+
+    Attributes:
+        chain_elsewhere: returns the calls of a chain that are running in the other processes of the daemon.
     """
 
     def __init__(self, running: Callable[[], List[Any]]) -> None:
         self.running = running
+        self.chain_elsewhere: Callable[[bytes], List[Link]] = lambda correlation_id: []
         self._lock = threading.Lock()  # guards the next four
         self._has_begun = False
         self._seconds = 0.0
@@ -89,7 +108,7 @@ class StallWatcher:
                 self._logged.add(call)
                 _warn("%s from %s has been running for %.1f seconds (correlation id %s)%s" % (
                     _name(call), client_name(call.connection), elapsed, uuid.UUID(bytes=call.correlation_id),
-                    _chain_of(call)), _stack_of(call))
+                    _described(chain_here(call.correlation_id) + self.chain_elsewhere(call.correlation_id))), _stack_of(call))
 
 
 def _warn(text: str, stack: str) -> None:
@@ -104,17 +123,14 @@ def _name(call: Any) -> str:
     return errors.one_line("%s.%s" % (call.object_id, call.method or "<batch>"))
 
 
-def _chain_of(call: Any) -> str:
-    """Return a text about the other calls of this process that belong to the same chain; empty if there are none."""
-    chain: Set[Any] = set()
-    for watcher in list(_watchers):
-        chain.update(each for each in watcher.running() if each.correlation_id == call.correlation_id and each.object_id)
+def _described(chain: List[Link]) -> str:
+    """Return a text about a chain of calls; empty for a single call."""
     if len(chain) < 2:
         return ""
-    ordered = sorted(chain, key=lambda each: float(each.started))
     # The object that is called again waits for itself, if it has a lock, or serves one call at a time.
-    is_cycle = len({each.object_id for each in ordered}) < len(ordered)
-    return "; it is part of a %s of calls: %s" % ("cycle" if is_cycle else "chain", " -> ".join(map(_name, ordered)))
+    is_cycle = len({link.object_id for link in chain}) < len(chain)
+    return "; it is part of a %s of calls: %s" % (
+        "cycle" if is_cycle else "chain", " -> ".join([link.name for link in sorted(chain)]))
 
 
 def _lines_of(coroutine: Any) -> Iterator[str]:

@@ -46,12 +46,14 @@ class Roles(NamedTuple):
         begin_child: called in each process, with its server and siblings, before it serves.
         next_renewal: returns when (monotonic seconds) `renew` has to be called.
         renew: renews the registrations in name servers.
+        end_child: called in each process when it has served.
     """
 
     make_server: Callable[[], SocketServer]
     begin_child: Callable[[SocketServer, Siblings], None]
     next_renewal: Callable[[], float]
     renew: Callable[[], None]
+    end_child: Callable[[], None]
 
 
 class _Child:
@@ -327,6 +329,7 @@ class Supervisor(SocketServer):
         threading.Thread(target=_end_with_parent, args=(lifeline, server), name="Pyro-lifeline", daemon=True).start()
         server.loop()
         server.close()
+        self._roles.end_child()
         return is_terminated[0] if is_terminated else 0
 
     # ------------------------------------------------------------ what only servers with one process can do

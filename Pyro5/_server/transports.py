@@ -10,7 +10,7 @@ from ..svr_multiplex import SocketServer_Multiplex
 from ..svr_threads import SocketServer_Threadpool
 from .callbacks import DaemonCallbacks
 from .loop import SocketServer
-from .shared_calls import share_calls
+from .shared_calls import keep_counts, share_calls
 from .siblings import Siblings
 from .supervisor import Roles, Supervisor
 
@@ -52,7 +52,8 @@ def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, un
         share_calls(daemon, siblings)
 
     daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds
-    roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due)
+    roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due,
+                  lambda: keep_counts(daemon))
     supervisor = Supervisor(callbacks, roles, processes)
     daemon._siblings = supervisor.siblings
     return _listening(supervisor, daemon, host, port, unixsocket)

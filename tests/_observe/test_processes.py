@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import signal
 import unittest
 import uuid
 from typing import Any, List
@@ -11,7 +12,7 @@ from typing import Any, List
 from Pyro5 import errors
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
-from tests.support import ToolProcess
+from tests.support import ToolProcess, ToolResult
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "processes_program.py")
 
@@ -49,9 +50,10 @@ class TwoProcesses(unittest.TestCase):
         self.addCleanup(proxy._pyroRelease)
         return proxy
 
-    def end(self) -> None:
+    def end(self) -> ToolResult:
         result = self.process.stop()
         self.assertEqual((0, ""), (result.exit_code, result.err))
+        return result
 
     def test_interceptors_run_in_the_process_of_the_call(self) -> None:
         for pid, proxy in self.proxies.items():
@@ -73,6 +75,35 @@ class TwoProcesses(unittest.TestCase):
                 self.assertIn("in wait | ", line)
                 call.cancel()
         self.end()
+
+    def test_cycles_of_calls_through_several_processes_are_named(self) -> None:
+        (_, proxy), (other_pid, _) = self.proxies.items()
+        call = proxy.call_wait.future(self.uri)
+        # The call that the other one waits for.
+        (line,) = self.process.read_until("%d log Pyro5.server.stalls - shared.wait" % other_pid)[-1:]
+        self.assertIn("it is part of a cycle of calls: shared.call_wait -> shared.wait | The stack", line)
+        call.cancel()
+        self.end()
+
+    def traced(self) -> int:
+        """Return how often the method `trace` was called, in all processes."""
+        with Proxy("PYRO:Pyro.Daemon" + self.uri[len("PYRO:shared"):]) as own:
+            return int(own.stats()["objects"]["shared"]["trace"]["calls"])
+
+    def test_counts_stay_when_a_process_ends(self) -> None:
+        pids = list(self.proxies)
+        proxy = self.proxies[pids[-1]]
+        for calls, signum in ((3, signal.SIGTERM), (6, signal.SIGKILL), (9, signal.SIGTERM)):
+            for _ in range(3):
+                proxy.trace()
+            if signum == signal.SIGKILL:
+                self.assertEqual(calls, self.traced())  # a process that is killed keeps what it has reported before
+            os.kill(pids[-1], signum)
+            proxy = self.connect_to_other(pids)
+            pids.append(proxy.pid())
+            self.assertEqual(calls, self.traced())
+        # The program can still read them when all have ended.
+        self.assertIn("calls of trace: 9\n", self.end().out)
 
     def test_statistics_are_sums(self) -> None:
         own = self.daemon_object()
