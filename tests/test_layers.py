@@ -32,7 +32,7 @@ MODULES = """
     _messages _messages.limits _messages.blob _messages.out_of_band
     _messages.requests _messages.batch_results _messages.replies _messages.handshake
     _auth _auth.files
-    _net _net.forks _net.tls_socket _net.tls _net.addresses _net.stream_sockets _net.shared_areas
+    _net _net.forks _net.tls_socket _net.tls_layer _net.tls _net.addresses _net.stream_sockets _net.shared_areas
     _net.shared_memory
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
@@ -52,7 +52,7 @@ MODULES = """
     _client.method_views _client.methods
     _client.properties _client.proxy_state _client.operators _client.names
     _client.lease_keeper _client.name_server typed client
-    _aio _aio.connection _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
+    _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.received _aio.streams _aio.interception _aio.calls
     _aio.proxy _aio.batch _aio.name_server _aio.naming
     _server _server.error_log _server.exposure _server.descriptions _server.arguments
@@ -73,7 +73,7 @@ MODULES = """
     _server.transports _server.observed _server.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
-    _aio_server _aio_server.tls _aio_server.connection _aio_server.connected _aio_server.tls_turns _aio_server.threads
+    _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns _aio_server.threads
     _aio_server.calls _aio_server.dispatch _aio_server.hooks _aio_server.clients _aio_server.server
     _aio_server.ending _aio_server.daemon
     _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files

@@ -22,6 +22,7 @@ from .._values.uri import URI
 from .._wire import features
 from ..serializers import SerializerBase
 from .connection import Connection
+from .tls_transport import connect_with_tls
 
 __all__ = ["Accepted", "Handshake", "connect_to_any", "in_thread", "open_connection"]
 
@@ -160,9 +161,12 @@ async def _connect_and_shake_hands(connection: Connection, uri: URI, first: Hand
 async def _connect(connection: Connection, uri: URI) -> None:
     loop = connection.loop
     if is_offered(uri.host):
-        sock = await in_thread(offered_sockets.take, str(uri.host), None)
+        sock = await _take_offered(str(uri.host))
         sock.setblocking(False)
-        await loop.create_connection(lambda: connection, sock=sock)
+        if hasattr(sock, "pending"):
+            await connect_with_tls(connection, sock)
+        else:
+            await loop.create_connection(lambda: connection, sock=sock)
         return
     # Read when connecting: a program may switch SSL on after it has imported this module.
     context = tls.client_context() if config.SSL else None
@@ -181,6 +185,21 @@ async def _connect(connection: Connection, uri: URI) -> None:
         except OSError as x:  # the last one counts, as in the synchronous client
             failure = x
     raise failure or OSError("no address")
+
+
+async def _take_offered(host: str) -> Any:
+    """Return a socket that the process at this host has offered."""
+    taken = asyncio.get_running_loop().run_in_executor(None, offered_sockets.take, host, None)
+    try:
+        return await asyncio.shield(taken)
+    except asyncio.CancelledError:
+        taken.add_done_callback(_close_unused)  # the thread may have it already
+        raise
+
+
+def _close_unused(taken: asyncio.Future[Any]) -> None:
+    if not taken.cancelled() and taken.exception() is None:
+        taken.result().close()
 
 
 def _plain(error: OSError) -> OSError:

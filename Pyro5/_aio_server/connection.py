@@ -5,7 +5,6 @@ Everything belongs to the thread of the event loop, except where stated.
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import time
@@ -14,14 +13,13 @@ from typing import Any, Deque, List, Optional, Tuple
 
 from .._net import stream_sockets
 from .._net.stream_sockets import set_keepalive
+from .._net.tls_layer import TlsLayer
+from .._net.tls_socket import TlsSocket
 from .._server.connection import ServerConnection
 from .._server.deferred import DeferredCall
 from .._server.output import JOINED_BYTES, JOINED_REPLIES
 from .._wire.reader import RECEIVE_BYTES
 from ..protocol import Buffer, ReceivingMessage, SendingMessage
-from .tls import TlsLayer
-
-log = logging.getLogger("Pyro5.server.connection")
 
 __all__ = ["UNREAD_BYTES", "AsyncConnection", "TransportSocket"]
 
@@ -315,11 +313,12 @@ class AsyncConnection(ServerConnection):
     def give_away(self) -> Any:
         sock = None
         self.flush_replies()
-        if self.tls is None and not (self.lost or self.at_end or self.has_unsent):
+        if not (self.lost or self.at_end or self.has_unsent):
             self.transport.pause_reading()
             sock = socket.socket(fileno=os.dup(self.sock.fileno()))  # the transport closes its own file descriptor
-        elif self.tls is not None:
-            log.warning("a connection for callbacks is closed: this daemon cannot use TLS connections for them")
+            if self.tls is not None:
+                # The transport has encrypted so far; from now on the socket does.
+                sock = TlsSocket(sock, self.server.listener.ssl_context, True, state=self.tls.state)
         self.deferred = None
         self.abandon()
         self.server.release(self)

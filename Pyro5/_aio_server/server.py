@@ -16,6 +16,8 @@ import time
 from typing import Any, Callable, Dict, Optional, Set, Union
 
 from .. import errors
+from .._net.tls_layer import TlsLayer
+from .._net.tls_socket import new_state
 from .._server import error_log
 from .._server.decoding import SHORT_REQUEST_BYTES
 from .._server.eventloop import TURN_SECONDS
@@ -29,7 +31,6 @@ from .connected import ConnectedSocket
 from .connection import AsyncConnection
 from .dispatch import own_annotations
 from .hooks import DaemonHooks
-from .tls import TlsLayer
 from .tls_turns import TlsTurns
 
 __all__ = ["AsyncServer"]
@@ -121,7 +122,7 @@ class AsyncServer(Clients):
     def add_transport(self, transport: Any) -> AsyncConnection:
         """Add a new connection, or refuse it if the server is full."""
         context = self.listener.ssl_context
-        connection = AsyncConnection(transport, self, None if context is None else TlsLayer(context))
+        connection = AsyncConnection(transport, self, None if context is None else TlsLayer(new_state(context, True)))
         self.open.add(connection)
         self.apply_limits()
         # Idle connections are closed first: clients reconnect when they need one.

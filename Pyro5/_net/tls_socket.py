@@ -11,7 +11,7 @@ import functools
 import socket
 import ssl
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 # Received bytes that are decrypted in one step: a record of the largest size, or 600 key updates (a few milliseconds).
 FEED_BYTES = 16 * 1024 + 512
@@ -29,6 +29,21 @@ _INFORMATION = frozenset((
     "verify_client_post_handshake", "version"))
 
 
+class TlsState(NamedTuple):
+    """The state of a TLS connection, apart from its socket."""
+
+    end: ssl.SSLObject
+    received: ssl.MemoryBIO  # encrypted bytes that `end` has not read
+    unsent: ssl.MemoryBIO  # encrypted bytes of `end` that are to be sent
+
+
+def new_state(context: ssl.SSLContext, server_side: bool, server_hostname: Optional[str] = None) -> TlsState:
+    """Return the state of a connection before its TLS handshake."""
+    received, unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
+    end = context.wrap_bio(received, unsent, server_side=server_side, server_hostname=server_hostname)
+    return TlsState(end, received, unsent)
+
+
 class TlsSocket(socket.socket):
     """A connected socket with TLS: an alternative to `ssl.SSLSocket`, with the same methods.
 
@@ -38,16 +53,17 @@ class TlsSocket(socket.socket):
         sock: a connected socket without TLS; its descriptor is moved to this object.
         server_side: whether this is the server.
         server_hostname: for a client, the host name that the certificate must be valid for.
+        state: the state of a connection whose handshake is done; None: a new connection.
 
     Attributes:
         has_sent: bytes were sent: a server has answered the first message of the handshake.
     """
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_side: bool,
-                 server_hostname: Optional[str] = None) -> None:
+                 server_hostname: Optional[str] = None, state: Optional[TlsState] = None) -> None:
         timeout = sock.gettimeout()
-        self._received, self._unsent = ssl.MemoryBIO(), ssl.MemoryBIO()
-        tls = context.wrap_bio(self._received, self._unsent, server_side=server_side, server_hostname=server_hostname)
+        self._state = state or new_state(context, server_side, server_hostname)
+        tls, self._received, self._unsent = self._state
         super().__init__(sock.family, sock.type, sock.proto, fileno=sock.detach())
         self.settimeout(timeout)
         self.context, self.server_side, self.server_hostname = context, server_side, server_hostname
@@ -85,6 +101,19 @@ class TlsSocket(socket.socket):
         self._repeat(self._connected().unwrap)
         self._tls = None
         return self
+
+    def without_tls(self) -> Tuple[socket.socket, TlsState]:
+        """Move the descriptor to a socket without TLS; return it with the state, for code that encrypts and decrypts itself.
+
+        Raises:
+            OSError: encrypted bytes are left to be sent.
+        """
+        if self._rest or self._unsent.pending:
+            raise ConnectionAbortedError(errno.ECONNABORTED, "encrypted bytes have not been sent")
+        timeout = self.gettimeout()
+        plain = socket.socket(self.family, self.type, self.proto, fileno=self.detach())
+        plain.settimeout(timeout)
+        return plain, self._state
 
     def _repeat(self, step: Callable[[], Any]) -> Any:
         """Repeat a step of TLS with received bytes until it is complete; with a non-blocking socket at most twice."""

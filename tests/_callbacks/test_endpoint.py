@@ -7,8 +7,10 @@ import os
 import socket
 import threading
 from typing import Any, Iterator, List
+from unittest import mock
 
 from Pyro5 import aio, client, config, errors
+from Pyro5._aio import connecting as connecting_module
 from Pyro5._callbacks import endpoint
 from Pyro5._net.offered_sockets import MAX_PER_CLIENT, host_of, offered_sockets
 from Pyro5._server.exposure import behavior, expose
@@ -315,6 +317,29 @@ class OtherServers(Case):
         await self.in_thread(use)
         with self.assertRaisesRegex(errors.CommunicationError, "the client that has this object is not connected"):
             await proxy(uri)
+
+    async def test_cancelled_while_it_waits_for_a_connection(self) -> None:
+        host, (here, there) = host_of("cancelled"), socket.socketpair()
+        self.addCleanup(there.close)
+        self.addCleanup(here.close)
+        offered_sockets.expect(host, 1)
+        waits = threading.Event()
+
+        def nowhere(host: str) -> Any:
+            waits.set()
+            return None, False
+
+        with mock.patch.object(offered_sockets, "take_elsewhere", nowhere):
+            connecting = asyncio.create_task(connecting_module._take_offered(host))
+            await self.wait_for_event(waits)
+            connecting.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await connecting
+        server = object()
+        offered_sockets.add(host, here, server)
+        there.settimeout(PATIENCE_SECONDS)
+        self.assertEqual(b"", await self.in_thread(there.recv, 1))
+        offered_sockets.close_all(server)
 
     async def test_a_server_that_starts_again(self) -> None:
         def use() -> None:

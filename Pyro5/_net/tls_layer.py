@@ -9,6 +9,7 @@ import ssl
 from typing import Any, List, Optional
 
 from ..protocol import Buffer
+from .tls_socket import TlsState
 
 __all__ = ["TlsLayer"]
 
@@ -18,18 +19,23 @@ EMPTY_BYTES = 64 * 1024
 
 
 class TlsLayer:
-    """The server's end of a TLS connection, without a socket. Not thread-safe.
+    """One end of a TLS connection, without a socket. Not thread-safe.
+
+    Args:
+        state: of the connection.
+        handshake_done: whether its handshake is done.
 
     Attributes:
+        state: see above.
         handshake_done: data can be sent and received.
-        closed: the client has sent its last byte.
+        closed: the other side has sent its last byte.
         has_answered: there were bytes to send, so the first, costly step of the handshake is done.
     """
 
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._end = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self.handshake_done = False
+    def __init__(self, state: TlsState, handshake_done: bool = False) -> None:
+        self.state = state
+        self._end, self._incoming, self._outgoing = state
+        self.handshake_done = handshake_done
         self.closed = self.has_answered = False
         self._empty_bytes = 0  # received since the last data
 
@@ -37,8 +43,8 @@ class TlsLayer:
         """Decrypt received bytes, and return the data in pieces. Call `output` afterwards.
 
         Raises:
-            ssl.SSLError: the client does not use TLS, its certificate is refused, or the data is invalid.
-            OSError: the client has sent much without any data, such as key updates, each of which costs time.
+            ssl.SSLError: the other side does not use TLS, its certificate is refused, or the data is invalid.
+            OSError: the other side has sent much without any data, such as key updates, each of which costs time.
         """
         # TLS without a socket: the transport moves the bytes, so the same code serves every event loop.
         # In steps: thousands of key updates fit into what is received at once.
@@ -76,13 +82,13 @@ class TlsLayer:
             view = view[self._end.write(view):]
 
     def output(self) -> bytes:
-        """Return the bytes to send to the client now."""
+        """Return the bytes to send now."""
         data = self._outgoing.read()
         self.has_answered = self.has_answered or bool(data)
         return data
 
     def getpeercert(self, binary_form: bool = False) -> Any:
-        """Return the certificate of the client, as `ssl.SSLSocket.getpeercert`."""
+        """Return the certificate of the other side, as `ssl.SSLSocket.getpeercert`."""
         return self._end.getpeercert(binary_form)
 
     def get_channel_binding(self, cb_type: str) -> Optional[bytes]:
