@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from typing import Any, List, Optional, Set, Tuple
 
 from .. import config
 from . import tls_guard
-from .polling_policy import PollingPolicy, YieldingPolicy
+from .polling_policy import PollingPolicy, Usage, YieldingPolicy
 
 try:
     import resource
@@ -59,22 +60,34 @@ def is_promising() -> bool:
     return bool(config.SPINNING) and _processors > 1
 
 
-def _switches() -> int:
-    """Return the number of context switches of the calling thread, 0 if the system does not report it."""
+def _switches() -> Tuple[int, int]:
+    """Return how often the calling thread has blocked, and was interrupted; 0 if the system does not report it."""
     if _THIS_THREAD is None:
-        return 0
+        return 0, 0
     usage = resource.getrusage(_THIS_THREAD)
-    return usage.ru_nivcsw + usage.ru_nvcsw
+    return usage.ru_nvcsw, usage.ru_nivcsw
 
 
-def _measure() -> Tuple[int, int]:
-    return threading.get_ident(), _switches()
+def _measure() -> Usage:
+    blocked, interrupted = _switches()
+    # Not the times of getrusage(): those of a thread that is running are up to 4 ms old.
+    return Usage(threading.get_ident(), blocked + interrupted, interrupted, time.thread_time(), time.monotonic())
+
+
+def _is_overloaded() -> bool:
+    """Return whether more threads want to run than there are processors; False if the system does not report it."""
+    try:
+        with open("/proc/loadavg", "rb") as file:
+            runnable, _, _all = file.read().split()[3].partition(b"/")
+        return int(runnable) > _processors
+    except (OSError, IndexError, ValueError):
+        return False
 
 
 def _new_policy() -> YieldingPolicy:
     """Return a policy with the state of the last one."""
     global _last
-    policy = YieldingPolicy(_measure, threading.get_ident(), _last)
+    policy = YieldingPolicy(_measure, _is_overloaded, threading.get_ident(), _last)
     _last = policy  # when it is complete: other threads may read it immediately
     return policy
 

@@ -5,9 +5,9 @@ every decision with tables of results. The receivers that use the policy are in 
 """
 from __future__ import annotations
 
-from typing import Callable, Optional, Tuple
+from typing import Callable, NamedTuple, Optional
 
-__all__ = ["PollingPolicy", "YieldingPolicy", "Measure"]
+__all__ = ["Measure", "PollingPolicy", "Usage", "YieldingPolicy"]
 
 # Failed attempts in a row after which polling is suspended. A failed attempt takes 250 polls of 1.5 us each: 375 us.
 MAX_FAILURES = 3
@@ -20,11 +20,33 @@ MIN_PERIOD_ATTEMPTS, MAX_PERIOD_ATTEMPTS = 4, 32
 # Polling is suspended if there were fewer attempts than this per context switch. A thread that has a processor for itself is
 # hardly ever switched while it polls; one that shares it is switched in nearly every attempt.
 MIN_ATTEMPTS_PER_SWITCH = 4
+# Polling is also suspended while the thread gets less than this share of a processor and the system takes that away from it
+# at least once in this number of seconds of its processor time, a little more than the usual slices of 3 and 4 ms. It is
+# then one of several that want to run all the time, and a thread that polls uses up its slice while those wait that could
+# continue: with four client processes on one of two processors and other load, blocking makes three times as many calls. A
+# thread that has a processor for itself loses it 40 times per second at most, for hardly any time. Not if there are
+# processors for all of them: then the system moves the two that poll for each other's messages apart soon.
+MIN_SHARE, MAX_SLICE_SECONDS = 0.75, 0.008
+# The number of times that this must have happened, and the time after which the share is computed anew.
+MIN_INTERRUPTIONS, MAX_WINDOW_SECONDS = 2, 0.1
+# Receives without polling after that. They are many, since two slices of polling pass before it is noticed again.
+MIN_CROWDED_RECEIVES, MAX_CROWDED_RECEIVES = 128, 1024
 # Receives without polling that a new connection in another thread inherits at most from the previous one: it may be in another
 # situation, so it finds this out sooner.
 MAX_INHERITED_SKIPS = 32
 
-Measure = Callable[[], Tuple[int, int]]  # returns the identifier of the calling thread, and its number of context switches
+
+class Usage(NamedTuple):
+    """What the calling thread has used of the processors."""
+
+    thread: int  # its identifier
+    switches: int  # context switches
+    interruptions: int  # those of them at which it could have continued
+    cpu_seconds: float
+    seconds: float  # of a monotonic clock
+
+
+Measure = Callable[[], Usage]
 
 
 class PollingPolicy:
@@ -68,20 +90,26 @@ class YieldingPolicy(PollingPolicy):
 
     Args:
         measure: reads the context switches of the calling thread. Called at the beginning of each period.
+        is_overloaded: returns whether more threads want to run than there are processors. Called rarely.
         thread: the identifier of the calling thread.
         previous: another policy whose state is inherited. Many connections carry only two or three messages, too few to learn
             from.
     """
 
-    __slots__ = ("_measure", "_period", "_attempts_left", "_switches", "_thread")
+    __slots__ = ("_measure", "_is_overloaded", "_period", "_attempts_left", "_switches", "_thread", "_window",
+                 "_crowded_skips")
     _period: int
     _attempts_left: int
     _switches: int  # of the thread at the beginning of the period, plus those that blocking after a failed attempt causes
     _thread: int  # that the switches were counted for
+    _window: Usage  # at the beginning of the time for which the share is computed
 
-    def __init__(self, measure: Measure, thread: int, previous: Optional[YieldingPolicy] = None) -> None:
+    def __init__(self, measure: Measure, is_overloaded: Callable[[], bool], thread: int,
+                 previous: Optional[YieldingPolicy] = None) -> None:
         super().__init__()
         self._measure = measure
+        self._is_overloaded = is_overloaded
+        self._crowded_skips = MIN_CROWDED_RECEIVES
         if previous is not None:
             self._failures, self._next_skips = previous._failures, previous._next_skips
             self._skips_left = min(previous._skips_left, MAX_INHERITED_SKIPS)
@@ -90,10 +118,15 @@ class YieldingPolicy(PollingPolicy):
         else:  # one thread that connects again and again continues the period of its previous connection
             self._skips_left, self._thread = previous._skips_left, previous._thread
             self._period, self._attempts_left, self._switches = previous._period, previous._attempts_left, previous._switches
+            self._window, self._crowded_skips = previous._window, previous._crowded_skips
 
-    def _begin_period(self, attempts: int) -> None:
+    def _begin_period(self, attempts: int) -> Usage:
         self._period = self._attempts_left = attempts
-        self._thread, self._switches = self._measure()
+        usage = self._measure()
+        self._thread, self._switches = usage.thread, usage.switches
+        if attempts == MIN_PERIOD_ATTEMPTS:  # after receives that block, which are not to be counted
+            self._window = usage
+        return usage
 
     def should_poll(self) -> bool:
         if self._skips_left:
@@ -113,10 +146,25 @@ class YieldingPolicy(PollingPolicy):
 
     def _end_period(self) -> None:
         switches, attempts, thread = self._switches, self._period, self._thread
-        self._begin_period(min(2 * attempts, MAX_PERIOD_ATTEMPTS))
+        usage = self._begin_period(min(2 * attempts, MAX_PERIOD_ATTEMPTS))
         if thread != self._thread:
+            self._window = usage
             return  # the counts of different threads cannot be compared
         if (self._switches - switches) * MIN_ATTEMPTS_PER_SWITCH >= attempts:
             self._suspend()
+        elif self._is_crowded(usage):
+            self._skips_left = self._crowded_skips
+            self._crowded_skips = min(2 * self._crowded_skips, MAX_CROWDED_RECEIVES)
         else:
             self._next_skips = MIN_SKIPPED_RECEIVES
+
+    def _is_crowded(self, usage: Usage) -> bool:
+        """Return whether others want to run all the time on the processor that the thread polls on."""
+        since = self._window
+        seconds, cpu_seconds = usage.seconds - since.seconds, usage.cpu_seconds - since.cpu_seconds
+        interruptions = usage.interruptions - since.interruptions
+        if interruptions >= MIN_INTERRUPTIONS and cpu_seconds < min(MIN_SHARE * seconds, MAX_SLICE_SECONDS * interruptions):
+            return self._is_overloaded()
+        if seconds > MAX_WINDOW_SECONDS:
+            self._window, self._crowded_skips = usage, MIN_CROWDED_RECEIVES
+        return False

@@ -56,7 +56,7 @@ class ReceiverTests(unittest.TestCase):
         forgotten = mock.patch.object(busy_poll, "_last", None)
         forgotten.start()
         self.addCleanup(forgotten.stop)
-        undisturbed = mock.patch.object(busy_poll, "_switches", return_value=0)
+        undisturbed = mock.patch.object(busy_poll, "_switches", return_value=(0, 0))
         undisturbed.start()
         self.addCleanup(undisturbed.stop)
         self.sock: Any = FakeSocket()
@@ -97,7 +97,8 @@ class ReceiverTests(unittest.TestCase):
     def test_suspended_while_others_need_the_processor(self) -> None:
         self.sock.has_data = True
         switches = iter(range(0, 1000, MIN_PERIOD_ATTEMPTS))
-        with mock.patch.object(busy_poll, "_switches", lambda: next(switches)), mock.patch.object(busy_poll, "_last", None):
+        measured = mock.patch.object(busy_poll, "_switches", lambda: (next(switches), 0))
+        with measured, mock.patch.object(busy_poll, "_last", None):
             self.receiver = PollingReceiver(self.sock)
             self.assertEqual(MIN_PERIOD_ATTEMPTS, self.polls(MIN_PERIOD_ATTEMPTS))
             for pause in (MIN_SKIPPED_RECEIVES, 2 * MIN_SKIPPED_RECEIVES, 4 * MIN_SKIPPED_RECEIVES):
@@ -124,7 +125,7 @@ class ReceiverTests(unittest.TestCase):
     def test_switches_of_other_threads_are_not_compared(self) -> None:
         self.sock.has_data = True
         switches = iter(range(0, 100000, MAX_PERIOD_ATTEMPTS))
-        with mock.patch.object(busy_poll, "_switches", lambda: next(switches)), ThreadPoolExecutor(1) as another:
+        with mock.patch.object(busy_poll, "_switches", lambda: (next(switches), 0)), ThreadPoolExecutor(1) as another:
             self.receiver = another.submit(PollingReceiver, self.sock).result()
             self.assertEqual(MIN_PERIOD_ATTEMPTS, self.polls(MIN_PERIOD_ATTEMPTS))
             self.assertEqual(1, self.polls())

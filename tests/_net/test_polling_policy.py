@@ -2,16 +2,19 @@
 from __future__ import annotations
 
 import unittest
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
 from Pyro5._net.polling_policy import (
+    MAX_CROWDED_RECEIVES,
     MAX_INHERITED_SKIPS,
     MAX_PERIOD_ATTEMPTS,
     MAX_SKIPPED_RECEIVES,
     MIN_ATTEMPTS_PER_SWITCH,
+    MIN_CROWDED_RECEIVES,
     MIN_PERIOD_ATTEMPTS,
     MIN_SKIPPED_RECEIVES,
     PollingPolicy,
+    Usage,
     YieldingPolicy,
 )
 
@@ -38,14 +41,25 @@ class Machine:
     def __init__(self, thread: int = 1) -> None:
         self.thread = thread
         self.switches = 1000
+        self.interruptions = 0
+        self.cpu_seconds = self.seconds = 50.0
         self.measured = 0
+        self.is_overloaded = True
 
-    def measure(self) -> Tuple[int, int]:
+    def measure(self) -> Usage:
         self.measured += 1
-        return self.thread, self.switches
+        return Usage(self.thread, self.switches, self.interruptions, self.cpu_seconds, self.seconds)
+
+    def polls(self, attempts: int, seconds_each: float, share: float, attempts_per_slice: int) -> None:
+        """Let time pass in which a thread polls, with this share of a processor, and is interrupted after each slice."""
+        before = self.interruptions
+        self.interruptions += attempts // attempts_per_slice
+        self.switches += self.interruptions - before
+        self.cpu_seconds += attempts * seconds_each
+        self.seconds += attempts * seconds_each / share
 
     def policy(self, previous: Optional[YieldingPolicy] = None) -> YieldingPolicy:
-        return YieldingPolicy(self.measure, self.thread, previous)
+        return YieldingPolicy(self.measure, lambda: self.is_overloaded, self.thread, previous)
 
 
 class Failures(unittest.TestCase):
@@ -119,6 +133,53 @@ class Switches(unittest.TestCase):
         policy = machine.policy()
         machine.thread, machine.switches = 2, 5000
         self.assertEqual([0] * 5, decisions(policy, "+++++"))
+
+
+class Crowded(unittest.TestCase):
+    def skipped(self, machine: Machine, policy: YieldingPolicy, share: float, attempts_per_slice: int, attempts: int = 32,
+                seconds_each: float = 100e-6) -> int:
+        """Poll for some periods, and return the number of receives that are skipped then."""
+        for attempt in range(1, attempts * 10 + 1):
+            count = 0
+            while not policy.should_poll():
+                count += 1
+            if count:
+                return count
+            machine.polls(1, seconds_each, share, attempts_per_slice if attempt % attempts_per_slice == 0 else 1 << 30)
+            if attempt % attempts_per_slice == 0:
+                machine.interruptions += 1
+                machine.switches += 1
+            policy.record(True)
+        return 0
+
+    def test_shares(self) -> None:
+        for share, attempts_per_slice, is_crowded in ((0.25, 30, True), (0.5, 30, True), (0.7, 40, True), (0.8, 30, False),
+                                                      (1.0, 30, False), (0.5, 200, False), (0.25, 1000, False)):
+            with self.subTest(share=share, attempts_per_slice=attempts_per_slice):
+                machine = Machine()
+                found = self.skipped(machine, machine.policy(), share, attempts_per_slice)
+                self.assertEqual(MIN_CROWDED_RECEIVES if is_crowded else 0, found)
+
+    def test_there_are_processors_for_all(self) -> None:
+        machine = Machine()
+        machine.is_overloaded = False
+        policy = machine.policy()
+        self.assertEqual(0, self.skipped(machine, policy, 0.5, 30))
+        machine.is_overloaded = True
+        self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, policy, 0.5, 30))
+
+    def test_faster_calls(self) -> None:
+        machine = Machine()
+        self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, machine.policy(), 0.25, 100, seconds_each=30e-6))
+
+    def test_suspensions_double_until_the_processor_is_free_for_a_while(self) -> None:
+        machine = Machine()
+        policy = machine.policy()
+        found = [self.skipped(machine, policy, 0.25, 30) for _ in range(5)]
+        self.assertEqual([128, 256, 512, 1024, 1024], found)
+        self.assertEqual(1024, MAX_CROWDED_RECEIVES)
+        self.assertEqual(0, self.skipped(machine, policy, 1.0, 1000, attempts=200))
+        self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, policy, 0.25, 30))
 
 
 class Inheriting(unittest.TestCase):
