@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any, AsyncGenerator, Callable, Deque, List, Optional, Set, Tuple
 
 from .. import callcontext, config, errors, serializers
+from .._client.call_options import earlier
 from .._client.metadata import parse_metadata
 from .._client.ns_connection import RANDOM
 from .._client.results import Results
@@ -305,9 +306,9 @@ class Connections:
             self._idle = self._idle or IdleConnections(connection.loop, connections)
             self._idle.begin()
 
-    async def _open_at(self, uri: URI) -> Accepted:
+    async def _open_at(self, uri: URI, seconds: Optional[float] = None) -> Accepted:
         first = Handshake(self.serializer, self.handshake, self.wire)
-        return await open_connection(uri, effective_timeout(self.timeout), first)
+        return await open_connection(uri, earlier(effective_timeout(self.timeout), seconds), first)
 
     async def _request_metadata(self, connection: Connection) -> Any:
         request = requests.invoke_request(self.serializer, connection.next_seq(), 0, DAEMON_NAME, "get_metadata",

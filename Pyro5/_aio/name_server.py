@@ -3,30 +3,94 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, AsyncIterator, Callable, Dict, Iterable, Optional, Sequence, Tuple, Union
+import logging
+from typing import Any, AsyncIterator, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
-from .. import client
+from .. import client, errors
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
-from .._client.name_server import NEW_ARGUMENTS, Event, checked_event, old_arguments, require_watch
+from .._client.name_server import NEW_ARGUMENTS, READING, Event, checked_event, old_arguments, require_watch
+from .._client.ns_places import FAILOVER_SECONDS, alternatives, is_list, note_nameserver
 from .._values import classes
 from .._values.uri import URI
 from .calls import RemoteMember
-from .connecting import in_thread
+from .connecting import Accepted, in_thread
+from .connection import Connection
 from .link import Link
 from .proxy import Proxy
 
 __all__ = ["NameServerProxy", "keep_registered", "sync_proxy"]
 
+log = logging.getLogger("Pyro5.aio")
+
+
+class _NameServerLink(Link):
+    """The link of a proxy for a name server. If this was one of a list and cannot be reached any more, it connects to another
+    one.
+
+    Attributes:
+        located: the arguments of `locate_ns`; empty if the name server was not searched for.
+        is_one_of_several: whether there is a list of name servers.
+    """
+
+    located: Tuple[Any, ...] = ()
+    is_one_of_several = False
+
+    def locate_with(self, arguments: Tuple[Any, ...]) -> None:
+        """Note the arguments of `locate_ns`."""
+        self.located = arguments
+        # Once and not for each call: the list is a text that has to be parsed.
+        self.is_one_of_several = bool(arguments) and is_list(str(arguments[0]))
+
+    def alternatives(self) -> List[URI]:
+        """Return the other name servers of the list; empty if there is none."""
+        return alternatives(str(self.located[0]), self.located[1], self.uri) if self.is_one_of_several else []
+
+    def options(self) -> Dict[str, Any]:
+        return {**super().options(), "located": self.located, "is_one_of_several": self.is_one_of_several}
+
+    async def _connect_once(self) -> Connection:
+        others = self.alternatives()
+        first = self.uri
+        try:
+            return await super()._connect_once()
+        except errors.CommunicationError:
+            if not others:
+                raise
+            note_nameserver(first)
+            for uri in others:
+                self.uri = uri
+                try:
+                    return await super()._connect_once()
+                except errors.CommunicationError:
+                    note_nameserver(uri)
+            self.uri = first
+            raise
+
+    async def _open_at(self, uri: URI, seconds: Optional[float] = None) -> Accepted:
+        # One that does not answer must not use up the time for the others.
+        return await super()._open_at(uri, FAILOVER_SECONDS if self.is_one_of_several else None)
+
 
 class NameServerProxy(Proxy):
     """A proxy for a name server, see `locate_ns`. It is sent to other processes as an ordinary proxy."""
 
-    _pyroLocated: Tuple[Any, ...] = ()  # the arguments of `locate_ns`
+    _pyro: _NameServerLink
+    _pyroLinkClass = _NameServerLink
 
     def _set_link(self, link: Link) -> None:
         super()._set_link(link)
         # In the instance, where Proxy keeps members: no test is needed for other names.
         self.__dict__["register"] = _Register(link, "register")
+        self.__dict__.update((name, _ReadingMember(link, name)) for name in READING)
+
+    @property
+    def _pyroLocated(self) -> Tuple[Any, ...]:
+        """The arguments of `locate_ns`; empty if the name server was not searched for."""
+        return self._pyro.located
+
+    @_pyroLocated.setter
+    def _pyroLocated(self, arguments: Tuple[Any, ...]) -> None:
+        self._pyro.locate_with(arguments)
 
     @contextlib.asynccontextmanager
     async def registered(self, name: str, uri: Union[str, URI], ttl: float = DEFAULT_TTL, *, safe: Optional[bool] = None,
@@ -77,6 +141,26 @@ class _Register(RemoteMember):
             await self._link.connected()
         changed = old_arguments(self._name, args, kwargs, self._link.methods)
         return await super().__call__(*args, **(kwargs if changed is None else changed))
+
+
+class _ReadingMember(RemoteMember):
+    """A method that changes nothing: it is called at another name server of the list when the connection was lost."""
+
+    _link: _NameServerLink
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        if self._link.is_one_of_several:
+            return self._call_repeatedly(args, kwargs)
+        return super().__call__(*args, **kwargs)
+
+    async def _call_repeatedly(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
+        try:
+            return await super().__call__(*args, **kwargs)
+        except errors.ConnectionClosedError as x:
+            if errors.is_remote(x):
+                raise
+            log.info("%s was not answered, another name server is asked: %s", self._name, x)
+        return await super().__call__(*args, **kwargs)
 
 
 def sync_proxy(proxy: Proxy) -> client.NameServerProxy:

@@ -5,11 +5,11 @@ import asyncio
 import time
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Union, overload
 
-from .. import client
+from .. import client, errors
 from .._client import discovery
 from .._client.discovery import Host
 from .._client.ns_connection import direct_uri
-from .._client.ns_places import place_of
+from .._client.ns_places import is_list, place_of
 from .._values.uri import URI
 from .connecting import in_thread
 from .name_server import NameServerProxy
@@ -61,13 +61,23 @@ async def _resolve_group(uris: Sequence[URI], numbers: Sequence[int], delay_time
     if len(numbers) == 1:
         found[numbers[0]] = await _resolve_one(uris[numbers[0]], delay_time)
         return
+    place = place_of(uris[numbers[0]])
     # One connection, over which all lookups are in flight together.
-    async with await locate_ns(*place_of(uris[numbers[0]])) as names:
+    async with await locate_ns(*place) as names:
         lookup: Any = names.lookup
-        answers = await asyncio.gather(*[lookup(uris[number].object) for number in numbers])
-    # Checked as any answer: a name server can send anything.
+        answers = await asyncio.gather(*[lookup(uris[number].object) for number in numbers], return_exceptions=True)
+    unknown: List[int] = []
     for number, answer in zip(numbers, answers):
-        found[number] = direct_uri(answer, "name '%s'" % uris[number].object)
+        # Another name server of a list may know it.
+        if isinstance(answer, errors.NamingError) and is_list(place[0]):
+            unknown.append(number)
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            # Checked as any answer: a name server can send anything.
+            found[number] = direct_uri(answer, "name '%s'" % uris[number].object)
+    resolved = await asyncio.gather(*[_resolve_one(uris[number], delay_time) for number in unknown])
+    found.update(zip(unknown, resolved))
 
 
 async def locate_ns(host: Host = "", port: Optional[int] = None, broadcast: bool = True, *,

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, AsyncContextManager, Dict, Generator, List, Optional, Set, Union
+from typing import Any, AsyncContextManager, Dict, Generator, List, Optional, Set, Type, Union
 
 from .. import config, serializers
 from .._client.callback_objects import register_callback
@@ -66,6 +66,7 @@ class Proxy(metaclass=ProxyClass):
     """
 
     _pyro: Link  # all state that calls share; see __setattr__
+    _pyroLinkClass: Type[Link] = Link  # that of a subclass may connect in another way
 
     _pyroHandshake: Any = _link_field("handshake", "Application data to send in the handshake, see Daemon.validateHandshake.")
     _pyroMaxRetries: int = _link_field("max_retries", "How many times a call is repeated after a lost connection or timeout.")
@@ -82,7 +83,7 @@ class Proxy(metaclass=ProxyClass):
                  wait_for_ready: bool = False, serializer: Optional[str] = None, handshake: Any = "hello",
                  pick: str = "random") -> None:
         # Everything that a call needs is in the link: a task that waits in a call does not keep the proxy alive.
-        self._set_link(Link(URI(uri)))
+        self._set_link(self._pyroLinkClass(URI(uri)))
         link = self._pyro
         link.handshake = handshake
         link.wait_for_ready = wait_for_ready
@@ -230,7 +231,7 @@ class Proxy(metaclass=ProxyClass):
     def __setstate__(self, state: Any) -> None:
         # States of other releases have further entries.
         uri, oneway, methods, attrs, handshake, serializer_name = state[:STATE_ENTRIES]
-        link = Link(URI(uri))
+        link = self._pyroLinkClass(URI(uri))
         link.oneway, link.methods, link.attrs, link.handshake = set(oneway), set(methods), set(attrs), handshake
         self._set_link(link)
         if serializer_name is not None:  # raises an exception if it is not installed here

@@ -33,7 +33,7 @@ from ..constants import NAMESERVER_NAME, NS_QUESTION
 from .call_options import earlier
 from .ns_connection import RANDOM, direct_uri
 from .ns_connection import NameServerConnection as _NameServer
-from .ns_places import nameserver_uris, note_nameserver, other_nameservers, place_of
+from .ns_places import FAILOVER_SECONDS, nameserver_uris, note_nameserver, other_nameservers, place_of
 
 __all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_broadcast"]
 
@@ -53,7 +53,6 @@ BROADCAST_INTERVAL_SECONDS = 0.3
 LOOPBACK_SECONDS = 0.7  # time limit for this machine: another program that never answers may listen at the port
 FIRST_PAUSE_SECONDS = 0.1  # between two lookups of a name that is not registered yet; doubled every time
 MAX_PAUSE_SECONDS = 1.0
-FAILOVER_SECONDS = 3.0  # time limit for connecting to one of several name servers
 
 # The error for all places together says what to do; for each of them the hint is left out.
 _HINT = re.compile(r" \(is the server running, [^()]*\)")
@@ -346,9 +345,11 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
             connected.append(_locate_nameserver(host, port, reply_seconds))
         try:
             return ask(connected[0])
-        except errors.ConnectionClosedError:
-            connected.pop().close()  # the name server may be restarting, perhaps at another address: search again
-            raise
+        except errors.ConnectionClosedError as x:
+            lost = connected.pop()  # the name server may be restarting, perhaps at another address: search again
+            lost.close()
+            # The others can be asked at once, because a lookup changes nothing.
+            return _ask_others(ask, lost.uri, host, port, reply_seconds, x)
         except errors.NamingError as x:
             return _ask_others(ask, connected[0].uri, host, port, reply_seconds, x)
 
@@ -360,12 +361,12 @@ def _ask_until_found(ask: Callable[[_NameServer], T], delay_time: float, host: s
 
 
 def _ask_others(ask: Callable[[_NameServer], T], asked: URI, host: str, port: Optional[int], reply_seconds: Optional[float],
-                unknown: errors.NamingError) -> T:
+                error: errors.PyroError) -> T:
     """Ask the other name servers of a list: they do not exchange registrations, so a server that was started while the first
     one was away is registered with another one.
 
     Raises:
-        NamingError: the error of the first one, if the others do not know the name either, or cannot be reached.
+        PyroError: the error of the first one, if the others do not know the name either, or cannot be reached.
     """
     for uri in other_nameservers(host, port, asked):
         try:
@@ -376,7 +377,7 @@ def _ask_others(ask: Callable[[_NameServer], T], asked: URI, host: str, port: Op
         except errors.CommunicationError as x:
             log.debug("no name server: %s", x)
             note_nameserver(uri)
-    raise unknown
+    raise error
 
 
 def _locate_nameserver(host: str, port: Optional[int], reply_seconds: Optional[float]) -> _NameServer:

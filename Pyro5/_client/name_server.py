@@ -3,21 +3,33 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, ContextManager, Dict, Iterable, Iterator, Mapping, NamedTuple, Optional, Sequence, Tuple, Union, cast
+import functools
+import logging
+import time
+from typing import (Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
+                    Tuple, TypeVar, Union, cast)
 
 from .. import errors
 from .._values import plain
 from .._values.uri import URI
 from ..socketutil import effective_timeout
 from . import discovery
-from .call_options import earlier
+from .call_options import CallOptions, current_options, deadline_for, earlier, options_for
 from .lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
-from .ns_places import other_nameservers
+from .ns_places import FAILOVER_SECONDS, alternatives, note_nameserver
 from .proxy_state import ProxyState
 
-__all__ = ["Event", "NameServerMethods", "Watch", "checked_event", "located", "old_arguments"]
+__all__ = ["Event", "NEW_ARGUMENTS", "NameServerMethods", "READING", "Watch", "checked_event", "located", "old_arguments",
+           "require_watch"]
+
+log = logging.getLogger("Pyro5.discovery")
 
 NEW_ARGUMENTS = frozenset(("ttl", "if_revision", "member"))  # of NameServer.register; other releases do not know them
+# Methods that change nothing: they are called again at another name server of the list when the connection was lost.
+READING = frozenset(("candidates", "count", "details", "leases", "list", "lookup", "ping", "status", "yplookup"))
+
+
+T = TypeVar("T")
 
 
 class _EventFields(NamedTuple):
@@ -99,7 +111,8 @@ class Watch(Iterator[Event]):
 
 class NameServerMethods(ProxyState):
     """Base class of NameServerProxy. With a name server of another release, `register` ignores what that does not know. If it
-    was one of a list of name servers and cannot be reached any more, the proxy connects to another one.
+    was one of a list of name servers and cannot be reached any more, the proxy connects to another one, and repeats there what
+    only reads.
     """
 
     # Empty for a name server that was not searched for.
@@ -108,22 +121,39 @@ class NameServerMethods(ProxyState):
     def _pyroInvoke(self, methodname: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]], flags: int = 0,
                     objectId: Optional[str] = None) -> Any:
         changed = old_arguments(methodname, vargs, kwargs, self._pyroMethods)
-        invoke = super()._pyroInvoke  # type: ignore[misc]  # that of Proxy
-        return invoke(methodname, vargs, kwargs if changed is None else changed, flags, objectId)
+        own = super()._pyroInvoke  # type: ignore[misc]  # that of Proxy
+        invoke = functools.partial(own, methodname, vargs, kwargs if changed is None else changed, flags, objectId)
+        try:
+            return invoke()
+        except errors.ConnectionClosedError as x:
+            # A registration may have been made before the connection was lost; only the program knows what to do then.
+            if methodname not in READING or objectId is not None or errors.is_remote(x) or not self._pyroAlternatives():
+                raise
+            log.info("%s was not answered, another name server is asked: %s", methodname, x)
+        return invoke()
+
+    def _pyroAlternatives(self) -> List[URI]:
+        """Return the other name servers of the list; empty if there is none, or the proxy was not made by `located`."""
+        return alternatives(str(self._pyroLocated[0]), self._pyroLocated[1], self._pyro.uri) if self._pyroLocated else []
 
     def _pyroConnect(self, replace_uri: bool = False) -> Any:
         connect = super()._pyroConnect  # type: ignore[misc]  # that of Proxy
-        try:
+        others = self._pyroAlternatives()
+        if not others:
             return connect(replace_uri)
+        link = self._pyro
+        first = link.uri
+        try:
+            return _within_seconds(link, functools.partial(connect, replace_uri))
         except errors.CommunicationError:
-            if not self._pyroLocated:
-                raise
-            first, (host, port, _) = self._pyro.uri, self._pyroLocated
-            for uri in other_nameservers(str(host), port, first):
-                self._pyro.uri = uri
-                with contextlib.suppress(errors.CommunicationError):
-                    return connect(replace_uri)
-            self._pyro.uri = first
+            note_nameserver(first)
+            for uri in others:
+                link.uri = uri
+                try:
+                    return _within_seconds(link, functools.partial(connect, replace_uri))
+                except errors.CommunicationError:
+                    note_nameserver(uri)
+            link.uri = first
             raise
 
     def _pyroRelocate(self) -> Any:
@@ -183,6 +213,17 @@ def located(proxy_class: Any, place: Tuple[Any, ...], delay_time: float = 0.0) -
     # Kept for _pyroRelocate: a new name server is looked for in the same places.
     found._pyroLocated = place
     return found
+
+
+def _within_seconds(link: Any, connect: Callable[[], T]) -> T:
+    """Connect to one of several name servers: one that does not answer must not use up the time for the others."""
+    seconds = earlier(FAILOVER_SECONDS, effective_timeout(link.timeout)) or FAILOVER_SECONDS
+    options = options_for(link) or CallOptions(link)
+    token = current_options.set(options._replace(deadline=earlier(time.monotonic() + seconds, deadline_for(link))))
+    try:
+        return connect()
+    finally:
+        current_options.reset(token)
 
 
 def require_watch(proxy: Any) -> None:

@@ -9,7 +9,10 @@ from .._values.uri import URI
 from ..constants import NAMESERVER_NAME
 from .unreachable import is_reachable, note_location, reachable_first
 
-__all__ = ["nameserver_uris", "note_nameserver", "other_nameservers", "place_of"]
+__all__ = ["FAILOVER_SECONDS", "alternatives", "is_list", "nameserver_uris", "note_nameserver", "other_nameservers",
+           "place_of"]
+
+FAILOVER_SECONDS = 3.0  # time limit for connecting to one of several name servers
 
 
 def nameserver_uris(hosts: str, port: Optional[int]) -> List[URI]:
@@ -31,8 +34,23 @@ def other_nameservers(hosts: str, port: Optional[int], asked: URI) -> List[URI]:
     Args:
         hosts, port: as for `nameserver_uris`; no host means the setting NS_HOST.
     """
+    return [uri for uri in alternatives(hosts, port, asked) if is_reachable(_location_of(uri))]
+
+
+def alternatives(hosts: str, port: Optional[int], lost: URI) -> List[URI]:
+    """Return the name servers to connect to instead of one that was lost: the others of a list of hosts, those last that could
+    not be reached a moment ago.
+
+    Args:
+        hosts, port: as for `nameserver_uris`; no host means the setting NS_HOST.
+    """
     uris = nameserver_uris(hosts, port) if hosts else nameserver_uris(addresses.name_server_host(), None)
-    return [uri for uri in uris if len(uris) > 1 and uri != asked and is_reachable(_location_of(uri))]
+    return [uri for uri in uris if len(uris) > 1 and uri != lost]
+
+
+def is_list(hosts: str) -> bool:
+    """Return whether this means several name servers; no host means the setting NS_HOST."""
+    return len(addresses.name_server_places(hosts or addresses.name_server_host())) > 1
 
 
 def note_nameserver(uri: URI) -> None:

@@ -5,13 +5,15 @@ import asyncio
 import socket
 import unittest
 from typing import Any, List, Tuple
+from unittest import mock
 
 from Pyro5 import aio, config, errors
-from Pyro5._client import ns_places, unreachable
+from Pyro5._client import name_server, ns_places, unreachable
 from Pyro5._client.discovery import resolve_all
 from Pyro5._net import addresses
 from Pyro5._server.exposure import expose
 from Pyro5._values.uri import URI
+from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.core import resolve
 from Pyro5.nameserver import NameServerDaemon
@@ -138,9 +140,51 @@ class NameServers(FailoverTestCase):
             ns.ping()
             first.close()
             with self.assertRaises(errors.ConnectionClosedError):
-                ns.ping()
-            ns.ping()
+                ns.register("a", "PYRO:one@host:1")
+            ns.register("a", "PYRO:one@host:1")
             self.assertEqual(second, ns._pyroUri.location)
+
+    def test_what_only_reads_is_repeated_at_another_one(self) -> None:
+        first = NameServerDaemon("127.0.0.1", 0)
+        names, second = self.name_server()
+        names.register("a", "PYRO:one@host:1")
+        with daemon_thread(first), locate_ns("%s,%s" % (first.locationStr, second)) as ns:
+            ns.ping()
+            first.close()
+            self.assertEqual("PYRO:one@host:1", str(ns.lookup("a")))
+            with self.assertRaisesRegex(errors.NamingError, "unknown name"):
+                ns.lookup("b")
+
+    def test_one_that_does_not_answer_is_given_up(self) -> None:
+        first = NameServerDaemon("127.0.0.1", 0)
+        _, second = self.name_server()
+        with socket.socket() as silent, mock.patch.object(name_server, "FAILOVER_SECONDS", 0.05):
+            silent.bind(("127.0.0.1", 0))
+            silent.listen(5)  # the system accepts connections, which get no answer
+            hosts = "%s,127.0.0.1:%d,%s" % (first.locationStr, silent.getsockname()[1], second)
+            with daemon_thread(first), locate_ns(hosts) as ns:
+                first.close()
+                ns.ping()
+                self.assertEqual((second, PATIENCE_SECONDS), (ns._pyroUri.location, ns._pyroTimeout))
+
+    def test_one_that_dies_during_a_lookup(self) -> None:
+        # The first one of the list ends each connection after the handshake.
+        first, (names, second) = self.dying_name_server(), self.name_server()
+        names.register("a", "PYRO:one@host:1")
+        hosts = "%s,%s" % (first, second)
+        self.assertEqual("PYRO:one@host:1", str(resolve("PYRONAME:a@" + hosts)))
+        with self.assertRaises(errors.ConnectionClosedError):
+            resolve("PYRONAME:a@" + first)
+
+    def dying_name_server(self) -> str:
+        @expose
+        class Dying:
+            def lookup(self, name: str) -> None:
+                current_context.client.close()
+
+        daemon = self.run_daemon(Daemon("127.0.0.1", 0))
+        daemon.register(Dying(), "Pyro.NameServer")
+        return str(daemon.locationStr)
 
     def test_a_proxy_finds_its_object_by_another_name_server(self) -> None:
         daemon = self.run_daemon(Daemon("127.0.0.1", 0))
