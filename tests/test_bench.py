@@ -74,7 +74,7 @@ class Quick(unittest.TestCase):
         for name in set(bare.CASES) & set(measured):
             self.assertGreater(min(measured[name]["limits"] + measured[name]["limit_server_us"]), 0, name)
         managers = {one["work"]: one for one in self.result["peers"] if one["peer"] == "managers"}
-        self.assertEqual(set(peers.CASES) & set(measured), set(managers))
+        self.assertEqual(set(peers.PEERS["managers"].cases) & set(measured), set(managers))
         for one in self.result["peers"]:
             self.assertEqual(("", 1), (one["error"], len(one["samples"])), one)
 

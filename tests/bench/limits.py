@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Dict, Iterable, List, Sequence, Tuple
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from .processes import BenchmarkError, Program, Side
 from .works import Work
@@ -66,15 +66,15 @@ class Limits:
 class Peers:
     """Other libraries that are installed, each with a server."""
 
-    def __init__(self, clients: Clients, servers: Dict[str, Program], known: Iterable[str]) -> None:
+    def __init__(self, clients: Clients, servers: Dict[str, Program], cases: Mapping[str, Collection[str]]) -> None:
         self._clients = clients
         self._ports = {name: server.read()["port"] for name, server in servers.items()}
-        self._known = frozenset(known)
+        self._cases = cases
         self.results: Dict[Tuple[str, str], Dict[str, Any]] = {}
 
     def measure(self, work: Work, seconds: float) -> None:
         """Measure all of them, if the row is one beside which they are measured. What fails is not tried again."""
-        for name, port in self._ports.items() if work.name in self._known else ():
+        for name, port in [(name, port) for name, port in self._ports.items() if work.name in self._cases[name]]:
             result = self.results.setdefault((work.name, name), {
                 "work": work.name, "peer": name, "samples": [], "error": ""})
             if result["error"]:

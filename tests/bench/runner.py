@@ -177,9 +177,10 @@ def measure(plan: Plan, progress: Progress) -> Dict[str, Any]:
                            for stand in stands}
         first = stands[0]
         floors, least = (at_end.enter_context(sides[0].start_server(name)) for name in ("programs.floors", "programs.bare"))
-        beside = set(first.about["beside_peers"]) & {work.name for work in plan.works if any(plan.kinds(work))}
+        measured = {work.name for work in plan.works if any(plan.kinds(work))}
+        beside = {name: measured & set(cases) for name, cases in first.about["peers"].items()}
         servers = {name: at_end.enter_context(sides[0].start_server("programs.peers", name))
-                   for name in (first.about["peers"] if beside else ())}
+                   for name, cases in beside.items() if cases}
         peers = Peers(first.clients, servers, beside)
         rounds = Rounds(plan, stands, floors, Limits(first.clients, least, first.about["least"]), peers, progress)
         rounds.run()

@@ -32,7 +32,7 @@ class Client:
         """Return what is being measured."""
         return {"python": "%s %s" % (platform.python_implementation(), platform.python_version()),
                 "pyro": getattr(Pyro5, "__version__", "?"), "cases": list(CASES), "least": list(bare.CASES),
-                "peers": peers.installed(), "beside_peers": list(peers.CASES)}
+                "peers": peers.installed()}
 
     def measure(self, case: str, uri: str, serializer: str, seconds: float) -> Dict[str, Any]:
         """Measure a case, with the processor time of both sides."""

@@ -5,6 +5,7 @@ where they are installed.
 """
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import importlib.util
@@ -12,13 +13,14 @@ import json
 import os
 import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence
 
 from . import workload
 from .timing import rate, rate_of_threads, with_processor_time
 
 HOST, KEY = "127.0.0.1", b"bench"
 THREADS = 8
+CALLS_IN_FLIGHT = 64
 
 
 class Served:
@@ -146,12 +148,53 @@ def connect_grpc(port: int) -> Iterator[Any]:
         yield Calls(lambda method, arguments: call((method, arguments)))
 
 
+# ---------------------------------------------------------------- grpc.aio
+
+def serve_grpc_aio() -> None:
+    asyncio.run(_serve_grpc_aio())
+
+
+async def _serve_grpc_aio() -> None:
+    grpc, msgpack = importlib.import_module("grpc"), importlib.import_module("msgpack")
+    served = Served()
+
+    async def answer(request: List[Any], context: Any) -> Any:
+        return getattr(served, request[0])(*request[1])
+    handler = grpc.unary_unary_rpc_method_handler(answer, msgpack.unpackb, msgpack.packb)
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bench", {"call": handler}),))
+    port = server.add_insecure_port(HOST + ":0")
+    await server.start()
+    announce(port)
+    await server.wait_for_termination()
+
+
+async def rate_in_flight(port: int, seconds: float) -> float:
+    """Keep CALLS_IN_FLIGHT calls in flight on one connection; return the calls per second."""
+    grpc, msgpack = importlib.import_module("grpc"), importlib.import_module("msgpack")
+
+    async def caller(deadline: float) -> int:
+        count, clock = 0, time.perf_counter
+        while not count or clock() < deadline:
+            await call(("add", (20, 22)))
+            count += 1
+        return count
+
+    async with grpc.aio.insecure_channel("%s:%d" % (HOST, port)) as channel:
+        call = channel.unary_unary("/bench/call", msgpack.packb, msgpack.unpackb)
+        await call(("add", (20, 22)))
+        started = time.perf_counter()
+        counts = await asyncio.gather(*[caller(started + seconds) for _ in range(CALLS_IN_FLIGHT)])
+        return sum(counts) / (time.perf_counter() - started)
+
+
 class Peer(NamedTuple):
-    """Another library: the functions of both sides, and the modules that it needs."""
+    """Another library: the functions of both sides, the modules that it needs, and the rows beside which it is measured."""
 
     serve: Callable[[], None]
     connect: Callable[[int], Any]
     modules: Any
+    cases: Sequence[str] = ("add", "blob", "threads", "processes")
 
 
 PEERS: Dict[str, Peer] = {
@@ -159,20 +202,21 @@ PEERS: Dict[str, Peer] = {
     "pyzmq": Peer(serve_zmq, connect_zmq, ("zmq", "msgpack")),
     "rpyc": Peer(serve_rpyc, connect_rpyc, ("rpyc",)),
     "grpcio": Peer(serve_grpc, connect_grpc, ("grpc", "msgpack")),
+    "grpc.aio": Peer(serve_grpc_aio, connect_grpc, ("grpc", "msgpack"), ("in_flight",)),
 }
-# the rows beside which the peers are measured
 CASES: Dict[str, Callable[[Any], Callable[[], Any]]] = {
     "add": lambda proxy: lambda: proxy.add(20, 22),
     "blob": lambda proxy: lambda: proxy.echo(BLOB),
     "threads": lambda proxy: lambda: proxy.add(20, 22),
     "processes": lambda proxy: lambda: proxy.add(20, 22),
+    "in_flight": lambda proxy: lambda: proxy.add(20, 22),
 }
 BLOB = workload.blob(workload.BLOB_BYTES)
 
 
-def installed() -> List[str]:
-    """Return the names of the peers that can be measured here."""
-    return [name for name, peer in PEERS.items() if all(map(importlib.util.find_spec, peer.modules))]
+def installed() -> Dict[str, List[str]]:
+    """Return the names of the peers that can be measured here, and the rows beside which they are."""
+    return {name: list(peer.cases) for name, peer in PEERS.items() if all(map(importlib.util.find_spec, peer.modules))}
 
 
 def measure(name: str, case: str, port: int, seconds: float) -> Dict[str, float]:
@@ -190,6 +234,8 @@ def measure(name: str, case: str, port: int, seconds: float) -> Dict[str, float]
             raise ValueError("the server answered something else")
 
         def calls_per_second() -> float:
+            if case == "in_flight":
+                return asyncio.run(rate_in_flight(port, seconds))
             return rate_of_threads(THREADS, connected, seconds) if case == "threads" else rate(action, seconds)
         return with_processor_time(calls_per_second, lambda: float(proxy.processor_seconds()))
 
