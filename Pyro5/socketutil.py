@@ -13,7 +13,7 @@ import os
 import selectors
 import socket
 import weakref
-from typing import TYPE_CHECKING, Any, Dict, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple, Union
 
 from . import config, errors
 from ._net.addresses import (
@@ -281,6 +281,15 @@ def family_str(sock: socket.socket) -> str:
     return known.get(sock.family, "???")
 
 
+def snapshot(weak_set: Iterable[Any]) -> List[Any]:
+    """Return the elements of a ``weakref.WeakSet`` that other threads may be changing."""
+    while True:
+        try:
+            return list(weak_set)
+        except RuntimeError:  # it was changed during the iteration, which is written in Python
+            continue
+
+
 class SocketConnection:
     """A connected socket and the state of the connection.
 
@@ -294,12 +303,14 @@ class SocketConnection:
         keep_open: do not close the socket in `close`, because it has another owner.
     """
 
+    # Created in the instance when first used: most connections track nothing, and a WeakSet is expensive.
+    _tracked_resources: Optional[weakref.WeakSet[Any]] = None
+
     def __init__(self, sock: socket.socket, objectId: Optional[str] = None, keep_open: bool = False) -> None:
         self.sock = sock
         self.objectId = objectId
         self.pyroInstances: Dict[type, Any] = {}
         self.keep_open = keep_open
-        self._tracked_resources: Optional[weakref.WeakSet[Any]] = None
 
     def __del__(self) -> None:
         # No shutdown here: the parent of a forked child still uses the connection. Attributes are missing if the
@@ -313,10 +324,9 @@ class SocketConnection:
 
     @property
     def tracked_resources(self) -> weakref.WeakSet[Any]:
-        # created when first used: most connections track nothing, and a WeakSet is expensive
-        if self._tracked_resources is None:
-            self._tracked_resources = weakref.WeakSet()
-        return self._tracked_resources
+        tracked = self._tracked_resources
+        # Methods of one client may run in several threads: all get the same set, because setdefault() is atomic.
+        return tracked if tracked is not None else self.__dict__.setdefault("_tracked_resources", weakref.WeakSet())
 
     def send(self, data: Union[bytes, bytearray, memoryview]) -> None:
         """Send all of the data; raises as `send_data`."""
@@ -341,9 +351,10 @@ class SocketConnection:
 
     def free_tracked_resources(self) -> None:
         """Call ``close()`` of every tracked resource that still exists, and stop tracking them."""
-        # Taken out first: of two threads that close the connection, only one closes the resources.
-        tracked, self._tracked_resources = self._tracked_resources, None
-        for resource in list(tracked or ()):
+        if self._tracked_resources is None:
+            return
+        # Taken out first, atomically: of two threads that close the connection, only one closes the resources.
+        for resource in snapshot(self.__dict__.pop("_tracked_resources", None) or ()):
             try:
                 resource.close()
             except Exception:

@@ -40,7 +40,7 @@ from Pyro5.protocol import HEADER_SIZE, MSG_CONNECTOK, ReceivingMessage, Sending
 from Pyro5.serializers import SerializerBase
 from Pyro5.server import Daemon
 
-from . import races_leases, races_output, races_sharing
+from . import races_first_uses, races_leases, races_output, races_sharing
 from .peers import CERTIFICATES
 from .peers import settings as changed_settings
 from .rawclient import RawClient, Served, WatchedDaemon, connect_request, connected_to, wait_until
@@ -535,7 +535,7 @@ RACES: Dict[str, Callable[[int], None]] = {
     "names in a dbm database": names_in_dbm,
     "settings": settings,
     **{title: partial(race, in_threads=in_threads)
-       for title, race in {**races_sharing.RACES, **races_output.RACES, **races_leases.RACES}.items()},
+       for races in (races_sharing, races_output, races_leases, races_first_uses) for title, race in races.RACES.items()},
 }
 
 

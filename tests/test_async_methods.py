@@ -374,7 +374,7 @@ class Cases:
                 self.proxy.fail("text")
             self.proxy._pyroRelease()
             self.assertEqual(1, self.connect().add(1))
-            self.assertEqual([], [thing for thing in gc.get_objects() if isinstance(thing, ZeroDivisionError)])
+            self.assertEqual([], [thing for thing in gc.get_objects() if type(thing) is ZeroDivisionError])
 
     class OnewayAndBatches(AsyncTestCase):
         def test_oneway(self) -> None:

@@ -251,7 +251,9 @@ class Streaming(DeskTestCase):
         self.assertEqual([3, 1, 2], proxy.lazily("list"))
 
     def test_lifetime(self) -> None:
-        stream = self.serve_desk(ITER_STREAM_LIFETIME=SHORT_SECONDS, POLLTIMEOUT=0.01).count()
+        stream = self.serve_desk(POLLTIMEOUT=0.01).count()
+        self.assertEqual(0, next(stream))  # a generator that was never begun does not notice that it is closed
+        self.configure(ITER_STREAM_LIFETIME=SHORT_SECONDS)
         with self.assertRaisesRegex(errors.PyroError, "expired"):
             for _ in stream:
                 pass

@@ -71,7 +71,7 @@ class Connection(socketutil.SocketConnection):
         call_id: correlation id of the call in flight, or of the last one.
         deadline: monotonic time by which the exchange has to end; None: only the timeout of the socket applies.
         late: sequence numbers of calls that were given up. Their replies still arrive, and are discarded.
-        streams: number of item streams that were opened over this connection and are not exhausted.
+        streams: ids of the item streams that were opened over this connection and are not exhausted.
         idle_since: monotonic time of the last use; only kept for the further connections of a shared proxy.
         is_suspect: whether another connection to the server was lost since this one was used.
         generation: how often the proxy was connected before.
@@ -93,7 +93,8 @@ class Connection(socketutil.SocketConnection):
         self.call_id: Optional[bytes] = None
         self.deadline: Optional[float] = None
         self.late: Set[int] = set()  # sequence numbers of replies that are still to come, to calls that have timed out
-        self.streams = 0
+        # A set and not a count: streams are opened and ended in several threads, also in finalizers; each change is atomic.
+        self.streams: Set[str] = set()
         self.idle_since = 0.0
         self.is_suspect = False
         self.generation = 0

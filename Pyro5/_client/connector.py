@@ -298,7 +298,7 @@ class Connector:
         """Note that an item stream has ended, or is not used any more."""
         connection = self.stream_homes.pop(stream_id, None)
         if connection is not None:
-            connection.streams -= 1
+            connection.streams.discard(stream_id)
 
     def _close_inherited(self) -> None:
         """Begin anew in a forked process: the connections, and the threads that hold locks, belong to the parent."""

@@ -11,7 +11,7 @@ import random
 import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import errors
 from .._values import plain
@@ -161,7 +161,7 @@ class LeaseKeeper:
                 self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 leases")
                 self._thread.start()
             self._condition.notify()
-        _at_exit.add(self)
+        _at_exit.add(weakref.ref(self, _at_exit.discard))
         return lease
 
     def _begin_in_child(self) -> None:
@@ -402,10 +402,11 @@ def _by_nameserver(leases: List[Lease]) -> List[Tuple[_NameServer, List[Lease]]]
 
 
 # Keepers that have had leases: programs that end by Ctrl-C often do not close their daemon.
-_at_exit: weakref.WeakSet[LeaseKeeper] = weakref.WeakSet()
+# References and no WeakSet, which cannot be iterated while other threads change it. Each change is atomic, and so is copying.
+_at_exit: Set[weakref.ref[LeaseKeeper]] = set()
 
 
 @atexit.register
 def _close_all() -> None:
-    for keeper in list(_at_exit):
+    for keeper in filter(None, [find() for find in list(_at_exit)]):
         keeper.close()

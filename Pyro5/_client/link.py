@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import weakref
-from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .. import callcontext, config, errors, serializers
 from .._messages import limits, out_of_band, replies, requests
@@ -69,7 +69,7 @@ class Link(Connector):
     """
 
     __slots__ = ("owner", "owner_client", "max_retries", "abandoned_streams", "retry", "wait_for_ready",
-                 "exclusive", "_retry_budget", "_background", "_cancellations")
+                 "exclusive", "_created")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         super().__init__(uri, connected_socket)
@@ -79,9 +79,7 @@ class Link(Connector):
         self.retry: Optional[Retry] = None
         self.wait_for_ready = False
         self.exclusive: Optional[Connection] = None
-        self._retry_budget: Optional[RetryBudget] = None
-        self._background: Optional[BackgroundCalls] = None
-        self._cancellations: Optional[BackgroundCalls] = None
+        self._created: Dict[str, Any] = {}  # what most proxies do not need, by name
 
     def claim(self) -> None:
         """Make the calling thread the owner."""
@@ -124,23 +122,25 @@ class Link(Connector):
     @property
     def retry_budget(self) -> RetryBudget:
         """The failures that may still be repeated."""
-        if self._retry_budget is None:
-            self._retry_budget = RetryBudget()
-        return self._retry_budget
+        budget: RetryBudget = self._get_or_create("retry budget", RetryBudget)
+        return budget
 
     @property
     def background(self) -> BackgroundCalls:
         """The calls that run in threads of their own."""
         if self.fork_count != forks.number:
             self._close_inherited()
-        if self._background is None:
-            self._background = BackgroundCalls()
-        return self._background
+        calls: BackgroundCalls = self._get_or_create("background calls", BackgroundCalls)
+        return calls
+
+    def _get_or_create(self, name: str, create: Callable[[], Any]) -> Any:
+        # Threads that share the proxy may be here at the same time. All get the same object, because setdefault() is atomic.
+        return self._created.get(name) or self._created.setdefault(name, create())
 
     def _close_inherited(self) -> None:
         super()._close_inherited()
         # Their threads, and those that hold their locks, are missing in this process.
-        self._background = self._cancellations = self._retry_budget = self.exclusive = None
+        self._created, self.exclusive = {}, None
 
     @property
     def calls_at_once(self) -> int:
@@ -392,9 +392,7 @@ class Link(Connector):
 
     def cancel(self, correlation_id: bytes, seq: int) -> None:
         """Ask the server to cancel a call that is in flight, in the background, over another connection."""
-        if self._cancellations is None:
-            self._cancellations = BackgroundCalls()
-        self._cancellations.start(lambda: send_cancellation(self, correlation_id, seq), 1)
+        self._get_or_create("cancellations", BackgroundCalls).start(lambda: send_cancellation(self, correlation_id, seq), 1)
 
     # ------------------------------------------------------------ item streams
 
@@ -421,7 +419,10 @@ class Link(Connector):
     def _close_abandoned_streams(self, connection: Connection) -> None:
         """Send the requests that close the dropped streams. Those that cannot be sent without blocking stay in the list."""
         while self.abandoned_streams and not connection.mid_exchange:
-            stream_id = self.abandoned_streams.pop()
+            try:
+                stream_id = self.abandoned_streams.pop()
+            except IndexError:  # another thread, which uses another connection, has taken the last one
+                return
             seq = self.seq = (self.seq + 1) & 0xFFFF
             request = requests.invoke_request(self.serializer, seq, FLAGS_ONEWAY, DAEMON_NAME, CLOSE_STREAM_METHOD,
                                            [stream_id], {}, self.wire)
@@ -442,5 +443,5 @@ class Link(Connector):
                 raise errors.ProtocolError("the result of the call is an iterator, but the server does not allow item streams "
                                            "(its setting ITER_STREAMING)")
             self.stream_homes[result.stream_id] = connection
-            connection.streams += 1
+            connection.streams.add(result.stream_id)
         return result

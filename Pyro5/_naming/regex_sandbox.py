@@ -17,6 +17,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import re
 import sys
 import threading
@@ -35,6 +36,8 @@ PROCESSES = 2               # that run at the same time
 STEPS_PER_NAME = 1000000    # about 5 ms, during which no other thread runs
 NAMES_AT_ONCE = 5000        # sent to a process in one message
 CHARS_AT_ONCE = 1000000     # in the names of one message
+# Free-threaded builds of Python reserve addresses for a gigabyte, which a limit on memory that is set later would not count.
+_ALLOCATOR = {"MIMALLOC_ARENA_RESERVE": "0"}
 
 # One item of a pattern with a known cost: something that matches one character, and how often it is repeated.
 # Classes may only contain ASCII characters: those with thousands of characters take long to compile.
@@ -287,7 +290,7 @@ class _Process:
         self.usable = False
         # -I and -S: no module of the program or of the user is loaded there.
         self._popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", program(SEARCH_SECONDS + 1)], stdin=subprocess.PIPE,
-                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, **_ALLOCATOR})
         try:
             with self._killed_after(seconds):
                 self._read_answer()

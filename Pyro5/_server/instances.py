@@ -7,6 +7,7 @@ import logging
 import threading
 from typing import Any, Callable, Dict, Optional
 
+from ..socketutil import snapshot
 from . import exposure
 
 log = logging.getLogger("Pyro5.server")
@@ -83,7 +84,7 @@ def close_session_instances(connection: Any, spawn: Callable[[Callable[[], Any]]
     if not connection.pyroInstances:
         return
     # The connection closes its tracked resources itself. Closing an instance twice would surprise its class.
-    tracked = set(map(id, connection.tracked_resources))
+    tracked = set(map(id, snapshot(connection.tracked_resources)))
     for clazz, instance in list(connection.pyroInstances.items()):
         # Looked up in the class: an instance with __getattr__ may claim to have any method.
         closable = callable(getattr(type(instance), "close", None)) and exposure.closes_instances(clazz)

@@ -413,6 +413,8 @@ class SocketServer(Limited, SharedOutputLoop):
         # No message can be sent before TLS is set up, or after a refusal.
         if connection.watched and (connection.tls_handshake or connection.closing):
             self.drop(connection)
+        elif connection.tls_handshake:
+            self._tls.end_late(connection)
         elif connection.watched:  # else a worker owns it
             self._refuse(connection, errors.ProtocolError("no handshake within %g seconds" % self._handshakes.seconds))
 

@@ -127,7 +127,8 @@ class RunningCall:
         event = self._event
         if event is None:
             # Stored before the check: a cancellation in another thread either finds the event, or is found by the check.
-            event = self._event = CancelledEvent(self)
+            # Several threads of the method may be here at the same time: all get one event, because setdefault() is atomic.
+            event = self.__dict__.setdefault("_event", CancelledEvent(self))
             if self.is_cancelled():
                 event.set()  # the cancellation may have come before there was an event to set
             else:

@@ -7,7 +7,7 @@ import threading
 import traceback
 import uuid
 import weakref
-from typing import Any, Callable, Iterator, List, NamedTuple
+from typing import Any, Callable, Iterator, List, NamedTuple, Set
 
 from .. import errors
 from .._observe.statistics import now
@@ -19,7 +19,8 @@ log = logging.getLogger("Pyro5.server.stalls")
 
 LOOKS = 4  # in the time after which a call counts as stalled
 
-_watchers: weakref.WeakSet[StallWatcher] = weakref.WeakSet()
+# References and no WeakSet, which cannot be iterated while other threads change it. Each change is atomic, and so is copying.
+_watchers: Set[weakref.ref[StallWatcher]] = set()
 
 
 class Link(NamedTuple):
@@ -32,7 +33,8 @@ class Link(NamedTuple):
 
 def chain_here(correlation_id: bytes) -> List[Link]:
     """Return the calls of a chain that are running in this process."""
-    found = {each for watcher in list(_watchers) for each in watcher.running()
+    watchers = filter(None, [find() for find in list(_watchers)])
+    found = {each for watcher in watchers for each in watcher.running()
              if each.correlation_id == correlation_id and each.object_id}
     return [Link(float(each.started), each.object_id, _name(each)) for each in found]
 
@@ -57,7 +59,7 @@ class StallWatcher:
         self._is_over = False
         self._changed = threading.Event()
         self._logged: weakref.WeakSet[Any] = weakref.WeakSet()
-        _watchers.add(self)
+        _watchers.add(weakref.ref(self, _watchers.discard))
 
     def set_seconds(self, seconds: float) -> None:
         """Log calls that run for longer than this; 0 ends the thread."""

@@ -268,9 +268,12 @@ class StreamTable:
         stream = self._streams.get(stream_id)
         if stream is None or stream.dropped or stream.is_expired(self._clock()):
             self.close(stream_id)
-            raise errors.PyroError("item stream terminated: it is unknown, was closed, or has expired")
+            raise _terminated()
         try:
             with stream.lock:
+                # Closed since it was looked up: its iterator, which is gone, must not seem to be at its end.
+                if stream.dropped:
+                    raise _terminated()
                 if stream.owner is not client:
                     self._change_owner(stream, client)
                 return self._read_locked(stream, read)
@@ -364,6 +367,10 @@ class StreamsById(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._table)
+
+
+def _terminated() -> errors.PyroError:
+    return errors.PyroError("item stream terminated: it is unknown, was closed, or has expired")
 
 
 def _host_of(client: Any) -> str:

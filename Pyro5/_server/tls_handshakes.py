@@ -38,8 +38,12 @@ def _step(connection: ServerConnection) -> Outcome:
         return x
 
 
-def _has_gone(connection: ServerConnection) -> bool:
-    """Return whether a client has disconnected before the costly step of its handshake, as those of a flood often do."""
+def _is_over(connection: ServerConnection) -> bool:
+    """Return whether the costly step of a handshake is of no use: its time has passed while it waited for its turn, or the
+    client has disconnected, as those of a flood often do.
+    """
+    if connection.closing:
+        return True
     # After that step, what the client has sent before its end is read: an alert that says why it ends the handshake.
     sock: Any = connection.sock
     return not sock.has_sent and bool(peer_has_closed(sock))
@@ -94,7 +98,7 @@ class TlsHandshakes:
         self._start_steps()
 
     def _do_step(self, connection: ServerConnection) -> None:
-        if _has_gone(connection):
+        if _is_over(connection):
             self._server.drop(connection)
         else:
             self._finish_step(connection, _step(connection))
@@ -105,7 +109,7 @@ class TlsHandshakes:
             if not self._server.has_thread_for_tls():
                 break
             connection = self._queue.take()
-            if _has_gone(connection):
+            if _is_over(connection):
                 self._server.drop(connection)
                 continue
             self._in_threads[connection] = None
@@ -133,8 +137,14 @@ class TlsHandshakes:
         if outcome is not None and not connection.dropped:
             self._server._attempt(lambda returned: self._finish_step(returned, outcome), connection)
 
+    def end_late(self, connection: ServerConnection) -> None:
+        """End a handshake whose time has passed while its next step waits for its turn, or is being done in a thread."""
+        connection.closing = True  # the owner of the connection drops it
+
     def _finish_step(self, connection: ServerConnection, outcome: Outcome) -> None:
-        if isinstance(outcome, OSError):
+        if connection.closing:
+            self._server.drop(connection)
+        elif isinstance(outcome, OSError):
             self._fail(connection, outcome)
         elif outcome:
             self._server._watch(connection, outcome)

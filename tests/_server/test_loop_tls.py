@@ -7,7 +7,9 @@ import ssl
 import threading
 import unittest
 from typing import Any
+from unittest import mock
 
+from Pyro5._server import tls_handshakes
 from Pyro5.protocol import FLAGS_ONEWAY
 from tests.support import PROJECT
 
@@ -73,6 +75,21 @@ class Handshakes(TlsTestCase):
         client = self.plain(daemon)
         client.send(HANDSHAKE_RECORD)
         self.assertEqual(b"", client.sock.recv(100))
+
+    def test_the_time_passes_during_a_step(self) -> None:
+        """Of the handshake, which another thread does if there is one."""
+        daemon = self.serving(COMMTIMEOUT=0.05)
+        deadlines = daemon.transportServer._handshakes
+
+        def late_step(connection: Any) -> Any:
+            if daemon.transportServer.has_thread_for_tls():
+                wait_until(lambda: connection not in deadlines, "the end of its time")
+            return do_step(connection)
+        do_step = tls_handshakes._step
+        with mock.patch.object(tls_handshakes, "_step", late_step):
+            client = self.plain(daemon)
+            client.send(HANDSHAKE_RECORD)
+            self.assertEqual(b"", client.sock.recv(100))
 
     def test_a_client_that_does_not_trust_the_server(self) -> None:
         daemon = self.serving()

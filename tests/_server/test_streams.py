@@ -59,6 +59,19 @@ class StreamTests(unittest.TestCase):
 
 
 class Reading(StreamTests):
+    def test_closed_just_before_it_is_read(self) -> None:
+        """By another thread: the iterator, which is gone then, does not seem to have come to its end."""
+        def clock() -> float:  # called after the stream has been looked up
+            for stream_id in closing:
+                table.close(stream_id)
+            return 1000.0
+        closing: List[str] = []
+        table = StreamTable(0, 0, clock)
+        closing.append(self.opened(table))
+        with self.assertRaisesRegex(errors.PyroError, "terminated"):
+            table.next_item(closing[0], self.me)
+        self.check_gone(table, closing[0])
+
     def test_all_items(self) -> None:
         table = self.table()
         stream_id = table.open(iter(["a", None, StopIteration]), self.me)

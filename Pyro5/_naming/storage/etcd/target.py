@@ -41,10 +41,14 @@ def parse_target(text: Optional[str]) -> Target:
     Raises:
         ValueError: it is not of the form ``http://HOST1:2379,HOST2:2379/PREFIX``.
     """
-    url = urlsplit(re.sub(",https?://", ",", text or ""))  # the tools of etcd write the scheme for each endpoint
-    if url.scheme not in ("http", "https") or not url.netloc or url.fragment:
+    # The tools of etcd write the scheme for each endpoint.
+    scheme, _, rest = re.sub(",https?://", ",", text or "").partition("://")
+    # Not by urlsplit(), which in newer releases of Python refuses several endpoints with an IPv6 address among them.
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    url = urlsplit(rest[len(netloc):])
+    if scheme not in ("http", "https") or not netloc or url.fragment:
         raise ValueError("storage type 'etcd' needs the addresses of a cluster: %s" % FORM)
-    user, at, hosts = url.netloc.rpartition("@")
+    user, at, hosts = netloc.rpartition("@")
     options = _options(url.query)
     user, colon, _ = user.partition(":")
     # Everyone can read the command lines of a machine.
@@ -52,11 +56,11 @@ def parse_target(text: Optional[str]) -> Target:
         raise ValueError("the password belongs into a file: etcd:http://USER@HOST:2379/PREFIX?password_file=FILE")
     if bool(at) != ("password_file" in options):
         raise ValueError("a user and a password_file belong together: etcd:http://USER@HOST:2379/PREFIX?password_file=FILE")
-    if url.scheme == "http" and {"ca_file", "cert_file", "key_file"} & set(options):
+    if scheme == "http" and {"ca_file", "cert_file", "key_file"} & set(options):
         raise ValueError("certificates are for https: addresses")
     endpoints = [_endpoint(host) for host in hosts.split(",")]
     path = unquote(url.path).strip("/")
-    return Target(tuple(endpoints), url.scheme == "https", "/%s/" % path if path else PREFIX, unquote(user) or None, **options)
+    return Target(tuple(endpoints), scheme == "https", "/%s/" % path if path else PREFIX, unquote(user) or None, **options)
 
 
 def _options(query: str) -> Dict[str, str]:
