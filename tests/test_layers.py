@@ -75,7 +75,7 @@ MODULES = """
     core
     _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns _aio_server.threads
     _aio_server.calls _aio_server.dispatch _aio_server.hooks _aio_server.clients _aio_server.server
-    _aio_server.ending _aio_server.daemon
+    _aio_server.ending _aio_server.signals _aio_server.daemon
     _naming _naming.storage _naming.storage.details _naming.storage.ordered _naming.storage.memory _naming.storage.files
     _naming.storage.sharing _naming.storage.sqlite
     _naming.storage.journal _naming.storage.dbm

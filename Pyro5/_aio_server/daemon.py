@@ -38,6 +38,7 @@ from .dispatch import LoopDispatcher
 from .ending import Ending, WaitForEnd
 from .hooks import DaemonHooks
 from .server import AsyncServer
+from .signals import EndOnSignals
 from .threads import run_in_pool
 
 __all__ = ["Daemon"]
@@ -195,11 +196,15 @@ class Daemon(Registrations):
     async def serve_forever(self) -> None:
         """Serve clients until shutdown() is called, or the task is cancelled. Then the daemon is closed.
 
+        In the task that ``asyncio.run`` runs, Ctrl-C and SIGTERM call shutdown(), unless the program handles them itself: this
+        returns normally, so the statements that follow it are executed.
+
         Raises:
             RuntimeError: the daemon is closed, or runs in another event loop.
         """
         async with self:
-            await self.wait_for_shutdown()
+            with EndOnSignals(self.shutdown):
+                await self.wait_for_shutdown()
 
     async def wait_for_shutdown(self) -> None:
         """Wait until shutdown() was called, and everything is closed."""

@@ -6,14 +6,15 @@ from typing import Any, Mapping, Optional
 from .._aio.naming import locate_ns
 from .._server.transports import Host
 from .daemon import Daemon
+from .signals import EndOnSignals
 
 __all__ = ["serve"]
 
 
 async def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: int = 0, daemon: Optional[Daemon] = None,
                 use_ns: bool = True, verbose: bool = True) -> None:
-    """Register objects and classes, and serve them until the daemon is shut down or the task is cancelled. Then remove their
-    names from the name server.
+    """Register objects and classes, and serve them until the daemon is shut down or the task is cancelled; in the task that
+    ``asyncio.run`` runs, also until Ctrl-C or SIGTERM. Then remove their names from the name server.
 
     Args:
         objects: object or class -> name; None: a generated id, and no name in the name server.
@@ -31,9 +32,10 @@ async def serve(objects: Mapping[Any, Optional[str]], host: Host = None, port: i
                 await _publish(serving, objects, nameserver, verbose)
         else:
             await _publish(serving, objects, None, verbose)
-        if verbose:
-            print("Pyro daemon running.", flush=True)
-        await serving.wait_for_shutdown()
+        with EndOnSignals(serving.shutdown):
+            if verbose:
+                print("Pyro daemon running.", flush=True)
+            await serving.wait_for_shutdown()
     if verbose:
         print("Pyro daemon stopped.", flush=True)
 

@@ -56,10 +56,8 @@ def main():
     parser.add_argument("--port", type=int, default=9201)
     parser.add_argument("--berths", type=int, default=2)
     options = parser.parse_args()
-    try:
-        asyncio.run(serve(options.host, options.port, options.berths))
-    except KeyboardInterrupt:
-        print("The harbour is closed.")
+    asyncio.run(serve(options.host, options.port, options.berths))  # until Ctrl-C
+    print("The harbour is closed.")
 
 
 if __name__ == "__main__":

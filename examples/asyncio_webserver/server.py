@@ -58,10 +58,8 @@ def main():
     parser.add_argument("--port", type=int, default=9203)
     parser.add_argument("--web-port", type=int, default=8080)
     options = parser.parse_args()
-    try:
-        asyncio.run(serve(options.host, options.port, options.web_port))
-    except KeyboardInterrupt:
-        print("The page is closed.")
+    asyncio.run(serve(options.host, options.port, options.web_port))  # until Ctrl-C
+    print("The page is closed.")
 
 
 if __name__ == "__main__":
