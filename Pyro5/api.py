@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any, List
 
 from . import __version__ as __version__
 from . import config
-from ._values.registered_types import register_types
-from .callcontext import current_context
 from ._client.retry import Retry
 from ._observe.interceptors import of_clients
+from ._values.registered_types import register_types
+from .callcontext import current_context
 from .client import BatchProxy, Proxy, SerializedBlob
 from .core import URI, locate_ns, resolve, type_meta, wait_for
 from .serializers import SerializerBase
 
 if TYPE_CHECKING:
-    from ._server.exposure import behavior, callback, expose, oneway
+    from ._objects.exposure import behavior, callback, expose, oneway
     from .nameserver import start_ns, start_ns_loop
     from .server import Daemon, DaemonObject, serve
 
@@ -34,8 +34,8 @@ register_class_to_dict = SerializerBase.register_class_to_dict
 unregister_dict_to_class = SerializerBase.unregister_dict_to_class
 unregister_class_to_dict = SerializerBase.unregister_class_to_dict
 
-_OF_SERVERS = {"behavior": "_server.exposure", "callback": "_server.exposure", "expose": "_server.exposure",
-               "oneway": "_server.exposure", "start_ns": "nameserver", "start_ns_loop": "nameserver",
+_OF_SERVERS = {"behavior": "_objects.exposure", "callback": "_objects.exposure", "expose": "_objects.exposure",
+               "oneway": "_objects.exposure", "start_ns": "nameserver", "start_ns_loop": "nameserver",
                "Daemon": "server", "DaemonObject": "server", "serve": "server"}
 
 

@@ -10,28 +10,28 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 
 from . import client, config
 from ._auth.setup import server_gate
+from ._calls.async_methods import AsyncMethods
+from ._calls.dispatch import Dispatcher
+from ._calls.error_log import RepeatFilter
+from ._calls.streams import StreamTable
 from ._client.lease_keeper import LeaseKeeper
+from ._daemon.daemon_object import DaemonObject
+from ._daemon.registrations import Registrations, default_get_instance
+from ._daemon.settings import dispatch_options, oneway_limits, stream_limits
+from ._daemon.transports import Host, check_processes, listen, nat_address, supervise
 from ._net.addresses import address_text
 from ._net.forks import this_process
 from ._net.offered_sockets import offered_sockets
-from ._server import marks
-from ._server.async_methods import AsyncMethods
+from ._objects import marks
+from ._objects.exposure import _get_exposed_members as _get_exposed_members
+from ._objects.exposure import behavior, callback, expose, oneway
+from ._objects.exposure import is_private_attribute as is_private_attribute
+from ._objects.instances import close_session_instances
+from ._objects.objects import ObjectTable, table_of_unmarked, unmarked
 from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
-from ._server.daemon_object import DaemonObject
-from ._server.dispatch import Dispatcher
-from ._server.error_log import RepeatFilter
-from ._server.exposure import _get_exposed_members as _get_exposed_members
-from ._server.exposure import behavior, callback, expose, oneway
-from ._server.exposure import is_private_attribute as is_private_attribute
-from ._server.instances import close_session_instances
 from ._server.loop import SocketServer
-from ._server.objects import ObjectTable, table_of_unmarked, unmarked
 from ._server.oneway import OnewayCalls
-from ._server.registrations import Registrations, default_get_instance
-from ._server.settings import dispatch_options, oneway_limits, stream_limits
-from ._server.streams import StreamTable
-from ._server.transports import Host, check_processes, listen, nat_address, supervise
 from ._values import classes
 from ._wire import buffers
 from .callcontext import current_context as current_context

@@ -6,11 +6,11 @@ import weakref
 from typing import Any
 
 from . import config
+from ._calls.decoding import SHORT_REQUEST_BYTES
 from ._net.busy_poll import PollingSelector, is_promising
 from ._net.offered_sockets import waiting
 from ._server.acceptor import Acceptor
 from ._server.connection import ServerConnection
-from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
 from ._server.offering import is_offering
 from ._server.workers import WorkerPool

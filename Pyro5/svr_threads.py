@@ -20,9 +20,9 @@ import time
 from typing import Any, Callable, Iterable, List, Optional
 
 from . import config, errors
+from ._calls.decoding import SHORT_REQUEST_BYTES
 from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection
-from ._server.decoding import SHORT_REQUEST_BYTES
 from ._server.loop import SocketServer
 from ._server.workers import WorkerPool
 from .socketutil import is_timeout

@@ -11,9 +11,9 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 from Pyro5 import current_context
 from Pyro5._gateway.app import Gateway
-from Pyro5._gateway.http_connection import Limits
-from Pyro5._gateway.http_server import HttpServer
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._http.connection import Limits
+from Pyro5._http.server import HttpServer
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5.client import Proxy
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon

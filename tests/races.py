@@ -18,6 +18,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 from unittest import mock
 
 from Pyro5 import config, errors, serializers
+from Pyro5._calls.streams import StreamTable
 from Pyro5._gateway.memory import Lease, MemoryBudget
 from Pyro5._messages import handshake
 from Pyro5._naming import host_lookup
@@ -27,12 +28,11 @@ from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.sharing import Locked, Patience
 from Pyro5._net import busy_poll, tls
-from Pyro5._server import exposure
-from Pyro5._server.exposure import behavior, expose
-from Pyro5._server.instances import Instances
-from Pyro5._server.objects import ObjectTable
+from Pyro5._objects import exposure
+from Pyro5._objects.exposure import behavior, expose
+from Pyro5._objects.instances import Instances
+from Pyro5._objects.objects import ObjectTable
 from Pyro5._server.oneway import OnewayCalls
-from Pyro5._server.streams import StreamTable
 from Pyro5._server.workers import WorkerPool
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy

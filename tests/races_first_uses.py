@@ -7,9 +7,9 @@ import socket
 import threading
 from typing import Any, Callable, Dict, List
 
+from Pyro5._calls.running_calls import RunningCall, RunningCalls
 from Pyro5._client.connection import Connection
 from Pyro5._client.link import Link
-from Pyro5._server.running_calls import RunningCall, RunningCalls
 from Pyro5._values.uri import URI
 from Pyro5.socketutil import SocketConnection
 

@@ -7,11 +7,11 @@ import uuid
 from typing import Any, Callable, Dict, List
 
 from Pyro5 import errors
+from Pyro5._calls.exclusive import ExclusiveUse
+from Pyro5._calls.running_calls import RunningCalls
 from Pyro5._client.futures import BackgroundCalls, CallFuture
 from Pyro5._client.idle import IdleConnections
 from Pyro5._client.retry import RetryBudget
-from Pyro5._server.exclusive import ExclusiveUse
-from Pyro5._server.running_calls import RunningCalls
 from Pyro5.client import Proxy
 
 from .peers import settings as changed_settings

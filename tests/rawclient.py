@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 from Pyro5 import aio, config, protocol, serializers
 from Pyro5._messages import handshake, replies, requests
 from Pyro5._messages.requests import WireOptions
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5._wire.reader import MessageReader
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import ReceivingMessage, SendingMessage

@@ -16,9 +16,9 @@ from unittest import mock
 
 from Pyro5 import aio, config, errors, protocol
 from Pyro5._aio_server import calls
+from Pyro5._calls import async_loop
 from Pyro5._messages import requests
 from Pyro5._messages.requests import WireOptions
-from Pyro5._server import async_loop
 from Pyro5.api import BatchProxy, Daemon, Proxy, behavior, current_context, expose, oneway
 from Pyro5.serializers import get_serializer
 

@@ -13,7 +13,7 @@ from typing import Any, Callable, Iterator, List
 from unittest import mock
 
 from Pyro5 import config, errors
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 from tests.conformance.places import UNIX

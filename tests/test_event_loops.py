@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterable, Iterator, List
 
 from Pyro5 import config, errors
 from Pyro5._naming.broadcast import BroadcastServer
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.client import Proxy
 from Pyro5.core import locate_ns
 from Pyro5.nameserver import NameServerDaemon

@@ -14,7 +14,7 @@ import unittest
 from typing import Any, Iterator, List, Optional
 
 from Pyro5 import config, errors, protocol, serializers
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.client import Proxy, locate_ns
 from Pyro5.core import resolve

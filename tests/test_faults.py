@@ -17,7 +17,7 @@ from unittest import mock
 
 from Pyro5 import errors
 from Pyro5._naming.autoclean import AutoCleaner
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.nameserver import start_ns
 
 from .faults import __main__ as program

@@ -7,7 +7,7 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import errors, serializers
-from Pyro5._server.exposure import callback, expose, oneway
+from Pyro5._objects.exposure import callback, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
 from tests.rawclient import PATIENCE_SECONDS, ServerTestCase, call_request, for_both_types, wait_until

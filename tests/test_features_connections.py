@@ -12,7 +12,7 @@ from zlib import compress as really_compress
 
 from Pyro5 import errors
 from Pyro5._client.connection import Connection
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon

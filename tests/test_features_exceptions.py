@@ -7,7 +7,7 @@ import sys
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import errors, serializers
-from Pyro5._server.exposure import behavior, expose
+from Pyro5._objects.exposure import behavior, expose
 from Pyro5.api import register_class_to_dict, register_dict_to_class, unregister_class_to_dict, unregister_dict_to_class
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon

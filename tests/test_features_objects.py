@@ -9,7 +9,7 @@ import weakref
 from typing import Any, Dict, List
 
 from Pyro5 import errors
-from Pyro5._server.exposure import behavior, expose
+from Pyro5._objects.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon

@@ -40,6 +40,7 @@ MODULES = """
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
     _observe.correlation_filter _observe.metrics_text
     _observe.trace_context
+    _http _http.head _http.connection _http.server _http.metrics_endpoint
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.tracing _client.interception
     _client.connection _client.offered
@@ -55,22 +56,20 @@ MODULES = """
     _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.received _aio.streams _aio.interception _aio.calls
     _aio.proxy _aio.batch _aio.name_server _aio.naming
-    _server _server.error_log _server.exposure _server.descriptions _server.arguments
-    _server.marks _server.instances _server.objects _server.permissions _server.refusals _server.counted
-    _server.acceptance _server.streams
-    _server.turns _server.decoding
-    _server.stalls _server.running_calls _server.deferred _server.offering _server.async_loop
-    _server.async_streams _server.async_methods
-    _server.daemon_object _server.kept_counts _server.siblings
-    _server.interception _server.exclusive _server.batches _server.reply_encoding _server.handshakes _server.call_accounts
-    _server.dispatch
-    _server.settings _server.batch_pieces _server.output _server.detached _server.connection
-    _server.shared_calls _server.callbacks _server.timeouts
+    _objects _objects.exposure _objects.descriptions _objects.arguments _objects.marks _objects.instances _objects.objects
+    _objects.permissions
+    _calls _calls.error_log _calls.refusals _calls.counted _calls.acceptance _calls.turns _calls.decoding _calls.stalls
+    _calls.running_calls _calls.deferred _calls.streams _calls.async_loop _calls.async_streams _calls.async_methods
+    _calls.interception _calls.exclusive _calls.batches _calls.batch_pieces _calls.reply_encoding _calls.handshakes
+    _calls.call_accounts _calls.dispatch
+    _server _server.output _server.detached _server.connection _server.offering _server.callbacks _server.timeouts
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
-    _server.shared_output _server.acceptor _server.shared_accepting _server.tls_handshakes _server.loop _server.supervisor
+    _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
+    _processes _processes.kept_counts _processes.siblings _processes.reports _processes.shared_calls
+    _processes.shared_accepting _processes.supervisor
     svr_threads svr_multiplex svr_existingconn
-    _server.transports _server.observed _server.registrations server
+    _daemon _daemon.settings _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server
     _callbacks _callbacks.endpoint _callbacks.in_loop
     core
     _aio_server _aio_server.connection _aio_server.connected _aio_server.tls_turns _aio_server.threads
@@ -87,10 +86,8 @@ MODULES = """
     _naming.checks _naming.leases _naming.watches _naming.watching _naming.leased_names
     _naming.shared_names _naming.registry _naming.host_lookup _naming.probe_queue _naming.liveness
     _naming.autoclean _naming.health _naming.write_tokens _naming.authorization
-    _gateway _gateway.http_head _gateway.http_connection _gateway.http_server
-    _gateway.metrics_endpoint
-    _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures _gateway.running
-    _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
+    _gateway _gateway.calls _gateway.liveness _gateway.events _gateway.responses _gateway.memory _gateway.failures
+    _gateway.running _gateway.arguments _gateway.origins _gateway.options _gateway.page _gateway.schemas _gateway.descriptions
     _gateway.status _gateway.operations _gateway.openapi _gateway.object_requests _gateway.app
     _cli _cli.access_options _cli.colors _cli.console _cli.parser _cli.tool_table _cli.command_tree _cli.completion_scripts
     _cli.progress _cli.registrations
@@ -128,10 +125,10 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("configure", "_closest"): "difflib makes the hint in an error",
-    ("_server.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",
-    ("_server.async_methods", "items"): "it imports asyncio",
+    ("_calls.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",
+    ("_calls.async_methods", "items"): "it imports asyncio",
     ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",
-    ("_server.descriptions", "read_signature"): "the module is new in Python 3.14",
+    ("_objects.descriptions", "read_signature"): "the module is new in Python 3.14",
     ("_cli.registrations", "states"): "it loads a part of the name server, and most commands do not check objects",
     ("api", "__getattr__"): "programs that only call objects do not need the modules of servers",
     ("_cli.console", "port"): "argparse is for tools, and the name server, which this module serves too, is in the api",
@@ -159,7 +156,7 @@ LATE_IMPORTS = {
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
     ("observe.opentelemetry", "_load"): "the package is optional",
-    ("_server.observed", "load_endpoint"): "only daemons with metrics need an HTTP server",
+    ("_daemon.observed", "load_endpoint"): "only daemons with metrics need an HTTP server",
     ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",
@@ -169,16 +166,17 @@ LATE_IMPORTS = {
 
 # These turn bytes into meaning and meaning into bytes. They must run anywhere: in a thread, a task, a test without a network.
 PURE = ("protocol", "_net.polling_policy", "_wire.reader", "_messages.blob", "_messages.requests",
-        "_messages.replies", "_messages.handshake", "_server.handshakes", "_server.dispatch",
+        "_messages.replies", "_messages.handshake", "_calls.handshakes", "_calls.dispatch",
         "_naming.storage.etcd.messages", "_naming.storage.etcd.records")
 IMPURE_IMPORTS = {"socket", "ssl", "select", "selectors", "threading", "asyncio", "time"}
 
 # asyncio is loaded when it is needed, and only these know it: all other modules work without an event loop.
-OF_ASYNCIO = ("_aio", "_aio_server", "aio", "_server.async_loop", "_server.async_streams", "_callbacks.in_loop",
+OF_ASYNCIO = ("_aio", "_aio_server", "aio", "_calls.async_loop", "_calls.async_streams", "_callbacks.in_loop",
               "_naming.watching")
 
 # The wire format knows no objects: bytes and messages come first, then values, then the serializers.
-RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_client")
+RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_client", "_objects", "_calls", "_server",
+                    "_processes", "_daemon")
 
 # What stands at the top of the package is public: the modules and packages that the reference documents.
 PUBLIC = set("""__init__ __main__ aio api core constants errors configure callcontext client server protocol socketutil typed

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Set
 
 from Pyro5 import config
-from Pyro5._server.exposure import callback, expose
+from Pyro5._objects.exposure import callback, expose
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 

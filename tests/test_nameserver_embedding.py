@@ -12,7 +12,7 @@ from unittest import mock
 from Pyro5 import config, nameserver
 from Pyro5._naming import regex_sandbox
 from Pyro5._net.wakeup import Wakeup
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.nameserver import Storage, start_ns

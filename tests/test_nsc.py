@@ -14,7 +14,7 @@ from unittest import mock
 
 from Pyro5 import config, nsc
 from Pyro5._client import discovery
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.nameserver import start_ns
 from tests.support import ToolResult, daemon_thread, run_tool
 

@@ -10,7 +10,7 @@ import unittest
 from typing import Any, Iterator, List
 
 from Pyro5 import config, errors
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.server import Daemon

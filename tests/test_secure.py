@@ -10,7 +10,7 @@ import unittest
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import config, errors, nameserver
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.core import locate_ns
 from tests.conformance.places import UNIX

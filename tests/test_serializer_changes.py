@@ -7,7 +7,7 @@ from typing import Any, Iterator, List, Tuple
 from Pyro5 import config, errors, protocol, serializers
 from Pyro5._messages import replies, requests
 from Pyro5._messages.requests import WireOptions
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.constants import DAEMON_NAME, NEXT_ITEM_METHOD
 

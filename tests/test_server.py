@@ -13,7 +13,7 @@ import unittest
 from typing import Any, List
 
 from Pyro5 import config, errors
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.constants import DAEMON_NAME

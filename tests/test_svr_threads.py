@@ -16,8 +16,8 @@ from unittest import mock
 
 from Pyro5 import config, serializers, svr_threads
 from Pyro5._messages import handshake, requests
+from Pyro5._objects.exposure import expose
 from Pyro5._server import loop
-from Pyro5._server.exposure import expose
 from Pyro5.callcontext import current_context
 from Pyro5.protocol import FLAGS_ONEWAY
 from Pyro5.server import Daemon

@@ -9,9 +9,9 @@ import os
 import threading
 from typing import Any, Callable, Iterable, Optional, Set
 
-from .._server.async_loop import AsyncLoop, Watch
-from .._server.async_streams import AsyncItems
-from .._server.deferred import SHUTTING_DOWN, Deferred, DeferredCall, runs_in_worker, shutdown_error
+from .._calls.async_loop import AsyncLoop, Watch
+from .._calls.async_streams import AsyncItems
+from .._calls.deferred import SHUTTING_DOWN, Deferred, DeferredCall, runs_in_worker, shutdown_error
 from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
 from .threads import run_in_pool

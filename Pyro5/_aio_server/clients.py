@@ -12,11 +12,12 @@ import time
 from typing import Any, Callable, Coroutine, Optional, Set
 
 from .. import errors
-from .._server import error_log, loop
-from .._server.deferred import runs_in_worker
+from .._calls import error_log
+from .._calls.deferred import runs_in_worker
+from .._calls.refusals import FULL
+from .._calls.running_calls import CLIENT_LOST
+from .._server import loop
 from .._server.quotas import Limited, LoopAccount, server_full
-from .._server.refusals import FULL
-from .._server.running_calls import CLIENT_LOST
 from .._server.workers import WorkerPool
 from .connection import AsyncConnection
 from .hooks import DaemonHooks

@@ -11,12 +11,12 @@ import time
 from collections import deque
 from typing import Any, Deque, List, Optional, Tuple
 
+from .._calls.deferred import DeferredCall
 from .._net import stream_sockets
 from .._net.stream_sockets import set_keepalive
 from .._net.tls_layer import TlsLayer
 from .._net.tls_socket import TlsSocket
 from .._server.connection import ServerConnection
-from .._server.deferred import DeferredCall
 from .._server.output import JOINED_BYTES, JOINED_REPLIES
 from .._wire.reader import RECEIVE_BYTES
 from ..protocol import Buffer, ReceivingMessage, SendingMessage

@@ -13,21 +13,21 @@ from .._aio.connecting import in_thread
 from .._aio.name_server import keep_registered, sync_proxy
 from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
+from .._calls.error_log import RepeatFilter
+from .._calls.streams import StreamTable
 from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .._daemon.daemon_object import DaemonObject
+from .._daemon.registrations import Registrations, default_get_instance
+from .._daemon.settings import dispatch_options, oneway_limits, stream_limits
+from .._daemon.transports import Host, nat_address
 from .._net.addresses import address_text, server_host
 from .._net.offered_sockets import offered_sockets
+from .._objects.instances import close_session_instances
+from .._objects.objects import ObjectTable
 from .._server.connection import ServerConnection
-from .._server.daemon_object import DaemonObject
-from .._server.error_log import RepeatFilter
 from .._server.eventloop import TICK_SECONDS, USUAL_POLL_SECONDS
-from .._server.instances import close_session_instances
 from .._server.listener import Listener
-from .._server.objects import ObjectTable
 from .._server.oneway import OnewayCalls
-from .._server.registrations import Registrations, default_get_instance
-from .._server.settings import dispatch_options, oneway_limits, stream_limits
-from .._server.streams import StreamTable
-from .._server.transports import Host, nat_address
 from .._server.workers import WorkerPool
 from .._wire import buffers
 from ..configure import global_version

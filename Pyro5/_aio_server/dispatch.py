@@ -8,13 +8,13 @@ import threading
 from typing import Any, Callable, Dict, Mapping, Optional
 
 from .. import callcontext, protocol
+from .._calls.deferred import Deferred, InWorker, runs_in_worker
+from .._calls.dispatch import Dispatcher
+from .._calls.interception import call_of, is_known, with_arguments
 from .._messages import requests
 from .._messages.requests import Call
+from .._objects.objects import PublishedObject
 from .._observe.interceptors import of_asyncio_daemons, run_async
-from .._server.deferred import Deferred, InWorker, runs_in_worker
-from .._server.dispatch import Dispatcher
-from .._server.interception import call_of, is_known, with_arguments
-from .._server.objects import PublishedObject
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
 from .calls import CallsInLoop

@@ -7,9 +7,9 @@ import os
 import time
 from typing import Any, AsyncGenerator, Callable, Generator, Optional
 
+from .._calls.streams import StreamTable
 from .._server.eventloop import END_SECONDS
 from .._server.oneway import OnewayCalls
-from .._server.streams import StreamTable
 from .calls import CallsInLoop
 from .server import AsyncServer
 from .threads import run_in_thread

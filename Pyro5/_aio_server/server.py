@@ -16,13 +16,13 @@ import time
 from typing import Any, Callable, Dict, Optional, Set, Union
 
 from .. import errors
+from .._calls import error_log
+from .._calls.decoding import SHORT_REQUEST_BYTES
+from .._calls.handshakes import SHORT_HANDSHAKE_BYTES
 from .._net.tls_layer import TlsLayer
 from .._net.tls_socket import new_state
-from .._server import error_log
-from .._server.decoding import SHORT_REQUEST_BYTES
-from .._server.eventloop import TURN_SECONDS
-from .._server.handshakes import SHORT_HANDSHAKE_BYTES
 from .._server.acceptor import MAX_ACCEPTED_AT_ONCE
+from .._server.eventloop import TURN_SECONDS
 from .._server.listener import Listener
 from .._server.workers import WorkerPool
 from ..protocol import FLAGS_BATCH, ReceivingMessage, SendingMessage

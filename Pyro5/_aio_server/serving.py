@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Mapping, Optional
 
 from .._aio.naming import locate_ns
-from .._server.transports import Host
+from .._daemon.transports import Host
 from .daemon import Daemon
 from .signals import EndOnSignals
 

@@ -6,8 +6,8 @@ import contextlib
 import os
 from typing import Any, Callable
 
-from .._server.async_loop import AsyncLoop
-from .._server.deferred import SHUTTING_DOWN
+from .._calls.async_loop import AsyncLoop
+from .._calls.deferred import SHUTTING_DOWN
 from ..server import Daemon
 
 __all__ = ["run_async_methods_in"]

@@ -10,6 +10,8 @@ from urllib.parse import quote, unquote
 
 from .. import config, errors
 from .._client.call_options import earlier
+from .._http.connection import DISCONNECT
+from .._http.head import loggable_path
 from ..client import locate_ns
 from . import calls, openapi, operations, responses
 from .arguments import Environ, Parameters, parse_query
@@ -17,8 +19,6 @@ from .calls import Fresh, NameServerGone, NameServers, Registration
 from .descriptions import describe
 from .events import OpenStreams
 from .failures import status_of
-from .http_connection import DISCONNECT
-from .http_head import loggable_path
 from .liveness import DeadObjects
 from .memory import Lease, MemoryBudget
 from .object_requests import ObjectRequest, gone

@@ -8,6 +8,7 @@ import uuid
 from typing import Any, Callable, Generator, Iterable, List
 
 from .. import current_context, errors, protocol
+from .._http.head import loggable_path
 from ..protocol import ReceivingMessage
 from . import calls, failures, responses
 from .arguments import Environ, Parameters, assigned_value, call_arguments, has_large_body
@@ -15,7 +16,6 @@ from .calls import NAME_SERVER_SECONDS, NameServerGone, Reply
 from .descriptions import describe
 from .events import EventStream, event, wants_events
 from .failures import RETRY_AFTER_SECONDS, Failure
-from .http_head import loggable_path
 from .memory import Exhausted, Lease
 from .responses import Headers, Refused, Response
 from .running import RunningCall

@@ -10,7 +10,7 @@ import weakref
 from typing import Any, Iterable, Optional
 
 from .. import callcontext, errors
-from .._server.permissions import check_names
+from .._objects.permissions import check_names
 from .write_tokens import checked_token
 
 

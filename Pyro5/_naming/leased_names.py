@@ -10,7 +10,7 @@ from typing import (Any, AsyncIterator, Callable, ContextManager, Dict, FrozenSe
                     Optional, Tuple, TypeVar, cast)
 
 from .. import config, constants, errors
-from .._server.exposure import expose
+from .._objects.exposure import expose
 from ..callcontext import current_context
 from ..socketutil import address_text
 from .capacity import Capacity, SearchTurns

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, Union
 
 from .. import constants, errors
-from .._server.exposure import behavior, expose
+from .._objects.exposure import behavior, expose
 from .._values.uri import URI
 from .capacity import LARGE_BYTES, SearchTurns
 from .checks import (NAME_CHARS, checked_revision, checked_tags, checked_text, checked_ttl, checked_type, checked_uri,

@@ -1,5 +1,5 @@
-"""What a daemon is made of: published objects, dispatch of calls, the event loop, workers and limits.
+"""How a server treats its clients: sockets, the event loop, workers, output, and limits for clients.
 
-Imported by ``Pyro5.server`` and the socket servers ``Pyro5.svr_*``. Start reading at ``loop`` (connections) and
-``dispatch`` (calls).
+Imported by the daemons, by the socket servers ``Pyro5.svr_*`` and by ``Pyro5._processes``. Start reading at ``loop``
+(connections) and ``workers`` (threads).
 """

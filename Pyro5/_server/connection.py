@@ -11,14 +11,14 @@ import time
 from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
 
 from .. import errors, protocol
+from .._calls import batch_pieces
+from .._calls.deferred import SHUTTING_DOWN
 from .._net import busy_poll, stream_sockets, tls_guard
 from .._wire import features
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
 from ..configure import global_version
 from ..protocol import ReceivingMessage, SendingMessage
 from ..socketutil import is_timeout
-from . import batch_pieces
-from .deferred import SHUTTING_DOWN
 from .detached import DetachedCalls
 from .output import DONT_WAIT
 

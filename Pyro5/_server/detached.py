@@ -8,12 +8,12 @@ import socket
 from typing import Any, FrozenSet, Optional, Set
 
 from .. import errors
+from .._calls.deferred import DeferredCall, runs_in_worker
+from .._calls.running_calls import CLIENT_LOST
 from .._net import stream_sockets
 from .._wire import features
 from ..protocol import SendingMessage
-from .deferred import DeferredCall, runs_in_worker
 from .output import WritingConnection
-from .running_calls import CLIENT_LOST
 
 __all__ = ["DetachedCalls"]
 

@@ -13,16 +13,17 @@ import time
 from typing import Any, Callable, Iterable, List, Optional
 
 from .. import errors
+from .._calls import error_log
+from .._calls.refusals import FULL
 from .._wire.reader import RECEIVE_BYTES
 from ..socketutil import events_wanted, is_timeout
-from . import error_log, quotas
+from . import quotas
 from .acceptor import Acceptor
 from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
 from .eventloop import END_SECONDS, READ, WRITE
 from .listener import Listener
 from .quotas import Limited, server_full
-from .refusals import FULL
 from .shared_output import SharedOutputLoop
 from .tls_handshakes import TlsHandshakes
 

@@ -8,8 +8,8 @@ from collections import Counter, OrderedDict
 from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional
 
 from .. import config, errors
+from .._calls import error_log
 from ..configure import global_version
-from . import error_log
 from .address_queue import address_key
 from .connection import ServerConnection
 from .timeouts import Deadlines

@@ -10,10 +10,10 @@ import logging
 import os
 from typing import Any, Dict, Optional, Union
 
+from .._calls import error_log
 from .._net.stream_sockets import peer_has_closed
 from .._net.tls import handshake_refused
 from ..socketutil import tls_handshake_step
-from . import error_log
 from .address_queue import AddressQueue, address_key
 from .connection import ServerConnection
 from .eventloop import READ

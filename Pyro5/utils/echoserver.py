@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 from .. import config, errors
 from .._cli import console
 from .._cli.parser import ToolParser
-from .._server.exposure import expose, oneway
+from .._objects.exposure import expose, oneway
 from .._values.uri import URI
 from ..client import locate_ns
 from ..nameserver import start_ns

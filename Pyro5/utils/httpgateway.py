@@ -27,7 +27,7 @@ from .._cli import access_options, console
 from .._cli.parser import ToolParser
 from .._gateway.app import DEFAULT_EXPOSED, Gateway, PyroApp
 from .._gateway.calls import NameServerGone
-from .._gateway.http_server import HttpServer
+from .._http.server import HttpServer
 from .._net.addresses import address_text
 from .._wire import buffers
 

@@ -11,7 +11,7 @@ import unittest
 from typing import Any, Iterator, List
 
 from Pyro5 import aio, config
-from Pyro5._server.exposure import behavior, expose, oneway
+from Pyro5._objects.exposure import behavior, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.server import Daemon
 from tests.support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread

@@ -7,7 +7,7 @@ import uuid
 from typing import Any, List
 
 from Pyro5 import aio, client, config, errors
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.callcontext import current_context
 
 from .base import AioTestCase, Stage, proxy

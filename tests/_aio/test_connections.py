@@ -14,7 +14,7 @@ from unittest import mock
 
 from Pyro5 import aio, config, errors, protocol
 from Pyro5._aio import connection as connection_module
-from Pyro5._server.exposure import behavior, expose
+from Pyro5._objects.exposure import behavior, expose
 from tests.peers import CERTIFICATES, Peer, ScriptedServer, free_port
 
 from .base import AioTestCase, Stage, proxy

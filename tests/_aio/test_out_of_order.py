@@ -10,8 +10,8 @@ from unittest import mock
 
 from Pyro5 import aio, client, config, errors, protocol
 from Pyro5._aio import connection as connection_module
+from Pyro5._objects.exposure import behavior, expose
 from Pyro5._server import detached
-from Pyro5._server.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from tests.peers import CERTIFICATES, Peer, ScriptedServer
 from tests.rawclient import RawClient, call_request

@@ -7,7 +7,7 @@ import threading
 from typing import Any, Optional
 
 from Pyro5 import aio
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.client import Proxy
 from tests._aio.base import AioTestCase
 from tests.support import PATIENCE_SECONDS

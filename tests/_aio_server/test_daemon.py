@@ -11,7 +11,7 @@ import unittest
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import aio, config, errors
-from Pyro5._server.exposure import behavior, expose, oneway
+from Pyro5._objects.exposure import behavior, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
 from Pyro5.serializers import SerializerBase

@@ -13,7 +13,7 @@ from unittest import mock
 
 from Pyro5 import aio, config, errors
 from Pyro5._aio_server import calls, ending
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from tests._aio.base import proxy
 from tests._aio_server.test_daemon import DaemonTestCase
 from tests.support import PATIENCE_SECONDS, clean_environment

@@ -10,7 +10,7 @@ import threading
 from typing import Any, List
 
 from Pyro5 import aio, config, errors
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 from tests._aio.base import AioTestCase, proxy

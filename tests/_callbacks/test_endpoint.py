@@ -13,7 +13,7 @@ from Pyro5 import aio, client, config, errors
 from Pyro5._aio import connecting as connecting_module
 from Pyro5._callbacks import endpoint
 from Pyro5._net.offered_sockets import MAX_PER_CLIENT, host_of, offered_sockets
-from Pyro5._server.exposure import behavior, expose
+from Pyro5._objects.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from Pyro5.server import Daemon
 from tests._aio.base import AioTestCase, proxy

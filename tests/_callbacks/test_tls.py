@@ -10,7 +10,7 @@ from unittest import mock
 from Pyro5 import aio, client, config, errors
 from Pyro5._net import offered_sockets as offered_sockets_module
 from Pyro5._net.offered_sockets import offered_sockets
-from Pyro5._server.exposure import behavior, expose
+from Pyro5._objects.exposure import behavior, expose
 from tests._aio.base import AioTestCase, proxy
 from tests.peers import CERTIFICATES
 

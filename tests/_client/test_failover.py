@@ -11,7 +11,7 @@ from Pyro5 import aio, config, errors
 from Pyro5._client import name_server, ns_places, unreachable
 from Pyro5._client.discovery import resolve_all
 from Pyro5._net import addresses
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy, locate_ns

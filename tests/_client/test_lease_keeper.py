@@ -13,7 +13,7 @@ from unittest import mock
 from Pyro5 import config, errors
 from Pyro5._client.lease_keeper import LeaseKeeper
 from Pyro5._naming.registry import NameServer
-from Pyro5._server.exposure import behavior, expose
+from Pyro5._objects.exposure import behavior, expose
 from Pyro5._values.uri import URI
 from Pyro5.client import NameServerProxy, Proxy, locate_ns
 from Pyro5.nameserver import NameServerDaemon

@@ -9,7 +9,7 @@ from unittest import mock
 
 from Pyro5 import current_context
 from Pyro5._gateway import status
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 
 from ..browser import Browser, needs_chromium
 from ..gateways import Client, Site

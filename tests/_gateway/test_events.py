@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, List, Optional
 from unittest import mock
 
 from Pyro5._gateway import events
-from Pyro5._gateway.http_server import HttpServer
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._http.server import HttpServer
+from Pyro5._objects.exposure import expose, oneway
 
 from ..gateways import Site
 from ..support import PATIENCE_SECONDS

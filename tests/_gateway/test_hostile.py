@@ -11,8 +11,8 @@ from typing import Any, Dict
 from unittest import mock
 
 from Pyro5._gateway import arguments
-from Pyro5._gateway.http_connection import Limits
-from Pyro5._server.exposure import expose
+from Pyro5._http.connection import Limits
+from Pyro5._objects.exposure import expose
 
 from ..gateways import Answer, Client, Site, read_answer
 from ..rawclient import wait_until

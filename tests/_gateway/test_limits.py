@@ -17,10 +17,10 @@ from urllib.parse import parse_qs
 from Pyro5 import errors
 from Pyro5._gateway import arguments, liveness, memory, responses
 from Pyro5._gateway.calls import Fresh, NameServerGone, NameServers, Registration
-from Pyro5._gateway.http_connection import _Writer
 from Pyro5._gateway.liveness import DeadObjects
 from Pyro5._gateway.memory import Exhausted, Lease, MemoryBudget
-from Pyro5._server.exposure import expose
+from Pyro5._http.connection import _Writer
+from Pyro5._objects.exposure import expose
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 

@@ -9,7 +9,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import current_context
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._wire import features
 from Pyro5.errors import DaemonError, SecurityError
 

@@ -8,10 +8,10 @@ import unittest
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 from unittest import mock
 
+from Pyro5._daemon.daemon_object import DaemonObject
 from Pyro5._gateway import openapi
 from Pyro5._gateway.schemas import BYTES, schema_of
-from Pyro5._server.daemon_object import DaemonObject
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5.server import Daemon
 
 from ..gateways import Client, Site

@@ -7,8 +7,8 @@ import unittest
 from typing import Dict, List, Optional
 
 from Pyro5._gateway.app import Gateway
-from Pyro5._gateway.http_head import loggable_path
 from Pyro5._gateway.origins import Hosts, foreign_origin, host_of
+from Pyro5._http.head import loggable_path
 
 from ..gateways import Client, GatewayTestCase
 from ..peers import settings

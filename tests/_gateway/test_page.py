@@ -9,7 +9,7 @@ from unittest import mock
 
 from Pyro5._gateway.app import Gateway
 from Pyro5._gateway.calls import Registration
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 
 from ..browser import Browser, find_chromium, needs_chromium
 from ..gateways import Client, Site

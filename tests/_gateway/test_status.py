@@ -6,11 +6,11 @@ import unittest
 from typing import Any, Dict, List
 from unittest import mock
 
+from Pyro5._client.parallel import ask_all
 from Pyro5._gateway import status
 from Pyro5._gateway.calls import Registration
-from Pyro5._client.parallel import ask_all
 from Pyro5._gateway.status import ServerStatus
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 
 from ..gateways import Site
 from ..peers import free_port

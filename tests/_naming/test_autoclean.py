@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 
 from Pyro5._naming.autoclean import AutoCleaner, checked_period
 from Pyro5._naming.liveness import Answer, Question
-from Pyro5._server import exposure
+from Pyro5._objects import exposure
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 from tests.support import daemon_thread

@@ -15,7 +15,7 @@ from Pyro5 import config, errors
 from Pyro5._auth import files
 from Pyro5._naming import liveness
 from Pyro5._naming.liveness import Answer, Prober, Question
-from Pyro5._server import exposure
+from Pyro5._objects import exposure
 from Pyro5._values.uri import URI
 from Pyro5.serializers import serializers
 from Pyro5.server import Daemon, DaemonObject

@@ -12,7 +12,7 @@ from Pyro5._naming import checks, registry
 from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.memory import MemoryStorage
-from Pyro5._server import exposure
+from Pyro5._objects import exposure
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 

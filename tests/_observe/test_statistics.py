@@ -8,9 +8,9 @@ import unittest
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import config, errors
+from Pyro5._calls.running_calls import RunningCall
 from Pyro5._observe import histogram
 from Pyro5._observe.statistics import OTHERS, Statistics, merged_rows
-from Pyro5._server.running_calls import RunningCall
 from Pyro5.api import BatchProxy, Daemon, Proxy, expose, oneway, start_ns
 
 from ..support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread

@@ -9,10 +9,10 @@ from typing import Any, Dict, Iterator, List
 
 import Pyro5
 from Pyro5 import config, errors, serializers
-from Pyro5._server.exposure import behavior, expose
-from Pyro5.constants import DAEMON_NAME
+from Pyro5._objects.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
+from Pyro5.constants import DAEMON_NAME
 from Pyro5.server import Daemon, DaemonObject
 from Pyro5.socketutil import SocketConnection
 from tests.support import PATIENCE_SECONDS

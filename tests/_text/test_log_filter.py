@@ -13,9 +13,9 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import config, errors, nsc
+from Pyro5._objects.exposure import callback, expose, oneway
 from Pyro5._text import log_filter
 from Pyro5._text.printable import one_line, printable, printable_lines
-from Pyro5._server.exposure import callback, expose, oneway
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon
 from Pyro5.tools import call, inspection

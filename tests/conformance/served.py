@@ -6,7 +6,7 @@ import threading
 from typing import Any, AsyncIterator, Dict, Iterator, List
 
 from Pyro5 import current_context, errors
-from Pyro5._server.exposure import behavior, callback, expose, oneway
+from Pyro5._objects.exposure import behavior, callback, expose, oneway
 from Pyro5.client import Proxy
 from tests.support import PATIENCE_SECONDS
 

@@ -14,7 +14,7 @@ from typing import Any, Iterator, Tuple
 
 import Pyro5
 from Pyro5 import config, errors, protocol
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy

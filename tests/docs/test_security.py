@@ -11,7 +11,7 @@ from typing import Any, Dict, List
 
 import Pyro5.api
 from Pyro5 import callcontext, config, configure, errors, nameserver
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5.client import Proxy
 from Pyro5.serializers import serializers
 from Pyro5.server import Daemon

@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional
 from Pyro5 import config, protocol, serializers
 from Pyro5._messages import handshake, replies, requests
 from Pyro5._messages.requests import WireOptions
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 from Pyro5.client import Proxy

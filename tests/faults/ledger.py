@@ -7,7 +7,7 @@ import zlib
 from collections import Counter
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence
 
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 
 # What clients write down: that a call is about to be sent; that its answer came, and was the right one; that the answer was
 # another call's, or no answer at all; that an error came instead.

@@ -21,7 +21,7 @@ from Pyro5 import aio, config
 from Pyro5._auth import files, users
 from Pyro5._gateway import memory
 from Pyro5._gateway.app import Gateway
-from Pyro5._gateway.http_server import HttpServer
+from Pyro5._http.server import HttpServer
 from Pyro5._server import connection
 from Pyro5._wire import buffers
 from Pyro5.client import Proxy

@@ -7,7 +7,7 @@ import threading
 from typing import Any, Iterator, List
 
 from Pyro5 import config
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 

@@ -16,7 +16,7 @@ from Pyro5._cli import colors, findings, machine_check, peer_check
 from Pyro5._cli.findings import NOTE, OK, WRONG, Finding
 from Pyro5._naming.broadcast import BroadcastServer
 from Pyro5._net import addresses
-from Pyro5._server.exposure import expose
+from Pyro5._objects.exposure import expose
 from Pyro5._values.uri import URI
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon

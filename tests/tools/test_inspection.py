@@ -6,7 +6,7 @@ import unittest
 from typing import Any
 
 from Pyro5 import config
-from Pyro5._server.exposure import expose, oneway
+from Pyro5._objects.exposure import expose, oneway
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon, DaemonObject
 from Pyro5.tools import inspection

@@ -79,9 +79,9 @@ class Tools(unittest.TestCase):
 
     def test_statistics_that_are_none_are_refused(self) -> None:
         for nonsense in ({}, {**self.daemon.statistics(), "objects": {"a": {"b": {"calls": "many"}}}}, [1]):
-            with mock.patch("Pyro5._server.daemon_object.report", lambda daemon, found=nonsense: {"objects": {}, **dict(found)}
+            with mock.patch("Pyro5._daemon.daemon_object.report", lambda daemon, found=nonsense: {"objects": {}, **dict(found)}
                             if isinstance(found, dict) else {"objects": {}}):
-                with mock.patch("Pyro5._server.daemon_object.visible_rows", lambda objects, *rest: objects):
+                with mock.patch("Pyro5._daemon.daemon_object.visible_rows", lambda objects, *rest: objects):
                     result = run_main(stats.main, self.uri)
             self.assertEqual(1, result.exit_code)
             self.assertIn("did not send statistics", result.err)

@@ -8,7 +8,7 @@ from typing import List
 from unittest import mock
 
 from Pyro5 import config, errors
-from Pyro5._server import batch_pieces
+from Pyro5._calls import batch_pieces
 from Pyro5.api import BatchProxy, Daemon, Proxy, expose
 
 from ..rawclient import PATIENCE_SECONDS, wait_until

@@ -19,7 +19,7 @@ from Pyro5._gateway import arguments, calls
 from Pyro5._gateway import options as gateway_options
 from Pyro5._gateway.app import Gateway
 from Pyro5._gateway.calls import Fresh, NameServerGone, NameServers
-from Pyro5._gateway.http_connection import Limits
+from Pyro5._http.connection import Limits
 from Pyro5.utils import httpgateway
 
 from ..gateways import Clerk, Client, GatewayTestCase, Site, http_server

@@ -1,0 +1,154 @@
+"""Answer handshakes: the first message of each client."""
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Optional, Tuple
+
+from .. import callcontext, errors, protocol
+from .._messages import handshake, replies
+from .._messages.handshake import Challenged
+from .._messages.out_of_band import options_for
+from .._net.shared_memory import host_of, shared_with
+from .._objects.objects import ObjectTable
+from .._wire import features
+from ..protocol import ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
+from .acceptance import accepting_payload
+from .refusals import HANDSHAKE
+from .reply_encoding import DispatchOptions, ReplyEncoding
+from .turns import Turns
+
+__all__ = ["SHORT_HANDSHAKE_BYTES", "HandshakeReplies"]
+
+log = logging.getLogger("Pyro5.server.dispatch")
+
+SHORT_HANDSHAKE_BYTES = 4096  # longer ones are decoded one at a time
+_MAX_TURN_WAIT_SECONDS = 1.0  # that a long handshake waits for another one to be decoded
+
+
+class Moved(Exception):
+    """Another process answers the handshake."""
+
+
+def _has_one_process(*args: Any) -> bool:
+    return False
+
+
+class HandshakeReplies(ReplyEncoding):
+    """The part of a dispatcher that answers handshakes. Thread-safe.
+
+    Args:
+        daemon: its documented method validateHandshake is called.
+
+    Attributes:
+        find_custom_get_metadata: returns the function that makes the metadata of an object for the handshake (called
+            with the object id), or None to use the exposed members.
+        move: called with a connection, its first message, the features that this announces, and the id of an object that
+            does not exist; returns whether another process, which has the object, answers the handshake.
+        gate: decides which clients are accepted before validateHandshake is called; None accepts all.
+    """
+
+    def __init__(self, daemon: Any, options: DispatchOptions, objects: ObjectTable) -> None:
+        super().__init__(daemon, options)
+        self._objects = objects
+        self.find_custom_get_metadata: Callable[[], Optional[Callable[[str], Any]]] = lambda: None
+        self.move: Callable[[Any, ReceivingMessage, Any, str], bool] = _has_one_process
+        self.gate: Any = None
+
+    def _use_options(self, options: DispatchOptions) -> None:
+        super()._use_options(options)
+        self._long_handshakes = Turns(_MAX_TURN_WAIT_SECONDS)
+
+    def _answer_handshake(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+        serializer = None
+        try:
+            serializer = self._handshake_serializer(message)
+            data = self._begin_handshake(connection, message, serializer, correlation_id)
+            response = self._daemon.validateHandshake(connection, data)
+            return self._accept_handshake(connection, message, serializer, response, correlation_id)
+        except Moved:
+            return None
+        except Exception as x:  # validateHandshake of the program, and any error that malformed data causes
+            return self._refuse_handshake(connection, message, serializer, x, correlation_id)
+
+    def _handshake_serializer(self, message: ReceivingMessage) -> SerializerBase:
+        """Return the serializer of a handshake. Raises ProtocolError if the message is another one."""
+        if message.type != protocol.MSG_CONNECT:
+            raise errors.ProtocolError("invalid message type %d: a connection begins with CONNECT (%d)"
+                                       % (message.type, protocol.MSG_CONNECT))
+        return self._serializer_for(message)
+
+    def _begin_handshake(self, connection: Any, message: ReceivingMessage, serializer: SerializerBase,
+                         correlation_id: bytes) -> Any:
+        """Parse a handshake, and return the data that validateHandshake has to check."""
+        # removed: the application sees the annotations that the application of the client has sent
+        announced = message.annotations.pop(features.FEATURES_ANNOTATION, None)
+        connection.features = features.parse(announced, "" if announced is None else host_of(connection.sock))
+        if not serializer.has_dialects:
+            connection.features = features.without_dialect(connection.features)
+        # Without a gate, an annotation of this name belongs to the application.
+        proof = None if self.gate is None else message.annotations.pop(handshake.AUTH_ANNOTATION, None)
+        callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
+                                  message.serializer_id, message.annotations, correlation_id)
+        object_id, data = self._parse_connect_request(message, serializer)
+        if proof is None and object_id not in self._objects and self.move(connection, message, announced, object_id):
+            raise Moved
+        # Set before validateHandshake is called, which may look at it.
+        connection.objectId = object_id
+        if self.gate is not None:
+            connection.server_proof = self.gate.authenticate(connection, proof, object_id)
+        return data
+
+    def _challenge(self, connection: Any, message: ReceivingMessage, serializer: Optional[SerializerBase],
+                   challenge: Challenged, correlation_id: bytes) -> SendingMessage:
+        """Return the reply that makes a client send a second CONNECT message, with its proof."""
+        connection.expect_another_handshake()
+        return handshake.connect_refused(message, serializer, str(challenge), correlation_id, self._wire,
+                                         challenge.annotation)
+
+    def _accept_handshake(self, connection: Any, message: ReceivingMessage, serializer: SerializerBase, response: Any,
+                          correlation_id: bytes) -> SendingMessage:
+        """Return the reply with what validateHandshake has returned, and mark the handshake as accepted."""
+        payload = accepting_payload(connection, self._objects, self.find_custom_get_metadata(), serializer, response)
+        annotations = self._annotations()
+        if connection.features is not None:
+            annotations = {**annotations, features.FEATURES_ANNOTATION: features.announcement(
+                connection.features, host_of(connection.sock))}
+        if self.gate is not None and connection.server_proof is not None:
+            annotations = {**annotations, handshake.AUTH_ANNOTATION: connection.server_proof}
+        reply = handshake.connect_accepted(message, serializer, payload, correlation_id, annotations, self._wire)
+        connection.finish_handshake()
+        connection.use_buffers(options_for(connection.features, shared_with(connection.features, is_client=False)))
+        return reply
+
+    def _refuse_handshake(self, connection: Any, message: ReceivingMessage, serializer: Optional[SerializerBase],
+                          error: Exception, correlation_id: bytes) -> Optional[SendingMessage]:
+        """Return the reply to a handshake that failed, and mark the connection as closing.
+
+        Args:
+            serializer: None if the message could not be decoded at all.
+        """
+        if isinstance(error, Challenged):
+            return self._challenge(connection, message, serializer, error, correlation_id)
+        connection.closing = True
+        self.on_refusal(HANDSHAKE)
+        if isinstance(error, errors.ConnectionClosedError):
+            log.info("handshake with %s ended without an answer: %s", connection.peer_address, error)
+            return None
+        log.warning("handshake with %s refused: %s: %s", connection.peer_address, type(error).__name__,
+                    errors.one_line(replies.text_of(error)))
+        log.debug("the refused handshake", exc_info=error)
+        return handshake.connect_refused(message if serializer else None, serializer, replies.text_of(error), correlation_id,
+                                         self._wire)
+
+    def _parse_connect_request(self, message: ReceivingMessage, serializer: SerializerBase) -> Tuple[str, Any]:
+        """Parse the data of a handshake; long ones one at a time.
+
+        Clients that have not finished their handshake are not trusted yet. However many of them send costly data, only
+        one thread at a time decodes it, so the others serve established clients. The wait is bounded, because
+        converters of the program may block.
+        """
+        if len(message.data) <= SHORT_HANDSHAKE_BYTES:
+            return handshake.parse_connect_request(message, serializer)
+        with self._long_handshakes.one():
+            return handshake.parse_connect_request(message, serializer)

@@ -1,0 +1,114 @@
+"""Create the socket server of a daemon, and determine its external address behind a NAT router."""
+from __future__ import annotations
+
+import os
+from typing import Any, Mapping, Optional, Type, Union
+
+from .. import config, errors
+from .._net.addresses import IPAddress, server_host
+from .._processes.shared_calls import keep_counts, share_calls
+from .._processes.siblings import Siblings
+from .._processes.supervisor import Roles, Supervisor
+from .._server.callbacks import DaemonCallbacks
+from .._server.loop import SocketServer
+from ..svr_multiplex import SocketServer_Multiplex
+from ..svr_threads import SocketServer_Threadpool
+
+SERVER_TYPES: Mapping[str, Type[SocketServer]] = {"thread": SocketServer_Threadpool, "multiplex": SocketServer_Multiplex}
+
+MAX_PROCESSES = 1024
+
+Host = Union[str, IPAddress, None]
+
+
+def listen(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
+    """Create the socket server that the setting SERVERTYPE names, and start listening.
+
+    Args:
+        host: None: the setting HOST.
+
+    Raises:
+        PyroError: there is no such server type.
+        OSError: cannot listen on that address.
+    """
+    return _listening(server_type()(callbacks), daemon, host, port, unixsocket)
+
+
+def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, unixsocket: Optional[str],
+              processes: int) -> SocketServer:
+    """Create the supervisor of several processes, which start when its loop does, and start listening.
+
+    Raises:
+        ValueError, TypeError: the number of processes is invalid; or this system cannot fork.
+        PyroError, OSError: as `listen`.
+    """
+    server_class = server_type()
+
+    def begin_child(server: SocketServer, siblings: Siblings) -> None:
+        daemon.transportServer = server
+        daemon._leases.threaded = True
+        # The HTTP server for metrics runs in the supervising process. It is not closed here: that would stop it there.
+        siblings.inherited, daemon._metrics = daemon._metrics, None
+        share_calls(daemon, siblings)
+
+    daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds
+    roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due,
+                  lambda: keep_counts(daemon))
+    supervisor = Supervisor(callbacks, roles, processes)
+    daemon._siblings = supervisor.siblings
+    return _listening(supervisor, daemon, host, port, unixsocket)
+
+
+def check_processes(processes: int, connected_socket: Any) -> None:
+    """Check the number of processes for a daemon.
+
+    Raises:
+        ValueError, TypeError: it is invalid, or this system cannot fork.
+    """
+    if type(processes) is not int:
+        raise TypeError("processes must be an int, not %s" % type(processes).__name__)
+    if not 1 <= processes <= MAX_PROCESSES:
+        raise ValueError("processes must be from 1 to %d, not %d" % (MAX_PROCESSES, processes))
+    if processes > 1 and not hasattr(os, "fork"):
+        raise ValueError("this system cannot fork, so a daemon has one process; start the program several times instead")
+    if processes > 1 and connected_socket is not None:
+        raise ValueError("a daemon that serves a connected_socket has one client, so it needs one process")
+
+
+def server_type() -> Type[SocketServer]:
+    """Return the class that the setting SERVERTYPE names. Raises PyroError if there is none."""
+    # Read for each daemon, so that one program can have daemons of both types.
+    server_class = SERVER_TYPES.get(config.SERVERTYPE)
+    if server_class is None:
+        # As the cause, so that the text names the setting while the class of the exception stays that of 5.x.
+        reason = ValueError("the setting SERVERTYPE is one of: %s" % ", ".join(SERVER_TYPES))
+        raise errors.PyroError("invalid server type '%s'" % config.SERVERTYPE) from reason
+    return server_class
+
+
+def _listening(server: SocketServer, daemon: Any, host: Host, port: int, unixsocket: Optional[str]) -> SocketServer:
+    try:
+        server.init(daemon, str(server_host() if host is None else host), port, unixsocket)
+    # Else the selector and the wake-up of a daemon that could not bind would stay open until the garbage collection.
+    except BaseException:
+        server.discard()
+        raise
+    return server
+
+
+def nat_address(nathost: Host, natport: Optional[int], unixsocket: Optional[str]) -> Any:
+    """Return (host, port) to publish instead of the address listened on, None without NAT; port 0: the same port."""
+    # A router forwards ports. There is nothing to forward for a socket in the file system.
+    if unixsocket:
+        if nathost or natport:
+            raise ValueError("nathost and natport cannot be used with a Unix domain socket")
+        return None
+    nathost = nathost or config.NATHOST
+    # 0 has a meaning of its own, so only None stands for "not given".
+    natport = config.NATPORT or 0 if natport is None else natport
+    if not nathost:
+        if natport:
+            raise ValueError("natport %d was given without nathost" % natport)
+        return None
+    # The port that was listened on is not known before, so the caller replaces 0 by it.
+    return str(nathost), natport

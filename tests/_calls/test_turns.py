@@ -1,0 +1,47 @@
+"""Turns: one thread at a time, with a bounded wait."""
+from __future__ import annotations
+
+import threading
+import unittest
+from typing import List
+
+from Pyro5._calls.turns import Turns
+
+from ..support import PATIENCE_SECONDS
+
+
+class TurnsTests(unittest.TestCase):
+    def test_one_at_a_time(self) -> None:
+        turns = Turns(PATIENCE_SECONDS)
+        inside: List[int] = []
+        most: List[int] = []
+
+        def work(number: int) -> None:
+            with turns.one():
+                inside.append(number)
+                most.append(len(inside))
+                inside.remove(number)
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        self.assertEqual([1] * 20, most)
+
+    def test_a_thread_that_has_waited_long_enough_continues(self) -> None:
+        turns = Turns(0.01)
+        with turns.one(), turns.one():
+            pass
+        with turns.one():
+            pass
+
+    def test_an_exception_ends_the_turn(self) -> None:
+        turns = Turns(PATIENCE_SECONDS)
+        with self.assertRaises(KeyError), turns.one():
+            raise KeyError("on purpose")
+        with turns.one():
+            pass
+
+
+if __name__ == "__main__":
+    unittest.main()
