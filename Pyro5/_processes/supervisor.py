@@ -24,6 +24,7 @@ from .._server.callbacks import DaemonCallbacks
 from .._server.eventloop import END_SECONDS, READ, EventLoop
 from .._server.listener import Listener
 from .._server.loop import SocketServer
+from .child import Child
 from .shared_accepting import ConnectionCounts, SharedAcceptor
 from .siblings import Siblings
 
@@ -34,7 +35,6 @@ log = logging.getLogger("Pyro5.processes")
 RESTART_WINDOW_SECONDS = 60.0  # in which at most PROCESS_RESTARTS processes are replaced
 FORK_PAUSE_SECONDS = 1.0  # after the system could not create a process
 METRICS_THREAD = "Pyro-metrics"  # its locks are those of Siblings.no_fork
-LOOK_SECONDS = 0.1  # interval of looking whether a process has ended
 TERMINATED = 128 + int(signal.SIGTERM)  # exit code of a process that SIGTERM has ended, by the convention of shells
 
 
@@ -56,54 +56,6 @@ class Roles(NamedTuple):
     end_child: Callable[[], None]
 
 
-class _Child:
-    """A process that serves clients.
-
-    Attributes:
-        lifeline: connected to the process. If this end is shut down, the process ends in order; when the process has ended, it
-            is readable.
-    """
-
-    def __init__(self, place: int, pid: int, lifeline: socket.socket, supervisor: Supervisor) -> None:
-        self.place = place
-        self.pid = pid
-        self.lifeline = lifeline
-        self._supervisor = supervisor
-
-    def on_ready(self, events: int) -> None:
-        """Called by the loop when the process has ended."""
-        self._supervisor.note_end(self)
-
-    def exit_code(self, wait_until: float) -> Optional[int]:
-        """Return the exit code, negative for a signal, when the process has ended; None if it runs at that time."""
-        while True:
-            try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:  # the program ignores SIGCHLD, or has waited for the process itself
-                return None if self._is_alive() else 1
-            if pid:
-                return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
-            left = wait_until - time.monotonic()
-            if left <= 0:
-                return None
-            with contextlib.suppress(OSError):
-                # Not longer: a program that the process has started may keep the other end open.
-                self.lifeline.settimeout(min(left, LOOK_SECONDS))
-                if not self.lifeline.recv(1):
-                    time.sleep(0.001)  # between the closing of its descriptors and its end
-
-    def _is_alive(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except OSError:
-            return False
-        return True
-
-    def kill(self) -> None:
-        with contextlib.suppress(OSError):
-            os.kill(self.pid, signal.SIGKILL)
-
-
 class Supervisor(SocketServer):
     """Stands in the place of the server of a daemon, in the process that starts the others.
 
@@ -121,7 +73,7 @@ class Supervisor(SocketServer):
         self._counts = ConnectionCounts(count)
         self.siblings = Siblings(count, self._counts.running)
         self._listener: Optional[Listener] = None
-        self._children: Dict[int, _Child] = {}  # by place
+        self._children: Dict[int, Child] = {}  # by place
         self._missing: List[int] = []  # places without a process
         self._fork_at = 0.0  # not earlier
         self._deaths: Deque[float] = deque()
@@ -183,7 +135,7 @@ class Supervisor(SocketServer):
             if code is not None:
                 self._ended(child, code)
 
-    def note_end(self, child: _Child) -> None:
+    def note_end(self, child: Child) -> None:
         """Replace a process that has ended."""
         code = child.exit_code(time.monotonic() + END_SECONDS)
         if code is None:  # it has only closed its end: it cannot be told to end any more
@@ -191,7 +143,7 @@ class Supervisor(SocketServer):
             code = -signal.SIGKILL
         self._ended(child, code)
 
-    def _ended(self, child: _Child, code: int) -> None:
+    def _ended(self, child: Child, code: int) -> None:
         self._remove(child)
         if code == 0:
             log.info("process %d of the daemon on %s was shut down: so are the others", child.pid, self.locationStr)
@@ -215,12 +167,12 @@ class Supervisor(SocketServer):
             log.error("%s", self._failure)
             self.shutdown()
 
-    def _remove(self, child: _Child) -> None:
+    def _remove(self, child: Child) -> None:
         self._children.pop(child.place, None)
         self._counts.set_absent(child.place)
         with contextlib.suppress(KeyError, ValueError):
             self.selector.unregister(child.lifeline)
-        child.lifeline.close()
+        child.close()
 
     # ------------------------------------------------------------ starting and stopping processes
 
@@ -250,7 +202,7 @@ class Supervisor(SocketServer):
             lifeline.close()
             _leave(functools.partial(self._serve_in_child, self._listener, place, other_end))
         other_end.close()
-        child = self._children[place] = _Child(place, pid, lifeline, self)
+        child = self._children[place] = Child(place, pid, lifeline, self.note_end)
         self.register(lifeline, READ, child)
         log.info("process %d serves clients on %s", pid, self.locationStr)
 
@@ -272,8 +224,8 @@ class Supervisor(SocketServer):
                 self._finish_child(child)
             self._missing.clear()
 
-    def _finish_child(self, child: _Child) -> None:
-        if child.exit_code(0.0) is None and child._is_alive():
+    def _finish_child(self, child: Child) -> None:
+        if child.exit_code(0.0) is None and child.is_alive():
             child.kill()
             child.exit_code(time.monotonic() + END_SECONDS)
         self._remove(child)
@@ -312,7 +264,7 @@ class Supervisor(SocketServer):
     def _serve_in_child(self, listener: Listener, place: int, lifeline: socket.socket) -> int:
         """Serve clients until the end; return the exit code of the process."""
         for child in self._children.values():
-            child.lifeline.close()
+            child.close()
         EventLoop.close_in_child(self)  # not the listening socket
         listener.keep_file()
         server = self._roles.make_server()
