@@ -23,10 +23,10 @@ from ._net.addresses import address_text
 from ._net.forks import this_process
 from ._net.offered_sockets import offered_sockets
 from ._objects import marks
-from ._objects.exposure import _get_exposed_members as _get_exposed_members
 from ._objects.exposure import behavior, callback, expose, oneway
-from ._objects.exposure import is_private_attribute as is_private_attribute
 from ._objects.instances import close_session_instances
+from ._objects.members import _get_exposed_members as _get_exposed_members
+from ._objects.members import is_private_attribute as is_private_attribute
 from ._objects.objects import ObjectTable, table_of_unmarked, unmarked
 from ._server.callbacks import DaemonCallbacks
 from ._server.connection import ServerConnection

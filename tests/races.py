@@ -28,7 +28,7 @@ from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.sharing import Locked, Patience
 from Pyro5._net import busy_poll, tls
-from Pyro5._objects import exposure
+from Pyro5._objects import members
 from Pyro5._objects.exposure import behavior, expose
 from Pyro5._objects.instances import Instances
 from Pyro5._objects.objects import ObjectTable
@@ -145,10 +145,10 @@ def exposed_members(steps: int) -> None:
 
     def step(thread: int, number: int) -> None:
         clazz = shared[number % 4] if number % 3 else _exposed_class(number)
-        members = exposure.exposed_members(clazz)
-        check(set(members.methods) == {"method"} and set(members.attrs) == {"attribute"}, "wrong members: %r" % (members,))
+        seen = members.exposed_members(clazz)
+        check(set(seen.methods) == {"method"} and set(seen.attrs) == {"attribute"}, "wrong members: %r" % (seen,))
         if number % 5 == 0:
-            exposure.forget_members(clazz)
+            members.forget_members(clazz)
     in_threads(steps, step)
 
 

@@ -5,7 +5,7 @@ import functools
 from typing import Any, Callable, Optional
 
 from .._messages import handshake
-from .._objects.exposure import Members
+from .._objects.members import Members
 from .._objects.objects import ObjectTable
 from ..serializers import SerializerBase
 

@@ -16,7 +16,8 @@ from .. import callcontext, constants, errors, protocol
 from .._messages import handshake, replies, requests
 from .._messages.replies import ReplyTo
 from .._messages.requests import Call
-from .._objects import exposure, permissions
+from .._objects import permissions
+from .._objects.members import exposed_method, get_exposed_attribute, set_exposed_attribute
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
@@ -281,12 +282,12 @@ class Dispatcher(CallAccounts):
         name, args, kwargs = call.method, call.args, call.kwargs
         if name == requests.GETATTR_METHOD:
             attribute = requests.parse_getattr(call)
-            return lambda: exposure.get_exposed_attribute(instance, attribute, published.members)
+            return lambda: get_exposed_attribute(instance, attribute, published.members)
         if name == requests.SETATTR_METHOD:
             attribute, value = requests.parse_setattr(call)
-            return lambda: exposure.set_exposed_attribute(instance, attribute, published.rebuilt_value(attribute, value),
+            return lambda: set_exposed_attribute(instance, attribute, published.rebuilt_value(attribute, value),
                                                           published.members)
-        method = exposure.exposed_method(instance, name, published.members)
+        method = exposed_method(instance, name, published.members)
         rebuild = published.rebuilders.get(name)
         if name not in published.members.direct and inspect.iscoroutinefunction(method):
             return Deferred(method, *((args, kwargs) if rebuild is None else rebuild(args, kwargs)))

@@ -8,8 +8,8 @@ from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, Unio
 from .._values import registered_types
 from .._values.annotations import hints_of
 from .._values.rebuilding import Build, Mismatch, builder_for
-from . import exposure
 from .descriptions import read_signature
+from .members import Members, class_of
 
 __all__ = ["Rebuild", "argument_name", "rebuilders_for"]
 
@@ -21,7 +21,7 @@ Rebuild = Callable[[Sequence[Any], Mapping[str, Any]], Tuple[Sequence[Any], Mapp
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]:
+def rebuilders_for(target: Any, members: Members) -> Dict[str, Rebuild]:
     """Return the functions that rebuild arguments, by the names of methods, and of attributes that are assigned.
 
     Members without annotations of registered types are not in it.
@@ -34,7 +34,7 @@ def rebuilders_for(target: Any, members: exposure.Members) -> Dict[str, Rebuild]
         try:
             rebuild = _rebuilder(target, name)
         except Exception as x:  # reading a signature may run user code
-            log.debug("the parameters of %s.%s are unknown: %s", exposure.class_of(target).__name__, name, x)
+            log.debug("the parameters of %s.%s are unknown: %s", class_of(target).__name__, name, x)
             continue
         if rebuild is not None:
             found[name] = rebuild
@@ -54,13 +54,13 @@ def argument_name(target: Any, method: str, place: Union[int, str]) -> str:
             place += 1  # the function of a class has the parameter "self"
         positional = [each for each in parameters if each.kind in _POSITIONAL + (inspect.Parameter.VAR_POSITIONAL,)]
         name = positional[min(place, len(positional) - 1)].name
-    return "%s.%s() argument '%s'" % (exposure.class_of(target).__name__, method, name)
+    return "%s.%s() argument '%s'" % (class_of(target).__name__, method, name)
 
 
 def _rebuilder(target: Any, name: str) -> Optional[Rebuild]:
     # Static access, because ordinary access would run a property's getter or bind the method.
     member = inspect.getattr_static(target, name)
-    label = "%s.%s" % (exposure.class_of(target).__name__, name)
+    label = "%s.%s" % (class_of(target).__name__, name)
     if isinstance(member, property):
         return _for_function(member.fset, label, 1) if member.fset else None
     # A function that was assigned to the instance is not bound either: it has no parameter to skip.

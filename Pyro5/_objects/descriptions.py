@@ -11,7 +11,7 @@ import threading
 import weakref
 from typing import Any, Callable, Dict, Optional, Tuple
 
-from .exposure import Members, class_of
+from .members import Members, class_of
 
 log = logging.getLogger("Pyro5.server.descriptions")
 

@@ -12,6 +12,7 @@ from .._values import registered_types
 from . import exposure, marks
 from .arguments import rebuilders_for
 from .instances import Instances
+from .members import exposed_members, forget_members, with_names
 
 GetInstance = Callable[[Any, Any], Any]  # called with the class and the connection
 
@@ -85,12 +86,12 @@ class PublishedObject:
     def refresh_members(self) -> None:
         """Read again which members the object's class exposes."""
         target = self.target
-        exposure.forget_members(target)
+        forget_members(target)
         self._set_members(target)
 
     def _set_members(self, target: Any) -> None:
-        members = exposure.exposed_members(target)
-        self.members = exposure.with_names(target, members, self._expose) if self._expose else members
+        members = exposed_members(target)
+        self.members = with_names(target, members, self._expose) if self._expose else members
         self.refresh_rebuilders(target)
 
     def refresh_rebuilders(self, target: Any) -> None:

@@ -14,7 +14,8 @@ from typing import Any, Optional, Sequence
 
 from .._cli import access_options, console
 from .._cli.parser import ToolParser
-from .._objects.exposure import INSTANCE_MODES, behavior, class_of, expose, exposed_members, forget_members, instancing_of
+from .._objects.exposure import INSTANCE_MODES, behavior, expose, instancing_of
+from .._objects.members import class_of, exposed_members, forget_members
 from .._values.uri import URI
 from ..client import locate_ns
 from ..server import Daemon

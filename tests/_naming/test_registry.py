@@ -12,7 +12,7 @@ from Pyro5._naming import checks, registry
 from Pyro5._naming.regex_sandbox import Matcher
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.memory import MemoryStorage
-from Pyro5._objects import exposure
+from Pyro5._objects.members import exposed_members
 from Pyro5._values.uri import URI
 from Pyro5.callcontext import current_context
 
@@ -400,7 +400,7 @@ class ReadingAlongsideTests(unittest.TestCase):
 
 class ExposureTests(unittest.TestCase):
     def test_exactly_the_documented_methods(self) -> None:
-        members = exposure.exposed_members(NameServer)
+        members = exposed_members(NameServer)
         self.assertEqual(set(members.methods),
                          {"count", "list", "lookup", "ping", "register", "remove", "set_metadata", "yplookup",
                           "candidates", "details", "leases", "release", "renew", "status", "watch"})

@@ -7,7 +7,8 @@ import unittest
 from typing import Any, List, Optional
 
 from Pyro5._objects import descriptions
-from Pyro5._objects.exposure import expose, exposed_members, oneway
+from Pyro5._objects.exposure import expose, oneway
+from Pyro5._objects.members import exposed_members
 from Pyro5.client import Proxy
 from Pyro5.server import Daemon, DaemonObject
 from tests.support import daemon_thread

@@ -6,10 +6,11 @@ import gc
 import threading
 import unittest
 import weakref
-from typing import Any, AsyncIterator, Callable, Iterator, List, Tuple
+from typing import Any, Callable, List, Tuple
 
 from Pyro5._objects import exposure
-from Pyro5._objects.exposure import behavior, callback, expose, exposed_members, exposed_method, oneway
+from Pyro5._objects.exposure import behavior, callback, expose, oneway
+from Pyro5._objects.members import _members, exposed_members, forget_members, is_private_attribute
 
 from ..rawclient import wait_until
 
@@ -273,13 +274,13 @@ class Members(unittest.TestCase):
         self.assertEqual(([], [], []), members_of(Growing))
         Growing.late = expose(lambda self: 1)  # type: ignore[attr-defined]
         self.assertEqual(([], [], []), members_of(Growing))
-        exposure.forget_members(Growing())
+        forget_members(Growing())
         self.assertEqual((["late"], [], []), members_of(Growing))
-        exposure.forget_members(int)  # never asked for
+        forget_members(int)  # never asked for
 
     def test_classes_are_not_kept_alive(self) -> None:
         temporary = type("Temporary", (), {})
-        self.assertIs(exposed_members(temporary), exposure._members[temporary])
+        self.assertIs(exposed_members(temporary), _members[temporary])
         find = weakref.ref(temporary)
         del temporary
         # Classes are part of cycles; free-threaded builds may need more than one collection.
@@ -346,7 +347,7 @@ class PrivateNames(unittest.TestCase):
                    "__getattribute__", "__setattr__", "__class__", "__dir__", "__reduce__", "__call__", "__new__", "__del__",
                    "__module__", "__subclasshook__", "__enter__", "__exit__", "__str__", "__eq__", "__hash__", "__bool__"]
         public = ["name", "name_", "name__", "__len__", "__iter__", "__getitem__", "__contains__", "__custom__", "n", ""]
-        self.assertEqual(private, [name for name in private + public if exposure.is_private_attribute(name)])
+        self.assertEqual(private, [name for name in private + public if is_private_attribute(name)])
 
     def test_private_names_cannot_be_exposed(self) -> None:
         def method(self: Any) -> None:
@@ -420,121 +421,6 @@ class Behavior(unittest.TestCase):
         for thing in (5, lambda: 1, Partly()):
             with self.assertRaises(TypeError):
                 behavior("single")(thing)
-
-
-class Access(unittest.TestCase):
-    """Access to members by remote callers."""
-
-    def setUp(self) -> None:
-        self.thing = Partly()
-        self.members = exposed_members(Partly)
-        Partly.touched = False
-
-    def refused(self, names: Iterator[str]) -> None:
-        uses: List[Callable[[str], Any]] = [
-            lambda name: exposed_method(self.thing, name, self.members),
-            lambda name: exposure.get_exposed_attribute(self.thing, name, self.members),
-            lambda name: exposure.set_exposed_attribute(self.thing, name, 5, self.members)]
-        for name in names:
-            for use in uses:
-                with self.subTest(name), self.assertRaisesRegex(AttributeError, "'%s'" % name):
-                    use(name)
-        self.assertFalse(Partly.touched, "code behind an unexposed name was run")
-        self.assertEqual(42, self.thing.plain_value)
-
-    def test_methods(self) -> None:
-        for name in self.members.methods - {"__len__"}:
-            method = exposed_method(self.thing, name, self.members)
-            args = [None] if name.endswith("_dispatch") else []
-            self.assertEqual(name.split("_")[-1], method(*args))
-
-    def test_attributes(self) -> None:
-        self.assertEqual(1, exposure.get_exposed_attribute(self.thing, "read_only", self.members))
-        self.assertEqual(4, exposure.get_exposed_attribute(self.thing, "outer_cached", self.members))
-        self.assertEqual("int", exposed_method(self.thing, "outer_dispatch", self.members)(5))
-        exposure.set_exposed_attribute(self.thing, "writable", 9, self.members)
-        self.assertEqual(9, exposure.get_exposed_attribute(self.thing, "writable", self.members))
-        with self.assertRaises(AttributeError):
-            exposure.set_exposed_attribute(self.thing, "read_only", 9, self.members)
-
-    def test_unexposed_names_are_refused(self) -> None:
-        self.thing.__dict__.update(own=5, function=expose(lambda: "own"))
-        self.refused(iter(["hidden", "hidden_static", "hidden_property", "hidden_cached", "hidden_dispatch", "__getitem__",
-                           "plain_value", "touched", "unknown", "own", "function", "mro", ""]))
-
-    def test_private_names_are_refused(self) -> None:
-        self.refused(iter(["_private", "__private", "__init__", "__class__", "__dict__", "__reduce__", "__getattribute__"]))
-
-    def test_private_names_of_exposed_methods_are_refused(self) -> None:
-        class Aliasing(Partly):
-            _alias = Partly.method
-        self.thing, self.members = Aliasing(), exposed_members(Aliasing)
-        self.refused(iter(["_alias"]))
-
-    def test_a_method_is_no_attribute_and_an_attribute_no_method(self) -> None:
-        with self.assertRaises(AttributeError):
-            exposure.get_exposed_attribute(self.thing, "method", self.members)
-        for name in ("read_only", "writable", "outer_cached"):
-            with self.assertRaises(AttributeError):
-                exposed_method(self.thing, name, self.members)
-
-    def test_a_method_added_after_registration_can_be_called(self) -> None:
-        class Growing:
-            """Gets a member later."""
-        members = exposed_members(Growing)
-        Growing.late = expose(lambda self: "late")  # type: ignore[attr-defined]
-        Growing.unmarked = lambda self: "late"  # type: ignore[attr-defined]
-        self.assertEqual("late", exposed_method(Growing(), "late", members)())
-        with self.assertRaises(AttributeError):
-            exposed_method(Growing(), "unmarked", members)
-
-    def test_getattr_of_the_class_is_not_called(self) -> None:
-        class Greedy:
-            def __getattr__(self, name: str) -> Any:
-                raise AssertionError("asked for " + name)
-        for name in ("anything", "_anything", "__anything__"):
-            with self.assertRaises(AttributeError):
-                exposed_method(Greedy(), name, exposed_members(Greedy))
-            with self.assertRaises(AttributeError):
-                exposure.get_exposed_attribute(Greedy(), name, exposed_members(Greedy))
-
-
-class AsyncMethods(unittest.TestCase):
-    def test_coroutine_functions_are_methods_without_a_direct_result(self) -> None:
-        class Robot:
-            @expose
-            async def move(self) -> None:
-                pass
-
-            @expose
-            async def frames(self) -> AsyncIterator[int]:
-                yield 1
-
-            @expose
-            def stop(self) -> None:
-                pass
-
-            async def rest(self) -> None:
-                pass
-
-        for thing in (Robot, Robot()):
-            members = exposed_members(thing)
-            self.assertEqual({"move", "frames", "stop"}, members.methods)
-            self.assertEqual({"frames", "stop"}, members.direct)
-            members = exposure.with_names(thing, members, ["rest"])
-            self.assertIn("rest", members.methods)
-            self.assertNotIn("rest", members.direct)
-
-    def test_unexposed_async_methods_are_allowed(self) -> None:
-        class Robot:
-            async def move(self) -> None:
-                pass
-
-            @expose
-            def stop(self) -> None:
-                pass
-
-        self.assertEqual({"stop"}, exposed_members(Robot).methods)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import unittest
 from typing import Any, Set
 
 from Pyro5 import nameserver, nsc
-from Pyro5._objects.exposure import exposed_members
+from Pyro5._objects.members import exposed_members
 from tests.support import PROJECT
 
 

@@ -12,7 +12,8 @@ from typing import Any
 from unittest import mock
 
 from Pyro5 import config, nameserver
-from Pyro5._objects.exposure import exposed_members, instancing_of
+from Pyro5._objects.exposure import instancing_of
+from Pyro5._objects.members import exposed_members
 from Pyro5.client import Proxy
 from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
