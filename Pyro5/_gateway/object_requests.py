@@ -2,13 +2,15 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import logging
 import uuid
-from typing import Any, Callable, Generator, Iterable, List
+from typing import Any, Callable, ContextManager, Generator, Iterable, List
 
 from .. import current_context, errors, protocol
 from .._http.head import loggable_path
+from .._http.lost_clients import WATCH
 from ..protocol import ReceivingMessage
 from . import calls, failures, responses
 from .arguments import Environ, Parameters, assigned_value, call_arguments, has_large_body
@@ -127,12 +129,18 @@ class ObjectRequest:
             if "HTTP_LAST_EVENT_ID" in self._environ:
                 return Response(204, responses.TEXT, b"")
             return self._in_events(resources.enter_context(self._state.running.running(proxy, name, member)), send, resources)
-        with self._state.running.running(proxy, name, member) as call:
+        with self._state.running.running(proxy, name, member) as call, self._cancelled_with_client(call):
             return _response(calls.complete(proxy, send(call), self._lease.take), member)
+
+    def _cancelled_with_client(self, call: RunningCall) -> ContextManager[None]:
+        """Cancel the call if the client disconnects in the block, in which nothing is received from it or sent to it."""
+        watch: Any = self._environ.get(WATCH)   # not in web servers of others
+        return contextlib.nullcontext() if watch is None else watch(functools.partial(self._state.running.client_lost, call))
 
     def _in_events(self, call: RunningCall, send: Callable[[RunningCall], Any], resources: contextlib.ExitStack) -> Response:
         """Make a call whose result is sent as events: each item of a stream, or the only value."""
-        reply = send(call)
+        with self._cancelled_with_client(call):
+            reply = send(call)
         # The reply that opens a stream has this flag, too.
         if reply is None or reply.flags & protocol.FLAGS_EXCEPTION and not calls.is_stream(reply):
             return _response(calls.complete(call.proxy, reply, self._lease.take), call.member)
@@ -176,7 +184,7 @@ class ObjectRequest:
 
     def _assign(self, name: str, member: str, proxy: Any) -> Response:
         value, = self._value_of_body()
-        with self._state.running.running(proxy, name, member):
+        with self._state.running.running(proxy, name, member) as call, self._cancelled_with_client(call):
             reply = calls.assign_attribute(proxy, member, value)
         error = {} if reply.ok else failures.remote_error(reply.payload)
         if error.get("__class__") == "builtins.AttributeError":     # the attribute cannot be assigned

@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 
 from .. import current_context, errors
 from .._client.cancelling import send_cancellation
+from .._wire.features import CANCELLATION
 
 __all__ = ["CallTable", "RunningCall"]
 
@@ -34,9 +35,10 @@ class RunningCall:
     def cancel(self) -> None:
         """Cancel the call on the server, with the item stream that it has opened, and end the wait for the reply."""
         link = self.proxy._pyro
-        # First the message, which also cancels an async method; the end of the connection stops the wait for the others.
-        send_cancellation(link, self.call_id.bytes, None)
         connection = link.connection
+        # First the message, which also cancels an async method; the end of the connection stops the wait for the others.
+        if connection is not None and connection.features is not None and CANCELLATION in connection.features:
+            send_cancellation(link, self.call_id.bytes, None)
         if connection is not None:
             with contextlib.suppress(OSError):
                 connection.sock.shutdown(socket.SHUT_RDWR)
@@ -96,6 +98,14 @@ class CallTable:
             calls = list(self._calls.values())
         return [{"id": str(call.call_id), "name": call.name, "member": call.member, "seconds": round(now - call.started_at, 3),
                  "cancelled": call.is_cancelled} for call in calls]
+
+    def client_lost(self, call: RunningCall) -> None:
+        """Cancel a call, if it still runs, because its client does not wait any more."""
+        with self._lock:
+            if call not in self._calls.values():
+                return
+            call.is_cancelled = True
+        call.cancel()
 
     def cancel(self, text: Optional[str]) -> int:
         """Cancel the calls with this correlation id, and return their number. Raises ValueError for a text that is no UUID."""

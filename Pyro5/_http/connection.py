@@ -18,6 +18,7 @@ from wsgiref.simple_server import WSGIRequestHandler
 
 from .. import socketutil
 from .head import BadRequest, Head, loggable_path, parse_head
+from .lost_clients import WATCH
 
 __all__ = ["Connection", "Limits", "DISCONNECT", "DRAINED_BYTES"]
 
@@ -251,7 +252,7 @@ class Connection(WSGIRequestHandler):
             REQUEST_METHOD=self.head.method, SERVER_PROTOCOL="HTTP/%d.%d" % max(self.head.version, (1, 0)), QUERY_STRING=query,
             PATH_INFO=unquote_to_bytes(path.encode("latin-1")).decode("latin-1"), REMOTE_ADDR=str(self.client_address[0]),
             CONTENT_TYPE=self.head.headers.get("content-type", ""),
-            CONTENT_LENGTH=self.head.headers.get("content-length", ""), **{DISCONNECT: self._disconnect})
+            CONTENT_LENGTH=self.head.headers.get("content-length", ""), **{DISCONNECT: self._disconnect, WATCH: self._watch})
         for name, value in self.head.headers.items():
             if name not in ("content-type", "content-length"):
                 environ["HTTP_" + name.replace("-", "_").upper()] = value
@@ -260,6 +261,11 @@ class Connection(WSGIRequestHandler):
     def _disconnect(self) -> None:
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
+
+    def _watch(self, on_lost: Callable[[], None]) -> ContextManager[None]:
+        """Call a function if the client disconnects in the block, in which nothing is received or sent."""
+        watch: ContextManager[None] = self.server.lost_clients.watching(self.connection, self.head.version >= (1, 1), on_lost)
+        return watch
 
     # ------------------------------------------------------------ sending the response
 

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Iterable, Optional, Set
 from .. import config, socketutil
 from .._net.wakeup import Wakeup
 from .connection import DRAINED_BYTES, Connection, Limits
+from .lost_clients import LostClients
 
 __all__ = ["HttpServer", "Limits"]
 
@@ -40,6 +41,7 @@ class HttpServer:
         port: the port that it listens on.
         base_environ: the part of the WSGI environment that is the same for all requests.
         receiving: held while a part of a large body is received.
+        lost_clients: notices clients that disconnect while they wait for a response.
 
     Raises:
         OSError: cannot listen on that address; the text names it.
@@ -61,6 +63,7 @@ class HttpServer:
         self._waiting: Dict[socket.socket, None] = {}   # waiting for their clients, longest first
         self._threads: Set[threading.Thread] = set()
         self.receiving = threading.Lock()
+        self.lost_clients = LostClients(self._wakeup.wake)
         self.base_environ = {"SERVER_NAME": host, "SERVER_PORT": str(self.port), "GATEWAY_INTERFACE": "CGI/1.1",
                              "REMOTE_HOST": "", "CONTENT_LENGTH": "", "SCRIPT_NAME": ""}
 
@@ -83,15 +86,18 @@ class HttpServer:
             for sock in companion.sockets if companion is not None else ():
                 selector.register(sock, selectors.EVENT_READ, companion)
             while not self._stopping.is_set():
-                # Without a timeout: stop() and signals wake the loop by a socket.
-                for key, _ in selector.select():
+                # Usually without a timeout: stop() and signals wake the loop by a socket.
+                for key, _ in selector.select(self.lost_clients.pause()):
                     self._on_ready(key)
+                self.lost_clients.check()
 
     def _on_ready(self, key: selectors.SelectorKey) -> None:
         if key.data is not None:
             key.data.events([key.fileobj])
         elif key.fileobj is self._listener:
             self._accept()
+        else:
+            self._wakeup.drain()
 
     def stop(self) -> None:
         """Make `serve` return. Can be called from any thread or signal handler."""
