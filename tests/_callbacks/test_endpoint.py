@@ -17,6 +17,7 @@ from Pyro5._objects.exposure import behavior, expose
 from Pyro5.callcontext import current_context
 from Pyro5.server import Daemon
 from tests._aio.base import AioTestCase, proxy
+from tests.faults.relay import FINE, UP, Fault, Relay
 from tests.peers import CERTIFICATES, ScriptedServer
 from tests.rawclient import wait_until
 from tests.support import PATIENCE_SECONDS, daemon_thread
@@ -232,6 +233,28 @@ class ThreadServer(Case):
         await self.in_thread(use, self.hub())
         self.at_end.close()
         self.assertNotIn(host, offered_sockets._by_host)
+
+
+    async def test_through_a_relay_that_only_connects_to_the_server(self) -> None:
+        def use(relay: Relay, uri: str) -> None:
+            listener = Listener()
+            with client.Proxy(uri) as hub:
+                hub._pyroCallback(listener)
+                hub.subscribe(listener)
+                self.assertEqual(hub.ask_often(listener, 5), [["answered", number] for number in range(5)])
+                self.assertEqual(hub.collect(listener, 20), list(range(20)))
+                self.assertEqual(hub.publish("now"), [["answered", "now"]])
+                # That of the proxy, and at least one for each connection of the server.
+                self.assertGreater(relay.connections, 5)
+
+        location = self.hub().partition("@")[2]
+        host, _, port = location.rpartition(":")
+        with Relay((host, int(port)), lambda number: Fault(FINE, UP, 0)) as relay:
+            await self.in_thread(use, relay, "PYRO:stage@" + relay.location)
+            async with proxy("PYRO:stage@" + relay.location) as hub:
+                listener = AsyncListener()
+                await hub._pyroCallback(listener)
+                self.assertEqual(await hub.ask(listener, 1), [True, ["answered", 1]])
 
 
 class MultiplexServer(ThreadServer):
