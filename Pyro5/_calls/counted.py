@@ -8,7 +8,7 @@ from .._messages import requests
 from .._messages.requests import Call
 from .._objects import permissions
 from .._objects.objects import ObjectTable
-from .._observe.statistics import BATCH, OTHERS, shown_id
+from .._observe.statistics import BATCH, GENERATED_IDS, OTHERS
 from ..constants import DAEMON_NAME
 
 __all__ = ["row_of", "visible_rows"]
@@ -26,7 +26,7 @@ def row_of(objects: ObjectTable, object_id: str, method: str) -> Tuple[str, str]
     own = object_id == DAEMON_NAME and not method.startswith("_") and callable(getattr(published.target, method, None))
     if not (method in published.members.methods or method in _NO_MEMBERS or own):
         return OTHERS
-    return shown_id(object_id), method
+    return GENERATED_IDS if published.is_temporary else object_id, method
 
 
 def visible_rows(objects: Mapping[str, Mapping[str, Any]], gate: Any, connection: Any, table: ObjectTable) -> Dict[str, Any]:

@@ -7,7 +7,7 @@ import uuid
 import weakref
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
-from .. import errors
+from .. import callcontext, errors
 from .._values import registered_types
 from . import exposure, marks
 from .arguments import rebuilders_for
@@ -35,10 +35,12 @@ class PublishedObject:
         identity: the id() of the object or class.
         finalizer: removes a weakly registered object when it is garbage-collected.
         lifetime: the resource of a client's connection that removes the registration when the client disconnects.
+        is_temporary: it has a generated id, and was registered by a call of a client. There may be thousands of these, each
+            for a short time.
     """
 
     __slots__ = ("object_id", "members", "direct", "rebuilders", "fixed_instance", "identity", "finalizer", "lifetime",
-                 "_expose", "_get_instance", "_target", "_weak")
+                 "is_temporary", "_expose", "_get_instance", "_target", "_weak")
 
     def __init__(self, obj_or_class: Any, object_id: str, weak: bool = False, expose: Iterable[str] = (),
                  get_instance: Optional[GetInstance] = None) -> None:
@@ -48,6 +50,7 @@ class PublishedObject:
         self._set_members(obj_or_class)
         self.finalizer: Any = None
         self.lifetime: Any = None
+        self.is_temporary = False
         self._weak = weak
         self._target = weakref.ref(obj_or_class) if weak else obj_or_class
         self._get_instance = get_instance
@@ -178,6 +181,7 @@ class ObjectTable:
             AttributeError: the object has no such name to expose, or the name is private.
             TypeError: the id is not a str, or the object's type allows no new attributes or no weak references.
         """
+        is_generated = not object_id
         if not object_id:
             object_id = "obj_" + uuid.uuid4().hex
         elif not isinstance(object_id, str):
@@ -188,6 +192,7 @@ class ObjectTable:
                 self._check_free_locked(obj_or_class, object_id)
             is_class = inspect.isclass(obj_or_class)
             published = PublishedObject(obj_or_class, object_id, weak, expose, self._get_instance if is_class else None)
+            published.is_temporary = is_generated and callcontext.running_call() is not None
             self._mark_locked(obj_or_class, object_id, may_lack_marks=bool(expose))
             # Marks first: if they cannot be set, nothing has changed yet.
             replaced = self._published.get(object_id)

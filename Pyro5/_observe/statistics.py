@@ -27,7 +27,7 @@ _EMPTY = (*([0] * BUCKETS), 0.0, 0, 0)
 
 BATCH = "<batch>"  # the method under which batches are counted
 OTHERS: Key = ("<others>", "<others>")  # methods beyond the limit, and those that do not exist
-GENERATED_IDS = "<generated ids>"  # stands for all objects whose ids the daemon has made
+GENERATED_IDS = "<generated ids>"  # stands for objects whose ids the daemon has made
 MAX_TEXT = 300  # characters of the text of an error that are kept
 TRACEBACK_SECONDS = 1.0  # the traceback of a method's last error is formatted at most once in this time
 
@@ -37,8 +37,7 @@ now = time.perf_counter
 
 
 def shown_id(object_id: str) -> str:
-    """Return the object id under which the calls of an object are counted."""
-    # Objects with generated ids often exist for a short time only, and there may be thousands of them.
+    """Return an object id, or what stands for all generated ones: they are different after each start of a server."""
     return GENERATED_IDS if _GENERATED_ID.fullmatch(object_id) else object_id
 
 
@@ -138,16 +137,23 @@ class Statistics:
         cells = self._cells()
         key = self._row_of(object_id, method)
         with self._lock:
-            # Names come from clients, and objects from the program: neither may fill the memory.
-            if key not in self._keys and len(self._keys) >= self.max_rows:
-                key = OTHERS
-            self._keys[key] = True
+            key = self._key_locked(key)
             row = cells.rows.setdefault(key, list(_EMPTY))
         if len(cells.index) > 4 * self.max_rows:
             cells.index.clear()
         if key is not OTHERS:
             cells.index[object_id, method] = row
         return row
+
+    def _key_locked(self, key: Key) -> Key:
+        """Return under which object and method a call is counted, so that the table has at most `max_rows` rows."""
+        # Names come from clients, and objects from the program: neither may fill the memory.
+        if key not in self._keys and len(self._keys) >= self.max_rows // 2:
+            key = shown_id(key[0]), key[1]  # leaves room for objects that have ids of their own
+        if key not in self._keys and len(self._keys) >= self.max_rows:
+            key = OTHERS
+        self._keys[key] = True
+        return key
 
     # ------------------------------------------------------------ rare events
 
@@ -167,6 +173,7 @@ class Statistics:
         call.failed = call.is_special = True
         key, at = self._row_of(call.object_id, call.method), time.time()
         with self._lock:
+            key = self._key_locked(key)
             last = self._last_errors.get(key)
             if last is None and len(self._last_errors) >= self.max_rows:
                 return

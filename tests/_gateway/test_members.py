@@ -139,6 +139,7 @@ class Attributes(MemberTestCase):
     def test_assigned(self) -> None:
         answer = self.put("level", "7", **{"Content-Type": "application/json"})
         self.assertEqual((200, None, 7), (answer.status, answer.value, self.heater.level))
+        self.assertEqual((200, 6), (self.put("level", "6", **{"Content-Type": FORM}).status, self.heater.level))
         self.assertEqual((200, 8), (self.put("level", "8").status, self.client.get("/pyro/http.heater/level").value))
 
     def test_not_assigned(self) -> None:

@@ -47,6 +47,16 @@ class Calculator:
         return 7
 
 
+@expose
+class Factory:
+    _pyroDaemon: Any
+
+    def make(self) -> Calculator:
+        made = Calculator()
+        self._pyroDaemon.register(made)
+        return made
+
+
 def stats_of(daemon: Any) -> Dict[str, Any]:
     with Proxy("PYRO:Pyro.Daemon@" + daemon.locationStr) as proxy:
         return proxy.stats()  # type: ignore[no-any-return]
@@ -150,12 +160,29 @@ class OfADaemon(unittest.TestCase):
         with aio_daemon_thread(daemon):
             self.check_counts(daemon, uri, calculator)
 
-    def test_objects_with_generated_ids_share_their_rows(self) -> None:
-        with Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
-            for _ in range(3):
-                with Proxy(daemon.register(Calculator())) as proxy:
+    def test_objects_that_methods_register_share_their_rows(self) -> None:
+        with Daemon("127.0.0.1") as daemon, daemon_thread(daemon), Proxy(daemon.register(Factory())) as factory:
+            for made in factory.make(), factory.make():
+                made.add(1, 2)
+                made._pyroRelease()
+            rows = daemon.statistics()["objects"]
+            # The other one was registered by the program, before it has served a call.
+            self.assertEqual({"<generated ids>", factory._pyroUri.object}, set(rows))
+            self.assertEqual((2, 2), (rows["<generated ids>"]["add"]["calls"], rows[factory._pyroUri.object]["make"]["calls"]))
+
+    def test_generated_ids_leave_room_for_others(self) -> None:
+        with changed_settings(MAX_STATISTICS=8), Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
+            for object_id in [None] * 6 + ["own"]:  # type: ignore[list-item]
+                with Proxy(daemon.register(Calculator(), object_id)) as proxy:
                     proxy.add(1, 2)
-            self.assertEqual(3, daemon.statistics()["objects"]["<generated ids>"]["add"]["calls"])
+                    with self.assertRaises(ValueError):
+                        proxy.fail("no")
+            rows = daemon.statistics()["objects"]
+        # Two rows for each of two objects, of all others with generated ids, and of the one that has its own.
+        self.assertEqual(8, sum(len(methods) for methods in rows.values()))
+        self.assertEqual((4, 1), (rows["<generated ids>"]["add"]["calls"], rows["own"]["add"]["calls"]))
+        self.assertEqual((4, "ValueError"), (rows["<generated ids>"]["fail"]["errors"],
+                                             rows["<generated ids>"]["fail"]["last_error"]["type"]))
 
     def test_texts_of_errors_can_be_sent_and_show_no_variables(self) -> None:
         with changed_settings(DETAILED_TRACEBACK=True), Daemon("127.0.0.1") as daemon, daemon_thread(daemon):
