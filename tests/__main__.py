@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Deque, Dict, List, NamedTuple, Tuple
 
 HERE = Path(__file__).parent
-# Only a module that hangs takes this long: the stacks of its threads are printed, and its process ends.
-MODULE_SECONDS = 240.0
+# Only a module that hangs takes this long, also on a busy machine and a slow build of Python: the stacks of its threads are
+# printed, and its process ends.
+MODULE_SECONDS = 600.0
 # Tests of processes and time-outs mostly wait: twice as many processes as cores, but no more than this.
 MAX_PROCESSES = 6
 # The modules that take longest come first, so that no process has to wait long for another at the end.

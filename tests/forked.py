@@ -66,7 +66,7 @@ class Forked:
     def kill(self) -> None:
         self._process.kill()
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = 60.0) -> int:
         self._process.join(seconds)
         exit_code: Optional[int] = self._process.exitcode
         if exit_code is None:

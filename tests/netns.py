@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Iterator, List, NamedTuple, Optional
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 # An address block for documentation (RFC 5737): nothing outside of the namespaces has these.
 SERVER_IP, CLIENT_IP, BROADCAST_IP = "203.0.113.1", "203.0.113.2", "203.0.113.15"
 # A second network on the same cable.

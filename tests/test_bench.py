@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 from xml.etree import ElementTree
 
 from .bench import __main__ as program
-from .bench import chart, figures, report, scaling, steps
+from .bench import chart, figures, report, scaling, steps, threads
 from .bench.footprint import start_up
 from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
 from .bench.limits import together
@@ -308,6 +308,12 @@ class Processes(unittest.TestCase):
         lines = [line.split() for line in scaling.table(rates, 4, 2, 1.0)]
         self.assertEqual([["100", "190", "2.00"], ["10", "20", "2.00"], ["1000", "990", "0.99"]],
                          [line[-3:] for line in (lines[1], lines[2], lines[4])])
+
+    def test_threads_are_compared_within_the_rounds(self) -> None:
+        rates = {"does nothing": {threads.WITHOUT: [150.0, 50.0, 200.0], threads.WITH: [100.0, 50.0, 100.0],
+                                  threads.THIS: [300.0, 100.0, 400.0]}}
+        lines = [line.split() for line in threads.table(rates, 4)]
+        self.assertEqual(["150", "100", "300", "1.50", "0.50"], lines[1][-5:])
 
     def test_computes_for_a_time_of_the_processor(self) -> None:
         began = time.thread_time()

@@ -17,7 +17,7 @@ from Pyro5.nameserver import NameServerDaemon
 
 from .peers import Peer, ScriptedServer, free_port
 from .rawclient import PATIENCE_SECONDS, ServerTestCase, wait_until
-from .support import daemon_thread
+from .support import daemon_thread, with_longer_times
 
 
 @expose
@@ -559,9 +559,12 @@ class Waiting(ServerTestCase):
             wait_for("PYRO:stage@127.0.0.1:%d" % silent.getsockname()[1], timeout=0.05)
 
     def test_for_a_name_that_is_not_registered(self) -> None:
+        def check(factor: float) -> None:
+            with self.assertRaisesRegex(errors.TimeoutError, "not ready in time: unknown name: later"):
+                wait_for("PYRONAME:later@" + names.locationStr, timeout=0.02 * factor)
         names = NameServerDaemon("127.0.0.1", 0)
-        with daemon_thread(names), self.assertRaisesRegex(errors.TimeoutError, "not ready in time: unknown name: later"):
-            wait_for("PYRONAME:later@" + names.locationStr, timeout=0.02)
+        with daemon_thread(names):
+            with_longer_times(check)
 
     def test_for_an_object(self) -> None:
         server = self.daemon(Daemon)

@@ -14,7 +14,7 @@ from Pyro5._daemon.daemon_object import DaemonObject
 from Pyro5.protocol import FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage
 from Pyro5.server import Daemon
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 ID, OTHER = b"i" * 16, b"o" * 16
 
 

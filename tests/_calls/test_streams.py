@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, List
 from Pyro5 import errors
 from Pyro5._calls.streams import StreamTable
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Clock:

@@ -16,7 +16,7 @@ from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon
 from tests.support import daemon_thread
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 NOTHING: Any = frozenset()
 
 

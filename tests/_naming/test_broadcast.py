@@ -14,7 +14,7 @@ from Pyro5._naming.broadcast import BroadcastServer
 from Pyro5._values.uri import URI
 
 NS_URI = "PYRO:Pyro.NameServer@127.0.0.1:9090"
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 class BroadcastTestCase(unittest.TestCase):

@@ -20,7 +20,7 @@ from ..support import search_patiently
 
 ONE, TWO = "PYRO:one@host:1", "PYRO:two@host:2"
 OWN_URI = URI("PYRO:Pyro.NameServer@host:9090")
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from Pyro5._objects.exposure import behavior, expose
 from Pyro5._objects.marks import id_of
 from Pyro5._objects.objects import ObjectTable
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 @expose

@@ -13,7 +13,7 @@ from Pyro5 import errors
 from Pyro5._server.connection import NEW_SECONDS, ServerConnection
 from Pyro5.protocol import MSG_RESULT, SendingMessage
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def message(payload: bytes = b"payload", annotations: Any = None) -> SendingMessage:

@@ -16,7 +16,7 @@ from Pyro5._server.eventloop import READ, EventLoop
 from ..peers import settings
 from ..rawclient import Clock
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Loop(EventLoop):

@@ -3,6 +3,7 @@ does not run idle.
 """
 from __future__ import annotations
 
+import functools
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import unittest
 from typing import Any, List
 
 from ..rawclient import PATIENCE_SECONDS, RawClient, connect_request
-from ..support import PROJECT
+from ..support import PROJECT, with_longer_times
 
 try:
     import resource
@@ -55,7 +56,9 @@ class DescriptorTests(unittest.TestCase):
     def setUp(self) -> None:
         self.clients: List[RawClient] = []
 
-    def check(self, servertype: str) -> None:
+    def check(self, servertype: str, factor: float) -> None:
+        self.wait_seconds = 0.3 * factor
+        self.clients.clear()
         command = [sys.executable, "-X", "dev", "-W", "error", "-c", SERVER, servertype]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT,
                               universal_newlines=True) as process:
@@ -89,7 +92,8 @@ class DescriptorTests(unittest.TestCase):
         """Return the clients whose handshake was answered."""
         served: List[RawClient] = []
         for client in self.clients:
-            client.sock.settimeout(0.3)
+            # The first one is served in any case, when the server gets to it.
+            client.sock.settimeout(self.wait_seconds if served else PATIENCE_SECONDS)
             try:
                 client.reply()
             except socket.timeout:
@@ -102,7 +106,7 @@ class DescriptorTests(unittest.TestCase):
     def check_idle(self, process: Any, waiting: RawClient) -> None:
         """While a client waits to be accepted, the server tries at intervals, and does nothing in between."""
         before = self.state(process)
-        waiting.sock.settimeout(0.3)
+        waiting.sock.settimeout(self.wait_seconds)
         with self.assertRaises(socket.timeout):
             waiting.sock.recv(1)
         waiting.sock.settimeout(PATIENCE_SECONDS)
@@ -116,10 +120,10 @@ class DescriptorTests(unittest.TestCase):
         return [float(number) for number in process.stdout.readline().split()]
 
     def test_thread(self) -> None:
-        self.check("thread")
+        with_longer_times(functools.partial(self.check, "thread"))
 
     def test_multiplex(self) -> None:
-        self.check("multiplex")
+        with_longer_times(functools.partial(self.check, "multiplex"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from unittest import mock
 from Pyro5._server import workers
 from Pyro5._server.workers import WorkerPool
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

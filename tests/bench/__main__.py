@@ -5,6 +5,7 @@
     python -m tests.bench steps [options]       show where the time of one call goes
     python -m tests.bench names [options]       measure name servers instead
     python -m tests.bench processes [options]   measure servers with several processes instead
+    python -m tests.bench threads PYTHON        measure the threads of a server on a free-threaded Python
     python -m tests.bench statistics            measure what the statistics of a daemon cost
 
 docs/performance.md tells how to read it.
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import chart, names, observing, report, runner, scaling, steps
+from . import chart, names, observing, report, runner, scaling, steps, threads
 from .processes import PLACEMENTS, BenchmarkError
 from .progress import Progress
 from .works import SERIALIZERS, SERVERS
@@ -108,7 +109,7 @@ def show(arguments: Sequence[str]) -> None:
 
 def main(arguments: Sequence[str]) -> None:
     commands = {"report": show, "names": names.run, "processes": scaling.main, "statistics": observing.run,
-                "steps": steps.run}
+                "steps": steps.run, "threads": threads.main}
     try:
         if arguments and arguments[0] in commands:
             commands[arguments[0]](arguments[1:])

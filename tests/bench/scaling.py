@@ -1,4 +1,5 @@
-"""Measures servers with one and with several processes: methods that compute, and calls that do nothing.
+"""Measures servers with one and with several processes, or with threads that run at the same time: methods that compute, and
+calls that do nothing.
 
 Run as a program it is a server or a client: ``python -m tests.bench.scaling ROLE ...``.
 """
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from typing import Any, Callable, Dict, Iterator, List, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 from Pyro5.api import Daemon, Proxy, expose
 
@@ -26,6 +27,9 @@ IDLE_PROCESSES = 4
 class Worker:
     def work(self, seconds: float) -> None:
         compute(seconds)
+
+    def calculate(self, steps: int) -> int:
+        return sum([number * number % 7 for number in range(steps)])
 
     def nothing(self) -> None:
         pass
@@ -83,6 +87,11 @@ def call(uri: str, work: str) -> None:
         _count((lambda: proxy.work(seconds)) if seconds else proxy.nothing)
 
 
+def calculate(uri: str, steps: str) -> None:
+    with Proxy(uri) as proxy:
+        _count(lambda: proxy.calculate(int(steps)))
+
+
 def call_bare(port: str, number: str) -> None:
     ports = port.split(",")
     with socket.create_connection(("127.0.0.1", int(ports[int(number) % len(ports)]))) as sock:
@@ -110,11 +119,18 @@ def _count(action: Callable[[], object]) -> None:
 # ---------------------------------------------------------------- measuring
 
 class Group:
-    """A server and its clients, which are idle until they are asked to run."""
+    """A server and its clients, which are idle until they are asked to run.
+
+    Args:
+        server: the arguments of the server.
+        client: returns the arguments of a client, for the address that the server prints, and the number of the client.
+        python: runs the server; else this Python, which always runs the clients.
+        environment: additional variables of the server.
+    """
 
     def __init__(self, at_end: contextlib.ExitStack, server: Sequence[str], client: Callable[[str, int], Sequence[str]],
-                 clients: int) -> None:
-        address = _read(_start(at_end, *server))
+                 clients: int, python: str = sys.executable, environment: Optional[Dict[str, str]] = None) -> None:
+        address = _read(_start(at_end, *server, python=python, environment=environment))
         self._clients = [_start(at_end, *client(address, number)) for number in range(clients)]
         for process in self._clients:
             _read(process)
@@ -128,10 +144,11 @@ class Group:
         self.rates.append(sum(float(_read(process)) for process in self._clients))
 
 
-def _start(at_end: contextlib.ExitStack, *arguments: str) -> Any:
+def _start(at_end: contextlib.ExitStack, *arguments: str, python: str = sys.executable,
+           environment: Optional[Dict[str, str]] = None) -> Any:
     process: Any = at_end.enter_context(subprocess.Popen(
-        [sys.executable, "-m", __name__, *arguments], cwd=PROJECT, universal_newlines=True, stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE))
+        [python, "-m", "tests.bench.scaling", *arguments], cwd=PROJECT, universal_newlines=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, env={**os.environ, **(environment or {})}))
     at_end.callback(process.terminate)
     return process
 
@@ -197,4 +214,5 @@ def _row(one: List[float], several: List[float]) -> List[str]:
 
 
 if __name__ == "__main__":
-    {"serve": serve, "serve_bare": serve_bare, "call": call, "call_bare": call_bare}[sys.argv[1]](*sys.argv[2:])
+    {"serve": serve, "serve_bare": serve_bare, "call": call, "calculate": calculate, "call_bare": call_bare}[sys.argv[1]](
+        *sys.argv[2:])

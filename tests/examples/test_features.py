@@ -16,7 +16,7 @@ from Pyro5.client import Proxy, locate_ns
 
 from ..gateways import http_server
 from ..programs import ExampleTestCase, NameServerTestCase
-from ..support import PATIENCE_SECONDS, run_tool
+from ..support import PATIENCE_SECONDS, run_tool, with_longer_times
 
 
 class Values(ExampleTestCase):
@@ -401,13 +401,16 @@ class Trouble(ExampleTestCase):
         self.assertEqual(["There it is again.", "Level: 500 cm"], client.read_until("Level: 500 cm")[-2:])
 
     def test_autoretry(self) -> None:
+        def check(factor: float) -> None:
+            self.assertPrinted("""
+                Without retries, attempt 1: TimeoutError
+                Without retries, attempt 2: ConnectionClosedError
+                The link is fine for two calls: 7.5 7.5
+                With retries: 7.5
+                The buoy was called 7 times.""",
+                               self.output_of("client.py", self.serve("server.py"), "--timeout", 0.25 * factor))
         self.folder = "autoretry"
-        self.assertPrinted("""
-            Without retries, attempt 1: TimeoutError
-            Without retries, attempt 2: ConnectionClosedError
-            The link is fine for two calls: 7.5 7.5
-            With retries: 7.5
-            The buoy was called 7 times.""", self.output_of("client.py", self.serve("server.py"), "--timeout", "0.25"))
+        with_longer_times(check)
 
     def test_retries(self) -> None:
         self.folder = "retries"

@@ -18,7 +18,7 @@ from .differences import Difference, fits
 from .recordings import TYPES, Close, Frame, Message, Outcome, Scenario, Step, frame_size, split_frame
 from .server_role import settings
 
-PATIENCE_SECONDS = 10.0  # only passes when something is broken
+PATIENCE_SECONDS = 60.0  # only passes when something is broken
 
 Problem = Tuple[str, str]  # description of what came, text
 

@@ -18,7 +18,7 @@ from .app import AppDaemon, LoopDaemon, RecordedDaemon
 from .differences import Difference, fits
 from .recordings import (FLAGS, SERIALIZERS, TYPES, Close, Frame, Message, Outcome, Scenario, Step, frame_size, split_frame)
 
-PATIENCE_SECONDS = 10.0  # only passes when something is broken
+PATIENCE_SECONDS = 60.0  # only passes when something is broken
 PING = Frame(TYPES["PING"], SERIALIZERS["marshal"], 4242, 0, b"still there?").encoded()
 PONG = Frame(TYPES["PING"], SERIALIZERS["marshal"], 4242, FLAGS["CORR_ID"], b"pong", (), compare.MADE_UP_CORRELATION).encoded()
 
