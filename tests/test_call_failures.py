@@ -165,7 +165,7 @@ class Cancellations(unittest.TestCase):
             self.assertTrue(begun.wait(PATIENCE_SECONDS))
             with self.assertLogs("Pyro5.link", "INFO") as logged:
                 self.assertTrue(future.cancel())
-                wait_until(lambda: not proxy._pyro._cancellations._threads, "the end of the cancellation")
+                wait_until(lambda: not proxy._pyro._created["cancellations"]._threads, "the end of the cancellation")
             self.assertIn("cannot be cancelled on the server", logged.output[-1])
             released.set()
             proxy._pyroRelease()

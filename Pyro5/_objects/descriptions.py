@@ -102,10 +102,14 @@ def signature_text(function: Callable[..., Any], skip_first: bool = True) -> Opt
 
 
 def read_signature(function: Callable[..., Any]) -> inspect.Signature:
-    """Return the signature of a function. On Python 3.14 and later, its annotations are texts."""
+    """Return the signature of a function. Annotations that cannot be evaluated are texts."""
     if sys.version_info >= (3, 14):
         from annotationlib import Format  # the module exists from 3.14 on only
-        return inspect.signature(function, annotation_format=Format.STRING)  # does not evaluate annotations
+        try:
+            return inspect.signature(function)
+        except Exception as x:  # from this version on, annotations are evaluated here, and their names may not exist
+            log.debug("an annotation of %r cannot be evaluated: %s", function, x)
+            return inspect.signature(function, annotation_format=Format.STRING)
     else:
         return inspect.signature(function)
 

@@ -203,4 +203,6 @@ def runs_here(scenario: Scenario) -> bool:
         return False
     if scenario.name.endswith("_path") and pathlib.PurePath.__module__ != "pathlib":
         return False  # Python has moved the class, so it has another name on the wire
+    if scenario.serializer == "serpent" and scenario.name.endswith("_complex_inf") and sys.version_info >= (3, 14):
+        return False  # the text inf-0.0j means inf-0j there, and inf+0j in earlier versions of Python
     return sys.version_info >= _NEED_PYTHON.get(scenario.name, (3,))
