@@ -156,7 +156,6 @@ LATE_IMPORTS = {
     ("_naming.storage.dbm", "_open"): "what is in a dbm file decides which module reads it",
     ("nameserver", "__getattr__"): "the storages that need sqlite3 and dbm, for programs that make them themselves",
     ("observe.opentelemetry", "_load"): "the package is optional",
-    ("_daemon.observed", "load_endpoint"): "only daemons with metrics need an HTTP server",
     ("_client.callback_objects", "load_endpoint"): "only clients with callback objects need a daemon",
     ("server", "__getattr__"): "for programs that write Pyro5.server.core and the like",
     ("client", "__getattr__"): "for programs that write Pyro5.client.core and the like",

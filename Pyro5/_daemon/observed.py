@@ -4,18 +4,13 @@ from __future__ import annotations
 import threading
 from typing import Any, Callable, Dict, Optional, Set, TypeVar
 
+from .._http.metrics_endpoint import MetricsEndpoint
 from .._observe.interceptors import Interceptors
 from .._processes.reports import health_of, report
 
 __all__ = ["Observed"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def load_endpoint() -> Any:
-    """Return the class of the HTTP server for monitoring systems."""
-    from .._http.metrics_endpoint import MetricsEndpoint
-    return MetricsEndpoint
 
 
 class Observed:
@@ -28,7 +23,7 @@ class Observed:
     _leases: Any
     transportServer: Any
     _async_interceptors = False
-    _metrics: Any = None
+    _metrics: Optional[MetricsEndpoint] = None
     # The ids of objects that the program has marked; None stands for the daemon. Replaced, never changed.
     _not_serving: Set[Any] = frozenset()  # type: ignore[assignment]
 
@@ -65,7 +60,7 @@ class Observed:
     @property
     def metrics_port(self) -> Optional[int]:
         """The port of the HTTP server for monitoring systems; None if there is none."""
-        return None if self._metrics is None else int(self._metrics.port)
+        return None if self._metrics is None else self._metrics.port
 
     def _serve_metrics(self, address: str, close: Callable[[], Any]) -> None:
         """Start the HTTP server for monitoring systems, unless the address is empty.
@@ -76,7 +71,7 @@ class Observed:
         if not address:
             return
         try:
-            self._metrics = load_endpoint()(address, lambda: self.statistics(), lambda: self.health())
+            self._metrics = MetricsEndpoint(address, lambda: self.statistics(), lambda: self.health())
         except BaseException:
             close()
             raise

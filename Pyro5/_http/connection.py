@@ -1,7 +1,7 @@
 """One connection of the HTTP server: reads requests within their limits, calls the WSGI application, and sends responses.
 
-It builds on http.server and wsgiref of the standard library, and adds the limits and persistent connections that they
-lack.
+It builds on wsgiref.handlers of the standard library, and adds limits and persistent connections. http.server would load the
+modules for email and TLS into every daemon.
 """
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ import sys
 import time
 from typing import Any, Callable, ContextManager, Dict, List, NamedTuple, Optional
 from urllib.parse import unquote_to_bytes
-from wsgiref.handlers import SimpleHandler
-from wsgiref.simple_server import WSGIRequestHandler
+from wsgiref.handlers import SimpleHandler, format_date_time
 
 from .. import socketutil
-from .head import BadRequest, Head, loggable_path, parse_head
+from .head import REASONS, BadRequest, Head, loggable_path, parse_head
 from .lost_clients import WATCH
 
 __all__ = ["Connection", "Limits", "DISCONNECT", "DRAINED_BYTES"]
@@ -29,6 +28,7 @@ WRITE_BUFFER_BYTES = 65536
 DRAINED_BYTES = 65536  # of an unread body: with more than that, closing the connection is cheaper
 LARGE_BODY_BYTES = 16384  # a larger one is received in turns with others
 DISCONNECT = "pyro5.disconnect"  # in the WSGI environment: the method that ends the connection, in any thread
+SERVER = "Pyro5"  # in the headers of responses
 LINGER_SECONDS = 1.0  # time for a client that is still sending to receive the error response
 
 
@@ -141,32 +141,35 @@ class _Body(io.RawIOBase):
         return count
 
 
-class Connection(WSGIRequestHandler):
-    """One connection of an HttpServer, processed entirely in the constructor, as socketserver does."""
+class Connection:
+    """One connection of an HttpServer, processed entirely in the constructor, in the calling thread.
 
-    protocol_version = "HTTP/1.1"
-    default_request_version = "HTTP/1.1"    # so that the response to a malformed request line has headers
-    server_version = "Pyro5"
-    sys_version = ""
-    error_content_type = "text/plain; charset=utf-8"
-    error_message_format = "Error %(code)d: %(message)s"
-    server: Any
-    rfile: Any
+    Attributes:
+        close_connection: there is no further request after this one.
+        wfile: the stream to write responses to.
+    """
 
-    def setup(self) -> None:
-        self.connection: socket.socket = self.request
-        socketutil.set_nodelay(self.connection)
-        self._limits: Limits = self.server.limits
+    def __init__(self, sock: socket.socket, client_address: Any, server: Any) -> None:
+        self.connection = sock
+        self.client_address = client_address
+        self.server = server
+        self.close_connection = False
+        self.command = self.path = ""
+        socketutil.set_nodelay(sock)
+        self._limits: Limits = server.limits
         self._reader = _Reader(self.connection, self.server.receiving)
         self._writer = _Writer(self.connection, self._limits.send_seconds)
         self.rfile = io.BufferedReader(self._reader, READ_BUFFER_BYTES)
         self.wfile = io.BufferedWriter(self._writer, WRITE_BUFFER_BYTES)
         self._wants_100 = False
         self._unread = False
+        try:
+            self._handle_requests()
+        finally:
+            self._finish()
 
-    def handle(self) -> None:
+    def _handle_requests(self) -> None:
         """Process requests until the connection is closed."""
-        self.close_connection = False
         patience = self._limits.head_seconds
         try:
             while not self.close_connection and self._is_coming(patience):
@@ -175,8 +178,9 @@ class Connection(WSGIRequestHandler):
         except OSError as x:
             log.debug("lost %s: %s", self.client_address, x)
 
-    def finish(self) -> None:
-        super().finish()
+    def _finish(self) -> None:
+        self.wfile.close()
+        self.rfile.close()
         if self._unread:
             self._linger()
 
@@ -193,8 +197,7 @@ class Connection(WSGIRequestHandler):
 
     def _handle_request(self) -> None:
         # Reset everything of the previous request. The connection is closed unless the head says otherwise.
-        self.command = self.requestline = self.path = ""
-        self.request_version = self.protocol_version
+        self.command = self.path = ""
         self._wants_100 = False
         self.close_connection = True
         self._reader.is_large = False
@@ -207,7 +210,7 @@ class Connection(WSGIRequestHandler):
             self._run(head.body_length())
         except BadRequest as x:
             self._unread = self.close_connection = True
-            self.send_error(*x.args)
+            self._send_error(*x.args)
         self.wfile.flush()
         if self._writer.failure is not None:
             self.close_connection = True
@@ -238,7 +241,6 @@ class Connection(WSGIRequestHandler):
         """Set the attributes of the connection that depend on the request head."""
         self.head = head
         self.command, self.path = head.method, head.target
-        self.requestline = "%s %s" % (head.method, head.target)
         options = [option.strip().lower() for option in head.headers.get("connection", "").split(",")]
         keep = head.version >= (1, 1) or "keep-alive" in options
         self.close_connection = not keep or "close" in options or self.server.is_stopping
@@ -314,13 +316,20 @@ class Connection(WSGIRequestHandler):
             while self._reader.readinto(scratch):
                 continue
 
-    def version_string(self) -> str:
-        return self.server_version
+    def _send_error(self, code: int, message: str = "") -> None:
+        """Send the response to a request that is rejected without calling the application."""
+        self.log_request(str(code))
+        message = message or REASONS[code]
+        body = ("Error %d: %s" % (code, message)).encode("utf-8")
+        head = ("HTTP/1.1 %d %s" % (code, message), "Server: " + SERVER, "Date: " + format_date_time(time.time()),
+                "Connection: close", "Content-Type: text/plain; charset=utf-8", "Content-Length: %d" % len(body), "", "")
+        self.wfile.write("\r\n".join(head).encode("latin-1"))
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        """Do nothing: log_request has logged the request, and a request line may contain a key."""
-
-    def log_request(self, code: Any = "-", size: Any = "-") -> None:
+    def log_request(self, code: str) -> None:
+        """Write a request and the status of its response to the log."""
+        # Not the whole request line, which may contain a key.
         log.debug("%s: %s %s: %s", self.client_address, self.command, loggable_path(self.path), code)
 
 
@@ -328,14 +337,14 @@ class _Exchange(SimpleHandler):
     """One run of the application."""
 
     http_version = "1.1"
-    server_software = "Pyro5"
+    server_software = SERVER
     os_environ: Dict[str, str] = {}
     headers: Any
     status: Optional[str]
     result: Any
 
     def __init__(self, connection: Connection, body: Any) -> None:
-        super().__init__(body, connection.wfile, sys.stderr, connection.get_environ(), multithread=True,  # type: ignore
+        super().__init__(body, connection.wfile, sys.stderr, connection.get_environ(), multithread=True,
                          multiprocess=False)
         self._connection = connection
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 import re
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
-__all__ = ["BadRequest", "Head", "loggable_path", "parse_head"]
+__all__ = ["REASONS", "BadRequest", "Head", "loggable_path", "parse_head"]
 
 HEADERS = 100  # maximum for one request
+# Of the statuses with which requests are rejected.
+REASONS = {400: "Bad Request", 408: "Request Timeout", 411: "Length Required", 431: "Request Header Fields Too Large",
+           505: "HTTP Version Not Supported"}
 
 _REQUEST_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,40}) ([!-~\x80-\xff]+)(?: HTTP/([0-9])\.([0-9]))?")
 _NAME = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]+")       # a token, without the underscore

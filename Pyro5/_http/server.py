@@ -199,7 +199,7 @@ class HttpServer:
 
     def _serve_connection(self, sock: socket.socket, address: Any) -> None:
         try:
-            Connection(sock, address, self)  # type: ignore[arg-type]
+            Connection(sock, address, self)
         except Exception as x:  # thread boundary
             log.error("a connection with %s failed: %r", address, x, exc_info=True)
         finally:
