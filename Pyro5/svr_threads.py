@@ -129,6 +129,8 @@ class SocketServer_Threadpool(SocketServer):
             super().begin_waiting(connection)
 
     def serve(self, connection: ServerConnection) -> bool:
+        if connection.item_request is not None and connection.repeats_item_request:
+            return self._start_reading_item(connection)
         # From here until park() the worker owns the connection; the loop neither watches nor reads it.
         self.hand_over(connection)
         # Deadlines of the request count from here, so that the time in the queue is included.
@@ -142,6 +144,16 @@ class SocketServer_Threadpool(SocketServer):
         else:
             self._pool.submit(functools.partial(self._work, connection, True), connection,
                               is_long=connection.pending_bytes > SHORT_REQUEST_BYTES)
+        return False
+
+    def _start_reading_item(self, connection: ServerConnection) -> bool:
+        """Start a request for an item of a stream, which is read in an event loop; no worker is needed for that."""
+        self.callbacks.handle_request(connection)
+        if connection.deferred is None:
+            return True  # it runs beside the next requests of the client
+        connection.send_held()
+        self.hand_over(connection)
+        connection.start_deferred()  # from here on its task owns the connection
         return False
 
     def end(self, connection: ServerConnection) -> None:

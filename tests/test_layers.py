@@ -59,7 +59,8 @@ MODULES = """
     _objects _objects.members _objects.exposure _objects.descriptions _objects.arguments _objects.marks _objects.instances
     _objects.objects _objects.permissions
     _calls _calls.error_log _calls.refusals _calls.counted _calls.acceptance _calls.turns _calls.decoding _calls.stalls
-    _calls.running_calls _calls.deferred _calls.streams _calls.async_loop _calls.async_streams _calls.async_methods
+    _calls.running_calls _calls.deferred _calls.streams _calls.item_requests _calls.async_loop
+    _calls.async_streams _calls.async_methods
     _calls.interception _calls.exclusive _calls.batches _calls.batch_pieces _calls.reply_encoding _calls.handshakes
     _calls.call_accounts _calls.dispatch
     _server _server.output _server.detached _server.connection _server.offering _server.callbacks _server.timeouts

@@ -30,6 +30,7 @@ from .deferred import Deferred, DeferredCall, beside, runs_in_worker
 from .error_log import RepeatFilter, client_name
 from .exclusive import ExclusiveUse
 from .interception import intercepted, is_known
+from .item_requests import item_request
 from .reply_encoding import DispatchOptions
 from .running_calls import RunningCall
 from .streams import StreamTable
@@ -202,6 +203,8 @@ class Dispatcher(CallAccounts):
         else:
             is_detached = (is_single and not running.is_oneway and getattr(connection, "may_detach", False)
                            and call.method in self._objects.get(call.object_id).members.concurrent)
+        if call.object_id == constants.DAEMON_NAME:
+            connection.item_request = item_request(message)
         keeps_connection = not (is_parallel or is_detached)
         deferred_call = DeferredCall(deferred, connection, running, keeps_connection, self._async_methods.start,
                                      functools.partial(finish, message, call), is_detached)

@@ -13,6 +13,7 @@ from typing import Any, FrozenSet, Iterator, List, Optional, Sequence
 from .. import errors, protocol
 from .._calls import batch_pieces
 from .._calls.deferred import SHUTTING_DOWN
+from .._calls.item_requests import ItemRequest, is_repeated
 from .._net import busy_poll, stream_sockets, tls_guard
 from .._wire import features
 from .._wire.reader import INFLATED_RATIO, RECEIVE_BYTES, MessageReader
@@ -62,7 +63,10 @@ class ServerConnection(DetachedCalls):
         worker: the thread in which the calls of this client run, see workers.Worker.
         suspended_batch: a batch whose execution is interrupted, see batches.Batch.
         deferred: the call of an async method that is to be run, or is running; its task owns the connection then.
+        item_request: the last request for an item of a stream that is read in an event loop, None if there was none.
     """
+
+    item_request: Optional[ItemRequest] = None
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
                  inflated_size: int = 0, handshake_done: bool = False, keep_open: bool = False, tls: bool = False) -> None:
@@ -390,6 +394,11 @@ class ServerConnection(DetachedCalls):
         if self._parse_error is not None:
             raise self._parse_error
         return True
+
+    @property
+    def repeats_item_request(self) -> bool:
+        """Whether the received message asks for an item of a stream that is read in an event loop, as the last one did."""
+        return self.item_request is not None and self._pending is not None and is_repeated(self._pending, self.item_request)
 
     def has_next_request(self) -> bool:
         try:
