@@ -50,7 +50,7 @@ test-all: $(VENV)/ready
 	$(BIN)/python .ci/test_all.py -- $(UNITTEST)
 
 test-freethreaded:
-	python=$$(.ci/freethreaded) && PYTHON_GIL=0 $(PYTHON) .ci/test_all.py --only "$$python" -- $(UNITTEST)
+	python=$$(.ci/freethreaded) && $(PYTHON) .ci/test_all.py --only "$$python" -- $(UNITTEST)
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check --config .ci/ruff.toml Pyro5 tests examples .ci setup.py
