@@ -85,8 +85,8 @@ def install(python: str, packages: List[str], required: bool) -> None:
 def run_tests(version: str, python: str, arguments: List[str]) -> bool:
     """Run the tests; print unittest's closing lines if they pass and everything if they do not."""
     started = time.monotonic()
-    # A free-threaded Python switches its lock on when it loads an extension module that has not declared that it needs none, such
-    # as that of msgpack. Other builds do not start with this variable.
+    # Else a free-threaded Python switches its lock on when it loads an extension module that does not say that it needs none.
+    # Other builds do not start with this variable.
     environment = {**os.environ, "PYTHON_GIL": "0"} if version.endswith("t") else None
     done = subprocess.run([python] + arguments, cwd=str(ROOT), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, universal_newlines=True, env=environment)

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, List
 from Pyro5._calls.running_calls import RunningCall, RunningCalls
 from Pyro5._client.connection import Connection
 from Pyro5._client.link import Link
+from Pyro5._values import exceptions
 from Pyro5._values.uri import URI
 from Pyro5.socketutil import SocketConnection
 
@@ -122,10 +123,26 @@ class _Refusing:
         return True
 
 
+def names_of_exceptions(steps: int, in_threads: InThreads) -> None:
+    """Exception classes are registered and removed in all threads, while exceptions are sent."""
+    classes: List[Any] = [type("Problem%d" % number, (Exception,), {}) for number in range(8)]
+    names = ["problem %d" % number for number in range(8)]
+
+    def step(thread: int, number: int) -> None:
+        exceptions.set_wire_name(classes[thread], names[thread])
+        sent = [exceptions.exception_to_dict(clazz(), tagged=True)["__class__"] for clazz in classes]
+        check(sent[thread] == names[thread], "the name of a registered class was lost")
+        exceptions.set_wire_name(classes[thread], None)
+        sent = [exceptions.exception_to_dict(clazz(), tagged=True)["__class__"] for clazz in classes]
+        check(sent[thread] != names[thread], "the name of a class stayed after its removal")
+    in_threads(steps, step)
+
+
 # By the rows of the table in docs/architecture.md.
 RACES: Dict[str, Callable[[int, InThreads], None]] = {
     "resources that a connection tracks": tracked_resources,
     "parts of a proxy that are created when needed": parts_of_a_proxy,
     "the event of a cancelled call": events_of_a_call,
     "item streams of a connection of a proxy": streams_of_a_proxy,
+    "names of registered exceptions": names_of_exceptions,
 }

@@ -11,6 +11,7 @@ import builtins
 import importlib
 import logging
 import struct
+import threading
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from .. import errors
@@ -44,6 +45,7 @@ _OWN_TAGS = {**{clazz: OWN_TAG_PREFIX + name for name, clazz in _OWN.items()}, *
 
 # The names of exception classes of the program that are registered types. Read without a lock: a change replaces the table.
 _wire_names: Dict[ExceptionClass, str] = {}
+_wire_names_lock = threading.Lock()  # held while the table is replaced, so that no change of another thread is lost
 _MAX_CAUSES = 8  # exceptions in a chain of causes that are sent
 
 _GROUP = _BUILTIN.get("BaseExceptionGroup")     # new in Python 3.11
@@ -72,8 +74,9 @@ def send_as(clazz: ExceptionClass, tag: str) -> None:
 def set_wire_name(clazz: ExceptionClass, name: Optional[str]) -> None:
     """Set the name of an exception class toward peers that know registered types; None removes it."""
     global _wire_names
-    names = {key: value for key, value in _wire_names.items() if key is not clazz}
-    _wire_names = names if name is None else {**names, clazz: name}
+    with _wire_names_lock:
+        names = {key: value for key, value in _wire_names.items() if key is not clazz}
+        _wire_names = names if name is None else {**names, clazz: name}
 
 
 def exception_to_dict(error: BaseException, tagged: bool = False, causes: int = _MAX_CAUSES) -> Dict[str, Any]:
@@ -94,8 +97,9 @@ def exception_to_dict(error: BaseException, tagged: bool = False, causes: int = 
     if tagged:
         if isinstance(error, OSError) and type(error.filename) is str:
             data["args"] = OSError.__reduce__(error)[1]  # with the name of the file
-        if clazz in _wire_names:
-            data["__class__"] = _wire_names[clazz]
+        name = _wire_names.get(clazz)
+        if name is not None:
+            data["__class__"] = name
             if hasattr(clazz, "__pyro_state__"):
                 data["state"] = error.__pyro_state__()  # type: ignore[attr-defined]
         if error.__cause__ is not None and causes:
