@@ -55,7 +55,7 @@ MODULES = """
     _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.received _aio.streams _aio.interception _aio.calls
-    _aio.proxy _aio.batch _aio.name_server _aio.naming
+    _aio.proxy _aio.batch _aio.name_server _aio.registering _aio.naming
     _objects _objects.members _objects.exposure _objects.descriptions _objects.arguments _objects.marks _objects.instances
     _objects.objects _objects.permissions
     _calls _calls.error_log _calls.refusals _calls.counted _calls.acceptance _calls.turns _calls.decoding _calls.stalls

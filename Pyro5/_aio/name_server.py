@@ -1,6 +1,7 @@
 """The proxy for a name server in an asyncio program: names that are kept registered for a block, and watches."""
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import logging
@@ -106,7 +107,8 @@ class NameServerProxy(Proxy):
             # In threads: the keeper is shared with the synchronous client, and waits for the name server.
             yield await in_thread(keep_registered, keeper, sync_proxy(self), name, URI(uri), ttl, options)
         finally:
-            await in_thread(keeper.close)
+            # Also if the task is cancelled a second time. It refuses a registration that has not ended.
+            await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, keeper.close))
 
     async def watch(self, prefix: str = "") -> AsyncIterator[Event]:
         """Iterate over the current registrations whose name begins with a prefix, and then over each change: `Event` objects.

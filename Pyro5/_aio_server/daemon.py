@@ -9,8 +9,8 @@ import time
 from typing import Any, Callable, Dict, Generator, Mapping, Optional, Type, cast
 
 from .. import config
-from .._aio.connecting import in_thread
 from .._aio.name_server import keep_registered, sync_proxy
+from .._aio.registering import registered_in_thread
 from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
 from .._calls.error_log import RepeatFilter
@@ -152,8 +152,9 @@ class Daemon(Registrations):
         uri = self.uriFor(obj_or_class) if is_registered else self.register(obj_or_class)
         try:
             # In a thread: the loop must serve other clients while the name server is asked.
-            return await in_thread(keep_registered, self._leases, nameserver, name, uri, ttl, options,
-                                   functools.partial(self._has_id, str(uri.object)))
+            return await registered_in_thread(functools.partial(
+                keep_registered, self._leases, nameserver, name, uri, ttl, options,
+                functools.partial(self._has_id, str(uri.object))))
         except BaseException:
             if not is_registered:
                 self.unregister(obj_or_class)

@@ -127,6 +127,7 @@ class LeaseKeeper:
         self._nameservers: Dict[Any, _NameServer] = {}
         self._thread: Optional[threading.Thread] = None
         self._closed = False
+        self._closings = 0  # how often it was closed
 
     def register(self, nameserver: Any, name: str, uri: URI, ttl: float = DEFAULT_TTL,
                  object_exists: Callable[[], bool] = lambda: True, **options: Any) -> Lease:
@@ -140,6 +141,7 @@ class LeaseKeeper:
         Raises:
             NamingError: another server has the name.
             CommunicationError: the name server cannot be reached.
+            DaemonError: the keeper was closed meanwhile.
         """
         if self._process != os.getpid():
             self._begin_in_child()
@@ -150,19 +152,30 @@ class LeaseKeeper:
         lease = Lease(self, self._nameservers.get(key) or _NameServer(nameserver), name, uri, ttl, options)
         # The first time in the caller's thread, so that it gets the error if the name cannot be registered.
         lease._object_exists = object_exists
+        closings = self._closings
         lease._lease_id = _register(nameserver, lease)
         with self._condition:
-            lease._nameserver = self._nameservers.setdefault(key, lease._nameserver)
             self._leases.append(lease)
-            self._set_due(lease)
-            # A daemon that was closed and is used again keeps its names again.
-            self._closed = False
-            if self.threaded and self._thread is None:
-                self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 leases")
-                self._thread.start()
-            self._condition.notify()
+            was_closed = self._closings != closings
+            if not was_closed:
+                lease._nameserver = self._nameservers.setdefault(key, lease._nameserver)
+                self._start(lease)
+        if was_closed:  # by another thread: nothing would remove the name any more
+            self.release([lease])
+            lease._nameserver.close()
+            raise errors.DaemonError("the name %s was registered too late: its daemon, or the block, has ended" % name)
         _at_exit.add(weakref.ref(self, _at_exit.discard))
         return lease
+
+    def _start(self, lease: Lease) -> None:
+        """Begin to renew a lease. Called under the lock."""
+        self._set_due(lease)
+        # A daemon that was closed and is used again keeps its names again.
+        self._closed = False
+        if self.threaded and self._thread is None:
+            self._thread = threading.Thread(target=self._run, daemon=True, name="Pyro5 leases")
+            self._thread.start()
+        self._condition.notify()
 
     def _begin_in_child(self) -> None:
         """Leave the leases to the parent process."""
@@ -190,6 +203,7 @@ class LeaseKeeper:
         # The thread first: it uses the same connections.
         with self._condition:
             self._closed = True
+            self._closings += 1
             thread, self._thread = self._thread, None
             leases = list(self._leases)
             self._condition.notify()  # a callback of a lost lease closes the daemon

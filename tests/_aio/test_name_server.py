@@ -2,8 +2,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import unittest
 from typing import Any, List
+from unittest import mock
 
 from Pyro5 import aio, client, config, errors
 from Pyro5.nameserver import NameServerDaemon
@@ -103,6 +105,35 @@ class NameServerTests(unittest.TestCase):
                 self.assertEqual(["Pyro.NameServer", "taken"], sorted(self.names.list()))
 
         self.run_async(test)
+
+    def test_cancelled_while_the_name_is_registered(self) -> None:
+        asked, goes_on, released = threading.Event(), threading.Event(), threading.Event()
+        register, release = self.names.register, self.names.release
+
+        def register_slowly(*args: Any, **options: Any) -> Any:
+            asked.set()
+            goes_on.wait(PATIENCE_SECONDS)
+            return register(*args, **options)
+
+        def release_leases(leases: Any) -> None:
+            release(leases)
+            released.set()
+
+        async def test() -> None:
+            in_thread = asyncio.get_running_loop().run_in_executor
+            async with aio.Daemon("127.0.0.1", 0) as daemon:
+                task = asyncio.create_task(daemon.register_with(self.names, "thing", Thing()))
+                self.assertTrue(await in_thread(None, asked.wait, PATIENCE_SECONDS))
+                task.cancel()
+                with self.assertRaises(asyncio.CancelledError):
+                    await task
+                goes_on.set()
+                self.assertTrue(await in_thread(None, released.wait, PATIENCE_SECONDS))
+                self.assertEqual(["Pyro.NameServer"], list(self.names.list()))
+                self.assertEqual(["Pyro.Daemon"], list(daemon.objectsById))
+
+        with mock.patch.multiple(self.names, register=register_slowly, release=release_leases):
+            self.run_async(test)
 
 
 if __name__ == "__main__":

@@ -186,6 +186,20 @@ class RenewalTests(KeeperTestCase):
         self.keeper.close()
         self.assertEqual({"a": str(ONE)}, self.ns.list())
 
+    def test_closed_by_another_thread_while_a_name_is_registered(self) -> None:
+        register = self.ns.register
+
+        def register_slowly(*args: Any, **options: Any) -> Any:
+            accepted = register(*args, **options)
+            self.keeper.close()
+            return accepted
+
+        with mock.patch.object(self.ns, "register", register_slowly):
+            with self.assertRaisesRegex(errors.DaemonError, "the name a was registered too late"):
+                self.keeper.register(self.ns, "a", URI(ONE))
+        self.assertNotIn("a", self.ns.list())
+        self.assertIsNone(self.keeper._thread)
+
     def test_several_members_of_one_keeper(self) -> None:
         leases = [self.keeper.register(self.ns, "a", uri, 30, member=True) for uri in (ONE, TWO)]
         self.pass_time(100)
