@@ -414,6 +414,18 @@ class Tables(unittest.TestCase):
             self.assertEqual(large_buffers.with_references(value, outgoing) is value, count == 0)
             self.assertEqual(len(outgoing.buffers), count)
 
+    def test_calls_of_a_batch_are_searched_as_each_of_them(self) -> None:
+        small: List[Any] = [("add", (1, 2.5), {}), ("put", ("a", [1, (None, {"b": "c"})]), {"d": {}})] * 10
+        deep = ("put", [[[[[LARGE]]]]], {})
+        for more in ([], [("put", (LARGE,), {})], [("put", (), {"a": bytearray(LARGE)})], [("put", ([{"a": LARGE}],), {})],
+                     [deep], [("put", (list(range(5000)),), {}), ("put", (LARGE,), {})]):
+            for calls in ([*small, *more], (*more, *small)):
+                outgoing, expected = large_buffers.Outgoing(True), large_buffers.Outgoing(True)
+                each = type(calls)([large_buffers.with_references(call, expected) for call in calls])
+                self.assertEqual(each, large_buffers.all_with_references(calls, outgoing))
+                self.assertEqual(expected.buffers, outgoing.buffers)
+                self.assertEqual(len(outgoing.buffers), len(more) > 0 and more[0] is not deep)
+
 
 @unittest.skipUnless(HAS_NUMPY, "numpy is not installed")
 class NumpyArrays(BuffersCase):

@@ -73,10 +73,9 @@ def call_payload(options: BufferOptions, serializer: SerializerBase, object_id: 
     if outgoing is None:
         return serializer.call_payload(object_id, method, args, kwargs), annotations
     with outgoing:
-        # Arguments one by one: their list itself is not replaced.
-        replaced = tuple([large_buffers.with_references(value, outgoing) for value in args])
+        replaced = large_buffers.all_with_references(args, outgoing)
         named = kwargs and {key: large_buffers.with_references(value, outgoing) for key, value in kwargs.items()}
-        payload = serializer.call_payload(object_id, method, replaced if type(args) is tuple else list(replaced), named)
+        payload = serializer.call_payload(object_id, method, replaced, named)
     # Chunks first: their numbers are then aligned in the memory of the receiver.
     return payload, options.annotations_for(outgoing.buffers, annotations) if outgoing.buffers else annotations
 

@@ -13,14 +13,15 @@ import array
 import contextlib
 import sys
 import threading
-from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set
+from itertools import chain, compress
+from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from .._wire.chunks import MAX_CHUNKS, MIN_CHUNK_BYTES
 from . import classes, plain
 from .numpy_scalars import is_array
 
-__all__ = ["Incoming", "Outgoing", "array_reference", "current", "large_size", "lasting", "nothing_collected", "number_of",
-           "received", "with_references"]
+__all__ = ["Incoming", "Outgoing", "all_with_references", "array_reference", "current", "large_size", "lasting",
+           "nothing_collected", "number_of", "received", "with_references"]
 
 # In the namespace of the package: the tags of a program cannot collide with it.
 TAG_BUFFER = "Pyro5.buffer"
@@ -31,6 +32,7 @@ _TYPECODES = frozenset("bBhHiIlLqQfd")
 _CONTAINERS = frozenset((dict, list, tuple))
 _MAX_DEPTH = 4  # of containers in which bytes are searched: the parts of deeper ones are usually small
 _FEW = 8  # elements; of a longer container the first one decides whether the others are searched
+_MANY = 4096  # elements; fewer are looked at together
 
 
 class Outgoing:
@@ -173,6 +175,33 @@ def with_references(value: Any, outgoing: Outgoing) -> Any:
     instances, are left to the serializer.
     """
     return _replaced(value, outgoing, _types(), _MAX_DEPTH) if outgoing.with_bytes else value
+
+
+def all_with_references(values: Sequence[Any], outgoing: Outgoing) -> Sequence[Any]:
+    """Return the arguments of a call, or the calls of a batch, with references as by `with_references`."""
+    if not outgoing.with_bytes:
+        return values
+    types = _types()
+    # Calls of a batch usually contain none: finding this out for all of them together takes a tenth of the time.
+    if len(values) > _FEW and _certainly_contain_none(values, types):
+        return values
+    # One by one: their list itself is not replaced.
+    replaced = [_replaced(value, outgoing, types, _MAX_DEPTH) for value in values]
+    return tuple(replaced) if type(values) is tuple else replaced
+
+
+def _certainly_contain_none(values: Sequence[Any], types: FrozenSet[type]) -> bool:
+    """Return True if there are no bytes-like objects in these values, down to the depth in which they are searched."""
+    for _ in range(_MAX_DEPTH):
+        kinds = set(map(type, values))
+        if len(values) > _MANY or not kinds.isdisjoint(types):
+            return False
+        if kinds.isdisjoint(_CONTAINERS):
+            return True
+        # Without a loop in Python: this is done for each batch. Most of the dicts are empty keyword arguments.
+        containers = list(filter(None, compress(values, map(_CONTAINERS.__contains__, map(type, values)))))
+        values = list(chain.from_iterable([each.values() if type(each) is dict else each for each in containers]))
+    return False
 
 
 def _replaced(value: Any, outgoing: Outgoing, types: FrozenSet[type], depth_left: int) -> Any:
