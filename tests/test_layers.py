@@ -16,7 +16,7 @@ MODULES = """
     __init__
     constants
     _text _text.printable _text.suggestions _text.log_filter
-    _settings _settings.kinds
+    _settings _settings.kinds _settings.table _settings.environment
     errors configure callcontext
     _wire _wire.buffers protocol _wire.chunks _wire.reader _wire.features
     _values _values.plain _values.mismatch _values.arguments _values.numpy_scalars _values.exceptions _values.classes
@@ -125,7 +125,7 @@ LATE_IMPORTS = {
     ("serializers.msgpack", "_to_ext"): "fractions and numbers are for values that hardly anybody sends",
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
-    ("configure", "_closest"): "difflib makes the hint in an error",
+    ("_settings.table", "closest"): "difflib makes the hint in an error",
     ("_calls.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",
     ("_calls.async_methods", "items"): "it imports asyncio",
     ("_values.annotations", "_raw_annotations"): "the module is new in Python 3.14",

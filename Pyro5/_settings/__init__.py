@@ -1,4 +1,5 @@
-"""The building blocks of the table of settings: kinds of values, with parsing and checking.
+"""The table of settings, kinds of values with parsing and checking, and environment variables.
 
-Imported by ``configure`` only; imports no other module of the package. Start reading at ``kinds``.
+Imported by ``configure`` and the tool that prints the settings; imports no other module of the package. Start reading at
+``table``.
 """

@@ -15,6 +15,9 @@ from typing import Any, Dict, Optional, Sequence
 from .. import __version__, configure
 from .._cli import colors, console
 from .._cli.parser import ToolParser
+from .._settings.environment import from_environment
+from .._settings.environment import origin as origin_of
+from .._settings.table import BY_NAME, own, shown
 from ..constants import PROTOCOL_VERSION
 
 
@@ -29,12 +32,12 @@ def make_parser() -> ToolParser:
 
 def details(settings: configure.Configuration) -> Dict[str, Dict[str, Any]]:
     """Return value, default and origin of each setting, as plain data without passwords."""
-    environment = configure._from_environment(os.environ)
+    environment = from_environment(os.environ)
     found = {}
     for name, value in settings.as_dict().items():
-        default = configure._own(configure._BY_NAME[name].default)
-        origin = "default" if value == default else configure._origin(name, value, environment)
-        found[name] = {"value": configure._shown(name, value), "default": default, "origin": origin}
+        default = own(BY_NAME[name].default)
+        origin = "default" if value == default else origin_of(name, value, environment)
+        found[name] = {"value": shown(name, value), "default": default, "origin": origin}
     return found
 
 

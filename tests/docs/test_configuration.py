@@ -1,4 +1,4 @@
-"""The tables in docs/configuration.md are generated from the table in Pyro5/configure.py.
+"""The tables in docs/configuration.md are generated from the table in Pyro5/_settings/table.py.
 
 ``python -m tests.docs.test_configuration write`` updates them.
 """
