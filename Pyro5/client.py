@@ -5,25 +5,25 @@ import functools
 import importlib
 import logging
 import socket
-from typing import Any, Callable, ContextManager, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
-from . import config as config, protocol
+from . import config as config
+from . import protocol
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.callback_objects import CallbackMethods
 from ._client.candidates import checked_pick
-from ._client.connection import HELLO, Connection, first_values
+from ._client.connection import HELLO, first_values
 from ._client.discovery import Host
-from ._client.exclusive import exclusive_use
 from ._client.interception import run_intercepted
 from ._client.link import Link, connected_socket_uri
 from ._client.method_views import repeated
 from ._client.methods import _RemoteMethod
-from ._client.names import may_be_remote
 from ._client.name_server import NameServerMethods, located
+from ._client.names import may_be_remote
 from ._client.operators import ProxyOperators
-from ._client.proxy_state import STATE_ENTRIES, ProxyState
-from ._client.reconnecting import reconnect, wait_until_ready
+from ._client.proxy_connecting import ProxyConnecting
+from ._client.proxy_state import STATE_ENTRIES
 from ._client.results import rebuilt, rebuilt_batch, send_and_rebuild, with_interface
 from ._client.retry import Retry
 from ._client.streams import ItemStream
@@ -47,7 +47,7 @@ _HOOKS = frozenset(("_pyroInvoke", "_pyroAnnotations", "_pyroValidateHandshake")
 WIRE_TAG = "Pyro5.client.Proxy"
 
 
-class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
+class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
     """Represents a remote object: method calls and attribute accesses are sent to it over the network.
 
     Any thread may use a proxy. Calls of several threads run at the same time, over up to PROXY_CONNECTIONS connections, if
@@ -230,99 +230,7 @@ class Proxy(ProxyState, ProxyOperators, CallbackMethods, metaclass=ProxyClass):
         """Return annotations to send with every request, in addition to those in current_context. Override as needed."""
         return None
 
-    # ------------------------------------------------------------ connecting
-
-    def _pyroBind(self) -> bool:
-        """Connect now, and replace a PYRONAME or PYROMETA URI by the PYRO URI that it was resolved to.
-
-        Returns:
-            False if the proxy was connected already.
-
-        Raises:
-            NamingError: the uri cannot be resolved.
-            CommunicationError: connecting failed.
-        """
-        link = self._pyro
-        if not link.is_ready():
-            return link.connect_once(lambda: self._pyroConnect(replace_uri=True), link.is_ready)
-        if link.uri.protocol != "PYRO":
-            self._pyroConnect(replace_uri=True)
-        return False
-
-    def _pyroConnect(self, replace_uri: bool = False) -> Connection:
-        self._pyroClearMethods()  # the object may be another one after a reconnect, and expose other methods
-        link, validate = self._pyro, self._pyroValidateHandshake
-        if link.wait_for_ready:
-            return wait_until_ready(lambda: link.connect(validate, replace_uri), link.deadline_for_waiting(), str(link.uri))
-        return link.connect(validate, replace_uri)
-
-    def _pyroGetMetadata(self, objectId: Optional[str] = None, known_metadata: Optional[Mapping[str, Any]] = None) -> None:
-        """Request the metadata of the object from its daemon, and store the names that it exposes.
-
-        Args:
-            objectId: the id of another object of the same daemon, to use its metadata.
-            known_metadata: a dict with the keys methods, oneway and attrs, to be stored without a request.
-
-        Raises:
-            PyroError: the object exposes nothing.
-            CommunicationError: connecting or the request failed.
-        """
-        if not known_metadata:
-            link = self._pyro
-            if not link.is_ready():
-                link.connect_once(self._pyroConnect, link.is_ready)  # stores the metadata of the object itself
-                if objectId is None:
-                    return
-            known_metadata = self._pyroInvoke("get_metadata", [objectId or link.object_id], {}, objectId=DAEMON_NAME)
-        self._pyroClearMethods()
-        self._pyro.set_metadata(known_metadata)
-
-    def _pyroExclusive(self, timeout: Optional[float] = None) -> ContextManager[None]:
-        """Use the object exclusively for the block of a with statement: the calls of all other clients raise BusyError.
-
-        All threads that use this proxy can call the object meanwhile, one after the other. The server ends the exclusive use
-        when the connection ends, so a client that crashes does not block the others.
-
-        Args:
-            timeout: seconds to wait for other clients, which may be using the object, and other threads; None: any time.
-
-        Raises:
-            BusyError: another client is still using the object after this time.
-            PyroError: the server is of another release, which does not know exclusive use.
-        """
-        return exclusive_use(self, timeout)
-
-    def _pyroRelease(self) -> None:
-        """Close the connection. The next use of the proxy makes a new one. Any thread may call this."""
-        self._pyro.release()
-
-    def _pyroReconnect(self, tries: int = 100000000) -> None:
-        """Close the connection and make a new one, with increasing pauses (0.1 to 2 seconds) between the attempts.
-
-        If another thread has connected the proxy since a call of the calling thread failed, that connection is kept: threads
-        that share a proxy do not close each other's new connections.
-
-        Args:
-            tries: the maximum number of attempts.
-
-        Raises:
-            ConnectionClosedError: the last attempt failed.
-            ValueError: tries is less than 1.
-        """
-        if tries < 1:
-            raise ValueError("tries must be at least 1, not %r" % tries)
-        reconnect(self._pyro, self._pyroRelease, self._pyroConnect, tries)
-
-    def _pyroValidateHandshake(self, response: Any) -> None:
-        """Check the server's handshake response: raise an exception to refuse the connection. Override as needed."""
-        return
-
-    def _pyroClaimOwnership(self) -> None:
-        """Make the calling thread the owner of this proxy. The connection is kept.
-
-        Any thread may call this. The program must ensure that the previous owner has finished its calls.
-        """
-        self._pyro.claim()
+    # ------------------------------------------------------------ with statements, and methods kept in the instance
 
     def __enter__(self) -> Proxy:
         return self

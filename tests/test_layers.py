@@ -51,7 +51,7 @@ MODULES = """
     _client.link
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
-    _client.properties _client.proxy_state _client.operators _client.names
+    _client.properties _client.proxy_state _client.proxy_connecting _client.operators _client.names
     _client.lease_keeper _client.name_server typed client
     _aio _aio.connection _aio.tls_transport _aio.idle _aio.waiting _aio.connecting _aio.connections _aio.link _aio.exclusive
     _aio.received _aio.streams _aio.interception _aio.calls
