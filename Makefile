@@ -8,13 +8,14 @@ PEERS_VENV ?= $(HOME)/.cache/pyro5-bench
 UNITTEST := -X dev -W error -m tests $(TESTS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-freethreaded lint types docs site bench dist pyz vendor faults fuzz hostile races soak clean
+.PHONY: help demo test test-all test-freethreaded test-opentelemetry lint types docs site bench dist pyz vendor faults fuzz hostile races soak clean
 
 help:
 	@echo "make demo      start a name server and an object, call the object, stop both"
 	@echo "make test      run all tests; options, or names of modules, in TESTS=..."
 	@echo "make test-all  run all tests on every Python (3.8 and up) found on this machine"
 	@echo "make test-freethreaded  run all tests on a free-threaded Python 3.13, which is built first if there is none (minutes)"
+	@echo "make test-opentelemetry  run the tests of tracing and metrics with the package opentelemetry-sdk"
 	@echo "make lint      check the style of the sources"
 	@echo "make types     type-check the sources, and programs that use the package"
 	@echo "make docs      regenerate the tables of the documentation that are made from the sources"
@@ -51,6 +52,15 @@ test-all: $(VENV)/ready
 
 test-freethreaded:
 	python=$$(.ci/freethreaded) && $(PYTHON) .ci/test_all.py --only "$$python" -- $(UNITTEST)
+
+# In an environment of its own, so that the other tests show that nothing needs the package.
+.venvs/opentelemetry/ready: setup.py
+	$(PYTHON) -m venv --clear .venvs/opentelemetry
+	PIP_DISABLE_PIP_VERSION_CHECK=1 .venvs/opentelemetry/bin/python -m pip install --quiet serpent msgpack opentelemetry-sdk
+	@touch $@
+
+test-opentelemetry: .venvs/opentelemetry/ready
+	.venvs/opentelemetry/bin/python -X dev -W error -m unittest tests._observe.test_tracing tests._observe.test_processes
 
 lint: $(VENV)/tools
 	$(BIN)/ruff check --config .ci/ruff.toml Pyro5 tests examples .ci setup.py

@@ -234,8 +234,9 @@ def build(folder: Path) -> int:
     write_start_page(source)
     write_reference(source, modules)
     environment = {**os.environ, "SITE_ROOT": str(ROOT), "SITE_SOURCE": str(source), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", "-c", str(HERE),
-                           "-d", str(folder / "doctrees"), str(source), str(html)], env=environment, check=False)
+    done = subprocess.run([sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-j", "auto", "-b", "html",
+                           "-c", str(HERE), "-d", str(folder / "doctrees"), str(source), str(html)],
+                          env=environment, check=False)
     problems = list(dict.fromkeys(broken_links(html)))
     problems += ["%s is not in the reference" % name for name in missing_names(modules, html)]
     print("\n".join(problems) or "%d pages, all links lead somewhere: %s" % (
