@@ -105,9 +105,13 @@ def lines_of(report: Mapping[str, Any], before: Optional[Mapping[str, Any]] = No
 
 
 def duration(seconds: Optional[float]) -> str:
-    """Return a short text for a duration, such as ``1.25 ms``."""
+    """Return a short text for a duration, such as ``1.25 ms`` or ``2 h 5 min``."""
     if seconds is None:
         return "-"
+    if seconds >= 60:
+        minutes, hours, days = [int(seconds) // unit for unit in (60, 3600, 86400)]
+        return ("%d d %d h" % (days, hours % 24) if days else
+                "%d h %d min" % (hours, minutes % 60) if hours else "%d min %d s" % (minutes, seconds % 60))
     for unit, factor in (("s", 1.0), ("ms", 1e3), ("us", 1e6)):
         if seconds * factor >= 1 or unit == "us":
             return "%.3g %s" % (seconds * factor, unit)

@@ -11,7 +11,7 @@ import statistics
 import sys
 import threading
 import time
-from typing import Any, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from .. import errors
 from .._cli import console, object_options
@@ -39,6 +39,25 @@ def _health(proxy: Any) -> str:
     return "SERVING" if state == "SERVING" else "NOT_SERVING"
 
 
+def _measure(proxy: Any, options: argparse.Namespace, times: List[float]) -> None:
+    for number in range(options.count):
+        if number:
+            threading.Event().wait(options.interval)
+        times.append(_round_trip(proxy))
+        if not options.json:
+            console.say("%s: %s" % (proxy._pyroUri, duration(times[-1])))
+
+
+def _report(options: argparse.Namespace, found: Dict[str, Any]) -> None:
+    times = found["times"]
+    if options.json:
+        console.say(*json_text(found, indent=2).split("\n"))
+    elif times:
+        console.say("%s; connected in %s; fastest %s, median %s, slowest %s" % (
+            found["health"], duration(found["connect"]), duration(min(times)), duration(statistics.median(times)),
+            duration(max(times))))
+
+
 def _run(options: argparse.Namespace) -> None:
     times: List[float] = []
     with object_options.proxy_of(options) as proxy:
@@ -46,17 +65,10 @@ def _run(options: argparse.Namespace) -> None:
         proxy._pyroBind()
         connected = time.perf_counter() - began
         uri, state = str(proxy._pyroUri), _health(proxy)
-        for number in range(options.count):
-            if number:
-                threading.Event().wait(options.interval)
-            times.append(_round_trip(proxy))
-            if not options.json:
-                console.say("%s: %s" % (uri, duration(times[-1])))
-    if options.json:
-        console.say(*json_text({"uri": uri, "health": state, "connect": connected, "times": times}, indent=2).split("\n"))
-    else:
-        console.say("%s; connected in %s; fastest %s, median %s, slowest %s" % (
-            state, duration(connected), duration(min(times)), duration(statistics.median(times)), duration(max(times))))
+        try:
+            _measure(proxy, options, times)
+        finally:  # also after Ctrl-C
+            _report(options, {"uri": uri, "health": state, "connect": connected, "times": times})
     if state != "SERVING":
         raise errors.DaemonError("the object is not served: its server says NOT_SERVING")
 
@@ -73,7 +85,7 @@ def make_parser() -> ToolParser:
                         "an object.")
     object_options.add_options(parser)
     option = parser.add_argument
-    option("--count", type=_count, default=3, help="number of calls (default: 3)")
+    option("-c", "--count", type=_count, default=3, help="number of calls (default: 3)")
     option("--interval", type=console.seconds, default=0.5, metavar="SECONDS",
            help="pause between two calls (default: 0.5)")
     option("--json", action="store_true", help="print the result as JSON, with all times in seconds")

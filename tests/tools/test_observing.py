@@ -62,7 +62,13 @@ class Tools(unittest.TestCase):
         result = run_main(ping.main, "--count", "1", self.uri)
         self.assertEqual(1, result.exit_code)
         self.assertIn("the object is not served", result.err)
-        self.assertEqual(2, run_main(ping.main, "--count", "0", self.uri).exit_code)
+        self.assertEqual(2, run_main(ping.main, "-c", "0", self.uri).exit_code)
+
+    def test_an_interrupted_ping_shows_what_it_has_measured(self) -> None:
+        with mock.patch.object(ping, "_round_trip", side_effect=[0.25, 0.5, KeyboardInterrupt]):
+            result = run_main(ping.main, "-c", "9", "--interval", "0", self.uri)
+        self.assertEqual(130, result.exit_code)
+        self.assertIn("fastest 250 ms, median 375 ms, slowest 500 ms\n", result.out)
 
     def test_a_server_without_statistics(self) -> None:
         class Older:
@@ -108,7 +114,8 @@ class Tools(unittest.TestCase):
         self.assertAlmostEqual(11 / 12, next(lines_of(now, {**before, "since": 0.0})).rate or 0.0)
 
     def test_durations(self) -> None:
-        self.assertEqual(["-", "1.5 s", "20 ms", "0.5 us"], [duration(each) for each in (None, 1.5, 0.02, 5e-7)])
+        self.assertEqual(["-", "1.5 s", "20 ms", "0.5 us", "1 min 30 s", "2 h 5 min", "3 d 1 h"], [
+            duration(each) for each in (None, 1.5, 0.02, 5e-7, 90.5, 7500, 3 * 86400 + 3700)])
 
 
 if __name__ == "__main__":
