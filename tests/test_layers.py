@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -178,6 +179,9 @@ OF_ASYNCIO = ("_aio", "_aio_server", "aio", "_calls.async_loop", "_calls.async_s
 RANK_OF_PACKAGES = ("_wire", "_values", "serializers", "_messages", "_net", "_client", "_objects", "_calls", "_server",
                     "_processes", "_daemon")
 
+# These import each other: protocol uses the memory of large messages, which is in _wire, and the rest of _wire uses protocol.
+IN_A_CIRCLE = {"_wire", "protocol"}
+
 # What stands at the top of the package is public: the modules and packages that the reference documents.
 PUBLIC = set("""__init__ __main__ aio api core constants errors configure callcontext client server protocol socketutil typed
                 nameserver nsc svr_threads svr_multiplex svr_existingconn serializers observe tools utils
@@ -219,6 +223,12 @@ def read_modules() -> List[Module]:
     return modules
 
 
+@functools.lru_cache(maxsize=None)
+def nodes_of(tree: ast.AST) -> List[ast.AST]:
+    """Return all nodes of a module. Most tests look at them, and finding them takes longer than that."""
+    return list(ast.walk(tree))
+
+
 def imported_modules(module: Module, node: ast.ImportFrom) -> Iterator[str]:
     """Yield the names of the package's modules that a relative import means."""
     parts = [] if module.name == "__init__" else module.name.split(".")
@@ -240,7 +250,10 @@ def is_in(name: str, prefixes: Tuple[str, ...]) -> bool:
 
 
 def comments(source: str) -> str:
-    """Return the text of all comments, so that words on successive lines stand side by side."""
+    """Return the text of all comments, so that words on successive lines stand side by side; empty without vague words."""
+    # Reading the tokens takes most of the time, and few modules have these words.
+    if not VAGUE_WORDS.search(re.sub(r"\n[ \t]*#", "\n", source)):
+        return ""
     tokens = tokenize.generate_tokens(io.StringIO(source).readline)
     return "\n".join(token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT)
 
@@ -249,7 +262,7 @@ def vague_language(module: Module) -> Iterator[str]:
     """Yield what is not plain technical English in the docstrings and comments of a module."""
     for word in VAGUE_WORDS.findall(comments(module.source)):
         yield "%s: '%s' in a comment" % (module.name, word)
-    for node in ast.walk(module.tree):
+    for node in nodes_of(module.tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         text = ast.get_docstring(node) or ""
@@ -263,7 +276,7 @@ def vague_language(module: Module) -> Iterator[str]:
 
 def misplaced_docstrings(module: Module) -> Iterator[str]:
     """Yield the docstrings that begin below their opening quotes, or contain what was meant as a comment."""
-    for node in ast.walk(module.tree):
+    for node in nodes_of(module.tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             if (ast.get_docstring(node, clean=False) or "x")[0].isspace():
                 yield "%s:%d the docstring begins below its quotes" % (module.name, node.body[0].lineno)
@@ -272,7 +285,7 @@ def misplaced_docstrings(module: Module) -> Iterator[str]:
 
 
 def functions(tree: ast.AST) -> Iterator[Function]:
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             yield node
 
@@ -312,7 +325,7 @@ def is_for_type_checkers_only(node: ast.AST) -> bool:
 def top_imported(tree: ast.AST) -> Set[str]:
     """Return the first parts of the names of all modules that are imported absolutely."""
     found: Set[str] = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(tree):
         if isinstance(node, ast.Import):
             found.update(alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level:
@@ -353,7 +366,7 @@ class Layers(unittest.TestCase):
         for module in self.modules:
             skipped = {id(n) for top in module.tree.body if module.name == "__init__" and is_for_type_checkers_only(top)
                        for n in ast.walk(top)}
-            for node in ast.walk(module.tree):
+            for node in nodes_of(module.tree):
                 if not isinstance(node, ast.ImportFrom) or not node.level or id(node) in skipped:
                     continue
                 problems += ["%s:%d imports %s" % (module.name, node.lineno, target)
@@ -368,10 +381,27 @@ class Layers(unittest.TestCase):
             if package not in RANK_OF_PACKAGES:
                 continue
             higher = RANK_OF_PACKAGES[RANK_OF_PACKAGES.index(package) + 1:]
-            problems += ["%s imports %s" % (module.name, target) for node in ast.walk(module.tree)
+            problems += ["%s imports %s" % (module.name, target) for node in nodes_of(module.tree)
                          if isinstance(node, ast.ImportFrom) and node.level
                          for target in sorted(set(imported_modules(module, node))) if is_in(target, higher)]
         self.check_none(problems)
+
+    def test_packages_do_not_import_each_other(self) -> None:
+        imports: Dict[str, Set[str]] = {}  # by package, or module at the top
+        for module in self.modules:
+            room = module.name.partition(".")[0]
+            if room == "__init__":
+                continue  # it names the types of what it loads later
+            imports.setdefault(room, set()).update(
+                target.partition(".")[0] for node in nodes_of(module.tree) if isinstance(node, ast.ImportFrom) and node.level
+                for target in imported_modules(module, node))
+        reached: Dict[str, Set[str]] = {}
+        for room in imports:
+            reached[room], left = set(), {room}
+            while left:
+                left = {target for each in left for target in imports.get(each, ()) if target != each} - reached[room]
+                reached[room] |= left
+        self.assertEqual(IN_A_CIRCLE, {room for room, others in reached.items() if room in others})
 
     def test_imports_within_the_package_are_relative(self) -> None:
         self.check_none(["%s imports Pyro5 by its name" % m.name for m in self.modules if "Pyro5" in top_imported(m.tree)])
