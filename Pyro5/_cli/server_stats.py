@@ -5,13 +5,14 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Opt
 
 from .. import errors
 from .._client.parallel import ask_all
+from .._observe.statistics import shown_id
 from .._values import plain
 from .._values.uri import URI
 from ..client import Proxy
 from ..constants import DAEMON_NAME
 from . import colors
 
-__all__ = ["Line", "duration", "lines_of", "locations_of", "read_all", "read_stats", "table"]
+__all__ = ["Line", "duration", "lines_of", "locations_of", "names_of_generated_ids", "read_all", "read_stats", "table"]
 
 READERS = 16  # servers that are asked at the same time
 
@@ -73,6 +74,20 @@ def locations_of(uris: Iterable[Any]) -> List[str]:
     """Return the locations of the servers of these objects, each once."""
     found = [URI(str(uri)) for uri in uris]
     return sorted({str(uri.location) for uri in found if uri.protocol == "PYRO" and uri.location})
+
+
+def names_of_generated_ids(registered: Mapping[str, Any]) -> Dict[str, str]:
+    """Return object id -> name for registered objects whose ids say nothing to a reader.
+
+    Args:
+        registered: the URIs of objects by name.
+    """
+    found: Dict[str, str] = {}
+    for name, uri in sorted(registered.items()):
+        object_id = str(URI(str(uri)).object)
+        if shown_id(object_id) != object_id:
+            found.setdefault(object_id, name)
+    return found
 
 
 class Line(NamedTuple):

@@ -16,7 +16,9 @@ from .._cli.server_stats import duration, lines_of, read_stats, table
 
 def report(found: Mapping[str, Any]) -> Iterator[str]:
     """Yield the lines that show the statistics of a server."""
-    yield "%s  %s  process %d  up %s" % (found["location"], found["health"], found["pid"], duration(found["uptime"]))
+    processes = found.get("processes")
+    who = "%d processes" % len(processes) if isinstance(processes, list) else "process %d" % found["pid"]
+    yield "%s  %s  %s  up %s" % (found["location"], found["health"], who, duration(found["uptime"]))
     yield "connections: %s idle, %s busy; item streams: %s" % (
         found["connections"].get("idle"), found["connections"].get("busy"), found["streams"])
     workers = found.get("workers")

@@ -9,31 +9,34 @@ import argparse
 import shutil
 import sys
 import threading
+from types import MappingProxyType
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from .. import errors
 from .._cli import access_options, colors, console
 from .._cli.parser import ToolParser
-from .._cli.server_stats import Line, lines_of, locations_of, read_all, table
+from .._cli.server_stats import Line, lines_of, locations_of, names_of_generated_ids, read_all, table
 from ..client import locate_ns
 
 SECONDS = 2.0  # that a server has to answer
 _HOME_AND_CLEAR = "\x1b[H\x1b[J"
 
 
-def _servers(options: argparse.Namespace) -> List[str]:
-    """Return the locations of all servers that have registered objects. Raises NamingError."""
+def _registered(options: argparse.Namespace) -> Dict[str, Any]:
+    """Return the URIs of all registered objects by name. Raises NamingError."""
     with locate_ns(options.host, options.port) as nameserver:
-        found = nameserver.list()
-    return locations_of(found.values())
+        found: Dict[str, Any] = nameserver.list()
+    return found
 
 
-def screen(found: Mapping[str, Any], before: Mapping[str, Any], options: argparse.Namespace) -> Iterator[str]:
+def screen(found: Mapping[str, Any], before: Mapping[str, Any], options: argparse.Namespace,
+           names: Mapping[str, str] = MappingProxyType({})) -> Iterator[str]:
     """Yield the lines of one screen.
 
     Args:
         found: location of a server -> statistics, or an exception.
         before: the same, some seconds earlier.
+        names: generated object id -> name in the name server.
     """
     lines: List[Line] = []
     for location, report in sorted(found.items()):
@@ -45,7 +48,7 @@ def screen(found: Mapping[str, Any], before: Mapping[str, Any], options: argpars
         yield colors.joined(location, "  ", colors.paint("green" if health == "SERVING" else "red", health),
                             "  clients: %s idle, %s busy" % (clients.get("idle"), clients.get("busy")))
         each = lines_of(report, earlier if isinstance(earlier, dict) else None)
-        lines += [line._replace(object_id="%s@%s" % (line.object_id, location)) for line in each
+        lines += [line._replace(object_id="%s@%s" % (names.get(line.object_id, line.object_id), location)) for line in each
                   if options.all or line.object_id != "Pyro.Daemon"]
     yield ""
     lines.sort(key=lambda line: (-(line.rate or 0.0), -line.calls, line.object_id, line.method))
@@ -57,8 +60,9 @@ def _run(options: argparse.Namespace) -> None:
     is_terminal = sys.stdout.isatty() and not options.once
     before: Dict[str, Any] = {}
     while True:
-        found = read_all(_servers(options), SECONDS)
-        lines = list(screen(found, before, options))
+        registered = _registered(options)
+        found = read_all(locations_of(registered.values()), SECONDS)
+        lines = list(screen(found, before, options, names_of_generated_ids(registered)))
         if not is_terminal:
             console.say(*lines)
             return

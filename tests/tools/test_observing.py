@@ -51,6 +51,10 @@ class Tools(unittest.TestCase):
         found = json.loads(run_main(stats.main, "--json", self.uri).out)
         self.assertEqual(1, found["objects"]["kettle"]["leak"]["errors"])
 
+    def test_stats_of_several_processes(self) -> None:
+        found = {**self.daemon.statistics(), "processes": [7, 8]}
+        self.assertRegex(next(stats.report(found)), r"^\S+  SERVING  2 processes  up ")
+
     def test_ping(self) -> None:
         result = run_main(ping.main, "--count", "2", "--interval", "0", self.uri)
         self.assertEqual((0, ""), (result.exit_code, result.err))
@@ -96,11 +100,16 @@ class Tools(unittest.TestCase):
         _uri, names, _broadcast = start_ns("127.0.0.1", 0, enableBroadcast=False)
         with names, daemon_thread(names):
             names.nameserver.register("kitchen.kettle", self.uri)
+            generated = self.daemon.register(Kettle())
+            names.nameserver.register("kitchen.spare", generated)
+            with Proxy(generated) as spare:
+                spare.boil()
             port = names.locationStr.rpartition(":")[2]
             result = run_main(top.main, "-H", "127.0.0.1", "-p", port, "--once")
         self.assertEqual((0, ""), (result.exit_code, result.err))
         self.assertIn("%s  SERVING  clients: " % self.daemon.locationStr, result.out)
         self.assertRegex(result.out, r"(?m)^kettle@\S+ +boil +1 ")
+        self.assertRegex(result.out, r"(?m)^kitchen\.spare@\S+ +boil +1 ")
         self.assertNotIn("Pyro.Daemon@", result.out)
 
     def test_a_server_that_cannot_be_reached(self) -> None:
