@@ -1,4 +1,4 @@
-"""The HTTP gateway: an HTTP server, a WSGI application and the page that it serves.
+"""The HTTP gateway: a WSGI application and the page that it serves. Its HTTP server is in ``_http``.
 
 Imported by ``Pyro5.utils.httpgateway`` only. Start reading at ``app``.
 """
