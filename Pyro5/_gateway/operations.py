@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Callable, Dict, Mapping, Optional, Set
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from .. import errors
 from .._client.parallel import ask_all
 from .._observe.metrics_text import CONTENT_TYPE, metrics_text
+from .._observe.statistics import shown_id
 from .._values.uri import URI
 from ..constants import DAEMON_NAME
 from . import calls, responses
@@ -60,8 +61,7 @@ class ServerMetrics:
         reports, is_up = [], dict.fromkeys(sorted({**found, **missing}), 0)
         for location, report in sorted(found.items()):
             try:
-                visible = {**report, "objects": {object_id: rows for object_id, rows in report["objects"].items()
-                                                 if object_id in exposed[location] or object_id in _SINGLE_NAMES}}
+                visible = {**report, "objects": _visible_rows(report["objects"], exposed[location])}
                 labels = {"location": location}
                 metrics_text([(labels, visible)])  # alone first: one server that sends nonsense must not spoil the rest
             except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
@@ -83,16 +83,30 @@ class ServerMetrics:
         return report
 
 
-def _exposed_ids(registrations: Mapping[str, Registration]) -> Dict[str, Set[str]]:
-    """Return the ids of the exposed objects, by the location of their server."""
-    found: Dict[str, Set[str]] = {}
-    for registration in registrations.values():
+def _visible_rows(rows: Mapping[str, Any], exposed: Mapping[str, str]) -> Dict[str, Any]:
+    """Return the rows of exposed objects.
+
+    Args:
+        exposed: the names of the objects by id.
+    """
+    found = {object_id: each for object_id, each in rows.items() if object_id in exposed or object_id in _SINGLE_NAMES}
+    for object_id, name in exposed.items():
+        # A generated id is another one after each start of the server, which the reader of a chart takes for another object.
+        if object_id in found and shown_id(object_id) != object_id and name not in found:
+            found[name] = found.pop(object_id)
+    return found
+
+
+def _exposed_ids(registrations: Mapping[str, Registration]) -> Dict[str, Dict[str, str]]:
+    """Return the ids of the exposed objects, and their names, by the location of their server."""
+    found: Dict[str, Dict[str, str]] = {}
+    for name, registration in sorted(registrations.items()):
         try:
             uri = URI(registration.uri)
         except errors.PyroError:
             continue
         if uri.protocol == "PYRO" and uri.location:
-            found.setdefault(uri.location, set()).add(str(uri.object))
+            found.setdefault(uri.location, {}).setdefault(str(uri.object), name)
     return found
 
 

@@ -139,6 +139,9 @@ class OfAGateway(GatewayTestCase):
             use(daemon.register(Thing(), "thing"))
             use(daemon.register(Thing(), "hidden"))
             self.site.names.register("http.thing", daemon.uriFor("thing"))
+            generated = daemon.register(Thing())
+            use(generated)
+            self.site.names.register("http.generated", generated)
             answer = self.client.get("/metrics")
             self.assertEqual(200, answer.status)
             text = answer.body.decode("utf-8")
@@ -146,7 +149,10 @@ class OfAGateway(GatewayTestCase):
             labels = {"location": daemon.locationStr, "rpc_service": "thing"}
             self.assertEqual([1.0], values(found, "rpc_server_call_errors_total", rpc_method="fail", **labels))
             self.assertEqual([1.0], values(found, "pyro_server_up", location=daemon.locationStr))
+            labels = {"location": daemon.locationStr, "rpc_service": "http.generated"}
+            self.assertEqual([1.0], values(found, "rpc_server_call_errors_total", rpc_method="fail", **labels))
             self.assertNotIn("hidden", text)
+            self.assertNotIn("obj_", text)
         self.assertEqual((200, 200), (self.client.get("/healthz").status, self.client.get("/readyz").status))
 
 if __name__ == "__main__":
