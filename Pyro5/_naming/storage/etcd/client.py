@@ -119,6 +119,8 @@ class EtcdClient:
                 if reply is not None:
                     return reply
                 self._rotate(index)
+            # Where none of them answers in time, a cluster that is busy gets more of it.
+            attempt_seconds *= 2
             self._closed.wait(min(PAUSE_SECONDS, max(until - self._clock(), 0)))
 
     def _try(self, index: int, path: str, body: bytes, seconds: float, failures: Dict[str, str]) -> Optional[Reply]:
@@ -141,15 +143,19 @@ class EtcdClient:
         """
         return messages.parse_reply(self._attempt(index, path, json.dumps(request).encode("ascii"), seconds).body)
 
-    def open_stream(self, path: str, request: Json) -> Stream:
+    def open_stream(self, path: str, request: Json, seconds: float = ATTEMPT_SECONDS) -> Stream:
         """Send a request whose reply is a stream, to the endpoint that answered last.
+
+        Args:
+            seconds: time limit for the beginning of the reply.
 
         Raises:
             EtcdError, OSError, HTTPException: it failed. The next call uses the next endpoint.
         """
         index = self._first
         try:
-            stream: Stream = self._authorized(index, ATTEMPT_SECONDS, lambda token: self._stream(index, path, request, token))
+            stream: Stream = self._authorized(
+                index, seconds, lambda token: self._stream(index, path, request, seconds, token))
             return stream
         except BaseException:
             self._rotate(index)
@@ -238,10 +244,10 @@ class EtcdClient:
             raise messages.parse_error(status, content)
         return Reply(content, self._target.endpoints[index])
 
-    def _stream(self, index: int, path: str, request: Json, token: Optional[str]) -> Stream:
+    def _stream(self, index: int, path: str, request: Json, seconds: float, token: Optional[str]) -> Stream:
         connection = self._connect(index)
         try:
-            _set_timeout(connection, ATTEMPT_SECONDS)
+            _set_timeout(connection, seconds)
             connection.request("POST", path, json.dumps(request).encode("ascii"), _headers(token))
             sock = connection.sock
             response = connection.getresponse()

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Callable, Iterable, List, Optional, Set
 
-from .... import errors
+from .... import errors, socketutil
 from . import messages
 from .client import EtcdClient, Stream
 from .messages import EtcdError, Event
@@ -23,6 +23,11 @@ PAGE_KEYS = 2000            # read in one request
 LOAD_SECONDS = 10.0         # for one of these requests
 CHECK_SECONDS = 2.0         # between checks whether the cluster can be reached, and the mirror is up to date
 PAUSE_SECONDS = 0.1         # after a watch has failed at all endpoints
+# The search for the newest of 100 000 keys keeps etcd busy for a quarter of a second: it takes at most this share of the time.
+MAX_SEARCH_SHARE = 0.05
+# A watch that has delivered nothing for so long is opened again if there should be something; the second time after twice as
+# long, because a new watch needs time, too, where etcd is busy.
+PATIENCE_SECONDS, MAX_PATIENCE_SECONDS = 1.0, 16.0
 
 
 class Follower:
@@ -46,6 +51,10 @@ class Follower:
         self._closed = threading.Event()
         self._needs_load = False    # the watch cannot go on where it has ended
         self._messages = 0          # that the watch has received
+        self._messages_checked = 0  # at the last check
+        self._search_at = 0.0       # monotonic time of the next search for the newest key
+        self._patience = PATIENCE_SECONDS
+        self._opened_at = 0.0       # monotonic time at which the watch was opened
         self._lock = threading.Lock()  # guards the attributes below
         self._stream: Optional[Stream] = None
         self._watch_failure: Optional[str] = None
@@ -76,6 +85,16 @@ class Follower:
             stream = self._stream
         if stream is not None:
             stream.shut_down()
+
+    def reconnect_if_old(self) -> None:
+        """End the watch unless it was opened a short time ago: each new one gets more time than the one before."""
+        with self._lock:
+            stream = self._stream
+            if stream is None or time.monotonic() < self._opened_at + self._patience:
+                return
+            self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS)
+            self._opened_at = time.monotonic()  # many threads may wait for the same watch
+        stream.shut_down()
 
     def close(self) -> None:
         """Stop the threads and wait for them. Can be called more than once."""
@@ -129,6 +148,8 @@ class Follower:
             except (OSError, http.client.HTTPException, errors.NamingError) as x:
                 # A watch that has worked for a while is opened again at once, at the next endpoint.
                 failures = 1 if self._messages > count else failures + 1
+                if isinstance(x, OSError) and socketutil.is_timeout(x) and failures % self._endpoints == 0:
+                    self._patience = min(2 * self._patience, MAX_PATIENCE_SECONDS)
                 reason = str(x) or type(x).__name__
                 if failures >= self._endpoints and not self._closed.is_set():
                     self._set_state(watch_failure="the watch has ended: " + reason)
@@ -141,9 +162,9 @@ class Follower:
     def _watch(self) -> None:
         """Read a watch until it is canceled; raise what it fails with."""
         request = messages.watch_request(self._start, self._end, self._mirror.position + 1)
-        stream = self._client.open_stream(messages.WATCH, request)
+        stream = self._client.open_stream(messages.WATCH, request, self._patience)
         with self._lock:
-            self._stream = stream
+            self._stream, self._opened_at = stream, time.monotonic()
         try:
             while not self._closed.is_set():
                 if not self._handle(stream.read()):
@@ -170,6 +191,8 @@ class Follower:
             elif not reply.events:
                 # Progress: all changes up to the revision in it have been received.
                 position = max(position, reply.revision)
+            else:
+                self._patience = PATIENCE_SECONDS
             events += reply.events
             position = max([position, *(event.revision for event in reply.events)])
         self._apply(events)
@@ -191,23 +214,38 @@ class Follower:
                 log.exception("the check of etcd at %s has failed", self._where)
 
     def _check(self) -> None:
-        """Compare the mirror with the newest key in etcd, and their number; open the watch again if it has missed something.
-        """
-        count = self._messages
-        request = messages.newest_request(self._start, self._end)
-        reply = self._client.post(messages.RANGE, request, CHECK_SECONDS)
-        pairs, revision, _ = messages.parse_range(reply)
+        """Compare the mirror with etcd, and open the watch again if it has missed something."""
+        # Read first: while the request is under way, the watch may deliver later changes.
+        count, position = self._messages, self._mirror.position
+        is_delivering, self._messages_checked = count != self._messages_checked, count
+        # One key, which need not exist: the reply has the revision of the store.
+        reply = self._client.post(messages.RANGE, messages.range_request(self._start, b"", 1), CHECK_SECONDS)
+        revision = messages.parse_range(reply)[1]
         # A cluster that was restored from a backup, or set up anew, has lower revisions.
-        if revision < self._mirror.position:
+        if revision < position:
             self._needs_load = True
             self.reconnect()
             return
-        newest = pairs[0].revision if pairs else 0
-        if newest <= self._mirror.position and int(reply.get("count", 0)) == self._mirror.key_count:
+        # There may be changes that have not been delivered, or other programs have changed their own keys.
+        if revision <= self._mirror.position or is_delivering or not self._has_missed_something():
             return
         # The watch may be about to deliver it. If it delivers nothing for a while, its endpoint hangs, or has lost the others.
         if not self._closed.wait(CHECK_SECONDS / 2) and self._messages == count and self._mirror.position < revision:
             self.reconnect()
+
+    def _has_missed_something(self) -> bool:
+        """Return whether the newest key in etcd, or the number of keys, is another one than in the mirror; False if it is too
+        early to search again.
+        """
+        began = time.monotonic()
+        if began < self._search_at:
+            return False
+        # With much time: etcd goes on with a search whose client has given up, and the next one would make it slower still.
+        reply = self._client.post(messages.RANGE, messages.newest_request(self._start, self._end), LOAD_SECONDS, LOAD_SECONDS)
+        self._search_at = time.monotonic() + (time.monotonic() - began) * (1 / MAX_SEARCH_SHARE - 1)
+        pairs, _, _ = messages.parse_range(reply)
+        newest = pairs[0].revision if pairs else 0
+        return newest > self._mirror.position or int(reply.get("count", 0)) != self._mirror.key_count
 
     def _set_state(self, **failures: Optional[str]) -> None:
         """Note that the watch or the check has failed or worked, and log when that changes whether lookups are stale."""

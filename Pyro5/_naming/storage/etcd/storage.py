@@ -221,7 +221,7 @@ class EtcdStorage(SharedStorage):
         self._local.revision = revision or self.last_revision
         # The change is safe. A watch that does not deliver it belongs to an endpoint that hangs.
         while revision and not self._mirror.wait_for(revision, ECHO_SECONDS) and not self._closed:
-            self._follower.reconnect()
+            self._follower.reconnect_if_old()
             if time.monotonic() >= until:
                 log.warning("a change was stored in etcd at %s, but has not come back yet", str(self._target))
                 break
