@@ -40,7 +40,7 @@ MODULES = """
     _net.wakeup
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
     _observe.correlation_filter _observe.metrics_text
-    _observe.trace_context
+    _observe.trace_context _observe.process_end
     _http _http.head _http.lost_clients _http.connection _http.server _http.metrics_endpoint
     _auth.exchange _auth.broadcasts _auth.credentials _auth.users _auth.gate _auth.setup
     _client _client.callback_objects _client.call_options _client.tracing _client.interception

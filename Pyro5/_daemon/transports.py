@@ -6,6 +6,7 @@ from typing import Any, Mapping, Optional, Type, Union
 
 from .. import config, errors
 from .._net.addresses import IPAddress, server_host
+from .._observe import process_end
 from .._processes.shared_calls import keep_counts, share_calls
 from .._processes.siblings import Siblings
 from .._processes.supervisor import Roles, Supervisor
@@ -51,9 +52,13 @@ def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, un
         siblings.inherited, daemon._metrics = daemon._metrics, None
         share_calls(daemon, siblings)
 
+    def end_child() -> None:
+        keep_counts(daemon)
+        process_end.run()
+
     daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds
     roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due,
-                  lambda: keep_counts(daemon))
+                  end_child)
     supervisor = Supervisor(callbacks, roles, processes)
     daemon._siblings = supervisor.siblings
     return _listening(supervisor, daemon, host, port, unixsocket)

@@ -34,7 +34,9 @@ log = logging.getLogger("Pyro5.processes")
 
 RESTART_WINDOW_SECONDS = 60.0  # in which at most PROCESS_RESTARTS processes are replaced
 FORK_PAUSE_SECONDS = 1.0  # after the system could not create a process
-METRICS_THREAD = "Pyro-metrics"  # its locks are those of Siblings.no_fork
+# Beginnings of the names of threads that a fork does not disturb: the locks of the first one are those of Siblings.no_fork,
+# and the package opentelemetry starts its threads again in the new process.
+HARMLESS_THREADS = ("Pyro-metrics", "Otel")
 TERMINATED = 128 + int(signal.SIGTERM)  # exit code of a process that SIGTERM has ended, by the convention of shells
 
 
@@ -318,7 +320,8 @@ def _fork() -> int:
         with contextlib.suppress(Exception):  # replaced by the program, closed, or a broken pipe
             stream.flush()  # else both processes write what is buffered
     harmless = (threading.current_thread(), threading.main_thread())
-    others = [thread.name for thread in threading.enumerate() if thread not in harmless and thread.name != METRICS_THREAD]
+    others = [thread.name for thread in threading.enumerate() if thread not in harmless
+              and not thread.name.startswith(HARMLESS_THREADS)]
     if others:
         log.warning("forking while other threads run (%s): locks that they hold stay locked in the new process",
                     ", ".join(others))

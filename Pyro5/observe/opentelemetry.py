@@ -13,12 +13,14 @@ import uuid
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 from .. import __version__
-from .._observe import trace_context
+from .._observe import process_end, trace_context
 from .._observe.histogram import SHOWN_BOUNDS
 from .._observe.interceptors import InterceptedCall, of_asyncio_clients, of_asyncio_daemons, of_clients, of_daemons
 from .._observe.statistics import now, shown_id
 
 __all__ = ["instrument", "uninstrument"]
+
+FLUSH_MILLISECONDS = 2000  # for the spans, and for the metrics, of a process that ends
 
 _lock = threading.Lock()  # guards _installed
 _installed: List[Tuple[Any, Callable[..., Any]]] = []
@@ -42,7 +44,8 @@ def instrument(tracer_provider: Any = None, meter_provider: Any = None) -> None:
         if _installed:
             return
         for interceptors, function in ((of_clients, instrumented.call), (of_asyncio_clients, instrumented.call_async),
-                                       (of_daemons, instrumented.serve), (of_asyncio_daemons, instrumented.serve_async)):
+                                       (of_daemons, instrumented.serve), (of_asyncio_daemons, instrumented.serve_async),
+                                       (process_end, instrumented.flush)):
             interceptors.add(function)
             _installed.append((interceptors, function))
 
@@ -77,6 +80,7 @@ class _Instrumented:
     def __init__(self, trace: Any, tracer_provider: Any, metrics: Any, meter_provider: Any) -> None:
         self._trace = trace
         self._tracer = trace.get_tracer("Pyro5", __version__, tracer_provider)
+        self._providers = [tracer_provider or trace.get_tracer_provider(), meter_provider or metrics.get_meter_provider()]
         meter = metrics.get_meter("Pyro5", __version__, meter_provider)
         self._served = _histogram(meter, "rpc.server.call.duration", "Durations of the calls that this process serves.")
         self._made = _histogram(meter, "rpc.client.call.duration", "Durations of the calls that this process makes.")
@@ -102,6 +106,13 @@ class _Instrumented:
         """Do the same for an asyncio daemon."""
         with self._observed(call, self._trace.SpanKind.SERVER, self._remote(call), self._served):
             return await proceed()
+
+    def flush(self) -> None:
+        """Send what was recorded: the process ends, without the functions of `atexit` by which the package does this."""
+        for provider in self._providers:
+            force_flush = getattr(provider, "force_flush", None)  # of the SDK
+            if force_flush is not None:
+                force_flush(FLUSH_MILLISECONDS)
 
     @contextlib.contextmanager
     def _observed(self, call: InterceptedCall, kind: Any, parent: Any, durations: Any) -> Iterator[Any]:

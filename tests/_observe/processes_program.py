@@ -73,6 +73,10 @@ def set_up_tracing() -> None:
             def on_end(self, span: Any) -> None:
                 write("span %s %s %032x" % (span.kind.name, span.name, span.context.trace_id))
 
+            def force_flush(self, timeout_millis: int = 30000) -> bool:
+                write("flushed")
+                return True
+
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(Lines())
         opentelemetry.instrument(provider)

@@ -10,6 +10,7 @@ import uuid
 from typing import Any, List
 
 from Pyro5 import errors
+from Pyro5._observe import process_end
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
 from tests.support import ToolProcess, ToolResult
@@ -141,7 +142,28 @@ class TwoProcesses(unittest.TestCase):
         for pid, proxy in self.proxies.items():
             correlation_id = proxy.trace()
             self.process.read_until("%d span SERVER shared/trace %s" % (pid, correlation_id.replace("-", "")))
-        self.end()
+        out = self.end().out
+        for pid in self.proxies:  # what it has not sent yet would be lost
+            self.assertIn("%d flushed\n" % pid, out)
+
+
+class AtTheEnd(unittest.TestCase):
+    def test_an_error_does_not_keep_other_functions_from_running(self) -> None:
+        ran = []
+
+        def fail() -> None:
+            raise ValueError("no collector")
+
+        for function in fail, lambda: ran.append(1):
+            process_end.add(function)
+            self.addCleanup(process_end.remove, function)
+        with self.assertLogs("Pyro5.processes", "ERROR") as logged:
+            process_end.run()
+        self.assertEqual([1], ran)
+        self.assertIn("no collector", logged.output[0])
+        process_end.remove(fail)
+        process_end.run()
+        self.assertEqual([1, 1], ran)
 
 
 if __name__ == "__main__":
