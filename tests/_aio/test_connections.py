@@ -296,12 +296,31 @@ class Places(AioTestCase):
         async with proxy(self.serve(Stage(), host="::1")) as remote:
             self.assertEqual(await remote.echo(1), 1)
 
-    async def test_tls(self) -> None:
+    def serve_with_tls(self, served: Any) -> str:
         config.SSL = True
         config.SSL_SERVERCERT = os.path.join(CERTIFICATES, "server.pem")
         config.SSL_SERVERKEY = os.path.join(CERTIFICATES, "server.key")
         config.SSL_CACERTS = os.path.join(CERTIFICATES, "ca.pem")
-        uri = self.serve(Stage(), host="localhost")
+        return self.serve(served, host="localhost")
+
+    async def test_a_tls_connection_that_is_lost_leaves_no_warning(self) -> None:
+        @expose
+        class Ending:
+            def end(self) -> None:
+                raise SystemExit
+
+        uri = self.serve_with_tls(Ending())
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            async with proxy(uri) as remote:
+                with self.assertRaises(errors.ConnectionClosedError):
+                    await remote.end()
+            del remote
+            gc.collect()
+        self.assertEqual([], [str(each.message) for each in caught])
+
+    async def test_tls(self) -> None:
+        uri = self.serve_with_tls(Stage())
         async with proxy(uri) as remote:
             self.assertEqual(await asyncio.gather(*[remote.echo(each) for each in range(50)]), list(range(50)))
             self.assertEqual(await remote.echo("x" * 1000000), "x" * 1000000)
