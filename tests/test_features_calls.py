@@ -7,6 +7,7 @@ from typing import Any, Iterator, List
 from unittest import mock
 
 from Pyro5 import errors, serializers
+from Pyro5._calls import streams as stream_table
 from Pyro5._objects.exposure import callback, expose, oneway
 from Pyro5.callcontext import current_context
 from Pyro5.client import BatchProxy, Proxy
@@ -301,6 +302,8 @@ class Streaming(DeskTestCase):
     def test_several_items_per_round_trip(self) -> None:
         proxy = self.serve_desk()
         self.configure(ITER_STREAM_BATCH=4)
+        # A batch is sent when it is complete, or after this time, which passes sooner on a busy machine.
+        self.at_end.enter_context(mock.patch.object(stream_table, "MAX_ITEMS_SECONDS", PATIENCE_SECONDS))
         for serializer in serializers.serializers:
             proxy._pyroSerializer = serializer
             stream = proxy.count()
