@@ -107,7 +107,9 @@ async def _call_plainly(link: Link, name: str, args: Sequence[Any], kwargs: Mapp
     connection = link.ready_for(name)
     if connection is None:
         return await _call_once(link, name, args, kwargs, 0, DEFAULTS, None)
-    request = link.build(connection, link.serializer.for_dialect(connection.dialect), 0, None, name, args, kwargs, None)
+    serializer = link.serializer
+    request = link.build(connection, connection.variants.get(serializer) or connection.variant_of(serializer), 0, None, name,
+                         args, kwargs, None)
     future = connection.exchange(request)
     try:
         reply = await future

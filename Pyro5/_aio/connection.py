@@ -23,6 +23,7 @@ from .._wire import features
 from .._wire.reader import MessageReader
 from ..constants import CLOSE_STREAM_METHOD, DAEMON_NAME
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, MSG_RESULT, ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
 
 __all__ = ["CLOSE_SECONDS", "Connection"]
 
@@ -50,7 +51,9 @@ class Connection(asyncio.Protocol):
     Attributes:
         features: the features that the server uses, see _wire.features; None for a server of another release.
         dialect: of payloads, see SerializerBase.for_dialect.
+        variants: the variants of serializers for this dialect that were used, see `variant_of`.
         buffers: how large buffers may be sent, see _messages.out_of_band.
+        seq: the sequence number of the last request.
         pending: sequence number -> the future of the reply. Calls that were cancelled stay in it until their reply has come
             and was thrown away, so that their numbers are not used again before.
         closed: done when the connection has ended.
@@ -67,6 +70,7 @@ class Connection(asyncio.Protocol):
         self.target = target
         self.features: Optional[FrozenSet[str]] = None
         self.dialect = 0
+        self.variants: Dict[SerializerBase, SerializerBase] = {}
         self.buffers: Optional[BufferOptions] = None
         self.pending: Dict[int, asyncio.Future[ReceivingMessage]] = {}
         self.closed: asyncio.Future[None] = loop.create_future()
@@ -76,7 +80,7 @@ class Connection(asyncio.Protocol):
         self._receives = self._receives_before = 0
         self.streams = 0
         self.transport: Any = None
-        self._seq = 0
+        self.seq = 0
         self._handshake_done = False
         self.on_end: Optional[Callable[[], None]] = None  # called once, before the calls in flight fail
         self._window = 1
@@ -113,9 +117,14 @@ class Connection(asyncio.Protocol):
     @property
     def has_room(self) -> bool:
         """Whether a new request can be sent at once: is_open, and not is_full."""
-        transport = self.transport
-        return not (transport is None or self._is_retired or self._is_paused or len(self.pending) >= self._window
-                    or self._queued_bytes > QUEUED_BYTES or transport.is_closing())
+        # The transport is not asked: if it is closing, the request fails as one that was not sent.
+        return not (self._is_retired or self._is_paused or len(self.pending) >= self._window
+                    or self._queued_bytes > QUEUED_BYTES)
+
+    def variant_of(self, serializer: SerializerBase) -> SerializerBase:
+        """Return the variant of a serializer that the peer understands, and store it in `variants`."""
+        variant = self.variants[serializer] = serializer.for_dialect(self.dialect)
+        return variant
 
     @property
     def has_waiting_calls(self) -> bool:
@@ -127,6 +136,7 @@ class Connection(asyncio.Protocol):
         self._handshake_done = True
         self.features = found
         self.dialect = features.dialect_of(found)
+        self.variants.clear()
         self.buffers = options_for(found, shared_with(found, is_client=True))
         if self.buffers is not None:
             self._reader.has_chunks, self._reader.shared = True, self.buffers.shared
@@ -146,10 +156,10 @@ class Connection(asyncio.Protocol):
 
     def next_seq(self) -> int:
         """Return a sequence number that no reply is awaited for."""
-        seq = (self._seq + 1) & 0xFFFF
+        seq = (self.seq + 1) & 0xFFFF
         while seq in self.pending:
             seq = (seq + 1) & 0xFFFF
-        self._seq = seq
+        self.seq = seq
         return seq
 
     def _expect_progress(self) -> None:
@@ -279,7 +289,7 @@ class Connection(asyncio.Protocol):
         self.wake_waiters()
 
     def eof_received(self) -> None:
-        return None  # the transport closes itself
+        self._is_retired = True  # the transport closes itself
 
     def connection_lost(self, exc: Optional[Exception]) -> None:
         self._quickack_socket = None

@@ -17,6 +17,7 @@ from .._client.tracing import with_trace
 from .._messages import limits, replies, requests
 from .._values.uri import URI
 from .._wire import features
+from ..callcontext import CALL, request_fields
 from ..client import WIRE_TAG
 from ..configure import global_version
 from ..protocol import FLAGS_ITEMSTREAMRESULT, FLAGS_ONEWAY, ReceivingMessage, SendingMessage
@@ -49,7 +50,8 @@ class Link(Connections):
         """Whether a call without options is made once, and has no deadline but the timeout of the proxy."""
         # In the order of probability: most proxies have no retries, and most calls are not made while a request is
         # served.
-        return self.retry is None and not self.max_retries and callcontext.passes_nothing_on()
+        return self.retry is None and not self.max_retries and (
+            request_fields.get()[CALL] is None or callcontext.passes_nothing_on())
 
     def deadline(self, timeout: Optional[float]) -> Optional[float]:
         """Return the monotonic time by which a call with this timeout of its own has to end, all attempts included."""
@@ -100,7 +102,7 @@ class Link(Connections):
             # does not wait for.
             annotations = self._with_deadline(connection, end if not flags & FLAGS_ONEWAY else deadline, annotations)
         annotations = with_trace(annotations, traceparent, connection.features)
-        serializer = (serializer or self.serializer).for_dialect(connection.dialect)
+        serializer = connection.variant_of(serializer or self.serializer)
         # From here to exchange() nothing is awaited: the number of the request and its place in the queue belong
         # together.
         request = self.build(connection, serializer, flags, object_id, method, args, kwargs, annotations)
@@ -126,11 +128,16 @@ class Link(Connections):
 
     def ready_for(self, method: str) -> Optional[Connection]:
         """Return the connection for a call without options that can be sent at once; None if more has to be done for it."""
-        # Any of these needs a step that the short way leaves out.
+        # Each of these needs a step that the short way leaves out.
         if (get_running_loop() is not self.loop or global_version.number != self.settings_version or self.timeout
                 or method not in self.methods or method in self.oneway):
             return None
-        connection = self.ready_connection()
+        connections = self.connections
+        # What ready_connection() does for nearly all proxies, without the call.
+        if len(connections) == 1 and not (self.exclusive or connections[0].is_stalled):
+            connection: Optional[Connection] = connections[0]
+        else:
+            connection = self.ready_connection()
         return connection if connection is not None and connection.has_room else None
 
     def refuse_serializer(self, connection: Connection, request: SendingMessage, reply: ReceivingMessage,
@@ -144,12 +151,18 @@ class Link(Connections):
                args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
                annotations: Optional[Mapping[str, bytes]]) -> SendingMessage:
         """Build a request, which is to be sent over this connection next."""
-        correlation_id = callcontext.correlation_bytes()
-        if correlation_id is None and connection.features is not None:
-            correlation_id = callcontext.new_correlation_bytes()  # to recognize nested calls, and to cancel this one
+        if connection.features is None:
+            correlation_id = callcontext.correlation_bytes()
+        else:
+            correlation_id = callcontext.correlation_or_new()  # to recognize nested calls, and to cancel this one
+        # What next_seq() does if no call has been running for very long, without the call.
+        seq = (connection.seq + 1) & 0xFFFF
+        if seq in connection.pending:
+            seq = connection.next_seq()
+        connection.seq = seq
         try:
-            return requests.invoke_request(serializer, connection.next_seq(), flags, object_id or self.object_id, method, args,
-                                           kwargs, self.wire, annotations, correlation_id, connection.buffers)
+            return requests.invoke_request(serializer, seq, flags, object_id or self.object_id, method, args, kwargs,
+                                           self.wire, annotations, correlation_id, connection.buffers)
         except Exception as x:
             raise request_error(self.bound_uri, x, serializer, method, args, kwargs)  # noqa: B904  # it sets the cause
 
@@ -211,7 +224,7 @@ class Link(Connections):
         serializer = self.serializer
         if reply.serializer_id != serializer.serializer_id:  # a forwarded blob keeps its serializer
             serializer = serializers.get_serializer_by_id(reply.serializer_id)
-        serializer = serializer.for_dialect(connection.dialect)
+        serializer = connection.variants.get(serializer) or connection.variant_of(serializer)
         try:
             # Most replies: a plain value that is short enough for the limits.
             if not reply.flags & replies.MORE_THAN_A_VALUE and len(reply.data) <= limits.FREE_BYTES and reply.chunks is None:

@@ -111,7 +111,7 @@ class Cancellation(AioTestCase):
                 await self.wait_for_event(received)
                 first.cancel()
                 await asyncio.wait({first})
-                remote._pyro.connections[0]._seq = 0  # as after 65 536 calls: the number of the first call is not free
+                remote._pyro.connections[0].seq = 0  # as after 65 536 calls: the number of the first call is not free
                 go.set()
                 self.assertEqual(await remote.echo("mine"), "mine")
         self.assertEqual(len(set(numbers)), 2)

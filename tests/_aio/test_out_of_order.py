@@ -457,7 +457,7 @@ class ScriptedServers(AioTestCase):
                     await asyncio.sleep(0)
                 await asyncio.sleep(0.001)  # it is sent
                 cancelled.cancel()
-                connection._seq = 0x10000 - 150  # the numbers begin again at 0
+                connection.seq = 0x10000 - 150  # the numbers begin again at 0
                 for number in range(300):
                     self.assertEqual(await remote.echo(number), number)
                 self.assertEqual(len(connection.pending), 1)
