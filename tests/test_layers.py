@@ -68,7 +68,7 @@ MODULES = """
     _server.address_queue _server.quotas _server.job_queue _server.workers _server.oneway
     _server.listener _server.housekeeping _server.fair_order _server.attached _server.eventloop _server.reply_flusher
     _server.shared_output _server.acceptor _server.tls_handshakes _server.loop
-    _processes _processes.kept_counts _processes.siblings _processes.reports _processes.shared_calls
+    _processes _processes.kept_counts _processes.shared_marks _processes.siblings _processes.reports _processes.shared_calls
     _processes.shared_accepting _processes.child _processes.supervisor
     svr_threads svr_multiplex svr_existingconn
     _daemon _daemon.settings _daemon.daemon_object _daemon.transports _daemon.observed _daemon.registrations server

@@ -108,9 +108,10 @@ class Observed:
             DaemonError: the object is not registered in this daemon.
         """
         key = None if objectOrId is None else str(self.uriFor(objectOrId).object)  # type: ignore[attr-defined]
-        self._mark_serving(key, serving)
         if self._siblings is not None:
-            self._siblings.tell("health", [key, serving])
+            self._siblings.mark(key, serving)
+        else:
+            self._not_serving = set(self._not_serving) - {key} if serving else set(self._not_serving) | {key}
 
     def drain(self, seconds: float = 10.0) -> None:
         """End the daemon without errors for its clients: shut it down after this time. Any thread may call this.
@@ -131,6 +132,3 @@ class Observed:
     def _has_ended(self) -> threading.Event:
         found: threading.Event = self.__dict__.setdefault("_end_event", threading.Event())
         return found
-
-    def _mark_serving(self, key: Optional[str], serving: bool) -> None:
-        self._not_serving = set(self._not_serving) - {key} if serving else set(self._not_serving) | {key}

@@ -18,7 +18,7 @@ from typing import Any, Dict, List, Optional
 
 from .._observe.merging import counts_of, with_counts
 
-__all__ = ["KeptCounts"]
+__all__ = ["KeptCounts", "nameless_file"]
 
 log = logging.getLogger("Pyro5.processes")
 
@@ -39,7 +39,7 @@ class KeptCounts:
         self._after_end: Dict[int, Dict[str, Any]] = {}
         try:
             for place in range(places):
-                self._files.append(_nameless_file(place))
+                self._files.append(nameless_file("pyro-counts-%d" % place))
         except OSError as x:  # too many open files, or no folder for temporary ones
             log.warning("the counts of processes of this daemon are not kept when they end: %s", x)
             self._close_files()
@@ -86,10 +86,14 @@ class KeptCounts:
             os.close(file)
 
 
-def _nameless_file(place: int) -> int:
-    """Return the descriptor of a new file: in memory where the system can do that."""
+def nameless_file(name: str) -> int:
+    """Return the descriptor of a new file: in memory where the system can do that, which then shows the name in lists.
+
+    Raises:
+        OSError: too many files are open, or there is no folder for temporary files.
+    """
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # not allowed in a sandbox
-            return os.memfd_create("pyro-counts-%d" % place)
+            return os.memfd_create(name)
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

@@ -15,7 +15,7 @@ SERVING, NOT_SERVING = "SERVING", "NOT_SERVING"
 
 def health_of(daemon: Any, object_id: str = "") -> str:
     """Return whether a daemon, or an object of it, serves clients: `SERVING` or `NOT_SERVING`."""
-    marked = daemon._not_serving
+    marked = daemon._not_serving if daemon._siblings is None else daemon._siblings.marks()
     if daemon.transportServer.stopping or None in marked:
         return NOT_SERVING
     is_served = not object_id or object_id in daemon._objects and object_id not in marked

@@ -62,7 +62,7 @@ class _SharedCalls:
         self._siblings = siblings
         for kind, handler in (("cancel", self._cancel), ("close stream", self._close_stream), ("has", self._has),
                               ("serve", self._serve), ("take offered", self._take_for_other),
-                              ("statistics", self._statistics), ("health", self._set_health),
+                              ("statistics", self._statistics),
                               ("chain", self._chain)):
             siblings.handle(kind, handler)
         daemon._dispatcher.stalls.chain_elsewhere = self._chain_elsewhere
@@ -77,9 +77,6 @@ class _SharedCalls:
 
     def _statistics(self, value: Any, descriptors: List[int]) -> Any:
         return report_of_process(self._daemon)
-
-    def _set_health(self, value: Any, descriptors: List[int]) -> None:
-        self._daemon._mark_serving(*value)
 
     def _chain(self, correlation_id: str, descriptors: List[int]) -> Any:
         return chain_here(bytes.fromhex(correlation_id))

@@ -17,6 +17,7 @@ import time
 from typing import Any, Callable, Collection, Dict, List, NamedTuple, Sequence, Tuple
 
 from .kept_counts import KeptCounts
+from .shared_marks import SharedMarks
 
 __all__ = ["Answer", "Siblings"]
 
@@ -62,6 +63,7 @@ class Siblings:
         self._parts: Dict[Tuple[int, int], List[bytes]] = {}  # of messages that are not complete; used by one thread
         self._number = 0
         self._kept = KeptCounts(places)
+        self._marks = SharedMarks()
         self.no_fork = threading.RLock()
         self.inherited: Any = None
         self._lock = threading.Lock()  # guards _number, _waiting, and that the parts of a message follow each other
@@ -96,10 +98,8 @@ class Siblings:
 
     def ask(self, kind: str, value: Any, seconds: float = ASK_SECONDS) -> List[Answer]:
         """Send a message to all other processes, and return their answers; without those that take too long."""
-        if self.is_supervisor:
-            with self.no_fork:
-                return self._ask(kind, value, seconds)
-        return self._ask(kind, value, seconds)
+        with self._not_forking():
+            return self._ask(kind, value, seconds)
 
     def _ask(self, kind: str, value: Any, seconds: float) -> List[Answer]:
         answers: queue.Queue[Answer] = queue.Queue()
@@ -126,6 +126,19 @@ class Siblings:
         """Send a message to one process, with copies of file descriptors. Return whether that succeeded."""
         return self._send(place, kind, 0, value, descriptors)
 
+    def marks(self) -> Collection[Any]:
+        """Return the ids of objects that are marked as not served, in all processes; None stands for the daemon."""
+        with self._not_forking():
+            return self._marks.get()
+
+    def mark(self, object_id: Any, is_served: bool) -> None:
+        """Mark an object as served or not, in all processes."""
+        with self._not_forking():
+            self._marks.change(object_id, not is_served)
+
+    def _not_forking(self) -> Any:
+        return self.no_fork if self.is_supervisor else contextlib.nullcontext()
+
     def with_kept_counts(self, report: Dict[str, Any]) -> Dict[str, Any]:
         """Return the report of this process with the counts of its predecessors, and keep these counts for its successors."""
         return self._kept.added(self.own_place, report)
@@ -139,6 +152,7 @@ class Siblings:
         """Close the sockets in this process. Messages are not sent any more."""
         self._running = list
         self._kept.close()
+        self._marks.close()
         for sock in self._receivers + self._senders:
             sock.close()
 

@@ -52,6 +52,9 @@ class Shared:
     def set_health(self) -> None:
         self._pyroDaemon.set_health(False, "session")
 
+    def set_daemon_health(self, serving: bool) -> None:
+        self._pyroDaemon.set_health(serving)
+
     def numbers(self) -> Iterator[int]:
         yield from range(5)
 

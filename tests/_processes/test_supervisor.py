@@ -9,6 +9,7 @@ import signal
 import socket
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 from typing import Any, Iterator, List, Tuple
 
@@ -137,6 +138,20 @@ class ProcessesTest(unittest.TestCase):
                 self.assertIn('rpc_method="pid"} ', answer.read().decode())
             with urllib.request.urlopen("http://127.0.0.1:%d/readyz" % port, timeout=PATIENCE_SECONDS) as answer:
                 self.assertEqual(b"SERVING\n", answer.read())
+            # What a method says also holds in the process that answers here, and in those that are started later.
+            proxy = self.connect(uri)
+            old.append(proxy.pid())
+            proxy.set_daemon_health(False)
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                urllib.request.urlopen("http://127.0.0.1:%d/readyz" % port, timeout=PATIENCE_SECONDS)
+            with caught.exception as answer:
+                self.assertEqual((503, b"NOT_SERVING\n"), (answer.code, answer.read()))
+            os.kill(old[1], signal.SIGKILL)
+            self.wait_for_new_process(uri, old)
+            for _ in range(4):  # processes get clients in turn
+                self.assertEqual("NOT_SERVING", self.connect("PYRO:Pyro.Daemon" + uri[len("PYRO:shared"):]).health())
+            self.connect(uri).set_daemon_health(True)
+            self.assertEqual("SERVING", self.connect("PYRO:Pyro.Daemon" + uri[len("PYRO:shared"):]).health())
             self.assertEqual((0, ""), process.stop()[::2])
 
     def test_cancellation_reaches_the_process_of_the_call(self) -> None:
