@@ -151,10 +151,8 @@ class Link(Connections):
                args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
                annotations: Optional[Mapping[str, bytes]]) -> SendingMessage:
         """Build a request, which is to be sent over this connection next."""
-        if connection.features is None:
-            correlation_id = callcontext.correlation_bytes()
-        else:
-            correlation_id = callcontext.correlation_or_new()  # to recognize nested calls, and to cancel this one
+        # As in _client.link.
+        correlation_id = callcontext.correlation_bytes() if connection.features is None else callcontext.correlation_or_new()
         # What next_seq() does if no call has been running for very long, without the call.
         seq = (connection.seq + 1) & 0xFFFF
         if seq in connection.pending:

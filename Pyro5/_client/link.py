@@ -300,10 +300,9 @@ class Link(Connector):
             if global_version.number != self.settings_version:
                 self._read_settings()
             seq = self.seq = self._next_seq(connection) if connection.late else (self.seq + 1) & 0xFFFF
-            correlation_id = connection.call_id = callcontext.correlation_bytes()
-            if correlation_id is None and connection.features is not None:
-                # to recognize nested calls, and to cancel this one
-                correlation_id = connection.call_id = callcontext.new_correlation_bytes()
+            # A new one toward peers of this release, which recognize nested calls by it, and can cancel this one.
+            correlation_id = connection.call_id = (
+                callcontext.correlation_bytes() if connection.features is None else callcontext.correlation_or_new())
             deadline, serializer = None, self.serializer
             if self.timeout or current_options.get() is not None or request_fields.get()[CALL] is not None:
                 deadline, serializer, annotations = self._apply_options(connection, seq, flags, annotations)
