@@ -1,6 +1,7 @@
 """What goes beyond one call and its result: oneway, batches, streams, timeouts, annotations, proxies, instances, blobs."""
 from __future__ import annotations
 
+import re
 import threading
 import uuid
 from typing import Any, List
@@ -142,10 +143,16 @@ class Streams(PlaceTestCase):
 class Timeouts(PlaceTestCase):
     def time_out(self) -> None:
         self.proxy._pyroBind()
-        self.proxy._pyroTimeout = SHORT_SECONDS
+        own_text = "wait.*" + self.thing._pyroId  # type: ignore[attr-defined]
         try:
-            with self.assertRaisesRegex(errors.TimeoutError, "wait.*" + self.thing._pyroId):  # type: ignore[attr-defined]
-                self.proxy.wait()
+            for seconds in (SHORT_SECONDS, 1.0, 10.0):
+                self.proxy._pyroTimeout = seconds
+                with self.assertRaises(errors.TimeoutError) as raised:
+                    self.proxy.wait()
+                # On a busy machine the first may be over before the call begins: then the error may be that of the server.
+                if re.search(own_text, str(raised.exception)):
+                    break
+            self.assertRegex(str(raised.exception), own_text)
         finally:
             self.thing.go_on.set()
         self.assertIsNone(self.proxy._pyroConnection)
