@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Optional, Set, TypeVar
 from .._http.metrics_endpoint import MetricsEndpoint
 from .._observe.interceptors import Interceptors
 from .._processes.reports import health_of, report
+from .._processes.shared_marks import DRAINING
 
 __all__ = ["Observed"]
 
@@ -120,6 +121,8 @@ class Observed:
         removed from the name server, so that clients and load balancers go elsewhere.
         """
         self.set_health(False)
+        if self._siblings is not None:
+            self._siblings.mark(DRAINING, False)
         # In a thread, because a name server that is asked to remove names may take long to answer.
         threading.Thread(target=self._drain, args=(seconds,), name="Pyro-drain", daemon=True).start()
 

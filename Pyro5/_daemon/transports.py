@@ -8,6 +8,7 @@ from .. import config, errors
 from .._net.addresses import IPAddress, server_host
 from .._observe import process_end
 from .._processes.shared_calls import keep_counts, share_calls
+from .._processes.shared_marks import DRAINING
 from .._processes.siblings import Siblings
 from .._processes.supervisor import Roles, Supervisor
 from .._server.callbacks import DaemonCallbacks
@@ -56,9 +57,14 @@ def supervise(callbacks: DaemonCallbacks, daemon: Any, host: Host, port: int, un
         keep_counts(daemon)
         process_end.run()
 
+    def tick() -> None:
+        # A method has asked for it, in a process that cannot remove names.
+        if DRAINING in supervisor.siblings.marks():
+            daemon._leases.close()
+
     daemon._leases.threaded = False  # a thread would not be copied by a fork, but the locks that it holds
     roles = Roles(lambda: server_class(callbacks), begin_child, daemon._leases.next_due, daemon._leases.renew_due,
-                  end_child)
+                  end_child, tick)
     supervisor = Supervisor(callbacks, roles, processes)
     daemon._siblings = supervisor.siblings
     return _listening(supervisor, daemon, host, port, unixsocket)

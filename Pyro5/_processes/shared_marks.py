@@ -17,8 +17,9 @@ try:
 except ImportError:  # Windows, where there is no fork either
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["SharedMarks"]
+__all__ = ["DRAINING", "SharedMarks"]
 
+DRAINING = ""  # marks the daemon, in the place of an object: it ends soon, so its names are removed from name servers
 _LENGTH_DIGITS = 12  # at the beginning of the file
 
 

@@ -49,6 +49,7 @@ class Roles(NamedTuple):
         next_renewal: returns when (monotonic seconds) `renew` has to be called.
         renew: renews the registrations in name servers.
         end_child: called in each process when it has served.
+        tick: called about every two seconds.
     """
 
     make_server: Callable[[], SocketServer]
@@ -56,6 +57,7 @@ class Roles(NamedTuple):
     next_renewal: Callable[[], float]
     renew: Callable[[], None]
     end_child: Callable[[], None]
+    tick: Callable[[], None]
 
 
 class Supervisor(SocketServer):
@@ -131,6 +133,7 @@ class Supervisor(SocketServer):
 
     def tick(self) -> None:
         self.read_settings()
+        self._roles.tick()
         # For those whose end their lifeline does not report, because another process has it, too.
         for child in list(self._children.values()):
             code = child.exit_code(0.0)

@@ -1,4 +1,4 @@
-"""A server with several processes, for the tests: processes_program.py PROCESSES [UNIXSOCKET [METRICS]]"""
+"""A server with several processes, for the tests: processes_program.py PROCESSES [UNIXSOCKET [METRICS [NAMESERVER]]]"""
 from __future__ import annotations
 
 import os
@@ -7,7 +7,7 @@ import sys
 import threading
 from typing import Any, Iterator
 
-from Pyro5.api import Daemon, behavior, current_context, expose
+from Pyro5.api import Daemon, Proxy, behavior, current_context, expose
 
 
 @expose
@@ -55,6 +55,9 @@ class Shared:
     def set_daemon_health(self, serving: bool) -> None:
         self._pyroDaemon.set_health(serving)
 
+    def drain(self, seconds: float) -> None:
+        self._pyroDaemon.drain(seconds)
+
     def numbers(self) -> Iterator[int]:
         yield from range(5)
 
@@ -82,10 +85,12 @@ class OfSession:
 
 
 def main() -> None:
-    _, processes, unixsocket, metrics = [*sys.argv, "", ""][:4]
+    _, processes, unixsocket, metrics, nameserver = [*sys.argv, "", "", ""][:5]
     with Daemon(processes=int(processes), unixsocket=unixsocket, metrics=metrics) as daemon:
         print(daemon.register(Shared, "shared"))
         print(daemon.metrics_port)
+        if nameserver:
+            daemon.register_with(Proxy(nameserver), "shared", Shared)
         daemon.register(OfSession, "session")
         print("ready", flush=True)
         threads = threading.active_count()

@@ -15,8 +15,10 @@ from typing import Any, Iterator, List, Tuple
 
 from Pyro5 import errors
 from Pyro5.client import Proxy
+from Pyro5.nameserver import start_ns
 from Pyro5.server import Daemon, expose
-from tests.support import PATIENCE_SECONDS, ToolProcess
+from tests.rawclient import wait_until
+from tests.support import PATIENCE_SECONDS, ToolProcess, daemon_thread
 
 PROGRAM = os.path.join(os.path.dirname(os.path.abspath(__file__)), "processes_program.py")
 
@@ -153,6 +155,18 @@ class ProcessesTest(unittest.TestCase):
             self.connect(uri).set_daemon_health(True)
             self.assertEqual("SERVING", self.connect("PYRO:Pyro.Daemon" + uri[len("PYRO:shared"):]).health())
             self.assertEqual((0, ""), process.stop()[::2])
+
+    def test_a_method_drains_all_processes(self) -> None:
+        names_uri, names, _ = start_ns("127.0.0.1", 0, enableBroadcast=False)
+        with names, daemon_thread(names), server(2, "", "", names_uri, PYRO_POLLTIMEOUT="0.05") as (process, uri):
+            process.read_until("ready")
+            proxy = self.connect(uri)
+            self.assertIn("shared", names.nameserver.list())
+            proxy.drain(PATIENCE_SECONDS)
+            wait_until(lambda: "shared" not in names.nameserver.list())
+            self.assertEqual(proxy.pid(), proxy.pid())  # it still serves
+            proxy.drain(0)
+            self.assertEqual((0, ""), process.wait()[::2])
 
     def test_cancellation_reaches_the_process_of_the_call(self) -> None:
         with server(2, PYRO_SERVERTYPE="multiplex") as (process, uri):
