@@ -93,6 +93,8 @@ else
 bench: $(VENV)/ready
 	$(BIN)/python -m tests.bench --json build/bench.json --svg build/bench.svg $(BENCH)
 	$(BIN)/python -m tests.bench processes
+	$(BIN)/python -m tests.bench watchers
+	$(BIN)/python -m tests.bench etcd
 endif
 
 # outside of this folder, because it has other libraries than the project needs

@@ -206,16 +206,21 @@ def _health(nameserver: Any, options: argparse.Namespace) -> None:
     found = _found(nameserver, nameserver.list, prefix=prefix)
     states = registrations.states(found, registrations.leases_of(nameserver, prefix))
     if options.json:
-        _say_json({name: states[name]._asdict() for name in sorted(states)})
+        _say_json({name: states[name].as_dict() for name in sorted(states)})
     else:
         for name in sorted(states):
-            state = states[name]
-            color = {True: "green", False: "red"}.get(state.alive, "yellow")  # type: ignore[arg-type]
-            console.say(colors.joined("%s --> %s: " % (name, found[name][0]), colors.paint(color, state.text())))
+            _say_state("%s --> %s" % (name, states[name].subject(found[name][0])), states[name])
+            for uri, member in sorted(states[name].members.items()):
+                _say_state("    member: " + uri, member)
     # The exit code tells scripts that something has to be done; names that cannot be checked are not counted.
     dead = [name for name, state in states.items() if state.alive is False]
     if dead:
         raise errors.NamingError("%d of %d names cannot be reached" % (len(dead), len(states)))
+
+
+def _say_state(what: str, state: registrations.State) -> None:
+    color = {True: "green", False: "red"}.get(state.alive, "yellow")  # type: ignore[arg-type]
+    console.say(colors.joined(what + ": ", colors.paint(color, state.text())))
 
 
 def _watch(nameserver: Any, options: argparse.Namespace) -> None:

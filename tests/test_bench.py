@@ -13,7 +13,7 @@ from typing import Any, Dict, List
 from xml.etree import ElementTree
 
 from .bench import __main__ as program
-from .bench import chart, figures, report, scaling, steps, threads
+from .bench import chart, etcd, figures, report, scaling, steps, threads, watchers
 from .bench.footprint import start_up
 from .bench.processes import PLACEMENTS, PROJECT, BenchmarkError, Placement, Side
 from .bench.limits import together
@@ -299,6 +299,18 @@ class Names(unittest.TestCase):
         self.assertEqual(2 + 7 + 7 + 5, len(lines))
         for line in lines[2:]:
             self.assertRegex(line, r"^(memory|sql|dbm) +\w.* +(\d+ +\d+ +\d+\.\d+ +\d+\.\d+|\d+\.\d)$")
+
+    def test_measures_watchers(self) -> None:
+        found = watchers.measure(3, changes=2, registrations=2)
+        self.assertEqual(["registration", "registration before", "told", "told at most"], sorted(found))
+        self.assertTrue(all(milliseconds > 0 for milliseconds in found.values()), found)
+
+    def test_says_which_limits_are_missed(self) -> None:
+        for what, figure, end in (("megabytes", 99.5, "(at most 100)"), ("megabytes", 100.5, "(at most 100: MISSED)"),
+                                  ("lookups in comparison", 0.95, "(at least 0.9)"),
+                                  ("lookups in comparison", 0.85, "(at least 0.9: MISSED)"), ("lookup, us", 30.0, "30.000")):
+            with self.subTest(what, figure=figure):
+                self.assertTrue(etcd.line(what, figure).endswith(end), etcd.line(what, figure))
 
 
 class Processes(unittest.TestCase):

@@ -263,6 +263,16 @@ class AliveTests(NscTestCase):
             self.own.replace("thing", "other"), self.own), "".join(sorted(result.out.splitlines(True))))
         self.check(("health", "good"), "good --> %s: alive\n" % self.own)
 
+    def test_health_of_members(self) -> None:
+        lines = self.nsc("health", "half").out.splitlines()
+        self.assertEqual("half --> 1 of 2 members: alive", lines[0])
+        self.assertRegex("\n".join(lines[1:]), r"    member: PYRO:thing@127.0.0.1:\d+: (alive|not reachable \(.*\))\n"
+                                               r"    member: PYRO:thing@127.0.0.1:\d+: (?!\1)(alive|not reachable \(.*\))$")
+        half = json.loads(self.nsc("--json", "health", "half").out)["half"]
+        self.assertEqual((True, None), (half["alive"], half["problem"]))
+        self.assertEqual({"alive": True, "problem": None}, half["members"].pop(self.own))
+        self.assertEqual([False], [member["alive"] for member in half["members"].values()])
+
 
 class WatchTests(NscTestCase):
     def watch(self, *options: str) -> List[str]:

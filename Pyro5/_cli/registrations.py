@@ -1,7 +1,7 @@
 """What the control tool of the name server says about registrations: leases, members, and whether objects can be reached."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
 
 from .. import errors
 from .._client.lease_keeper import knows_leases
@@ -10,19 +10,35 @@ from .._values import plain
 __all__ = ["State", "alive", "lease_lines", "leases_of", "states"]
 
 
+_UNKNOWN = object()  # the object was not checked, or its server did not answer in time
+
+
 class State(NamedTuple):
     """Whether the objects of a name can be reached.
 
     Attributes:
         alive: None if that is not known.
         problem: why none of them can be reached, None if one can.
+        members: URI -> the state of each member; empty for a name without members.
     """
 
     alive: Optional[bool]
     problem: Optional[str]
+    members: Mapping[str, Any] = {}  # of States; never changed
 
     def text(self) -> str:
         return self.problem or ("alive" if self.alive else "not checked")
+
+    def as_dict(self) -> Dict[str, Any]:
+        """Return it as a dict, with the key members only if there are some."""
+        members = {uri: member.as_dict() for uri, member in self.members.items()}
+        return {"alive": self.alive, "problem": self.problem, **({"members": members} if members else {})}
+
+    def subject(self, uri: Any) -> str:
+        """Return what a line of a report is about: the URI of the name, or how many of its members can be reached."""
+        if not self.members:
+            return str(uri)
+        return "%d of %d members" % (sum(bool(member.alive) for member in self.members.values()), len(self.members))
 
 
 def leases_of(nameserver: Any, prefix: str) -> Dict[str, Dict[str, Any]]:
@@ -70,7 +86,7 @@ def _lease_text(lease: Dict[str, Any]) -> str:
 
 
 def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str, State]:
-    """Check the objects of all names; those of a name with members until one is found that can be reached.
+    """Check the objects of all names, and all members of a name.
 
     Args:
         found: name -> (uri, metadata).
@@ -84,14 +100,15 @@ def states(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str
     problems = problems_of((name, uri) for name, some in uris.items() for uri in some)
     result = {}
     for name, some in uris.items():
-        known = [problems[name, uri] for uri in some if (name, uri) in problems]
-        if None in known:  # one of them is enough for a client
-            result[name] = State(True, None)
-        elif known:
-            result[name] = State(False, known[0])
-        else:
-            result[name] = State(None, None)
+        each = {uri: _state(problems.get((name, uri), _UNKNOWN)) for uri in some}
+        # One of them is enough for a client.
+        best = max(each.values(), key=lambda state: (state.alive is True, state.alive is False))
+        result[name] = best._replace(members=each if leases.get(name, {}).get("members") else {})
     return result
+
+
+def _state(problem: Any) -> State:
+    return State(None, None) if problem is _UNKNOWN else State(problem is None, problem)
 
 
 def alive(found: Dict[str, Any], leases: Dict[str, Dict[str, Any]]) -> Dict[str, Any]:

@@ -98,6 +98,8 @@ def _parse(args: Optional[Sequence[str]]) -> argparse.Namespace:
     options = parser.parse_args(args)
     if options.storage is not None and not options.storage.startswith("etcd:"):
         parser.error("only storages of the type etcd: can be checked")
+    if options.uri is not None and options.uri.startswith("etcd:"):
+        parser.error("%s is a storage: pass it with the option -s" % options.uri)
     return options
 
 

@@ -4,6 +4,8 @@
     python -m tests.bench report FILE.json      show its result again, or write it into the documentation
     python -m tests.bench steps [options]       show where the time of one call goes
     python -m tests.bench names [options]       measure name servers instead
+    python -m tests.bench watchers [NUMBER]     measure watchers of a name server instead
+    python -m tests.bench etcd [NAMES]          measure name servers on etcd instead
     python -m tests.bench processes [options]   measure servers with several processes instead
     python -m tests.bench threads PYTHON        measure the threads of a server on a free-threaded Python
     python -m tests.bench statistics            measure what the statistics of a daemon cost
@@ -18,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
-from . import chart, names, observing, report, runner, scaling, steps, threads
+from . import chart, etcd, names, observing, report, runner, scaling, steps, threads, watchers
 from .processes import PLACEMENTS, BenchmarkError
 from .progress import Progress
 from .works import SERIALIZERS, SERVERS
@@ -108,8 +110,8 @@ def show(arguments: Sequence[str]) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    commands = {"report": show, "names": names.run, "processes": scaling.main, "statistics": observing.run,
-                "steps": steps.run, "threads": threads.main}
+    commands = {"report": show, "names": names.run, "etcd": etcd.run, "processes": scaling.main, "statistics": observing.run,
+                "steps": steps.run, "threads": threads.main, "watchers": watchers.run}
     try:
         if arguments and arguments[0] in commands:
             commands[arguments[0]](arguments[1:])

@@ -1,4 +1,4 @@
-"""Measures watchers of a name server: ``python -m tests.bench.watchers [NUMBER]`` prints how long it takes until all of them
+"""Measures watchers of a name server: ``python -m tests.bench watchers [NUMBER]`` prints how long it takes until all of them
 know of a change, and what they cost clients that register names which they do not watch.
 
 The watchers run in one process with an event loop of their own, the name server in another.
@@ -10,13 +10,14 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 from Pyro5 import aio
 from Pyro5.client import locate_ns
 
 from ..support import clean_environment
 
+WATCHERS = 100
 CHANGES = 20
 REGISTRATIONS = 300
 URI = "PYRO:one@host:1"
@@ -83,6 +84,9 @@ def _register(ns: Any, count: int) -> float:
     return 1000 * (time.perf_counter() - began) / count
 
 
-if __name__ == "__main__":
-    for what, milliseconds in measure(int(sys.argv[1]) if len(sys.argv) > 1 else 100).items():
-        print("%s: %.2f ms" % (what, milliseconds))
+def run(arguments: Sequence[str]) -> None:
+    """Print the figures."""
+    number = int(arguments[0]) if arguments else WATCHERS
+    print("%d watchers of a name server, milliseconds" % number)
+    for what, milliseconds in measure(number).items():
+        print("%-22s %10.2f" % (what, milliseconds))

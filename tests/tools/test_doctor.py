@@ -395,6 +395,9 @@ class Tool(DoctorTestCase):
 
     def test_the_command_line(self) -> None:
         self.assertEqual(run_main(doctor.main, "one", "two").exit_code, 2)
+        result = run_main(doctor.main, "etcd:http://127.0.0.1:1/lab")
+        self.assertEqual(2, result.exit_code)
+        self.assertIn("etcd:http://127.0.0.1:1/lab is a storage: pass it with the option -s", result.err)
 
 
 if __name__ == "__main__":

@@ -388,7 +388,7 @@ class UserTests(EtcdTestCase):
             self.assertRegex(checked[-1], "permission denied(?s:.*)grant the user read and write permission for .* /lab/$")
             reading = self.name_server(where % ("reader@", "?password_file=" + path))
             self.assertEqual(ONE, str(reading.lookup("name")))
-            with self.assertRaisesRegex(EtcdError, "permission denied"):
+            with self.assertRaisesRegex(errors.NamingError, "permission denied"):
                 reading.register("other", ONE)
 
 

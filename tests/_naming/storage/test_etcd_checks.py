@@ -1,6 +1,7 @@
 """The checks of name servers on etcd: whether the watch has missed changes, without keeping etcd busy."""
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -8,10 +9,14 @@ import unittest
 from typing import Any, List
 from unittest import mock
 
-from Pyro5 import config
+from Pyro5 import config, errors
 from Pyro5._naming.registry import NameServer
 from Pyro5._naming.storage.etcd import follower
+from Pyro5._naming.storage.etcd.client import Unreachable
+from Pyro5._naming.storage.etcd.messages import EtcdError
 
+from ...bench import etcd
+from ...bench.names import registrations
 from ...support import PATIENCE_SECONDS
 from .etcd_server import WHY_NOT, Cluster
 
@@ -55,6 +60,24 @@ class Checks(unittest.TestCase):
 
     def another_program_changes_something(self) -> None:
         self.cluster.nodes[0].ask("/v3/kv/put", {"key": "b3RoZXI=", "value": ""})
+
+    def test_names_that_the_benchmark_stores_are_read(self) -> None:
+        etcd.fill(self.spec, 300)
+        with contextlib.closing(NameServer(self.spec)) as names:
+            self.assertEqual(300, names.count())
+            self.assertEqual({name: (uri, set(tags)) for name, uri, tags in registrations(300)},
+                             names.list(return_metadata=True))
+
+    def test_errors_are_those_that_clients_know(self) -> None:
+        leased = self.names.register("leased", ONE, ttl=30)
+        for error in (Unreachable("away"), EtcdError("no space", 8)):
+            with self.subTest(error), mock.patch.object(self.follower._client, "post_body", side_effect=error), \
+                    mock.patch.object(self.follower._client, "post", side_effect=error):
+                for call in (lambda: self.names.register("name", ONE), lambda: self.names.remove("leased"),
+                             lambda: self.names.renew({str(leased and leased["lease"]): "leased"})):
+                    with self.assertRaisesRegex(errors.NamingError, "away|no space") as caught:
+                        call()
+                    self.assertIs(errors.NamingError, type(caught.exception))
 
     def test_while_nothing_is_missing_one_key_is_read(self) -> None:
         self.names.register("name", ONE)

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
@@ -143,12 +144,12 @@ class EtcdStorage(SharedStorage):
                     result = operation()
                 finally:
                     self._local.transaction = None
-                if not transaction or self._execute(transaction, until):
+                if not transaction or _for_clients(functools.partial(self._execute, transaction, until)):
                     return result
 
     def renew(self, leases: List[Lease]) -> Set[str]:
         self._require_open()
-        return renew_leases(self._client, leases, self._seconds)
+        return _for_clients(lambda: renew_leases(self._client, leases, self._seconds))
 
     @property
     def last_revision(self) -> int:
@@ -265,6 +266,14 @@ class EtcdStorage(SharedStorage):
                     return
             finally:
                 lock.release()
+
+
+def _for_clients(step: Callable[[], T]) -> T:
+    """Return the result of a request to the cluster; its errors are those that clients know."""
+    try:
+        return step()
+    except errors.NamingError as x:
+        raise x if type(x) is errors.NamingError else errors.NamingError(str(x)) from x
 
 
 def _ignore(changes: List[Change]) -> None:
