@@ -10,6 +10,7 @@ import queue
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 import unittest
@@ -22,6 +23,8 @@ from Pyro5._naming import regex_sandbox
 
 from . import forked
 
+# Whether this build of Python can run without its lock.
+IS_FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 PROJECT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # Generous: it only passes when something is broken.
 PATIENCE_SECONDS = 60.0

@@ -16,8 +16,8 @@ from Pyro5._text.suggestions import closest, did_you_mean
 from Pyro5.tools import doctor, key, user
 from tests.support import ToolResult, run_main
 
-# Letters that earlier releases used for another option in one of their tools.
-OTHER_MEANINGS = {("ns", "-n"), ("nsc", "-n"), ("echo", "-n")}
+# Letters that earlier releases used for another option in one of their tools, or the ping of the system does.
+OTHER_MEANINGS = {("ns", "-n"), ("nsc", "-n"), ("echo", "-n"), ("ping", "-c")}
 
 
 class Terminal(io.StringIO):

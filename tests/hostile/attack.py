@@ -7,6 +7,7 @@ from typing import Callable, NamedTuple, Union
 from Pyro5 import protocol
 
 from ..rawclient import RawClient
+from ..support import IS_FREE_THREADED
 from .target import Late, State, Target
 
 # How the server ends an attack that consists of bytes.
@@ -19,6 +20,9 @@ ANSWERED = "answered"  # it does what is asked; the connection goes on
 IGNORED = "ignored"    # it says nothing; the connection goes on
 WAITING = "waiting"    # it waits for more; the connection is held while other attacks are made
 
+# MiB that are allowed besides: on free-threaded builds of Python each thread has an allocator of its own, which keeps freed
+# memory, 40 to 170 MiB after large messages in many threads.
+KEPT_BY_THREADS = 250.0 if IS_FREE_THREADED else 0.0
 MORE_MEMORY = 24.0  # MiB that the process may grow by, for a moment, while an attack is made; more if the attack says so
 MORE_MEMORY_AFTER = 80.0  # MiB that it may have grown by after all attacks: crowds leave 40 in pieces, a second round adds 10
 TRIES = 4  # whether a client is served in time depends on what else the machine does; an attack that works does so each time
@@ -85,7 +89,7 @@ def _run_once(attack: Attack, target: Target) -> Outcome:
 
 
 def _check(attack: Attack, before: State, after: State) -> None:
-    if after.peak > before.memory + attack.memory:
+    if after.peak > before.memory + attack.memory + KEPT_BY_THREADS:
         raise AssertionError("%s: memory went from %.1f to %.1f MiB" % (attack.name, before.memory, after.peak))
 
 

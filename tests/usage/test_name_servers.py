@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional
 
 from Pyro5 import api, errors, nameserver, nsc
 from Pyro5._client import discovery
+from Pyro5._values.uri import URI
 from Pyro5.client import Proxy
 from Pyro5.core import NAMESERVER_NAME
 from Pyro5.nameserver import MemoryStorage, NameServer
@@ -170,6 +171,8 @@ class WaitingTests(unittest.TestCase):
         sent: List[str] = []
 
         class Lost:
+            uri = URI("PYRO:Pyro.NameServer@127.0.0.1:1")
+
             def __init__(self, *_: Any) -> None:
                 sent.append("connected")
 
