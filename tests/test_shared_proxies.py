@@ -232,7 +232,7 @@ class Parallel(SharingTestCase):
 
         self.join_all(in_threads(3, read))
         self.assertEqual([1, 2, 3, 4], sorted(got))
-        self.assertEqual(({}, 0), (proxy._pyro.stream_homes, home.streams))
+        self.assertEqual(({}, set()), (proxy._pyro.stream_homes, home.streams))
 
     def test_batches_of_several_threads(self) -> None:
         proxy = self.proxy()
