@@ -180,7 +180,11 @@ class Daemon(Registrations):
             self._calls.begin(loop)
             self._dispatcher.begin()
             server.pool.start()
-            await server.begin()
+            try:
+                await server.begin()
+            except BaseException:  # cancelled: there is no block yet that would close the daemon
+                self._ending.end_at_once()
+                raise
             self._tick()
 
     def __await__(self) -> Generator[Any, Any, Daemon]:

@@ -74,6 +74,10 @@ class Ending:
             log.debug("the event loop was closed before the daemon")
         self._free()
 
+    def end_at_once(self) -> None:
+        """End a daemon that has not handled any request."""
+        self._free()
+
     def _begin(self, timeout_seconds: float) -> None:
         if self._task is None:
             self._task = self._server.event_loop.create_task(self._end(timeout_seconds))

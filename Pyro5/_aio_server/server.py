@@ -107,7 +107,10 @@ class AsyncServer(Clients):
         # The listening socket was made by the daemon, in any thread and before there was a loop.
         create: Any = loop.create_unix_server if self.sock.family == getattr(socket, "AF_UNIX", None) else loop.create_server
         # asyncio accepts as many clients as the backlog before it handles other events: few, and the system queues the others.
-        self._server = await create(functools.partial(_Protocol, self), sock=self.sock, backlog=MAX_ACCEPTED_AT_ONCE)
+        self._server = await create(functools.partial(_Protocol, self), sock=self.sock, backlog=MAX_ACCEPTED_AT_ONCE,
+                                    start_serving=False)
+        # The only step that waits: if the task is cancelled here, the server can be closed.
+        await self._server.start_serving()
         self.sock.listen(LISTEN_BACKLOG)
 
     def stop_accepting(self) -> None:

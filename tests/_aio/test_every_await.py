@@ -5,6 +5,7 @@ import asyncio
 from typing import Any, Awaitable, Callable, Generator
 
 from Pyro5 import aio, config, errors
+from Pyro5._objects.exposure import expose
 
 from .base import AioTestCase, Stage, proxy
 
@@ -42,7 +43,7 @@ class Cancelled:
                 step, argument = self._coroutine.throw, x
 
 
-class EveryAwait(AioTestCase):
+class Case(AioTestCase):
     servertype = "thread"
 
     async def check(self, scenario: Callable[[Any], Awaitable[Any]], shared: bool = True) -> None:
@@ -77,6 +78,8 @@ class EveryAwait(AioTestCase):
     async def awaited(run: Cancelled) -> Any:
         return await run
 
+
+class EveryAwait(Case):
     async def test_calls_and_attributes(self) -> None:
         async def scenario(remote: Any) -> None:
             await remote.echo("other")
@@ -151,3 +154,40 @@ class EveryAwait(AioTestCase):
                     return
                 self.assertIsInstance(outcome, asyncio.CancelledError)
             self.fail("the scenario has no end")
+
+
+class Whole(Case):
+    """What uses several connections or threads: callbacks, names, daemons."""
+
+    async def test_callbacks(self) -> None:
+        @expose
+        class Listener:
+            async def answer(self) -> None:
+                pass
+
+        async def scenario(remote: Any) -> None:
+            async with proxy(remote._pyroUri) as other:
+                await other._pyroCallback(Listener())
+
+        await self.check(scenario)
+
+    async def test_names(self) -> None:
+        async def scenario(remote: Any) -> None:
+            async with await aio.locate_ns("127.0.0.1", port) as names:
+                async with names.registered("stage", remote._pyroUri):
+                    await aio.resolve("PYRONAME:stage@127.0.0.1:%d" % port)
+                async for _event in names.watch("stage"):
+                    break
+
+        _uri, daemon, _responder = await aio.start_ns("127.0.0.1", 0)
+        port = daemon.sock.getsockname()[1]
+        await self.check(scenario)
+        await daemon.close()
+
+    async def test_daemons(self) -> None:
+        async def scenario(remote: Any) -> None:
+            async with aio.Daemon() as daemon:
+                async with proxy(str(daemon.register(Stage()))) as other:
+                    await other.echo("other")
+
+        await self.check(scenario)

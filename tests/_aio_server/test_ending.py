@@ -187,6 +187,26 @@ class Ends(DaemonTestCase):
         with self.assertRaisesRegex(RuntimeError, "the daemon is closed"):
             await self.daemon.serve_forever()
 
+    async def test_cancelled_while_it_begins(self) -> None:
+        async def serve() -> None:
+            async with daemon:
+                self.fail("it has begun")
+
+        daemon = aio.Daemon()
+        sock = daemon.sock
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        task.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await task
+        self.assertEqual(-1, sock.fileno())
+        with self.assertRaisesRegex(RuntimeError, "closed"):
+            await daemon
+        # The number of the socket is used by others now.
+        async with aio.Daemon() as other, proxy(str(other.register(Lander()))) as lander:
+            self.assertEqual(lander._pyroUri.location, other.locationStr)
+            await lander
+
     async def test_before_it_has_begun(self) -> None:
         daemon = aio.Daemon()
         await daemon.close()
