@@ -52,10 +52,15 @@ class CtrlC(ServingTestCase):
     def test_while_the_loop_waits(self) -> None:
         for config.SERVERTYPE in SERVER_TYPES:
             with Daemon() as daemon:
-                timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
-                timer.start()
+                thread = threading.Thread(target=self.interrupt_while_it_waits, args=(daemon,))
+                thread.start()
                 daemon.requestLoop()
-                timer.join()
+                thread.join()
+
+    def interrupt_while_it_waits(self, daemon: Daemon) -> None:
+        wait_until(lambda: daemon.transportServer._loop_thread is not None, "the beginning of the loop")
+        threading.Event().wait(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
 
     def test_combined_daemons(self) -> None:
         for config.SERVERTYPE in SERVER_TYPES:
