@@ -66,7 +66,8 @@ def _resolve(text: str) -> Any:
             if uri.location is not None:
                 raise Hopeless("%s cannot be looked up: %s" % (uri, x), hint_of(text)) from x
             raise Hopeless("%s cannot be looked up without a name server" % uri) from x
-        raise Hopeless(str(x), hint_of(text)) from x
+        remedy = "'pyro5 nsc list' shows the registered names" if str(x).startswith("unknown name") else ""
+        raise Hopeless(str(x), hint_of(text) or remedy) from x
     yield Finding(OK, "%s is %s" % (uri, found))
     if is_loopback(str(found.host)):
         yield Finding(NOTE, "%s means the machine itself, on every machine: only clients on the server's machine reach it"
