@@ -158,7 +158,7 @@ def with_longer_times(check: Callable[[float], None], factors: Sequence[float] =
         check: it multiplies its times by its argument, and does not depend on an earlier run.
     """
     for factor in factors[:-1]:
-        with contextlib.suppress(AssertionError, errors.PyroError, OSError):
+        with contextlib.suppress(AssertionError, errors.PyroError, OSError, EOFError):
             check(factor)
             return
     check(factors[-1])
