@@ -353,8 +353,12 @@ def mapping(name: str, key: Build, element: Build) -> Build:
         # All keys before the first is inserted into a dict, which is the slow operation of an attack.
         keys = [at(key, each, " (a key)") for each in value]
         hash_flooding.check_instances(keys)
-        return {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
-                for built, (each, inner) in zip(keys, value.items())}
+        rebuilt = {built: at(element, inner, "[%s]" % plain.text_of(each, _MAX_FOUND_CHARS))
+                   for built, (each, inner) in zip(keys, value.items())}
+        # Such as Decimal("1.0") and Decimal("1.00"): one of the values would be lost.
+        if len(rebuilt) < len(value):
+            raise Mismatch(name, value, reason="two of its keys become equal")
+        return rebuilt
     return build
 
 
@@ -383,9 +387,11 @@ def from_text(clazz: Any) -> Build:
     """Return the function that reads the text of a date, number, UUID or path."""
     make: Build
     if clazz is datetime.timedelta:
-        # By way of the text: a float is converted exactly, with 50 digits that it did not have when it was written.
-        accepted, make = SCALARS[float], lambda seconds: datetime.timedelta(seconds=seconds)
-    elif issubclass(clazz, decimal.Decimal):
+        return _duration
+    if issubclass(clazz, (datetime.datetime, datetime.time)):
+        return functools.partial(_moment, clazz)
+    # By way of the text: a float is converted exactly, with 50 digits that it did not have when it was written.
+    if issubclass(clazz, decimal.Decimal):
         accepted, make = frozenset((str, int, float)), lambda number: clazz(str(number))
     elif issubclass(clazz, (uuid.UUID, pathlib.PurePath)):
         accepted, make = SCALARS[str], clazz
@@ -397,6 +403,23 @@ def from_text(clazz: Any) -> Build:
             raise Mismatch(type_name(clazz), value)
         return make(value)
     return build
+
+
+def _duration(value: Any) -> datetime.timedelta:
+    if type(value) in plain.SEQUENCES and list(map(type, value)) == [int] * 3:
+        return datetime.timedelta(*value)   # days, seconds, microseconds of values that are too large for a float
+    if type(value) not in SCALARS[float]:
+        raise Mismatch("timedelta", value)
+    return datetime.timedelta(seconds=value)
+
+
+def _moment(clazz: Any, value: Any) -> Any:
+    if type(value) in plain.SEQUENCES and list(map(type, value)) == [str, int]:
+        text, fold = value
+        return clazz.fromisoformat(_with_offset(text)).replace(fold=fold)
+    if type(value) not in SCALARS[str]:
+        raise Mismatch(type_name(clazz), value)
+    return clazz.fromisoformat(_with_offset(value))
 
 
 def _with_offset(text: str) -> str:

@@ -18,6 +18,9 @@ __all__ = ["Form"]
 # Exact types: other classes with isoformat() may have another text.
 _ISO = (datetime.datetime, datetime.date, datetime.time)
 
+# Up to this number of days, about a century, a float of seconds is exact to the microsecond.
+_EXACT_DAYS = 40000
+
 
 class Form:
     """How the instances of a registered class are sent.
@@ -30,7 +33,7 @@ class Form:
         fields: the names of the fields of a dataclass, or of a class of attrs or msgspec; None for other classes.
     """
 
-    __slots__ = ("clazz", "kind", "name", "plain", "fields", "_getters")
+    __slots__ = ("clazz", "kind", "name", "plain", "fields", "_getters", "_exactly")
 
     def __init__(self, clazz: type, kind: str, name: str) -> None:
         self.clazz = clazz
@@ -41,23 +44,29 @@ class Form:
         # In C: columns of many instances are read without a loop in Python.
         self._getters = [operator.attrgetter(name) for name in self.fields or ()]
         self.plain = self._plain_function()
+        # For the types whose plain form leaves out a part of some values.
+        self._exactly: Optional[Callable[[Any, Any], Any]] = _EXACTLY.get(clazz)
 
     def tagged(self, instance: Any) -> Any:
         """Return the tagged form of an instance; the plain form if it is of a subclass that has other fields."""
         plain = self.plain(instance)
         # The tag promises the fields of the registered class, and would be wrong for these.
-        if type(instance) is not self.clazz and not self._has_same_fields(type(instance)):
+        if type(instance) is not self.clazz and not self._has_same_fields(instance, plain):
             return plain
-        return {TAG: self.name, "value": plain}
+        return {TAG: self.name, "value": plain if self._exactly is None else self._exactly(instance, plain)}
 
     def columns(self, instances: Sequence[Any]) -> List[List[Any]]:
         """Return the values of each field of several instances of exactly this class."""
         return [list(map(get, instances)) for get in self._getters]
 
-    def _has_same_fields(self, clazz: type) -> bool:
+    def _has_same_fields(self, instance: Any, plain: Any) -> bool:
         # A subclass may only add methods.
+        clazz = type(instance)
         if self.kind == FIELDS:
             return tuple(field_names(clazz)) == self.fields
+        # One with a text of its own may have more in it, such as the nanoseconds of a pandas.Timestamp.
+        if self.clazz in _ISO:
+            return bool(plain == self.clazz.isoformat(instance))
         return self.kind != MODEL or model_fields(clazz) == model_fields(self.clazz)
 
     def _plain_function(self) -> Callable[[Any], Any]:
@@ -78,6 +87,22 @@ class Form:
 def _iso_text(value: Any) -> str:
     text: str = value.isoformat()
     return text
+
+
+def _duration(value: datetime.timedelta, seconds: float) -> Any:
+    # The microseconds of centuries do not fit into a float.
+    if -_EXACT_DAYS < value.days < _EXACT_DAYS:
+        return seconds
+    return [value.days, value.seconds, value.microseconds]
+
+
+def _with_fold(value: Any, text: str) -> Any:
+    # The second of two equal hours at the end of daylight saving time; with an offset in the text, it is known without.
+    return [text, 1] if value.fold and value.tzinfo is None else text
+
+
+_EXACTLY: Dict[type, Callable[[Any, Any], Any]] = {
+    datetime.timedelta: _duration, datetime.datetime: _with_fold, datetime.time: _with_fold}
 
 
 def _value_of_member(member: Any) -> Any:
