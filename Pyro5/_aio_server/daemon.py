@@ -212,8 +212,12 @@ class Daemon(Registrations):
                 await self.wait_for_shutdown()
 
     async def wait_for_shutdown(self) -> None:
-        """Wait until shutdown() was called, and everything is closed."""
-        await self._ending.wait()
+        """Wait until shutdown() was called, and everything is closed. Cancelling the wait gives running calls no more time."""
+        try:
+            await self._ending.wait()
+        except asyncio.CancelledError:
+            self._ending.hurry()    # the second Ctrl-C
+            raise
 
     def shutdown(self) -> WaitForEnd:
         """End serve_forever(), close all sockets and threads, and return at once. Can be called more than once.

@@ -39,7 +39,7 @@ class Ending:
         self._stop_threads = stop_threads
         self._finish = finish
         self._task: Optional[asyncio.Task[None]] = None
-        self._is_freed = False
+        self._has_started = self._is_hurried = self._is_freed = False
         self._process = os.getpid()
         self.ended: Optional[asyncio.Future[None]] = None
         self._end_of_loop: Optional[AsyncGenerator[None, None]] = None
@@ -82,6 +82,13 @@ class Ending:
         if self._task is None:
             self._task = self._server.event_loop.create_task(self._end(timeout_seconds))
 
+    def hurry(self) -> None:
+        """Cancel running calls at once, if the end has begun."""
+        if self._task is not None:
+            self._is_hurried = True
+            if self._has_started:
+                self._task.cancel()     # before, this would end the task without closing anything
+
     async def wait(self) -> None:
         """Wait until everything is closed; inside of a call of this daemon, return at once.
 
@@ -99,8 +106,12 @@ class Ending:
             await asyncio.shield(self.ended)
 
     async def _end(self, timeout_seconds: float) -> None:
+        self._has_started = True
         try:
-            await self._end_gracefully(timeout_seconds)
+            await self._end_gracefully(0.0 if self._is_hurried else timeout_seconds)
+        except asyncio.CancelledError:
+            # By hurry(), or by asyncio.run, which cancels all tasks at its end. Tasks of methods need a turn to end.
+            await self._calls.end(0.0)
         except Exception:
             log.exception("the end of the daemon failed")
         finally:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, List
 
 import Pyro5.api
-from Pyro5 import aio, config
+from Pyro5 import aio, config, errors
 from Pyro5._aio_server.signals import EndOnSignals
 from tests.programs import Program
-from tests.support import daemon_thread
+from tests.support import PATIENCE_SECONDS, daemon_thread
 
 SERVE = """
 import asyncio
@@ -99,6 +99,32 @@ class Handlers(unittest.TestCase):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def test_cancelling_the_wait_for_the_end_gives_calls_no_more_time(self) -> None:
+        config.SHUTDOWN_TIMEOUT = 600.0
+
+        class Thing:
+            @Pyro5.api.expose
+            async def wait(self) -> None:
+                begun.set()
+                await asyncio.sleep(600)
+
+        async def main() -> None:
+            nonlocal begun
+            begun = asyncio.Event()
+            async with aio.Daemon() as daemon, aio.Proxy(daemon.register(Thing())) as thing:
+                call = asyncio.ensure_future(thing.wait())
+                await asyncio.wait_for(begun.wait(), PATIENCE_SECONDS)
+                serving = asyncio.ensure_future(daemon.serve_forever())
+                await asyncio.sleep(0)
+                daemon.shutdown()
+                serving.cancel()    # as the second Ctrl-C does
+                with self.assertRaises((errors.CancelledError, errors.ConnectionClosedError)):
+                    await asyncio.wait_for(call, PATIENCE_SECONDS)
+                with self.assertRaises(asyncio.CancelledError):
+                    await serving
+        begun: Any = None
+        asyncio.run(main())
 
     def test_the_first_signal_restores_the_handlers(self) -> None:
         async def main() -> Any:
