@@ -391,7 +391,7 @@ def response_to_send() -> Annotations:
     return _response.get() or {}
 
 
-# Stores the annotations of a received reply (the dict itself, not a copy). The bound method itself, see above.
+# Stores the annotations of a received reply (the dict itself, not a copy). A bound method, as `new_correlation_bytes`.
 set_received_response: Callable[[Annotations], object] = _received.set
 
 

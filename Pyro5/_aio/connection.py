@@ -116,8 +116,8 @@ class Connection(asyncio.Protocol):
 
     @property
     def has_room(self) -> bool:
-        """Whether a new request can be sent at once: is_open, and not is_full."""
-        # The transport is not asked: if it is closing, the request fails as one that was not sent.
+        """Whether a new request can be sent at once."""
+        # The transport is not asked, which would be a call: if it is closing, the request fails as one that was not sent.
         return not (self._is_retired or self._is_paused or len(self.pending) >= self._window
                     or self._queued_bytes > QUEUED_BYTES)
 

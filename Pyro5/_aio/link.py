@@ -151,9 +151,9 @@ class Link(Connections):
                args: Sequence[Any], kwargs: Optional[Mapping[str, Any]],
                annotations: Optional[Mapping[str, bytes]]) -> SendingMessage:
         """Build a request, which is to be sent over this connection next."""
-        # As in _client.link.
+        # A new one toward peers of this release, as in _client.link.
         correlation_id = callcontext.correlation_bytes() if connection.features is None else callcontext.correlation_or_new()
-        # What next_seq() does if no call has been running for very long, without the call.
+        # What next_seq() does unless the next number belongs to a call that has been running for very long.
         seq = (connection.seq + 1) & 0xFFFF
         if seq in connection.pending:
             seq = connection.next_seq()

@@ -289,7 +289,7 @@ class Dispatcher(CallAccounts):
         if name == requests.SETATTR_METHOD:
             attribute, value = requests.parse_setattr(call)
             return lambda: set_exposed_attribute(instance, attribute, published.rebuilt_value(attribute, value),
-                                                          published.members)
+                                                 published.members)
         method = exposed_method(instance, name, published.members)
         rebuild = published.rebuilders.get(name)
         if name not in published.members.direct and inspect.iscoroutinefunction(method):

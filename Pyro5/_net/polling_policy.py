@@ -20,14 +20,14 @@ MIN_PERIOD_ATTEMPTS, MAX_PERIOD_ATTEMPTS = 4, 32
 # Polling is suspended if there were fewer attempts than this per context switch. A thread that has a processor for itself is
 # hardly ever switched while it polls; one that shares it is switched in nearly every attempt.
 MIN_ATTEMPTS_PER_SWITCH = 4
-# Polling is also suspended while the thread gets less than this share of a processor and the system takes that away from it
-# at least once in this number of seconds of its processor time, a little more than the usual slices of 3 and 4 ms. It is
-# then one of several that want to run all the time, and a thread that polls uses up its slice while those wait that could
-# continue: with four client processes on one of two processors and other load, blocking makes three times as many calls. A
-# thread that has a processor for itself loses it 40 times per second at most, for hardly any time. Not if there are
-# processors for all of them: then the system moves the two that poll for each other's messages apart soon.
+# Polling is also suspended if the thread gets less than this share of a processor, is interrupted at least once per this time
+# on it (a little more than the usual slices of 3 and 4 ms), and more threads want to run than there are processors. A thread
+# that polls then uses up its slice while others wait that could continue: with four client processes on one of two processors
+# and other load, blocking makes three times as many calls. A thread that has a processor for itself is interrupted 40 times
+# per second at most, for hardly any time. If there are processors for all, polling goes on: the system soon moves a client
+# and a server that share a processor apart.
 MIN_SHARE, MAX_SLICE_SECONDS = 0.75, 0.008
-# The number of times that this must have happened, and the time after which the share is computed anew.
+# The interruptions after which the share is computed, and the time after which the computation begins anew.
 MIN_INTERRUPTIONS, MAX_WINDOW_SECONDS = 2, 0.1
 # Receives without polling after that. They are many, since two slices of polling pass before it is noticed again.
 MIN_CROWDED_RECEIVES, MAX_CROWDED_RECEIVES = 128, 1024

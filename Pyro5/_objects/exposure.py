@@ -14,6 +14,7 @@ InstanceCreator = Callable[[Any], Any]  # called with the class
 InstanceMode = Literal["session", "single", "percall"]
 INSTANCE_MODES = ("session", "single", "percall")
 
+
 # The flag is at the function, so that classes which inherit or overwrite the member need no table of their own.
 def _set_flag(decorator: str, member: Any, flag: str, value: Any = True) -> None:
     functions = functions_of(member)

@@ -20,9 +20,9 @@ DONT_WAIT = getattr(socket, "MSG_DONTWAIT", 0)  # sending never blocks, even if 
 FLUSH_STEP_BYTES = 256 * 1024
 FLUSH_STEPS = 8
 JOINED_BYTES = 64 * 1024  # replies are held, to be sent together, up to this size
-# And up to this number: with all replies in one send, a client that keeps many calls in flight would wait while the server
-# works, and the server while the client does. With 64 in flight, 16 make 1.7 times as many calls as 64, and 4 cost 20 % more
-# processor time (`make bench`, "64 calls in flight").
+# Replies in one send. With all of them in one, a client that keeps many calls in flight would wait while the server works, and
+# the server while the client does. With 64 calls in flight, sends of 16 replies make 1.7 times as many calls as sends of 64;
+# sends of 4 cost 20 % more processor time (`make bench`, "64 calls in flight").
 JOINED_REPLIES = 16
 
 

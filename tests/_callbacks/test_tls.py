@@ -74,7 +74,7 @@ class Case(AioTestCase):
         return await asyncio.get_running_loop().run_in_executor(None, function, *args)
 
     async def check(self, servertype: str) -> None:
-        """Let the server call objects of both kinds of client, with both kinds of proxy."""
+        """Call objects of both kinds of client from the server, with both kinds of proxy."""
         uri, expected = self.hub(servertype), ["hello", len(LARGE)]
 
         def use() -> List[Any]:

@@ -50,13 +50,12 @@ class Machine:
         self.measured += 1
         return Usage(self.thread, self.switches, self.interruptions, self.cpu_seconds, self.seconds)
 
-    def polls(self, attempts: int, seconds_each: float, share: float, attempts_per_slice: int) -> None:
-        """Let time pass in which a thread polls, with this share of a processor, and is interrupted after each slice."""
-        before = self.interruptions
-        self.interruptions += attempts // attempts_per_slice
-        self.switches += self.interruptions - before
-        self.cpu_seconds += attempts * seconds_each
-        self.seconds += attempts * seconds_each / share
+    def poll(self, cpu_seconds: float, share: float, is_interrupted: bool) -> None:
+        """Advance the clocks by an attempt of a thread that gets this share of a processor."""
+        self.cpu_seconds += cpu_seconds
+        self.seconds += cpu_seconds / share
+        self.interruptions += is_interrupted
+        self.switches += is_interrupted
 
     def policy(self, previous: Optional[YieldingPolicy] = None) -> YieldingPolicy:
         return YieldingPolicy(self.measure, lambda: self.is_overloaded, self.thread, previous)
@@ -136,19 +135,16 @@ class Switches(unittest.TestCase):
 
 
 class Crowded(unittest.TestCase):
-    def skipped(self, machine: Machine, policy: YieldingPolicy, share: float, attempts_per_slice: int, attempts: int = 32,
+    def skipped(self, machine: Machine, policy: YieldingPolicy, share: float, attempts_per_slice: int, attempts: int = 320,
                 seconds_each: float = 100e-6) -> int:
-        """Poll for some periods, and return the number of receives that are skipped then."""
-        for attempt in range(1, attempts * 10 + 1):
+        """Poll until receives are skipped, and return their number; 0 if that does not happen in this number of attempts."""
+        for attempt in range(1, attempts + 1):
             count = 0
             while not policy.should_poll():
                 count += 1
             if count:
                 return count
-            machine.polls(1, seconds_each, share, attempts_per_slice if attempt % attempts_per_slice == 0 else 1 << 30)
-            if attempt % attempts_per_slice == 0:
-                machine.interruptions += 1
-                machine.switches += 1
+            machine.poll(seconds_each, share, attempt % attempts_per_slice == 0)
             policy.record(True)
         return 0
 
@@ -178,7 +174,7 @@ class Crowded(unittest.TestCase):
         found = [self.skipped(machine, policy, 0.25, 30) for _ in range(5)]
         self.assertEqual([128, 256, 512, 1024, 1024], found)
         self.assertEqual(1024, MAX_CROWDED_RECEIVES)
-        self.assertEqual(0, self.skipped(machine, policy, 1.0, 1000, attempts=200))
+        self.assertEqual(0, self.skipped(machine, policy, 1.0, 1000, attempts=2000))
         self.assertEqual(MIN_CROWDED_RECEIVES, self.skipped(machine, policy, 0.25, 30))
 
 
