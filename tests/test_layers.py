@@ -37,7 +37,7 @@ MODULES = """
     _net.shared_memory
     _net.offered_sockets
     socketutil _net.tls_guard _net.polling_policy _net.busy_poll
-    _net.wakeup
+    _net.wakeup _net.loop_selector
     _observe _observe.histogram _observe.statistics _observe.merging _observe.interceptors
     _observe.correlation_filter _observe.metrics_text
     _observe.trace_context _observe.process_end

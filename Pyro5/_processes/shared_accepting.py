@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import mmap
 import socket
-import time
 from typing import Callable, List
 
 from .._server.acceptor import MAX_ACCEPTED_AT_ONCE, Acceptor
@@ -76,8 +75,7 @@ class SharedAcceptor(Acceptor):
             return
         for _ in range(MAX_ACCEPTED_AT_ONCE):
             if not self._counts.is_least(self._place):
-                self.watch(False)  # the event stays until a process accepts the client
-                self.retry_at = time.monotonic() + YIELD_SECONDS
+                self.pause(YIELD_SECONDS)  # the event stays until a process accepts the client
                 self._is_yielding = True
                 return
             if not self._accept_at_most(1):

@@ -121,9 +121,9 @@ class Supervisor(SocketServer):
         self._missing = list(range(self._count))
         self._start_missing()
 
-    def next_deadline(self) -> Optional[float]:
+    def next_deadline(self) -> float:
         due = self._roles.next_renewal()
-        return min(due, self._fork_at) if self._missing else due if due < time.monotonic() + 1e6 else None
+        return min(due, self._fork_at) if self._missing else due
 
     def handle_expired(self, now: float) -> None:
         if self._missing and now >= self._fork_at and not self.stopping:

@@ -87,13 +87,18 @@ class Acceptor:
                 sock = self.listener.accept()
             except OSError as x:
                 log.warning("cannot accept clients now, trying again in %g s: %s", ACCEPT_PAUSE_SECONDS, x)
-                self.watch(False)
-                self.retry_at = time.monotonic() + ACCEPT_PAUSE_SECONDS
+                self.pause(ACCEPT_PAUSE_SECONDS)
                 return False
             if sock is None:
                 return False
             self._add_connection(sock)
         return True
+
+    def pause(self, seconds: float) -> None:
+        """Accept no clients for some time."""
+        self.watch(False)
+        self.retry_at = time.monotonic() + seconds
+        self._loop.earliest_deadline = 0.0  # computed again: at the next tick at the latest, if this is another thread
 
     def resume(self) -> None:
         """Accept clients again, after a pause."""

@@ -323,6 +323,8 @@ class ServerConnection(DetachedCalls):
     @property
     def expected_seconds(self) -> float:
         """An estimate of the time that the message being received needs: it is served after those that need less."""
+        if self._pending is None and not self._reader.mid_body:
+            return 0.0
         return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
 
     @property

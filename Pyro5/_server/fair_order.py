@@ -5,7 +5,7 @@ import math
 import select
 import selectors
 import time
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Tuple
 
 try:
     import resource
@@ -19,6 +19,11 @@ CHECKED_SECONDS = 0.005  # only of longer times it is found out whether the syst
 CHARGED_SECONDS = 0.0005  # a connection that is handled alone in a turn is charged only if it took this long
 
 
+# An entry of the selector, in this order: the place of its account, its place within a shared account, its number among the
+# entries (which makes each tuple unique, so that the rest is not compared), the entry, and the account.
+_Waiting = Tuple[float, float, int, Any, Any]
+
+
 class ParkedEntry(NamedTuple):
     """A parked connection among the entries of a selector; takes the place of a `selectors.SelectorKey`."""
 
@@ -28,13 +33,13 @@ class ParkedEntry(NamedTuple):
     fd: int = -1
 
 
-def handle(entry: Any) -> None:
+def _handle(entry: Any, data: Any) -> None:
     """Handle an entry of the selector, or continue with a parked connection."""
     key, events = entry
     if type(key) is ParkedEntry:
-        key.loop.resume_parked(key.data)
+        key.loop.resume_parked(data)
         return
-    on_ready = getattr(key.data, "on_ready", None)  # a program may have registered something of its own
+    on_ready = getattr(data, "on_ready", None)  # a program may have registered something of its own
     if on_ready is not None:
         on_ready(events)
 
@@ -82,11 +87,6 @@ def _expected_seconds(data: Any) -> float:
     return max(expected, getattr(data, "usual_seconds", 0.0))
 
 
-def _end_waiting(data: Any, account: Any) -> None:
-    """Note that something was handled: if it is ready again, it begins to wait then."""
-    data.waits_at = account.waits_at = None
-
-
 class FairOrder:
     """Handles entries in the order of the loop time that their accounts have used. Belongs to the thread of the loop.
 
@@ -117,12 +117,12 @@ class FairOrder:
         data = entry[0].data
         account = _account_of(data)
         self.is_shared = False
-        handle(entry)
+        _handle(entry, data)
         after = time.monotonic()
         if after - now > CHARGED_SECONDS and hasattr(account, "loop_seconds"):
             self._charge(data, account, max(account.loop_seconds, self._loop_seconds), after - now)
         elif getattr(account, "waits_at", None) is not None:  # it was left over from the turn before
-            _end_waiting(data, account)
+            data.waits_at = account.waits_at = None
 
     def handle_all(self, entries: List[Any], now: float) -> List[Any]:
         """Handle entries until the turn is over.
@@ -134,32 +134,30 @@ class FairOrder:
             the entries that were not handled.
         """
         # Sorted once: entries that became ready during the turn are found by the next select().
-        places = self._places(entries)
-        order = sorted(range(len(entries)), key=places.__getitem__)
-        entries = [entries[number] for number in order]
+        order = self._in_order(entries)
         self.is_shared = True
         self._processor.begin()
         first: Any = None  # of those with an account
-        for number, entry in enumerate(entries):
-            if first is not None and places[order[number]][0] > self._seconds_of(first) + AHEAD_SECONDS:
-                limit_seconds = places[order[number]][0] - AHEAD_SECONDS
-                before, now = now, self._handle_again(entries[:number], limit_seconds, now)
+        far_ahead = math.inf  # a lower bound: the first account may have used more since
+        for number, (place, _, _, entry, account) in enumerate(order):
+            if place > far_ahead and place > self._seconds_of(first) + AHEAD_SECONDS:
+                before, now = now, self._handle_again(order[:number], place - AHEAD_SECONDS, now)
                 if now > max(before, self.turn_ends):
-                    return entries[number:]
-            has_share = self._seconds_of(entry) >= 0  # wake-ups and listening sockets have no account
-            now = self._handle_and_charge(entry, now)
-            if has_share and now > self.turn_ends:
-                return entries[number + 1:]
-            if has_share and first is None:
-                first = entry
+                    return [entry for _, _, _, entry, _ in order[number:]]
+            now = self._handle_and_charge(entry, account, now)
+            if place < 0:
+                continue  # wake-ups and listening sockets have no account
+            if now > self.turn_ends:
+                return [entry for _, _, _, entry, _ in order[number + 1:]]
+            if first is None:
+                first, far_ahead = account, self._seconds_of(account) + AHEAD_SECONDS
         return []
 
-    def _handle_and_charge(self, entry: Any, now: float) -> float:
+    def _handle_and_charge(self, entry: Any, account: Any, now: float) -> float:
         """Handle an entry, charge the time to its account, and return the current time."""
         data = entry[0].data
-        account = _account_of(data)  # read before: handling may move the connection to another account
-        seconds = self._seconds_of(entry)
-        handle(entry)
+        seconds = self._seconds_of(account)  # before: a nested turn of the loop may charge others
+        _handle(entry, data)
         after = time.monotonic()
         if seconds >= 0:
             used = after - now
@@ -177,10 +175,11 @@ class FairOrder:
             own_before = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
             data.shared_seconds, account.shared_seconds = own_before + seconds, own_before + seconds / SHARED_BY
         account.loop_seconds = seconds_before + seconds
-        self._loop_seconds = max(seconds_before, self._loop_seconds)
-        _end_waiting(data, account)
+        if seconds_before > self._loop_seconds:
+            self._loop_seconds = seconds_before
+        data.waits_at = account.waits_at = None  # if it is ready again, it begins to wait then
 
-    def _handle_again(self, handled: List[Any], limit_seconds: float, now: float) -> float:
+    def _handle_again(self, handled: List[_Waiting], limit_seconds: float, now: float) -> float:
         """Handle further requests of the entries just handled, before others that have used much more of the loop's
         time.
 
@@ -188,7 +187,7 @@ class FairOrder:
         next request arrives a moment after its reply.
 
         Args:
-            handled: entries of the selector; parked connections among them are skipped.
+            handled: those just handled; parked connections among them are skipped.
             limit_seconds: accounts that have used this much wait for the others.
 
         Returns:
@@ -198,8 +197,9 @@ class FairOrder:
         if not hasattr(select, "poll"):
             return now
         poll, waiting = select.poll(), {}
-        for key, events in handled:
-            if type(key) is not ParkedEntry and self._may_come_again((key, events), limit_seconds):
+        for _, _, _, entry, _ in handled:
+            key = entry[0]
+            if type(key) is not ParkedEntry and self._may_come_again(key.data, limit_seconds):
                 poll.register(key.fd, select.POLLIN)
                 waiting[key.fd] = key, selectors.EVENT_READ
         while waiting and now < self.turn_ends:
@@ -207,52 +207,54 @@ class FairOrder:
             if not found:
                 break
             for fd, _ in found:
-                now = self._handle_and_charge(waiting[fd], now)
-                if not self._may_come_again(waiting[fd], limit_seconds):
+                data = waiting[fd][0].data
+                now = self._handle_and_charge(waiting[fd], _account_of(data), now)
+                if not self._may_come_again(data, limit_seconds):
                     poll.unregister(fd)
                     del waiting[fd]
         return now
 
-    def _may_come_again(self, entry: Any, limit_seconds: float) -> bool:
-        is_waiting = getattr(entry[0].data, "watched", 0) == selectors.EVENT_READ
-        return is_waiting and 0 <= self._seconds_of(entry) < limit_seconds
+    def _may_come_again(self, data: Any, limit_seconds: float) -> bool:
+        is_waiting = getattr(data, "watched", 0) == selectors.EVENT_READ
+        return is_waiting and 0 <= self._seconds_of(_account_of(data)) < limit_seconds
 
-    def _places(self, entries: List[Any]) -> List[Tuple[float, float]]:
-        """Return the sort keys of entries: the place of their accounts, and the place within a shared account."""
+    def _in_order(self, entries: List[Any]) -> List[_Waiting]:
+        """Return the entries in the order in which they are handled."""
+        order: List[_Waiting] = []
         # Of a shared account, the connection that comes first determines what is expected.
         shared: Dict[Any, Tuple[float, float]] = {}
-        found: List[Tuple[Any, float]] = []
-        for key, _ in entries:
-            data = key.data
+        for number, entry in enumerate(entries):
+            data = entry[0].data
             account = _account_of(data)
-            place = self._own_place(data, account)
-            found.append((account, place))
+            place = getattr(data, "waits_at", None)
+            if place is None:
+                place = self._begin_waiting(data, account)
+            order.append((place, 0.0, number, entry, account))
             if account is not data:
                 shared[account] = min(shared.get(account, (place, math.inf)), (place, _expected_seconds(data)))
-        places = []
-        for account, place in found:
-            if account in shared:
-                if getattr(account, "waits_at", None) is None:
-                    account.waits_at = max(account.loop_seconds, self._loop_seconds)
-                places.append((account.waits_at + shared[account][1], place))
-            else:
-                places.append((place, 0.0))
-        return places
+        places: Dict[Any, float] = {}
+        for account, (_, expected) in shared.items():
+            if getattr(account, "waits_at", None) is None:
+                account.waits_at = self._seconds_of(account)
+            places[account] = account.waits_at + expected
+        if places:
+            order = [(places.get(account, place), place if account in places else 0.0, number, entry, account)
+                     for place, _, number, entry, account in order]
+        order.sort()
+        return order
 
-    def _own_place(self, data: Any, account: Any) -> float:
+    def _begin_waiting(self, data: Any, account: Any) -> float:
         """Return the place of something that is ready: in the order, or among the connections that share an account."""
-        place: Optional[float] = getattr(data, "waits_at", None)
-        if place is not None:
-            return place
         if account is not data:
-            place = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
-        elif hasattr(data, "loop_seconds"):
-            place = max(data.loop_seconds, self._loop_seconds)
+            seconds: float = max(getattr(data, "shared_seconds", 0.0), getattr(account, "shared_seconds", 0.0))
         else:
-            return -1.0  # of wake-ups and listening sockets: they come first
-        data.waits_at = place = place + _expected_seconds(data)
-        return place
+            seconds = self._seconds_of(data)
+            if seconds < 0:
+                return seconds  # of wake-ups and listening sockets: they come first
+        data.waits_at = seconds = seconds + _expected_seconds(data)
+        return seconds
 
-    def _seconds_of(self, entry: Any) -> float:
-        seconds: float = getattr(_account_of(entry[0].data), "loop_seconds", -1.0)
-        return seconds if seconds < 0 else max(seconds, self._loop_seconds)
+    def _seconds_of(self, account: Any) -> float:
+        """Return the time that an account has used; a negative number for what is not an account."""
+        seconds: float = getattr(account, "loop_seconds", -1.0)
+        return self._loop_seconds if 0 <= seconds < self._loop_seconds else seconds

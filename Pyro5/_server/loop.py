@@ -21,7 +21,7 @@ from . import quotas
 from .acceptor import Acceptor
 from .callbacks import DaemonCallbacks
 from .connection import ServerConnection
-from .eventloop import END_SECONDS, READ, WRITE
+from .eventloop import END_SECONDS, NEVER, READ, WRITE
 from .listener import Listener
 from .quotas import Limited, server_full
 from .shared_output import SharedOutputLoop
@@ -132,24 +132,22 @@ class SocketServer(Limited, SharedOutputLoop):
     def tick(self) -> None:
         self.read_settings()
         self.apply_limits()
+        self.next_deadline()
         self.callbacks.tick()
 
-    def next_deadline(self) -> Optional[float]:
-        if not (self._handshakes.started or self._idle_deadlines.started or self._refusals.started):
-            return self._accept_retry_at()
+    def next_deadline(self) -> float:
         deadlines = (self._handshakes.next_deadline(), self._idle_deadlines.next_deadline(),
                      self._refusals.next_deadline(), self._accept_retry_at())
-        return min((t for t in deadlines if t is not None), default=None)
+        self.earliest_deadline = due = min((t for t in deadlines if t is not None), default=NEVER)
+        return due
 
     def handle_expired(self, now: float) -> None:
-        # Looking whether there are any takes a fifth of the time of the rest, in each turn of the loop.
-        if self._handshakes.started or self._idle_deadlines.started or self._refusals.started:
-            for connection in self._handshakes.pop_expired(now):
-                self._handshake_timed_out(connection)
-            for connection in self._idle_deadlines.pop_expired(now):
-                self._idle_timed_out(connection)
-            for connection in self._refusals.pop_expired(now):
-                self.drop(connection)
+        for connection in self._handshakes.pop_expired(now):
+            self._handshake_timed_out(connection)
+        for connection in self._idle_deadlines.pop_expired(now):
+            self._idle_timed_out(connection)
+        for connection in self._refusals.pop_expired(now):
+            self.drop(connection)
         if self._acceptor is not None and self._acceptor.is_retry_due(now):
             # Closing a connection without a handshake frees a descriptor for a client that will send one.
             if self._acceptor.is_out_of_resources():

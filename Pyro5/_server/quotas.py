@@ -206,7 +206,10 @@ class Limited:
     Attributes:
         limits: the limits according to the settings.
         on_refusal: called with the reason when a client is refused, see refusals.
+        earliest_deadline: see EventLoop.
     """
+
+    earliest_deadline = 0.0
 
     interrupts_batches = False  # whether other clients are served between the calls of a batch
 
@@ -215,12 +218,12 @@ class Limited:
         self._limits_version = global_version.number
         self.limits = configured_limits()
         self.on_refusal: Callable[[str], None] = lambda reason: None
-        self._handshakes = Deadlines(self.limits.handshake_seconds)
-        self._idle_deadlines = Deadlines(config.COMMTIMEOUT or 0.0)  # read once, as proxies do
+        self._handshakes = Deadlines(self.limits.handshake_seconds, self)
+        self._idle_deadlines = Deadlines(config.COMMTIMEOUT or 0.0, self)  # read once, as proxies do
         self._buffered = BufferQuota(self.limits.buffered_bytes)
         # Without a lock: workers only add entries, and the loop removes them; iterating takes a copy.
         self._connections: Dict[Any, ServerConnection] = {}  # by socket
-        self._refusals = Deadlines(REFUSAL_SECONDS)  # connections that are closed when their client has read the reason
+        self._refusals = Deadlines(REFUSAL_SECONDS, self)  # connections that are closed when their client has read the reason
 
     def current_limits(self) -> Limits:
         """Return the limits according to the current settings. Can be called from any thread."""
@@ -233,7 +236,9 @@ class Limited:
     def apply_limits(self) -> None:
         """Apply the limits of the current settings. Belongs to the thread of the loop."""
         limits = self.current_limits()
-        self._handshakes.seconds = limits.handshake_seconds
+        if limits.handshake_seconds != self._handshakes.seconds:
+            self._handshakes.seconds = limits.handshake_seconds
+            self.earliest_deadline = 0.0  # it is computed again
         self._buffered.max_bytes = limits.buffered_bytes
 
     def all_connections(self) -> List[Any]:

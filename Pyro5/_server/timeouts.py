@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from itertools import islice
-from typing import List, Optional
+from typing import Any, List, Optional
 
 from .connection import ServerConnection
 
@@ -17,13 +17,15 @@ class Deadlines:
     Args:
         seconds: the timeout; 0: none. (If it is infinite, the connections are stored, but never expire.) This
             attribute can be changed, and then also applies to deadlines that have been started.
+        loop: its ``earliest_deadline`` is kept, see EventLoop.
 
     Attributes:
         started: connection -> when its time was started. The loop only looks whether there are any.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, loop: Any) -> None:
         self.seconds = seconds
+        self._loop = loop
         self.started: OrderedDict[ServerConnection, float] = OrderedDict()
 
     def __len__(self) -> int:
@@ -42,6 +44,8 @@ class Deadlines:
             # Assigning to a present key keeps its place, and the order has to be that of the deadlines.
             self.started[connection] = now
             self.started.move_to_end(connection)
+            if now + self.seconds < self._loop.earliest_deadline:
+                self._loop.earliest_deadline = now + self.seconds
 
     def stop(self, connection: ServerConnection) -> None:
         """Remove a connection, if it is here."""

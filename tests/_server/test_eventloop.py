@@ -33,8 +33,8 @@ class Loop(EventLoop):
     def tick(self) -> None:
         self.ticks += 1
 
-    def next_deadline(self) -> Optional[float]:
-        return self.due
+    def next_deadline(self) -> float:
+        return eventloop.NEVER if self.due is None else self.due
 
     def handle_expired(self, now: float) -> None:
         if self.due is not None and now >= self.due:

@@ -8,8 +8,10 @@ from Pyro5._server.timeouts import Deadlines
 
 
 class DeadlineTests(unittest.TestCase):
+    earliest_deadline = 1e9
+
     def setUp(self) -> None:
-        self.deadlines: Any = Deadlines(10)
+        self.deadlines: Any = Deadlines(10, self)
 
     def test_empty(self) -> None:
         self.assertIsNone(self.deadlines.next_deadline())
@@ -30,6 +32,7 @@ class DeadlineTests(unittest.TestCase):
         self.deadlines.start("b", 101)
         self.deadlines.start("a", 105)
         self.assertEqual(111, self.deadlines.next_deadline())
+        self.assertEqual(110, self.earliest_deadline)  # a lower bound
         self.assertEqual(["b"], self.deadlines.pop_expired(114))
         self.assertEqual(["a"], self.deadlines.pop_expired(115))
 
@@ -41,7 +44,7 @@ class DeadlineTests(unittest.TestCase):
         self.assertIsNone(self.deadlines.next_deadline())
 
     def test_zero_seconds_never_expire(self) -> None:
-        self.deadlines = Deadlines(0)
+        self.deadlines = Deadlines(0, self)
         self.deadlines.start("a", 100)
         self.assertIsNone(self.deadlines.next_deadline())
         self.assertEqual([], self.deadlines.pop_expired(1e9))
