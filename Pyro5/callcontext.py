@@ -40,17 +40,20 @@ _VERSION = bytes([byte & 0x0F | 0x40 for byte in range(256)])
 _VARIANT = bytes([byte & 0x3F | 0x80 for byte in range(256)])
 
 # The request being served: the connection, its peer's address, sequence number, flags, serializer id, annotations, and the
-# RunningCall of the daemon.
-_Request = Tuple[Any, ...]
+# RunningCall of the daemon (None for a handshake).
+Request = Tuple[Any, ...]
 # A tuple is set with one assignment, and reading a field of it is cheap; an object with attributes takes longer to
 # make.
 _CLIENT, _ADDRESS, _SEQ, _FLAGS, _SERIALIZER, _ANNOTATIONS, CALL = range(7)
-request_fields: ContextVar[_Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
+request_fields: ContextVar[Request] = ContextVar("Pyro5.request", default=(None, None, 0, 0, 0, None, None))
 # Bytes as received, converted to a UUID when a program reads it: most never do.
 _correlation: ContextVar[Union[bytes, uuid.UUID, None]] = ContextVar("Pyro5.correlation", default=None)
 _assigned: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_assigned", default=None)
 _response: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_of_response", default=None)
 _received: ContextVar[Optional[Annotations]] = ContextVar("Pyro5.annotations_received", default=None)
+# Bound methods: each saves two of the seven byte codes of a look at the variable, of which a request needs several. The second
+# returns the annotations that the method being served has set, None if it has set none.
+_get_assigned, get_response, _get_received = _assigned.get, _response.get, _received.get
 
 
 _FIELDS = ("client", "client_sock_addr", "seq", "msg_flags", "serializer_id", "annotations", "response_annotations",
@@ -323,23 +326,21 @@ def set_correlation_bytes(value: Optional[bytes]) -> None:
     _correlation.set(value)
 
 
-def begin_request(client: Any, client_sock_addr: Any, seq: int, msg_flags: int, serializer_id: int,
-                  annotations: Annotations, correlation_bytes: Optional[bytes], call: Any = None) -> None:
+def begin_request(request: Request, correlation_bytes: Optional[bytes]) -> None:
     """Set every field for a request that is about to run here, and clear everything of earlier requests and calls.
 
     Args:
-        call: the RunningCall of the daemon, None for a handshake.
+        request: its annotations are a dict that the program may change.
     """
-    # A copy: the program may change what it sees, and the message stays as it was received.
-    request_fields.set((client, client_sock_addr, seq, msg_flags, serializer_id, dict(annotations), call))
+    request_fields.set(request)
     # None clears it: an id of the earlier request in this thread must not be passed on.
     _correlation.set(correlation_bytes)
     # Reading is several times cheaper than setting. One by one: a loop over the three takes twice as long.
-    if _assigned.get() is not None:
+    if _get_assigned() is not None:
         _assigned.set(None)
-    if _response.get() is not None:
+    if get_response() is not None:
         _response.set(None)
-    if _received.get() is not None:
+    if _get_received() is not None:
         _received.set(None)
 
 
@@ -388,7 +389,7 @@ def outgoing_annotations() -> Annotations:
 
 def response_to_send() -> Annotations:
     """Return the annotations of a server's reply: those set by the method, never those received from a nested call."""
-    return _response.get() or {}
+    return get_response() or {}
 
 
 # Stores the annotations of a received reply (the dict itself, not a copy). A bound method, as `new_correlation_bytes`.

@@ -7,11 +7,12 @@ import socket
 import threading
 from typing import Any, Callable, Dict, List
 
-from Pyro5._calls.running_calls import RunningCall, RunningCalls
+from Pyro5._calls.running_calls import RunningCalls
 from Pyro5._client.connection import Connection
 from Pyro5._client.link import Link
 from Pyro5._values import exceptions
 from Pyro5._values.uri import URI
+from Pyro5.protocol import MSG_INVOKE, ReceivingMessage, SendingMessage
 from Pyro5.socketutil import SocketConnection
 
 InThreads = Callable[[int, Callable[[int, int], None]], None]
@@ -76,7 +77,10 @@ def events_of_a_call(steps: int, in_threads: InThreads) -> None:
     count = max(5, steps // 10)
     running = RunningCalls()
     ours, theirs = socket.socketpair()
-    calls = [RunningCall(running, SocketConnection(ours, keep_open=True), number, 0, b"0" * 16) for number in range(count)]
+    connection: Any = SocketConnection(ours, keep_open=True)
+    connection.peer_address = None
+    request = SendingMessage(MSG_INVOKE, 0, 1, 1, b"", compress=False, max_size=0)
+    calls = [running.begin(connection, ReceivingMessage(request.data)) for _ in range(count)]
     found: List[List[Any]] = [[] for _ in calls]
 
     def step(thread: int, number: int) -> None:

@@ -13,6 +13,7 @@ from Pyro5._client.futures import BackgroundCalls, CallFuture
 from Pyro5._client.idle import IdleConnections
 from Pyro5._client.retry import RetryBudget
 from Pyro5.client import Proxy
+from Pyro5.protocol import MSG_INVOKE, ReceivingMessage, SendingMessage
 
 from .peers import settings as changed_settings
 from .rawclient import Served, WatchedDaemon
@@ -116,9 +117,8 @@ def exclusive_use(steps: int, in_threads: InThreads) -> None:
     check(not exclusive.holders, "an object was not released")
 
 
-class _Request:
-    seq, flags = 1, 0
-    annotations: Dict[str, bytes] = {}
+class _Connection:
+    peer_address = None
 
 
 def running_calls(steps: int, in_threads: InThreads) -> None:
@@ -126,17 +126,18 @@ def running_calls(steps: int, in_threads: InThreads) -> None:
     running = RunningCalls()
     ids = [[uuid.uuid4().bytes for _ in range(THREADS // 2)] for _ in range(steps)]
     meeting = [threading.Barrier(2) for _ in range(THREADS // 2)]
-    request: Any = _Request()
+    connection = _Connection()
 
     def step(thread: int, number: int) -> None:
         pair = thread // 2
         correlation_id = ids[number][pair]
+        message = SendingMessage(MSG_INVOKE, 0, 1, 1, b"", correlation_id=correlation_id, compress=False, max_size=0)
         meeting[pair].wait(60)
         if thread % 2:
-            running.cancel(correlation_id, request.seq)
+            running.cancel(correlation_id, message.seq)
             meeting[pair].wait(60)
         else:
-            call = running.begin(None, request, correlation_id)
+            call = running.begin(connection, ReceivingMessage(message.data))
             meeting[pair].wait(60)
             check(call.reason, "the cancellation was lost")
             running.end(call)

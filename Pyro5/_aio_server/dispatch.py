@@ -7,10 +7,11 @@ import logging
 import threading
 from typing import Any, Callable, Dict, Mapping, Optional
 
-from .. import callcontext, protocol
+from .. import protocol
 from .._calls.deferred import Deferred, InWorker, runs_in_worker
 from .._calls.dispatch import Dispatcher
 from .._calls.interception import call_of, is_known, with_arguments
+from .._calls.reply_encoding import correlation_of
 from .._messages import requests
 from .._messages.requests import Call
 from .._objects.objects import PublishedObject
@@ -78,8 +79,7 @@ class LoopDispatcher(Dispatcher):
         Args:
             validate: that function.
         """
-        has_id = message.flags & protocol.FLAGS_CORR_ID
-        correlation_id = message.corr_id if has_id else callcontext.new_correlation_bytes()
+        correlation_id = correlation_of(message)
         if self._options.log_wire:
             protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
         serializer = None

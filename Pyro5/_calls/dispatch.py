@@ -10,6 +10,7 @@ import functools
 import inspect
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
 from typing import Any, Callable, Optional
 
 from .. import callcontext, constants, errors, protocol
@@ -21,7 +22,7 @@ from .._objects.members import exposed_method, get_exposed_attribute, set_expose
 from .._objects.objects import ObjectTable, PublishedObject
 from .._observe.statistics import BATCH
 from .._values import unsendable
-from ..protocol import ReceivingMessage, SendingMessage
+from ..protocol import FLAGS_BATCH, FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage
 from .async_methods import AsyncMethods
 from .batches import Batch
 from .call_accounts import CallAccounts
@@ -31,7 +32,7 @@ from .error_log import RepeatFilter, client_name
 from .exclusive import ExclusiveUse
 from .interception import intercepted, is_known
 from .item_requests import item_request
-from .reply_encoding import DispatchOptions
+from .reply_encoding import DispatchOptions, correlation_of
 from .running_calls import RunningCall
 from .streams import StreamTable
 
@@ -81,24 +82,23 @@ class Dispatcher(CallAccounts):
         Raises:
             BaseException: a method raised SystemExit, KeyboardInterrupt or GeneratorExit.
         """
-        if self._options.log_wire:
+        logs = self._options.log_wire
+        if logs:
             protocol.log_wiredata(log, "received from %s" % (connection.peer_address,), message)
-        # not corr_bytes: reading that property takes as long as the rest of this line
-        has_id = message.flags & protocol.FLAGS_CORR_ID
-        correlation_id = message.corr_id if has_id else callcontext.new_correlation_bytes()
-        if not connection.handshake_done:
-            step: Callable[..., Optional[SendingMessage]] = self._answer_handshake
-        elif message.type == protocol.MSG_INVOKE:
-            step = self._invoke
-        else:
-            step = self._answer_ping if message.type == protocol.MSG_PING else self._reject_unexpected
+        step = self._invoke if message.type == MSG_INVOKE and connection.handshake_done else self._answer_other
         # Each request runs in a copy of the context: variables that it sets do not reach the next request of this
         # thread.
-        reply = contextvars.copy_context().run(step, connection, message, correlation_id)
-        return self._logged(connection, reply) if self._options.log_wire else reply
+        reply = copy_context().run(step, connection, message)
+        return self._logged(connection, reply) if logs else reply
 
-    def _answer_ping(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> SendingMessage:
-        return replies.pong(message, correlation_id)
+    def _answer_other(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
+        """Answer a message that is no call."""
+        correlation_id = correlation_of(message)
+        if not connection.handshake_done:
+            return self._answer_handshake(connection, message, correlation_id)
+        if message.type == protocol.MSG_PING:
+            return replies.pong(message, correlation_id)
+        return self._reject_unexpected(connection, message, correlation_id)
 
     def _logged(self, connection: Any, reply: Optional[SendingMessage]) -> Optional[SendingMessage]:
         if self._options.log_wire and reply is not None:
@@ -107,42 +107,38 @@ class Dispatcher(CallAccounts):
 
     # ------------------------------------------------------------ calls
 
-    def _invoke(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+    def _invoke(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
         flags = message.flags
-        if flags & protocol.FLAGS_BATCH:
-            return self._answer_batch(connection, message, correlation_id)
+        if flags & FLAGS_BATCH:
+            return self._answer_batch(connection, message)
         call = None  # for the log, if decoding the request fails
-        running = self.running.begin(connection, message, correlation_id)
+        running = self.running.begin(connection, message)
         try:
-            serializer = self._serializer_for(message, connection.features)
-            callcontext.begin_request(connection, connection.peer_address, message.seq, flags, message.serializer_id,
-                                      message.annotations, correlation_id, running)
-            call = self._decoder.parse(message, serializer)
-            running.method = call.method
-            running.object_id = call.object_id  # before the look at `holders`, see ExclusiveUse.acquire
+            serializer = self._serializers[message.serializer_id, connection.features]
+            call = object_id, method, _args, _kwargs = self._decoder.parse(message, serializer)
+            running.method = method
+            running.object_id = object_id  # before the look at `holders`, see ExclusiveUse.acquire
             if running.reason:
                 running.check()  # it is late, or was cancelled on its way: it is not started
             if self.exclusive.holders:
-                self.exclusive.check(call.object_id, connection, correlation_id)
-            published = self._objects.get(call.object_id)
+                self.exclusive.check(object_id, connection, running.correlation_id)
+            published = self._objects.by_id[object_id]
             if self.gate is not None or published.members.roles:
                 permissions.check_call(self.gate, connection, published, call)
-            if flags & protocol.FLAGS_ONEWAY:
+            if flags & FLAGS_ONEWAY:
                 self._run_oneway_call(connection, published, call, message)
                 return None
-            value = (self._run(connection, published, call) if call.method in published.direct and not self.interceptors
+            value = (self._run(connection, published, call) if method in published.direct and not self.interceptors
                      else self._start(connection, published, call))
+            if type(value) in _NON_ITERATOR_TYPES:
+                return replies.plain_reply(running, serializer, self._annotations(), self._wire, value, connection.buffers)
             if type(value) is Deferred:
                 self._defer(connection, message, call, value, running, self._finish_call)
                 return None
-            annotations = self._annotations()
-            if type(value) in _NON_ITERATOR_TYPES:
-                return replies.plain_reply(message.seq, serializer, correlation_id, annotations, self._wire, value, call,
-                                           connection.buffers)
-            to = ReplyTo(message.seq, serializer, correlation_id, annotations, self._wire)
+            to = ReplyTo(running.seq, serializer, running.correlation_id, self._annotations(), self._wire)
             return self._value_reply(connection, to, value, call, flags)
         except Exception as x:  # user code, and any error that malformed data causes
-            return self._error_reply(connection, message, correlation_id, call, x)
+            return self._error_reply(connection, message, running.correlation_id, call, x)
         finally:
             if not running.runs_elsewhere:
                 self.running.end(running)
@@ -320,18 +316,17 @@ class Dispatcher(CallAccounts):
         except Exception:  # the handler of the program failed: the client still gets the first error
             log.exception("methodcall_error_handler failed")
 
-    def _answer_batch(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> Optional[SendingMessage]:
+    def _answer_batch(self, connection: Any, message: ReceivingMessage) -> Optional[SendingMessage]:
         """Execute a batch, or go on with one that was suspended. None is returned if it is suspended, too."""
         batch = getattr(connection, "suspended_batch", None)
         if batch is not None:
             connection.suspended_batch = None
             return batch.context.run(self._continue_batch, connection, message, batch)  # type: ignore[no-any-return]
         call, wants_results = None, not message.flags & protocol.FLAGS_ONEWAY
-        running = self.running.begin(connection, message, correlation_id)
+        running = self.running.begin(connection, message)
+        correlation_id = running.correlation_id
         try:
             serializer = self._serializer_for(message, connection.features)
-            callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
-                                      message.annotations, correlation_id, running)
             call = self._decoder.parse(message, serializer)
             running.stop_if_cancelled()
             running.object_id = call.object_id

@@ -88,8 +88,8 @@ class HandshakeReplies(ReplyEncoding):
             connection.features = features.without_dialect(connection.features)
         # Without a gate, an annotation of this name belongs to the application.
         proof = None if self.gate is None else message.annotations.pop(handshake.AUTH_ANNOTATION, None)
-        callcontext.begin_request(connection, connection.peer_address, message.seq, message.flags,
-                                  message.serializer_id, message.annotations, correlation_id)
+        callcontext.begin_request((connection, connection.peer_address, message.seq, message.flags, message.serializer_id,
+                                   dict(message.annotations), None), correlation_id)
         object_id, data = self._parse_connect_request(message, serializer)
         if proof is None and object_id not in self._objects and self.move(connection, message, announced, object_id):
             raise Moved

@@ -14,7 +14,7 @@ from ..serializers import SerializerBase
 from .exclusive import note_origin
 from .refusals import HANDSHAKE, INVALID
 
-__all__ = ["DispatchOptions", "ReplyEncoding"]
+__all__ = ["DispatchOptions", "ReplyEncoding", "correlation_of"]
 
 log = logging.getLogger("Pyro5.server.dispatch")
 
@@ -29,6 +29,41 @@ class DispatchOptions(NamedTuple):
     log_wire: bool
     statistics: int = 0  # the number of methods that are counted apart from each other, 0: nothing is counted
     stall_seconds: float = 0.0  # after which a call that still runs is logged, 0: never
+
+
+def correlation_of(message: ReceivingMessage) -> bytes:
+    """Return the correlation id of a message, a new one if it has none."""
+    return message.corr_bytes or callcontext.new_correlation_bytes()
+
+
+class AcceptedSerializers(Dict[Tuple[int, Optional[FrozenSet[str]]], SerializerBase]):
+    """Serializers by their number and the features of the peer (None in a handshake). Thread-safe.
+
+    Filled as they are asked for, so that a call costs one lookup. Several threads may find the same one: they store the same
+    value.
+
+    Args:
+        names: of this package's serializers that are accepted.
+    """
+
+    def __init__(self, names: List[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def __missing__(self, key: Tuple[int, Optional[FrozenSet[str]]]) -> SerializerBase:
+        """Find a serializer when it is first asked for. Raises SerializeError, see `ReplyEncoding._serializer_for`."""
+        serializer_id, peer = key
+        serializer = serializers.get_serializer_by_id(serializer_id)
+        # a serializer that the program has added is accepted without being in the setting
+        if serializer.name not in self._names and serializers.is_own(serializer):
+            raise errors.SerializeError(
+                "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
+                % (serializer.name, ", ".join(self._names)))
+        serializer = serializer.for_dialect(features.dialect_of(peer))
+        if peer is not None and features.TEXT_BYTES in peer:
+            serializer = serializer.with_text_bytes()
+        self[key] = serializer
+        return serializer
 
 
 class ReplyEncoding:
@@ -49,9 +84,7 @@ class ReplyEncoding:
     def _use_options(self, options: DispatchOptions) -> None:
         self._options = options
         self._wire = options.wire
-        # Accepted ones, by number and the features of the peer; filled as they are asked for. Several threads may fill it at
-        # the same time: they store the same value, and a single assignment is atomic.
-        self._serializers: Dict[Tuple[int, Optional[FrozenSet[str]]], SerializerBase] = {}
+        self._serializers = AcceptedSerializers(options.accepted_serializers)
 
     def _serializer_for(self, message: ReceivingMessage, peer: Optional[FrozenSet[str]] = None) -> SerializerBase:
         """Return the serializer of a message, before any of its payload is decoded.
@@ -62,28 +95,13 @@ class ReplyEncoding:
         Raises:
             SerializeError: the serializer is unknown, not installed, or not accepted by this server.
         """
-        # Accepted serializers are cached, because the checks below would cost every call.
-        known = message.serializer_id, peer
-        try:
-            return self._serializers[known]
-        except KeyError:
-            serializer = serializers.get_serializer_by_id(message.serializer_id)
-        # a serializer that the program has added is accepted without being in the setting
-        if serializer.name not in self._options.accepted_serializers and serializers.is_own(serializer):
-            raise errors.SerializeError(
-                "serializer '%s' is not accepted by this server; use one of: %s (its setting SERIALIZERS_ACCEPTED)"
-                % (serializer.name, ", ".join(self._options.accepted_serializers)))
-        serializer = serializer.for_dialect(features.dialect_of(peer))
-        if peer is not None and features.TEXT_BYTES in peer:
-            serializer = serializer.with_text_bytes()
-        self._serializers[known] = serializer
-        return serializer
+        return self._serializers[message.serializer_id, peer]
 
     def _annotations(self) -> Dict[str, Any]:
         """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
-        from_method, own = callcontext.response_to_send(), self._own_annotations()
+        from_method, own = callcontext.get_response(), self._own_annotations()
         # A new dict only if both have annotations: most daemons have none.
-        return {**from_method, **own} if own else from_method
+        return {**(from_method or {}), **own} if own else from_method or {}
 
     def _own_annotations(self) -> Dict[str, Any]:
         """Return the annotations of the daemon."""

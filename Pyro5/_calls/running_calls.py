@@ -13,12 +13,13 @@ from collections import OrderedDict
 from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
 from .. import errors
+from ..callcontext import begin_request, new_correlation_bytes
 from .._net.stream_sockets import peer_has_closed
 from .._net.wakeup import Wakeup
 from .._observe import trace_context
 from .._observe.statistics import Statistics, now
 from .._wire import features
-from ..protocol import FLAGS_ONEWAY, HEADER_SIZE, ReceivingMessage
+from ..protocol import FLAGS_CORR_ID, FLAGS_ONEWAY, HEADER_SIZE, ReceivingMessage
 
 __all__ = ["CallWatcher", "RunningCall", "RunningCalls"]
 
@@ -48,7 +49,7 @@ class CancelledEvent(threading.Event):
 
 
 class RunningCall:
-    """One request that is being run.
+    """One request that is being run. Made by `RunningCalls.begin`.
 
     Attributes:
         connection: of the client.
@@ -67,7 +68,13 @@ class RunningCall:
         thread: the identifier of the thread that runs it, if stalled calls are logged.
     """
 
-    # Class attributes are cheaper than assignments in the constructor, which is called for every request.
+    # There is no constructor: class attributes are cheaper than assignments, and begin() assigns the rest, without a frame for
+    # each request.
+    connection: Any
+    seq: int
+    flags: int
+    correlation_id: bytes
+    _calls: RunningCalls
     object_id = method = traceparent = ""
     thread = 0
     started = 0.0
@@ -79,17 +86,20 @@ class RunningCall:
     on_cancel: Optional[Callable[[], None]] = None
     _event: Optional[CancelledEvent] = None
 
-    def __init__(self, calls: RunningCalls, connection: Any, seq: int, flags: int, correlation_id: bytes) -> None:
-        self._calls = calls
-        self.connection = connection
-        self.seq = seq
-        self.flags = flags
-        self.correlation_id = correlation_id
-
     @property
     def is_oneway(self) -> bool:
         """Whether the client does not wait for it, and may disconnect at any time."""
         return bool(self.flags & FLAGS_ONEWAY)
+
+    def read_annotations(self, message: ReceivingMessage) -> Dict[str, Any]:
+        """Return a copy of the annotations of a request, after removing those that are for the server."""
+        # Only clients that have announced the feature send deadlines: annotations of other clients belong to the program.
+        if self.connection.features:
+            self.read_deadline(message)
+            if features.TRACING in self.connection.features:
+                self.read_trace(message)
+        # A copy: the program may change what it sees, and the message stays as it was received.
+        return dict(message.annotations)
 
     def read_deadline(self, message: ReceivingMessage) -> None:
         """Read the deadline that a request carries, and take it out of the annotations.
@@ -197,20 +207,26 @@ class RunningCalls:
         self.logs_stalls = False
         self.statistics: Optional[Statistics] = None  # None: calls are not counted
 
-    def begin(self, connection: Any, message: ReceivingMessage, correlation_id: bytes) -> RunningCall:
-        """Return a call that counts as running until `end`. Its deadline is taken out of the annotations of the request."""
-        call = RunningCall(self, connection, message.seq, message.flags, correlation_id)
-        # Only clients that have announced the feature send deadlines: annotations of other clients belong to the program.
-        if message.annotations and connection.features:
-            call.read_deadline(message)
-            if features.TRACING in connection.features:
-                call.read_trace(message)
-        statistics = self.statistics
-        if statistics is not None:
+    def begin(self, connection: Any, message: ReceivingMessage) -> RunningCall:
+        """Return a call that counts as running until `end`, and make it the one of the current context.
+
+        Its deadline is taken out of the annotations of the request.
+        """
+        call = RunningCall()
+        call._calls = self
+        call.connection = connection
+        seq = call.seq = message.seq
+        flags = call.flags = message.flags
+        # not corr_bytes: reading that property takes as long as the rest of this line
+        correlation_id = call.correlation_id = message.corr_id if flags & FLAGS_CORR_ID else new_correlation_bytes()
+        annotations = call.read_annotations(message) if message.annotations else {}
+        begin_request((connection, connection.peer_address, seq, flags, message.serializer_id, annotations, call),
+                      correlation_id)
+        if self.statistics is not None:
             call.started = now()
             connection.bytes_received += message.data_size + message.annotations_size + HEADER_SIZE
             if connection.waiting_since:
-                statistics.record_wait(max(0.0, time.monotonic() - connection.waiting_since))
+                self.statistics.record_wait(max(0.0, time.monotonic() - connection.waiting_since))
         if self.logs_stalls:
             call.started, call.thread = call.started or now(), threading.get_ident()
         self._running.add(call)  # before the look at _early, see `cancel`

@@ -14,7 +14,7 @@ from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from . import limits, out_of_band
 from .batch_results import BatchResults
-from .requests import Call, WireOptions
+from .requests import WireOptions
 
 STREAM_ANNOTATION = "STRM"  # the stream id, in the reply that opens an item stream
 # the payload of a reply without these flags is the serialized result of the call
@@ -77,12 +77,12 @@ def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, 
                           correlation_id=to.correlation_id, compress=to.wire.compress, max_size=to.wire.max_size)
 
 
-def plain_reply(seq: int, serializer: SerializerBase, correlation_id: bytes, annotations: Mapping[str, Buffer],
-                wire: WireOptions, value: Any, call: Call,
+def plain_reply(call: Any, serializer: SerializerBase, annotations: Mapping[str, Buffer], wire: WireOptions, value: Any,
                 buffers: Optional[out_of_band.BufferOptions] = None) -> SendingMessage:
     """Build the reply with the result of a call, without a `ReplyTo`: saves 0.5 us per call.
 
     Args:
+        call: the RunningCall.
         buffers: how large buffers may be sent; None: in the payload.
 
     Raises:
@@ -95,8 +95,8 @@ def plain_reply(seq: int, serializer: SerializerBase, correlation_id: bytes, ann
             payload = serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
         else:
             payload, annotations = out_of_band.value_payload(buffers, serializer, value, annotations)
-        return SendingMessage(protocol.MSG_RESULT, 0, seq, serializer.serializer_id, payload, annotations,
-                              correlation_id=correlation_id, compress=compress, max_size=max_size)
+        return SendingMessage(protocol.MSG_RESULT, 0, call.seq, serializer.serializer_id, payload, annotations,
+                              correlation_id=call.correlation_id, compress=compress, max_size=max_size)
     except Exception as x:  # raised by the serializer, or by a converter of the program
         raise unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
 

@@ -129,7 +129,7 @@ def table_of_unmarked(obj: Any) -> Optional[ObjectTable]:
 def _refresh_rebuilders() -> None:
     # Rebuilding the functions reads annotations, which may run code of the program: outside of the lock.
     with _lock:
-        published = [each for table in list(_tables) for each in list(table._published.values())]
+        published = [each for table in list(_tables) for each in list(table.by_id.values())]
     for each in published:
         target = each.target
         if target is not None:
@@ -137,6 +137,13 @@ def _refresh_rebuilders() -> None:
 
 
 registered_types.on_change(_refresh_rebuilders)
+
+
+class _ById(Dict[str, PublishedObject]):
+    """Registered objects by id; asking for one that is not there raises DaemonError."""
+
+    def __missing__(self, object_id: str) -> PublishedObject:
+        raise errors.DaemonError("unknown object '%s': nothing is registered with this id here" % (object_id,))
 
 
 class ObjectTable:
@@ -150,6 +157,7 @@ class ObjectTable:
     Attributes:
         owner: see above.
         instances: the instances of the registered classes.
+        by_id: what is registered. For reading: the dispatcher saves the call of `get`, 9 byte codes of each request.
     """
 
     def __init__(self, owner: Any, default_get_instance: Any = None) -> None:
@@ -158,7 +166,7 @@ class ObjectTable:
         self._default_get_instance = default_get_instance
         self._is_closed = False
         # Read without the lock by every call; each change is a single assignment or deletion.
-        self._published: Dict[str, PublishedObject] = {}
+        self.by_id: Dict[str, PublishedObject] = _ById()
         self._ids: Dict[int, Tuple[str, ...]] = {}  # by id() of the object, the latest registration last
         with _lock:
             _tables.add(self)
@@ -195,11 +203,11 @@ class ObjectTable:
             published.is_temporary = is_generated and callcontext.running_call() is not None
             self._mark_locked(obj_or_class, object_id, may_lack_marks=bool(expose))
             # Marks first: if they cannot be set, nothing has changed yet.
-            replaced = self._published.get(object_id)
+            replaced = self.by_id.get(object_id)
             if replaced is not None:
                 self._forget_identity_locked(replaced)
             # a single assignment: concurrent calls see either the old or the new object
-            self._published[object_id] = published
+            self.by_id[object_id] = published
             self._ids[published.identity] = self._ids.get(published.identity, ()) + (object_id,)
             if replaced is not None and replaced.target is not obj_or_class:
                 self._unmark_locked(replaced)
@@ -226,7 +234,7 @@ class ObjectTable:
         if present_id is not None:
             raise errors.DaemonError("object or class is already registered, as '%s' (use force=True to register it "
                                      "again)" % present_id)
-        if object_id in self._published:
+        if object_id in self.by_id:
             raise errors.DaemonError("an object is already registered with the id '%s' (use force=True to replace it)"
                                      % object_id)
 
@@ -263,15 +271,15 @@ class ObjectTable:
             object_id = self.id_of(object_or_id)
             if object_id is None and isinstance(object_or_id, str):
                 object_id = object_or_id
-            published = None if object_id is None else self._published.get(object_id)
+            published = None if object_id is None else self.by_id.get(object_id)
             if published is not None:
                 self.remove_published(published)
 
     def remove_published(self, published: PublishedObject) -> None:
         """Remove this registration, or do nothing if it was removed or replaced."""
         with _lock:
-            if self._published.get(published.object_id) is published:
-                del self._published[published.object_id]
+            if self.by_id.get(published.object_id) is published:
+                del self.by_id[published.object_id]
                 self._forget_identity_locked(published)
                 self._unmark_locked(published)
 
@@ -333,7 +341,7 @@ class ObjectTable:
                 return
             self._is_closed = True
             # The marks of an object that is in an open daemon too name that one from now on.
-            for published in list(self._published.values()):
+            for published in list(self.by_id.values()):
                 target = published.target
                 if not marks.is_marked_by(target, self.owner):
                     continue
@@ -351,29 +359,27 @@ class ObjectTable:
         Raises:
             DaemonError: there is none.
         """
-        # The usual case of every call: one lookup, no check before it.
         try:
-            return self._published[object_id]
-        except (KeyError, TypeError):
-            raise errors.DaemonError("unknown object '%s': nothing is registered with this id here"
-                                     % (object_id,)) from None
+            return self.by_id[object_id]
+        except TypeError:  # it cannot be the key of a dict
+            return self.by_id.__missing__(object_id)  # type: ignore[attr-defined,no-any-return]
 
     def id_of(self, obj_or_class: Any) -> Optional[str]:
         """Return the id that an object or class was last registered with here, None if it is not registered."""
         ids = self._ids.get(id(obj_or_class))
         if not ids:
             return None
-        published = self._published.get(ids[-1])
+        published = self.by_id.get(ids[-1])
         # id() of a garbage-collected object can be that of a new one: compare the objects.
         return ids[-1] if published is not None and published.target is obj_or_class else None
 
     def __contains__(self, object_id: str) -> bool:
-        return object_id in self._published
+        return object_id in self.by_id
 
     def ids(self) -> List[str]:
         """Return all ids in the order of registration."""
         with _lock:
-            return list(self._published)
+            return list(self.by_id)
 
     def clear(self) -> None:
         """Unregister all objects."""

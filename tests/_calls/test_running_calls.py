@@ -1,6 +1,7 @@
 """Calls that are running: their deadlines, and how they are cancelled."""
 from __future__ import annotations
 
+import contextvars
 import socket
 import threading
 import time
@@ -8,7 +9,7 @@ import unittest
 import uuid
 from typing import Any, Iterator, List, Set
 
-from Pyro5 import errors
+from Pyro5 import callcontext, errors
 from Pyro5._calls.running_calls import CallWatcher, RunningCall, RunningCalls
 from Pyro5._daemon.daemon_object import DaemonObject
 from Pyro5.protocol import FLAGS_ONEWAY, MSG_INVOKE, ReceivingMessage, SendingMessage
@@ -21,7 +22,7 @@ ID, OTHER = b"i" * 16, b"o" * 16
 class FakeConnection:
     def __init__(self, sock: Any = None) -> None:
         self.sock = sock
-        self.features = None
+        self.features = self.peer_address = None
 
 
 class Calls(unittest.TestCase):
@@ -34,8 +35,20 @@ class Calls(unittest.TestCase):
         self.connection = FakeConnection(left)
 
     def begin(self, seq: int = 1, correlation_id: bytes = ID, is_oneway: bool = False) -> RunningCall:
-        request = SendingMessage(MSG_INVOKE, FLAGS_ONEWAY if is_oneway else 0, seq, 1, b"")
-        return self.calls.begin(self.connection, ReceivingMessage(request.data[:40], b""), correlation_id)
+        request = SendingMessage(MSG_INVOKE, FLAGS_ONEWAY if is_oneway else 0, seq, 1, b"", correlation_id=correlation_id)
+        # In a context of its own: the test is not the method that is called.
+        return contextvars.copy_context().run(self.calls.begin, self.connection, ReceivingMessage(request.data[:40], b""))
+
+    def test_the_annotations_of_the_message_stay_as_they_were_received(self) -> None:
+        request = ReceivingMessage(SendingMessage(MSG_INVOKE, 0, 1, 1, b"").data)
+        request.annotations = {"ABCD": memoryview(b"x")}
+
+        def serve() -> None:
+            call = self.calls.begin(self.connection, request)
+            self.assertIs(call, callcontext.running_call())
+            callcontext.current_context.annotations["MORE"] = b"y"
+        contextvars.copy_context().run(serve)
+        self.assertEqual({"ABCD": b"x"}, request.annotations)
 
     def test_cancelled_by_id(self) -> None:
         one, other = self.begin(), self.begin(correlation_id=OTHER)

@@ -111,7 +111,7 @@ class Registration(unittest.TestCase):
             def __delitem__(self, key: str) -> None:
                 raise AssertionError("calls that come now find nothing")
 
-        self.table._published = Kept()
+        self.table.by_id = Kept()
         for thing in (Thing(), Thing(), Thing):
             self.table.add(thing, "id", force=True)
             self.table.add(thing, "id", force=True)

@@ -80,7 +80,7 @@ class Histograms(unittest.TestCase):
 
 class Counting(unittest.TestCase):
     def call(self, object_id: str, method: str, seconds: float = 0.0) -> RunningCall:
-        call = RunningCall(None, None, 0, 0, b"")  # type: ignore[arg-type]
+        call = RunningCall()
         call.object_id, call.method, call.started = object_id, method, 0.0
         return call
 

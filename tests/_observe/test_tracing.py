@@ -5,6 +5,7 @@ import asyncio
 import importlib.util
 import logging
 import sys
+import contextvars
 import unittest
 import uuid
 from typing import Any, Dict, List
@@ -108,7 +109,7 @@ class OverTheNetwork(unittest.TestCase):
         request = SendingMessage(MSG_INVOKE, 0, 1, 1, b"", {"TRAC": PARENT.encode()}).data
         for known, text, left in ((None, "", ["TRAC"]), (frozenset(["dl"]), "", ["TRAC"]), (frozenset(["tr"]), PARENT, [])):
             message = ReceivingMessage(request[:40], request[40:])
-            call = RunningCalls().begin(mock.Mock(features=known), message, b"i" * 16)
+            call = contextvars.copy_context().run(RunningCalls().begin, mock.Mock(features=known), message)
             self.assertEqual((text, left), (call.traceparent, list(message.annotations)))
 
     def test_nonsense_is_dropped(self) -> None:
