@@ -1,8 +1,7 @@
-"""Statistics of calls, counted by each thread for itself, so that a call takes no lock.
+"""Statistics of calls. Counting a call takes no lock.
 
-A call adds to a list of numbers that belongs to its thread and its method, which takes 0.7 us (see ``python -m tests.bench
-statistics``). Reading adds up the lists of all threads; while calls run, the sums may be off by those that are being counted
-at that moment.
+A call appends its duration to the row of its method, a list that all threads share: append() is atomic. Now and then, and
+before a row is read, the durations in it are added to its histogram: many at a time, which takes a tenth of the time.
 """
 from __future__ import annotations
 
@@ -19,16 +18,13 @@ from .histogram import BUCKETS, add, summary
 __all__ = ["BATCH", "GENERATED_IDS", "OTHERS", "Statistics", "merged_rows", "now", "shown_id"]
 
 Key = Tuple[str, str]  # of an object and its method
-Row = List[Any]
-
-# The places in a row behind the buckets.
-_SECONDS, _ERRORS, _INNER = BUCKETS, BUCKETS + 1, BUCKETS + 2
-_EMPTY = (*([0] * BUCKETS), 0.0, 0, 0)
 
 BATCH = "<batch>"  # the method under which batches are counted
 OTHERS: Key = ("<others>", "<others>")  # methods beyond the limit, and those that do not exist
 GENERATED_IDS = "<generated ids>"  # stands for objects whose ids the daemon has made
 MAX_TEXT = 300  # characters of the text of an error that are kept
+MAX_PENDING = 128  # durations in a row before they are added to its histogram
+_MICROSECONDS = 1e6
 TRACEBACK_SECONDS = 1.0  # the traceback of a method's last error is formatted at most once in this time
 
 _GENERATED_ID = re.compile("obj_[0-9a-f]{32}")
@@ -41,25 +37,30 @@ def shown_id(object_id: str) -> str:
     return GENERATED_IDS if _GENERATED_ID.fullmatch(object_id) else object_id
 
 
-class _Cells:
-    """What one thread has counted."""
+class _Row(List[float]):
+    """What was counted for one method. As a list, the durations that are not yet in `counts`.
+
+    The lock of the statistics guards all of it, except for append().
+    """
+
+    __slots__ = ("counts", "seconds", "errors", "inner_calls")
 
     def __init__(self) -> None:
-        self.index: Dict[Key, Row] = {}  # by what a request contains; can be cleared at any time
-        self.rows: Dict[Key, Row] = {}
-        self.waits: Row = list(_EMPTY)
+        super().__init__()
+        self.counts = [0] * BUCKETS
+        self.seconds = 0.0
+        self.errors = self.inner_calls = 0
 
-
-class _Owner:
-    """Stored in the local data of a thread: it is collected when the thread has ended."""
-
-    __slots__ = ("__weakref__",)
-
-
-class _Local(threading.local):
-    cells: _Cells
-    index: Dict[Key, Row]
-    owner: _Owner
+    def fold_locked(self) -> None:
+        """Add the durations to the histogram."""
+        # Both slices end where the list ended before: what other threads append meanwhile stays.
+        size = len(self)
+        durations = self[:size]
+        del self[:size]
+        # All by functions in C: 0.15 us for each.
+        for bucket, count in Counter(map(int.bit_length, map(int, map(_MICROSECONDS.__mul__, durations)))).items():
+            self.counts[min(bucket, BUCKETS - 1)] += count
+        self.seconds += sum(durations)
 
 
 _all: weakref.WeakSet[Statistics] = weakref.WeakSet()
@@ -88,11 +89,11 @@ class Statistics:
         self.since = time.time()  # for people who read the report
         self.started = time.monotonic()
         self._row_of = row_of
-        self._local = _Local()
         self._lock = threading.Lock()  # guards the rest
         _all.add(self)
-        self._threads: List[Tuple[Callable[[], Any], _Cells]] = []
-        self._ended = _Cells()  # the sums of threads that have ended
+        self._index: Dict[Key, _Row] = {}  # by what a request contains; can be cleared at any time. Read without the lock.
+        self._rows: Dict[Key, _Row] = {}
+        self._waits = _Row()
         self._keys: Dict[Key, bool] = {}
         self._refusals: Counter[str] = Counter()
         self._last_errors: Dict[Key, Dict[str, Any]] = {}
@@ -102,47 +103,35 @@ class Statistics:
 
     def record(self, call: Any) -> None:
         """Count a call that has ended: a RunningCall."""
-        elapsed = now() - call.started
         try:
-            row = self._local.index[call.object_id, call.method]
-        except (AttributeError, KeyError):  # the first call of this thread, or of this method in it
+            row = self._index[call.object_id, call.method]
+        except KeyError:  # the first call of this method
             row = self._find_row(call.object_id, call.method)
-        bucket = int(elapsed * 1e6).bit_length()
-        row[bucket if bucket < BUCKETS else BUCKETS - 1] += 1
-        row[_SECONDS] += elapsed
-        if call.is_special:
-            row[_ERRORS] += call.failed
-            row[_INNER] += call.inner_calls
+        row.append(now() - call.started)
+        if len(row) >= MAX_PENDING or call.is_special:
+            with self._lock:
+                row.fold_locked()
+                row.errors += call.failed
+                row.inner_calls += call.inner_calls
 
     def record_wait(self, seconds: float) -> None:
         """Count how long a request has waited for a thread."""
-        waits = self._cells().waits
-        bucket = int(seconds * 1e6).bit_length()
-        waits[bucket if bucket < BUCKETS else BUCKETS - 1] += 1
-        waits[_SECONDS] += seconds
-
-    def _cells(self) -> _Cells:
-        local = self._local
-        try:
-            return local.cells
-        except AttributeError:
-            cells = local.cells = _Cells()
-            local.index, local.owner = cells.index, _Owner()
+        self._waits.append(seconds)
+        if len(self._waits) >= MAX_PENDING:
             with self._lock:
-                self._fold_ended_locked()
-                self._threads.append((weakref.ref(local.owner), cells))
-            return cells
+                self._waits.fold_locked()
 
-    def _find_row(self, object_id: str, method: str) -> Row:
-        cells = self._cells()
+    def _find_row(self, object_id: str, method: str) -> _Row:
         key = self._row_of(object_id, method)
         with self._lock:
             key = self._key_locked(key)
-            row = cells.rows.setdefault(key, list(_EMPTY))
-        if len(cells.index) > 4 * self.max_rows:
-            cells.index.clear()
-        if key is not OTHERS:
-            cells.index[object_id, method] = row
+            row = self._rows.get(key)
+            if row is None:
+                row = self._rows[key] = _Row()
+            if len(self._index) > 4 * self.max_rows:
+                self._index.clear()
+            if key is not OTHERS:
+                self._index[object_id, method] = row
         return row
 
     def _key_locked(self, key: Key) -> Key:
@@ -196,25 +185,19 @@ class Statistics:
     def rows(self) -> Dict[str, Dict[str, Dict[str, Any]]]:
         """Return what was counted for each method, by object and method."""
         with self._lock:
-            self._fold_ended_locked()
-            total = _copied(self._ended)
-            for _owner, cells in self._threads:
-                _fold(total, cells)
             last_errors = {key: {name: value for name, value in error.items() if name != "formatted"}
                            for key, error in self._last_errors.items()}
-        found: Dict[str, Dict[str, Dict[str, Any]]] = {}
-        for (object_id, method), row in sorted(total.rows.items()):
-            found.setdefault(object_id, {})[method] = _row_as_dict(row, last_errors.get((object_id, method)))
+            found: Dict[str, Dict[str, Dict[str, Any]]] = {}
+            for key in sorted(self._rows):
+                object_id, method = key
+                found.setdefault(object_id, {})[method] = _row_as_dict_locked(self._rows[key], last_errors.get(key))
         return found
 
     def waits(self) -> Dict[str, Any]:
         """Return how long requests have waited for a thread."""
         with self._lock:
-            total = _copied(self._ended)
-            for _owner, cells in self._threads:
-                _fold(total, cells)
-        counts = total.waits[:BUCKETS]
-        return {"requests": sum(counts), **summary(counts, total.waits[_SECONDS])}
+            self._waits.fold_locked()
+            return {"requests": sum(self._waits.counts), **summary(self._waits.counts, self._waits.seconds)}
 
     def refusals(self) -> Dict[str, int]:
         """Return how often clients and requests were refused, by reason."""
@@ -233,40 +216,13 @@ class Statistics:
         return {"received": received + sum([each.bytes_received for each in connections]),
                 "sent": sent + sum([each.bytes_sent for each in connections])}
 
-    def _fold_ended_locked(self) -> None:
-        # Not in a callback of the weak reference: it would run in any thread, also in one that holds the lock.
-        ended = [cells for owner, cells in self._threads if owner() is None]
-        if ended:
-            self._threads = [each for each in self._threads if each[0]() is not None]
-            for cells in ended:
-                _fold(self._ended, cells)
 
-
-def _copied(cells: _Cells) -> _Cells:
-    copied = _Cells()
-    _fold(copied, cells)
-    return copied
-
-
-def _fold(total: _Cells, cells: _Cells) -> None:
-    """Add what one thread has counted to the sums."""
-    # Snapshots: the thread may add a row, or change one, in the same moment.
-    for key, row in list(cells.rows.items()):
-        _add_row(total.rows.setdefault(key, list(_EMPTY)), row[:])
-    _add_row(total.waits, cells.waits[:])
-
-
-def _add_row(total: Row, row: Row) -> None:
-    for place, number in enumerate(row):
-        total[place] += number
-
-
-def _row_as_dict(row: Row, last_error: Optional[Dict[str, Any]]) -> Dict[str, Any]:
-    counts = row[:BUCKETS]
-    found: Dict[str, Any] = {"calls": sum(counts), "errors": row[_ERRORS], "last_error": last_error,
-                             **summary(counts, row[_SECONDS])}
-    if row[_INNER]:
-        found["batched_calls"] = row[_INNER]
+def _row_as_dict_locked(row: _Row, last_error: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+    row.fold_locked()
+    found: Dict[str, Any] = {"calls": sum(row.counts), "errors": row.errors, "last_error": last_error,
+                             **summary(row.counts, row.seconds)}
+    if row.inner_calls:
+        found["batched_calls"] = row.inner_calls
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, Iterator, List
 from Pyro5 import config, errors
 from Pyro5._calls.running_calls import RunningCall
 from Pyro5._observe import histogram
-from Pyro5._observe.statistics import OTHERS, Statistics, merged_rows
+from Pyro5._observe.statistics import MAX_PENDING, OTHERS, Statistics, merged_rows
 from Pyro5.api import BatchProxy, Daemon, Proxy, expose, oneway, start_ns
 
 from ..support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread
@@ -84,21 +84,23 @@ class Counting(unittest.TestCase):
         call.object_id, call.method, call.started = object_id, method, 0.0
         return call
 
-    def test_threads_count_for_themselves_and_what_they_counted_stays(self) -> None:
+    def test_calls_of_several_threads_are_added(self) -> None:
         statistics = Statistics(lambda object_id, method: (object_id, method), 10)
 
         def count() -> None:
             for _ in range(50):
                 statistics.record(self.call("a", "m"))
 
-        for _ in range(3):
+        for number in range(3):
             threads = [threading.Thread(target=count) for _ in range(4)]
             for thread in threads:
                 thread.start()
             for thread in threads:
                 thread.join(PATIENCE_SECONDS)
-        self.assertEqual(600, statistics.rows()["a"]["m"]["calls"])
-        self.assertLessEqual(len(statistics._threads), 4)
+            row = statistics.rows()["a"]["m"]
+            self.assertEqual((200 * (number + 1),) * 2, (row["calls"], sum(row["buckets"])))
+            self.assertAlmostEqual(row["seconds"] / row["calls"], row["mean"])
+        self.assertLess(len(statistics._rows["a", "m"]), MAX_PENDING)
 
     def test_the_number_of_rows_is_limited(self) -> None:
         statistics = Statistics(lambda object_id, method: (object_id, method), 3)
@@ -107,7 +109,7 @@ class Counting(unittest.TestCase):
         rows = statistics.rows()
         self.assertEqual(4, len(rows))
         self.assertEqual(47, rows[OTHERS[0]][OTHERS[1]]["calls"])
-        self.assertLessEqual(len(statistics._local.index), 13)
+        self.assertLessEqual(len(statistics._index), 13)
 
 
 class OfADaemon(unittest.TestCase):
