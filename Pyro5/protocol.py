@@ -85,6 +85,12 @@ Buffer = Union[bytes, bytearray, memoryview]
 Payload = Union[Buffer, List[bytes]]  # in one piece, or in several
 
 
+def plain_header(msgtype: int, serializer_id: int, seq: int, payload_size: int, correlation_id: bytes) -> bytes:
+    """Return the header of a message with a correlation id, but without annotations and other flags."""
+    return _HEADER.pack(_TAG, PROTOCOL_VERSION, msgtype, serializer_id, FLAGS_CORR_ID, seq, payload_size, 0, correlation_id, 0,
+                        _MAGIC)
+
+
 def check_prefix(tag: bytes, version: int) -> None:
     """Raise ProtocolError if the first bytes are not those of a message of this protocol."""
     if tag != _TAG:
@@ -234,6 +240,11 @@ class SendingMessage:
             self.buffers = [b"".join((header, *chunks, payload, *more))]
         else:
             self.buffers = [header + payload]
+
+    @property
+    def plain_data(self) -> Optional[bytes]:
+        """The whole message, if it is in one buffer and has no flag but that of the correlation id; otherwise None."""
+        return self.buffers[0] if self.flags == FLAGS_CORR_ID and len(self.buffers) == 1 else None  # type: ignore[return-value]
 
     @property
     def data(self) -> bytes:

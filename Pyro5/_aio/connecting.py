@@ -10,7 +10,7 @@ from typing import Any, Awaitable, Callable, Dict, List, Mapping, NamedTuple, Op
 from .. import config, errors
 from .._auth.setup import client_exchange
 from .._client.candidates import in_order_of_trial, note_unreachable
-from .._client.connection import connection_failure, handshake_hint
+from .._client.failures import connection_failure, handshake_hint
 from .._client.discovery import resolve_all
 from .._client.ns_connection import RANDOM
 from .._messages import handshake

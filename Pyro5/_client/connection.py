@@ -11,7 +11,7 @@ import logging
 import socket
 import threading
 import time
-from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, FrozenSet, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from .. import callcontext, config, errors, protocol, socketutil
 from .._auth.setup import client_exchange
@@ -23,17 +23,20 @@ from .._net.shared_memory import host_of, shared_with
 from .._values.uri import URI
 from .._wire import features
 from .._wire.reader import RECEIVE_BYTES, MessageReader
-from ..protocol import MAX_SCATTERED_BUFFERS, Buffer, ReceivingMessage, SendingMessage
+from ..protocol import (HEADER_SIZE, MAX_SCATTERED_BUFFERS, MSG_RESULT, Buffer, ReceivingMessage, SendingMessage,
+                        plain_header)
 from ..serializers import SerializerBase
 from .call_options import earlier
+from .failures import connection_failure, handshake_hint
 
-__all__ = ["HELLO", "Connection", "connection_failure", "first_values", "handshake_hint", "open_connection"]
+__all__ = ["HELLO", "Connection", "first_values", "open_connection"]
 
 log = logging.getLogger("Pyro5.connection")
 
 # Limit of a decompressed reply, in multiples of MAX_INFLATED_SIZE. Higher than that of requests: a client chooses the server
 # that it connects to, a server does not choose its clients.
 REPLY_INFLATED_FACTOR = 16
+_ANY_SIZE = 0xFFFFFFFF  # the largest size that a header can announce
 SEND_STEP_BYTES = 1024 * 1024  # the timeout applies to each step of a large message, not to the whole message
 HELLO = handshake.HELLO
 
@@ -178,12 +181,44 @@ class Connection(socketutil.SocketConnection):
             ConnectionClosedError: the connection was closed before the reply was complete.
             ProtocolError: the message that arrived is not the reply to this request.
         """
-        reply = self._exchange(request, method)
+        return self._awaited(self._exchange(request, method), request.seq, request.serializer_id, method)
+
+    def plain_round_trip(self, request: bytes, seq: int, serializer_id: int, correlation_id: bytes,
+                         method: str) -> Union[bytes, ReceivingMessage]:
+        """Do the same as `round_trip` for a small request, if `awaits_nothing`. The messages are not logged.
+
+        Returns:
+            the payload of a reply that is an ordinary result and arrives in one receive; otherwise the reply.
+        """
+        self.mid_exchange, self.reply_is_due = True, False
+        try:
+            self.sock.sendall(request)
+            self.reply_is_due = True
+            data: bytes = self._incoming.recv(RECEIVE_BYTES)
+        except OSError as x:
+            raise socketutil.communication_error(self._activity(method), x) from x
+        # The whole header of a plain reply is known, so one comparison is enough instead of a ReceivingMessage: saves 300 of
+        # 870 byte codes per call. The mask is for less data than a header, which never matches.
+        if data.startswith(plain_header(MSG_RESULT, serializer_id, seq, len(data) - HEADER_SIZE & _ANY_SIZE, correlation_id)):
+            self.mid_exchange = False
+            return data[HEADER_SIZE:]
+        if not data:
+            raise socketutil.communication_error(self._activity(method), None)
+        self._reader.feed(data)
+        return self._awaited(self._exchange(None, method), seq, serializer_id, method)
+
+    @property
+    def awaits_nothing(self) -> bool:
+        """Whether the next bytes to arrive begin the reply to the next request, which may be as large as one receive."""
+        reader = self._reader
+        return not (self.late or reader.position or 0 < reader.max_size < RECEIVE_BYTES)
+
+    def _awaited(self, reply: ReceivingMessage, seq: int, serializer_id: int, method: str) -> ReceivingMessage:
+        """Return the first message that is the awaited reply: this one, or one that follows late replies."""
         # An unexpected reply has another sequence number. The caller then closes the connection: mid_exchange is still set.
-        while (reply.type != protocol.MSG_RESULT or reply.seq != request.seq
-               or reply.serializer_id != request.serializer_id):
-            if not (reply.type == protocol.MSG_RESULT and reply.seq in self.late):
-                raise self._mismatch(request, reply, method)
+        while reply.type != MSG_RESULT or reply.seq != seq or reply.serializer_id != serializer_id:
+            if not (reply.type == MSG_RESULT and reply.seq in self.late):
+                raise self._mismatch(reply, seq, serializer_id, method)
             self.late.discard(reply.seq)
             reply = self._exchange(None, method)
         self.mid_exchange = False
@@ -288,10 +323,7 @@ class Connection(socketutil.SocketConnection):
                 # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception
                 # in between leaves it set, KeyboardInterrupt included.
                 self.mid_exchange, self.reply_is_due = True, False
-                if len(request.buffers) == 1 and not self._log_wire:
-                    self.sock.sendall(request.buffers[0])  # what _send() does for a small message, without the call
-                else:
-                    self._send(request)
+                self._send(request)
                 self.reply_is_due = True
             if request is None or self.late:
                 reply = reader.next_message()  # it may have arrived together with a late one
@@ -315,16 +347,16 @@ class Connection(socketutil.SocketConnection):
     def _activity(self, method: Optional[str]) -> str:
         return "calling %s of %s" % (method, self.target) if method else "connecting to %s" % self.target
 
-    def _mismatch(self, request: SendingMessage, reply: ReceivingMessage, method: str) -> errors.ProtocolError:
+    def _mismatch(self, reply: ReceivingMessage, seq: int, serializer_id: int, method: str) -> errors.ProtocolError:
         activity = self._activity(method)
-        if reply.type != protocol.MSG_RESULT:
+        if reply.type != MSG_RESULT:
             return errors.ProtocolError("%s: the reply is a message of type %d, expected %d"
-                                        % (activity, reply.type, protocol.MSG_RESULT))
-        if reply.seq != request.seq:
+                                        % (activity, reply.type, MSG_RESULT))
+        if reply.seq != seq:
             return errors.ProtocolError("%s: reply out of sync, its sequence number is %d, expected %d"
-                                        % (activity, reply.seq, request.seq))
+                                        % (activity, reply.seq, seq))
         return errors.SerializeError("%s: the reply uses serializer %d, the request used %d"
-                                     % (activity, reply.serializer_id, request.serializer_id))
+                                     % (activity, reply.serializer_id, serializer_id))
 
     def _send(self, request: SendingMessage) -> None:
         if self._log_wire:
@@ -386,13 +418,6 @@ class Connection(socketutil.SocketConnection):
         return message
 
 
-def handshake_hint(is_encrypted: bool) -> str:
-    """Return a hint on what to check when the server closes the connection instead of answering the handshake."""
-    if is_encrypted:
-        return "does the server require a client certificate (SSL_CLIENTCERT), and does it trust the one that was sent?"
-    return "if the server uses TLS, enable the setting SSL on this side too"
-
-
 def _seconds_left(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
@@ -421,30 +446,3 @@ def open_connection(uri: URI, timeout: Optional[float], max_size: int = 0) -> Co
         # skip the error of create_socket in the chain: all it adds is the address, which is in this text already
         raise connection_failure(uri, x) from (x.__cause__ or x)
     return Connection(sock, str(uri), max_size)
-
-
-def connection_failure(uri: URI, error: OSError) -> errors.CommunicationError:
-    """Return the error to raise when the server of a URI cannot be reached."""
-    hint = _hint(error)
-    text = "cannot connect to %s: %s%s" % (uri, _reason(error), " (%s)" % hint if hint else "")
-    error_class = errors.TimeoutError if socketutil.is_timeout(error) else errors.CommunicationError
-    return errors.not_sent(error_class(text))
-
-
-def _reason(error: OSError) -> str:
-    """Return the error text of the operating system, without the address that create_socket adds to it."""
-    cause = error.__cause__
-    if isinstance(error, socket.gaierror) or not isinstance(cause, OSError):
-        cause = error
-    return cause.strerror or str(cause)
-
-
-def _hint(error: OSError) -> str:
-    """Return a hint on what to check; an empty text if the error says it already."""
-    if isinstance(error, socket.gaierror):
-        return ""
-    if isinstance(error, (ConnectionRefusedError, FileNotFoundError)):
-        return "is the server running, and does it listen at this address?"
-    if config.SSL:
-        return "does the server use TLS, and do the certificates match? See the setting SSL_CACERTS"
-    return "is the server running, and can it be reached from this machine?"

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Optional, Set, Tuple, Union
 
 from .. import config, errors, serializers
 from .._messages.requests import WireOptions
+from .._wire.reader import RECEIVE_BYTES
 from .._values.uri import URI
 from ..configure import global_version
 from ..constants import DAEMON_NAME
@@ -84,13 +85,14 @@ class Connector:
         stream_homes: the connection of each open item stream, by the stream's id.
         results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
         callbacks: the objects of this process that the server can call, see callback_objects; None: there are none.
+        is_plain: no setting needs more than the shortest way of sending small requests and receiving small replies.
         raw_response: calls return the reply messages, whose payloads the program reads: they are as those of other releases.
     """
 
     __slots__ = ("uri", "bound_uri", "object_id", "connection", "connected_socket", "fork_count", "seq", "timeout", "wire",
                  "serializer_name", "serializer", "handshake", "methods", "oneway", "attrs", "idempotent", "settings_version",
                  "pool", "parallel", "is_strict", "max_connections", "stream_homes", "results", "raw_response",
-                 "pick", "callbacks", "announced", "__weakref__")
+                 "pick", "callbacks", "is_plain", "announced", "__weakref__")
 
     def __init__(self, uri: URI, connected_socket: Optional[socket.socket] = None) -> None:
         self.uri = uri
@@ -118,6 +120,7 @@ class Connector:
         self.wire: WireOptions
         self.serializer: SerializerBase
         self.is_strict: bool
+        self.is_plain: bool
         self.max_connections: int
         self._read_settings()
 
@@ -140,6 +143,7 @@ class Connector:
             self.pool.by_thread.clear()  # each thread is checked again
         for connection in self.pool.connections():
             connection.read_settings(self.wire.max_size)
+        self.is_plain = not (self.wire.compress or config.LOGWIRE or 0 < self.wire.max_size < RECEIVE_BYTES)
         self.settings_version = version
 
     def __del__(self) -> None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import marshal
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Set, Tuple, Union
 
 from .. import callcontext, errors, protocol
 from .._values import large_buffers
-from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage
+from ..protocol import Buffer, Payload, ReceivingMessage, SendingMessage, plain_header
 from ..serializers import SerializerBase
 from . import blob, limits, out_of_band
 from .blob import SerializedBlob
@@ -46,6 +46,12 @@ class Call(NamedTuple):
 _new_call: Callable[[Tuple[str, str, Sequence[Any], Mapping[str, Any]]], Call] = functools.partial(tuple.__new__, Call)
 
 
+def _is_plain(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]], buffers: Optional[out_of_band.BufferOptions]) -> bool:
+    """Return whether the arguments of a call are all numbers, and nothing has to be sent besides."""
+    return (not kwargs and _NUMBERS.issuperset(map(type, args)) and large_buffers.current.outgoing is None
+            and (buffers is None or buffers.shared is None or buffers.shared.offer is None))
+
+
 def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
                    kwargs: Optional[Mapping[str, Any]], wire: WireOptions,
                    own_annotations: Optional[Mapping[str, Buffer]] = None,
@@ -70,8 +76,7 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     serializer_id = serializer.serializer_id
     payload: Payload
     # One test for arguments that none of the others applies to: saves 0.5 us per call.
-    if not kwargs and _NUMBERS.issuperset(map(type, args)) and large_buffers.current.outgoing is None and (
-            buffers is None or buffers.shared is None or buffers.shared.offer is None):
+    if _is_plain(args, kwargs, buffers):
         payload = serializer.dumpsCall(object_id, method, args, kwargs)
     # Comparing exact types is the fastest way to find the special arguments; subclasses of SerializedBlob are not supported.
     elif SerializedBlob in map(type, args) or kwargs and SerializedBlob in map(type, kwargs.values()):
@@ -104,6 +109,26 @@ def invoke_request(serializer: SerializerBase, seq: int, flags: int, object_id: 
     return SendingMessage(protocol.MSG_INVOKE, flags, seq, serializer_id, payload, annotations,
                           correlation_id=correlation_id or callcontext.correlation_bytes(), compress=compress,
                           max_size=max_size)
+
+
+def plain_request(serializer: SerializerBase, seq: int, flags: int, object_id: str, method: str, args: Sequence[Any],
+                  kwargs: Optional[Mapping[str, Any]], wire: WireOptions,
+                  own_annotations: Optional[Mapping[str, Buffer]] = None,
+                  correlation_id: bytes = b"",
+                  buffers: Optional[out_of_band.BufferOptions] = None) -> Union[bytes, SendingMessage]:
+    """Build the request of a call like `invoke_request`, with a correlation id and without flags. No setting applies to it.
+
+    Returns:
+        the encoded message, if it is in one buffer and has no flags but that of the correlation id; otherwise the message.
+    """
+    # Most calls: 60 byte codes less than with a SendingMessage.
+    if _is_plain(args, kwargs, buffers) and not (own_annotations or callcontext.outgoing_annotations()):
+        payload = serializer.dumpsCall(object_id, method, args, kwargs)
+        if len(payload) <= protocol.JOIN_UP_TO_BYTES:  # else thousands of numbers, or one of thousands of digits
+            return plain_header(protocol.MSG_INVOKE, serializer.serializer_id, seq, len(payload), correlation_id) + payload
+    request = invoke_request(serializer, seq, flags, object_id, method, args, kwargs, wire, own_annotations, correlation_id,
+                             buffers)
+    return request.plain_data or request
 
 
 def _require_only_argument(args: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> None:

@@ -109,6 +109,91 @@ class RoundTripTests(PairTestCase):
         self.assertIn("answer", logs.output[1])
 
 
+class PlainRoundTripTests(PairTestCase):
+    """The short way for small requests: what arrives decides which way the reply takes."""
+
+    CORRELATION = bytes(range(16))
+
+    def reply(self, value: Any = "answer", seq: int = 1, flags: int = 0, serializer: Any = SERPENT, **arguments: Any) -> bytes:
+        arguments.setdefault("correlation_id", self.CORRELATION)
+        return SendingMessage(protocol.MSG_RESULT, flags, seq, serializer.serializer_id, serializer.dumps(value),
+                              **arguments).data
+
+    def call(self, conn: Connection) -> Any:
+        return conn.plain_round_trip(b"request", 1, SERPENT.serializer_id, self.CORRELATION, "echo")
+
+    def test_an_ordinary_result(self) -> None:
+        conn, other = self.pair()
+        other.sendall(self.reply())
+        self.assertEqual(SERPENT.dumps("answer"), self.call(conn))
+        self.assertEqual(b"request", other.recv(1000))
+        self.assertFalse(conn.mid_exchange)
+        self.assertTrue(conn.awaits_nothing)
+
+    def test_other_replies_are_returned_as_messages(self) -> None:
+        annotations = {"DATA": b"value"}
+        replies = {"exception": self.reply(flags=protocol.FLAGS_EXCEPTION), "annotations": self.reply(annotations=annotations),
+                   "no correlation id": self.reply(correlation_id=None), "other id": self.reply(correlation_id=bytes(16)),
+                   "compressed": self.reply("answer " * 100, compress=True)}
+        for name, data in replies.items():
+            with self.subTest(name):
+                conn, other = self.pair()
+                other.sendall(data)
+                message = self.call(conn)
+                self.assertIn("answer", SERPENT.loads(message.data))
+                self.assertEqual(annotations if name == "annotations" else {}, message.annotations)
+                self.assertEqual(name == "exception", bool(message.flags & protocol.FLAGS_EXCEPTION))
+                self.assertFalse(conn.mid_exchange)
+
+    def test_a_reply_in_several_receives(self) -> None:
+        for first_bytes in (1, 39, 40, 41):
+            with self.subTest(first_bytes=first_bytes):
+                conn, other = self.pair()
+                conn._incoming = mock.Mock(wraps=conn.sock)
+                conn._incoming.recv.side_effect = self.first_part(conn, other, self.reply(), first_bytes)
+                self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
+
+    def first_part(self, conn: Any, other: socket.socket, data: bytes, count: int) -> Any:
+        """Return a function that returns the first bytes, when the others were sent over the socket."""
+        def receive(_size: int) -> bytes:
+            conn._incoming.recv.side_effect = None  # from here on, the socket itself
+            other.sendall(data[count:])
+            return data[:count]
+        return receive
+
+    def test_what_follows_a_reply_is_kept(self) -> None:
+        conn, other = self.pair()
+        other.sendall(self.reply() + self.reply("surplus", seq=7))
+        self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
+        self.assertFalse(conn.awaits_nothing)
+        other.sendall(reply("answer", seq=2))
+        with self.assertRaisesRegex(errors.ProtocolError, "sequence number is 7, expected 2"):
+            conn.round_trip(request(seq=2), "echo")
+
+    def test_a_small_limit(self) -> None:
+        conn, _ = self.pair(1000)
+        self.assertFalse(conn.awaits_nothing)
+        conn.read_settings(connection.RECEIVE_BYTES)
+        self.assertTrue(conn.awaits_nothing)
+        conn.late.add(1)
+        self.assertFalse(conn.awaits_nothing)
+
+    def test_wrong_replies(self) -> None:
+        wrong = {"sequence number is 2, expected 1": (errors.ProtocolError, self.reply(seq=2)),
+                 "uses serializer 2, the request used 1": (errors.SerializeError, self.reply(serializer=MARSHAL)),
+                 "not the Pyro protocol": (errors.ProtocolError, b"HTTP/1.1 400 Bad Request\r\n"),
+                 "closed by the other side": (errors.ConnectionClosedError, b""),
+                 "closed by the other .ide": (errors.ConnectionClosedError, self.reply()[:-1])}
+        for pattern, (error, data) in wrong.items():
+            with self.subTest(pattern):
+                conn, other = self.pair()
+                other.sendall(data)
+                other.shutdown(socket.SHUT_WR)
+                with self.assertRaisesRegex(error, "(?s)calling echo of %s: .*%s" % (TARGET, pattern)):
+                    self.call(conn)
+                self.assertTrue(conn.mid_exchange)
+
+
 class BrokenReplyTests(PairTestCase):
     """Whatever goes wrong: the right kind of error, a text that says where, and a connection known to be in doubt."""
 
