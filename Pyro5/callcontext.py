@@ -26,11 +26,15 @@ import os
 import struct
 import threading
 import time
-import uuid
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Tuple, Union
 
-from . import errors
+from . import LazyModule, errors
+
+if TYPE_CHECKING:
+    import uuid
+else:
+    uuid = LazyModule(globals(), "uuid")
 
 Annotations = Dict[str, Any]
 CORRELATIONS_AT_ONCE = 256  # one system call per id would take half a microsecond each
@@ -310,7 +314,7 @@ new_correlation_bytes = _new_correlations.next
 def correlation_bytes() -> Optional[bytes]:
     """Return the 16 bytes of the current correlation id, None if there is none."""
     value = _correlation.get()
-    return value.bytes if isinstance(value, uuid.UUID) else value
+    return value if value is None or isinstance(value, bytes) else value.bytes
 
 
 def correlation_or_new() -> bytes:
@@ -318,7 +322,7 @@ def correlation_or_new() -> bytes:
     value = _correlation.get()
     if value is None:
         return new_correlation_bytes()
-    return value.bytes if isinstance(value, uuid.UUID) else value
+    return value if isinstance(value, bytes) else value.bytes
 
 
 def set_correlation_bytes(value: Optional[bytes]) -> None:

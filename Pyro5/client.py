@@ -5,17 +5,15 @@ import functools
 import importlib
 import logging
 import socket
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
+from . import LazyModule, protocol
 from . import config as config
-from . import protocol
 from ._client.batch import BatchedCall, BatchProxy
 from ._client.batch import _BatchedRemoteMethod as _BatchedRemoteMethod
 from ._client.callback_objects import CallbackMethods
 from ._client.candidates import checked_pick
 from ._client.connection import HELLO, first_values
-from ._client.discovery import Host
-from ._client.interception import run_intercepted
 from ._client.link import Link, connected_socket_uri
 from ._client.method_views import repeated
 from ._client.methods import _RemoteMethod
@@ -24,19 +22,25 @@ from ._client.names import may_be_remote
 from ._client.operators import ProxyOperators
 from ._client.proxy_connecting import ProxyConnecting
 from ._client.proxy_state import STATE_ENTRIES
-from ._client.results import rebuilt, rebuilt_batch, send_and_rebuild, with_interface
 from ._client.retry import Retry
 from ._client.streams import ItemStream
 from ._client.streams import _StreamResultIterator as _StreamResultIterator
 from ._messages import replies, requests
 from ._messages.blob import SerializedBlob
 from ._messages.requests import BATCH_METHOD
+from ._net.addresses import Host
 from ._observe.interceptors import of_clients
 from ._values import classes, plain
 from ._values.uri import URI
 from .callcontext import current_context as current_context
 from .constants import DAEMON_NAME
 from .typed import ProxyClass
+
+if TYPE_CHECKING:
+    from ._client import interception, results
+else:
+    interception = LazyModule(globals(), "._client.interception")
+    results = LazyModule(globals(), "._client.results")  # for registered types
 
 __all__ = ["Proxy", "BatchProxy", "SerializedBlob", "locate_ns"]
 
@@ -80,7 +84,7 @@ class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyCla
 
     def __class_getitem__(cls, interface: Any) -> Any:
         """Return this class, or what creates proxies that rebuild results of types of `register_types`. See Pyro5.typed."""
-        return with_interface(cls, interface)
+        return results.with_interface(cls, interface)
 
     def __init__(self, uri: Union[str, URI], connected_socket: Optional[socket.socket] = None, *,
                  timeout: Optional[float] = None, retry: Optional[Retry] = None, wait_for_ready: bool = False,
@@ -113,7 +117,7 @@ class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyCla
         # been connected yet: then connect and look again.
         if name in link.attrs:
             value = repeated(link, self._pyroInvoke, requests.GETATTR_METHOD, (name,), None)
-            return rebuilt(link.results, name, value) if link.results else value
+            return results.rebuilt(link.results, name, value) if link.results else value
         if not self._pyroEnsureMetadata() and not link.has_member(name):
             raise AttributeError("remote object '%s' has no exposed attribute or method '%s'" % (link.uri, name))
         return getattr(self, name)
@@ -131,7 +135,7 @@ class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyCla
         link = self._pyro
         invoke: Callable[..., Any] = self._pyroInvoke
         if name in link.results:
-            invoke = functools.partial(send_and_rebuild, link, invoke)
+            invoke = functools.partial(results.send_and_rebuild, link, invoke)
         if link.retry is None:
             return _RemoteMethod(invoke, name, link.max_retries, link)
         return _RemoteMethod(functools.partial(_invoke_repeatedly, link, invoke), name, 0, link)
@@ -195,7 +199,7 @@ class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyCla
             Exception: the exception that the method raised.
         """
         if of_clients.installed and objectId is None:
-            return run_intercepted(self._pyro, self._pyroSend, methodname, vargs, kwargs, flags)
+            return interception.run_intercepted(self._pyro, self._pyroSend, methodname, vargs, kwargs, flags)
         return self._pyroSend(methodname, vargs, kwargs, flags, objectId)
 
     def _pyroSend(self, methodname: str, vargs: Any, kwargs: Any, flags: int, objectId: Optional[str] = None) -> Any:
@@ -223,8 +227,8 @@ class Proxy(ProxyConnecting, ProxyOperators, CallbackMethods, metaclass=ProxyCla
             The list of results, of which the last one may be an ExceptionWrapper; None if oneway is true.
         """
         flags = protocol.FLAGS_BATCH | (protocol.FLAGS_ONEWAY if oneway else 0)
-        results = repeated(self._pyro, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
-        return rebuilt_batch(self._pyro.results, calls, results)
+        values = repeated(self._pyro, self._pyroInvoke, BATCH_METHOD, calls, None, flags)
+        return results.rebuilt_batch(self._pyro.results, calls, values) if self._pyro.results else values
 
     def _pyroAnnotations(self) -> Optional[Dict[str, bytes]]:
         """Return annotations to send with every request, in addition to those in current_context. Override as needed."""

@@ -12,7 +12,6 @@ import importlib
 import itertools
 import logging
 import os
-import platform
 import sys
 from typing import Any, ClassVar, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
@@ -120,6 +119,7 @@ class Configuration:
 
     def dump(self) -> str:
         """Return a readable text with the version, the platform and all settings."""
+        import platform
         lines = [
             "Pyro version: %s" % __version__,
             "Loaded from: %s" % os.path.dirname(os.path.abspath(__file__)),

@@ -1,7 +1,6 @@
 """Shared by clients and servers: uris and how to resolve them, the name server, type metadata."""
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from typing import Any, Optional, Set, Union
@@ -24,7 +23,7 @@ log = logging.getLogger("Pyro5.core")
 
 def type_meta(class_or_object: Any, prefix: str = "class:") -> Set[str]:
     """Return name server tags for the class, or the class of the object: one for it and one for each of its base classes."""
-    clazz = class_or_object if inspect.isclass(class_or_object) else type(class_or_object)
+    clazz = class_or_object if isinstance(class_or_object, type) else type(class_or_object)
     return {"%s%s.%s" % (prefix, base.__module__, base.__name__) for base in clazz.__mro__ if base is not object}
 
 

@@ -9,7 +9,8 @@ from typing import Any, Callable, Dict, List
 from Pyro5 import errors
 from Pyro5._calls.exclusive import ExclusiveUse
 from Pyro5._calls.running_calls import RunningCalls
-from Pyro5._client.futures import BackgroundCalls, CallFuture
+from Pyro5._client.call_future import CallFuture
+from Pyro5._client.futures import BackgroundCalls
 from Pyro5._client.idle import IdleConnections
 from Pyro5._client.retry import RetryBudget
 from Pyro5.client import Proxy

@@ -20,6 +20,9 @@ PUBLIC_NAMES = [
     "unregister_dict_to_class", "wait_for",
 ]
 COSTLY_MODULES = ["argparse", "asyncio", "ctypes", "hashlib", "http", "msgpack", "sqlite3", "ssl"]
+# a program that makes calls with values of the usual types needs none of these, either
+COSTLY_FOR_CLIENTS = ["ast", "concurrent.futures", "dataclasses", "datetime", "decimal", "inspect", "pathlib", "platform",
+                      "random", "serpent", "uuid"]
 
 VENDORED_CALL = """
 import sys, threading
@@ -79,6 +82,19 @@ class ImportCosts(unittest.TestCase):
         self.assertEqual([], [name for name in of_servers if name in before])
         self.assertEqual([], [name for name in PUBLIC_NAMES if name not in names])
         self.assertEqual([], [name for name in of_servers if name not in after])
+
+    def test_only_what_is_used_is_loaded(self) -> None:
+        output = output_of("import Pyro5.api, sys; print(*sys.modules); Pyro5.api.Proxy; print(*sys.modules)", PROJECT)
+        before, after = map(str.split, output.splitlines())
+        self.assertEqual([], [name for name in ("Pyro5.client", "Pyro5.serializers", "socket") if name in before])
+        self.assertEqual([], [name for name in COSTLY_FOR_CLIENTS if name in after])
+
+    def test_names_are_those_of_their_modules(self) -> None:
+        from Pyro5 import api, client, serializers, server
+        self.assertIs(client.Proxy, api.Proxy)
+        self.assertIs(server.expose, api.expose)
+        self.assertEqual(serializers.SerializerBase.register_class_to_dict, api.register_class_to_dict)
+        self.assertEqual([], [name for name in PUBLIC_NAMES if name not in dir(api)])
 
     def test_other_names_are_unknown(self) -> None:
         from Pyro5 import api

@@ -26,7 +26,7 @@ MODULES = """
     _values.builders _values.rebuilding _values.recreation _values.unreadable
     _values.containers _values.uri _values.msgpack_check
     _values.serpent _values.serpent.writer _values.serpent.reader _values.serpent.batches
-    _values.serpent.guard _values.serpent.chunks
+    _values.serpent.guard _values.serpent.chunks _values.serpent.library _values.serpent.slow_writer
     serializers.base serializers.foreign _values.marshal _values.marshal.reader
     _values.marshal.scan _values.marshal.check
     serializers.serpent serializers.json serializers.marshal serializers.msgpack serializers
@@ -48,7 +48,7 @@ MODULES = """
     _client.unreachable _client.ns_places _client.ns_connection
     _client.discovery _client.candidates _client.metadata _client.holders _client.pool
     _client.idle _client.parallel
-    _client.results _client.retry _client.futures _client.connector _client.cancelling
+    _client.results _client.retry _client.call_future _client.futures _client.connector _client.cancelling
     _client.calls _client.link
     _client.batch _client.streams _client.signatures _client.reconnecting _client.exclusive
     _client.method_views _client.methods
@@ -108,7 +108,7 @@ MODULES = """
 RANK = {name: rank for rank, name in enumerate(MODULES)}
 
 # Objects that the package itself hands out: importing one of them is importing the module that it stands in.
-HOMES = {"config": "configure", "current_context": "callcontext", "__version__": "__init__"}
+HOMES = {"config": "configure", "current_context": "callcontext", "__version__": "__init__", "LazyModule": "__init__"}
 
 # Imports that are not at the top of their file, and why.
 LATE_IMPORTS = {
@@ -121,10 +121,28 @@ LATE_IMPORTS = {
     ("_net.tls", "_sockets"): "it imports ssl",
     ("_values.classes", "own_class"): "programs may import the serializers alone, and the classes import them",
     ("_values.exceptions", "_sqlite_exception_class"): "sqlite3 is large, and few programs have its errors",
-    ("serializers.serpent", "_load_serpent_library"): "serpent may stand beside this package, where it is vendored",
+    ("_values.serpent.library", "load"): "serpent may stand beside this package, where it is vendored",
     ("serializers.msgpack", "_load_msgpack_library"): "msgpack is optional",
     ("serializers.msgpack", "_to_ext"): "fractions and numbers are for values that hardly anybody sends",
     ("serializers.msgpack", "_number_from_text"): "fractions are for values that hardly anybody sends",
+    ("serializers.msgpack", "_from_ext"): "datetime is for values that few programs send",
+    ("serializers.msgpack", "_to_plain"): "decimal and uuid are for values that few programs send",
+    ("serializers.json", "_to_plain"): "datetime, decimal and uuid are for values that few programs send",
+    ("serializers.marshal", "_to_plain"): "uuid is for values that few programs send",
+    ("_messages.blob", "parse_annotation"): "the check of marshal data is large, and few programs use blobs",
+    ("_messages.limits", "check_marshal"): "as above",
+    ("_client.candidates", "in_order_of_trial"): "random is for names with several members",
+    ("_client.discovery", "resolve"): "random is for tags",
+    ("_client.lease_keeper", "_set_due"): "random is for servers, and tools use this module too",
+    ("_client.lease_keeper", "_call"): "inspect is large, and for callbacks only",
+    ("_client.name_server", "_registered"): "most programs do not register names with a lease in this way",
+    ("_client.proxy_connecting", "_pyroExclusive"): "few programs use objects exclusively",
+    ("_client.futures", "submit"): "concurrent.futures is for calls in the background",
+    ("_client.cancelling", "send_cancellation"): "uuid is large, and most calls are not cancelled",
+    ("protocol", "log_wiredata"): "uuid is large, and messages are logged only with LOGWIRE",
+    ("_observe.interceptors", "add"): "inspect is large, and few programs have interceptors",
+    ("_settings.kinds", "_accept_host"): "ipaddress is large, and most hosts are texts",
+    ("configure", "dump"): "platform is for the dump only",
     ("serializers.serpent", "_slow_loads"): "their regular expressions take a while, and most texts are read in the fast way",
     ("_settings.table", "closest"): "difflib makes the hint in an error",
     ("_calls.async_methods", "_event_loop"): "asyncio is large, and only daemons with async methods need it",

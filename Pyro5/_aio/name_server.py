@@ -8,11 +8,12 @@ import logging
 from typing import Any, AsyncIterator, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
 
 from .. import client, errors
-from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .._client.lease_keeper import Lease, LeaseKeeper
 from .._client.name_server import NEW_ARGUMENTS, READING, Event, checked_event, old_arguments, require_watch
 from .._client.ns_places import FAILOVER_SECONDS, alternatives, is_list, note_nameserver
 from .._values import classes
 from .._values.uri import URI
+from ..constants import DEFAULT_TTL
 from .calls import RemoteMember
 from .connecting import Accepted, in_thread
 from .connection import Connection

@@ -15,7 +15,7 @@ from .._aio.proxy import Proxy
 from .._auth.setup import server_gate
 from .._calls.error_log import RepeatFilter
 from .._calls.streams import StreamTable
-from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .._client.lease_keeper import Lease, LeaseKeeper
 from .._daemon.daemon_object import DaemonObject
 from .._daemon.registrations import Registrations, default_get_instance
 from .._daemon.settings import dispatch_options, oneway_limits, stream_limits
@@ -30,6 +30,7 @@ from .._server.listener import Listener
 from .._server.oneway import OnewayCalls
 from .._server.workers import WorkerPool
 from .._wire import buffers
+from ..constants import DEFAULT_TTL
 from ..configure import global_version
 from ..server import WIRE_TAG
 from .calls import CallsInLoop

@@ -4,7 +4,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from typing import Any, Optional
 
 from ..constants import CANCEL_METHOD, DAEMON_NAME
@@ -22,6 +21,7 @@ CANCEL_SECONDS = 5.0
 
 def send_cancellation(link: Any, correlation_id: bytes, seq: Optional[int]) -> None:
     """Send a cancellation over a connection of its own, as the one of the call is in use. Errors are logged, not raised."""
+    import uuid
     arguments = [str(uuid.UUID(bytes=correlation_id)), seq]
     token = current_options.set(CallOptions(link, time.monotonic() + CANCEL_SECONDS))
     try:

@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import logging
-import random
-from typing import Callable, List, Optional, TypeVar
+from typing import TYPE_CHECKING, Callable, List, Optional, TypeVar
 
-from .. import errors
+from .. import LazyModule, errors
 from .._values.uri import URI
-from .discovery import resolve_all
 from .ns_connection import RANDOM
 from .unreachable import note_location, reachable_first
+
+if TYPE_CHECKING:
+    from . import discovery
+else:
+    discovery = LazyModule(globals(), ".discovery")  # for names and tags: most of it looks for name servers
 
 __all__ = ["checked_pick", "connect_to_any", "in_order_of_trial", "note_unreachable"]
 
@@ -39,7 +42,8 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
         NamingError: the URI cannot be resolved.
         Exception: what ``connect`` raised for the last candidate, or for another one if the request may have been sent.
     """
-    candidates = in_order_of_trial(resolve_all(uri, reply_seconds, pick), pick)
+    candidates = [uri] if uri.protocol == "PYRO" else in_order_of_trial(
+        discovery.resolve_all(uri, reply_seconds, pick), pick)
     for position, candidate in enumerate(candidates, 1):
         try:
             return connect(candidate)
@@ -56,8 +60,10 @@ def connect_to_any(uri: URI, connect: Callable[[URI], T], reply_seconds: Optiona
 
 def in_order_of_trial(candidates: List[URI], pick: str = RANDOM) -> List[URI]:
     """Return the objects in random order, or else as they are; those that could not be reached a moment ago last."""
-    ordered = random.sample(candidates, len(candidates)) if pick == RANDOM else candidates
-    return reachable_first(ordered, lambda each: str(each.location))
+    if pick == RANDOM and len(candidates) > 1:
+        import random
+        candidates = random.sample(candidates, len(candidates))
+    return reachable_first(candidates, lambda each: str(each.location))
 
 
 def note_unreachable(candidate: URI, uri: URI, error: Exception) -> None:

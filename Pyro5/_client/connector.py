@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import threading
-from typing import Any, Callable, Dict, Optional, Set, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Union
 
 from .. import config, errors, serializers
 from .._messages.requests import WireOptions
@@ -24,7 +24,9 @@ from .idle import idle_connections
 from .metadata import parse_metadata
 from .offered import open_connection
 from .pool import OPEN_FIRST, OPEN_SIDE, ConnectionPool
-from .results import Results
+
+if TYPE_CHECKING:
+    from .results import Results
 
 __all__ = ["Connector", "connected_socket_uri", "forks"]
 

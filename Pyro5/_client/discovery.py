@@ -18,7 +18,6 @@ import contextlib
 import functools
 import itertools
 import logging
-import random
 import re
 import socket
 import threading
@@ -40,7 +39,6 @@ __all__ = ["locate", "resolve", "resolve_all", "lookup", "yplookup", "ask_by_bro
 log = logging.getLogger("Pyro5.discovery")
 
 T = TypeVar("T")
-Host = Union[str, addresses.IPAddress]
 Senders = List[Any]  # socket addresses
 
 ANSWER_BYTES = 512  # answers to a broadcast that are longer contain no valid URI
@@ -59,7 +57,7 @@ _HINT = re.compile(r" \(is the server running, [^()]*\)")
 
 
 def locate(connect: Callable[[URI, Optional[float]], T], accept: Callable[[URI], T],
-           host: Host = "", port: Optional[int] = None, broadcast: bool = True) -> T:
+           host: addresses.Host = "", port: Optional[int] = None, broadcast: bool = True) -> T:
     """Find a name server, and return what `connect` or `accept` returns for it.
 
     Args:
@@ -301,6 +299,7 @@ def resolve(uri: Union[str, URI], delay_time: float = 0.0, reply_seconds: Option
     if isinstance(wanted, str):
         name = wanted
         return _ask_until_found(lambda nameserver: nameserver.lookup(name), delay_time, *place_of(uri), reply_seconds)
+    import random
     # random: clients that look up the same tags are spread over all objects that have them
     return _tagged_uri(uri, random.choice(_texts_with_tags(uri, delay_time, reply_seconds)))
 

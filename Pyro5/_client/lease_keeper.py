@@ -3,11 +3,9 @@ from __future__ import annotations
 
 import atexit
 import copy
-import inspect
 import logging
 import math
 import os
-import random
 import threading
 import time
 import weakref
@@ -16,12 +14,12 @@ from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 from .. import errors
 from .._values import plain
 from .._values.uri import URI
+from ..constants import DEFAULT_TTL
 
-__all__ = ["DEFAULT_TTL", "Lease", "LeaseKeeper", "knows_leases"]
+__all__ = ["Lease", "LeaseKeeper", "knows_leases"]
 
 log = logging.getLogger("Pyro5.leases")
 
-DEFAULT_TTL = 30.0
 CALL_SECONDS = 3.0          # time limit of each call to the name server, which may be unreachable
 RETRY_SECONDS = 1.0         # pause at most after the name server was not reached
 LEASES_AT_ONCE = 500        # in one request
@@ -93,6 +91,7 @@ class Lease:
             # its own.
             takes_lease = True
             try:
+                import inspect
                 inspect.signature(callback).bind(self)
             except TypeError:
                 takes_lease = False
@@ -247,6 +246,7 @@ class LeaseKeeper:
 
     def _set_due(self, lease: Lease, failed: bool = False) -> None:
         # Random, so that servers that were started together do not renew together.
+        import random
         seconds = lease.ttl / 3 * (1 - 0.2 * random.random())
         lease._due_at = math.inf if lease.lost else self._clock() + (min(seconds, RETRY_SECONDS) if failed else seconds)
 

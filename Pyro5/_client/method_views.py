@@ -3,15 +3,17 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any, Callable, Mapping, Optional, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Optional, Sequence
 
 from .. import errors, serializers
 from ..protocol import FLAGS_ONEWAY
 from ..serializers import SerializerBase
 from .call_options import CallOptions, current_options, deadline_for, options_for, seconds_until
-from .futures import CallFuture
 from .reconnecting import wait_until_ready
 from .retry import Retry, busy_pause, repeat, with_retries
+
+if TYPE_CHECKING:
+    from .call_future import CallFuture
 
 __all__ = ["MethodView", "NOT_GIVEN", "checked_timeout", "repeated"]
 

@@ -1,17 +1,22 @@
 """The methods of a proxy, and the retries of calls that failed because of the connection."""
 from __future__ import annotations
 
-import inspect
 import logging
-from typing import Any, Callable, Mapping, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence, Tuple
 
-from .. import errors
+from .. import LazyModule, errors
 from .._values import plain
 from ..constants import DAEMON_NAME
-from .futures import CallFuture
 from .method_views import MethodView
 from .retry import with_retries
-from .signatures import ANY_ARGUMENTS, parse_signature
+
+if TYPE_CHECKING:
+    import inspect
+
+    from . import signatures
+    from .call_future import CallFuture
+else:
+    signatures = LazyModule(globals(), ".signatures")  # for help() and the like: it imports ast and inspect
 
 __all__ = ["_RemoteMethod"]
 
@@ -113,9 +118,9 @@ class _RemoteMethod:
 
     def _pyroSignature(self) -> inspect.Signature:
         try:
-            return parse_signature(self._pyroDescription()[0])
+            return signatures.parse_signature(self._pyroDescription()[0])
         except Exception:  # as in _pyroDocumentation()
-            return ANY_ARGUMENTS
+            return signatures.ANY_ARGUMENTS
 
     def _pyroDescription(self) -> Tuple[str, str]:
         """Return the signature and the docstring that the server sent; empty texts if it sent none."""

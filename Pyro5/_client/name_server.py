@@ -6,18 +6,23 @@ import copy
 import functools
 import logging
 import time
-from typing import (Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
-                    Tuple, TypeVar, Union, cast)
+from typing import (TYPE_CHECKING, Any, Callable, ContextManager, Dict, Iterable, Iterator, List, Mapping, NamedTuple,
+                    Optional, Sequence, Tuple, TypeVar, Union, cast)
 
-from .. import errors
+from .. import LazyModule, errors
 from .._values import plain
 from .._values.uri import URI
+from ..constants import DEFAULT_TTL
 from ..socketutil import effective_timeout
-from . import discovery
 from .call_options import CallOptions, current_options, deadline_for, earlier, options_for
-from .lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
 from .ns_places import FAILOVER_SECONDS, alternatives, note_nameserver
 from .proxy_state import ProxyState
+
+if TYPE_CHECKING:
+    from . import discovery
+    from .lease_keeper import Lease
+else:
+    discovery = LazyModule(globals(), ".discovery")
 
 __all__ = ["Event", "NEW_ARGUMENTS", "NameServerMethods", "READING", "Watch", "checked_event", "located", "old_arguments",
            "require_watch"]
@@ -235,6 +240,7 @@ def require_watch(proxy: Any) -> None:
 @contextlib.contextmanager
 def _registered(nameserver: Any, name: str, uri: URI, ttl: float, **options: Any) -> Iterator[Lease]:
     # A keeper for one name: its thread ends with the block.
+    from .lease_keeper import LeaseKeeper
     keeper = LeaseKeeper()
     try:
         yield keeper.register(nameserver, name, uri, ttl, **options)

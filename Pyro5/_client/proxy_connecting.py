@@ -5,7 +5,6 @@ from typing import Any, Callable, ContextManager, Mapping, Optional
 
 from ..constants import DAEMON_NAME
 from .connection import Connection
-from .exclusive import exclusive_use
 from .proxy_state import ProxyState
 from .reconnecting import reconnect, wait_until_ready
 
@@ -75,6 +74,7 @@ class ProxyConnecting(ProxyState):
             BusyError: another client is still using the object after this time.
             PyroError: the server is of another release, which does not know exclusive use.
         """
+        from .exclusive import exclusive_use
         return exclusive_use(self, timeout)
 
     def _pyroRelease(self) -> None:

@@ -2,11 +2,15 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
-from typing import Any, Callable, Union
+from typing import TYPE_CHECKING, Any, Callable, Union
 
-from .. import errors
+from .. import LazyModule, errors
+
+if TYPE_CHECKING:
+    import random
+else:
+    random = LazyModule(globals(), "random")
 
 __all__ = ["Retry", "RetryBudget", "asked_pause", "busy_pause", "pause_after", "repeat", "with_retries"]
 

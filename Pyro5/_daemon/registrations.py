@@ -9,12 +9,12 @@ from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 from .. import client, errors
 from .._calls.dispatch import Dispatcher
 from .._calls.streams import StreamsById, StreamTable
-from .._client.lease_keeper import DEFAULT_TTL, Lease, LeaseKeeper
+from .._client.lease_keeper import Lease, LeaseKeeper
 from .._objects import marks
 from .._objects.objects import ObjectsById, ObjectTable
 from .._processes.siblings import Siblings
 from .._values.uri import URI
-from ..constants import DAEMON_NAME
+from ..constants import DAEMON_NAME, DEFAULT_TTL
 from ..socketutil import SocketConnection
 from .daemon_object import DaemonObject
 from .observed import Observed

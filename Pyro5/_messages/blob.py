@@ -4,7 +4,6 @@ from __future__ import annotations
 from typing import Any, Tuple
 
 from .. import errors, serializers
-from .._values.marshal import check
 from ..protocol import ReceivingMessage, SendingMessage
 from . import limits
 
@@ -60,6 +59,7 @@ def parse_annotation(data: bytes) -> Tuple[Any, str, str]:
     Raises:
         ProtocolError: it is missing or malformed.
     """
+    from .._values.marshal import check
     limits.check_marshal(data)
     try:
         info, object_id, method = check.loads(data)

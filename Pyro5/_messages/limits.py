@@ -6,7 +6,6 @@ memory of the process if the number of containers was not limited.
 from __future__ import annotations
 
 from .. import config, serializers
-from .._values.marshal import check as marshal_check
 from ..protocol import Buffer, ReceivingMessage
 from ..serializers import SerializerBase
 
@@ -66,7 +65,8 @@ def check_marshal(data: Buffer) -> None:
         SerializeError: it has more containers than MAX_CONTAINERS.
     """
     if len(data) > FREE_BYTES and config.MAX_CONTAINERS:
-        marshal_check.check_containers(data, config.MAX_CONTAINERS)
+        from .._values.marshal import check
+        check.check_containers(data, config.MAX_CONTAINERS)
 
 
 def check_handshake(message: ReceivingMessage, serializer: SerializerBase) -> None:

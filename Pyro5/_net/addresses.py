@@ -14,6 +14,7 @@ from .. import config
 from .tls import is_ssl_error
 
 IPAddress = Union[ipaddress.IPv4Address, ipaddress.IPv6Address]
+Host = Union[str, IPAddress]
 IPInterface = Union[ipaddress.IPv4Interface, ipaddress.IPv6Interface]
 Address = Union[Tuple[Any, ...], str]  # (host, port), or the name of a Unix domain socket
 Candidate = Tuple[int, Any]  # address family, address for the socket functions

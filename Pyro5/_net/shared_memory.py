@@ -57,8 +57,8 @@ def _host_id() -> str:
     if not hasattr(os, "memfd_create"):
         return ""
     try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-            boot = file.read().strip().replace("-", "")
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            boot = file.read().decode("ascii").strip().replace("-", "")
         spaces = [str(os.stat("/proc/self/ns/" + name).st_ino) for name in ("pid", "user")]
         own_process = os.readlink("/proc/self")
     except OSError:

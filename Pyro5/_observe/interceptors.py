@@ -6,7 +6,6 @@ for asyncio are coroutine functions, and await ``proceed()``.
 """
 from __future__ import annotations
 
-import inspect
 import threading
 import weakref
 from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple, TypeVar
@@ -80,6 +79,7 @@ class Interceptors:
         """
         if not callable(interceptor):
             raise TypeError("an interceptor is a function of a call and proceed, not %r" % (interceptor,))
+        import inspect
         function: Any = interceptor if inspect.isroutine(interceptor) else type(interceptor).__call__
         is_async = inspect.iscoroutinefunction(interceptor) or inspect.iscoroutinefunction(function)
         if is_async != self._are_async:

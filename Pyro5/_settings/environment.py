@@ -1,7 +1,6 @@
 """Settings in environment variables: their values, and variables that are no settings."""
 from __future__ import annotations
 
-import re
 from typing import Any, Dict, List, Mapping
 
 from .kinds import BOOL, INT, Kind
@@ -11,7 +10,7 @@ __all__ = ["ENVIRONMENT_PREFIX", "from_environment", "ignored_variables", "origi
 
 ENVIRONMENT_PREFIX = "PYRO_"
 # For a service named "pyro-ns", Kubernetes and Docker set PYRO_NS_PORT to the address of that service.
-_SERVICE_ADDRESS = re.compile("(tcp|udp|sctp)://")
+_SERVICE_ADDRESSES = ("tcp://", "udp://", "sctp://")
 
 
 def from_environment(environ: Mapping[str, str]) -> Dict[str, Any]:
@@ -39,7 +38,7 @@ def ignored_variables(environ: Mapping[str, str]) -> List[str]:
 
 def _is_foreign(setting: Setting, text: str) -> bool:
     """Return whether the value is not a number, but the address of a service of that name."""
-    return setting.kind is INT and _SERVICE_ADDRESS.match(text) is not None
+    return setting.kind is INT and text.startswith(_SERVICE_ADDRESSES)
 
 
 def origin(name: str, value: Any, environment: Mapping[str, Any]) -> str:

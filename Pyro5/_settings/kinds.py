@@ -1,21 +1,30 @@
 """Kinds of settings: convert environment variables and assigned values to the stored values."""
 from __future__ import annotations
 
-import ipaddress
 import os
-from typing import Any, Callable, List, NamedTuple
+from typing import Any, Callable, List
 
 __all__ = ["Kind", "BOOL", "FLOAT", "HOST", "INT", "LEVEL", "LIST", "OPTIONAL_INT", "OPTIONAL_TEXT", "TEXT", "accept_bool"]
 
 _BOOL_TEXTS = {"1": True, "yes": True, "on": True, "true": True, "0": False, "no": False, "off": False, "false": False}
 
 
-class Kind(NamedTuple):
-    """The kind of a setting: the values that it accepts."""
+class Kind:
+    """The kind of a setting: the values that it accepts.
 
-    takes: str                         # description for error messages
-    parse: Callable[[str], Any]        # text of an environment variable -> value, or ValueError
-    accept: Callable[[Any], Any]       # assigned value -> stored value, or TypeError or ValueError
+    Args:
+        takes: description for error messages.
+        parse: text of an environment variable -> value, or ValueError.
+        accept: assigned value -> stored value, or TypeError or ValueError.
+    """
+
+    # Not a NamedTuple, which takes 0.3 ms more to create: every program imports this.
+    __slots__ = ("takes", "parse", "accept")
+
+    def __init__(self, takes: str, parse: Callable[[str], Any], accept: Callable[[Any], Any]) -> None:
+        self.takes = takes
+        self.parse = parse
+        self.accept = accept
 
 
 def _parse_bool(text: str) -> bool:
@@ -65,8 +74,10 @@ def _accept_text(value: Any) -> str:
 
 
 def _accept_host(value: Any) -> str:
-    if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
-        return str(getattr(value, "ip", value))  # the address of an interface, without its network
+    if not isinstance(value, str):
+        import ipaddress
+        if isinstance(value, (ipaddress.IPv4Address, ipaddress.IPv6Address)):
+            return str(getattr(value, "ip", value))  # the address of an interface, without its network
     return _accept_text(value)
 
 

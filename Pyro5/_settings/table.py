@@ -1,20 +1,23 @@
 """The table of settings: their names, defaults, kinds and meanings, and which values are suitable."""
 from __future__ import annotations
 
-from typing import Any, Mapping, NamedTuple, Sequence, Set
+from typing import Any, Mapping, Sequence, Set
 
 from .kinds import BOOL, FLOAT, HOST, INT, LEVEL, LIST, OPTIONAL_INT, OPTIONAL_TEXT, TEXT, Kind
 
 __all__ = ["BY_NAME", "SETTINGS", "Setting", "closest", "own", "program_serializers", "shown", "suitable_values"]
 
 
-class Setting(NamedTuple):
+class Setting:
     """One row of the table of settings."""
 
-    name: str
-    default: Any
-    kind: Kind
-    doc: str
+    __slots__ = ("name", "default", "kind", "doc")
+
+    def __init__(self, name: str, default: Any, kind: Kind, doc: str) -> None:
+        self.name = name
+        self.default = default
+        self.kind = kind
+        self.doc = doc
 
 
 SETTINGS = tuple(Setting(*row) for row in (

@@ -17,11 +17,10 @@ Data = Union[bytes, bytearray, memoryview]
 _TEXT_BUT_OPENINGS = bytes(code for code in range(256) if code not in b"[{(")
 _TEXT_BUT_ELEMENTS = bytes(code for code in range(256) if code not in b"[{(,")
 # Linear time: each character is matched by one part of the pattern only.
-_STRING_PATTERN = rb"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|['"].*"""
-_STRING = re.compile(_STRING_PATTERN, re.DOTALL)
+_STRING = rb"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|['"].*"""
 # Removing the strings creates an object for each text between two of them, which takes up to 30 times the memory of the
 # data. In pieces of 1000 strings, this memory is limited.
-_PIECE = re.compile(rb"(?:[^'\"]+|%s){1,1000}" % _STRING_PATTERN, re.DOTALL)
+_PIECE = rb"(?:[^'\"]+|%s){1,1000}" % _STRING
 
 
 def check_text(data: Data, most: int, elements: bool = False) -> None:
@@ -38,8 +37,10 @@ def check_text(data: Data, most: int, elements: bool = False) -> None:
     others = _TEXT_BUT_ELEMENTS if elements else _TEXT_BUT_OPENINGS
     if len(data) <= most or len(bytes(data).translate(None, others)) <= most:
         return
-    # without brackets in strings
-    count = sum(len(_STRING.sub(b"", piece.group()).translate(None, others)) for piece in _PIECE.finditer(bytes(data)))
+    # Without brackets in strings. Most programs never come here: the patterns are compiled when they are used.
+    string = re.compile(_STRING, re.DOTALL)
+    count = sum(len(string.sub(b"", piece.group()).translate(None, others))
+                for piece in re.finditer(_PIECE, bytes(data), re.DOTALL))
     if count > most:
         raise too_many(count, most)
 

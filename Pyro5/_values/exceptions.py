@@ -5,7 +5,6 @@ table by its exact name. The remote traceback is sent in the attribute ``_pyroTr
 """
 from __future__ import annotations
 
-import base64
 import binascii
 import builtins
 import importlib
@@ -244,7 +243,7 @@ def _base64_to_bytes(data: Mapping[str, Any]) -> bytes:
     if data.get("encoding") != "base64":
         raise TypeError("expected bytes in base64, got %r" % (data,))
     try:
-        return base64.b64decode(data["data"])
+        return binascii.a2b_base64(data["data"])
     except (KeyError, binascii.Error) as x:
         raise TypeError("expected bytes in base64: %s" % x) from x
 

@@ -19,12 +19,11 @@ from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Tupl
 from .. import errors
 from .._wire.chunks import MIN_CHUNK_BYTES
 from . import classes, large_buffers, plain
-from .numpy_scalars import is_array
+from .numpy_scalars import NO_ARRAY, is_array, set_array_form
 
-__all__ = ["NO_ARRAY", "TAG_ARRAY", "add_form", "array_form", "build_array", "checked_bytes", "register", "unregister"]
+__all__ = ["NO_ARRAY", "TAG_ARRAY", "add_form", "build_array", "checked_bytes", "register", "unregister"]
 
 TAG_ARRAY = "numpy.ndarray"
-NO_ARRAY = object()  # result of array_form() for other values
 
 MAX_DIMENSIONS = 64  # numpy 2 has this limit, numpy 1 half of it
 MAX_FIELDS = 1000  # of a structured dtype, those of nested ones included
@@ -35,15 +34,13 @@ _SIMPLE_DTYPE = re.compile(
     r"[<>|][biufcSUV][0-9]{1,10}|[<>][mM]8(?:\[(?:[1-9][0-9]{0,8})?(?:Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?")
 _KINDS = frozenset("biufcSUVmM")
 _Dtype = Union[str, Dict[str, Any]]
-_registered = False
 _other_form: Optional[Callable[[Any], Any]] = None
 
 
 def register() -> None:
     """Send numpy arrays as tagged dicts from now on, and accept them."""
-    global _registered
     classes.register_own_tag(TAG_ARRAY, build_array)
-    _registered = True
+    set_array_form(_array_form)
 
 
 def add_form(form: Callable[[Any], Any]) -> None:
@@ -54,26 +51,16 @@ def add_form(form: Callable[[Any], Any]) -> None:
 
 def unregister() -> None:
     """Neither send nor accept numpy arrays any more."""
-    global _registered, _other_form
-    _registered, _other_form = False, None
+    global _other_form
+    _other_form = None
+    set_array_form(None)
     classes.unregister_own_tag(TAG_ARRAY)
 
 
 # ---------------------------------------------------------------- array -> dict
 
-def array_form(value: Any, as_text: bool = False) -> Any:
-    """Return the tagged dict of a numpy array, or of a table; NO_ARRAY for other values, or if these are not registered.
-
-    Args:
-        as_text: write the data as text in base64, for formats that have no bytes.
-
-    Raises:
-        SerializeError: the array is a masked array, or has a dtype that cannot be sent.
-    """
-    # The first test decides in programs that have not registered arrays; it costs as much as reading a global
-    # variable.
-    if not _registered:
-        return NO_ARRAY
+def _array_form(value: Any, as_text: bool) -> Any:
+    """Return the tagged dict of an array or a table, see numpy_scalars.array_form."""
     if not is_array(value):
         return NO_ARRAY if _other_form is None else _other_form(value)
     numpy = sys.modules["numpy"]

@@ -10,12 +10,16 @@ from __future__ import annotations
 import collections
 import gc
 import sys
-from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Set
+from typing import Any, Callable, Dict, FrozenSet, List, Mapping, Optional, Set
 
-__all__ = ["ARRAY_ADVICE", "is_array", "is_foreign", "plain_scalar", "scalar_class", "with_plain_keys",
-           "with_plain_keys_inside"]
+__all__ = ["ARRAY_ADVICE", "NO_ARRAY", "array_form", "is_array", "is_foreign", "plain_scalar", "scalar_class",
+           "set_array_form", "with_plain_keys", "with_plain_keys_inside"]
 
 ARRAY_ADVICE = "send its tolist(), or call register_types(\"numpy\") in both programs"
+
+NO_ARRAY = object()  # result of array_form() for other values
+# Set by numpy_arrays, a large module that most programs never need, when the program registers arrays.
+_array_form: Optional[Callable[[Any, bool], Any]] = None
 
 _DICTS_AND_SETS = (dict, set, frozenset)
 _SEQUENCES = (list, tuple)
@@ -34,6 +38,24 @@ def is_array(value: Any) -> bool:
     """Return whether a value is a numpy array. A masked array is one, too."""
     clazz = getattr(sys.modules.get("numpy"), "ndarray", None)
     return isinstance(clazz, type) and isinstance(value, clazz)
+
+
+def set_array_form(form: Optional[Callable[[Any, bool], Any]]) -> None:
+    """Set the function that does what array_form() does; None if arrays are not registered."""
+    global _array_form
+    _array_form = form
+
+
+def array_form(value: Any, as_text: bool = False) -> Any:
+    """Return the tagged dict of a numpy array, or of a table; NO_ARRAY for other values, or if these are not registered.
+
+    Args:
+        as_text: write the data as text in base64, for formats that have no bytes.
+
+    Raises:
+        SerializeError: the array is a masked array, or has a dtype that cannot be sent.
+    """
+    return NO_ARRAY if _array_form is None else _array_form(value, as_text)
 
 
 def plain_scalar(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Collection, Dict, List, Mapping, Sequence
 
-from . import classes, hash_flooding, numpy_arrays, numpy_scalars, plain, registered_types
+from . import classes, hash_flooding, numpy_scalars, plain, registered_types
 from .classes import TAG
 
 __all__ = ["CopyFirst", "HASHABLE_TAGS", "LIST_TAG", "MANY", "MAX_LIST_ELEMENTS", "NO_COPY", "check_needs_copy", "plain_copy",
@@ -140,8 +140,8 @@ class _Copier:
         generic = numpy_scalars.scalar_class()
         if generic is not None and numpy_scalars.is_array(value):
             form = classes.registered_form(value, self._for_serpent)
-            form = numpy_arrays.array_form(value, self._arrays_as_text) if form is classes.NOT_REGISTERED else form
-            if form is numpy_arrays.NO_ARRAY:
+            form = numpy_scalars.array_form(value, self._arrays_as_text) if form is classes.NOT_REGISTERED else form
+            if form is numpy_scalars.NO_ARRAY:
                 raise _OtherTypesError
             return form
         if generic is None or not isinstance(value, generic):

@@ -7,14 +7,28 @@ converts them.
 from __future__ import annotations
 
 import datetime
+import decimal
 import operator
+import pathlib
+import uuid
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from .classes import TAG
 from .shapes import ENUM, FIELDS, MODEL, NAMED_TUPLE, STATE, TEXT, field_names, model_fields
 
-__all__ = ["Form"]
+__all__ = ["GROUPS", "Form"]
 
+# Group -> class -> the name on the wire. The modules of some classes differ between versions of Python.
+GROUPS: Dict[str, Dict[type, str]] = {
+    "datetime": {datetime.datetime: "datetime.datetime", datetime.date: "datetime.date", datetime.time: "datetime.time",
+                 datetime.timedelta: "datetime.timedelta"},
+    "decimal": {decimal.Decimal: "decimal.Decimal"},
+    "uuid": {uuid.UUID: "uuid.UUID"},
+    # A path of the system is one of the receiver's system there: of classes with one name, it means the last.
+    "path": {pathlib.PosixPath: "pathlib.Path", pathlib.WindowsPath: "pathlib.Path", pathlib.Path: "pathlib.Path",
+             pathlib.PurePosixPath: "pathlib.PurePosixPath", pathlib.PureWindowsPath: "pathlib.PureWindowsPath",
+             pathlib.PurePath: "pathlib.PurePath"},
+}
 # Exact types: other classes with isoformat() may have another text.
 _ISO = (datetime.datetime, datetime.date, datetime.time)
 

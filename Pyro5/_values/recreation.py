@@ -11,13 +11,18 @@ import logging
 import threading
 from itertools import repeat
 from operator import itemgetter
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from .. import errors
-from . import classes, exceptions, plain, rebuilding, registered_types
+from .. import LazyModule, errors
+from . import classes, exceptions, plain, registered_types
 from .classes import TAG, FromTaggedDict
+from .mismatch import Mismatch
 from .plain_copy import LIST_TAG, MANY, MAX_LIST_ELEMENTS
-from .rebuilding import Mismatch
+
+if TYPE_CHECKING:
+    from . import rebuilding
+else:
+    rebuilding = LazyModule(globals(), ".rebuilding")  # for registered types
 
 __all__ = ["Recreator", "DeferredDelivery", "dict_to_class"]
 

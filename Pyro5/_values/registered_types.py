@@ -8,33 +8,27 @@ Thread-safe: any thread may register types.
 """
 from __future__ import annotations
 
-import datetime
-import decimal
-import pathlib
 import threading
 import types
-import uuid
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
-from . import classes, exceptions, numpy_arrays, pandas_tables
-from .plain_forms import Form
-from .shapes import EXCEPTION, TEXT, TYPED_DICT, kind_of, wire_name
+from .. import LazyModule
+from . import classes, exceptions
+
+if TYPE_CHECKING:
+    from . import numpy_arrays, pandas_tables, plain_forms, shapes
+else:
+    # for programs that register types: they import inspect, pathlib, decimal, ...
+    numpy_arrays = LazyModule(globals(), ".numpy_arrays")
+    pandas_tables = LazyModule(globals(), ".pandas_tables")
+    plain_forms = LazyModule(globals(), ".plain_forms")
+    shapes = LazyModule(globals(), ".shapes")
 
 __all__ = ["find", "has_builtin_subclasses", "is_registered", "on_change", "register_types", "registered", "unregister"]
 
-# Group -> class -> the name on the wire. The modules of some classes differ between versions of Python.
-_GROUPS: Dict[str, Dict[type, str]] = {
-    "datetime": {datetime.datetime: "datetime.datetime", datetime.date: "datetime.date", datetime.time: "datetime.time",
-                 datetime.timedelta: "datetime.timedelta"},
-    "decimal": {decimal.Decimal: "decimal.Decimal"},
-    "uuid": {uuid.UUID: "uuid.UUID"},
-    # A path of the system is one of the receiver's system there.
-    "path": {pathlib.Path: "pathlib.Path", pathlib.PosixPath: "pathlib.Path", pathlib.WindowsPath: "pathlib.Path",
-             pathlib.PurePosixPath: "pathlib.PurePosixPath", pathlib.PureWindowsPath: "pathlib.PureWindowsPath",
-             pathlib.PurePath: "pathlib.PurePath"},
-}
 # groups of types of other packages, which the program may import later
-_ON_DEMAND: Dict[str, Callable[[], None]] = {"numpy": numpy_arrays.register, "pandas": pandas_tables.register}
+_ON_DEMAND: Dict[str, Callable[[], None]] = {
+    "numpy": lambda: numpy_arrays.register(), "pandas": lambda: pandas_tables.register()}
 _MAIN = "main."  # beginning of the names of classes that the program itself defines
 # Bases of classes whose instances some serializers write as those of the base, without asking for a converter.
 _WRITTEN_BASES = (int, float, str, tuple, list, dict)
@@ -85,11 +79,11 @@ def register_types(*types_or_groups: Union[type, types.ModuleType, str]) -> None
         _replace_tables({**_tables.kinds, **{clazz: kind for clazz, (kind, _name) in found.items()}})
         callbacks = list(_callbacks)
     for clazz, (kind, name) in found.items():
-        if kind == EXCEPTION:
+        if kind == shapes.EXCEPTION:
             exceptions.set_wire_name(clazz, name)
         # a converter of the program takes precedence
-        elif kind != TYPED_DICT and not classes.has_converter(clazz):
-            classes.register_form(clazz, Form(clazz, kind, name))
+        elif kind != shapes.TYPED_DICT and not classes.has_converter(clazz):
+            classes.register_form(clazz, plain_forms.Form(clazz, kind, name))
     # Without the lock: callbacks take locks of their own.
     for callback in callbacks:
         callback()
@@ -115,9 +109,7 @@ def _replace_tables(kinds: Dict[type, str]) -> None:
         last = name.rpartition(".")[2]
         by_last_name[last] = clazz if by_last_name.get(last, clazz) is clazz else None
         by_name[name] = clazz
-    if pathlib.Path in _names:  # the name of three classes
-        by_name["pathlib.Path"] = pathlib.Path
-    hidden = any([issubclass(clazz, _WRITTEN_BASES) and kind != TYPED_DICT for clazz, kind in kinds.items()])
+    hidden = any([issubclass(clazz, _WRITTEN_BASES) and kind != shapes.TYPED_DICT for clazz, kind in kinds.items()])
     _tables = _Tables(kinds, by_name, by_last_name, hidden)
 
 
@@ -160,17 +152,18 @@ def on_change(callback: Callable[[], None]) -> None:
 
 def _classes_of(given: Any) -> Iterator[Tuple[type, str, str]]:
     if isinstance(given, str):
-        if given not in _GROUPS and given not in _ON_DEMAND:
-            raise ValueError("unknown group of types %r; choose from: %s" % (given, ", ".join([*_GROUPS, *_ON_DEMAND])))
-        yield from [(clazz, TEXT, name) for clazz, name in _GROUPS.get(given, {}).items()]
+        groups = plain_forms.GROUPS
+        if given not in groups and given not in _ON_DEMAND:
+            raise ValueError("unknown group of types %r; choose from: %s" % (given, ", ".join([*groups, *_ON_DEMAND])))
+        yield from [(clazz, shapes.TEXT, name) for clazz, name in groups.get(given, {}).items()]
     elif isinstance(given, types.ModuleType):
         # Only what the module itself defines: names that it imports belong to others.
         for name, clazz in list(vars(given).items()):
             is_own = isinstance(clazz, type) and clazz.__module__ == given.__name__ and not name.startswith("_")
-            if is_own and kind_of(clazz):
-                yield clazz, kind_of(clazz), wire_name(clazz)
-    elif isinstance(given, type) and kind_of(given):
-        yield given, kind_of(given), wire_name(given)
+            if is_own and shapes.kind_of(clazz):
+                yield clazz, shapes.kind_of(clazz), shapes.wire_name(clazz)
+    elif isinstance(given, type) and shapes.kind_of(given):
+        yield given, shapes.kind_of(given), shapes.wire_name(given)
     else:
         raise TypeError("cannot register %r: it is not an enum, a dataclass, a named tuple, a TypedDict, an exception, or a "
                         "class of attrs, pydantic or msgspec, and does not define __pyro_state__ and __pyro_from_state__"

@@ -2,13 +2,10 @@
 from __future__ import annotations
 
 import base64
-import datetime
-import decimal
 import json
-import uuid
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
-from .._values import classes, containers, numpy_arrays, numpy_scalars, plain_copy, registered_types
+from .._values import classes, containers, numpy_scalars, plain_copy, registered_types
 from .base import CallPayload, Data, Payload, SerializerBase
 
 __all__ = ["JsonSerializer"]
@@ -160,14 +157,17 @@ class JsonSerializer(SerializerBase):
             if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
                 return plain_copy.with_tagged_keys(obj)
             return tuple(obj)
+        import datetime
+        import decimal
+        import uuid
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)
         if isinstance(obj, (datetime.datetime, datetime.date)):
             return obj.isoformat()
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
-        array = numpy_arrays.array_form(obj, as_text=True)
-        return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
+        array = numpy_scalars.array_form(obj, as_text=True)
+        return self.class_to_dict(obj) if array is numpy_scalars.NO_ARRAY else array
 
 
 class _TextBytesSerializer(JsonSerializer):

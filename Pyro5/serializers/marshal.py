@@ -4,13 +4,16 @@ from __future__ import annotations
 import enum
 import marshal
 import struct
-import uuid
-from typing import Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from .. import errors
-from .._values import classes, numpy_arrays, numpy_scalars, plain, plain_copy
-from .._values.marshal import check
+from .. import LazyModule, errors
+from .._values import classes, numpy_scalars, plain, plain_copy
 from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
+
+if TYPE_CHECKING:
+    from .._values.marshal import check
+else:
+    check = LazyModule(globals(), ".._values.marshal.check")  # its regular expressions are for those who use marshal
 
 __all__ = ["MarshalSerializer"]
 
@@ -111,12 +114,13 @@ class MarshalSerializer(SerializerBase):
             return scalar
         if isinstance(obj, _LEFT_TO_MARSHAL):
             return obj if isinstance(obj, type) else plain.base_value(obj)
+        import uuid
         if isinstance(obj, uuid.UUID):
             return str(obj)
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
-        array = numpy_arrays.array_form(obj)
-        return self.class_to_dict(obj) if array is numpy_arrays.NO_ARRAY else array
+        array = numpy_scalars.array_form(obj)
+        return self.class_to_dict(obj) if array is numpy_scalars.NO_ARRAY else array
 
     def _all_plain(self, value: Any) -> Any:
         copied = plain_copy.NO_COPY if self._replacements else plain_copy.plain_copy(

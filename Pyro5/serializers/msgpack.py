@@ -1,14 +1,11 @@
 """The msgpack serializer: a compact binary format. It needs the msgpack package."""
 from __future__ import annotations
 
-import datetime
-import decimal
 import struct
-import uuid
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers, msgpack_check, numpy_arrays, numpy_scalars, plain_copy, registered_types, unsendable
+from .._values import classes, containers, msgpack_check, numpy_scalars, plain_copy, registered_types, unsendable
 from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
@@ -156,18 +153,21 @@ class MsgpackSerializer(SerializerBase):
             if self._tagged and plain_copy.with_tagged_keys(obj) is not obj:
                 return plain_copy.with_tagged_keys(obj)
             return tuple(obj)
+        import decimal
+        import uuid
         if isinstance(obj, (uuid.UUID, decimal.Decimal)):
             return str(obj)
         if classes.is_array(obj):
             return classes.array_to_plain(obj)
-        array = numpy_arrays.array_form(obj)
-        if array is not numpy_arrays.NO_ARRAY:
+        array = numpy_scalars.array_form(obj)
+        if array is not numpy_scalars.NO_ARRAY:
             return array
         ext = _to_ext(obj)
         return self.class_to_dict(obj) if ext is None else self._ext_type(*ext)
 
 
 def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
+    import datetime
     import fractions
     import numbers
     if isinstance(obj, complex):
@@ -187,6 +187,7 @@ def _to_ext(obj: Any) -> Optional[Tuple[int, bytes]]:
 
 
 def _from_ext(code: int, data: bytes) -> Any:
+    import datetime
     try:
         if code == _EXT_COMPLEX:
             return complex(*struct.unpack("=dd", data))

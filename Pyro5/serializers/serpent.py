@@ -3,121 +3,28 @@ from __future__ import annotations
 
 import binascii
 import collections
-import enum
-import gc
-import importlib
-import importlib.util
 import os
 import re
-import sys
 import threading
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
-from .. import config
-from .._values import classes, containers, hash_flooding, numpy_arrays, numpy_scalars, plain, plain_copy
-from .._values.serpent import batches, reader, writer
+from .. import LazyModule, config
+from .._values import classes, containers, hash_flooding, plain, plain_copy
+from .._values.serpent import batches, library, reader, writer
 from .._values.serpent.writer import HEADER
 from .base import Data, Payload, SerializerBase, is_long, is_long_dict
 
+if TYPE_CHECKING:
+    from .._values.serpent import slow_writer
+else:
+    slow_writer = LazyModule(globals(), ".._values.serpent.slow_writer")
+
 __all__ = ["SerpentSerializer"]
 
+library.require()  # the package cannot be used without it, and is better missed when the program starts
 
-def _load_serpent_library() -> Any:
-    """Import the serpent library. If this package is vendored, a copy of the library beside it takes precedence."""
-    parent = (__package__ or "").rpartition(".")[0].rpartition(".")[0]
-    if parent and importlib.util.find_spec(parent + ".serpent"):
-        return importlib.import_module(parent + ".serpent")
-    try:
-        import serpent  # an import statement, so that tools that bundle programs find it
-    except ModuleNotFoundError as x:
-        if x.name == "serpent":
-            x.msg = "Pyro5 needs the package serpent, which is not installed for %s: run %s -m pip install serpent" % (
-                sys.executable, sys.executable)
-        raise
-    return serpent
-
-
-_library = _load_serpent_library()
-
-# Converters do not apply to these types: they are what converters convert to.
-_BUILTINS = frozenset((type(None), bool, int, float, complex, str, bytes, bytearray, memoryview, tuple, list, dict, set,
-                       frozenset))
-
-
-_WITH_KEYS = frozenset((dict, set, frozenset))
 _FEW_CALLS = 8      # of a batch; the general writer writes so few as fast
-
 _ESCAPED_LETTER = re.compile(r"\\[xuUN0-7]")
-
-
-class _Writer(_library.Serializer):  # type: ignore[misc, name-defined]
-    """The serializer of the library, for which the converters of this package take precedence.
-
-    Hooks that a program has registered with the library itself apply to all other classes.
-    """
-
-    def __init__(self, bytes_repr: bool, replaced: Optional[Callable[[Any], Any]] = None, tagged: bool = False) -> None:
-        super().__init__(module_in_classname=True, bytes_repr=bytes_repr)
-        self._replaced = replaced
-        self._tagged = tagged
-        self._has_numpy = numpy_scalars.scalar_class() is not None
-
-    def write(self, obj: Any) -> bytes:
-        # the library disables the garbage collector, and enables it afterwards even if it was disabled before
-        collecting = gc.isenabled()
-        try:
-            data: bytes = self.serialize(obj)
-        finally:
-            if not collecting:
-                gc.disable()
-        return data
-
-    def _serialize(self, obj: Any, out: List[str], level: int) -> None:
-        if type(obj) in _BUILTINS:
-            if self._tagged and type(obj) in _WITH_KEYS:
-                obj = plain_copy.with_tagged_keys(obj)
-            super()._serialize(numpy_scalars.with_plain_keys(obj) if self._has_numpy else obj, out, level)
-            return
-        if self._replaced is not None:
-            obj = self._replaced(obj)
-            if type(obj) in _BUILTINS:
-                super()._serialize(obj, out, level)
-                return
-        form = classes.registered_form(obj, for_serpent=True, tagged=self._tagged)
-        if form is not classes.NOT_REGISTERED:
-            # One level deeper: the library limits the depth, so a converter that returns an instance of its own class ends
-            # in an error and not in an endless recursion.
-            self._serialize(form, out, level + 1)
-            return
-        if classes.is_mmap(obj):
-            self._serialize(obj[:], out, level + 1)
-            return
-        if classes.is_array(obj) and obj.typecode != "u":
-            self._serialize(classes.array_to_plain(obj), out, level + 1)
-            return
-        if self._has_numpy:
-            obj = self._without_numpy(obj)
-            if type(obj) in _BUILTINS:
-                self._serialize(obj, out, level + 1)  # a record becomes a tuple of other scalars
-                return
-        if not isinstance(obj, enum.Enum):  # the library writes the repr of a number, which a subclass may override
-            obj = plain.base_value(obj)
-        super()._serialize(obj, out, level)
-        # the library does not do this for an OrderedDict, and would report a second occurrence of it as a cycle
-        self.serialized_obj_ids.discard(id(obj))
-
-    def _without_numpy(self, obj: Any) -> Any:
-        if numpy_scalars.is_array(obj):  # the library would send the attributes of a masked array
-            form = numpy_arrays.array_form(obj)
-            if form is numpy_arrays.NO_ARRAY:
-                raise TypeError("don't know how to serialize class %s: %s" % (type(obj), numpy_scalars.ARRAY_ADVICE))
-            return form
-        table = numpy_arrays.array_form(obj)
-        if table is not numpy_arrays.NO_ARRAY:
-            return table
-        return numpy_scalars.with_plain_keys(numpy_scalars.plain_scalar(obj))
-
-
 _NUMBERS = frozenset((str, int, float))
 
 
@@ -205,8 +112,8 @@ class SerpentSerializer(SerializerBase):
         return self._encode_slowly(data) if text is None else (HEADER + text).encode("utf-8")
 
     def _encode_slowly(self, data: Any) -> bytes:
-        return _Writer(bool(self._literal_bytes or config.SERPENT_BYTES_REPR), self._replaced if self._replacements else None,
-                       self._tagged).write(data)
+        return slow_writer.Writer(bool(self._literal_bytes or config.SERPENT_BYTES_REPR),
+                                  self._replaced if self._replacements else None, self._tagged).write(data)
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         text = None
@@ -314,4 +221,4 @@ def __getattr__(name: str) -> Any:
     """Return an attribute of the serpent library: programs of 5.x use ``from Pyro5.serializers import serpent``."""
     if name.startswith("__"):
         raise AttributeError("module %r has no attribute %r" % (__name__, name))
-    return getattr(_library, name)
+    return getattr(slow_writer.library, name)

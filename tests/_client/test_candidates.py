@@ -6,7 +6,7 @@ from typing import Any, List
 from unittest import mock
 
 from Pyro5 import errors
-from Pyro5._client import candidates, unreachable
+from Pyro5._client import discovery, unreachable
 from Pyro5._client.candidates import connect_to_any
 from Pyro5._values.uri import URI
 from Pyro5.api import Daemon, Proxy, expose
@@ -20,7 +20,7 @@ URIS = [URI("PYRO:obj@127.0.0.1:%d" % port) for port in (1, 2, 3)]
 class Candidates(unittest.TestCase):
     def setUp(self) -> None:
         self.addCleanup(unreachable._unreachable.clear)
-        patch = mock.patch.object(candidates, "resolve_all", lambda uri, seconds, pick: list(URIS))
+        patch = mock.patch.object(discovery, "resolve_all", lambda uri, seconds, pick: list(URIS))
         patch.start()
         self.addCleanup(patch.stop)
         self.tried: List[Any] = []

@@ -108,8 +108,10 @@ class Vendored(Base):
             self.run_python(
                 "import sys\n"
                 "from app.vendor.Pyro5 import core, errors, serializers\n"
+                "serializers.serpent.dumps  # the library is loaded when it is needed\n"
                 "assert 'app.vendor.serpent' in sys.modules and 'serpent' not in sys.modules\n"
                 "from Pyro5 import errors as errors2, serializers as serializers2, core as core2\n"
+                "serializers2.serpent.dumps\n"
                 "assert 'serpent' in sys.modules\n"
                 "class Thing: pass\n"
                 "serializers.SerializerBase.register_class_to_dict(Thing, lambda thing: 'first')\n"
