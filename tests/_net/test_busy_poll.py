@@ -4,7 +4,7 @@ from __future__ import annotations
 import socket
 import unittest
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, List, Optional
+from typing import Any, List
 from unittest import mock
 
 from Pyro5._net import busy_poll
@@ -29,22 +29,12 @@ class FakeSocket:
     def __init__(self) -> None:
         self.has_data = False
         self.polls = 0
-        self.timeout: Optional[float] = None
 
-    def gettimeout(self) -> Optional[float]:
-        return self.timeout
-
-    def settimeout(self, timeout: Optional[float]) -> None:
-        self.timeout = timeout
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        if not flags:
-            return SOME
-        if self.timeout:
-            raise AssertionError("Python waits for a socket with a timeout in each receive")
+    def poll(self, _timeout: int) -> List[int]:
         self.polls += 1
-        if not self.has_data:
-            raise BlockingIOError
+        return [1] if self.has_data else []
+
+    def recv(self, size: int) -> bytes:
         return SOME
 
     def recv_into(self, buffer: Any) -> int:
@@ -53,6 +43,9 @@ class FakeSocket:
 
 class ReceiverTests(unittest.TestCase):
     def setUp(self) -> None:
+        pollers = mock.patch.object(busy_poll, "_poller_for", lambda sock: sock.poll)
+        pollers.start()
+        self.addCleanup(pollers.stop)
         forgotten = mock.patch.object(busy_poll, "_last", None)
         forgotten.start()
         self.addCleanup(forgotten.stop)
@@ -161,37 +154,29 @@ class ReceiverTests(unittest.TestCase):
             self.assertEqual(0, self.polls())
         self.assertEqual(MAX_POLLS, self.polls())
 
-    def test_the_timeout_is_restored(self) -> None:
-        for timeout in (10.0, None, 5.0):  # it may change while the connection lasts
-            self.sock.timeout, self.sock.has_data = timeout, True
-            self.assertEqual((1, timeout), (self.polls(), self.sock.timeout))
-            self.sock.has_data = False
-            self.assertEqual((MAX_POLLS, timeout), (self.polls(), self.sock.timeout))
-        with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
-            receiver = PollingReceiver(self.sock)
-            with self.assertRaises(ConnectionResetError):
-                receiver.recv(100)
-        self.assertEqual(5.0, self.sock.timeout)
-
     def test_a_fork_during_polling(self) -> None:
         """A signal handler forks, and returns in the child as well."""
-        def recv(size: int, flags: int) -> bytes:
+        def poll(_timeout: int) -> List[int]:
             busy_poll._forget_other_threads()
-            return SOME
+            return [1]
 
-        with mock.patch.object(self.sock, "recv", recv):
+        with mock.patch.object(self.sock, "poll", poll):
             receiver = PollingReceiver(self.sock)
             self.assertEqual([SOME] * 2, [receiver.recv(100) for _ in range(2)])
         self.assertFalse(busy_poll._polling.locked())
 
     def test_an_error_releases_the_lock(self) -> None:
-        with mock.patch.object(self.sock, "recv", side_effect=ConnectionResetError):
-            receiver = PollingReceiver(self.sock)
-            with self.assertRaises(ConnectionResetError):
-                receiver.recv(100)
-        self.assertFalse(busy_poll._polling.locked())
+        for error in (KeyboardInterrupt, OSError):
+            with mock.patch.object(self.sock, "poll", side_effect=error):
+                receiver = PollingReceiver(self.sock)
+                with self.assertRaises(error):
+                    receiver.recv(100)
+            self.assertFalse(busy_poll._polling.locked())
 
-    def test_real_sockets(self) -> None:
+
+class SocketTests(unittest.TestCase):
+    @mock.patch.object(busy_poll, "_last", None)
+    def test_receiving(self) -> None:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             receiver = PollingReceiver(ours)
@@ -203,9 +188,22 @@ class ReceiverTests(unittest.TestCase):
             ours.settimeout(0.001)
             with self.assertRaises(socket.timeout):
                 receiver.recv(100)
+            ours.settimeout(5.0)
+            theirs.sendall(b"more")
+            self.assertEqual((b"more", 5.0), (receiver.recv(100), ours.gettimeout()))
             theirs.close()
             ours.settimeout(None)
             self.assertEqual(b"", receiver.recv(100))
+
+    @mock.patch.object(busy_poll, "_last", None)
+    def test_a_socket_that_another_thread_closes(self) -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            receiver = PollingReceiver(ours)
+            ours.close()
+            with self.assertRaises(OSError):
+                receiver.recv(100)
+        self.assertFalse(busy_poll._polling.locked())
 
 
 class SelectorTests(unittest.TestCase):
@@ -230,8 +228,11 @@ class SelectorTests(unittest.TestCase):
 
 class WhereTests(unittest.TestCase):
     def receiver(self, sock: Any, **changes: Any) -> Any:
-        with settings(**changes), mock.patch.object(busy_poll, "_processors", 2):
+        with settings(**changes), mock.patch.object(busy_poll, "_processors", 2), self.pollers():
             return busy_poll.receiver_for(sock)
+
+    def pollers(self) -> Any:
+        return mock.patch.object(busy_poll, "_poller_for", lambda sock: sock.poll)
 
     def test_where_polling_can_succeed(self) -> None:
         sock = FakeSocket()
@@ -244,7 +245,7 @@ class WhereTests(unittest.TestCase):
 
     def test_after_a_change_of_the_settings(self) -> None:
         sock: Any = FakeSocket()
-        with mock.patch.object(busy_poll, "_processors", 2):
+        with mock.patch.object(busy_poll, "_processors", 2), self.pollers():
             current = self.receiver(sock)
             self.assertIs(current, busy_poll.receiver_for(sock, current))
             with settings(SPINNING=False):

@@ -140,21 +140,25 @@ class OfProxies(LaterTests):
 def recorded(proxy: Any) -> Iterator[List[int]]:
     """Note the sizes of what a proxy receives."""
     sizes: List[int] = []
-    reader = proxy._pyroConnection._reader
-    next_message = type(reader).next_message
+    connection = proxy._pyroConnection
+    receiver = connection._incoming
 
-    def noting(self: Any) -> Any:
-        before = self.buffered_bytes
-        message = next_message(self)
-        if self is reader and message is not None:
-            sizes.append(before)
-        return message
+    class Noting:
+        recv_into = receiver.recv_into
 
-    type(reader).next_message = noting
-    try:
+        def recv(self, size: int) -> bytes:
+            data: bytes = receiver.recv(size)
+            sizes.append(len(data))
+            return data
+
+    # the connection asks for a receiver whenever a setting has changed
+    receiver_for = busy_poll.receiver_for
+    noting = Noting()
+    connection._incoming = noting
+    with mock.patch.object(busy_poll, "receiver_for", lambda sock, current=None: (
+            noting if sock is connection.sock else receiver_for(sock, current))):
         yield sizes
-    finally:
-        type(reader).next_message = next_message
+    connection._incoming = receiver
 
 
 class OfDaemons(LaterTests):
