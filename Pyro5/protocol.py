@@ -28,7 +28,7 @@ from __future__ import annotations
 import logging
 import struct
 import zlib
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Type, Union
 
 from . import callcontext, errors
 from . import config as config
@@ -240,6 +240,13 @@ class SendingMessage:
         else:
             self.buffers = [header + payload]
 
+    def __getattr__(self, name: str) -> int:
+        """Return a field of the header that `small_reply` has not set: only logs and tests read them."""
+        if name not in ("type", "flags", "seq", "serializer_id"):
+            raise AttributeError("a SendingMessage has no attribute %r" % name)
+        value: int = getattr(ReceivingMessage(self.buffers[0]), name)
+        return value
+
     @property
     def plain_data(self) -> Optional[bytes]:
         """The whole message, if it is in one buffer and has no flag but that of the correlation id; otherwise None."""
@@ -280,6 +287,24 @@ class SendingMessage:
         """
         pyroConnection.send(SendingMessage(MSG_PING, 0, 0, SERIALIZER_PING, b"ping").data)
         recv_stub(pyroConnection, [MSG_PING])
+
+
+def small_reply(seq: int, serializer_id: int, payload: bytes, correlation_id: bytes) -> SendingMessage:
+    """Build a reply with a value, without annotations. Takes 39 byte codes, the constructor 98.
+
+    The caller has checked that the payload is neither to be compressed nor longer than JOIN_UP_TO_BYTES.
+    """
+    message = _new_message(SendingMessage)
+    size = len(payload)
+    # As plain_header(), whose call would take 12 byte codes more.
+    header = _HEADER.pack(_TAG, PROTOCOL_VERSION, MSG_RESULT, serializer_id, FLAGS_CORR_ID, seq, size, 0, correlation_id, 0,
+                          _MAGIC)
+    message.buffers = [header + payload]
+    message.size = HEADER_SIZE + size
+    return message
+
+
+_new_message: Callable[[Type[SendingMessage]], SendingMessage] = object.__new__
 
 
 class ReceivingMessage:

@@ -120,6 +120,14 @@ class Sending(unittest.TestCase):
         sent = message(b"", {name: name.encode() for name in names})
         self.assertEqual(names, list(parse(sent).annotations))
 
+    def test_a_small_reply_is_encoded_as_any_other(self) -> None:
+        reply = protocol.small_reply(7, 3, b"payload", b"c" * 16)
+        same = SendingMessage(protocol.MSG_RESULT, 0, 7, 3, b"payload", correlation_id=b"c" * 16, compress=False, max_size=0)
+        self.assertEqual((same.buffers, same.size, repr(same)), (reply.buffers, reply.size, repr(reply)))
+        for name in "type", "flags", "seq", "serializer_id", "corr_bytes", "annotations":
+            self.assertEqual(getattr(same, name), getattr(reply, name))
+        self.assertFalse(hasattr(reply, "payload"))
+
     def test_repr(self) -> None:
         self.assertIn("seq=7", repr(SendingMessage(MSG_INVOKE, 0, 7, 1, b"x")))
         self.assertIn("seq=1", repr(ReceivingMessage(message()[:40])))

@@ -131,7 +131,7 @@ class Dispatcher(CallAccounts):
             value = (self._run(connection, published, call) if method in published.direct and not self.interceptors
                      else self._start(connection, published, call))
             if type(value) in _NON_ITERATOR_TYPES:
-                return replies.plain_reply(running, serializer, self._annotations(), self._wire, value, connection.buffers)
+                return self._plain_reply(running, serializer, value)
             if type(value) is Deferred:
                 self._defer(connection, message, call, value, running, self._finish_call)
                 return None

@@ -77,30 +77,6 @@ def _reply(to: ReplyTo, flags: int, payload: Payload, annotations: Mapping[str, 
                           correlation_id=to.correlation_id, compress=to.wire.compress, max_size=to.wire.max_size)
 
 
-def plain_reply(call: Any, serializer: SerializerBase, annotations: Mapping[str, Buffer], wire: WireOptions, value: Any,
-                buffers: Optional[out_of_band.BufferOptions] = None) -> SendingMessage:
-    """Build the reply with the result of a call, without a `ReplyTo`: saves 0.5 us per call.
-
-    Args:
-        call: the RunningCall.
-        buffers: how large buffers may be sent; None: in the payload.
-
-    Raises:
-        Exception: the error to send if the result cannot be sent, see `unsent_result`.
-    """
-    max_size, compress = wire
-    payload: Payload
-    try:
-        if buffers is None or type(value) in out_of_band.SMALL:
-            payload = serializer.value_payload(value) if type(value) in _MAYBE_LONG_RESULT else serializer.dumps(value)
-        else:
-            payload, annotations = out_of_band.value_payload(buffers, serializer, value, annotations)
-        return SendingMessage(protocol.MSG_RESULT, 0, call.seq, serializer.serializer_id, payload, annotations,
-                              correlation_id=call.correlation_id, compress=compress, max_size=max_size)
-    except Exception as x:  # raised by the serializer, or by a converter of the program
-        raise unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
-
-
 def value_reply(to: ReplyTo, value: Any, flags: int = 0,
                 buffers: Optional[out_of_band.BufferOptions] = None) -> SendingMessage:
     """Build the reply with the result of a call.
