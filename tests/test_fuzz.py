@@ -8,7 +8,7 @@ import unittest
 from typing import Any
 from unittest import mock
 
-from Pyro5._messages import requests
+from Pyro5._calls.decoding import RequestDecoder
 from Pyro5._values.marshal import check
 from Pyro5._values.uri import URI
 
@@ -68,7 +68,7 @@ class Findings(unittest.TestCase):
         def broken(*args: Any) -> None:
             raise RuntimeError("broken")
         with self.assertLogs("Pyro5", "WARNING"), mock.patch.object(targets, "LIBRARY", os.path.dirname(__file__)):
-            found = self.found(cases.SESSION, mock.patch.object(requests, "parse_invoke_request", broken), 50)
+            found = self.found(cases.SESSION, mock.patch.object(RequestDecoder, "parse", broken), 50)
         self.assertIn("Finding: raised in the library: RuntimeError('broken')", found)
 
     def test_wrong_results(self) -> None:

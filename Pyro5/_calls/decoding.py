@@ -4,11 +4,11 @@ from __future__ import annotations
 import logging
 
 from .._messages import requests
-from .._messages.requests import Call
+from .._messages.requests import ARGUMENTS, Call, new_call
 from .._objects.arguments import argument_name
 from .._objects.objects import ObjectTable
 from .._values.mismatch import CallMismatch
-from ..protocol import ReceivingMessage
+from ..protocol import FLAGS_KEEPSERIALIZED, ReceivingMessage
 from ..serializers import SerializerBase
 from .turns import Turns
 
@@ -31,12 +31,18 @@ class RequestDecoder:
         self._long_requests = Turns(MAX_TURN_WAIT_SECONDS)
 
     def parse(self, message: ReceivingMessage, serializer: SerializerBase) -> Call:
-        """Return the call, or batch, that a request consists of."""
+        """Return the call, or batch, that a request consists of. Raises as `requests.parse_invoke_request`."""
         try:
-            if len(message.data) <= SHORT_REQUEST_BYTES:
-                return requests.parse_invoke_request(message, serializer)
-            with self._long_requests.one():
-                return requests.parse_invoke_request(message, serializer)
+            data = message.data
+            if len(data) > SHORT_REQUEST_BYTES:
+                with self._long_requests.one():
+                    return requests.parse_invoke_request(message, serializer)
+            # What parse_invoke_request() does for nearly all requests, without its other cases: saves 31 byte codes.
+            if message.chunks is None and not message.flags & FLAGS_KEEPSERIALIZED:
+                call = object_id, method, args, kwargs = serializer.loadsCall(data)
+                if type(kwargs) is dict and type(args) in ARGUMENTS and type(object_id) is str and type(method) is str:
+                    return new_call(call)
+            return requests.parse_invoke_request(message, serializer)
         except CallMismatch as x:
             raise self._named(x) from None
 
