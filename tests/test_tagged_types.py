@@ -130,7 +130,7 @@ class BetweenNewPeers(Registered):
         for name in NAMES:
             sent = serializers.get_serializer(name).for_dialect(3)
             data = sent.dumps([Color.RED, {"shape": Shape("s", points=[Point(1)] * 10)}, {Level.LOW: 1}])
-            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {}, False)):
+            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {})):
                 point = {"x": 1, "y": 0.0}
                 self.assertEqual([1, {"shape": {"name": "s", "color": 1, "points": [point] * 10, "inner": None}}, {"low": 1}],
                                  sent.loads(data))
@@ -167,7 +167,7 @@ class BetweenNewPeers(Registered):
         for name in NAMES:
             base = serializers.get_serializer(name)
             tagged = base.for_dialect(1)
-            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {}, False)):
+            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {})):
                 for value, form in ((Color.RED, 1), (Point(1), {"x": 1, "y": 0.0})):
                     wire = base._decode(tagged.dumps([value]))[0]
                     self.assertEqual([{"__class__": "tests.tagged_values." + type(value).__name__, "value": form}], wire)
@@ -483,7 +483,7 @@ class Lists(Registered):
         for name in NAMES:
             plain, tagged = serializers.get_serializer(name), serializers.get_serializer(name).for_dialect(1)
             data, expected = tagged.dumps(self.SHAPES), plain.dumps(self.SHAPES)
-            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {}, False)):
+            with mock.patch.object(registered_types, "_tables", registered_types._Tables({}, {}, {})):
                 self.assertEqual(plain.loads(expected), tagged.loads(data))
 
     def test_objects_of_a_daemon_become_proxies(self) -> None:

@@ -24,7 +24,7 @@ else:
     plain_forms = LazyModule(globals(), ".plain_forms")
     shapes = LazyModule(globals(), ".shapes")
 
-__all__ = ["find", "has_builtin_subclasses", "is_registered", "on_change", "register_types", "registered", "unregister"]
+__all__ = ["builtin_subclasses", "find", "is_registered", "on_change", "register_types", "registered", "unregister"]
 
 # groups of types of other packages, which the program may import later
 _ON_DEMAND: Dict[str, Callable[[], None]] = {
@@ -38,13 +38,22 @@ class _Tables(NamedTuple):
     kinds: Dict[type, str]
     by_name: Dict[str, type]
     by_last_name: Dict[str, Optional[type]]  # the last part of the name -> the only class with it, None if there are several
-    has_builtin_subclasses: bool
 
 
+class _BuiltinSubclasses:
+    """Whether classes are registered whose instances are also numbers, texts, tuples, lists or dicts.
+
+    Serializers that would write these as such ask for each value: an attribute takes 3 byte codes, a function 8.
+    """
+
+    are_registered = False
+
+
+builtin_subclasses = _BuiltinSubclasses()
 # Guards changes of the tables and of the list of callbacks. A change replaces all tables at once, so readers need no lock.
 _lock = threading.Lock()
 _names: Dict[type, str] = {}
-_tables = _Tables({}, {}, {}, False)
+_tables = _Tables({}, {}, {})
 _callbacks: List[Callable[[], None]] = []
 
 
@@ -110,7 +119,8 @@ def _replace_tables(kinds: Dict[type, str]) -> None:
         by_last_name[last] = clazz if by_last_name.get(last, clazz) is clazz else None
         by_name[name] = clazz
     hidden = any([issubclass(clazz, _WRITTEN_BASES) and kind != shapes.TYPED_DICT for clazz, kind in kinds.items()])
-    _tables = _Tables(kinds, by_name, by_last_name, hidden)
+    _tables = _Tables(kinds, by_name, by_last_name)
+    builtin_subclasses.are_registered = hidden
 
 
 def registered() -> Dict[type, str]:
@@ -121,11 +131,6 @@ def registered() -> Dict[type, str]:
 def is_registered(clazz: Any) -> bool:
     """Return whether a class is registered; false for other objects."""
     return isinstance(clazz, type) and clazz in _tables.kinds
-
-
-def has_builtin_subclasses() -> bool:
-    """Return whether a class is registered whose instances are also numbers, texts, tuples, lists or dicts."""
-    return _tables.has_builtin_subclasses
 
 
 def find(name: str) -> Optional[type]:

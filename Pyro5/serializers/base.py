@@ -51,6 +51,9 @@ class SerializerBase:
     _most_rows = plain_copy.MAX_LIST_ELEMENTS  # see plain_copy
     refers_to_buffers = False
     _calls_are_dicts = False  # whether _call_parts() is overridden
+    # Requests up to this size may take the short way of loadsCall(), which has no step for converting objects. No request does
+    # in a subclass that overrides recreate_classes().
+    _short_call = 600
     # See register_type_replacement. A change replaces the dict, so that readers need no lock.
     _replacements: Dict[type, Callable[[Any], Any]] = {}
 
@@ -87,6 +90,7 @@ class SerializerBase:
         # overridden by a subclass of the program, which then gets everything that was decoded
         if type(self).recreate_classes is not SerializerBase.recreate_classes:
             self._recreate = self._recreate_foreign = self.recreate_classes
+            self._short_call = -1
             self._decode = functools.partial(_decode_as_tagged, self._decode)  # type: ignore[method-assign]
             self._decode_call = functools.partial(_decode_as_tagged, self._decode_call)  # type: ignore[method-assign]
 

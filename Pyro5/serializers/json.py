@@ -6,6 +6,7 @@ import json
 from typing import Any, Callable, Iterable, Mapping, Optional, Sequence, Tuple
 
 from .._values import classes, containers, numpy_scalars, plain_copy, registered_types
+from .._values.registered_types import builtin_subclasses
 from .base import CallPayload, Data, Payload, SerializerBase
 
 __all__ = ["JsonSerializer"]
@@ -56,7 +57,7 @@ class JsonSerializer(SerializerBase):
         return _TextBytesSerializer()
 
     def _encode(self, data: Any) -> bytes:
-        if self._tagged and registered_types.has_builtin_subclasses() and numpy_scalars.is_foreign([data], _NATIVE):
+        if builtin_subclasses.are_registered and self._tagged and numpy_scalars.is_foreign([data], _NATIVE):
             return self._encode_copy(data)  # the encoder would write these as numbers, texts and lists
         try:
             return self._encode_once(data)
@@ -114,7 +115,7 @@ class JsonSerializer(SerializerBase):
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         # the dict itself is always the same, so only the values in it have to be encoded
         chunks = self._to_chunks
-        if self._tagged and registered_types.has_builtin_subclasses():
+        if builtin_subclasses.are_registered and self._tagged:
             chunks = None
         if chunks is not None and _write_string is not None and type(obj) is str and type(method) is str:
             try:

@@ -1,12 +1,14 @@
 """The msgpack serializer: a compact binary format. It needs the msgpack package."""
 from __future__ import annotations
 
+import collections
 import struct
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Deque, List, Mapping, Optional, Sequence, Tuple
 
 from .. import errors
-from .._values import classes, containers, msgpack_check, numpy_scalars, plain_copy, registered_types, unsendable
-from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, may_be_tagged
+from .._values import classes, containers, msgpack_check, numpy_scalars, plain_copy, unsendable
+from .._values.registered_types import builtin_subclasses
+from .base import LONG_DATA, TAG_BYTES, CallPayload, Data, Payload, SerializerBase, may_be_tagged
 
 __all__ = ["MsgpackSerializer"]
 
@@ -55,26 +57,28 @@ class MsgpackSerializer(SerializerBase):
         self._packer, self._library = library.Packer, library
         self._skip_ext = lambda code, data: None
         # Packers that no thread uses now: making one takes longer than packing a small value, 1.1 of 1.8 us. Adding and
-        # removing are atomic.
-        self._free_packers: List[Any] = []
+        # removing are atomic, and one that is too many is dropped by the deque.
+        self._free_packers: Deque[Any] = collections.deque(maxlen=_MAX_FREE_PACKERS)
+        self._take_packer, self._put_packer = self._free_packers.pop, self._free_packers.append
 
     def _encode(self, data: Any) -> bytes:
-        packed: bytes
         try:
-            if self._tagged and registered_types.has_builtin_subclasses() and numpy_scalars.is_foreign([data], _EXACT):
+            if builtin_subclasses.are_registered and self._tagged and numpy_scalars.is_foreign([data], _EXACT):
                 raise plain_copy.CopyFirst  # the library would write these as numbers, texts and lists
             try:
-                packer = self._free_packers.pop()
+                packer = self._take_packer()
             except IndexError:
                 packer = self._packer(use_bin_type=True, default=self._to_plain_or_copy)
-            packed = packer.pack(data)
+            packed: bytes = packer.pack(data)
             # After an exception it is dropped, because it may contain a part of the value; and after a long value because of
             # its memory.
-            if len(packed) <= _KEEP_PACKER_BYTES and len(self._free_packers) < _MAX_FREE_PACKERS:
-                self._free_packers.append(packer)
+            if len(packed) <= _KEEP_PACKER_BYTES:
+                self._put_packer(packer)
+            return packed
         except plain_copy.CopyFirst:
             copied = plain_copy.plain_copy(data, False, self._tagged, False, self._most_rows)
-            packed = self._pack(data if copied is plain_copy.NO_COPY else copied, use_bin_type=True, default=self._to_plain)
+            data = data if copied is plain_copy.NO_COPY else copied
+        packed = self._pack(data, use_bin_type=True, default=self._to_plain)
         return packed
 
     def _value_in_parts(self, data: Any) -> Optional[List[bytes]]:
@@ -131,6 +135,16 @@ class MsgpackSerializer(SerializerBase):
         return value, may_be_tagged(value, data)
 
     _decode_call = _decode
+
+    def loadsCall(self, data: Data) -> CallPayload:
+        # Short requests without tagged dicts: saves 30 byte codes.
+        if len(data) <= self._short_call and type(data) is bytes and data.find(TAG_BYTES) < 0:
+            try:
+                obj, method, vargs, kwargs = self._unpack(data, raw=False, ext_hook=_from_ext)
+                return obj, method, vargs, kwargs
+            except (ValueError, RecursionError, MemoryError, errors.PyroError):
+                pass    # decoded again, to raise the right error
+        return super().loadsCall(data)
 
     def _to_plain_or_copy(self, obj: Any) -> Any:
         if not self._replacements:
