@@ -70,8 +70,7 @@ class Caller(Connector):
                 deadline, serializer, annotations = self._apply_options(connection, seq, flags, annotations)
             serializer = serializer.for_dialect(connection.dialect)
             # The request and its reply have no flag but that of the correlation id. This takes a third fewer byte codes.
-            is_plain = (deadline is None and self.is_plain and correlation_id is not None
-                        and not (flags or self.raw_response) and connection.awaits_nothing)
+            is_plain = self.is_plain and not (flags or self.raw_response or deadline or correlation_id is None)
             encode = requests.plain_request if is_plain else requests.invoke_request
             try:
                 request = encode(serializer, seq, flags, object_id or self.object_id, method, args, kwargs, self.wire,

@@ -185,11 +185,15 @@ class Connection(socketutil.SocketConnection):
 
     def plain_round_trip(self, request: bytes, seq: int, serializer_id: int, correlation_id: bytes,
                          method: str) -> Union[bytes, ReceivingMessage]:
-        """Do the same as `round_trip` for a small request, if `awaits_nothing`. The messages are not logged.
+        """Do the same as `round_trip` for an encoded request, which is not logged.
 
         Returns:
             the payload of a reply that is an ordinary result and arrives in one receive; otherwise the reply.
         """
+        reader = self._reader
+        # Something else is to come before the reply, or its size has to be checked.
+        if self.late or reader.position or 0 < reader.max_size < RECEIVE_BYTES:
+            return self._awaited(self._exchange(request, method), seq, serializer_id, method)
         self.mid_exchange, self.reply_is_due = True, False
         try:
             self.sock.sendall(request)
@@ -204,14 +208,8 @@ class Connection(socketutil.SocketConnection):
             return data[HEADER_SIZE:]
         if not data:
             raise socketutil.communication_error(self._activity(method), None)
-        self._reader.feed(data)
+        reader.feed(data)
         return self._awaited(self._exchange(None, method), seq, serializer_id, method)
-
-    @property
-    def awaits_nothing(self) -> bool:
-        """Whether the next bytes to arrive begin the reply to the next request, which may be as large as one receive."""
-        reader = self._reader
-        return not (self.late or reader.position or 0 < reader.max_size < RECEIVE_BYTES)
 
     def _awaited(self, reply: ReceivingMessage, seq: int, serializer_id: int, method: str) -> ReceivingMessage:
         """Return the first message that is the awaited reply: this one, or one that follows late replies."""
@@ -314,7 +312,7 @@ class Connection(socketutil.SocketConnection):
         if not self.keep_open:
             self.sock.close()  # without shutdown(), which would end the connection for the parent process as well
 
-    def _exchange(self, request: Optional[SendingMessage], method: Optional[str]) -> ReceivingMessage:
+    def _exchange(self, request: Union[SendingMessage, bytes, None], method: Optional[str]) -> ReceivingMessage:
         """Send a request, and receive a message; without a request, the next message after the late reply to another call."""
         reader = self._reader
         reply = None
@@ -323,7 +321,10 @@ class Connection(socketutil.SocketConnection):
                 # Set before the first byte is sent, and cleared by the caller when the reply has been checked. An exception
                 # in between leaves it set, KeyboardInterrupt included.
                 self.mid_exchange, self.reply_is_due = True, False
-                self._send(request)
+                if isinstance(request, bytes):
+                    self.sock.sendall(request)
+                else:
+                    self._send(request)
                 self.reply_is_due = True
             if request is None or self.late:
                 reply = reader.next_message()  # it may have arrived together with a late one

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, Optional, Set, Tuple, Uni
 
 from .. import config, errors, serializers
 from .._messages.requests import WireOptions
-from .._wire.reader import RECEIVE_BYTES
 from .._values.uri import URI
 from ..configure import global_version
 from ..constants import DAEMON_NAME
@@ -87,7 +86,7 @@ class Connector:
         stream_homes: the connection of each open item stream, by the stream's id.
         results: the functions that rebuild the results of some methods, as the interface of the proxy demands.
         callbacks: the objects of this process that the server can call, see callback_objects; None: there are none.
-        is_plain: no setting needs more than the shortest way of sending small requests and receiving small replies.
+        is_plain: messages are neither compressed nor logged.
         raw_response: calls return the reply messages, whose payloads the program reads: they are as those of other releases.
     """
 
@@ -145,7 +144,7 @@ class Connector:
             self.pool.by_thread.clear()  # each thread is checked again
         for connection in self.pool.connections():
             connection.read_settings(self.wire.max_size)
-        self.is_plain = not (self.wire.compress or config.LOGWIRE or 0 < self.wire.max_size < RECEIVE_BYTES)
+        self.is_plain = not (self.wire.compress or config.LOGWIRE)
         self.settings_version = version
 
     def __del__(self) -> None:

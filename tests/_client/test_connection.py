@@ -128,7 +128,6 @@ class PlainRoundTripTests(PairTestCase):
         self.assertEqual(SERPENT.dumps("answer"), self.call(conn))
         self.assertEqual(b"request", other.recv(1000))
         self.assertFalse(conn.mid_exchange)
-        self.assertTrue(conn.awaits_nothing)
 
     def test_other_replies_are_returned_as_messages(self) -> None:
         annotations = {"DATA": b"value"}
@@ -165,18 +164,27 @@ class PlainRoundTripTests(PairTestCase):
         conn, other = self.pair()
         other.sendall(self.reply() + self.reply("surplus", seq=7))
         self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
-        self.assertFalse(conn.awaits_nothing)
-        other.sendall(reply("answer", seq=2))
-        with self.assertRaisesRegex(errors.ProtocolError, "sequence number is 7, expected 2"):
-            conn.round_trip(request(seq=2), "echo")
+        other.sendall(self.reply(seq=1))
+        with self.assertRaisesRegex(errors.ProtocolError, "sequence number is 7, expected 1"):
+            self.call(conn)
 
     def test_a_small_limit(self) -> None:
-        conn, _ = self.pair(1000)
-        self.assertFalse(conn.awaits_nothing)
-        conn.read_settings(connection.RECEIVE_BYTES)
-        self.assertTrue(conn.awaits_nothing)
-        conn.late.add(1)
-        self.assertFalse(conn.awaits_nothing)
+        conn, other = self.pair(1000)
+        other.sendall(self.reply())
+        self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
+        other.sendall(self.reply("x" * 1000))
+        with self.assertRaisesRegex(errors.ProtocolError, "too large"):
+            self.call(conn)
+
+    def test_a_late_reply_first(self) -> None:
+        conn, other = self.pair()
+        conn.late.add(9)
+        other.sendall(self.reply("late", seq=9)[:50])
+        sender = threading.Thread(target=lambda: other.sendall(self.reply("late", seq=9)[50:] + self.reply()))
+        sender.start()
+        self.assertEqual("answer", SERPENT.loads(self.call(conn).data))
+        sender.join()
+        self.assertEqual(set(), conn.late)
 
     def test_wrong_replies(self) -> None:
         wrong = {"sequence number is 2, expected 1": (errors.ProtocolError, self.reply(seq=2)),

@@ -39,6 +39,21 @@ class Requests(InFreshContext):
         request = over_the_wire(requests.invoke_request(SERPENT, 1, 0, "obj", "method", (), {}, WIRE))
         self.assertEqual((CORRELATION, {"ANNO": b"value"}), (correlation_of(request), request.annotations))
 
+    @with_each_serializer
+    def test_plain_requests_are_the_same_messages(self, serializer: SerializerBase) -> None:
+        calls: List[Any] = [((), {}), ((1, 2.5, None, True), {}), (("text", 1), {}), ((1,), {"text": "x"}),
+                            (([1, {"a": 2}],), {}), (("x" * 100000,), {}), (tuple(range(20000)), {}), (("x" * 50000, 1), {})]
+        for values in ({}, {"ANNO": b"value"}):
+            current_context.annotations = values
+            for args, kwargs in calls:
+                with self.subTest(count=len(args), kwargs=kwargs, annotations=values):
+                    arguments = (serializer, 7, 0, "obj", "method", args, kwargs, WIRE, None, CORRELATION.bytes)
+                    expected = requests.invoke_request(*arguments)
+                    request = requests.plain_request(*arguments)
+                    data = request if isinstance(request, bytes) else request.data
+                    self.assertEqual(expected.data, data)
+                    self.assertEqual(len(expected.buffers) == 1, isinstance(request, bytes))
+
     def test_compression_and_limit(self) -> None:
         request_of = functools.partial(requests.invoke_request, SERPENT, 1, 0, "obj", "method", ("x" * 1000,), {})
         request = request_of(WireOptions(max_size=500, compress=True))
