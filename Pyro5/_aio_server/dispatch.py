@@ -12,12 +12,15 @@ from .._calls.deferred import Deferred, InWorker, runs_in_worker
 from .._calls.dispatch import Dispatcher
 from .._calls.interception import call_of, is_known, with_arguments
 from .._calls.reply_encoding import correlation_of
+from .._calls.running_calls import RunningCall
 from .._messages import requests
+from .._messages.replies import ReplyTo
 from .._messages.requests import Call
 from .._objects.objects import PublishedObject
 from .._observe.interceptors import of_asyncio_daemons, run_async
 from ..constants import DAEMON_NAME, NEXT_ITEM_METHOD
 from ..protocol import ReceivingMessage, SendingMessage
+from ..serializers import SerializerBase
 from .calls import CallsInLoop
 
 __all__ = ["LoopDispatcher", "own_annotations"]
@@ -57,6 +60,7 @@ class LoopDispatcher(Dispatcher):
     """
 
     _loop_thread = 0
+    _may_run_at_once = False  # it depends on the thread
     common_interceptors = of_asyncio_daemons
 
     def begin(self) -> None:
@@ -65,6 +69,12 @@ class LoopDispatcher(Dispatcher):
 
     def _is_in_loop(self) -> bool:
         return threading.get_ident() == self._loop_thread
+
+    def _plain_reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
+        if own_annotations.get() is None:
+            return super()._plain_reply(call, serializer, value)
+        to = ReplyTo(call.seq, serializer, call.correlation_id, self._annotations(), self._wire)
+        return self._value_reply(call.connection, to, value, call, call.flags)
 
     def _own_annotations(self) -> Dict[str, Any]:
         own = own_annotations.get()
@@ -98,12 +108,14 @@ class LoopDispatcher(Dispatcher):
 
     # ------------------------------------------------------------ calls
 
-    def _run(self, connection: Any, published: PublishedObject, call: Call) -> Any:
-        if (call.method in published.members.nonblocking) == self._is_in_loop():
-            # Where it was called from is right already: in the loop for members that never wait, in a thread for all
-            # others.
-            return super()._run(connection, published, call)
-        return self._prepare(connection, published, call)
+    def _start(self, connection: Any, published: PublishedObject, call: Call) -> Any:
+        _object_id, name, args, kwargs = call
+        # Where it was called from is right already: in the loop for members that never wait, in a thread for all others. Then
+        # this does what _prepare() does, without its closures.
+        is_here = (name in published.members.nonblocking) == self._is_in_loop()
+        if is_here and name in published.direct and not self.interceptors:
+            return self._run_method(connection, getattr(published.instance_for(connection), name), args, kwargs)
+        return super()._start(connection, published, call)
 
     def _prepare(self, connection: Any, published: PublishedObject, call: Call) -> Callable[[], Any]:
         belongs_to_loop = self._belongs_to_loop(published, call)

@@ -9,18 +9,15 @@ from .._messages import handshake, replies
 from .._messages.replies import ReplyTo
 from .._messages.requests import WireOptions
 from .._wire import features
-from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage, small_reply
+from ..callcontext import get_response
+from ..protocol import COMPRESS_ABOVE_BYTES, JOIN_UP_TO_BYTES, ReceivingMessage, SendingMessage
 from ..serializers import SerializerBase
 from .exclusive import note_origin
 from .refusals import HANDSHAKE, INVALID
-from .running_calls import RunningCall
 
-__all__ = ["DispatchOptions", "ReplyEncoding", "correlation_of"]
+__all__ = ["DispatchOptions", "ReplyEncoding", "correlation_of", "joined"]
 
 log = logging.getLogger("Pyro5.server.dispatch")
-
-SHORT_TEXT = 1000  # characters; the length of its payload is looked at as well
-_NUMBERS = frozenset((type(None), bool, int, float))
 
 
 class DispatchOptions(NamedTuple):
@@ -38,6 +35,12 @@ class DispatchOptions(NamedTuple):
 def correlation_of(message: ReceivingMessage) -> bytes:
     """Return the correlation id of a message, a new one if it has none."""
     return message.corr_bytes or callcontext.new_correlation_bytes()
+
+
+def joined(from_method: Optional[Dict[str, Any]], own: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the annotations that a method has set, updated by those of the daemon."""
+    # A new dict only if both have annotations: most daemons have none.
+    return {**(from_method or {}), **own} if own else from_method or {}
 
 
 class AcceptedSerializers(Dict[Tuple[int, Optional[FrozenSet[str]]], SerializerBase]):
@@ -103,29 +106,9 @@ class ReplyEncoding:
         """
         return self._serializers[message.serializer_id, peer]
 
-    def _plain_reply(self, call: RunningCall, serializer: SerializerBase, value: Any) -> SendingMessage:
-        """Return the reply with a result that is no iterator.
-
-        Raises:
-            Exception: the error to send if the result cannot be sent, see `replies.unsent_result`.
-        """
-        annotations, kind = self._annotations(), type(value)
-        try:
-            # What most replies are. Nothing else has to be asked about them: saves 70 byte codes.
-            if not annotations and (kind in _NUMBERS or kind is str and len(value) <= SHORT_TEXT):
-                payload = serializer.dumps(value)
-                if len(payload) <= self._small_size:
-                    return small_reply(call.seq, serializer.serializer_id, payload, call.correlation_id)
-            to = ReplyTo(call.seq, serializer, call.correlation_id, annotations, self._wire)
-            return replies.value_reply(to, value, 0, call.connection.buffers)
-        except Exception as x:  # raised by the serializer, or by a converter of the program
-            raise replies.unsent_result(x, value, serializer, "%s.%s" % (call.object_id, call.method)) from x
-
     def _annotations(self) -> Dict[str, Any]:
         """Return the annotations of a reply: those that the method set, updated by those of the daemon."""
-        from_method, own = callcontext.get_response(), self._own_annotations()
-        # A new dict only if both have annotations: most daemons have none.
-        return {**(from_method or {}), **own} if own else from_method or {}
+        return joined(get_response(), self._own_annotations())
 
     def _own_annotations(self) -> Dict[str, Any]:
         """Return the annotations of the daemon."""

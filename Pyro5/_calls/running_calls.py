@@ -17,7 +17,7 @@ from ..callcontext import begin_request, new_correlation_bytes
 from .._net.stream_sockets import peer_has_closed
 from .._net.wakeup import Wakeup
 from .._observe import trace_context
-from .._observe.statistics import Statistics, now
+from .._observe.statistics import MAX_PENDING, Statistics, now
 from .._wire import features
 from ..protocol import FLAGS_CORR_ID, FLAGS_ONEWAY, HEADER_SIZE, ReceivingMessage
 
@@ -245,9 +245,13 @@ class RunningCalls:
         self._running.discard(call)
         if call._event is not None:
             self.watcher.forget(call)
+        statistics = self.statistics
         # Without a method: it could not be decoded, or is a batch that goes on later.
-        if call.started and call.method and self.statistics is not None:
-            self.statistics.record(call)
+        if statistics is not None and call.started and call.method:
+            row = statistics.index[call.object_id, call.method]
+            row.append(now() - call.started)
+            if len(row) >= MAX_PENDING or call.is_special:
+                statistics.fold(row, call)
 
     def is_running(self, connection: Any, correlation_id: bytes) -> bool:
         """Return whether a call of this connection with this correlation id is running."""

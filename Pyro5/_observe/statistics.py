@@ -37,7 +37,7 @@ def shown_id(object_id: str) -> str:
     return GENERATED_IDS if _GENERATED_ID.fullmatch(object_id) else object_id
 
 
-class _Row(List[float]):
+class Row(List[float]):
     """What was counted for one method. As a list, the durations that are not yet in `counts`.
 
     The lock of the statistics guards all of it, except for append().
@@ -63,6 +63,19 @@ class _Row(List[float]):
         self.seconds += sum(durations)
 
 
+class _Index(Dict[Key, Row]):
+    """Rows by the object and the method in a request, filled as they are asked for. Read without a lock; can be cleared at any
+    time.
+    """
+
+    def __init__(self, find: Callable[[str, str], Row]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, key: Key) -> Row:
+        return self._find(*key)
+
+
 _all: weakref.WeakSet[Statistics] = weakref.WeakSet()
 
 
@@ -82,6 +95,10 @@ class Statistics:
     Args:
         row_of: returns the object and the method under which a call is counted: `OTHERS` if they do not exist.
         max_rows: the number of methods that are counted apart from each other; can be changed.
+
+    Attributes:
+        index: the rows, by object and method. A call that has ended appends its duration, and calls fold() when the row has
+            become long.
     """
 
     def __init__(self, row_of: Callable[[str, str], Key], max_rows: int) -> None:
@@ -91,9 +108,9 @@ class Statistics:
         self._row_of = row_of
         self._lock = threading.Lock()  # guards the rest
         _all.add(self)
-        self._index: Dict[Key, _Row] = {}  # by what a request contains; can be cleared at any time. Read without the lock.
-        self._rows: Dict[Key, _Row] = {}
-        self._waits = _Row()
+        self.index = _Index(self._find_row)
+        self._rows: Dict[Key, Row] = {}
+        self._waits = Row()
         self._keys: Dict[Key, bool] = {}
         self._refusals: Counter[str] = Counter()
         self._last_errors: Dict[Key, Dict[str, Any]] = {}
@@ -101,18 +118,12 @@ class Statistics:
 
     # ------------------------------------------------------------ for each call
 
-    def record(self, call: Any) -> None:
-        """Count a call that has ended: a RunningCall."""
-        try:
-            row = self._index[call.object_id, call.method]
-        except KeyError:  # the first call of this method
-            row = self._find_row(call.object_id, call.method)
-        row.append(now() - call.started)
-        if len(row) >= MAX_PENDING or call.is_special:
-            with self._lock:
-                row.fold_locked()
-                row.errors += call.failed
-                row.inner_calls += call.inner_calls
+    def fold(self, row: Row, call: Any) -> None:
+        """Add the durations in a row to its histogram, and count what else there is to count of a call."""
+        with self._lock:
+            row.fold_locked()
+            row.errors += call.failed
+            row.inner_calls += call.inner_calls
 
     def record_wait(self, seconds: float) -> None:
         """Count how long a request has waited for a thread."""
@@ -121,17 +132,17 @@ class Statistics:
             with self._lock:
                 self._waits.fold_locked()
 
-    def _find_row(self, object_id: str, method: str) -> _Row:
+    def _find_row(self, object_id: str, method: str) -> Row:
         key = self._row_of(object_id, method)
         with self._lock:
             key = self._key_locked(key)
             row = self._rows.get(key)
             if row is None:
-                row = self._rows[key] = _Row()
-            if len(self._index) > 4 * self.max_rows:
-                self._index.clear()
+                row = self._rows[key] = Row()
+            if len(self.index) > 4 * self.max_rows:
+                self.index.clear()
             if key is not OTHERS:
-                self._index[object_id, method] = row
+                self.index[object_id, method] = row
         return row
 
     def _key_locked(self, key: Key) -> Key:
@@ -217,7 +228,7 @@ class Statistics:
                 "sent": sent + sum([each.bytes_sent for each in connections])}
 
 
-def _row_as_dict_locked(row: _Row, last_error: Optional[Dict[str, Any]]) -> Dict[str, Any]:
+def _row_as_dict_locked(row: Row, last_error: Optional[Dict[str, Any]]) -> Dict[str, Any]:
     row.fold_locked()
     found: Dict[str, Any] = {"calls": sum(row.counts), "errors": row.errors, "last_error": last_error,
                              **summary(row.counts, row.seconds)}

@@ -8,9 +8,9 @@ import unittest
 from typing import Any, Dict, Iterator, List
 
 from Pyro5 import config, errors
-from Pyro5._calls.running_calls import RunningCall
+from Pyro5._calls.running_calls import RunningCall, RunningCalls
 from Pyro5._observe import histogram
-from Pyro5._observe.statistics import MAX_PENDING, OTHERS, Statistics, merged_rows
+from Pyro5._observe.statistics import MAX_PENDING, OTHERS, Statistics, merged_rows, now
 from Pyro5.api import BatchProxy, Daemon, Proxy, expose, oneway, start_ns
 
 from ..support import PATIENCE_SECONDS, aio_daemon_thread, daemon_thread
@@ -79,17 +79,19 @@ class Histograms(unittest.TestCase):
 
 
 class Counting(unittest.TestCase):
-    def call(self, object_id: str, method: str, seconds: float = 0.0) -> RunningCall:
+    def count(self, statistics: Statistics, object_id: str, method: str) -> None:
+        calls = RunningCalls()
+        calls.statistics = statistics
         call = RunningCall()
-        call.object_id, call.method, call.started = object_id, method, 0.0
-        return call
+        call.object_id, call.method, call.started = object_id, method, now()
+        calls.end(call)
 
     def test_calls_of_several_threads_are_added(self) -> None:
         statistics = Statistics(lambda object_id, method: (object_id, method), 10)
 
         def count() -> None:
             for _ in range(50):
-                statistics.record(self.call("a", "m"))
+                self.count(statistics, "a", "m")
 
         for number in range(3):
             threads = [threading.Thread(target=count) for _ in range(4)]
@@ -105,11 +107,11 @@ class Counting(unittest.TestCase):
     def test_the_number_of_rows_is_limited(self) -> None:
         statistics = Statistics(lambda object_id, method: (object_id, method), 3)
         for number in range(50):
-            statistics.record(self.call("object %d" % number, "m"))
+            self.count(statistics, "object %d" % number, "m")
         rows = statistics.rows()
         self.assertEqual(4, len(rows))
         self.assertEqual(47, rows[OTHERS[0]][OTHERS[1]]["calls"])
-        self.assertLessEqual(len(statistics._index), 13)
+        self.assertLessEqual(len(statistics.index), 13)
 
 
 class OfADaemon(unittest.TestCase):
