@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, FrozenSet, List, Mapping, Optional, Seque
 
 from .. import LazyModule, errors
 from .._values import classes, numpy_scalars, plain, plain_copy
-from .base import Data, Payload, SerializerBase, may_be_tagged, too_deep
+from .base import LONG_DATA, TAG_BYTES, Data, Payload, SerializerBase, may_be_tagged, too_deep
 
 if TYPE_CHECKING:
     from .._values.marshal import check
@@ -85,7 +85,12 @@ class MarshalSerializer(SerializerBase):
 
     def _decode(self, data: Data) -> Tuple[Any, bool]:
         value = check.loads(data)
+        # What may_be_tagged() does for short data, without the call.
+        if type(data) is bytes and len(data) <= LONG_DATA:
+            return value, data.find(TAG_BYTES) >= 0
         return value, may_be_tagged(value, data)
+
+    _decode_call = _decode
 
     def dumpsCall(self, obj: str, method: str, vargs: Sequence[Any], kwargs: Optional[Mapping[str, Any]]) -> bytes:
         args: Any = vargs  # not a list or tuple if it is the content of a SerializedBlob

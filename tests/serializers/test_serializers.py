@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import os
@@ -198,6 +199,29 @@ class Calls(Base):
             vargs = serializer.loadsCall(serializer.dumpsCall("o", "<batch>", calls, None))[2]
             self.assertIsInstance(vargs[0][1][0], ValueError)
             self.assertEqual(["n", [], {"k": 1}], [vargs[1][0], list(vargs[1][1]), vargs[1][2]])
+
+    def test_short_calls_are_read_as_long_ones(self) -> None:
+        def outcome(load: Any, data: bytes) -> Any:
+            try:
+                call = load(data)
+                return repr(call), list(map(type, call))
+            except Exception as x:
+                return type(x), str(x).partition(" object at ")[0]
+
+        arguments = ("", "1,", "1", "1,2", "1,2,", ",", "1,,2", "[]", "[],", "[1,[2.5,-3]],4", "1],[2", "[1", "1.", "-", "--1",
+                     "01", "1e3", "-0", "True,", "'x',", "1" * 46, "1" * 47 + ",", "[" * 23 + "]" * 23 + ",", "[" * 400, "_",
+                     "\\x31,")
+        texts = [b"# serpent utf-8 python3.2\n('o','m',(%s),{})" % each.encode() for each in arguments]
+        texts += [b'{"object": "o", "method": "m", "params": [%s], "kwargs": {}}' % each.encode() for each in arguments]
+        texts += [text + b" " for text in texts] + [b"\xff", b"null", b"[1, 2, 3, 4]", b"[" * 500, b""]
+        for serializer in self.each():
+            values = (1, "__class__", [ValueError(1)])
+            data = texts + [serializer.dumpsCall("o", "m", (value,), {"k": value}) for value in values]
+            data += [each[:-1] for each in data]
+            for each in data:
+                with self.subTest(serializer.name, data=each):
+                    self.assertEqual(outcome(functools.partial(SerializerBase.loadsCall, serializer), each),
+                                     outcome(serializer.loadsCall, each))
 
     def test_wrong_shapes(self) -> None:
         for name in ("serpent", "marshal", "msgpack"):

@@ -15,7 +15,7 @@ import re
 import struct
 import sys
 from itertools import compress
-from typing import Any, Dict, List, Set, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .. import containers
 from ..containers import Data
@@ -75,8 +75,9 @@ def loads(data: Data) -> Any:
         ValueError, EOFError, TypeError: the data is malformed or harmful.
         SerializeError: the data has too many keys with the same hash.
     """
-    # Most small messages match none of the patterns. For these the check costs two searches.
-    may_share = None
+    # Most small messages match none of the patterns. For these the check costs two searches: nothing in them can refer to a
+    # container, since the number of an object in so few bytes is less than 2**24.
+    may_share: Optional[bool] = False
     has_few_objects, elements = True, 0
     if len(data) > _LONG_DATA or _HARMFUL.search(data) or _REFERENCE.search(data):
         may_share = scan.recognize(data)
