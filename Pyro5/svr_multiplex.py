@@ -75,7 +75,7 @@ class SocketServer_Multiplex(SocketServer):
             self._polling_selector = PollingSelector()
 
     def serve(self, connection: ServerConnection) -> bool:
-        if connection.pending_bytes > SHORT_REQUEST_BYTES and self.turn_is_shared and not connection.is_postponed:
+        if len(connection.pending.data) > SHORT_REQUEST_BYTES and self.turn_is_shared and not connection.is_postponed:
             # Its message may take long to decode: first come those that are read in this turn and need less.
             connection.is_postponed = True
             return self._park_behind_others(connection)

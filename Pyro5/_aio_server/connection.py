@@ -199,7 +199,8 @@ class AsyncConnection(ServerConnection):
 
     def take_message(self) -> ReceivingMessage:
         """Return the message that fetch_message() has found."""
-        message, self._pending = self._pending, None
+        message: Optional[ReceivingMessage] = self.pending
+        self.pending = None
         if message is None:
             raise ValueError("no message has been received")
         return message

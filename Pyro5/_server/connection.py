@@ -46,6 +46,8 @@ class ServerConnection(DetachedCalls):
         features: the features that the client announced in the handshake, see _wire.features; None: it has another release.
         buffers: how large buffers may be sent, see _messages.out_of_band.
         waiting_since: when its next request was noticed (monotonic seconds); 0 if a thread was there to read it at once.
+        pending: the message that was received and is not handled yet, None if there is none.
+        has_more: more has been received than the last message, or may have been: at least a part of the next one.
         dropped: the loop has removed it.
         watched: the events that the loop waits for, 0 while a worker owns the connection.
         oneway_calls: the number of unfinished oneway calls of the client.
@@ -67,6 +69,7 @@ class ServerConnection(DetachedCalls):
     """
 
     item_request: Optional[ItemRequest] = None
+    has_more = False
 
     def __init__(self, sock: socket.socket, server: Any, max_size: int, handshake_size: int = 0, *,
                  inflated_size: int = 0, handshake_done: bool = False, keep_open: bool = False, tls: bool = False) -> None:
@@ -107,7 +110,7 @@ class ServerConnection(DetachedCalls):
             self._reader.max_inflated, self._reader.inflated_ratio = HANDSHAKE_INFLATED, HANDSHAKE_INFLATED_RATIO
         self._settings_version = global_version.number
         self._parse_error: Optional[errors.ProtocolError] = None
-        self._pending: Optional[ReceivingMessage] = None
+        self.pending: Any = None
         self.suspended_batch: Any = None
         self.deferred: Any = None
 
@@ -228,7 +231,7 @@ class ServerConnection(DetachedCalls):
 
     def suspend(self, message: ReceivingMessage, batch: Any) -> None:
         """Store a batch whose execution is interrupted; its message is the next one to be handled."""
-        self._pending, self.suspended_batch = message, batch
+        self.pending, self.suspended_batch = message, batch
 
     def start_deferred(self) -> None:
         """Run the async method of the request at hand. From here on, its task owns the connection."""
@@ -312,7 +315,7 @@ class ServerConnection(DetachedCalls):
         smaller ones.
         """
         # A message that has been taken apart is not in the reader any more, so its own size counts.
-        pending = self._pending
+        pending = self.pending
         if pending is None:
             return self._reader.announced_bytes
         if not pending.annotations_size and len(pending.data) <= RECEIVE_BYTES:
@@ -323,19 +326,19 @@ class ServerConnection(DetachedCalls):
     @property
     def expected_seconds(self) -> float:
         """An estimate of the time that the message being received needs: it is served after those that need less."""
-        if self._pending is None and not self._reader.mid_body:
+        if self.pending is None and not self._reader.mid_body:
             return 0.0
         return (self._reader.announced_bytes + self.pending_bytes) * SECONDS_PER_BYTE
 
     @property
     def pending_bytes(self) -> int:
         """The decompressed size of the message that was received and is not handled yet, 0 if there is none."""
-        return 0 if self._pending is None else len(self._pending.data)
+        return 0 if self.pending is None else len(self.pending.data)
 
     @property
     def buffered_bytes(self) -> int:
         """The number of bytes stored of partly received and partly sent messages."""
-        return self._reader.buffered_bytes + sum(map(len, self._outgoing))
+        return self._reader.buffered_bytes + sum(map(len, self.outgoing))
 
     @property
     def refused_message(self) -> Optional[ReceivingMessage]:
@@ -345,7 +348,7 @@ class ServerConnection(DetachedCalls):
     def refuse_message(self) -> None:
         """Discard the received message; it becomes the refused_message."""
         # It stays available, because the reply needs its sequence number and serializer.
-        self._reader.refused, self._pending = self._pending, None
+        self._reader.refused, self.pending = self.pending, None
 
     def add_received(self, data: bytes) -> None:
         """Add what another process has received from the client."""
@@ -366,11 +369,6 @@ class ServerConnection(DetachedCalls):
             self._incoming = self.sock if self._uses_python_timeout else busy_poll.receiver_for(self.sock)
         return self._reader.receive_from(self._incoming) > 0
 
-    @property
-    def has_more(self) -> bool:
-        """Whether more has been received than the message at hand, or may have been: at least a part of the next one."""
-        return self._reader.position > 0 or self.has_tls
-
     def has_tls_bytes(self) -> bool:
         """Return whether data is buffered inside the TLS layer, where the selector does not see it."""
         pending = getattr(self.sock, "pending", None)
@@ -382,25 +380,29 @@ class ServerConnection(DetachedCalls):
         Raises:
             ProtocolError: the data cannot be parsed any further; every later call raises the same error.
         """
+        if self.pending is not None:  # a worker has returned it unhandled
+            return True
         if global_version.number != self._settings_version:
             self._read_settings()
-        if self._parse_error is None and self._pending is None:  # else a worker has returned it unhandled
+        if self._parse_error is None:
             try:
-                message = self._pending = self._reader.next_message()
+                message = self.pending = self._reader.next_message()
                 if message is None:
                     return False
-                if self._reader.position and not self.is_shared:
+                has_more = self._reader.position > 0
+                self.has_more = has_more or self.has_tls
+                if has_more and not self.is_shared:
                     self.is_shared = True  # the client does not wait for each reply: from now on replies are joined
+                return True
             except errors.ProtocolError as x:
                 self._parse_error = type(x)(str(x))  # a copy without the traceback, whose frames refer to all received data
-        if self._parse_error is not None:
-            raise self._parse_error
-        return True
+        error: errors.ProtocolError = self._parse_error
+        raise error
 
     @property
     def repeats_item_request(self) -> bool:
         """Whether the received message asks for an item of a stream that is read in an event loop, as the last one did."""
-        return self.item_request is not None and self._pending is not None and is_repeated(self._pending, self.item_request)
+        return self.item_request is not None and self.pending is not None and is_repeated(self.pending, self.item_request)
 
     def has_next_request(self) -> bool:
         try:
@@ -417,7 +419,8 @@ class ServerConnection(DetachedCalls):
         Raises:
             CommunicationError: the connection was lost, or the data is not a valid message.
         """
-        message, self._pending = self._pending, None
+        message: Optional[ReceivingMessage] = self.pending
+        self.pending = None
         self.is_postponed = False
         if message is None:
             # Daemon.handleRequest was called by a program, outside of the loop

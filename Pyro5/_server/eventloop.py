@@ -17,7 +17,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Deque, Iterator, List, Optional
 
 from .. import config, errors
 from .._net.busy_poll import PollingSelector
@@ -253,16 +253,17 @@ class EventLoop:
         order.turn_ends = now + TURN_SECONDS
         if self.parked or self._combined:
             ready += self._take_parked()
-        left: Sequence[Any] = ()
         if len(ready) > 1:
             left = order.handle_all(ready, now)
-        elif ready:
-            order.handle_one(ready[0], now)
-        if not left:
+            for key, _ in left:  # sockets are still ready in the selector; parked connections are in none
+                if type(key) is ParkedEntry:
+                    key.loop.parked.append(key.data)
+            if not left:
+                self._all_handled_at = now
+        else:
             self._all_handled_at = now
-        for key, _ in left:  # sockets are still ready in the selector; parked connections are in none
-            if type(key) is ParkedEntry:
-                key.loop.parked.append(key.data)
+            if ready:
+                order.handle_one(ready[0], now)
         # In most turns nothing is due: comparing this here saves 70 byte codes.
         if now >= self._next_tick or now >= self.earliest_deadline or self.parked or self._combined:
             self.run_due(max(self._all_handled_at, now - BEHIND_SECONDS))

@@ -156,7 +156,9 @@ class FairOrder:
     def _handle_and_charge(self, entry: Any, account: Any, now: float) -> float:
         """Handle an entry, charge the time to its account, and return the current time."""
         data = entry[0].data
-        seconds = self._seconds_of(account)  # before: a nested turn of the loop may charge others
+        seconds = getattr(account, "loop_seconds", -1.0)  # before: a nested turn of the loop may charge others
+        if 0 <= seconds < self._loop_seconds:
+            seconds = self._loop_seconds
         _handle(entry, data)
         after = time.monotonic()
         if seconds >= 0:
@@ -167,7 +169,8 @@ class FairOrder:
     def _charge(self, data: Any, account: Any, seconds_before: float, seconds: float) -> None:
         # At least half of what it was: reading a message that is handled later is cheap, and must not make the client one
         # with cheap requests.
-        data.usual_seconds = max(seconds, getattr(data, "usual_seconds", 0.0) / 2)
+        usual = getattr(data, "usual_seconds", 0.0) / 2
+        data.usual_seconds = seconds if seconds > usual else usual
         if account is not data:
             data.loop_seconds = getattr(data, "loop_seconds", 0.0) + seconds
             # Within the account, this counts from the time of its other connections: idle time earns no credit there either.

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import socket
 import time
-from typing import Any, Callable, Iterable, List, Optional
+from typing import Any, Callable, List, Optional
 
 from .. import errors
 from .._calls import error_log
@@ -105,19 +105,6 @@ class SocketServer(Limited, SharedOutputLoop):
         self.watch_wakeup()
         self._acceptor = make_acceptor(listener, self, self._add_accepted)
         self._acceptor.watch(True)
-
-    def events(self, eventsockets: Iterable[Any]) -> None:
-        """Handle events of :attr:`sockets`, for a program with its own event loop."""
-        with self.running():
-            if self.stopping:
-                return
-            retry_at = self._accept_retry_at()
-            # Clients are waiting that cannot be accepted: pause here, because the program would call again at once.
-            if retry_at is not None:
-                self._released.wait(max(0.0, retry_at - time.monotonic()))
-            self.run_once(0)
-            for connection in [c for c in self._all() if c.watched and c.has_outgoing]:
-                self._flush_in_thread(connection)
 
     @property
     def sockets(self) -> List[Any]:
@@ -253,40 +240,47 @@ class SocketServer(Limited, SharedOutputLoop):
     def connection_ready(self, connection: ServerConnection, events: int) -> None:
         """Continue with a connection whose socket is ready."""
         # Another event of the same select() may have handed it to a worker, or dropped it.
-        if connection.watched and not connection.dropped:
-            self._attempt(self._continue, connection)
+        if not connection.watched or connection.dropped:
+            return
+        try:
+            if connection.tls_handshake:
+                self._tls.add(connection)
+            # Back-pressure: while replies are unsent, no further request of this client is read.
+            elif connection.outgoing:
+                self._flush(connection)
+            elif self._receive(connection):
+                (self._serve_all if connection.has_tls else self._serve_received)(connection)
+        except BaseException as x:
+            if self._end_failed(connection, x):
+                raise
 
     def _attempt(self, step: Callable[[ServerConnection], None], connection: ServerConnection) -> None:
-        """Run a step for a connection. An error ends this connection only."""
+        """Run a step for a connection; an error ends this connection only."""
         try:
             step(connection)
-        except errors.ProtocolError as x:
-            self._refuse(connection, x)
-        except OSError as x:
-            log.debug("connection with %s lost: %s", error_log.client_name(connection), x)
-            self.drop(connection)
-        except Exception:  # an error in this library must not end the loop of all clients
-            log.exception("connection with %s failed, closing it", error_log.client_name(connection))
-            self.drop(connection)
-        except GeneratorExit:  # raised by a method; it has no meaning outside of generators
-            self.drop(connection)
-        except BaseException:
-            self.drop(connection)  # a method raised SystemExit or similar: its client gets no reply
-            raise
+        except BaseException as x:
+            if self._end_failed(connection, x):
+                raise
 
-    def _continue(self, connection: ServerConnection) -> None:
-        if connection.tls_handshake:
-            self._tls.add(connection)
-            return
-        # Back-pressure: while replies are unsent, no further request of this client is read.
-        if connection.has_outgoing:
-            if connection.flush():
-                self._serve_all(connection)
-            else:
-                self._idle_deadlines.start(connection, time.monotonic())
-                self._buffered.note(connection)
-        elif self._receive(connection):
+    def _end_failed(self, connection: ServerConnection, error: BaseException) -> bool:
+        """End a connection after an error. Return whether the loop ends, too."""
+        if isinstance(error, errors.ProtocolError):
+            self._refuse(connection, error)
+            return False
+        if isinstance(error, OSError):
+            log.debug("connection with %s lost: %s", error_log.client_name(connection), error)
+        elif isinstance(error, Exception):  # an error in this library must not end the loop of all clients
+            log.error("connection with %s failed, closing it", error_log.client_name(connection), exc_info=error)
+        self.drop(connection)
+        # A method raised SystemExit or similar: its client gets no reply. GeneratorExit has no meaning outside of generators.
+        return not isinstance(error, (Exception, GeneratorExit))
+
+    def _flush(self, connection: ServerConnection) -> None:
+        if connection.flush():
             self._serve_all(connection)
+        else:
+            self._idle_deadlines.start(connection, time.monotonic())
+            self._buffered.note(connection)
 
     def _serve_all(self, connection: ServerConnection) -> None:
         """Serve the received requests, including data inside the TLS layer, which the selector does not see."""
@@ -296,7 +290,7 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _receive(self, connection: ServerConnection) -> bool:
         """Receive once. Return False if nothing was received, or the connection ended."""
-        if connection in self._refusals:
+        if connection.closing and connection in self._refusals:
             # closing a socket with unread data discards the reply that is being sent
             if not connection.sock.recv(RECEIVE_BYTES):
                 self.drop(connection)
@@ -315,7 +309,7 @@ class SocketServer(Limited, SharedOutputLoop):
 
     def _serve_received(self, connection: ServerConnection) -> None:
         """Serve the complete requests that have been received, in order, as long as the client accepts the replies."""
-        while not (connection.closing or connection.has_outgoing or self.stopping and not connection.suspended_batch):
+        while not (connection.closing or connection.outgoing or self.stopping and not connection.suspended_batch):
             # Decided here, where the next request is fetched: if a oneway call ends in this moment, the loop goes on, because
             # no event comes for what was received already. Otherwise its thread returns the connection, see OnewayCalls.
             if connection.oneway_full and self.callbacks.must_pause(connection):
@@ -326,6 +320,15 @@ class SocketServer(Limited, SharedOutputLoop):
                 break
             if not self.serve(connection):
                 return
+            # While replies are joined, the next message may have been fetched already.
+            if connection.has_more or connection.is_shared or connection.oneway_full:
+                continue
+            # Nothing else has been received. Noticing here that nothing is to do before the next request saves 180 byte codes.
+            if (connection.watched != READ or not connection.handshake_done or connection in self._handshakes.started
+                    or connection.outgoing or connection.closing or self._idle_deadlines.seconds
+                    or self._buffered.total_bytes):
+                break
+            return
         self._await_next(connection)
 
     def _await_next(self, connection: ServerConnection) -> None:
@@ -397,8 +400,7 @@ class SocketServer(Limited, SharedOutputLoop):
             self.drop(connection)
             return
         try:
-            # Closing with unread data in the receive buffer would make the system discard the reply: read until the client
-            # closes.
+            # Closing with unread data would make the system discard the reply: read until the client closes.
             connection.sock.shutdown(socket.SHUT_WR)
         except OSError:
             self.drop(connection)

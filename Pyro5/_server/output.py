@@ -37,6 +37,7 @@ class WritingConnection(SocketConnection):
         closing: no further request is read; the connection is closed when its output has been sent.
         has_tls: it is encrypted. Two threads must not use the socket at the same time then.
         lost: the client has disconnected, nothing can be sent any more.
+        outgoing: the output that is waiting to be sent.
         bytes_received, bytes_sent: in messages.
         peer_address: the client's address, in the form of the socket module.
     """
@@ -56,7 +57,7 @@ class WritingConnection(SocketConnection):
         self.has_tls = hasattr(sock, "pending")
         self._uses_python_timeout = self.has_tls or keep_open
         self._send_flags = 0 if self._uses_python_timeout else DONT_WAIT
-        self._outgoing: Deque[memoryview] = deque()
+        self.outgoing: Deque[memoryview] = deque()
         try:
             self.peer_address: Any = sock.getpeername()
         except OSError:  # already disconnected; reading from it reports this
@@ -65,7 +66,7 @@ class WritingConnection(SocketConnection):
     @property
     def has_outgoing(self) -> bool:
         """Whether output is waiting to be sent."""
-        return bool(self._outgoing)
+        return bool(self.outgoing)
 
     def send_message(self, message: SendingMessage) -> None:
         """Send what the network accepts at once, and store the rest for flush(). Blocks at most for the (short)
@@ -78,7 +79,7 @@ class WritingConnection(SocketConnection):
         if not self.is_shared:
             buffers = message.buffers
             # Most replies are one buffer, with nothing stored before it: one send() call, without any copy.
-            if len(buffers) == 1 and not self._outgoing:
+            if len(buffers) == 1 and not self.outgoing:
                 sent = self._write(buffers[0])
                 if sent < len(buffers[0]):
                     self._store(buffers, sent)
@@ -128,7 +129,7 @@ class WritingConnection(SocketConnection):
             # One send cannot have more buffers. The last one, often the largest, is not copied.
             buffers = [b"".join(buffers[:-1]), buffers[-1]]
         sent = 0
-        if not self._outgoing:  # else older output goes first
+        if not self.outgoing:  # else older output goes first
             # Several buffers in one system call: two calls would be two packets with TCP_NODELAY, and wake the client twice.
             sent = self._write(buffers[0]) if len(buffers) == 1 else self._write_all_at_once(buffers)
         self._store(buffers, sent)
@@ -136,13 +137,13 @@ class WritingConnection(SocketConnection):
     def _store(self, buffers: List[Buffer], sent: int) -> None:
         """Store what is left to send after the first `sent` bytes."""
         # Views: what remains of a large reply is not copied after every partial send.
-        self._outgoing.extend([memoryview(_lasting(buffer)) for buffer in _remainder(buffers, sent)])
+        self.outgoing.extend([memoryview(_lasting(buffer)) for buffer in _remainder(buffers, sent)])
 
     def abandon(self) -> None:
         """Mark the connection as lost, and discard its output."""
         self.closing = self.lost = True
         with self._output_lock:
-            self._outgoing.clear()
+            self.outgoing.clear()
             self._held, self._held_bytes = [], 0
 
     def flush(self) -> bool:
@@ -155,7 +156,7 @@ class WritingConnection(SocketConnection):
             OSError: the connection is lost.
         """
         with self._output_lock:
-            outgoing = self._outgoing
+            outgoing = self.outgoing
             for _ in range(FLUSH_STEPS):
                 if not outgoing:
                     break

@@ -135,19 +135,17 @@ class BufferQuota:
 
     Args:
         max_bytes: the limit for all connections together, 0: none. This attribute can be changed.
+
+    Attributes:
+        total_bytes: the bytes of all connections together.
     """
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self._total = 0
+        self.total_bytes = 0
         self._counts: OrderedDict[ServerConnection, int] = OrderedDict()
         self._held: Dict[ServerConnection, int] = {}
         self._held_bytes = 0  # part of the total
-
-    @property
-    def total_bytes(self) -> int:
-        """The bytes of all connections together."""
-        return self._total
 
     def note(self, connection: ServerConnection) -> None:
         """Update the count of a connection that has made progress."""
@@ -157,17 +155,17 @@ class BufferQuota:
         count = connection.buffered_bytes
         if count >= UNCOUNTED_BYTES:
             self._counts[connection] = count
-            self._total += count
+            self.total_bytes += count
 
     def forget(self, connection: ServerConnection) -> None:
         """Remove a connection, which has nothing in transit any more."""
         # Most messages are small and never counted: two comparisons are all that they cost.
         if self._counts:
-            self._total -= self._counts.pop(connection, 0)
+            self.total_bytes -= self._counts.pop(connection, 0)
         if self._held:
             count = self._held.pop(connection, 0)
             self._held_bytes -= count
-            self._total -= count
+            self.total_bytes -= count
 
     def hold(self, connection: ServerConnection, count: int) -> None:
         """Count a request that is handed to a worker. These bytes cannot be freed until the worker returns the
@@ -184,16 +182,16 @@ class BufferQuota:
                                               % count)
         self._held[connection] = count
         self._held_bytes += count
-        self._total += count
+        self.total_bytes += count
 
     def remove_excess(self) -> List[ServerConnection]:
         """Remove and return the connections that have to be closed."""
         excess: List[ServerConnection] = []
         # Held bytes cannot be freed, so only stalled connections are closed, the one without progress for the longest
         # time first.
-        while 0 < self.max_bytes < self._total and self._counts:
+        while 0 < self.max_bytes < self.total_bytes and self._counts:
             connection, count = self._counts.popitem(last=False)
-            self._total -= count
+            self.total_bytes -= count
             excess.append(connection)
             log.warning("closing the connection with %s: it is stalled with %d bytes in transit, and all clients together "
                         "have more than MAX_BUFFERED_SIZE", connection.peer_address, count)

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
-from typing import Any, Deque
+from typing import Any, Deque, Iterable, List, Optional
 
 from .eventloop import EventLoop
 from .reply_flusher import ReplyFlusher
@@ -48,7 +49,28 @@ class SharedOutputLoop(EventLoop):
     def look_at(self, connection: Any) -> None:
         """Send what a connection holds, or finish its end, unless another thread owns it. Implemented by subclasses."""
 
+    def all_connections(self) -> List[Any]:
+        """Return all connections. Implemented by subclasses."""
+        raise NotImplementedError
+
+    def _accept_retry_at(self) -> Optional[float]:
+        """Return when accepting clients is tried again, after it has failed. Implemented by subclasses."""
+        raise NotImplementedError
+
     # ------------------------------------------------------------ in the event loop of a program
+
+    def events(self, eventsockets: Iterable[Any]) -> None:
+        """Handle events of :attr:`sockets`, for a program with its own event loop."""
+        with self.running():
+            if self.stopping:
+                return
+            retry_at = self._accept_retry_at()
+            # Clients are waiting that cannot be accepted: pause here, because the program would call again at once.
+            if retry_at is not None:
+                self._released.wait(max(0.0, retry_at - time.monotonic()))
+            self.run_once(0)
+            for connection in [c for c in self.all_connections() if c.watched and c.has_outgoing]:
+                self._flush_in_thread(connection)
 
     def _flush_in_thread(self, connection: Any) -> None:
         """Send the unsent output in a thread, because a program's own event loop does not wait for writing."""

@@ -153,7 +153,7 @@ class TlsHandshakes:
             connection.tls_handshake = False
             self._server._watch(connection, READ)
             # The first message may have arrived together with the end of the handshake.
-            self._server._continue(connection)
+            self._server.connection_ready(connection, READ)
 
     def _fail(self, connection: ServerConnection, error: OSError) -> None:
         """Close a connection whose TLS handshake failed. The client has been told by TLS itself."""

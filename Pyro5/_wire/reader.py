@@ -160,12 +160,10 @@ class MessageReader:
         if self._message is not None:
             return self._finish_body(self._message)
         rest, position = self._rest, self.position
-        if not rest:
-            return None
-        body_start = position + HEADER_SIZE
-        if len(rest) < body_start:
+        size, body_start = len(rest), position + HEADER_SIZE
+        if size < body_start:
             # Check the prefix as soon as it is there: a peer that speaks another protocol may never send a whole header.
-            if len(rest) >= position + PREFIX_SIZE:
+            if size >= position + PREFIX_SIZE:
                 check_prefix(*PREFIX.unpack_from(rest, position))
             return None
         message = ReceivingMessage(rest, None, position)
@@ -173,14 +171,14 @@ class MessageReader:
         if body_size > self.max_size:  # also true if there is no limit (0): the method decides
             self._check_announced(message)
         end = body_start + body_size
-        if len(rest) < end:
+        # Usually one receive is one message; several small ones are parsed from the same bytes without moving the rest.
+        if size == end:
+            self._rest, self.position = b"", 0
+        elif size > end:
+            self.position = end
+        else:
             self._begin_body(message, body_start)
             return None
-        # Usually one receive is one message; several small ones are parsed from the same bytes without moving the rest.
-        if end == len(rest):
-            self._rest, self.position = b"", 0
-        else:
-            self.position = end
         if message.annotations_size or message.flags & FLAGS_COMPRESSED:
             self._add_payload(message, rest[body_start:end])
         else:

@@ -62,7 +62,7 @@ class Threads(Daemon):
 
     def handleRequest(self, conn: Any) -> None:
         # The message that is about to be handled.
-        if NEXT_ITEM_METHOD.encode() in bytes(conn._pending.data):
+        if NEXT_ITEM_METHOD.encode() in bytes(conn.pending.data):
             self.in_worker.append(threading.current_thread().name.startswith("Pyro-worker"))
         super().handleRequest(conn)
 

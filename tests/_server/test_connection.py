@@ -220,7 +220,7 @@ class Writing(ConnectionTestCase):
     def test_a_fast_reader_does_not_delay_other_clients(self) -> None:
         with mock.patch.object(self.connection, "sock") as sock:
             sock.send.side_effect = lambda data, flags: len(data)
-            self.connection._outgoing.append(memoryview(bytes(100000000)))
+            self.connection.outgoing.append(memoryview(bytes(100000000)))
             flushes = 1
             while not self.connection.flush():
                 flushes += 1

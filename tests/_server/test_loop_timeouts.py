@@ -210,7 +210,7 @@ class AfterTheHandshake(TimeoutTestCase):
 
     def outgoing(self) -> int:
         (connection,) = self.running.transportServer._connections.values()
-        return sum(map(len, connection._outgoing))
+        return sum(map(len, connection.outgoing))
 
     def test_a_long_call_is_not_interrupted(self) -> None:
         if self.servertype == "multiplex":
