@@ -31,6 +31,7 @@ MAX_OTHER_RECEIVERS = 2
 
 _processors = os.cpu_count() or 1  # read once, because the system reads a file for it
 _NO_WAITING = (0,) * MAX_POLLS
+Poll = Callable[[int], List[Any]]  # called with a timeout of 0; the list is empty if nothing is ready
 _THIS_THREAD = getattr(resource, "RUSAGE_THREAD", None)
 # Held by the thread that polls: several would compete for the processors. Never waited for, a thread that does not get it
 # blocks on its socket.
@@ -93,10 +94,10 @@ def _new_policy() -> YieldingPolicy:
     return policy
 
 
-def _poller_for(sock: socket.socket) -> Callable[[int], List[Any]]:
-    """Return a function that returns a true value when the socket is ready to receive, or fails; its argument is 0."""
+def _poller_for(source: Any) -> Poll:
+    """Return the function that polls a socket, or all sockets of a selector."""
     poller = select.poll()
-    poller.register(sock, select.POLLIN)
+    poller.register(source, select.POLLIN)
     return poller.poll
 
 
@@ -164,32 +165,32 @@ class PollingReceiver:
 
 
 class PollingSelector:
-    """Waits for the sockets of a selector, with busy polling. One thread uses it at a time."""
+    """Waits for the sockets of a selector, with busy polling if it has a file descriptor. One thread uses it at a time."""
 
-    __slots__ = ("_policy",)
+    __slots__ = ("_policy", "_selector", "_poll")
 
     def __init__(self) -> None:
         self._policy = _new_policy()
+        self._selector: Any = None
+        self._poll: Optional[Poll] = None
 
     def select(self, selector: Any, timeout_seconds: float) -> List[Any]:
         """Select like the selector itself, but poll first if that is promising."""
         global _last
-        ready: List[Any] = []
-        if self._policy.should_poll() and _polling.acquire(False):
+        if selector is not self._selector:
+            can_poll = hasattr(selector, "fileno") and hasattr(select, "poll")
+            self._selector, self._poll = selector, _poller_for(selector) if can_poll else None
+        policy = self._policy
+        if self._poll is not None and policy.should_poll() and _polling.acquire(False):
+            is_ready = False
             try:
-                ready = self._poll(selector)
+                is_ready = any(map(self._poll, _NO_WAITING))  # as in PollingReceiver
             finally:
                 _release()
-                self._policy.record(bool(ready))
-                _last = self._policy
-        return ready or selector.select(timeout_seconds)
-
-    def _poll(self, selector: Any) -> List[Any]:
-        for _ in range(MAX_POLLS):
-            ready: List[Any] = selector.select(0)
-            if ready:
-                return ready
-        return []
+                policy.record(is_ready)
+                _last = policy
+        ready: List[Any] = selector.select(timeout_seconds)
+        return ready
 
 
 def receiver_for(sock: Any, current: Any = None) -> Any:

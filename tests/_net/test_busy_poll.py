@@ -1,6 +1,7 @@
 """Busy polling with sockets and selectors: when it polls, for how long, and which threads may."""
 from __future__ import annotations
 
+import selectors
 import socket
 import unittest
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from Pyro5._net.polling_policy import (
     MIN_SKIPPED_RECEIVES,
 )
 
-from ..peers import settings
+from ..peers import PATIENCE_SECONDS, settings
 
 SOME = b"some bytes"
 
@@ -209,21 +210,43 @@ class SocketTests(unittest.TestCase):
 class SelectorTests(unittest.TestCase):
     @mock.patch.object(busy_poll, "_last", None)
     def test_polls_before_it_blocks(self) -> None:
-        timeouts: List[float] = []
+        calls: List[Any] = []
 
         class FakeSelector:
-            def select(self, timeout: float) -> List[str]:
-                timeouts.append(timeout)
-                return ["ready"] if timeout or len(timeouts) == 5 else []
+            ready_at = 4
 
-        waiting = PollingSelector()
-        self.assertEqual(["ready"], waiting.select(FakeSelector(), 2.0))
-        self.assertEqual([0] * 5, timeouts)
-        for _ in range(MAX_FAILURES + 1):
-            del timeouts[:]
-            timeouts.extend([0] * 10)
-            self.assertEqual(["ready"], waiting.select(FakeSelector(), 2.0))
-        self.assertEqual([2.0], timeouts[10:])
+            def fileno(self) -> int:
+                raise AssertionError("not asked here")
+
+            def poll(self, _timeout: int) -> List[int]:
+                calls.append("poll")
+                return [1] if len(calls) == self.ready_at else []
+
+            def select(self, timeout: float) -> List[str]:
+                calls.append(timeout)
+                return ["ready"]
+
+        selector = FakeSelector()
+        with mock.patch.object(busy_poll, "_poller_for", lambda selector: selector.poll):
+            waiting = PollingSelector()
+            self.assertEqual(["ready"], waiting.select(selector, 2.0))
+            self.assertEqual(["poll"] * 4 + [2.0], calls)
+            selector.ready_at = 0
+            for expected in [MAX_POLLS] * MAX_FAILURES + [0]:
+                del calls[:]
+                self.assertEqual(["ready"], waiting.select(selector, 2.0))
+                self.assertEqual(["poll"] * expected + [2.0], calls)
+
+    @mock.patch.object(busy_poll, "_last", None)
+    def test_real_selectors(self) -> None:
+        for selector_class in (selectors.DefaultSelector, selectors.SelectSelector):
+            ours, theirs = socket.socketpair()
+            with ours, theirs, selector_class() as selector:
+                selector.register(ours, selectors.EVENT_READ, "data")
+                waiting = PollingSelector()
+                self.assertEqual([], waiting.select(selector, 0.001))
+                theirs.sendall(b"x")
+                self.assertEqual(["data"], [key.data for key, _ in waiting.select(selector, PATIENCE_SECONDS)])
 
 
 class WhereTests(unittest.TestCase):
