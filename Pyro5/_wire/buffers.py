@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import os
+import sys
 
 LARGE_BYTES = 64 * 1024  # messages above this size are worth the effort
-# (size of a message, size of the largest block that the allocator keeps once there was a message above that size)
-_KEPT_BLOCKS = ((1024 * 1024, 32 * 1024 * 1024 - 64 * 1024), (LARGE_BYTES, 4 * 1024 * 1024))
+# (size of a message, size of the largest block that the allocator keeps once there was a message of up to that size)
+_KEPT_BLOCKS = ((1024 * 1024, 4 * 1024 * 1024), (sys.maxsize, 32 * 1024 * 1024 - 64 * 1024))
 RETURNED_BYTES = 128 * 1024  # the smallest block that return_all() concerns; this is what the allocator begins with
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # parameters of mallopt()
-_largest_kept = 0
+_kept_for = 0  # the largest message for which the allocator was prepared
 _seen = _seen_at_last_call = _released_at = 0  # counts of large messages
 
 
@@ -25,14 +26,12 @@ def expect_large(size: int) -> None:
     Any thread may call this. There is no lock: if two threads call it at the same time, the block may be allocated twice or a
     message not be counted, which does no harm.
     """
-    global _largest_kept, _seen
+    global _kept_for, _seen
     _seen += 1
-    for message_bytes, block_bytes in _KEPT_BLOCKS:
-        if size > message_bytes:
-            if _largest_kept < block_bytes:
-                _largest_kept = block_bytes
-                bytes(block_bytes)  # allocate and free; unlike bytearray(), this does not write zeros: the system did
-            return
+    if LARGE_BYTES < size > _kept_for:
+        most, block_bytes = next(row for row in _KEPT_BLOCKS if size <= row[0])
+        _kept_for = most
+        bytes(block_bytes)  # allocate and free; unlike bytearray(), this does not write zeros: the system did
 
 
 def return_all() -> None:
@@ -41,10 +40,10 @@ def return_all() -> None:
     For processes with a limit on memory: what the allocator keeps for later is not part of any count. It is up to twice the
     size of the largest block, in each of up to eight arenas per processor. The environment variables take precedence.
     """
-    global _largest_kept
+    global _kept_for
     if "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return
-    _largest_kept = _KEPT_BLOCKS[0][1]  # expect_large() has nothing to do any more
+    _kept_for = sys.maxsize  # expect_large() has nothing to do any more
     for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
         _call_allocator("mallopt", parameter, RETURNED_BYTES)
 

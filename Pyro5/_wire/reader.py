@@ -49,7 +49,7 @@ class MessageReader:
     """
 
     __slots__ = ("max_size", "size_setting", "max_inflated", "_rest", "position", "_message", "_body", "_room", "_filled",
-                 "_last_size", "_target", "refused", "free_annotations", "inflated_ratio", "admit",
+                 "_last_size", "_target", "_expects_large", "refused", "free_annotations", "inflated_ratio", "admit",
                  "has_chunks", "shared")
 
     def __init__(self, max_size: int = 0, size_setting: str = "MAX_MESSAGE_SIZE", max_inflated: int = 0) -> None:
@@ -66,6 +66,7 @@ class MessageReader:
         self._room = 0
         self._filled = 0
         self._last_size = 0  # of the last large body that was complete
+        self._expects_large = False  # the last message was a large one
         self._target: Optional[memoryview] = None  # the part of the buffer that the current receive writes to
         self.refused: Optional[ReceivingMessage] = None
         self.has_chunks = False
@@ -115,7 +116,13 @@ class MessageReader:
                 raise
             self.received(count)
             return count
-        data: bytes = sock.recv(RECEIVE_BYTES)
+        if self._expects_large:
+            # Another large one is likely. Its header is received alone, and the body where it stays: copying the beginning of
+            # 100 KB takes as long as receiving all of it, because it is not in the cache of this processor yet.
+            self._expects_large = False
+            data: bytes = sock.recv(HEADER_SIZE)
+        else:
+            data = sock.recv(RECEIVE_BYTES)
         if self._rest:
             self.feed(data)
         else:
@@ -138,7 +145,7 @@ class MessageReader:
             self._target.release()  # the last receive failed; the buffer cannot grow while there are views of it
         if self._filled == self._room:
             # the size doubles, in limited steps and up to the announced size
-            self._make_room(self._body, min(2 * self._room, self._room + MAX_BODY_STEP_BYTES, self._message.body_size))
+            self._grow(self._body, min(2 * self._room, self._room + MAX_BODY_STEP_BYTES, self._message.body_size))
         with _view_of(self._body) as whole:
             self._target = whole[self._filled:]
         return self._target
@@ -210,50 +217,53 @@ class MessageReader:
                 message.chunks = self.shared.received(message.annotations, message.chunks, self.max_size)
 
     def _begin_body(self, message: ReceivingMessage, body_start: int) -> None:
+        size = message.body_size
         if self.admit is not None:
-            self.admit(message.body_size)
-        self._message = message
-        received = memoryview(self._rest)[body_start:]
-        self._filled = len(received)
-        self._rest, self.position = b"", 0
+            self.admit(size)
+        filled = len(self._rest) - body_start
+        # A peer that has sent a body of this size before gets the memory at once: growing it would copy what has arrived.
+        known = min(self._last_size, MAX_BODY_STEP_BYTES)
+        room = min(size, max(2 * filled, FIRST_BODY_BYTES, known))
         numpy = sys.modules.get("numpy")
-        if not self._is_in_place(message):
-            # a BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy
-            self._body = io.BytesIO(received)
-        elif numpy is None or message.body_size > min(self._last_size, MAX_BODY_STEP_BYTES):
+        body: Any
+        if not (self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES):
+            # A BytesIO grows in place where the system can do that, and its getvalue() returns the bytes without a copy. The
+            # bytes that it is made of become its own, as nothing else refers to them.
+            body = io.BytesIO(bytes(room))
+        elif numpy is None or size > known:
             # Not a BytesIO: views of it may be in reference cycles of the program, and CPython 3.12 crashes when its garbage
             # collector frees a BytesIO that has views.
-            self._body = bytearray(received)
+            body = bytearray(room)
         else:
             # Its size is certain, so it need not grow; memory of numpy is not cleared first.
-            self._body = memoryview(numpy.empty(message.body_size, "u1"))
-            self._body[:self._filled] = received
-            self._room = message.body_size
-            return
-        # A peer that has sent a body of this size before gets the memory at once: growing it would copy what has arrived.
-        expected = max(2 * self._filled, FIRST_BODY_BYTES, min(self._last_size, MAX_BODY_STEP_BYTES))
-        self._make_room(self._body, min(message.body_size, expected))
+            room = size
+            body = memoryview(numpy.empty(size, "u1"))
+        if filled:
+            with _view_of(body) as whole:
+                whole[:filled] = memoryview(self._rest)[body_start:]
+        self._message, self._body, self._room, self._filled = message, body, room, filled
+        self._rest, self.position = b"", 0
 
-    def _is_in_place(self, message: ReceivingMessage) -> bool:
-        return self.has_chunks and message.annotations_size > MIN_CHUNK_BYTES
-
-    def _make_room(self, body: Any, size: int) -> None:
+    def _grow(self, body: Any, size: int) -> None:
         if type(body) is bytearray:
-            body += bytes(max(size - self._filled, 0))
-        elif size > self._filled:
+            body += bytes(size - self._room)
+        else:
             # writing the last byte makes the BytesIO allocate everything before it
             body.seek(size - 1)
             body.write(b"\0")
         self._room = size
 
     def _finish_body(self, message: ReceivingMessage) -> Optional[ReceivingMessage]:
-        if self._filled < message.body_size or self._body is None:
+        size = message.body_size
+        if self._filled < size:
             return None
         # Large buffers beside the payload are used where they are, and can be written to: so a view, which is not read-only.
-        payload: Buffer = self._body.getvalue() if type(self._body) is io.BytesIO else memoryview(self._body)
-        self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, message.body_size
-        if len(payload) > buffers.LARGE_BYTES:
-            buffers.expect_large(len(payload))
+        body = self._body
+        payload: Buffer = body.getvalue() if type(body) is io.BytesIO else memoryview(body)
+        self._body, self._message, self._room, self._filled, self._last_size = None, None, 0, 0, size
+        if size > buffers.LARGE_BYTES:
+            buffers.expect_large(size)
+            self._expects_large = True
         self._add_payload(message, payload)
         return message
 

@@ -54,6 +54,52 @@ def cut(data: bytes, sizes: Iterable[int]) -> Iterator[bytes]:
         position += size
 
 
+class Stream:
+    """A socket with all the bytes of a stream: returns as many as are asked for, and keeps the sizes of the receives."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.sizes: List[int] = []
+
+    def recv(self, size: int) -> bytes:
+        received, self.data = self.data[:size], self.data[size:]
+        self.sizes.append(len(received))
+        return received
+
+    def recv_into(self, target: memoryview) -> int:
+        received = self.recv(len(target))
+        target[:len(received)] = received
+        return len(received)
+
+
+class AfterLargeMessages(unittest.TestCase):
+    """The header of the next one is received alone, and its body where it stays."""
+
+    def receive(self, *sizes: int) -> List[int]:
+        sock = Stream(b"".join(message(b"x" * size, seq=number) for number, size in enumerate(sizes)))
+        found: List[ReceivingMessage] = []
+        subject = MessageReader()
+        while sock.data:
+            subject.receive_from(sock)
+            found.extend(iter(subject.next_message, None))
+        self.assertEqual([(number, size) for number, size in enumerate(sizes)], [(m.seq, len(m.data)) for m in found])
+        self.assertEqual({bytes}, {type(m.data) for m in found})
+        return sock.sizes
+
+    def test_large_ones(self) -> None:
+        first = 65536
+        self.assertEqual([first, 100000 + HEADER_SIZE - first, HEADER_SIZE, 100000, HEADER_SIZE, 90000],
+                         self.receive(100000, 100000, 90000))
+
+    def test_one_that_is_larger(self) -> None:
+        self.assertEqual([HEADER_SIZE, 100000, 100000, 100000], self.receive(100000, 300000)[2:])
+
+    def test_small_ones(self) -> None:
+        # Only the first one is received in two steps.
+        self.assertEqual([HEADER_SIZE, 10, 20 + 30 + 2 * HEADER_SIZE], self.receive(100000, 10, 20, 30)[2:])
+        self.assertEqual([HEADER_SIZE, HEADER_SIZE + 5], self.receive(100000, 0, 5)[2:])
+
+
 class Reading(unittest.TestCase):
     """One stream of messages of all sizes, cut into slices in many ways: always the same messages come out."""
 
