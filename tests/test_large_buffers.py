@@ -126,6 +126,21 @@ class Calls(BuffersCase):
             store.echo(LARGE[:chunks.MIN_CHUNK_BYTES])
             self.assertEqual(recorder.chunks[-2:], [[], []])
 
+    def test_single_bytes_are_in_the_payload_of_serializers_that_do_not_copy_them(self) -> None:
+        self.use()
+        uri = self.serve()
+        largest = bytes(chunks.MIN_SHARED_BYTES - 1)
+        for name in ("marshal", "msgpack") if HAS_MSGPACK else ("marshal",):
+            with self.subTest(name), api.Proxy(uri, serializer=name) as store, Recorder() as recorder:
+                self.assertEqual(store.echo(largest), largest)
+                self.assertEqual(recorder.chunks[-2:], [[], []])
+                for value in (largest + b"x", bytearray(largest), [largest]):
+                    self.assertEqual(store.echo(value), value)
+                self.assertEqual(recorder.chunks[-6:], [["B000"], ["B000"], ["B000"], [], ["B000"], ["B000"]])
+                with settings(COMPRESSION=True):
+                    self.assertEqual(store.echo(largest), largest)
+                self.assertEqual(recorder.chunks[-2:], [["B000"], ["B000"]])
+
     def test_an_array_of_the_standard_library_arrives_as_a_list_with_every_serializer(self) -> None:
         self.use()
         uri = self.serve()

@@ -23,6 +23,7 @@ from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple
 
 from .. import config
 from .._wire import features
+from .._wire.chunks import MIN_SHARED_BYTES
 from ..protocol import Buffer
 from .shared_areas import Place, ReceivingArea, SendingArea
 
@@ -31,7 +32,6 @@ __all__ = ["MIN_SHARED_BYTES", "SharedMemory", "host_of", "shared_with"]
 log = logging.getLogger("Pyro5.shared_memory")
 
 OFFER_ANNOTATION, PLACES_ANNOTATION = "SHMO", "SHMB"
-MIN_SHARED_BYTES = 256 * 1024  # smaller buffers take no longer over a socket
 AREA_BYTES = 64 * 1024 * 1024  # of each direction; memory is used only as far as it was ever filled
 _HEADER_BYTES = 4096
 _SIZE = _HEADER_BYTES + 2 * AREA_BYTES

@@ -38,6 +38,7 @@ class SerializerBase:
         serializer_id: the number of the serializer in messages, 0 to 255.
         name: the name of the serializer in settings.
         refers_to_buffers: whether values may refer to large buffers beside the payload, see _values.large_buffers.
+        sends_bytes_uncopied: whether long bytes objects that are arguments or results leave without being copied or encoded.
         joins_elements: whether list_payload() is implemented.
     """
 
@@ -49,7 +50,7 @@ class SerializerBase:
     _variants: Sequence[SerializerBase] = ()
     _number = 0  # of the variant
     _most_rows = plain_copy.MAX_LIST_ELEMENTS  # see plain_copy
-    refers_to_buffers = False
+    refers_to_buffers = sends_bytes_uncopied = False
     _calls_are_dicts = False  # whether _call_parts() is overridden
     # Requests up to this size may take the short way of loadsCall(), which has no step for converting objects. No request does
     # in a subclass that overrides recreate_classes().

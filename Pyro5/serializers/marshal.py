@@ -39,7 +39,7 @@ class MarshalSerializer(SerializerBase):
 
     serializer_id = 2
     name = "marshal"
-    refers_to_buffers = True
+    refers_to_buffers = sends_bytes_uncopied = True
 
     def _encode(self, data: Any, version: int = marshal.version) -> bytes:
         converted = data if type(data) in _NATIVE else self._to_plain(data)

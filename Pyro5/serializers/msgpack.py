@@ -48,7 +48,7 @@ class MsgpackSerializer(SerializerBase):
 
     serializer_id = 4
     name = "msgpack"
-    refers_to_buffers = True
+    refers_to_buffers = sends_bytes_uncopied = True
 
     def __init__(self) -> None:
         super().__init__(inner_first=True)
